@@ -1,0 +1,15 @@
+//! What the tracker and the peers share.
+//!
+//! - [`names`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, plain values and pure rules.
+//! - [`protocol`]: what is said, named by who speaks.
+//! - [`net`]: how bytes move; it knows nothing of the protocol, nor the protocol of it.
+//! - [`limits`]: every bound that both sides keep, with its reason.
+
+pub mod limits;
+pub mod names;
+pub mod net;
+pub mod peer;
+pub mod protocol;
+pub mod room;
+pub mod snapshot;
+pub mod user;

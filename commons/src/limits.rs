@@ -1,0 +1,45 @@
+//! Every bound that the tracker and the peers share, each with its reason.
+
+use std::time::Duration;
+
+/// Longest frame in bytes: a page of a list (48 KiB) and the largest text, escaped, fit with room to spare.
+pub const FRAME_MAX: usize = 64 * 1024;
+
+/// Longest frame in bytes of somebody who has not said who they are: a stranger gets little memory.
+pub const FRAME_MAX_BEFORE_LOGIN: usize = 4 * 1024;
+
+/// Deepest nesting of a JSON object: our own messages need four levels.
+pub const JSON_DEPTH: usize = 16;
+
+/// Longest chat text in bytes of UTF-8: with every byte escaped as `\u00XX` it still fits a frame.
+pub const TEXT_MAX: usize = 8 * 1024;
+
+/// What the original programs take with one `recv`, and therefore as one message, in bytes.
+pub const ORIGINAL_RECV: usize = 4096;
+
+/// Longest user name in characters.
+pub const USERNAME_MAX: usize = 32;
+
+/// Longest room name in characters.
+pub const ROOM_NAME_MAX: usize = 64;
+
+/// How long a dial may take: the original's figure, enough for a slow mobile network.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the first bytes of a connection may take: longer is a stranger holding a socket for nothing.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one write may wait for a reader that does not read.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a closing connection is read on, so that the other side gets our last words instead of a reset.
+pub const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// How many bytes a closing connection is read on at most.
+pub const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Silence after which the operating system probes a connection: finds a machine that vanished.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// Time between two such probes.
+pub const KEEPALIVE_PROBE: Duration = Duration::from_secs(15);

@@ -1,0 +1,211 @@
+//! Names of users and rooms: parsed once at the edge, trusted everywhere behind it.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::is_nfc;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+
+use crate::limits::{ROOM_NAME_MAX, USERNAME_MAX};
+
+/// Names that nobody may register: they would speak in the program's own voice.
+pub const RESERVED: [&str; 4] = ["system", "tracker", "server", "you"];
+
+/// A user's name: 1 to 32 of `a–z 0–9 . _ -`, starting with a letter or a digit, not [`RESERVED`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Username(Arc<str>);
+
+/// A room's name: 1 to 64 printable characters in NFC, without space at either end.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RoomName(Arc<str>);
+
+/// Why a text is no name. The words tell what to do instead, and repeat no control character.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("a name needs at least one character")]
+    Empty,
+    /// Longer than the given number of characters.
+    #[error("a name has at most {0} characters")]
+    TooLong(usize),
+    /// Capitals in a user name; carries what to type instead.
+    #[error("user names are lower-case: try {0}")]
+    Capitals(String),
+    /// A character that the name may not hold.
+    #[error("a name cannot hold {}: {rule}", odd.escape_unicode())]
+    Character {
+        /// The character.
+        odd: char,
+        /// What names are made of.
+        rule: &'static str,
+    },
+    /// A user name that begins with a punctuation mark.
+    #[error("a user name starts with a letter or a digit")]
+    Start,
+    /// One of [`RESERVED`].
+    #[error("{0} is reserved: choose another name")]
+    Reserved(String),
+    /// Not in Unicode normalisation form C.
+    #[error("the name is not in Unicode form NFC: type its accented letters as single characters")]
+    NotNormalised,
+    /// Space at an end.
+    #[error("a name cannot start or end with a space")]
+    EdgeSpace,
+}
+
+impl Username {
+    /// Parses a user name, or says why it is none.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check_length(text, USERNAME_MAX)?;
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+        if let Some(odd) = text.chars().find(|c| !allowed(*c)) {
+            let lower = text.to_lowercase();
+            return Err(if lower != text && lower.chars().all(allowed) {
+                NameError::Capitals(lower)
+            } else {
+                NameError::Character { odd, rule: "user names are made of a-z 0-9 . _ -" }
+            });
+        }
+        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            return Err(NameError::Start);
+        }
+        if RESERVED.contains(&text) {
+            return Err(NameError::Reserved(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl RoomName {
+    /// Parses a room name, or says why it is none.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check_length(text, ROOM_NAME_MAX)?;
+        if let Some(odd) = text.chars().find(|c| !is_printable(*c)) {
+            return Err(NameError::Character { odd, rule: "room names are made of printable characters" });
+        }
+        if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+            return Err(NameError::EdgeSpace);
+        }
+        if !is_nfc(text) {
+            return Err(NameError::NotNormalised);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+fn check_length(text: &str, most: usize) -> Result<(), NameError> {
+    match text.chars().take(most + 1).count() {
+        0 => Err(NameError::Empty),
+        n if n > most => Err(NameError::TooLong(most)),
+        _ => Ok(()),
+    }
+}
+
+/// Letters, marks, numbers, punctuation, symbols and plain spaces; no control, format, private or unassigned
+/// character and no line separator, so that a name can neither steer a terminal nor hide.
+fn is_printable(c: char) -> bool {
+    match c.general_category_group() {
+        GeneralCategoryGroup::Other => false,
+        GeneralCategoryGroup::Separator => !matches!(c, '\u{2028}' | '\u{2029}'),
+        _ => true,
+    }
+}
+
+macro_rules! text_name {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::parse(text)
+            }
+        }
+
+        // Sound, because Eq, Ord and Hash of the name are those of its text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    )*};
+}
+
+text_name!(Username, RoomName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_names_take_the_documented_alphabet_only() {
+        for good in ["a", "ana", "0x", "a.b_c-d", &"a".repeat(32)] {
+            assert_eq!(Username::parse(good).unwrap().as_str(), good);
+        }
+        assert_eq!(Username::parse(""), Err(NameError::Empty));
+        assert_eq!(Username::parse(&"a".repeat(33)), Err(NameError::TooLong(32)));
+        assert_eq!(Username::parse("-a"), Err(NameError::Start));
+        assert_eq!(Username::parse("tracker"), Err(NameError::Reserved("tracker".into())));
+        assert!(matches!(Username::parse("joão"), Err(NameError::Character { odd: 'ã', .. })));
+        assert!(matches!(Username::parse("a\u{1b}[2J"), Err(NameError::Character { odd: '\u{1b}', .. })));
+    }
+
+    #[test]
+    fn capitals_come_with_the_name_to_type_instead() {
+        let error = Username::parse("Ana").unwrap_err();
+        assert_eq!(error, NameError::Capitals("ana".into()));
+        assert!(error.to_string().contains("try ana"));
+    }
+
+    #[test]
+    fn room_names_are_printable_and_normalised() {
+        for good in ["sala", "sala de estar", "São João", "部屋", "🎉", &"x".repeat(64)] {
+            assert_eq!(RoomName::parse(good).unwrap().as_str(), good);
+        }
+        assert_eq!(RoomName::parse(" sala"), Err(NameError::EdgeSpace));
+        assert_eq!(RoomName::parse("sala\u{3000}"), Err(NameError::EdgeSpace));
+        assert_eq!(RoomName::parse("Sa\u{303}o"), Err(NameError::NotNormalised));
+        assert_eq!(RoomName::parse(&"x".repeat(65)), Err(NameError::TooLong(64)));
+        for bad in ['\n', '\u{7f}', '\u{9b}', '\u{202e}', '\u{200b}', '\u{2028}', '\u{e000}', '\u{e0041}'] {
+            let text = format!("sa{bad}la");
+            assert!(matches!(RoomName::parse(&text), Err(NameError::Character { odd, .. }) if odd == bad));
+        }
+    }
+
+    #[test]
+    fn no_error_repeats_a_control_character() {
+        let text = RoomName::parse("a\u{1b}]0;x\u{7}").unwrap_err().to_string();
+        assert!(!text.contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,48 @@
+//! Growing waits with jitter, so that many who lost the same tracker do not come back in the same moment.
+
+use std::time::Duration;
+
+/// Waits of `first`, twice that, and so on up to `most`, each shortened at random by up to a half.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    first: Duration,
+    most: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    /// Starts at `first` and never waits longer than `most`.
+    #[must_use]
+    pub fn new(first: Duration, most: Duration) -> Self {
+        Self { first, most, next: first }
+    }
+
+    /// The next wait.
+    pub fn wait(&mut self) -> Duration {
+        let full = self.next;
+        self.next = (full * 2).min(self.most);
+        full.mul_f64(0.5 + 0.5 * fastrand::f64())
+    }
+
+    /// Starts over, after things went well.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_to_its_bound_and_starts_over() {
+        let second = Duration::from_secs(1);
+        let mut backoff = Backoff::new(second / 2, second * 8);
+        for full in [0.5, 1.0, 2.0, 4.0, 8.0, 8.0] {
+            let wait = backoff.wait().as_secs_f64();
+            assert!((full / 2.0..=full).contains(&wait), "{wait} of {full}");
+        }
+        backoff.reset();
+        assert!(backoff.wait() <= second / 2);
+    }
+}

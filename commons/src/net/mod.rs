@@ -1,0 +1,6 @@
+//! How bytes move: frames, connections, sockets, waits. It carries any JSON object and knows no protocol.
+
+pub mod backoff;
+pub mod connection;
+pub mod frame;
+pub mod socket;

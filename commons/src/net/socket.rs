@@ -1,0 +1,125 @@
+//! Where sockets are born: bind, accept, dial. The only file that names `TcpStream`.
+//!
+//! Everything above speaks to a [`Socket`]; what it is made of stays in here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::time::timeout;
+
+use crate::limits::{DIAL_TIMEOUT, FIRST_BYTE_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_PROBE};
+
+/// A connection to another program.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+}
+
+/// A port on which other programs are heard.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+}
+
+/// What the first byte of a connection announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// JSON objects in the clear.
+    Plaintext,
+    /// A TLS handshake.
+    Tls,
+    /// Nothing that we speak.
+    Neither,
+}
+
+impl Listener {
+    /// Binds an address; port 0 picks a free one.
+    pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await? })
+    }
+
+    /// The address that was bound.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection and where it comes from.
+    pub async fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        let (stream, from) = self.listener.accept().await?;
+        Ok((Socket::new(stream)?, canonical(from)))
+    }
+}
+
+impl Socket {
+    fn new(stream: TcpStream) -> io::Result<Self> {
+        // Lines are short and somebody waits for each.
+        stream.set_nodelay(true)?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_PROBE);
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        Ok(Self { stream })
+    }
+
+    /// Connects within [`DIAL_TIMEOUT`].
+    pub async fn dial(address: impl ToSocketAddrs) -> io::Result<Self> {
+        let stream = timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await??;
+        Self::new(stream)
+    }
+
+    /// Looks at the first byte without taking it; an error where none comes within [`FIRST_BYTE_TIMEOUT`].
+    pub async fn opening(&self) -> io::Result<Opening> {
+        let mut first = [0];
+        if timeout(FIRST_BYTE_TIMEOUT, self.stream.peek(&mut first)).await?? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(match first[0] {
+            b'{' => Opening::Plaintext,
+            byte if byte.is_ascii_whitespace() => Opening::Plaintext,
+            0x16 => Opening::Tls,
+            _ => Opening::Neither,
+        })
+    }
+
+    /// This end's address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(canonical(self.stream.local_addr()?))
+    }
+
+    /// The other end's address.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(canonical(self.stream.peer_addr()?))
+    }
+}
+
+/// An IPv4 address in IPv6 clothes is still that IPv4 address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

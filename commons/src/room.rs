@@ -1,0 +1,235 @@
+//! The rules of a room: who owns it, who sits where, what each change does to its revision.
+//!
+//! Seat 0 is reserved for the owner, who may be away from it; the guests take the others. The rules decide and
+//! change nothing when they refuse.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::names::{RoomName, Username};
+use crate::peer::Peer;
+use crate::snapshot::{Member, RoomSnapshot};
+
+/// Seats of a room, the owner's included.
+pub const CAPACITY: usize = 3;
+
+/// Seats that are free for guests.
+pub const GUEST_SEATS: usize = CAPACITY - 1;
+
+/// A place in a room, taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Who sits there.
+    pub username: Username,
+    /// The room's revision at which the seat was taken.
+    pub since: u64,
+    /// When it was taken, to tell which room a user joined last.
+    pub joined_at: DateTime<Utc>,
+}
+
+/// A room: what of it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// New for every creation, also of a name that existed before.
+    pub id: Uuid,
+    /// Unique among the rooms that exist.
+    pub name: RoomName,
+    /// Raised by every change, those of presence included.
+    pub revision: u64,
+    /// Who may delete it; never changes.
+    pub owner: Username,
+    /// The owner's seat, empty while the owner is away by their own wish.
+    pub owner_seat: Option<Seat>,
+    /// The guests' seats.
+    pub guests: [Option<Seat>; GUEST_SEATS],
+}
+
+/// Why a room refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// Every guest's seat is taken.
+    #[error("the room is full")]
+    Full,
+    /// The user holds no seat in it.
+    #[error("you are not in this room")]
+    NotAMember,
+    /// Only the owner may do this.
+    #[error("only the owner can do this")]
+    NotOwner,
+}
+
+/// What a join did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// A seat was taken.
+    Newly,
+    /// The user sat there already; nothing changed.
+    Already,
+}
+
+impl Room {
+    /// A room at revision 1 with its owner seated.
+    #[must_use]
+    pub fn create(name: RoomName, owner: Username, now: DateTime<Utc>) -> Self {
+        let seat = Seat { username: owner.clone(), since: 1, joined_at: now };
+        let guests = [const { None }; GUEST_SEATS];
+        Self { id: Uuid::new_v4(), name, revision: 1, owner, owner_seat: Some(seat), guests }
+    }
+
+    /// Seats a user: the owner in the reserved seat, a guest in the first free one.
+    pub fn join(&mut self, username: &Username, now: DateTime<Utc>) -> Result<Joined, RoomError> {
+        if self.is_member(username) {
+            return Ok(Joined::Already);
+        }
+        let seat = if *username == self.owner {
+            &mut self.owner_seat
+        } else {
+            self.guests.iter_mut().find(|seat| seat.is_none()).ok_or(RoomError::Full)?
+        };
+        self.revision += 1;
+        *seat = Some(Seat { username: username.clone(), since: self.revision, joined_at: now });
+        Ok(Joined::Newly)
+    }
+
+    /// Frees a user's seat. An owner who leaves stays the owner and may come back.
+    pub fn leave(&mut self, username: &Username) -> Result<(), RoomError> {
+        let mut seats = std::iter::once(&mut self.owner_seat).chain(&mut self.guests);
+        let seat = seats
+            .find(|seat| seat.as_ref().is_some_and(|seat| seat.username == *username))
+            .ok_or(RoomError::NotAMember)?;
+        *seat = None;
+        self.revision += 1;
+        Ok(())
+    }
+
+    /// Whether this user may delete the room: the owner, seated or not.
+    pub fn may_delete(&self, username: &Username) -> Result<(), RoomError> {
+        if *username == self.owner {
+            Ok(())
+        } else if self.is_member(username) {
+            Err(RoomError::NotOwner)
+        } else {
+            Err(RoomError::NotAMember)
+        }
+    }
+
+    /// Raises the revision for a change that moves no seat: a member went offline or came back.
+    pub fn note_presence(&mut self) {
+        self.revision += 1;
+    }
+
+    /// The taken seats in seat order, a seated owner first.
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
+        std::iter::once(&self.owner_seat).chain(&self.guests).flatten()
+    }
+
+    /// The taken seat of a user.
+    #[must_use]
+    pub fn seat_of(&self, username: &Username) -> Option<&Seat> {
+        self.seats().find(|seat| seat.username == *username)
+    }
+
+    /// Whether a user holds a seat.
+    #[must_use]
+    pub fn is_member(&self, username: &Username) -> bool {
+        self.seat_of(username).is_some()
+    }
+
+    /// The room as it is told to others; `peer_of` gives a member's present record.
+    pub fn snapshot(&self, peer_of: impl Fn(&Username) -> Peer) -> RoomSnapshot {
+        let slot = |seat: &Option<Seat>| {
+            let peer = peer_of(&seat.as_ref()?.username);
+            (peer.connected && peer.socket_addr().is_some()).then_some(peer)
+        };
+        let member = |seat: &Seat| {
+            let Peer { username, connected, keys, .. } = peer_of(&seat.username);
+            Member { username, connected, since: seat.since, keys }
+        };
+        RoomSnapshot {
+            id: self.id,
+            name: self.name.clone(),
+            revision: self.revision,
+            capacity: CAPACITY,
+            owner: self.owner.clone(),
+            members: self.seats().map(member).collect(),
+            peer_owner: slot(&self.owner_seat),
+            peer_one: slot(&self.guests[0]),
+            peer_two: slot(&self.guests[1]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn sala() -> Room {
+        Room::create(RoomName::parse("sala").unwrap(), user("ana"), DateTime::UNIX_EPOCH)
+    }
+
+    fn join(room: &mut Room, name: &str) -> Result<Joined, RoomError> {
+        room.join(&user(name), DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn seats_three_and_refuses_a_fourth() {
+        let mut room = sala();
+        assert_eq!(join(&mut room, "bob"), Ok(Joined::Newly));
+        assert_eq!(join(&mut room, "carla"), Ok(Joined::Newly));
+        assert_eq!(join(&mut room, "dora"), Err(RoomError::Full));
+        assert_eq!(join(&mut room, "bob"), Ok(Joined::Already));
+        assert_eq!(room.revision, 3);
+        let names: Vec<_> = room.seats().map(|seat| seat.username.as_str()).collect();
+        assert_eq!(names, ["ana", "bob", "carla"]);
+    }
+
+    #[test]
+    fn an_owner_who_leaves_keeps_the_room_and_the_reserved_seat() {
+        let mut room = sala();
+        join(&mut room, "bob").unwrap();
+        room.leave(&user("ana")).unwrap();
+        assert_eq!(room.leave(&user("ana")), Err(RoomError::NotAMember));
+        assert!(!room.is_member(&user("ana")));
+        assert_eq!(room.may_delete(&user("ana")), Ok(()));
+        join(&mut room, "carla").unwrap();
+        assert_eq!(join(&mut room, "dora"), Err(RoomError::Full), "the owner's seat is not for guests");
+        assert_eq!(join(&mut room, "ana"), Ok(Joined::Newly));
+        assert_eq!(room.seats().next().unwrap().username.as_str(), "ana");
+    }
+
+    #[test]
+    fn deleting_asks_for_membership_before_ownership() {
+        let mut room = sala();
+        join(&mut room, "bob").unwrap();
+        assert_eq!(room.may_delete(&user("dora")), Err(RoomError::NotAMember));
+        assert_eq!(room.may_delete(&user("bob")), Err(RoomError::NotOwner));
+    }
+
+    #[test]
+    fn a_refusal_changes_nothing() {
+        let mut room = sala();
+        let before = room.clone();
+        assert_eq!(room.leave(&user("bob")), Err(RoomError::NotAMember));
+        assert_eq!(room, before);
+    }
+
+    #[test]
+    fn a_snapshot_shows_slots_of_reachable_members_only() {
+        let mut room = sala();
+        join(&mut room, "bob").unwrap();
+        let snapshot = room.snapshot(|name| Peer {
+            address: Some([127, 0, 0, 1].into()),
+            port: Some(5000),
+            connected: name.as_str() == "ana",
+            ..Peer::never_seen(name.clone())
+        });
+        assert_eq!(snapshot.peer_owner.map(|peer| peer.username), Some(user("ana")));
+        assert_eq!(snapshot.peer_one, None);
+        let connected: Vec<_> = snapshot.members.iter().map(|m| (m.username.as_str(), m.connected)).collect();
+        assert_eq!(connected, [("ana", true), ("bob", false)]);
+    }
+}
