@@ -1,1 +1,1 @@
-//! x
+//! The tracker: users, rooms, who is online.

@@ -1,0 +1,373 @@
+//! Everything that a face may know: what it asks of the peer, what it is answered, what it is told unasked.
+//!
+//! The terminal is a face, the JSON output another. All of it is serde, so that a face may be on the other side
+//! of a wire.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::{ErrorCode, ListedPeer};
+use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Where lines go: a room, or one other user.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conversation {
+    /// A room one sits in.
+    Room(RoomName),
+    /// A private chat.
+    #[serde(rename = "to")]
+    Private(Username),
+}
+
+/// As it is typed: `sala`, `@bob`.
+impl fmt::Display for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(room) => write!(f, "{room}"),
+            Self::Private(user) => write!(f, "@{user}"),
+        }
+    }
+}
+
+/// What a face asks for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Say something in the open conversation.
+    Say {
+        /// What; may have several lines.
+        text: String,
+    },
+    /// Say something to a user in private, whatever is open.
+    Tell {
+        /// To whom.
+        to: Username,
+        /// What.
+        text: String,
+    },
+    /// Show a conversation: a room one sits in, or a private chat, begun if need be.
+    Open {
+        /// Which.
+        conversation: Conversation,
+    },
+    /// Who is connected.
+    Peers,
+    /// Which rooms exist.
+    Rooms,
+    /// Make a room and enter it.
+    Create {
+        /// Its name.
+        room: RoomName,
+    },
+    /// Enter a room.
+    Join {
+        /// Which.
+        room: RoomName,
+    },
+    /// Give up a seat, or end a private chat.
+    Leave {
+        /// Which; the open one where absent.
+        conversation: Option<Conversation>,
+    },
+    /// End a room one owns.
+    Delete {
+        /// Which; the open one where absent.
+        room: Option<RoomName>,
+    },
+    /// Who is in the open conversation.
+    Users,
+    /// Who one is, and how one stands.
+    WhoAmI,
+    /// Shut out a user's private lines; without a name, list who is shut out.
+    Block {
+        /// Whom.
+        user: Option<Username>,
+    },
+    /// Hear a user's private lines again.
+    Unblock {
+        /// Whom.
+        user: Username,
+    },
+    /// Sign out and close every link; seats are kept.
+    Quit,
+}
+
+/// Chat text stays out of logs.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Command(..)")
+    }
+}
+
+/// What a command brings, beside the events that it causes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Answer {
+    /// Done; the events tell the rest.
+    Done,
+    /// Who is connected, by name.
+    Peers {
+        /// Everybody, oneself included.
+        peers: Vec<ListedPeer>,
+    },
+    /// Which rooms exist, by name.
+    Rooms {
+        /// All of them.
+        rooms: Vec<RoomSnapshot>,
+    },
+    /// Who is in the open conversation.
+    Users {
+        /// Which conversation.
+        conversation: Conversation,
+        /// Its members; of a private chat both sides.
+        members: Vec<Member>,
+    },
+    /// Who one is.
+    WhoAmI {
+        /// How one stands.
+        status: Status,
+    },
+    /// Who is shut out.
+    Blocked {
+        /// By name.
+        users: Vec<Username>,
+    },
+    /// The end: what is still on its way to whom.
+    Quit {
+        /// Lines that were not delivered in time, by user.
+        undelivered: Vec<(Username, usize)>,
+    },
+}
+
+/// What a peer tells its faces unasked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Signed in for the first time in this run.
+    LoggedIn {
+        /// Under which name.
+        username: Username,
+    },
+    /// Sitting in a room, which is the open conversation now.
+    RoomEntered {
+        /// Its state.
+        room: RoomSnapshot,
+    },
+    /// A room one sits in changed.
+    RoomUpdate {
+        /// Which.
+        room: RoomName,
+        /// What happened.
+        change: ChangeKind,
+        /// To whom.
+        username: Username,
+        /// Who sits there now.
+        members: Vec<Username>,
+    },
+    /// One's own seat is free: by one's own wish, or lost while away.
+    RoomLeft {
+        /// Where.
+        room: RoomName,
+    },
+    /// A room one sat in is gone.
+    RoomDeleted {
+        /// Which.
+        room: RoomName,
+    },
+    /// A peer can be talked to directly, or no longer.
+    Link {
+        /// Who.
+        peer: Username,
+        /// Since now.
+        state: LinkState,
+        /// Whether nobody between can read it.
+        encrypted: bool,
+    },
+    /// A line was heard.
+    Message {
+        /// Which.
+        id: Uuid,
+        /// Where; `None` is private.
+        room: Option<RoomName>,
+        /// Who said it.
+        from: Username,
+        /// What was said: foreign text, not yet safe for a screen.
+        content: String,
+        /// When, by the author's clock.
+        sent_at: DateTime<Utc>,
+    },
+    /// One's own line is on its way.
+    Sent {
+        /// Which.
+        id: Uuid,
+        /// Where to: a field `room` or `to`.
+        #[serde(flatten)]
+        conversation: Conversation,
+        /// What was said.
+        content: String,
+    },
+    /// A line arrived at one of those it was for.
+    Delivered {
+        /// Which.
+        id: Uuid,
+        /// At whose.
+        to: Username,
+    },
+    /// A line did not and will not arrive.
+    Undelivered {
+        /// Which.
+        id: Uuid,
+        /// At whose.
+        to: Username,
+        /// Why.
+        reason: Undeliverable,
+    },
+    /// The tracker can be asked, or no longer. Talk goes on without it.
+    Tracker {
+        /// Since now.
+        state: TrackerState,
+    },
+    /// Something went wrong that nobody asked for.
+    Error {
+        /// For programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+}
+
+/// Chat text stays out of logs.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message { id, .. } => write!(f, "Message({id})"),
+            Self::Sent { id, .. } => write!(f, "Sent({id})"),
+            other => f.write_str(&serde_json::to_string(other).map_err(|_| fmt::Error)?),
+        }
+    }
+}
+
+/// Whether a peer can be talked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// It can.
+    Up,
+    /// It cannot.
+    Down,
+}
+
+/// Whether the tracker can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackerState {
+    /// It can.
+    Connected,
+    /// It cannot; the peer is trying.
+    Lost,
+}
+
+/// Why a line will not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Undeliverable {
+    /// The user is not connected, or no link could be made.
+    Unreachable,
+    /// More is on its way to that user than may wait.
+    QueueFull,
+    /// Longer than the user's (original) program can take.
+    TextTooLong,
+}
+
+/// How a peer stands: what a prompt or a status line shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Signed in as; `None` before.
+    pub username: Option<Username>,
+    /// The conversation that lines go to.
+    pub open: Option<Conversation>,
+    /// Every conversation with the number of lines heard since it was last open.
+    pub conversations: Vec<(Conversation, usize)>,
+    /// Whether the tracker can be asked.
+    pub tracker: TrackerState,
+    /// The tracker's address, as it was given.
+    pub tracker_address: String,
+    /// Where this peer takes links.
+    pub listening: String,
+    /// Everybody that was met or listed in this run, for completion.
+    pub known_users: Vec<Username>,
+    /// Every room that was entered or listed in this run, for completion.
+    pub known_rooms: Vec<RoomName>,
+}
+
+/// Why a command was not carried out. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The tracker refused.
+    #[error("{msg}")]
+    Refused {
+        /// Why, for programs.
+        code: ErrorCode,
+        /// Why, for people; the tracker's words, not yet safe for a screen.
+        msg: String,
+    },
+    /// The tracker cannot be asked now.
+    #[error("the tracker cannot be reached: talk goes on, this command has to wait until it is back")]
+    TrackerLost,
+    /// A private chat with oneself.
+    #[error("that is you: choose somebody else")]
+    NotYourself,
+    /// The user is not connected.
+    #[error("{0} is not connected: try again when /peers shows the name")]
+    Unreachable(Username),
+    /// No conversation is open, or not the one that was named.
+    #[error("no such conversation is open: /join a room or /msg somebody first")]
+    NoConversation,
+    /// Longer than a line may be.
+    #[error("a message has at most {max} bytes, this one has {length}: send it in parts")]
+    TextTooLong {
+        /// Bytes of the text.
+        length: usize,
+        /// Bytes it may have.
+        max: usize,
+    },
+    /// The line is no command.
+    #[error("{0}")]
+    Usage(String),
+    /// This computer failed.
+    #[error("{0}")]
+    Local(String),
+}
+
+impl CommandError {
+    /// The stable code for programs.
+    #[must_use]
+    pub fn code(&self) -> String {
+        let own = match self {
+            Self::Refused { code, .. } => {
+                return match serde_json::to_value(code) {
+                    Ok(serde_json::Value::String(code)) => code,
+                    _ => "UNKNOWN".to_owned(),
+                };
+            }
+            Self::TrackerLost => "TRACKER_LOST",
+            Self::NotYourself => "NOT_YOURSELF",
+            Self::Unreachable(_) => "UNREACHABLE",
+            Self::NoConversation => "NO_CONVERSATION",
+            Self::TextTooLong { .. } => "TEXT_TOO_LONG",
+            Self::Usage(_) => "USAGE",
+            Self::Local(_) => "LOCAL",
+        };
+        own.to_owned()
+    }
+
+    /// The error as a face that speaks JSON shows it.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        Event::Error { code: self.code(), message: self.to_string() }
+    }
+}
