@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::names::RoomName;
 use crate::peer::{Peer, rfc3339_seconds};
 use crate::snapshot::{RoomChange, RoomSnapshot};
 
@@ -251,6 +252,9 @@ pub struct RoomUpdate {
     pub change: RoomChange,
     /// The room afterwards; `null` once it is deleted.
     pub room: Option<RoomSnapshot>,
+    /// Which room it was, where `room` cannot tell it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<RoomName>,
 }
 
 /// The answer to PING, on every wire.
