@@ -1,0 +1,207 @@
+//! The rules of the house, read out of the sources: who may name whom, who prints, how long a file is.
+//!
+//! Every rule brings a line that breaks it, and that line must be caught: a rule that catches nothing is no rule.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const CRATES: [&str; 3] = ["commons", "tracker", "peer"];
+
+/// Longest file in lines of code: its own tests do not count, nor does what is said about the code.
+const FILE_LINES: usize = 350;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A source file, and its code without tests, comments and blank lines.
+struct Source {
+    path: String,
+    whole: String,
+    code: String,
+}
+
+impl Source {
+    fn new(path: String, whole: String) -> Self {
+        let product = whole.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+        let code = product.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+        Self { path, whole, code }
+    }
+}
+
+/// Every source file of the three crates; tests, examples and benches are not the product.
+fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, found: &mut Vec<Source>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                found.push(Source::new(name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for name in CRATES {
+        walk(&root().join(name).join("src"), &mut found);
+    }
+    found
+}
+
+/// Files that may not name something, the exceptions, and a line that would break the rule.
+struct Rule {
+    files: &'static [&'static str],
+    except: &'static [&'static str],
+    never: &'static [&'static str],
+    broken_by: &'static str,
+}
+
+/// The paths by which bytes move.
+const NET: &[&str] = &["commons::net", "crate::net", "tokio::net", "tokio::io"];
+
+/// The folders that hold sockets in the peer.
+const COMMUNICATIONS: &[&str] = &["tracker_communication", "peer_communication"];
+
+const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "stdout()", "stderr()"];
+
+const RULES: &[Rule] = &[
+    Rule {
+        files: &["commons/src/net/"],
+        except: &[],
+        never: &["protocol::", "crate::room", "crate::names"],
+        broken_by: "use crate::protocol::with_tracker::TrackerRequest;",
+    },
+    Rule {
+        files: &["commons/src/protocol/"],
+        except: &[],
+        never: NET,
+        broken_by: "use crate::net::frame::Frame;",
+    },
+    Rule {
+        files: &["tracker/src/handlers/", "tracker/src/repositories/"],
+        except: &[],
+        never: NET,
+        broken_by: "use commons::net::connection::Connection;",
+    },
+    Rule {
+        files: &["peer/src/chat.rs", "peer/src/api.rs", "peer/src/peer_communication/link_table.rs"],
+        except: &[],
+        never: NET,
+        broken_by: "let socket: tokio::net::UdpSocket;",
+    },
+    Rule {
+        files: &["tracker/src/repositories/"],
+        except: &[],
+        never: &["protocol::"],
+        broken_by: "use commons::protocol::with_tracker::ErrorCode;",
+    },
+    Rule {
+        files: &["peer/src/terminal/"],
+        except: &[],
+        never: COMMUNICATIONS,
+        broken_by: "use crate::peer_communication::link::Link;",
+    },
+    Rule {
+        files: &["peer/src/"],
+        except: &["peer/src/terminal/", "peer/src/main.rs"],
+        never: PRINTING,
+        broken_by: "    eprintln!(\"{error}\");",
+    },
+    Rule {
+        files: &["commons/src/", "tracker/src/", "peer/src/"],
+        except: &["commons/src/net/socket.rs"],
+        never: &["TcpStream", "TcpListener"],
+        broken_by: "use tokio::net::TcpStream;",
+    },
+    Rule {
+        files: &["peer/src/"],
+        except: &["peer/src/main.rs"],
+        never: &["tracker::"],
+        broken_by: "use tracker::server::TrackerServer;",
+    },
+    Rule {
+        files: &["commons/src/", "tracker/src/", "peer/src/"],
+        except: &[],
+        // A name is imported from the file that defines it, one path a line of sight.
+        never: &["super::", "pub use", "use crate::{", "use commons::{"],
+        broken_by: "use super::frame::Frame;",
+    },
+    Rule {
+        files: &["commons/src/", "tracker/src/", "peer/src/"],
+        except: &[],
+        never: &["unbounded_channel", "unbounded()", "fn get_"],
+        broken_by: "let (outbox, queue) = mpsc::unbounded_channel();",
+    },
+];
+
+/// The first of these names in the code, as a name of its own and not within a longer one.
+fn named<'a>(code: &str, never: &[&'a str]) -> Option<&'a str> {
+    let in_a_name = |c: char| c.is_alphanumeric() || c == '_';
+    never.iter().copied().find(|name| {
+        code.match_indices(name).any(|(at, _)| {
+            let goes_on =
+                name.ends_with(char::is_alphanumeric) && code[at + name.len()..].starts_with(in_a_name);
+            !goes_on && !code[..at].ends_with(in_a_name)
+        })
+    })
+}
+
+#[test]
+fn nobody_names_what_is_above_or_beside_them() {
+    let sources = sources();
+    for rule in RULES {
+        assert!(named(rule.broken_by, rule.never).is_some(), "no teeth: {}", rule.broken_by);
+        let under = |path: &str, starts: &[&str]| starts.iter().any(|start| path.starts_with(start));
+        for source in &sources {
+            if under(&source.path, rule.files) && !under(&source.path, rule.except) {
+                let found = named(&source.code, rule.never);
+                assert_eq!(found, None, "{} names what it may not", source.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_within_a_longer_one_is_not_that_name() {
+    assert_eq!(named("use commons::protocol::with_tracker::Status;", &["tracker::"]), None);
+    assert_eq!(named("use tracker::server::TrackerServer;", &["tracker::"]), Some("tracker::"));
+    assert_eq!(named("use std::net::IpAddr;", NET), None);
+    assert_eq!(named("pub username: String,", &["pub use"]), None);
+}
+
+#[test]
+fn the_tracker_does_not_depend_on_the_peer_nor_commons_on_either() {
+    for (name, above) in [("tracker", &["peer"][..]), ("commons", &["peer", "tracker"])] {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        for line in manifest.lines() {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            assert!(!above.contains(&dependency), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_open_with_what_they_are() {
+    for source in sources() {
+        let lines = source.code.lines().count();
+        assert!(lines <= FILE_LINES, "{} has {lines} lines of code", source.path);
+        assert!(source.whole.starts_with("//! "), "{} does not say what it is", source.path);
+        let vague = ["util", "helper", "manager", "misc"];
+        assert!(!vague.iter().any(|word| source.path.contains(word)), "{} says nothing", source.path);
+    }
+}
+
+#[test]
+fn the_top_level_holds_exactly_this() {
+    let allowed =
+        ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "commons", "data", "docs", "peer", "tracker"];
+    let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    // `target` is what a build leaves and nobody commits.
+    let found: BTreeSet<_> = names.filter(|name| !name.starts_with('.') && name != "target").collect();
+    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), allowed);
+}
