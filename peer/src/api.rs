@@ -155,7 +155,7 @@ pub enum Event {
     /// Sitting in a room, which is the open conversation now.
     RoomEntered {
         /// Its state.
-        room: RoomSnapshot,
+        room: Box<RoomSnapshot>,
     },
     /// A room one sits in changed.
     RoomUpdate {

@@ -95,6 +95,12 @@ impl Socket {
     }
 }
 
+/// The first address that a `host:port` stands for.
+pub async fn resolve(address: &str) -> io::Result<SocketAddr> {
+    let mut found = tokio::net::lookup_host(address).await?;
+    found.next().map(canonical).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// An IPv4 address in IPv6 clothes is still that IPv4 address.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())

@@ -1,0 +1,455 @@
+//! What this peer knows: who it is, where it sits, which conversation is open. Pure: snapshots, lines and answers in,
+//! changes out; it never touches a socket or a clock.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::net::SocketAddr;
+
+use chrono::{DateTime, Utc};
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::{ListedPeer, Reply, RoomUpdate, TrackerRequest};
+use commons::snapshot::{Member, RoomSnapshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::{CommandError, Conversation, Event, LinkState, TrackerState};
+use crate::limits::{EARLY_LINES, EARLY_WAIT, KNOWN_NAMES, SEEN_LINES};
+
+/// A line as it was heard, its author being the user of the link it came by.
+pub(crate) struct Heard {
+    pub(crate) from: Username,
+    pub(crate) room: Option<String>,
+    pub(crate) content: String,
+    pub(crate) id: Uuid,
+    pub(crate) sent_at: DateTime<Utc>,
+}
+
+/// Who should be linked, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// `None` for one who is not connected.
+    pub(crate) address: Option<SocketAddr>,
+    /// Asked for by the user just now, rather than by the room.
+    pub(crate) private: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Chat {
+    me: Option<Username>,
+    tracker: Option<TrackerState>,
+    rooms: BTreeMap<RoomName, RoomSnapshot>,
+    private: BTreeMap<Username, Option<SocketAddr>>,
+    open: Option<Conversation>,
+    unread: BTreeMap<Conversation, usize>,
+    linked: BTreeSet<Username>,
+    blocked: BTreeSet<Username>,
+    seen: Seen,
+    early: VecDeque<(Instant, Heard)>,
+    known_users: BTreeSet<Username>,
+    known_rooms: BTreeSet<RoomName>,
+}
+
+/// The identities of the latest lines, to swallow doubles.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<Uuid>,
+    order: VecDeque<Uuid>,
+}
+
+impl Seen {
+    /// Whether the line is heard for the first time.
+    fn note(&mut self, id: Uuid) -> bool {
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > SEEN_LINES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+}
+
+impl Chat {
+    /// What an answer of the tracker changes: what was asked decides how it is read.
+    pub(crate) fn answered(&mut self, request: &TrackerRequest, reply: &Reply, now: Instant) -> Vec<Event> {
+        match request {
+            TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials) => {
+                Username::parse(&credentials.username)
+                    .map(|me| self.signed_in(me, reply.rooms.iter().flat_map(BTreeMap::values).cloned(), now))
+                    .unwrap_or_default()
+            }
+            TrackerRequest::CreateRoom { .. } | TrackerRequest::JoinRoom { .. } => {
+                reply.room.clone().map(|room| self.entered(room, now)).unwrap_or_default()
+            }
+            TrackerRequest::LeaveRoom { room } => self.gone(room, |room| Event::RoomLeft { room }),
+            TrackerRequest::DeleteRoom { room } => self.gone(room, |room| Event::RoomDeleted { room }),
+            TrackerRequest::ListPeers(_) => {
+                self.note_users(reply.peers.iter().flat_map(BTreeMap::values));
+                Vec::new()
+            }
+            TrackerRequest::ListRooms(_) => {
+                let rooms = reply.rooms.iter().flat_map(BTreeMap::values).map(|room| room.name.clone());
+                note_known(&mut self.known_rooms, rooms);
+                Vec::new()
+            }
+            TrackerRequest::GetPeer { .. }
+            | TrackerRequest::Logout
+            | TrackerRequest::Ping
+            | TrackerRequest::Pong => Vec::new(),
+        }
+    }
+
+    /// Signed in, for the first time or again; `seats` is where this user sits. After a login the first snapshot of a
+    /// room replaces what was known.
+    fn signed_in(
+        &mut self,
+        me: Username,
+        seats: impl Iterator<Item = RoomSnapshot>,
+        now: Instant,
+    ) -> Vec<Event> {
+        let first = self.me.replace(me.clone()).is_none();
+        let mut events = self.tracker_is(TrackerState::Connected);
+        if first {
+            events.push(Event::LoggedIn { username: me });
+        }
+        let mut lost: BTreeSet<RoomName> = self.rooms.keys().cloned().collect();
+        for room in seats {
+            lost.remove(&room.name);
+            events.extend(self.entered(room, now));
+        }
+        for room in lost {
+            events.extend(self.gone(room.as_str(), |room| Event::RoomLeft { room }));
+        }
+        events
+    }
+
+    /// The connection to the tracker came or went.
+    pub(crate) fn tracker_is(&mut self, state: TrackerState) -> Vec<Event> {
+        let changed = self.tracker.replace(state) != Some(state);
+        changed.then_some(Event::Tracker { state }).into_iter().collect()
+    }
+
+    /// This user sits in a room: one just entered, or one known from before a login.
+    fn entered(&mut self, room: RoomSnapshot, now: Instant) -> Vec<Event> {
+        let known = self.rooms.get(&room.name);
+        if known.is_some_and(|known| known.id == room.id) {
+            return self.replace(room, now);
+        }
+        let mut events = Vec::new();
+        if known.is_some() {
+            events.extend(self.gone(room.name.as_str(), |room| Event::RoomDeleted { room }));
+        }
+        let conversation = Conversation::Room(room.name.clone());
+        self.note_room(&room);
+        self.rooms.insert(room.name.clone(), room.clone());
+        self.open(conversation);
+        events.push(Event::RoomEntered { room: Box::new(room) });
+        events.extend(self.hear_early(now));
+        events
+    }
+
+    /// A room changed, says the tracker. An older state than the known one is yesterday's news.
+    pub(crate) fn updated(&mut self, update: RoomUpdate, now: Instant) -> Vec<Event> {
+        let Some(room) = update.room else {
+            return self.deleted(update.name, &update.change.username);
+        };
+        match self.rooms.get(&room.name) {
+            Some(known) if known.id == room.id && known.revision >= room.revision => Vec::new(),
+            Some(_) if self.sits_in(&room) => self.replace(room, now),
+            Some(_) => self.gone(room.name.as_str(), |room| Event::RoomLeft { room }),
+            None => Vec::new(),
+        }
+    }
+
+    fn sits_in(&self, room: &RoomSnapshot) -> bool {
+        self.me.as_ref().is_some_and(|me| room.has_member(me))
+    }
+
+    fn replace(&mut self, room: RoomSnapshot, now: Instant) -> Vec<Event> {
+        self.note_room(&room);
+        let members: Vec<Username> = room.members.iter().map(|member| member.username.clone()).collect();
+        let name = room.name.clone();
+        let Some(before) = self.rooms.insert(name.clone(), room) else { return Vec::new() };
+        let changes = self.rooms.get(&name).map(|after| before.changes_to(after)).unwrap_or_default();
+        let mut events: Vec<_> = changes
+            .into_iter()
+            .filter(|change| self.me.as_ref() != Some(&change.username))
+            .map(|change| Event::RoomUpdate {
+                room: name.clone(),
+                change: change.kind,
+                username: change.username,
+                members: members.clone(),
+            })
+            .collect();
+        events.extend(self.hear_early(now));
+        events
+    }
+
+    /// A room is gone. A tracker that does not say which means the only one of that owner.
+    fn deleted(&mut self, name: Option<RoomName>, owner: &Username) -> Vec<Event> {
+        let mut owned = self.rooms.values().filter(|room| room.owner == *owner).map(|room| room.name.clone());
+        let Some(name) = name.or_else(|| owned.next().filter(|_| owned.next().is_none())) else {
+            return Vec::new();
+        };
+        self.gone(name.as_str(), |room| Event::RoomDeleted { room })
+    }
+
+    fn gone(&mut self, name: &str, event: impl FnOnce(RoomName) -> Event) -> Vec<Event> {
+        let Some((name, _)) = self.rooms.remove_entry(name) else { return Vec::new() };
+        self.close(&Conversation::Room(name.clone()));
+        vec![event(name)]
+    }
+
+    /// Forgets a conversation; the next one that stands is open then.
+    fn close(&mut self, conversation: &Conversation) {
+        self.unread.remove(conversation);
+        if self.open.as_ref() == Some(conversation) {
+            let rooms = self.rooms.keys().cloned().map(Conversation::Room);
+            let next = rooms.chain(self.private.keys().cloned().map(Conversation::Private)).next();
+            self.open = None;
+            if let Some(next) = next {
+                self.open(next);
+            }
+        }
+    }
+
+    fn open(&mut self, conversation: Conversation) {
+        self.unread.remove(&conversation);
+        self.open = Some(conversation);
+    }
+
+    /// Shows a conversation that stands.
+    pub(crate) fn switch(&mut self, conversation: Conversation) -> Result<(), CommandError> {
+        self.stands(&conversation)?;
+        self.open(conversation);
+        Ok(())
+    }
+
+    fn stands(&self, conversation: &Conversation) -> Result<(), CommandError> {
+        let stands = match conversation {
+            Conversation::Room(room) => self.rooms.contains_key(room),
+            Conversation::Private(user) => self.private.contains_key(user),
+        };
+        stands.then_some(()).ok_or(CommandError::NoConversation)
+    }
+
+    /// Begins a private chat; where its other side is, if that is news.
+    pub(crate) fn begin_private(&mut self, user: Username, address: Option<SocketAddr>) {
+        note_known(&mut self.known_users, [user.clone()]);
+        let known = self.private.entry(user).or_default();
+        *known = address.or(*known);
+    }
+
+    /// Where a user is, as far as is known.
+    pub(crate) fn address_of(&self, user: &Username) -> Option<SocketAddr> {
+        self.wanted().get(user)?.address
+    }
+
+    /// The room that a request gives up, and who is to hear a goodbye.
+    pub(crate) fn leaves(&self, request: &TrackerRequest) -> Option<(RoomName, Vec<Username>)> {
+        let (TrackerRequest::LeaveRoom { room } | TrackerRequest::DeleteRoom { room }) = request else {
+            return None;
+        };
+        let (name, _) = self.rooms.get_key_value(room.as_str())?;
+        Some((name.clone(), self.listeners(&Conversation::Room(name.clone())).unwrap_or_default()))
+    }
+
+    /// Ends a private chat.
+    pub(crate) fn end_private(&mut self, user: &Username) -> Result<(), CommandError> {
+        self.private.remove(user).ok_or(CommandError::NoConversation)?;
+        self.close(&Conversation::Private(user.clone()));
+        Ok(())
+    }
+
+    /// The conversation that lines go to.
+    pub(crate) fn opened(&self) -> Result<Conversation, CommandError> {
+        self.open.clone().ok_or(CommandError::NoConversation)
+    }
+
+    /// Who hears a line that is said in a conversation.
+    pub(crate) fn listeners(&self, conversation: &Conversation) -> Result<Vec<Username>, CommandError> {
+        self.stands(conversation)?;
+        Ok(self.members(conversation).into_iter().filter(|user| Some(user) != self.me.as_ref()).collect())
+    }
+
+    fn members(&self, conversation: &Conversation) -> Vec<Username> {
+        match conversation {
+            Conversation::Private(user) => self.me.iter().chain([user]).cloned().collect(),
+            Conversation::Room(name) => {
+                let members = self.rooms.get(name).map(|room| room.members.as_slice()).unwrap_or_default();
+                members.iter().map(|member| member.username.clone()).collect()
+            }
+        }
+    }
+
+    /// The members of the open conversation and whether they can be reached.
+    pub(crate) fn users(&self) -> Result<(Conversation, Vec<Member>), CommandError> {
+        let open = self.opened()?;
+        let members = match &open {
+            Conversation::Room(name) => {
+                self.rooms.get(name).map(|room| room.members.clone()).unwrap_or_default()
+            }
+            Conversation::Private(_) => {
+                let member = |username: Username| {
+                    let connected = Some(&username) == self.me.as_ref() || self.linked.contains(&username);
+                    Member { username, connected, since: 0, keys: Vec::new() }
+                };
+                self.members(&open).into_iter().map(member).collect()
+            }
+        };
+        Ok((open, members))
+    }
+
+    /// A line came by a link. It is heard once, in a conversation that both sides have.
+    pub(crate) fn heard(&mut self, heard: Heard, now: Instant) -> Option<Event> {
+        let conversation = match &heard.room {
+            None if self.blocked.contains(&heard.from) => return None,
+            None => {
+                self.private.entry(heard.from.clone()).or_insert(None);
+                note_known(&mut self.known_users, [heard.from.clone()]);
+                Conversation::Private(heard.from.clone())
+            }
+            Some(name) => match self.rooms.get_key_value(name.as_str()) {
+                Some((name, room)) if room.has_member(&heard.from) => Conversation::Room(name.clone()),
+                _ => {
+                    self.keep_early(heard, now);
+                    return None;
+                }
+            },
+        };
+        if !self.seen.note(heard.id) {
+            return None;
+        }
+        let room = match &conversation {
+            Conversation::Room(room) => Some(room.clone()),
+            Conversation::Private(_) => None,
+        };
+        if self.open.as_ref() != Some(&conversation) {
+            *self.unread.entry(conversation).or_default() += 1;
+        }
+        let Heard { from, content, id, sent_at, .. } = heard;
+        Some(Event::Message { id, room, from, content, sent_at })
+    }
+
+    /// The author may sit in the room already, only the tracker's word of it is not here yet.
+    fn keep_early(&mut self, heard: Heard, now: Instant) {
+        while self.early.front().is_some_and(|(since, _)| *since + EARLY_WAIT < now)
+            || self.early.len() >= EARLY_LINES
+        {
+            self.early.pop_front();
+        }
+        self.early.push_back((now, heard));
+    }
+
+    fn hear_early(&mut self, now: Instant) -> Vec<Event> {
+        let early = std::mem::take(&mut self.early);
+        let fresh = early.into_iter().filter(|(since, _)| *since + EARLY_WAIT >= now);
+        let mut events = Vec::new();
+        for (since, heard) in fresh {
+            events.extend(self.heard(heard, since));
+        }
+        events
+    }
+
+    /// A peer left a conversation. Of rooms the tracker tells; a private chat that is not shown ends.
+    pub(crate) fn left_private(&mut self, user: &Username) {
+        let conversation = Conversation::Private(user.clone());
+        if self.open.as_ref() != Some(&conversation) && !self.unread.contains_key(&conversation) {
+            self.private.remove(user);
+        }
+    }
+
+    /// How a peer's link is now; an event where that is news.
+    pub(crate) fn link_is(&mut self, peer: &Username, up: bool) -> Option<Event> {
+        let changed = if up { self.linked.insert(peer.clone()) } else { self.linked.remove(peer) };
+        let state = if up { LinkState::Up } else { LinkState::Down };
+        changed.then(|| Event::Link { peer: peer.clone(), state, encrypted: false })
+    }
+
+    /// Everybody who should be linked.
+    pub(crate) fn wanted(&self) -> BTreeMap<Username, Wanted> {
+        let mut wanted: BTreeMap<_, _> = self
+            .private
+            .iter()
+            .map(|(user, address)| (user.clone(), Wanted { address: *address, private: true }))
+            .collect();
+        for room in self.rooms.values() {
+            for member in room.members.iter().filter(|member| Some(&member.username) != self.me.as_ref()) {
+                let address = room.peer(&member.username).and_then(commons::peer::Peer::socket_addr);
+                let wish =
+                    wanted.entry(member.username.clone()).or_insert(Wanted { address, private: false });
+                wish.address = address.or(wish.address);
+            }
+        }
+        wanted
+    }
+
+    /// Whether a conversation with this user goes on.
+    pub(crate) fn talks_with(&self, user: &Username) -> bool {
+        self.private.contains_key(user) || self.rooms.values().any(|room| room.has_member(user))
+    }
+
+    pub(crate) fn set_blocked(&mut self, users: BTreeSet<Username>) {
+        self.blocked = users;
+    }
+
+    /// Shuts a user's private lines out or lets them in again; all who are shut out then.
+    pub(crate) fn block(&mut self, user: &Username, shut_out: bool) -> &BTreeSet<Username> {
+        if shut_out {
+            self.blocked.insert(user.clone());
+        } else {
+            self.blocked.remove(user);
+        }
+        &self.blocked
+    }
+
+    pub(crate) fn blocked(&self) -> &BTreeSet<Username> {
+        &self.blocked
+    }
+
+    pub(crate) fn me(&self) -> Option<&Username> {
+        self.me.as_ref()
+    }
+
+    pub(crate) fn tracker(&self) -> TrackerState {
+        self.tracker.unwrap_or(TrackerState::Lost)
+    }
+
+    /// Every conversation with its unread lines.
+    pub(crate) fn conversations(&self) -> Vec<(Conversation, usize)> {
+        let rooms = self.rooms.keys().cloned().map(Conversation::Room);
+        let all = rooms.chain(self.private.keys().cloned().map(Conversation::Private));
+        all.map(|conversation| {
+            let unread = self.unread.get(&conversation).copied().unwrap_or(0);
+            (conversation, unread)
+        })
+        .collect()
+    }
+
+    pub(crate) fn known_users(&self) -> Vec<Username> {
+        self.known_users.iter().cloned().collect()
+    }
+
+    pub(crate) fn known_rooms(&self) -> Vec<RoomName> {
+        self.known_rooms.iter().cloned().collect()
+    }
+
+    fn note_users<'a>(&mut self, peers: impl Iterator<Item = &'a ListedPeer>) {
+        note_known(&mut self.known_users, peers.filter_map(|peer| Username::parse(&peer.username).ok()));
+    }
+
+    fn note_room(&mut self, room: &RoomSnapshot) {
+        note_known(&mut self.known_rooms, [room.name.clone()]);
+        note_known(&mut self.known_users, room.members.iter().map(|member| member.username.clone()));
+    }
+}
+
+fn note_known<T: Ord>(known: &mut BTreeSet<T>, names: impl IntoIterator<Item = T>) {
+    for name in names {
+        if known.len() < KNOWN_NAMES {
+            known.insert(name);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A user's folder on this computer, one for each tracker: locked while in use, so that two programs cannot speak as
+//! the same user from it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use commons::names::Username;
+
+const LOCK: &str = "lock";
+const BLOCKED: &str = "blocked.json";
+
+/// A user's folder, locked.
+#[derive(Debug)]
+pub(crate) struct Home {
+    folder: PathBuf,
+    /// Holds the lock; it goes with the file.
+    _lock: File,
+    made: bool,
+}
+
+/// Why a folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Another program holds it.
+    #[error("{0} is in use by another peer: quit that one, or choose another folder with --data")]
+    InUse(PathBuf),
+    /// The disk failed, or refused.
+    #[error("cannot use {0}: {1}")]
+    Io(PathBuf, io::Error),
+}
+
+/// Where the folder of a user at a tracker is.
+fn folder_of(data: &Path, tracker: &str, user: &Username) -> PathBuf {
+    data.join(tracker.replace(['/', '\\'], "_")).join(user.as_str())
+}
+
+/// Whether this computer has been this user at this tracker.
+pub(crate) fn exists(data: &Path, tracker: &str, user: &Username) -> bool {
+    folder_of(data, tracker, user).is_dir()
+}
+
+impl Home {
+    /// Makes the folder where it is missing, and locks it.
+    pub(crate) fn open(data: &Path, tracker: &str, user: &Username) -> Result<Self, HomeError> {
+        let folder = folder_of(data, tracker, user);
+        let made = !folder.is_dir();
+        let io_error = |error| HomeError::Io(folder.clone(), error);
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io_error)?;
+        let lock = File::create(folder.join(LOCK)).map_err(io_error)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, _lock: lock, made }),
+            Err(TryLockError::WouldBlock) => Err(HomeError::InUse(folder)),
+            Err(TryLockError::Error(error)) => Err(io_error(error)),
+        }
+    }
+
+    /// Removes a folder that was made for a user who turned out not to be one.
+    pub(crate) fn abandon(self) {
+        if self.made {
+            // An empty folder left behind does no harm.
+            let _ = fs::remove_file(self.folder.join(LOCK));
+            let _ = fs::remove_dir(&self.folder);
+        }
+    }
+
+    /// Whose private lines are shut out.
+    pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, HomeError> {
+        let path = self.folder.join(BLOCKED);
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(HomeError::Io(path, error)),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| HomeError::Io(path, error.into())),
+        }
+    }
+
+    /// Keeps whose private lines are shut out.
+    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), HomeError> {
+        let path = self.folder.join(BLOCKED);
+        let aside = path.with_extension("new");
+        let write = || -> io::Result<()> {
+            fs::write(&aside, serde_json::to_vec(users)?)?;
+            fs::rename(&aside, &path)
+        };
+        write().map_err(|error| HomeError::Io(path.clone(), error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ana() -> Username {
+        Username::parse("ana").unwrap()
+    }
+
+    #[test]
+    fn two_programs_cannot_be_the_same_user_here() {
+        let data = tempfile::tempdir().unwrap();
+        let first = Home::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
+        assert!(matches!(Home::open(data.path(), "127.0.0.1:6060", &ana()), Err(HomeError::InUse(_))));
+        Home::open(data.path(), "127.0.0.1:7070", &ana()).unwrap();
+        drop(first);
+        Home::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
+    }
+
+    #[test]
+    fn only_a_folder_made_in_vain_is_removed() {
+        let data = tempfile::tempdir().unwrap();
+        Home::open(data.path(), "t", &ana()).unwrap().abandon();
+        assert!(!exists(data.path(), "t", &ana()));
+        drop(Home::open(data.path(), "t", &ana()).unwrap());
+        Home::open(data.path(), "t", &ana()).unwrap().abandon();
+        assert!(exists(data.path(), "t", &ana()));
+    }
+
+    #[test]
+    fn who_is_blocked_is_remembered() {
+        let data = tempfile::tempdir().unwrap();
+        let home = Home::open(data.path(), "t", &ana()).unwrap();
+        assert!(home.blocked().unwrap().is_empty());
+        let users = BTreeSet::from([Username::parse("eve").unwrap()]);
+        home.keep_blocked(&users).unwrap();
+        assert_eq!(home.blocked().unwrap(), users);
+    }
+}

@@ -1,0 +1,373 @@
+//! Who should be linked, who is, who dials, and which of two links stays. Pure: time is an argument, `H` a handle.
+//!
+//! One link a pair. The smaller user name dials at once, the other after a grace, in which the first link usually comes.
+//! Where both dialled, the smaller one's link stays: both sides see the same two links and decide alike. A newer
+//! instance of a peer (its program was started again) replaces the older one's link at once.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use commons::names::Username;
+use tokio::time::Instant;
+
+use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LINKS_MAX, ORIGINAL_LINKS_MAX};
+
+/// Tells links apart within one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LinkId(pub(crate) u64);
+
+/// Why and where somebody should be linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Where to dial; `None` where the peer is not connected: a link that stands is kept, none is made.
+    pub(crate) address: Option<SocketAddr>,
+    /// The user asked for it: no grace.
+    pub(crate) eager: bool,
+}
+
+/// A link that has come up and wants a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// When the other program was started; `None` for an original program.
+    pub(crate) instance: Option<u64>,
+    /// Whether this side dialled.
+    pub(crate) dialled: bool,
+}
+
+/// What becomes of an offered link.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Placed<H> {
+    /// It stays.
+    Kept {
+        /// Whether the peer had no link before.
+        first: bool,
+        /// Whether lines go by this link now.
+        writes: bool,
+        /// Links that it replaces: they are read to their end.
+        retired: Vec<H>,
+    },
+    /// Another link serves, or there are too many.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Linked<H> {
+    id: LinkId,
+    offer: Offer,
+    handle: H,
+}
+
+#[derive(Debug)]
+struct Entry<H> {
+    wish: Option<Wish>,
+    links: Vec<Linked<H>>,
+    dialling: bool,
+    due: Instant,
+    failures: u32,
+}
+
+/// All links and wishes of this peer.
+#[derive(Debug)]
+pub(crate) struct LinkTable<H> {
+    me: Username,
+    entries: BTreeMap<Username, Entry<H>>,
+}
+
+impl<H: Clone> LinkTable<H> {
+    pub(crate) fn new(me: Username) -> Self {
+        Self { me, entries: BTreeMap::new() }
+    }
+
+    /// Sets who should be linked from now on; the links of those who no longer should, with their names.
+    pub(crate) fn want(
+        &mut self,
+        wishes: &BTreeMap<Username, Wish>,
+        now: Instant,
+    ) -> Vec<(Username, Vec<H>)> {
+        for (user, wish) in wishes.iter().filter(|(user, _)| **user != self.me) {
+            let grace = if wish.eager || self.me < *user { Duration::ZERO } else { DIAL_GRACE };
+            let entry = self.entries.entry(user.clone()).or_insert_with(|| Entry::new(now + grace));
+            let before = entry.wish.replace(*wish);
+            if before.is_none_or(|before| before.address != wish.address || (wish.eager && !before.eager)) {
+                (entry.due, entry.failures) = (now + grace, 0);
+            }
+        }
+        let mut dropped = Vec::new();
+        for (user, entry) in &mut self.entries {
+            if entry.wish.is_some() && !wishes.contains_key(user) {
+                entry.wish = None;
+                dropped.push((user.clone(), entry.links.drain(..).map(|link| link.handle).collect()));
+            }
+        }
+        self.forget_idle();
+        dropped
+    }
+
+    /// Who is to be dialled now, marked as being dialled.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<(Username, SocketAddr)> {
+        let due =
+            self.entries.iter_mut().filter(|(_, entry)| entry.waits_until().is_some_and(|due| due <= now));
+        due.filter_map(|(user, entry)| {
+            entry.dialling = true;
+            Some((user.clone(), entry.wish?.address?))
+        })
+        .collect()
+    }
+
+    /// When somebody is to be dialled next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.entries.values().filter_map(Entry::waits_until).min()
+    }
+
+    /// A dial came to nothing.
+    pub(crate) fn dial_failed(&mut self, user: &Username, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(user) {
+            let (first, most) = DIAL_BACKOFF;
+            entry.dialling = false;
+            entry.due = now + most.min(first * 2_u32.pow(entry.failures.min(8)));
+            entry.failures += 1;
+        }
+        self.forget_idle();
+    }
+
+    /// Finds a place for a link that has come up, by the rule at the top of this file.
+    pub(crate) fn offer(
+        &mut self,
+        user: &Username,
+        id: LinkId,
+        offer: Offer,
+        handle: H,
+        now: Instant,
+    ) -> Placed<H> {
+        let crowded = self.entries.values().map(|entry| entry.links.len()).sum::<usize>() >= LINKS_MAX;
+        let me = self.me.clone();
+        let entry = self.entries.entry(user.clone()).or_insert_with(|| Entry::new(now));
+        if offer.dialled {
+            entry.dialling = false;
+        }
+        let refused = match (offer.instance, entry.links.first().map(|link| link.offer)) {
+            (_, None) => crowded,
+            (None, Some(other)) => {
+                other.instance.is_some() || entry.links.len() >= ORIGINAL_LINKS_MAX || crowded
+            }
+            (Some(_), Some(Offer { instance: None, .. })) => false,
+            (Some(new), Some(Offer { instance: Some(old), dialled })) => {
+                let mine_stays = me < *user;
+                new < old || (new == old && dialled != offer.dialled && dialled == mine_stays)
+            }
+        };
+        if refused {
+            self.forget_idle();
+            return Placed::Refused;
+        }
+        entry.failures = 0;
+        let first = entry.links.is_empty();
+        let retired: Vec<H> = match offer.instance {
+            None => Vec::new(),
+            Some(_) => entry.links.drain(..).map(|link| link.handle).collect(),
+        };
+        entry.links.push(Linked { id, offer, handle });
+        Placed::Kept { first, writes: entry.links.len() == 1, retired }
+    }
+
+    /// The program at the other end of a standing link turned out to be one of ours: the link is judged anew.
+    pub(crate) fn upgrade(
+        &mut self,
+        user: &Username,
+        id: LinkId,
+        instance: u64,
+        now: Instant,
+    ) -> Option<Placed<H>> {
+        let entry = self.entries.get_mut(user)?;
+        let at = entry.links.iter().position(|link| link.id == id)?;
+        let Linked { offer, handle, .. } = entry.links.remove(at);
+        let alone = entry.links.is_empty();
+        let placed = self.offer(user, id, Offer { instance: Some(instance), ..offer }, handle, now);
+        Some(match placed {
+            Placed::Kept { writes, retired, .. } => Placed::Kept { first: false, writes, retired },
+            Placed::Refused if alone => return None,
+            Placed::Refused => Placed::Refused,
+        })
+    }
+
+    /// A link is gone. Where it was the peer's last, `Some` with further links to end: an original program forgets a
+    /// peer when either of their two links closes.
+    pub(crate) fn lost(&mut self, user: &Username, id: LinkId, now: Instant) -> Option<Vec<H>> {
+        let entry = self.entries.get_mut(user)?;
+        let at = entry.links.iter().position(|link| link.id == id)?;
+        entry.links.remove(at);
+        entry.due = now + DIAL_GRACE;
+        let rest = entry.links.drain(..).map(|link| link.handle).collect();
+        self.forget_idle();
+        Some(rest)
+    }
+
+    /// Whether lines to this user can go or wait.
+    pub(crate) fn is_reachable(&self, user: &Username) -> bool {
+        self.entries.get(user).is_some_and(|entry| {
+            !entry.links.is_empty() || entry.dialling || entry.wish.is_some_and(|wish| wish.address.is_some())
+        })
+    }
+
+    /// Whether a link stands.
+    pub(crate) fn is_linked(&self, user: &Username) -> bool {
+        self.entries.get(user).is_some_and(|entry| !entry.links.is_empty())
+    }
+
+    /// Whether the other side is an original program, as far as is known.
+    pub(crate) fn is_original(&self, user: &Username) -> bool {
+        let first = self.entries.get(user).and_then(|entry| entry.links.first());
+        first.is_some_and(|link| link.offer.instance.is_none())
+    }
+
+    /// Every link.
+    pub(crate) fn handles(&self) -> Vec<H> {
+        self.entries.values().flat_map(|entry| &entry.links).map(|link| link.handle.clone()).collect()
+    }
+
+    fn forget_idle(&mut self) {
+        self.entries.retain(|_, entry| entry.wish.is_some() || !entry.links.is_empty() || entry.dialling);
+    }
+}
+
+impl<H> Entry<H> {
+    fn new(due: Instant) -> Self {
+        Self { wish: None, links: Vec::new(), dialling: false, due, failures: 0 }
+    }
+
+    fn waits_until(&self) -> Option<Instant> {
+        let idle = self.links.is_empty() && !self.dialling;
+        (idle && self.wish.is_some_and(|wish| wish.address.is_some())).then_some(self.due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn table(me: &str) -> LinkTable<u32> {
+        LinkTable::new(user(me))
+    }
+
+    fn wish(name: &str, eager: bool) -> BTreeMap<Username, Wish> {
+        let address = Some(SocketAddr::from(([127, 0, 0, 1], 5000)));
+        BTreeMap::from([(user(name), Wish { address, eager })])
+    }
+
+    fn ours(instance: u64, dialled: bool) -> Offer {
+        Offer { instance: Some(instance), dialled }
+    }
+
+    #[tokio::test]
+    async fn the_smaller_name_dials_at_once_and_the_other_after_a_grace() {
+        let now = Instant::now();
+        let (mut ana, mut bob) = (table("ana"), table("bob"));
+        ana.want(&wish("bob", false), now);
+        bob.want(&wish("ana", false), now);
+        assert_eq!(ana.take_due(now).len(), 1);
+        assert!(ana.take_due(now).is_empty(), "a dial is under way");
+        assert!(bob.take_due(now).is_empty());
+        assert_eq!(bob.next_due(), Some(now + DIAL_GRACE));
+        assert_eq!(bob.take_due(now + DIAL_GRACE).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_a_private_chat_dials_at_once() {
+        let now = Instant::now();
+        let mut bob = table("bob");
+        bob.want(&wish("ana", true), now);
+        assert_eq!(bob.take_due(now).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_two_links_both_sides_keep_the_smaller_dialers() {
+        let now = Instant::now();
+        for anas_first in [true, false] {
+            let (mut ana, mut bob) = (table("ana"), table("bob"));
+            let order = if anas_first { [true, false] } else { [false, true] };
+            let mut kept = Vec::new();
+            for (table, other) in [(&mut ana, "bob"), (&mut bob, "ana")] {
+                let mut stands = None;
+                for ana_dialled in order {
+                    let dialled = ana_dialled == (other == "bob");
+                    let link = u32::from(ana_dialled);
+                    let placed = table.offer(&user(other), LinkId(link.into()), ours(7, dialled), link, now);
+                    if let Placed::Kept { retired, .. } = placed {
+                        assert_eq!(retired, Vec::from_iter(stands.replace(link)));
+                    }
+                }
+                kept.push(stands);
+            }
+            assert_eq!(kept, [Some(1), Some(1)], "ana's link stays on both sides");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_instance_replaces_and_an_older_one_does_not() {
+        let now = Instant::now();
+        let mut bob = table("bob");
+        bob.offer(&user("ana"), LinkId(1), ours(7, false), 1, now);
+        let placed = bob.offer(&user("ana"), LinkId(2), ours(8, false), 2, now);
+        assert_eq!(placed, Placed::Kept { first: false, writes: true, retired: vec![1] });
+        assert_eq!(bob.offer(&user("ana"), LinkId(3), ours(7, false), 3, now), Placed::Refused);
+        assert_eq!(bob.lost(&user("ana"), LinkId(1), now), None, "an old link's end is nobody's news");
+        assert_eq!(bob.lost(&user("ana"), LinkId(2), now), Some(vec![]));
+    }
+
+    #[tokio::test]
+    async fn an_original_program_keeps_two_links_that_fall_together() {
+        let now = Instant::now();
+        let mut bob = table("bob");
+        let original = |dialled| Offer { instance: None, dialled };
+        let first = bob.offer(&user("py"), LinkId(1), original(true), 1, now);
+        assert_eq!(first, Placed::Kept { first: true, writes: true, retired: vec![] });
+        let second = bob.offer(&user("py"), LinkId(2), original(false), 2, now);
+        assert_eq!(second, Placed::Kept { first: false, writes: false, retired: vec![] });
+        assert_eq!(bob.offer(&user("py"), LinkId(3), original(false), 3, now), Placed::Refused);
+        assert_eq!(bob.lost(&user("py"), LinkId(2), now), Some(vec![1]));
+        assert!(!bob.is_linked(&user("py")));
+    }
+
+    #[tokio::test]
+    async fn who_is_no_longer_wanted_is_let_go_and_a_stranger_is_not() {
+        let now = Instant::now();
+        let mut bob = table("bob");
+        bob.offer(&user("eve"), LinkId(1), ours(1, false), 1, now);
+        bob.want(&wish("ana", false), now);
+        bob.offer(&user("ana"), LinkId(2), ours(1, false), 2, now);
+        assert_eq!(bob.want(&BTreeMap::new(), now), [(user("ana"), vec![2])]);
+        assert!(bob.is_linked(&user("eve")));
+        assert!(!bob.is_reachable(&user("ana")));
+    }
+
+    #[tokio::test]
+    async fn dials_that_fail_are_repeated_more_and_more_slowly() {
+        let now = Instant::now();
+        let mut ana = table("ana");
+        ana.want(&wish("bob", false), now);
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            let due = ana.next_due().unwrap();
+            assert_eq!(ana.take_due(due).len(), 1);
+            ana.dial_failed(&user("bob"), due);
+            waits.push((ana.next_due().unwrap() - due).as_millis());
+        }
+        assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 8000]);
+    }
+
+    #[tokio::test]
+    async fn links_are_bounded() {
+        let now = Instant::now();
+        let mut me = table("me");
+        for n in 0..LINKS_MAX as u64 {
+            let placed = me.offer(&user(&format!("p{n}")), LinkId(n), ours(1, false), 0, now);
+            assert!(matches!(placed, Placed::Kept { .. }));
+        }
+        assert_eq!(me.offer(&user("late"), LinkId(99), ours(1, false), 0, now), Placed::Refused);
+    }
+}

@@ -1,0 +1,140 @@
+//! The direct links to other peers: who is wanted is linked, what is sent arrives or is reported.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use commons::names::Username;
+use commons::net::socket::Listener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
+
+use crate::api::Undeliverable;
+use crate::limits::{LINK_WAIT, OUTBOX_WAIT, RETIRE_TIME};
+use crate::peer_communication::link_table::Wish;
+use crate::peer_communication::switchboard::{LinkReport, Switchboard};
+
+mod dialer;
+mod link;
+pub(crate) mod link_table;
+mod listener;
+mod outbox;
+pub(crate) mod switchboard;
+
+/// All links of this peer.
+#[derive(Debug)]
+pub(crate) struct PeerPeerCommunication {
+    board: Arc<Switchboard>,
+    tasks: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+impl PeerPeerCommunication {
+    /// Takes links on `listener` and dials whoever is wanted, as `me`; reports come by the receiver.
+    pub(crate) fn start(
+        me: Username,
+        instance: u64,
+        listener: Listener,
+    ) -> (Self, mpsc::Receiver<LinkReport>) {
+        let (board, reports) = Switchboard::new(me, instance);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listener::run(Arc::clone(&board), listener));
+        tasks.spawn(dialer::run(Arc::clone(&board)));
+        (Self { board, tasks: tasks.into() }, reports)
+    }
+
+    /// Sets who should be linked from now on; those whose link ends for it.
+    pub(crate) fn want(&self, wishes: &BTreeMap<Username, Wish>) -> Vec<Username> {
+        self.board.want(wishes)
+    }
+
+    /// Queues an encoded line for a peer that is linked or being dialled.
+    pub(crate) fn send(&self, to: &Username, id: Uuid, frame: Bytes) -> Result<(), Undeliverable> {
+        self.board.send(to, id, frame)
+    }
+
+    /// Queues an encoded LEAVE. An original program ends the whole link on any LEAVE, so it gets one only where the
+    /// link ends anyway.
+    pub(crate) fn leave(&self, to: &Username, frame: Bytes, still_used: bool) {
+        if !(still_used && self.board.is_original(to)) {
+            self.board.notify(to, frame);
+        }
+    }
+
+    /// Whether a link to this user stands.
+    pub(crate) fn is_linked(&self, user: &Username) -> bool {
+        self.board.is_linked(user)
+    }
+
+    /// Waits a little while outboxes of these users are filling up, so that a fast writer keeps the pace of readers
+    /// that read. One that reads nothing is waited for once.
+    pub(crate) async fn keep_pace(&self, users: &[Username]) {
+        let deadline = Instant::now() + OUTBOX_WAIT;
+        for (_, outbox) in self.board.outboxes().into_iter().filter(|(user, _)| users.contains(user)) {
+            let mut pause = std::pin::pin!(sleep_until(deadline));
+            loop {
+                let moved = outbox.moved();
+                if !outbox.wants_patience() {
+                    break;
+                }
+                tokio::select! {
+                    () = moved => {}
+                    () = &mut pause => outbox.note_stuck(),
+                }
+            }
+        }
+    }
+
+    /// Waits for a link to this user, as long as a line would wait for it; whether there is one.
+    pub(crate) async fn linked(&self, user: &Username) -> bool {
+        let linked = async {
+            loop {
+                let changed = self.board.links_changed.notified();
+                if self.board.is_linked(user) {
+                    break;
+                }
+                changed.await;
+            }
+        };
+        timeout(LINK_WAIT, linked).await.is_ok()
+    }
+
+    /// Waits until nothing is on its way any more, or the deadline; then what still is, by user, is given up.
+    pub(crate) async fn drained(&self, deadline: Instant) -> Vec<(Username, Vec<Uuid>)> {
+        for (_, outbox) in self.board.outboxes() {
+            let empty = async {
+                loop {
+                    let moved = outbox.moved();
+                    if outbox.lines() == 0 {
+                        break;
+                    }
+                    moved.await;
+                }
+            };
+            if tokio::time::timeout_at(deadline, empty).await.is_err() {
+                break;
+            }
+        }
+        let left = self.board.outboxes().into_iter().map(|(user, outbox)| (user, outbox.give_up()));
+        left.filter(|(_, lines)| !lines.is_empty()).collect()
+    }
+
+    /// Ends every link, the queued goodbyes first, and waits for the end.
+    pub(crate) async fn stop(&self) {
+        self.board.retire_all();
+        let links_gone = async {
+            loop {
+                let changed = self.board.links_changed.notified();
+                if !self.board.any_linked() {
+                    break;
+                }
+                changed.await;
+            }
+        };
+        let _ = timeout(RETIRE_TIME, links_gone).await;
+        self.board.stop.cancel();
+        let mut tasks = self.tasks.lock().await;
+        while tasks.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,248 @@
+//! What dialer, listener and links share: the table of links, an outbox a peer, and the way to report.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use commons::names::Username;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::api::Undeliverable;
+use crate::limits::{LINK_WAIT, REPORTS_MAX};
+use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
+use crate::peer_communication::outbox::{Full, Manners, Outbox};
+
+/// What the links tell the service.
+pub(crate) enum LinkReport {
+    /// A peer's link came up or went down: ask which.
+    Changed(Username),
+    /// A peer said something.
+    Line(Username, HeardLine),
+    /// A peer left a conversation; `None` is the private one.
+    Left(Username, Option<String>),
+    /// These lines arrived.
+    Delivered(Username, Vec<Uuid>),
+    /// These lines did not and will not.
+    Undelivered(Username, Vec<Uuid>, Undeliverable),
+}
+
+/// A line as it came, its author being the link's own user.
+pub(crate) struct HeardLine {
+    pub(crate) room: Option<String>,
+    pub(crate) content: String,
+    pub(crate) id: Option<Uuid>,
+    pub(crate) sent_at: Option<DateTime<Utc>>,
+}
+
+/// A link that has its place.
+pub(crate) struct Place {
+    pub(crate) user: Username,
+    pub(crate) id: LinkId,
+    pub(crate) outbox: Arc<Outbox>,
+    /// Cancelled when the link is to finish what it is doing and end.
+    pub(crate) retire: CancellationToken,
+}
+
+#[derive(Debug)]
+pub(crate) struct Switchboard {
+    pub(crate) me: Username,
+    /// When this program started, in milliseconds since 1970.
+    pub(crate) instance: u64,
+    /// Cancelled at the very end: links drop what they are doing.
+    pub(crate) stop: CancellationToken,
+    /// There may be somebody to dial.
+    pub(crate) dial: Notify,
+    /// A link has come up or ended.
+    pub(crate) links_changed: Notify,
+    state: Mutex<State>,
+    reports: mpsc::Sender<LinkReport>,
+    next_link: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    table: LinkTable<CancellationToken>,
+    outboxes: HashMap<Username, Arc<Outbox>>,
+}
+
+impl Switchboard {
+    pub(crate) fn new(me: Username, instance: u64) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
+        let (reports, receiver) = mpsc::channel(REPORTS_MAX);
+        let state = Mutex::new(State { table: LinkTable::new(me.clone()), outboxes: HashMap::new() });
+        let board = Self {
+            me,
+            instance,
+            stop: CancellationToken::new(),
+            dial: Notify::new(),
+            links_changed: Notify::new(),
+            state,
+            reports,
+            next_link: AtomicU64::new(0),
+        };
+        (Arc::new(board), receiver)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the service; waits while it is behind. Nobody listens any more at the end of the program.
+    pub(crate) async fn report(&self, report: LinkReport) {
+        let _ = self.reports.send(report).await;
+    }
+
+    /// Sets who should be linked; the others' links end once their outbox is empty. Those whose link ends.
+    pub(crate) fn want(&self, wishes: &BTreeMap<Username, Wish>) -> Vec<Username> {
+        let dropped = self.lock().table.want(wishes, Instant::now());
+        self.dial.notify_one();
+        dropped
+            .into_iter()
+            .map(|(user, links)| {
+                links.iter().for_each(CancellationToken::cancel);
+                user
+            })
+            .collect()
+    }
+
+    /// Puts a line into a peer's outbox.
+    pub(crate) fn send(&self, to: &Username, id: Uuid, frame: Bytes) -> Result<(), Undeliverable> {
+        let outbox = self.reachable_outbox(to).ok_or(Undeliverable::Unreachable)?;
+        outbox.push(id, frame, Instant::now()).map_err(|Full| Undeliverable::QueueFull)
+    }
+
+    /// Puts a frame into a peer's outbox that may be lost with the link.
+    pub(crate) fn notify(&self, to: &Username, frame: Bytes) {
+        if self.is_linked(to)
+            && let Some(outbox) = self.reachable_outbox(to)
+        {
+            // A full outbox loses the notice: the tracker tells the same.
+            let _ = outbox.push_notice(frame, Instant::now());
+        }
+    }
+
+    fn reachable_outbox(&self, user: &Username) -> Option<Arc<Outbox>> {
+        let mut state = self.lock();
+        if !state.table.is_reachable(user) {
+            return None;
+        }
+        if !state.outboxes.contains_key(user) {
+            // Should no link come up, the dialer gives the lines up in time.
+            self.dial.notify_one();
+        }
+        Some(Arc::clone(state.outboxes.entry(user.clone()).or_default()))
+    }
+
+    /// Finds a place for a link that has come up.
+    pub(crate) async fn place(&self, user: &Username, offer: Offer) -> Option<Place> {
+        let id = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
+        let retire = CancellationToken::new();
+        let outbox = {
+            let mut state = self.lock();
+            let placed = state.table.offer(user, id, offer, retire.clone(), Instant::now());
+            let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
+            let manners = if offer.instance.is_some() { Manners::Ours } else { Manners::Original };
+            settle(placed, &outbox, id, manners).then_some(outbox)
+        }?;
+        self.links_changed.notify_waiters();
+        self.report(LinkReport::Changed(user.clone())).await;
+        Some(Place { user: user.clone(), id, outbox, retire })
+    }
+
+    /// The program at the other end of a link turned out to be one of ours; `false` where another link serves.
+    pub(crate) fn upgrade(&self, place: &Place, instance: u64) -> bool {
+        let mut state = self.lock();
+        match state.table.upgrade(&place.user, place.id, instance, Instant::now()) {
+            None => false,
+            Some(placed) => settle(placed, &place.outbox, place.id, Manners::Ours),
+        }
+    }
+
+    /// A link has ended.
+    pub(crate) async fn lost(&self, place: &Place) {
+        place.outbox.detach(place.id);
+        if let Some(rest) = self.lock().table.lost(&place.user, place.id, Instant::now()) {
+            rest.iter().for_each(CancellationToken::cancel);
+        }
+        self.dial.notify_one();
+        self.links_changed.notify_waiters();
+        self.report(LinkReport::Changed(place.user.clone())).await;
+    }
+
+    /// Who is to be dialled now.
+    pub(crate) fn take_due(&self) -> Vec<(Username, SocketAddr)> {
+        self.lock().table.take_due(Instant::now())
+    }
+
+    /// A dial came to nothing.
+    pub(crate) fn dial_failed(&self, user: &Username) {
+        self.lock().table.dial_failed(user, Instant::now());
+        self.dial.notify_one();
+    }
+
+    /// Gives up the lines that waited too long for a link, or wait for one that will not come.
+    pub(crate) async fn give_up_overdue(&self) {
+        let now = Instant::now();
+        let overdue: Vec<_> = {
+            let mut state = self.lock();
+            let State { table, outboxes } = &mut *state;
+            let hopeless =
+                |user: &Username, since: Instant| !table.is_reachable(user) || since + LINK_WAIT <= now;
+            let unlinked = outboxes.iter().filter(|(user, _)| !table.is_linked(user));
+            let overdue = unlinked
+                .filter(|(user, outbox)| outbox.oldest().is_some_and(|since| hopeless(user, since)))
+                .map(|(user, outbox)| (user.clone(), outbox.give_up()))
+                .collect();
+            outboxes.retain(|user, outbox| table.is_reachable(user) || outbox.oldest().is_some());
+            overdue
+        };
+        for (user, lines) in overdue {
+            self.report(LinkReport::Undelivered(user, lines, Undeliverable::Unreachable)).await;
+        }
+    }
+
+    /// When [`Self::take_due`] or [`Self::give_up_overdue`] has something to do next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let state = self.lock();
+        let unlinked = state.outboxes.iter().filter(|(user, _)| !state.table.is_linked(user));
+        let waiting = unlinked.filter_map(|(_, outbox)| Some(outbox.oldest()? + LINK_WAIT));
+        waiting.chain(state.table.next_due()).min()
+    }
+
+    pub(crate) fn is_linked(&self, user: &Username) -> bool {
+        self.lock().table.is_linked(user)
+    }
+
+    pub(crate) fn any_linked(&self) -> bool {
+        !self.lock().table.handles().is_empty()
+    }
+
+    pub(crate) fn is_original(&self, user: &Username) -> bool {
+        self.lock().table.is_original(user)
+    }
+
+    /// Every outbox with its owner.
+    pub(crate) fn outboxes(&self) -> Vec<(Username, Arc<Outbox>)> {
+        self.lock().outboxes.iter().map(|(user, outbox)| (user.clone(), Arc::clone(outbox))).collect()
+    }
+
+    /// Lets every link end once its outbox is empty.
+    pub(crate) fn retire_all(&self) {
+        self.lock().table.handles().iter().for_each(CancellationToken::cancel);
+    }
+}
+
+/// Carries out what the table decided; whether the link stays.
+fn settle(placed: Placed<CancellationToken>, outbox: &Outbox, id: LinkId, manners: Manners) -> bool {
+    let Placed::Kept { writes, retired, .. } = placed else { return false };
+    if writes {
+        outbox.attach(id, manners);
+    }
+    retired.iter().for_each(CancellationToken::cancel);
+    true
+}

@@ -1,0 +1,343 @@
+//! The task that owns the socket to the tracker: sends requests, pairs replies with them, and comes back by itself.
+//!
+//! Everything that the tracker says, replies and announcements, goes to the service by one queue in the order in which
+//! it was said, so that a snapshot in a reply and one in an announcement cannot overtake each other.
+
+use std::collections::HashMap;
+
+use commons::limits::FRAME_MAX;
+use commons::net::backoff::Backoff;
+use commons::net::connection::Connection;
+use commons::net::frame::{FrameError, encode};
+use commons::net::socket::Socket;
+use commons::protocol::with_tracker::{
+    Credentials, ErrorCode, Pong, Refusal, Reply, RequestId, RoomUpdate, Status, TrackerMessage,
+    TrackerRequest,
+};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+use crate::limits::{LINK_DEAD, LINK_SILENCE, REQUEST_TIMEOUT, TRACKER_BACKOFF};
+
+/// Why a request brought no reply that says OK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TrackerError {
+    /// There is no connection, or it broke before the reply.
+    Lost,
+    /// The tracker refused.
+    Refused(Refusal),
+}
+
+pub(crate) type Outcome = Result<Box<Reply>, TrackerError>;
+
+/// What the tracker tells the service, in order.
+pub(crate) enum TrackerReport {
+    /// What came of a request; whoever asked waits at the sender, if anybody does.
+    Answered(TrackerRequest, Outcome, Option<oneshot::Sender<Outcome>>),
+    /// A room changed.
+    Update(Box<RoomUpdate>),
+    /// The connection is gone; it will be made again.
+    Lost,
+    /// It will not be made again, for this reason.
+    Ended(Ending),
+}
+
+/// Why the uplink does not come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The user signed in elsewhere.
+    Superseded,
+    /// The tracker does not take the credentials any more.
+    Refused(Refusal),
+}
+
+/// A request on its way to the uplink's task.
+pub(crate) struct Ask {
+    pub(crate) request: TrackerRequest,
+    pub(crate) reply: oneshot::Sender<Outcome>,
+}
+
+/// The end of one connection.
+enum Cut {
+    /// Try again.
+    Lost,
+    /// Signed out, superseded, or nobody is left to ask.
+    Final,
+}
+
+pub(crate) struct Uplink {
+    asks: mpsc::Receiver<Ask>,
+    reports: mpsc::Sender<TrackerReport>,
+    door: Door,
+}
+
+/// Makes connections and numbers the requests on them.
+struct Door {
+    address: String,
+    reports: mpsc::Sender<TrackerReport>,
+    next_id: i64,
+}
+
+struct Waiting {
+    request: TrackerRequest,
+    reply: Option<oneshot::Sender<Outcome>>,
+    until: Instant,
+}
+
+/// A request as it is sent.
+#[derive(Serialize)]
+struct Tagged<'a> {
+    #[serde(flatten)]
+    request: &'a TrackerRequest,
+    id: i64,
+}
+
+impl Uplink {
+    pub(crate) fn new(
+        address: String,
+        asks: mpsc::Receiver<Ask>,
+        reports: mpsc::Sender<TrackerReport>,
+    ) -> Self {
+        let door = Door { address, reports: reports.clone(), next_id: 0 };
+        Self { asks, reports, door }
+    }
+
+    /// Serves until it is over: first whoever signs in, then, under that name, across lost connections.
+    pub(crate) async fn run(mut self) {
+        let Some((credentials, mut connection)) = self.first_sign_in().await else { return };
+        let (first, most) = TRACKER_BACKOFF;
+        let mut backoff = Backoff::new(first, most);
+        loop {
+            let since = Instant::now();
+            match self.serve(connection, &mut backoff).await {
+                Cut::Final => return,
+                Cut::Lost => report(&self.reports, TrackerReport::Lost).await,
+            }
+            if since.elapsed() > most {
+                backoff.reset();
+            }
+            connection = loop {
+                let request = TrackerRequest::Login(credentials.clone());
+                let again = async {
+                    sleep(backoff.wait()).await;
+                    self.door.attempt(request, None).await
+                };
+                match refusing(&mut self.asks, &self.reports, again).await {
+                    None => return,
+                    Some(Ok(connection)) => break connection,
+                    Some(Err(Some(refusal))) if is_final(refusal.code) => {
+                        return report(&self.reports, TrackerReport::Ended(Ending::Refused(refusal))).await;
+                    }
+                    Some(Err(_)) => {}
+                }
+            };
+        }
+    }
+
+    /// Waits for a sign-in that the tracker accepts. Every attempt has a connection of its own.
+    async fn first_sign_in(&mut self) -> Option<(Credentials, Connection<Socket>)> {
+        loop {
+            let Ask { request, reply } = self.asks.recv().await?;
+            let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = &request
+            else {
+                let _ = reply.send(Err(TrackerError::Lost));
+                continue;
+            };
+            let credentials = credentials.clone();
+            if let Ok(connection) = self.door.attempt(request, Some(reply)).await {
+                return Some((credentials, connection));
+            }
+        }
+    }
+
+    /// Serves one connection to its end.
+    async fn serve(&mut self, mut connection: Connection<Socket>, backoff: &mut Backoff) -> Cut {
+        let mut waiting: HashMap<i64, Waiting> = HashMap::new();
+        let mut heard = Instant::now();
+        let mut pinged = false;
+        let cut = loop {
+            let reply_due = waiting.values().map(|waiting| waiting.until).min();
+            let silence = heard + if pinged { LINK_DEAD } else { LINK_SILENCE };
+            tokio::select! {
+                frame = connection.recv() => match frame {
+                    Ok(Some(frame)) => {
+                        (heard, pinged) = (Instant::now(), false);
+                        match frame.parse_owned() {
+                            Ok(message) => match self.take(message, &mut connection, &mut waiting).await {
+                                Ok(None) => {}
+                                Ok(Some(cut)) => break cut,
+                                Err(error) => {
+                                    debug!(%error, "the tracker's connection broke");
+                                    break Cut::Lost;
+                                }
+                            },
+                            Err(error) => warn!(%error, "the tracker sent something unreadable"),
+                        }
+                    }
+                    _ => break Cut::Lost,
+                },
+                ask = self.asks.recv() => {
+                    let Some(Ask { request, reply }) = ask else { break Cut::Final };
+                    let until = Instant::now() + REQUEST_TIMEOUT;
+                    let sent = self.door.send(&mut connection, &request).await;
+                    let id = sent.as_ref().ok().copied().unwrap_or(self.door.next_id);
+                    waiting.insert(id, Waiting { request, reply: Some(reply), until });
+                    if sent.is_err() {
+                        break Cut::Lost;
+                    }
+                }
+                () = until(reply_due) => {
+                    // What became of the request is not known: the next login tells how things stand.
+                    info!("the tracker took too long to answer");
+                    break Cut::Lost;
+                }
+                () = sleep_until(silence) => {
+                    if pinged || self.door.send(&mut connection, &TrackerRequest::Ping).await.is_err() {
+                        break Cut::Lost;
+                    }
+                    pinged = true;
+                }
+            }
+        };
+        backoff.reset();
+        let mut waiting: Vec<_> = waiting.into_iter().collect();
+        waiting.sort_by_key(|(id, _)| *id);
+        for (_, Waiting { request, reply, .. }) in waiting {
+            report(&self.reports, TrackerReport::Answered(request, Err(TrackerError::Lost), reply)).await;
+        }
+        if matches!(cut, Cut::Final) {
+            connection.close().await;
+        }
+        cut
+    }
+
+    async fn take(
+        &mut self,
+        message: TrackerMessage,
+        connection: &mut Connection<Socket>,
+        waiting: &mut HashMap<i64, Waiting>,
+    ) -> Result<Option<Cut>, FrameError> {
+        let TrackerMessage::Status(status) = message else { return Ok(None) };
+        let (id, outcome) = match *status {
+            Status::Ok(reply) => (reply.id.clone(), Ok(Box::new(reply))),
+            Status::Error(refusal) => (refusal.id.clone(), Err(TrackerError::Refused(refusal))),
+            Status::RoomUpdate(update) => {
+                report(&self.reports, TrackerReport::Update(Box::new(update))).await;
+                return Ok(None);
+            }
+            Status::Ping => {
+                connection.send(&Pong::to(None)).await?;
+                return Ok(None);
+            }
+            Status::Superseded => {
+                report(&self.reports, TrackerReport::Ended(Ending::Superseded)).await;
+                return Ok(Some(Cut::Final));
+            }
+            Status::ShuttingDown => return Ok(Some(Cut::Lost)),
+        };
+        if let Some(RequestId::Number(id)) = id
+            && let Some(Waiting { request, reply, .. }) = waiting.remove(&id)
+        {
+            let signed_out = request == TrackerRequest::Logout && outcome.is_ok();
+            report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
+            return Ok(signed_out.then_some(Cut::Final));
+        }
+        Ok(None)
+    }
+}
+
+impl Door {
+    /// One connection and one sign-in on it; the outcome is reported where it is an OK or somebody waits for it.
+    async fn attempt(
+        &mut self,
+        request: TrackerRequest,
+        reply: Option<oneshot::Sender<Outcome>>,
+    ) -> Result<Connection<Socket>, Option<Refusal>> {
+        let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.sign_in(&request)).await;
+        let (outcome, connection) = match attempt {
+            Ok(Ok((outcome, connection))) => (outcome, Some(connection)),
+            Ok(Err(error)) => {
+                debug!(%error, "the tracker cannot be reached");
+                (Err(TrackerError::Lost), None)
+            }
+            Err(_) => (Err(TrackerError::Lost), None),
+        };
+        let refusal = match &outcome {
+            Err(TrackerError::Refused(refusal)) => Some(refusal.clone()),
+            _ => None,
+        };
+        let signed_in = outcome.is_ok();
+        if signed_in || reply.is_some() {
+            report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
+        }
+        connection.filter(|_| signed_in).ok_or(refusal)
+    }
+
+    async fn sign_in(
+        &mut self,
+        request: &TrackerRequest,
+    ) -> Result<(Outcome, Connection<Socket>), FrameError> {
+        let mut connection = Connection::new(Socket::dial(&self.address).await?, FRAME_MAX);
+        let id = self.send(&mut connection, request).await?;
+        while let Some(frame) = connection.recv().await? {
+            let outcome = match frame.parse_owned() {
+                Ok(TrackerMessage::Status(status)) => match *status {
+                    Status::Ok(reply) if reply.id == Some(RequestId::Number(id)) => Ok(Box::new(reply)),
+                    Status::Error(refusal) => Err(TrackerError::Refused(refusal)),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            return Ok((outcome, connection));
+        }
+        Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
+    }
+
+    async fn send(
+        &mut self,
+        connection: &mut Connection<Socket>,
+        request: &TrackerRequest,
+    ) -> Result<i64, FrameError> {
+        self.next_id += 1;
+        connection.send_encoded(encode(&Tagged { request, id: self.next_id })?).await?;
+        Ok(self.next_id)
+    }
+}
+
+/// Awaits something while whoever asks meanwhile is told at once that the tracker is lost; `None` once nobody can ask
+/// any more.
+async fn refusing<T>(
+    asks: &mut mpsc::Receiver<Ask>,
+    reports: &mpsc::Sender<TrackerReport>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::pin!(future);
+    loop {
+        tokio::select! {
+            done = &mut future => return Some(done),
+            ask = asks.recv() => {
+                let Ask { request, reply } = ask?;
+                report(reports, TrackerReport::Answered(request, Err(TrackerError::Lost), Some(reply))).await;
+            }
+        }
+    }
+}
+
+/// The service is gone only at the end of the program.
+async fn report(reports: &mpsc::Sender<TrackerReport>, report: TrackerReport) {
+    let _ = reports.send(report).await;
+}
+
+/// Whether signing in again with the same credentials is of no use.
+fn is_final(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName | ErrorCode::PlaintextRefused)
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
