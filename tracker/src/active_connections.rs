@@ -1,0 +1,94 @@
+//! Who is signed in on which connection. The newest login of a user wins.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use commons::names::Username;
+use dashmap::DashMap;
+use tokio::sync::watch;
+
+use crate::connection_id::ConnectionId;
+use crate::outbox::{Ending, Outbox};
+
+/// A signed-in session, as others see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct ActiveConnection {
+    /// Which login.
+    pub(crate) id: ConnectionId,
+    /// Whose.
+    pub(crate) username: Username,
+    /// The address that the session comes from, with the port on which its program takes links.
+    pub(crate) observed: SocketAddr,
+    /// Where the session answers to PING, if it understands one.
+    pub(crate) pongs: Option<watch::Sender<()>>,
+    outbox: Outbox,
+}
+
+impl ActiveConnection {
+    /// Queues a line for the session.
+    pub(crate) fn push(&self, line: Bytes) {
+        self.outbox.push(line);
+    }
+}
+
+/// All signed-in sessions.
+#[derive(Debug, Default)]
+pub(crate) struct ActiveConnections {
+    by_user: DashMap<Username, ActiveConnection>,
+    last_id: AtomicU64,
+}
+
+impl ActiveConnections {
+    /// Adds a session; an older one of that user is ended.
+    pub(crate) fn register(
+        &self,
+        username: &Username,
+        observed: SocketAddr,
+        outbox: Outbox,
+        pongs: Option<watch::Sender<()>>,
+    ) -> ConnectionId {
+        let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let connection = ActiveConnection { id, username: username.clone(), observed, pongs, outbox };
+        if let Some(older) = self.by_user.insert(username.clone(), connection) {
+            tracing::info!(%username, "a newer login takes the place of an older one");
+            older.outbox.end(Ending::Superseded);
+        }
+        id
+    }
+
+    /// Removes a session, unless a newer one has taken its place.
+    pub(crate) fn unregister(&self, username: &Username, id: ConnectionId) {
+        self.by_user.remove_if(username, |_, connection| connection.id == id);
+    }
+
+    /// A user's session.
+    pub(crate) fn connection(&self, username: &Username) -> Option<ActiveConnection> {
+        self.by_user.get(username).map(|entry| entry.value().clone())
+    }
+
+    /// All sessions.
+    pub(crate) fn all(&self) -> Vec<ActiveConnection> {
+        self.by_user.iter().map(|entry| entry.value().clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_old_session_cannot_remove_a_newer_one() {
+        let connections = ActiveConnections::default();
+        let ana = Username::parse("ana").unwrap();
+        let from = SocketAddr::from(([127, 0, 0, 1], 5000));
+        let (old, new) = (Outbox::new().0, Outbox::new().0);
+        let first = connections.register(&ana, from, old.clone(), None);
+        let second = connections.register(&ana, from, new, None);
+        assert_eq!(old.ended().await, Ending::Superseded);
+        connections.unregister(&ana, first);
+        assert_eq!(connections.connection(&ana).map(|c| c.id), Some(second));
+        connections.unregister(&ana, second);
+        assert!(connections.connection(&ana).is_none());
+    }
+}

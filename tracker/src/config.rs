@@ -1,0 +1,82 @@
+//! How a tracker is set up.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What a tracker is told at its start; [`Default`] holds the documented values.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen, `host:port`; port 0 picks a free one.
+    pub listen: String,
+    /// The folder of the state; made where it does not exist.
+    pub data: PathBuf,
+    /// Time between two sweeps.
+    pub ping_interval: Duration,
+    /// How long a peer may take to answer a PING.
+    pub ping_timeout: Duration,
+    /// How long a guest who is offline keeps a seat; zero is until the next sweep.
+    pub seat_hold: Duration,
+    /// From where plaintext is taken.
+    pub plaintext: Plaintext,
+    /// Whether limits per address hold for loopback too.
+    pub limit_loopback: bool,
+    /// What a password hash costs.
+    pub password_cost: PasswordCost,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:6060".to_owned(),
+            data: PathBuf::from("data"),
+            ping_interval: Duration::from_secs(120),
+            ping_timeout: Duration::from_secs(3),
+            seat_hold: Duration::from_secs(24 * 60 * 60),
+            plaintext: Plaintext::Loopback,
+            limit_loopback: false,
+            password_cost: PasswordCost::default(),
+        }
+    }
+}
+
+/// From where a session in the clear is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Plaintext {
+    /// From nowhere.
+    Never,
+    /// From this machine.
+    #[default]
+    Loopback,
+    /// From everywhere.
+    Always,
+}
+
+impl FromStr for Plaintext {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "never" => Ok(Self::Never),
+            "loopback" => Ok(Self::Loopback),
+            "always" => Ok(Self::Always),
+            _ => Err("use never, loopback or always"),
+        }
+    }
+}
+
+/// What argon2id is to spend on one password. The default is what OWASP asks for at least; anything below is for
+/// tests, where thousands of accounts are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordCost {
+    /// Memory in KiB.
+    pub memory: u32,
+    /// Passes over it.
+    pub passes: u32,
+}
+
+impl Default for PasswordCost {
+    fn default() -> Self {
+        Self { memory: 19 * 1024, passes: 2 }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a handler decides: what the asker is told, and what others are to hear.
+
+use commons::names::{NameError, RoomName, Username};
+use commons::protocol::with_tracker::{ErrorCode, Page};
+use commons::room::RoomError;
+use commons::snapshot::{ChangeKind, RoomChange};
+
+use crate::passwords::PasswordError;
+use crate::repositories::collection::StorageError;
+use crate::repositories::room::RoomFailure;
+
+/// A request was carried out.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// For people.
+    pub(crate) msg: String,
+    /// What the reply shows; looked up at the moment in which it is said, so that no session ever hears an older
+    /// state after a newer one.
+    pub(crate) shows: Shows,
+    /// What others are to hear.
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// What a reply shows beside its words.
+#[derive(Debug)]
+pub(crate) enum Shows {
+    /// Nothing.
+    Nothing,
+    /// That the tracker is there.
+    Pong,
+    /// A room.
+    Room(RoomName),
+    /// A page of the rooms.
+    Rooms(Page),
+    /// A page of the connected peers.
+    Peers(Page),
+    /// A user's record.
+    Peer(Username),
+}
+
+/// A change of a room that its members are to hear of.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    /// Which room.
+    pub(crate) room: RoomName,
+    /// What happened.
+    pub(crate) change: RoomChange,
+    /// Who hears of it beside those who sit there now.
+    pub(crate) also: Vec<Username>,
+}
+
+/// A request was refused; nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// For programs.
+    pub(crate) code: ErrorCode,
+    /// For people.
+    pub(crate) msg: String,
+}
+
+impl Outcome {
+    /// Words only.
+    pub(crate) fn said(msg: impl Into<String>) -> Self {
+        Self { msg: msg.into(), shows: Shows::Nothing, notices: Vec::new() }
+    }
+
+    /// Words and something to show.
+    pub(crate) fn showing(msg: impl Into<String>, shows: Shows) -> Self {
+        Self { shows, ..Self::said(msg) }
+    }
+
+    /// With something that others are to hear.
+    pub(crate) fn and_tell(mut self, notice: Notice) -> Self {
+        self.notices.push(notice);
+        self
+    }
+}
+
+impl Notice {
+    /// For the members of the room.
+    pub(crate) fn new(room: &RoomName, kind: ChangeKind, username: &Username) -> Self {
+        let change = RoomChange { kind, username: username.clone() };
+        Self { room: room.clone(), change, also: Vec::new() }
+    }
+
+    /// For people.
+    pub(crate) fn msg(&self) -> String {
+        let (room, username) = (&self.room, &self.change.username);
+        match self.change.kind {
+            ChangeKind::Joined => format!("{username} joined {room}"),
+            ChangeKind::Left => format!("{username} left {room}"),
+            ChangeKind::Offline => format!("{username} went offline"),
+            ChangeKind::Online => format!("{username} is back"),
+            ChangeKind::Deleted => format!("{username} deleted {room}"),
+        }
+    }
+}
+
+impl Refused {
+    /// With this code and these words.
+    pub(crate) fn new(code: ErrorCode, msg: impl Into<String>) -> Self {
+        Self { code, msg: msg.into() }
+    }
+}
+
+impl From<NameError> for Refused {
+    fn from(error: NameError) -> Self {
+        Self::new(ErrorCode::InvalidName, error.to_string())
+    }
+}
+
+impl From<StorageError> for Refused {
+    fn from(error: StorageError) -> Self {
+        Self::new(ErrorCode::Storage, error.to_string())
+    }
+}
+
+impl From<PasswordError> for Refused {
+    fn from(error: PasswordError) -> Self {
+        Self::new(ErrorCode::Busy, error.to_string())
+    }
+}
+
+impl From<RoomFailure> for Refused {
+    fn from(failure: RoomFailure) -> Self {
+        let code = match failure {
+            RoomFailure::NotFound => ErrorCode::RoomNotFound,
+            RoomFailure::Exists => ErrorCode::RoomExists,
+            RoomFailure::TooMany => ErrorCode::Busy,
+            RoomFailure::Rule(RoomError::Full) => ErrorCode::RoomFull,
+            RoomFailure::Rule(RoomError::NotAMember) => ErrorCode::NotAMember,
+            RoomFailure::Rule(RoomError::NotOwner) => ErrorCode::NotOwner,
+            RoomFailure::Storage(_) => ErrorCode::Storage,
+        };
+        Self::new(code, failure.to_string())
+    }
+}

@@ -1,0 +1,85 @@
+//! A page of a list: as many entries as were asked for and as fit.
+
+use std::collections::BTreeMap;
+
+use commons::limits::ORIGINAL_RECV;
+use commons::protocol::with_tracker::{ErrorCode, Page};
+use serde::Serialize;
+
+use crate::handlers::outcome::Refused;
+use crate::limits::{PAGE_BYTES, PAGE_ENTRIES, PAGE_FRAME};
+
+/// The bounds of one page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageBounds {
+    /// Most entries.
+    pub(crate) entries: usize,
+    bytes: usize,
+}
+
+impl PageBounds {
+    /// What a request may get. A bare one may come from an original program, which takes a whole reply in one small
+    /// piece.
+    pub(crate) fn of(page: &Page, with_id: bool) -> Result<Self, Refused> {
+        let entries = match page.limit {
+            Some(0) => return Err(Refused::new(ErrorCode::Malformed, "\"limit\" must be at least 1")),
+            Some(limit) => PAGE_ENTRIES.min(limit as usize),
+            None => PAGE_ENTRIES,
+        };
+        let bare = !with_id && page.after.is_none() && page.limit.is_none();
+        Ok(Self { entries, bytes: if bare { ORIGINAL_RECV - PAGE_FRAME } else { PAGE_BYTES } })
+    }
+
+    /// Takes entries while they fit; whether there are more.
+    pub(crate) fn fill<T: Serialize>(
+        self,
+        entries: impl Iterator<Item = (String, T)>,
+    ) -> (BTreeMap<String, T>, bool) {
+        let mut page = BTreeMap::new();
+        let mut left = self.bytes;
+        for (name, entry) in entries {
+            // In the reply a colon and a comma stand where the pair has two brackets and a comma.
+            let length = serde_json::to_vec(&(&name, &entry)).map_or(usize::MAX, |json| json.len() - 1);
+            let fits = length <= left && page.len() < self.entries;
+            if !fits && !page.is_empty() {
+                return (page, true);
+            }
+            left = left.saturating_sub(length);
+            page.insert(name, entry);
+        }
+        (page, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> impl Iterator<Item = (String, String)> {
+        (0..count).map(|n| (format!("{n:04}"), "x".repeat(100)))
+    }
+
+    #[test]
+    fn a_page_ends_at_its_limit() {
+        let asked = |limit| Page { limit: Some(limit), ..Page::default() };
+        let fill = |limit, count| {
+            let (page, more) = PageBounds::of(&asked(limit), true).unwrap().fill(names(count));
+            (page.len(), more)
+        };
+        assert_eq!(fill(3, 4), (3, true));
+        assert_eq!(fill(3, 3), (3, false));
+        assert_eq!(fill(3, 0), (0, false));
+        assert!(PageBounds::of(&asked(0), true).is_err());
+        assert_eq!(PageBounds::of(&asked(u32::MAX), true).unwrap().entries, PAGE_ENTRIES);
+    }
+
+    #[test]
+    fn a_page_ends_at_its_bytes() {
+        let bare = Page::default();
+        for (with_id, most) in [(true, PAGE_BYTES), (false, ORIGINAL_RECV - PAGE_FRAME)] {
+            let (page, more) = PageBounds::of(&bare, with_id).unwrap().fill(names(5000));
+            let length = serde_json::to_vec(&page).unwrap().len();
+            assert!(more && length <= most && length > most - 300, "{length} of {most}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! PeerCommandHandler: who is connected, and where.
+
+use std::collections::BTreeMap;
+
+use commons::names::Username;
+use commons::peer::Peer;
+use commons::protocol::with_tracker::{ErrorCode, FoundPeer, ListedPeer, Page};
+
+use crate::handlers::outcome::{Outcome, Refused, Shows};
+use crate::handlers::page::PageBounds;
+use crate::repositories::peer::PeerRepository;
+use crate::repositories::room::RoomRepository;
+use crate::repositories::user::UserRepository;
+
+/// Serves what is asked about peers.
+#[derive(Debug)]
+pub(crate) struct PeerCommandHandler {
+    users: UserRepository,
+    rooms: RoomRepository,
+    peers: PeerRepository,
+}
+
+impl PeerCommandHandler {
+    /// Over these peers; `users` tells who exists, `rooms` where they sit.
+    pub(crate) fn new(users: UserRepository, rooms: RoomRepository, peers: PeerRepository) -> Self {
+        Self { users, rooms, peers }
+    }
+
+    /// Whether a user can be shown.
+    pub(crate) fn find(&self, username: &str) -> Result<Outcome, Refused> {
+        let username = Username::parse(username)?;
+        if !self.users.exists(&username) {
+            return Err(Refused::new(ErrorCode::PeerNotFound, format!("there is no user {username}")));
+        }
+        Ok(Outcome::showing("peer", Shows::Peer(username)))
+    }
+
+    /// A user's record as it is now.
+    pub(crate) fn show(&self, username: &Username) -> FoundPeer {
+        FoundPeer { peer: self.peers.peer(username), room: self.last_room(username) }
+    }
+
+    /// A page of the connected peers, and whether there are more.
+    pub(crate) fn list(
+        &self,
+        page: &Page,
+        with_id: bool,
+    ) -> Result<(BTreeMap<String, ListedPeer>, bool), Refused> {
+        let bounds = PageBounds::of(page, with_id)?;
+        let (prefix, after) =
+            (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
+        // One more than the page holds tells whether there are more.
+        let peers: Vec<Peer> = self
+            .peers
+            .scan_connected(prefix, after, |peers| peers.take(bounds.entries + 1).cloned().collect());
+        Ok(bounds.fill(peers.into_iter().map(|peer| {
+            let room = self.last_room(&peer.username);
+            (peer.username.as_str().to_owned(), ListedPeer::new(peer, room))
+        })))
+    }
+
+    fn last_room(&self, username: &Username) -> Option<String> {
+        self.rooms.last_joined(username).map(|name| name.as_str().to_owned())
+    }
+}

@@ -1,0 +1,116 @@
+//! UserCommandHandler: who may come in.
+
+use std::net::IpAddr;
+
+use commons::names::Username;
+use commons::protocol::with_tracker::{Credentials, ErrorCode};
+use commons::user::PasswordDigest;
+
+use crate::handlers::outcome::Refused;
+use crate::passwords::{Judgement, Passwords};
+use crate::repositories::peer::claimed_address;
+use crate::repositories::user::{StoredPassword, UserRepository};
+
+/// Makes accounts and judges logins.
+#[derive(Debug)]
+pub(crate) struct UserCommandHandler {
+    users: UserRepository,
+    passwords: Passwords,
+}
+
+/// Somebody who may come in.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// Who.
+    pub(crate) username: Username,
+    /// Where others reach the program.
+    pub(crate) address: IpAddr,
+    /// The port on which it takes links.
+    pub(crate) port: u16,
+}
+
+impl UserCommandHandler {
+    /// Over these accounts.
+    pub(crate) fn new(users: UserRepository, passwords: Passwords) -> Self {
+        Self { users, passwords }
+    }
+
+    /// Makes an account for a client seen at `from`.
+    pub(crate) async fn register(&self, credentials: Credentials, from: IpAddr) -> Result<Admitted, Refused> {
+        let offered = offered(&credentials)?;
+        let digest = PasswordDigest::parse(&offered).ok_or_else(|| {
+            let msg = "\"password\" must be the lower-case hex SHA-256 of the password: 64 digits";
+            Refused::new(ErrorCode::Malformed, msg)
+        })?;
+        let admitted = admit(&credentials, from)?;
+        let username = &admitted.username;
+        let taken =
+            || Refused::new(ErrorCode::UsernameTaken, format!("{username} is taken: choose another name"));
+        // Spares the hash; the answer that counts is the one below.
+        if self.users.exists(username) {
+            return Err(taken());
+        }
+        let hash = self.passwords.hash(digest).await?;
+        if self.users.create(username, hash).await? { Ok(admitted) } else { Err(taken()) }
+    }
+
+    /// Judges a login of a client seen at `from`.
+    pub(crate) async fn login(&self, credentials: Credentials, from: IpAddr) -> Result<Admitted, Refused> {
+        let offered = offered(&credentials)?;
+        let admitted = admit(&credentials, from)?;
+        let username = &admitted.username;
+        let stored = self.users.password(username);
+        match self.passwords.judge(stored.clone(), offered).await? {
+            Judgement::Right => {}
+            Judgement::RightAndHashed(hash) => {
+                if let Some(StoredPassword::Digest(digest)) = stored {
+                    self.users.upgrade(username, digest, hash).await?;
+                }
+            }
+            Judgement::Wrong => {
+                let msg = "wrong user name or password";
+                return Err(Refused::new(ErrorCode::InvalidCredentials, msg));
+            }
+        }
+        Ok(admitted)
+    }
+}
+
+fn offered(credentials: &Credentials) -> Result<String, Refused> {
+    match &credentials.password {
+        Some(password) => Ok(password.0.clone()),
+        None => Err(Refused::new(ErrorCode::MissingParameter, "LOGIN needs \"password\"")),
+    }
+}
+
+/// Where a client is: where it says, if it is on this machine, else where it is seen.
+fn admit(credentials: &Credentials, from: IpAddr) -> Result<Admitted, Refused> {
+    let Credentials { username, address, port, .. } = credentials;
+    if *port == 0 {
+        return Err(Refused::new(ErrorCode::Malformed, "\"port\" must be the port on which you take links"));
+    }
+    let username = Username::parse(username)?;
+    let claimed = address.as_deref().and_then(claimed_address).filter(|_| from.is_loopback());
+    Ok(Admitted { username, address: claimed.unwrap_or(from), port: *port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claimed_address_counts_from_loopback_only() {
+        let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 7]));
+        let address = |claimed: Option<&str>, from| {
+            let claimed = claimed.map(str::to_owned);
+            let credentials =
+                Credentials { username: "ana".into(), password: None, address: claimed, port: 5000 };
+            admit(&credentials, from).unwrap().address
+        };
+        assert_eq!(address(Some("192.0.2.9"), here), IpAddr::from([192, 0, 2, 9]));
+        assert_eq!(address(Some("localhost"), here), here);
+        assert_eq!(address(Some("127.0.0.0.1"), here), here);
+        assert_eq!(address(None, here), here);
+        assert_eq!(address(Some("192.0.2.9"), there), there);
+    }
+}

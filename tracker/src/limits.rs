@@ -1,0 +1,66 @@
+//! Every bound that the tracker alone keeps, with its reason.
+
+use std::time::Duration;
+
+/// Sessions in all: what the usual 4 GiB machine and its descriptors carry with room to spare.
+pub(crate) const SESSIONS_MAX: usize = 10_240;
+
+/// Sessions that have not said who they are: they are the cheap ones to open.
+pub(crate) const STRANGERS_MAX: usize = 256;
+
+/// Connections that are being told at one time that there is no room for them; more are closed unheard.
+pub(crate) const REFUSALS_MAX: usize = 64;
+
+/// How long the first whole frame may take, counted from the connection's beginning.
+pub(crate) const FIRST_FRAME_TIME: Duration = Duration::from_secs(10);
+
+/// How long signing in may take, counted from the connection's beginning: time to type a password twice.
+pub(crate) const LOGIN_TIME: Duration = Duration::from_secs(30);
+
+/// Wrong passwords that a connection may offer; the last of them closes it.
+pub(crate) const WRONG_PASSWORDS_MAX: u32 = 3;
+
+/// Bytes that may wait for a session's reader before the session is closed.
+pub(crate) const OUTBOX_BYTES: usize = 256 * 1024;
+
+/// How long the last words to a session may take: all of an orderly stop has two seconds.
+pub(crate) const FAREWELL_TIME: Duration = Duration::from_millis(300);
+
+/// How long an orderly stop waits for its sessions; the rest of the two seconds is for the disk.
+pub(crate) const STOP_TIME: Duration = Duration::from_millis(1500);
+
+/// Pause after an accept that failed for want of descriptors: trying at once would only burn the processor.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Password hashes that may wait for a core; a further one is answered BUSY. At 20 ms each, a second's work.
+pub(crate) const HASHES_WAITING_MAX: usize = 64;
+
+/// Rooms in which one user may sit, so that the own rooms in a LOGIN's reply fit one frame.
+pub(crate) const SEATS_PER_USER: usize = 32;
+
+/// Rooms overall: about 100 MB of memory.
+pub(crate) const ROOMS_MAX: usize = 100_000;
+
+/// Entries of a list's page.
+pub(crate) const PAGE_ENTRIES: usize = 1_000;
+
+/// Bytes of a list's page: with what surrounds it, it fits a frame.
+pub(crate) const PAGE_BYTES: usize = 48 * 1024;
+
+/// Bytes of a reply around the entries of its list, `"more":true` and the newline included.
+pub(crate) const PAGE_FRAME: usize = 256;
+
+/// Peers that a sweep pings at one time: descriptors for the sessions remain.
+pub(crate) const PINGS_MAX: usize = 512;
+
+/// Ports below belong to services of the system: the tracker is not to be made to knock there.
+pub(crate) const LOWEST_PEER_PORT: u16 = 1024;
+
+/// Changes of a collection that may wait for the disk.
+pub(crate) const CHANGES_WAITING_MAX: usize = 1024;
+
+/// Changes that go to the disk together.
+pub(crate) const BATCH_MAX: usize = 512;
+
+/// A journal shorter than this is not worth folding while the tracker runs.
+pub(crate) const FOLD_BYTES: u64 = 1024 * 1024;

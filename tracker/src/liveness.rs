@@ -1,0 +1,172 @@
+//! PingSweep: asks every session's peer for a sign of life, all at once within a bound.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use commons::limits::FRAME_MAX_BEFORE_LOGIN;
+use commons::net::connection::Connection;
+use commons::net::frame::FrameError;
+use commons::net::socket::Socket;
+use commons::protocol::between_peers::PeerMessage;
+use commons::protocol::with_tracker::Status;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use crate::active_connections::ActiveConnection;
+use crate::config::Config;
+use crate::limits::{LOWEST_PEER_PORT, PINGS_MAX};
+use crate::service::TrackerService;
+
+/// What a sweep finds out about one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It answered.
+    Alive,
+    /// It did not.
+    Silent,
+    /// The fault may be ours: no verdict.
+    Unknown,
+}
+
+/// The sweep and how it is set up.
+#[derive(Debug)]
+pub(crate) struct PingSweep {
+    service: Arc<TrackerService>,
+    interval: Duration,
+    timeout: Duration,
+    seat_hold: Duration,
+}
+
+impl PingSweep {
+    /// A sweep over the sessions of a service.
+    pub(crate) fn new(service: Arc<TrackerService>, config: &Config) -> Self {
+        let Config { ping_interval: interval, ping_timeout: timeout, seat_hold, .. } = *config;
+        Self { service, interval, timeout, seat_hold }
+    }
+
+    /// Sweeps for ever, the first time after one whole interval.
+    pub(crate) async fn run(self) {
+        let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.sweep().await;
+        }
+    }
+
+    async fn sweep(&self) {
+        let mut pings = JoinSet::new();
+        for session in self.service.sessions() {
+            if pings.len() >= PINGS_MAX {
+                resume(pings.join_next().await);
+            }
+            let (service, time) = (self.service.clone(), self.timeout);
+            pings.spawn(async move {
+                // Each verdict counts as soon as it is known, however slow the others are.
+                match ping(&session, time).await {
+                    Verdict::Alive => service.heard(&session).await,
+                    Verdict::Silent => service.silent(&session).await,
+                    Verdict::Unknown => {}
+                }
+            });
+        }
+        while !pings.is_empty() {
+            resume(pings.join_next().await);
+        }
+        self.service.free_overdue_seats(self.seat_hold).await;
+    }
+}
+
+/// A defect in one ping is a defect of the sweep.
+fn resume(joined: Option<Result<(), tokio::task::JoinError>>) {
+    if let Some(Err(error)) = joined
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Asks on the port on which the peer takes links, and inside its session if that understands; either answer counts.
+async fn ping(session: &ActiveConnection, time: Duration) -> Verdict {
+    let outside = async { timeout(time, ping_port(session.observed)).await.unwrap_or(Verdict::Silent) };
+    let inside = ping_inside(session, time);
+    tokio::pin!(outside, inside);
+    tokio::select! {
+        verdict = &mut outside => match verdict {
+            Verdict::Alive => Verdict::Alive,
+            other => if inside.await { Verdict::Alive } else { other },
+        },
+        alive = &mut inside => if alive { Verdict::Alive } else { outside.await },
+    }
+}
+
+async fn ping_inside(session: &ActiveConnection, time: Duration) -> bool {
+    let Some(pongs) = &session.pongs else { return false };
+    let mut answers = pongs.subscribe();
+    let Ok(ping) = commons::net::frame::encode(&Status::Ping) else { return false };
+    session.push(ping);
+    matches!(timeout(time, answers.changed()).await, Ok(Ok(())))
+}
+
+async fn ping_port(address: SocketAddr) -> Verdict {
+    if !may_be_dialled(address) {
+        return Verdict::Silent;
+    }
+    match exchange(address).await {
+        Ok(true) => Verdict::Alive,
+        Ok(false) | Err(FrameError::NoObject | FrameError::TooLarge(_)) => Verdict::Silent,
+        Err(FrameError::Io(error)) => match error.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::HostUnreachable
+            | ErrorKind::TimedOut => Verdict::Silent,
+            // Out of descriptors, of ports, of memory, of network: the peer is not to blame.
+            _ => {
+                tracing::warn!(%error, "a PING could not be sent");
+                Verdict::Unknown
+            }
+        },
+    }
+}
+
+async fn exchange(address: SocketAddr) -> Result<bool, FrameError> {
+    let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX_BEFORE_LOGIN);
+    connection.send_encoded(Bytes::from_static(b"{\"cmd\":\"PING\"}\n")).await?;
+    let answer = connection.recv().await?;
+    Ok(answer.is_some_and(|frame| matches!(frame.parse(), Ok(PeerMessage::Pong))))
+}
+
+/// Not everything that a client says is to be dialled: it would make the tracker knock at other people's doors.
+fn may_be_dialled(address: SocketAddr) -> bool {
+    let local = match address.ip() {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let ip = address.ip();
+    !(local || ip.is_unspecified() || ip.is_multicast()) && address.port() >= LOWEST_PEER_PORT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_doors_are_never_knocked_at() {
+        for bad in ["0.0.0.0:5000", "224.0.0.1:5000", "169.254.1.1:5000", "255.255.255.255:5000", "[::]:5000"]
+        {
+            assert!(!may_be_dialled(bad.parse().unwrap()), "{bad}");
+        }
+        for bad in ["[fe80::1]:5000", "[ff02::1]:5000", "127.0.0.1:25", "127.0.0.1:1023"] {
+            assert!(!may_be_dialled(bad.parse().unwrap()), "{bad}");
+        }
+        for good in ["127.0.0.1:1024", "192.0.2.1:5000", "[::1]:5000", "[2001:db8::1]:5000"] {
+            assert!(may_be_dialled(good.parse().unwrap()), "{good}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The tracker as a program: flags in, one line on stdout when it is ready, everything else on stderr.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracker::config::{Config, Plaintext};
+use tracker::server::TrackerServer;
+
+/// The chat's tracker: knows users, rooms and who is online, never a word that is said.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, env = "TRACKER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:6060")]
+    listen: String,
+    /// The folder of the state; made where it does not exist
+    #[arg(long, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Time between two sweeps for signs of life
+    #[arg(long, env = "TRACKER_PING_INTERVAL", value_name = "TIME", default_value = "120s", value_parser = interval)]
+    ping_interval: Duration,
+    /// How long a peer may take to answer
+    #[arg(long, env = "TRACKER_PING_TIMEOUT", value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
+    ping_timeout: Duration,
+    /// How long a guest who is offline keeps a seat
+    #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+    seat_hold: Duration,
+    /// From where unencrypted sessions are taken: never, loopback, always
+    #[arg(long, env = "TRACKER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
+    plaintext: Plaintext,
+    /// Apply the limits per address to this machine too
+    #[arg(long, env = "TRACKER_LIMIT_LOOPBACK")]
+    limit_loopback: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
+impl From<Args> for Config {
+    fn from(args: Args) -> Self {
+        let Args { listen, data, ping_interval, ping_timeout, seat_hold, plaintext, limit_loopback } = args;
+        Self {
+            listen,
+            data,
+            ping_interval,
+            ping_timeout,
+            seat_hold,
+            plaintext,
+            limit_loopback,
+            ..Self::default()
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = Config::from(Args::parse());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Somebody may have closed our stderr; there is nobody left to tell then.
+            let _ = writeln!(io::stderr(), "tracker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let stop = stop_signal()?;
+    let data = config.data.clone();
+    let server = TrackerServer::bind(config).await?;
+    let address = server.local_addr();
+    let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
+    let data = data.canonicalize().unwrap_or(data);
+    let _ =
+        writeln!(io::stderr(), "{now}  tracker on {address}, data in {}. Ctrl-C stops it.", data.display());
+    let _ = writeln!(io::stdout(), "tracker listening on {address}").and_then(|()| io::stdout().flush());
+    Ok(server.run(stop).await?)
+}
+
+/// Cancelled at Ctrl-C or SIGTERM.
+fn stop_signal() -> io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    #[cfg(unix)]
+    let mut terminate = {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate())?
+    };
+    tokio::spawn(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+        stopping.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,195 @@
+//! Where users are: the records that survive a restart, and beside them, in memory only, who is present.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use commons::names::Username;
+use commons::peer::Peer;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::Instant;
+
+use crate::connection_id::ConnectionId;
+use crate::repositories::collection::{Change, Collection, StorageError};
+use crate::repositories::record::{Reading, Record, unreadable};
+
+/// A record in the file, ours or the original's.
+#[derive(Deserialize)]
+struct StoredPeer {
+    address: Option<String>,
+    port: Option<u16>,
+    #[serde(default)]
+    last_ping: Value,
+}
+
+impl Record for Peer {
+    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+        let stored: StoredPeer = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
+        let Ok(username) = Username::parse(key) else { return Ok(Reading::Unfit) };
+        Ok(Reading::Ours(Self {
+            address: stored.address.as_deref().and_then(claimed_address),
+            port: stored.port,
+            // The original kept an object here, which no program ever filled.
+            last_ping: serde_json::from_value(stored.last_ping).ok(),
+            ..Self::never_seen(username)
+        }))
+    }
+
+    fn write(&self) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(self)
+    }
+}
+
+/// The address that a text names; the original programs call their own machine by name.
+pub(crate) fn claimed_address(text: &str) -> Option<IpAddr> {
+    match text {
+        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+        text => text.parse().ok(),
+    }
+}
+
+/// The peers.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerRepository {
+    records: Collection<Peer>,
+    presence: Arc<RwLock<Presence>>,
+    started: Instant,
+}
+
+/// Who is present. Never locked while a change of a collection is awaited; a scan of the rooms may look in here, but
+/// nothing in here looks at the rooms.
+#[derive(Debug, Default)]
+struct Presence {
+    sessions: BTreeMap<Username, Session>,
+    offline_since: HashMap<Username, Instant>,
+}
+
+/// A signed-in session, and how its user is shown.
+#[derive(Debug)]
+struct Session {
+    connection: ConnectionId,
+    peer: Peer,
+}
+
+impl PeerRepository {
+    /// The peers of a collection; nobody is present.
+    pub(crate) fn new(records: Collection<Peer>) -> Self {
+        Self { records, presence: Arc::default(), started: Instant::now() }
+    }
+
+    /// A user's record as it is now.
+    pub(crate) fn peer(&self, username: &Username) -> Peer {
+        let present = self.presence().sessions.get(username).map(|session| session.peer.clone());
+        present
+            .or_else(|| self.records.get(username.as_str()))
+            .unwrap_or_else(|| Peer::never_seen(username.clone()))
+    }
+
+    /// Looks at the connected peers by name: those that start with `prefix` and come after `after`.
+    pub(crate) fn scan_connected<R>(
+        &self,
+        prefix: &str,
+        after: &str,
+        look: impl FnOnce(&mut dyn Iterator<Item = &Peer>) -> R,
+    ) -> R {
+        let from = if after >= prefix && !after.is_empty() {
+            Bound::Excluded(after)
+        } else {
+            Bound::Included(prefix)
+        };
+        let presence = self.presence();
+        let sessions = presence.sessions.range::<str, _>((from, Bound::Unbounded));
+        let peers = sessions.map(|(_, session)| &session.peer);
+        look(&mut peers.take_while(|p| p.username.as_str().starts_with(prefix)).filter(|p| p.connected))
+    }
+
+    /// Whether a user has been offline for this long; since the start for one not seen since.
+    pub(crate) fn offline_for(&self, username: &Username, time: Duration) -> bool {
+        let presence = self.presence();
+        let connected = presence.sessions.get(username).is_some_and(|session| session.peer.connected);
+        let since = presence.offline_since.get(username).copied().unwrap_or(self.started);
+        !connected && since.elapsed() >= time
+    }
+
+    /// Shows a user as connected at this place, unless a newer login has done so.
+    pub(crate) fn connect(&self, username: &Username, connection: ConnectionId, address: IpAddr, port: u16) {
+        let last_ping = self.peer(username).last_ping;
+        let mut presence = self.presence_mut();
+        if presence.sessions.get(username).is_some_and(|session| session.connection > connection) {
+            return;
+        }
+        let peer = Peer {
+            address: Some(address),
+            port: Some(port),
+            connected: true,
+            last_ping,
+            ..Peer::never_seen(username.clone())
+        };
+        presence.sessions.insert(username.clone(), Session { connection, peer });
+        presence.offline_since.remove(username);
+    }
+
+    /// Notes the end of a session; whether its user went offline by it.
+    pub(crate) fn disconnect(&self, username: &Username, connection: ConnectionId) -> bool {
+        let mut presence = self.presence_mut();
+        match presence.sessions.get(username) {
+            Some(session) if session.connection == connection => {}
+            _ => return false,
+        }
+        let was_connected = presence.sessions.remove(username).is_some_and(|session| session.peer.connected);
+        if was_connected {
+            presence.offline_since.insert(username.clone(), Instant::now());
+        }
+        was_connected
+    }
+
+    /// Notes that the peer of this very session answered a PING; whether its user came back by it.
+    pub(crate) fn heard(
+        &self,
+        username: &Username,
+        connection: ConnectionId,
+        now: DateTime<Utc>,
+    ) -> Option<bool> {
+        let mut presence = self.presence_mut();
+        let session =
+            presence.sessions.get_mut(username).filter(|session| session.connection == connection)?;
+        session.peer.last_ping = Some(now);
+        let back = !std::mem::replace(&mut session.peer.connected, true);
+        presence.offline_since.remove(username);
+        Some(back)
+    }
+
+    /// Notes that the peer of this very session did not answer; whether its user went offline by it.
+    pub(crate) fn silent(&self, username: &Username, connection: ConnectionId) -> bool {
+        let mut presence = self.presence_mut();
+        let session = presence.sessions.get_mut(username).filter(|session| session.connection == connection);
+        let gone = session.is_some_and(|session| std::mem::replace(&mut session.peer.connected, false));
+        if gone {
+            presence.offline_since.insert(username.clone(), Instant::now());
+        }
+        gone
+    }
+
+    /// Writes down where a user is; `connected` is no durable fact and stays out.
+    pub(crate) async fn save(&self, username: &Username) -> Result<(), StorageError> {
+        let record = Peer { connected: false, ..self.peer(username) };
+        let decide = move |present: Option<&Peer>| match present {
+            Some(present) if *present == record => (Change::Keep, ()),
+            _ => (Change::Put(record.clone()), ()),
+        };
+        self.records.update_relaxed(username.as_str(), decide).await
+    }
+
+    fn presence(&self) -> RwLockReadGuard<'_, Presence> {
+        self.presence.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn presence_mut(&self) -> RwLockWriteGuard<'_, Presence> {
+        self.presence.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,34 @@
+//! What a collection keeps, and how an entry stands in its file.
+
+use serde_json::value::RawValue;
+
+/// A kind of entry.
+pub(crate) trait Record: Clone + Send + Sync + 'static {
+    /// Reads an entry of the file; an error says what is wrong with it.
+    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String>;
+
+    /// Writes the entry as it stands in the file.
+    fn write(&self) -> serde_json::Result<Box<RawValue>>;
+
+    /// Further keys under which the entry is to be found.
+    fn filed_under(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// An entry that was read.
+#[derive(Debug)]
+pub(crate) enum Reading<T> {
+    /// Of our own writing.
+    Ours(T),
+    /// Taken over from an original file, with something added that has to be kept.
+    TakenOver(T),
+    /// Well formed, but against our rules: stays in the file and is not served.
+    Unfit,
+}
+
+/// The words for a JSON value that is not of the expected form.
+pub(crate) fn unreadable(error: &serde_json::Error) -> String {
+    // Serde's own words may repeat values, and some of those are password hashes.
+    format!("an entry of the wrong form ({:?} error)", error.classify()).to_lowercase()
+}

@@ -1,0 +1,282 @@
+//! The rooms, and who sits in them.
+
+use chrono::{DateTime, Utc};
+use commons::names::{RoomName, Username};
+use commons::room::{Joined, Room, RoomError, Seat};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use crate::limits::ROOMS_MAX;
+use crate::repositories::collection::{Change, Collection, StorageError};
+use crate::repositories::record::{Reading, Record, unreadable};
+
+/// Why a room was not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RoomFailure {
+    /// There is none of that name.
+    #[error("there is no such room")]
+    NotFound,
+    /// There is one of that name.
+    #[error("there is a room of that name: join it, or choose another name")]
+    Exists,
+    /// There are as many as there may be.
+    #[error("the tracker has no place for another room")]
+    TooMany,
+    /// The room's own rules forbid it.
+    #[error(transparent)]
+    Rule(#[from] RoomError),
+    /// It could not be made durable.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The form of a room in the file: the original's, with our fields beside them.
+#[derive(Serialize, Deserialize)]
+struct StoredRoom {
+    id: Option<Uuid>,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    revision: u64,
+    owner: Option<String>,
+    peer_owner: Option<StoredSeat>,
+    peer_one: Option<StoredSeat>,
+    peer_two: Option<StoredSeat>,
+}
+
+/// A seat in the file; the original keeps the whole record of the peer in its place.
+#[derive(Serialize, Deserialize)]
+struct StoredSeat {
+    username: String,
+    #[serde(default)]
+    since: u64,
+    #[serde(default)]
+    joined_at: DateTime<Utc>,
+}
+
+impl From<&Seat> for StoredSeat {
+    fn from(seat: &Seat) -> Self {
+        let Seat { username, since, joined_at } = seat;
+        Self { username: username.as_str().to_owned(), since: *since, joined_at: *joined_at }
+    }
+}
+
+impl StoredSeat {
+    fn seat(self) -> Option<Seat> {
+        let Self { username, since, joined_at } = self;
+        Some(Seat { username: Username::parse(&username).ok()?, since, joined_at })
+    }
+}
+
+impl StoredRoom {
+    /// The room of an original file: the owner is who sits in the owner's seat, else the first who sits at all.
+    fn take_over(self, name: &str) -> Option<Room> {
+        let seats = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
+        let mut seats = seats.map(StoredSeat::seat).collect::<Option<Vec<_>>>()?.into_iter();
+        let owner_seat = seats.next()?;
+        Some(Room {
+            id: Uuid::new_v4(),
+            name: RoomName::parse(name).ok()?,
+            revision: 1,
+            owner: owner_seat.username.clone(),
+            owner_seat: Some(owner_seat),
+            guests: [seats.next(), seats.next()],
+        })
+    }
+
+    fn room(self, name: &str, id: Uuid) -> Option<Room> {
+        let seat = |seat: Option<StoredSeat>| match seat {
+            Some(seat) => seat.seat().map(Some),
+            None => Some(None),
+        };
+        Some(Room {
+            id,
+            name: RoomName::parse(name).ok()?,
+            revision: self.revision,
+            owner: Username::parse(&self.owner?).ok()?,
+            owner_seat: seat(self.peer_owner)?,
+            guests: [seat(self.peer_one)?, seat(self.peer_two)?],
+        })
+    }
+}
+
+impl Record for Room {
+    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+        let stored: StoredRoom = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
+        let reading = match stored.id {
+            Some(id) => stored.room(key, id).map(Reading::Ours),
+            None => stored.take_over(key).map(Reading::TakenOver),
+        };
+        Ok(reading.unwrap_or(Reading::Unfit))
+    }
+
+    fn write(&self) -> serde_json::Result<Box<RawValue>> {
+        let seat = |seat: &Option<Seat>| seat.as_ref().map(StoredSeat::from);
+        to_raw_value(&StoredRoom {
+            id: Some(self.id),
+            name: self.name.as_str().to_owned(),
+            revision: self.revision,
+            owner: Some(self.owner.as_str().to_owned()),
+            peer_owner: seat(&self.owner_seat),
+            peer_one: seat(&self.guests[0]),
+            peer_two: seat(&self.guests[1]),
+        })
+    }
+
+    /// A room is found by those who sit in it.
+    fn filed_under(&self) -> Vec<String> {
+        self.seats().map(|seat| seat.username.as_str().to_owned()).collect()
+    }
+}
+
+/// The rooms.
+#[derive(Debug, Clone)]
+pub(crate) struct RoomRepository {
+    rooms: Collection<Room>,
+}
+
+impl RoomRepository {
+    /// The rooms of a collection.
+    pub(crate) fn new(rooms: Collection<Room>) -> Self {
+        Self { rooms }
+    }
+
+    /// A room as it is now.
+    pub(crate) fn room(&self, name: &RoomName) -> Option<Room> {
+        self.rooms.get(name.as_str())
+    }
+
+    /// The rooms in which a user sits.
+    pub(crate) fn rooms_of(&self, username: &Username) -> Vec<Room> {
+        self.rooms.filed_under(username.as_str()).iter().filter_map(|name| self.rooms.get(name)).collect()
+    }
+
+    /// The room that a user joined last, of those in which a seat is held.
+    pub(crate) fn last_joined(&self, username: &Username) -> Option<RoomName> {
+        let joined_at = |room: &Room| room.seat_of(username).map(|seat| seat.joined_at);
+        self.rooms_of(username).into_iter().max_by_key(joined_at).map(|room| room.name)
+    }
+
+    /// In how many rooms a user sits.
+    pub(crate) fn seats_of(&self, username: &Username) -> usize {
+        self.rooms.filed_under(username.as_str()).len()
+    }
+
+    /// Those who sit somewhere and whom `wanted` picks.
+    pub(crate) fn seated(&self, wanted: impl Fn(&Username) -> bool) -> Vec<Username> {
+        let parse = |name: &str| Username::parse(name).ok();
+        let names = self.rooms.filing_keys(|name| parse(name).is_some_and(|username| wanted(&username)));
+        names.iter().filter_map(|name| parse(name)).collect()
+    }
+
+    /// Looks at the rooms by name: those that start with `prefix` and come after `after`.
+    pub(crate) fn scan<R>(
+        &self,
+        prefix: &str,
+        after: &str,
+        look: impl FnOnce(&mut dyn Iterator<Item = &Room>) -> R,
+    ) -> R {
+        self.rooms.scan(prefix, after, |rooms| look(&mut rooms.map(|(_, room)| room)))
+    }
+
+    /// Makes a room with its owner in it.
+    pub(crate) async fn create(
+        &self,
+        name: &RoomName,
+        owner: &Username,
+        now: DateTime<Utc>,
+    ) -> Result<(), RoomFailure> {
+        if self.rooms.len() >= ROOMS_MAX {
+            return Err(RoomFailure::TooMany);
+        }
+        let room = Room::create(name.clone(), owner.clone(), now);
+        let decide = move |present: Option<&Room>| match present {
+            Some(_) => (Change::Keep, Err(RoomFailure::Exists)),
+            None => (Change::Put(room.clone()), Ok(())),
+        };
+        self.rooms.update(name.as_str(), decide).await?
+    }
+
+    /// Seats a user.
+    pub(crate) async fn join(
+        &self,
+        name: &RoomName,
+        username: &Username,
+        now: DateTime<Utc>,
+    ) -> Result<Joined, RoomFailure> {
+        let username = username.clone();
+        self.change(name, move |room| Ok(room.join(&username, now)?)).await
+    }
+
+    /// Frees a user's seat.
+    pub(crate) async fn leave(&self, name: &RoomName, username: &Username) -> Result<(), RoomFailure> {
+        let username = username.clone();
+        self.change(name, move |room| Ok(room.leave(&username)?)).await
+    }
+
+    /// Ends a room; who sat in it.
+    pub(crate) async fn delete(
+        &self,
+        name: &RoomName,
+        username: &Username,
+    ) -> Result<Vec<Username>, RoomFailure> {
+        let username = username.clone();
+        let decide = move |present: Option<&Room>| {
+            let Some(room) = present else { return (Change::Keep, Err(RoomFailure::NotFound)) };
+            match room.may_delete(&username) {
+                Ok(()) => (Change::Remove, Ok(room.seats().map(|seat| seat.username.clone()).collect())),
+                Err(error) => (Change::Keep, Err(error.into())),
+            }
+        };
+        self.rooms.update(name.as_str(), decide).await?
+    }
+
+    /// Frees a guest's seat, if `overdue` still holds when it is done; whether it was.
+    pub(crate) async fn free_guest(
+        &self,
+        name: &RoomName,
+        guest: &Username,
+        overdue: impl Fn(&Username) -> bool + Send + 'static,
+    ) -> Result<bool, RoomFailure> {
+        let guest = guest.clone();
+        let free = move |room: &mut Room| {
+            let due = guest != room.owner && overdue(&guest);
+            Ok(due && room.leave(&guest).is_ok())
+        };
+        self.change(name, free).await
+    }
+
+    /// Raises the revision of a room because a member's presence changed; whether the user is a member.
+    pub(crate) async fn note_presence(
+        &self,
+        name: &RoomName,
+        username: &Username,
+    ) -> Result<bool, StorageError> {
+        let username = username.clone();
+        let decide = move |present: Option<&Room>| match present {
+            Some(room) if room.is_member(&username) => {
+                let mut room = room.clone();
+                room.note_presence();
+                (Change::Put(room), true)
+            }
+            _ => (Change::Keep, false),
+        };
+        self.rooms.update_relaxed(name.as_str(), decide).await
+    }
+
+    /// Applies a rule to a room; what the rule leaves as it was is not written.
+    async fn change<R: Send + 'static>(
+        &self,
+        name: &RoomName,
+        mut rule: impl FnMut(&mut Room) -> Result<R, RoomFailure> + Send + 'static,
+    ) -> Result<R, RoomFailure> {
+        let decide = move |present: Option<&Room>| {
+            let Some(present) = present else { return (Change::Keep, Err(RoomFailure::NotFound)) };
+            let mut room = present.clone();
+            let answer = rule(&mut room);
+            (if room == *present { Change::Keep } else { Change::Put(room) }, answer)
+        };
+        self.rooms.update(name.as_str(), decide).await?
+    }
+}

@@ -1,0 +1,95 @@
+//! The accounts: who exists, and what their password has to match.
+
+use std::fmt;
+
+use commons::names::Username;
+use commons::user::PasswordDigest;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::repositories::collection::{Change, Collection, StorageError};
+use crate::repositories::record::{Reading, Record, unreadable};
+
+/// What is kept of a password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum StoredPassword {
+    /// An argon2id hash of the digest, in PHC form.
+    Hash(String),
+    /// The digest itself, as the original programs kept it: replaced at the first login.
+    Digest(PasswordDigest),
+}
+
+/// Secrets stay out of logs.
+impl fmt::Debug for StoredPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredPassword(..)")
+    }
+}
+
+impl Record for StoredPassword {
+    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+        let text: String = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
+        let password = match PasswordDigest::parse(&text) {
+            Some(digest) => Self::Digest(digest),
+            None if text.starts_with("$argon2id$") => Self::Hash(text),
+            None => return Err("neither a password hash nor 64 hex digits".to_owned()),
+        };
+        Ok(if Username::parse(key).is_ok() { Reading::Ours(password) } else { Reading::Unfit })
+    }
+
+    fn write(&self) -> serde_json::Result<Box<RawValue>> {
+        match self {
+            Self::Hash(hash) => to_raw_value(hash),
+            Self::Digest(digest) => to_raw_value(digest),
+        }
+    }
+}
+
+/// The accounts.
+#[derive(Debug, Clone)]
+pub(crate) struct UserRepository {
+    users: Collection<StoredPassword>,
+}
+
+impl UserRepository {
+    /// The accounts of a collection.
+    pub(crate) fn new(users: Collection<StoredPassword>) -> Self {
+        Self { users }
+    }
+
+    /// Whether there is such an account.
+    pub(crate) fn exists(&self, username: &Username) -> bool {
+        self.users.contains(username.as_str())
+    }
+
+    /// What a user's password has to match.
+    pub(crate) fn password(&self, username: &Username) -> Option<StoredPassword> {
+        self.users.get(username.as_str())
+    }
+
+    /// Makes an account; `false` where the name has one.
+    pub(crate) async fn create(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
+        let decide = move |present: Option<&StoredPassword>| match present {
+            Some(_) => (Change::Keep, false),
+            None => (Change::Put(StoredPassword::Hash(hash.clone())), true),
+        };
+        self.users.update(username.as_str(), decide).await
+    }
+
+    /// Replaces an account's digest by a hash of it, where it still is that digest.
+    pub(crate) async fn upgrade(
+        &self,
+        username: &Username,
+        digest: PasswordDigest,
+        hash: String,
+    ) -> Result<(), StorageError> {
+        let old = StoredPassword::Digest(digest);
+        let decide = move |present: Option<&StoredPassword>| {
+            let change = match present {
+                Some(present) if *present == old => Change::Put(StoredPassword::Hash(hash.clone())),
+                _ => Change::Keep,
+            };
+            (change, ())
+        };
+        self.users.update(username.as_str(), decide).await
+    }
+}

@@ -1,0 +1,167 @@
+//! TrackerServer: binds, accepts, starts a task for each session and one for the sweep, stops in good order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::{io, panic};
+
+use commons::net::socket::{Listener, Socket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, SESSIONS_MAX, STOP_TIME, STRANGERS_MAX};
+use crate::liveness::PingSweep;
+use crate::passwords::Passwords;
+use crate::repositories::Repositories;
+use crate::repositories::data_folder::OpenError;
+use crate::service::TrackerService;
+use crate::session;
+
+/// Why a tracker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    Listen {
+        /// The address as it was given.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The state cannot be read.
+    #[error(transparent)]
+    Data(#[from] OpenError),
+    /// Passwords cannot be hashed at the cost that is asked for.
+    #[error("passwords cannot be hashed at this cost")]
+    PasswordCost,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": stop the program that does, or choose another port with --listen",
+        io::ErrorKind::PermissionDenied => ": choose a port above 1023 with --listen",
+        _ => "",
+    }
+}
+
+/// Why a tracker stopped that was not asked to, or not in good order.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A part of the program failed by a defect of it.
+    #[error("an internal error ended the tracker; what it answered with OK is on the disk")]
+    Defect,
+    /// The last folding of the journals failed. They are complete, and are folded at the next start.
+    #[error("the journals could not be folded: is the disk full? Nothing is lost, the next start folds them")]
+    NotFolded,
+}
+
+/// A tracker that is bound and has read its state.
+#[derive(Debug)]
+pub struct TrackerServer {
+    listener: Listener,
+    local_addr: SocketAddr,
+    repositories: Repositories,
+    service: Arc<TrackerService>,
+    config: Config,
+    sessions: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+impl TrackerServer {
+    /// Reads the state and binds the address. Connections wait until [`run`](Self::run).
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let failed = |source| StartError::Listen { address: config.listen.clone(), source };
+        let listener = Listener::bind(&config.listen).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+        let (data, cost) = (config.data.clone(), config.password_cost);
+        let opened = spawn_blocking(move || -> Result<_, StartError> {
+            let repositories = Repositories::open(&data)?;
+            let passwords = Passwords::new(cost).map_err(|_| StartError::PasswordCost)?;
+            Ok((repositories, passwords))
+        });
+        let (repositories, passwords) = match opened.await {
+            Ok(opened) => opened?,
+            Err(error) => panic::resume_unwind(error.into_panic()),
+        };
+        let service = Arc::new(TrackerService::new(&repositories, passwords));
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Ok(Self {
+            listener,
+            local_addr,
+            repositories,
+            service,
+            config,
+            sessions: semaphore(SESSIONS_MAX),
+            strangers: semaphore(STRANGERS_MAX),
+            refusals: semaphore(REFUSALS_MAX),
+        })
+    }
+
+    /// The address that was bound.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `stop`, then says goodbye to the sessions and folds the journals.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+        let mut tasks = JoinSet::new();
+        let mut sweep = JoinSet::new();
+        sweep.spawn(PingSweep::new(self.service.clone(), &self.config).run());
+        let served = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break Ok(()),
+                () = self.repositories.failed() => break Err(RunError::Defect),
+                Some(ended) = sweep.join_next() => check(&ended)?,
+                Some(ended) = tasks.join_next() => check(&ended)?,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((socket, from)) => self.receive(socket, from, &stop, &mut tasks),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        };
+        served?;
+        drop((self.listener, sweep));
+        tracing::info!(sessions = tasks.len(), "stopping");
+        let all_ended = async { while tasks.join_next().await.is_some() {} };
+        let _ = timeout(STOP_TIME, all_ended).await;
+        drop(tasks);
+        self.repositories.close().await.map_err(|_| RunError::NotFolded)
+    }
+
+    /// Starts a session for a connection, or tells it that there is no room.
+    fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+        tracing::debug!(%from, "new connection");
+        if let (Some(place), Some(stranger)) = (permit(&self.sessions), permit(&self.strangers)) {
+            let (plaintext, service, stop) = (self.config.plaintext, self.service.clone(), stop.clone());
+            tasks.spawn(async move {
+                session::serve(socket, from, plaintext, service, stop, stranger).await;
+                drop(place);
+            });
+        } else if let Some(refusal) = permit(&self.refusals) {
+            tasks.spawn(async move {
+                session::turn_away_busy(socket, from).await;
+                drop(refusal);
+            });
+        }
+    }
+}
+
+fn permit(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    of.clone().try_acquire_owned().ok()
+}
+
+/// A task that panicked has left nobody knows what: better a loud end than a tracker that half works.
+fn check(ended: &Result<(), JoinError>) -> Result<(), RunError> {
+    match ended {
+        Ok(()) => Ok(()),
+        Err(_) => Err(RunError::Defect),
+    }
+}

@@ -1,0 +1,332 @@
+//! TrackerService: a request goes in, a handler decides, the answer and the pushes go out.
+//!
+//! Whatever is said is looked up and queued in one turn. So a session never hears an older state of a room after a
+//! newer one, whoever's task delivers first; a state may be told twice, and that does no harm.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use commons::names::Username;
+use commons::net::frame::encode;
+use commons::protocol::with_tracker::{
+    Asked, ErrorCode, NotARequest, Pong, Refusal, Reply, RequestId, RoomUpdate, Status, TrackerMessage,
+    TrackerRequest,
+};
+use commons::snapshot::ChangeKind;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use crate::active_connections::{ActiveConnection, ActiveConnections};
+use crate::connection_id::ConnectionId;
+use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
+use crate::handlers::peer::PeerCommandHandler;
+use crate::handlers::room::RoomCommandHandler;
+use crate::handlers::user::{Admitted, UserCommandHandler};
+use crate::limits::WRONG_PASSWORDS_MAX;
+use crate::outbox::Outbox;
+use crate::passwords::Passwords;
+use crate::repositories::Repositories;
+use crate::repositories::peer::PeerRepository;
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct TrackerService {
+    users: UserCommandHandler,
+    rooms: RoomCommandHandler,
+    peers: PeerCommandHandler,
+    presence: PeerRepository,
+    connections: ActiveConnections,
+    /// Held while something is looked up and queued; never across an await.
+    turn: Mutex<()>,
+}
+
+/// What the tracker knows of one connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Where it comes from.
+    pub(crate) from: SocketAddr,
+    /// What waits to be said to it.
+    pub(crate) outbox: Outbox,
+    /// Who it is, once it has signed in.
+    pub(crate) signed_in: Option<SignedIn>,
+    wrong_passwords: u32,
+}
+
+/// A login that counts.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    /// Whose.
+    pub(crate) username: Username,
+    /// Which.
+    pub(crate) connection: ConnectionId,
+    /// Where the answers to our PINGs go; only to a session that carries ids do we say more than the original did.
+    pub(crate) pongs: Option<watch::Sender<()>>,
+}
+
+/// What becomes of a connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It goes on.
+    GoOn,
+    /// It is closed once everything is said.
+    Close,
+}
+
+impl Client {
+    /// Somebody at `from`.
+    pub(crate) fn new(from: SocketAddr, outbox: Outbox) -> Self {
+        Self { from, outbox, signed_in: None, wrong_passwords: 0 }
+    }
+
+    fn say(&self, message: impl Serialize) {
+        match encode(&message) {
+            Ok(line) => self.outbox.push(line),
+            Err(error) => tracing::error!(%error, "a reply could not be written as JSON"),
+        }
+    }
+
+    fn count_guess(&mut self, code: ErrorCode) {
+        self.wrong_passwords += u32::from(code == ErrorCode::InvalidCredentials);
+    }
+}
+
+impl TrackerService {
+    /// Over these repositories; nobody is signed in.
+    pub(crate) fn new(repositories: &Repositories, passwords: Passwords) -> Self {
+        let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
+        Self {
+            users: UserCommandHandler::new(users.clone(), passwords),
+            rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
+            peers: PeerCommandHandler::new(users, rooms, peers.clone()),
+            presence: peers,
+            connections: ActiveConnections::default(),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Serves one request. Everything that a client asks for passes here.
+    pub(crate) async fn handle(&self, client: &mut Client, object: Map<String, Value>) -> Next {
+        let Asked { id, username, request } = match Asked::read(object) {
+            Ok(asked) => asked,
+            Err(NotARequest { id, code, msg }) => {
+                self.refuse(client, id, Refused { code, msg });
+                return Next::GoOn;
+            }
+        };
+        let leaves = request == TrackerRequest::Logout;
+        let served = match &client.signed_in {
+            None => self.greet(client, id.clone(), request).await,
+            Some(me) => self.serve(client, me, id.clone(), username, request).await,
+        };
+        match served {
+            Ok(()) if leaves => Next::Close,
+            Ok(()) => Next::GoOn,
+            Err(refused) => {
+                self.refuse(client, id, refused);
+                if client.wrong_passwords < WRONG_PASSWORDS_MAX { Next::GoOn } else { Next::Close }
+            }
+        }
+    }
+
+    /// Tells a client why not.
+    pub(crate) fn refuse(&self, client: &Client, id: Option<RequestId>, refused: Refused) {
+        let Refused { code, msg } = refused;
+        tracing::debug!(from = %client.from, ?code, "refused");
+        client.say(Status::Error(Refusal { msg, code, id }));
+    }
+
+    /// Serves somebody who has not signed in: nothing but that can be asked for.
+    async fn greet(
+        &self,
+        client: &mut Client,
+        id: Option<RequestId>,
+        request: TrackerRequest,
+    ) -> Result<(), Refused> {
+        let from = client.from.ip();
+        match request {
+            TrackerRequest::Register(credentials) => {
+                let admitted = self.users.register(credentials, from).await?;
+                let reply = Reply { msg: "welcome, your account is made".to_owned(), id, ..Reply::default() };
+                self.sign_in(client, admitted, reply, false).await;
+            }
+            TrackerRequest::Login(credentials) => {
+                let judged = self.users.login(credentials, from).await;
+                let admitted = judged.inspect_err(|refused| client.count_guess(refused.code))?;
+                let with_rooms = id.is_some();
+                let reply = Reply { msg: "welcome back".to_owned(), id, ..Reply::default() };
+                self.sign_in(client, admitted, reply, with_rooms).await;
+            }
+            TrackerRequest::Pong => {}
+            _ => return Err(Refused::new(ErrorCode::NotLoggedIn, "sign in first, with LOGIN or REGISTER")),
+        }
+        Ok(())
+    }
+
+    /// Serves somebody who has signed in.
+    async fn serve(
+        &self,
+        client: &Client,
+        me: &SignedIn,
+        id: Option<RequestId>,
+        username: Option<String>,
+        request: TrackerRequest,
+    ) -> Result<(), Refused> {
+        let outcome = match request {
+            TrackerRequest::Pong => {
+                me.pongs.iter().for_each(|pongs| pongs.send_modify(|()| ()));
+                return Ok(());
+            }
+            TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
+                let msg = format!("this session is {}: open another one", me.username);
+                return Err(Refused::new(ErrorCode::AlreadyLoggedIn, msg));
+            }
+            _ if username.is_some_and(|name| name != me.username.as_str()) => {
+                return Err(Refused::new(ErrorCode::Forbidden, "\"username\" must be your own, or absent"));
+            }
+            TrackerRequest::ListPeers(page) => Outcome::showing("peers", Shows::Peers(page)),
+            TrackerRequest::GetPeer { peer } => self.peers.find(&peer)?,
+            TrackerRequest::ListRooms(page) => Outcome::showing("rooms", Shows::Rooms(page)),
+            TrackerRequest::CreateRoom { room } => self.rooms.create(&me.username, &room).await?,
+            TrackerRequest::JoinRoom { room } => self.rooms.join(&me.username, &room).await?,
+            TrackerRequest::LeaveRoom { room } => self.rooms.leave(&me.username, &room).await?,
+            TrackerRequest::DeleteRoom { room } => self.rooms.delete(&me.username, &room).await?,
+            TrackerRequest::Ping => Outcome::showing("", Shows::Pong),
+            TrackerRequest::Logout => {
+                self.sign_off(me).await;
+                Outcome::said("goodbye")
+            }
+        };
+        let turn = self.turn();
+        client.say(self.reply(outcome.msg, outcome.shows, id)?);
+        self.deliver(&turn, &outcome.notices, Some(me.connection));
+        Ok(())
+    }
+
+    /// Looks up what a reply shows.
+    fn reply(&self, msg: String, shows: Shows, id: Option<RequestId>) -> Result<TrackerMessage, Refused> {
+        let (with_id, reply) = (id.is_some(), Reply { msg, id, ..Reply::default() });
+        let reply = match shows {
+            Shows::Nothing => reply,
+            Shows::Pong => return Ok(TrackerMessage::Pong(Pong::to(reply.id))),
+            Shows::Room(name) => Reply { room: Some(self.rooms.snapshot(&name)?), ..reply },
+            Shows::Peer(username) => Reply { peer: Some(self.peers.show(&username)), ..reply },
+            Shows::Rooms(page) => {
+                let (rooms, more) = self.rooms.list(&page, with_id)?;
+                Reply { rooms: Some(rooms), more, ..reply }
+            }
+            Shows::Peers(page) => {
+                let (peers, more) = self.peers.list(&page, with_id)?;
+                Reply { peers: Some(peers), more, ..reply }
+            }
+        };
+        Ok(TrackerMessage::Status(Box::new(Status::Ok(reply))))
+    }
+
+    /// Pushes changes to those whom they concern, but not to the session that asked for them. Every push passes here.
+    fn deliver(&self, _turn: &MutexGuard<'_, ()>, notices: &[Notice], asker: Option<ConnectionId>) {
+        for notice in notices {
+            let room = self.rooms.snapshot(&notice.room).ok();
+            let deleted = notice.change.kind == ChangeKind::Deleted;
+            let room = room.filter(|_| !deleted);
+            let members = room.iter().flat_map(|room| &room.members).map(|member| &member.username);
+            let hearers: BTreeSet<&Username> = members.chain(&notice.also).collect();
+            let update = RoomUpdate {
+                msg: notice.msg(),
+                change: notice.change.clone(),
+                name: room.is_none().then(|| notice.room.clone()),
+                room: room.clone(),
+            };
+            let Ok(line) = encode(&Status::RoomUpdate(update)) else { continue };
+            tracing::debug!(room = ?notice.room, change = ?notice.change, "telling the members");
+            let connections =
+                hearers.into_iter().filter_map(|username| self.connections.connection(username));
+            connections.filter(|connection| Some(connection.id) != asker).for_each(|c| c.push(line.clone()));
+        }
+    }
+
+    /// Lets somebody in: from now on this session is the user's, and no other. The reply is the first it hears.
+    async fn sign_in(&self, client: &mut Client, admitted: Admitted, reply: Reply, with_rooms: bool) {
+        let Admitted { username, address, port } = admitted;
+        let pongs = reply.id.is_some().then(|| watch::Sender::new(()));
+        let observed = SocketAddr::new(client.from.ip(), port);
+        let connection = {
+            let _turn = self.turn();
+            let outbox = client.outbox.clone();
+            let connection = self.connections.register(&username, observed, outbox, pongs.clone());
+            self.presence.connect(&username, connection, address, port);
+            let rooms = with_rooms.then(|| self.rooms.snapshots_of(&username));
+            client.say(Status::Ok(Reply { rooms, ..reply }));
+            connection
+        };
+        tracing::info!(%username, from = %client.from, "signed in");
+        client.signed_in = Some(SignedIn { username: username.clone(), connection, pongs });
+        self.presence_changed(&username, ChangeKind::Online, Some(connection)).await;
+    }
+
+    /// Ends a login: its user is offline, unless a newer one has taken its place.
+    pub(crate) async fn sign_off(&self, me: &SignedIn) {
+        let SignedIn { username, connection, .. } = me;
+        self.connections.unregister(username, *connection);
+        if self.presence.disconnect(username, *connection) {
+            tracing::info!(%username, "signed off");
+            self.presence_changed(username, ChangeKind::Offline, Some(*connection)).await;
+        }
+    }
+
+    /// The sessions of which a sweep asks for a sign of life.
+    pub(crate) fn sessions(&self) -> Vec<ActiveConnection> {
+        self.connections.all()
+    }
+
+    /// The peer of a session answered a PING.
+    pub(crate) async fn heard(&self, session: &ActiveConnection) {
+        let back = self.presence.heard(&session.username, session.id, Utc::now());
+        if back == Some(true) {
+            tracing::info!(username = %session.username, "answers again");
+        }
+        match back {
+            Some(true) => self.presence_changed(&session.username, ChangeKind::Online, None).await,
+            Some(false) => self.save_place(&session.username).await,
+            None => {}
+        }
+    }
+
+    /// The peer of a session did not answer.
+    pub(crate) async fn silent(&self, session: &ActiveConnection) {
+        if self.presence.silent(&session.username, session.id) {
+            tracing::info!(username = %session.username, "does not answer");
+            self.presence_changed(&session.username, ChangeKind::Offline, None).await;
+        }
+    }
+
+    /// Frees the seats of guests who have been offline for `hold`.
+    pub(crate) async fn free_overdue_seats(&self, hold: Duration) {
+        let presence = self.presence.clone();
+        match self.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await {
+            Ok(notices) => self.deliver(&self.turn(), &notices, None),
+            Err(error) => tracing::error!(%error, "overdue seats could not be freed"),
+        }
+    }
+
+    async fn presence_changed(&self, username: &Username, kind: ChangeKind, asker: Option<ConnectionId>) {
+        self.save_place(username).await;
+        match self.rooms.presence_changed(username, kind).await {
+            Ok(notices) => self.deliver(&self.turn(), &notices, asker),
+            Err(error) => tracing::warn!(%error, "a change of presence was not noted"),
+        }
+    }
+
+    async fn save_place(&self, username: &Username) {
+        if let Err(error) = self.presence.save(username).await {
+            tracing::warn!(%error, "a peer's place was not saved");
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,228 @@
+//! One connection's life: greeting, requests and pushes, farewell. One task owns it all.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use commons::limits::{FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
+use commons::net::connection::Connection;
+use commons::net::frame::{Frame, FrameError};
+use commons::net::socket::{Opening, Socket};
+use commons::protocol::with_tracker::{ErrorCode, Refusal, Status};
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Plaintext;
+use crate::handlers::outcome::Refused;
+use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
+use crate::outbox::{Ending, Line, Outbox};
+use crate::service::{Client, Next, TrackerService};
+
+/// A connection that was accepted, and what it needs.
+#[derive(Debug)]
+pub(crate) struct Session<S> {
+    connection: Connection<S>,
+    client: Client,
+    lines: UnboundedReceiver<Line>,
+    service: Arc<TrackerService>,
+    stop: CancellationToken,
+    began: Instant,
+    /// The place among the strangers, given back at the login.
+    stranger: Option<OwnedSemaphorePermit>,
+    first_frame_came: bool,
+}
+
+/// Why a session is over.
+#[derive(Debug)]
+enum Over {
+    /// Everything is said; the connection is closed in good order.
+    Said,
+    /// Somebody else ended it.
+    Ended(Ending),
+    /// The connection is of no further use.
+    Broken,
+}
+
+/// Serves a connection to its end, if it speaks what may be spoken.
+pub(crate) async fn serve(
+    socket: Socket,
+    from: SocketAddr,
+    plaintext: Plaintext,
+    service: Arc<TrackerService>,
+    stop: CancellationToken,
+    stranger: OwnedSemaphorePermit,
+) {
+    let began = Instant::now();
+    let opening = tokio::select! {
+        opening = socket.opening() => opening,
+        () = stop.cancelled() => return,
+    };
+    let (outbox, lines) = Outbox::new();
+    let session = Session {
+        connection: Connection::new(socket, FRAME_MAX_BEFORE_LOGIN),
+        client: Client::new(from, outbox),
+        lines,
+        service,
+        stop,
+        began,
+        stranger: Some(stranger),
+        first_frame_came: false,
+    };
+    let welcome = match plaintext {
+        Plaintext::Always => true,
+        Plaintext::Loopback => from.ip().is_loopback(),
+        Plaintext::Never => false,
+    };
+    match opening {
+        Ok(Opening::Plaintext) if welcome => session.run().await,
+        Ok(Opening::Plaintext) => {
+            let msg = "this tracker takes no unencrypted sessions from your address";
+            session.turn_away(Refused::new(ErrorCode::PlaintextRefused, msg)).await;
+        }
+        Ok(Opening::Neither) => session.turn_away(not_an_object()).await,
+        // Encryption is not spoken yet; and who says nothing at all hears nothing.
+        Ok(Opening::Tls) | Err(_) => {}
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn run(mut self) {
+        let over = self.converse().await;
+        self.farewell(over).await;
+    }
+
+    async fn turn_away(self, refused: Refused) {
+        self.service.refuse(&self.client, None, refused);
+        self.farewell(Over::Said).await;
+    }
+
+    /// Serves requests one after the other, each once everything before it is said.
+    async fn converse(&mut self) -> Over {
+        loop {
+            let deadline = self.deadline();
+            let served = tokio::select! {
+                biased;
+                ending = self.client.outbox.ended() => Err(Over::Ended(ending)),
+                () = self.stop.cancelled() => Err(Over::Ended(Ending::ShuttingDown)),
+                Some(line) = self.lines.recv() => self.write(line).await,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    let msg = "sign in sooner: a connection that does not is closed";
+                    self.last_words(Refused::new(ErrorCode::NotLoggedIn, msg))
+                }
+                frame = self.connection.recv() => self.hear(frame).await,
+            };
+            if let Err(over) = served {
+                return over;
+            }
+        }
+    }
+
+    /// Until when something has to come of somebody who has not signed in.
+    fn deadline(&self) -> Option<Instant> {
+        let time = if self.first_frame_came { LOGIN_TIME } else { FIRST_FRAME_TIME };
+        self.stranger.as_ref().map(|_| self.began + time)
+    }
+
+    async fn hear(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), Over> {
+        match frame {
+            Ok(Some(frame)) => {
+                self.first_frame_came = true;
+                self.request(&frame).await
+            }
+            Ok(None) => Err(Over::Said),
+            Err(FrameError::TooLarge(max)) => {
+                let msg = format!("a request has at most {max} bytes here");
+                self.last_words(Refused::new(ErrorCode::FrameTooLarge, msg))
+            }
+            Err(FrameError::NoObject) => self.last_words(not_an_object()),
+            Err(FrameError::Io(_)) => Err(Over::Broken),
+        }
+    }
+
+    async fn request(&mut self, frame: &Frame) -> Result<(), Over> {
+        let Ok(object) = frame.parse_owned::<Map<String, Value>>() else {
+            self.service.refuse(&self.client, None, not_an_object());
+            return Ok(());
+        };
+        let next = self.service.handle(&mut self.client, object).await;
+        if self.client.signed_in.is_some() && self.stranger.take().is_some() {
+            self.connection.set_max_frame(FRAME_MAX);
+        }
+        match next {
+            Next::GoOn => Ok(()),
+            Next::Close => Err(Over::Said),
+        }
+    }
+
+    fn last_words(&self, refused: Refused) -> Result<(), Over> {
+        self.service.refuse(&self.client, None, refused);
+        Err(Over::Said)
+    }
+
+    /// Writes a line; one that the reader does not take is given up when the session is ended.
+    async fn write(&mut self, line: Line) -> Result<(), Over> {
+        tokio::select! {
+            biased;
+            sent = self.connection.send_encoded(line.bytes.clone()) => sent.map_err(|_| Over::Broken),
+            _ = self.client.outbox.ended() => Err(Over::Broken),
+            () = self.stop.cancelled() => Err(Over::Broken),
+        }
+    }
+
+    /// Signs off, says what is still to be said, and closes.
+    async fn farewell(mut self, over: Over) {
+        if let Some(me) = &self.client.signed_in
+            && !matches!(over, Over::Ended(Ending::ShuttingDown))
+        {
+            self.service.sign_off(me).await;
+        }
+        let told = match over {
+            Over::Said => self.say_rest().await,
+            Over::Ended(Ending::Superseded) => self.say_why(&Status::Superseded).await,
+            Over::Ended(Ending::ShuttingDown) => self.say_why(&Status::ShuttingDown).await,
+            Over::Ended(Ending::Overflow) => {
+                tracing::warn!(from = %self.client.from, "a session does not read what it is told: closed");
+                false
+            }
+            Over::Broken => false,
+        };
+        tracing::debug!(from = %self.client.from, "connection ended");
+        if told {
+            self.connection.close().await;
+        }
+    }
+
+    async fn say_rest(&mut self) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            if self.connection.send_encoded(line.bytes.clone()).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn say_why(&mut self, why: &Status) -> bool {
+        let understands = self.client.signed_in.as_ref().is_some_and(|me| me.pongs.is_some());
+        let say =
+            async { self.say_rest().await && (!understands || self.connection.send(why).await.is_ok()) };
+        timeout(FAREWELL_TIME, say).await.unwrap_or(false)
+    }
+}
+
+fn not_an_object() -> Refused {
+    Refused::new(ErrorCode::Malformed, "a request is one JSON object")
+}
+
+/// Tells a connection that there is no room for it.
+pub(crate) async fn turn_away_busy(socket: Socket, from: SocketAddr) {
+    tracing::warn!(%from, "no room for another connection");
+    let msg = "the tracker has no room for another connection: try again later";
+    let busy = Refusal { msg: msg.to_owned(), code: ErrorCode::Busy, id: None };
+    let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
+    if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(busy))).await {
+        connection.close().await;
+    }
+}
