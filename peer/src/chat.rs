@@ -1,27 +1,17 @@
 //! What this peer knows: who it is, where it sits, which conversation is open. Pure: snapshots, lines and answers in,
 //! changes out; it never touches a socket or a clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{ListedPeer, Reply, RoomUpdate, TrackerRequest};
 use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::api::{CommandError, Conversation, Event, LinkState, TrackerState};
-use crate::limits::{EARLY_LINES, EARLY_WAIT, KNOWN_NAMES, SEEN_LINES};
-
-/// A line as it was heard, its author being the user of the link it came by.
-pub(crate) struct Heard {
-    pub(crate) from: Username,
-    pub(crate) room: Option<String>,
-    pub(crate) content: String,
-    pub(crate) id: Uuid,
-    pub(crate) sent_at: DateTime<Utc>,
-}
+use crate::heard::{Early, Heard, Seen};
+use crate::limits::KNOWN_NAMES;
 
 /// Who should be linked, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,32 +33,9 @@ pub(crate) struct Chat {
     linked: BTreeSet<Username>,
     blocked: BTreeSet<Username>,
     seen: Seen,
-    early: VecDeque<(Instant, Heard)>,
+    early: Early,
     known_users: BTreeSet<Username>,
     known_rooms: BTreeSet<RoomName>,
-}
-
-/// The identities of the latest lines, to swallow doubles.
-#[derive(Default)]
-struct Seen {
-    ids: HashSet<Uuid>,
-    order: VecDeque<Uuid>,
-}
-
-impl Seen {
-    /// Whether the line is heard for the first time.
-    fn note(&mut self, id: Uuid) -> bool {
-        if !self.ids.insert(id) {
-            return false;
-        }
-        self.order.push_back(id);
-        if self.order.len() > SEEN_LINES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-        true
-    }
 }
 
 impl Chat {
@@ -314,7 +281,7 @@ impl Chat {
             Some(name) => match self.rooms.get_key_value(name.as_str()) {
                 Some((name, room)) if room.has_member(&heard.from) => Conversation::Room(name.clone()),
                 _ => {
-                    self.keep_early(heard, now);
+                    self.early.keep(heard, now);
                     return None;
                 }
             },
@@ -333,24 +300,9 @@ impl Chat {
         Some(Event::Message { id, room, from, content, sent_at })
     }
 
-    /// The author may sit in the room already, only the tracker's word of it is not here yet.
-    fn keep_early(&mut self, heard: Heard, now: Instant) {
-        while self.early.front().is_some_and(|(since, _)| *since + EARLY_WAIT < now)
-            || self.early.len() >= EARLY_LINES
-        {
-            self.early.pop_front();
-        }
-        self.early.push_back((now, heard));
-    }
-
     fn hear_early(&mut self, now: Instant) -> Vec<Event> {
-        let early = std::mem::take(&mut self.early);
-        let fresh = early.into_iter().filter(|(since, _)| *since + EARLY_WAIT >= now);
-        let mut events = Vec::new();
-        for (since, heard) in fresh {
-            events.extend(self.heard(heard, since));
-        }
-        events
+        let early = self.early.take(now);
+        early.into_iter().filter_map(|(since, heard)| self.heard(heard, since)).collect()
     }
 
     /// A peer left a conversation. Of rooms the tracker tells; a private chat that is not shown ends.
@@ -451,5 +403,134 @@ fn note_known<T: Ord>(known: &mut BTreeSet<T>, names: impl IntoIterator<Item = T
         if known.len() < KNOWN_NAMES {
             known.insert(name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use commons::snapshot::{ChangeKind, RoomChange};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn sala(revision: u64, members: &[&str]) -> RoomSnapshot {
+        let member =
+            |name: &&str| Member { username: user(name), connected: true, since: 1, keys: Vec::new() };
+        RoomSnapshot {
+            id: Uuid::nil(),
+            name: RoomName::parse("sala").unwrap(),
+            revision,
+            capacity: 3,
+            owner: user("ana"),
+            members: members.iter().map(member).collect(),
+            peer_owner: None,
+            peer_one: None,
+            peer_two: None,
+        }
+    }
+
+    fn ana_in(room: RoomSnapshot) -> Chat {
+        let mut chat = Chat::default();
+        chat.signed_in(user("ana"), [room].into_iter(), Instant::now());
+        chat
+    }
+
+    fn update(kind: ChangeKind, username: &str, room: Option<RoomSnapshot>) -> RoomUpdate {
+        let change = RoomChange { kind, username: user(username) };
+        RoomUpdate { msg: String::new(), change, name: None, room }
+    }
+
+    fn line(from: &str, room: Option<&str>) -> Heard {
+        let room = room.map(str::to_owned);
+        Heard { from: user(from), room, content: "hi".into(), id: Uuid::now_v7(), sent_at: Utc::now() }
+    }
+
+    #[tokio::test]
+    async fn an_older_state_changes_nothing_and_a_newer_one_is_told_as_its_differences() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(3, &["ana", "bob"]));
+        assert!(chat.updated(update(ChangeKind::Left, "bob", Some(sala(2, &["ana"]))), now).is_empty());
+        // One push was missed: its change is told all the same.
+        let told =
+            chat.updated(update(ChangeKind::Joined, "dora", Some(sala(5, &["ana", "carla", "dora"]))), now);
+        let kinds: Vec<_> = told
+            .iter()
+            .map(|event| match event {
+                Event::RoomUpdate { change, username, .. } => (*change, username.as_str()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let expected =
+            [(ChangeKind::Left, "bob"), (ChangeKind::Joined, "carla"), (ChangeKind::Joined, "dora")];
+        assert_eq!(kinds, expected);
+    }
+
+    #[tokio::test]
+    async fn after_a_login_an_older_revision_is_believed_and_a_lost_seat_is_told() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(9, &["ana", "bob"]));
+        let told = chat.signed_in(user("ana"), [sala(2, &["ana"])].into_iter(), now);
+        assert!(matches!(told[..], [Event::RoomUpdate { change: ChangeKind::Left, .. }]));
+        let told = chat.signed_in(user("ana"), [].into_iter(), now);
+        assert!(matches!(told[..], [Event::RoomLeft { .. }]));
+        assert_eq!(chat.opened(), Err(CommandError::NoConversation));
+    }
+
+    #[tokio::test]
+    async fn a_room_deleted_by_a_tracker_that_does_not_name_it_is_the_owners_only_one() {
+        let mut chat = ana_in(sala(1, &["ana"]));
+        let told = chat.updated(update(ChangeKind::Deleted, "ana", None), Instant::now());
+        assert!(matches!(told[..], [Event::RoomDeleted { .. }]));
+    }
+
+    #[tokio::test]
+    async fn a_line_is_heard_once() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(2, &["ana", "bob"]));
+        let heard = line("bob", Some("sala"));
+        assert!(chat.heard(heard.clone(), now).is_some());
+        assert!(chat.heard(heard, now).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_line_ahead_of_the_trackers_word_waits_for_it_but_not_for_ever() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(1, &["ana"]));
+        assert!(chat.heard(line("bob", Some("sala")), now).is_none());
+        let told = chat.updated(update(ChangeKind::Joined, "bob", Some(sala(2, &["ana", "bob"]))), now);
+        assert!(matches!(told[..], [Event::RoomUpdate { .. }, Event::Message { .. }]));
+
+        assert!(chat.heard(line("carla", Some("sala")), now).is_none());
+        let later = now + crate::limits::EARLY_WAIT * 2;
+        let told = chat.updated(update(ChangeKind::Joined, "carla", Some(sala(3, &["ana", "carla"]))), later);
+        assert!(!told.iter().any(|event| matches!(event, Event::Message { .. })));
+    }
+
+    #[tokio::test]
+    async fn lines_elsewhere_are_counted_until_that_conversation_is_open() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(2, &["ana", "bob"]));
+        chat.heard(line("bob", None), now);
+        chat.heard(line("bob", None), now);
+        let private = Conversation::Private(user("bob"));
+        assert!(chat.conversations().contains(&(private.clone(), 2)));
+        chat.switch(private.clone()).unwrap();
+        assert!(chat.conversations().contains(&(private.clone(), 0)));
+        chat.end_private(&user("bob")).unwrap();
+        assert_eq!(chat.opened(), Ok(Conversation::Room(RoomName::parse("sala").unwrap())));
+        assert_eq!(chat.switch(private), Err(CommandError::NoConversation));
+    }
+
+    #[tokio::test]
+    async fn members_and_private_partners_are_wanted_oneself_is_not() {
+        let mut chat = ana_in(sala(2, &["ana", "bob"]));
+        chat.begin_private(user("eve"), Some(([127, 0, 0, 1], 5000).into()));
+        let wanted: Vec<_> = chat.wanted().into_iter().map(|(user, want)| (user, want.private)).collect();
+        assert_eq!(wanted, [(user("bob"), false), (user("eve"), true)]);
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! - [`api`]: what a face may ask and is told.
 //! - [`service`]: carries it out; [`events`]: tells it.
-//! - `chat`: what the peer knows, pure.
+//! - [`terminal`]: the faces for people and programs; [`config`]: the command line.
+//! - `hub`: where everything meets; `chat`: what the peer knows, pure.
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
 //! - `home`: the user's folder on this computer.
 
 pub mod api;
 mod chat;
+pub mod config;
 pub mod events;
+mod heard;
 pub mod home;
+mod hub;
 pub mod limits;
 mod peer_communication;
 pub mod service;
+pub mod terminal;
 mod tracker_communication;

@@ -1,14 +1,9 @@
 //! The peer: carries out what a face asks, and tells the faces what happens.
-//!
-//! The chat's state changes under one lock, and what that changes is told under the same lock, so that all faces see
-//! one order. The lock is never held across an await.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bytes::Bytes;
 use chrono::Utc;
 use commons::limits::TEXT_MAX;
 use commons::names::{RoomName, Username};
@@ -17,22 +12,20 @@ use commons::net::socket::{Listener, resolve};
 use commons::protocol::between_peers::{Line, PeerMessage};
 use commons::protocol::with_tracker::ErrorCode;
 use commons::user::PasswordDigest;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, TrackerState, Undeliverable};
-use crate::chat::{Chat, Heard};
-use crate::events::{Events, Faces};
+use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, Undeliverable};
+use crate::events::Events;
 use crate::home::{self, Home, HomeError};
+use crate::hub::{Hub, leave_frame};
 use crate::limits::QUIT_WAIT;
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::link_table::Wish;
-use crate::peer_communication::switchboard::LinkReport;
 use crate::tracker_communication::PeerTrackerCommunication;
-use crate::tracker_communication::uplink::{Ending, TrackerError, TrackerReport};
+use crate::tracker_communication::uplink::{TrackerError, TrackerReport};
 
 /// What a peer needs to know to start.
 #[derive(Debug, Clone)]
@@ -75,30 +68,10 @@ pub struct PeerService {
     listener: Mutex<Option<Listener>>,
     tracker: PeerTrackerCommunication,
     tracker_reports: Mutex<Option<mpsc::Receiver<TrackerReport>>>,
-    signed_in: OnceCell<SignedIn>,
-    state: Mutex<State>,
+    home: OnceLock<Home>,
+    hub: Arc<Hub>,
     stop: CancellationToken,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
-}
-
-/// What there is once somebody has signed in.
-#[derive(Debug)]
-struct SignedIn {
-    home: Home,
-    links: PeerPeerCommunication,
-}
-
-#[derive(Default)]
-struct State {
-    chat: Chat,
-    faces: Faces,
-    failure: Option<String>,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("failure", &self.failure).finish_non_exhaustive()
-    }
 }
 
 impl PeerService {
@@ -117,8 +90,8 @@ impl PeerService {
             listener: Mutex::new(Some(listener)),
             tracker,
             tracker_reports: Mutex::new(Some(reports)),
-            signed_in: OnceCell::new(),
-            state: Mutex::default(),
+            home: OnceLock::new(),
+            hub: Arc::default(),
             stop: CancellationToken::new(),
             tasks: tokio::sync::Mutex::default(),
         }))
@@ -132,7 +105,7 @@ impl PeerService {
 
     /// Everything that happens from now on.
     pub fn subscribe(&self) -> Events {
-        self.lock().faces.add()
+        self.hub.lock().faces.add()
     }
 
     /// Whether this computer has been this user at this tracker.
@@ -144,13 +117,13 @@ impl PeerService {
     /// Why the service ended by itself, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.lock().failure.clone()
+        self.hub.lock().failure.clone()
     }
 
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> Status {
-        let state = self.lock();
+        let state = self.hub.lock();
         let chat = &state.chat;
         Status {
             username: chat.me().cloned(),
@@ -164,22 +137,18 @@ impl PeerService {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
-    pub async fn sign_in(self: &Arc<Self>, who: SignIn) -> Result<(), CommandError> {
-        if self.signed_in.initialized() {
+    pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
+        if self.home.get().is_some() {
             let msg = "you are signed in already".to_owned();
             return Err(CommandError::Refused { code: ErrorCode::AlreadyLoggedIn, msg });
         }
         let SignIn { username, password, register } = who;
         let home = Home::open(&self.config.data, &self.config.tracker, &username)?;
-        self.lock().chat.set_blocked(home.blocked()?);
+        self.hub.lock().chat.set_blocked(home.blocked()?);
         let reports = self.tracker_reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {
-            self.spawn(Self::hear_tracker, reports).await;
+            self.spawn(Arc::clone(&self.hub).hear_tracker(reports)).await;
         }
         let claimed = Some(self.listening.ip()).filter(|ip| !ip.is_unspecified());
         let signed_in =
@@ -192,32 +161,31 @@ impl PeerService {
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let instance = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
         let (links, reports) = PeerPeerCommunication::start(username, instance, listener);
-        // Only one sign-in got the listener, so the cell is empty.
-        let _ = self.signed_in.set(SignedIn { home, links });
-        self.spawn(Self::hear_links, reports).await;
-        self.relink();
+        // Only one sign-in got the listener, so both are empty.
+        let _ = self.hub.links.set(links);
+        let _ = self.home.set(home);
+        self.spawn(Arc::clone(&self.hub).hear_links(reports)).await;
+        self.hub.relink();
         Ok(())
     }
 
     /// Runs a task until the service stops.
-    async fn spawn<T, F>(self: &Arc<Self>, task: impl FnOnce(Arc<Self>, T) -> F, input: T)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let running = task(Arc::clone(self), input);
+    async fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks
             .lock()
             .await
-            .spawn(async move { stop.run_until_cancelled(running).await.unwrap_or_default() });
+            .spawn(async move { stop.run_until_cancelled(task).await.unwrap_or_default() });
     }
 
     /// Carries a command out. Where it fails nothing changed.
     pub async fn execute(&self, command: Command) -> Result<Answer, CommandError> {
-        let SignedIn { home, links } = self.signed_in.get().ok_or_else(not_signed_in)?;
+        let (Some(home), Some(links)) = (self.home.get(), self.hub.links.get()) else {
+            return Err(not_signed_in());
+        };
         match command {
             Command::Say { text } => {
-                let open = self.lock().chat.opened()?;
+                let open = self.hub.lock().chat.opened()?;
                 if let Conversation::Private(user) = &open {
                     self.reach(links, user).await?;
                 }
@@ -235,17 +203,17 @@ impl PeerService {
                         return Err(CommandError::Unreachable(user.clone()));
                     }
                 }
-                self.lock().chat.switch(conversation)?;
+                self.hub.lock().chat.switch(conversation)?;
             }
             Command::Peers => return Ok(Answer::Peers { peers: self.tracker.list_peers().await? }),
             Command::Rooms => return Ok(Answer::Rooms { rooms: self.tracker.list_rooms().await? }),
             Command::Create { room } => self.tracker.create_room(&room).await?,
             Command::Join { room } => {
                 self.tracker.join_room(&room).await?;
-                self.lock().chat.switch(Conversation::Room(room))?;
+                self.hub.lock().chat.switch(Conversation::Room(room))?;
             }
             Command::Leave { conversation } => {
-                let conversation = conversation.map_or_else(|| self.lock().chat.opened(), Ok)?;
+                let conversation = conversation.map_or_else(|| self.hub.lock().chat.opened(), Ok)?;
                 match conversation {
                     Conversation::Room(room) => self.tracker.leave_room(&room).await?,
                     Conversation::Private(user) => self.end_private(links, &user)?,
@@ -256,12 +224,14 @@ impl PeerService {
                 self.tracker.delete_room(&room).await?;
             }
             Command::Users => {
-                let (conversation, members) = self.lock().chat.users()?;
+                let (conversation, members) = self.hub.lock().chat.users()?;
                 return Ok(Answer::Users { conversation, members });
             }
             Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status() }),
             Command::Block { user: None } => {
-                return Ok(Answer::Blocked { users: self.lock().chat.blocked().iter().cloned().collect() });
+                return Ok(Answer::Blocked {
+                    users: self.hub.lock().chat.blocked().iter().cloned().collect(),
+                });
             }
             Command::Block { user: Some(user) } => self.block(home, &user, true)?,
             Command::Unblock { user } => self.block(home, &user, false)?,
@@ -271,7 +241,7 @@ impl PeerService {
     }
 
     fn open_room(&self) -> Result<RoomName, CommandError> {
-        match self.lock().chat.opened()? {
+        match self.hub.lock().chat.opened()? {
             Conversation::Room(room) => Ok(room),
             Conversation::Private(_) => Err(CommandError::NoConversation),
         }
@@ -279,7 +249,7 @@ impl PeerService {
 
     /// Makes sure that a private line to this user has somewhere to go: a link, or an address to dial.
     async fn reach(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
-        if self.lock().chat.me() == Some(user) {
+        if self.hub.lock().chat.me() == Some(user) {
             return Err(CommandError::NotYourself);
         }
         let address = if links.is_linked(user) {
@@ -292,12 +262,12 @@ impl PeerService {
                     Some(address.ok_or_else(|| CommandError::Unreachable(user.clone()))?)
                 }
                 // Somebody met before may still be where they were.
-                Err(TrackerError::Lost) if self.lock().chat.address_of(user).is_some() => None,
+                Err(TrackerError::Lost) if self.hub.lock().chat.address_of(user).is_some() => None,
                 Err(error) => return Err(error.into()),
             }
         };
-        self.lock().chat.begin_private(user.clone(), address);
-        self.relink();
+        self.hub.lock().chat.begin_private(user.clone(), address);
+        self.hub.relink();
         Ok(())
     }
 
@@ -310,9 +280,9 @@ impl PeerService {
         text: &str,
     ) -> Result<(), CommandError> {
         check_length(text)?;
-        let listeners = self.lock().chat.listeners(&to)?;
+        let listeners = self.hub.lock().chat.listeners(&to)?;
         links.keep_pace(&listeners).await;
-        let mut state = self.lock();
+        let mut state = self.hub.lock();
         let Some(me) = state.chat.me().cloned() else { return Err(not_signed_in()) };
         let room = match &to {
             Conversation::Room(room) => Some(room.as_str().into()),
@@ -333,19 +303,19 @@ impl PeerService {
 
     fn end_private(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
         let still_used = {
-            let mut state = self.lock();
+            let mut state = self.hub.lock();
             state.chat.end_private(user)?;
             state.chat.talks_with(user)
         };
         if let Some(frame) = leave_frame(None) {
             links.leave(user, frame, still_used);
         }
-        self.relink();
+        self.hub.relink();
         Ok(())
     }
 
     fn block(&self, home: &Home, user: &Username, shut_out: bool) -> Result<(), CommandError> {
-        let mut state = self.lock();
+        let mut state = self.hub.lock();
         if state.chat.me() == Some(user) {
             return Err(CommandError::NotYourself);
         }
@@ -357,7 +327,7 @@ impl PeerService {
         let undelivered = links.drained(Instant::now() + QUIT_WAIT).await;
         let counts = undelivered.iter().map(|(user, lines)| (user.clone(), lines.len())).collect();
         for (user, lines) in undelivered {
-            self.tell_undelivered(&user, lines, Undeliverable::Unreachable);
+            self.hub.tell_undelivered(&user, lines, Undeliverable::Unreachable);
         }
         self.tracker.logout().await;
         self.stop().await;
@@ -367,141 +337,13 @@ impl PeerService {
     /// Ends everything. The faces read what is left to read and are done.
     pub async fn stop(&self) {
         self.stop.cancel();
-        if let Some(SignedIn { links, .. }) = self.signed_in.get() {
+        if let Some(links) = self.hub.links.get() {
             links.stop().await;
         }
         self.tracker.abort();
-        self.lock().faces.end();
+        self.hub.lock().faces.end();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
-    }
-
-    /// Brings the links into line with the conversations.
-    fn relink(&self) {
-        let Some(SignedIn { links, .. }) = self.signed_in.get() else { return };
-        let mut state = self.lock();
-        let wanted = state.chat.wanted().into_iter();
-        let wishes: BTreeMap<_, _> =
-            wanted.map(|(user, want)| (user, Wish { address: want.address, eager: want.private })).collect();
-        for user in links.want(&wishes) {
-            let event = state.chat.link_is(&user, false);
-            state.faces.tell(event);
-        }
-    }
-
-    /// Hears the tracker until it is over.
-    async fn hear_tracker(self: Arc<Self>, mut reports: mpsc::Receiver<TrackerReport>) {
-        while let Some(report) = reports.recv().await {
-            match report {
-                TrackerReport::Answered(request, outcome, reply) => {
-                    if let Ok(answer) = &outcome {
-                        let mut state = self.lock();
-                        let left = state.chat.leaves(&request);
-                        let events = state.chat.answered(&request, answer, Instant::now());
-                        state.faces.tell(events);
-                        if let Some((room, listeners)) = left {
-                            self.say_goodbye(&state.chat, &room, &listeners);
-                        }
-                    }
-                    self.relink();
-                    if let Some(reply) = reply {
-                        // Whoever asked may have given up waiting.
-                        let _ = reply.send(outcome);
-                    }
-                }
-                TrackerReport::Update(update) => {
-                    let mut state = self.lock();
-                    let events = state.chat.updated(*update, Instant::now());
-                    state.faces.tell(events);
-                    drop(state);
-                    self.relink();
-                }
-                TrackerReport::Lost => {
-                    let mut state = self.lock();
-                    let events = state.chat.tracker_is(TrackerState::Lost);
-                    state.faces.tell(events);
-                }
-                TrackerReport::Ended(ending) => self.fail(&ending),
-            }
-        }
-    }
-
-    fn say_goodbye(&self, chat: &Chat, room: &RoomName, listeners: &[Username]) {
-        let (Some(SignedIn { links, .. }), Some(frame)) = (self.signed_in.get(), leave_frame(Some(room)))
-        else {
-            return;
-        };
-        for user in listeners {
-            links.leave(user, frame.clone(), chat.talks_with(user));
-        }
-    }
-
-    /// The service cannot go on: the faces are told and have to end.
-    fn fail(&self, ending: &Ending) {
-        let (code, message) = match ending {
-            Ending::Superseded => {
-                ("SUPERSEDED".to_owned(), "signed in elsewhere under this name: this program ends".to_owned())
-            }
-            Ending::Refused(refusal) => {
-                let error = CommandError::from(TrackerError::Refused(refusal.clone()));
-                (error.code(), format!("the tracker does not take this user any more: {}", refusal.msg))
-            }
-        };
-        let mut state = self.lock();
-        state.failure = Some(message.clone());
-        state.faces.tell([Event::Error { code, message }]);
-        state.faces.end();
-    }
-
-    /// Hears the links until it is over, as fast as the slowest face reads.
-    async fn hear_links(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
-        while let Some(report) = reports.recv().await {
-            let behind = self.lock().faces.behind();
-            for face in behind {
-                face.caught_up().await;
-            }
-            match report {
-                LinkReport::Line(from, line) => {
-                    let heard = Heard {
-                        from,
-                        room: line.room,
-                        content: line.content,
-                        id: line.id.unwrap_or_else(Uuid::now_v7),
-                        sent_at: line.sent_at.unwrap_or_else(Utc::now),
-                    };
-                    let private = heard.room.is_none();
-                    let mut state = self.lock();
-                    let event = state.chat.heard(heard, Instant::now());
-                    state.faces.tell(event);
-                    drop(state);
-                    if private {
-                        self.relink();
-                    }
-                }
-                LinkReport::Changed(user) => {
-                    let Some(SignedIn { links, .. }) = self.signed_in.get() else { continue };
-                    let mut state = self.lock();
-                    let event = state.chat.link_is(&user, links.is_linked(&user));
-                    state.faces.tell(event);
-                }
-                LinkReport::Left(user, None) => {
-                    self.lock().chat.left_private(&user);
-                    self.relink();
-                }
-                // The tracker says who leaves a room.
-                LinkReport::Left(_, Some(_)) => {}
-                LinkReport::Delivered(to, ids) => {
-                    let delivered = ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() });
-                    self.lock().faces.tell(delivered);
-                }
-                LinkReport::Undelivered(to, ids, reason) => self.tell_undelivered(&to, ids, reason),
-            }
-        }
-    }
-
-    fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {
-        let events = ids.into_iter().map(|id| Event::Undelivered { id, to: to.clone(), reason });
-        self.lock().faces.tell(events);
     }
 }
 
@@ -518,10 +360,6 @@ fn default_listen(tracker: IpAddr) -> SocketAddr {
 fn check_length(text: &str) -> Result<(), CommandError> {
     let length = text.len();
     if length > TEXT_MAX { Err(CommandError::TextTooLong { length, max: TEXT_MAX }) } else { Ok(()) }
-}
-
-fn leave_frame(room: Option<&RoomName>) -> Option<Bytes> {
-    encode(&PeerMessage::Leave { room: room.map(|room| room.as_str().into()) }).ok()
 }
 
 fn not_signed_in() -> CommandError {

@@ -1,0 +1,185 @@
+//! Where everything meets: what the tracker and the links report changes the chat, and the faces are told.
+//!
+//! The chat's state changes under one lock, and what that changes is told under the same lock, so that all faces see
+//! one order. The lock is never held across an await.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use chrono::Utc;
+use commons::names::{RoomName, Username};
+use commons::net::frame::encode;
+use commons::protocol::between_peers::PeerMessage;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::{CommandError, Event, TrackerState, Undeliverable};
+use crate::chat::Chat;
+use crate::events::Faces;
+use crate::heard::Heard;
+use crate::peer_communication::PeerPeerCommunication;
+use crate::peer_communication::link_table::Wish;
+use crate::peer_communication::switchboard::LinkReport;
+use crate::tracker_communication::uplink::{Ending, TrackerError, TrackerReport};
+
+/// The chat, the faces and the links.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    state: Mutex<State>,
+    /// There once somebody has signed in.
+    pub(crate) links: OnceLock<PeerPeerCommunication>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) chat: Chat,
+    pub(crate) faces: Faces,
+    /// Why the peer ended by itself, if it did.
+    pub(crate) failure: Option<String>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("failure", &self.failure).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the links into line with the conversations.
+    pub(crate) fn relink(&self) {
+        let Some(links) = self.links.get() else { return };
+        let mut state = self.lock();
+        let wanted = state.chat.wanted().into_iter();
+        let wishes: BTreeMap<_, _> =
+            wanted.map(|(user, want)| (user, Wish { address: want.address, eager: want.private })).collect();
+        for user in links.want(&wishes) {
+            let event = state.chat.link_is(&user, false);
+            state.faces.tell(event);
+        }
+    }
+
+    /// Hears the tracker until it is over.
+    pub(crate) async fn hear_tracker(self: Arc<Self>, mut reports: mpsc::Receiver<TrackerReport>) {
+        while let Some(report) = reports.recv().await {
+            match report {
+                TrackerReport::Answered(request, outcome, reply) => {
+                    if let Ok(answer) = &outcome {
+                        let mut state = self.lock();
+                        let left = state.chat.leaves(&request);
+                        let events = state.chat.answered(&request, answer, Instant::now());
+                        state.faces.tell(events);
+                        if let Some((room, listeners)) = left {
+                            self.say_goodbye(&state.chat, &room, &listeners);
+                        }
+                    }
+                    self.relink();
+                    if let Some(reply) = reply {
+                        // Whoever asked may have given up waiting.
+                        let _ = reply.send(outcome);
+                    }
+                }
+                TrackerReport::Update(update) => {
+                    let mut state = self.lock();
+                    let events = state.chat.updated(*update, Instant::now());
+                    state.faces.tell(events);
+                    drop(state);
+                    self.relink();
+                }
+                TrackerReport::Lost => {
+                    let mut state = self.lock();
+                    let events = state.chat.tracker_is(TrackerState::Lost);
+                    state.faces.tell(events);
+                }
+                TrackerReport::Ended(ending) => self.fail(&ending),
+            }
+        }
+    }
+
+    fn say_goodbye(&self, chat: &Chat, room: &RoomName, listeners: &[Username]) {
+        let (Some(links), Some(frame)) = (self.links.get(), leave_frame(Some(room))) else {
+            return;
+        };
+        for user in listeners {
+            links.leave(user, frame.clone(), chat.talks_with(user));
+        }
+    }
+
+    /// The service cannot go on: the faces are told and have to end.
+    fn fail(&self, ending: &Ending) {
+        let (code, message) = match ending {
+            Ending::Superseded => {
+                ("SUPERSEDED".to_owned(), "signed in elsewhere under this name: this program ends".to_owned())
+            }
+            Ending::Refused(refusal) => {
+                let error = CommandError::from(TrackerError::Refused(refusal.clone()));
+                (error.code(), format!("the tracker does not take this user any more: {}", refusal.msg))
+            }
+        };
+        let mut state = self.lock();
+        state.failure = Some(message.clone());
+        state.faces.tell([Event::Error { code, message }]);
+        state.faces.end();
+    }
+
+    /// Hears the links until it is over, as fast as the slowest face reads.
+    pub(crate) async fn hear_links(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
+        while let Some(report) = reports.recv().await {
+            let behind = self.lock().faces.behind();
+            for face in behind {
+                face.caught_up().await;
+            }
+            match report {
+                LinkReport::Line(from, line) => {
+                    let heard = Heard {
+                        from,
+                        room: line.room,
+                        content: line.content,
+                        id: line.id.unwrap_or_else(Uuid::now_v7),
+                        sent_at: line.sent_at.unwrap_or_else(Utc::now),
+                    };
+                    let private = heard.room.is_none();
+                    let mut state = self.lock();
+                    let event = state.chat.heard(heard, Instant::now());
+                    state.faces.tell(event);
+                    drop(state);
+                    if private {
+                        self.relink();
+                    }
+                }
+                LinkReport::Changed(user) => {
+                    let Some(links) = self.links.get() else { continue };
+                    let mut state = self.lock();
+                    let event = state.chat.link_is(&user, links.is_linked(&user));
+                    state.faces.tell(event);
+                }
+                LinkReport::Left(user, None) => {
+                    self.lock().chat.left_private(&user);
+                    self.relink();
+                }
+                // The tracker says who leaves a room.
+                LinkReport::Left(_, Some(_)) => {}
+                LinkReport::Delivered(to, ids) => {
+                    let delivered = ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() });
+                    self.lock().faces.tell(delivered);
+                }
+                LinkReport::Undelivered(to, ids, reason) => self.tell_undelivered(&to, ids, reason),
+            }
+        }
+    }
+
+    pub(crate) fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {
+        let events = ids.into_iter().map(|id| Event::Undelivered { id, to: to.clone(), reason });
+        self.lock().faces.tell(events);
+    }
+}
+
+/// A LEAVE as it is sent; `None` is the private conversation.
+pub(crate) fn leave_frame(room: Option<&RoomName>) -> Option<Bytes> {
+    encode(&PeerMessage::Leave { room: room.map(|room| room.as_str().into()) }).ok()
+}

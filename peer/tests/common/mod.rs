@@ -1,0 +1,227 @@
+//! A small world on loopback: a real tracker and real peers in this process, every port picked by the system.
+
+#![allow(dead_code, reason = "each test file uses its part of the world")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use commons::names::{RoomName, Username};
+use commons::user::PasswordDigest;
+use peer::api::{Answer, Command, CommandError, Conversation, Event};
+use peer::events::Events;
+use peer::service::{PeerConfig, PeerService, SignIn};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracker::config::{Config, PasswordCost};
+use tracker::server::TrackerServer;
+
+/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn user(name: &str) -> Username {
+    Username::parse(name).unwrap()
+}
+
+pub fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+/// A tracker that can be stopped and started again on its folder and port.
+pub struct Tracker {
+    pub address: SocketAddr,
+    data: TempDir,
+    config: Config,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Tracker {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let password_cost = PasswordCost { memory: 64, passes: 1 };
+        let mut config = Config { data: data.path().to_owned(), password_cost, ..Config::default() };
+        adjust(&mut config);
+        let mut tracker = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            data,
+            config,
+            stop: CancellationToken::new(),
+            task: None,
+        };
+        tracker.up().await;
+        tracker
+    }
+
+    /// Starts it, on the port that it had before if it had one.
+    pub async fn up(&mut self) {
+        self.config.listen = self.address.to_string();
+        let server = TrackerServer::bind(self.config.clone()).await.unwrap();
+        self.address = server.local_addr();
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
+        self.task = Some(tokio::spawn(async move { server.run(stop).await.unwrap() }));
+    }
+
+    /// Stops it and waits until it has.
+    pub async fn down(&mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+    }
+
+    pub async fn peer(&self, name: &str) -> Peer {
+        Peer::register(self.address, name).await
+    }
+}
+
+/// A signed-in peer and what it was told and nobody has looked at yet.
+pub struct Peer {
+    pub name: Username,
+    pub service: Arc<PeerService>,
+    events: Events,
+    passed: Vec<Event>,
+    data: Arc<TempDir>,
+    tracker: SocketAddr,
+}
+
+impl Peer {
+    pub async fn register(tracker: SocketAddr, name: &str) -> Self {
+        Self::sign_in(tracker, name, Arc::new(tempfile::tempdir().unwrap()), true).await
+    }
+
+    async fn sign_in(tracker: SocketAddr, name: &str, data: Arc<TempDir>, register: bool) -> Self {
+        let config = PeerConfig { tracker: tracker.to_string(), listen: None, data: data.path().to_owned() };
+        let service = PeerService::start(config).await.unwrap();
+        let events = service.subscribe();
+        let password = PasswordDigest::of_typed(&format!("password of {name}"));
+        service.sign_in(SignIn { username: user(name), password, register }).await.unwrap();
+        Self { name: user(name), service, events, passed: Vec::new(), data, tracker }
+    }
+
+    /// The same user again, as when the program is started anew on the same computer.
+    pub async fn again(&self) -> Self {
+        Self::sign_in(self.tracker, self.name.as_str(), Arc::clone(&self.data), false).await
+    }
+
+    /// The program crashes and is started again.
+    pub async fn again_after_death(self) -> Self {
+        self.service.stop().await;
+        self.again().await
+    }
+
+    /// The same user on another computer.
+    pub async fn elsewhere(&self) -> Self {
+        Self::sign_in(self.tracker, self.name.as_str(), Arc::new(tempfile::tempdir().unwrap()), false).await
+    }
+
+    pub async fn run(&self, command: Command) -> Result<Answer, CommandError> {
+        timeout(PATIENCE, self.service.execute(command)).await.expect("a command takes too long")
+    }
+
+    pub async fn create(&mut self, name: &str) {
+        self.run(Command::Create { room: room(name) }).await.unwrap();
+        self.until(|event| matches!(event, Event::RoomEntered { room } if room.name.as_str() == name)).await;
+    }
+
+    pub async fn join(&mut self, name: &str) {
+        self.run(Command::Join { room: room(name) }).await.unwrap();
+        self.until(|event| matches!(event, Event::RoomEntered { room } if room.name.as_str() == name)).await;
+    }
+
+    pub async fn say(&self, text: &str) {
+        self.run(Command::Say { text: text.to_owned() }).await.unwrap();
+    }
+
+    pub async fn tell(&self, to: &str, text: &str) -> Result<Answer, CommandError> {
+        self.run(Command::Tell { to: user(to), text: text.to_owned() }).await
+    }
+
+    pub async fn open(&self, conversation: Conversation) -> Result<Answer, CommandError> {
+        self.run(Command::Open { conversation }).await
+    }
+
+    /// Waits for an event; those that come before it are kept for later looks.
+    pub async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        if let Some(at) = self.passed.iter().position(&wanted) {
+            return self.passed.remove(at);
+        }
+        loop {
+            let event = match timeout(PATIENCE, self.events.recv()).await {
+                Err(_) => panic!("{} waits in vain; it saw {:?}", self.name, self.passed),
+                Ok(None) => panic!("{} has ended; it saw {:?}", self.name, self.passed),
+                Ok(Some(event)) => event,
+            };
+            if wanted(&event) {
+                return event;
+            }
+            self.passed.push(event);
+        }
+    }
+
+    /// Waits for a line with this text and gives its author.
+    pub async fn hears(&mut self, text: &str) -> Username {
+        match self.until(|event| matches!(event, Event::Message { content, .. } if content == text)).await {
+            Event::Message { from, .. } => from,
+            _ => unreachable!(),
+        }
+    }
+
+    /// Waits until a link to this peer is up.
+    pub async fn linked(&mut self, to: &str) {
+        let to = user(to);
+        self.until(
+            |event| matches!(event, Event::Link { peer, state: peer::api::LinkState::Up, .. } if *peer == to),
+        )
+        .await;
+    }
+
+    /// The texts of the next lines, in the order in which they come.
+    pub async fn next_lines(&mut self, count: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            if let Event::Message { content, .. } = self.until(|e| matches!(e, Event::Message { .. })).await {
+                lines.push(content);
+            }
+        }
+        lines
+    }
+
+    /// Whether an event has come by now.
+    pub fn saw(&mut self, wanted: impl Fn(&Event) -> bool) -> bool {
+        while let Some(event) = self.events.try_recv() {
+            self.passed.push(event);
+        }
+        self.passed.iter().any(wanted)
+    }
+
+    /// Ends without a word, as a program that crashed.
+    pub async fn dies(self) {
+        self.service.stop().await;
+    }
+}
+
+/// Three peers in one room, linked with each other.
+pub async fn three_in(tracker: &Tracker, name: &str) -> [Peer; 3] {
+    let mut ana = tracker.peer("ana").await;
+    let mut bob = tracker.peer("bob").await;
+    let mut carla = tracker.peer("carla").await;
+    ana.create(name).await;
+    bob.join(name).await;
+    carla.join(name).await;
+    for (one, others) in
+        [(&mut ana, ["bob", "carla"]), (&mut bob, ["ana", "carla"]), (&mut carla, ["ana", "bob"])]
+    {
+        for other in others {
+            one.linked(other).await;
+        }
+    }
+    [ana, bob, carla]
+}

@@ -1,0 +1,70 @@
+//! Private chats: between two, beside rooms, and none with oneself or with nobody.
+
+mod common;
+
+use common::{Tracker, three_in, user};
+use commons::protocol::with_tracker::ErrorCode;
+use peer::api::{Command, CommandError, Conversation, Event, LinkState};
+
+#[tokio::test]
+async fn a_private_line_reaches_one_and_switches_nothing() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
+    ana.tell("bob", "between us").await.unwrap();
+    let event = bob.until(|e| matches!(e, Event::Message { .. })).await;
+    let Event::Message { room, from, content, .. } = event else { unreachable!() };
+    assert_eq!((room, from, content.as_str()), (None, user("ana"), "between us"));
+    ana.say("for all").await;
+    carla.hears("for all").await;
+    assert!(!carla.saw(|e| matches!(e, Event::Message { content, .. } if content == "between us")));
+}
+
+#[tokio::test]
+async fn two_who_share_no_room_talk_both_ways() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let mut bob = tracker.peer("bob").await;
+    bob.open(Conversation::Private(user("ana"))).await.unwrap();
+    bob.say("hello").await;
+    ana.hears("hello").await;
+    ana.tell("bob", "hi").await.unwrap();
+    bob.hears("hi").await;
+}
+
+#[tokio::test]
+async fn nobody_talks_to_oneself_to_a_stranger_or_to_the_absent() {
+    let tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    let bob = tracker.peer("bob").await;
+    assert_eq!(ana.tell("ana", "hm").await, Err(CommandError::NotYourself));
+    let nobody = ana.tell("nobody", "hm").await;
+    assert!(matches!(nobody, Err(CommandError::Refused { code: ErrorCode::PeerNotFound, .. })));
+    bob.run(Command::Quit).await.unwrap();
+    assert_eq!(ana.tell("bob", "hm").await, Err(CommandError::Unreachable(user("bob"))));
+}
+
+#[tokio::test]
+async fn ending_a_private_chat_leaves_the_rooms_link() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    ana.tell("bob", "psst").await.unwrap();
+    bob.hears("psst").await;
+    ana.run(Command::Leave { conversation: Some(Conversation::Private(user("bob"))) }).await.unwrap();
+    ana.say("still here").await;
+    bob.hears("still here").await;
+    assert!(!bob.saw(|e| matches!(e, Event::Link { state: LinkState::Down, .. })));
+}
+
+#[tokio::test]
+async fn who_is_blocked_is_not_heard_in_private() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    bob.run(Command::Block { user: Some(user("ana")) }).await.unwrap();
+    ana.tell("bob", "shut out").await.unwrap();
+    ana.say("in the room").await;
+    bob.hears("in the room").await;
+    assert!(!bob.saw(|e| matches!(e, Event::Message { room: None, .. })));
+    bob.run(Command::Unblock { user: user("ana") }).await.unwrap();
+    ana.tell("bob", "let in").await.unwrap();
+    bob.hears("let in").await;
+}

@@ -1,0 +1,83 @@
+//! What goes away comes back: the tracker, a peer's program, a link.
+
+mod common;
+
+use common::{Tracker, room, three_in, user};
+use commons::snapshot::ChangeKind;
+use peer::api::{Answer, Command, CommandError, Conversation, Event, TrackerState};
+
+#[tokio::test]
+async fn the_talk_goes_on_while_the_tracker_is_away() {
+    let mut tracker = Tracker::start().await;
+    let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
+    tracker.down().await;
+    for one in [&mut ana, &mut bob, &mut carla] {
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost })).await;
+    }
+    assert_eq!(ana.run(Command::Rooms).await, Err(CommandError::TrackerLost));
+    ana.say("without a tracker").await;
+    bob.hears("without a tracker").await;
+    carla.hears("without a tracker").await;
+    bob.tell("carla", "in private too").await.unwrap();
+    carla.hears("in private too").await;
+
+    tracker.up().await;
+    for one in [&mut ana, &mut bob, &mut carla] {
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+        // The first connection was the first of these.
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+    }
+    let Ok(Answer::Rooms { rooms }) = ana.run(Command::Rooms).await else { panic!("no rooms") };
+    assert_eq!(rooms[0].members.len(), 3);
+    ana.say("and with it again").await;
+    bob.hears("and with it again").await;
+}
+
+#[tokio::test]
+async fn a_restarted_peer_enters_its_rooms_again_by_itself() {
+    let tracker = Tracker::start().await;
+    let [mut ana, bob, _carla] = three_in(&tracker, "sala").await;
+    let quit = bob.run(Command::Quit).await;
+    assert_eq!(quit, Ok(Answer::Quit { undelivered: vec![] }));
+    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
+    let mut bob = bob.again().await;
+    bob.until(|e| matches!(e, Event::RoomEntered { room } if room.name.as_str() == "sala")).await;
+    assert_eq!(bob.service.status().open, Some(Conversation::Room(room("sala"))));
+    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Online, .. })).await;
+    ana.linked("bob").await;
+    ana.say("welcome back").await;
+    bob.hears("welcome back").await;
+}
+
+#[tokio::test]
+async fn a_crashed_peer_is_linked_again_when_it_returns() {
+    let tracker = Tracker::start().await;
+    let [mut ana, bob, mut carla] = three_in(&tracker, "sala").await;
+    let bob = bob.again_after_death().await;
+    ana.linked("bob").await;
+    carla.linked("bob").await;
+    bob.say("I am back").await;
+    assert_eq!(ana.hears("I am back").await, user("bob"));
+    assert_eq!(carla.hears("I am back").await, user("bob"));
+}
+
+#[tokio::test]
+async fn the_newest_login_wins_and_the_older_program_ends() {
+    let tracker = Tracker::start().await;
+    let mut old = tracker.peer("ana").await;
+    let _new = old.elsewhere().await;
+    old.until(|e| matches!(e, Event::Error { code, .. } if code == "SUPERSEDED")).await;
+    assert!(old.service.failure().is_some());
+}
+
+#[tokio::test]
+async fn quitting_delivers_what_is_on_its_way() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    for n in 0..200 {
+        ana.say(&format!("line {n}")).await;
+    }
+    let quit = ana.run(Command::Quit).await;
+    assert_eq!(quit, Ok(Answer::Quit { undelivered: vec![] }));
+    assert_eq!(bob.next_lines(200).await[199], "line 199");
+}

@@ -1,0 +1,138 @@
+//! Rooms of three: what is said there is heard by the others, in order and once.
+
+mod common;
+
+use common::{Tracker, room, three_in, user};
+use commons::protocol::with_tracker::ErrorCode;
+use commons::snapshot::ChangeKind;
+use peer::api::{Answer, Command, CommandError, Conversation, Event, Undeliverable};
+
+#[tokio::test]
+async fn three_talk_and_a_fourth_is_refused() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
+    let dora = tracker.peer("dora").await;
+
+    ana.say("olá").await;
+    assert_eq!(bob.hears("olá").await, user("ana"));
+    assert_eq!(carla.hears("olá").await, user("ana"));
+
+    let refused = dora.run(Command::Join { room: room("sala") }).await.unwrap_err();
+    assert!(matches!(refused, CommandError::Refused { code: ErrorCode::RoomFull, .. }));
+}
+
+#[tokio::test]
+async fn five_hundred_lines_at_once_arrive_in_order_at_both_others() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
+    let lines: Vec<String> = (0..500).map(|n| format!("line {n}")).collect();
+    for line in &lines {
+        ana.say(line).await;
+    }
+    assert_eq!(bob.next_lines(500).await, lines);
+    assert_eq!(carla.next_lines(500).await, lines);
+    for _ in 0..1000 {
+        ana.until(|event| matches!(event, Event::Delivered { .. })).await;
+    }
+    assert!(!ana.saw(|event| matches!(event, Event::Undelivered { .. })));
+}
+
+#[tokio::test]
+async fn a_line_said_at_once_after_entering_is_heard() {
+    // Nobody is linked yet and the others may not even know of the newcomer: the line waits for both.
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let mut bob = tracker.peer("bob").await;
+    ana.create("sala").await;
+    bob.join("sala").await;
+    bob.say("am I in time?").await;
+    assert_eq!(ana.hears("am I in time?").await, user("bob"));
+}
+
+#[tokio::test]
+async fn coming_and_going_is_told() {
+    let tracker = Tracker::start().await;
+    let [mut ana, bob, mut carla] = three_in(&tracker, "sala").await;
+    bob.run(Command::Leave { conversation: None }).await.unwrap();
+    for one in [&mut ana, &mut carla] {
+        let event = one.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Left, .. })).await;
+        let Event::RoomUpdate { username, members, .. } = event else { unreachable!() };
+        assert_eq!((username, members), (user("bob"), vec![user("ana"), user("carla")]));
+    }
+    ana.until(
+        |e| matches!(e, Event::Link { peer, state: peer::api::LinkState::Down, .. } if *peer == user("bob")),
+    )
+    .await;
+
+    ana.run(Command::Delete { room: None }).await.unwrap();
+    carla.until(|e| matches!(e, Event::RoomDeleted { room: name } if *name == room("sala"))).await;
+    let nowhere = carla.run(Command::Say { text: "anybody?".into() }).await.unwrap_err();
+    assert_eq!(nowhere, CommandError::NoConversation);
+}
+
+#[tokio::test]
+async fn who_is_away_is_named_and_the_others_hear() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    carla.dies().await;
+    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
+    ana.say("who is here?").await;
+    bob.hears("who is here?").await;
+    let event = ana.until(|e| matches!(e, Event::Undelivered { .. })).await;
+    let Event::Undelivered { to, reason, .. } = event else { unreachable!() };
+    assert_eq!((to, reason), (user("carla"), Undeliverable::Unreachable));
+}
+
+#[tokio::test]
+async fn several_rooms_are_open_at_once_and_what_is_not_shown_is_counted() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let mut bob = tracker.peer("bob").await;
+    ana.create("sala").await;
+    ana.create("equipe").await;
+    bob.join("sala").await;
+    bob.join("equipe").await;
+    bob.open(Conversation::Room(room("sala"))).await.unwrap();
+    for text in ["one", "two"] {
+        bob.say(text).await;
+        ana.hears(text).await;
+    }
+    let status = ana.service.status();
+    assert_eq!(status.open, Some(Conversation::Room(room("equipe"))));
+    assert!(status.conversations.contains(&(Conversation::Room(room("sala")), 2)));
+
+    ana.open(Conversation::Room(room("sala"))).await.unwrap();
+    assert!(ana.service.status().conversations.contains(&(Conversation::Room(room("sala")), 0)));
+    ana.say("three").await;
+    bob.hears("three").await;
+    let Ok(Answer::Users { conversation, members }) = ana.run(Command::Users).await else {
+        panic!("no users")
+    };
+    assert_eq!(conversation, Conversation::Room(room("sala")));
+    assert_eq!(members.len(), 2);
+}
+
+#[tokio::test]
+async fn a_text_is_taken_up_to_its_limit() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    // The worst case for a frame: every byte has to be escaped.
+    let longest = "\u{1}".repeat(commons::limits::TEXT_MAX);
+    ana.say(&longest).await;
+    bob.hears(&longest).await;
+    let error = ana.run(Command::Say { text: format!("{longest}x") }).await.unwrap_err();
+    assert!(matches!(error, CommandError::TextTooLong { .. }));
+}
+
+#[tokio::test]
+async fn lists_come_whole_although_they_come_in_pages() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let mut names: Vec<String> = (0..30).map(|n| format!("{n:02} {}", "ü".repeat(60))).collect();
+    for name in &names {
+        ana.create(name).await;
+    }
+    names.sort();
+    let Ok(Answer::Rooms { rooms }) = ana.run(Command::Rooms).await else { panic!("no rooms") };
+    assert_eq!(rooms.iter().map(|room| room.name.as_str().to_owned()).collect::<Vec<_>>(), names);
+}
