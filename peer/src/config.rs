@@ -1,0 +1,90 @@
+//! The command line: every flag has an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use commons::names::Username;
+use etcetera::BaseStrategy;
+
+/// Chat in small groups: text goes straight from person to person.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "peer", version, about)]
+pub struct Config {
+    /// The tracker's address.
+    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT", default_value = "127.0.0.1:6060")]
+    pub tracker: String,
+
+    /// Where to take links [default: a free port; on loopback where the tracker is on loopback]
+    #[arg(long, env = "PEER_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// The folder for what this computer keeps [default: the user's data folder]
+    #[arg(long, env = "PEER_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Who you are; asked where absent.
+    #[arg(long, env = "PEER_USERNAME", value_name = "NAME")]
+    pub username: Option<Username>,
+
+    /// Make the account.
+    #[arg(long, env = "PEER_REGISTER")]
+    pub register: bool,
+
+    /// Read the password from a file; it can also be in PEER_PASSWORD [default: typed]
+    #[arg(long, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// How things are shown.
+    #[arg(long, env = "PEER_OUTPUT", value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+
+    /// Run a tracker inside, on the tracker's address.
+    #[arg(long, env = "PEER_HOST")]
+    pub host: bool,
+}
+
+/// How things are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON event a line.
+    Json,
+}
+
+impl Config {
+    /// The folder for what this computer keeps.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| {
+            // Without a home there is still the current folder.
+            etcetera::choose_base_strategy()
+                .map(|places| places.data_dir().join("p2p-chat"))
+                .unwrap_or_else(|_| PathBuf::from("p2p-chat"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        Config::command().debug_assert();
+        for flag in Config::command().get_arguments() {
+            let name = flag.get_long().unwrap_or_default().replace('-', "_").to_uppercase();
+            assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(format!("PEER_{name}").as_str()));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_wrong_usage() {
+        assert!(Config::try_parse_from(["peer", "--username", "Ana"]).is_err());
+        let config = Config::try_parse_from(["peer", "--username", "ana", "--output", "json"]).unwrap();
+        assert_eq!((config.username.unwrap().as_str(), config.output), ("ana", Output::Json));
+    }
+}

@@ -1,0 +1,180 @@
+//! The peer as a program: flags in, a conversation at the terminal or in JSON, an exit status out.
+
+use std::io::{self, Write, stderr, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{env, fs, panic};
+
+use clap::Parser;
+use peer::config::{Config, Output};
+use peer::service::{PeerConfig, PeerService};
+use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
+use peer::terminal::{Format, Terminal, json, tty};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracker::server::TrackerServer;
+
+/// What may still run when all is said: a thread that waits for typed input ends with the program.
+const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// Wrong usage, as the command line parser says it too.
+const WRONG_USAGE: u8 = 2;
+
+/// Why the program did not end in good order.
+enum Failure {
+    Usage(String),
+    Other(String),
+}
+
+impl Failure {
+    fn new(error: impl std::fmt::Display) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    tty::save();
+    end_loudly_on_panic();
+    let outcome = Runtime::new().map_err(Failure::new).and_then(|runtime| {
+        let outcome = log_to_file().map_err(Failure::new).and_then(|()| runtime.block_on(run(config)));
+        runtime.shutdown_timeout(LAST_TASKS);
+        outcome
+    });
+    tty::restore();
+    let (status, reason) = match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(reason)) => (WRONG_USAGE, reason),
+        Err(Failure::Other(reason)) => (1, reason),
+    };
+    // Where nobody reads it, the status still tells.
+    let _ = writeln!(stderr(), "peer: {reason}");
+    ExitCode::from(status)
+}
+
+/// A defect in any task ends the program, and leaves the terminal as it was.
+fn end_loudly_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |defect| {
+        tty::restore();
+        report(defect);
+        std::process::exit(1);
+    }));
+}
+
+/// The log goes to a file or nowhere: the screen belongs to the conversation.
+fn log_to_file() -> io::Result<()> {
+    let Some(path) = env::var_os("PEER_LOG") else { return Ok(()) };
+    let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(file).with_ansi(false).init();
+    Ok(())
+}
+
+async fn run(config: Config) -> Result<(), Failure> {
+    let stop = stop_signal().map_err(Failure::new)?;
+    let mut tracker = config.tracker.clone();
+    let mut hosted = None;
+    if config.host {
+        let inside = Hosted::start(&tracker, config.data().join("tracker")).await?;
+        tracker = inside.address.to_string();
+        let _ =
+            writeln!(stderr(), "This peer is the tracker too. Others join with: peer --tracker {tracker}");
+        hosted = Some(inside);
+    }
+    let peer_config = PeerConfig { tracker, listen: config.listen, data: config.data() };
+    let outcome = match PeerService::start(peer_config).await {
+        Ok(service) => {
+            let outcome = talk(&service, &config, stop).await;
+            service.stop().await;
+            outcome
+        }
+        Err(error) => Err(Failure::new(error)),
+    };
+    // The peer is gone first, so its tracker sees an orderly end.
+    let ended = match hosted {
+        Some(hosted) => hosted.end().await,
+        None => Ok(()),
+    };
+    outcome.and(ended)
+}
+
+async fn talk(
+    service: &std::sync::Arc<PeerService>,
+    config: &Config,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let events = service.subscribe();
+    let known = Known {
+        username: config.username.clone(),
+        register: config.register,
+        password: match (&config.password_file, env::var("PEER_PASSWORD")) {
+            (Some(file), _) => PasswordSource::File(file.clone()),
+            (None, Ok(password)) => PasswordSource::Given(password),
+            (None, Err(_)) => PasswordSource::Asked,
+        },
+        interactive: tty::is_interactive(),
+    };
+    let signed_in = tokio::select! {
+        signed_in = sign_in(service, known) => signed_in,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let you = match signed_in {
+        Ok(you) => you,
+        Err(NotSignedIn::Left) => return Ok(()),
+        Err(NotSignedIn::Usage(reason)) => return Err(Failure::Usage(reason.to_owned())),
+        Err(error) => {
+            if let (Output::Json, NotSignedIn::Refused(refusal)) = (config.output, &error) {
+                let _ = json::error(refusal).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
+            }
+            return Err(Failure::new(error));
+        }
+    };
+    let format = match config.output {
+        Output::Text => Format::Text,
+        Output::Json => Format::Json,
+    };
+    let terminal = Terminal::start(service.clone(), events, you, format, stop).map_err(Failure::new)?;
+    terminal.run().await.map_err(Failure::Other)
+}
+
+/// A tracker inside this peer.
+struct Hosted {
+    address: SocketAddr,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), String>>,
+}
+
+impl Hosted {
+    async fn start(listen: &str, data: PathBuf) -> Result<Self, Failure> {
+        let config = tracker::config::Config { listen: listen.to_owned(), data, ..Default::default() };
+        let server = TrackerServer::bind(config).await.map_err(Failure::new)?;
+        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        let stopping = stop.clone();
+        let run = async move { server.run(stopping).await.map_err(|error| error.to_string()) };
+        Ok(Self { address, stop, running: tokio::spawn(run) })
+    }
+
+    async fn end(self) -> Result<(), Failure> {
+        self.stop.cancel();
+        self.running.await.map_err(Failure::new)?.map_err(Failure::Other)
+    }
+}
+
+/// Cancelled when the program is asked to end.
+fn stop_signal() -> io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut asked, stop) = (signal(kind)?, stop.clone());
+        tokio::spawn(async move {
+            asked.recv().await;
+            stop.cancel();
+        });
+    }
+    Ok(stop)
+}

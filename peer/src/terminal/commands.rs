@@ -1,0 +1,435 @@
+//! What can be typed: one table of commands that feeds the parser, `/help` and Tab.
+
+use commons::names::{NameError, RoomName, Username};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::api::{Command, CommandError, Conversation};
+
+/// What a line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed {
+    /// Nothing: the line is empty.
+    Nothing,
+    /// The list of commands, or one of them.
+    Help(Option<&'static Spec>),
+    /// Something of the peer.
+    Run(Command),
+}
+
+/// What an argument names, for completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// There is none, or anything.
+    Nothing,
+    /// A room.
+    Room,
+    /// A user.
+    User,
+    /// A room or `@user`.
+    Conversation,
+    /// A command.
+    Command,
+}
+
+/// A command: one row of the table.
+#[derive(Debug)]
+pub struct Spec {
+    /// What is typed, with its slash.
+    pub name: &'static str,
+    /// What may be typed instead.
+    pub aliases: &'static [&'static str],
+    /// What follows, in capitals; brackets around what may be absent.
+    pub arguments: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// What its first argument names.
+    pub takes: Takes,
+    build: fn(&str) -> Result<Typed, Wrong>,
+}
+
+impl PartialEq for Spec {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Spec {}
+
+/// Every command, in the order in which `/help` shows them.
+pub const COMMANDS: &[Spec] = &[
+    spec("/rooms", &[], "", "which rooms there are", Takes::Nothing, |_| run(Command::Rooms)),
+    spec("/peers", &[], "", "who is online", Takes::Nothing, |_| run(Command::Peers)),
+    spec("/create", &[], "ROOM", "make a room and enter it", Takes::Nothing, |rest| {
+        run(Command::Create { room: room(rest)? })
+    }),
+    spec("/join", &[], "ROOM", "enter a room", Takes::Room, |rest| run(Command::Join { room: room(rest)? })),
+    spec("/users", &[], "", "who is in this conversation", Takes::Nothing, |_| run(Command::Users)),
+    spec("/msg", &[], "USER [TEXT]", "talk in private; without text, open the chat", Takes::User, |rest| {
+        private(rest)
+    }),
+    spec("/switch", &[], "ROOM|@USER", "show another conversation", Takes::Conversation, |rest| {
+        run(Command::Open { conversation: conversation(rest)? })
+    }),
+    spec(
+        "/leave",
+        &["/sair"],
+        "[ROOM]",
+        "leave this conversation, or the named one",
+        Takes::Conversation,
+        |rest| run(Command::Leave { conversation: optional(rest, conversation)? }),
+    ),
+    spec("/delete", &["/deletar_sala"], "[ROOM]", "end a room that is yours", Takes::Room, |rest| {
+        run(Command::Delete { room: optional(rest, room)? })
+    }),
+    spec("/whoami", &[], "", "who you are and how you are connected", Takes::Nothing, |_| {
+        run(Command::WhoAmI)
+    }),
+    spec("/block", &[], "[NAME]", "shut out somebody's private lines, or list whom", Takes::User, |rest| {
+        run(Command::Block { user: optional(rest, user)? })
+    }),
+    spec("/unblock", &[], "NAME", "hear somebody's private lines again", Takes::User, |rest| {
+        run(Command::Unblock { user: user(rest)? })
+    }),
+    spec("/help", &[], "[COMMAND]", "this list", Takes::Command, |rest| {
+        Ok(Typed::Help(optional(rest, |name| find(name).ok_or(Wrong::Missing))?))
+    }),
+    spec("/quit", &["/exit"], "", "sign out; your seats are kept", Takes::Nothing, |_| run(Command::Quit)),
+];
+
+const fn spec(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    arguments: &'static str,
+    help: &'static str,
+    takes: Takes,
+    build: fn(&str) -> Result<Typed, Wrong>,
+) -> Spec {
+    Spec { name, aliases, arguments, help, takes, build }
+}
+
+/// What is wrong with an argument.
+enum Wrong {
+    Missing,
+    Name(NameError),
+}
+
+impl From<NameError> for Wrong {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+fn run(command: Command) -> Result<Typed, Wrong> {
+    Ok(Typed::Run(command))
+}
+
+fn optional<T>(rest: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Result<Option<T>, Wrong> {
+    if rest.is_empty() { Ok(None) } else { parse(rest).map(Some) }
+}
+
+/// A room's name as typed: keyboards differ in how they make accented letters, names do not.
+fn room(text: &str) -> Result<RoomName, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::Missing);
+    }
+    Ok(RoomName::parse(&text.nfc().collect::<String>())?)
+}
+
+fn user(text: &str) -> Result<Username, Wrong> {
+    let name = text.strip_prefix('@').unwrap_or(text);
+    if name.is_empty() {
+        return Err(Wrong::Missing);
+    }
+    Ok(Username::parse(name)?)
+}
+
+fn conversation(text: &str) -> Result<Conversation, Wrong> {
+    if text.starts_with('@') {
+        user(text).map(Conversation::Private)
+    } else {
+        room(text).map(Conversation::Room)
+    }
+}
+
+/// `bob` opens the chat with bob, `bob text` says something in it and opens nothing.
+fn private(rest: &str) -> Result<Typed, Wrong> {
+    let (name, text) = split_word(rest);
+    let to = user(name)?;
+    run(match text {
+        "" => Command::Open { conversation: Conversation::Private(to) },
+        text => Command::Tell { to, text: text.to_owned() },
+    })
+}
+
+/// The first word and what follows it.
+fn split_word(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim_start_matches(' '))
+}
+
+impl Spec {
+    /// How it is typed: `/join ROOM`.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        format!("{} {}", self.name, self.arguments).trim_end().to_owned()
+    }
+
+    fn wrong(&self, wrong: Wrong) -> CommandError {
+        CommandError::Usage(match wrong {
+            Wrong::Missing => format!("type {}: {}", self.usage(), self.help),
+            Wrong::Name(error) => format!("{error} ({})", self.usage()),
+        })
+    }
+}
+
+/// The command of this name or alias, with or without its slash.
+fn find(name: &str) -> Option<&'static Spec> {
+    let name = name.strip_prefix('/').unwrap_or(name);
+    COMMANDS.iter().find(|spec| {
+        std::iter::once(&spec.name).chain(spec.aliases).any(|known| known.strip_prefix('/') == Some(name))
+    })
+}
+
+/// What a typed line asks for. Whether a conversation is open decides what a bare `sair` leaves.
+pub fn parse(line: &str, conversation_open: bool) -> Result<Typed, CommandError> {
+    let line = line.trim_end();
+    match line.trim_start() {
+        "" => return Ok(Typed::Nothing),
+        "sair" if conversation_open => return Ok(Typed::Run(Command::Leave { conversation: None })),
+        "sair" | "exit" => return Ok(Typed::Run(Command::Quit)),
+        _ => {}
+    }
+    if let Some(text) = line.strip_prefix("//") {
+        return Ok(Typed::Run(Command::Say { text: format!("/{text}") }));
+    }
+    if let Some(rest) = line.strip_prefix('@') {
+        let wrong = |wrong| match wrong {
+            Wrong::Missing => CommandError::Usage("type @name and the text, as in: @bob hi".to_owned()),
+            Wrong::Name(error) => CommandError::Usage(format!("{error} (@name text)")),
+        };
+        return private(rest).map_err(wrong);
+    }
+    if !line.starts_with('/') {
+        return Ok(Typed::Run(Command::Say { text: line.to_owned() }));
+    }
+    let (name, rest) = split_word(line);
+    let Some(spec) = find(name) else { return Err(unknown(name)) };
+    (spec.build)(rest).map_err(|wrong| spec.wrong(wrong))
+}
+
+fn unknown(name: &str) -> CommandError {
+    let near = nearest(name)
+        .map_or_else(|| "/help lists them all".to_owned(), |near| format!("did you mean {near}?"));
+    CommandError::Usage(format!("there is no {name}: {near} (a text that starts with a slash is typed //so)"))
+}
+
+/// The command that was probably meant.
+fn nearest(name: &str) -> Option<&'static str> {
+    /// More typing errors than this are another word.
+    const SLIPS: usize = 2;
+    let names =
+        || COMMANDS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
+    let begun = names().find(|known| name.len() > 2 && known.starts_with(name));
+    let close =
+        || names().map(|known| (slips(name, known), known)).min().filter(|(slips, _)| *slips <= SLIPS);
+    begun.or_else(|| close().map(|(_, known)| known))
+}
+
+/// Letters to add, drop or change to come from one word to the other. Short words only: nothing long is near.
+fn slips(from: &str, to: &str) -> usize {
+    const LONGEST: usize = 20;
+    let from: Vec<char> = from.chars().take(LONGEST).collect();
+    let mut row: Vec<usize> = (0..=from.len()).collect();
+    for (i, wanted) in to.chars().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, typed) in from.iter().enumerate() {
+            let change = corner + usize::from(*typed != wanted);
+            corner = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[from.len()]
+}
+
+/// The names that Tab can complete to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Users, without `@`.
+    pub users: Vec<String>,
+    /// Rooms.
+    pub rooms: Vec<String>,
+    /// What one can switch to, as it is typed.
+    pub conversations: Vec<String>,
+}
+
+/// What the word before the cursor may become, and where that word starts.
+#[must_use]
+pub fn complete(before_cursor: &str, words: &Words) -> (usize, Vec<String>) {
+    let fitting = |typed: &str, names: &mut dyn Iterator<Item = String>| -> Vec<String> {
+        names.filter(|name| name.starts_with(typed)).collect()
+    };
+    let spaced = |name: &String| format!("{name} ");
+    if let Some((name, _)) = before_cursor.split_once(' ').filter(|_| before_cursor.starts_with('/')) {
+        let (start, typed) = (name.len() + 1, &before_cursor[name.len() + 1..]);
+        let at = if typed.starts_with('@') { "@" } else { "" };
+        let mut candidates: Box<dyn Iterator<Item = String>> = match find(name).map(|spec| spec.takes) {
+            Some(Takes::Room) => Box::new(words.rooms.iter().cloned()),
+            Some(Takes::User) if !typed.contains(' ') => {
+                Box::new(words.users.iter().map(|user| format!("{at}{user} ")))
+            }
+            Some(Takes::Conversation) => Box::new(words.conversations.iter().cloned()),
+            Some(Takes::Command) => Box::new(COMMANDS.iter().map(|spec| spec.name.to_owned())),
+            _ => return last_word(before_cursor, words),
+        };
+        return (start, fitting(typed, &mut candidates));
+    }
+    if before_cursor.starts_with('/') {
+        let name = |spec: &Spec| {
+            if spec.arguments.is_empty() { spec.name.to_owned() } else { spaced(&spec.name.into()) }
+        };
+        return (0, fitting(before_cursor, &mut COMMANDS.iter().map(name)));
+    }
+    last_word(before_cursor, words)
+}
+
+/// In a text: the name of a user, with `@` or without.
+fn last_word(before_cursor: &str, words: &Words) -> (usize, Vec<String>) {
+    let start = before_cursor.rfind(char::is_whitespace).map_or(0, |space| space + 1);
+    let typed = &before_cursor[start..];
+    let (at, name) = typed.strip_prefix('@').map_or(("", typed), |name| ("@", name));
+    if typed.is_empty() {
+        return (start, Vec::new());
+    }
+    let users = words.users.iter().filter(|user| user.starts_with(name));
+    (start, users.map(|user| format!("{at}{user} ")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sala() -> RoomName {
+        RoomName::parse("sala").unwrap()
+    }
+
+    fn bob() -> Username {
+        Username::parse("bob").unwrap()
+    }
+
+    fn say(text: &str) -> Command {
+        Command::Say { text: text.into() }
+    }
+
+    fn leave(conversation: Option<Conversation>) -> Command {
+        Command::Leave { conversation }
+    }
+
+    // A command shows nothing of itself in Debug, so the lines are compared, not the commands.
+    fn assert_runs(line: &str, open: bool, command: &Command) {
+        assert!(
+            parse(line, open) == Ok(Typed::Run(command.clone())),
+            "{line:?} is {:?}",
+            serde_json::to_string(command)
+        );
+    }
+
+    fn refusal(line: &str) -> String {
+        parse(line, true).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_typed_line_means_what_the_help_says() {
+        let private = || Conversation::Private(bob());
+        for (line, command) in [
+            ("hello  there ", say("hello  there")),
+            ("//help", say("/help")),
+            ("two\nlines", say("two\nlines")),
+            ("@bob hi there", Command::Tell { to: bob(), text: "hi there".into() }),
+            ("@bob", Command::Open { conversation: private() }),
+            ("/msg bob hi\nthere", Command::Tell { to: bob(), text: "hi\nthere".into() }),
+            ("/msg @bob", Command::Open { conversation: private() }),
+            ("/create sala", Command::Create { room: sala() }),
+            ("/create  São João ", Command::Create { room: RoomName::parse("São João").unwrap() }),
+            ("/join Sa\u{303}o Joa\u{303}o", Command::Join { room: RoomName::parse("São João").unwrap() }),
+            ("/switch sala", Command::Open { conversation: Conversation::Room(sala()) }),
+            ("/switch @bob", Command::Open { conversation: private() }),
+            ("/leave", leave(None)),
+            ("/leave sala", leave(Some(Conversation::Room(sala())))),
+            ("/leave @bob", leave(Some(private()))),
+            ("/sair", leave(None)),
+            ("sair", leave(None)),
+            ("/delete", Command::Delete { room: None }),
+            ("/deletar_sala sala", Command::Delete { room: Some(sala()) }),
+            ("/peers", Command::Peers),
+            ("/rooms", Command::Rooms),
+            ("/users", Command::Users),
+            ("/whoami", Command::WhoAmI),
+            ("/block", Command::Block { user: None }),
+            ("/block @bob", Command::Block { user: Some(bob()) }),
+            ("/unblock bob", Command::Unblock { user: bob() }),
+            ("/quit", Command::Quit),
+            ("/exit", Command::Quit),
+            (" exit ", Command::Quit),
+        ] {
+            assert_runs(line, true, &command);
+        }
+        assert_runs("sair", false, &Command::Quit);
+        assert_runs("sair daqui", true, &say("sair daqui"));
+        assert!(parse("  \t", true) == Ok(Typed::Nothing));
+        assert!(parse("/help", true) == Ok(Typed::Help(None)));
+        assert!(parse("/help join", true) == Ok(Typed::Help(find("/join"))));
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_what_was_probably_meant() {
+        assert!(refusal("/jion sala").contains("did you mean /join?"));
+        assert!(refusal("/he").contains("did you mean /help?"));
+        assert!(refusal("/frobnicate").contains("/help lists them all"));
+    }
+
+    #[test]
+    fn what_is_missing_or_no_name_is_answered_with_the_usage() {
+        assert!(refusal("/join").contains("/join ROOM"));
+        assert!(refusal("/msg").contains("/msg USER [TEXT]"));
+        assert!(refusal("/msg Bob hi").contains("try bob"));
+        assert!(refusal("@ hi").contains("@bob hi"));
+    }
+
+    #[test]
+    fn tab_completes_commands_rooms_and_users() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let words = Words {
+            users: names(&["ana", "bob"]),
+            rooms: names(&["sala", "sala de estar"]),
+            conversations: names(&["sala", "@bob"]),
+        };
+        for (before, start, found) in [
+            ("/jo", 0, &["/join "][..]),
+            ("/r", 0, &["/rooms"]),
+            ("/join sa", 6, &["sala", "sala de estar"]),
+            ("/join sala d", 6, &["sala de estar"]),
+            ("/msg b", 5, &["bob "]),
+            ("/msg @b", 5, &["@bob "]),
+            ("/msg bob a", 9, &["ana "]),
+            ("/switch @", 8, &["@bob"]),
+            ("/help /wh", 6, &["/whoami"]),
+            ("@a", 0, &["@ana "]),
+            ("hey bo", 4, &["bob "]),
+            ("hey ", 4, &[]),
+        ] {
+            assert_eq!(complete(before, &words), (start, names(found)), "{before}");
+        }
+    }
+
+    #[test]
+    fn the_table_names_every_command_once() {
+        let mut names: Vec<_> =
+            COMMANDS.iter().flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases)).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(names.iter().all(|name| name.starts_with('/')));
+    }
+}

@@ -1,0 +1,298 @@
+//! The line being typed: rustyline on a thread of its own, which reads from the first prompt to the last.
+//!
+//! Enter does not end the reading: it hands the line over and empties it. So the terminal never falls back into its
+//! cooked state between two lines, where an incoming row could break what is typed ahead; a sent line leaves the
+//! screen, for it comes back above as a row like any other; and the line above the input can change at any time,
+//! which one of the prompt's own row could not.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Signal, getpid, kill_process};
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::{Hint, Hinter};
+use rustyline::history::DefaultHistory;
+use rustyline::{
+    Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
+    EventHandler, ExternalPrinter, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount, Validator,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::limits::{LINE_MAX, TYPED_AHEAD};
+use crate::terminal::commands::{COMMANDS, Words, complete};
+use crate::terminal::input::Input;
+use crate::terminal::output::{Sink, Stdout};
+use crate::terminal::paint::Paint;
+use crate::terminal::recall::Recall;
+
+/// Two rows: the line above the input, filled in whenever it is drawn, and the input's own.
+const PROMPT: &str = "\n> ";
+
+/// Moves up a row and down again: printing it draws the prompt anew and nothing else.
+const NOTHING_NEW: &str = "\x1b[A\n";
+
+/// Takes the prompt of an empty input off the screen, from the row below it.
+const PROMPT_OFF: &str = "\x1b[2A\r\x1b[J";
+
+/// How often the reading is told to end: between two readings it does not hear it.
+const END_AGAIN: Duration = Duration::from_millis(200);
+const END_TRIES: usize = 10;
+
+/// The editor, from outside its thread.
+pub(crate) struct LineEditor {
+    desk: Arc<Desk>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// What the editor's thread and the rest share.
+struct Desk {
+    lines: mpsc::Sender<Input>,
+    paint: Paint,
+    state: Mutex<DeskState>,
+}
+
+#[derive(Default)]
+struct DeskState {
+    status_line: String,
+    words: Words,
+    recall: Recall,
+    /// Whether something stands in the input.
+    begun: bool,
+    refused: usize,
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, DeskState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print.
+    fn hand_over(&self, line: &str) {
+        let mut state = self.state();
+        state.recall.note(line);
+        let refused = state.refused;
+        if refused > 0 && self.lines.try_send(Input::TooFast(refused)).is_ok() {
+            state.refused = 0;
+        }
+        let input =
+            if line.len() > LINE_MAX { Input::TooLong(line.len()) } else { Input::Line(line.to_owned()) };
+        if self.lines.try_send(input).is_err() {
+            state.refused += 1;
+        }
+    }
+}
+
+impl LineEditor {
+    /// Starts editing; gives the editor, the lines it makes, and where rows are printed above it. Fails where the
+    /// terminal is none.
+    pub(crate) fn start(paint: Paint) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
+        let (lines, queue) = mpsc::channel(TYPED_AHEAD);
+        let desk = Arc::new(Desk { lines, paint, state: Mutex::default() });
+        // The prompt is drawn by the highlighter, also where it uses no colours.
+        let config = Config::builder()
+            .color_mode(ColorMode::Forced)
+            .completion_type(CompletionType::List)
+            .completion_show_all_if_ambiguous(true)
+            .build();
+        let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
+        editor.set_helper(Some(Assistant { desk: Arc::clone(&desk) }));
+        bind_keys(&mut editor, &desk);
+        let printer = editor.create_external_printer()?;
+        let (done, ended) = oneshot::channel();
+        let ending = Arc::clone(&desk);
+        let edit = move || {
+            read_on(editor, &ending);
+            // Nobody may be left to be told.
+            let _ = ending.lines.blocking_send(Input::End);
+            let _ = done.send(());
+        };
+        thread::Builder::new().name("editor".to_owned()).spawn(edit)?;
+        Ok((Self { desk, ended }, queue, AboveInput { printer: Some(printer) }))
+    }
+
+    /// Sets the line above the input and what Tab knows; whether the line has to be drawn anew.
+    pub(crate) fn set(&self, status_line: String, words: Option<Words>) -> bool {
+        let mut state = self.desk.state();
+        if let Some(words) = words {
+            state.words = words;
+        }
+        let changed = state.status_line != status_line;
+        state.status_line = status_line;
+        changed
+    }
+
+    /// Ends the reading and gives the terminal back.
+    pub(crate) async fn end(mut self) {
+        for _ in 0..END_TRIES {
+            if self.ended.is_terminated() || self.ended.try_recv().is_ok() {
+                return;
+            }
+            // While it reads, the editor takes this as Ctrl-C.
+            let _ = kill_process(getpid(), Signal::INT);
+            if timeout(END_AGAIN, &mut self.ended).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads until Ctrl-C, Ctrl-D or the terminal's end.
+fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &Desk) {
+    loop {
+        match editor.readline(PROMPT) {
+            Ok(_) => {}
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                let _ = desk.lines.try_send(Input::NoText);
+            }
+            Err(ReadlineError::Signal(_)) => {}
+            Err(_) => break,
+        }
+    }
+    if !desk.state().begun {
+        // Where the terminal is gone there is nothing to clean.
+        let _ = Stdout.write(PROMPT_OFF);
+    }
+}
+
+fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<Desk>) {
+    let bind = |editor: &mut Editor<_, _>, key: KeyEvent, does: Key| {
+        let handler = Keys { desk: Arc::clone(desk), does };
+        editor.bind_sequence(key, EventHandler::Conditional(Box::new(handler)));
+    };
+    for key in [KeyEvent(KeyCode::Enter, Modifiers::NONE), KeyEvent::ctrl('J')] {
+        bind(editor, key, Key::Enter);
+    }
+    for key in [KeyEvent(KeyCode::Up, Modifiers::NONE), KeyEvent::ctrl('P')] {
+        bind(editor, key, Key::Older);
+    }
+    for key in [KeyEvent(KeyCode::Down, Modifiers::NONE), KeyEvent::ctrl('N')] {
+        bind(editor, key, Key::Newer);
+    }
+    editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
+}
+
+/// What a key of ours does.
+#[derive(Clone, Copy)]
+enum Key {
+    Enter,
+    Older,
+    Newer,
+}
+
+struct Keys {
+    desk: Arc<Desk>,
+    does: Key,
+}
+
+impl ConditionalEventHandler for Keys {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
+        let (line, at) = (context.line(), context.pos());
+        let recalled = match self.does {
+            Key::Enter if line.is_empty() => return Some(Cmd::Noop),
+            Key::Enter => {
+                self.desk.hand_over(line);
+                return Some(Cmd::Kill(Movement::WholeBuffer));
+            }
+            // In a text of several lines the keys move between them first.
+            Key::Older if line[..at].contains('\n') => return None,
+            Key::Newer if line[at..].contains('\n') => return None,
+            Key::Older => self.desk.state().recall.older(line),
+            Key::Newer => self.desk.state().recall.newer(),
+        };
+        Some(recalled.map_or(Cmd::Noop, |line| Cmd::Replace(Movement::WholeBuffer, Some(line))))
+    }
+}
+
+/// Completes, hints and draws for the editor.
+#[derive(Helper, Validator)]
+struct Assistant {
+    desk: Arc<Desk>,
+}
+
+impl Completer for Assistant {
+    type Candidate = String;
+
+    fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok(complete(&line[..at], &self.desk.state().words))
+    }
+}
+
+/// What may come next: the rest of an earlier line, which Right takes over, or a command's arguments.
+struct Ghost {
+    text: String,
+    taken_by_right: bool,
+}
+
+impl Hint for Ghost {
+    fn display(&self) -> &str {
+        &self.text
+    }
+
+    fn completion(&self) -> Option<&str> {
+        self.taken_by_right.then_some(&self.text)
+    }
+}
+
+impl Hinter for Assistant {
+    type Hint = Ghost;
+
+    fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<Ghost> {
+        let mut state = self.desk.state();
+        state.begun = !line.is_empty();
+        if line.is_empty() || at < line.len() {
+            return None;
+        }
+        if let Some(text) = state.recall.rest_of(line) {
+            return Some(Ghost { text, taken_by_right: true });
+        }
+        let spec = COMMANDS.iter().find(|spec| line.trim_end() == spec.name && !spec.arguments.is_empty())?;
+        let gap = if line.ends_with(' ') { "" } else { " " };
+        Some(Ghost { text: format!("{gap}{}", spec.arguments), taken_by_right: false })
+    }
+}
+
+impl Highlighter for Assistant {
+    /// What was pasted may hold characters that steer the terminal; they take no column here.
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+        if line.contains(steers) { line.replace(steers, "").into() } else { line.into() }
+    }
+
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, default: bool) -> Cow<'b, str> {
+        if !default {
+            return prompt.into();
+        }
+        format!("{}{}", self.desk.state().status_line, self.desk.paint.strong(PROMPT)).into()
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        self.desk.paint.faint(hint).into()
+    }
+}
+
+/// Prints rows above the input; once the editor has ended, below everything.
+struct AboveInput<P> {
+    printer: Option<P>,
+}
+
+impl<P: ExternalPrinter + Send + 'static> Sink for AboveInput<P> {
+    fn write(&mut self, rows: &str) -> io::Result<()> {
+        if let Some(printer) = &mut self.printer {
+            if printer.print(rows.to_owned()).is_ok() {
+                return Ok(());
+            }
+            self.printer = None;
+        }
+        Stdout.write(rows)
+    }
+
+    fn repaint(&mut self) -> io::Result<()> {
+        if self.printer.is_some() { self.write(NOTHING_NEW) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,118 @@
+//! Lines from a pipe: read one after the other on a thread of their own, for standard input cannot be waited for.
+
+use std::io::{self, BufRead};
+use std::thread;
+
+use tokio::sync::mpsc;
+
+use crate::limits::{LINE_MAX, TYPED_AHEAD};
+
+/// What comes in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A line, without its end.
+    Line(String),
+    /// A line of so many bytes, more than [`LINE_MAX`].
+    TooLong(usize),
+    /// A line that is no UTF-8.
+    NoText,
+    /// Lines typed while too many others waited.
+    TooFast(usize),
+    /// There is no more.
+    End,
+}
+
+/// Typed text stays out of logs.
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Input(..)")
+    }
+}
+
+/// Reads standard input to its end.
+pub(crate) fn read_stdin() -> io::Result<mpsc::Receiver<Input>> {
+    let (lines, queue) = mpsc::channel(TYPED_AHEAD);
+    let read = move || {
+        let mut stdin = io::stdin().lock();
+        loop {
+            let input = next(&mut stdin).unwrap_or(Input::End);
+            let ended = input == Input::End;
+            if lines.blocking_send(input).is_err() || ended {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("input".to_owned()).spawn(read)?;
+    Ok(queue)
+}
+
+/// The next line; of one that is too long no more than [`LINE_MAX`] bytes are ever held.
+fn next(reader: &mut impl BufRead) -> io::Result<Input> {
+    let mut line = Vec::new();
+    let (mut length, mut begun, mut ended) = (0, false, false);
+    while !ended {
+        let bytes = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            bytes => bytes?,
+        };
+        if bytes.is_empty() && !begun {
+            return Ok(Input::End);
+        }
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        length += part.len();
+        if length <= LINE_MAX {
+            line.extend_from_slice(part);
+        }
+        (begun, ended) = (true, end.is_some() || bytes.is_empty());
+        let taken = part.len() + usize::from(end.is_some());
+        reader.consume(taken);
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(match String::from_utf8(line) {
+        _ if length > LINE_MAX => Input::TooLong(length),
+        Ok(line) => Input::Line(line),
+        Err(_) => Input::NoText,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn all(bytes: &[u8], buffer: usize) -> Vec<Input> {
+        let mut reader = BufReader::with_capacity(buffer, bytes);
+        std::iter::from_fn(|| Some(next(&mut reader).unwrap()))
+            .take_while(|input| *input != Input::End)
+            .collect()
+    }
+
+    fn line(text: &str) -> Input {
+        Input::Line(text.into())
+    }
+
+    #[test]
+    fn lines_are_cut_at_their_ends_however_they_arrive() {
+        for buffer in [1, 2, 3, 100] {
+            assert_eq!(
+                all("a\n\nolá\r\nlast".as_bytes(), buffer),
+                [line("a"), line(""), line("olá"), line("last")]
+            );
+            assert_eq!(all(b"", buffer), []);
+            assert_eq!(all(b"a\n\xff\xfe\nb\n", buffer), [line("a"), Input::NoText, line("b")]);
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_counted_and_not_held() {
+        let mut bytes = vec![b'x'; LINE_MAX * 3];
+        bytes.extend(b"\nnext\n");
+        assert_eq!(all(&bytes, 4096), [Input::TooLong(LINE_MAX * 3), line("next")]);
+        let longest = "y".repeat(LINE_MAX);
+        assert_eq!(all(longest.as_bytes(), 4096), [Input::Line(longest)]);
+    }
+}

@@ -1,0 +1,94 @@
+//! How wide text is on a screen, and how it is cut to fit: pure, in columns.
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthChar;
+
+/// Columns of a text, counted as the line editor counts them, character by character.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().filter_map(UnicodeWidthChar::width).sum()
+}
+
+/// The text with spaces behind it up to `columns`.
+pub(crate) fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
+/// The text cut to `columns`, with `…` where something is missing.
+pub(crate) fn shorten(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    let mut used = 1;
+    for cluster in text.graphemes(true) {
+        used += width(cluster);
+        if used > columns {
+            break;
+        }
+        short.push_str(cluster);
+    }
+    short.push('…');
+    short
+}
+
+/// The text in rows of at most `columns`, broken at spaces where there are any. Never empty.
+pub(crate) fn fold(text: &str, columns: usize) -> Vec<&str> {
+    // A wide character needs two columns however narrow the screen.
+    let columns = columns.max(2);
+    let mut rows = Vec::new();
+    let (mut start, mut used, mut space) = (0, 0, None);
+    for (at, cluster) in text.grapheme_indices(true) {
+        if used + width(cluster) > columns && cluster == " " {
+            rows.push(&text[start..at]);
+            (start, used, space) = (at + 1, 0, None);
+            continue;
+        }
+        // Broken at the last space, what follows it may still be too long.
+        while used + width(cluster) > columns {
+            let end = space.take().unwrap_or(at);
+            rows.push(text[start..end].trim_end());
+            start = end;
+            used = width(&text[start..at]);
+        }
+        used += width(cluster);
+        if cluster == " " {
+            space = Some(at + 1);
+        }
+    }
+    rows.push(&text[start..]);
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn folds_at_spaces_and_inside_words_that_are_too_long() {
+        assert_eq!(fold("the quick brown fox", 10), ["the quick", "brown fox"]);
+        assert_eq!(fold("abcdefghijkl mn", 5), ["abcde", "fghij", "kl mn"]);
+        assert_eq!(fold("部屋部屋部", 4), ["部屋", "部屋", "部"]);
+        assert_eq!(fold("", 10), [""]);
+    }
+
+    #[test]
+    fn shortens_to_the_given_columns() {
+        assert_eq!(shorten("sala", 4), "sala");
+        assert_eq!(shorten("sala de estar", 6), "sala …");
+        assert_eq!(shorten("部屋部屋", 4), "部…");
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_wider_than_the_screen_and_no_word_is_lost(text in "[a-zé部👩 ]{0,60}", columns in 2..30usize) {
+            let rows = fold(&text, columns);
+            for row in &rows {
+                prop_assert!(width(row) <= columns, "{:?}", rows);
+            }
+            let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
+            prop_assert_eq!(letters(&rows.concat()), letters(&text));
+        }
+    }
+}

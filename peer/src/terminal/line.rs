@@ -1,0 +1,105 @@
+//! A line that somebody said, as rows of the screen: what follows its first row is indented, so that no text can look
+//! like another's line.
+
+use chrono::{DateTime, FixedOffset, Utc};
+use commons::names::Username;
+
+use crate::terminal::layout::{fold, width};
+use crate::terminal::paint::Paint;
+use crate::terminal::safe_text::display_safe;
+
+/// Beside a name there must be so many columns for the text, else it starts on the next row.
+const TEXT_COLUMNS: usize = 16;
+
+/// Indentation of text that starts on the row after its name.
+const NARROW_INDENT: usize = 2;
+
+/// When something is shown, and on how wide a screen.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The time, in the user's zone.
+    pub now: DateTime<FixedOffset>,
+    /// Columns of the screen; `None` for a pipe.
+    pub columns: Option<usize>,
+}
+
+/// What somebody said.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) from: Username,
+    pub(crate) text: String,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// A line about to be shown.
+pub(crate) struct Line<'a> {
+    pub(crate) said: &'a Said,
+    pub(crate) moment: Moment,
+    pub(crate) paint: Paint,
+}
+
+impl Line<'_> {
+    /// `[12:00:00] <ana> text`
+    pub(crate) fn plain(&self) -> Vec<String> {
+        let name = format!("<{}>", self.said.from);
+        self.rows(&name, &self.paint.of_user(self.said.from.as_str(), &name), str::to_owned)
+    }
+
+    /// The same for a line that calls this user: with a bell, and the text set off.
+    pub(crate) fn mention(&self) -> Vec<String> {
+        let name = format!("<{}>", self.said.from);
+        let painted = self.paint.of_user(self.said.from.as_str(), &name);
+        let mut rows = self.rows(&name, &painted, |text| self.paint.mention(text));
+        if self.moment.columns.is_some()
+            && let Some(first) = rows.first_mut()
+        {
+            first.insert(0, '\u{7}');
+        }
+        rows
+    }
+
+    /// `[12:00:00] [PRIVATE from ana] text`
+    pub(crate) fn private(&self, mark: &str) -> Vec<String> {
+        self.rows(mark, &self.paint.private(mark), str::to_owned)
+    }
+
+    /// Whether the text holds the user's name as a word of its own.
+    pub(crate) fn calls(&self, you: &Username) -> bool {
+        let text = self.said.text.to_lowercase();
+        let edge = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        text.match_indices(you.as_str()).any(|(at, name)| {
+            edge(text[..at].chars().next_back()) && edge(text[at + name.len()..].chars().next())
+        })
+    }
+
+    fn rows(&self, mark: &str, painted_mark: &str, paint: impl Fn(&str) -> String) -> Vec<String> {
+        let time = self.time();
+        let beside = width(&time) + width(mark) + 2;
+        let columns = self.moment.columns.unwrap_or(usize::MAX);
+        let start = format!("{} {painted_mark}", self.paint.faint(&time));
+        let below = columns.saturating_sub(beside) < TEXT_COLUMNS;
+        let indent = if below { NARROW_INDENT } else { beside };
+        let text: Vec<String> = self.said.text.trim_end().split('\n').map(own_row).collect();
+        let pieces = text.iter().flat_map(|row| fold(row, columns.saturating_sub(indent)));
+        let rows = pieces.enumerate().map(|(n, piece)| match n {
+            0 if !below => format!("{start} {}", paint(piece)),
+            _ => format!("{}{}", " ".repeat(indent), paint(piece)),
+        });
+        below.then(|| start.clone()).into_iter().chain(rows).collect()
+    }
+
+    /// When it was said; the day too where that was not today.
+    fn time(&self) -> String {
+        let at = self.said.at.with_timezone(&self.moment.now.timezone());
+        let form = if at.date_naive() == self.moment.now.date_naive() {
+            "[%H:%M:%S]"
+        } else {
+            "[%Y-%m-%d %H:%M:%S]"
+        };
+        at.format(form).to_string()
+    }
+}
+
+fn own_row(line: &str) -> String {
+    display_safe(line.strip_suffix('\r').unwrap_or(line))
+}

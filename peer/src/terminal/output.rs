@@ -1,0 +1,105 @@
+//! Rows on their way to a screen or a pipe: a bounded queue and a thread that writes, so that a slow reader slows this
+//! peer's screen and nothing else, and no row is ever dropped.
+
+use std::io::{self, Write};
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::limits::{FAREWELL_WAIT, OUTPUT_PIECES};
+
+/// Rows that are written at once have about so many bytes at most.
+const BATCH: usize = 32 * 1024;
+
+/// The reader is gone: nothing more can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// Something to write.
+enum Piece {
+    Rows(String),
+    /// Nothing new above, but the line above the input changed.
+    Repaint,
+}
+
+/// Where rows are written.
+pub(crate) trait Sink: Send + 'static {
+    /// Writes whole rows, each with its end.
+    fn write(&mut self, rows: &str) -> io::Result<()>;
+
+    /// Draws again what stands below the rows, if anything does.
+    fn repaint(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipe, a file, or a terminal that cannot edit.
+#[derive(Debug)]
+pub(crate) struct Stdout;
+
+impl Sink for Stdout {
+    fn write(&mut self, rows: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(rows.as_bytes())?;
+        out.flush()
+    }
+}
+
+/// The way to the thread that writes.
+pub(crate) struct Output {
+    pieces: mpsc::Sender<Piece>,
+    written: oneshot::Receiver<()>,
+}
+
+impl Output {
+    /// Starts the thread that writes.
+    pub(crate) fn start(mut sink: impl Sink) -> io::Result<Self> {
+        let (pieces, mut queue) = mpsc::channel(OUTPUT_PIECES);
+        let (done, written) = oneshot::channel();
+        let write = move || {
+            while let Some(piece) = queue.blocking_recv() {
+                if write_batch(piece, &mut queue, &mut sink).is_err() {
+                    return;
+                }
+            }
+            // What was written last is seen once this has been taken.
+            let _ = sink.repaint();
+            let _ = done.send(());
+        };
+        thread::Builder::new().name("output".to_owned()).spawn(write)?;
+        Ok(Self { pieces, written })
+    }
+
+    /// Queues rows, waiting while the reader is behind.
+    pub(crate) async fn show(&self, rows: &[String]) -> Result<(), Gone> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.pieces.send(Piece::Rows(rows.join("\n") + "\n")).await.map_err(|_| Gone)
+    }
+
+    /// Has the line above the input drawn again.
+    pub(crate) async fn repaint(&self) -> Result<(), Gone> {
+        self.pieces.send(Piece::Repaint).await.map_err(|_| Gone)
+    }
+
+    /// Waits until everything is written, within [`FAREWELL_WAIT`].
+    pub(crate) async fn close(self) {
+        drop(self.pieces);
+        let _ = timeout(FAREWELL_WAIT, self.written).await;
+    }
+}
+
+/// Writes a piece and what is queued behind it at once: drawing the screen anew for each row is slow.
+fn write_batch(first: Piece, queue: &mut mpsc::Receiver<Piece>, sink: &mut impl Sink) -> io::Result<()> {
+    let mut rows = String::new();
+    let mut next = Some(first);
+    while let Some(piece) = next {
+        if let Piece::Rows(more) = piece {
+            rows.push_str(&more);
+        }
+        next = if rows.len() < BATCH { queue.try_recv().ok() } else { None };
+    }
+    if rows.is_empty() { sink.repaint() } else { sink.write(&rows) }
+}

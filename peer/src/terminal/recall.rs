@@ -1,0 +1,88 @@
+//! What was typed before, for the Up key. Pure.
+//!
+//! The line editor has a history of its own, but takes lines into it only between two readings, and ours never ends.
+
+use std::collections::VecDeque;
+
+use crate::limits::RECALLED_LINES;
+
+/// The lines typed so far, and which of them is shown.
+#[derive(Default)]
+pub(crate) struct Recall {
+    lines: VecDeque<String>,
+    /// How far back one has gone; 0 is the line being written.
+    back: usize,
+    draft: String,
+}
+
+impl Recall {
+    /// Notes a line that was sent.
+    pub(crate) fn note(&mut self, line: &str) {
+        self.back = 0;
+        if self.lines.front().is_some_and(|last| last == line) {
+            return;
+        }
+        if self.lines.len() >= RECALLED_LINES {
+            self.lines.pop_back();
+        }
+        self.lines.push_front(line.to_owned());
+    }
+
+    /// The line before the one shown, which is `shown`.
+    pub(crate) fn older(&mut self, shown: &str) -> Option<String> {
+        let line = self.lines.get(self.back)?.clone();
+        if self.back == 0 {
+            shown.clone_into(&mut self.draft);
+        }
+        self.back += 1;
+        Some(line)
+    }
+
+    /// The line after the one shown; in the end what was being written.
+    pub(crate) fn newer(&mut self) -> Option<String> {
+        self.back = self.back.checked_sub(1)?;
+        match self.back {
+            0 => Some(std::mem::take(&mut self.draft)),
+            back => self.lines.get(back - 1).cloned(),
+        }
+    }
+
+    /// How the latest line that begins like this goes on.
+    pub(crate) fn rest_of(&self, begun: &str) -> Option<String> {
+        let rest =
+            self.lines.iter().find_map(|line| line.strip_prefix(begun).filter(|rest| !rest.is_empty()))?;
+        (!rest.contains('\n')).then(|| rest.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_back_and_forth_and_keeps_the_draft() {
+        let mut recall = Recall::default();
+        assert_eq!(recall.older("draft"), None);
+        for line in ["one", "two", "two"] {
+            recall.note(line);
+        }
+        assert_eq!(recall.older("draft").as_deref(), Some("two"));
+        assert_eq!(recall.older("two").as_deref(), Some("one"));
+        assert_eq!(recall.older("one"), None);
+        assert_eq!(recall.newer().as_deref(), Some("two"));
+        assert_eq!(recall.newer().as_deref(), Some("draft"));
+        assert_eq!(recall.newer(), None);
+    }
+
+    #[test]
+    fn knows_how_a_line_went_on_and_forgets_the_oldest() {
+        let mut recall = Recall::default();
+        recall.note("/join sala");
+        assert_eq!(recall.rest_of("/jo").as_deref(), Some("in sala"));
+        assert_eq!(recall.rest_of("/join sala"), None);
+        for n in 0..RECALLED_LINES {
+            recall.note(&n.to_string());
+        }
+        assert_eq!(recall.rest_of("/jo"), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! Foreign text made fit for a screen: whatever could steer the terminal or hide becomes a visible escape.
+//!
+//! Everything that others wrote passes this one function before it is shown: chat text, room names, error messages.
+
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
+
+use crate::limits::COMBINING_MARKS;
+
+/// What a tab becomes: its width must not depend on where it stands.
+const TAB: &str = "    ";
+
+/// The text on one row: control, format, private and unassigned characters, line separators and blank letters as
+/// `\u{…}`, a line feed as `\n`, tabs as spaces, and no more than [`COMBINING_MARKS`] marks on one letter.
+#[must_use]
+pub fn display_safe(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut marks = 0;
+    let mut before = None;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        marks = if is_mark(c) { marks + 1 } else { 0 };
+        match c {
+            '\t' => safe.push_str(TAB),
+            '\n' => safe.push_str("\\n"),
+            '\u{200c}' | '\u{200d}' if joins(before) && follows(rest.clone().next()) => safe.push(c),
+            _ if is_hidden(c) => safe.extend(c.escape_unicode()),
+            _ if marks > COMBINING_MARKS => {}
+            _ => safe.push(c),
+        }
+        before = Some(c);
+    }
+    safe
+}
+
+/// Whether a character shows nothing of its own, or acts instead of showing.
+fn is_hidden(c: char) -> bool {
+    match c.general_category_group() {
+        GeneralCategoryGroup::Other => true,
+        GeneralCategoryGroup::Separator => matches!(c, '\u{2028}' | '\u{2029}'),
+        _ => is_blank_letter(c),
+    }
+}
+
+/// Letters and marks that Unicode calls ignorable: they leave no trace on the screen.
+fn is_blank_letter(c: char) -> bool {
+    matches!(c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
+        | '\u{3164}' | '\u{ffa0}' | '\u{fe00}'..='\u{fe0d}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+fn is_mark(c: char) -> bool {
+    c.general_category_group() == GeneralCategoryGroup::Mark
+}
+
+/// Joiners stay where they do their work, inside an emoji or between letters of scripts that need them.
+fn joins(c: Option<char>) -> bool {
+    c.is_some_and(|c| {
+        !c.is_ascii() && !is_hidden(c) && c.general_category() != GeneralCategory::SpaceSeparator
+    })
+}
+
+fn follows(c: Option<char>) -> bool {
+    joins(c) && !c.is_some_and(is_mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_or_hides_becomes_visible() {
+        for (text, shown) in [
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("a\rb\u{7}\u{7f}", "a\\u{d}b\\u{7}\\u{7f}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("two\nlines\tand tab", "two\\nlines    and tab"),
+            ("\u{202e}evil\u{2066}", "\\u{202e}evil\\u{2066}"),
+            ("a\u{200b}b\u{feff}", "a\\u{200b}b\\u{feff}"),
+            ("a\u{200d}b", "a\\u{200d}b"),
+            ("a\u{2028}b\u{2029}", "a\\u{2028}b\\u{2029}"),
+            ("\u{e0041}\u{ad}\u{3164}", "\\u{e0041}\\u{ad}\\u{3164}"),
+        ] {
+            assert_eq!(display_safe(text), shown);
+        }
+    }
+
+    #[test]
+    fn what_people_write_stays_as_it_is() {
+        for text in ["olá, São João", "部屋 한국어", "👩‍👩‍👧 ❤️ 🇧🇷 👋🏿 1️⃣", "می‌خواهم", "e\u{301}", "a\u{a0}b", ""]
+        {
+            assert_eq!(display_safe(text), text);
+        }
+    }
+
+    #[test]
+    fn a_letter_carries_eight_marks_at_most() {
+        let heap = format!("z{}a", "\u{301}".repeat(50));
+        assert_eq!(display_safe(&heap), format!("z{}a", "\u{301}".repeat(COMBINING_MARKS)));
+    }
+
+    fn hostile() -> impl Strategy<Value = String> {
+        let odd = prop::sample::select(vec![
+            '\u{1b}',
+            '\n',
+            '\t',
+            '\u{9b}',
+            '\u{200d}',
+            '\u{200c}',
+            '\u{301}',
+            '\u{fe0f}',
+            '\u{202e}',
+            '\u{e0041}',
+            '\u{e000}',
+            '👩',
+            'é',
+            'a',
+            ' ',
+            '\\',
+            '{',
+            '\u{3000}',
+        ]);
+        prop::collection::vec(prop_oneof![odd, any::<char>()], 0..40).prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn is_idempotent_and_lets_nothing_through(text in hostile()) {
+            let safe = display_safe(&text);
+            prop_assert_eq!(display_safe(&safe), safe.clone());
+            for c in safe.chars() {
+                let joiner = matches!(c, '\u{200c}' | '\u{200d}');
+                prop_assert!(joiner || !is_hidden(c), "{:?} in {:?}", c, safe);
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Who is there: asked at a terminal, taken from flags and files elsewhere.
+
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+
+use commons::names::Username;
+use commons::protocol::with_tracker::ErrorCode;
+use commons::user::PasswordDigest;
+use tokio::sync::oneshot;
+
+use crate::api::CommandError;
+use crate::limits::SIGN_IN_TRIES;
+use crate::service::{PeerService, SignIn};
+use crate::terminal::safe_text::display_safe;
+use crate::terminal::tty;
+
+/// What is known before anybody is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The user's name.
+    pub username: Option<Username>,
+    /// Whether to make the account.
+    pub register: bool,
+    /// Where the password is.
+    pub password: PasswordSource,
+    /// Whether somebody can be asked for the rest.
+    pub interactive: bool,
+}
+
+/// Where the password is.
+#[derive(Clone, Default)]
+pub enum PasswordSource {
+    /// In somebody's head.
+    #[default]
+    Asked,
+    /// In a file, but for the line end behind it.
+    File(PathBuf),
+    /// Here.
+    Given(String),
+}
+
+/// A password is not for logs.
+impl std::fmt::Debug for PasswordSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "Asked",
+            Self::File(_) => "File",
+            Self::Given(_) => "Given(..)",
+        })
+    }
+}
+
+/// Why nobody is signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSignedIn {
+    /// Too little is known, and nobody can be asked.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// The password's file cannot be read.
+    #[error("cannot read the password from {0}: {1}")]
+    PasswordFile(PathBuf, io::Error),
+    /// The tracker said no, or nothing.
+    #[error("{0}")]
+    Refused(CommandError),
+    /// Nobody answers at the tracker's address.
+    #[error(
+        "no tracker answers at {0}: start one with `cargo run --release -p tracker -- --listen {0}`, or start this peer with --host"
+    )]
+    NoTracker(String),
+    /// Whoever was asked went away.
+    #[error("nobody signed in")]
+    Left,
+    /// The terminal failed.
+    #[error("cannot ask at this terminal: {0}")]
+    Terminal(#[from] io::Error),
+}
+
+/// Signs in, asking for what is missing where somebody can be asked.
+pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, NotSignedIn> {
+    if !known.interactive {
+        if known.username.is_none() {
+            return Err(NotSignedIn::Usage("say who you are with --username NAME: nobody can be asked here"));
+        }
+        if matches!(known.password, PasswordSource::Asked) {
+            return Err(NotSignedIn::Usage(
+                "a password is needed: --password-file FILE, or PEER_PASSWORD in the environment",
+            ));
+        }
+    }
+    let mut name = known.username.clone();
+    let mut decided = known.register.then_some(true);
+    let mut tries = 0;
+    loop {
+        let username = match name.clone() {
+            Some(name) => name,
+            None => ask_name().await?,
+        };
+        let register = match decided {
+            Some(register) => register,
+            None if !known.interactive || service.knows(&username) => false,
+            None => {
+                ask_yes(format!("No account {username} on this computer. Make one? [Y/n] (n logs in) "))
+                    .await?
+            }
+        };
+        let password = match &known.password {
+            PasswordSource::Given(password) => password.clone(),
+            PasswordSource::File(path) => read_password(path)?,
+            PasswordSource::Asked => ask_password(register).await?,
+        };
+        let password = PasswordDigest::of_typed(&password);
+        let error = match service.sign_in(SignIn { username: username.clone(), password, register }).await {
+            Ok(()) => return Ok(username),
+            Err(CommandError::TrackerLost) => {
+                return Err(NotSignedIn::NoTracker(service.status().tracker_address));
+            }
+            Err(error) if !known.interactive => return Err(NotSignedIn::Refused(error)),
+            Err(error) => error,
+        };
+        tries += 1;
+        match &error {
+            _ if tries >= SIGN_IN_TRIES => return Err(NotSignedIn::Refused(error)),
+            CommandError::Refused { code: ErrorCode::UsernameTaken, .. } => {
+                if ask_yes(format!("{username} has an account already. Log in to it? [Y/n] ")).await? {
+                    (name, decided) = (Some(username), Some(false));
+                } else {
+                    (name, decided) = (None, None);
+                }
+            }
+            CommandError::Refused { code: ErrorCode::InvalidCredentials, .. }
+                if matches!(known.password, PasswordSource::Asked) =>
+            {
+                let left = SIGN_IN_TRIES - tries;
+                tell(format!("Wrong name or password; {left} more.\n")).await?;
+                if known.username.is_none() {
+                    (name, decided) = (None, None);
+                }
+            }
+            _ => return Err(NotSignedIn::Refused(error)),
+        }
+    }
+}
+
+fn read_password(path: &PathBuf) -> Result<String, NotSignedIn> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| NotSignedIn::PasswordFile(path.clone(), error))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+async fn ask_name() -> Result<Username, NotSignedIn> {
+    loop {
+        let typed = asked(|| tty::ask("Your name: ")).await?;
+        match Username::parse(typed.trim()) {
+            Ok(username) => return Ok(username),
+            Err(error) => tell(format!("{}\n", display_safe(&error.to_string()))).await?,
+        }
+    }
+}
+
+async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
+    loop {
+        let question = question.clone();
+        match asked(move || tty::ask(&question)).await?.trim().to_lowercase().as_str() {
+            "" | "y" | "yes" | "s" | "sim" => return Ok(true),
+            "n" | "no" | "não" => return Ok(false),
+            _ => tell("Type y or n.\n".to_owned()).await?,
+        }
+    }
+}
+
+/// A new password is typed twice: nobody sees a slip.
+async fn ask_password(new: bool) -> Result<String, NotSignedIn> {
+    loop {
+        let password = asked(|| tty::ask_hidden("Password: ")).await?;
+        if password.is_empty() {
+            tell("A password needs at least one character.\n".to_owned()).await?;
+        } else if !new || asked(|| tty::ask_hidden("The same again: ")).await? == password {
+            return Ok(password);
+        } else {
+            tell("These were two different ones.\n".to_owned()).await?;
+        }
+    }
+}
+
+async fn tell(text: String) -> Result<(), NotSignedIn> {
+    asked(move || tty::say(&text).map(|()| Some(String::new()))).await.map(drop)
+}
+
+/// Asks on a thread of its own, which is left behind where the program ends before the answer.
+async fn asked(
+    ask: impl FnOnce() -> io::Result<Option<String>> + Send + 'static,
+) -> Result<String, NotSignedIn> {
+    let (answer, asked) = oneshot::channel();
+    thread::Builder::new().name("question".to_owned()).spawn(move || answer.send(ask()))?;
+    asked.await.map_err(|_| NotSignedIn::Left)??.ok_or(NotSignedIn::Left)
+}

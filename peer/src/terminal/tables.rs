@@ -1,0 +1,222 @@
+//! Answers as aligned rows: who is online, which rooms there are, the list of commands.
+
+use std::cmp::max;
+
+use commons::names::Username;
+use commons::protocol::with_tracker::ListedPeer;
+use commons::snapshot::{Member, RoomSnapshot};
+
+use crate::api::{Status, TrackerState};
+use crate::terminal::commands::{COMMANDS, Spec};
+use crate::terminal::layout::{fold, pad, shorten, width};
+use crate::terminal::paint::Paint;
+use crate::terminal::safe_text::display_safe;
+use crate::terminal::status_line::shown;
+
+/// Columns where nobody says how wide the screen is: a pipe has no edge.
+const PIPE_COLUMNS: usize = 200;
+
+/// Makes tables for a screen of so many columns.
+pub(crate) struct Tables<'a> {
+    pub(crate) paint: Paint,
+    pub(crate) you: Option<&'a Username>,
+    pub(crate) columns: Option<usize>,
+}
+
+impl Tables<'_> {
+    /// Cells in columns as wide as their widest; the last column takes what is left of the row.
+    fn rows(&self, head: &[&str], body: &[Vec<String>]) -> Vec<String> {
+        let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+        let widest = |n: usize| std::iter::once(&head).chain(body).map(|row| width(&row[n])).fold(0, max);
+        let widths: Vec<usize> = (0..head.len()).map(widest).collect();
+        let room = self.columns.unwrap_or(PIPE_COLUMNS).saturating_sub(1);
+        let row = |cells: &Vec<String>| {
+            let padded = cells.iter().zip(&widths).map(|(cell, width)| pad(cell, *width)).collect::<Vec<_>>();
+            shorten(format!("  {}", padded.join("  ")).trim_end(), room)
+        };
+        let head_row = (head.iter().any(|cell| !cell.is_empty())).then(|| self.paint.faint(&row(&head)));
+        head_row.into_iter().chain(body.iter().map(row)).collect()
+    }
+
+    fn title(&self, text: &str) -> String {
+        self.paint.system(text)
+    }
+
+    fn is_you(&self, name: &str) -> bool {
+        self.you.is_some_and(|you| you.as_str() == name)
+    }
+
+    /// Who is online.
+    pub(crate) fn peers(&self, peers: &[ListedPeer]) -> Vec<String> {
+        let address = |peer: &ListedPeer| match (peer.address, peer.port) {
+            (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
+            _ => "–".to_owned(),
+        };
+        let row = |peer: &ListedPeer| {
+            let you = if self.is_you(&peer.username) { " (you)" } else { "" };
+            let room = peer.room.as_deref().map_or_else(|| "–".to_owned(), display_safe);
+            vec![format!("{}{you}", display_safe(&peer.username)), room, address(peer)]
+        };
+        let body: Vec<_> = peers.iter().map(row).collect();
+        let title = self.title(&format!("{} online", peers.len()));
+        std::iter::once(title).chain(self.rows(&["NAME", "ROOM", "ADDRESS"], &body)).collect()
+    }
+
+    /// Which rooms there are.
+    pub(crate) fn rooms(&self, rooms: &[RoomSnapshot]) -> Vec<String> {
+        if rooms.is_empty() {
+            return vec![self.title("no rooms yet: /create NAME makes one")];
+        }
+        let row = |room: &RoomSnapshot| {
+            let who: Vec<_> = room.members.iter().map(|member| self.presence(member)).collect();
+            let seats = format!("{}/{}", room.members.len(), room.capacity);
+            vec![display_safe(room.name.as_str()), seats, room.owner.to_string(), who.join(" ")]
+        };
+        let body: Vec<_> = rooms.iter().map(row).collect();
+        let title = self.title(&counted(rooms.len(), "room", "rooms"));
+        std::iter::once(title).chain(self.rows(&["ROOM", "SEATS", "OWNER", "WHO"], &body)).collect()
+    }
+
+    /// `● bob`, `○ carla`.
+    pub(crate) fn presence(&self, member: &Member) -> String {
+        let you = if self.is_you(member.username.as_str()) { " (you)" } else { "" };
+        format!("{} {}{you}", if member.connected { '●' } else { '○' }, member.username)
+    }
+
+    /// Who is in a conversation.
+    pub(crate) fn members(&self, title: &str, members: &[Member]) -> Vec<String> {
+        let state = |member: &Member| if member.connected { "online" } else { "offline, the seat is kept" };
+        let body: Vec<_> =
+            members.iter().map(|member| vec![self.presence(member), state(member).to_owned()]).collect();
+        std::iter::once(self.title(title)).chain(self.rows(&["", ""], &body)).collect()
+    }
+
+    /// Who one is and how one is connected.
+    pub(crate) fn status(&self, status: &Status) -> Vec<String> {
+        let tracker = match status.tracker {
+            TrackerState::Connected => "connected",
+            TrackerState::Lost => "out of reach, trying again",
+        };
+        let chats = status.conversations.iter().map(|(chat, unread)| match unread {
+            0 => shown(chat),
+            unread => format!("{} ({unread} unread)", shown(chat)),
+        });
+        let chats: Vec<_> = chats.collect();
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let body = [
+            row(
+                "you are",
+                status.username.as_ref().map_or_else(|| "not signed in".to_owned(), Username::to_string),
+            ),
+            row("tracker", format!("{} ({tracker})", display_safe(&status.tracker_address))),
+            row("listening", display_safe(&status.listening)),
+            row("open", status.open.as_ref().map_or_else(|| "nothing: lobby".to_owned(), shown)),
+            row("in", if chats.is_empty() { "no conversation".to_owned() } else { chats.join(", ") }),
+        ];
+        self.rows(&["", ""], &body)
+    }
+
+    /// What can be typed.
+    pub(crate) fn help(&self, only: Option<&Spec>) -> Vec<String> {
+        let listed: Vec<&Spec> = only.map_or_else(|| COMMANDS.iter().collect(), |spec| vec![spec]);
+        let left = listed.iter().map(|spec| width(&spec.usage())).fold(0, max);
+        let mut rows = Vec::new();
+        for spec in listed {
+            let aliases = match spec.aliases {
+                [] => String::new(),
+                aliases => format!(" (also {})", aliases.join(", ")),
+            };
+            rows.extend(self.entry(&spec.usage(), left, &format!("{}{aliases}", spec.help)));
+        }
+        if only.is_none() {
+            rows.extend(self.entry(
+                "text",
+                left,
+                "said in the open conversation; //text starts with a slash",
+            ));
+            rows.extend(self.entry("@USER text", left, "said to one person, whatever is open"));
+            rows.extend(self.entry(
+                "keys",
+                left,
+                "Tab completes, Alt-Enter starts a new line, Up recalls, Ctrl-D ends",
+            ));
+        }
+        rows
+    }
+
+    /// What is typed at the left, what it means beside it or, on a narrow screen, below.
+    fn entry(&self, typed: &str, left: usize, meaning: &str) -> Vec<String> {
+        const MEANING: usize = 24;
+        let columns = self.columns.unwrap_or(PIPE_COLUMNS).saturating_sub(1);
+        let beside = columns.saturating_sub(left + 4);
+        if beside < MEANING {
+            let below =
+                fold(meaning, columns.saturating_sub(6)).into_iter().map(|row| format!("      {row}"));
+            return std::iter::once(format!("  {}", self.paint.strong(typed))).chain(below).collect();
+        }
+        let gap = " ".repeat(left.saturating_sub(width(typed)) + 2);
+        let first = format!("  {}{gap}", self.paint.strong(typed));
+        let next = " ".repeat(left + 4);
+        let rows = fold(meaning, beside).into_iter().enumerate();
+        rows.map(|(n, row)| format!("{}{row}", if n == 0 { &first } else { &next })).collect()
+    }
+}
+
+/// `1 room`, `2 rooms`.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(columns: Option<usize>) -> Tables<'static> {
+        Tables { paint: Paint::plain(), you: None, columns }
+    }
+
+    fn peer(username: &str, room: Option<&str>) -> ListedPeer {
+        ListedPeer {
+            username: username.into(),
+            address: Some([127, 0, 0, 1].into()),
+            port: Some(5000),
+            connected: true,
+            last_ping: None,
+            room: room.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_also_under_wide_names() {
+        let rows = tables(None).peers(&[peer("ana", Some("部屋")), peer("bernardo", None)]);
+        assert_eq!(
+            rows,
+            [
+                "2 online",
+                "  NAME      ROOM  ADDRESS",
+                "  ana       部屋  127.0.0.1:5000",
+                "  bernardo  –     127.0.0.1:5000",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_row_is_wider_than_the_screen() {
+        for columns in [20, 40, 80] {
+            let long = peer("bernardo", Some("a room with a very long name indeed"));
+            let tables = tables(Some(columns));
+            let rows = tables.peers(&[long]).into_iter().chain(tables.help(None));
+            for row in rows {
+                assert!(width(&row) < columns.max(24), "{columns}: {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_command() {
+        let help = tables(None).help(None).join("\n");
+        for spec in COMMANDS {
+            assert!(help.contains(&spec.usage()) && help.contains(spec.help), "{}", spec.name);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The terminal as a device: how wide it is, its echo, and its state at the start, which is given back at the end.
+
+use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
+use std::sync::OnceLock;
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+/// The state at the start. One process has one terminal.
+static AT_START: OnceLock<Termios> = OnceLock::new();
+
+/// Tells the terminal that pasted text need not be marked any more.
+const PASTE_UNMARKED: &str = "\x1b[?2004l";
+
+/// Notes the terminal's state, where there is one.
+pub fn save() {
+    if let Ok(termios) = tcgetattr(stdin()) {
+        // A second call would note a changed state; the first one stands.
+        let _ = AT_START.set(termios);
+    }
+}
+
+/// Gives the terminal back as it was noted: echo on, lines whole. Does nothing without one.
+pub fn restore() {
+    if let Some(termios) = AT_START.get() {
+        // Where the terminal is gone there is nothing to restore.
+        let _ = tcsetattr(stdin(), OptionalActions::Now, termios);
+        if stdout().is_terminal() {
+            let _ = stdout().write_all(PASTE_UNMARKED.as_bytes()).and_then(|()| stdout().flush());
+        }
+    }
+}
+
+/// Columns of the screen, where there is one.
+pub(crate) fn columns() -> Option<usize> {
+    let size = tcgetwinsize(stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Whether somebody sits there who can be asked.
+#[must_use]
+pub fn is_interactive() -> bool {
+    stdin().is_terminal() && stderr().is_terminal()
+}
+
+/// Asks for a line; `None` at the end of input.
+pub(crate) fn ask(question: &str) -> io::Result<Option<String>> {
+    say(question)?;
+    let mut line = String::new();
+    if stdin().read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+/// Asks for a line that is not shown while it is typed. The echo is off before the question is there, so that not even
+/// the fastest typist sees a letter of it.
+pub(crate) fn ask_hidden(question: &str) -> io::Result<Option<String>> {
+    let shown = tcgetattr(stdin())?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    hidden.local_modes.insert(LocalModes::ECHONL);
+    tcsetattr(stdin(), OptionalActions::Now, &hidden)?;
+    let answer = ask(question);
+    tcsetattr(stdin(), OptionalActions::Now, &shown)?;
+    answer
+}
+
+/// Says something beside the conversation, on the standard error, so that output for programs stays clean.
+pub(crate) fn say(text: &str) -> io::Result<()> {
+    let mut out = stderr().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

@@ -1,0 +1,82 @@
+//! Lines heard in conversations that are not open: kept until they are shown.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::api::Conversation;
+use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
+use crate::terminal::line::Said;
+
+/// The unread lines of one conversation, the oldest first.
+#[derive(Default)]
+pub(crate) struct Missed {
+    pub(crate) lines: VecDeque<Said>,
+    /// How many older ones there was no room for.
+    pub(crate) dropped: usize,
+}
+
+/// The unread lines of all conversations.
+#[derive(Default)]
+pub(crate) struct Unread {
+    missed: BTreeMap<Conversation, Missed>,
+}
+
+impl Unread {
+    /// Keeps a line; whether it is the first unread one there.
+    pub(crate) fn keep(&mut self, conversation: &Conversation, said: Said) -> bool {
+        if !self.missed.contains_key(conversation) && self.missed.len() >= UNREAD_CHATS {
+            // Private lines were shown when they were heard, so little is lost; rooms are few.
+            let private = self.missed.keys().find(|chat| matches!(chat, Conversation::Private(_))).cloned();
+            private.map(|private| self.missed.remove(&private));
+        }
+        let missed = self.missed.entry(conversation.clone()).or_default();
+        if missed.lines.len() >= UNREAD_LINES {
+            missed.lines.pop_front();
+            missed.dropped += 1;
+        }
+        missed.lines.push_back(said);
+        missed.lines.len() == 1
+    }
+
+    /// What was missed in a conversation, which is read now.
+    pub(crate) fn take(&mut self, conversation: &Conversation) -> Missed {
+        self.missed.remove(conversation).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use commons::names::Username;
+
+    use super::*;
+
+    fn said(text: &str) -> Said {
+        Said { from: Username::parse("bob").unwrap(), text: text.into(), at: DateTime::UNIX_EPOCH }
+    }
+
+    fn private(name: &str) -> Conversation {
+        Conversation::Private(Username::parse(name).unwrap())
+    }
+
+    #[test]
+    fn keeps_the_newest_lines_and_says_how_many_are_gone() {
+        let mut unread = Unread::default();
+        let chat = private("bob");
+        assert!(unread.keep(&chat, said("first")));
+        for _ in 0..UNREAD_LINES {
+            assert!(!unread.keep(&chat, said("more")));
+        }
+        let missed = unread.take(&chat);
+        assert_eq!((missed.lines.len(), missed.dropped), (UNREAD_LINES, 1));
+        assert!(unread.take(&chat).lines.is_empty());
+    }
+
+    #[test]
+    fn many_strangers_do_not_fill_the_memory() {
+        let mut unread = Unread::default();
+        for n in 0..UNREAD_CHATS * 2 {
+            unread.keep(&private(&format!("bob{n}")), said("hi"));
+        }
+        assert_eq!(unread.missed.len(), UNREAD_CHATS);
+    }
+}
