@@ -5,10 +5,13 @@
 //! - `service`: a request goes in, a handler decides, the answer and the pushes go out.
 //! - `handlers`: what each request means; they decide and never send.
 //! - `repositories`: what the tracker remembers, and how that survives a crash.
-//! - `active_connections`, `outbox`, `connection_id`, `passwords`: who is signed in where; what waits to be said;
-//!   which login is meant; who may come in.
+//! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
+//! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
+//! - `passwords`: the hashing, bounded to the cores.
+//! - `limits`: every bound with its reason.
 
 mod active_connections;
+mod client;
 pub mod config;
 mod connection_id;
 mod handlers;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::FalseyValueParser;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracker::config::{Config, Plaintext};
@@ -22,10 +23,10 @@ struct Args {
     #[arg(long, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]
     data: PathBuf,
     /// Time between two sweeps for signs of life
-    #[arg(long, env = "TRACKER_PING_INTERVAL", value_name = "TIME", default_value = "120s", value_parser = interval)]
+    #[arg(long, env = "TRACKER_PING_INTERVAL", value_name = "TIME", default_value = "120s", value_parser = some_time)]
     ping_interval: Duration,
     /// How long a peer may take to answer
-    #[arg(long, env = "TRACKER_PING_TIMEOUT", value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TRACKER_PING_TIMEOUT", value_name = "TIME", default_value = "3s", value_parser = some_time)]
     ping_timeout: Duration,
     /// How long a guest who is offline keeps a seat
     #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
@@ -34,11 +35,12 @@ struct Args {
     #[arg(long, env = "TRACKER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     plaintext: Plaintext,
     /// Apply the limits per address to this machine too
-    #[arg(long, env = "TRACKER_LIMIT_LOOPBACK")]
+    #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
     limit_loopback: bool,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+/// A time that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
         parsed => parsed.map_err(|error| error.to_string()),

@@ -138,7 +138,7 @@ impl TrackerServer {
 
     /// Starts a session for a connection, or tells it that there is no room.
     fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
-        tracing::debug!(%from, "new connection");
+        tracing::info!(%from, "new connection");
         if let (Some(place), Some(stranger)) = (permit(&self.sessions), permit(&self.strangers)) {
             let (plaintext, service, stop) = (self.config.plaintext, self.service.clone(), stop.clone());
             tasks.spawn(async move {

@@ -16,18 +16,16 @@ use commons::protocol::with_tracker::{
     TrackerRequest,
 };
 use commons::snapshot::ChangeKind;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use crate::active_connections::{ActiveConnection, ActiveConnections};
+use crate::client::{Client, SignedIn};
 use crate::connection_id::ConnectionId;
 use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, UserCommandHandler};
-use crate::limits::WRONG_PASSWORDS_MAX;
-use crate::outbox::Outbox;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
@@ -44,29 +42,6 @@ pub(crate) struct TrackerService {
     turn: Mutex<()>,
 }
 
-/// What the tracker knows of one connection.
-#[derive(Debug)]
-pub(crate) struct Client {
-    /// Where it comes from.
-    pub(crate) from: SocketAddr,
-    /// What waits to be said to it.
-    pub(crate) outbox: Outbox,
-    /// Who it is, once it has signed in.
-    pub(crate) signed_in: Option<SignedIn>,
-    wrong_passwords: u32,
-}
-
-/// A login that counts.
-#[derive(Debug)]
-pub(crate) struct SignedIn {
-    /// Whose.
-    pub(crate) username: Username,
-    /// Which.
-    pub(crate) connection: ConnectionId,
-    /// Where the answers to our PINGs go; only to a session that carries ids do we say more than the original did.
-    pub(crate) pongs: Option<watch::Sender<()>>,
-}
-
 /// What becomes of a connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -74,24 +49,6 @@ pub(crate) enum Next {
     GoOn,
     /// It is closed once everything is said.
     Close,
-}
-
-impl Client {
-    /// Somebody at `from`.
-    pub(crate) fn new(from: SocketAddr, outbox: Outbox) -> Self {
-        Self { from, outbox, signed_in: None, wrong_passwords: 0 }
-    }
-
-    fn say(&self, message: impl Serialize) {
-        match encode(&message) {
-            Ok(line) => self.outbox.push(line),
-            Err(error) => tracing::error!(%error, "a reply could not be written as JSON"),
-        }
-    }
-
-    fn count_guess(&mut self, code: ErrorCode) {
-        self.wrong_passwords += u32::from(code == ErrorCode::InvalidCredentials);
-    }
 }
 
 impl TrackerService {
@@ -127,7 +84,7 @@ impl TrackerService {
             Ok(()) => Next::GoOn,
             Err(refused) => {
                 self.refuse(client, id, refused);
-                if client.wrong_passwords < WRONG_PASSWORDS_MAX { Next::GoOn } else { Next::Close }
+                if client.may_guess() { Next::GoOn } else { Next::Close }
             }
         }
     }
@@ -150,6 +107,7 @@ impl TrackerService {
         match request {
             TrackerRequest::Register(credentials) => {
                 let admitted = self.users.register(credentials, from).await?;
+                tracing::info!(username = %admitted.username, from = %client.from, "registered");
                 let reply = Reply { msg: "welcome, your account is made".to_owned(), id, ..Reply::default() };
                 self.sign_in(client, admitted, reply, false).await;
             }
@@ -229,21 +187,19 @@ impl TrackerService {
     /// Pushes changes to those whom they concern, but not to the session that asked for them. Every push passes here.
     fn deliver(&self, _turn: &MutexGuard<'_, ()>, notices: &[Notice], asker: Option<ConnectionId>) {
         for notice in notices {
-            let room = self.rooms.snapshot(&notice.room).ok();
             let deleted = notice.change.kind == ChangeKind::Deleted;
-            let room = room.filter(|_| !deleted);
+            let room = self.rooms.snapshot(&notice.room).ok().filter(|_| !deleted);
             let members = room.iter().flat_map(|room| &room.members).map(|member| &member.username);
-            let hearers: BTreeSet<&Username> = members.chain(&notice.also).collect();
+            let hearers: BTreeSet<Username> = members.chain(&notice.also).cloned().collect();
             let update = RoomUpdate {
                 msg: notice.msg(),
                 change: notice.change.clone(),
                 name: room.is_none().then(|| notice.room.clone()),
-                room: room.clone(),
+                room,
             };
             let Ok(line) = encode(&Status::RoomUpdate(update)) else { continue };
             tracing::debug!(room = ?notice.room, change = ?notice.change, "telling the members");
-            let connections =
-                hearers.into_iter().filter_map(|username| self.connections.connection(username));
+            let connections = hearers.iter().filter_map(|username| self.connections.connection(username));
             connections.filter(|connection| Some(connection.id) != asker).for_each(|c| c.push(line.clone()));
         }
     }

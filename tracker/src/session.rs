@@ -15,11 +15,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Client;
 use crate::config::Plaintext;
 use crate::handlers::outcome::Refused;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
 use crate::outbox::{Ending, Line, Outbox};
-use crate::service::{Client, Next, TrackerService};
+use crate::service::{Next, TrackerService};
 
 /// A connection that was accepted, and what it needs.
 #[derive(Debug)]
@@ -189,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Over::Broken => false,
         };
-        tracing::debug!(from = %self.client.from, "connection ended");
+        tracing::info!(from = %self.client.from, "connection ended");
         if told {
             self.connection.close().await;
         }

@@ -6,8 +6,8 @@ use commons::room::RoomError;
 use commons::snapshot::{ChangeKind, RoomChange};
 
 use crate::passwords::PasswordError;
-use crate::repositories::collection::StorageError;
 use crate::repositories::room::RoomFailure;
+use crate::repositories::update::StorageError;
 
 /// A request was carried out.
 #[derive(Debug)]

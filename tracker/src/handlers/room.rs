@@ -11,9 +11,9 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::page::PageBounds;
 use crate::limits::SEATS_PER_USER;
-use crate::repositories::collection::StorageError;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::{RoomFailure, RoomRepository};
+use crate::repositories::update::StorageError;
 
 /// Serves what is asked about rooms.
 #[derive(Debug)]

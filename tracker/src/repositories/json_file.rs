@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
@@ -27,6 +28,7 @@ pub(crate) struct Contents<T> {
 /// Files that were read and not yet touched, so that damage in one leaves its neighbours too as they are.
 #[derive(Debug)]
 pub(crate) struct Loaded<T> {
+    folder: Arc<DataFolder>,
     path: PathBuf,
     contents: Contents<T>,
     /// Whether the files are not in the form in which we leave them.
@@ -37,6 +39,8 @@ pub(crate) struct Loaded<T> {
 #[derive(Debug)]
 pub(crate) struct JsonFile {
     path: PathBuf,
+    /// Locked until nobody writes in it any more.
+    _folder: Arc<DataFolder>,
     journal: File,
     /// Bytes of the journal that hold whole lines.
     length: u64,
@@ -134,14 +138,14 @@ impl JsonFile {
         self.journal.seek(SeekFrom::Start(0))?;
         self.journal.sync_data()?;
         (self.length, self.seq, self.trouble) = (0, 0, Trouble::None);
-        self.fold_at = FOLD_BYTES.max(2 * size);
+        self.fold_at = fold_at(size);
         Ok(())
     }
 }
 
 impl<T: Record> Loaded<T> {
     /// Reads `<name>_db.json` and its journal.
-    pub(crate) fn read(folder: &DataFolder, name: &str) -> Result<Self, OpenError> {
+    pub(crate) fn read(folder: &Arc<DataFolder>, name: &str) -> Result<Self, OpenError> {
         let path = folder.path().join(format!("{name}_db.json"));
         let journal_path = path.with_extension("journal");
         let file = read_if_there(&path)?;
@@ -154,12 +158,17 @@ impl<T: Record> Loaded<T> {
         };
         contents.replay(&journal_path, &journal)?;
         let stale = file.is_none() || taken_over || !journal.is_empty();
-        Ok(Self { path, contents, stale })
+        Ok(Self { folder: folder.clone(), path, contents, stale })
+    }
+
+    /// The JSON file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes the files ready for changes: the journal empty, everything in the JSON file.
     pub(crate) fn open(self) -> Result<(JsonFile, Contents<T>), OpenError> {
-        let Self { path, contents, stale } = self;
+        let Self { folder, path, contents, stale } = self;
         for entry in contents.unfit.keys() {
             tracing::warn!(file = ?path, ?entry, "an entry does not fit our rules: it is kept, and not served");
         }
@@ -172,9 +181,12 @@ impl<T: Record> Loaded<T> {
             fold_at: FOLD_BYTES,
             trouble: Trouble::None,
             path,
+            _folder: folder,
         };
         if stale {
             file.fold(&contents.entries, &contents.unfit).map_err(OpenError::at(&file.path))?;
+        } else {
+            file.fold_at = fold_at(fs::metadata(&file.path).map_err(OpenError::at(&file.path))?.len());
         }
         Ok((file, contents))
     }
@@ -225,6 +237,11 @@ impl<T: Record> Contents<T> {
         }
         Ok(taken_over)
     }
+}
+
+/// How long a journal may become beside a file of this size: folding stays rare beside what is appended.
+fn fold_at(file: u64) -> u64 {
+    FOLD_BYTES.max(2 * file)
 }
 
 /// The number of the line that begins or goes on after these bytes.

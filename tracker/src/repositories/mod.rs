@@ -1,39 +1,43 @@
 //! What the tracker remembers: users, rooms, peers, each in a file of its own in one locked folder.
 
 pub(crate) mod collection;
+pub(crate) mod committed;
+pub(crate) mod committer;
 pub(crate) mod data_folder;
 pub(crate) mod journal;
 pub(crate) mod json_file;
 pub(crate) mod peer;
 pub(crate) mod record;
 pub(crate) mod room;
+pub(crate) mod update;
 pub(crate) mod user;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use commons::peer::Peer;
 use commons::room::Room;
 
-use crate::repositories::collection::{Collection, StorageError};
+use crate::repositories::collection::Collection;
 use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::json_file::Loaded;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::RoomRepository;
+use crate::repositories::update::StorageError;
 use crate::repositories::user::{StoredPassword, UserRepository};
 
-/// The three collections, and the folder that they are in.
+/// The three collections.
 #[derive(Debug)]
 pub(crate) struct Repositories {
     users: Collection<StoredPassword>,
     rooms: Collection<Room>,
     peers: Collection<Peer>,
-    _folder: DataFolder,
 }
 
 impl Repositories {
     /// Reads the folder. All of it is read before any of it is touched.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let folder = DataFolder::open(path)?;
+        let folder = Arc::new(DataFolder::open(path)?);
         let users = Loaded::read(&folder, "users")?;
         let rooms = Loaded::read(&folder, "rooms")?;
         let peers = Loaded::read(&folder, "peers")?;
@@ -41,7 +45,6 @@ impl Repositories {
             users: Collection::start(users)?,
             rooms: Collection::start(rooms)?,
             peers: Collection::start(peers)?,
-            _folder: folder,
         })
     }
 

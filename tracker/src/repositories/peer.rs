@@ -15,8 +15,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 use crate::connection_id::ConnectionId;
-use crate::repositories::collection::{Change, Collection, StorageError};
+use crate::repositories::collection::Collection;
 use crate::repositories::record::{Reading, Record, unreadable};
+use crate::repositories::update::{Change, StorageError};
 
 /// A record in the file, ours or the original's.
 #[derive(Deserialize)]

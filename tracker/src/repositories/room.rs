@@ -8,8 +8,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::limits::ROOMS_MAX;
-use crate::repositories::collection::{Change, Collection, StorageError};
+use crate::repositories::collection::Collection;
 use crate::repositories::record::{Reading, Record, unreadable};
+use crate::repositories::update::{Change, StorageError};
 
 /// Why a room was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +74,7 @@ impl StoredRoom {
     /// The room of an original file: the owner is who sits in the owner's seat, else the first who sits at all.
     fn take_over(self, name: &str) -> Option<Room> {
         let seats = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
+        let seats = seats.map(|seat| StoredSeat { since: 1, ..seat });
         let mut seats = seats.map(StoredSeat::seat).collect::<Option<Vec<_>>>()?.into_iter();
         let owner_seat = seats.next()?;
         Some(Room {

@@ -6,8 +6,9 @@ use commons::names::Username;
 use commons::user::PasswordDigest;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::repositories::collection::{Change, Collection, StorageError};
+use crate::repositories::collection::Collection;
 use crate::repositories::record::{Reading, Record, unreadable};
+use crate::repositories::update::{Change, StorageError};
 
 /// What is kept of a password.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,0 +1,64 @@
+//! What the tracker knows of one connection: where it comes from, who it is, what waits to be said to it.
+
+use std::net::SocketAddr;
+
+use commons::names::Username;
+use commons::net::frame::encode;
+use commons::protocol::with_tracker::ErrorCode;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::connection_id::ConnectionId;
+use crate::limits::WRONG_PASSWORDS_MAX;
+use crate::outbox::Outbox;
+
+/// What the tracker knows of one connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Where it comes from.
+    pub(crate) from: SocketAddr,
+    /// What waits to be said to it.
+    pub(crate) outbox: Outbox,
+    /// Who it is, once it has signed in.
+    pub(crate) signed_in: Option<SignedIn>,
+    wrong_passwords: u32,
+}
+
+/// A login that counts.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    /// Whose.
+    pub(crate) username: Username,
+    /// Which.
+    pub(crate) connection: ConnectionId,
+    /// Where the answers to our PINGs go; only to a session that carries ids do we say more than the original did.
+    pub(crate) pongs: Option<watch::Sender<()>>,
+}
+
+impl Client {
+    /// Somebody at `from`.
+    pub(crate) fn new(from: SocketAddr, outbox: Outbox) -> Self {
+        Self { from, outbox, signed_in: None, wrong_passwords: 0 }
+    }
+
+    /// Queues a reply.
+    pub(crate) fn say(&self, message: impl Serialize) {
+        match encode(&message) {
+            Ok(line) => self.outbox.push(line),
+            Err(error) => tracing::error!(%error, "a reply could not be written as JSON"),
+        }
+    }
+
+    /// Counts a wrong password.
+    pub(crate) fn count_guess(&mut self, code: ErrorCode) {
+        if code == ErrorCode::InvalidCredentials {
+            tracing::warn!(from = %self.from, "wrong password");
+            self.wrong_passwords += 1;
+        }
+    }
+
+    /// Whether it may offer another password.
+    pub(crate) fn may_guess(&self) -> bool {
+        self.wrong_passwords < WRONG_PASSWORDS_MAX
+    }
+}

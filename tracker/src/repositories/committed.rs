@@ -1,0 +1,44 @@
+//! What readers of a collection see: the entries that are on the disk, by name and by a further key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::repositories::record::Record;
+
+/// Entries and their index, which always agree.
+#[derive(Debug)]
+pub(crate) struct Committed<T> {
+    /// By name.
+    pub(crate) entries: BTreeMap<String, T>,
+    /// Further key → names of the entries filed under it.
+    pub(crate) index: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<T: Record> FromIterator<(String, T)> for Committed<T> {
+    fn from_iter<I: IntoIterator<Item = (String, T)>>(entries: I) -> Self {
+        let mut committed = Self { entries: BTreeMap::new(), index: BTreeMap::new() };
+        entries.into_iter().for_each(|(key, value)| committed.apply(key, Some(value)));
+        committed
+    }
+}
+
+impl<T: Record> Committed<T> {
+    /// Sets an entry, or takes it away.
+    pub(crate) fn apply(&mut self, key: String, value: Option<T>) {
+        for old in self.entries.get(&key).map(T::filed_under).unwrap_or_default() {
+            if let Some(keys) = self.index.get_mut(&old) {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    self.index.remove(&old);
+                }
+            }
+        }
+        let Some(value) = value else {
+            self.entries.remove(&key);
+            return;
+        };
+        for new in value.filed_under() {
+            self.index.entry(new).or_default().insert(key.clone());
+        }
+        self.entries.insert(key, value);
+    }
+}
