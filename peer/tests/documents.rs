@@ -1,15 +1,21 @@
-//! The events of `docs/protocol.md`, byte for byte: what the page shows is what `--output json` prints.
+//! The documents against the program: the events of `docs/protocol.md`, byte for byte as `--output json` prints
+//! them, and the commands and flags that the front page names.
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
+use clap::CommandFactory;
 use peer::api::{Answer, Event};
+use peer::config::Config;
+use peer::terminal::commands::COMMANDS;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
+
+const FRONT_PAGE: &str = include_str!("../../README.md");
 
 /// The lines of every block that opens with exactly these words; never none.
 fn examples(words: &str) -> Vec<&'static str> {
@@ -74,6 +80,32 @@ fn every_event_is_printed_as_it_is_shown() {
 
 #[test]
 fn every_answer_is_printed_as_it_is_shown() {
-    let seen: BTreeSet<_> = examples("json answer").into_iter().map(|line| answer_name(&read(line))).collect();
+    let seen: BTreeSet<_> =
+        examples("json answer").into_iter().map(|line| answer_name(&read(line))).collect();
     assert_eq!(seen, ANSWERS.iter().copied().filter(|name| !["done", "quit"].contains(name)).collect());
+}
+
+#[test]
+fn the_front_page_names_every_command_and_no_other() {
+    let typed =
+        FRONT_PAGE.split('`').skip(1).step_by(2).filter(|text| text.starts_with('/') && !text.contains("//"));
+    let named: BTreeSet<_> = typed.filter_map(|text| text.split(' ').next()).collect();
+    let known =
+        COMMANDS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
+    assert_eq!(named, known.collect());
+}
+
+#[test]
+fn the_front_page_names_no_flag_that_does_not_exist() {
+    let parser = Config::command();
+    let mut known: Vec<_> = parser.get_arguments().filter_map(|argument| argument.get_long()).collect();
+    // Those of cargo, and those of the tracker, which has a parser of its own.
+    known.extend(["release", "example", "workspace", "data", "listen", "help"]);
+    for word in FRONT_PAGE.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+        let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty() && !flag.starts_with('-'))
+        else {
+            continue;
+        };
+        assert!(known.contains(&flag), "--{flag} is no flag");
+    }
 }
