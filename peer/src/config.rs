@@ -7,12 +7,15 @@ use clap::{Parser, ValueEnum};
 use commons::names::Username;
 use etcetera::BaseStrategy;
 
+/// Where a tracker listens that was told nothing else.
+pub const DEFAULT_TRACKER: &str = "127.0.0.1:6060";
+
 /// Chat in small groups: text goes straight from person to person.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "peer", version, about)]
 pub struct Config {
     /// The tracker's address.
-    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT", default_value = "127.0.0.1:6060")]
+    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT", default_value = DEFAULT_TRACKER)]
     pub tracker: String,
 
     /// Where to take links [default: a free port; on loopback where the tracker is on loopback]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use std::{env, fs, panic};
 
 use clap::Parser;
+use commons::net::socket::Socket;
 use peer::config::{Config, Output};
 use peer::service::{PeerConfig, PeerService};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
@@ -120,6 +121,11 @@ async fn talk(
         },
         interactive: tty::is_interactive(),
     };
+    // Nobody should type a name and a password before learning that.
+    let address = service.status().tracker_address;
+    if known.interactive && Socket::dial(&address).await.is_err() {
+        return Err(Failure::new(NotSignedIn::NoTracker(address)));
+    }
     let signed_in = tokio::select! {
         signed_in = sign_in(service, known) => signed_in,
         () = stop.cancelled() => return Ok(()),

@@ -144,6 +144,7 @@ impl Terminal {
                 },
                 input = self.input.recv() => input.unwrap_or(Input::End),
                 () = self.stop.cancelled() => Input::End,
+                () = self.output.gone() => return Err(Gone),
             };
             let Some(command) = self.understand(input).await? else { continue };
             let rows = match self.carry_out(command).await? {

@@ -84,6 +84,11 @@ impl Output {
         self.pieces.send(Piece::Repaint).await.map_err(|_| Gone)
     }
 
+    /// Waits until the reader is gone.
+    pub(crate) async fn gone(&self) {
+        self.pieces.closed().await;
+    }
+
     /// Waits until everything is written, within [`FAREWELL_WAIT`].
     pub(crate) async fn close(self) {
         drop(self.pieces);

@@ -3,8 +3,9 @@
 use colored::Color;
 use colored::control::ShouldColorize;
 
-/// Colours for names, readable on dark and on light; none is the yellow of the program or the red of a failure.
-const NAMES: [u8; 16] = [33, 36, 39, 42, 63, 68, 71, 75, 99, 107, 133, 140, 168, 170, 173, 205];
+/// Colours for names, each far from the others and readable on dark and on light; none is the yellow of the program or
+/// the red of a failure.
+const NAMES: [u8; 9] = [33, 37, 71, 66, 99, 134, 170, 173, 208];
 
 /// Paints text, or leaves it plain.
 #[derive(Debug, Clone, Copy)]

@@ -10,6 +10,7 @@ use commons::user::PasswordDigest;
 use tokio::sync::oneshot;
 
 use crate::api::CommandError;
+use crate::config::DEFAULT_TRACKER;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::{PeerService, SignIn};
 use crate::terminal::safe_text::display_safe;
@@ -65,7 +66,8 @@ pub enum NotSignedIn {
     Refused(CommandError),
     /// Nobody answers at the tracker's address.
     #[error(
-        "no tracker answers at {0}: start one with `cargo run --release -p tracker -- --listen {0}`, or start this peer with --host"
+        "no tracker answers at {0}: start one with `{command}`, or start this peer with --host",
+        command = tracker_command(.0)
     )]
     NoTracker(String),
     /// Whoever was asked went away.
@@ -74,6 +76,12 @@ pub enum NotSignedIn {
     /// The terminal failed.
     #[error("cannot ask at this terminal: {0}")]
     Terminal(#[from] io::Error),
+}
+
+/// What starts a tracker at this address.
+fn tracker_command(address: &str) -> String {
+    let flags = if address == DEFAULT_TRACKER { String::new() } else { format!(" -- --listen {address}") };
+    format!("cargo run --release -p tracker{flags}")
 }
 
 /// Signs in, asking for what is missing where somebody can be asked.
@@ -132,10 +140,9 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                 if matches!(known.password, PasswordSource::Asked) =>
             {
                 let left = SIGN_IN_TRIES - tries;
-                tell(format!("Wrong name or password; {left} more.\n")).await?;
-                if known.username.is_none() {
-                    (name, decided) = (None, None);
-                }
+                tell(format!("Wrong password, or {username} has no account ({left} more). Ctrl-C ends.\n"))
+                    .await?;
+                (name, decided) = (Some(username), Some(false));
             }
             _ => return Err(NotSignedIn::Refused(error)),
         }

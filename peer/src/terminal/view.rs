@@ -61,28 +61,27 @@ impl View {
             0..=NAMED => names.join(", "),
             more => format!("{} and {} more", names[..NAMED].join(", "), more - NAMED),
         };
-        let others = peers.iter().map(|peer| &peer.username).filter(|name| **name != self.you.as_str());
-        let online = list(others.map(|name| display_safe(name)).collect());
+        let others = || peers.iter().map(|peer| &peer.username).filter(|name| **name != self.you.as_str());
+        let online = list(others().map(|name| display_safe(name)).collect());
         let seats = |room: &RoomSnapshot| {
             format!("{} {}/{}", display_safe(room.name.as_str()), room.members.len(), room.capacity)
         };
         let there = list(rooms.iter().map(seats).collect());
         let or = |list: String, none: &str| if list.is_empty() { none.to_owned() } else { list };
+        let free =
+            rooms.iter().find(|room| room.members.len() < room.capacity && !room.has_member(&self.you));
+        let enter = free.map_or_else(
+            || "/create sala".to_owned(),
+            |room| format!("/join {}", display_safe(room.name.as_str())),
+        );
+        let whisper = others().next().map(|name| format!("@{} hi", display_safe(name)));
+        let next = std::iter::once(enter).chain(whisper).chain(["/help".to_owned()]).collect::<Vec<_>>();
         let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
-        let free = rooms.iter().find(|room| room.members.len() < room.capacity);
-        let next = match free {
-            Some(room) => format!("/join {}", display_safe(room.name.as_str())),
-            None => "/create sala".to_owned(),
-        };
         vec![
             format!("{} {you}.", self.paint.system("Welcome,")),
-            format!("  {} {}", self.paint.faint("online "), or(online, "nobody else yet")),
-            format!("  {} {}", self.paint.faint("rooms  "), or(there, "none yet")),
-            format!(
-                "  {} {}",
-                self.paint.faint("type   "),
-                self.paint.strong(&format!("{next}   /msg bob hi   /help"))
-            ),
+            format!("  {}  {}", self.paint.faint("online"), or(online, "nobody else yet")),
+            format!("  {}   {}", self.paint.faint("rooms"), or(there, "none yet")),
+            format!("  {}  {}", self.paint.faint("try   "), self.paint.strong(&next.join("   "))),
         ]
     }
 

@@ -1,0 +1,283 @@
+//! The program behind pipes: bots, scripts, exit statuses.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod programs;
+
+use common::Tracker;
+use peer::limits::LINE_MAX;
+use programs::{Piped, flags, json, signal};
+use rustix::process::Signal;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_bots_meet_and_talk_in_json() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    assert_eq!(ana.event("logged_in"), json!({"event": "logged_in", "username": "ana"}));
+    assert_eq!(
+        ana.passed(),
+        [r#"{"event":"tracker","state":"connected"}"#],
+        "the first connection is told too"
+    );
+    ana.line("/create sala");
+    assert_eq!(ana.event("room_entered")["room"]["name"], "sala");
+
+    let mut bob = Piped::bot(tracker.address, data.path(), "bob", true);
+    bob.line("/join sala");
+    assert_eq!(bob.event("room_entered")["room"]["owner"], "ana");
+    let joined = json!({"event": "room_update", "room": "sala", "change": "joined", "username": "bob", "members": ["ana", "bob"]});
+    assert_eq!(ana.event("room_update"), joined);
+    assert_eq!(ana.event("link"), json!({"event": "link", "peer": "bob", "state": "up", "encrypted": false}));
+
+    ana.line("olá \u{1b} todos");
+    let sent = ana.event("sent");
+    assert_eq!(
+        (&sent["room"], &sent["content"], &sent["to"]),
+        (&json!("sala"), &json!("olá \u{1b} todos"), &json!(null))
+    );
+    let heard = bob.event("message");
+    assert_eq!((&heard["id"], &heard["room"], &heard["from"]), (&sent["id"], &json!("sala"), &json!("ana")));
+    assert_eq!(heard["content"], "olá \u{1b} todos");
+    assert!(heard["sent_at"].as_str().unwrap().ends_with('Z'));
+
+    bob.line("@ana psst");
+    assert_eq!(bob.event("sent")["to"], "ana");
+    let heard = ana.event("message");
+    assert_eq!((&heard["room"], &heard["content"]), (&json!(null), &json!("psst")));
+
+    bob.close_input();
+    let end = bob.end();
+    assert_eq!((end.status, end.complained.as_slice()), (Some(0), &[][..]), "{end:?}");
+    assert_eq!(ana.event("room_update")["change"], "offline");
+    ana.line("/quit");
+    assert_eq!(ana.end().status, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_line_waits_for_its_answer_and_events_come_before_it() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.write(
+        "/create sala\n/rooms\n/join nowhere\n\nfirst\n/peers\n/users\n/whoami\n/blub\n/delete\nlast\n"
+            .as_bytes(),
+    );
+    ana.close_input();
+    let end = ana.end();
+    assert_eq!(end.status, Some(0));
+    let told: Vec<_> = end.said.iter().map(|line| json(line)).collect();
+    let kinds: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let expected = [
+        "tracker",
+        "logged_in",
+        "room_entered",
+        "rooms",
+        "error",
+        "sent",
+        "peers",
+        "users",
+        "who_am_i",
+        "error",
+        "room_deleted",
+        "error",
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(told[3]["rooms"][0]["name"], "sala");
+    let codes = [4, 9, 11].map(|n: usize| told[n]["code"].as_str().unwrap());
+    assert_eq!(codes, ["ROOM_NOT_FOUND", "USAGE", "NO_CONVERSATION"]);
+    assert_eq!(told[6]["peers"][0]["username"], "ana");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_for_people_also_flows_through_pipes() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    bob.create("sala").await;
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register"].map(Into::into));
+    let mut ana = Piped::start(&arguments, Some("secret"));
+    assert_eq!(ana.until(|line| line.contains("online")), "  online  bob");
+    ana.line("/join sala");
+    ana.until(|line| line == "── sala ── owner bob, 1 seat free");
+    bob.until(|event| matches!(event, peer::api::Event::RoomUpdate { .. })).await;
+    bob.say("two\nlines\u{1b}[31m").await;
+    assert_eq!(&ana.until(|line| line.contains("<bob>"))[10..], " <bob> two");
+    assert_eq!(ana.until(|_| true), "                 lines\\u{1b}[31m");
+    ana.line("/leave");
+    ana.until(|line| line.contains("no longer in sala"));
+    ana.close_input();
+    let end = ana.end();
+    assert_eq!((end.status, end.said.last().unwrap().as_str()), (Some(0), "Goodbye. Your seats are kept."));
+    assert!(!end.said.iter().any(|line| line.contains('\u{1b}')), "no colours in a pipe");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_too_long_or_no_text_is_refused_and_the_next_one_counts() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.line("/create sala");
+    ana.write(&[b'x'; LINE_MAX * 4]);
+    ana.write(b"\n\xff\xfe\n");
+    ana.line(&"y".repeat(9000));
+    ana.line("short");
+    assert_eq!(ana.event("error")["code"], "TEXT_TOO_LONG");
+    assert_eq!(ana.event("error")["code"], "USAGE");
+    assert_eq!(ana.event("error")["code"], "TEXT_TOO_LONG");
+    assert_eq!(ana.event("sent")["content"], "short");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_lines_at_once_arrive_in_order() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    bob.create("sala").await;
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.line("/join sala");
+    ana.event("link");
+    let lines: Vec<_> = (0..500).map(|n| format!("line {n}")).collect();
+    ana.write(format!("{}\n", lines.join("\n")).as_bytes());
+    ana.close_input();
+    assert_eq!(bob.next_lines(500).await, lines);
+    assert_eq!(ana.end().status, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_start_enters_the_rooms_again() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.line("/create sala");
+    ana.event("room_entered");
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(0));
+    let mut again = Piped::bot(tracker.address, data.path(), "ana", false);
+    assert_eq!(again.event("room_entered")["room"]["name"], "sala");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_usage_is_two_and_says_what_is_missing() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let with = |more: &[&str], password: Option<&str>| {
+        let mut arguments = flags(tracker.address, data.path());
+        arguments.extend(more.iter().map(|flag| (*flag).to_owned()));
+        Piped::start(&arguments, password).end()
+    };
+    for (end, named) in [
+        (with(&["--frobnicate"], None), "--frobnicate"),
+        (with(&["--username", "Ana"], None), "try ana"),
+        (with(&[], Some("secret")), "--username"),
+        (with(&["--username", "ana"], None), "--password-file"),
+    ] {
+        assert_eq!(end.status, Some(2), "{end:?}");
+        assert!(end.complained.iter().any(|line| line.contains(named)), "{end:?}");
+        assert!(end.said.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_sign_in_is_one_and_says_why_also_in_json() {
+    let tracker = Tracker::start().await;
+    tracker.peer("bob").await;
+    let data = tempfile::tempdir().unwrap();
+    let end = Piped::bot(tracker.address, data.path(), "bob", false).end();
+    assert_eq!(end.status, Some(1), "{end:?}");
+    assert_eq!(json(&end.said[end.said.len() - 1])["code"], "INVALID_CREDENTIALS");
+    assert_eq!(end.complained.len(), 1, "{end:?}");
+    let end = Piped::bot(tracker.address, data.path(), "bob", true).end();
+    assert_eq!(
+        (end.status, json(&end.said[end.said.len() - 1])["code"].as_str()),
+        (Some(1), Some("USERNAME_TAKEN"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_tracker_the_command_that_starts_one_is_named() {
+    let mut tracker = Tracker::start().await;
+    tracker.down().await;
+    let data = tempfile::tempdir().unwrap();
+    let end = Piped::bot(tracker.address, data.path(), "ana", true).end();
+    assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
+    let command = format!("cargo run --release -p tracker -- --listen {}", tracker.address);
+    assert!(end.complained[0].contains(&command) && end.complained[0].contains("--host"), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_file_is_read_without_its_line_end() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register", "--password-file"].map(Into::into));
+    arguments.push(file.to_str().unwrap().to_owned());
+    let mut ana = Piped::start(&arguments, None);
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(0));
+    let mut again = Piped::bot(tracker.address, data.path(), "ana", false);
+    again.event("logged_in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_is_an_orderly_end_while_the_input_is_open() {
+    let tracker = Tracker::start().await;
+    for (n, asked) in [Signal::TERM, Signal::INT, Signal::HUP].into_iter().enumerate() {
+        let data = tempfile::tempdir().unwrap();
+        let mut ana = Piped::bot(tracker.address, data.path(), &format!("ana{n}"), true);
+        ana.event("logged_in");
+        signal(ana.id(), asked);
+        let end = ana.end();
+        assert_eq!((end.status, end.complained.as_slice()), (Some(0), &[][..]), "{asked:?} {end:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_login_ends_the_program_while_the_input_is_open() {
+    let tracker = Tracker::start().await;
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut first = Piped::bot(tracker.address, here.path(), "ana", true);
+    first.event("logged_in");
+    let mut second = Piped::bot(tracker.address, there.path(), "ana", false);
+    second.event("logged_in");
+    let end = first.end();
+    assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_gone_is_a_quiet_end() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register", "--output", "json"].map(Into::into));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_peer"));
+    command.args(&arguments).env_clear().env("PEER_PASSWORD", "secret").stdin(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let _input_stays_open = child.stdin.take();
+    let end = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!((end.status.code(), end.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_can_host_the_tracker_itself() {
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(([127, 0, 0, 1], 0).into(), data.path());
+    arguments.extend(["--username", "ana", "--register", "--output", "json", "--host"].map(Into::into));
+    let mut ana = Piped::start(&arguments, Some("secret"));
+    let told = ana.error_line();
+    let address = told.rsplit(' ').next().unwrap().parse().unwrap();
+    ana.event("logged_in");
+    let mut bob = Piped::bot(address, data.path(), "bob", true);
+    bob.event("logged_in");
+    ana.line("/quit");
+    assert_eq!(ana.end().status, Some(0));
+    assert_eq!(bob.until(|line| json(line)["state"] == "lost"), r#"{"event":"tracker","state":"lost"}"#);
+    assert!(data.path().join("tracker/users_db.json").exists());
+}

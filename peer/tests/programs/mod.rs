@@ -1,0 +1,333 @@
+//! The peer as a program: behind pipes, and in a pseudo-terminal with a screen that can be read.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
+use serde_json::Value;
+
+/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_peer");
+
+/// What every run needs: the tracker, and a folder of its own.
+pub fn flags(tracker: SocketAddr, data: &Path) -> Vec<String> {
+    vec!["--tracker".into(), tracker.to_string(), "--data".into(), data.to_str().unwrap().into()]
+}
+
+/// A peer behind pipes.
+pub struct Piped {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    errors: Receiver<String>,
+    passed: VecDeque<String>,
+}
+
+impl Piped {
+    /// Starts a peer with these flags and nothing from this process's environment that could change it.
+    pub fn start(flags: &[String], password: Option<&str>) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env_clear().env("HOME", "/nonexistent");
+        password.map(|password| command.env("PEER_PASSWORD", password));
+        let mut child = command.spawn().unwrap();
+        let (input, lines) = (child.stdin.take(), lines_of(child.stdout.take().unwrap()));
+        let errors = lines_of(child.stderr.take().unwrap());
+        Self { child, input, lines, errors, passed: VecDeque::new() }
+    }
+
+    /// A user who signs in and speaks JSON.
+    pub fn bot(tracker: SocketAddr, data: &Path, name: &str, register: bool) -> Self {
+        let mut flags = flags(tracker, data);
+        flags.extend(["--username", name, "--output", "json"].map(Into::into));
+        flags.extend(register.then(|| "--register".into()));
+        Self::start(&flags, Some("secret"))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(bytes).and_then(|()| input.flush()).unwrap();
+    }
+
+    pub fn line(&mut self, line: &str) {
+        self.write(format!("{line}\n").as_bytes());
+    }
+
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Reads on to a line that fits; those before it are kept in [`Self::passed`].
+    pub fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if wanted(&line) => return line,
+                Ok(line) => self.passed.push_back(line),
+                Err(why) => panic!(
+                    "{why}; it said {:#?}, {:#?}",
+                    self.passed,
+                    self.errors.try_iter().collect::<Vec<_>>()
+                ),
+            }
+        }
+    }
+
+    /// Reads on to an event of this kind.
+    pub fn event(&mut self, kind: &str) -> Value {
+        let line = self.until(|line| json(line)["event"] == kind);
+        json(&line)
+    }
+
+    pub fn passed(&self) -> Vec<&str> {
+        self.passed.iter().map(String::as_str).collect()
+    }
+
+    pub fn error_line(&mut self) -> String {
+        self.errors.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Its exit status, what it said last and what it complained of. The input stays as it is.
+    pub fn end(mut self) -> End {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end; it said {:#?}", self.passed);
+            thread::sleep(Duration::from_millis(10));
+        };
+        End { status, said: self.lines.iter().collect(), complained: self.errors.iter().collect() }
+    }
+}
+
+/// Nothing outlives a test.
+impl Drop for Piped {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct End {
+    pub status: Option<i32>,
+    pub said: Vec<String>,
+    pub complained: Vec<String>,
+}
+
+pub fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))
+}
+
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+fn size_of(length: u16) -> NonZeroU16 {
+    NonZeroU16::new(length).unwrap()
+}
+
+/// A peer in a pseudo-terminal.
+pub struct Screen {
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    seen: Arc<Mutex<Seen>>,
+    news: Receiver<()>,
+}
+
+struct Seen {
+    parser: vt100::Parser,
+    bytes: Vec<u8>,
+}
+
+impl Screen {
+    /// Starts a peer on a screen of this size.
+    pub fn start(flags: &[String], environment: &[(&str, &str)], rows: u16, columns: u16) -> Self {
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(PROGRAM);
+        command.args(flags);
+        command.env_clear();
+        command.env("HOME", "/nonexistent");
+        command.env("TERM", "xterm-256color");
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let (mut output, keys) =
+            (pair.master.try_clone_reader().unwrap(), pair.master.take_writer().unwrap());
+        let seen = Arc::new(Mutex::new(Seen {
+            parser: vt100::Parser::new(size_of(rows), size_of(columns), 1000),
+            bytes: Vec::new(),
+        }));
+        let (sender, news) = channel();
+        let reading = Arc::clone(&seen);
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
+                let mut seen = reading.lock().unwrap();
+                seen.parser.process(&buffer[..read]);
+                seen.bytes.extend(&buffer[..read]);
+                drop(seen);
+                if sender.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, master: pair.master, keys, seen, news }
+    }
+
+    /// A user who registers with a password from the environment, on the first screen.
+    pub fn user(tracker: SocketAddr, data: &Path, name: &str, rows: u16, columns: u16) -> Self {
+        let mut flags = flags(tracker, data);
+        flags.extend(["--username", name, "--register"].map(Into::into));
+        let mut screen = Self::start(&flags, &[("PEER_PASSWORD", "secret")], rows, columns);
+        screen.shows("lobby");
+        screen
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// Types, as keys come from a terminal.
+    pub fn keys(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).unwrap();
+    }
+
+    /// Types a line and Enter.
+    pub fn line(&mut self, line: &str) {
+        self.keys(&format!("{line}\r"));
+    }
+
+    /// Pastes, as a terminal marks it.
+    pub fn paste(&mut self, text: &str) {
+        self.keys(&format!("\x1b[200~{}\x1b[201~", text.replace('\n', "\r")));
+    }
+
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        self.seen.lock().unwrap().parser.screen_mut().set_size(size_of(rows), size_of(columns));
+        self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
+    }
+
+    /// The screen as text.
+    pub fn text(&self) -> String {
+        self.seen.lock().unwrap().parser.screen().contents()
+    }
+
+    /// The rows of the screen that hold something.
+    pub fn rows(&self) -> Vec<String> {
+        self.text().lines().map(str::to_owned).filter(|row| !row.trim().is_empty()).collect()
+    }
+
+    /// Everything that was ever written to the terminal.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.seen.lock().unwrap().bytes.clone()
+    }
+
+    /// Where the cursor is: row and column.
+    pub fn cursor(&self) -> (u16, u16) {
+        self.seen.lock().unwrap().parser.screen().cursor_position()
+    }
+
+    pub fn marks_pastes(&self) -> bool {
+        self.seen.lock().unwrap().parser.screen().bracketed_paste()
+    }
+
+    /// Waits until the screen is as wanted.
+    pub fn wait(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !wanted(self) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.news.recv_timeout(left.min(Duration::from_millis(100))) {
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    panic!("{what} never came; the screen is\n{}\n", self.text())
+                }
+                // What was written last may still be unread.
+                Err(RecvTimeoutError::Disconnected) if !wanted(self) && left.is_zero() => {
+                    panic!("{what} never came before the end; the screen is\n{}\n", self.text())
+                }
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(Duration::from_millis(10)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until a text is on the screen.
+    pub fn shows(&mut self, text: &str) {
+        self.wait(text, |screen| screen.text().contains(text));
+    }
+
+    /// Waits until a row of the screen is this one.
+    pub fn shows_row(&mut self, row: &str) {
+        self.wait(row, |screen| screen.rows().iter().any(|shown| shown.trim_end() == row));
+    }
+
+    /// Waits until the last rows are these.
+    pub fn ends_with(&mut self, rows: &[&str]) {
+        self.wait(&rows.join(" / "), |screen| {
+            let shown = screen.rows();
+            let last = shown.iter().skip(shown.len().saturating_sub(rows.len())).map(|row| row.trim_end());
+            last.eq(rows.iter().copied())
+        });
+    }
+
+    /// Its exit status.
+    pub fn end(&mut self) -> u32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            assert!(Instant::now() < deadline, "it does not end; the screen is\n{}\n", self.text());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether the terminal echoes and takes whole lines, as it does for a shell.
+    pub fn is_cooked(&self) -> bool {
+        let modes = format!("{:?}", self.master.get_termios().unwrap().local_flags);
+        modes.contains("ECHO") && modes.contains("ICANON")
+    }
+}
+
+/// Nothing outlives a test.
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a program that a test started.
+pub fn signal(id: u32, signal: rustix::process::Signal) {
+    let id = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    rustix::process::kill_process(id, signal).unwrap();
+}
