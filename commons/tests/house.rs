@@ -220,6 +220,19 @@ fn the_map_names_files_that_exist() {
 }
 
 #[test]
+fn every_crate_from_outside_has_its_reason() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let decisions = fs::read_to_string(root().join("docs/decisions.md")).unwrap();
+    let named: BTreeSet<_> = decisions.split(|c: char| !c.is_alphanumeric() && !"-_".contains(c)).collect();
+    let table = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let crates =
+        table.lines().filter(|line| !line.contains("path =")).filter_map(|line| line.split(" =").next());
+    for name in crates.filter(|name| !name.is_empty()) {
+        assert!(named.contains(name), "docs/decisions.md does not say why {name} is here");
+    }
+}
+
+#[test]
 fn the_top_level_holds_exactly_this() {
     let allowed =
         ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "commons", "data", "docs", "peer", "tracker"];
