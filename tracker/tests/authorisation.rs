@@ -1,0 +1,140 @@
+//! Every command × everybody who may ask it. A command without a row does not compile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use common::{PASSWORD, TestTracker, members, room};
+use commons::protocol::with_tracker::{Credentials, Page, Secret, TrackerRequest};
+use serde_json::{Value, json};
+
+/// Who asks; `sala` is ana's, bob sits in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    NotLoggedIn,
+    Stranger,
+    Member,
+    Owner,
+    /// The owner, on a session that a newer login has replaced.
+    Stale,
+}
+
+const ASKERS: [Asker; 5] = [Asker::NotLoggedIn, Asker::Stranger, Asker::Member, Asker::Owner, Asker::Stale];
+
+/// What each asker gets, in the order of [`ASKERS`].
+fn row(request: &TrackerRequest) -> [&'static str; 5] {
+    match request {
+        TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
+            ["OK", "ALREADY_LOGGED_IN", "ALREADY_LOGGED_IN", "ALREADY_LOGGED_IN", "closed"]
+        }
+        TrackerRequest::Logout
+        | TrackerRequest::ListPeers(_)
+        | TrackerRequest::GetPeer { .. }
+        | TrackerRequest::ListRooms(_)
+        | TrackerRequest::CreateRoom { .. }
+        | TrackerRequest::JoinRoom { .. } => ["NOT_LOGGED_IN", "OK", "OK", "OK", "closed"],
+        TrackerRequest::LeaveRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "OK", "OK", "closed"],
+        TrackerRequest::DeleteRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "NOT_OWNER", "OK", "closed"],
+        TrackerRequest::Ping => ["NOT_LOGGED_IN", "PONG", "PONG", "PONG", "closed"],
+        TrackerRequest::Pong => ["silence", "silence", "silence", "silence", "closed"],
+    }
+}
+
+/// The command after this one, so that a new one has to be put into the chain.
+fn after(request: &TrackerRequest) -> Option<TrackerRequest> {
+    let sala = || "sala".to_owned();
+    Some(match request {
+        TrackerRequest::Register(_) => TrackerRequest::Login(credentials("ana")),
+        TrackerRequest::Login(_) => TrackerRequest::Logout,
+        TrackerRequest::Logout => TrackerRequest::ListPeers(Page::default()),
+        TrackerRequest::ListPeers(_) => TrackerRequest::GetPeer { peer: "ana".to_owned() },
+        TrackerRequest::GetPeer { .. } => TrackerRequest::ListRooms(Page::default()),
+        TrackerRequest::ListRooms(_) => TrackerRequest::CreateRoom { room: "quarto".to_owned() },
+        TrackerRequest::CreateRoom { .. } => TrackerRequest::JoinRoom { room: sala() },
+        TrackerRequest::JoinRoom { .. } => TrackerRequest::LeaveRoom { room: sala() },
+        TrackerRequest::LeaveRoom { .. } => TrackerRequest::DeleteRoom { room: sala() },
+        TrackerRequest::DeleteRoom { .. } => TrackerRequest::Ping,
+        TrackerRequest::Ping => TrackerRequest::Pong,
+        TrackerRequest::Pong => return None,
+    })
+}
+
+fn commands() -> impl Iterator<Item = TrackerRequest> {
+    std::iter::successors(Some(TrackerRequest::Register(credentials("nova"))), after)
+}
+
+fn credentials(username: &str) -> Credentials {
+    let password = Some(Secret(PASSWORD.to_owned()));
+    Credentials { username: username.to_owned(), password, address: None, port: 5000 }
+}
+
+/// What an asker gets for a request, and what was changed by it.
+async fn get(asker: Asker, request: &Value) -> (String, Value) {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    let mut bob = tracker.user("bob").await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    bob.ok(room("JOIN_ROOM", "sala")).await;
+    ana.hears("joined", "bob").await;
+    let mut witness = tracker.user("witness").await;
+    let mut client = match asker {
+        Asker::NotLoggedIn => tracker.connect().await,
+        Asker::Stranger => tracker.user("dora").await,
+        Asker::Member => bob,
+        Asker::Owner => ana,
+        Asker::Stale => {
+            tracker.back("ana").await;
+            assert_eq!(ana.recv().await, json!({"status": "SUPERSEDED"}));
+            ana
+        }
+    };
+    client.try_send(request).await;
+    client.try_send(&json!({"cmd": "PING", "id": "after"})).await;
+    let got = match client.try_recv().await {
+        None => "closed".to_owned(),
+        Some(reply) if reply["id"] == "after" => "silence".to_owned(),
+        Some(reply) => {
+            let what = [&reply["code"], &reply["status"], &reply["cmd"]].into_iter().find_map(Value::as_str);
+            what.unwrap().to_owned()
+        }
+    };
+    (got, witness.ok(json!({"cmd": "LIST_ROOMS"})).await["rooms"].take())
+}
+
+#[tokio::test]
+async fn everybody_gets_what_is_theirs_and_nothing_else() {
+    for command in commands() {
+        let request = serde_json::to_value(&command).unwrap();
+        for (asker, expected) in ASKERS.into_iter().zip(row(&command)) {
+            let (got, rooms) = get(asker, &request).await;
+            assert_eq!(got, expected, "{asker:?} asks {request}");
+            if !["OK", "PONG"].contains(&expected) {
+                assert_eq!(members(&rooms["sala"]), ["ana", "bob"], "{asker:?} asks {request}");
+                assert_eq!(rooms.as_object().unwrap().len(), 1, "{asker:?} asks {request}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_speaks_for_another() {
+    for command in commands() {
+        let mut request = serde_json::to_value(&command).unwrap();
+        request["username"] = json!("ana");
+        let expected = match &command {
+            TrackerRequest::Register(_) | TrackerRequest::Login(_) => "ALREADY_LOGGED_IN",
+            TrackerRequest::Pong => "silence",
+            _ => "FORBIDDEN",
+        };
+        for asker in [Asker::Stranger, Asker::Member] {
+            let (got, rooms) = get(asker, &request).await;
+            assert_eq!(got, expected, "{asker:?} asks {request}");
+            assert_eq!(members(&rooms["sala"]), ["ana", "bob"]);
+        }
+        // The same words from the one whose name it is are no offence.
+        if expected == "FORBIDDEN" {
+            let (got, _) = get(Asker::Owner, &request).await;
+            assert_eq!(got, row(&command)[3], "the owner asks {request}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! A tracker in this process, and a client that knows nothing of our code: it speaks lines of JSON over TCP.
+
+#![allow(dead_code, reason = "every test file takes what it needs")]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracker::config::{Config, PasswordCost};
+use tracker::server::{RunError, TrackerServer};
+
+/// Longer than anything takes on a slow machine; nothing waits so long that goes well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// SHA-256 of "123456", as a client sends it.
+pub(crate) const PASSWORD: &str = "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92";
+
+/// A digest that is nobody's.
+pub(crate) const WRONG: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The settings of most tests: a free port, cheap passwords, no sweep.
+pub(crate) fn config(data: &Path) -> Config {
+    Config {
+        listen: "127.0.0.1:0".to_owned(),
+        data: data.to_owned(),
+        ping_interval: Duration::from_secs(3600),
+        password_cost: PasswordCost { memory: 8, passes: 1 },
+        ..Config::default()
+    }
+}
+
+/// A tracker that is stopped at the end of its test.
+pub(crate) struct TestTracker {
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: Arc<TempDir>,
+    stop: CancellationToken,
+    running: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+impl TestTracker {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    pub(crate) async fn start_with(set: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), set).await
+    }
+
+    /// A tracker on a folder that may hold something.
+    pub(crate) async fn start_in(folder: Arc<TempDir>, set: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(folder.path());
+        set(&mut config);
+        let server = TrackerServer::bind(config).await.unwrap();
+        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        let running = Some(tokio::spawn(server.run(stop.clone())));
+        Self { address, folder, stop, running }
+    }
+
+    /// Stops it in good order; what it leaves.
+    pub(crate) async fn stop(mut self) -> Arc<TempDir> {
+        self.stop.cancel();
+        self.running.take().unwrap().await.unwrap().unwrap();
+        self.folder.clone()
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// A new user, signed in, whose session carries no ids: an original one.
+    pub(crate) async fn original(&self, name: &str) -> Client {
+        let mut client = self.connect().await;
+        let reply = client.ask(sign_in("REGISTER", name, 5000)).await;
+        assert_eq!(reply["status"], "OK", "{reply}");
+        client
+    }
+
+    /// A new user, signed in, whose session carries ids.
+    pub(crate) async fn user(&self, name: &str) -> Client {
+        self.user_at(name, 5000).await
+    }
+
+    pub(crate) async fn user_at(&self, name: &str, port: u16) -> Client {
+        let mut client = self.connect().await;
+        let reply = client.ask(with_id(sign_in("REGISTER", name, port))).await;
+        assert_eq!(reply["status"], "OK", "{reply}");
+        client
+    }
+
+    /// A known user, signed in once more.
+    pub(crate) async fn back(&self, name: &str) -> (Client, Value) {
+        let mut client = self.connect().await;
+        let reply = client.ask(with_id(sign_in("LOGIN", name, 5000))).await;
+        assert_eq!(reply["status"], "OK", "{reply}");
+        (client, reply)
+    }
+}
+
+impl Drop for TestTracker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(crate) fn sign_in(cmd: &str, name: &str, port: u16) -> Value {
+    json!({"cmd": cmd, "username": name, "password": PASSWORD, "address": "localhost", "port": port})
+}
+
+pub(crate) fn with_id(mut request: Value) -> Value {
+    request["id"] = json!("sign-in");
+    request
+}
+
+pub(crate) fn room(cmd: &str, room: &str) -> Value {
+    json!({"cmd": cmd, "room": room})
+}
+
+/// The names of a room's members, in seat order.
+pub(crate) fn members(room: &Value) -> Vec<&str> {
+    room["members"].as_array().unwrap().iter().map(|member| member["username"].as_str().unwrap()).collect()
+}
+
+/// A connection to the tracker.
+pub(crate) struct Client {
+    pub(crate) stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+    }
+
+    pub(crate) async fn send(&mut self, request: &Value) {
+        self.send_bytes(format!("{request}\n").as_bytes()).await;
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).await.unwrap();
+    }
+
+    /// Sends to a tracker that may have closed the connection.
+    pub(crate) async fn try_send(&mut self, request: &Value) {
+        let _ = self.stream.get_mut().write_all(format!("{request}\n").as_bytes()).await;
+    }
+
+    /// The next line.
+    pub(crate) async fn recv(&mut self) -> Value {
+        self.try_recv().await.expect("the tracker closed the connection")
+    }
+
+    /// The next line, or `None` where the connection has ended.
+    pub(crate) async fn try_recv(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        let read = timeout(PATIENCE, self.stream.read_line(&mut line)).await.expect("nothing came");
+        match read {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(serde_json::from_str(&line).unwrap()),
+        }
+    }
+
+    /// Asks, and takes the next line for the answer.
+    pub(crate) async fn ask(&mut self, request: Value) -> Value {
+        self.send(&request).await;
+        self.recv().await
+    }
+
+    /// Asks for what must be granted.
+    pub(crate) async fn ok(&mut self, request: Value) -> Value {
+        let reply = self.ask(request.clone()).await;
+        assert_eq!(reply["status"], "OK", "{request} → {reply}");
+        reply
+    }
+
+    /// Asks for what must be refused; with which code it is.
+    pub(crate) async fn refused(&mut self, request: Value) -> String {
+        let reply = self.ask(request.clone()).await;
+        assert_eq!(reply["status"], "ERROR", "{request} → {reply}");
+        reply["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The next push: what happened, to whom, and the room.
+    pub(crate) async fn push(&mut self) -> (String, String, Value) {
+        let mut push = self.recv().await;
+        assert_eq!(push["status"], "ROOM_UPDATE", "{push}");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&push["change"]["kind"]), text(&push["change"]["username"]), push["room"].take())
+    }
+
+    /// The next push must be this one; its room.
+    pub(crate) async fn hears(&mut self, kind: &str, username: &str) -> Value {
+        let (heard_kind, heard_username, room) = self.push().await;
+        assert_eq!((&*heard_kind, &*heard_username), (kind, username));
+        room
+    }
+
+    /// Nothing is on its way: whatever was said before is read before the answer to a PING.
+    pub(crate) async fn hears_nothing(&mut self) {
+        let answer = self.ask(json!({"cmd": "PING"})).await;
+        assert_eq!(answer, json!({"cmd": "PONG"}));
+    }
+
+    /// The connection must have ended.
+    pub(crate) async fn is_closed(&mut self) {
+        let next = self.try_recv().await;
+        assert_eq!(next, None);
+    }
+}
+
+/// A peer's own port, which answers PING; until it is told to be silent.
+pub(crate) struct PingPort {
+    pub(crate) port: u16,
+    answers: JoinHandle<()>,
+}
+
+impl PingPort {
+    pub(crate) async fn answering() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, true)
+    }
+
+    /// Accepts and never says a word.
+    pub(crate) async fn tarpit() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, false)
+    }
+
+    /// Answers on a port that was silent before.
+    pub(crate) async fn on(port: u16) -> Self {
+        Self::serve(TcpListener::bind(("127.0.0.1", port)).await.unwrap(), true)
+    }
+
+    fn serve(listener: TcpListener, answers: bool) -> Self {
+        let port = listener.local_addr().unwrap().port();
+        let answers = tokio::spawn(async move {
+            let mut held = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut ping = [0; 15];
+                if answers && stream.read_exact(&mut ping).await.is_ok() {
+                    assert_eq!(&ping, b"{\"cmd\":\"PING\"}\n");
+                    stream.write_all(b"{\"cmd\": \"PONG\"}").await.unwrap();
+                }
+                held.push(stream);
+            }
+        });
+        Self { port, answers }
+    }
+}
+
+impl Drop for PingPort {
+    fn drop(&mut self) {
+        self.answers.abort();
+    }
+}

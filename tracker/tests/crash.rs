@@ -1,0 +1,245 @@
+//! The program itself, killed and starved: nothing that it answered with OK is lost.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Client, room, sign_in, with_id};
+use serde_json::{Value, json};
+
+/// The program, killed at the end of its test.
+struct Program {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Program {
+    fn start(data: &Path) -> Self {
+        // A file that may not grow is an error to the program, and not its end.
+        let ignoring = ["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tracker")];
+        let mut command = Command::new("sh");
+        command.args(ignoring).args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("tracker listening on ").expect(&line).parse().unwrap();
+        Self { child, address }
+    }
+
+    async fn connect(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// Sends a signal by its name.
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Lets no file grow beyond this many bytes.
+    fn limit_files(&self, most: &str) {
+        let pid = self.child.id().to_string();
+        let limit = format!("--fsize={most}:");
+        assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Registers a user and makes rooms until the tracker is gone; what was acknowledged.
+async fn write_until_killed(
+    mut client: Client,
+    name: String,
+    acknowledged: tokio::sync::mpsc::Sender<String>,
+) {
+    client.try_send(&sign_in("REGISTER", &name, 5000)).await;
+    let Some(reply) = client.try_recv().await else { return };
+    assert_eq!(reply["status"], "OK", "{reply}");
+    let _ = acknowledged.send(format!("user {name}")).await;
+    for n in 0.. {
+        let room_name = format!("{name} {n}");
+        for cmd in ["CREATE_ROOM", "LEAVE_ROOM"] {
+            client.try_send(&room(cmd, &room_name)).await;
+            let Some(reply) = client.try_recv().await else { return };
+            assert_eq!(reply["status"], "OK", "{reply}");
+            if cmd == "CREATE_ROOM" {
+                let _ = acknowledged.send(format!("room {room_name}")).await;
+            }
+        }
+    }
+}
+
+async fn all_rooms(client: &mut Client) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    loop {
+        let reply = client.ok(json!({"cmd": "LIST_ROOMS", "id": 1, "after": all.last()})).await;
+        all.extend(reply["rooms"].as_object().unwrap().keys().cloned());
+        if reply.get("more").is_none() {
+            return all;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifteen_kills_lose_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected: Vec<String> = Vec::new();
+    for round in 0..15 {
+        let program = Program::start(folder.path());
+        let (sender, mut acknowledged) = tokio::sync::mpsc::channel(1000);
+        let mut writers = Vec::new();
+        for n in 0..4 {
+            let client = program.connect().await;
+            writers.push(tokio::spawn(write_until_killed(client, format!("u{round}-{n}"), sender.clone())));
+        }
+        drop(sender);
+        for _ in 0..20 + 3 * round {
+            expected.push(acknowledged.recv().await.unwrap());
+        }
+        drop(program);
+        while let Some(more) = acknowledged.recv().await {
+            expected.push(more);
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+    let program = Program::start(folder.path());
+    let mut client = program.connect().await;
+    client.ok(sign_in("REGISTER", "witness", 5000)).await;
+    let rooms = all_rooms(&mut client).await;
+    assert!(expected.len() >= 15 * 20);
+    for what in &expected {
+        match what.split_once(' ').unwrap() {
+            ("user", name) => drop(client.ok(json!({"cmd": "GET_PEER", "peer": name})).await),
+            (_, name) => assert!(rooms.iter().any(|room| room == name), "{name} is lost"),
+        }
+    }
+}
+
+/// Set for the child that plays the store of the control.
+const NAIVE_STORE: &str = "TRACKER_TEST_NAIVE_STORE";
+
+/// Not a test of its own: in the child it writes all entries anew for each change, as the original did.
+#[test]
+fn naive_store() {
+    let Ok(path) = std::env::var(NAIVE_STORE) else { return };
+    let mut entries: Vec<u32> = (0..20_000).collect();
+    loop {
+        entries.push(entries.len() as u32);
+        File::create(&path).unwrap().write_all(serde_json::to_string(&entries).unwrap().as_bytes()).unwrap();
+        println!("\nacknowledged {}", entries.len());
+    }
+}
+
+/// The same kills with a store that truncates and writes: this must lose, or the test above proves nothing.
+#[test]
+fn the_same_kills_cost_a_naive_store_what_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.json");
+    let mut losses = 0;
+    for round in 0..30 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "naive_store", "--nocapture"])
+            .env(NAIVE_STORE, &path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut counts = lines.filter_map(|line| line.strip_prefix("acknowledged ")?.parse::<usize>().ok());
+        let acknowledged = counts.nth(20 + round).unwrap();
+        child.kill().unwrap();
+        let acknowledged = counts.last().unwrap_or(acknowledged);
+        child.wait().unwrap();
+        let kept: Vec<u32> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap_or_default();
+        losses += usize::from(kept.len() < acknowledged);
+    }
+    assert!(losses > 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_service_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path());
+    let mut ana = program.connect().await;
+    ana.ok(with_id(sign_in("REGISTER", "ana", 5000))).await;
+    ana.ok(room("CREATE_ROOM", "before")).await;
+    let length = fs::metadata(folder.path().join("rooms_db.journal")).unwrap().len();
+    // In the middle of the next line the disk is full.
+    program.limit_files(&(length + 50).to_string());
+    for _ in 0..3 {
+        let refused = ana.ask(room("CREATE_ROOM", "during")).await;
+        assert_eq!(refused["code"], "STORAGE", "{refused}");
+    }
+    assert_eq!(all_rooms(&mut ana).await, ["before"], "nothing is pretended");
+    let mut again = program.connect().await;
+    again.ok(with_id(sign_in("LOGIN", "ana", 6000))).await;
+    let peer = again.ok(json!({"cmd": "GET_PEER", "peer": "ana"})).await;
+    assert_eq!((&peer["peer"]["port"], &peer["peer"]["connected"]), (&json!(6000), &json!(true)));
+
+    program.limit_files("unlimited");
+    again.ok(room("CREATE_ROOM", "after")).await;
+    drop(program);
+    let program = Program::start(folder.path());
+    let mut ana = program.connect().await;
+    ana.ok(sign_in("LOGIN", "ana", 5000)).await;
+    assert_eq!(all_rooms(&mut ana).await, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn a_signal_stops_it_in_good_order() {
+    for signal in ["INT", "TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut program = Program::start(folder.path());
+        let mut ana = program.connect().await;
+        ana.ok(with_id(sign_in("REGISTER", "ana", 5000))).await;
+        let begun = Instant::now();
+        program.signal(signal);
+        assert_eq!(ana.recv().await, json!({"status": "SHUTTING_DOWN"}));
+        assert_eq!(program.child.wait().unwrap().code(), Some(0));
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert_eq!(fs::read(folder.path().join("users_db.journal")).unwrap(), b"");
+        let users: Value =
+            serde_json::from_slice(&fs::read(folder.path().join("users_db.json")).unwrap()).unwrap();
+        assert!(users["ana"].is_string());
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_one_line_with_the_right_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+        command.arg("--data").arg(folder.path()).args(arguments);
+        let output = command.output().unwrap();
+        assert_eq!(output.stdout, b"");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["--ping-interval", "soon"]).0, Some(2));
+    assert_eq!(run(&["--ping-interval", "0s"]).0, Some(2));
+    assert_eq!(run(&["--plaintext", "perhaps"]).0, Some(2));
+    let (status, error) = run(&["--listen", "nowhere.invalid:1"]);
+    assert_eq!((status, error.lines().count()), (Some(1), 1), "{error}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (status, error) = run(&["--listen", &taken.local_addr().unwrap().to_string()]);
+    assert_eq!((status, error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("--listen"), "{error}");
+    fs::write(folder.path().join("users_db.json"), "{").unwrap();
+    let (status, error) = run(&["--listen", "127.0.0.1:0"]);
+    assert_eq!((status, error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("users_db.json, line 1"), "{error}");
+}

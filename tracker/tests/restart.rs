@@ -1,0 +1,222 @@
+//! What a tracker finds when it starts: its own files, an original's, damaged ones, or a folder in use.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{PASSWORD, TestTracker, config, members, room};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tracker::server::{StartError, TrackerServer};
+
+/// Every file of a folder.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+}
+
+/// A folder as it lies there in this moment: what a crash would leave.
+fn copy(folder: &Path) -> Arc<TempDir> {
+    let copy = tempfile::tempdir().unwrap();
+    for (name, bytes) in contents(folder) {
+        fs::write(copy.path().join(name), bytes).unwrap();
+    }
+    Arc::new(copy)
+}
+
+async fn refused(folder: &Path) -> String {
+    match TrackerServer::bind(config(folder)).await {
+        Ok(_) => panic!("it started"),
+        Err(error @ StartError::Data(_)) => error.to_string(),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+async fn rooms(client: &mut common::Client) -> Value {
+    client.ok(json!({"cmd": "LIST_ROOMS", "id": 1})).await["rooms"].take()
+}
+
+#[tokio::test]
+async fn the_three_files_exist_from_the_first_start() {
+    let tracker = TestTracker::start().await;
+    for name in ["users", "rooms", "peers"] {
+        let path = tracker.folder.path().join(format!("{name}_db.json"));
+        assert_eq!(serde_json::from_slice::<Value>(&fs::read(&path).unwrap()).unwrap(), json!({}));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+}
+
+#[tokio::test]
+async fn users_rooms_and_seats_survive_a_stop_and_a_crash() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user_at("ana", 5001).await;
+    let mut bob = tracker.user_at("bob", 5002).await;
+    ana.ok(room("CREATE_ROOM", "são joão")).await;
+    bob.ok(room("JOIN_ROOM", "são joão")).await;
+    ana.hears("joined", "bob").await;
+    ana.ok(room("CREATE_ROOM", "gone")).await;
+    ana.ok(room("DELETE_ROOM", "gone")).await;
+    ana.ok(room("LEAVE_ROOM", "são joão")).await;
+    let before = rooms(&mut ana).await["são joão"].take();
+
+    let crashed = copy(tracker.folder.path());
+    drop((ana, bob));
+    let stopped = tracker.stop().await;
+    for name in ["users", "rooms", "peers"] {
+        assert_eq!(fs::read(stopped.path().join(format!("{name}_db.journal"))).unwrap(), b"");
+    }
+    for folder in [stopped, crashed] {
+        let tracker = TestTracker::start_in(folder, |_| ()).await;
+        let (mut ana, _) = tracker.back("ana").await;
+        let after = rooms(&mut ana).await;
+        assert_eq!(after.as_object().unwrap().len(), 1);
+        let after = &after["são joão"];
+        assert_eq!((&after["id"], &after["owner"]), (&before["id"], &json!("ana")));
+        assert_eq!((members(after), &after["members"][0]["connected"]), (vec!["bob"], &json!(false)));
+        let peer = ana.ok(json!({"cmd": "GET_PEER", "peer": "bob"})).await;
+        assert_eq!((&peer["peer"]["connected"], &peer["peer"]["port"]), (&json!(false), &json!(5002)));
+        ana.ok(room("JOIN_ROOM", "são joão")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_and_free_again_afterwards() {
+    let tracker = TestTracker::start().await;
+    let error = refused(tracker.folder.path()).await;
+    assert!(error.contains("in use by another tracker"), "{error}");
+    let folder = tracker.stop().await;
+    TestTracker::start_in(folder, |_| ()).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let tracker = TestTracker::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let taken = tracker::config::Config { listen: tracker.address.to_string(), ..config(folder.path()) };
+    let error = TrackerServer::bind(taken).await.unwrap_err().to_string();
+    assert!(error.contains(&tracker.address.to_string()) && error.contains("--listen"), "{error}");
+}
+
+/// The files of an original tracker, with what our rules do not allow among it.
+fn original_files() -> Arc<TempDir> {
+    let peer = |name: &str| json!({"username": name, "last_ping": null, "address": "localhost", "port": null, "connected": true});
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: Value| fs::write(folder.path().join(name), value.to_string()).unwrap();
+    write("users_db.json", json!({"ana": PASSWORD, "bob": PASSWORD, "João": PASSWORD}));
+    write(
+        "rooms_db.json",
+        json!({
+            "sala": {"name": "sala", "peer_owner": peer("ana"), "peer_one": null, "peer_two": peer("bob")},
+            "orphan": {"name": "orphan", "peer_owner": null, "peer_one": peer("bob"), "peer_two": null},
+            "empty": {"name": "empty", "peer_owner": null, "peer_one": null, "peer_two": null},
+            "shouting": {"name": "shouting", "peer_owner": peer("João"), "peer_one": null, "peer_two": null},
+        }),
+    );
+    let odd = json!({"username": "bob", "last_ping": {"a": 1}, "address": "127.0.0.0.1", "port": 5, "connected": true});
+    write("peers_db.json", json!({"ana": peer("ana"), "bob": odd, "João": peer("João")}));
+    Arc::new(folder)
+}
+
+#[tokio::test]
+async fn an_originals_files_are_taken_over() {
+    let folder = original_files();
+    let tracker = TestTracker::start_in(folder, |_| ()).await;
+    let (mut ana, _) = tracker.back("ana").await;
+    let found = rooms(&mut ana).await;
+    assert_eq!(found.as_object().unwrap().keys().collect::<Vec<_>>(), ["orphan", "sala"]);
+    assert_eq!((members(&found["sala"]), &found["sala"]["owner"]), (vec!["ana", "bob"], &json!("ana")));
+    assert_eq!((members(&found["orphan"]), &found["orphan"]["owner"]), (vec!["bob"], &json!("bob")));
+    let peers = ana.ok(json!({"cmd": "LIST_PEERS"})).await;
+    assert_eq!(peers["peers"].as_object().unwrap().len(), 1, "who was connected then is not connected now");
+    // A new room takes the place of one that was kept and not served.
+    let made = ana.ok(room("CREATE_ROOM", "empty")).await;
+    let id = found["sala"]["id"].clone();
+
+    let folder = tracker.stop().await;
+    let file = |name: &str| -> Value {
+        serde_json::from_slice(&fs::read(folder.path().join(name)).unwrap()).unwrap()
+    };
+    assert_eq!(file("users_db.json")["João"], PASSWORD);
+    assert_eq!(file("peers_db.json")["João"]["address"], "localhost");
+    assert_eq!(file("rooms_db.json")["shouting"]["peer_owner"]["username"], "João");
+    assert_eq!(file("rooms_db.json")["empty"]["id"], made["room"]["id"]);
+    let tracker = TestTracker::start_in(folder, |_| ()).await;
+    let (mut ana, _) = tracker.back("ana").await;
+    assert_eq!(rooms(&mut ana).await["sala"]["id"], id, "a room that was taken over keeps its identity");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_and_nothing_is_touched() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    // The journals hold what happened; the files are still empty.
+    let crashed = copy(tracker.folder.path());
+    drop(ana);
+    let stopped = tracker.stop().await;
+    let line_two = |folder: &Path, name: &str| {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        text.replacen("\": ", "\"; ", 1).into_bytes()
+    };
+    let flipped = |folder: &Path, name: &str| {
+        let mut bytes = fs::read(folder.join(name)).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        bytes
+    };
+    let path = |folder: &Arc<TempDir>| folder.path().to_owned();
+    for (folder, name, bytes, line) in [
+        (&stopped, "users_db.json", b"".to_vec(), 1),
+        (&stopped, "users_db.json", b"[]".to_vec(), 1),
+        (&stopped, "users_db.json", b"{\n\"ana\": \"123456\"\n}".to_vec(), 2),
+        (&stopped, "users_db.json", b"{\n\"ana\": \"\xff\"\n}".to_vec(), 2),
+        (&stopped, "rooms_db.json", b"{\n\"sala\": []\n}".to_vec(), 2),
+        (&stopped, "peers_db.json", b"{\n\n\"ana\": 7}".to_vec(), 3),
+        (&stopped, "rooms_db.json", line_two(&path(&stopped), "rooms_db.json"), 2),
+        (&crashed, "users_db.journal", flipped(&path(&crashed), "users_db.journal"), 1),
+        (&crashed, "rooms_db.journal", flipped(&path(&crashed), "rooms_db.journal"), 1),
+        (&crashed, "peers_db.journal", b"{}\n".to_vec(), 1),
+    ] {
+        let folder = copy(folder.path());
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let before = contents(folder.path());
+        let error = refused(folder.path()).await;
+        assert!(error.contains(&format!("{name}, line {line}:")), "{error}");
+        assert!(!error.contains("argon2id"), "no secret in {error}");
+        assert_eq!(contents(folder.path()), before, "{name}");
+    }
+    let folder = copy(crashed.path());
+    fs::remove_file(folder.path().join("users_db.json")).unwrap();
+    let error = refused(folder.path()).await;
+    assert!(error.contains("users_db.json is missing"), "{error}");
+}
+
+#[tokio::test]
+async fn a_journal_cut_at_any_byte_holds_what_was_whole() {
+    let tracker = TestTracker::start().await;
+    for name in ["ana", "bob"] {
+        tracker.user(name).await;
+    }
+    let crashed = copy(tracker.folder.path());
+    let journal = fs::read(crashed.path().join("users_db.journal")).unwrap();
+    assert_eq!(journal.iter().filter(|byte| **byte == b'\n').count(), 2);
+    for cut in 0..=journal.len() {
+        let folder = copy(crashed.path());
+        fs::write(folder.path().join("users_db.journal"), &journal[..cut]).unwrap();
+        let tracker = TestTracker::start_in(folder, |_| ()).await;
+        let whole = journal[..cut].iter().filter(|byte| **byte == b'\n').count();
+        let folder = tracker.stop().await;
+        let users: Value =
+            serde_json::from_slice(&fs::read(folder.path().join("users_db.json")).unwrap()).unwrap();
+        assert_eq!(users.as_object().unwrap().len(), whole, "cut at {cut}");
+    }
+}

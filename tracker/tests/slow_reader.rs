@@ -1,0 +1,64 @@
+//! Somebody who never reads what is said: nobody else waits, and it is over at a bound.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{TestTracker, room};
+use serde_json::json;
+
+/// Far more than the kernel's buffers and ours hold together.
+const LOGINS: usize = 2000;
+
+#[tokio::test]
+async fn who_never_reads_is_closed_and_nobody_waits() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    let mut slow = tracker.original("slow").await;
+    let mut carla = tracker.original("carla").await;
+    for n in 0..32 {
+        let name = format!("{n} {}", "日本".repeat(30));
+        ana.ok(room("CREATE_ROOM", &name)).await;
+        slow.ok(room("JOIN_ROOM", &name)).await;
+        ana.hears("joined", "slow").await;
+        carla.ok(room("JOIN_ROOM", &name)).await;
+        ana.hears("joined", "carla").await;
+        slow.hears("joined", "carla").await;
+    }
+    // Carla hears of every login of ana's, in every room, and at last of the end of the slow one.
+    let reading = tokio::spawn(async move {
+        let mut online = 0;
+        loop {
+            let (kind, username, _) = carla.push().await;
+            match (&*kind, &*username) {
+                ("online", "ana") => online += 1,
+                ("offline", "slow") => return (carla, online),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    let mut longest = Duration::ZERO;
+    let mut logins = 0;
+    while !reading.is_finished() {
+        assert!(logins < LOGINS, "the slow reader is still there");
+        let begun = Instant::now();
+        (ana, _) = tracker.back("ana").await;
+        longest = longest.max(begun.elapsed());
+        logins += 1;
+    }
+    assert!(longest < Duration::from_secs(5), "somebody waited {longest:?}");
+    let (mut carla, online) = reading.await.unwrap();
+    assert!(online >= 32, "{online}");
+    let rest = async {
+        let mut online = online;
+        while online < logins * 32 {
+            online += usize::from(carla.push().await.0 == "online");
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, rest).await.expect("carla missed something");
+    let peers = ana.ask(json!({"cmd": "LIST_PEERS", "prefix": "slow", "id": 1}));
+    let peers = tokio::time::timeout(common::PATIENCE, peers).await.unwrap();
+    assert_ne!(peers["peers"]["slow"]["connected"], true);
+}

@@ -1,0 +1,143 @@
+//! The PING sweep: who answers, who does not, and how soon it is known.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Client, PingPort, TestTracker, room, sign_in, with_id};
+use serde_json::{Value, json};
+
+const INTERVAL: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+async fn sweeping() -> TestTracker {
+    TestTracker::start_with(|config| (config.ping_interval, config.ping_timeout) = (INTERVAL, TIMEOUT)).await
+}
+
+/// An original session, which cannot be pinged inside, of a peer on this port.
+async fn original_at(tracker: &TestTracker, name: &str, port: u16) -> Client {
+    let mut client = tracker.connect().await;
+    client.ok(sign_in("REGISTER", name, port)).await;
+    client
+}
+
+#[tokio::test]
+async fn a_dead_peer_is_noticed_in_time_whatever_the_others_do() {
+    let tracker = sweeping().await;
+    let answering = PingPort::answering().await;
+    let mut ana = original_at(&tracker, "ana", answering.port).await;
+    let mut bob = original_at(&tracker, "bob", answering.port).await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    bob.ok(room("JOIN_ROOM", "sala")).await;
+    ana.hears("joined", "bob").await;
+    let mut tarpits = Vec::new();
+    for n in 0..9 {
+        let port = PingPort::tarpit().await;
+        let client = original_at(&tracker, &format!("tarpit{n}"), port.port).await;
+        tarpits.push((port, client));
+    }
+    let dead = PingPort::answering().await;
+    let mut carla = original_at(&tracker, "carla", dead.port).await;
+    carla.ok(room("JOIN_ROOM", "sala")).await;
+    ana.hears("joined", "carla").await;
+
+    let died = Instant::now();
+    drop(dead);
+    let offline = ana.hears("offline", "carla").await;
+    let took = died.elapsed();
+    assert!(took < INTERVAL + TIMEOUT + Duration::from_secs(1), "{took:?}");
+    assert_eq!(offline["members"][2]["connected"], false);
+    bob.hears("joined", "carla").await;
+    bob.hears("offline", "carla").await;
+
+    // The session is still open, and only the peers that answer are shown.
+    carla.hears("offline", "carla").await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let peers = carla.ok(json!({"cmd": "LIST_PEERS"})).await;
+        let shown = peers["peers"].as_object().unwrap();
+        if shown.len() == 2 {
+            assert!(shown["ana"]["last_ping"].as_str().unwrap().ends_with('Z'));
+            break;
+        }
+        assert!(Instant::now() < deadline, "{peers}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_answers_again_is_back() {
+    let tracker = sweeping().await;
+    let answering = PingPort::answering().await;
+    let mut ana = original_at(&tracker, "ana", answering.port).await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    let port = PingPort::answering().await;
+    let number = port.port;
+    let mut bob = original_at(&tracker, "bob", number).await;
+    bob.ok(room("JOIN_ROOM", "sala")).await;
+    ana.hears("joined", "bob").await;
+    drop(port);
+    ana.hears("offline", "bob").await;
+    let _port = PingPort::on(number).await;
+    let online = ana.hears("online", "bob").await;
+    assert_eq!(online["peer_one"]["port"], number);
+    bob.hears("offline", "bob").await;
+    bob.hears("online", "bob").await;
+}
+
+#[tokio::test]
+async fn a_session_that_answers_inside_is_alive() {
+    let tracker = sweeping().await;
+    let tarpit = PingPort::tarpit().await;
+    let mut ana = tracker.connect().await;
+    ana.ok(with_id(sign_in("REGISTER", "ana", tarpit.port))).await;
+    for _ in 0..2 {
+        assert_eq!(ana.recv().await, json!({"status": "PING"}));
+        ana.send(&json!({"cmd": "PONG"})).await;
+    }
+    ana.send(&json!({"cmd": "GET_PEER", "peer": "ana"})).await;
+    let reply = loop {
+        let line = ana.recv().await;
+        match line["status"].as_str() {
+            Some("PING") => ana.send(&json!({"cmd": "PONG"})).await,
+            _ => break line,
+        }
+    };
+    assert_eq!(reply["peer"]["connected"], true);
+    assert!(reply["peer"]["last_ping"].is_string());
+}
+
+#[tokio::test]
+async fn a_verdict_never_hits_a_newer_login() {
+    let tracker = TestTracker::start_with(|config| {
+        (config.ping_interval, config.ping_timeout) = (Duration::from_millis(200), Duration::from_secs(1));
+    })
+    .await;
+    let answering = PingPort::answering().await;
+    let mut ana = original_at(&tracker, "ana", answering.port).await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    let tarpit = PingPort::tarpit().await;
+    let mut old = tracker.connect().await;
+    old.ok(with_id(sign_in("REGISTER", "bob", tarpit.port))).await;
+    old.ok(room("JOIN_ROOM", "sala")).await;
+    ana.hears("joined", "bob").await;
+    // The old session is being asked; meanwhile a newer login comes, at a port that answers.
+    assert_eq!(old.recv().await, json!({"status": "PING"}));
+    let mut new = tracker.connect().await;
+    new.ok(sign_in("LOGIN", "bob", answering.port)).await;
+    ana.hears("online", "bob").await;
+    let seen = async {
+        loop {
+            let peer = new.ok(json!({"cmd": "GET_PEER", "peer": "bob"})).await;
+            if peer["peer"]["last_ping"] != Value::Null {
+                return peer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let peer = tokio::time::timeout(common::PATIENCE, seen).await.unwrap();
+    assert_eq!(peer["peer"]["connected"], true);
+    ana.hears_nothing().await;
+}
