@@ -4,12 +4,14 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use common::{Peer, Tracker, three_in};
 use peer::api::{Command, Event};
 use peer::events::Events;
+use peer::service::PeerService;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +19,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 const ROUNDS: usize = 7;
-const LINES: usize = 30_000;
+const LINES: usize = 20_000;
 const SINGLES: usize = 1_500;
 const TEXT: usize = 100;
 const QUEUE: usize = 1024;
@@ -130,12 +132,12 @@ async fn hear(events: &mut Events, lines: usize) {
     }
 }
 
-async fn say(ana: &Peer, text: &str) {
-    ana.service.execute(Command::Say { text: text.to_owned() }).await.unwrap();
+async fn say(ana: &PeerService, text: &str) {
+    ana.execute(Command::Say { text: text.to_owned() }).await.unwrap();
 }
 
-async fn our_throughput(ana: &Peer, ears: &mut [Events; 2], text: &str) -> f64 {
-    let (service, text) = (ana.service.clone(), text.to_owned());
+async fn our_throughput(ana: &Arc<PeerService>, ears: &mut [Events; 2], text: &str) -> f64 {
+    let (service, text) = (ana.clone(), text.to_owned());
     let start = Instant::now();
     let saying = tokio::spawn(async move {
         for _ in 0..LINES {
@@ -149,7 +151,7 @@ async fn our_throughput(ana: &Peer, ears: &mut [Events; 2], text: &str) -> f64 {
     rate
 }
 
-async fn our_latency(ana: &Peer, ears: &mut [Events; 2], text: &str) -> Vec<Duration> {
+async fn our_latency(ana: &PeerService, ears: &mut [Events; 2], text: &str) -> Vec<Duration> {
     let mut times = Vec::with_capacity(SINGLES);
     for _ in 0..SINGLES {
         let start = Instant::now();
@@ -174,20 +176,19 @@ fn median(figures: &mut [f64]) -> f64 {
 #[tokio::main]
 async fn main() {
     let tracker = Tracker::start().await;
-    let peers = three_in(&tracker, "sala").await;
-    let [ana, bob, carla] = &peers;
+    let [ana, bob, carla] = three_in(&tracker, "sala").await.map(Peer::into_parts);
+    let ((ana, mut anas), (_bob, bobs), (_carla, carlas)) = (ana, bob, carla);
     // A face reads what becomes of ana's lines, as in a real program.
-    let mut anas = ana.service.subscribe();
     tokio::spawn(async move { while anas.recv().await.is_some() {} });
-    let mut ears = [bob.service.subscribe(), carla.service.subscribe()];
+    let mut ears = [bobs, carlas];
     let mut bare = Bare::new().await;
     let text = "x".repeat(TEXT);
 
     let (mut bare_rates, mut our_rates) = (Vec::new(), Vec::new());
     let (mut bare_times, mut our_times) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let rates = (bare_throughput(&mut bare, &text).await, our_throughput(ana, &mut ears, &text).await);
-        let times = (bare_latency(&mut bare, &text).await, our_latency(ana, &mut ears, &text).await);
+        let rates = (bare_throughput(&mut bare, &text).await, our_throughput(&ana, &mut ears, &text).await);
+        let times = (bare_latency(&mut bare, &text).await, our_latency(&ana, &mut ears, &text).await);
         // The first round warms up.
         if round > 0 {
             bare_rates.push(rates.0);

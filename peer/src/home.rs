@@ -16,8 +16,7 @@ const BLOCKED: &str = "blocked.json";
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: PathBuf,
-    /// Holds the lock; it goes with the file.
-    _lock: File,
+    lock: File,
     made: bool,
 }
 
@@ -51,7 +50,7 @@ impl Home {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io_error)?;
         let lock = File::create(folder.join(LOCK)).map_err(io_error)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock, made }),
+            Ok(()) => Ok(Self { folder, lock, made }),
             Err(TryLockError::WouldBlock) => Err(HomeError::InUse(folder)),
             Err(TryLockError::Error(error)) => Err(io_error(error)),
         }
@@ -64,6 +63,11 @@ impl Home {
             let _ = fs::remove_file(self.folder.join(LOCK));
             let _ = fs::remove_dir(&self.folder);
         }
+    }
+
+    /// Lets another program have the folder. A lock that cannot be undone goes with this program.
+    pub(crate) fn release(&self) {
+        let _ = self.lock.unlock();
     }
 
     /// Whose private lines are shut out.

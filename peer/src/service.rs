@@ -344,6 +344,9 @@ impl PeerService {
         self.hub.lock().faces.end();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
+        if let Some(home) = self.home.get() {
+            home.release();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A small world on loopback: a real tracker and real peers in this process, every port picked by the system.
 
-#![allow(dead_code, reason = "each test file uses its part of the world")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the world")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -200,6 +200,11 @@ impl Peer {
             self.passed.push(event);
         }
         self.passed.iter().any(wanted)
+    }
+
+    /// The bare service and what it tells from now on.
+    pub fn into_parts(self) -> (Arc<PeerService>, Events) {
+        (self.service, self.events)
     }
 
     /// Ends without a word, as a program that crashed.
