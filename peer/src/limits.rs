@@ -42,6 +42,12 @@ pub const LINK_SILENCE: Duration = Duration::from_secs(30);
 /// Silence on a link after which it is dead.
 pub const LINK_DEAD: Duration = Duration::from_secs(75);
 
+/// A receipt for lines is given in the first silence of this length: one for many where they come fast.
+pub const RECEIPT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Lines after which a receipt is given without waiting for a silence.
+pub const RECEIPT_LINES: usize = 256;
+
 /// How long a link that is given up is read on for what is still under way on it.
 pub const RETIRE_TIME: Duration = Duration::from_secs(5);
 

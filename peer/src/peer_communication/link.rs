@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::api::Undeliverable;
-use crate::limits::{LINK_DEAD, LINK_SILENCE, ORIGINAL_PACE, RETIRE_TIME};
+use crate::limits::{LINK_DEAD, LINK_SILENCE, ORIGINAL_PACE, RECEIPT_LINES, RECEIPT_PAUSE, RETIRE_TIME};
 use crate::peer_communication::outbox::{Control, Manners, Next};
 use crate::peer_communication::switchboard::{HeardLine, LinkReport, Place, Switchboard};
 
@@ -49,23 +49,22 @@ async fn read<R: AsyncRead + Unpin>(
     mut first: Option<Frame>,
     mut ours: bool,
 ) -> Result<(), FrameError> {
-    let mut receipt = None;
+    let mut receipt = Receipt::default();
     loop {
         let frame = match first.take().map(|frame| Ok(Some(frame))).or_else(|| reader.try_recv()) {
             Some(frame) => frame?,
-            None => {
-                if let Some(id) = receipt.take().filter(|_| ours) {
-                    place.outbox.control(|control| control.received = Some(id));
-                }
-                recv_or_ping(place, reader, ours).await?
-            }
+            None if ours => recv_or_speak(place, reader, &mut receipt).await?,
+            // An original program answers no PING: there the operating system's probes must do.
+            None => reader.recv().await?,
         };
         let Some(frame) = frame else { return Ok(()) };
         match frame.parse::<PeerMessage<'_>>() {
             Ok(PeerMessage::Message(line)) => {
                 let id = line.id;
                 hear(board, place, line).await;
-                receipt = id.or(receipt);
+                if ours && receipt.note(id) >= RECEIPT_LINES {
+                    receipt.give(place);
+                }
             }
             Ok(PeerMessage::Received { id }) => {
                 let ids = place.outbox.received(id);
@@ -92,25 +91,48 @@ async fn read<R: AsyncRead + Unpin>(
     }
 }
 
-/// The next frame. A link of ours that is silent is pinged, and given up when it stays so; an original program
-/// answers no PING, there the operating system's probes must do.
-async fn recv_or_ping<R: AsyncRead + Unpin>(
+/// The next frame. In a short silence the receipt is given that is due; a link that is silent for long is pinged, and
+/// given up when it stays so.
+async fn recv_or_speak<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
-    ours: bool,
+    receipt: &mut Receipt,
 ) -> Result<Option<Frame>, FrameError> {
-    if !ours {
-        return reader.recv().await;
-    }
     let silent_since = Instant::now();
     loop {
-        if let Ok(frame) = timeout(LINK_SILENCE, reader.recv()).await {
+        let patience = if receipt.last.is_some() { RECEIPT_PAUSE } else { LINK_SILENCE };
+        if let Ok(frame) = timeout(patience, reader.recv()).await {
             return frame;
         }
-        if silent_since.elapsed() >= LINK_DEAD {
+        if receipt.last.is_some() {
+            receipt.give(place);
+        } else if silent_since.elapsed() >= LINK_DEAD {
             return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+        } else {
+            place.outbox.control(|control| control.ping = true);
         }
-        place.outbox.control(|control| control.ping = true);
+    }
+}
+
+/// The lines that were received and not receipted yet.
+#[derive(Default)]
+struct Receipt {
+    last: Option<Uuid>,
+    lines: usize,
+}
+
+impl Receipt {
+    /// One more line; how many there are now.
+    fn note(&mut self, id: Option<Uuid>) -> usize {
+        self.last = id.or(self.last);
+        self.lines += 1;
+        self.lines
+    }
+
+    /// Has the receipt written.
+    fn give(&mut self, place: &Place) {
+        let Self { last, .. } = std::mem::take(self);
+        place.outbox.control(|control| control.received = last.or(control.received));
     }
 }
 
