@@ -175,6 +175,7 @@ impl Screen {
         command.args(flags);
         command.env_clear();
         command.env("HOME", "/nonexistent");
+        command.cwd(env!("CARGO_MANIFEST_DIR"));
         command.env("TERM", "xterm-256color");
         for (name, value) in environment {
             command.env(name, value);
@@ -242,9 +243,12 @@ impl Screen {
         self.seen.lock().unwrap().parser.screen().contents()
     }
 
-    /// The rows of the screen that hold something.
+    /// The rows of the screen that hold something, as they stand there.
     pub fn rows(&self) -> Vec<String> {
-        self.text().lines().map(str::to_owned).filter(|row| !row.trim().is_empty()).collect()
+        let seen = self.seen.lock().unwrap();
+        let screen = seen.parser.screen();
+        let columns = screen.size().1.get();
+        screen.rows(0, columns).map(|row| row.trim_end().to_owned()).filter(|row| !row.is_empty()).collect()
     }
 
     /// Everything that was ever written to the terminal.
@@ -287,14 +291,14 @@ impl Screen {
 
     /// Waits until a row of the screen is this one.
     pub fn shows_row(&mut self, row: &str) {
-        self.wait(row, |screen| screen.rows().iter().any(|shown| shown.trim_end() == row));
+        self.wait(row, |screen| screen.rows().iter().any(|shown| shown == row));
     }
 
     /// Waits until the last rows are these.
     pub fn ends_with(&mut self, rows: &[&str]) {
         self.wait(&rows.join(" / "), |screen| {
             let shown = screen.rows();
-            let last = shown.iter().skip(shown.len().saturating_sub(rows.len())).map(|row| row.trim_end());
+            let last = shown.iter().skip(shown.len().saturating_sub(rows.len()));
             last.eq(rows.iter().copied())
         });
     }
@@ -314,7 +318,8 @@ impl Screen {
     /// Whether the terminal echoes and takes whole lines, as it does for a shell.
     pub fn is_cooked(&self) -> bool {
         let modes = format!("{:?}", self.master.get_termios().unwrap().local_flags);
-        modes.contains("ECHO") && modes.contains("ICANON")
+        let set = |mode: &str| modes.split(|c: char| !c.is_ascii_uppercase()).any(|set| set == mode);
+        set("ECHO") && set("ICANON")
     }
 }
 

@@ -1,0 +1,339 @@
+//! The program in a pseudo-terminal: what a person types and sees.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod programs;
+
+use common::{Peer, Tracker};
+use programs::{Screen, flags, signal};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+const UP: &str = "\x1b[A";
+const DOWN: &str = "\x1b[B";
+const HOME: &str = "\x01";
+const ALT_ENTER: &str = "\x1b\r";
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+
+/// ana at a screen and bob beside her, in the same room.
+struct Scene {
+    tracker: Tracker,
+    ana: Screen,
+    bob: Peer,
+    data: TempDir,
+}
+
+async fn scene(rows: u16, columns: u16) -> Scene {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    bob.create("sala").await;
+    let mut ana = Screen::user(tracker.address, data.path(), "ana", rows, columns);
+    ana.line("/join sala");
+    ana.shows("sala · ● bob");
+    bob.linked("ana").await;
+    Scene { tracker, ana, bob, data }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_new_is_led_to_an_account_and_the_password_is_never_shown() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    ana.shows("Your name:");
+    ana.line("Ana");
+    ana.shows("try ana");
+    ana.line("ana");
+    ana.shows("Make one? [Y/n]");
+    ana.line("");
+    ana.shows("Password:");
+    ana.line("canary one");
+    ana.shows("The same again:");
+    ana.line("canary two");
+    ana.shows("two different ones");
+    ana.wait("the question again", |screen| screen.text().matches("Password:").count() == 2);
+    ana.line("canary");
+    ana.wait("the question again", |screen| screen.text().matches("The same again:").count() == 2);
+    ana.line("canary");
+    ana.shows("Welcome, ana.");
+    ana.shows_row("  try     /create sala   /help");
+    ana.ends_with(&["lobby", ">"]);
+    assert!(!String::from_utf8_lossy(&ana.bytes()).contains("canary"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_can_be_typed_again_and_a_taken_name_logs_in() {
+    let tracker = Tracker::start().await;
+    tracker.peer("bob").await.dies().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    bob.shows("Your name:");
+    bob.line("bob");
+    bob.shows("Make one? [Y/n]");
+    bob.line("y");
+    bob.shows("Password:");
+    bob.line("secret");
+    bob.shows("The same again:");
+    bob.line("secret");
+    bob.shows("bob has an account already. Log in to it? [Y/n]");
+    bob.line("");
+    bob.wait("the question again", |screen| screen.text().matches("Password:").count() == 2);
+    bob.line("wrong");
+    bob.shows("Wrong password");
+    bob.wait("the question again", |screen| screen.text().matches("Password:").count() == 3);
+    bob.line("password of bob");
+    bob.shows("Welcome, bob.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_a_missing_tracker_is_told_before_anything_is_asked() {
+    let mut tracker = Tracker::start().await;
+    tracker.down().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::start(&flags(tracker.address, data.path()), &[], 24, 120);
+    ana.shows("cargo run --release -p tracker");
+    assert_eq!(ana.end(), 1);
+    assert!(!ana.text().contains("Your name"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incoming_lines_never_break_the_line_being_typed() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 40).await;
+    let typed = "não, 部屋 über 👋 und eine lange Zeile, die umbricht";
+    for (n, c) in typed.chars().enumerate() {
+        ana.keys(&c.to_string());
+        if n % 5 == 0 {
+            bob.say(&format!("interruption {n}")).await;
+        }
+    }
+    ana.shows("interruption 45");
+    let rows = ["sala · ● bob", "> não, 部屋 über 👋 und eine lange Zeile", ", die umbricht"];
+    ana.ends_with(&rows);
+    // The cursor stays where it was in the middle of the text, too.
+    ana.keys(HOME);
+    bob.say("seen from the start").await;
+    ana.shows("seen from the start");
+    ana.wait("the cursor at the start", |screen| screen.cursor().1 == 2);
+    ana.ends_with(&rows);
+    ana.keys("\x05\r");
+    assert_eq!(bob.hears(typed).await, common::user("ana"));
+    ana.ends_with(&["sala · ● bob", ">"]);
+    let shown: String = ana.rows().concat();
+    let heard: Vec<_> = (0..50).step_by(5).map(|n| format!("interruption {n}")).collect();
+    assert!(heard.iter().all(|line| shown.contains(line.as_str())), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_resize_what_is_typed_is_whole_and_lines_go_on_coming() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 60).await;
+    let typed = "a line that is longer than forty columns, so it wraps there";
+    ana.keys(typed);
+    ana.ends_with(&["> a line that is longer than forty columns, so it wraps ther", "e"]);
+    ana.resize(24, 40);
+    bob.say("after the resize").await;
+    ana.shows("after the resize");
+    ana.ends_with(&["sala · ● bob", "> a line that is longer than forty colum", "ns, so it wraps there"]);
+    ana.resize(24, 90);
+    bob.say("wide again").await;
+    ana.shows("wide again");
+    ana.ends_with(&["sala · ● bob", &format!("> {typed}")]);
+    ana.keys("\r");
+    bob.hears(typed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_lines_are_shown_once_and_nothing_of_the_input_stays() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 40).await;
+    let typed = "a line of my own that wraps on this narrow screen";
+    ana.line(typed);
+    bob.hears(typed).await;
+    ana.shows_row("                 screen");
+    ana.ends_with(&["sala · ● bob", ">"]);
+    assert_eq!(ana.text().matches("a line of my own").count(), 1, "{}", ana.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tab_completes_commands_rooms_and_users() {
+    let Scene { tracker, mut ana, bob: _bob, data: _data } = scene(24, 80).await;
+    tracker.peer("carla").await.create("sala de estar").await;
+    ana.keys("/ro\t");
+    ana.ends_with(&["sala · ● bob", "> /rooms"]);
+    ana.keys("\r");
+    ana.shows("sala de estar");
+    ana.keys("/join sala d\t");
+    ana.ends_with(&["sala · ● bob", "> /join sala de estar"]);
+    ana.keys("\x15@b\t");
+    ana.ends_with(&["sala · ● bob", "> @bob"]);
+    ana.keys("\x15hey bo\t");
+    ana.ends_with(&["sala · ● bob", "> hey bob"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pasted_or_written_several_lines_are_one_message() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
+    ana.paste("first\nsecond\n  third");
+    ana.ends_with(&["> first", "second", "  third"]);
+    ana.keys("\r");
+    bob.hears("first\nsecond\n  third").await;
+    ana.keys(&format!("one{ALT_ENTER}two\r"));
+    bob.hears("one\ntwo").await;
+    ana.shows_row("                 two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_typed_at_once_are_all_taken_in_order() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
+    let lines: Vec<_> = (0..200).map(|n| format!("line {n}")).collect();
+    ana.keys(&format!("{}\r", lines.join("\r")));
+    assert_eq!(bob.next_lines(200).await, lines);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_recalls_and_down_comes_back_to_the_draft() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
+    for line in ["one", "two"] {
+        ana.line(line);
+        bob.hears(line).await;
+    }
+    ana.keys("draft");
+    let first = "> /join sala";
+    let steps = [UP, UP, UP, UP, DOWN, DOWN, DOWN, DOWN];
+    let shown = ["> two", "> one", first, first, "> one", "> two", "> draft", "> draft"];
+    for (key, shown) in steps.into_iter().zip(shown) {
+        ana.keys(key);
+        ana.ends_with(&["sala · ● bob", shown]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_above_the_input_counts_what_is_unread_and_switching_shows_it() {
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 80).await;
+    ana.line("/create equipe");
+    ana.ends_with(&["equipe", ">"]);
+    ana.keys("typing");
+    bob.say("first missed").await;
+    ana.ends_with(&["· new in sala: /switch sala", "equipe [sala 1]", "> typing"]);
+    bob.say("second missed").await;
+    ana.ends_with(&["· new in sala: /switch sala", "equipe [sala 2]", "> typing"]);
+    bob.tell("ana", "in private").await.unwrap();
+    ana.ends_with(&["equipe [sala 2, @bob 1]", "> typing"]);
+    ana.shows("[PRIVATE from bob] in private");
+    ana.keys("\x15/switch sala\r");
+    ana.ends_with(&["sala [@bob 1] · ● bob", ">"]);
+    let rows = ana.rows();
+    let missed: Vec<_> = rows.iter().filter(|row| row.contains("missed")).collect();
+    assert!(
+        missed[0].ends_with("<bob> first missed") && missed[1].ends_with("<bob> second missed"),
+        "{rows:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_tracker_is_shown_and_its_return_too() {
+    let Scene { mut tracker, mut ana, bob: _bob, data: _data } = scene(24, 80).await;
+    tracker.down().await;
+    ana.ends_with(&["sala (offline: tracker) · ● bob", ">"]);
+    ana.shows("talk goes on");
+    tracker.up().await;
+    ana.shows("the tracker is back");
+    ana.wait("calm", |screen| !screen.rows().iter().any(|row| row.starts_with("sala (offline")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_text_steers_nothing_and_looks_like_nobody_else() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
+    bob.say("\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m gone?\n[00:00:00] <ana> I owe bob money\n> /quit").await;
+    ana.shows_row("                 > /quit");
+    ana.shows("\\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m gone?");
+    ana.shows_row("                 [00:00:00] <ana> I owe bob money");
+    ana.shows("Welcome, ana.");
+    ana.line("still here");
+    bob.hears("still here").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mention_rings_and_stands_out() {
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 80).await;
+    bob.say("banana").await;
+    ana.shows("banana");
+    assert!(!ana.bytes().contains(&7));
+    bob.say("hey Ana!").await;
+    ana.shows("hey Ana!");
+    ana.wait("the bell", |screen| screen.bytes().contains(&7));
+    assert!(String::from_utf8_lossy(&ana.bytes()).contains("\x1b[1;7mhey Ana!"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_color_is_respected() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register"].map(Into::into));
+    let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", "secret"), ("NO_COLOR", "1")], 24, 80);
+    ana.ends_with(&["lobby", ">"]);
+    ana.line("/rooms");
+    ana.shows("no rooms yet");
+    assert!(!String::from_utf8_lossy(&ana.bytes()).contains("m/create"), "{}", ana.text());
+    assert!(
+        !ana.bytes().windows(3).any(|bytes| bytes == b"\x1b[3" || bytes == b"\x1b[1" || bytes == b"\x1b[0")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_it_ends_the_terminal_is_given_back() {
+    let tracker = Tracker::start().await;
+    for (n, way) in ["/quit\r", CTRL_C, CTRL_D, "TERM", "newer login"].into_iter().enumerate() {
+        let data = tempfile::tempdir().unwrap();
+        let name = format!("ana{n}");
+        let mut ana = Screen::user(tracker.address, data.path(), &name, 24, 80);
+        assert!(!ana.is_cooked() && ana.marks_pastes());
+        let status = match way {
+            "TERM" => {
+                signal(ana.id(), Signal::TERM);
+                0
+            }
+            "newer login" => {
+                let elsewhere = tempfile::tempdir().unwrap();
+                let mut newer = programs::Piped::bot(tracker.address, elsewhere.path(), &name, false);
+                newer.event("logged_in");
+                1
+            }
+            keys => {
+                ana.keys(keys);
+                0
+            }
+        };
+        assert_eq!(ana.end(), status, "{way}");
+        ana.wait("the terminal back", |screen| screen.is_cooked() && !screen.marks_pastes());
+        let last = if status == 0 { "Goodbye. Your seats are kept." } else { "peer: " };
+        ana.wait(last, |screen| screen.rows().last().is_some_and(|row| row.starts_with(last)));
+        assert!(!ana.rows().iter().any(|row| row.trim() == ">"), "no prompt is left behind: {}", ana.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_before_signing_in_gives_the_terminal_back_too() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    ana.shows("Your name:");
+    ana.line("ana");
+    ana.shows("Make one?");
+    ana.line("n");
+    ana.shows("Password:");
+    assert!(!ana.is_cooked());
+    ana.keys(CTRL_C);
+    assert_eq!(ana.end(), 0);
+    ana.wait("the terminal back", |screen| screen.is_cooked());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_arrive_is_named() {
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 80).await;
+    bob.dies().await;
+    ana.shows("*** bob went offline, the seat is kept");
+    ana.line("are you there?");
+    ana.shows("✗ not delivered to bob (not connected or out of reach): \"are you there?\"");
+}
