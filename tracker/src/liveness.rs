@@ -2,17 +2,18 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use commons::limits::FRAME_MAX_BEFORE_LOGIN;
 use commons::net::connection::Connection;
-use commons::net::frame::FrameError;
+use commons::net::frame::{FrameError, encode};
 use commons::net::socket::Socket;
 use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::with_tracker::Status;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::active_connections::ActiveConnection;
@@ -61,7 +62,7 @@ impl PingSweep {
         let mut pings = JoinSet::new();
         for session in self.service.sessions() {
             if pings.len() >= PINGS_MAX {
-                resume(pings.join_next().await);
+                pass_on(pings.join_next().await);
             }
             let (service, time) = (self.service.clone(), self.timeout);
             pings.spawn(async move {
@@ -74,18 +75,18 @@ impl PingSweep {
             });
         }
         while !pings.is_empty() {
-            resume(pings.join_next().await);
+            pass_on(pings.join_next().await);
         }
         self.service.free_overdue_seats(self.seat_hold).await;
     }
 }
 
 /// A defect in one ping is a defect of the sweep.
-fn resume(joined: Option<Result<(), tokio::task::JoinError>>) {
+fn pass_on(joined: Option<Result<(), JoinError>>) {
     if let Some(Err(error)) = joined
         && let Ok(panic) = error.try_into_panic()
     {
-        std::panic::resume_unwind(panic);
+        resume_unwind(panic);
     }
 }
 
@@ -106,7 +107,7 @@ async fn ping(session: &ActiveConnection, time: Duration) -> Verdict {
 async fn ping_inside(session: &ActiveConnection, time: Duration) -> bool {
     let Some(pongs) = &session.pongs else { return false };
     let mut answers = pongs.subscribe();
-    let Ok(ping) = commons::net::frame::encode(&Status::Ping) else { return false };
+    let Ok(ping) = encode(&Status::Ping) else { return false };
     session.push(ping);
     matches!(timeout(time, answers.changed()).await, Ok(Ok(())))
 }

@@ -262,10 +262,8 @@ impl TrackerService {
     /// Frees the seats of guests who have been offline for `hold`.
     pub(crate) async fn free_overdue_seats(&self, hold: Duration) {
         let presence = self.presence.clone();
-        match self.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await {
-            Ok(notices) => self.deliver(&self.turn(), &notices, None),
-            Err(error) => tracing::error!(%error, "overdue seats could not be freed"),
-        }
+        let notices = self.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
+        self.deliver(&self.turn(), &notices, None);
     }
 
     async fn presence_changed(&self, username: &Username, kind: ChangeKind, asker: Option<ConnectionId>) {

@@ -83,11 +83,12 @@ impl RoomCommandHandler {
         Ok(notices)
     }
 
-    /// Frees the seats of guests for whom `overdue` holds: what is to be heard of it, also by those guests.
+    /// Frees the seats of guests for whom `overdue` holds: what is to be heard of it, also by those guests. What the
+    /// disk refuses is left to the next time.
     pub(crate) async fn free_overdue(
         &self,
         overdue: impl Fn(&Username) -> bool + Clone + Send + 'static,
-    ) -> Result<Vec<Notice>, RoomFailure> {
+    ) -> Vec<Notice> {
         let mut notices = Vec::new();
         for guest in self.rooms.seated(&overdue) {
             for room in self.rooms.rooms_of(&guest).into_iter().filter(|room| room.owner != guest) {
@@ -98,11 +99,11 @@ impl RoomCommandHandler {
                     }
                     // The guest came back, or the room went, in this very moment.
                     Ok(false) | Err(RoomFailure::NotFound) => {}
-                    Err(failure) => return Err(failure),
+                    Err(error) => tracing::error!(%error, "an overdue seat could not be freed"),
                 }
             }
         }
-        Ok(notices)
+        notices
     }
 
     /// A room as it is now.

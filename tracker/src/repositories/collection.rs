@@ -151,3 +151,136 @@ impl<T: Record> Collection<T> {
         self.committed.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::value::RawValue;
+
+    use crate::limits::FOLD_BYTES;
+    use crate::repositories::data_folder::DataFolder;
+    use crate::repositories::record::Reading;
+
+    use super::*;
+
+    /// A note, filed under its first letter.
+    #[derive(Debug, Clone, PartialEq)]
+    struct Note(String);
+
+    impl Record for Note {
+        fn read(_: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+            serde_json::from_str(json.get()).map(|text| Reading::Ours(Self(text))).map_err(|e| e.to_string())
+        }
+
+        fn write(&self) -> serde_json::Result<Box<RawValue>> {
+            serde_json::value::to_raw_value(&self.0)
+        }
+
+        fn filed_under(&self) -> Vec<String> {
+            self.0.chars().take(1).map(String::from).collect()
+        }
+    }
+
+    fn open(path: &Path) -> Collection<Note> {
+        let folder = Arc::new(DataFolder::open(path).unwrap());
+        Collection::start(Loaded::read(&folder, "notes").unwrap()).unwrap()
+    }
+
+    async fn put(notes: &Collection<Note>, key: &str, text: &str) {
+        let note = Note(text.to_owned());
+        notes.update(key, move |_| (Change::Put(note.clone()), ())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn updates_of_one_entry_are_atomic() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = open(folder.path());
+        let tasks = (0..200).map(|n| {
+            let notes = notes.clone();
+            let longer = |note: Option<&Note>| {
+                let text = note.map_or(String::new(), |note| note.0.clone()) + "x";
+                let length = text.len();
+                (Change::Put(Note(text)), length)
+            };
+            tokio::spawn(async move {
+                if n % 2 == 0 {
+                    notes.update("a", longer).await
+                } else {
+                    notes.update_relaxed("a", longer).await
+                }
+            })
+        });
+        let mut lengths = Vec::new();
+        for task in tasks.collect::<Vec<_>>() {
+            lengths.push(task.await.unwrap().unwrap());
+        }
+        lengths.sort_unstable();
+        assert_eq!(lengths, (1..=200).collect::<Vec<_>>());
+        notes.close().await.unwrap();
+        assert_eq!(open(folder.path()).get("a").unwrap().0.len(), 200);
+    }
+
+    #[tokio::test]
+    async fn the_index_follows_every_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = open(folder.path());
+        put(&notes, "a", "red").await;
+        put(&notes, "b", "rose").await;
+        assert_eq!(notes.filed_under("r"), ["a", "b"]);
+        put(&notes, "a", "blue").await;
+        notes.update("b", |_| (Change::Remove, ())).await.unwrap();
+        assert_eq!((notes.filed_under("r"), notes.filed_under("b")), (vec![], vec!["a".to_owned()]));
+        assert_eq!(notes.filing_keys(|_| true), ["b"]);
+        notes.close().await.unwrap();
+        assert_eq!(open(folder.path()).filed_under("b"), ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_scan_starts_after_a_key_and_keeps_to_a_prefix() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = open(folder.path());
+        for key in ["a", "ab", "abc", "b", "ba"] {
+            put(&notes, key, "x").await;
+        }
+        let scan = |prefix, after| {
+            notes.scan(prefix, after, |n| n.map(|(key, _)| key.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(scan("", ""), ["a", "ab", "abc", "b", "ba"]);
+        assert_eq!(scan("ab", ""), ["ab", "abc"]);
+        assert_eq!(scan("ab", "a"), ["ab", "abc"]);
+        assert_eq!(scan("ab", "ab"), ["abc"]);
+        assert_eq!(scan("", "abc"), ["b", "ba"]);
+        assert_eq!(scan("ab", "b"), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_outgrows_its_file_is_folded_while_work_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = open(folder.path());
+        let text = "x".repeat(FOLD_BYTES as usize / 8);
+        for n in 0..20 {
+            put(&notes, &n.to_string(), &text).await;
+            put(&notes, "same", &n.to_string()).await;
+        }
+        let journal = std::fs::metadata(folder.path().join("notes_db.journal")).unwrap().len();
+        assert!(journal < 20 * FOLD_BYTES / 8, "never folded: {journal} bytes");
+        // Without closing it: what was answered is on the disk.
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["notes_db.json", "notes_db.journal"] {
+            std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let notes = open(copy.path());
+        assert_eq!((notes.len(), notes.get("same")), (21, Some(Note("19".to_owned()))));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_promised_after_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = open(folder.path());
+        notes.close().await.unwrap();
+        let late = notes.update("a", |_| (Change::Put(Note("x".to_owned())), ())).await;
+        assert_eq!(late, Err(StorageError::Closed));
+        notes.ended().await;
+    }
+}

@@ -56,6 +56,7 @@ impl DataFolder {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
         folder.create(path).map_err(OpenError::at(path))?;
+        sync_folder_of(path).map_err(OpenError::at(path))?;
         let lock = private_file()
             .create(true)
             .truncate(false)
@@ -71,6 +72,16 @@ impl DataFolder {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Waits until the disk holds the name of a file or folder: without it what is in there cannot be found.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        _ if cfg!(not(unix)) => Ok(()),
+        None => Ok(()),
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::limits::FOLD_BYTES;
-use crate::repositories::data_folder::{DataFolder, OpenError, private_file};
+use crate::repositories::data_folder::{DataFolder, OpenError, private_file, sync_folder_of};
 use crate::repositories::journal::{read_lines, write_line};
 use crate::repositories::record::{Reading, Record};
 
@@ -132,7 +132,7 @@ impl JsonFile {
         file.sync_all()?;
         let size = file.metadata()?.len();
         fs::rename(&aside, &self.path)?;
-        sync_folder(&self.path)?;
+        sync_folder_of(&self.path)?;
 
         self.journal.set_len(0)?;
         self.journal.seek(SeekFrom::Start(0))?;
@@ -183,6 +183,8 @@ impl<T: Record> Loaded<T> {
             path,
             _folder: folder,
         };
+        // What is appended is there only as long as the journal's name is.
+        sync_folder_of(&file.path).map_err(OpenError::at(&file.path))?;
         if stale {
             file.fold(&contents.entries, &contents.unfit).map_err(OpenError::at(&file.path))?;
         } else {
@@ -276,10 +278,79 @@ fn write_entries<T: Record>(
     out.write_all(if comma.is_empty() { b"}\n" } else { b"\n}\n" })
 }
 
-/// A rename is on the disk once the folder is.
-fn sync_folder(of: &Path) -> io::Result<()> {
-    match of.parent() {
-        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Record for String {
+        fn read(_: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+            serde_json::from_str(json.get()).map(Reading::Ours).map_err(|error| error.to_string())
+        }
+
+        fn write(&self) -> serde_json::Result<Box<RawValue>> {
+            serde_json::value::to_raw_value(self)
+        }
+    }
+
+    fn open(path: &Path) -> (JsonFile, Contents<String>) {
+        let folder = Arc::new(DataFolder::open(path).unwrap());
+        Loaded::read(&folder, "words").unwrap().open().unwrap()
+    }
+
+    fn change(key: &str) -> [(String, Option<Box<RawValue>>); 1] {
+        [(key.to_owned(), Some(key.to_owned().write().unwrap()))]
+    }
+
+    /// The names that another start would find.
+    fn found(path: &Path, file: JsonFile) -> Vec<String> {
+        drop(file);
+        open(path).1.entries.into_keys().collect()
+    }
+
+    #[test]
+    fn after_a_failed_write_the_next_line_follows_the_last_good_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, _) = open(folder.path());
+        file.append(&change("one"), true).unwrap();
+        let read_only = File::open(folder.path().join("words_db.journal")).unwrap();
+        let journal = std::mem::replace(&mut file.journal, read_only);
+        assert!(file.append(&change("two"), true).is_err());
+        file.journal = journal;
+        // As if half of the line had been written.
+        file.journal.write_all(b"{\"seq\":2,\"ke").unwrap();
+        file.append(&change("three"), true).unwrap();
+        assert_eq!(found(folder.path(), file), ["one", "three"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn after_a_failed_flush_nothing_is_promised_before_a_fold() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, contents) = open(folder.path());
+        file.append(&change("one"), true).unwrap();
+        // Takes what is written and cannot be flushed.
+        let bottomless = private_file().open("/dev/null").unwrap();
+        let journal = std::mem::replace(&mut file.journal, bottomless);
+        assert!(file.append(&change("two"), true).is_err());
+        assert!(file.must_fold());
+        file.journal = journal;
+        let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
+        file.fold(&entries, &contents.unfit).unwrap();
+        assert!(!file.must_fold() && file.is_folded());
+        file.append(&change("three"), true).unwrap();
+        assert_eq!(found(folder.path(), file), ["one", "three"]);
+    }
+
+    #[test]
+    fn a_crash_between_the_two_halves_of_a_fold_does_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut file, contents) = open(folder.path());
+        file.append(&change("one"), true).unwrap();
+        file.append(&[("gone".to_owned(), None)], true).unwrap();
+        let journal = fs::read(folder.path().join("words_db.journal")).unwrap();
+        let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
+        file.fold(&entries, &contents.unfit).unwrap();
+        fs::write(folder.path().join("words_db.journal"), journal).unwrap();
+        assert_eq!(found(folder.path(), file), ["one"]);
     }
 }
