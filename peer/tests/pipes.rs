@@ -1,6 +1,6 @@
 //! The program behind pipes: bots, scripts, exit statuses.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 mod programs;

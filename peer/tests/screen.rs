@@ -1,6 +1,6 @@
 //! The program in a pseudo-terminal: what a person types and sees.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 mod programs;

@@ -2,6 +2,7 @@
 
 pub mod commands;
 mod editor;
+mod greeting;
 mod input;
 pub mod json;
 mod layout;
@@ -9,6 +10,8 @@ pub mod line;
 mod output;
 pub mod paint;
 mod recall;
+mod reply;
+mod rooms;
 pub mod safe_text;
 pub mod sign_in;
 mod status_line;
@@ -25,7 +28,7 @@ use commons::names::{RoomName, Username};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Answer, Command, CommandError, Event, Status};
+use crate::api::{Answer, Command, CommandError, Conversation, Event, Status};
 use crate::events::Events;
 use crate::limits::LINE_MAX;
 use crate::service::PeerService;
@@ -62,7 +65,7 @@ pub struct Terminal {
     input: mpsc::Receiver<Input>,
     output: Output,
     editor: Option<LineEditor>,
-    known: (Vec<Username>, Vec<RoomName>),
+    known: Known,
     stop: CancellationToken,
 }
 
@@ -96,11 +99,11 @@ impl Terminal {
         };
         let editing = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
         let (editor, input, output) = match editing.then(|| LineEditor::start(Paint::from_env())) {
-            Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink)?),
+            Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
             // A terminal that cannot edit still takes lines.
-            Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout)?),
+            Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
-        let known = Default::default();
+        let known = Known::default();
         Ok(Self { service, events, face, input, output, editor, known, stop })
     }
 
@@ -122,7 +125,7 @@ impl Terminal {
         }
         let rows = last_rows?;
         if !rows.is_empty() {
-            let last = Output::start(Stdout).map_err(|error| error.to_string())?;
+            let last = Output::start(Stdout, self.stop).map_err(|error| error.to_string())?;
             // It is the end anyway.
             let _ = last.show(&rows).await;
             last.close().await;
@@ -159,9 +162,9 @@ impl Terminal {
         }
     }
 
-    fn farewell(&self) -> Vec<String> {
-        match &self.face {
-            Face::Text(view) => view.farewell(),
+    fn farewell(&mut self) -> Vec<String> {
+        match &mut self.face {
+            Face::Text(view) => view.farewell(moment()),
             Face::Json => Vec::new(),
         }
     }
@@ -300,9 +303,13 @@ impl Terminal {
     }
 }
 
+/// What Tab completes from; turned into words only where it is another than before.
+type Known = (Vec<Username>, Vec<RoomName>, Vec<Conversation>);
+
 /// The words for Tab, where they are others than before.
-fn news(known: &mut (Vec<Username>, Vec<RoomName>), status: &Status) -> Option<Words> {
-    let now = (status.known_users.clone(), status.known_rooms.clone());
+fn news(known: &mut Known, status: &Status) -> Option<Words> {
+    let conversations = status.conversations.iter().map(|(chat, _)| chat.clone()).collect();
+    let now = (status.known_users.clone(), status.known_rooms.clone(), conversations);
     if *known == now {
         return None;
     }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::limits::{FAREWELL_WAIT, OUTPUT_PIECES};
 
@@ -50,11 +51,13 @@ impl Sink for Stdout {
 pub(crate) struct Output {
     pieces: mpsc::Sender<Piece>,
     written: oneshot::Receiver<()>,
+    stop: CancellationToken,
 }
 
 impl Output {
-    /// Starts the thread that writes.
-    pub(crate) fn start(mut sink: impl Sink) -> io::Result<Self> {
+    /// Starts the thread that writes. Once `stop` is cancelled a stuck reader is waited for no longer than
+    /// [`FAREWELL_WAIT`].
+    pub(crate) fn start(mut sink: impl Sink, stop: CancellationToken) -> io::Result<Self> {
         let (pieces, mut queue) = mpsc::channel(OUTPUT_PIECES);
         let (done, written) = oneshot::channel();
         let write = move || {
@@ -68,7 +71,7 @@ impl Output {
             let _ = done.send(());
         };
         thread::Builder::new().name("output".to_owned()).spawn(write)?;
-        Ok(Self { pieces, written })
+        Ok(Self { pieces, written, stop })
     }
 
     /// Queues rows, waiting while the reader is behind.
@@ -76,12 +79,24 @@ impl Output {
         if rows.is_empty() {
             return Ok(());
         }
-        self.pieces.send(Piece::Rows(rows.join("\n") + "\n")).await.map_err(|_| Gone)
+        self.send(Piece::Rows(rows.join("\n") + "\n")).await
     }
 
     /// Has the line above the input drawn again.
     pub(crate) async fn repaint(&self) -> Result<(), Gone> {
-        self.pieces.send(Piece::Repaint).await.map_err(|_| Gone)
+        self.send(Piece::Repaint).await
+    }
+
+    async fn send(&self, piece: Piece) -> Result<(), Gone> {
+        let overdue = async {
+            self.stop.cancelled().await;
+            sleep(FAREWELL_WAIT).await;
+        };
+        tokio::select! {
+            biased;
+            sent = self.pieces.send(piece) => sent.map_err(|_| Gone),
+            () = overdue => Err(Gone),
+        }
     }
 
     /// Waits until the reader is gone.

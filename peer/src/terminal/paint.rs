@@ -55,7 +55,8 @@ impl Paint {
     }
 
     /// What matters.
-    pub(crate) fn strong(self, text: &str) -> String {
+    #[must_use]
+    pub fn strong(self, text: &str) -> String {
         self.style("1", text)
     }
 
@@ -65,7 +66,8 @@ impl Paint {
     }
 
     /// A user's name or something of that user's, in the colour that this user always has.
-    pub(crate) fn of_user(self, name: &str, text: &str) -> String {
+    #[must_use]
+    pub fn of_user(self, name: &str, text: &str) -> String {
         let colour = Color::AnsiColor(NAMES[steady_hash(name) % NAMES.len()]);
         self.colour(colour, text)
     }

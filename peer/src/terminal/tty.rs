@@ -39,7 +39,7 @@ pub(crate) fn columns() -> Option<usize> {
 /// Whether somebody sits there who can be asked.
 #[must_use]
 pub fn is_interactive() -> bool {
-    stdin().is_terminal() && stderr().is_terminal()
+    stdin().is_terminal() && (stderr().is_terminal() || stdout().is_terminal())
 }
 
 /// Asks for a line; `None` at the end of input.
@@ -65,9 +65,11 @@ pub(crate) fn ask_hidden(question: &str) -> io::Result<Option<String>> {
     answer
 }
 
-/// Says something beside the conversation, on the standard error, so that output for programs stays clean.
+/// Says something beside the conversation: on the standard error, so that output for programs stays clean.
 pub(crate) fn say(text: &str) -> io::Result<()> {
-    let mut out = stderr().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    fn write(mut out: impl Write, text: &str) -> io::Result<()> {
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+    if stderr().is_terminal() { write(stderr(), text) } else { write(stdout(), text) }
 }

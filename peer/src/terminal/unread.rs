@@ -37,6 +37,11 @@ impl Unread {
         missed.lines.len() == 1
     }
 
+    /// The rooms with unread lines.
+    pub(crate) fn rooms(&self) -> Vec<Conversation> {
+        self.missed.keys().filter(|chat| matches!(chat, Conversation::Room(_))).cloned().collect()
+    }
+
     /// What was missed in a conversation, which is read now.
     pub(crate) fn take(&mut self, conversation: &Conversation) -> Missed {
         self.missed.remove(conversation).unwrap_or_default()

@@ -1,30 +1,33 @@
 //! What happens, in the words and colours that a person reads. Pure: events and answers in, rows of the screen out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use chrono::NaiveDate;
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{ErrorCode, ListedPeer};
-use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
+use commons::protocol::with_tracker::ListedPeer;
+use commons::snapshot::{ChangeKind, RoomSnapshot};
 use uuid::Uuid;
 
 use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, TrackerState, Undeliverable};
 use crate::limits::NAMED_LINES;
 use crate::terminal::commands::Spec;
+use crate::terminal::greeting::Greeting;
 use crate::terminal::layout::shorten;
 use crate::terminal::line::{Line, Moment, Said};
 use crate::terminal::paint::Paint;
+use crate::terminal::reply::{Reply, advice, failure};
+use crate::terminal::rooms::Rooms;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::{shown, status_line};
 use crate::terminal::tables::{Tables, counted};
-use crate::terminal::unread::Unread;
+use crate::terminal::unread::{Missed, Unread};
 
 /// What the screen shows, as far as later rows depend on it.
 pub struct View {
     paint: Paint,
     you: Username,
     open: Option<Conversation>,
-    rooms: BTreeMap<RoomName, RoomSnapshot>,
+    rooms: Rooms,
     unread: Unread,
     own_lines: VecDeque<(Uuid, String)>,
     day: Option<NaiveDate>,
@@ -45,7 +48,7 @@ impl View {
             paint,
             you,
             open: None,
-            rooms: BTreeMap::new(),
+            rooms: Rooms::default(),
             unread: Unread::default(),
             own_lines: VecDeque::new(),
             day: None,
@@ -56,33 +59,7 @@ impl View {
     /// The first rows: who one is, what goes on, what to type next.
     #[must_use]
     pub fn welcome(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot]) -> Vec<String> {
-        const NAMED: usize = 8;
-        let list = |names: Vec<String>| match names.len() {
-            0..=NAMED => names.join(", "),
-            more => format!("{} and {} more", names[..NAMED].join(", "), more - NAMED),
-        };
-        let others = || peers.iter().map(|peer| &peer.username).filter(|name| **name != self.you.as_str());
-        let online = list(others().map(|name| display_safe(name)).collect());
-        let seats = |room: &RoomSnapshot| {
-            format!("{} {}/{}", display_safe(room.name.as_str()), room.members.len(), room.capacity)
-        };
-        let there = list(rooms.iter().map(seats).collect());
-        let or = |list: String, none: &str| if list.is_empty() { none.to_owned() } else { list };
-        let free =
-            rooms.iter().find(|room| room.members.len() < room.capacity && !room.has_member(&self.you));
-        let enter = free.map_or_else(
-            || "/create sala".to_owned(),
-            |room| format!("/join {}", display_safe(room.name.as_str())),
-        );
-        let whisper = others().next().map(|name| format!("@{} hi", display_safe(name)));
-        let next = std::iter::once(enter).chain(whisper).chain(["/help".to_owned()]).collect::<Vec<_>>();
-        let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
-        vec![
-            format!("{} {you}.", self.paint.system("Welcome,")),
-            format!("  {}  {}", self.paint.faint("online"), or(online, "nobody else yet")),
-            format!("  {}   {}", self.paint.faint("rooms"), or(there, "none yet")),
-            format!("  {}  {}", self.paint.faint("try   "), self.paint.strong(&next.join("   "))),
-        ]
+        Greeting { paint: self.paint, you: &self.you }.rows(peers, rooms)
     }
 
     /// What an event looks like.
@@ -93,8 +70,8 @@ impl View {
             Event::RoomUpdate { room, change, username, members } => {
                 self.room_changed(room, *change, username, members)
             }
-            Event::RoomLeft { room } => self.room_gone(room, "you are no longer in"),
-            Event::RoomDeleted { room } => self.room_gone(room, "this room was deleted:"),
+            Event::RoomLeft { room } => self.room_gone(room, "you are no longer in", moment),
+            Event::RoomDeleted { room } => self.room_gone(room, "this room was deleted:", moment),
             Event::Message { room, from, content, sent_at, .. } => {
                 let conversation =
                     room.clone().map_or_else(|| Conversation::Private(from.clone()), Conversation::Room);
@@ -111,7 +88,7 @@ impl View {
             }
             Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason, moment),
             Event::Tracker { state } => self.tracker(*state),
-            Event::Error { message, .. } => vec![self.failed(message)],
+            Event::Error { message, .. } => vec![failure(self.paint, message)],
         };
         self.date_before(&mut rows, moment);
         rows
@@ -126,7 +103,7 @@ impl View {
     }
 
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
-        self.rooms.insert(room.name.clone(), room.clone());
+        self.rooms.enter(room.clone());
         self.open = Some(Conversation::Room(room.name.clone()));
         self.room_header(room)
     }
@@ -156,18 +133,7 @@ impl View {
         who: &Username,
         members: &[Username],
     ) -> Vec<String> {
-        if let Some(room) = self.rooms.get_mut(name) {
-            room.members.retain(|member| members.contains(&member.username));
-            let online = matches!(change, ChangeKind::Joined | ChangeKind::Online);
-            match room.members.iter_mut().find(|member| member.username == *who) {
-                Some(member) => member.connected = online,
-                None if online => {
-                    let keys = Vec::new();
-                    room.members.push(Member { username: who.clone(), connected: true, since: 0, keys });
-                }
-                None => {}
-            }
-        }
+        self.rooms.note(name, change, who, members);
         let here = self.open == Some(Conversation::Room(name.clone()));
         let place = if here { String::new() } else { format!(" {}", display_safe(name.as_str())) };
         let of = if here { String::new() } else { format!(" (in{place})") };
@@ -180,14 +146,33 @@ impl View {
         })]
     }
 
-    fn room_gone(&mut self, name: &RoomName, what: &str) -> Vec<String> {
-        self.rooms.remove(name);
+    /// A room is gone from here; what was not read yet in it is shown now or never.
+    fn room_gone(&mut self, name: &RoomName, what: &str, moment: Moment) -> Vec<String> {
+        self.rooms.forget(name);
         let conversation = Conversation::Room(name.clone());
-        self.unread.take(&conversation);
+        let mut rows = self.missed(&conversation, moment);
         if self.open.as_ref() == Some(&conversation) {
             self.open = None;
         }
-        vec![self.paint.system(&format!("*** {what} {}", shown(&conversation)))]
+        rows.push(self.paint.system(&format!("*** {what} {}", shown(&conversation))));
+        rows
+    }
+
+    /// The unread lines of a conversation that is not open, under its name.
+    fn missed(&mut self, conversation: &Conversation, moment: Moment) -> Vec<String> {
+        let missed = self.unread.take(conversation);
+        if missed.lines.is_empty() {
+            return Vec::new();
+        }
+        let title = self.paint.system(&format!("── {}, not read yet ──", shown(conversation)));
+        std::iter::once(title).chain(self.missed_rows(conversation, &missed, moment)).collect()
+    }
+
+    fn missed_rows(&self, conversation: &Conversation, missed: &Missed, moment: Moment) -> Vec<String> {
+        let dropped = (missed.dropped > 0)
+            .then(|| self.paint.system(&format!("({} earlier lines were not kept)", missed.dropped)));
+        let lines = missed.lines.iter().flat_map(|said| self.said(conversation, said, moment));
+        dropped.into_iter().chain(lines).collect()
     }
 
     /// A line of somebody else: shown where it is read, noticed where it is not.
@@ -261,42 +246,9 @@ impl View {
     /// What an answer looks like.
     #[must_use]
     pub fn answer(&self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
-        let tables = self.tables(moment.columns);
-        match answer {
-            Answer::Done => self.done(command),
-            Answer::Peers { peers } => tables.peers(peers),
-            Answer::Rooms { rooms } => tables.rooms(rooms),
-            Answer::Users { conversation, members } => tables.members(&shown(conversation), members),
-            Answer::WhoAmI { status } => tables.status(status),
-            Answer::Blocked { users } => {
-                let names: Vec<_> = users.iter().map(Username::as_str).collect();
-                vec![self.paint.system(&match names.as_slice() {
-                    [] => "everybody's private lines are heard".to_owned(),
-                    names => format!("shut out, in private: {}", names.join(", ")),
-                })]
-            }
-            Answer::Quit { undelivered } => {
-                let row = |(user, lines): &(Username, usize)| {
-                    let what = counted(*lines, "line", "lines");
-                    self.paint.failure(&format!("✗ {what} did not reach {user}"))
-                };
-                undelivered.iter().map(row).collect()
-            }
-        }
-    }
-
-    /// What was done without an event that tells of it.
-    fn done(&self, command: &Command) -> Vec<String> {
-        let row = match command {
-            Command::Block { user: Some(user) } => format!("{user}'s private lines are shut out now"),
-            Command::Unblock { user } => format!("{user}'s private lines are heard again"),
-            Command::Leave { conversation } => match conversation.as_ref().or(self.open.as_ref()) {
-                Some(Conversation::Private(user)) => format!("*** the chat with {user} is closed"),
-                _ => return Vec::new(),
-            },
-            _ => return Vec::new(),
-        };
-        vec![self.paint.system(&row)]
+        let reply =
+            Reply { paint: self.paint, open: self.open.as_ref(), tables: self.tables(moment.columns) };
+        reply.rows(answer, command)
     }
 
     /// What the open conversation shows where it is another than before: its header, and what was missed in it.
@@ -306,7 +258,7 @@ impl View {
         }
         let mut rows = match open {
             None => Vec::new(),
-            Some(Conversation::Room(name)) => match self.rooms.get(name) {
+            Some(Conversation::Room(name)) => match self.rooms.find(name) {
                 Some(room) => self.room_header(room),
                 // Its `room_entered` is on the way.
                 None => return Vec::new(),
@@ -319,10 +271,7 @@ impl View {
         self.open = open.cloned();
         if let Some(open) = open {
             let missed = self.unread.take(open);
-            if missed.dropped > 0 {
-                rows.push(self.paint.system(&format!("({} earlier lines were not kept)", missed.dropped)));
-            }
-            rows.extend(missed.lines.iter().flat_map(|said| self.said(open, said, moment)));
+            rows.extend(self.missed_rows(open, &missed, moment));
         }
         rows
     }
@@ -330,21 +279,7 @@ impl View {
     /// Why something was not done, and what to do about it.
     #[must_use]
     pub fn error(&self, error: &CommandError) -> Vec<String> {
-        let advice = match error {
-            CommandError::Refused { code, .. } => match code {
-                ErrorCode::RoomNotFound => " (/rooms lists those there are)",
-                ErrorCode::RoomExists => " (/join it, or choose another name)",
-                ErrorCode::RoomFull => " (/rooms shows free seats)",
-                ErrorCode::PeerNotFound => " (/peers shows who is online)",
-                _ => "",
-            },
-            _ => "",
-        };
-        vec![self.failed(&format!("{error}{advice}"))]
-    }
-
-    fn failed(&self, message: &str) -> String {
-        self.paint.failure(&format!("✗ {}", display_safe(message)))
+        vec![failure(self.paint, &format!("{error}{}", advice(error)))]
     }
 
     /// The commands, or one.
@@ -359,23 +294,204 @@ impl View {
         line.lines().map(|line| self.paint.faint(&format!("> {}", display_safe(line)))).collect()
     }
 
-    /// The last words.
+    /// The last words, after what was heard in rooms and not read: nobody keeps it.
     #[must_use]
-    pub fn farewell(&self) -> Vec<String> {
-        vec![self.paint.system("Goodbye. Your seats are kept.")]
+    pub fn farewell(&mut self, moment: Moment) -> Vec<String> {
+        let rooms = self.unread.rooms();
+        let missed: Vec<_> = rooms.iter().flat_map(|room| self.missed(room, moment)).collect();
+        missed.into_iter().chain([self.paint.system("Goodbye. Your seats are kept.")]).collect()
     }
 
     /// The line above the input.
     #[must_use]
     pub fn status_line(&self, status: &Status, columns: usize) -> String {
         let members = match &status.open {
-            Some(Conversation::Room(name)) => self.rooms.get(name).map(|room| room.members.as_slice()),
-            _ => None,
+            Some(Conversation::Room(name)) => self.rooms.members(name),
+            _ => &[],
         };
-        status_line(status, members.unwrap_or_default(), columns, self.paint)
+        status_line(status, members, columns, self.paint)
     }
 
     fn tables(&self, columns: Option<usize>) -> Tables<'_> {
         Tables { paint: self.paint, you: Some(&self.you), columns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, FixedOffset, TimeZone};
+    use commons::snapshot::Member;
+
+    use super::*;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn view() -> View {
+        View::new(user("ana"), Paint::plain())
+    }
+
+    fn at(day: u32, second: u32) -> DateTime<FixedOffset> {
+        FixedOffset::east_opt(3600).unwrap().with_ymd_and_hms(2026, 11, day, 12, 0, second).unwrap()
+    }
+
+    fn moment() -> Moment {
+        Moment { now: at(20, 0), columns: Some(80) }
+    }
+
+    fn sala(name: &str, members: &[(&str, bool)]) -> Event {
+        let member = |(name, connected): &(&str, bool)| Member {
+            username: user(name),
+            connected: *connected,
+            since: 1,
+            keys: Vec::new(),
+        };
+        let members = members.iter().map(member).collect();
+        let room = RoomSnapshot {
+            id: Uuid::nil(),
+            name: room(name),
+            revision: 1,
+            capacity: 3,
+            owner: user("bob"),
+            members,
+            peer_owner: None,
+            peer_one: None,
+            peer_two: None,
+        };
+        Event::RoomEntered { room: Box::new(room) }
+    }
+
+    fn said(place: Option<&str>, text: &str) -> Event {
+        let sent_at = at(20, 7).to_utc();
+        Event::Message {
+            id: Uuid::nil(),
+            room: place.map(room),
+            from: user("bob"),
+            content: text.into(),
+            sent_at,
+        }
+    }
+
+    fn change(kind: ChangeKind, members: &[&str]) -> Event {
+        let members = members.iter().map(|name| user(name)).collect();
+        Event::RoomUpdate { room: room("sala"), change: kind, username: user("carla"), members }
+    }
+
+    #[test]
+    fn a_room_shows_who_is_there_and_what_is_said() {
+        let mut view = view();
+        let mut shown = |event| view.event(&event, moment());
+        let header = ["── sala ── owner bob, 1 seat free", "   ● bob  ● ana (you)"];
+        assert_eq!(shown(sala("sala", &[("bob", true), ("ana", true)])), header);
+        assert_eq!(shown(said(Some("sala"), "hi")), ["[12:00:07] <bob> hi"]);
+        let everybody = ["bob", "ana", "carla"];
+        assert_eq!(shown(change(ChangeKind::Joined, &everybody)), ["*** carla joined"]);
+        assert_eq!(
+            shown(change(ChangeKind::Offline, &everybody)),
+            ["*** carla went offline, the seat is kept"]
+        );
+        assert_eq!(shown(change(ChangeKind::Online, &everybody)), ["*** carla is back"]);
+        assert_eq!(shown(change(ChangeKind::Left, &["bob", "ana"])), ["*** carla left"]);
+        assert_eq!(shown(Event::RoomLeft { room: room("sala") }), ["*** you are no longer in sala"]);
+    }
+
+    #[test]
+    fn what_is_said_elsewhere_is_noticed_once_and_shown_when_it_is_opened() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true)]), moment());
+        view.event(&sala("equipe", &[("bob", true)]), moment());
+        assert_eq!(view.event(&said(Some("sala"), "one"), moment()), ["· new in sala: /switch sala"]);
+        assert!(view.event(&said(Some("sala"), "two"), moment()).is_empty());
+        let called = view.event(&said(Some("sala"), "ana?"), moment());
+        assert_eq!(called, ["\u{7}· bob calls you in sala: /switch sala"]);
+        let open = Conversation::Room(room("sala"));
+        let rows = view.opened(Some(&open), moment());
+        let lines = ["[12:00:07] <bob> one", "[12:00:07] <bob> two", "\u{7}[12:00:07] <bob> ana?"];
+        assert_eq!(rows[2..], lines, "{rows:#?}");
+        assert!(view.opened(Some(&open), moment()).is_empty());
+    }
+
+    #[test]
+    fn a_private_line_is_shown_at_once_and_again_in_its_chat() {
+        let mut view = view();
+        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] [PRIVATE from bob] psst"]);
+        let chat = Conversation::Private(user("bob"));
+        let sent = Event::Sent { id: Uuid::nil(), conversation: chat.clone(), content: "what?".into() };
+        assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
+        assert_eq!(view.opened(Some(&chat), moment())[1..], ["[12:00:07] <bob> psst"]);
+        assert_eq!(view.event(&sent, moment()), ["[12:00:00] <ana> what?"]);
+    }
+
+    #[test]
+    fn what_was_not_read_is_shown_before_it_is_gone() {
+        let mut view = view();
+        for name in ["sala", "equipe", "outra"] {
+            view.event(&sala(name, &[("bob", true)]), moment());
+        }
+        view.event(&said(Some("sala"), "one"), moment());
+        view.event(&said(Some("equipe"), "two"), moment());
+        let deleted = view.event(&Event::RoomDeleted { room: room("sala") }, moment());
+        let rows = ["── sala, not read yet ──", "[12:00:07] <bob> one", "*** this room was deleted: sala"];
+        assert_eq!(deleted, rows);
+        let last = ["── equipe, not read yet ──", "[12:00:07] <bob> two", "Goodbye. Your seats are kept."];
+        assert_eq!(view.farewell(moment()), last);
+    }
+
+    #[test]
+    fn no_text_can_look_like_another_line() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true)]), moment());
+        let forged = "x\n[12:00:00] <ana> I said this\r\n*** carla joined\u{1b}[2K\n> ";
+        let wrapping = format!("{}[12:00:00] <ana> nor this", "x".repeat(80));
+        for columns in [None, Some(20), Some(40), Some(80)] {
+            for text in [forged, &wrapping] {
+                let rows = view.event(&said(Some("sala"), text), Moment { columns, ..moment() });
+                assert!(rows[1..].iter().all(|row| row.starts_with("  ")), "{rows:#?}");
+                assert!(!rows.concat().contains(['\u{1b}', '\r', '\n']), "{rows:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_arrive_is_named() {
+        let mut view = view();
+        let conversation = Conversation::Room(room("sala"));
+        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "hello\nworld".into() }, moment());
+        let lost =
+            Event::Undelivered { id: Uuid::nil(), to: user("bob"), reason: Undeliverable::Unreachable };
+        let row = "[12:00:00] ✗ not delivered to bob (not connected or out of reach): \"hello\"";
+        assert_eq!(view.event(&lost, moment()), [row]);
+    }
+
+    #[test]
+    fn a_new_day_has_a_line() {
+        let mut view = view();
+        view.event(&said(None, "late"), moment());
+        let tomorrow = Moment { now: at(21, 9), ..moment() };
+        let rows = view.event(&said(None, "later"), tomorrow);
+        let expected = ["── Saturday, 21 November 2026 ──", "[2026-11-20 12:00:07] [PRIVATE from bob] later"];
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn the_tracker_is_news_only_when_it_goes_or_returns() {
+        let mut view = view();
+        let mut told = |state| view.event(&Event::Tracker { state }, moment()).len();
+        let states =
+            [TrackerState::Connected, TrackerState::Lost, TrackerState::Lost, TrackerState::Connected];
+        assert_eq!(states.map(&mut told), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn errors_are_safe_and_say_what_to_do() {
+        let msg = "no room \u{1b}[2Jx".to_owned();
+        let code = commons::protocol::with_tracker::ErrorCode::RoomNotFound;
+        let rows = view().error(&CommandError::Refused { code, msg });
+        assert_eq!(rows, ["✗ no room \\u{1b}[2Jx (/rooms lists those there are)"]);
     }
 }

@@ -1,0 +1,51 @@
+//! The first screen: who one is, who else is there, what to type next. Pure.
+
+use commons::names::Username;
+use commons::protocol::with_tracker::ListedPeer;
+use commons::snapshot::RoomSnapshot;
+
+use crate::terminal::paint::Paint;
+use crate::terminal::safe_text::display_safe;
+
+/// Names on the first screen: it is a glance, `/rooms` and `/peers` show all.
+const NAMED: usize = 8;
+
+/// Greets a user.
+pub(crate) struct Greeting<'a> {
+    pub(crate) paint: Paint,
+    pub(crate) you: &'a Username,
+}
+
+impl Greeting<'_> {
+    pub(crate) fn rows(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot]) -> Vec<String> {
+        let names = peers.iter().map(|peer| display_safe(&peer.username));
+        let others: Vec<_> = names.filter(|name| name != self.you.as_str()).collect();
+        let seats = |room: &RoomSnapshot| {
+            format!("{} {}/{}", display_safe(room.name.as_str()), room.members.len(), room.capacity)
+        };
+        let there: Vec<_> = rooms.iter().map(seats).collect();
+        let free = rooms.iter().find(|room| room.members.len() < room.capacity && !room.has_member(self.you));
+        let enter = match free {
+            Some(room) => format!("/join {}", display_safe(room.name.as_str())),
+            None => "/create sala".to_owned(),
+        };
+        let whisper = others.first().map(|name| format!("@{name} hi"));
+        let next: Vec<_> = [Some(enter), whisper, Some("/help".to_owned())].into_iter().flatten().collect();
+        let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
+        vec![
+            format!("{} {you}.", self.paint.system("Welcome,")),
+            format!("  {}  {}", self.paint.faint("online"), glance(&others, "nobody else yet")),
+            format!("  {}   {}", self.paint.faint("rooms"), glance(&there, "none yet")),
+            format!("  {}     {}", self.paint.faint("try"), self.paint.strong(&next.join("   "))),
+        ]
+    }
+}
+
+/// The first names of a list, or that there are none.
+fn glance(names: &[String], none: &str) -> String {
+    match names.len() {
+        0 => none.to_owned(),
+        count if count > NAMED => format!("{} and {} more", names[..NAMED].join(", "), count - NAMED),
+        _ => names.join(", "),
+    }
+}

@@ -1,0 +1,74 @@
+//! What a command brought, in words: its answer, or why it was not carried out and what to do about it. Pure.
+
+use commons::names::Username;
+use commons::protocol::with_tracker::ErrorCode;
+
+use crate::api::{Answer, Command, CommandError, Conversation};
+use crate::terminal::paint::Paint;
+use crate::terminal::safe_text::display_safe;
+use crate::terminal::status_line::shown;
+use crate::terminal::tables::{Tables, counted};
+
+/// Words an answer.
+pub(crate) struct Reply<'a> {
+    pub(crate) paint: Paint,
+    /// The conversation that the screen shows.
+    pub(crate) open: Option<&'a Conversation>,
+    pub(crate) tables: Tables<'a>,
+}
+
+impl Reply<'_> {
+    pub(crate) fn rows(&self, answer: &Answer, command: &Command) -> Vec<String> {
+        match answer {
+            Answer::Done => self.done(command).map(|row| self.paint.system(&row)).into_iter().collect(),
+            Answer::Peers { peers } => self.tables.peers(peers),
+            Answer::Rooms { rooms } => self.tables.rooms(rooms),
+            Answer::Users { conversation, members } => self.tables.members(&shown(conversation), members),
+            Answer::WhoAmI { status } => self.tables.status(status),
+            Answer::Blocked { users } => {
+                let names: Vec<_> = users.iter().map(Username::as_str).collect();
+                vec![self.paint.system(&match names.as_slice() {
+                    [] => "everybody's private lines are heard".to_owned(),
+                    names => format!("shut out, in private: {}", names.join(", ")),
+                })]
+            }
+            Answer::Quit { undelivered } => {
+                let row = |(user, lines): &(Username, usize)| {
+                    let what = counted(*lines, "line", "lines");
+                    failure(self.paint, &format!("{what} did not reach {user}"))
+                };
+                undelivered.iter().map(row).collect()
+            }
+        }
+    }
+
+    /// What was done without an event that tells of it.
+    fn done(&self, command: &Command) -> Option<String> {
+        match command {
+            Command::Block { user: Some(user) } => Some(format!("{user}'s private lines are shut out now")),
+            Command::Unblock { user } => Some(format!("{user}'s private lines are heard again")),
+            Command::Leave { conversation } => match conversation.as_ref().or(self.open) {
+                Some(Conversation::Private(user)) => Some(format!("*** the chat with {user} is closed")),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Something failed: the words may be a stranger's.
+pub(crate) fn failure(paint: Paint, message: &str) -> String {
+    paint.failure(&format!("✗ {}", display_safe(message)))
+}
+
+/// What to do about a refusal, where its own words cannot know what is typed here.
+pub(crate) fn advice(error: &CommandError) -> &'static str {
+    let CommandError::Refused { code, .. } = error else { return "" };
+    match code {
+        ErrorCode::RoomNotFound => " (/rooms lists those there are)",
+        ErrorCode::RoomExists => " (/join it, or choose another name)",
+        ErrorCode::RoomFull => " (/rooms shows free seats)",
+        ErrorCode::PeerNotFound => " (/peers shows who is online)",
+        _ => "",
+    }
+}
