@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::api::{CommandError, Conversation, Event, LinkState, TrackerState};
 use crate::heard::{Early, Heard, Seen};
-use crate::limits::KNOWN_NAMES;
+use crate::limits::{KNOWN_NAMES, RETURN_GRACE};
 
 /// Who should be linked, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Chat {
     me: Option<Username>,
     tracker: Option<TrackerState>,
+    /// When the tracker was found again.
+    returned: Option<Instant>,
     rooms: BTreeMap<RoomName, RoomSnapshot>,
     private: BTreeMap<Username, Option<SocketAddr>>,
     open: Option<Conversation>,
@@ -80,6 +82,8 @@ impl Chat {
         let mut events = self.tracker_is(TrackerState::Connected);
         if first {
             events.push(Event::LoggedIn { username: me });
+        } else {
+            self.returned = Some(now);
         }
         let mut lost: BTreeSet<RoomName> = self.rooms.keys().cloned().collect();
         for room in seats {
@@ -134,7 +138,13 @@ impl Chat {
         self.me.as_ref().is_some_and(|me| room.has_member(me))
     }
 
-    fn replace(&mut self, room: RoomSnapshot, now: Instant) -> Vec<Event> {
+    fn replace(&mut self, mut room: RoomSnapshot, now: Instant) -> Vec<Event> {
+        // A tracker that was away hears of the members one by one; who is linked was never gone.
+        if self.returned.is_some_and(|returned| now < returned + RETURN_GRACE) {
+            for member in &mut room.members {
+                member.connected |= self.linked.contains(&member.username);
+            }
+        }
         self.note_room(&room);
         let members: Vec<Username> = room.members.iter().map(|member| member.username.clone()).collect();
         let name = room.name.clone();
@@ -479,6 +489,23 @@ mod tests {
         let told = chat.signed_in(user("ana"), [].into_iter(), now);
         assert!(matches!(told[..], [Event::RoomLeft { .. }]));
         assert_eq!(chat.opened(), Err(CommandError::NoConversation));
+    }
+
+    #[tokio::test]
+    async fn who_is_linked_does_not_go_offline_because_the_tracker_was_away() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(9, &["ana", "bob", "carla"]));
+        chat.link_is(&user("bob"), true);
+        let mut alone = sala(2, &["ana", "bob", "carla"]);
+        alone.members.iter_mut().skip(1).for_each(|member| member.connected = false);
+        let told = chat.signed_in(user("ana"), [alone.clone()].into_iter(), now);
+        let offline = |told: &[Event]| {
+            told.iter().filter(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).count()
+        };
+        assert_eq!(offline(&told), 1, "carla, who is not linked");
+        alone.revision += 1;
+        let told = chat.updated(update(ChangeKind::Offline, "bob", Some(alone)), now + RETURN_GRACE);
+        assert_eq!(offline(&told), 1, "bob, once everybody had time to return");
     }
 
     #[tokio::test]

@@ -69,6 +69,10 @@ pub const EARLY_LINES: usize = 256;
 /// How long such lines wait for it.
 pub const EARLY_WAIT: Duration = Duration::from_secs(5);
 
+/// How long after the tracker's return a linked peer that it misses is not called offline: longer than the longest
+/// wait between attempts to reach it.
+pub const RETURN_GRACE: Duration = Duration::from_secs(15);
+
 /// How long the tracker may take to answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
