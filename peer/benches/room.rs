@@ -1,6 +1,8 @@
 //! A room of three over loopback, beside the same work on bare tokio: TCP, JSON lines by serde_json, a queue and a
 //! writing task a link, a queue to the consumer. Both take turns in one run; what counts is the ratio of the medians.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 

@@ -1,6 +1,8 @@
 //! Room operations a second at a tracker with none, a thousand and a hundred thousand registered users. The trackers
 //! take turns in one run; what counts is the ratio of the costs.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -1,5 +1,7 @@
 //! Private chats: between two, beside rooms, and none with oneself or with nobody.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Tracker, three_in, user};

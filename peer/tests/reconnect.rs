@@ -1,5 +1,7 @@
 //! What goes away comes back: the tracker, a peer's program, a link.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Tracker, room, three_in, user};

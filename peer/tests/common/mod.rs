@@ -1,6 +1,7 @@
 //! A small world on loopback: a real tracker and real peers in this process, every port picked by the system.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the world")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
