@@ -20,7 +20,7 @@ pub const WRITE_BATCH: usize = 64 * 1024;
 /// How long a line may wait for a link before it is undelivered.
 pub const LINK_WAIT: Duration = Duration::from_secs(5);
 
-/// How long saying something waits for a full outbox to drain, once for each time it gets stuck.
+/// How long saying something waits for a crowded outbox; one that takes half of its size in this time is waited for on.
 pub const OUTBOX_WAIT: Duration = Duration::from_secs(1);
 
 /// Head start of the smaller user name in dialling; also the pause before a lost link is dialled again, in which the

@@ -8,11 +8,11 @@ use commons::names::Username;
 use commons::net::socket::Listener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::api::Undeliverable;
-use crate::limits::{LINK_WAIT, OUTBOX_WAIT, RETIRE_TIME};
+use crate::limits::{LINK_WAIT, RETIRE_TIME};
 use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::switchboard::{LinkReport, Switchboard};
 
@@ -67,21 +67,15 @@ impl PeerPeerCommunication {
         self.board.is_linked(user)
     }
 
-    /// Waits a little while outboxes of these users are filling up, so that a fast writer keeps the pace of readers
-    /// that read. One that reads nothing is waited for once.
+    /// Waits while outboxes of these users are filling up, so that a fast writer keeps the pace of readers that read.
+    /// One that does not keep up is waited for once.
     pub(crate) async fn keep_pace(&self, users: &[Username]) {
-        let deadline = Instant::now() + OUTBOX_WAIT;
         for (_, outbox) in self.board.outboxes().into_iter().filter(|(user, _)| users.contains(user)) {
-            let mut pause = std::pin::pin!(sleep_until(deadline));
             loop {
                 let moved = outbox.moved();
-                if !outbox.wants_patience() {
-                    break;
-                }
-                tokio::select! {
-                    () = moved => {}
-                    () = &mut pause => outbox.note_stuck(),
-                }
+                let Some(until) = outbox.patience(Instant::now()) else { break };
+                // Either way the outbox is asked again.
+                let _ = timeout_at(until, moved).await;
             }
         }
     }
@@ -112,7 +106,7 @@ impl PeerPeerCommunication {
                     moved.await;
                 }
             };
-            if tokio::time::timeout_at(deadline, empty).await.is_err() {
+            if timeout_at(deadline, empty).await.is_err() {
                 break;
             }
         }

@@ -13,7 +13,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::limits::{OUTBOX_BYTES, WRITE_BATCH};
+use crate::limits::{OUTBOX_BYTES, OUTBOX_WAIT, WRITE_BATCH};
 use crate::peer_communication::link_table::LinkId;
 
 /// How one writes to the program at the other end.
@@ -56,7 +56,14 @@ struct State {
     written: usize,
     writer: Option<(LinkId, Manners)>,
     control: Control,
-    stuck: bool,
+    crowded: Option<Crowded>,
+}
+
+/// What has left the outbox since somebody first had to wait for room.
+#[derive(Debug)]
+struct Crowded {
+    since: Instant,
+    taken: usize,
 }
 
 /// Either a line, which stays until it is received, or a notice (`id` absent), which is forgotten once it is written.
@@ -195,7 +202,6 @@ impl Outbox {
         if state.writer == Some((link, Manners::Original)) && state.written == 1 {
             state.forget(0);
             state.written = 0;
-            state.stuck = false;
             self.moved.notify_waiters();
         }
     }
@@ -213,7 +219,6 @@ impl Outbox {
             state.forget(0);
         }
         state.written -= last + 1;
-        state.stuck = false;
         self.moved.notify_waiters();
         gone
     }
@@ -237,15 +242,20 @@ impl Outbox {
         self.lock().queue.front().map(|queued| queued.since)
     }
 
-    /// Whether it is worth waiting for room: too full for one more long line, and not known to be stuck.
-    pub(crate) fn wants_patience(&self) -> bool {
-        let state = self.lock();
-        !state.stuck && state.bytes > OUTBOX_BYTES / 2
-    }
-
-    /// Nothing moved while somebody waited: nobody waits again before something does.
-    pub(crate) fn note_stuck(&self) {
-        self.lock().stuck = true;
+    /// Until when it is worth waiting for room: while the outbox is more than half full and the other side takes at
+    /// least as much again in each [`OUTBOX_WAIT`].
+    pub(crate) fn patience(&self, now: Instant) -> Option<Instant> {
+        const HALF: usize = OUTBOX_BYTES / 2;
+        let mut state = self.lock();
+        if state.bytes <= HALF {
+            return None;
+        }
+        let Crowded { since, taken } = state.crowded.get_or_insert(Crowded { since: now, taken: 0 });
+        if *taken >= HALF {
+            (*since, *taken) = (now, 0);
+        }
+        let until = *since + OUTBOX_WAIT;
+        (now < until).then_some(until)
     }
 }
 
@@ -253,6 +263,11 @@ impl State {
     fn forget(&mut self, index: usize) {
         if let Some(queued) = self.queue.remove(index) {
             self.bytes -= queued.frame.len();
+            match &mut self.crowded {
+                Some(_) if self.bytes == 0 => self.crowded = None,
+                Some(crowded) => crowded.taken += queued.frame.len(),
+                None => {}
+            }
         }
     }
 }

@@ -156,8 +156,8 @@ impl Peer {
         }
         loop {
             let event = match timeout(PATIENCE, self.events.recv()).await {
-                Err(_) => panic!("{} waits in vain; it saw {:?}", self.name, self.passed),
-                Ok(None) => panic!("{} has ended; it saw {:?}", self.name, self.passed),
+                Err(_) => panic!("{} waits in vain; it saw {:?}", self.name, self.latest()),
+                Ok(None) => panic!("{} has ended; it saw {:?}", self.name, self.latest()),
                 Ok(Some(event)) => event,
             };
             if wanted(&event) {
@@ -165,6 +165,11 @@ impl Peer {
             }
             self.passed.push(event);
         }
+    }
+
+    /// The latest events, for a failure's message.
+    fn latest(&self) -> &[Event] {
+        &self.passed[self.passed.len().saturating_sub(12)..]
     }
 
     /// Waits for a line with this text and gives its author.
