@@ -5,9 +5,13 @@
 mod common;
 mod programs;
 
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
 use common::Tracker;
 use peer::limits::LINE_MAX;
-use programs::{Piped, flags, json, signal};
+use programs::{Piped, end_of, flags, json, signal};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -256,8 +260,8 @@ async fn a_reader_that_is_gone_is_a_quiet_end() {
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--register", "--output", "json"].map(Into::into));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_peer"));
-    command.args(&arguments).env_clear().env("PEER_PASSWORD", "secret").stdin(std::process::Stdio::piped());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.args(&arguments).env_clear().env("PEER_PASSWORD", "secret").stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     let _input_stays_open = child.stdin.take();
@@ -280,4 +284,26 @@ async fn a_peer_can_host_the_tracker_itself() {
     assert_eq!(ana.end().status, Some(0));
     assert_eq!(bob.until(|line| json(line)["state"] == "lost"), r#"{"event":"tracker","state":"lost"}"#);
     assert!(data.path().join("tracker/users_db.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_never_reads_does_not_keep_the_program_from_ending() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register", "--output", "json"].map(Into::into));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_peer"));
+    command.args(&arguments).env_clear().env("PEER_PASSWORD", "secret").stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let (progress, taken) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Until it takes no more, and then to its end.
+        while input.write_all(b"/help\n").is_ok() && progress.send(()).is_ok() {}
+    });
+    // It is stuck once its output, its queues and its input are full: nothing else looks like that from outside.
+    taken.recv_timeout(programs::PATIENCE).unwrap();
+    while taken.recv_timeout(Duration::from_secs(1)).is_ok() {}
+    signal(child.id(), Signal::TERM);
+    assert_eq!(end_of(&mut child), Some(0));
 }

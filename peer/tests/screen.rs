@@ -337,3 +337,13 @@ async fn what_does_not_arrive_is_named() {
     ana.line("are you there?");
     ana.shows("✗ not delivered to bob (not connected or out of reach): \"are you there?\"");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_said_stands_above_the_reason() {
+    let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = scene(24, 80).await;
+    ana.line("@nobody are you there?");
+    ana.shows_row("> @nobody are you there?");
+    ana.shows("✗ there is no user nobody");
+    ana.line("/jion sala");
+    ana.shows_row("✗ there is no /jion: did you mean /join?");
+}

@@ -66,6 +66,8 @@ pub struct Terminal {
     output: Output,
     editor: Option<LineEditor>,
     known: Known,
+    /// The line that is being said: it comes back as an event, or is shown beside the error.
+    said: String,
     stop: CancellationToken,
 }
 
@@ -104,7 +106,7 @@ impl Terminal {
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
         let known = Known::default();
-        Ok(Self { service, events, face, input, output, editor, known, stop })
+        Ok(Self { service, events, face, input, output, editor, known, said: String::new(), stop })
     }
 
     /// Talks until the end; an error says why it came unasked.
@@ -200,7 +202,9 @@ impl Terminal {
         };
         let open = self.service.status().open.is_some();
         let typed = parse(&line, open);
-        if !is_talk(&typed) {
+        if is_talk(&typed) {
+            self.said = line;
+        } else {
             self.echo(&line).await?;
         }
         match typed {
@@ -257,8 +261,9 @@ impl Terminal {
             (Face::Text(view), Ok(answer)) => view.answer(answer, &command, moment()),
             (Face::Json, Ok(answer)) => json::answer(answer),
             (_, Err(error)) => {
-                if let Command::Say { text } | Command::Tell { text, .. } = &command {
-                    self.echo(text).await?;
+                if matches!(command, Command::Say { .. } | Command::Tell { .. }) {
+                    let said = std::mem::take(&mut self.said);
+                    self.echo(&said).await?;
                 }
                 self.refuse(error).await?;
                 Vec::new()

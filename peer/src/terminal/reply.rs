@@ -66,7 +66,6 @@ pub(crate) fn advice(error: &CommandError) -> &'static str {
     let CommandError::Refused { code, .. } = error else { return "" };
     match code {
         ErrorCode::RoomNotFound => " (/rooms lists those there are)",
-        ErrorCode::RoomExists => " (/join it, or choose another name)",
         ErrorCode::RoomFull => " (/rooms shows free seats)",
         ErrorCode::PeerNotFound => " (/peers shows who is online)",
         _ => "",

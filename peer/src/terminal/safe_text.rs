@@ -128,7 +128,7 @@ mod tests {
         #[test]
         fn is_idempotent_and_lets_nothing_through(text in hostile()) {
             let safe = display_safe(&text);
-            prop_assert_eq!(display_safe(&safe), safe.clone());
+            prop_assert_eq!(&display_safe(&safe), &safe);
             for c in safe.chars() {
                 let joiner = matches!(c, '\u{200c}' | '\u{200d}');
                 prop_assert!(joiner || !is_hidden(c), "{:?} in {:?}", c, safe);

@@ -104,15 +104,23 @@ impl Piped {
 
     /// Its exit status, what it said last and what it complained of. The input stays as it is.
     pub fn end(mut self) -> End {
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status.code();
-            }
-            assert!(Instant::now() < deadline, "it does not end; it said {:#?}", self.passed);
-            thread::sleep(Duration::from_millis(10));
-        };
+        let status = end_of(&mut self.child);
         End { status, said: self.lines.iter().collect(), complained: self.errors.iter().collect() }
+    }
+}
+
+/// The exit status of a program that has to end now.
+pub fn end_of(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
