@@ -5,7 +5,7 @@ use colored::control::ShouldColorize;
 
 /// Colours for names, each far from the others and readable on dark and on light; none is the yellow of the program or
 /// the red of a failure.
-const NAMES: [u8; 9] = [33, 37, 71, 66, 99, 134, 170, 173, 208];
+const NAMES: [u8; 9] = [33, 37, 71, 66, 99, 107, 170, 173, 208];
 
 /// Paints text, or leaves it plain.
 #[derive(Debug, Clone, Copy)]

@@ -264,7 +264,7 @@ impl View {
                 None => return Vec::new(),
             },
             Some(Conversation::Private(user)) => {
-                let title = format!("── @{user} ── only {user} reads this; /leave closes it");
+                let title = format!("── @{user} ── goes to {user} alone; /leave closes it");
                 vec![self.paint.system(&title)]
             }
         };
