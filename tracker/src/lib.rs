@@ -8,17 +8,23 @@
 //! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
 //! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
 //! - `passwords`: the hashing, bounded to the cores.
+//! - `guessing`: how soon the next password for an account is judged.
+//! - `network`, `pace`, `recent`: where a connection comes from, how often something may happen, how much is remembered.
 //! - `limits`: every bound with its reason.
 
 mod active_connections;
 mod client;
 pub mod config;
 mod connection_id;
+mod guessing;
 mod handlers;
 mod limits;
 mod liveness;
+mod network;
 mod outbox;
+mod pace;
 mod passwords;
+mod recent;
 mod repositories;
 pub mod server;
 mod service;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pace::Pace;
+
 /// Sessions in all: what the usual 4 GiB machine and its descriptors carry with room to spare.
 pub(crate) const SESSIONS_MAX: usize = 10_240;
 
@@ -64,3 +66,32 @@ pub(crate) const BATCH_MAX: usize = 512;
 
 /// A journal shorter than this is not worth folding while the tracker runs.
 pub(crate) const FOLD_BYTES: u64 = 1024 * 1024;
+
+/// Wrong passwords of an account that cost their network no time: everybody mistypes.
+pub(crate) const GUESSES_FREE: u32 = 3;
+
+/// The longest that a network waits for its next guess at an account: twelve an hour are no way to find a password.
+pub(crate) const GUESS_DELAY_MAX: Duration = Duration::from_secs(300);
+
+/// How long a wrong password is remembered: as long, a network that was wrong counts as a guesser's.
+pub(crate) const GUESS_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Guesses at one account from everywhere: 76 at once and 24 an hour, so in any hour 100, which is what NIST lets
+/// somebody have in a row.
+pub(crate) const GUESS_PACE: Pace = Pace { burst: 76, every: Duration::from_secs(150) };
+
+/// Of these, what is left to networks that were not wrong before: to the owner, while 64 others guess.
+pub(crate) const GUESSES_FOR_NEW_NETWORKS: u32 = 64;
+
+/// Guessers and guessed accounts that are remembered, about 10 MB each. Making them forgotten takes as many password
+/// hashes, which is more time than any wait that is forgotten with them.
+pub(crate) const GUESSERS_MAX: usize = 65_536;
+
+/// Accounts that a network may make within [`REGISTRATIONS_SPAN`]: a household with its devices.
+pub(crate) const REGISTRATIONS_MAX: usize = 5;
+
+/// See [`REGISTRATIONS_MAX`].
+pub(crate) const REGISTRATIONS_SPAN: Duration = Duration::from_secs(60 * 60);
+
+/// Networks of which we remember what they did lately, about 10 MB.
+pub(crate) const NETWORKS_MAX: usize = 16_384;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, SESSIONS_MAX, STOP_TIME, STRANGERS_MAX};
 use crate::liveness::PingSweep;
+use crate::network::Watched;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
@@ -86,7 +87,8 @@ impl TrackerServer {
             Ok(opened) => opened?,
             Err(error) => panic::resume_unwind(error.into_panic()),
         };
-        let service = Arc::new(TrackerService::new(&repositories, passwords));
+        let watched = Watched { loopback: config.limit_loopback };
+        let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         Ok(Self {
             listener,

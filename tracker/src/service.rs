@@ -22,10 +22,12 @@ use tokio::sync::watch;
 use crate::active_connections::{ActiveConnection, ActiveConnections};
 use crate::client::{Client, SignedIn};
 use crate::connection_id::ConnectionId;
+use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, UserCommandHandler};
+use crate::network::Watched;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
@@ -53,10 +55,10 @@ pub(crate) enum Next {
 
 impl TrackerService {
     /// Over these repositories; nobody is signed in.
-    pub(crate) fn new(repositories: &Repositories, passwords: Passwords) -> Self {
+    pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: Watched) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
         Self {
-            users: UserCommandHandler::new(users.clone(), passwords),
+            users: UserCommandHandler::new(users.clone(), passwords, Doorkeeper::new(watched)),
             rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
             presence: peers,

@@ -6,6 +6,7 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{Credentials, ErrorCode};
 use commons::user::PasswordDigest;
 
+use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::Refused;
 use crate::passwords::{Judgement, Passwords};
 use crate::repositories::peer::claimed_address;
@@ -16,6 +17,7 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 pub(crate) struct UserCommandHandler {
     users: UserRepository,
     passwords: Passwords,
+    door: Doorkeeper,
 }
 
 /// Somebody who may come in.
@@ -31,8 +33,8 @@ pub(crate) struct Admitted {
 
 impl UserCommandHandler {
     /// Over these accounts.
-    pub(crate) fn new(users: UserRepository, passwords: Passwords) -> Self {
-        Self { users, passwords }
+    pub(crate) fn new(users: UserRepository, passwords: Passwords, door: Doorkeeper) -> Self {
+        Self { users, passwords, door }
     }
 
     /// Makes an account for a client seen at `from`.
@@ -50,8 +52,17 @@ impl UserCommandHandler {
         if self.users.exists(username) {
             return Err(taken());
         }
+        let registration = self.door.registration(from)?;
+        let made = self.create(username, digest).await;
+        if !matches!(made, Ok(true)) {
+            self.door.not_registered(registration);
+        }
+        if made? { Ok(admitted) } else { Err(taken()) }
+    }
+
+    async fn create(&self, username: &Username, digest: PasswordDigest) -> Result<bool, Refused> {
         let hash = self.passwords.hash(digest).await?;
-        if self.users.create(username, hash).await? { Ok(admitted) } else { Err(taken()) }
+        Ok(self.users.create(username, hash).await?)
     }
 
     /// Judges a login of a client seen at `from`.
@@ -59,8 +70,11 @@ impl UserCommandHandler {
         let offered = offered(&credentials)?;
         let admitted = admit(&credentials, from)?;
         let username = &admitted.username;
+        let attempt = self.door.attempt(username, from)?;
         let stored = self.users.password(username);
-        match self.passwords.judge(stored.clone(), offered).await? {
+        let judged = self.passwords.judge(stored.clone(), offered).await;
+        self.door.judged(attempt, &judged);
+        match judged? {
             Judgement::Right => {}
             Judgement::RightAndHashed(hash) => {
                 if let Some(StoredPassword::Digest(digest)) = stored {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,10 @@ impl TestTracker {
         Client::connect(self.address).await
     }
 
+    pub(crate) async fn connect_from(&self, source: [u8; 2]) -> Client {
+        Client::connect_from(source, self.address).await
+    }
+
     /// A new user, signed in, whose session carries no ids: an original one.
     pub(crate) async fn original(&self, name: &str) -> Client {
         let mut client = self.connect().await;
@@ -136,6 +140,13 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+    }
+
+    /// Connects from one of this machine's many addresses, 127.0.x.y: networks of their own where loopback is limited.
+    pub(crate) async fn connect_from(source: [u8; 2], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, source[0], source[1]], 0))).unwrap();
+        Self { stream: BufReader::new(socket.connect(address).await.unwrap()) }
     }
 
     pub(crate) async fn send(&mut self, request: &Value) {

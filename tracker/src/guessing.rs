@@ -1,0 +1,247 @@
+//! Guessing: how soon the next password for an account is judged. Pure, on a clock that is an argument.
+//!
+//! Two counts. One is by account and network together, so that a guesser waits longer and longer while the owner
+//! elsewhere does not. The other is by account alone, against guessers with many networks; most of it is kept for
+//! networks that have not been wrong yet, so that they cannot lock the owner out either. Both survive reconnecting,
+//! and neither asks whether the account exists.
+
+use std::time::Duration;
+
+use commons::names::Username;
+use tokio::time::Instant;
+
+use crate::limits::{
+    GUESS_DELAY_MAX, GUESS_MEMORY, GUESS_PACE, GUESSERS_MAX, GUESSES_FOR_NEW_NETWORKS, GUESSES_FREE,
+};
+use crate::network::Network;
+use crate::pace::Bucket;
+use crate::recent::Recent;
+
+/// What is known of wrong passwords.
+#[derive(Debug)]
+pub(crate) struct Guessing {
+    by_source: Recent<Source, Failures>,
+    by_account: Recent<Username, Bucket>,
+}
+
+/// Who guesses whose password.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Source {
+    account: Username,
+    network: Network,
+}
+
+/// Wrong passwords of a source, those that are being judged included.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    last: Option<Instant>,
+}
+
+/// A password that is being judged. It counts as wrong until [`Guessing`] hears otherwise: many that are offered at
+/// the same moment must not all be the first.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Attempt {
+    source: Source,
+}
+
+impl Guessing {
+    /// Nobody has guessed.
+    pub(crate) fn new() -> Self {
+        Self { by_source: Recent::new(GUESSERS_MAX), by_account: Recent::new(GUESSERS_MAX) }
+    }
+
+    /// Whether a password may be judged now; otherwise how long to wait. Who is told to wait is not counted.
+    pub(crate) fn begin(
+        &mut self,
+        account: &Username,
+        network: Network,
+        now: Instant,
+    ) -> Result<Attempt, Duration> {
+        let source = Source { account: account.clone(), network };
+        let wrong = self.by_source.known(&source).map_or(Ok(0), |failures| failures.counting(now))?;
+        let rest = if wrong == 0 { 0 } else { GUESSES_FOR_NEW_NETWORKS };
+        if let Some(bucket) = self.by_account.known(account) {
+            bucket.may_take(GUESS_PACE, rest, now)?;
+        }
+        self.by_account.turn_of(account).take(GUESS_PACE, now)?;
+        *self.by_source.turn_of(&source) = Failures { count: wrong + 1, last: Some(now) };
+        Ok(Attempt { source })
+    }
+
+    /// The password was the account's: this network may mistype from the start again.
+    pub(crate) fn right(&mut self, attempt: &Attempt) {
+        self.put_back(attempt);
+        self.by_source.forget(&attempt.source);
+    }
+
+    /// The password was not judged after all.
+    pub(crate) fn unjudged(&mut self, attempt: &Attempt) {
+        self.put_back(attempt);
+        if let Some(failures) = self.by_source.known(&attempt.source) {
+            failures.count = failures.count.saturating_sub(1);
+        }
+    }
+
+    fn put_back(&mut self, attempt: &Attempt) {
+        if let Some(bucket) = self.by_account.known(&attempt.source.account) {
+            bucket.put_back(GUESS_PACE);
+        }
+    }
+}
+
+impl Failures {
+    /// How many still count, if the next password is judged already; otherwise how long to wait.
+    fn counting(&self, now: Instant) -> Result<u32, Duration> {
+        let Some(since) = self.last.map(|last| now.saturating_duration_since(last)) else { return Ok(0) };
+        match delay(self.count).saturating_sub(since) {
+            Duration::ZERO => Ok(if since < GUESS_MEMORY { self.count } else { 0 }),
+            wait => Err(wait),
+        }
+    }
+}
+
+/// How long after so many wrong passwords the next one is judged: 0, 0, 0, 1, 2, 4 … 300 s.
+fn delay(wrong: u32) -> Duration {
+    let Some(doublings) = wrong.checked_sub(GUESSES_FREE) else { return Duration::ZERO };
+    Duration::from_secs(1_u64.checked_shl(doublings).unwrap_or(u64::MAX)).min(GUESS_DELAY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::network::Watched;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn name(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn network(number: u32) -> Network {
+        let ip = IpAddr::from((0xc000_0200 + number).to_be_bytes());
+        Watched { loopback: false }.network(ip).unwrap()
+    }
+
+    /// Guesses wrong at every moment at which that is judged, for a whole day, from each of 64 networks; when.
+    /// `aside` runs every ten minutes.
+    fn besiege(
+        guessing: &mut Guessing,
+        account: impl Fn(u32) -> Username,
+        start: Instant,
+        mut aside: impl FnMut(&mut Guessing, Instant),
+    ) -> Vec<Instant> {
+        let mut judged = Vec::new();
+        let mut due = [start; 64];
+        for second in 0..24 * 3600 {
+            let now = start + SECOND * second;
+            for number in 0..64 {
+                while due[number as usize] <= now {
+                    match guessing.begin(&account(number), network(number), now) {
+                        Ok(_wrong) => judged.push(now),
+                        Err(wait) => due[number as usize] = now + wait,
+                    }
+                }
+            }
+            if second % 600 == 0 {
+                aside(guessing, now);
+            }
+        }
+        judged
+    }
+
+    /// The most that lies within any hour; the times are in order.
+    fn most_in_an_hour(times: &[Instant]) -> usize {
+        let within = |from: usize| times[from..].partition_point(|time| *time - times[from] < HOUR);
+        (0..times.len()).map(within).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_day_of_guessing_from_64_networks_pays_little_and_locks_nobody_out() {
+        for target in ["ana", "nobody-has-this-name"].map(name) {
+            let mut guessing = Guessing::new();
+            let mut fresh = 1000;
+            let judged = besiege(
+                &mut guessing,
+                |_| target.clone(),
+                Instant::now(),
+                |guessing, now| {
+                    // The owner at home, always the same, and on the way, always somewhere else; and not only once.
+                    for here in [network(999), network(999), network(fresh)] {
+                        let attempt =
+                            guessing.begin(&target, here, now).expect("the owner is judged at once");
+                        guessing.right(&attempt);
+                    }
+                    fresh += 1;
+                },
+            );
+            let most = most_in_an_hour(&judged);
+            assert!(most <= 100, "{most} guesses were judged within an hour");
+            // The guessers do guess: it is not that nobody is judged any more.
+            assert!(judged.len() > 24 * 10, "{} in a day", judged.len());
+        }
+    }
+
+    #[test]
+    fn without_the_count_by_account_the_same_siege_would_pay() {
+        let own = |number: u32| name(&format!("user{number}"));
+        let judged = besiege(&mut Guessing::new(), own, Instant::now(), |_, _| ());
+        assert!(most_in_an_hour(&judged) > 1000);
+    }
+
+    #[test]
+    fn each_wrong_password_makes_the_next_one_wait_longer() {
+        let (mut guessing, mut now) = (Guessing::new(), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..14 {
+            let wait = guessing.begin(&name("ana"), network(1), now).err().unwrap_or_default();
+            waits.push(wait.as_secs());
+            if !wait.is_zero() {
+                assert!(guessing.begin(&name("ana"), network(1), now + wait - SECOND / 1000).is_err());
+                now += wait;
+                let _wrong = guessing.begin(&name("ana"), network(1), now).unwrap();
+            }
+        }
+        assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        // Neither another account nor another network waits for that.
+        assert!(guessing.begin(&name("bob"), network(1), now).is_ok());
+        assert!(guessing.begin(&name("ana"), network(2), now).is_ok());
+        // Nor the same ones the day after.
+        for _ in 0..3 {
+            assert!(guessing.begin(&name("ana"), network(1), now + GUESS_MEMORY).is_ok());
+        }
+    }
+
+    #[test]
+    fn right_and_unjudged_passwords_cost_nothing() {
+        let (mut guessing, now) = (Guessing::new(), Instant::now());
+        for _ in 0..1000 {
+            let attempt = guessing.begin(&name("ana"), network(1), now).unwrap();
+            guessing.unjudged(&attempt);
+            let attempt = guessing.begin(&name("ana"), network(1), now).unwrap();
+            guessing.right(&attempt);
+        }
+        let at_once: Vec<_> =
+            (0..10).filter_map(|_| guessing.begin(&name("ana"), network(1), now).ok()).collect();
+        assert_eq!(at_once.len(), 3, "what is offered at once does not share the first place");
+        guessing.right(&at_once[0]);
+        assert!(guessing.begin(&name("ana"), network(1), now).is_ok());
+    }
+
+    #[test]
+    fn remembers_only_so_many() {
+        let (mut guessing, now) = (Guessing::new(), Instant::now());
+        for _ in 0..3 {
+            let _wrong = guessing.begin(&name("ana"), network(1), now).unwrap();
+        }
+        assert!(guessing.begin(&name("ana"), network(1), now).is_err());
+        for number in 0..GUESSERS_MAX {
+            let _wrong = guessing.begin(&name(&format!("u{number}")), network(1), now).unwrap();
+        }
+        assert!(guessing.begin(&name("ana"), network(1), now).is_ok(), "the oldest is forgotten");
+    }
+}

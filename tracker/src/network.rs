@@ -1,0 +1,54 @@
+//! Where a connection comes from, as limits count it: by the block of addresses that one customer is given.
+//!
+//! Whoever has IPv6 at all has 2⁶⁴ addresses: counting these one by one would limit nobody.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// An IPv4 address, or a /64 of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Network(IpAddr);
+
+/// Which networks are held to limits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched {
+    /// Whether this machine is.
+    pub(crate) loopback: bool,
+}
+
+impl Network {
+    /// The network of an address.
+    fn of(ip: IpAddr) -> Self {
+        let IpAddr::V6(ip) = ip.to_canonical() else { return Self(ip.to_canonical()) };
+        Self(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into())
+    }
+}
+
+impl Watched {
+    /// The network on whose account an address acts; `None` where nobody counts.
+    pub(crate) fn network(self, ip: IpAddr) -> Option<Network> {
+        (self.loopback || !ip.to_canonical().is_loopback()).then(|| Network::of(ip))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_customer_are_one_network() {
+        let network = |ip: &str| Watched { loopback: true }.network(ip.parse().unwrap()).unwrap();
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn this_machine_is_watched_where_told_so() {
+        for ip in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].map(|ip| ip.parse().unwrap()) {
+            assert!(Watched { loopback: false }.network(ip).is_none(), "{ip}");
+            assert!(Watched { loopback: true }.network(ip).is_some(), "{ip}");
+        }
+        assert!(Watched { loopback: false }.network("192.0.2.1".parse().unwrap()).is_some());
+    }
+}

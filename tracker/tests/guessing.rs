@@ -1,0 +1,97 @@
+//! Who guesses passwords waits; who knows one does not. Loopback counts here, so each 127.0.x.y is somebody else.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{PASSWORD, TestTracker, WRONG, sign_in};
+use serde_json::{Value, json};
+use tokio::time::{advance, pause, resume};
+
+const GUESSER: [u8; 2] = [9, 1];
+const OWNER: [u8; 2] = [9, 2];
+
+async fn limited() -> TestTracker {
+    TestTracker::start_with(|config| config.limit_loopback = true).await
+}
+
+/// One login on a connection of its own.
+async fn login(tracker: &TestTracker, source: [u8; 2], name: &str, password: &str) -> Value {
+    let request = json!({"cmd": "LOGIN", "username": name, "password": password, "port": 5000, "id": 1});
+    tracker.connect_from(source).await.ask(request).await
+}
+
+#[tokio::test]
+async fn guesses_are_counted_across_connections_and_the_owner_elsewhere_gets_in() {
+    let tracker = limited().await;
+    tracker.user("ana").await;
+    pause();
+    for name in ["ana", "bob"] {
+        for _ in 0..3 {
+            assert_eq!(login(&tracker, GUESSER, name, WRONG).await["code"], "INVALID_CREDENTIALS");
+        }
+    }
+    for wait in ["1 s", "2 s", "4 s"] {
+        let known = login(&tracker, GUESSER, "ana", WRONG).await;
+        assert_eq!(known["code"], "TOO_MANY_ATTEMPTS");
+        assert!(known["msg"].as_str().unwrap().ends_with(&format!("wait {wait}")), "{known}");
+        assert_eq!(login(&tracker, GUESSER, "bob", WRONG).await, known, "nothing tells who exists");
+        assert_eq!(login(&tracker, GUESSER, "ana", PASSWORD).await, known, "nor which password is right");
+        advance(Duration::from_secs(wait[..1].parse().unwrap())).await;
+        for name in ["ana", "bob"] {
+            assert_eq!(login(&tracker, GUESSER, name, WRONG).await["code"], "INVALID_CREDENTIALS");
+        }
+    }
+    resume();
+    assert_eq!(login(&tracker, OWNER, "ana", PASSWORD).await["status"], "OK");
+    assert_eq!(login(&tracker, GUESSER, "ana", WRONG).await["code"], "TOO_MANY_ATTEMPTS");
+}
+
+#[tokio::test]
+async fn a_right_password_lets_its_network_mistype_again() {
+    let tracker = limited().await;
+    tracker.user("ana").await;
+    for _ in 0..3 {
+        for _ in 0..2 {
+            assert_eq!(login(&tracker, OWNER, "ana", WRONG).await["code"], "INVALID_CREDENTIALS");
+        }
+        assert_eq!(login(&tracker, OWNER, "ana", PASSWORD).await["status"], "OK");
+    }
+}
+
+#[tokio::test]
+async fn loopback_is_not_counted_unless_told_so() {
+    let tracker = TestTracker::start().await;
+    tracker.user("ana").await;
+    for _ in 0..10 {
+        assert_eq!(login(&tracker, GUESSER, "ana", WRONG).await["code"], "INVALID_CREDENTIALS");
+    }
+    for number in 0..10 {
+        let mut client = tracker.connect_from(GUESSER).await;
+        client.ok(sign_in("REGISTER", &format!("user{number}"), 5000)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_network_makes_five_accounts_an_hour() {
+    let tracker = limited().await;
+    let register = async |source, name: &str| {
+        tracker.connect_from(source).await.ask(sign_in("REGISTER", name, 5000)).await
+    };
+    for number in 0..5 {
+        assert_eq!(register(GUESSER, &format!("user{number}")).await["status"], "OK");
+        // What makes no account does not count.
+        assert_eq!(register(GUESSER, "user0").await["code"], "USERNAME_TAKEN");
+    }
+    let refused = register(GUESSER, "user5").await;
+    assert_eq!(refused["code"], "RATE_LIMITED");
+    assert!(refused["msg"].as_str().unwrap().contains("wait 3"), "{refused}");
+    assert_eq!(register(OWNER, "user5").await["status"], "OK");
+    pause();
+    advance(Duration::from_secs(3600)).await;
+    resume();
+    assert_eq!(register(GUESSER, "user6").await["status"], "OK");
+}
