@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::limits::{NEWCOMERS_PER_NETWORK, SESSIONS_MAX, SESSIONS_PER_NETWORK, STRANGERS_MAX};
+
 /// What a tracker is told at its start; [`Default`] holds the documented values.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     pub plaintext: Plaintext,
     /// Whether limits per address hold for loopback too.
     pub limit_loopback: bool,
+    /// How many connections are let in.
+    pub connections: ConnectionLimits,
     /// What a password hash costs.
     pub password_cost: PasswordCost,
 }
@@ -35,7 +39,32 @@ impl Default for Config {
             seat_hold: Duration::from_secs(24 * 60 * 60),
             plaintext: Plaintext::Loopback,
             limit_loopback: false,
+            connections: ConnectionLimits::default(),
             password_cost: PasswordCost::default(),
+        }
+    }
+}
+
+/// How many connections are let in. A network is an IPv4 address or a /64 of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// At one time, in all.
+    pub sessions: usize,
+    /// Of these, how many that have not signed in.
+    pub strangers: usize,
+    /// At one time, from one network.
+    pub per_network: usize,
+    /// New ones from one network within ten minutes.
+    pub new_per_network: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            sessions: SESSIONS_MAX,
+            strangers: STRANGERS_MAX,
+            per_network: SESSIONS_PER_NETWORK,
+            new_per_network: NEWCOMERS_PER_NETWORK,
         }
     }
 }

@@ -7,12 +7,14 @@
 //! - `repositories`: what the tracker remembers, and how that survives a crash.
 //! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
 //! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
+//! - `admission`: which connections are let in.
 //! - `passwords`: the hashing, bounded to the cores.
 //! - `guessing`: how soon the next password for an account is judged.
 //! - `network`, `pace`, `recent`: where a connection comes from, how often something may happen, how much is remembered.
 //! - `limits`: every bound with its reason.
 
 mod active_connections;
+mod admission;
 mod client;
 pub mod config;
 mod connection_id;

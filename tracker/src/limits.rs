@@ -13,6 +13,18 @@ pub(crate) const STRANGERS_MAX: usize = 256;
 /// Connections that are being told at one time that there is no room for them; more are closed unheard.
 pub(crate) const REFUSALS_MAX: usize = 64;
 
+/// Connections from one network: the programs of a household or a small office.
+pub(crate) const SESSIONS_PER_NETWORK: usize = 16;
+
+/// New connections from one network within [`NEWCOMERS_SPAN`]: all of them, and all of them once more.
+pub(crate) const NEWCOMERS_PER_NETWORK: usize = 32;
+
+/// See [`NEWCOMERS_PER_NETWORK`].
+pub(crate) const NEWCOMERS_SPAN: Duration = Duration::from_secs(10 * 60);
+
+/// Connections that were not let in, as the log tells of them: it shows that there is a flood and is none itself.
+pub(crate) const REFUSALS_LOGGED: Pace = Pace { burst: 10, every: Duration::from_secs(10) };
+
 /// How long the first whole frame may take, counted from the connection's beginning.
 pub(crate) const FIRST_FRAME_TIME: Duration = Duration::from_secs(10);
 

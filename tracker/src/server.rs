@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::{io, panic};
 
 use commons::net::socket::{Listener, Socket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, Admitted};
 use crate::config::Config;
-use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, SESSIONS_MAX, STOP_TIME, STRANGERS_MAX};
+use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STOP_TIME};
 use crate::liveness::PingSweep;
 use crate::network::Watched;
 use crate::passwords::Passwords;
@@ -66,8 +67,7 @@ pub struct TrackerServer {
     repositories: Repositories,
     service: Arc<TrackerService>,
     config: Config,
-    sessions: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    admission: Admission,
     refusals: Arc<Semaphore>,
 }
 
@@ -89,16 +89,15 @@ impl TrackerServer {
         };
         let watched = Watched { loopback: config.limit_loopback };
         let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let admission = Admission::new(config.connections, watched);
         Ok(Self {
             listener,
             local_addr,
             repositories,
             service,
             config,
-            sessions: semaphore(SESSIONS_MAX),
-            strangers: semaphore(STRANGERS_MAX),
-            refusals: semaphore(REFUSALS_MAX),
+            admission,
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
         })
     }
 
@@ -140,24 +139,25 @@ impl TrackerServer {
 
     /// Starts a session for a connection, or tells it that there is no room.
     fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
-        tracing::info!(%from, "new connection");
-        if let (Some(place), Some(stranger)) = (permit(&self.sessions), permit(&self.strangers)) {
-            let (plaintext, service, stop) = (self.config.plaintext, self.service.clone(), stop.clone());
-            tasks.spawn(async move {
-                session::serve(socket, from, plaintext, service, stop, stranger).await;
-                drop(place);
-            });
-        } else if let Some(refusal) = permit(&self.refusals) {
-            tasks.spawn(async move {
-                session::turn_away_busy(socket, from).await;
-                drop(refusal);
-            });
+        match self.admission.admit(from) {
+            Ok(Admitted { session: place, stranger }) => {
+                tracing::info!(%from, "new connection");
+                let (plaintext, service, stop) = (self.config.plaintext, self.service.clone(), stop.clone());
+                tasks.spawn(async move {
+                    session::serve(socket, from, plaintext, service, stop, stranger).await;
+                    drop(place);
+                });
+            }
+            Err(full) => {
+                if let Ok(refusal) = self.refusals.clone().try_acquire_owned() {
+                    tasks.spawn(async move {
+                        session::turn_away_busy(socket, full).await;
+                        drop(refusal);
+                    });
+                }
+            }
         }
     }
-}
-
-fn permit(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    of.clone().try_acquire_owned().ok()
 }
 
 /// A task that panicked has left nobody knows what: better a loud end than a tracker that half works.

@@ -10,11 +10,11 @@ use commons::net::socket::{Opening, Socket};
 use commons::protocol::with_tracker::{ErrorCode, Refusal, Status};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Full, Place};
 use crate::client::Client;
 use crate::config::Plaintext;
 use crate::handlers::outcome::Refused;
@@ -32,7 +32,7 @@ pub(crate) struct Session<S> {
     stop: CancellationToken,
     began: Instant,
     /// The place among the strangers, given back at the login.
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<Place>,
     first_frame_came: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     plaintext: Plaintext,
     service: Arc<TrackerService>,
     stop: CancellationToken,
-    stranger: OwnedSemaphorePermit,
+    stranger: Place,
 ) {
     let began = Instant::now();
     let opening = tokio::select! {
@@ -218,10 +218,8 @@ fn not_an_object() -> Refused {
 }
 
 /// Tells a connection that there is no room for it.
-pub(crate) async fn turn_away_busy(socket: Socket, from: SocketAddr) {
-    tracing::warn!(%from, "no room for another connection");
-    let msg = "the tracker has no room for another connection: try again later";
-    let busy = Refusal { msg: msg.to_owned(), code: ErrorCode::Busy, id: None };
+pub(crate) async fn turn_away_busy(socket: Socket, full: Full) {
+    let busy = Refusal { msg: full.to_string(), code: ErrorCode::Busy, id: None };
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(busy))).await {
         connection.close().await;

@@ -1,0 +1,128 @@
+//! Many connections and many requests: they cost those who send them. Loopback counts here, so each 127.0.x.y is
+//! somebody else.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Client, TestTracker, sign_in};
+use tokio::time::{Instant, advance, pause, resume};
+
+const FLOODER: [u8; 2] = [9, 1];
+const SOMEBODY: [u8; 2] = [9, 2];
+
+async fn limited() -> TestTracker {
+    TestTracker::start_with(|config| config.limit_loopback = true).await
+}
+
+/// Connects and says something: the connection, if the tracker hears it, otherwise why not.
+async fn let_in(tracker: &TestTracker, source: [u8; 2]) -> Result<Client, String> {
+    let mut client = tracker.connect_from(source).await;
+    client.try_send(&serde_json::json!({"cmd": "PING"})).await;
+    // In a flood not everybody is told why.
+    let Some(reply) = client.try_recv().await else { return Err("closed".to_owned()) };
+    match reply["code"].as_str() {
+        Some("NOT_LOGGED_IN") => Ok(client),
+        Some("BUSY") => {
+            client.is_closed().await;
+            Err(reply["msg"].as_str().unwrap().to_owned())
+        }
+        _ => panic!("{reply}"),
+    }
+}
+
+#[tokio::test]
+async fn a_network_has_sixteen_connections() {
+    let tracker = limited().await;
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(let_in(&tracker, FLOODER).await.unwrap());
+    }
+    let refused = let_in(&tracker, FLOODER).await.err().expect("the seventeenth is refused");
+    assert!(refused.contains("your network"), "{refused}");
+    let_in(&tracker, SOMEBODY).await.unwrap();
+    // One that leaves makes room.
+    let mut left = held.pop().unwrap();
+    left.ok(sign_in("REGISTER", "ana", 5000)).await;
+    left.ok(serde_json::json!({"cmd": "LOGOUT"})).await;
+    left.is_closed().await;
+    let begun = Instant::now();
+    while let_in(&tracker, FLOODER).await.is_err() {
+        assert!(begun.elapsed() < common::PATIENCE);
+    }
+}
+
+#[tokio::test]
+async fn a_network_brings_thirty_two_new_connections_in_ten_minutes() {
+    let tracker = limited().await;
+    let mut let_in_before = 0;
+    let begun = Instant::now();
+    let refused = loop {
+        assert!(begun.elapsed() < common::PATIENCE);
+        match let_in(&tracker, FLOODER).await {
+            Ok(_closed) => let_in_before += 1,
+            // The tracker has not yet noticed that the last ones were closed.
+            Err(refused) if refused.contains("close one") => {}
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(let_in_before, 32);
+    assert!(refused.contains("wait 600 s") || refused.contains("wait 59"), "{refused}");
+    let_in(&tracker, SOMEBODY).await.unwrap();
+    pause();
+    advance(Duration::from_secs(600)).await;
+    resume();
+    let_in(&tracker, FLOODER).await.unwrap();
+}
+
+#[tokio::test]
+async fn loopback_has_no_such_limits_unless_told_so() {
+    let tracker = TestTracker::start().await;
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        held.push(let_in(&tracker, FLOODER).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn the_limits_are_settings() {
+    let tracker = TestTracker::start_with(|config| {
+        config.limit_loopback = true;
+        config.connections.per_network = 2;
+    })
+    .await;
+    let _held = (let_in(&tracker, FLOODER).await.unwrap(), let_in(&tracker, FLOODER).await.unwrap());
+    assert!(let_in(&tracker, FLOODER).await.is_err());
+}
+
+/// Opens 1,000 connections that say nothing, from 100 networks, and keeps them.
+async fn flood(tracker: &TestTracker) -> Vec<Client> {
+    let mut silent = Vec::new();
+    for number in 0..1000_u16 {
+        silent.push(tracker.connect_from([8, (number % 100) as u8 + 1]).await);
+    }
+    silent
+}
+
+#[tokio::test]
+async fn a_thousand_silent_connections_keep_nobody_out() {
+    let tracker = limited().await;
+    let mut somebody = tracker.connect_from(SOMEBODY).await;
+    somebody.ok(sign_in("REGISTER", "ana", 5000)).await;
+    let silent = flood(&tracker).await;
+    let begun = Instant::now();
+    let mut again = tracker.connect_from(SOMEBODY).await;
+    again.ok(sign_in("LOGIN", "ana", 5000)).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    drop(silent);
+}
+
+#[tokio::test]
+async fn without_the_limits_the_same_flood_would_keep_everybody_out() {
+    let tracker = TestTracker::start().await;
+    let _silent = flood(&tracker).await;
+    assert!(let_in(&tracker, SOMEBODY).await.is_err());
+}
