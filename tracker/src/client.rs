@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::connection_id::ConnectionId;
 use crate::limits::WRONG_PASSWORDS_MAX;
 use crate::outbox::Outbox;
+use crate::rates::Rates;
 
 /// What the tracker knows of one connection.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) outbox: Outbox,
     /// Who it is, once it has signed in.
     pub(crate) signed_in: Option<SignedIn>,
+    /// How fast it may ask.
+    pub(crate) rates: Rates,
     wrong_passwords: u32,
 }
 
@@ -38,7 +41,7 @@ pub(crate) struct SignedIn {
 impl Client {
     /// Somebody at `from`.
     pub(crate) fn new(from: SocketAddr, outbox: Outbox) -> Self {
-        Self { from, outbox, signed_in: None, wrong_passwords: 0 }
+        Self { from, outbox, signed_in: None, rates: Rates::default(), wrong_passwords: 0 }
     }
 
     /// Queues a reply.

@@ -5,6 +5,7 @@
 //! - `service`: a request goes in, a handler decides, the answer and the pushes go out.
 //! - `handlers`: what each request means; they decide and never send.
 //! - `repositories`: what the tracker remembers, and how that survives a crash.
+//! - `rates`: how fast a session may ask.
 //! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
 //! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
 //! - `admission`: which connections are let in.
@@ -26,6 +27,7 @@ mod network;
 mod outbox;
 mod pace;
 mod passwords;
+mod rates;
 mod recent;
 mod repositories;
 pub mod server;

@@ -46,6 +46,15 @@ pub(crate) const STOP_TIME: Duration = Duration::from_millis(1500);
 /// Pause after an accept that failed for want of descriptors: trying at once would only burn the processor.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Requests of a session: what a person with one program can ask for, and more.
+pub(crate) const REQUEST_PACE: Pace = Pace { burst: 10, every: Duration::from_millis(200) };
+
+/// Of these, such that change a room: each is a flush of the disk and a push to others.
+pub(crate) const ROOM_CHANGE_PACE: Pace = Pace { burst: 5, every: Duration::from_secs(1) };
+
+/// Times that a session hears that it is too fast, before it is made slower instead.
+pub(crate) const REFUSAL_PACE: Pace = Pace { burst: 10, every: Duration::from_secs(1) };
+
 /// Password hashes that may wait for a core; a further one is answered BUSY. At 20 ms each, a second's work.
 pub(crate) const HASHES_WAITING_MAX: usize = 64;
 

@@ -18,6 +18,7 @@ use commons::protocol::with_tracker::{
 use commons::snapshot::ChangeKind;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::active_connections::{ActiveConnection, ActiveConnections};
 use crate::client::{Client, SignedIn};
@@ -28,9 +29,13 @@ use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, UserCommandHandler};
 use crate::network::Watched;
+use crate::pace::in_seconds;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
+
+/// What somebody hears who says something else than an object.
+pub(crate) const NOT_AN_OBJECT: &str = "a request is one JSON object";
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub(crate) struct TrackerService {
     peers: PeerCommandHandler,
     presence: PeerRepository,
     connections: ActiveConnections,
+    watched: Watched,
     /// Held while something is looked up and queued; never across an await.
     turn: Mutex<()>,
 }
@@ -63,23 +69,27 @@ impl TrackerService {
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
             presence: peers,
             connections: ActiveConnections::default(),
+            watched,
             turn: Mutex::new(()),
         }
     }
 
-    /// Serves one request. Everything that a client asks for passes here.
-    pub(crate) async fn handle(&self, client: &mut Client, object: Map<String, Value>) -> Next {
-        let Asked { id, username, request } = match Asked::read(object) {
+    /// Serves one request, `None` where it is no object. Everything that a client asks for passes here.
+    pub(crate) async fn handle(&self, client: &mut Client, object: Option<Map<String, Value>>) -> Next {
+        let asked = object.map_or_else(not_an_object, Asked::read);
+        let paced = self.keep_pace(client, asked.as_ref().ok().map(|asked| &asked.request));
+        let Asked { id, username, request } = match asked {
             Ok(asked) => asked,
             Err(NotARequest { id, code, msg }) => {
-                self.refuse(client, id, Refused { code, msg });
+                self.refuse(client, id, paced.err().unwrap_or(Refused { code, msg }));
                 return Next::GoOn;
             }
         };
         let leaves = request == TrackerRequest::Logout;
-        let served = match &client.signed_in {
-            None => self.greet(client, id.clone(), request).await,
-            Some(me) => self.serve(client, me, id.clone(), username, request).await,
+        let served = match (&client.signed_in, paced) {
+            (_, Err(too_fast)) => Err(too_fast),
+            (None, Ok(())) => self.greet(client, id.clone(), request).await,
+            (Some(me), Ok(())) => self.serve(client, me, id.clone(), username, request).await,
         };
         match served {
             Ok(()) if leaves => Next::Close,
@@ -89,6 +99,19 @@ impl TrackerService {
                 if client.may_guess() { Next::GoOn } else { Next::Close }
             }
         }
+    }
+
+    /// Whether a client may ask for something now, be it sense or not.
+    fn keep_pace(&self, client: &mut Client, request: Option<&TrackerRequest>) -> Result<(), Refused> {
+        if self.watched.network(client.from.ip()).is_none() {
+            return Ok(());
+        }
+        let paced = client.rates.ask(request, Instant::now());
+        // A PONG is no request: it is never answered, not even so.
+        paced.or_else(|wait| match request {
+            Some(TrackerRequest::Pong) => Ok(()),
+            _ => Err(Refused::new(ErrorCode::RateLimited, format!("too fast: wait {}", in_seconds(wait)))),
+        })
     }
 
     /// Tells a client why not.
@@ -285,4 +308,8 @@ impl TrackerService {
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn not_an_object() -> Result<Asked, NotARequest> {
+    Err(NotARequest { id: None, code: ErrorCode::Malformed, msg: NOT_AN_OBJECT.to_owned() })
 }

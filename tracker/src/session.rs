@@ -20,7 +20,7 @@ use crate::config::Plaintext;
 use crate::handlers::outcome::Refused;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
 use crate::outbox::{Ending, Line, Outbox};
-use crate::service::{Next, TrackerService};
+use crate::service::{NOT_AN_OBJECT, Next, TrackerService};
 
 /// A connection that was accepted, and what it needs.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Serves requests one after the other, each once everything before it is said.
     async fn converse(&mut self) -> Over {
         loop {
-            let deadline = self.deadline();
+            let (deadline, deaf) = (self.deadline(), self.client.rates.deaf_until(Instant::now()));
             let served = tokio::select! {
                 biased;
                 ending = self.client.outbox.ended() => Err(Over::Ended(ending)),
@@ -113,7 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     let msg = "sign in sooner: a connection that does not is closed";
                     self.last_words(Refused::new(ErrorCode::NotLoggedIn, msg))
                 }
-                frame = self.connection.recv() => self.hear(frame).await,
+                () = sleep_until(deaf.unwrap_or_else(Instant::now)), if deaf.is_some() => Ok(()),
+                frame = self.connection.recv(), if deaf.is_none() => self.hear(frame).await,
             };
             if let Err(over) = served {
                 return over;
@@ -144,10 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn request(&mut self, frame: &Frame) -> Result<(), Over> {
-        let Ok(object) = frame.parse_owned::<Map<String, Value>>() else {
-            self.service.refuse(&self.client, None, not_an_object());
-            return Ok(());
-        };
+        let object = frame.parse_owned::<Map<String, Value>>().ok();
         let next = self.service.handle(&mut self.client, object).await;
         if self.client.signed_in.is_some() && self.stranger.take().is_some() {
             self.connection.set_max_frame(FRAME_MAX);
@@ -214,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 fn not_an_object() -> Refused {
-    Refused::new(ErrorCode::Malformed, "a request is one JSON object")
+    Refused::new(ErrorCode::Malformed, NOT_AN_OBJECT)
 }
 
 /// Tells a connection that there is no room for it.

@@ -8,7 +8,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Client, TestTracker, sign_in};
+use common::{Client, TestTracker, room, sign_in};
+use serde_json::json;
 use tokio::time::{Instant, advance, pause, resume};
 
 const FLOODER: [u8; 2] = [9, 1];
@@ -21,7 +22,7 @@ async fn limited() -> TestTracker {
 /// Connects and says something: the connection, if the tracker hears it, otherwise why not.
 async fn let_in(tracker: &TestTracker, source: [u8; 2]) -> Result<Client, String> {
     let mut client = tracker.connect_from(source).await;
-    client.try_send(&serde_json::json!({"cmd": "PING"})).await;
+    client.try_send(&json!({"cmd": "PING"})).await;
     // In a flood not everybody is told why.
     let Some(reply) = client.try_recv().await else { return Err("closed".to_owned()) };
     match reply["code"].as_str() {
@@ -47,7 +48,7 @@ async fn a_network_has_sixteen_connections() {
     // One that leaves makes room.
     let mut left = held.pop().unwrap();
     left.ok(sign_in("REGISTER", "ana", 5000)).await;
-    left.ok(serde_json::json!({"cmd": "LOGOUT"})).await;
+    left.ok(json!({"cmd": "LOGOUT"})).await;
     left.is_closed().await;
     let begun = Instant::now();
     while let_in(&tracker, FLOODER).await.is_err() {
@@ -125,4 +126,79 @@ async fn without_the_limits_the_same_flood_would_keep_everybody_out() {
     let tracker = TestTracker::start().await;
     let _silent = flood(&tracker).await;
     assert!(let_in(&tracker, SOMEBODY).await.is_err());
+}
+
+/// Somebody who is signed in and has not asked for anything lately; from here on the clock stands still.
+async fn rested(tracker: &TestTracker) -> Client {
+    let mut ana = tracker.connect_from(SOMEBODY).await;
+    ana.ok(sign_in("REGISTER", "ana", 5000)).await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    pause();
+    advance(Duration::from_secs(60)).await;
+    ana
+}
+
+#[tokio::test]
+async fn ten_requests_at_once_then_five_a_second() {
+    let tracker = limited().await;
+    let mut ana = rested(&tracker).await;
+    for _ in 0..10 {
+        ana.hears_nothing().await;
+    }
+    let refused = ana.ask(json!({"cmd": "PING", "id": 7})).await;
+    assert_eq!(
+        refused,
+        json!({"status": "ERROR", "msg": "too fast: wait 1 s", "code": "RATE_LIMITED", "id": 7})
+    );
+    // What is no request counts too.
+    ana.send_bytes(b"{nonsense}").await;
+    assert_eq!(ana.recv().await["code"], "RATE_LIMITED");
+    for _ in 0..20 {
+        advance(Duration::from_millis(200)).await;
+        ana.hears_nothing().await;
+    }
+    assert_eq!(ana.refused(json!({"cmd": "PING"})).await, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn five_changes_of_rooms_at_once_then_one_a_second() {
+    let tracker = limited().await;
+    let mut ana = rested(&tracker).await;
+    // That no such room exists is told without the disk: the clock stands still.
+    for _ in 0..5 {
+        assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "ROOM_NOT_FOUND");
+    }
+    assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "RATE_LIMITED");
+    ana.hears_nothing().await;
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "ROOM_NOT_FOUND");
+    assert_eq!(ana.refused(room("LEAVE_ROOM", "nada")).await, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn who_does_not_wait_is_read_more_slowly() {
+    let tracker = limited().await;
+    let mut ana = rested(&tracker).await;
+    let begun = Instant::now();
+    ana.send_bytes(&b"{\"cmd\":\"PING\"}\n".repeat(200)).await;
+    let mut granted = 0;
+    for _ in 0..200 {
+        granted += u32::from(ana.recv().await["cmd"] == "PONG");
+    }
+    // The clock jumps to whatever is waited for: reading all of it took this long.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(10), "{took:?}");
+    assert!(granted > 50, "{granted}");
+}
+
+#[tokio::test]
+async fn loopback_asks_as_fast_as_it_likes_unless_told_so() {
+    let tracker = TestTracker::start().await;
+    let mut ana = rested(&tracker).await;
+    let begun = Instant::now();
+    for _ in 0..100 {
+        ana.hears_nothing().await;
+        assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "ROOM_NOT_FOUND");
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }

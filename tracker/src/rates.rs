@@ -1,0 +1,91 @@
+//! How fast one session may ask. Pure: the time is an argument.
+
+use std::time::Duration;
+
+use commons::protocol::with_tracker::TrackerRequest;
+use tokio::time::Instant;
+
+use crate::limits::{REFUSAL_PACE, REQUEST_PACE, ROOM_CHANGE_PACE};
+use crate::pace::Bucket;
+
+/// What a session has left.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    requests: Bucket,
+    room_changes: Bucket,
+    refusals: Bucket,
+    deaf_until: Option<Instant>,
+}
+
+impl Rates {
+    /// Counts a request, `None` where it was none; or tells how long to wait with the next one.
+    pub(crate) fn ask(&mut self, request: Option<&TrackerRequest>, now: Instant) -> Result<(), Duration> {
+        let mut asked = self.requests.take(REQUEST_PACE, now);
+        if asked.is_ok() && request.is_some_and(changes_a_room) {
+            asked = self.room_changes.take(ROOM_CHANGE_PACE, now);
+        }
+        asked.inspect_err(|wait| {
+            if self.refusals.take(REFUSAL_PACE, now).is_err() {
+                self.deaf_until = Some(now + *wait);
+            }
+        })
+    }
+
+    /// Until when the session is not read, because it goes on asking without waiting: then its own system has to keep
+    /// what it sends.
+    pub(crate) fn deaf_until(&self, now: Instant) -> Option<Instant> {
+        self.deaf_until.filter(|until| *until > now)
+    }
+}
+
+fn changes_a_room(request: &TrackerRequest) -> bool {
+    use TrackerRequest::{CreateRoom, DeleteRoom, JoinRoom, LeaveRoom};
+    matches!(request, CreateRoom { .. } | JoinRoom { .. } | LeaveRoom { .. } | DeleteRoom { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks a hundred times a second for a minute, or whenever it is read: how often it is granted and refused.
+    fn hammer(request: &TrackerRequest) -> (u32, u32) {
+        let (mut rates, start) = (Rates::default(), Instant::now());
+        let (mut granted, mut refused) = (0, 0);
+        for tick in 0..6000 {
+            let now = start + Duration::from_millis(10) * tick;
+            if rates.deaf_until(now).is_none() {
+                match rates.ask(Some(request), now) {
+                    Ok(()) => granted += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        (granted, refused)
+    }
+
+    #[test]
+    fn ten_requests_at_once_and_five_a_second() {
+        let (granted, refused) = hammer(&TrackerRequest::Ping);
+        assert!((300..=310).contains(&granted), "{granted}");
+        assert!((10..=400).contains(&refused), "{refused} of 6000 were worth an answer");
+    }
+
+    #[test]
+    fn five_changes_of_rooms_at_once_and_one_a_second() {
+        let (granted, refused) = hammer(&TrackerRequest::JoinRoom { room: "sala".to_owned() });
+        assert!((55..=65).contains(&granted), "{granted}");
+        assert!((10..=400).contains(&refused), "{refused}");
+    }
+
+    #[test]
+    fn who_waits_as_told_is_served() {
+        let (mut rates, mut now) = (Rates::default(), Instant::now());
+        for _ in 0..100 {
+            if let Err(wait) = rates.ask(Some(&TrackerRequest::Ping), now) {
+                now += wait;
+                assert_eq!(rates.ask(Some(&TrackerRequest::Ping), now), Ok(()));
+            }
+            assert_eq!(rates.deaf_until(now), None);
+        }
+    }
+}
