@@ -9,7 +9,7 @@ use clap::Parser;
 use clap::builder::FalseyValueParser;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use tracker::config::{Config, Plaintext};
+use tracker::config::{Config, ConnectionLimits, Plaintext};
 use tracker::server::TrackerServer;
 
 /// The chat's tracker: knows users, rooms and who is online, never a word that is said.
@@ -37,6 +37,26 @@ struct Args {
     /// Apply the limits per address to this machine too
     #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
     limit_loopback: bool,
+    /// How many connections there may be
+    #[arg(long, env = "TRACKER_MAX_SESSIONS", value_name = "N", default_value_t = ConnectionLimits::default().sessions, value_parser = some)]
+    max_sessions: usize,
+    /// How many of these may not have signed in yet
+    #[arg(long, env = "TRACKER_MAX_STRANGERS", value_name = "N", default_value_t = ConnectionLimits::default().strangers, value_parser = some)]
+    max_strangers: usize,
+    /// How many connections one network may have: an IPv4 address or a /64 of IPv6
+    #[arg(long, env = "TRACKER_MAX_PER_NETWORK", value_name = "N", default_value_t = ConnectionLimits::default().per_network, value_parser = some)]
+    max_per_network: usize,
+    /// How many new ones one network may bring within ten minutes
+    #[arg(long, env = "TRACKER_MAX_NEW_PER_NETWORK", value_name = "N", default_value_t = ConnectionLimits::default().new_per_network, value_parser = some)]
+    max_new_per_network: usize,
+}
+
+/// A number that is not zero.
+fn some(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        parsed => parsed.map_err(|_| "must be a number".to_owned()),
+    }
 }
 
 /// A time that is not zero.
@@ -49,7 +69,14 @@ fn some_time(text: &str) -> Result<Duration, String> {
 
 impl From<Args> for Config {
     fn from(args: Args) -> Self {
-        let Args { listen, data, ping_interval, ping_timeout, seat_hold, plaintext, limit_loopback } = args;
+        let connections = ConnectionLimits {
+            sessions: args.max_sessions,
+            strangers: args.max_strangers,
+            per_network: args.max_per_network,
+            new_per_network: args.max_new_per_network,
+        };
+        let Args { listen, data, ping_interval, ping_timeout, seat_hold, plaintext, limit_loopback, .. } =
+            args;
         Self {
             listen,
             data,
@@ -58,6 +85,7 @@ impl From<Args> for Config {
             seat_hold,
             plaintext,
             limit_loopback,
+            connections,
             ..Self::default()
         }
     }
