@@ -325,7 +325,7 @@ pub enum CommandError {
     #[error("{0} is not connected: try again when /peers shows the name")]
     Unreachable(Username),
     /// No conversation is open, or not the one that was named.
-    #[error("no such conversation is open: /join a room or /msg somebody first")]
+    #[error("no conversation is open by that name, or none at all: /join a room or /msg somebody")]
     NoConversation,
     /// Longer than a line may be.
     #[error("a message has at most {max} bytes, this one has {length}: send it in parts")]

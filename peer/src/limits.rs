@@ -45,6 +45,9 @@ pub const LINK_DEAD: Duration = Duration::from_secs(75);
 /// A receipt for lines is given in the first silence of this length: one for many where they come fast.
 pub const RECEIPT_PAUSE: Duration = Duration::from_millis(5);
 
+/// How long the last receipts are awaited of one with whom nothing is shared any more: a link that ends brings them.
+pub const LAST_RECEIPTS: Duration = Duration::from_millis(500);
+
 /// Lines after which a receipt is given without waiting for a silence.
 pub const RECEIPT_LINES: usize = 256;
 

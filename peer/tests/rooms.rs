@@ -52,6 +52,21 @@ async fn a_line_said_at_once_after_entering_is_heard() {
 }
 
 #[tokio::test]
+async fn what_was_heard_before_leaving_is_not_called_undelivered() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    ana.say("one more thing").await;
+    bob.hears("one more thing").await;
+    bob.run(Command::Leave { conversation: None }).await.unwrap();
+    let told = ana
+        .until(|e| {
+            matches!(e, Event::Delivered { to, .. } | Event::Undelivered { to, .. } if *to == user("bob"))
+        })
+        .await;
+    assert!(matches!(told, Event::Delivered { .. }));
+}
+
+#[tokio::test]
 async fn coming_and_going_is_told() {
     let tracker = Tracker::start().await;
     let [mut ana, bob, mut carla] = three_in(&tracker, "sala").await;

@@ -30,7 +30,14 @@ pub(crate) async fn run(
         let writing = write(board, place, &mut writer);
         tokio::pin!(reading, writing);
         tokio::select! {
-            result = &mut reading => debug!(peer = ?place.user, ?result, "link ended"),
+            result = &mut reading => {
+                debug!(peer = ?place.user, ?result, "link ended");
+                // The other side says no more, but waits a moment for the receipt of what it said.
+                if result.is_ok() && place.outbox.give_receipt() {
+                    place.retire.cancel();
+                    drop(timeout(RETIRE_TIME, &mut writing).await);
+                }
+            }
             result = &mut writing => match result {
                 // What the other side sent before it knew is still read.
                 Ok(()) => drop(timeout(RETIRE_TIME, &mut reading).await),
@@ -49,11 +56,11 @@ async fn read<R: AsyncRead + Unpin>(
     mut first: Option<Frame>,
     mut ours: bool,
 ) -> Result<(), FrameError> {
-    let mut receipt = Receipt::default();
+    let mut unreceipted = 0;
     loop {
         let frame = match first.take().map(|frame| Ok(Some(frame))).or_else(|| reader.try_recv()) {
             Some(frame) => frame?,
-            None if ours => recv_or_speak(place, reader, &mut receipt).await?,
+            None if ours => recv_or_speak(place, reader, &mut unreceipted).await?,
             // An original program answers no PING: there the operating system's probes must do.
             None => reader.recv().await?,
         };
@@ -62,8 +69,13 @@ async fn read<R: AsyncRead + Unpin>(
             Ok(PeerMessage::Message(line)) => {
                 let id = line.id;
                 hear(board, place, line).await;
-                if ours && receipt.note(id) >= RECEIPT_LINES {
-                    receipt.give(place);
+                if let Some(id) = id.filter(|_| ours) {
+                    place.outbox.owe_receipt(id);
+                    unreceipted += 1;
+                }
+                if unreceipted >= RECEIPT_LINES {
+                    place.outbox.give_receipt();
+                    unreceipted = 0;
                 }
             }
             Ok(PeerMessage::Received { id }) => {
@@ -96,43 +108,21 @@ async fn read<R: AsyncRead + Unpin>(
 async fn recv_or_speak<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
-    receipt: &mut Receipt,
+    unreceipted: &mut usize,
 ) -> Result<Option<Frame>, FrameError> {
     let silent_since = Instant::now();
     loop {
-        let patience = if receipt.last.is_some() { RECEIPT_PAUSE } else { LINK_SILENCE };
+        let patience = if *unreceipted > 0 { RECEIPT_PAUSE } else { LINK_SILENCE };
         if let Ok(frame) = timeout(patience, reader.recv()).await {
             return frame;
         }
-        if receipt.last.is_some() {
-            receipt.give(place);
+        if std::mem::take(unreceipted) > 0 {
+            place.outbox.give_receipt();
         } else if silent_since.elapsed() >= LINK_DEAD {
             return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
         } else {
             place.outbox.control(|control| control.ping = true);
         }
-    }
-}
-
-/// The lines that were received and not receipted yet.
-#[derive(Default)]
-struct Receipt {
-    last: Option<Uuid>,
-    lines: usize,
-}
-
-impl Receipt {
-    /// One more line; how many there are now.
-    fn note(&mut self, id: Option<Uuid>) -> usize {
-        self.last = id.or(self.last);
-        self.lines += 1;
-        self.lines
-    }
-
-    /// Has the receipt written.
-    fn give(&mut self, place: &Place) {
-        let Self { last, .. } = std::mem::take(self);
-        place.outbox.control(|control| control.received = last.or(control.received));
     }
 }
 
@@ -171,9 +161,11 @@ async fn write<W: AsyncWrite + Unpin>(
                     LinkReport::Undelivered(place.user.clone(), vec![id], Undeliverable::TextTooLong);
                 board.report(report).await;
             }
+            // What was heard is receipted before the link ends: it must not be called undelivered.
+            Next::Wait if place.retire.is_cancelled() && !place.outbox.give_receipt() => break,
             Next::Wait => tokio::select! {
                 () = place.outbox.changed() => {}
-                () = place.retire.cancelled() => break,
+                () = place.retire.cancelled() => {}
             },
             Next::Detached => {
                 place.retire.cancelled().await;

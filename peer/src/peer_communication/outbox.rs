@@ -77,8 +77,10 @@ struct Queued {
 /// Short frames that go before all others.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    /// The last line that was received from the peer and not receipted yet.
+    /// The last line that was received from the peer, to be receipted now.
     pub(crate) received: Option<Uuid>,
+    /// The same while its receipt may still wait for a silence.
+    pub(crate) due: Option<Uuid>,
     /// A PING is due.
     pub(crate) ping: bool,
     /// A PONG is due.
@@ -116,6 +118,21 @@ impl Outbox {
     pub(crate) fn control(&self, ask: impl FnOnce(&mut Control)) {
         ask(&mut self.lock().control);
         self.changed.notify_one();
+    }
+
+    /// Notes that a line was received, whose receipt may wait.
+    pub(crate) fn owe_receipt(&self, id: Uuid) {
+        self.lock().control.due = Some(id);
+    }
+
+    /// Has the receipt written that is due, if one is.
+    pub(crate) fn give_receipt(&self) -> bool {
+        let mut state = self.lock();
+        let due = state.control.due.take();
+        state.control.received = due.or(state.control.received);
+        drop(state);
+        self.changed.notify_one();
+        due.is_some()
     }
 
     /// Lets a link write, from the first line that was not received.
@@ -168,7 +185,11 @@ impl Outbox {
         };
         match manners {
             Manners::Ours => {
-                control(&std::mem::take(&mut state.control), buffer);
+                let due = state.control.due;
+                control(
+                    &std::mem::replace(&mut state.control, Control { due, ..Control::default() }),
+                    buffer,
+                );
                 while let Some(queued) = state.queue.get(state.written) {
                     if !buffer.is_empty() && buffer.len() + queued.frame.len() > WRITE_BATCH {
                         break;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::api::Undeliverable;
-use crate::limits::{LINK_WAIT, REPORTS_MAX};
+use crate::limits::{LAST_RECEIPTS, LINK_WAIT, REPORTS_MAX};
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::outbox::{Full, Manners, Outbox};
 
@@ -191,8 +192,7 @@ impl Switchboard {
         let overdue: Vec<_> = {
             let mut state = self.lock();
             let State { table, outboxes } = &mut *state;
-            let hopeless =
-                |user: &Username, since: Instant| !table.is_reachable(user) || since + LINK_WAIT <= now;
+            let hopeless = |user: &Username, since: Instant| since + patience(table, user) <= now;
             let unlinked = outboxes.iter().filter(|(user, _)| !table.is_linked(user));
             let overdue = unlinked
                 .filter(|(user, outbox)| outbox.oldest().is_some_and(|since| hopeless(user, since)))
@@ -210,7 +210,8 @@ impl Switchboard {
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let state = self.lock();
         let unlinked = state.outboxes.iter().filter(|(user, _)| !state.table.is_linked(user));
-        let waiting = unlinked.filter_map(|(_, outbox)| Some(outbox.oldest()? + LINK_WAIT));
+        let waiting =
+            unlinked.filter_map(|(user, outbox)| Some(outbox.oldest()? + patience(&state.table, user)));
         waiting.chain(state.table.next_due()).min()
     }
 
@@ -235,6 +236,11 @@ impl Switchboard {
     pub(crate) fn retire_all(&self) {
         self.lock().table.handles().iter().for_each(CancellationToken::cancel);
     }
+}
+
+/// How long a line waits for a user without a link: where none will come, for the receipt on the one that ends.
+fn patience(table: &LinkTable<CancellationToken>, user: &Username) -> Duration {
+    if table.is_reachable(user) { LINK_WAIT } else { LAST_RECEIPTS }
 }
 
 /// Carries out what the table decided; whether the link stays.

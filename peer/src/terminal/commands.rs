@@ -91,7 +91,7 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Unblock { user: user(rest)? })
     }),
     spec("/help", &[], "[COMMAND]", "this list", Takes::Command, |rest| {
-        Ok(Typed::Help(optional(rest, |name| find(name).ok_or(Wrong::Missing))?))
+        Ok(Typed::Help(optional(rest, |name| find(name).ok_or_else(|| Wrong::Unknown(name.to_owned())))?))
     }),
     spec("/quit", &["/exit"], "", "sign out; your seats are kept", Takes::Nothing, |_| run(Command::Quit)),
 ];
@@ -111,6 +111,8 @@ const fn spec(
 enum Wrong {
     Missing,
     Name(NameError),
+    /// No command is called so.
+    Unknown(String),
 }
 
 impl From<NameError> for Wrong {
@@ -178,6 +180,7 @@ impl Spec {
         CommandError::Usage(match wrong {
             Wrong::Missing => format!("type {}: {}", self.usage(), self.help),
             Wrong::Name(error) => format!("{error} ({})", self.usage()),
+            Wrong::Unknown(name) => return unknown(&format!("/{}", name.trim_start_matches('/'))),
         })
     }
 }
@@ -206,6 +209,7 @@ pub fn parse(line: &str, conversation_open: bool) -> Result<Typed, CommandError>
         let wrong = |wrong| match wrong {
             Wrong::Missing => CommandError::Usage("type @name and the text, as in: @bob hi".to_owned()),
             Wrong::Name(error) => CommandError::Usage(format!("{error} (@name text)")),
+            Wrong::Unknown(name) => unknown(&name),
         };
         return private(rest).map_err(wrong);
     }

@@ -12,13 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
-use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::{
-    Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
+    Cmd, ColorMode, Completer, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
     EventHandler, ExternalPrinter, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount, Validator,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -27,9 +26,12 @@ use tokio::time::timeout;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
 use crate::terminal::commands::{COMMANDS, Words, complete};
 use crate::terminal::input::Input;
+use crate::terminal::layout::{break_rows, width};
 use crate::terminal::output::{Sink, Stdout};
 use crate::terminal::paint::Paint;
 use crate::terminal::recall::Recall;
+use crate::terminal::status_line::StatusLine;
+use crate::terminal::tty;
 
 /// Two rows: the line above the input, filled in whenever it is drawn, and the input's own.
 const PROMPT: &str = "\n> ";
@@ -59,7 +61,7 @@ struct Desk {
 
 #[derive(Default)]
 struct DeskState {
-    status_line: String,
+    status_line: StatusLine,
     words: Words,
     recall: Recall,
     /// Whether something stands in the input.
@@ -95,11 +97,7 @@ impl LineEditor {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
         let desk = Arc::new(Desk { lines, paint, state: Mutex::default() });
         // The prompt is drawn by the highlighter, also where it uses no colours.
-        let config = Config::builder()
-            .color_mode(ColorMode::Forced)
-            .completion_type(CompletionType::List)
-            .completion_show_all_if_ambiguous(true)
-            .build();
+        let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
         editor.set_helper(Some(Assistant { desk: Arc::clone(&desk) }));
         bind_keys(&mut editor, &desk);
@@ -117,7 +115,7 @@ impl LineEditor {
     }
 
     /// Sets the line above the input and what Tab knows; whether the line has to be drawn anew.
-    pub(crate) fn set(&self, status_line: String, words: Option<Words>) -> bool {
+    pub(crate) fn set(&self, status_line: StatusLine, words: Option<Words>) -> bool {
         let mut state = self.desk.state();
         if let Some(words) = words {
             state.words = words;
@@ -174,6 +172,9 @@ fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<Desk>) {
     for key in [KeyEvent(KeyCode::Down, Modifiers::NONE), KeyEvent::ctrl('N')] {
         bind(editor, key, Key::Newer);
     }
+    for key in [KeyEvent(KeyCode::Tab, Modifiers::NONE), KeyEvent::ctrl('I')] {
+        bind(editor, key, Key::Complete);
+    }
     editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
 }
 
@@ -183,6 +184,7 @@ enum Key {
     Enter,
     Older,
     Newer,
+    Complete,
 }
 
 struct Keys {
@@ -199,6 +201,7 @@ impl ConditionalEventHandler for Keys {
                 self.desk.hand_over(line);
                 return Some(Cmd::Kill(Movement::WholeBuffer));
             }
+            Key::Complete => return Some(self.complete(&line[..at])),
             // In a text of several lines the keys move between them first.
             Key::Older if line[..at].contains('\n') => return None,
             Key::Newer if line[at..].contains('\n') => return None,
@@ -209,18 +212,40 @@ impl ConditionalEventHandler for Keys {
     }
 }
 
-/// Completes, hints and draws for the editor.
-#[derive(Helper, Validator)]
-struct Assistant {
-    desk: Arc<Desk>,
+impl Keys {
+    /// Types what all names that fit have in common; where that is nothing more, shows them. The editor's own list would
+    /// be cleared as far as the prompt is high.
+    fn complete(&self, before_cursor: &str) -> Cmd {
+        let (start, names) = complete(before_cursor, &self.desk.state().words);
+        let common = names.iter().map(String::as_str).reduce(common_start).unwrap_or_default();
+        match common.get(before_cursor.len() - start..) {
+            Some(rest) if !rest.is_empty() => return Cmd::Insert(1, rest.to_owned()),
+            _ => {}
+        }
+        if names.len() > 1 {
+            // Where too many lines wait, nobody reads a list.
+            let _ = self.desk.lines.try_send(Input::Choices(names));
+        }
+        Cmd::Noop
+    }
 }
 
-impl Completer for Assistant {
-    type Candidate = String;
+/// What both begin with.
+fn common_start<'a>(one: &'a str, other: &str) -> &'a str {
+    let same = one.char_indices().zip(other.chars()).find(|((_, a), b)| a != b);
+    let end = same.map_or_else(|| one.len().min(other.len()), |((at, _), _)| at);
+    &one[..end]
+}
 
-    fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(complete(&line[..at], &self.desk.state().words))
-    }
+/// Columns of the screen, also where it does not say.
+fn columns() -> usize {
+    tty::columns().unwrap_or(80)
+}
+
+/// Hints and draws for the editor.
+#[derive(Completer, Helper, Validator)]
+struct Assistant {
+    desk: Arc<Desk>,
 }
 
 /// What may come next: the rest of an earlier line, which Right takes over, or a command's arguments.
@@ -258,17 +283,24 @@ impl Hinter for Assistant {
 }
 
 impl Highlighter for Assistant {
-    /// What was pasted may hold characters that steer the terminal; they take no column here.
+    /// What was pasted may hold characters that steer the terminal; they take no column here. The rows are broken here
+    /// and not by the terminal: that one joins them again once it is wider, and then the editor, which counts on as many
+    /// rows as before, would clear rows that somebody said.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
-        if line.contains(steers) { line.replace(steers, "").into() } else { line.into() }
+        let shown = if line.contains(steers) { line.replace(steers, "").into() } else { Cow::Borrowed(line) };
+        match break_rows(&shown, width(PROMPT.trim_start()), columns()) {
+            Some(broken) => broken.into(),
+            None => shown,
+        }
     }
 
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, default: bool) -> Cow<'b, str> {
         if !default {
             return prompt.into();
         }
-        format!("{}{}", self.desk.state().status_line, self.desk.paint.strong(PROMPT)).into()
+        let row = self.desk.state().status_line.row(columns(), self.desk.paint);
+        format!("{row}{}", self.desk.paint.strong(PROMPT)).into()
     }
 
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {

@@ -27,7 +27,7 @@ impl Greeting<'_> {
         let free = rooms.iter().find(|room| room.members.len() < room.capacity && !room.has_member(self.you));
         let enter = match free {
             Some(room) => format!("/join {}", display_safe(room.name.as_str())),
-            None => "/create sala".to_owned(),
+            None => format!("/create {}", new_room(rooms)),
         };
         let whisper = others.first().map(|name| format!("@{name} hi"));
         let next: Vec<_> = [Some(enter), whisper, Some("/help".to_owned())].into_iter().flatten().collect();
@@ -39,6 +39,13 @@ impl Greeting<'_> {
             format!("  {}     {}", self.paint.faint("try"), self.paint.strong(&next.join("   "))),
         ]
     }
+}
+
+/// A name that no room has.
+fn new_room(rooms: &[RoomSnapshot]) -> String {
+    let taken = |name: &String| rooms.iter().any(|room| room.name.as_str() == name);
+    let numbered = (2..).map(|n| format!("sala{n}"));
+    std::iter::once("sala".to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
 }
 
 /// The first names of a list, or that there are none.

@@ -18,6 +18,8 @@ pub(crate) enum Input {
     NoText,
     /// Lines typed while too many others waited.
     TooFast(usize),
+    /// Tab was pressed where several names fit.
+    Choices(Vec<String>),
     /// There is no more.
     End,
 }

@@ -1,7 +1,7 @@
 //! How wide text is on a screen, and how it is cut to fit: pure, in columns.
 
 use unicode_segmentation::UnicodeSegmentation;
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Columns of a text, counted as the line editor counts them, character by character.
 pub(crate) fn width(text: &str) -> usize {
@@ -29,6 +29,28 @@ pub(crate) fn shorten(text: &str, columns: usize) -> String {
     }
     short.push('…');
     short
+}
+
+/// The text with a line end wherever a screen of so many columns would break it, the first row beginning at column
+/// `start`. `None` where terminals count differently, and so have to break it themselves.
+pub(crate) fn break_rows(text: &str, start: usize, columns: usize) -> Option<String> {
+    let mut broken = String::with_capacity(text.len());
+    let mut used = start;
+    for cluster in text.graphemes(true) {
+        let wide = width(cluster);
+        if cluster == "\n" {
+            used = 0;
+        } else if cluster.contains('\t') || wide != cluster.width() {
+            return None;
+        } else if used + wide > columns {
+            broken.push('\n');
+            used = wide;
+        } else {
+            used += wide;
+        }
+        broken.push_str(cluster);
+    }
+    Some(broken)
 }
 
 /// The text in rows of at most `columns`, broken at spaces where there are any. Never empty.
@@ -71,6 +93,15 @@ mod tests {
         assert_eq!(fold("abcdefghijkl mn", 5), ["abcde", "fghij", "kl mn"]);
         assert_eq!(fold("部屋部屋部", 4), ["部屋", "部屋", "部"]);
         assert_eq!(fold("", 10), [""]);
+    }
+
+    #[test]
+    fn breaks_where_a_screen_would_or_leaves_it_to_the_screen() {
+        assert_eq!(break_rows("abcdefgh", 2, 5).unwrap(), "abc\ndefgh");
+        assert_eq!(break_rows("ab\ncdefgh", 2, 5).unwrap(), "ab\ncdefg\nh");
+        assert_eq!(break_rows("a部屋", 2, 5).unwrap(), "a部\n屋");
+        assert_eq!(break_rows("部屋", 2, 5).unwrap(), "部\n屋");
+        assert_eq!((break_rows("a\tb", 2, 5), break_rows("👩\u{200d}👧", 2, 5)), (None, None));
     }
 
     #[test]

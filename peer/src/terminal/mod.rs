@@ -14,7 +14,7 @@ mod reply;
 mod rooms;
 pub mod safe_text;
 pub mod sign_in;
-mod status_line;
+pub mod status_line;
 mod tables;
 pub mod tty;
 mod unread;
@@ -195,6 +195,13 @@ impl Terminal {
             Input::TooLong(length) => {
                 return self.refuse(&CommandError::TextTooLong { length, max: LINE_MAX }).await;
             }
+            Input::Choices(names) => {
+                if let Face::Text(view) = &self.face {
+                    let rows = view.choices(&names, moment());
+                    self.show(rows).await?;
+                }
+                return Ok(None);
+            }
             Input::NoText => return self.refuse(&usage("this line is no UTF-8 text")).await,
             Input::TooFast(lines) => {
                 return self.refuse(&usage(&format!("{lines} lines came too fast: lost"))).await;
@@ -300,7 +307,7 @@ impl Terminal {
             let status = self.service.status();
             rows.extend(view.opened(status.open.as_ref(), moment()));
             if let Some(editor) = &self.editor {
-                let status_line = view.status_line(&status, tty::columns().unwrap_or(80));
+                let status_line = view.status_line(&status);
                 repaint = editor.set(status_line, news(&mut self.known, &status));
             }
         }

@@ -1,5 +1,7 @@
 //! Colours: which thing has which, and whether there are any.
 
+use std::env;
+
 use colored::Color;
 use colored::control::ShouldColorize;
 
@@ -14,10 +16,11 @@ pub struct Paint {
 }
 
 impl Paint {
-    /// Colours on a terminal unless `NO_COLOR` or its kin say otherwise.
+    /// Colours on a terminal unless `NO_COLOR` or its kin say otherwise, or it is a dumb one.
     #[must_use]
     pub fn from_env() -> Self {
-        Self { on: ShouldColorize::from_env().should_colorize() }
+        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { on: !dumb && ShouldColorize::from_env().should_colorize() }
     }
 
     /// No colours.

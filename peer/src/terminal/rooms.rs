@@ -20,6 +20,10 @@ impl Rooms {
         self.rooms.remove(name);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
     pub(crate) fn find(&self, name: &RoomName) -> Option<&RoomSnapshot> {
         self.rooms.get(name)
     }

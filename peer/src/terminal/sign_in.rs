@@ -14,6 +14,7 @@ use crate::config::DEFAULT_TRACKER;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::{PeerService, SignIn};
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::tables::counted;
 use crate::terminal::tty;
 
 /// What is known before anybody is asked.
@@ -140,8 +141,8 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                 if matches!(known.password, PasswordSource::Asked) =>
             {
                 let left = SIGN_IN_TRIES - tries;
-                tell(format!("Wrong password, or {username} has no account ({left} more). Ctrl-C ends.\n"))
-                    .await?;
+                let left = counted(left, "try left", "tries left");
+                tell(format!("Wrong password, or {username} has no account: {left}, Ctrl-C ends.\n")).await?;
                 (name, decided) = (Some(username), Some(false));
             }
             _ => return Err(NotSignedIn::Refused(error)),
@@ -186,7 +187,7 @@ async fn ask_password(new: bool) -> Result<String, NotSignedIn> {
         } else if !new || asked(|| tty::ask_hidden("The same again: ")).await? == password {
             return Ok(password);
         } else {
-            tell("These were two different ones.\n".to_owned()).await?;
+            tell("The two are different: once more.\n".to_owned()).await?;
         }
     }
 }

@@ -7,52 +7,74 @@ use crate::terminal::layout::{shorten, width};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
 
-/// `sala [equipe 2, @bob 1] (offline: tracker) · ● bob ○ carla`, cut to one row of the screen.
-pub(crate) fn status_line(status: &Status, members: &[Member], columns: usize, paint: Paint) -> String {
-    let mut row = Row { text: String::new(), left: columns.saturating_sub(1) };
-    let place = status.open.as_ref().map_or_else(|| "lobby".to_owned(), shown);
-    row.push(&place, |text| paint.strong(text));
-    let unread: Vec<_> = status.conversations.iter().filter(|(_, count)| *count > 0).collect();
-    if !unread.is_empty() {
-        let counts =
-            unread.iter().map(|(chat, count)| format!("{} {count}", shown(chat))).collect::<Vec<_>>();
-        row.push(&format!(" [{}]", counts.join(", ")), |text| paint.system(text));
-    }
-    if status.tracker == TrackerState::Lost {
-        row.push(" (offline: tracker)", |text| paint.failure(text));
-    }
-    let others = members.iter().filter(|member| Some(&member.username) != status.username.as_ref());
-    for (n, Member { username, connected, .. }) in others.enumerate() {
-        row.push(if n == 0 { " · " } else { " " }, |text| paint.faint(text));
-        let name = username.as_str();
-        match connected {
-            true => row.push(&format!("● {name}"), |text| paint.of_user(name, text)),
-            false => row.push(&format!("○ {name}"), |text| paint.faint(text)),
+/// `sala [equipe 2, @bob 1] (offline: tracker) · ● bob ○ carla`, cut to the screen only when it is drawn: the screen may
+/// be another by then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusLine {
+    pieces: Vec<(Tone, String)>,
+}
+
+/// What a piece of the line is, which decides its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Place,
+    Unread,
+    Failure,
+    Faint,
+    /// Somebody who is here.
+    Present,
+}
+
+impl StatusLine {
+    pub(crate) fn new(status: &Status, members: &[Member]) -> Self {
+        let place = status.open.as_ref().map_or_else(|| "lobby".to_owned(), shown);
+        let mut pieces = vec![(Tone::Place, place)];
+        let unread: Vec<_> = status.conversations.iter().filter(|(_, count)| *count > 0).collect();
+        if !unread.is_empty() {
+            let counts =
+                unread.iter().map(|(chat, count)| format!("{} {count}", shown(chat))).collect::<Vec<_>>();
+            pieces.push((Tone::Unread, format!(" [{}]", counts.join(", "))));
         }
+        if status.tracker == TrackerState::Lost {
+            pieces.push((Tone::Failure, " (offline: tracker)".to_owned()));
+        }
+        let others = members.iter().filter(|member| Some(&member.username) != status.username.as_ref());
+        for (n, Member { username, connected, .. }) in others.enumerate() {
+            pieces.push((Tone::Faint, if n == 0 { " · " } else { " " }.to_owned()));
+            pieces.push(match connected {
+                true => (Tone::Present, format!("● {username}")),
+                false => (Tone::Faint, format!("○ {username}")),
+            });
+        }
+        Self { pieces }
     }
-    row.text
+
+    /// One row of a screen of so many columns.
+    pub(crate) fn row(&self, columns: usize, paint: Paint) -> String {
+        let mut row = String::new();
+        let mut left = columns.saturating_sub(1);
+        for (tone, text) in &self.pieces {
+            // What does not fit ends the row, so that nothing stands behind a gap.
+            if left == 0 {
+                break;
+            }
+            let piece = shorten(text, left);
+            row.push_str(&match tone {
+                Tone::Place => paint.strong(&piece),
+                Tone::Unread => paint.system(&piece),
+                Tone::Failure => paint.failure(&piece),
+                Tone::Faint => paint.faint(&piece),
+                Tone::Present => paint.of_user(text.trim_start_matches("● "), &piece),
+            });
+            left = if piece == *text { left - width(text) } else { 0 };
+        }
+        row
+    }
 }
 
 /// A conversation as it is typed, fit for the screen.
 pub(crate) fn shown(conversation: &Conversation) -> String {
     display_safe(&conversation.to_string())
-}
-
-/// One row, which takes what fits.
-struct Row {
-    text: String,
-    left: usize,
-}
-
-impl Row {
-    fn push(&mut self, text: &str, paint: impl Fn(&str) -> String) {
-        if self.left > 0 {
-            let piece = shorten(text, self.left);
-            // What does not fit ends the row, so that nothing stands behind a gap.
-            self.left = if piece == text { self.left - width(text) } else { 0 };
-            self.text.push_str(&paint(&piece));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -84,19 +106,20 @@ mod tests {
     #[test]
     fn tells_where_one_is_and_what_happens_elsewhere() {
         let members = [member("ana", true), member("bob", true), member("carla", false)];
-        let line = status_line(&status(), &members, 80, Paint::plain());
+        let line = StatusLine::new(&status(), &members).row(80, Paint::plain());
         assert_eq!(line, "sala [equipe 2, @bob 1] (offline: tracker) · ● bob ○ carla");
         let calm =
             Status { open: None, conversations: Vec::new(), tracker: TrackerState::Connected, ..status() };
-        assert_eq!(status_line(&calm, &[], 80, Paint::plain()), "lobby");
+        assert_eq!(StatusLine::new(&calm, &[]).row(80, Paint::plain()), "lobby");
     }
 
     #[test]
     fn stays_on_one_row_however_narrow() {
+        let line = StatusLine::new(&status(), &[member("bob", true)]);
         for columns in 0..60 {
-            let line = status_line(&status(), &[member("bob", true)], columns, Paint::plain());
+            let line = line.row(columns, Paint::plain());
             assert!(width(&line) < columns.max(1), "{columns}: {line}");
         }
-        assert_eq!(status_line(&status(), &[], 12, Paint::plain()), "sala [equi…");
+        assert_eq!(StatusLine::new(&status(), &[]).row(12, Paint::plain()), "sala [equi…");
     }
 }

@@ -16,6 +16,9 @@ use crate::terminal::status_line::shown;
 /// Columns where nobody says how wide the screen is: a pipe has no edge.
 const PIPE_COLUMNS: usize = 200;
 
+/// Names that are listed where Tab could mean many: who wants another one types on.
+const CHOICES: usize = 60;
+
 /// Makes tables for a screen of so many columns.
 pub(crate) struct Tables<'a> {
     pub(crate) paint: Paint,
@@ -89,6 +92,21 @@ impl Tables<'_> {
         let body: Vec<_> =
             members.iter().map(|member| vec![self.presence(member), state(member).to_owned()]).collect();
         std::iter::once(self.title(title)).chain(self.rows(&["", ""], &body)).collect()
+    }
+
+    /// The names that Tab could mean, side by side.
+    pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
+        let names: Vec<_> = names.iter().map(|name| display_safe(name.trim_end())).collect();
+        let widest = names.iter().map(|name| width(name)).fold(1, max);
+        let beside = (self.columns.unwrap_or(PIPE_COLUMNS).saturating_sub(1) / (widest + 2)).max(1);
+        let listed = &names[..names.len().min(CHOICES)];
+        let row = |names: &[String]| {
+            let cells: String = names.iter().map(|name| format!("  {}", pad(name, widest))).collect();
+            cells.trim_end().to_owned()
+        };
+        let more = names.len() - listed.len();
+        let more = (more > 0).then(|| self.paint.system(&format!("  and {more} more: type another letter")));
+        listed.chunks(beside).map(row).chain(more).collect()
     }
 
     /// Who one is and how one is connected.
@@ -210,6 +228,14 @@ mod tests {
                 assert!(width(&row) < columns.max(24), "{columns}: {row}");
             }
         }
+    }
+
+    #[test]
+    fn choices_stand_side_by_side_and_end_somewhere() {
+        let names = |count: usize| (0..count).map(|n| format!("name{n:02} ")).collect::<Vec<_>>();
+        assert_eq!(tables(Some(20)).choices(&names(3)), ["  name00  name01", "  name02"]);
+        let many = tables(Some(20)).choices(&names(CHOICES + 2));
+        assert_eq!(many.last().unwrap(), "  and 2 more: type another letter");
     }
 
     #[test]

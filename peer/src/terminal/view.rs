@@ -18,7 +18,7 @@ use crate::terminal::paint::Paint;
 use crate::terminal::reply::{Reply, advice, failure};
 use crate::terminal::rooms::Rooms;
 use crate::terminal::safe_text::display_safe;
-use crate::terminal::status_line::{shown, status_line};
+use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::tables::{Tables, counted};
 use crate::terminal::unread::{Missed, Unread};
 
@@ -288,6 +288,12 @@ impl View {
         self.tables(moment.columns).help(only)
     }
 
+    /// What Tab could mean.
+    #[must_use]
+    pub fn choices(&self, names: &[String], moment: Moment) -> Vec<String> {
+        self.tables(moment.columns).choices(names)
+    }
+
     /// What was typed, for the record above its answer.
     #[must_use]
     pub fn typed(&self, line: &str) -> Vec<String> {
@@ -299,17 +305,18 @@ impl View {
     pub fn farewell(&mut self, moment: Moment) -> Vec<String> {
         let rooms = self.unread.rooms();
         let missed: Vec<_> = rooms.iter().flat_map(|room| self.missed(room, moment)).collect();
-        missed.into_iter().chain([self.paint.system("Goodbye. Your seats are kept.")]).collect()
+        let goodbye = if self.rooms.is_empty() { "Goodbye." } else { "Goodbye. Your seats are kept." };
+        missed.into_iter().chain([self.paint.system(goodbye)]).collect()
     }
 
     /// The line above the input.
     #[must_use]
-    pub fn status_line(&self, status: &Status, columns: usize) -> String {
+    pub fn status_line(&self, status: &Status) -> StatusLine {
         let members = match &status.open {
             Some(Conversation::Room(name)) => self.rooms.members(name),
             _ => &[],
         };
-        status_line(status, members, columns, self.paint)
+        StatusLine::new(status, members)
     }
 
     fn tables(&self, columns: Option<usize>) -> Tables<'_> {
