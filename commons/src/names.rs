@@ -36,7 +36,7 @@ pub enum NameError {
     #[error("user names are lower-case: try {0}")]
     Capitals(String),
     /// A character that the name may not hold.
-    #[error("a name cannot hold {}: {rule}", odd.escape_unicode())]
+    #[error("a name cannot hold {odd:?}: {rule}")]
     Character {
         /// The character.
         odd: char,

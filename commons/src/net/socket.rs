@@ -95,6 +95,14 @@ impl Socket {
     }
 }
 
+/// An address as it is typed, `host:port`; that the host exists is not asked.
+pub fn host_and_port(text: &str) -> Result<String, &'static str> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
+        _ => Err("an address is HOST:PORT, as in 127.0.0.1:6060"),
+    }
+}
+
 /// The first address that a `host:port` stands for.
 pub async fn resolve(address: &str) -> io::Result<SocketAddr> {
     let mut found = tokio::net::lookup_host(address).await?;
@@ -127,5 +135,20 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for good in ["127.0.0.1:6060", "[::1]:0", "chat.example:65535"] {
+            assert_eq!(host_and_port(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "chat.example", "6060", ":6060", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x"] {
+            assert!(host_and_port(bad).is_err(), "{bad}");
+        }
     }
 }

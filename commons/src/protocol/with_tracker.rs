@@ -17,6 +17,8 @@ use crate::snapshot::{RoomChange, RoomSnapshot};
 pub enum RequestId {
     /// A number.
     Number(i64),
+    /// A number beyond those.
+    Large(u64),
     /// A text.
     Text(String),
 }
@@ -395,6 +397,17 @@ mod tests {
             assert_eq!(refused.id.is_some(), json.contains("\"id\""), "{json}");
         }
         assert_eq!(read(r#"{"cmd":"PING","id":{}}"#).unwrap_err().code, ErrorCode::Malformed);
+    }
+
+    #[test]
+    fn echoes_every_id_of_64_bits_and_refuses_fractions() {
+        for id in ["9223372036854775808", "18446744073709551615", "-9223372036854775808", "0", "\"\""] {
+            let id_read = read(&format!(r#"{{"cmd":"PING","id":{id}}}"#)).unwrap().id;
+            assert_eq!(serde_json::to_string(&id_read).unwrap(), id);
+        }
+        for id in ["1.5", "1e3", "true", "36893488147419103232"] {
+            assert!(read(&format!(r#"{{"cmd":"PING","id":{id}}}"#)).is_err(), "{id}");
+        }
     }
 
     #[test]
