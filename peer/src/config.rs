@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, ValueEnum};
 use commons::names::Username;
+use commons::net::socket::host_and_port;
 use etcetera::BaseStrategy;
 
 /// Where a tracker listens that was told nothing else.
@@ -15,7 +17,7 @@ pub const DEFAULT_TRACKER: &str = "127.0.0.1:6060";
 #[command(name = "peer", version, about)]
 pub struct Config {
     /// The tracker's address.
-    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT", default_value = DEFAULT_TRACKER)]
+    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT", default_value = DEFAULT_TRACKER, value_parser = host_and_port)]
     pub tracker: String,
 
     /// Where to take links [default: a free port; on loopback where the tracker is on loopback]
@@ -31,7 +33,7 @@ pub struct Config {
     pub username: Option<Username>,
 
     /// Make the account.
-    #[arg(long, env = "PEER_REGISTER")]
+    #[arg(long, env = "PEER_REGISTER", value_parser = FalseyValueParser::new())]
     pub register: bool,
 
     /// Read the password from a file; it can also be in PEER_PASSWORD [default: typed]
@@ -43,7 +45,7 @@ pub struct Config {
     pub output: Output,
 
     /// Run a tracker inside, on the tracker's address.
-    #[arg(long, env = "PEER_HOST")]
+    #[arg(long, env = "PEER_HOST", value_parser = FalseyValueParser::new())]
     pub host: bool,
 }
 
@@ -82,6 +84,12 @@ mod tests {
             let name = flag.get_long().unwrap_or_default().replace('-', "_").to_uppercase();
             assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(format!("PEER_{name}").as_str()));
         }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_wrong_usage() {
+        assert!(Config::try_parse_from(["peer", "--tracker", "nonsense"]).is_err());
+        assert!(Config::try_parse_from(["peer", "--tracker", "localhost:6060"]).is_ok());
     }
 
     #[test]

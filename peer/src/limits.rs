@@ -54,6 +54,9 @@ pub const RECEIPT_LINES: usize = 256;
 /// How long a link that is given up is read on for what is still under way on it.
 pub const RETIRE_TIME: Duration = Duration::from_secs(5);
 
+/// How long a peer that ends waits for the others to close their links: programs that read do it at once.
+pub const GOODBYE_WAIT: Duration = Duration::from_secs(1);
+
 /// Least time between two answers to PING on one connection.
 pub const PONG_PAUSE: Duration = Duration::from_millis(250);
 

@@ -10,7 +10,8 @@ use std::net::TcpStream;
 use common::{Tracker, room, user};
 use commons::limits::FRAME_MAX_BEFORE_LOGIN;
 use commons::user::PasswordDigest;
-use peer::api::{Event, Undeliverable};
+use peer::api::{Command, Event, Undeliverable};
+use peer::limits::RETIRE_TIME;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
@@ -18,7 +19,7 @@ use serde_json::json;
 /// Takes a seat and connections, and never reads a byte of either.
 struct Mute {
     _tracker: TcpStream,
-    _listener: std::net::TcpListener,
+    listener: std::net::TcpListener,
 }
 
 impl Mute {
@@ -30,7 +31,7 @@ impl Mute {
         let register = json!({"cmd": "REGISTER", "username": "mute", "password": password, "port": port});
         let join = json!({"cmd": "JOIN_ROOM", "room": room});
         write!(session, "{register}\n{join}\n").unwrap();
-        Self { _tracker: session, _listener: listener }
+        Self { _tracker: session, listener }
     }
 }
 
@@ -55,6 +56,23 @@ async fn a_member_that_never_reads_stalls_nobody_and_costs_a_bounded_outbox() {
     let refused =
         ana.until(|e| matches!(e, Event::Undelivered { reason: Undeliverable::QueueFull, .. })).await;
     assert!(matches!(refused, Event::Undelivered { to, .. } if to == user("mute")));
+}
+
+#[tokio::test]
+async fn signing_out_waits_little_for_one_who_never_closes() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    ana.create("sala").await;
+    let mute = Mute::joins(tracker.address, "sala");
+    let listener = mute.listener.try_clone().unwrap();
+    let (mut link, _) = tokio::task::spawn_blocking(move || listener.accept()).await.unwrap().unwrap();
+    writeln!(link, r#"{{"cmd":"WELCOME","username":"mute","instance":1}}"#).unwrap();
+    ana.linked("mute").await;
+    let began = std::time::Instant::now();
+    ana.run(Command::Quit).await.unwrap();
+    ana.service.stop().await;
+    // A second is the plan; twice five were the defect.
+    assert!(began.elapsed() < RETIRE_TIME, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::api::Undeliverable;
-use crate::limits::{LINK_WAIT, RETIRE_TIME};
+use crate::limits::{GOODBYE_WAIT, LINK_WAIT};
 use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::switchboard::{LinkReport, Switchboard};
 
@@ -114,8 +114,11 @@ impl PeerPeerCommunication {
         left.filter(|(_, lines)| !lines.is_empty()).collect()
     }
 
-    /// Ends every link, the queued goodbyes first, and waits for the end.
+    /// Ends every link, the queued goodbyes first, and waits for the end; a second call has nothing to wait for.
     pub(crate) async fn stop(&self) {
+        if self.board.stop.is_cancelled() {
+            return;
+        }
         self.board.retire_all();
         let links_gone = async {
             loop {
@@ -126,7 +129,7 @@ impl PeerPeerCommunication {
                 changed.await;
             }
         };
-        let _ = timeout(RETIRE_TIME, links_gone).await;
+        let _ = timeout(GOODBYE_WAIT, links_gone).await;
         self.board.stop.cancel();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
