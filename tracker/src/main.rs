@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::FalseyValueParser;
+use commons::net::socket::host_and_port;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracker::config::{Config, ConnectionLimits, Plaintext};
@@ -17,7 +18,7 @@ use tracker::server::TrackerServer;
 #[command(version)]
 struct Args {
     /// Where to listen; port 0 picks a free one
-    #[arg(long, env = "TRACKER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:6060")]
+    #[arg(long, env = "TRACKER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:6060", value_parser = host_and_port)]
     listen: String,
     /// The folder of the state; made where it does not exist
     #[arg(long, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]

@@ -46,11 +46,11 @@ impl Record for Peer {
     }
 }
 
-/// The address that a text names; the original programs call their own machine by name.
+/// The address that a text names, if others can dial it; the original programs call their own machine by name.
 pub(crate) fn claimed_address(text: &str) -> Option<IpAddr> {
     match text {
         "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
-        text => text.parse().ok(),
+        text => text.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast()),
     }
 }
 
@@ -192,5 +192,20 @@ impl PeerRepository {
 
     fn presence_mut(&self) -> RwLockWriteGuard<'_, Presence> {
         self.presence.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_nobody_can_dial_is_none() {
+        for good in ["localhost", "127.0.0.1", "192.0.2.9", "::1"] {
+            assert!(claimed_address(good).is_some(), "{good}");
+        }
+        for bad in ["0.0.0.0", "::", "224.0.0.1", "127.0.0.0.1", "chat.example", ""] {
+            assert_eq!(claimed_address(bad), None, "{bad}");
+        }
     }
 }
