@@ -104,7 +104,7 @@ pub(crate) const GUESS_PACE: Pace = Pace { burst: 76, every: Duration::from_secs
 /// Of these, what is left to networks that were not wrong before: to the owner, while 64 others guess.
 pub(crate) const GUESSES_FOR_NEW_NETWORKS: u32 = 64;
 
-/// Guessers and guessed accounts that are remembered, about 10 MB each. Making them forgotten takes as many password
+/// Guessers and guessed accounts that are remembered, about 16 MB each. Making them forgotten takes as many password
 /// hashes, which is more time than any wait that is forgotten with them.
 pub(crate) const GUESSERS_MAX: usize = 65_536;
 
