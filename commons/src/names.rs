@@ -62,13 +62,13 @@ impl Username {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check_length(text, USERNAME_MAX)?;
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
-        if let Some(odd) = text.chars().find(|c| !allowed(*c)) {
-            let lower = text.to_lowercase();
-            return Err(if lower != text && lower.chars().all(allowed) {
-                NameError::Capitals(lower)
-            } else {
-                NameError::Character { odd, rule: "user names are made of a-z 0-9 . _ -" }
-            });
+        // Capitals are easily mended: what is told first is what else is in the way.
+        if let Some(odd) = text.chars().find(|c| !allowed(*c) && !c.is_ascii_uppercase()) {
+            return Err(NameError::Character { odd, rule: "user names are made of a-z 0-9 . _ -" });
+        }
+        let lower = text.to_ascii_lowercase();
+        if lower != text {
+            return Err(NameError::Capitals(lower));
         }
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return Err(NameError::Start);

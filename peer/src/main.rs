@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use tracker::server::TrackerServer;
+use tracker::server::{StartError, TrackerServer};
 
 /// What may still run when all is said: a thread that waits for typed input ends with the program.
 const LAST_TASKS: Duration = Duration::from_secs(1);
@@ -159,7 +159,15 @@ struct Hosted {
 impl Hosted {
     async fn start(listen: &str, data: PathBuf) -> Result<Self, Failure> {
         let config = tracker::config::Config { listen: listen.to_owned(), data, ..Default::default() };
-        let server = TrackerServer::bind(config).await.map_err(Failure::new)?;
+        let server = TrackerServer::bind(config).await.map_err(|error| match error {
+            StartError::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                Failure::Other(format!(
+                    "something listens on {address} already: if it is a tracker, leave --host away and join it, \
+                     else choose another port with --tracker ADDRESS:PORT"
+                ))
+            }
+            error => Failure::new(error),
+        })?;
         let (address, stop) = (server.local_addr(), CancellationToken::new());
         let stopping = stop.clone();
         let run = async move { server.run(stopping).await.map_err(|error| error.to_string()) };
