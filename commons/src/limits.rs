@@ -29,6 +29,9 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first bytes of a connection may take: longer is a stranger holding a socket for nothing.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long one write may wait for a reader that does not read.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 

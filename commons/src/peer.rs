@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::keys::PublicKey;
 use crate::names::Username;
 
 /// A user's record: where the program listens and whether it is connected now.
@@ -21,9 +22,9 @@ pub struct Peer {
     /// When it last answered a PING.
     #[serde(serialize_with = "rfc3339_seconds")]
     pub last_ping: Option<DateTime<Utc>>,
-    /// The user's public keys in hex; empty for one who never had any.
+    /// The user's public keys; empty for one who never had any.
     #[serde(default)]
-    pub keys: Vec<String>,
+    pub keys: Vec<PublicKey>,
 }
 
 impl Peer {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::keys::PublicKey;
 use crate::names::{RoomName, Username};
 use crate::peer::Peer;
 
@@ -38,9 +39,9 @@ pub struct Member {
     pub connected: bool,
     /// The revision at which the seat was taken.
     pub since: u64,
-    /// The member's public keys in hex.
+    /// The member's public keys; empty for one who never had any.
     #[serde(default)]
-    pub keys: Vec<String>,
+    pub keys: Vec<PublicKey>,
 }
 
 /// What happened to a room.

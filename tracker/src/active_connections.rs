@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use commons::keys::PublicKey;
 use commons::names::Username;
 use dashmap::DashMap;
 use tokio::sync::watch;
@@ -18,11 +19,20 @@ pub(crate) struct ActiveConnection {
     pub(crate) id: ConnectionId,
     /// Whose.
     pub(crate) username: Username,
+    /// How it is asked for a sign of life.
+    pub(crate) pinged: Pinged,
+    outbox: Outbox,
+}
+
+/// How a session's program is asked for a sign of life.
+#[derive(Debug, Clone)]
+pub(crate) struct Pinged {
     /// The address that the session comes from, with the port on which its program takes links.
     pub(crate) observed: SocketAddr,
+    /// The key that has to answer there; `None` asks in the clear.
+    pub(crate) key: Option<PublicKey>,
     /// Where the session answers to PING, if it understands one.
     pub(crate) pongs: Option<watch::Sender<()>>,
-    outbox: Outbox,
 }
 
 impl ActiveConnection {
@@ -41,15 +51,9 @@ pub(crate) struct ActiveConnections {
 
 impl ActiveConnections {
     /// Adds a session; an older one of that user is ended.
-    pub(crate) fn register(
-        &self,
-        username: &Username,
-        observed: SocketAddr,
-        outbox: Outbox,
-        pongs: Option<watch::Sender<()>>,
-    ) -> ConnectionId {
+    pub(crate) fn register(&self, username: &Username, pinged: Pinged, outbox: Outbox) -> ConnectionId {
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
-        let connection = ActiveConnection { id, username: username.clone(), observed, pongs, outbox };
+        let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
             tracing::info!(%username, "a newer login takes the place of an older one");
             older.outbox.end(Ending::Superseded);
@@ -81,10 +85,10 @@ mod tests {
     async fn an_old_session_cannot_remove_a_newer_one() {
         let connections = ActiveConnections::default();
         let ana = Username::parse("ana").unwrap();
-        let from = SocketAddr::from(([127, 0, 0, 1], 5000));
+        let pinged = Pinged { observed: ([127, 0, 0, 1], 5000).into(), key: None, pongs: None };
         let (old, new) = (Outbox::new().0, Outbox::new().0);
-        let first = connections.register(&ana, from, old.clone(), None);
-        let second = connections.register(&ana, from, new, None);
+        let first = connections.register(&ana, pinged.clone(), old.clone());
+        let second = connections.register(&ana, pinged, new);
         assert_eq!(old.ended().await, Ending::Superseded);
         connections.unregister(&ana, first);
         assert_eq!(connections.connection(&ana).map(|c| c.id), Some(second));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::frame::encode;
 use commons::protocol::with_tracker::ErrorCode;
@@ -18,6 +19,8 @@ use crate::rates::Rates;
 pub(crate) struct Client {
     /// Where it comes from.
     pub(crate) from: SocketAddr,
+    /// The key that it has proven, on an encrypted session.
+    pub(crate) key: Option<PublicKey>,
     /// What waits to be said to it.
     pub(crate) outbox: Outbox,
     /// Who it is, once it has signed in.
@@ -40,8 +43,8 @@ pub(crate) struct SignedIn {
 
 impl Client {
     /// Somebody at `from`.
-    pub(crate) fn new(from: SocketAddr, outbox: Outbox) -> Self {
-        Self { from, outbox, signed_in: None, rates: Rates::default(), wrong_passwords: 0 }
+    pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, outbox: Outbox) -> Self {
+        Self { from, key, outbox, signed_in: None, rates: Rates::default(), wrong_passwords: 0 }
     }
 
     /// Queues a reply.

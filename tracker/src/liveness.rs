@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use commons::keys::PublicKey;
 use commons::limits::FRAME_MAX_BEFORE_LOGIN;
 use commons::net::connection::Connection;
 use commons::net::frame::{FrameError, encode};
 use commons::net::socket::Socket;
+use commons::net::tls::Identity;
 use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::with_tracker::Status;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use crate::active_connections::ActiveConnection;
+use crate::active_connections::{ActiveConnection, Pinged};
 use crate::config::Config;
 use crate::limits::{LOWEST_PEER_PORT, PINGS_MAX};
 use crate::service::TrackerService;
@@ -36,16 +38,17 @@ enum Verdict {
 #[derive(Debug)]
 pub(crate) struct PingSweep {
     service: Arc<TrackerService>,
+    identity: Identity,
     interval: Duration,
     timeout: Duration,
     seat_hold: Duration,
 }
 
 impl PingSweep {
-    /// A sweep over the sessions of a service.
-    pub(crate) fn new(service: Arc<TrackerService>, config: &Config) -> Self {
+    /// A sweep over the sessions of a service, asking as `identity`.
+    pub(crate) fn new(service: Arc<TrackerService>, identity: Identity, config: &Config) -> Self {
         let Config { ping_interval: interval, ping_timeout: timeout, seat_hold, .. } = *config;
-        Self { service, interval, timeout, seat_hold }
+        Self { service, identity, interval, timeout, seat_hold }
     }
 
     /// Sweeps for ever, the first time after one whole interval.
@@ -64,10 +67,10 @@ impl PingSweep {
             if pings.len() >= PINGS_MAX {
                 pass_on(pings.join_next().await);
             }
-            let (service, time) = (self.service.clone(), self.timeout);
+            let (service, identity, time) = (self.service.clone(), self.identity.clone(), self.timeout);
             pings.spawn(async move {
                 // Each verdict counts as soon as it is known, however slow the others are.
-                match ping(&session, time).await {
+                match ping(&session, &identity, time).await {
                     Verdict::Alive => service.heard(&session).await,
                     Verdict::Silent => service.silent(&session).await,
                     Verdict::Unknown => {}
@@ -91,8 +94,10 @@ fn pass_on(joined: Option<Result<(), JoinError>>) {
 }
 
 /// Asks on the port on which the peer takes links, and inside its session if that understands; either answer counts.
-async fn ping(session: &ActiveConnection, time: Duration) -> Verdict {
-    let outside = async { timeout(time, ping_port(session.observed)).await.unwrap_or(Verdict::Silent) };
+async fn ping(session: &ActiveConnection, identity: &Identity, time: Duration) -> Verdict {
+    let Pinged { observed, key, .. } = session.pinged;
+    let outside =
+        async { timeout(time, ping_port(observed, key, identity)).await.unwrap_or(Verdict::Silent) };
     let inside = ping_inside(session, time);
     tokio::pin!(outside, inside);
     tokio::select! {
@@ -105,18 +110,18 @@ async fn ping(session: &ActiveConnection, time: Duration) -> Verdict {
 }
 
 async fn ping_inside(session: &ActiveConnection, time: Duration) -> bool {
-    let Some(pongs) = &session.pongs else { return false };
+    let Some(pongs) = &session.pinged.pongs else { return false };
     let mut answers = pongs.subscribe();
     let Ok(ping) = encode(&Status::Ping) else { return false };
     session.push(ping);
     matches!(timeout(time, answers.changed()).await, Ok(Ok(())))
 }
 
-async fn ping_port(address: SocketAddr) -> Verdict {
+async fn ping_port(address: SocketAddr, key: Option<PublicKey>, identity: &Identity) -> Verdict {
     if !may_be_dialled(address) {
         return Verdict::Silent;
     }
-    match exchange(address).await {
+    match exchange(address, key, identity).await {
         Ok(true) => Verdict::Alive,
         Ok(false) | Err(FrameError::NoObject | FrameError::TooLarge(_)) => Verdict::Silent,
         Err(FrameError::Io(error)) => match error.kind() {
@@ -126,6 +131,8 @@ async fn ping_port(address: SocketAddr) -> Verdict {
             | ErrorKind::BrokenPipe
             | ErrorKind::UnexpectedEof
             | ErrorKind::HostUnreachable
+            // What answers there is not the peer's program.
+            | ErrorKind::InvalidData
             | ErrorKind::TimedOut => Verdict::Silent,
             // Out of descriptors, of ports, of memory, of network: the peer is not to blame.
             _ => {
@@ -136,8 +143,20 @@ async fn ping_port(address: SocketAddr) -> Verdict {
     }
 }
 
-async fn exchange(address: SocketAddr) -> Result<bool, FrameError> {
-    let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX_BEFORE_LOGIN);
+/// In the clear to a program that signed in so, else encrypted and with the key of its session demanded.
+async fn exchange(
+    address: SocketAddr,
+    key: Option<PublicKey>,
+    identity: &Identity,
+) -> Result<bool, FrameError> {
+    let socket = match key {
+        None => Socket::dial(address).await?,
+        Some(_) => Socket::dial_encrypted(address, identity).await?,
+    };
+    if socket.remote_key() != key {
+        return Ok(false);
+    }
+    let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     connection.send_encoded(Bytes::from_static(b"{\"cmd\":\"PING\"}\n")).await?;
     let answer = connection.recv().await?;
     Ok(answer.is_some_and(|frame| matches!(frame.parse(), Ok(PeerMessage::Pong))))

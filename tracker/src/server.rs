@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::{io, panic};
 
+use commons::keys::PublicKey;
 use commons::net::socket::{Listener, Socket};
+use commons::net::tls::{Identity, Purpose, TlsError};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
@@ -19,7 +21,7 @@ use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
 use crate::service::TrackerService;
-use crate::session;
+use crate::session::{self, Door};
 
 /// Why a tracker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,9 @@ pub enum StartError {
     /// The state cannot be read.
     #[error(transparent)]
     Data(#[from] OpenError),
+    /// The tracker's key cannot be used.
+    #[error("the tracker's key cannot be used: {0}")]
+    Key(TlsError),
     /// Passwords cannot be hashed at the cost that is asked for.
     #[error("passwords cannot be hashed at this cost")]
     PasswordCost,
@@ -66,6 +71,9 @@ pub struct TrackerServer {
     local_addr: SocketAddr,
     repositories: Repositories,
     service: Arc<TrackerService>,
+    door: Door,
+    /// What the tracker proves itself by where it asks a peer for a sign of life.
+    asking: Identity,
     config: Config,
     admission: Admission,
     refusals: Arc<Semaphore>,
@@ -90,11 +98,16 @@ impl TrackerServer {
         let watched = Watched { loopback: config.limit_loopback };
         let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
         let admission = Admission::new(config.connections, watched);
+        let identity = |purpose| Identity::new(repositories.key(), purpose).map_err(StartError::Key);
+        let door = Door { plaintext: config.plaintext, identity: identity(Purpose::Session)? };
+        let asking = identity(Purpose::Link)?;
         Ok(Self {
             listener,
             local_addr,
             repositories,
             service,
+            door,
+            asking,
             config,
             admission,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
@@ -107,11 +120,17 @@ impl TrackerServer {
         self.local_addr
     }
 
+    /// The key by which peers know this tracker.
+    #[must_use]
+    pub fn fingerprint(&self) -> PublicKey {
+        self.door.identity.key()
+    }
+
     /// Serves until `stop`, then says goodbye to the sessions and folds the journals.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
         let mut tasks = JoinSet::new();
         let mut sweep = JoinSet::new();
-        sweep.spawn(PingSweep::new(self.service.clone(), &self.config).run());
+        sweep.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), &self.config).run());
         let served = loop {
             tokio::select! {
                 biased;
@@ -142,9 +161,9 @@ impl TrackerServer {
         match self.admission.admit(from) {
             Ok(Admitted { session: place, stranger }) => {
                 tracing::info!(%from, "new connection");
-                let (plaintext, service, stop) = (self.config.plaintext, self.service.clone(), stop.clone());
+                let (door, service, stop) = (self.door.clone(), self.service.clone(), stop.clone());
                 tasks.spawn(async move {
-                    session::serve(socket, from, plaintext, service, stop, stranger).await;
+                    session::serve(socket, from, door, service, stop, stranger).await;
                     drop(place);
                 });
             }

@@ -20,14 +20,14 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::active_connections::{ActiveConnection, ActiveConnections};
+use crate::active_connections::{ActiveConnection, ActiveConnections, Pinged};
 use crate::client::{Client, SignedIn};
 use crate::connection_id::ConnectionId;
 use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
-use crate::handlers::user::{Admitted, UserCommandHandler};
+use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
 use crate::network::Watched;
 use crate::pace::in_seconds;
 use crate::passwords::Passwords;
@@ -64,7 +64,12 @@ impl TrackerService {
     pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: Watched) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
         Self {
-            users: UserCommandHandler::new(users.clone(), passwords, Doorkeeper::new(watched)),
+            users: UserCommandHandler::new(
+                users.clone(),
+                peers.clone(),
+                passwords,
+                Doorkeeper::new(watched),
+            ),
             rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
             presence: peers,
@@ -128,7 +133,7 @@ impl TrackerService {
         id: Option<RequestId>,
         request: TrackerRequest,
     ) -> Result<(), Refused> {
-        let from = client.from.ip();
+        let from = Origin { ip: client.from.ip(), key: client.key };
         match request {
             TrackerRequest::Register(credentials) => {
                 let admitted = self.users.register(credentials, from).await?;
@@ -237,7 +242,8 @@ impl TrackerService {
         let connection = {
             let _turn = self.turn();
             let outbox = client.outbox.clone();
-            let connection = self.connections.register(&username, observed, outbox, pongs.clone());
+            let pinged = Pinged { observed, key: client.key, pongs: pongs.clone() };
+            let connection = self.connections.register(&username, pinged, outbox);
             self.presence.connect(&username, connection, address, port);
             let rooms = with_rooms.then(|| self.rooms.snapshots_of(&username));
             client.say(Status::Ok(Reply { rooms, ..reply }));

@@ -7,6 +7,7 @@ use commons::limits::{FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
 use commons::net::connection::Connection;
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::{Opening, Socket};
+use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{ErrorCode, Refusal, Status};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,24 +48,36 @@ enum Over {
     Broken,
 }
 
+/// How connections are taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    /// From where plaintext is taken.
+    pub(crate) plaintext: Plaintext,
+    /// What the tracker proves itself by.
+    pub(crate) identity: Identity,
+}
+
 /// Serves a connection to its end, if it speaks what may be spoken.
 pub(crate) async fn serve(
     socket: Socket,
     from: SocketAddr,
-    plaintext: Plaintext,
+    door: Door,
     service: Arc<TrackerService>,
     stop: CancellationToken,
     stranger: Place,
 ) {
     let began = Instant::now();
-    let opening = tokio::select! {
-        opening = socket.opening() => opening,
+    let opened = tokio::select! {
+        opened = open(socket, &door.identity) => opened,
         () = stop.cancelled() => return,
     };
+    // Who says nothing at all hears nothing, and a handshake tells by itself why it failed.
+    let Ok((opening, socket)) = opened else { return };
     let (outbox, lines) = Outbox::new();
+    let client = Client::new(from, socket.remote_key(), outbox);
     let session = Session {
         connection: Connection::new(socket, FRAME_MAX_BEFORE_LOGIN),
-        client: Client::new(from, outbox),
+        client,
         lines,
         service,
         stop,
@@ -72,21 +85,27 @@ pub(crate) async fn serve(
         stranger: Some(stranger),
         first_frame_came: false,
     };
-    let welcome = match plaintext {
+    let takes_plaintext = match door.plaintext {
         Plaintext::Always => true,
         Plaintext::Loopback => from.ip().is_loopback(),
         Plaintext::Never => false,
     };
     match opening {
-        Ok(Opening::Plaintext) if welcome => session.run().await,
-        Ok(Opening::Plaintext) => {
+        Opening::Tls => session.run().await,
+        Opening::Plaintext if takes_plaintext => session.run().await,
+        Opening::Plaintext => {
             let msg = "this tracker takes no unencrypted sessions from your address";
             session.turn_away(Refused::new(ErrorCode::PlaintextRefused, msg)).await;
         }
-        Ok(Opening::Neither) => session.turn_away(not_an_object()).await,
-        // Encryption is not spoken yet; and who says nothing at all hears nothing.
-        Ok(Opening::Tls) | Err(_) => {}
+        Opening::Neither => session.turn_away(not_an_object()).await,
     }
+}
+
+/// What the first byte announces, and the connection, encrypted if it is to be.
+async fn open(socket: Socket, identity: &Identity) -> std::io::Result<(Opening, Socket)> {
+    let opening = socket.opening().await?;
+    let socket = if opening == Opening::Tls { socket.accept_encrypted(identity).await? } else { socket };
+    Ok((opening, socket))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {

@@ -4,3 +4,4 @@ pub mod backoff;
 pub mod connection;
 pub mod frame;
 pub mod socket;
+pub mod tls;

@@ -1,4 +1,4 @@
-//! Where sockets are born: bind, accept, dial. The only file that names `TcpStream`.
+//! Where sockets are born: bind, accept, dial, in the clear or encrypted. The only file that names `TcpStream`.
 //!
 //! Everything above speaks to a [`Socket`]; what it is made of stays in here.
 
@@ -7,17 +7,27 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use crate::limits::{DIAL_TIMEOUT, FIRST_BYTE_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_PROBE};
+use crate::keys::PublicKey;
+use crate::limits::{DIAL_TIMEOUT, FIRST_BYTE_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_PROBE};
+use crate::net::tls::{Identity, proven_key};
 
 /// A connection to another program.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>, PublicKey),
 }
 
 /// A port on which other programs are heard.
@@ -61,7 +71,7 @@ impl Socket {
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_PROBE);
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        Ok(Self { stream })
+        Ok(Self { stream: Stream::Plain(stream) })
     }
 
     /// Connects within [`DIAL_TIMEOUT`].
@@ -70,10 +80,54 @@ impl Socket {
         Self::new(stream)
     }
 
+    /// Connects and encrypts, as `me`. The other side has proven [`Self::remote_key`]; whether that is the right one is
+    /// for the caller to judge, before a byte is sent.
+    pub async fn dial_encrypted(address: impl ToSocketAddrs, me: &Identity) -> io::Result<Self> {
+        let stream = Self::dial(address).await?.into_tcp()?;
+        // A name that is never sent: there are none to ask for.
+        let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
+        let connecting = TlsConnector::from(me.client()).connect(name, stream);
+        Self::encrypted(timeout(HANDSHAKE_TIMEOUT, connecting).await??.into())
+    }
+
+    /// Answers a handshake that [`Self::opening`] announced, as `me`.
+    pub async fn accept_encrypted(self, me: &Identity) -> io::Result<Self> {
+        let accepting = TlsAcceptor::from(me.server()).accept(self.into_tcp()?);
+        Self::encrypted(timeout(HANDSHAKE_TIMEOUT, accepting).await??.into())
+    }
+
+    fn encrypted(stream: TlsStream<TcpStream>) -> io::Result<Self> {
+        let key = proven_key(stream.get_ref().1).map_err(io::Error::other)?;
+        Ok(Self { stream: Stream::Encrypted(Box::new(stream), key) })
+    }
+
+    fn into_tcp(self) -> io::Result<TcpStream> {
+        match self.stream {
+            Stream::Plain(stream) => Ok(stream),
+            Stream::Encrypted(..) => Err(io::Error::other("the connection is encrypted already")),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Encrypted(stream, _) => stream.get_ref().0,
+        }
+    }
+
+    /// The key that the other side has proven; `None` on a connection in the clear.
+    #[must_use]
+    pub fn remote_key(&self) -> Option<PublicKey> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Encrypted(_, key) => Some(*key),
+        }
+    }
+
     /// Looks at the first byte without taking it; an error where none comes within [`FIRST_BYTE_TIMEOUT`].
     pub async fn opening(&self) -> io::Result<Opening> {
         let mut first = [0];
-        if timeout(FIRST_BYTE_TIMEOUT, self.stream.peek(&mut first)).await?? == 0 {
+        if timeout(FIRST_BYTE_TIMEOUT, self.tcp().peek(&mut first)).await?? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(match first[0] {
@@ -86,12 +140,12 @@ impl Socket {
 
     /// This end's address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(canonical(self.stream.local_addr()?))
+        Ok(canonical(self.tcp().local_addr()?))
     }
 
     /// The other end's address.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(canonical(self.stream.peer_addr()?))
+        Ok(canonical(self.tcp().peer_addr()?))
     }
 }
 
@@ -120,21 +174,33 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Encrypted(stream, _) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Encrypted(stream, _) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Encrypted(stream, _) => Pin::new(stream.as_mut()).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Encrypted(stream, _) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
     }
 }
 

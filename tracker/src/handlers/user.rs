@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::{Credentials, ErrorCode};
 use commons::user::PasswordDigest;
@@ -9,15 +10,25 @@ use commons::user::PasswordDigest;
 use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::Refused;
 use crate::passwords::{Judgement, Passwords};
-use crate::repositories::peer::claimed_address;
+use crate::repositories::peer::{PeerRepository, claimed_address};
 use crate::repositories::user::{StoredPassword, UserRepository};
 
 /// Makes accounts and judges logins.
 #[derive(Debug)]
 pub(crate) struct UserCommandHandler {
     users: UserRepository,
+    peers: PeerRepository,
     passwords: Passwords,
     door: Doorkeeper,
+}
+
+/// Where a client comes from, and what it has proven there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    /// The address.
+    pub(crate) ip: IpAddr,
+    /// The key, on an encrypted session.
+    pub(crate) key: Option<PublicKey>,
 }
 
 /// Somebody who may come in.
@@ -33,18 +44,23 @@ pub(crate) struct Admitted {
 
 impl UserCommandHandler {
     /// Over these accounts.
-    pub(crate) fn new(users: UserRepository, passwords: Passwords, door: Doorkeeper) -> Self {
-        Self { users, passwords, door }
+    pub(crate) fn new(
+        users: UserRepository,
+        peers: PeerRepository,
+        passwords: Passwords,
+        door: Doorkeeper,
+    ) -> Self {
+        Self { users, peers, passwords, door }
     }
 
-    /// Makes an account for a client seen at `from`.
-    pub(crate) async fn register(&self, credentials: Credentials, from: IpAddr) -> Result<Admitted, Refused> {
+    /// Makes an account for a client, with the key that it has proven.
+    pub(crate) async fn register(&self, credentials: Credentials, from: Origin) -> Result<Admitted, Refused> {
         let offered = offered(&credentials)?;
         let digest = PasswordDigest::parse(&offered).ok_or_else(|| {
             let msg = "\"password\" must be the lower-case hex SHA-256 of the password: 64 digits";
             Refused::new(ErrorCode::Malformed, msg)
         })?;
-        let admitted = admit(&credentials, from)?;
+        let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
         let taken =
             || Refused::new(ErrorCode::UsernameTaken, format!("{username} is taken: choose another name"));
@@ -52,12 +68,16 @@ impl UserCommandHandler {
         if self.users.exists(username) {
             return Err(taken());
         }
-        let registration = self.door.registration(from)?;
+        let registration = self.door.registration(from.ip)?;
         let made = self.create(username, digest).await;
         if !matches!(made, Ok(true)) {
             self.door.not_registered(registration);
         }
-        if made? { Ok(admitted) } else { Err(taken()) }
+        if !made? {
+            return Err(taken());
+        }
+        self.bind(username, from.key).await?;
+        Ok(admitted)
     }
 
     async fn create(&self, username: &Username, digest: PasswordDigest) -> Result<bool, Refused> {
@@ -65,12 +85,22 @@ impl UserCommandHandler {
         Ok(self.users.create(username, hash).await?)
     }
 
-    /// Judges a login of a client seen at `from`.
-    pub(crate) async fn login(&self, credentials: Credentials, from: IpAddr) -> Result<Admitted, Refused> {
-        let offered = offered(&credentials)?;
-        let admitted = admit(&credentials, from)?;
+    /// Judges a login: by the key that the client has proven, or by a password, which binds that key.
+    pub(crate) async fn login(&self, credentials: Credentials, from: Origin) -> Result<Admitted, Refused> {
+        let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
-        let attempt = self.door.attempt(username, from)?;
+        let keys = self.peers.peer(username).keys;
+        if let (None, Some(key)) = (&credentials.password, from.key) {
+            let msg = "this key is not known for that user: sign in with the password";
+            let known = keys.contains(&key);
+            return known.then_some(admitted).ok_or(Refused::new(ErrorCode::InvalidCredentials, msg));
+        }
+        let offered = offered(&credentials)?;
+        if from.key.is_none() && !keys.is_empty() {
+            let msg = "this account has keys: it signs in by an encrypted session only";
+            return Err(Refused::new(ErrorCode::PlaintextRefused, msg));
+        }
+        let attempt = self.door.attempt(username, from.ip)?;
         let stored = self.users.password(username);
         let judged = self.passwords.judge(stored.clone(), offered).await;
         self.door.judged(attempt, &judged);
@@ -86,7 +116,17 @@ impl UserCommandHandler {
                 return Err(Refused::new(ErrorCode::InvalidCredentials, msg));
             }
         }
+        self.bind(username, from.key).await?;
         Ok(admitted)
+    }
+
+    async fn bind(&self, username: &Username, key: Option<PublicKey>) -> Result<(), Refused> {
+        let Some(key) = key else { return Ok(()) };
+        if self.peers.bind_key(username, key).await? {
+            Ok(())
+        } else {
+            Err(Refused::new(ErrorCode::Forbidden, "this account has as many devices as one may have"))
+        }
     }
 }
 

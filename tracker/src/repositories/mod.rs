@@ -9,12 +9,14 @@ pub(crate) mod json_file;
 pub(crate) mod peer;
 pub(crate) mod record;
 pub(crate) mod room;
+pub(crate) mod tracker_key;
 pub(crate) mod update;
 pub(crate) mod user;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use commons::net::tls::Seed;
 use commons::peer::Peer;
 use commons::room::Room;
 
@@ -32,12 +34,14 @@ pub(crate) struct Repositories {
     users: Collection<StoredPassword>,
     rooms: Collection<Room>,
     peers: Collection<Peer>,
+    key: Seed,
 }
 
 impl Repositories {
     /// Reads the folder. All of it is read before any of it is touched.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let folder = Arc::new(DataFolder::open(path)?);
+        let key = tracker_key::open(path)?;
         let users = Loaded::read(&folder, "users")?;
         let rooms = Loaded::read(&folder, "rooms")?;
         let peers = Loaded::read(&folder, "peers")?;
@@ -45,7 +49,13 @@ impl Repositories {
             users: Collection::start(users)?,
             rooms: Collection::start(rooms)?,
             peers: Collection::start(peers)?,
+            key,
         })
+    }
+
+    /// The tracker's own key.
+    pub(crate) fn key(&self) -> &Seed {
+        &self.key
     }
 
     /// The accounts.

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::peer::Peer;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 use crate::connection_id::ConnectionId;
+use crate::limits::KEYS_PER_USER;
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Reading, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
@@ -26,6 +28,8 @@ struct StoredPeer {
     port: Option<u16>,
     #[serde(default)]
     last_ping: Value,
+    #[serde(default)]
+    keys: Vec<PublicKey>,
 }
 
 impl Record for Peer {
@@ -37,6 +41,7 @@ impl Record for Peer {
             port: stored.port,
             // The original kept an object here, which no program ever filled.
             last_ping: serde_json::from_value(stored.last_ping).ok(),
+            keys: stored.keys,
             ..Self::never_seen(username)
         }))
     }
@@ -117,9 +122,33 @@ impl PeerRepository {
         !connected && since.elapsed() >= time
     }
 
+    /// Gives a user one more key, for good; `false` where there are too many.
+    pub(crate) async fn bind_key(&self, username: &Username, key: PublicKey) -> Result<bool, StorageError> {
+        let owner = username.clone();
+        let decide = move |present: Option<&Peer>| {
+            let mut peer = present.cloned().unwrap_or_else(|| Peer::never_seen(owner.clone()));
+            if peer.keys.contains(&key) {
+                return (Change::Keep, true);
+            }
+            if peer.keys.len() >= KEYS_PER_USER {
+                return (Change::Keep, false);
+            }
+            peer.keys.push(key);
+            (Change::Put(peer), true)
+        };
+        let bound = self.records.update(username.as_str(), decide).await?;
+        if bound
+            && let Some(session) = self.presence_mut().sessions.get_mut(username)
+            && !session.peer.keys.contains(&key)
+        {
+            session.peer.keys.push(key);
+        }
+        Ok(bound)
+    }
+
     /// Shows a user as connected at this place, unless a newer login has done so.
     pub(crate) fn connect(&self, username: &Username, connection: ConnectionId, address: IpAddr, port: u16) {
-        let last_ping = self.peer(username).last_ping;
+        let Peer { last_ping, keys, .. } = self.peer(username);
         let mut presence = self.presence_mut();
         if presence.sessions.get(username).is_some_and(|session| session.connection > connection) {
             return;
@@ -129,7 +158,8 @@ impl PeerRepository {
             port: Some(port),
             connected: true,
             last_ping,
-            ..Peer::never_seen(username.clone())
+            keys,
+            username: username.clone(),
         };
         presence.sessions.insert(username.clone(), Session { connection, peer });
         presence.offline_since.remove(username);
@@ -178,10 +208,12 @@ impl PeerRepository {
 
     /// Writes down where a user is; `connected` is no durable fact and stays out.
     pub(crate) async fn save(&self, username: &Username) -> Result<(), StorageError> {
-        let record = Peer { connected: false, ..self.peer(username) };
-        let decide = move |present: Option<&Peer>| match present {
-            Some(present) if *present == record => (Change::Keep, ()),
-            _ => (Change::Put(record.clone()), ()),
+        let place = Peer { connected: false, ..self.peer(username) };
+        let decide = move |present: Option<&Peer>| {
+            // Keys change by themselves, and for good.
+            let keys = present.map(|present| present.keys.clone()).unwrap_or_default();
+            let record = Peer { keys, ..place.clone() };
+            if present == Some(&record) { (Change::Keep, ()) } else { (Change::Put(record), ()) }
         };
         self.records.update_relaxed(username.as_str(), decide).await
     }

@@ -1,0 +1,56 @@
+//! The tracker's own key: made at the first start, then the same for good, so that peers know the tracker again.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use commons::keys::PublicKey;
+use commons::net::tls::Seed;
+
+use crate::repositories::data_folder::{OpenError, private_file, sync_folder_of};
+
+const FILE: &str = "tracker.key";
+
+/// Reads the key, or makes it where there is none.
+pub(crate) fn open(folder: &Path) -> Result<Seed, OpenError> {
+    let path = folder.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            // A seed has the form of a public key: 64 hex digits.
+            let seed = text.trim_end().parse::<PublicKey>().map(|bytes| Seed::new(*bytes.as_bytes()));
+            seed.map_err(|error| OpenError::Damaged { file: path, line: 1, what: error.to_string() })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let made = Seed::random().map_err(std::io::Error::other).and_then(|seed| {
+                let mut file = private_file().create_new(true).open(&path)?;
+                writeln!(file, "{}", PublicKey::new(*seed.as_bytes()))?;
+                file.sync_all()?;
+                sync_folder_of(&path)?;
+                Ok(seed)
+            });
+            made.map_err(OpenError::at(&path))
+        }
+        Err(error) => Err(OpenError::at(&path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_made_once_and_kept_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = open(folder.path()).unwrap();
+        assert_eq!(open(folder.path()).unwrap().as_bytes(), seed.as_bytes());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        fs::write(folder.path().join(FILE), "rubbish").unwrap();
+        assert!(matches!(open(folder.path()), Err(OpenError::Damaged { .. })));
+        assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), b"rubbish");
+    }
+}
