@@ -6,6 +6,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{ErrorCode, ListedPeer};
 use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
@@ -92,6 +93,21 @@ pub enum Command {
         /// Whom.
         user: Username,
     },
+    /// Take a user's announced keys for right, after a change.
+    Accept {
+        /// Whose.
+        user: Username,
+    },
+    /// Show the number that both sides compare to know that nobody stands between.
+    Verify {
+        /// With whom.
+        user: Username,
+    },
+    /// Remember that the numbers were the same.
+    Verified {
+        /// With whom.
+        user: Username,
+    },
     /// Sign out and close every link; seats are kept.
     Quit,
 }
@@ -135,6 +151,15 @@ pub enum Answer {
     Blocked {
         /// By name.
         users: Vec<Username>,
+    },
+    /// The number to compare with a user, by voice or in person.
+    SafetyNumber {
+        /// With whom.
+        user: Username,
+        /// Sixty digits in twelve groups.
+        number: String,
+        /// Whether it was compared before.
+        verified: bool,
     },
     /// The end: what is still on its way to whom.
     Quit {
@@ -186,6 +211,15 @@ pub enum Event {
         state: LinkState,
         /// Whether nobody between can read it.
         encrypted: bool,
+        /// Whether both have compared the safety number.
+        verified: bool,
+    },
+    /// A key came up for a user that is not the one pinned: no line goes to that user before it is accepted.
+    KeyChanged {
+        /// Whose.
+        peer: Username,
+        /// The key that is not known.
+        fingerprint: PublicKey,
     },
     /// A line was heard.
     Message {
@@ -281,6 +315,8 @@ pub enum Undeliverable {
     QueueFull,
     /// Longer than the user's (original) program can take.
     TextTooLong,
+    /// The user's key has changed and was not accepted.
+    KeyChanged,
 }
 
 /// How a peer stands: what a prompt or a status line shows.
@@ -335,6 +371,22 @@ pub enum CommandError {
         /// Bytes it may have.
         max: usize,
     },
+    /// The user's key is another one than before.
+    #[error("the key of {0} has changed: ask {0} by another way, compare with /verify {0}, then /accept {0}")]
+    KeyChanged(Username),
+    /// The tracker is not the one that was met at this address before.
+    #[error(
+        "the tracker at {address} has another key than before.\n  before: {pinned}\n  now:    {found}\nIf its operator \
+         confirms the new key, start with --tracker {address}#{found}; if not, somebody may be listening: do not sign in"
+    )]
+    TrackerKeyChanged {
+        /// Where.
+        address: String,
+        /// The key that was met before.
+        pinned: PublicKey,
+        /// The key that answers now.
+        found: PublicKey,
+    },
     /// The line is no command.
     #[error("{0}")]
     Usage(String),
@@ -359,6 +411,8 @@ impl CommandError {
             Self::Unreachable(_) => "UNREACHABLE",
             Self::NoConversation => "NO_CONVERSATION",
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
+            Self::KeyChanged(_) => "KEY_CHANGED",
+            Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
             Self::Usage(_) => "USAGE",
             Self::Local(_) => "LOCAL",
         };

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{ListedPeer, Reply, RoomUpdate, TrackerRequest};
 use commons::snapshot::{Member, RoomSnapshot};
@@ -14,12 +15,23 @@ use crate::heard::{Early, Heard, Seen};
 use crate::limits::{KNOWN_NAMES, RETURN_GRACE};
 
 /// Who should be linked, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// `None` for one who is not connected.
     pub(crate) address: Option<SocketAddr>,
     /// Asked for by the user just now, rather than by the room.
     pub(crate) private: bool,
+    /// What the tracker says of the user's keys; `None` where it has not said.
+    pub(crate) keys: Option<Vec<PublicKey>>,
+}
+
+/// What a link is worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Trust {
+    /// Nobody between can read it.
+    pub(crate) encrypted: bool,
+    /// Both have compared the safety number.
+    pub(crate) verified: bool,
 }
 
 #[derive(Default)]
@@ -324,10 +336,11 @@ impl Chat {
     }
 
     /// How a peer's link is now; an event where that is news.
-    pub(crate) fn link_is(&mut self, peer: &Username, up: bool) -> Option<Event> {
+    pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: Trust) -> Option<Event> {
         let changed = if up { self.linked.insert(peer.clone()) } else { self.linked.remove(peer) };
         let state = if up { LinkState::Up } else { LinkState::Down };
-        changed.then(|| Event::Link { peer: peer.clone(), state, encrypted: false })
+        let Trust { encrypted, verified } = trust;
+        changed.then(|| Event::Link { peer: peer.clone(), state, encrypted, verified })
     }
 
     /// Everybody who should be linked.
@@ -335,14 +348,18 @@ impl Chat {
         let mut wanted: BTreeMap<_, _> = self
             .private
             .iter()
-            .map(|(user, address)| (user.clone(), Wanted { address: *address, private: true }))
+            .map(|(user, address)| (user.clone(), Wanted { address: *address, private: true, keys: None }))
             .collect();
         for room in self.rooms.values() {
             for member in room.members.iter().filter(|member| Some(&member.username) != self.me.as_ref()) {
                 let address = room.peer(&member.username).and_then(commons::peer::Peer::socket_addr);
-                let wish =
-                    wanted.entry(member.username.clone()).or_insert(Wanted { address, private: false });
+                let wish = wanted.entry(member.username.clone()).or_insert(Wanted {
+                    address,
+                    private: false,
+                    keys: None,
+                });
                 wish.address = address.or(wish.address);
+                wish.keys = Some(member.keys.clone());
             }
         }
         wanted
@@ -495,7 +512,7 @@ mod tests {
     async fn who_is_linked_does_not_go_offline_because_the_tracker_was_away() {
         let now = Instant::now();
         let mut chat = ana_in(sala(9, &["ana", "bob", "carla"]));
-        chat.link_is(&user("bob"), true);
+        chat.link_is(&user("bob"), true, Trust::default());
         let mut alone = sala(2, &["ana", "bob", "carla"]);
         alone.members.iter_mut().skip(1).for_each(|member| member.connected = false);
         let told = chat.signed_in(user("ana"), [alone.clone()].into_iter(), now);

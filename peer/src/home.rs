@@ -1,16 +1,23 @@
 //! A user's folder on this computer, one for each tracker: locked while in use, so that two programs cannot speak as
 //! the same user from it.
 
-use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use commons::names::Username;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::key_book::Pin;
+use crate::seal::Sealed;
 
 const LOCK: &str = "lock";
 const BLOCKED: &str = "blocked.json";
+const IDENTITY: &str = "identity.json";
+const PINS: &str = "known_keys.json";
 
 /// A user's folder, locked.
 #[derive(Debug)]
@@ -72,20 +79,52 @@ impl Home {
 
     /// Whose private lines are shut out.
     pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, HomeError> {
-        let path = self.folder.join(BLOCKED);
+        Ok(self.read(BLOCKED)?.unwrap_or_default())
+    }
+
+    /// Keeps whose private lines are shut out.
+    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), HomeError> {
+        self.write(BLOCKED, users)
+    }
+
+    /// The user's private key under its seal; `None` where this computer has none.
+    pub(crate) fn identity(&self) -> Result<Option<Sealed>, HomeError> {
+        self.read(IDENTITY)
+    }
+
+    /// Keeps the user's private key under its seal.
+    pub(crate) fn keep_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
+        self.write(IDENTITY, sealed)
+    }
+
+    /// Whose keys are whose.
+    pub(crate) fn pins(&self) -> Result<BTreeMap<Username, Pin>, HomeError> {
+        Ok(self.read(PINS)?.unwrap_or_default())
+    }
+
+    /// Keeps whose keys are whose.
+    pub(crate) fn keep_pins(&self, pins: &BTreeMap<Username, Pin>) -> Result<(), HomeError> {
+        self.write(PINS, pins)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, HomeError> {
+        let path = self.folder.join(name);
         match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(HomeError::Io(path, error)),
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| HomeError::Io(path, error.into())),
         }
     }
 
-    /// Keeps whose private lines are shut out.
-    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), HomeError> {
-        let path = self.folder.join(BLOCKED);
+    /// Writes aside and renames: a crash leaves the old file or the new one. Nobody else may read it.
+    fn write(&self, name: &str, content: &impl Serialize) -> Result<(), HomeError> {
+        let path = self.folder.join(name);
         let aside = path.with_extension("new");
         let write = || -> io::Result<()> {
-            fs::write(&aside, serde_json::to_vec(users)?)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+            file.write_all(&serde_json::to_vec_pretty(content)?)?;
+            file.sync_all()?;
             fs::rename(&aside, &path)
         };
         write().map_err(|error| HomeError::Io(path.clone(), error))

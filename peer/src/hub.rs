@@ -16,20 +16,22 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::{CommandError, Event, TrackerState, Undeliverable};
-use crate::chat::Chat;
+use crate::chat::{Chat, Trust};
 use crate::events::Faces;
 use crate::heard::Heard;
+use crate::home::{Home, HomeError};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::switchboard::LinkReport;
-use crate::tracker_communication::uplink::{Ending, TrackerError, TrackerReport};
+use crate::tracker_communication::uplink::{Ending, TrackerReport};
 
 /// The chat, the faces and the links.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     state: Mutex<State>,
-    /// There once somebody has signed in.
+    /// There once somebody has signed in, as is `home`.
     pub(crate) links: OnceLock<PeerPeerCommunication>,
+    pub(crate) home: OnceLock<Home>,
 }
 
 #[derive(Default)]
@@ -55,17 +57,29 @@ impl Hub {
     pub(crate) fn relink(&self) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
-        let wanted = state.chat.wanted().into_iter();
-        let wishes: BTreeMap<_, _> =
-            wanted.map(|(user, want)| (user, Wish { address: want.address, eager: want.private })).collect();
+        let wanted = state.chat.wanted();
+        let mut changed = Vec::new();
+        for (user, want) in &wanted {
+            let new = want.keys.as_ref().and_then(|keys| links.book(|book| book.announce(user, keys)));
+            changed.extend(new.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+        }
+        state.faces.tell(changed);
+        let wishes: BTreeMap<_, _> = wanted
+            .into_iter()
+            .map(|(user, want)| (user, Wish { address: want.address, eager: want.private }))
+            .collect();
         for user in links.want(&wishes) {
-            let event = state.chat.link_is(&user, false);
+            let event = state.chat.link_is(&user, false, Trust::default());
             state.faces.tell(event);
         }
     }
 
     /// Hears the tracker until it is over.
-    pub(crate) async fn hear_tracker(self: Arc<Self>, mut reports: mpsc::Receiver<TrackerReport>) {
+    pub(crate) async fn hear_tracker(
+        self: Arc<Self>,
+        address: String,
+        mut reports: mpsc::Receiver<TrackerReport>,
+    ) {
         while let Some(report) = reports.recv().await {
             match report {
                 TrackerReport::Answered(request, outcome, reply) => {
@@ -96,7 +110,7 @@ impl Hub {
                     let events = state.chat.tracker_is(TrackerState::Lost);
                     state.faces.tell(events);
                 }
-                TrackerReport::Ended(ending) => self.fail(&ending),
+                TrackerReport::Ended(ending) => self.fail(&ending, &address),
             }
         }
     }
@@ -111,14 +125,14 @@ impl Hub {
     }
 
     /// The service cannot go on: the faces are told and have to end.
-    fn fail(&self, ending: &Ending) {
+    fn fail(&self, ending: &Ending, address: &str) {
         let (code, message) = match ending {
             Ending::Superseded => {
                 ("SUPERSEDED".to_owned(), "signed in elsewhere under this name: this program ends".to_owned())
             }
-            Ending::Refused(refusal) => {
-                let error = CommandError::from(TrackerError::Refused(refusal.clone()));
-                (error.code(), format!("the tracker does not take this user any more: {}", refusal.msg))
+            Ending::Failed(error) => {
+                let error = CommandError::from_tracker(error.clone(), address);
+                (error.code(), error.to_string())
             }
         };
         let mut state = self.lock();
@@ -155,7 +169,11 @@ impl Hub {
                 LinkReport::Changed(user) => {
                     let Some(links) = self.links.get() else { continue };
                     let mut state = self.lock();
-                    let event = state.chat.link_is(&user, links.is_linked(&user));
+                    let trust = Trust {
+                        encrypted: links.is_encrypted(&user),
+                        verified: links.book(|book| book.is_verified(&user)),
+                    };
+                    let event = state.chat.link_is(&user, links.is_linked(&user), trust);
                     state.faces.tell(event);
                 }
                 LinkReport::Left(user, None) => {
@@ -169,8 +187,23 @@ impl Hub {
                     self.lock().faces.tell(delivered);
                 }
                 LinkReport::Undelivered(to, ids, reason) => self.tell_undelivered(&to, ids, reason),
+                LinkReport::Pinned => {
+                    if let Err(error) = self.keep_pins() {
+                        let message = error.to_string();
+                        self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
+                    }
+                }
+                LinkReport::KeyChanged(peer, fingerprint) => {
+                    self.lock().faces.tell([Event::KeyChanged { peer, fingerprint }]);
+                }
             }
         }
+    }
+
+    /// Writes down whose keys are whose.
+    pub(crate) fn keep_pins(&self) -> Result<(), HomeError> {
+        let (Some(links), Some(home)) = (self.links.get(), self.home.get()) else { return Ok(()) };
+        home.keep_pins(&links.book(|book| book.pins().clone()))
     }
 
     pub(crate) fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {

@@ -5,7 +5,8 @@
 //! - [`terminal`]: the faces for people and programs; [`config`]: the command line.
 //! - `hub`: where everything meets; `chat`: what the peer knows, pure.
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
-//! - `home`: the user's folder on this computer.
+//! - `home`: the user's folder on this computer, `seal` the key in it, `known_trackers` the file beside it.
+//! - `key_book`: whose key is whose; `safety_number`: how two people make sure.
 
 pub mod api;
 mod chat;
@@ -14,8 +15,12 @@ pub mod events;
 mod heard;
 pub mod home;
 mod hub;
+mod key_book;
+mod known_trackers;
 pub mod limits;
 mod peer_communication;
+mod safety_number;
+pub mod seal;
 pub mod service;
 pub mod terminal;
 mod tracker_communication;

@@ -2,15 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
+use commons::keys::NotAKey;
 use commons::limits::TEXT_MAX;
 use commons::names::{RoomName, Username};
 use commons::net::frame::encode;
 use commons::net::socket::{Listener, resolve};
+use commons::net::tls::{Identity, Purpose, Seed};
 use commons::protocol::between_peers::{Line, PeerMessage};
-use commons::protocol::with_tracker::ErrorCode;
+use commons::protocol::with_tracker::{ErrorCode, Refusal};
 use commons::user::PasswordDigest;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,20 +24,27 @@ use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, Und
 use crate::events::Events;
 use crate::home::{self, Home, HomeError};
 use crate::hub::{Hub, leave_frame};
+use crate::key_book::KeyBook;
+use crate::known_trackers::KnownTrackers;
 use crate::limits::QUIT_WAIT;
 use crate::peer_communication::PeerPeerCommunication;
+use crate::peer_communication::switchboard::WhoIs;
+use crate::safety_number::safety_number;
+use crate::seal::{SealCost, SealError, Sealed};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::{TrackerError, TrackerReport};
 
 /// What a peer needs to know to start.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
-    /// The tracker's address, `host:port`.
+    /// The tracker's address, `host:port`, or `host:port#key` where its key is known.
     pub tracker: String,
     /// Where to take links; where absent, on loopback if the tracker is there, else on all addresses, at a free port.
     pub listen: Option<SocketAddr>,
     /// The folder in which each user has one.
     pub data: PathBuf,
+    /// What sealing the user's key is to cost.
+    pub seal_cost: SealCost,
 }
 
 /// Who signs in.
@@ -55,6 +64,12 @@ pub enum StartError {
     /// The tracker's address leads nowhere.
     #[error("{0} is no address of a tracker: {1}")]
     Tracker(String, std::io::Error),
+    /// What follows the tracker's address is no key.
+    #[error("after # the tracker's address has its key, as `tracker fingerprint` prints it: {0}")]
+    TrackerKey(NotAKey),
+    /// Which trackers were met cannot be read.
+    #[error("{0}")]
+    KnownTrackers(std::io::Error),
     /// The port for links cannot be had.
     #[error("cannot listen on {0}: {1}; choose another address with --listen")]
     Listen(SocketAddr, std::io::Error),
@@ -68,7 +83,7 @@ pub struct PeerService {
     listener: Mutex<Option<Listener>>,
     tracker: PeerTrackerCommunication,
     tracker_reports: Mutex<Option<mpsc::Receiver<TrackerReport>>>,
-    home: OnceLock<Home>,
+    known_trackers: KnownTrackers,
     hub: Arc<Hub>,
     stop: CancellationToken,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
@@ -77,20 +92,30 @@ pub struct PeerService {
 impl PeerService {
     /// Binds the port for links; the tracker is first asked at [`Self::sign_in`].
     pub async fn start(config: PeerConfig) -> Result<Arc<Self>, StartError> {
+        let mut config = config;
+        let known_trackers = KnownTrackers::of(&config.data);
+        let key = match config.tracker.split_once('#') {
+            None => known_trackers.key(&config.tracker).map_err(StartError::KnownTrackers)?,
+            Some((address, key)) => {
+                let key = key.parse().map_err(StartError::TrackerKey)?;
+                config.tracker = address.to_owned();
+                Some(key)
+            }
+        };
         let tracker = resolve(&config.tracker).await;
         let tracker = tracker.map_err(|error| StartError::Tracker(config.tracker.clone(), error))?;
         let address = config.listen.unwrap_or_else(|| default_listen(tracker.ip()));
         let listen_error = |error| StartError::Listen(address, error);
         let listener = Listener::bind(address).await.map_err(listen_error)?;
         let listening = listener.local_addr().map_err(listen_error)?;
-        let (tracker, reports) = PeerTrackerCommunication::start(config.tracker.clone());
+        let (tracker, reports) = PeerTrackerCommunication::start(config.tracker.clone(), key);
         Ok(Arc::new(Self {
             config,
             listening,
             listener: Mutex::new(Some(listener)),
             tracker,
             tracker_reports: Mutex::new(Some(reports)),
-            home: OnceLock::new(),
+            known_trackers,
             hub: Arc::default(),
             stop: CancellationToken::new(),
             tasks: tokio::sync::Mutex::default(),
@@ -139,34 +164,87 @@ impl PeerService {
 
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
-        if self.home.get().is_some() {
+        if self.hub.home.get().is_some() {
             let msg = "you are signed in already".to_owned();
             return Err(CommandError::Refused { code: ErrorCode::AlreadyLoggedIn, msg });
         }
-        let SignIn { username, password, register } = who;
-        let home = Home::open(&self.config.data, &self.config.tracker, &username)?;
+        let home = Home::open(&self.config.data, &self.config.tracker, &who.username)?;
         self.hub.lock().chat.set_blocked(home.blocked()?);
         let reports = self.tracker_reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {
-            self.spawn(Arc::clone(&self.hub).hear_tracker(reports)).await;
+            self.spawn(Arc::clone(&self.hub).hear_tracker(self.config.tracker.clone(), reports)).await;
         }
-        let claimed = Some(self.listening.ip()).filter(|ip| !ip.is_unspecified());
-        let signed_in =
-            self.tracker.sign_in(register, &username, &password, claimed, self.listening.port()).await;
-        if let Err(error) = signed_in {
-            home.abandon();
-            return Err(error.into());
-        }
+        let seed = match self.admitted(&home, &who).await {
+            Ok(seed) => seed,
+            Err(error) => {
+                home.abandon();
+                return Err(error);
+            }
+        };
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
-        let instance = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
-        let (links, reports) = PeerPeerCommunication::start(username, instance, listener);
+        let book = KeyBook::new(home.pins()?);
+        let identity = identity(&seed, Purpose::Link)?;
+        let (links, reports) =
+            PeerPeerCommunication::start(who.username, identity, book, self.who_is(), listener);
         // Only one sign-in got the listener, so both are empty.
         let _ = self.hub.links.set(links);
-        let _ = self.home.set(home);
+        let _ = self.hub.home.set(home);
         self.spawn(Arc::clone(&self.hub).hear_links(reports)).await;
         self.hub.relink();
         Ok(())
+    }
+
+    /// Signs in at the tracker and gives the key that proves the user from now on: the one that this computer has, or a
+    /// new one, which a password binds.
+    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<Seed, CommandError> {
+        let SignIn { username, password, register } = who;
+        let sealed = if *register { None } else { home.identity()? };
+        let (seed, fresh) = match sealed {
+            Some(sealed) => {
+                let password = password.clone();
+                (blocking(move || sealed.open(&password)).await??, None)
+            }
+            None => {
+                let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
+                let (password, cost, sealing) = (password.clone(), self.config.seal_cost, seed.clone());
+                (seed, Some(blocking(move || Sealed::seal(&sealing, &password, cost)).await??))
+            }
+        };
+        let identity = identity(&seed, Purpose::Session)?;
+        let signed_in = if *register {
+            self.tracker.register(username, password, self.listening, identity).await
+        } else {
+            let by_key = match fresh {
+                None => self.tracker.log_in(username, None, self.listening, identity.clone()).await,
+                Some(_) => Err(unknown_key()),
+            };
+            match by_key {
+                // The tracker does not know the key: the password binds it.
+                Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {
+                    self.tracker.log_in(username, Some(password), self.listening, identity).await
+                }
+                other => other,
+            }
+        };
+        signed_in.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
+        if let Some(sealed) = fresh {
+            home.keep_identity(&sealed)?;
+        }
+        if let Some(key) = self.tracker.tracker_key() {
+            let pinned = self.known_trackers.pin(&self.config.tracker, key);
+            pinned.map_err(|error| CommandError::Local(error.to_string()))?;
+        }
+        Ok(seed)
+    }
+
+    /// How the links learn of a stranger's keys.
+    fn who_is(&self) -> WhoIs {
+        let tracker = self.tracker.clone();
+        Box::new(move |user| {
+            let tracker = tracker.clone();
+            Box::pin(async move { Some(tracker.peer(&user).await.ok()??.peer.keys) })
+        })
     }
 
     /// Runs a task until the service stops.
@@ -180,7 +258,7 @@ impl PeerService {
 
     /// Carries a command out. Where it fails nothing changed.
     pub async fn execute(&self, command: Command) -> Result<Answer, CommandError> {
-        let (Some(home), Some(links)) = (self.home.get(), self.hub.links.get()) else {
+        let (Some(home), Some(links)) = (self.hub.home.get(), self.hub.links.get()) else {
             return Err(not_signed_in());
         };
         match command {
@@ -235,9 +313,35 @@ impl PeerService {
             }
             Command::Block { user: Some(user) } => self.block(home, &user, true)?,
             Command::Unblock { user } => self.block(home, &user, false)?,
+            Command::Accept { user } => {
+                if !links.book(|book| book.accept(&user)) {
+                    return Err(CommandError::Usage(format!("there is no key of {user} to accept")));
+                }
+                self.hub.keep_pins()?;
+                links.hurry(&user);
+            }
+            Command::Verify { user } => return self.safety_number(links, user),
+            Command::Verified { user } => {
+                if !links.book(|book| book.verify(&user)) {
+                    return Err(CommandError::Usage(format!(
+                        "talk to {user} first, then compare: /verify {user}"
+                    )));
+                }
+                self.hub.keep_pins()?;
+            }
             Command::Quit => return Ok(self.quit(links).await),
         }
         Ok(Answer::Done)
+    }
+
+    fn safety_number(&self, links: &PeerPeerCommunication, user: Username) -> Result<Answer, CommandError> {
+        let (keys, verified) = links.book(|book| (book.keys(&user).to_vec(), book.is_verified(&user)));
+        let Some(me) = self.hub.lock().chat.me().cloned() else { return Err(not_signed_in()) };
+        if keys.is_empty() {
+            return Err(CommandError::Usage(format!("there is no key of {user} yet: talk to {user} first")));
+        }
+        let number = safety_number((&me, &[links.own_key()]), (&user, &keys));
+        Ok(Answer::SafetyNumber { user, number, verified })
     }
 
     fn open_room(&self) -> Result<RoomName, CommandError> {
@@ -252,14 +356,21 @@ impl PeerService {
         if self.hub.lock().chat.me() == Some(user) {
             return Err(CommandError::NotYourself);
         }
+        if links.book(|book| book.is_changed(user)) {
+            return Err(CommandError::KeyChanged(user.clone()));
+        }
         let address = if links.is_linked(user) {
             None
         } else {
             match self.tracker.peer(user).await {
                 Ok(found) => {
                     let peer = found.map(|found| found.peer).filter(|peer| peer.connected);
-                    let address = peer.and_then(|peer| peer.socket_addr());
-                    Some(address.ok_or_else(|| CommandError::Unreachable(user.clone()))?)
+                    let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
+                    if let Some(fingerprint) = links.book(|book| book.announce(user, &peer.keys)) {
+                        self.hub.lock().faces.tell([Event::KeyChanged { peer: user.clone(), fingerprint }]);
+                        return Err(CommandError::KeyChanged(user.clone()));
+                    }
+                    peer.socket_addr()
                 }
                 // Somebody met before may still be where they were.
                 Err(TrackerError::Lost) if self.hub.lock().chat.address_of(user).is_some() => None,
@@ -344,7 +455,7 @@ impl PeerService {
         self.hub.lock().faces.end();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
-        if let Some(home) = self.home.get() {
+        if let Some(home) = self.hub.home.get() {
             home.release();
         }
     }
@@ -369,11 +480,46 @@ fn not_signed_in() -> CommandError {
     CommandError::Refused { code: ErrorCode::NotLoggedIn, msg: "sign in first".to_owned() }
 }
 
-impl From<TrackerError> for CommandError {
-    fn from(error: TrackerError) -> Self {
+fn unknown_key() -> TrackerError {
+    let msg = "this key is not known yet".to_owned();
+    TrackerError::Refused(Refusal { code: ErrorCode::InvalidCredentials, msg, id: None })
+}
+
+fn identity(seed: &Seed, purpose: Purpose) -> Result<Identity, CommandError> {
+    Identity::new(seed, purpose).map_err(|error| CommandError::Local(error.to_string()))
+}
+
+/// Runs what takes long on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CommandError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| CommandError::Local(error.to_string()))
+}
+
+impl CommandError {
+    /// What an error of the tracker at this address means to a face.
+    pub(crate) fn from_tracker(error: TrackerError, address: &str) -> Self {
         match error {
             TrackerError::Lost => Self::TrackerLost,
             TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg },
+            TrackerError::KeyChanged { pinned, found } => {
+                Self::TrackerKeyChanged { address: address.to_owned(), pinned, found }
+            }
+        }
+    }
+}
+
+impl From<TrackerError> for CommandError {
+    fn from(error: TrackerError) -> Self {
+        Self::from_tracker(error, "")
+    }
+}
+
+impl From<SealError> for CommandError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::WrongPassword => {
+                Self::Refused { code: ErrorCode::InvalidCredentials, msg: error.to_string() }
+            }
+            SealError::Unusable => Self::Local(error.to_string()),
         }
     }
 }

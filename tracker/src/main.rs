@@ -5,23 +5,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::FalseyValueParser;
+use clap::{Parser, Subcommand};
 use commons::net::socket::host_and_port;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracker::config::{Config, ConnectionLimits, Plaintext};
-use tracker::server::TrackerServer;
+use tracker::server::{TrackerServer, fingerprint};
 
 /// The chat's tracker: knows users, rooms and who is online, never a word that is said.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Where to listen; port 0 picks a free one
     #[arg(long, env = "TRACKER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:6060", value_parser = host_and_port)]
     listen: String,
     /// The folder of the state; made where it does not exist
-    #[arg(long, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]
+    #[arg(long, global = true, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]
     data: PathBuf,
     /// Time between two sweeps for signs of life
     #[arg(long, env = "TRACKER_PING_INTERVAL", value_name = "TIME", default_value = "120s", value_parser = some_time)]
@@ -60,6 +62,13 @@ fn some(text: &str) -> Result<usize, String> {
     }
 }
 
+/// What to do instead of serving.
+#[derive(Subcommand)]
+enum Task {
+    /// Print the key by which peers know this tracker
+    Fingerprint,
+}
+
 /// A time that is not zero.
 fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
@@ -94,11 +103,17 @@ impl From<Args> for Config {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::from(Args::parse());
+    let mut args = Args::parse();
+    let task = args.task.take();
+    let config = Config::from(args);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
-    match run(config).await {
+    let done = match task {
+        None => run(config).await,
+        Some(Task::Fingerprint) => print_fingerprint(&config),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Somebody may have closed our stderr; there is nobody left to tell then.
@@ -117,8 +132,14 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let data = data.canonicalize().unwrap_or(data);
     let _ =
         writeln!(io::stderr(), "{now}  tracker on {address}, data in {}. Ctrl-C stops it.", data.display());
+    let _ = writeln!(io::stderr(), "its fingerprint: {}", server.fingerprint());
     let _ = writeln!(io::stdout(), "tracker listening on {address}").and_then(|()| io::stdout().flush());
     Ok(server.run(stop).await?)
+}
+
+fn print_fingerprint(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let key = fingerprint(&config.data)?;
+    Ok(writeln!(io::stdout(), "{key}")?)
 }
 
 /// Cancelled at Ctrl-C or SIGTERM.

@@ -1,6 +1,7 @@
 //! TrackerServer: binds, accepts, starts a task for each session and one for the sweep, stops in good order.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::{io, panic};
 
@@ -20,6 +21,7 @@ use crate::network::Watched;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
+use crate::repositories::tracker_key;
 use crate::service::TrackerService;
 use crate::session::{self, Door};
 
@@ -43,6 +45,11 @@ pub enum StartError {
     /// Passwords cannot be hashed at the cost that is asked for.
     #[error("passwords cannot be hashed at this cost")]
     PasswordCost,
+}
+
+/// The key by which peers know the tracker of this folder.
+pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
+    Ok(tracker_key::fingerprint(data)?)
 }
 
 fn hint(error: &io::Error) -> &'static str {

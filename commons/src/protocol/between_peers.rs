@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub enum PeerMessage<'a> {
     /// "I am": the first frame of whoever dialled.
     Hello(Greeting<'a>),
-    /// "And I am": the listener's answer to a HELLO that carries an instance.
+    /// "And I am": the listener's answer to a HELLO on an encrypted link, which is up only then.
     Welcome(Greeting<'a>),
     /// A chat line.
     Message(Line<'a>),
@@ -31,6 +31,11 @@ pub enum PeerMessage<'a> {
     Ping,
     /// Yes.
     Pong,
+    /// "I do not talk to you": the listener's answer to a HELLO whose key is not the one it has pinned.
+    Refused {
+        /// Why: `KEY_CHANGED`.
+        code: Cow<'a, str>,
+    },
     /// A command of a later version: ignored.
     Unknown,
 }
@@ -78,6 +83,8 @@ struct Fields<'a> {
     username: Option<Text<'a>>,
     #[serde(borrow)]
     content: Option<Text<'a>>,
+    #[serde(borrow)]
+    code: Option<Text<'a>>,
     id: Option<Uuid>,
     sent_at: Option<DateTime<Utc>>,
     instance: Option<u64>,
@@ -92,7 +99,7 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
     type Error = &'static str;
 
     fn try_from(fields: Fields<'a>) -> Result<Self, Self::Error> {
-        let Fields { cmd, room, username, content, id, sent_at, instance } = fields;
+        let Fields { cmd, room, username, content, code, id, sent_at, instance } = fields;
         let text = |text: Option<Text<'a>>| text.map(|text| text.0);
         let (room, username, content) = (text(room), text(username), text(content));
         let greeting = |username: Option<Cow<'a, str>>| {
@@ -110,6 +117,7 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
             }),
             "LEAVE" => Self::Leave { room },
             "RECEIVED" => Self::Received { id: id.ok_or("RECEIVED needs \"id\"")? },
+            "REFUSED" => Self::Refused { code: text(code).ok_or("REFUSED needs \"code\"")? },
             "PING" => Self::Ping,
             "PONG" => Self::Pong,
             _ => Self::Unknown,
@@ -148,6 +156,10 @@ impl Serialize for PeerMessage<'_> {
             Self::Received { id } => {
                 map.serialize_entry("cmd", "RECEIVED")?;
                 map.serialize_entry("id", id)?;
+            }
+            Self::Refused { code } => {
+                map.serialize_entry("cmd", "REFUSED")?;
+                map.serialize_entry("code", code)?;
             }
             Self::Ping => map.serialize_entry("cmd", "PING")?,
             Self::Pong => map.serialize_entry("cmd", "PONG")?,

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tracing::debug;
 
-use crate::limits::HELLO_PAUSE;
+use crate::limits::{HELLO_PAUSE, LINK_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::switchboard::Switchboard;
@@ -37,7 +37,7 @@ pub(crate) async fn run(board: Arc<Switchboard>) {
 }
 
 async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
-    let (connection, instance, first) = match greet(&board, &user, address).await {
+    let Greeted { connection, instance, first } = match greet(&board, &user, address).await {
         Ok(greeted) => greeted,
         Err(error) => {
             debug!(peer = ?user, %error, "dial failed");
@@ -51,29 +51,66 @@ async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
     }
 }
 
-/// Says HELLO. A program of ours answers with WELCOME; an original one says nothing, and would take what follows too
-/// soon as part of the HELLO, so the wait for the answer is also the pause that it needs.
-async fn greet(
+/// A connection to somebody who may be talked to.
+struct Greeted {
+    connection: Connection<Socket>,
+    /// When the other program was started; `None` for an original one.
+    instance: Option<u64>,
+    /// What an original program said already.
+    first: Option<Frame>,
+}
+
+/// A user with keys is talked to encrypted and only by one of them; who never had any, and is on this computer, is an
+/// original program.
+async fn greet(board: &Switchboard, user: &Username, address: SocketAddr) -> Result<Greeted, FrameError> {
+    if board.book(|book| book.has_keys(user)) {
+        greet_encrypted(board, user, address).await
+    } else if address.ip().is_loopback() && board.speaks_in_the_clear(user).await {
+        greet_in_the_clear(board, address).await
+    } else {
+        Err(other("there is no key to know the user by"))
+    }
+}
+
+async fn greet_encrypted(
     board: &Switchboard,
     user: &Username,
     address: SocketAddr,
-) -> Result<(Connection<Socket>, Option<u64>, Option<Frame>), FrameError> {
+) -> Result<Greeted, FrameError> {
+    let socket = Socket::dial_encrypted(address, &board.identity).await?;
+    let Some(key) = socket.remote_key() else { return Err(other("not encrypted")) };
+    if !board.judge(user, key).await {
+        return Err(other("somebody else answered"));
+    }
+    let mut connection = Connection::new(socket, FRAME_MAX);
+    connection.send(&hello(board)).await?;
+    // The handshake is over before our key was judged: only the answer tells that it was found good.
+    let Some(frame) = connection.recv_within(LINK_WAIT).await? else { return Err(other("hung up")) };
+    match frame.parse() {
+        Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
+            Ok(Greeted { connection, instance: Some(greeting.instance.unwrap_or(0)), first: None })
+        }
+        _ => Err(other("not welcome")),
+    }
+}
+
+/// An original program says nothing to a HELLO, and takes what follows too soon as part of it.
+async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<Greeted, FrameError> {
     let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX);
-    let greeting = Greeting { username: board.me.as_str().into(), instance: Some(board.instance) };
-    connection.send(&PeerMessage::Hello(greeting)).await?;
+    connection.send(&hello(board)).await?;
     let first = match connection.recv_within(HELLO_PAUSE).await {
         Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => None,
         Err(error) => return Err(error),
-        Ok(None) => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+        Ok(None) => return Err(other("hung up")),
         Ok(Some(frame)) => Some(frame),
     };
-    let welcome = first.as_ref().and_then(|frame| match frame.parse() {
-        Ok(PeerMessage::Welcome(greeting)) => Some((greeting.username == user.as_str(), greeting.instance)),
-        _ => None,
-    });
-    match welcome {
-        None => Ok((connection, None, first)),
-        Some((true, instance)) => Ok((connection, instance, None)),
-        Some((false, _)) => Err(std::io::Error::other("somebody else answered").into()),
-    }
+    Ok(Greeted { connection, instance: None, first })
+}
+
+fn hello(board: &Switchboard) -> PeerMessage<'_> {
+    PeerMessage::Hello(Greeting { username: board.me.as_str().into(), instance: Some(board.instance) })
+}
+
+fn other(what: &str) -> FrameError {
+    std::io::Error::other(what).into()
 }

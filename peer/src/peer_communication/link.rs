@@ -54,7 +54,7 @@ async fn read<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
     mut first: Option<Frame>,
-    mut ours: bool,
+    ours: bool,
 ) -> Result<(), FrameError> {
     let mut unreceipted = 0;
     loop {
@@ -87,14 +87,6 @@ async fn read<R: AsyncRead + Unpin>(
             Ok(PeerMessage::Leave { room }) => {
                 let room = room.map(|room| room.into_owned());
                 board.report(LinkReport::Left(place.user.clone(), room)).await;
-            }
-            Ok(PeerMessage::Welcome(greeting)) if !ours && greeting.username == place.user.as_str() => {
-                if let Some(instance) = greeting.instance {
-                    if !board.upgrade(place, instance) {
-                        return Ok(());
-                    }
-                    ours = true;
-                }
             }
             Ok(PeerMessage::Ping) if ours => place.outbox.control(|control| control.pong = true),
             Ok(_) => {}

@@ -40,8 +40,6 @@ pub(crate) struct Offer {
 pub(crate) enum Placed<H> {
     /// It stays.
     Kept {
-        /// Whether the peer had no link before.
-        first: bool,
         /// Whether lines go by this link now.
         writes: bool,
         /// Links that it replaces: they are read to their end.
@@ -162,33 +160,19 @@ impl<H: Clone> LinkTable<H> {
             return Placed::Refused;
         }
         entry.failures = 0;
-        let first = entry.links.is_empty();
         let retired: Vec<H> = match offer.instance {
             None => Vec::new(),
             Some(_) => entry.links.drain(..).map(|link| link.handle).collect(),
         };
         entry.links.push(Linked { id, offer, handle });
-        Placed::Kept { first, writes: entry.links.len() == 1, retired }
+        Placed::Kept { writes: entry.links.len() == 1, retired }
     }
 
-    /// The program at the other end of a standing link turned out to be one of ours: the link is judged anew.
-    pub(crate) fn upgrade(
-        &mut self,
-        user: &Username,
-        id: LinkId,
-        instance: u64,
-        now: Instant,
-    ) -> Option<Placed<H>> {
-        let entry = self.entries.get_mut(user)?;
-        let at = entry.links.iter().position(|link| link.id == id)?;
-        let Linked { offer, handle, .. } = entry.links.remove(at);
-        let alone = entry.links.is_empty();
-        let placed = self.offer(user, id, Offer { instance: Some(instance), ..offer }, handle, now);
-        Some(match placed {
-            Placed::Kept { writes, retired, .. } => Placed::Kept { first: false, writes, retired },
-            Placed::Refused if alone => return None,
-            Placed::Refused => Placed::Refused,
-        })
+    /// Dials a user at once, whatever failed before.
+    pub(crate) fn hurry(&mut self, user: &Username, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(user) {
+            (entry.due, entry.failures) = (now, 0);
+        }
     }
 
     /// A link is gone. Where it was the peer's last, `Some` with further links to end: an original program forgets a
@@ -313,7 +297,7 @@ mod tests {
         let mut bob = table("bob");
         bob.offer(&user("ana"), LinkId(1), ours(7, false), 1, now);
         let placed = bob.offer(&user("ana"), LinkId(2), ours(8, false), 2, now);
-        assert_eq!(placed, Placed::Kept { first: false, writes: true, retired: vec![1] });
+        assert_eq!(placed, Placed::Kept { writes: true, retired: vec![1] });
         assert_eq!(bob.offer(&user("ana"), LinkId(3), ours(7, false), 3, now), Placed::Refused);
         assert_eq!(bob.lost(&user("ana"), LinkId(1), now), None, "an old link's end is nobody's news");
         assert_eq!(bob.lost(&user("ana"), LinkId(2), now), Some(vec![]));
@@ -325,9 +309,9 @@ mod tests {
         let mut bob = table("bob");
         let original = |dialled| Offer { instance: None, dialled };
         let first = bob.offer(&user("py"), LinkId(1), original(true), 1, now);
-        assert_eq!(first, Placed::Kept { first: true, writes: true, retired: vec![] });
+        assert_eq!(first, Placed::Kept { writes: true, retired: vec![] });
         let second = bob.offer(&user("py"), LinkId(2), original(false), 2, now);
-        assert_eq!(second, Placed::Kept { first: false, writes: false, retired: vec![] });
+        assert_eq!(second, Placed::Kept { writes: false, retired: vec![] });
         assert_eq!(bob.offer(&user("py"), LinkId(3), original(false), 3, now), Placed::Refused);
         assert_eq!(bob.lost(&user("py"), LinkId(2), now), Some(vec![1]));
         assert!(!bob.is_linked(&user("py")));

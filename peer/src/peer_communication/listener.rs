@@ -1,5 +1,6 @@
 //! Takes connections from other peers and from the tracker's sweep: the first frame decides what each becomes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,10 +39,10 @@ pub(crate) async fn run(board: Arc<Switchboard>, listener: Listener) {
                     Ok(stranger) => {
                         let board = Arc::clone(&board);
                         connections.spawn(async move {
-                            let greeted = greeted(&board, socket).await;
+                            let greeted = greeted(&board, socket, from).await;
                             drop(stranger);
                             match greeted {
-                                Ok(Some((connection, user, instance))) => admit(&board, connection, user, instance).await,
+                                Ok(Some(greeted)) => admit(&board, greeted).await,
                                 Ok(None) => {}
                                 Err(error) => debug!(%from, %error, "a connection came to nothing"),
                             }
@@ -55,14 +56,26 @@ pub(crate) async fn run(board: Arc<Switchboard>, listener: Listener) {
     }
 }
 
-/// Who says HELLO, and since when that program runs. PINGs before it are answered, slowly; anything else closes.
+/// A connection of somebody who may be talked to.
+struct Greeted {
+    connection: Connection<Socket>,
+    user: Username,
+    /// When the other program was started; `None` for an original one.
+    instance: Option<u64>,
+}
+
+/// Who says HELLO. PINGs before it are answered, slowly; anything else closes.
 async fn greeted(
     board: &Switchboard,
     socket: Socket,
-) -> Result<Option<(Connection<Socket>, Username, Option<u64>)>, FrameError> {
-    if socket.opening().await? != Opening::Plaintext {
-        return Ok(None);
-    }
+    from: SocketAddr,
+) -> Result<Option<Greeted>, FrameError> {
+    let socket = match socket.opening().await? {
+        Opening::Tls => socket.accept_encrypted(&board.identity).await?,
+        Opening::Plaintext if from.ip().is_loopback() => socket,
+        _ => return Ok(None),
+    };
+    let key = socket.remote_key();
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     loop {
         let Some(frame) = connection.recv_within(FIRST_BYTE_TIMEOUT).await? else { return Ok(None) };
@@ -78,17 +91,25 @@ async fn greeted(
             },
             _ => return Ok(None),
         };
+        let welcome = match key {
+            Some(key) => board.judge(&user, key).await,
+            None => board.speaks_in_the_clear(&user).await,
+        };
+        if !welcome {
+            if key.is_some() {
+                connection.send(&PeerMessage::Refused { code: "KEY_CHANGED".into() }).await?;
+                connection.close().await;
+            }
+            return Ok(None);
+        }
         connection.set_max_frame(FRAME_MAX);
-        return Ok(Some((connection, user, instance)));
+        let instance = key.map(|_| instance.unwrap_or(0));
+        return Ok(Some(Greeted { connection, user, instance }));
     }
 }
 
-async fn admit(
-    board: &Switchboard,
-    mut connection: Connection<Socket>,
-    user: Username,
-    instance: Option<u64>,
-) {
+async fn admit(board: &Switchboard, greeted: Greeted) {
+    let Greeted { mut connection, user, instance } = greeted;
     let Some(place) = board.place(&user, Offer { instance, dialled: false }).await else {
         connection.close().await;
         return;

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::Utc;
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::socket::Listener;
+use commons::net::tls::Identity;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::api::Undeliverable;
+use crate::key_book::KeyBook;
 use crate::limits::{GOODBYE_WAIT, LINK_WAIT};
 use crate::peer_communication::link_table::Wish;
-use crate::peer_communication::switchboard::{LinkReport, Switchboard};
+use crate::peer_communication::switchboard::{LinkReport, Switchboard, WhoIs};
 
 mod dialer;
 mod link;
@@ -31,13 +35,17 @@ pub(crate) struct PeerPeerCommunication {
 }
 
 impl PeerPeerCommunication {
-    /// Takes links on `listener` and dials whoever is wanted, as `me`; reports come by the receiver.
+    /// Takes links on `listener` and dials whoever is wanted, as `me`, who proves `identity`; reports come by the
+    /// receiver.
     pub(crate) fn start(
         me: Username,
-        instance: u64,
+        identity: Identity,
+        book: KeyBook,
+        who_is: WhoIs,
         listener: Listener,
     ) -> (Self, mpsc::Receiver<LinkReport>) {
-        let (board, reports) = Switchboard::new(me, instance);
+        let instance = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+        let (board, reports) = Switchboard::new(me, instance, identity, book, who_is);
         let mut tasks = JoinSet::new();
         tasks.spawn(listener::run(Arc::clone(&board), listener));
         tasks.spawn(dialer::run(Arc::clone(&board)));
@@ -60,6 +68,26 @@ impl PeerPeerCommunication {
         if !(still_used && self.board.is_original(to)) {
             self.board.notify(to, frame);
         }
+    }
+
+    /// Looks something up in the book of keys, or writes it there.
+    pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KeyBook) -> R) -> R {
+        self.board.book(look)
+    }
+
+    /// Whether a link to this user cannot be read by others: all but those to original programs.
+    pub(crate) fn is_encrypted(&self, user: &Username) -> bool {
+        !self.board.is_original(user)
+    }
+
+    /// Dials a user at once, after keys were accepted.
+    pub(crate) fn hurry(&self, user: &Username) {
+        self.board.hurry(user);
+    }
+
+    /// This user's own key.
+    pub(crate) fn own_key(&self) -> PublicKey {
+        self.board.identity.key()
     }
 
     /// Whether a link to this user stands.

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use commons::keys::PublicKey;
 use commons::names::Username;
+use commons::net::tls::Identity;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::api::Undeliverable;
+use crate::key_book::{Judgement, KeyBook};
 use crate::limits::{LAST_RECEIPTS, LINK_WAIT, REPORTS_MAX};
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::outbox::{Full, Manners, Outbox};
@@ -31,7 +35,14 @@ pub(crate) enum LinkReport {
     Delivered(Username, Vec<Uuid>),
     /// These lines did not and will not.
     Undelivered(Username, Vec<Uuid>, Undeliverable),
+    /// A peer's keys were pinned.
+    Pinned,
+    /// Somebody who claims to be this user has proven a key that is not pinned for that name.
+    KeyChanged(Username, PublicKey),
 }
+
+/// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
+pub(crate) type WhoIs = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Vec<PublicKey>>> + Send + Sync>;
 
 /// A line as it came, its author being the link's own user.
 pub(crate) struct HeardLine {
@@ -50,9 +61,11 @@ pub(crate) struct Place {
     pub(crate) retire: CancellationToken,
 }
 
-#[derive(Debug)]
 pub(crate) struct Switchboard {
     pub(crate) me: Username,
+    /// What this user proves on links.
+    pub(crate) identity: Identity,
+    who_is: WhoIs,
     /// When this program started, in milliseconds since 1970.
     pub(crate) instance: u64,
     /// Cancelled at the very end: links drop what they are doing.
@@ -66,18 +79,33 @@ pub(crate) struct Switchboard {
     next_link: AtomicU64,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switchboard").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
 struct State {
+    book: KeyBook,
     table: LinkTable<CancellationToken>,
     outboxes: HashMap<Username, Arc<Outbox>>,
 }
 
 impl Switchboard {
-    pub(crate) fn new(me: Username, instance: u64) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
+    pub(crate) fn new(
+        me: Username,
+        instance: u64,
+        identity: Identity,
+        book: KeyBook,
+        who_is: WhoIs,
+    ) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
-        let state = Mutex::new(State { table: LinkTable::new(me.clone()), outboxes: HashMap::new() });
+        let table = LinkTable::new(me.clone());
+        let state = Mutex::new(State { book, table, outboxes: HashMap::new() });
         let board = Self {
             me,
+            identity,
+            who_is,
             instance,
             stop: CancellationToken::new(),
             dial: Notify::new(),
@@ -111,8 +139,57 @@ impl Switchboard {
             .collect()
     }
 
+    /// Looks something up in the book of keys, or writes it there.
+    pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KeyBook) -> R) -> R {
+        look(&mut self.lock().book)
+    }
+
+    /// Judges a key that somebody who claims to be this user has proven, asking the tracker about a stranger.
+    pub(crate) async fn judge(&self, user: &Username, key: PublicKey) -> bool {
+        let mut judgement = self.book(|book| book.judge(user, key));
+        if judgement == Judgement::Unknown {
+            self.meet(user).await;
+            judgement = self.book(|book| book.judge(user, key));
+        }
+        match judgement {
+            Judgement::Known { first: false } => true,
+            Judgement::Known { first: true } => {
+                self.report(LinkReport::Pinned).await;
+                true
+            }
+            Judgement::Changed => {
+                self.report(LinkReport::KeyChanged(user.clone(), key)).await;
+                false
+            }
+            Judgement::Unknown => false,
+        }
+    }
+
+    /// Whether a user is one who never had keys, and may therefore be talked to in the clear.
+    pub(crate) async fn speaks_in_the_clear(&self, user: &Username) -> bool {
+        if !self.book(|book| book.was_announced(user)) {
+            self.meet(user).await;
+        }
+        self.book(|book| book.was_announced(user) && !book.has_keys(user))
+    }
+
+    async fn meet(&self, user: &Username) {
+        if let Some(keys) = (self.who_is)(user.clone()).await {
+            self.book(|book| book.announce(user, &keys));
+        }
+    }
+
+    /// Dials a user at once.
+    pub(crate) fn hurry(&self, user: &Username) {
+        self.lock().table.hurry(user, Instant::now());
+        self.dial.notify_one();
+    }
+
     /// Puts a line into a peer's outbox.
     pub(crate) fn send(&self, to: &Username, id: Uuid, frame: Bytes) -> Result<(), Undeliverable> {
+        if self.book(|book| book.is_changed(to)) {
+            return Err(Undeliverable::KeyChanged);
+        }
         let outbox = self.reachable_outbox(to).ok_or(Undeliverable::Unreachable)?;
         outbox.push(id, frame, Instant::now()).map_err(|Full| Undeliverable::QueueFull)
     }
@@ -155,15 +232,6 @@ impl Switchboard {
         Some(Place { user: user.clone(), id, outbox, retire })
     }
 
-    /// The program at the other end of a link turned out to be one of ours; `false` where another link serves.
-    pub(crate) fn upgrade(&self, place: &Place, instance: u64) -> bool {
-        let mut state = self.lock();
-        match state.table.upgrade(&place.user, place.id, instance, Instant::now()) {
-            None => false,
-            Some(placed) => settle(placed, &place.outbox, place.id, Manners::Ours),
-        }
-    }
-
     /// A link has ended.
     pub(crate) async fn lost(&self, place: &Place) {
         place.outbox.detach(place.id);
@@ -191,7 +259,7 @@ impl Switchboard {
         let now = Instant::now();
         let overdue: Vec<_> = {
             let mut state = self.lock();
-            let State { table, outboxes } = &mut *state;
+            let State { table, outboxes, .. } = &mut *state;
             let hopeless = |user: &Username, since: Instant| since + patience(table, user) <= now;
             let unlinked = outboxes.iter().filter(|(user, _)| !table.is_linked(user));
             let overdue = unlinked

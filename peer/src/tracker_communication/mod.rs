@@ -1,16 +1,19 @@
 //! The peer's side of the talk with the tracker: each request a typed await.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
+use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{
     Credentials, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
 };
 use commons::snapshot::RoomSnapshot;
 use commons::user::PasswordDigest;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::uplink::{Ask, Outcome, TrackerError, TrackerReport, Uplink};
@@ -19,44 +22,62 @@ pub(crate) mod uplink;
 
 /// The way to the tracker. It comes back by itself after the first sign-in; while it is away every request is
 /// [`TrackerError::Lost`] at once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PeerTrackerCommunication {
     asks: mpsc::Sender<Ask>,
-    task: JoinHandle<()>,
+    task: AbortHandle,
+    /// The tracker's key: given, met before, or met now.
+    pinned: Arc<OnceLock<PublicKey>>,
 }
 
 impl PeerTrackerCommunication {
-    /// The way to the tracker at `address`; what it says comes by the receiver.
-    pub(crate) fn start(address: String) -> (Self, mpsc::Receiver<TrackerReport>) {
+    /// The way to the tracker at `address`, which has this key if it is known; what it says comes by the receiver.
+    pub(crate) fn start(address: String, key: Option<PublicKey>) -> (Self, mpsc::Receiver<TrackerReport>) {
+        let pinned = Arc::new(key.map(OnceLock::from).unwrap_or_default());
         let (asks, asked) = mpsc::channel(REQUESTS_MAX);
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
-        let task = tokio::spawn(Uplink::new(address, asked, reports).run());
-        (Self { asks, task }, receiver)
+        let uplink = Uplink::new(address, pinned.clone(), asked, reports);
+        let task = tokio::spawn(uplink.run()).abort_handle();
+        (Self { asks, task, pinned }, receiver)
+    }
+
+    /// The key of the tracker that this peer signed in at.
+    pub(crate) fn tracker_key(&self) -> Option<PublicKey> {
+        self.pinned.get().copied()
     }
 
     async fn request(&self, request: TrackerRequest) -> Outcome {
+        self.ask(request, None).await
+    }
+
+    async fn ask(&self, request: TrackerRequest, identity: Option<Identity>) -> Outcome {
         let (reply, answer) = oneshot::channel();
-        self.asks.send(Ask { request, reply }).await.map_err(|_| TrackerError::Lost)?;
+        self.asks.send(Ask { request, identity, reply }).await.map_err(|_| TrackerError::Lost)?;
         answer.await.map_err(|_| TrackerError::Lost)?
     }
 
-    /// Signs in, making the account first where that is asked.
-    pub(crate) async fn sign_in(
+    /// Makes an account whose key is that of `identity`, and signs in.
+    pub(crate) async fn register(
         &self,
-        register: bool,
         username: &Username,
         password: &PasswordDigest,
-        address: Option<IpAddr>,
-        port: u16,
+        listening: SocketAddr,
+        identity: Identity,
     ) -> Result<(), TrackerError> {
-        let credentials = Credentials {
-            username: username.as_str().to_owned(),
-            password: Some(Secret(password.as_str().to_owned())),
-            address: address.map(|address| address.to_string()),
-            port,
-        };
-        let request = if register { TrackerRequest::Register } else { TrackerRequest::Login };
-        self.request(request(credentials)).await.map(drop)
+        let request = TrackerRequest::Register(credentials(username, Some(password), listening));
+        self.ask(request, Some(identity)).await.map(drop)
+    }
+
+    /// Signs in: by the key alone, or by a password, which binds the key to the user.
+    pub(crate) async fn log_in(
+        &self,
+        username: &Username,
+        password: Option<&PasswordDigest>,
+        listening: SocketAddr,
+        identity: Identity,
+    ) -> Result<(), TrackerError> {
+        let request = TrackerRequest::Login(credentials(username, password, listening));
+        self.ask(request, Some(identity)).await.map(drop)
     }
 
     /// Everybody who is connected, page by page.
@@ -118,5 +139,14 @@ impl PeerTrackerCommunication {
     /// Ends the task that owns the socket.
     pub(crate) fn abort(&self) {
         self.task.abort();
+    }
+}
+
+fn credentials(username: &Username, password: Option<&PasswordDigest>, listening: SocketAddr) -> Credentials {
+    Credentials {
+        username: username.as_str().to_owned(),
+        password: password.map(|password| Secret(password.as_str().to_owned())),
+        address: (!listening.ip().is_unspecified()).then(|| listening.ip().to_string()),
+        port: listening.port(),
     }
 }

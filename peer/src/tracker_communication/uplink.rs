@@ -4,12 +4,15 @@
 //! it was said, so that a snapshot in a reply and one in an announcement cannot overtake each other.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
+use commons::keys::PublicKey;
 use commons::limits::FRAME_MAX;
 use commons::net::backoff::Backoff;
 use commons::net::connection::Connection;
 use commons::net::frame::{FrameError, encode};
 use commons::net::socket::Socket;
+use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{
     Credentials, ErrorCode, Pong, Refusal, Reply, RequestId, RoomUpdate, Status, TrackerMessage,
     TrackerRequest,
@@ -28,6 +31,13 @@ pub(crate) enum TrackerError {
     Lost,
     /// The tracker refused.
     Refused(Refusal),
+    /// Another key answers than the pinned one.
+    KeyChanged {
+        /// The key that was met before.
+        pinned: PublicKey,
+        /// The key that answers now.
+        found: PublicKey,
+    },
 }
 
 pub(crate) type Outcome = Result<Box<Reply>, TrackerError>;
@@ -49,13 +59,15 @@ pub(crate) enum TrackerReport {
 pub(crate) enum Ending {
     /// The user signed in elsewhere.
     Superseded,
-    /// The tracker does not take the credentials any more.
-    Refused(Refusal),
+    /// The tracker does not take the user any more, or is another one.
+    Failed(TrackerError),
 }
 
 /// A request on its way to the uplink's task.
 pub(crate) struct Ask {
     pub(crate) request: TrackerRequest,
+    /// What to prove: goes with a sign-in.
+    pub(crate) identity: Option<Identity>,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
@@ -76,8 +88,17 @@ pub(crate) struct Uplink {
 /// Makes connections and numbers the requests on them.
 struct Door {
     address: String,
+    /// The tracker's key, once it is known.
+    pinned: Arc<OnceLock<PublicKey>>,
+    identity: Option<Identity>,
     reports: mpsc::Sender<TrackerReport>,
     next_id: i64,
+}
+
+/// What came of a sign-in.
+enum Greeting {
+    Answered(Outcome, Connection<Socket>),
+    Stranger { pinned: PublicKey, found: PublicKey },
 }
 
 struct Waiting {
@@ -97,10 +118,11 @@ struct Tagged<'a> {
 impl Uplink {
     pub(crate) fn new(
         address: String,
+        pinned: Arc<OnceLock<PublicKey>>,
         asks: mpsc::Receiver<Ask>,
         reports: mpsc::Sender<TrackerReport>,
     ) -> Self {
-        let door = Door { address, reports: reports.clone(), next_id: 0 };
+        let door = Door { address, pinned, identity: None, reports: reports.clone(), next_id: 0 };
         Self { asks, reports, door }
     }
 
@@ -127,8 +149,8 @@ impl Uplink {
                 match refusing(&mut self.asks, &self.reports, again).await {
                     None => return,
                     Some(Ok(connection)) => break connection,
-                    Some(Err(Some(refusal))) if is_final(refusal.code) => {
-                        return report(&self.reports, TrackerReport::Ended(Ending::Refused(refusal))).await;
+                    Some(Err(error)) if is_final(&error) => {
+                        return report(&self.reports, TrackerReport::Ended(Ending::Failed(error))).await;
                     }
                     Some(Err(_)) => {}
                 }
@@ -139,13 +161,15 @@ impl Uplink {
     /// Waits for a sign-in that the tracker accepts. Every attempt has a connection of its own.
     async fn first_sign_in(&mut self) -> Option<(Credentials, Connection<Socket>)> {
         loop {
-            let Ask { request, reply } = self.asks.recv().await?;
+            let Ask { request, identity, reply } = self.asks.recv().await?;
             let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = &request
             else {
                 let _ = reply.send(Err(TrackerError::Lost));
                 continue;
             };
-            let credentials = credentials.clone();
+            // The key is bound then: no password is needed, or sent, any more.
+            let credentials = Credentials { password: None, ..credentials.clone() };
+            self.door.identity = identity;
             if let Ok(connection) = self.door.attempt(request, Some(reply)).await {
                 return Some((credentials, connection));
             }
@@ -179,7 +203,7 @@ impl Uplink {
                     _ => break Cut::Lost,
                 },
                 ask = self.asks.recv() => {
-                    let Some(Ask { request, reply }) = ask else { break Cut::Final };
+                    let Some(Ask { request, reply, .. }) = ask else { break Cut::Final };
                     let until = Instant::now() + REQUEST_TIMEOUT;
                     let sent = self.door.send(&mut connection, &request).await;
                     let id = sent.as_ref().ok().copied().unwrap_or(self.door.next_id);
@@ -254,32 +278,40 @@ impl Door {
         &mut self,
         request: TrackerRequest,
         reply: Option<oneshot::Sender<Outcome>>,
-    ) -> Result<Connection<Socket>, Option<Refusal>> {
+    ) -> Result<Connection<Socket>, TrackerError> {
         let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.sign_in(&request)).await;
         let (outcome, connection) = match attempt {
-            Ok(Ok((outcome, connection))) => (outcome, Some(connection)),
+            Ok(Ok(Greeting::Answered(outcome, connection))) => (outcome, Some(connection)),
+            Ok(Ok(Greeting::Stranger { pinned, found })) => {
+                (Err(TrackerError::KeyChanged { pinned, found }), None)
+            }
             Ok(Err(error)) => {
                 debug!(%error, "the tracker cannot be reached");
                 (Err(TrackerError::Lost), None)
             }
             Err(_) => (Err(TrackerError::Lost), None),
         };
-        let refusal = match &outcome {
-            Err(TrackerError::Refused(refusal)) => Some(refusal.clone()),
-            _ => None,
-        };
-        let signed_in = outcome.is_ok();
-        if signed_in || reply.is_some() {
+        let error = outcome.as_ref().err().cloned();
+        if error.is_none() || reply.is_some() {
             report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
         }
-        connection.filter(|_| signed_in).ok_or(refusal)
+        match (error, connection) {
+            (None, Some(connection)) => Ok(connection),
+            (error, _) => Err(error.unwrap_or(TrackerError::Lost)),
+        }
     }
 
-    async fn sign_in(
-        &mut self,
-        request: &TrackerRequest,
-    ) -> Result<(Outcome, Connection<Socket>), FrameError> {
-        let mut connection = Connection::new(Socket::dial(&self.address).await?, FRAME_MAX);
+    async fn sign_in(&mut self, request: &TrackerRequest) -> Result<Greeting, FrameError> {
+        let Some(identity) = &self.identity else { return Err(std::io::Error::other("no identity").into()) };
+        let socket = Socket::dial_encrypted(&self.address, identity).await?;
+        let Some(found) = socket.remote_key() else {
+            return Err(std::io::Error::other("not encrypted").into());
+        };
+        let pinned = *self.pinned.get_or_init(|| found);
+        if pinned != found {
+            return Ok(Greeting::Stranger { pinned, found });
+        }
+        let mut connection = Connection::new(socket, FRAME_MAX);
         let id = self.send(&mut connection, request).await?;
         while let Some(frame) = connection.recv().await? {
             let outcome = match frame.parse_owned() {
@@ -290,7 +322,7 @@ impl Door {
                 },
                 _ => continue,
             };
-            return Ok((outcome, connection));
+            return Ok(Greeting::Answered(outcome, connection));
         }
         Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
     }
@@ -318,7 +350,7 @@ async fn refusing<T>(
         tokio::select! {
             done = &mut future => return Some(done),
             ask = asks.recv() => {
-                let Ask { request, reply } = ask?;
+                let Ask { request, reply, .. } = ask?;
                 report(reports, TrackerReport::Answered(request, Err(TrackerError::Lost), Some(reply))).await;
             }
         }
@@ -330,9 +362,15 @@ async fn report(reports: &mpsc::Sender<TrackerReport>, report: TrackerReport) {
     let _ = reports.send(report).await;
 }
 
-/// Whether signing in again with the same credentials is of no use.
-fn is_final(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName | ErrorCode::PlaintextRefused)
+/// Whether signing in again in the same way is of no use.
+fn is_final(error: &TrackerError) -> bool {
+    match error {
+        TrackerError::Lost => false,
+        TrackerError::Refused(refusal) => {
+            matches!(refusal.code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName)
+        }
+        TrackerError::KeyChanged { .. } => true,
+    }
 }
 
 async fn until(time: Option<Instant>) {

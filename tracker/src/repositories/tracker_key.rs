@@ -5,11 +5,19 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use commons::keys::PublicKey;
-use commons::net::tls::Seed;
+use commons::net::tls::{Identity, Purpose, Seed};
 
 use crate::repositories::data_folder::{OpenError, private_file, sync_folder_of};
 
 const FILE: &str = "tracker.key";
+
+/// The public half of the key in this folder.
+pub(crate) fn fingerprint(folder: &Path) -> Result<PublicKey, OpenError> {
+    let path = folder.join(FILE);
+    fs::metadata(&path).map_err(OpenError::at(&path))?;
+    let identity = Identity::new(&open(folder)?, Purpose::Session);
+    identity.map(|identity| identity.key()).map_err(std::io::Error::other).map_err(OpenError::at(&path))
+}
 
 /// Reads the key, or makes it where there is none.
 pub(crate) fn open(folder: &Path) -> Result<Seed, OpenError> {
