@@ -12,6 +12,7 @@ use commons::names::Username;
 use commons::user::PasswordDigest;
 use peer::api::{Command, Event, LinkState, TrackerState};
 use peer::events::Events;
+use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService, SignIn};
 use peer::terminal::commands::{Typed, parse};
 use peer::terminal::line::Moment;
@@ -200,8 +201,12 @@ impl Person {
         name: &str,
         register: bool,
     ) -> Result<Self, Failed> {
-        let config =
-            PeerConfig { tracker: tracker.address.clone(), listen: None, data: folder.path().join("peers") };
+        let config = PeerConfig {
+            tracker: tracker.address.clone(),
+            listen: None,
+            data: folder.path().join("peers"),
+            seal_cost: SealCost::default(),
+        };
         let service = PeerService::start(config).await?;
         let events = service.subscribe();
         let username = Username::parse(name)?;

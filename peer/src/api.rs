@@ -376,8 +376,8 @@ pub enum CommandError {
     KeyChanged(Username),
     /// The tracker is not the one that was met at this address before.
     #[error(
-        "the tracker at {address} has another key than before.\n  before: {pinned}\n  now:    {found}\nIf its operator \
-         confirms the new key, start with --tracker {address}#{found}; if not, somebody may be listening: do not sign in"
+        "the tracker at {address} has another key than before (before {pinned}, now {found}): if its operator confirms \
+         the new one, start with --tracker {address}#{found}; if not, somebody may be listening, so do not sign in"
     )]
     TrackerKeyChanged {
         /// Where.

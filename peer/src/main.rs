@@ -10,6 +10,7 @@ use std::{env, fs, panic};
 use clap::Parser;
 use commons::net::socket::Socket;
 use peer::config::{Config, Output};
+use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
 use peer::terminal::{Format, Terminal, json, tty};
@@ -88,7 +89,8 @@ async fn run(config: Config) -> Result<(), Failure> {
             writeln!(stderr(), "This peer is the tracker too. Others join with: peer --tracker {tracker}");
         hosted = Some(inside);
     }
-    let peer_config = PeerConfig { tracker, listen: config.listen, data: config.data() };
+    let peer_config =
+        PeerConfig { tracker, listen: config.listen, data: config.data(), seal_cost: SealCost::default() };
     let outcome = match PeerService::start(peer_config).await {
         Ok(service) => {
             let outcome = talk(&service, &config, stop).await;

@@ -53,6 +53,7 @@ variants!(event_name, EVENTS: Event {
     Event::RoomLeft { .. } => "room_left",
     Event::RoomDeleted { .. } => "room_deleted",
     Event::Link { .. } => "link",
+    Event::KeyChanged { .. } => "key_changed",
     Event::Message { .. } => "message",
     Event::Sent { .. } => "sent",
     Event::Delivered { .. } => "delivered",
@@ -65,6 +66,7 @@ variants!(answer_name, ANSWERS: Answer {
     Answer::Peers { .. } => "peers",
     Answer::Rooms { .. } => "rooms",
     Answer::Users { .. } => "users",
+    Answer::SafetyNumber { .. } => "safety_number",
     Answer::WhoAmI { .. } => "who_am_i",
     Answer::Blocked { .. } => "blocked",
     // Neither is printed: their events tell all there is.

@@ -273,7 +273,7 @@ async fn a_port_answers_ping_and_closes_on_anything_else_than_hello() {
     for first in [
         &br#"{"cmd":"MESSAGE","room":null,"username":"eve","content":"hi"}"#[..],
         b"[1]",
-        b"\x16\x03\x01",
+        b"\x16\x03\x01\x00\x05hello",
         b"GET / HTTP/1.1\r\n",
     ] {
         let mut stream = TcpStream::connect(ana.service.local_addr()).await.unwrap();

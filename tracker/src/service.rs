@@ -64,12 +64,7 @@ impl TrackerService {
     pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: Watched) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
         Self {
-            users: UserCommandHandler::new(
-                users.clone(),
-                peers.clone(),
-                passwords,
-                Doorkeeper::new(watched),
-            ),
+            users: UserCommandHandler::new(users.clone(), peers.clone(), passwords, Doorkeeper::new(watched)),
             rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
             presence: peers,

@@ -90,6 +90,15 @@ pub const COMMANDS: &[Spec] = &[
     spec("/unblock", &[], "NAME", "hear somebody's private lines again", Takes::User, |rest| {
         run(Command::Unblock { user: user(rest)? })
     }),
+    spec("/verify", &[], "USER", "the number to compare with somebody", Takes::User, |rest| {
+        run(Command::Verify { user: user(rest)? })
+    }),
+    spec("/verified", &[], "USER", "remember that the numbers were the same", Takes::User, |rest| {
+        run(Command::Verified { user: user(rest)? })
+    }),
+    spec("/accept", &[], "USER", "take somebody's changed key for right", Takes::User, |rest| {
+        run(Command::Accept { user: user(rest)? })
+    }),
     spec("/help", &[], "[COMMAND]", "this list", Takes::Command, |rest| {
         Ok(Typed::Help(optional(rest, |name| find(name).ok_or_else(|| Wrong::Unknown(name.to_owned())))?))
     }),

@@ -32,6 +32,7 @@ impl Reply<'_> {
                     names => format!("shut out, in private: {}", names.join(", ")),
                 })]
             }
+            Answer::SafetyNumber { user, number, verified } => self.safety_number(user, number, *verified),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
                     let what = counted(*lines, "line", "lines");
@@ -42,10 +43,23 @@ impl Reply<'_> {
         }
     }
 
+    fn safety_number(&self, user: &Username, number: &str, verified: bool) -> Vec<String> {
+        let groups: Vec<_> = number.split(' ').collect();
+        let rows = groups.chunks(6).map(|groups| format!("   {}", self.paint.strong(&groups.join(" "))));
+        let title = format!("safety number with {user}{}", if verified { " (compared before)" } else { "" });
+        let then = format!("Ask {user} for theirs, by voice or in person. The same? Type /verified {user}");
+        let title = self.paint.system(&title);
+        [title].into_iter().chain(rows).chain([self.paint.system(&then)]).collect()
+    }
+
     /// What was done without an event that tells of it.
     fn done(&self, command: &Command) -> Option<String> {
         match command {
             Command::Block { user: Some(user) } => Some(format!("{user}'s private lines are shut out now")),
+            Command::Accept { user } => {
+                Some(format!("the key of {user} is accepted; compare it with /verify {user}"))
+            }
+            Command::Verified { user } => Some(format!("{user} is verified")),
             Command::Unblock { user } => Some(format!("{user}'s private lines are heard again")),
             Command::Leave { conversation } => match conversation.as_ref().or(self.open) {
                 Some(Conversation::Private(user)) => Some(format!("*** the chat with {user} is closed")),

@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 
 use chrono::NaiveDate;
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 use uuid::Uuid;
 
-use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, TrackerState, Undeliverable};
+use crate::api::{
+    Answer, Command, CommandError, Conversation, Event, LinkState, Status, TrackerState, Undeliverable,
+};
 use crate::limits::NAMED_LINES;
 use crate::terminal::commands::Spec;
 use crate::terminal::greeting::Greeting;
@@ -65,7 +68,13 @@ impl View {
     /// What an event looks like.
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         let mut rows = match event {
+            Event::Link { peer, state: LinkState::Up, encrypted: false, .. } => {
+                let text =
+                    format!("*** the link to {peer} is not encrypted: an original program on this computer");
+                vec![self.paint.failure(&text)]
+            }
             Event::LoggedIn { .. } | Event::Link { .. } | Event::Delivered { .. } => return Vec::new(),
+            Event::KeyChanged { peer, fingerprint } => self.key_changed(peer, *fingerprint),
             Event::RoomEntered { room } => self.entered(room),
             Event::RoomUpdate { room, change, username, members } => {
                 self.room_changed(room, *change, username, members)
@@ -222,6 +231,7 @@ impl View {
             Undeliverable::Unreachable => "not connected or out of reach",
             Undeliverable::QueueFull => "too much is waiting for that user already",
             Undeliverable::TextTooLong => "too long for that user's program",
+            Undeliverable::KeyChanged => "the key has changed and is not accepted",
         };
         let own = self.own_lines.iter().rev().find(|(own, _)| *own == id);
         let quote = own.map_or_else(String::new, |(_, text)| {
@@ -230,6 +240,18 @@ impl View {
         });
         let time = self.paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
         vec![format!("{time} {}", self.paint.failure(&format!("✗ not delivered to {to} ({why}){quote}")))]
+    }
+
+    /// Loud, and with what to do: somebody may be posing as a friend.
+    fn key_changed(&self, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
+        let rows = [
+            format!("⚠ {peer} has another key than before: a new device, or somebody posing as {peer}"),
+            format!("   the key not known: {fingerprint}"),
+            format!(
+                "   nothing is sent to {peer}. Ask {peer} by another way; if it is right, type /accept {peer}"
+            ),
+        ];
+        rows.iter().map(|row| self.paint.failure(row)).collect()
     }
 
     fn tracker(&mut self, state: TrackerState) -> Vec<String> {

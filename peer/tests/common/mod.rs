@@ -11,6 +11,7 @@ use commons::names::{RoomName, Username};
 use commons::user::PasswordDigest;
 use peer::api::{Answer, Command, CommandError, Conversation, Event};
 use peer::events::Events;
+use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService, SignIn};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -99,7 +100,12 @@ impl Peer {
     }
 
     async fn sign_in(tracker: SocketAddr, name: &str, data: Arc<TempDir>, register: bool) -> Self {
-        let config = PeerConfig { tracker: tracker.to_string(), listen: None, data: data.path().to_owned() };
+        let config = PeerConfig {
+            tracker: tracker.to_string(),
+            listen: None,
+            data: data.path().to_owned(),
+            seal_cost: SealCost { memory: 64, passes: 1 },
+        };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe();
         let password = PasswordDigest::of_typed(&format!("password of {name}"));
