@@ -1,9 +1,10 @@
-//! Public keys: what proves a program to be a user's, or to be the tracker.
+//! Keys: what proves a program to be a user's, or to be the tracker.
 
-use std::fmt;
 use std::str::FromStr;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// An Ed25519 public key (RFC 8032). Shown and sent as 64 lower-case hex digits; that text is also its fingerprint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,5 +62,36 @@ impl fmt::Display for PublicKey {
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// A private key: the 32 bytes from which an Ed25519 key pair follows. Never shown, wiped when dropped.
+#[derive(Clone)]
+pub struct Seed(Zeroizing<[u8; 32]>);
+
+impl Seed {
+    /// A seed of these bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// A fresh seed from the operating system's randomness.
+    pub fn random() -> io::Result<Self> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
+        Ok(Self(bytes))
+    }
+
+    /// The 32 bytes: for sealing only.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(..)")
     }
 }

@@ -105,6 +105,7 @@ variants!(peer_name, PEER_MESSAGES: PeerMessage<'_> {
     PeerMessage::Message(_) => "MESSAGE",
     PeerMessage::Leave { .. } => "LEAVE",
     PeerMessage::Received { .. } => "RECEIVED",
+    PeerMessage::Refused { .. } => "REFUSED",
     PeerMessage::Ping => "PING",
     PeerMessage::Pong => "PONG",
     PeerMessage::Unknown => "a command of a later version",

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{ListedPeer, Reply, RoomUpdate, TrackerRequest};
+use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
 use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
 
 use crate::api::{CommandError, Conversation, Event, LinkState, TrackerState};
 use crate::heard::{Early, Heard, Seen};
-use crate::limits::{KNOWN_NAMES, RETURN_GRACE};
+use crate::known_names::KnownNames;
+use crate::limits::RETURN_GRACE;
 
 /// Who should be linked, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +49,7 @@ pub(crate) struct Chat {
     blocked: BTreeSet<Username>,
     seen: Seen,
     early: Early,
-    known_users: BTreeSet<Username>,
-    known_rooms: BTreeSet<RoomName>,
+    known: KnownNames,
 }
 
 impl Chat {
@@ -67,12 +67,11 @@ impl Chat {
             TrackerRequest::LeaveRoom { room } => self.gone(room, |room| Event::RoomLeft { room }),
             TrackerRequest::DeleteRoom { room } => self.gone(room, |room| Event::RoomDeleted { room }),
             TrackerRequest::ListPeers(_) => {
-                self.note_users(reply.peers.iter().flat_map(BTreeMap::values));
+                self.known.note_peers(reply.peers.iter().flat_map(BTreeMap::values));
                 Vec::new()
             }
             TrackerRequest::ListRooms(_) => {
-                let rooms = reply.rooms.iter().flat_map(BTreeMap::values).map(|room| room.name.clone());
-                note_known(&mut self.known_rooms, rooms);
+                self.known.note_rooms(reply.rooms.iter().flat_map(BTreeMap::values));
                 Vec::new()
             }
             TrackerRequest::GetPeer { .. }
@@ -125,7 +124,7 @@ impl Chat {
             events.extend(self.gone(room.name.as_str(), |room| Event::RoomDeleted { room }));
         }
         let conversation = Conversation::Room(room.name.clone());
-        self.note_room(&room);
+        self.known.note_rooms([&room]);
         self.rooms.insert(room.name.clone(), room.clone());
         self.open(conversation);
         events.push(Event::RoomEntered { room: Box::new(room) });
@@ -157,7 +156,7 @@ impl Chat {
                 member.connected |= self.linked.contains(&member.username);
             }
         }
-        self.note_room(&room);
+        self.known.note_rooms([&room]);
         let members: Vec<Username> = room.members.iter().map(|member| member.username.clone()).collect();
         let name = room.name.clone();
         let Some(before) = self.rooms.insert(name.clone(), room) else { return Vec::new() };
@@ -226,7 +225,7 @@ impl Chat {
 
     /// Begins a private chat; where its other side is, if that is news.
     pub(crate) fn begin_private(&mut self, user: Username, address: Option<SocketAddr>) {
-        note_known(&mut self.known_users, [user.clone()]);
+        self.known.note_user(&user);
         let known = self.private.entry(user).or_default();
         *known = address.or(*known);
     }
@@ -297,7 +296,7 @@ impl Chat {
             None if self.blocked.contains(&heard.from) => return None,
             None => {
                 self.private.entry(heard.from.clone()).or_insert(None);
-                note_known(&mut self.known_users, [heard.from.clone()]);
+                self.known.note_user(&heard.from);
                 Conversation::Private(heard.from.clone())
             }
             Some(name) => match self.rooms.get_key_value(name.as_str()) {
@@ -407,29 +406,8 @@ impl Chat {
         .collect()
     }
 
-    pub(crate) fn known_users(&self) -> Vec<Username> {
-        self.known_users.iter().cloned().collect()
-    }
-
-    pub(crate) fn known_rooms(&self) -> Vec<RoomName> {
-        self.known_rooms.iter().cloned().collect()
-    }
-
-    fn note_users<'a>(&mut self, peers: impl Iterator<Item = &'a ListedPeer>) {
-        note_known(&mut self.known_users, peers.filter_map(|peer| Username::parse(&peer.username).ok()));
-    }
-
-    fn note_room(&mut self, room: &RoomSnapshot) {
-        note_known(&mut self.known_rooms, [room.name.clone()]);
-        note_known(&mut self.known_users, room.members.iter().map(|member| member.username.clone()));
-    }
-}
-
-fn note_known<T: Ord>(known: &mut BTreeSet<T>, names: impl IntoIterator<Item = T>) {
-    for name in names {
-        if known.len() < KNOWN_NAMES {
-            known.insert(name);
-        }
+    pub(crate) fn known(&self) -> &KnownNames {
+        &self.known
     }
 }
 

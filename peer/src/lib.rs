@@ -5,7 +5,7 @@
 //! - [`terminal`]: the faces for people and programs; [`config`]: the command line.
 //! - `hub`: where everything meets; `chat`: what the peer knows, pure.
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
-//! - `home`: the user's folder on this computer, `seal` the key in it, `known_trackers` the file beside it.
+//! - `home`: the user's folder on this computer, `user_key` and `seal` the key in it, `known_trackers` the file beside it.
 //! - `key_book`: whose key is whose; `safety_number`: how two people make sure.
 
 pub mod api;
@@ -16,6 +16,7 @@ mod heard;
 pub mod home;
 mod hub;
 mod key_book;
+mod known_names;
 mod known_trackers;
 pub mod limits;
 mod peer_communication;
@@ -24,3 +25,4 @@ pub mod seal;
 pub mod service;
 pub mod terminal;
 mod tracker_communication;
+pub mod user_key;

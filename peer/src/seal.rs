@@ -4,7 +4,7 @@
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
-use commons::net::tls::Seed;
+use commons::keys::Seed;
 use commons::user::PasswordDigest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
-use commons::keys::NotAKey;
+use commons::keys::{NotAKey, Seed};
 use commons::limits::TEXT_MAX;
 use commons::names::{RoomName, Username};
 use commons::net::frame::encode;
 use commons::net::socket::{Listener, resolve};
-use commons::net::tls::{Identity, Purpose, Seed};
+use commons::net::tls::Purpose;
 use commons::protocol::between_peers::{Line, PeerMessage};
-use commons::protocol::with_tracker::{ErrorCode, Refusal};
-use commons::user::PasswordDigest;
+use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,7 +21,7 @@ use uuid::Uuid;
 
 use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, Undeliverable};
 use crate::events::Events;
-use crate::home::{self, Home, HomeError};
+use crate::home::{self, Home};
 use crate::hub::{Hub, leave_frame};
 use crate::key_book::KeyBook;
 use crate::known_trackers::KnownTrackers;
@@ -30,9 +29,10 @@ use crate::limits::QUIT_WAIT;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::switchboard::WhoIs;
 use crate::safety_number::safety_number;
-use crate::seal::{SealCost, SealError, Sealed};
+use crate::seal::SealCost;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::{TrackerError, TrackerReport};
+use crate::user_key::{SignIn, UserKey, identity};
 
 /// What a peer needs to know to start.
 #[derive(Debug, Clone)]
@@ -45,17 +45,6 @@ pub struct PeerConfig {
     pub data: PathBuf,
     /// What sealing the user's key is to cost.
     pub seal_cost: SealCost,
-}
-
-/// Who signs in.
-#[derive(Debug, Clone)]
-pub struct SignIn {
-    /// The user.
-    pub username: Username,
-    /// What proves it.
-    pub password: PasswordDigest,
-    /// Make the account first.
-    pub register: bool,
 }
 
 /// Why a peer cannot start.
@@ -157,8 +146,8 @@ impl PeerService {
             tracker: chat.tracker(),
             tracker_address: self.config.tracker.clone(),
             listening: self.listening.to_string(),
-            known_users: chat.known_users(),
-            known_rooms: chat.known_rooms(),
+            known_users: chat.known().users(),
+            known_rooms: chat.known().rooms(),
         }
     }
 
@@ -195,47 +184,15 @@ impl PeerService {
         Ok(())
     }
 
-    /// Signs in at the tracker and gives the key that proves the user from now on: the one that this computer has, or a
-    /// new one, which a password binds.
     async fn admitted(&self, home: &Home, who: &SignIn) -> Result<Seed, CommandError> {
-        let SignIn { username, password, register } = who;
-        let sealed = if *register { None } else { home.identity()? };
-        let (seed, fresh) = match sealed {
-            Some(sealed) => {
-                let password = password.clone();
-                (blocking(move || sealed.open(&password)).await??, None)
-            }
-            None => {
-                let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
-                let (password, cost, sealing) = (password.clone(), self.config.seal_cost, seed.clone());
-                (seed, Some(blocking(move || Sealed::seal(&sealing, &password, cost)).await??))
-            }
-        };
-        let identity = identity(&seed, Purpose::Session)?;
-        let signed_in = if *register {
-            self.tracker.register(username, password, self.listening, identity).await
-        } else {
-            let by_key = match fresh {
-                None => self.tracker.log_in(username, None, self.listening, identity.clone()).await,
-                Some(_) => Err(unknown_key()),
-            };
-            match by_key {
-                // The tracker does not know the key: the password binds it.
-                Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {
-                    self.tracker.log_in(username, Some(password), self.listening, identity).await
-                }
-                other => other,
-            }
-        };
+        let key = UserKey::of(home, who, self.config.seal_cost).await?;
+        let signed_in = key.sign_in(&self.tracker, who, self.listening).await;
         signed_in.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
-        if let Some(sealed) = fresh {
-            home.keep_identity(&sealed)?;
-        }
-        if let Some(key) = self.tracker.tracker_key() {
-            let pinned = self.known_trackers.pin(&self.config.tracker, key);
+        if let Some(tracker) = self.tracker.tracker_key() {
+            let pinned = self.known_trackers.pin(&self.config.tracker, tracker);
             pinned.map_err(|error| CommandError::Local(error.to_string()))?;
         }
-        Ok(seed)
+        Ok(key.keep(home)?)
     }
 
     /// How the links learn of a stranger's keys.
@@ -478,54 +435,4 @@ fn check_length(text: &str) -> Result<(), CommandError> {
 
 fn not_signed_in() -> CommandError {
     CommandError::Refused { code: ErrorCode::NotLoggedIn, msg: "sign in first".to_owned() }
-}
-
-fn unknown_key() -> TrackerError {
-    let msg = "this key is not known yet".to_owned();
-    TrackerError::Refused(Refusal { code: ErrorCode::InvalidCredentials, msg, id: None })
-}
-
-fn identity(seed: &Seed, purpose: Purpose) -> Result<Identity, CommandError> {
-    Identity::new(seed, purpose).map_err(|error| CommandError::Local(error.to_string()))
-}
-
-/// Runs what takes long on a thread of its own.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CommandError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| CommandError::Local(error.to_string()))
-}
-
-impl CommandError {
-    /// What an error of the tracker at this address means to a face.
-    pub(crate) fn from_tracker(error: TrackerError, address: &str) -> Self {
-        match error {
-            TrackerError::Lost => Self::TrackerLost,
-            TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg },
-            TrackerError::KeyChanged { pinned, found } => {
-                Self::TrackerKeyChanged { address: address.to_owned(), pinned, found }
-            }
-        }
-    }
-}
-
-impl From<TrackerError> for CommandError {
-    fn from(error: TrackerError) -> Self {
-        Self::from_tracker(error, "")
-    }
-}
-
-impl From<SealError> for CommandError {
-    fn from(error: SealError) -> Self {
-        match error {
-            SealError::WrongPassword => {
-                Self::Refused { code: ErrorCode::InvalidCredentials, msg: error.to_string() }
-            }
-            SealError::Unusable => Self::Local(error.to_string()),
-        }
-    }
-}
-
-impl From<HomeError> for CommandError {
-    fn from(error: HomeError) -> Self {
-        Self::Local(error.to_string())
-    }
 }

@@ -34,7 +34,10 @@ async fn two_bots_meet_and_talk_in_json() {
     assert_eq!(bob.event("room_entered")["room"]["owner"], "ana");
     let joined = json!({"event": "room_update", "room": "sala", "change": "joined", "username": "bob", "members": ["ana", "bob"]});
     assert_eq!(ana.event("room_update"), joined);
-    assert_eq!(ana.event("link"), json!({"event": "link", "peer": "bob", "state": "up", "encrypted": false}));
+    assert_eq!(
+        ana.event("link"),
+        json!({"event": "link", "peer": "bob", "state": "up", "encrypted": true, "verified": false})
+    );
 
     ana.line("olá \u{1b} todos");
     let sent = ana.event("sent");

@@ -7,7 +7,7 @@ use std::{io, panic};
 
 use commons::keys::PublicKey;
 use commons::net::socket::{Listener, Socket};
-use commons::net::tls::{Identity, Purpose, TlsError};
+use commons::net::tls::{Identity, Purpose};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
@@ -41,7 +41,7 @@ pub enum StartError {
     Data(#[from] OpenError),
     /// The tracker's key cannot be used.
     #[error("the tracker's key cannot be used: {0}")]
-    Key(TlsError),
+    Key(io::Error),
     /// Passwords cannot be hashed at the cost that is asked for.
     #[error("passwords cannot be hashed at this cost")]
     PasswordCost,
@@ -49,7 +49,8 @@ pub enum StartError {
 
 /// The key by which peers know the tracker of this folder.
 pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
-    Ok(tracker_key::fingerprint(data)?)
+    let identity = Identity::new(&tracker_key::read(data)?, Purpose::Session);
+    identity.map(|identity| identity.key()).map_err(StartError::Key)
 }
 
 fn hint(error: &io::Error) -> &'static str {

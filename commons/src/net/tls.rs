@@ -1,8 +1,8 @@
 //! TLS 1.3 with raw public keys (RFC 7250) in both directions: no certificates, no names, no tickets. Each side proves
 //! its Ed25519 key; whether that key is the right one is for the code above, which is always given it.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
@@ -18,10 +18,7 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-use crate::keys::PublicKey;
-
-/// Why a key cannot be used, or a handshake came to nothing.
-pub use rustls::Error as TlsError;
+use crate::keys::{PublicKey, Seed};
 
 /// What precedes the 32 bytes of an Ed25519 public key in its SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -29,37 +26,6 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 /// What precedes the 32 bytes of an Ed25519 seed in PKCS #8 (RFC 8410).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-
-/// A private key: the 32 bytes from which an Ed25519 key pair follows. Never shown, wiped when dropped.
-#[derive(Clone)]
-pub struct Seed(Zeroizing<[u8; 32]>);
-
-impl Seed {
-    /// A seed of these bytes.
-    #[must_use]
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    /// A fresh seed from the operating system's randomness.
-    pub fn random() -> Result<Self, Error> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        aws_lc_rs::default_provider().secure_random.fill(&mut *bytes)?;
-        Ok(Self(bytes))
-    }
-
-    /// The 32 bytes: for sealing only.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seed(..)")
-    }
-}
 
 /// What a connection is for. Each has an ALPN of its own, so that neither can be taken for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +60,12 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// The identity that follows from a seed.
-    pub fn new(seed: &Seed, purpose: Purpose) -> Result<Self, Error> {
+    /// The identity that follows from a seed. Fails only where this computer's cryptography does.
+    pub fn new(seed: &Seed, purpose: Purpose) -> io::Result<Self> {
+        Self::make(seed, purpose).map_err(io::Error::other)
+    }
+
+    fn make(seed: &Seed, purpose: Purpose) -> Result<Self, Error> {
         let der = Zeroizing::new([&PKCS8_PREFIX[..], seed.as_bytes()].concat());
         let signing = aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_slice()))?;
         let public =
@@ -270,7 +240,7 @@ mod tests {
         Identity::new(&Seed::random().unwrap(), purpose).unwrap()
     }
 
-    async fn met(dialer: Identity, listener: Identity) -> std::io::Result<(Socket, Socket)> {
+    async fn met(dialer: Identity, listener: Identity) -> io::Result<(Socket, Socket)> {
         let port = Listener::bind("127.0.0.1:0").await?;
         let address = port.local_addr()?;
         let accepting = async {

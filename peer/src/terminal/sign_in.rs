@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 use crate::api::CommandError;
 use crate::config::DEFAULT_TRACKER;
 use crate::limits::SIGN_IN_TRIES;
-use crate::service::{PeerService, SignIn};
+use crate::service::PeerService;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::tables::counted;
 use crate::terminal::tty;
+use crate::user_key::SignIn;
 
 /// What is known before anybody is asked.
 #[derive(Debug, Clone, Default)]

@@ -16,7 +16,7 @@ pub(crate) mod user;
 use std::path::Path;
 use std::sync::Arc;
 
-use commons::net::tls::Seed;
+use commons::keys::Seed;
 use commons::peer::Peer;
 use commons::room::Room;
 

@@ -4,42 +4,39 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use commons::keys::PublicKey;
-use commons::net::tls::{Identity, Purpose, Seed};
+use commons::keys::{PublicKey, Seed};
 
 use crate::repositories::data_folder::{OpenError, private_file, sync_folder_of};
 
 const FILE: &str = "tracker.key";
 
-/// The public half of the key in this folder.
-pub(crate) fn fingerprint(folder: &Path) -> Result<PublicKey, OpenError> {
+/// Reads the key of a folder in which a tracker has run.
+pub(crate) fn read(folder: &Path) -> Result<Seed, OpenError> {
     let path = folder.join(FILE);
-    fs::metadata(&path).map_err(OpenError::at(&path))?;
-    let identity = Identity::new(&open(folder)?, Purpose::Session);
-    identity.map(|identity| identity.key()).map_err(std::io::Error::other).map_err(OpenError::at(&path))
+    let text = fs::read_to_string(&path).map_err(OpenError::at(&path))?;
+    // A seed has the form of a public key: 64 hex digits.
+    let seed = text.trim_end().parse::<PublicKey>().map(|bytes| Seed::new(*bytes.as_bytes()));
+    seed.map_err(|error| OpenError::Damaged { file: path, line: 1, what: error.to_string() })
 }
 
 /// Reads the key, or makes it where there is none.
 pub(crate) fn open(folder: &Path) -> Result<Seed, OpenError> {
     let path = folder.join(FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            // A seed has the form of a public key: 64 hex digits.
-            let seed = text.trim_end().parse::<PublicKey>().map(|bytes| Seed::new(*bytes.as_bytes()));
-            seed.map_err(|error| OpenError::Damaged { file: path, line: 1, what: error.to_string() })
+    match read(folder) {
+        Err(OpenError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            make(&path).map_err(OpenError::at(&path))
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let made = Seed::random().map_err(std::io::Error::other).and_then(|seed| {
-                let mut file = private_file().create_new(true).open(&path)?;
-                writeln!(file, "{}", PublicKey::new(*seed.as_bytes()))?;
-                file.sync_all()?;
-                sync_folder_of(&path)?;
-                Ok(seed)
-            });
-            made.map_err(OpenError::at(&path))
-        }
-        Err(error) => Err(OpenError::at(&path)(error)),
+        read => read,
     }
+}
+
+fn make(path: &Path) -> std::io::Result<Seed> {
+    let seed = Seed::random()?;
+    let mut file = private_file().create_new(true).open(path)?;
+    writeln!(file, "{}", PublicKey::new(*seed.as_bytes()))?;
+    file.sync_all()?;
+    sync_folder_of(path)?;
+    Ok(seed)
 }
 
 #[cfg(test)]

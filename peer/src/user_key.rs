@@ -1,0 +1,128 @@
+//! The key that proves a user, and how it comes to be bound to the name: made at the first sign-in on a computer, sealed
+//! under the password, and from then on all that the tracker asks for.
+
+use std::net::SocketAddr;
+
+use commons::keys::Seed;
+use commons::names::Username;
+use commons::net::tls::{Identity, Purpose};
+use commons::protocol::with_tracker::ErrorCode;
+use commons::user::PasswordDigest;
+
+use crate::api::CommandError;
+use crate::home::{Home, HomeError};
+use crate::seal::{SealCost, SealError, Sealed};
+use crate::tracker_communication::PeerTrackerCommunication;
+use crate::tracker_communication::uplink::TrackerError;
+
+/// Who signs in.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// The user.
+    pub username: Username,
+    /// What proves it.
+    pub password: PasswordDigest,
+    /// Make the account first.
+    pub register: bool,
+}
+
+/// A user's key on this computer.
+pub(crate) struct UserKey {
+    seed: Seed,
+    /// Its seal, where it is new and not kept yet.
+    fresh: Option<Sealed>,
+}
+
+impl UserKey {
+    /// The key that this computer has, opened by the password; a new one where it has none or the account is new.
+    pub(crate) async fn of(home: &Home, who: &SignIn, cost: SealCost) -> Result<Self, CommandError> {
+        let password = who.password.clone();
+        match home.identity()?.filter(|_| !who.register) {
+            Some(sealed) => {
+                let seed = blocking(move || sealed.open(&password)).await??;
+                Ok(Self { seed, fresh: None })
+            }
+            None => {
+                let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
+                let sealing = seed.clone();
+                let fresh = Some(blocking(move || Sealed::seal(&sealing, &password, cost)).await??);
+                Ok(Self { seed, fresh })
+            }
+        }
+    }
+
+    /// Signs in at the tracker: by the key alone where it may be known there, else by the password, which binds it.
+    pub(crate) async fn sign_in(
+        &self,
+        tracker: &PeerTrackerCommunication,
+        who: &SignIn,
+        listening: SocketAddr,
+    ) -> Result<(), TrackerError> {
+        let SignIn { username, password, register } = who;
+        let identity = identity(&self.seed, Purpose::Session).map_err(|_| TrackerError::Lost)?;
+        if *register {
+            return tracker.register(username, password, listening, identity).await;
+        }
+        if self.fresh.is_none() {
+            match tracker.log_in(username, None, listening, identity.clone()).await {
+                Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {}
+                judged => return judged,
+            }
+        }
+        tracker.log_in(username, Some(password), listening, identity).await
+    }
+
+    /// Keeps a new key under its seal, now that it is bound.
+    pub(crate) fn keep(self, home: &Home) -> Result<Seed, HomeError> {
+        if let Some(sealed) = &self.fresh {
+            home.keep_identity(sealed)?;
+        }
+        Ok(self.seed)
+    }
+}
+
+/// What proves the user in sessions or on links.
+pub(crate) fn identity(seed: &Seed, purpose: Purpose) -> Result<Identity, CommandError> {
+    Identity::new(seed, purpose).map_err(|error| CommandError::Local(error.to_string()))
+}
+
+/// Runs what takes long on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CommandError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| CommandError::Local(error.to_string()))
+}
+
+impl CommandError {
+    /// What an error of the tracker at this address means to a face.
+    pub(crate) fn from_tracker(error: TrackerError, address: &str) -> Self {
+        match error {
+            TrackerError::Lost => Self::TrackerLost,
+            TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg },
+            TrackerError::KeyChanged { pinned, found } => {
+                Self::TrackerKeyChanged { address: address.to_owned(), pinned, found }
+            }
+        }
+    }
+}
+
+impl From<TrackerError> for CommandError {
+    fn from(error: TrackerError) -> Self {
+        Self::from_tracker(error, "")
+    }
+}
+
+impl From<SealError> for CommandError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::WrongPassword => {
+                Self::Refused { code: ErrorCode::InvalidCredentials, msg: error.to_string() }
+            }
+            SealError::Unusable => Self::Local(error.to_string()),
+        }
+    }
+}
+
+impl From<HomeError> for CommandError {
+    fn from(error: HomeError) -> Self {
+        Self::Local(error.to_string())
+    }
+}
