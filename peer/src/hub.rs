@@ -4,6 +4,7 @@
 //! one order. The lock is never held across an await.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::{CommandError, Event, TrackerState, Undeliverable};
+use crate::api::{Answer, CommandError, Event, Status, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
 use crate::events::Faces;
 use crate::heard::Heard;
@@ -23,6 +24,7 @@ use crate::home::{Home, HomeError};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::switchboard::LinkReport;
+use crate::safety_number::safety_number;
 use crate::tracker_communication::uplink::{Ending, TrackerReport};
 
 /// The chat, the faces and the links.
@@ -198,6 +200,52 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// How things stand with a tracker at this address and links taken there.
+    pub(crate) fn status(&self, tracker: &str, listening: SocketAddr) -> Status {
+        let state = self.lock();
+        let chat = &state.chat;
+        Status {
+            username: chat.me().cloned(),
+            open: chat.opened().ok(),
+            conversations: chat.conversations(),
+            tracker: chat.tracker(),
+            tracker_address: tracker.to_owned(),
+            listening: listening.to_string(),
+            known_users: chat.known().users(),
+            known_rooms: chat.known().rooms(),
+        }
+    }
+
+    /// Takes what the tracker announces of a user's keys for right.
+    pub(crate) fn accept_keys(&self, user: &Username) -> Result<(), CommandError> {
+        let Some(links) = self.links.get().filter(|links| links.book(|book| book.accept(user))) else {
+            return Err(CommandError::Usage(format!("there is no key of {user} to accept")));
+        };
+        links.hurry(user);
+        Ok(self.keep_pins()?)
+    }
+
+    /// Remembers that the safety number was compared.
+    pub(crate) fn verify_keys(&self, user: &Username) -> Result<(), CommandError> {
+        if !self.links.get().is_some_and(|links| links.book(|book| book.verify(user))) {
+            return Err(CommandError::Usage(format!("talk to {user} first, then compare: /verify {user}")));
+        }
+        Ok(self.keep_pins()?)
+    }
+
+    /// The number to compare with a user.
+    pub(crate) fn safety_number(&self, user: Username) -> Result<Answer, CommandError> {
+        let (Some(links), Some(me)) = (self.links.get(), self.lock().chat.me().cloned()) else {
+            return Err(CommandError::TrackerLost);
+        };
+        let (keys, verified) = links.book(|book| (book.keys(&user).to_vec(), book.is_verified(&user)));
+        if keys.is_empty() {
+            return Err(CommandError::Usage(format!("there is no key of {user} yet: talk to {user} first")));
+        }
+        let number = safety_number((&me, &[links.own_key()]), (&user, &keys));
+        Ok(Answer::SafetyNumber { user, number, verified })
     }
 
     /// Writes down whose keys are whose.

@@ -28,7 +28,6 @@ use crate::known_trackers::KnownTrackers;
 use crate::limits::QUIT_WAIT;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::switchboard::WhoIs;
-use crate::safety_number::safety_number;
 use crate::seal::SealCost;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::{TrackerError, TrackerReport};
@@ -83,14 +82,12 @@ impl PeerService {
     pub async fn start(config: PeerConfig) -> Result<Arc<Self>, StartError> {
         let mut config = config;
         let known_trackers = KnownTrackers::of(&config.data);
-        let key = match config.tracker.split_once('#') {
-            None => known_trackers.key(&config.tracker).map_err(StartError::KnownTrackers)?,
-            Some((address, key)) => {
-                let key = key.parse().map_err(StartError::TrackerKey)?;
-                config.tracker = address.to_owned();
-                Some(key)
-            }
+        let known = |address: &str| known_trackers.key(address).map_err(StartError::KnownTrackers);
+        let (address, key) = match config.tracker.split_once('#') {
+            None => (config.tracker.clone(), known(&config.tracker)?),
+            Some((address, key)) => (address.to_owned(), Some(key.parse().map_err(StartError::TrackerKey)?)),
         };
+        config.tracker = address;
         let tracker = resolve(&config.tracker).await;
         let tracker = tracker.map_err(|error| StartError::Tracker(config.tracker.clone(), error))?;
         let address = config.listen.unwrap_or_else(|| default_listen(tracker.ip()));
@@ -137,18 +134,7 @@ impl PeerService {
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> Status {
-        let state = self.hub.lock();
-        let chat = &state.chat;
-        Status {
-            username: chat.me().cloned(),
-            open: chat.opened().ok(),
-            conversations: chat.conversations(),
-            tracker: chat.tracker(),
-            tracker_address: self.config.tracker.clone(),
-            listening: self.listening.to_string(),
-            known_users: chat.known().users(),
-            known_rooms: chat.known().rooms(),
-        }
+        self.hub.status(&self.config.tracker, self.listening)
     }
 
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
@@ -270,35 +256,12 @@ impl PeerService {
             }
             Command::Block { user: Some(user) } => self.block(home, &user, true)?,
             Command::Unblock { user } => self.block(home, &user, false)?,
-            Command::Accept { user } => {
-                if !links.book(|book| book.accept(&user)) {
-                    return Err(CommandError::Usage(format!("there is no key of {user} to accept")));
-                }
-                self.hub.keep_pins()?;
-                links.hurry(&user);
-            }
-            Command::Verify { user } => return self.safety_number(links, user),
-            Command::Verified { user } => {
-                if !links.book(|book| book.verify(&user)) {
-                    return Err(CommandError::Usage(format!(
-                        "talk to {user} first, then compare: /verify {user}"
-                    )));
-                }
-                self.hub.keep_pins()?;
-            }
+            Command::Accept { user } => self.hub.accept_keys(&user)?,
+            Command::Verify { user } => return self.hub.safety_number(user),
+            Command::Verified { user } => self.hub.verify_keys(&user)?,
             Command::Quit => return Ok(self.quit(links).await),
         }
         Ok(Answer::Done)
-    }
-
-    fn safety_number(&self, links: &PeerPeerCommunication, user: Username) -> Result<Answer, CommandError> {
-        let (keys, verified) = links.book(|book| (book.keys(&user).to_vec(), book.is_verified(&user)));
-        let Some(me) = self.hub.lock().chat.me().cloned() else { return Err(not_signed_in()) };
-        if keys.is_empty() {
-            return Err(CommandError::Usage(format!("there is no key of {user} yet: talk to {user} first")));
-        }
-        let number = safety_number((&me, &[links.own_key()]), (&user, &keys));
-        Ok(Answer::SafetyNumber { user, number, verified })
     }
 
     fn open_room(&self) -> Result<RoomName, CommandError> {
