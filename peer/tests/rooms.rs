@@ -145,9 +145,11 @@ async fn a_text_is_taken_up_to_its_limit() {
 async fn lists_come_whole_although_they_come_in_pages() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
+    let mut bob = tracker.peer("bob").await;
     let mut names: Vec<String> = (0..30).map(|n| format!("{n:02} {}", "ü".repeat(60))).collect();
-    for name in &names {
-        ana.create(name).await;
+    for pair in names.chunks(2) {
+        ana.create(&pair[0]).await;
+        bob.create(&pair[1]).await;
     }
     names.sort();
     let Ok(Answer::Rooms { rooms }) = ana.run(Command::Rooms).await else { panic!("no rooms") };

@@ -92,8 +92,8 @@ impl UserCommandHandler {
         let keys = self.peers.peer(username).keys;
         if let (None, Some(key)) = (&credentials.password, from.key) {
             let msg = "this key is not known for that user: sign in with the password";
-            let known = keys.contains(&key);
-            return known.then_some(admitted).ok_or(Refused::new(ErrorCode::InvalidCredentials, msg));
+            let refused = || Refused::new(ErrorCode::InvalidCredentials, msg);
+            return keys.contains(&key).then_some(admitted).ok_or_else(refused);
         }
         let offered = offered(&credentials)?;
         if from.key.is_none() && !keys.is_empty() {
