@@ -376,8 +376,9 @@ pub enum CommandError {
     KeyChanged(Username),
     /// The tracker is not the one that was met at this address before.
     #[error(
-        "the tracker at {address} has another key than before (before {pinned}, now {found}): if its operator confirms \
-         the new one, start with --tracker {address}#{found}; if not, somebody may be listening, so do not sign in"
+        "the tracker at {address} shows another key than the one known here: it was set up anew, or somebody stands \
+         between. Ask whoever runs it what `tracker fingerprint` prints. Only if that is the new key, start with \
+         --tracker {address}#{found} (known here: {pinned})"
     )]
     TrackerKeyChanged {
         /// Where.

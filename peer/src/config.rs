@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, ValueEnum};
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::socket::host_and_port;
 use etcetera::BaseStrategy;
@@ -16,8 +17,8 @@ pub const DEFAULT_TRACKER: &str = "127.0.0.1:6060";
 #[derive(Debug, Clone, Parser)]
 #[command(name = "peer", version, about)]
 pub struct Config {
-    /// The tracker's address.
-    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT", default_value = DEFAULT_TRACKER, value_parser = host_and_port)]
+    /// The tracker's address; behind `#` its key, where that is known, as `tracker fingerprint` prints it.
+    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]", default_value = DEFAULT_TRACKER, value_parser = tracker_address)]
     pub tracker: String,
 
     /// Where to take links [default: a free port; on loopback where the tracker is on loopback]
@@ -47,6 +48,18 @@ pub struct Config {
     /// Run a tracker inside, on the tracker's address.
     #[arg(long, env = "PEER_HOST", value_parser = FalseyValueParser::new())]
     pub host: bool,
+}
+
+/// A tracker's address as it is typed, with or without its key.
+fn tracker_address(text: &str) -> Result<String, &'static str> {
+    let address = match text.split_once('#') {
+        None => text,
+        Some((address, key)) if key.parse::<PublicKey>().is_ok() => address,
+        Some(_) => {
+            return Err("the key behind # has 64 lower-case hex digits, as `tracker fingerprint` prints it");
+        }
+    };
+    host_and_port(address).map(|_| text.to_owned())
 }
 
 /// How things are shown.
@@ -90,6 +103,15 @@ mod tests {
     fn an_address_that_is_none_is_wrong_usage() {
         assert!(Config::try_parse_from(["peer", "--tracker", "nonsense"]).is_err());
         assert!(Config::try_parse_from(["peer", "--tracker", "localhost:6060"]).is_ok());
+    }
+
+    #[test]
+    fn a_tracker_may_be_given_with_its_key() {
+        let taken = |tracker: &str| Config::try_parse_from(["peer", "--tracker", tracker]).is_ok();
+        assert!(taken(&format!("localhost:6060#{}", PublicKey::new([0xab; 32]))));
+        assert!(!taken("localhost:6060#ab"));
+        assert!(!taken(&format!("localhost:6060#{}", "AB".repeat(32))));
+        assert!(!taken(&format!("localhost#{}", PublicKey::new([0xab; 32]))));
     }
 
     #[test]

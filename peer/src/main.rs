@@ -9,6 +9,7 @@ use std::{env, fs, panic};
 
 use clap::Parser;
 use commons::net::socket::Socket;
+use peer::api::CommandError;
 use peer::config::{Config, Output};
 use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService};
@@ -83,6 +84,11 @@ async fn run(config: Config) -> Result<(), Failure> {
     let mut tracker = config.tracker.clone();
     let mut hosted = None;
     if config.host {
+        if tracker.contains('#') {
+            let reason =
+                "a tracker that is started here has its own key: leave # and the key away with --host";
+            return Err(Failure::Usage(reason.to_owned()));
+        }
         let inside = Hosted::start(&tracker, config.data().join("tracker")).await?;
         tracker = inside.address.to_string();
         let _ =
@@ -137,8 +143,13 @@ async fn talk(
         Err(NotSignedIn::Left) => return Ok(()),
         Err(NotSignedIn::Usage(reason)) => return Err(Failure::Usage(reason.to_owned())),
         Err(error) => {
-            if let (Output::Json, NotSignedIn::Refused(refusal)) = (config.output, &error) {
-                let _ = json::error(refusal).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
+            let told = match &error {
+                NotSignedIn::Refused(refusal) => Some(refusal),
+                NotSignedIn::NoTracker(_) => Some(&CommandError::TrackerLost),
+                _ => None,
+            };
+            if let (Output::Json, Some(told)) = (config.output, told) {
+                let _ = json::error(told).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
             }
             return Err(Failure::new(error));
         }

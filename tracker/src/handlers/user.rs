@@ -125,7 +125,10 @@ impl UserCommandHandler {
         if self.peers.bind_key(username, key).await? {
             Ok(())
         } else {
-            Err(Refused::new(ErrorCode::Forbidden, "this account has as many devices as one may have"))
+            Err(Refused::new(
+                ErrorCode::Forbidden,
+                "this account is used on as many computers as one may have: sign in on one of those",
+            ))
         }
     }
 }
