@@ -213,6 +213,7 @@ async fn without_a_tracker_the_command_that_starts_one_is_named() {
     assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
     let command = format!("cargo run --release -p tracker -- --listen {}", tracker.address);
     assert!(end.complained[0].contains(&command) && end.complained[0].contains("--host"), "{end:?}");
+    assert!(end.said.iter().any(|line| json(line)["code"] == "TRACKER_LOST"), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
