@@ -31,9 +31,9 @@ async fn rooms_are_listed_by_name_in_pages() {
     let tracker = TestTracker::start().await;
     let mut expected = Vec::new();
     let mut askers = Vec::new();
-    for user in 0..5 {
+    for user in 0..10 {
         let mut client = tracker.user(&format!("user{user}")).await;
-        for n in 0..30 {
+        for n in 0..15 {
             let name = format!("{}{user}-{n:02} {}", if n % 2 == 0 { "a" } else { "b" }, "ã".repeat(40));
             client.ok(room("CREATE_ROOM", &name)).await;
             expected.push(name);
