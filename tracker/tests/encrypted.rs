@@ -1,0 +1,197 @@
+//! Encrypted sessions: which key opens which account, what is refused in the clear, what the sweep asks of a peer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::{PASSWORD, PATIENCE, TestTracker, sign_in};
+use commons::keys::Seed;
+use commons::limits::FRAME_MAX;
+use commons::net::connection::Connection;
+use commons::net::socket::{Listener, Opening, Socket};
+use commons::net::tls::{Identity, Purpose};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+/// A device: the same key for sessions and for links.
+struct Device {
+    seed: Seed,
+}
+
+impl Device {
+    fn new() -> Self {
+        Self { seed: Seed::random().unwrap() }
+    }
+
+    fn identity(&self, purpose: Purpose) -> Identity {
+        Identity::new(&self.seed, purpose).unwrap()
+    }
+
+    /// Asks on an encrypted session of its own.
+    async fn ask(&self, tracker: SocketAddr, request: Value) -> (Connection<Socket>, Value) {
+        let socket = Socket::dial_encrypted(tracker, &self.identity(Purpose::Session)).await.unwrap();
+        let mut session = Connection::new(socket, FRAME_MAX);
+        let reply = ask(&mut session, request).await;
+        (session, reply)
+    }
+}
+
+async fn ask(session: &mut Connection<Socket>, request: Value) -> Value {
+    session.send(&request).await.unwrap();
+    session.recv_within(PATIENCE).await.unwrap().unwrap().parse_owned().unwrap()
+}
+
+fn by_key(name: &str) -> Value {
+    let mut login = sign_in("LOGIN", name, 5000);
+    login.as_object_mut().unwrap().remove("password");
+    login
+}
+
+#[tokio::test]
+async fn a_bound_key_needs_no_password_and_any_other_is_refused() {
+    let tracker = TestTracker::start().await;
+    let (own, stranger) = (Device::new(), Device::new());
+    let (_, reply) = own.ask(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    assert_eq!(reply["status"], "OK", "{reply}");
+    let (_, reply) = own.ask(tracker.address, by_key("ana")).await;
+    assert_eq!(reply["status"], "OK", "{reply}");
+    let (_, reply) = stranger.ask(tracker.address, by_key("ana")).await;
+    assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
+    let (_, reply) = own.ask(tracker.address, by_key("nobody")).await;
+    assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
+    // In the clear there is no key to go by.
+    let mut plain = tracker.connect().await;
+    assert_eq!(plain.refused(by_key("ana")).await, "MISSING_PARAMETER");
+}
+
+#[tokio::test]
+async fn an_account_with_keys_is_not_talked_down_to_plaintext() {
+    let tracker = TestTracker::start().await;
+    let (_, reply) = Device::new().ask(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    assert_eq!(reply["status"], "OK", "{reply}");
+    let mut plain = tracker.connect().await;
+    assert_eq!(plain.refused(sign_in("LOGIN", "ana", 5000)).await, "PLAINTEXT_REFUSED");
+    // An account that was never encrypted signs in so, until its first key.
+    drop(tracker.original("bob").await);
+    tracker.connect().await.ok(sign_in("LOGIN", "bob", 5000)).await;
+    let (_, reply) = Device::new().ask(tracker.address, sign_in("LOGIN", "bob", 5000)).await;
+    assert_eq!(reply["status"], "OK", "{reply}");
+    assert_eq!(tracker.connect().await.refused(sign_in("LOGIN", "bob", 5000)).await, "PLAINTEXT_REFUSED");
+}
+
+#[tokio::test]
+async fn the_fifth_device_is_refused_and_the_first_four_survive_a_restart() {
+    let tracker = TestTracker::start().await;
+    let devices: Vec<_> = (0..5).map(|_| Device::new()).collect();
+    let mut requests = vec![sign_in("REGISTER", "ana", 5000)];
+    requests.resize(4, sign_in("LOGIN", "ana", 5000));
+    for (device, request) in devices.iter().zip(requests) {
+        let (_, reply) = device.ask(tracker.address, request).await;
+        assert_eq!(reply["status"], "OK", "{reply}");
+    }
+    let (_, reply) = devices[4].ask(tracker.address, sign_in("LOGIN", "ana", 5000)).await;
+    assert_eq!(reply["code"], "FORBIDDEN", "{reply}");
+
+    let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
+    for device in &devices[..4] {
+        let (_, reply) = device.ask(tracker.address, by_key("ana")).await;
+        assert_eq!(reply["status"], "OK", "{reply}");
+    }
+    let (_, reply) = devices[4].ask(tracker.address, by_key("ana")).await;
+    assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
+}
+
+#[tokio::test]
+async fn the_tracker_keeps_its_key_and_shows_which_keys_are_whose() {
+    let tracker = TestTracker::start().await;
+    let ana = Device::new();
+    let (mut session, _) = ana.ask(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    let found = ask(&mut session, json!({"cmd": "GET_PEER", "peer": "ana"})).await;
+    assert_eq!(found["peer"]["keys"], json!([ana.identity(Purpose::Link).key()]), "{found}");
+    drop(session);
+    let key = |address| {
+        let ana = ana.identity(Purpose::Session);
+        async move { Socket::dial_encrypted(address, &ana).await.unwrap().remote_key() }
+    };
+    let before = key(tracker.address).await;
+    let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
+    assert_eq!(key(tracker.address).await, before);
+    let other = TestTracker::start().await;
+    assert_ne!(key(other.address).await, before);
+}
+
+/// A port that takes links with this key and answers the PING on each.
+fn answer_pings(listener: Listener, identity: Identity) {
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            if !matches!(socket.opening().await, Ok(Opening::Tls)) {
+                continue;
+            }
+            let Ok(socket) = socket.accept_encrypted(&identity).await else { continue };
+            let mut link = Connection::new(socket, FRAME_MAX);
+            if let Ok(Some(frame)) = link.recv().await {
+                assert_eq!(frame.parse_owned::<Value>().unwrap(), json!({"cmd": "PING"}));
+                link.send(&json!({"cmd": "PONG"})).await.unwrap();
+                link.close().await;
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn the_sweep_pings_encrypted_and_only_the_sessions_own_key_is_alive() {
+    let tracker = TestTracker::start_with(|config| {
+        (config.ping_interval, config.ping_timeout) = (Duration::from_millis(200), Duration::from_secs(2));
+    })
+    .await;
+    let (ana, bob, thief) = (Device::new(), Device::new(), Device::new());
+    let mut sessions = Vec::new();
+    for (name, session, port) in [("ana", &ana, &ana), ("bob", &bob, &thief)] {
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let number = listener.local_addr().unwrap().port();
+        answer_pings(listener, port.identity(Purpose::Link));
+        let (session, reply) = session.ask(tracker.address, sign_in("REGISTER", name, number)).await;
+        assert_eq!(reply["status"], "OK", "{reply}");
+        sessions.push(session);
+    }
+    // Ana answers by her own key; at bob's port somebody answers who has another one.
+    let seen = async {
+        loop {
+            let mut peers = Vec::new();
+            for name in ["ana", "bob"] {
+                let found = ask(&mut sessions[0], json!({"cmd": "GET_PEER", "peer": name})).await;
+                peers.push(found["peer"].clone());
+            }
+            if peers[0]["last_ping"].is_string() && peers[1]["connected"] == false {
+                return peers;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let peers = timeout(PATIENCE, seen).await.unwrap();
+    assert_eq!(peers[0]["connected"], true);
+    assert!(peers[1]["last_ping"].is_null());
+}
+
+#[tokio::test]
+async fn what_opens_an_account_is_not_on_the_disk() {
+    let tracker = TestTracker::start().await;
+    let ana = Device::new();
+    let (_, reply) = ana.ask(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    assert_eq!(reply["status"], "OK", "{reply}");
+    let key = ana.identity(Purpose::Session).key().to_string();
+    let folder = tracker.stop().await;
+    let kept: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned())
+        .collect();
+    let holds = |text: &str| kept.iter().any(|file| file.contains(text));
+    // What is to be there is found.
+    assert!(holds("ana") && holds(&key));
+    assert!(!holds(PASSWORD), "the digest is what a client proves itself by");
+    let seed: String = ana.seed.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!holds(&seed));
+}
