@@ -281,3 +281,25 @@ async fn a_port_answers_ping_and_closes_on_anything_else_than_hello() {
         assert_eq!(timeout(PATIENCE, recv(&mut stream)).await.unwrap(), None);
     }
 }
+
+#[tokio::test]
+async fn a_free_name_may_be_used_in_the_clear_and_one_with_keys_may_not() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let _bob = tracker.peer("bob").await;
+    for (name, text) in [("bob", "I have no key of bob's"), ("zed", "nobody has this name")] {
+        let mut stream = TcpStream::connect(ana.service.local_addr()).await.unwrap();
+        for message in [
+            json!({"cmd": "HELLO", "username": name}),
+            json!({"cmd": "MESSAGE", "room": null, "username": name, "content": text}),
+        ] {
+            stream.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        }
+        if name == "bob" {
+            assert_eq!(timeout(PATIENCE, recv(&mut stream)).await.unwrap(), None);
+        } else {
+            assert_eq!(ana.hears(text).await, user(name));
+        }
+    }
+    assert!(!ana.saw(|e| matches!(e, Event::Message { .. })));
+}
