@@ -186,16 +186,7 @@ impl PeerService {
         let tracker = self.tracker.clone();
         Box::new(move |user| {
             let tracker = tracker.clone();
-            Box::pin(async move {
-                match tracker.peer(&user).await {
-                    Ok(found) => Some(found?.peer.keys),
-                    // Nobody of that name has an account, let alone a key.
-                    Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::PeerNotFound => {
-                        Some(Vec::new())
-                    }
-                    Err(_) => None,
-                }
-            })
+            Box::pin(async move { tracker.keys_of(&user).await })
         })
     }
 

@@ -8,7 +8,7 @@ use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{
-    Credentials, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
+    Credentials, ErrorCode, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
 };
 use commons::snapshot::RoomSnapshot;
 use commons::user::PasswordDigest;
@@ -113,6 +113,17 @@ impl PeerTrackerCommunication {
     pub(crate) async fn peer(&self, user: &Username) -> Result<Option<FoundPeer>, TrackerError> {
         let request = TrackerRequest::GetPeer { peer: user.as_str().to_owned() };
         Ok(self.request(request).await?.peer)
+    }
+
+    /// A user's keys, none where nobody has that name; `None` where the tracker does not say.
+    pub(crate) async fn keys_of(&self, user: &Username) -> Option<Vec<PublicKey>> {
+        match self.peer(user).await {
+            Ok(found) => Some(found?.peer.keys),
+            Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::PeerNotFound => {
+                Some(Vec::new())
+            }
+            Err(_) => None,
+        }
     }
 
     pub(crate) async fn create_room(&self, room: &RoomName) -> Result<(), TrackerError> {
