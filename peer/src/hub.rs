@@ -221,7 +221,9 @@ impl Hub {
     /// Takes what the tracker announces of a user's keys for right.
     pub(crate) fn accept_keys(&self, user: &Username) -> Result<(), CommandError> {
         let Some(links) = self.links.get().filter(|links| links.book(|book| book.accept(user))) else {
-            return Err(CommandError::Usage(format!("there is no key of {user} to accept")));
+            return Err(CommandError::Usage(format!(
+                "the tracker announces no new key of {user}: nothing to accept"
+            )));
         };
         links.hurry(user);
         Ok(self.keep_pins()?)
@@ -229,7 +231,11 @@ impl Hub {
 
     /// Remembers that the safety number was compared.
     pub(crate) fn verify_keys(&self, user: &Username) -> Result<(), CommandError> {
-        if !self.links.get().is_some_and(|links| links.book(|book| book.verify(user))) {
+        let links = self.links.get();
+        if links.is_some_and(|links| links.book(|book| book.is_changed(user))) {
+            return Err(CommandError::KeyChanged(user.clone()));
+        }
+        if !links.is_some_and(|links| links.book(|book| book.verify(user))) {
             return Err(CommandError::Usage(format!("talk to {user} first, then compare: /verify {user}")));
         }
         Ok(self.keep_pins()?)
@@ -240,11 +246,13 @@ impl Hub {
         let (Some(links), Some(me)) = (self.links.get(), self.lock().chat.me().cloned()) else {
             return Err(CommandError::TrackerLost);
         };
-        let (keys, verified) = links.book(|book| (book.keys(&user).to_vec(), book.is_verified(&user)));
-        if keys.is_empty() {
-            return Err(CommandError::Usage(format!("there is no key of {user} yet: talk to {user} first")));
-        }
-        let number = safety_number((&me, &[links.own_key()]), (&user, &keys));
+        let (key, verified) = links.book(|book| (book.key(&user), book.is_verified(&user)));
+        let Some(key) = key else {
+            return Err(CommandError::Usage(format!(
+                "there is no key of {user} to compare: talk to {user} first; original programs have none"
+            )));
+        };
+        let number = safety_number((&me, links.own_key()), (&user, key));
         Ok(Answer::SafetyNumber { user, number, verified })
     }
 

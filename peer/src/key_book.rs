@@ -3,19 +3,22 @@
 //! A user's keys are pinned when that user is met first, and then only what is pinned counts. What the tracker announces
 //! is believed while nothing is pinned; later any other key is a change, which the user has to accept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commons::keys::PublicKey;
 use commons::names::Username;
 use serde::{Deserialize, Serialize};
+
+use crate::limits::NEW_KEYS_TOLD;
 
 /// What is pinned for one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pin {
     /// The user's keys.
     pub(crate) keys: Vec<PublicKey>,
-    /// Whether both have compared the safety number.
-    pub(crate) verified: bool,
+    /// Those of which both have compared the safety number.
+    #[serde(default)]
+    pub(crate) compared: Vec<PublicKey>,
 }
 
 /// How a proven key relates to the user that it is claimed for.
@@ -37,12 +40,16 @@ pub(crate) enum Judgement {
 pub(crate) struct KeyBook {
     pins: BTreeMap<Username, Pin>,
     announced: BTreeMap<Username, Vec<PublicKey>>,
+    /// Which of the pinned and announced keys each user proved last.
+    proven: BTreeMap<Username, PublicKey>,
+    /// Changes that the user was told of: once is loud enough.
+    told: BTreeMap<Username, BTreeSet<PublicKey>>,
 }
 
 impl KeyBook {
     /// With the pins of earlier runs.
     pub(crate) fn new(pins: BTreeMap<Username, Pin>) -> Self {
-        Self { pins, announced: BTreeMap::new() }
+        Self { pins, ..Self::default() }
     }
 
     /// Everything that is to be kept.
@@ -50,16 +57,34 @@ impl KeyBook {
         &self.pins
     }
 
-    /// Notes what the tracker says; a key that was not announced before and is no pinned one, where others are.
+    /// Notes what the tracker says; a key that is no pinned one, where others are, and that the user was not told of.
     pub(crate) fn announce(&mut self, user: &Username, keys: &[PublicKey]) -> Option<PublicKey> {
-        let before = self.announced.insert(user.clone(), keys.to_vec()).unwrap_or_default();
-        let pinned = &self.pins.get(user).filter(|pin| !pin.keys.is_empty())?.keys;
-        keys.iter().find(|key| !pinned.contains(key) && !before.contains(key)).copied()
+        self.announced.insert(user.clone(), keys.to_vec());
+        let new = self.not_accepted(user).last()?;
+        self.is_news(user, new).then_some(new)
+    }
+
+    /// Whether the user was not told yet that this key is not the pinned one. A crowd of keys is told of up to a limit.
+    pub(crate) fn is_news(&mut self, user: &Username, key: PublicKey) -> bool {
+        let told = self.told.entry(user.clone()).or_default();
+        told.len() < NEW_KEYS_TOLD && told.insert(key)
+    }
+
+    /// The announced keys that are no pinned ones, where others are.
+    fn not_accepted(&self, user: &Username) -> impl DoubleEndedIterator<Item = PublicKey> {
+        let pinned = self.pins.get(user).map(|pin| &pin.keys);
+        let announced = pinned.and_then(|_| self.announced.get(user)).into_iter().flatten();
+        announced.filter(move |key| pinned.is_some_and(|pinned| !pinned.contains(key))).copied()
     }
 
     /// Judges a key that somebody who claims to be this user has proven. The first one that fits what is announced is
     /// pinned, with the others that are announced.
     pub(crate) fn judge(&mut self, user: &Username, key: PublicKey) -> Judgement {
+        let pinned = self.pins.get(user).map(|pin| &pin.keys);
+        // What anybody can make up is not remembered.
+        if pinned.into_iter().chain(self.announced.get(user)).flatten().any(|known| *known == key) {
+            self.proven.insert(user.clone(), key);
+        }
         if let Some(pin) = self.pins.get(user) {
             return if pin.keys.contains(&key) {
                 Judgement::Known { first: false }
@@ -69,7 +94,7 @@ impl KeyBook {
         }
         match self.announced.get(user).filter(|keys| !keys.is_empty()) {
             Some(keys) if keys.contains(&key) => {
-                self.pins.insert(user.clone(), Pin { keys: keys.clone(), verified: false });
+                self.pins.insert(user.clone(), Pin { keys: keys.clone(), compared: Vec::new() });
                 Judgement::Known { first: true }
             }
             Some(_) => Judgement::Changed,
@@ -89,33 +114,46 @@ impl KeyBook {
 
     /// Whether a key is announced for this user that has to be accepted first.
     pub(crate) fn is_changed(&self, user: &Username) -> bool {
-        let Some(pin) = self.pins.get(user) else { return false };
-        self.announced.get(user).is_some_and(|keys| keys.iter().any(|key| !pin.keys.contains(key)))
+        self.not_accepted(user).next().is_some()
     }
 
-    /// Whether both have compared the safety number, and nothing has changed since.
+    /// Whether both have compared the safety number of the key that this user speaks with, and nothing has changed since.
     pub(crate) fn is_verified(&self, user: &Username) -> bool {
-        self.pins.get(user).is_some_and(|pin| pin.verified) && !self.is_changed(user)
+        let compared = self.pins.get(user).map(|pin| pin.compared.as_slice()).unwrap_or_default();
+        !self.is_changed(user) && self.key(user).is_some_and(|key| compared.contains(&key))
     }
 
-    /// Takes what is announced for what is right; `false` where there is nothing to take.
+    /// Takes what is announced for what is right; `false` where that is nothing new.
     pub(crate) fn accept(&mut self, user: &Username) -> bool {
+        if self.pins.contains_key(user) && !self.is_changed(user) {
+            return false;
+        }
         let announced = self.announced.get(user).filter(|keys| !keys.is_empty());
         let Some(keys) = announced.cloned() else { return false };
-        self.pins.insert(user.clone(), Pin { keys, verified: false });
+        self.pins.insert(user.clone(), Pin { keys, compared: Vec::new() });
+        self.told.remove(user);
         true
     }
 
-    /// Remembers that the safety number was compared; `false` where nothing is pinned.
+    /// Remembers that the safety number was compared; `false` where no key is pinned that it can be of, or a change has
+    /// to be accepted first.
     pub(crate) fn verify(&mut self, user: &Username) -> bool {
-        let pin = self.pins.get_mut(user);
-        pin.map(|pin| pin.verified = true).is_some()
+        let Some(key) = self.key(user).filter(|_| !self.is_changed(user)) else { return false };
+        let Some(pin) = self.pins.get_mut(user) else { return false };
+        if !pin.compared.contains(&key) {
+            pin.compared.push(key);
+        }
+        true
     }
 
-    /// The keys that count for this user: the pinned ones, else the announced.
-    pub(crate) fn keys(&self, user: &Username) -> &[PublicKey] {
+    /// The one key that the safety number is of: where there is a change, a new one, so that it can be compared before
+    /// it is accepted. Of several it is the one that the user proved last, and the one bound last before that.
+    pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
+        let changed: Vec<_> = self.not_accepted(user).collect();
         let pinned = self.pins.get(user).map(|pin| &pin.keys);
-        pinned.or_else(|| self.announced.get(user)).map(Vec::as_slice).unwrap_or_default()
+        let known = pinned.or_else(|| self.announced.get(user)).map(Vec::as_slice).unwrap_or_default();
+        let choice = if changed.is_empty() { known } else { &changed };
+        self.proven.get(user).filter(|key| choice.contains(key)).or_else(|| choice.last()).copied()
     }
 }
 
@@ -160,6 +198,51 @@ mod tests {
         assert!(!book.is_verified(&bob()));
         book.accept(&bob());
         assert!(!book.is_verified(&bob()));
+    }
+
+    #[test]
+    fn the_number_is_of_the_key_that_is_spoken_with_and_verifying_it_verifies_no_other() {
+        let mut book = KeyBook::default();
+        book.announce(&bob(), &[key(1), key(2)]);
+        book.judge(&bob(), key(1));
+        assert_eq!(book.key(&bob()), Some(key(1)));
+        assert!(book.verify(&bob()) && book.is_verified(&bob()));
+        // Another device, or another key that the tracker slipped in.
+        book.judge(&bob(), key(2));
+        assert_eq!(book.key(&bob()), Some(key(2)));
+        assert!(!book.is_verified(&bob()));
+        // A key out of nowhere changes nothing.
+        book.judge(&bob(), key(1));
+        book.judge(&bob(), key(9));
+        assert!(book.is_verified(&bob()));
+    }
+
+    #[test]
+    fn a_changed_key_is_compared_before_it_is_accepted() {
+        let mut book = KeyBook::default();
+        book.announce(&bob(), &[key(1)]);
+        book.judge(&bob(), key(1));
+        assert!(book.verify(&bob()));
+        assert!(!book.accept(&bob()), "nothing has changed");
+        assert!(book.is_verified(&bob()));
+        book.announce(&bob(), &[key(1), key(2)]);
+        assert_eq!(book.key(&bob()), Some(key(2)));
+        assert!(!book.verify(&bob()), "accepted first");
+        // A key that the tracker does not announce cannot be accepted, so it is none to compare.
+        assert_eq!(book.judge(&bob(), key(3)), Judgement::Changed);
+        assert_eq!(book.key(&bob()), Some(key(2)));
+        assert!(book.accept(&bob()) && book.verify(&bob()) && book.is_verified(&bob()));
+    }
+
+    #[test]
+    fn a_change_is_told_once_and_a_crowd_of_keys_up_to_a_limit() {
+        let mut book = KeyBook::default();
+        book.announce(&bob(), &[key(1)]);
+        book.judge(&bob(), key(1));
+        assert_eq!(book.announce(&bob(), &[key(1), key(2)]), Some(key(2)));
+        assert!(!book.is_news(&bob(), key(2)));
+        let told = (3..100).filter(|n| book.is_news(&bob(), key(*n))).count();
+        assert_eq!(told, NEW_KEYS_TOLD - 1);
     }
 
     #[test]

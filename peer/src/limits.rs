@@ -123,3 +123,6 @@ pub const FAREWELL_WAIT: Duration = Duration::from_secs(2);
 
 /// Passwords that may be typed wrong, and names that may be refused, before the program gives up.
 pub const SIGN_IN_TRIES: usize = 3;
+
+/// New keys of one user that are told of: more are somebody's game, and would push everything else off the screen.
+pub const NEW_KEYS_TOLD: usize = 8;

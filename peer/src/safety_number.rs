@@ -1,6 +1,6 @@
 //! The safety number of two users: 60 digits that are the same on both sides if, and only if, nobody stands between.
 //!
-//! After Signal's: for each side, version, keys in order and name go through 5,200 rounds of SHA-512, each with the keys
+//! After Signal's: for each side, version, key and name go through 5,200 rounds of SHA-512, each with the key
 //! again; of the first 30 bytes every five give five digits. The two halves stand in ascending order.
 
 use commons::keys::PublicKey;
@@ -12,21 +12,19 @@ const ROUNDS: usize = 5200;
 
 const DOMAIN: &[u8] = b"p2p-chat safety number v1";
 
-/// The number of two users and their keys, in twelve groups of five digits.
-pub(crate) fn safety_number(one: (&Username, &[PublicKey]), other: (&Username, &[PublicKey])) -> String {
+/// The number of two users and the keys that they speak with, in twelve groups of five digits.
+pub(crate) fn safety_number(one: (&Username, PublicKey), other: (&Username, PublicKey)) -> String {
     let mut halves = [half(one), half(other)];
     halves.sort();
     halves.concat().join(" ")
 }
 
-fn half((user, keys): (&Username, &[PublicKey])) -> Vec<String> {
-    let mut keys = keys.to_vec();
-    keys.sort();
-    let keys: Vec<u8> = keys.iter().flat_map(PublicKey::as_bytes).copied().collect();
+fn half((user, key): (&Username, PublicKey)) -> Vec<String> {
+    let key = key.as_bytes();
     let mut hash =
-        Sha512::new().chain_update(DOMAIN).chain_update(&keys).chain_update(user.as_str()).finalize();
+        Sha512::new().chain_update(DOMAIN).chain_update(key).chain_update(user.as_str()).finalize();
     for _ in 0..ROUNDS {
-        hash = Sha512::new().chain_update(hash).chain_update(&keys).finalize();
+        hash = Sha512::new().chain_update(hash).chain_update(key).finalize();
     }
     let digits =
         |five: &[u8]| five.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)) % 100_000;
@@ -40,10 +38,10 @@ mod tests {
     #[test]
     fn both_sides_see_the_same_sixty_digits_and_another_key_gives_others() {
         let (ana, bob) = (Username::parse("ana").unwrap(), Username::parse("bob").unwrap());
-        let key = |n| [PublicKey::new([n; 32])];
-        let number = safety_number((&ana, &key(1)), (&bob, &key(2)));
-        assert_eq!(number, safety_number((&bob, &key(2)), (&ana, &key(1))));
-        assert_ne!(number, safety_number((&ana, &key(1)), (&bob, &key(3))));
+        let key = |n| PublicKey::new([n; 32]);
+        let number = safety_number((&ana, key(1)), (&bob, key(2)));
+        assert_eq!(number, safety_number((&bob, key(2)), (&ana, key(1))));
+        assert_ne!(number, safety_number((&ana, key(1)), (&bob, key(3))));
         assert_eq!(number.split(' ').map(str::len).collect::<Vec<_>>(), [5; 12]);
         assert!(number.chars().all(|c| c.is_ascii_digit() || c == ' '));
     }

@@ -97,7 +97,9 @@ async fn greet_encrypted(
 /// An original program says nothing to a HELLO, and takes what follows too soon as part of it.
 async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<Greeted, FrameError> {
     let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX);
-    connection.send(&hello(board)).await?;
+    connection
+        .send(&PeerMessage::Hello(Greeting { username: board.me.as_str().into(), instance: None }))
+        .await?;
     let first = match connection.recv_within(HELLO_PAUSE).await {
         Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => None,
         Err(error) => return Err(error),

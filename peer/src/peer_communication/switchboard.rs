@@ -158,7 +158,11 @@ impl Switchboard {
                 true
             }
             Judgement::Changed => {
-                self.report(LinkReport::KeyChanged(user.clone(), key)).await;
+                if self.book(|book| book.is_news(user, key)) {
+                    // Only what the tracker announces can be accepted, and it may know of this key by now.
+                    self.meet(user).await;
+                    self.report(LinkReport::KeyChanged(user.clone(), key)).await;
+                }
                 false
             }
             Judgement::Unknown => false,
@@ -174,8 +178,10 @@ impl Switchboard {
     }
 
     async fn meet(&self, user: &Username) {
-        if let Some(keys) = (self.who_is)(user.clone()).await {
-            self.book(|book| book.announce(user, &keys));
+        if let Some(keys) = (self.who_is)(user.clone()).await
+            && let Some(new) = self.book(|book| book.announce(user, &keys))
+        {
+            self.report(LinkReport::KeyChanged(user.clone(), new)).await;
         }
     }
 

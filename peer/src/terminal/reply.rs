@@ -49,7 +49,8 @@ impl Reply<'_> {
         let title = format!("safety number with {user}{}", if verified { " (compared before)" } else { "" });
         let then = format!("Ask {user} for theirs, by voice or in person. The same? Type /verified {user}");
         let title = self.paint.system(&title);
-        [title].into_iter().chain(rows).chain([self.paint.system(&then)]).collect()
+        let then = (!verified).then(|| self.paint.system(&then));
+        [title].into_iter().chain(rows).chain(then).collect()
     }
 
     /// What was done without an event that tells of it.

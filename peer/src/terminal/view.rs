@@ -248,8 +248,9 @@ impl View {
             format!("⚠ {peer} has another key than before: a new device, or somebody posing as {peer}"),
             format!("   the key not known: {fingerprint}"),
             format!(
-                "   nothing is sent to {peer}. Ask {peer} by another way; if it is right, type /accept {peer}"
+                "   nothing is sent to {peer}. Ask {peer} by another way and compare the numbers of /verify {peer};"
             ),
+            format!("   only if they are the same, type /accept {peer}"),
         ];
         rows.iter().map(|row| self.paint.failure(row)).collect()
     }
