@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,11 @@ impl Tracker {
         tracker
     }
 
+    /// What it keeps.
+    pub fn folder(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Starts it, on the port that it had before if it had one.
     pub async fn up(&mut self) {
         self.config.listen = self.address.to_string();
@@ -101,6 +107,15 @@ impl Peer {
     }
 
     async fn sign_in(tracker: SocketAddr, name: &str, data: Arc<TempDir>, register: bool) -> Self {
+        Self::try_sign_in(tracker, name, data, register).await.unwrap()
+    }
+
+    async fn try_sign_in(
+        tracker: SocketAddr,
+        name: &str,
+        data: Arc<TempDir>,
+        register: bool,
+    ) -> Result<Self, CommandError> {
         let config = PeerConfig {
             tracker: tracker.to_string(),
             listen: None,
@@ -110,13 +125,18 @@ impl Peer {
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe();
         let password = PasswordDigest::of_typed(&format!("password of {name}"));
-        service.sign_in(SignIn { username: user(name), password, register }).await.unwrap();
-        Self { name: user(name), service, events, passed: Vec::new(), data, tracker }
+        service.sign_in(SignIn { username: user(name), password, register }).await?;
+        Ok(Self { name: user(name), service, events, passed: Vec::new(), data, tracker })
     }
 
     /// The same user again, as when the program is started anew on the same computer.
     pub async fn again(&self) -> Self {
         Self::sign_in(self.tracker, self.name.as_str(), Arc::clone(&self.data), false).await
+    }
+
+    /// As [`Self::again`], where that may fail.
+    pub async fn try_again(&self) -> Result<Self, CommandError> {
+        Self::try_sign_in(self.tracker, self.name.as_str(), Arc::clone(&self.data), false).await
     }
 
     /// The program crashes and is started again.
@@ -127,7 +147,18 @@ impl Peer {
 
     /// The same user on another computer.
     pub async fn elsewhere(&self) -> Self {
-        Self::sign_in(self.tracker, self.name.as_str(), Arc::new(tempfile::tempdir().unwrap()), false).await
+        self.try_elsewhere().await.unwrap()
+    }
+
+    /// As [`Self::elsewhere`], where that may fail.
+    pub async fn try_elsewhere(&self) -> Result<Self, CommandError> {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        Self::try_sign_in(self.tracker, self.name.as_str(), data, false).await
+    }
+
+    /// What this computer keeps.
+    pub fn folder(&self) -> &Path {
+        self.data.path()
     }
 
     pub async fn run(&self, command: Command) -> Result<Answer, CommandError> {

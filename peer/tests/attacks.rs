@@ -1,0 +1,259 @@
+//! Attacks on sessions and links, each with its control: what the attacker can do to somebody who is not careful, or
+//! that the same wire without the attacker works.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod by_hand;
+mod common;
+mod proxy;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use by_hand::{ByHand, Talk, digest, hello, message, seed_in, sign_in};
+use common::{Peer, Tracker, three_in, user};
+use commons::keys::Seed;
+use commons::net::socket::Listener;
+use commons::net::tls::{Identity, Purpose};
+use peer::api::{Command, CommandError, Event, LinkState, Undeliverable};
+use proxy::{Deed, Proxy, Way};
+use serde_json::json;
+use tokio::time::timeout;
+
+/// How far apart the flipped bits are: everything would take minutes.
+const FLIP_EVERY: usize = 61;
+
+/// How far into a connection bits are flipped: past the handshake, into the first frames.
+const FLIP_UNTIL: usize = 2048;
+
+/// How long a connection that a flipped bit left hanging is waited for.
+const HANGING: Duration = Duration::from_secs(2);
+
+fn anybody(purpose: Purpose) -> Identity {
+    Identity::new(&Seed::random().unwrap(), purpose).unwrap()
+}
+
+async fn any_port() -> Listener {
+    Listener::bind("127.0.0.1:0").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_middle_man_before_the_tracker_is_not_signed_in_at() {
+    let tracker = Tracker::start().await;
+    let proxy = Proxy::to(tracker.address).await;
+    let mut ana = Peer::register(proxy.address, "ana").await;
+
+    // While the program runs, and at its next start.
+    let middle = anybody(Purpose::Session);
+    proxy.does(Deed::Middle(middle.clone()));
+    proxy.cut();
+    ana.until(|e| matches!(e, Event::Error { code, .. } if code == "TRACKER_KEY_CHANGED")).await;
+    ana.service.stop().await;
+    let refused = ana.try_again().await.err();
+    assert!(
+        matches!(&refused, Some(CommandError::TrackerKeyChanged { found, .. }) if *found == middle.key()),
+        "{refused:?}"
+    );
+    assert!(!proxy.heard("LOGIN"), "the stranger was told who wants in");
+
+    // Who compares no keys is heard, so there was something to notice.
+    let mut naive = Talk::encrypted(proxy.address, &anybody(Purpose::Session)).await.unwrap();
+    naive.ok(&sign_in("REGISTER", "naive", 5000)).await;
+    assert!(proxy.heard(&digest("naive")));
+
+    // The same wire without the man in the middle works.
+    proxy.does(Deed::Pass);
+    ana.again().await.run(Command::Rooms).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_middle_man_between_two_peers_hears_nothing() {
+    let tracker = Tracker::start().await;
+    let listener = any_port().await;
+    let proxy = Proxy::to(listener.local_addr().unwrap()).await;
+    let mut bob = ByHand::register(tracker.address, "bob", listener, proxy.address.port()).await;
+    let mut ana = tracker.peer("ana").await;
+
+    let middle = anybody(Purpose::Link);
+    proxy.does(Deed::Middle(middle.clone()));
+    ana.tell("bob", "for bob alone").await.unwrap();
+    let changed = ana.until(|e| matches!(e, Event::KeyChanged { .. })).await;
+    assert_eq!(changed, Event::KeyChanged { peer: user("bob"), fingerprint: middle.key() });
+    ana.until(|e| matches!(e, Event::Undelivered { reason: Undeliverable::Unreachable, .. })).await;
+    assert!(!ana.saw(|e| matches!(e, Event::Link { .. })));
+    assert_eq!(bob.heard(), None);
+    assert_eq!(proxy.heard_bytes(), 0, "the stranger was told something");
+
+    // Who compares no keys is heard, so there was something to notice.
+    let mut naive = Talk::encrypted(proxy.address, &anybody(Purpose::Link)).await.unwrap();
+    assert_eq!(naive.ask(&hello("naive")).await.unwrap()["cmd"], "WELCOME");
+    assert!(proxy.heard("naive"));
+
+    proxy.does(Deed::Pass);
+    ana.tell("bob", "and now it works").await.unwrap();
+    assert_eq!(bob.hears().await, "and now it works");
+    assert!(!proxy.heard("and now it works"));
+}
+
+/// Whether a line arrives by a link of its own through this proxy.
+async fn arrives(proxy: &Proxy, ana: &ByHand, content: &str) -> bool {
+    let talk = async {
+        let Ok(mut link) = Talk::encrypted(proxy.address, &ana.identity(Purpose::Link)).await else {
+            return false;
+        };
+        let welcome = link.ask(&hello(ana.name)).await.is_some_and(|answer| answer["cmd"] == "WELCOME");
+        let line = message(ana.name, content);
+        welcome && link.ask(&line).await == Some(json!({"cmd": "RECEIVED", "id": line["id"]}))
+    };
+    timeout(HANGING, talk).await.unwrap_or(false)
+}
+
+#[tokio::test]
+async fn a_flipped_bit_breaks_a_link_and_never_changes_a_line() {
+    let tracker = Tracker::start().await;
+    let mut bob = tracker.peer("bob").await;
+    // Nobody takes links there: all go from ana to bob.
+    let ana = ByHand::register(tracker.address, "ana", any_port().await, 1).await;
+    let proxy = Proxy::to(bob.service.local_addr()).await;
+    assert!(arrives(&proxy, &ana, "untouched").await);
+
+    let (mut said, mut broken) = (BTreeSet::from(["untouched".to_owned(), "the last".to_owned()]), 0);
+    for way in [Way::There, Way::Back] {
+        for at in (0..FLIP_UNTIL).step_by(FLIP_EVERY) {
+            let content = format!("{way:?} {at} {}", "x".repeat(FLIP_UNTIL / 2));
+            said.insert(content.clone());
+            proxy.does(Deed::Flip(way, at));
+            broken += usize::from(!arrives(&proxy, &ana, &content).await);
+        }
+    }
+    // TLS leaves two bytes of a record's head unread, whose change changes nothing.
+    let flips = proxy.flips();
+    assert!(flips > 40 && broken * 10 >= flips * 9, "{broken} of {flips} were noticed");
+    proxy.does(Deed::Pass);
+    assert!(arrives(&proxy, &ana, "the last").await);
+    bob.hears("the last").await;
+    assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if !said.contains(content))));
+}
+
+#[tokio::test]
+async fn a_flipped_bit_changes_a_line_in_the_clear() {
+    let tracker = Tracker::start().await;
+    let mut bob = tracker.peer("bob").await;
+    Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
+    let proxy = Proxy::to(bob.service.local_addr()).await;
+    let (hello, line) = (hello("original"), message("original", "aaaaaaaaaaaaaaaa"));
+    let before = hello.to_string().len() + 1 + line.to_string().find("aaaa").unwrap();
+    proxy.does(Deed::Flip(Way::There, before.next_multiple_of(8)));
+    let mut link = Talk::in_the_clear(proxy.address).await;
+    link.send(&hello).await;
+    link.send(&line).await;
+    let heard = bob.until(|e| matches!(e, Event::Message { .. })).await;
+    assert!(matches!(heard, Event::Message { content, .. } if content.contains('`')));
+}
+
+#[tokio::test]
+async fn a_flipped_bit_breaks_a_session_and_never_changes_a_request() {
+    let mut tracker = Tracker::start().await;
+    let proxy = Proxy::to(tracker.address).await;
+    let register = async |name: String| {
+        let talk = async {
+            let mut session = Talk::encrypted(proxy.address, &anybody(Purpose::Session)).await.ok()?;
+            session.ask(&sign_in("REGISTER", &name, 5000)).await
+        };
+        timeout(HANGING, talk).await.ok().flatten().is_some_and(|reply| reply["status"] == "OK")
+    };
+    assert!(register("untouched".to_owned()).await);
+    let (mut names, mut broken) = (BTreeSet::from(["untouched".to_owned()]), 0);
+    for way in [Way::There, Way::Back] {
+        for at in (0..FLIP_UNTIL).step_by(FLIP_EVERY) {
+            let name = format!("{way:?}{at}").to_lowercase();
+            names.insert(name.clone());
+            proxy.does(Deed::Flip(way, at));
+            broken += usize::from(!register(name).await);
+        }
+    }
+    let flips = proxy.flips();
+    assert!(flips > 40 && broken * 10 >= flips * 9, "{broken} of {flips} were noticed");
+    // Stopped, it has folded its journals.
+    tracker.down().await;
+    let users = std::fs::read(tracker.folder().join("users_db.json")).unwrap();
+    let users: BTreeMap<String, String> = serde_json::from_slice(&users).unwrap();
+    assert!(users.contains_key("untouched"));
+    assert!(users.keys().all(|name| names.contains(name)), "{:?}", users.keys());
+}
+
+#[tokio::test]
+async fn a_new_device_is_not_talked_to_before_it_is_accepted() {
+    let tracker = Tracker::start().await;
+    let [mut ana, bob, _carla] = three_in(&tracker, "sala").await;
+    ana.say("to the one I know").await;
+    // The tracker announces another key: of a second computer, or of whoever knows the password.
+    let mut device = bob.elsewhere().await;
+    bob.service.stop().await;
+    let seed = seed_in(device.folder(), "bob");
+    let key = Identity::new(&seed, Purpose::Link).unwrap();
+    let changed = ana.until(|e| matches!(e, Event::KeyChanged { .. })).await;
+    assert_eq!(changed, Event::KeyChanged { peer: user("bob"), fingerprint: key.key() });
+
+    ana.say("not for a stranger").await;
+    let refused = |e: &Event| matches!(e, Event::Undelivered { to, reason: Undeliverable::KeyChanged, .. } if *to == user("bob"));
+    ana.until(refused).await;
+    assert_eq!(ana.tell("bob", "nor this").await, Err(CommandError::KeyChanged(user("bob"))));
+    let mut link = Talk::encrypted(ana.service.local_addr(), &key).await.unwrap();
+    let answer = link.ask(&hello("bob")).await;
+    assert_eq!(answer, Some(json!({"cmd": "REFUSED", "code": "KEY_CHANGED"})));
+    link.send(&message("bob", "trust me")).await;
+    assert_eq!(link.recv().await, None);
+    let with_ana =
+        |e: &Event| matches!(e, Event::Link { peer, state: LinkState::Up, .. } if *peer == user("ana"));
+    assert!(!device.saw(with_ana));
+
+    ana.run(Command::Accept { user: user("bob") }).await.unwrap();
+    ana.linked("bob").await;
+    ana.say("for both of you").await;
+    device.hears("for both of you").await;
+    device.say("it is me").await;
+    assert_eq!(ana.hears("it is me").await, user("bob"));
+    assert!(!device.saw(|e| matches!(e, Event::Message { content, .. } if content != "for both of you")));
+    assert!(!ana.saw(|e| matches!(e, Event::Message { content, .. } if content == "trust me")));
+}
+
+#[tokio::test]
+async fn nobody_speaks_in_the_clear_under_the_name_of_a_user_with_keys() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let _bob = tracker.peer("bob").await;
+    let mut link = Talk::in_the_clear(ana.service.local_addr()).await;
+    link.send(&hello("bob")).await;
+    link.send(&message("bob", "a lie")).await;
+    assert_eq!(link.recv().await, None);
+
+    // An original program has no key to prove, and says who it is.
+    Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
+    let mut link = Talk::in_the_clear(ana.service.local_addr()).await;
+    link.send(&hello("original")).await;
+    link.send(&message("original", "the truth")).await;
+    assert_eq!(ana.hears("the truth").await, user("original"));
+    assert!(ana.saw(|e| matches!(e, Event::Link { encrypted: false, .. })));
+    assert!(!ana.saw(|e| matches!(e, Event::Message { content, .. } if content == "a lie")));
+}
+
+#[tokio::test]
+async fn nobody_speaks_with_another_key_under_the_name_of_a_user_with_keys() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let bob = ByHand::register(tracker.address, "bob", any_port().await, 1).await;
+    for key in [anybody(Purpose::Link), bob.identity(Purpose::Link)] {
+        let right = key.key() == bob.identity(Purpose::Link).key();
+        let mut link = Talk::encrypted(ana.service.local_addr(), &key).await.unwrap();
+        let answer = link.ask(&hello("bob")).await.unwrap();
+        assert_eq!(answer["cmd"], if right { "WELCOME" } else { "REFUSED" }, "{answer}");
+        link.send(&message("bob", if right { "the truth" } else { "a lie" })).await;
+        if !right {
+            let changed = ana.until(|e| matches!(e, Event::KeyChanged { .. })).await;
+            assert_eq!(changed, Event::KeyChanged { peer: user("bob"), fingerprint: key.key() });
+        }
+    }
+    ana.hears("the truth").await;
+    assert!(!ana.saw(|e| matches!(e, Event::Message { content, .. } if content == "a lie")));
+}

@@ -1,0 +1,191 @@
+//! A program that speaks the protocol by hand, so that it can also speak what ours never would: under another's name,
+//! with another's key, at another's port.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+use commons::keys::Seed;
+use commons::limits::FRAME_MAX;
+use commons::net::connection::Connection;
+use commons::net::socket::{Listener, Opening, Socket};
+use commons::net::tls::{Identity, Purpose};
+use commons::user::PasswordDigest;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn digest(name: &str) -> String {
+    PasswordDigest::of_typed(&format!("password of {name}")).as_str().to_owned()
+}
+
+/// The original's REGISTER or LOGIN.
+pub fn sign_in(cmd: &str, name: &str, port: u16) -> Value {
+    json!({"cmd": cmd, "username": name, "password": digest(name), "address": "127.0.0.1", "port": port})
+}
+
+pub fn message(name: &str, content: &str) -> Value {
+    let id = uuid::Uuid::now_v7();
+    json!({"cmd": "MESSAGE", "room": null, "username": name, "content": content, "id": id})
+}
+
+/// Each as of a program that was started later than the one before.
+pub fn hello(name: &str) -> Value {
+    static STARTED: AtomicU64 = AtomicU64::new(2);
+    json!({"cmd": "HELLO", "username": name, "instance": STARTED.fetch_add(1, Ordering::Relaxed)})
+}
+
+/// The private key in a peer's folder, which its user's password opens.
+pub fn seed_in(folder: &Path, name: &str) -> Seed {
+    let sealed = files_in(folder).into_iter().find(|(path, _)| path.ends_with("identity.json")).unwrap().1;
+    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    let bytes = |field: &str| base16ct::lower::decode_vec(sealed[field].as_str().unwrap()).unwrap();
+    let cost = |field: &str| u32::try_from(sealed["cost"][field].as_u64().unwrap()).unwrap();
+    let params = Params::new(cost("memory"), cost("passes"), 1, Some(32)).unwrap();
+    let mut key = [0; 32];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(digest(name).as_bytes(), &bytes("salt"), &mut key)
+        .unwrap();
+    let nonce: [u8; 24] = bytes("nonce").try_into().unwrap();
+    let payload = Payload { msg: &bytes("sealed"), aad: b"p2p-chat identity v1" };
+    let opened = XChaCha20Poly1305::new_from_slice(&key).unwrap().decrypt(&nonce.into(), payload).unwrap();
+    Seed::new(opened.try_into().unwrap())
+}
+
+/// Every file below a folder, with what is in it.
+pub fn files_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_in(&path));
+        } else {
+            let content = fs::read(&path).unwrap();
+            files.push((path, content));
+        }
+    }
+    files
+}
+
+/// Sends frames and reads frames.
+pub struct Talk {
+    connection: Connection<Socket>,
+}
+
+impl Talk {
+    pub async fn in_the_clear(to: SocketAddr) -> Self {
+        Self { connection: Connection::new(Socket::dial(to).await.unwrap(), FRAME_MAX) }
+    }
+
+    /// Encrypted, as `me`; whoever answers is taken for the right one.
+    pub async fn encrypted(to: SocketAddr, me: &Identity) -> std::io::Result<Self> {
+        let socket = Socket::dial_encrypted(to, me).await?;
+        Ok(Self { connection: Connection::new(socket, FRAME_MAX) })
+    }
+
+    pub async fn send(&mut self, object: &Value) {
+        // Whoever does not want to hear may have hung up.
+        let _ = self.connection.send(object).await;
+    }
+
+    /// The next frame; `None` where the connection has ended, one way or the other.
+    pub async fn recv(&mut self) -> Option<Value> {
+        let frame = timeout(PATIENCE, self.connection.recv()).await.expect("nothing came");
+        frame.ok().flatten().map(|frame| frame.parse_owned().unwrap())
+    }
+
+    pub async fn ask(&mut self, request: &Value) -> Option<Value> {
+        self.send(request).await;
+        self.recv().await
+    }
+
+    pub async fn ok(&mut self, request: &Value) -> Value {
+        let reply = self.ask(request).await.expect("the connection was closed");
+        assert_eq!(reply["status"], "OK", "{request} → {reply}");
+        reply
+    }
+}
+
+/// A user whose program is this one.
+pub struct ByHand {
+    pub name: &'static str,
+    pub session: Talk,
+    seed: Seed,
+    heard: mpsc::UnboundedReceiver<String>,
+    _links: JoinSet<()>,
+}
+
+impl ByHand {
+    /// Takes links on `listener`, but tells the tracker that it is at `port`.
+    pub async fn register(tracker: SocketAddr, name: &'static str, listener: Listener, port: u16) -> Self {
+        let seed = Seed::random().unwrap();
+        let link = Identity::new(&seed, Purpose::Link).unwrap();
+        let (hear, heard) = mpsc::unbounded_channel();
+        let mut links = JoinSet::new();
+        links.spawn(take_links(listener, link, name, hear));
+        let identity = Identity::new(&seed, Purpose::Session).unwrap();
+        let mut session = Talk::encrypted(tracker, &identity).await.unwrap();
+        session.ok(&sign_in("REGISTER", name, port)).await;
+        Self { name, session, seed, heard, _links: links }
+    }
+
+    pub fn identity(&self, purpose: Purpose) -> Identity {
+        Identity::new(&self.seed, purpose).unwrap()
+    }
+
+    /// The next line that came by a link.
+    pub async fn hears(&mut self) -> String {
+        timeout(PATIENCE, self.heard.recv()).await.expect("nothing was heard").unwrap()
+    }
+
+    /// A line that came by a link, if one has come by now.
+    pub fn heard(&mut self) -> Option<String> {
+        self.heard.try_recv().ok()
+    }
+}
+
+async fn take_links(
+    listener: Listener,
+    identity: Identity,
+    name: &'static str,
+    hear: mpsc::UnboundedSender<String>,
+) {
+    let mut links = JoinSet::new();
+    while let Ok((socket, _)) = listener.accept().await {
+        let (identity, hear) = (identity.clone(), hear.clone());
+        links.spawn(async move {
+            if !matches!(socket.opening().await, Ok(Opening::Tls)) {
+                return;
+            }
+            let Ok(socket) = socket.accept_encrypted(&identity).await else { return };
+            let mut link = Connection::new(socket, FRAME_MAX);
+            while let Ok(Some(frame)) = link.recv().await {
+                let frame: Value = frame.parse_owned().unwrap();
+                let answer = match frame["cmd"].as_str() {
+                    Some("HELLO") => json!({"cmd": "WELCOME", "username": name, "instance": 1}),
+                    Some("PING") => json!({"cmd": "PONG"}),
+                    Some("MESSAGE") => {
+                        let _ = hear.send(frame["content"].as_str().unwrap().to_owned());
+                        json!({"cmd": "RECEIVED", "id": frame["id"]})
+                    }
+                    _ => continue,
+                };
+                if link.send(&answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,152 @@
+//! Who sits on the wire: passes bytes on as they are, records them, flips one bit of them, or ends both sides'
+//! encryption with a key of its own.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use commons::net::socket::{Listener, Socket};
+use commons::net::tls::Identity;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A direction, seen from whoever dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    There,
+    Back,
+}
+
+/// What happens to the connections that come from now on.
+#[derive(Debug, Clone)]
+pub enum Deed {
+    Pass,
+    /// One bit of the byte at this position is flipped, on every connection.
+    Flip(Way, usize),
+    /// Answers as this key, and dials on as this key.
+    Middle(Identity),
+}
+
+/// A port that leads to another one.
+pub struct Proxy {
+    pub address: SocketAddr,
+    seen: Arc<Seen>,
+    _task: JoinSet<()>,
+}
+
+struct Seen {
+    target: Mutex<SocketAddr>,
+    deed: Mutex<Deed>,
+    recorded: Mutex<Vec<u8>>,
+    flips: AtomicUsize,
+    cut: Mutex<CancellationToken>,
+}
+
+impl Proxy {
+    pub async fn to(target: SocketAddr) -> Self {
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Seen {
+            target: Mutex::new(target),
+            deed: Mutex::new(Deed::Pass),
+            recorded: Mutex::default(),
+            flips: AtomicUsize::new(0),
+            cut: Mutex::default(),
+        });
+        let mut task = JoinSet::new();
+        task.spawn(serve(listener, Arc::clone(&seen)));
+        Self { address, seen, _task: task }
+    }
+
+    /// Leads elsewhere from now on.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.seen.target.lock().unwrap() = target;
+    }
+
+    pub fn does(&self, deed: Deed) {
+        *self.seen.deed.lock().unwrap() = deed;
+    }
+
+    /// Breaks the connections that stand.
+    pub fn cut(&self) {
+        std::mem::take(&mut *self.seen.cut.lock().unwrap()).cancel();
+    }
+
+    /// How many bits were flipped by now.
+    pub fn flips(&self) -> usize {
+        self.seen.flips.load(Ordering::SeqCst)
+    }
+
+    /// Whether these bytes went through, as this proxy could read them.
+    pub fn heard(&self, text: &str) -> bool {
+        let recorded = self.seen.recorded.lock().unwrap();
+        recorded.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    /// How many bytes went through, as this proxy could read them.
+    pub fn heard_bytes(&self) -> usize {
+        self.seen.recorded.lock().unwrap().len()
+    }
+}
+
+async fn serve(listener: Listener, seen: Arc<Seen>) {
+    let mut connections = JoinSet::new();
+    while let Ok((near, _)) = listener.accept().await {
+        let seen = Arc::clone(&seen);
+        connections.spawn(async move {
+            let cut = seen.cut.lock().unwrap().clone();
+            // A connection that comes to nothing is the other sides' to complain of.
+            let _ = cut.run_until_cancelled(lead(near, &seen)).await;
+        });
+    }
+}
+
+async fn lead(near: Socket, seen: &Seen) -> std::io::Result<()> {
+    let (target, deed) = (*seen.target.lock().unwrap(), seen.deed.lock().unwrap().clone());
+    let (near, far) = match &deed {
+        Deed::Middle(identity) => {
+            let near = near.accept_encrypted(identity).await?;
+            (near, Socket::dial_encrypted(target, identity).await?)
+        }
+        _ => (near, Socket::dial(target).await?),
+    };
+    let ((near_read, near_write), (far_read, far_write)) = (split(near), split(far));
+    tokio::join!(
+        pass(near_read, far_write, Way::There, &deed, seen),
+        pass(far_read, near_write, Way::Back, &deed, seen),
+    );
+    Ok(())
+}
+
+/// Passes one direction on to its end, each chunk recorded before it is touched.
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    way: Way,
+    deed: &Deed,
+    seen: &Seen,
+) {
+    let mut chunk = [0; 4096];
+    let mut passed = 0;
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        let bytes = &mut chunk[..read];
+        seen.recorded.lock().unwrap().extend_from_slice(bytes);
+        if let Deed::Flip(flipped, at) = deed
+            && *flipped == way
+            && let Some(byte) = at.checked_sub(passed).and_then(|at| bytes.get_mut(at))
+        {
+            *byte ^= 1 << (at % 8);
+            seen.flips.fetch_add(1, Ordering::SeqCst);
+        }
+        passed += read;
+        if to.write_all(bytes).await.is_err() {
+            break;
+        }
+        let _ = to.flush().await;
+    }
+    let _ = to.shutdown().await;
+}

@@ -1,0 +1,167 @@
+//! What nobody else may read is nowhere but where it has to be: not on the wire, not in a folder, not in a log. Each
+//! search is one that finds something where it is to be found.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod by_hand;
+mod common;
+mod proxy;
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use by_hand::{ByHand, Talk, digest, files_in, hello, message, seed_in, sign_in};
+use common::{Peer, Tracker};
+use commons::net::socket::Listener;
+use commons::net::tls::Purpose;
+use peer::api::{Command, CommandError};
+use proxy::Proxy;
+use serde_json::json;
+
+const TEXT: &str = "a text for bob alone";
+const ROOM: &str = "a room of our own";
+
+async fn to_the_port_of(listener: &Listener) -> Proxy {
+    Proxy::to(listener.local_addr().unwrap()).await
+}
+
+#[tokio::test]
+async fn a_recorded_conversation_tells_nothing() {
+    let tracker = Tracker::start().await;
+    let to_tracker = Proxy::to(tracker.address).await;
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let to_bob = to_the_port_of(&listener).await;
+    let mut ana = Peer::register(to_tracker.address, "ana").await;
+    let mut bob = ByHand::register(to_tracker.address, "bob", listener, to_bob.address.port()).await;
+    ana.create(ROOM).await;
+    bob.session.ok(&json!({"cmd": "JOIN_ROOM", "room": ROOM})).await;
+    ana.tell("bob", TEXT).await.unwrap();
+    assert_eq!(bob.hears().await, TEXT);
+    ana.say("a text for the room").await;
+    assert_eq!(bob.hears().await, "a text for the room");
+    ana.run(Command::Rooms).await.unwrap();
+    for proxy in [&to_tracker, &to_bob] {
+        assert!(proxy.heard_bytes() > 2000, "nothing was recorded");
+        for secret in
+            [&*digest("ana"), &digest("bob"), ROOM, TEXT, "a text for the room", "REGISTER", "HELLO"]
+        {
+            assert!(!proxy.heard(secret), "{secret}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_recorded_conversation_in_the_clear_tells_everything() {
+    let tracker = Tracker::start().await;
+    let to_tracker = Proxy::to(tracker.address).await;
+    let mut bob = tracker.peer("bob").await;
+    let to_bob = Proxy::to(bob.service.local_addr()).await;
+    let mut original = Talk::in_the_clear(to_tracker.address).await;
+    original.ok(&sign_in("REGISTER", "original", 5000)).await;
+    original.ok(&json!({"cmd": "CREATE_ROOM", "room": ROOM})).await;
+    let mut link = Talk::in_the_clear(to_bob.address).await;
+    link.send(&hello("original")).await;
+    link.send(&message("original", TEXT)).await;
+    bob.hears(TEXT).await;
+    assert!(to_tracker.heard(&digest("original")) && to_tracker.heard(ROOM) && to_bob.heard(TEXT));
+}
+
+#[tokio::test]
+async fn a_second_start_sends_no_password() {
+    let mut tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    ana.service.stop().await;
+    tracker.down().await;
+    // From now on no password that ana has opens the account, so a start that succeeds offered none.
+    let file = tracker.folder().join("users_db.json");
+    let mut users: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    users["ana"] = json!(digest("somebody else"));
+    std::fs::write(&file, users.to_string()).unwrap();
+    tracker.up().await;
+    let elsewhere = ana.try_elsewhere().await.err();
+    assert!(
+        matches!(&elsewhere, Some(error @ CommandError::Refused { .. }) if error.code() == "INVALID_CREDENTIALS"),
+        "{elsewhere:?}"
+    );
+    ana.again().await.run(Command::Rooms).await.unwrap();
+}
+
+/// What the programs log, all of it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn holds(content: &[u8], text: &str) -> bool {
+    content.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn folder_holds(folder: &Path, text: &str) -> bool {
+    files_in(folder).iter().any(|(_, content)| holds(content, text))
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_folder_and_in_no_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .init();
+    let mut tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.create(ROOM).await;
+    bob.join(ROOM).await;
+    ana.linked("bob").await;
+    ana.say("a text for the room").await;
+    bob.hears("a text for the room").await;
+    ana.tell("bob", TEXT).await.unwrap();
+    bob.hears(TEXT).await;
+    // What fails is logged too: a session that is refused, a frame that is unfit, a line under another's name.
+    Talk::in_the_clear(tracker.address).await.ask(&sign_in("LOGIN", "ana", 5000)).await;
+    let mut original = Talk::in_the_clear(tracker.address).await;
+    original.ok(&sign_in("REGISTER", "original", 5000)).await;
+    let mut link = Talk::in_the_clear(ana.service.local_addr()).await;
+    link.send(&hello("original")).await;
+    link.send(&message("bob", TEXT)).await;
+    link.send(&json!({"cmd": "MESSAGE", "content": TEXT})).await;
+    link.send(&message("original", "heard last")).await;
+    ana.hears("heard last").await;
+
+    let seeds = [seed_in(ana.folder(), "ana"), seed_in(bob.folder(), "bob")];
+    for peer in [&ana, &bob] {
+        peer.service.stop().await;
+    }
+    tracker.down().await;
+    let log = log.0.lock().unwrap().clone();
+    // What is to be there is found.
+    assert!(holds(&log, "a line under another name was dropped"), "nothing was logged");
+    assert!(folder_holds(tracker.folder(), ROOM));
+    let key =
+        |n: usize| commons::net::tls::Identity::new(&seeds[n], Purpose::Link).unwrap().key().to_string();
+    assert!(folder_holds(tracker.folder(), &key(0)) && folder_holds(ana.folder(), &key(1)));
+
+    let hex = |n: usize| base16ct::lower::encode_string(seeds[n].as_bytes());
+    let secrets = [digest("ana"), digest("bob"), digest("original"), hex(0), hex(1)];
+    let secrets = secrets.iter().map(String::as_str);
+    for secret in secrets.chain(["password of ", TEXT, "a text for the room", "heard last"]) {
+        assert!(!holds(&log, secret), "the log holds {secret}");
+        for folder in [tracker.folder(), ana.folder(), bob.folder()] {
+            assert!(!folder_holds(folder, secret), "{} holds {secret}", folder.display());
+        }
+    }
+    for (_, content) in [tracker.folder(), ana.folder(), bob.folder()].into_iter().flat_map(files_in) {
+        for seed in &seeds {
+            assert!(!content.windows(32).any(|window| window == seed.as_bytes()));
+        }
+    }
+}
