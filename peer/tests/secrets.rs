@@ -8,6 +8,7 @@ mod common;
 mod proxy;
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -158,6 +159,10 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
         for folder in [tracker.folder(), ana.folder(), bob.folder()] {
             assert!(!folder_holds(folder, secret), "{} holds {secret}", folder.display());
         }
+    }
+    for (path, _) in files_in(ana.folder()).into_iter().filter(|(path, _)| path.ends_with("identity.json")) {
+        let kept = [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)];
+        assert_eq!(kept.map(|(path, _)| path.metadata().unwrap().mode() & 0o777), kept.map(|(_, mode)| mode));
     }
     for (_, content) in [tracker.folder(), ana.folder(), bob.folder()].into_iter().flat_map(files_in) {
         for seed in &seeds {
