@@ -122,14 +122,7 @@ impl UserCommandHandler {
 
     async fn bind(&self, username: &Username, key: Option<PublicKey>) -> Result<(), Refused> {
         let Some(key) = key else { return Ok(()) };
-        if self.peers.bind_key(username, key).await? {
-            Ok(())
-        } else {
-            Err(Refused::new(
-                ErrorCode::Forbidden,
-                "this account is used on as many computers as one may have: sign in on one of those",
-            ))
-        }
+        Ok(self.peers.bind_key(username, key).await?)
     }
 }
 

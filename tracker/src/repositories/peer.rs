@@ -122,28 +122,25 @@ impl PeerRepository {
         !connected && since.elapsed() >= time
     }
 
-    /// Gives a user one more key, for good; `false` where there are too many.
-    pub(crate) async fn bind_key(&self, username: &Username, key: PublicKey) -> Result<bool, StorageError> {
+    /// Gives a user one more key, for good; where there are too many the oldest one goes.
+    pub(crate) async fn bind_key(&self, username: &Username, key: PublicKey) -> Result<(), StorageError> {
         let owner = username.clone();
         let decide = move |present: Option<&Peer>| {
             let mut peer = present.cloned().unwrap_or_else(|| Peer::never_seen(owner.clone()));
             if peer.keys.contains(&key) {
-                return (Change::Keep, true);
+                return (Change::Keep, peer.keys);
             }
             if peer.keys.len() >= KEYS_PER_USER {
-                return (Change::Keep, false);
+                peer.keys.remove(0);
             }
             peer.keys.push(key);
-            (Change::Put(peer), true)
+            (Change::Put(peer.clone()), peer.keys)
         };
-        let bound = self.records.update(username.as_str(), decide).await?;
-        if bound
-            && let Some(session) = self.presence_mut().sessions.get_mut(username)
-            && !session.peer.keys.contains(&key)
-        {
-            session.peer.keys.push(key);
+        let keys = self.records.update(username.as_str(), decide).await?;
+        if let Some(session) = self.presence_mut().sessions.get_mut(username) {
+            session.peer.keys = keys;
         }
-        Ok(bound)
+        Ok(())
     }
 
     /// Shows a user as connected at this place, unless a newer login has done so.
