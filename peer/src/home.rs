@@ -2,9 +2,9 @@
 //! the same user from it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use commons::names::Username;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::key_book::Pin;
+use crate::private_file;
 use crate::seal::Sealed;
 
 const LOCK: &str = "lock";
@@ -109,25 +110,12 @@ impl Home {
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, HomeError> {
         let path = self.folder.join(name);
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(HomeError::Io(path, error)),
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| HomeError::Io(path, error.into())),
-        }
+        private_file::read(&path).map_err(|error| HomeError::Io(path, error))
     }
 
-    /// Writes aside and renames: a crash leaves the old file or the new one. Nobody else may read it.
     fn write(&self, name: &str, content: &impl Serialize) -> Result<(), HomeError> {
         let path = self.folder.join(name);
-        let aside = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-            file.write_all(&serde_json::to_vec_pretty(content)?)?;
-            file.sync_all()?;
-            fs::rename(&aside, &path)
-        };
-        write().map_err(|error| HomeError::Io(path.clone(), error))
+        private_file::write(&path, content).map_err(|error| HomeError::Io(path, error))
     }
 }
 

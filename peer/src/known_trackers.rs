@@ -1,11 +1,12 @@
 //! Which key each tracker had when it was met first, in `known_trackers.json`: another one later stops the peer.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use commons::keys::PublicKey;
+
+use crate::private_file;
 
 /// The trackers that were met from this folder.
 #[derive(Debug, Clone)]
@@ -33,21 +34,11 @@ impl KnownTrackers {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let aside = self.path.with_extension("new");
-        fs::write(&aside, serde_json::to_vec_pretty(&known)?)?;
-        fs::rename(&aside, &self.path)
+        private_file::write(&self.path, &known)
     }
 
     fn read(&self) -> io::Result<BTreeMap<String, PublicKey>> {
-        match fs::read(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
-            Err(error) => Err(error),
-            Ok(bytes) => {
-                let damaged =
-                    |error| io::Error::other(format!("{} is damaged: {error}", self.path.display()));
-                serde_json::from_slice(&bytes).map_err(damaged)
-            }
-        }
+        Ok(private_file::read(&self.path)?.unwrap_or_default())
     }
 }
 

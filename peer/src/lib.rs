@@ -20,6 +20,7 @@ mod known_names;
 mod known_trackers;
 pub mod limits;
 mod peer_communication;
+mod private_file;
 mod safety_number;
 pub mod seal;
 pub mod service;

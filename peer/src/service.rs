@@ -79,8 +79,7 @@ pub struct PeerService {
 
 impl PeerService {
     /// Binds the port for links; the tracker is first asked at [`Self::sign_in`].
-    pub async fn start(config: PeerConfig) -> Result<Arc<Self>, StartError> {
-        let mut config = config;
+    pub async fn start(mut config: PeerConfig) -> Result<Arc<Self>, StartError> {
         let known_trackers = KnownTrackers::of(&config.data);
         let known = |address: &str| known_trackers.key(address).map_err(StartError::KnownTrackers);
         let (address, key) = match config.tracker.split_once('#') {
