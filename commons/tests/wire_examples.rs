@@ -52,6 +52,10 @@ variants!(request_name, REQUESTS: TrackerRequest {
     TrackerRequest::JoinRoom { .. } => "JOIN_ROOM",
     TrackerRequest::LeaveRoom { .. } => "LEAVE_ROOM",
     TrackerRequest::DeleteRoom { .. } => "DELETE_ROOM",
+    TrackerRequest::ListKeys => "LIST_KEYS",
+    TrackerRequest::RevokeKey { .. } => "REVOKE_KEY",
+    TrackerRequest::ChangePassword { .. } => "CHANGE_PASSWORD",
+    TrackerRequest::DeleteAccount { .. } => "DELETE_ACCOUNT",
     TrackerRequest::Ping => "PING",
     TrackerRequest::Pong => "PONG",
 });
@@ -78,6 +82,7 @@ variants!(code_name, CODES: ErrorCode {
     ErrorCode::UsernameTaken => "USERNAME_TAKEN",
     ErrorCode::Forbidden => "FORBIDDEN",
     ErrorCode::PeerNotFound => "PEER_NOT_FOUND",
+    ErrorCode::KeyNotFound => "KEY_NOT_FOUND",
     ErrorCode::RoomNotFound => "ROOM_NOT_FOUND",
     ErrorCode::RoomExists => "ROOM_EXISTS",
     ErrorCode::RoomFull => "ROOM_FULL",

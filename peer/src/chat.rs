@@ -75,6 +75,10 @@ impl Chat {
                 Vec::new()
             }
             TrackerRequest::GetPeer { .. }
+            | TrackerRequest::ListKeys
+            | TrackerRequest::RevokeKey { .. }
+            | TrackerRequest::ChangePassword { .. }
+            | TrackerRequest::DeleteAccount { .. }
             | TrackerRequest::Logout
             | TrackerRequest::Ping
             | TrackerRequest::Pong => Vec::new(),

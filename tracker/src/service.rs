@@ -177,6 +177,12 @@ impl TrackerService {
             TrackerRequest::JoinRoom { room } => self.rooms.join(&me.username, &room).await?,
             TrackerRequest::LeaveRoom { room } => self.rooms.leave(&me.username, &room).await?,
             TrackerRequest::DeleteRoom { room } => self.rooms.delete(&me.username, &room).await?,
+            TrackerRequest::ListKeys
+            | TrackerRequest::RevokeKey { .. }
+            | TrackerRequest::ChangePassword { .. }
+            | TrackerRequest::DeleteAccount { .. } => {
+                return Err(Refused::new(ErrorCode::UnknownCommand, "not served yet"));
+            }
             TrackerRequest::Ping => Outcome::showing("", Shows::Pong),
             TrackerRequest::Logout => {
                 self.sign_off(me).await;

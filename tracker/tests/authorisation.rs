@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{PASSWORD, TestTracker, members, room};
+use common::{PASSWORD, TestTracker, WRONG, members, room};
+use commons::keys::PublicKey;
 use commons::protocol::with_tracker::{Credentials, Page, Secret, TrackerRequest};
 use serde_json::{Value, json};
 
@@ -35,6 +36,12 @@ fn row(request: &TrackerRequest) -> [&'static str; 5] {
         | TrackerRequest::JoinRoom { .. } => ["NOT_LOGGED_IN", "OK", "OK", "OK", "closed"],
         TrackerRequest::LeaveRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "OK", "OK", "closed"],
         TrackerRequest::DeleteRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "NOT_OWNER", "OK", "closed"],
+        TrackerRequest::ListKeys
+        | TrackerRequest::RevokeKey { .. }
+        | TrackerRequest::ChangePassword { .. }
+        | TrackerRequest::DeleteAccount { .. } => {
+            ["NOT_LOGGED_IN", "UNKNOWN_COMMAND", "UNKNOWN_COMMAND", "UNKNOWN_COMMAND", "closed"]
+        }
         TrackerRequest::Ping => ["NOT_LOGGED_IN", "PONG", "PONG", "PONG", "closed"],
         TrackerRequest::Pong => ["silence", "silence", "silence", "silence", "closed"],
     }
@@ -53,7 +60,16 @@ fn after(request: &TrackerRequest) -> Option<TrackerRequest> {
         TrackerRequest::CreateRoom { .. } => TrackerRequest::JoinRoom { room: sala() },
         TrackerRequest::JoinRoom { .. } => TrackerRequest::LeaveRoom { room: sala() },
         TrackerRequest::LeaveRoom { .. } => TrackerRequest::DeleteRoom { room: sala() },
-        TrackerRequest::DeleteRoom { .. } => TrackerRequest::Ping,
+        TrackerRequest::DeleteRoom { .. } => TrackerRequest::ListKeys,
+        TrackerRequest::ListKeys => TrackerRequest::RevokeKey { key: PublicKey::new([7; 32]) },
+        TrackerRequest::RevokeKey { .. } => TrackerRequest::ChangePassword {
+            password: Some(Secret(PASSWORD.to_owned())),
+            new_password: Secret(WRONG.to_owned()),
+        },
+        TrackerRequest::ChangePassword { .. } => {
+            TrackerRequest::DeleteAccount { password: Some(Secret(PASSWORD.to_owned())) }
+        }
+        TrackerRequest::DeleteAccount { .. } => TrackerRequest::Ping,
         TrackerRequest::Ping => TrackerRequest::Pong,
         TrackerRequest::Pong => return None,
     })

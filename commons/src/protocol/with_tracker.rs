@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::keys::PublicKey;
 use crate::names::RoomName;
 use crate::peer::{Peer, rfc3339_seconds};
 use crate::snapshot::{RoomChange, RoomSnapshot};
@@ -61,6 +62,27 @@ pub enum TrackerRequest {
     DeleteRoom {
         /// Which.
         room: String,
+    },
+    /// The user's own keys.
+    ListKeys,
+    /// Take one of the user's own keys away.
+    RevokeKey {
+        /// Which.
+        key: PublicKey,
+    },
+    /// Give the user's own account another password.
+    ChangePassword {
+        /// The digest of the old one; absent where a bound key proves the user.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<Secret>,
+        /// The digest of the new one.
+        new_password: Secret,
+    },
+    /// End the user's own account; the tracker answers and closes.
+    DeleteAccount {
+        /// The password's digest; absent where a bound key proves the user.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<Secret>,
     },
     /// Is the tracker there?
     Ping,
@@ -131,7 +153,7 @@ pub struct NotARequest {
 }
 
 /// Every command and the fields without which it means nothing.
-const REQUIRED: [(&str, &[&str]); 12] = [
+const REQUIRED: [(&str, &[&str]); 16] = [
     ("REGISTER", &["username", "password", "port"]),
     ("LOGIN", &["username", "port"]),
     ("LOGOUT", &[]),
@@ -142,6 +164,10 @@ const REQUIRED: [(&str, &[&str]); 12] = [
     ("JOIN_ROOM", &["room"]),
     ("LEAVE_ROOM", &["room"]),
     ("DELETE_ROOM", &["room"]),
+    ("LIST_KEYS", &[]),
+    ("REVOKE_KEY", &["key"]),
+    ("CHANGE_PASSWORD", &["new_password"]),
+    ("DELETE_ACCOUNT", &[]),
     ("PING", &[]),
     ("PONG", &[]),
 ];
@@ -225,6 +251,9 @@ pub struct Reply {
     /// One room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<RoomSnapshot>,
+    /// The user's own keys, the one bound first in front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<BoundKey>>,
     /// `true` where a list goes on after its last name; absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
@@ -319,6 +348,15 @@ impl ListedPeer {
     }
 }
 
+/// A key of a user, as that user is shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Whether it is the one that this session has proven.
+    pub current: bool,
+}
+
 /// Why the tracker refuses: stable, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -347,6 +385,8 @@ pub enum ErrorCode {
     Forbidden,
     /// No such user.
     PeerNotFound,
+    /// The user has no such key.
+    KeyNotFound,
     /// No such room.
     RoomNotFound,
     /// The name has a room.
