@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use chrono::Local;
 use commons::names::Username;
-use commons::user::PasswordDigest;
 use peer::api::{Command, Event, LinkState, TrackerState};
 use peer::events::Events;
+use peer::password::Password;
 use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService};
 use peer::terminal::commands::{Typed, parse};
@@ -212,7 +212,7 @@ impl Person {
         let events = service.subscribe();
         let username = Username::parse(name)?;
         let view = View::new(username.clone(), Paint::from_env());
-        let password = PasswordDigest::of_typed(&format!("the secret of {name}"));
+        let password = Password::typed(format!("the secret of {name}"));
         service.sign_in(SignIn { username, password, register }).await?;
         let mut person = Self { service, events, view, name: name.to_owned(), seen: Vec::new() };
         person.show(&[format!("({} as {name})", if register { "registered" } else { "signed in" })]);

@@ -5,7 +5,8 @@
 //! - [`terminal`]: the faces for people and programs; [`config`]: the command line.
 //! - `hub`: where everything meets; `chat`: what the peer knows, pure.
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
-//! - `home`: the user's folder on this computer, `user_key` and `seal` the key in it, `known_trackers` the file beside it.
+//! - `home`: the user's folder on this computer, `user_key` and `seal` the key in it, [`password`] what opens it,
+//!   `known_trackers` the file beside it.
 //! - `key_book`: whose key is whose; `safety_number`: how two people make sure.
 
 pub mod api;
@@ -19,6 +20,7 @@ mod key_book;
 mod known_names;
 mod known_trackers;
 pub mod limits;
+pub mod password;
 mod peer_communication;
 mod private_file;
 mod safety_number;

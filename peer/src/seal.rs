@@ -1,16 +1,25 @@
-//! A user's private key on the disk: sealed with a key that follows from the password, so that a stolen disk alone does
-//! not make a thief the user.
+//! What lies on the disk sealed with a key that follows from the password, so that a stolen disk alone does not make a
+//! thief the user.
+//!
+//! The key follows from the password as it was typed. The tracker gets a digest of it, and whoever has that and the disk
+//! still has to guess the password.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use commons::keys::Seed;
-use commons::user::PasswordDigest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// What is sealed together with the key, so that a seal for something else is none for it.
-const DOMAIN: &[u8] = b"p2p-chat identity v1";
+use crate::limits::{SEAL_MEMORY_MAX, SEAL_PASSES_MAX};
+use crate::password::Password;
+
+/// The form whose key follows from the digest, and what was sealed in with it.
+const EARLIER: u8 = 1;
+const EARLIER_CONTEXT: &str = "p2p-chat identity v1";
+
+/// The present form.
+const PRESENT: u8 = 2;
 
 /// What argon2id is to spend on one password. The default is what RFC 9106 recommends second; less is for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,13 +36,20 @@ impl Default for SealCost {
     }
 }
 
-/// A private key as the disk holds it. The texts are hex.
+/// A secret as the disk holds it. The texts are hex.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Sealed {
+    #[serde(default = "earlier")]
+    version: u8,
     cost: SealCost,
     salt: String,
     nonce: String,
     sealed: String,
+}
+
+/// The first form did not say which it is.
+fn earlier() -> u8 {
+    EARLIER
 }
 
 /// Why a seal does not open.
@@ -48,16 +64,22 @@ pub(crate) enum SealError {
 }
 
 impl Sealed {
-    /// Seals a private key under a password.
-    pub(crate) fn seal(seed: &Seed, password: &PasswordDigest, cost: SealCost) -> Result<Self, SealError> {
+    /// Seals a secret under a password, together with what it is for: elsewhere it does not open.
+    pub(crate) fn seal(
+        secret: &[u8],
+        context: &str,
+        password: &Password,
+        cost: SealCost,
+    ) -> Result<Self, SealError> {
         let random = || Seed::random().map_err(|_| SealError::Unusable);
         let (salt, nonce) = (random()?, random()?);
         let (salt, nonce) = (&salt.as_bytes()[..16], &nonce.as_bytes()[..24]);
-        let payload = Payload { msg: seed.as_bytes(), aad: DOMAIN };
+        let payload = Payload { msg: secret, aad: context.as_bytes() };
         let nonce_array: [u8; 24] = nonce.try_into().map_err(|_| SealError::Unusable)?;
-        let sealed = cipher(password, salt, cost)?.encrypt(&nonce_array.into(), payload);
+        let sealed = cipher(password.as_bytes(), salt, cost)?.encrypt(&nonce_array.into(), payload);
         let hex = base16ct::lower::encode_string;
         Ok(Self {
+            version: PRESENT,
             cost,
             salt: hex(salt),
             nonce: hex(nonce),
@@ -66,22 +88,34 @@ impl Sealed {
     }
 
     /// Opens the seal.
-    pub(crate) fn open(&self, password: &PasswordDigest) -> Result<Seed, SealError> {
+    pub(crate) fn open(&self, context: &str, password: &Password) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let unhex = |text: &str| base16ct::lower::decode_vec(text).map_err(|_| SealError::Unusable);
+        let (salt, sealed) = (unhex(&self.salt)?, unhex(&self.sealed)?);
         let nonce: [u8; 24] = unhex(&self.nonce)?.try_into().map_err(|_| SealError::Unusable)?;
-        let sealed = unhex(&self.sealed)?;
-        let payload = Payload { msg: &sealed, aad: DOMAIN };
-        let opened = cipher(password, &unhex(&self.salt)?, self.cost)?.decrypt(&nonce.into(), payload);
-        let opened = Zeroizing::new(opened.map_err(|_| SealError::WrongPassword)?);
-        opened.as_slice().try_into().map(Seed::new).map_err(|_| SealError::Unusable)
+        let (cipher, context) = match self.version {
+            EARLIER => (cipher(password.digest().as_str().as_bytes(), &salt, self.cost)?, EARLIER_CONTEXT),
+            PRESENT => (cipher(password.as_bytes(), &salt, self.cost)?, context),
+            _ => return Err(SealError::Unusable),
+        };
+        let opened = cipher.decrypt(&nonce.into(), Payload { msg: &sealed, aad: context.as_bytes() });
+        opened.map(Zeroizing::new).map_err(|_| SealError::WrongPassword)
+    }
+
+    /// Whether it was sealed by an earlier version, and is to be sealed anew.
+    pub(crate) fn is_earlier(&self) -> bool {
+        self.version == EARLIER
     }
 }
 
-fn cipher(password: &PasswordDigest, salt: &[u8], cost: SealCost) -> Result<XChaCha20Poly1305, SealError> {
+fn cipher(secret: &[u8], salt: &[u8], cost: SealCost) -> Result<XChaCha20Poly1305, SealError> {
+    // The file may be a stranger's.
+    if cost.memory > SEAL_MEMORY_MAX || cost.passes > SEAL_PASSES_MAX {
+        return Err(SealError::Unusable);
+    }
     let params = Params::new(cost.memory, cost.passes, 1, Some(32)).map_err(|_| SealError::Unusable)?;
     let mut key = Zeroizing::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password.as_str().as_bytes(), salt, &mut *key)
+        .hash_password_into(secret, salt, &mut *key)
         .map_err(|_| SealError::Unusable)?;
     XChaCha20Poly1305::new_from_slice(&*key).map_err(|_| SealError::Unusable)
 }
@@ -91,20 +125,43 @@ mod tests {
     use super::*;
 
     const CHEAP: SealCost = SealCost { memory: 64, passes: 1 };
+    const HERE: &str = "here";
 
     #[test]
     fn only_the_password_opens_the_seal_and_a_changed_one_does_not_open() {
-        let (seed, right) = (Seed::random().unwrap(), PasswordDigest::of_typed("right"));
-        let sealed = Sealed::seal(&seed, &right, CHEAP).unwrap();
-        assert_eq!(sealed.open(&right).unwrap().as_bytes(), seed.as_bytes());
-        assert_eq!(sealed.open(&PasswordDigest::of_typed("wrong")).err(), Some(SealError::WrongPassword));
+        let (secret, right) = (b"a secret".as_slice(), Password::typed("right"));
+        let sealed = Sealed::seal(secret, HERE, &right, CHEAP).unwrap();
+        assert_eq!(*sealed.open(HERE, &right).unwrap(), secret);
+        assert_eq!(sealed.open(HERE, &Password::typed("wrong")).err(), Some(SealError::WrongPassword));
+        assert_eq!(sealed.open("elsewhere", &right).err(), Some(SealError::WrongPassword));
         let mut changed = sealed.clone();
         changed.sealed.replace_range(0..1, if sealed.sealed.starts_with('0') { "1" } else { "0" });
-        assert_eq!(changed.open(&right).err(), Some(SealError::WrongPassword));
-        assert!(
-            !serde_json::to_string(&sealed)
-                .unwrap()
-                .contains(&base16ct::lower::encode_string(seed.as_bytes()))
-        );
+        assert_eq!(changed.open(HERE, &right).err(), Some(SealError::WrongPassword));
+        let written = serde_json::to_string(&sealed).unwrap();
+        assert!(!written.contains(&base16ct::lower::encode_string(secret)));
+    }
+
+    #[test]
+    fn what_the_tracker_gets_does_not_open_the_seal() {
+        let password = Password::typed("right");
+        let digest = Password::typed(password.digest().as_str());
+        let sealed = Sealed::seal(b"a secret", HERE, &password, CHEAP).unwrap();
+        assert_eq!(sealed.open(HERE, &digest).err(), Some(SealError::WrongPassword));
+        // It did open the earlier form: that is a seal under the digest, as if somebody had typed it.
+        let earlier = Sealed::seal(b"a secret", EARLIER_CONTEXT, &digest, CHEAP).unwrap();
+        let earlier = Sealed { version: EARLIER, ..earlier };
+        assert!(earlier.is_earlier() && !sealed.is_earlier());
+        assert_eq!(*earlier.open(HERE, &password).unwrap(), b"a secret");
+        assert!(earlier.open(HERE, &digest).is_err());
+    }
+
+    #[test]
+    fn a_seal_that_would_cost_everything_is_not_tried() {
+        let password = Password::typed("right");
+        let sealed = Sealed::seal(b"a secret", HERE, &password, CHEAP).unwrap();
+        for cost in [SealCost { memory: u32::MAX, ..CHEAP }, SealCost { passes: u32::MAX, ..CHEAP }] {
+            let dear = Sealed { cost, ..sealed.clone() };
+            assert_eq!(dear.open(HERE, &password).err(), Some(SealError::Unusable));
+        }
     }
 }

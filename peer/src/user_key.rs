@@ -7,13 +7,16 @@ use commons::keys::Seed;
 use commons::names::Username;
 use commons::net::tls::{Identity, Purpose};
 use commons::protocol::with_tracker::ErrorCode;
-use commons::user::PasswordDigest;
 
 use crate::api::CommandError;
 use crate::home::{Home, HomeError};
+use crate::password::Password;
 use crate::seal::{SealCost, SealError, Sealed};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::TrackerError;
+
+/// What the seal of a private key is for.
+const CONTEXT: &str = "p2p-chat identity v2";
 
 /// Who signs in.
 #[derive(Debug, Clone)]
@@ -21,7 +24,7 @@ pub struct SignIn {
     /// The user.
     pub username: Username,
     /// What proves it.
-    pub password: PasswordDigest,
+    pub password: Password,
     /// Make the account first.
     pub register: bool,
 }
@@ -39,13 +42,17 @@ impl UserKey {
         let password = who.password.clone();
         match home.identity()?.filter(|_| !who.register) {
             Some(sealed) => {
-                let seed = blocking(move || sealed.open(&password)).await??;
+                let earlier = sealed.is_earlier();
+                let opening = password.clone();
+                let seed = blocking(move || open(&sealed, &opening)).await??;
+                if earlier {
+                    home.keep_identity(&sealed_anew(&seed, password, cost).await?)?;
+                }
                 Ok(Self { seed, fresh: None })
             }
             None => {
                 let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
-                let sealing = seed.clone();
-                let fresh = Some(blocking(move || Sealed::seal(&sealing, &password, cost)).await??);
+                let fresh = Some(sealed_anew(&seed, password, cost).await?);
                 Ok(Self { seed, fresh })
             }
         }
@@ -60,8 +67,9 @@ impl UserKey {
     ) -> Result<(), TrackerError> {
         let SignIn { username, password, register } = who;
         let identity = identity(&self.seed, Purpose::Session).map_err(|_| TrackerError::Lost)?;
+        let digest = password.digest();
         if *register {
-            return tracker.register(username, password, listening, identity).await;
+            return tracker.register(username, &digest, listening, identity).await;
         }
         if self.fresh.is_none() {
             match tracker.log_in(username, None, listening, identity.clone()).await {
@@ -69,7 +77,7 @@ impl UserKey {
                 judged => return judged,
             }
         }
-        tracker.log_in(username, Some(password), listening, identity).await
+        tracker.log_in(username, Some(&digest), listening, identity).await
     }
 
     /// Keeps a new key under its seal, now that it is bound.
@@ -79,6 +87,18 @@ impl UserKey {
         }
         Ok(self.seed)
     }
+}
+
+/// The private key under a seal.
+fn open(sealed: &Sealed, password: &Password) -> Result<Seed, SealError> {
+    let opened = sealed.open(CONTEXT, password)?;
+    opened.as_slice().try_into().map(Seed::new).map_err(|_| SealError::Unusable)
+}
+
+/// The private key under a new seal.
+async fn sealed_anew(seed: &Seed, password: Password, cost: SealCost) -> Result<Sealed, CommandError> {
+    let seed = seed.clone();
+    Ok(blocking(move || Sealed::seal(seed.as_bytes(), CONTEXT, &password, cost)).await??)
 }
 
 /// What proves the user in sessions or on links.

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use by_hand::{ByHand, Talk, digest, files_in, hello, message, seed_in, sign_in};
+use by_hand::{ByHand, Talk, digest, files_in, hello, message, seal_as_before, sealed_in, seed_in, sign_in};
 use common::{Peer, Tracker};
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
@@ -86,6 +86,19 @@ async fn a_second_start_sends_no_password() {
         "{elsewhere:?}"
     );
     ana.again().await.run(Command::Rooms).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_seal_of_the_first_version_opens_and_is_sealed_anew_at_once() {
+    let tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    ana.service.stop().await;
+    let seed = seed_in(ana.folder(), "ana");
+    seal_as_before(ana.folder(), "ana");
+    assert_eq!(sealed_in(ana.folder()).1["version"], json!(null));
+    let again = ana.again().await;
+    assert_eq!(sealed_in(ana.folder()).1["version"], json!(2));
+    assert_eq!(seed_in(again.folder(), "ana").as_bytes(), seed.as_bytes());
 }
 
 /// What the programs log, all of it.

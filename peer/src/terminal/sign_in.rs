@@ -6,12 +6,12 @@ use std::thread;
 
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
-use commons::user::PasswordDigest;
 use tokio::sync::oneshot;
 
 use crate::api::CommandError;
 use crate::config::DEFAULT_TRACKER;
 use crate::limits::SIGN_IN_TRIES;
+use crate::password::Password;
 use crate::service::PeerService;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::tables::counted;
@@ -119,7 +119,7 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
             PasswordSource::File(path) => read_password(path)?,
             PasswordSource::Asked => ask_password(register).await?,
         };
-        let password = PasswordDigest::of_typed(&password);
+        let password = Password::typed(password);
         let error = match service.sign_in(SignIn { username: username.clone(), password, register }).await {
             Ok(()) => return Ok(username),
             Err(CommandError::TrackerLost) => {

@@ -49,19 +49,43 @@ pub fn hello(name: &str) -> Value {
 
 /// The private key in a peer's folder, which its user's password opens.
 pub fn seed_in(folder: &Path, name: &str) -> Seed {
-    let sealed = files_in(folder).into_iter().find(|(path, _)| path.ends_with("identity.json")).unwrap().1;
-    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    let sealed = sealed_in(folder).1;
     let bytes = |field: &str| base16ct::lower::decode_vec(sealed[field].as_str().unwrap()).unwrap();
+    let cipher = cipher(&format!("password of {name}"), &sealed);
+    let nonce: [u8; 24] = bytes("nonce").try_into().unwrap();
+    let payload = Payload { msg: &bytes("sealed"), aad: b"p2p-chat identity v2" };
+    Seed::new(cipher.decrypt(&nonce.into(), payload).unwrap().try_into().unwrap())
+}
+
+/// The seal in a peer's folder, and where it is.
+pub fn sealed_in(folder: &Path) -> (PathBuf, Value) {
+    let (path, sealed) =
+        files_in(folder).into_iter().find(|(path, _)| path.ends_with("identity.json")).unwrap();
+    (path, serde_json::from_slice(&sealed).unwrap())
+}
+
+/// Seals a peer's private key as the first version did: under the digest that the tracker gets too.
+pub fn seal_as_before(folder: &Path, name: &str) {
+    let seed = seed_in(folder, name);
+    let (path, mut sealed) = sealed_in(folder);
+    let nonce = base16ct::lower::decode_vec(sealed["nonce"].as_str().unwrap()).unwrap();
+    let nonce: [u8; 24] = nonce.try_into().unwrap();
+    let payload = Payload { msg: seed.as_bytes(), aad: b"p2p-chat identity v1" };
+    let bytes = cipher(&digest(name), &sealed).encrypt(&nonce.into(), payload).unwrap();
+    sealed["sealed"] = json!(base16ct::lower::encode_string(&bytes));
+    sealed.as_object_mut().unwrap().remove("version");
+    fs::write(path, sealed.to_string()).unwrap();
+}
+
+fn cipher(secret: &str, sealed: &Value) -> XChaCha20Poly1305 {
     let cost = |field: &str| u32::try_from(sealed["cost"][field].as_u64().unwrap()).unwrap();
     let params = Params::new(cost("memory"), cost("passes"), 1, Some(32)).unwrap();
+    let salt = base16ct::lower::decode_vec(sealed["salt"].as_str().unwrap()).unwrap();
     let mut key = [0; 32];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(digest(name).as_bytes(), &bytes("salt"), &mut key)
+        .hash_password_into(secret.as_bytes(), &salt, &mut key)
         .unwrap();
-    let nonce: [u8; 24] = bytes("nonce").try_into().unwrap();
-    let payload = Payload { msg: &bytes("sealed"), aad: b"p2p-chat identity v1" };
-    let opened = XChaCha20Poly1305::new_from_slice(&key).unwrap().decrypt(&nonce.into(), payload).unwrap();
-    Seed::new(opened.try_into().unwrap())
+    XChaCha20Poly1305::new_from_slice(&key).unwrap()
 }
 
 /// Every file below a folder, with what is in it.

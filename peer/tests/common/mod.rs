@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commons::names::{RoomName, Username};
-use commons::user::PasswordDigest;
 use peer::api::{Answer, Command, CommandError, Conversation, Event};
 use peer::events::Events;
+use peer::password::Password;
 use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService};
 use peer::user_key::SignIn;
@@ -124,7 +124,7 @@ impl Peer {
         };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe();
-        let password = PasswordDigest::of_typed(&format!("password of {name}"));
+        let password = Password::typed(format!("password of {name}"));
         service.sign_in(SignIn { username: user(name), password, register }).await?;
         Ok(Self { name: user(name), service, events, passed: Vec::new(), data, tracker })
     }
