@@ -13,6 +13,8 @@ use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::untrusted::Untrusted;
+
 /// Where lines go: a room, or one other user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,8 +231,8 @@ pub enum Event {
         room: Option<RoomName>,
         /// Who said it.
         from: Username,
-        /// What was said: foreign text, not yet safe for a screen.
-        content: String,
+        /// What was said.
+        content: Untrusted,
         /// When, by the author's clock.
         sent_at: DateTime<Utc>,
     },
@@ -241,8 +243,8 @@ pub enum Event {
         /// Where to: a field `room` or `to`.
         #[serde(flatten)]
         conversation: Conversation,
-        /// What was said.
-        content: String,
+        /// What was said; may have been pasted.
+        content: Untrusted,
     },
     /// A line arrived at one of those it was for.
     Delivered {
@@ -269,8 +271,8 @@ pub enum Event {
     Error {
         /// For programs.
         code: String,
-        /// For people.
-        message: String,
+        /// For people; may be the tracker's words.
+        message: Untrusted,
     },
 }
 
@@ -280,6 +282,7 @@ impl fmt::Debug for Event {
         match self {
             Self::Message { id, .. } => write!(f, "Message({id})"),
             Self::Sent { id, .. } => write!(f, "Sent({id})"),
+            Self::Error { code, .. } => write!(f, "Error({code})"),
             other => f.write_str(&serde_json::to_string(other).map_err(|_| fmt::Error)?),
         }
     }
@@ -343,13 +346,13 @@ pub struct Status {
 /// Why a command was not carried out. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// The tracker refused.
-    #[error("{msg}")]
+    /// The tracker refused; its words are not shown here, see [`CommandError::words`].
+    #[error("the tracker refused")]
     Refused {
         /// Why, for programs.
         code: ErrorCode,
-        /// Why, for people; the tracker's words, not yet safe for a screen.
-        msg: String,
+        /// Why, for people; the tracker's words.
+        msg: Untrusted,
     },
     /// The tracker cannot be asked now.
     #[error("the tracker cannot be reached: talk goes on, this command has to wait until it is back")]
@@ -420,9 +423,18 @@ impl CommandError {
         own.to_owned()
     }
 
+    /// What went wrong, for people: the tracker's words where it refused, ours otherwise.
+    #[must_use]
+    pub fn words(&self) -> Untrusted {
+        match self {
+            Self::Refused { msg, .. } => msg.clone(),
+            own => own.to_string().into(),
+        }
+    }
+
     /// The error as a face that speaks JSON shows it.
     #[must_use]
     pub fn event(&self) -> Event {
-        Event::Error { code: self.code(), message: self.to_string() }
+        Event::Error { code: self.code(), message: self.words() }
     }
 }

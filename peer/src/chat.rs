@@ -322,7 +322,7 @@ impl Chat {
             *self.unread.entry(conversation).or_default() += 1;
         }
         let Heard { from, content, id, sent_at, .. } = heard;
-        Some(Event::Message { id, room, from, content, sent_at })
+        Some(Event::Message { id, room, from, content: content.into(), sent_at })
     }
 
     fn hear_early(&mut self, now: Instant) -> Vec<Event> {

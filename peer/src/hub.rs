@@ -26,6 +26,7 @@ use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::switchboard::LinkReport;
 use crate::safety_number::safety_number;
 use crate::tracker_communication::uplink::{Ending, TrackerReport};
+use crate::untrusted::Untrusted;
 
 /// The chat, the faces and the links.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ pub(crate) struct State {
     pub(crate) chat: Chat,
     pub(crate) faces: Faces,
     /// Why the peer ended by itself, if it did.
-    pub(crate) failure: Option<String>,
+    pub(crate) failure: Option<Untrusted>,
 }
 
 impl std::fmt::Debug for State {
@@ -130,11 +131,11 @@ impl Hub {
     fn fail(&self, ending: &Ending, address: &str) {
         let (code, message) = match ending {
             Ending::Superseded => {
-                ("SUPERSEDED".to_owned(), "signed in elsewhere under this name: this program ends".to_owned())
+                ("SUPERSEDED".to_owned(), "signed in elsewhere under this name: this program ends".into())
             }
             Ending::Failed(error) => {
                 let error = CommandError::from_tracker(error.clone(), address);
-                (error.code(), error.to_string())
+                (error.code(), error.words())
             }
         };
         let mut state = self.lock();
@@ -191,7 +192,7 @@ impl Hub {
                 LinkReport::Undelivered(to, ids, reason) => self.tell_undelivered(&to, ids, reason),
                 LinkReport::Pinned => {
                     if let Err(error) = self.keep_pins() {
-                        let message = error.to_string();
+                        let message = error.to_string().into();
                         self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
                     }
                 }

@@ -7,6 +7,7 @@
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
 //! - `home`: the user's folder on this computer, `user_key` and `seal` the key in it, [`password`] what opens it,
 //!   `known_trackers` the file beside it.
+//! - [`untrusted`]: text that others chose, which cannot be printed by accident.
 //! - `key_book`: whose key is whose; `safety_number`: how two people make sure.
 
 pub mod api;
@@ -28,4 +29,5 @@ pub mod seal;
 pub mod service;
 pub mod terminal;
 mod tracker_communication;
+pub mod untrusted;
 pub mod user_key;

@@ -31,6 +31,7 @@ use crate::peer_communication::switchboard::WhoIs;
 use crate::seal::SealCost;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::{TrackerError, TrackerReport};
+use crate::untrusted::Untrusted;
 use crate::user_key::{SignIn, UserKey, identity};
 
 /// What a peer needs to know to start.
@@ -126,7 +127,7 @@ impl PeerService {
 
     /// Why the service ended by itself, if it did.
     #[must_use]
-    pub fn failure(&self) -> Option<String> {
+    pub fn failure(&self) -> Option<Untrusted> {
         self.hub.lock().failure.clone()
     }
 
@@ -139,7 +140,7 @@ impl PeerService {
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
         if self.hub.home.get().is_some() {
-            let msg = "you are signed in already".to_owned();
+            let msg = "you are signed in already".into();
             return Err(CommandError::Refused { code: ErrorCode::AlreadyLoggedIn, msg });
         }
         let home = Home::open(&self.config.data, &self.config.tracker, &who.username)?;
@@ -322,7 +323,7 @@ impl PeerService {
         let line = Line { room, username: me.as_str().into(), content: text.into(), id: Some(id), sent_at };
         let frame =
             encode(&PeerMessage::Message(line)).map_err(|error| CommandError::Local(error.to_string()))?;
-        state.faces.tell([Event::Sent { id, conversation: to, content: text.to_owned() }]);
+        state.faces.tell([Event::Sent { id, conversation: to, content: text.into() }]);
         for to in listeners {
             if let Err(reason) = links.send(&to, id, frame.clone()) {
                 state.faces.tell([Event::Undelivered { id, to, reason }]);
@@ -396,5 +397,5 @@ fn check_length(text: &str) -> Result<(), CommandError> {
 }
 
 fn not_signed_in() -> CommandError {
-    CommandError::Refused { code: ErrorCode::NotLoggedIn, msg: "sign in first".to_owned() }
+    CommandError::Refused { code: ErrorCode::NotLoggedIn, msg: "sign in first".into() }
 }

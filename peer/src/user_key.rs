@@ -116,7 +116,7 @@ impl CommandError {
     pub(crate) fn from_tracker(error: TrackerError, address: &str) -> Self {
         match error {
             TrackerError::Lost => Self::TrackerLost,
-            TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg },
+            TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg.into() },
             TrackerError::KeyChanged { pinned, found } => {
                 Self::TrackerKeyChanged { address: address.to_owned(), pinned, found }
             }
@@ -134,7 +134,7 @@ impl From<SealError> for CommandError {
     fn from(error: SealError) -> Self {
         match error {
             SealError::WrongPassword => {
-                Self::Refused { code: ErrorCode::InvalidCredentials, msg: error.to_string() }
+                Self::Refused { code: ErrorCode::InvalidCredentials, msg: error.to_string().into() }
             }
             SealError::Unusable => Self::Local(error.to_string()),
         }

@@ -15,7 +15,7 @@ async fn a_private_line_reaches_one_and_switches_nothing() {
     ana.tell("bob", "between us").await.unwrap();
     let event = bob.until(|e| matches!(e, Event::Message { .. })).await;
     let Event::Message { room, from, content, .. } = event else { unreachable!() };
-    assert_eq!((room, from, content.as_str()), (None, user("ana"), "between us"));
+    assert_eq!((room, from, content), (None, user("ana"), "between us".into()));
     ana.say("for all").await;
     carla.hears("for all").await;
     assert!(!carla.saw(|e| matches!(e, Event::Message { content, .. } if content == "between us")));

@@ -339,7 +339,7 @@ async fn an_end_before_signing_in_gives_the_terminal_back_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_arrive_is_named() {
-    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 80).await;
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 100).await;
     bob.dies().await;
     ana.shows("*** bob went offline, the seat is kept");
     ana.line("are you there?");

@@ -21,12 +21,12 @@ impl Greeting<'_> {
         let names = peers.iter().map(|peer| display_safe(&peer.username));
         let others: Vec<_> = names.filter(|name| name != self.you.as_str()).collect();
         let seats = |room: &RoomSnapshot| {
-            format!("{} {}/{}", display_safe(room.name.as_str()), room.members.len(), room.capacity)
+            format!("{} {}/{}", display_safe(&room.name), room.members.len(), room.capacity)
         };
         let there: Vec<_> = rooms.iter().map(seats).collect();
         let free = rooms.iter().find(|room| room.members.len() < room.capacity && !room.has_member(self.you));
         let enter = match free {
-            Some(room) => format!("/join {}", display_safe(room.name.as_str())),
+            Some(room) => format!("/join {}", display_safe(&room.name)),
             None => format!("/create {}", new_room(rooms)),
         };
         let whisper = others.first().map(|name| format!("@{name} hi"));

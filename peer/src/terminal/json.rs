@@ -72,7 +72,7 @@ mod tests {
                     id,
                     room: None,
                     from: bob.clone(),
-                    content: content.clone(),
+                    content: content.as_str().into(),
                     sent_at: DateTime::UNIX_EPOCH,
                 },
                 json!({"event": "message", "id": zero, "room": null, "from": "bob", "content": content,

@@ -6,7 +6,8 @@ use commons::names::Username;
 
 use crate::terminal::layout::{fold, width};
 use crate::terminal::paint::Paint;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::safe_text::display_safe_lines;
+use crate::untrusted::Untrusted;
 
 /// Beside a name there must be so many columns for the text, else it starts on the next row.
 const TEXT_COLUMNS: usize = 16;
@@ -27,7 +28,7 @@ pub struct Moment {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) from: Username,
-    pub(crate) text: String,
+    pub(crate) text: Untrusted,
     pub(crate) at: DateTime<Utc>,
 }
 
@@ -63,15 +64,6 @@ impl Line<'_> {
         self.rows(mark, &self.paint.private(mark), str::to_owned)
     }
 
-    /// Whether the text holds the user's name as a word of its own.
-    pub(crate) fn calls(&self, you: &Username) -> bool {
-        let text = self.said.text.to_lowercase();
-        let edge = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        text.match_indices(you.as_str()).any(|(at, name)| {
-            edge(text[..at].chars().next_back()) && edge(text[at + name.len()..].chars().next())
-        })
-    }
-
     fn rows(&self, mark: &str, painted_mark: &str, paint: impl Fn(&str) -> String) -> Vec<String> {
         let time = self.time();
         let beside = width(&time) + width(mark) + 2;
@@ -79,7 +71,7 @@ impl Line<'_> {
         let start = format!("{} {painted_mark}", self.paint.faint(&time));
         let below = columns.saturating_sub(beside) < TEXT_COLUMNS;
         let indent = if below { NARROW_INDENT } else { beside };
-        let text: Vec<String> = self.said.text.trim_end().split('\n').map(own_row).collect();
+        let text = display_safe_lines(&self.said.text);
         let pieces = text.iter().flat_map(|row| fold(row, columns.saturating_sub(indent)));
         let rows = pieces.enumerate().map(|(n, piece)| match n {
             0 if !below => format!("{start} {}", paint(piece)),
@@ -98,8 +90,4 @@ impl Line<'_> {
         };
         at.format(form).to_string()
     }
-}
-
-fn own_row(line: &str) -> String {
-    display_safe(line.strip_suffix('\r').unwrap_or(line))
 }

@@ -35,9 +35,11 @@ use crate::service::PeerService;
 use crate::terminal::commands::{Typed, Words, parse};
 use crate::terminal::editor::LineEditor;
 use crate::terminal::input::{Input, read_stdin};
+use crate::terminal::layout::hang;
 use crate::terminal::line::Moment;
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paint::Paint;
+use crate::terminal::safe_text::display_safe;
 use crate::terminal::view::View;
 
 /// Rows that are shown between two looks at how things stand.
@@ -55,6 +57,16 @@ pub enum Format {
 enum Face {
     Text(View),
     Json,
+}
+
+impl Face {
+    /// The rows as they fit on the screen; a program takes them as they are.
+    fn folded(&self, rows: Vec<String>) -> Vec<String> {
+        match (self, tty::columns()) {
+            (Self::Text(_), Some(columns)) => rows.iter().flat_map(|row| hang(row, columns)).collect(),
+            _ => rows,
+        }
+    }
 }
 
 /// A conversation between a person or a program and the service.
@@ -125,7 +137,7 @@ impl Terminal {
         if let Some(editor) = self.editor {
             editor.end().await;
         }
-        let rows = last_rows?;
+        let rows = self.face.folded(last_rows?);
         if !rows.is_empty() {
             let last = Output::start(Stdout, self.stop).map_err(|error| error.to_string())?;
             // It is the end anyway.
@@ -145,7 +157,10 @@ impl Terminal {
                         self.tell(event).await?;
                         continue;
                     }
-                    None => return Ok(self.service.failure().map_or_else(|| Ok(self.farewell()), Err)),
+                    None => return Ok(match self.service.failure() {
+                        Some(words) => Err(display_safe(&words)),
+                        None => Ok(self.farewell()),
+                    }),
                 },
                 input = self.input.recv() => input.unwrap_or(Input::End),
                 () = self.stop.cancelled() => Input::End,
@@ -311,6 +326,7 @@ impl Terminal {
                 repaint = editor.set(status_line, news(&mut self.known, &status));
             }
         }
+        let rows = self.face.folded(rows);
         if rows.is_empty() && repaint { self.output.repaint().await } else { self.output.show(&rows).await }
     }
 }

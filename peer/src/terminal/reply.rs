@@ -8,6 +8,7 @@ use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::shown;
 use crate::terminal::tables::{Tables, counted};
+use crate::untrusted::Foreign;
 
 /// Words an answer.
 pub(crate) struct Reply<'a> {
@@ -36,7 +37,7 @@ impl Reply<'_> {
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
                     let what = counted(*lines, "line", "lines");
-                    failure(self.paint, &format!("{what} did not reach {user}"))
+                    failure(self.paint, &format!("{what} did not reach {user}"), "")
                 };
                 undelivered.iter().map(row).collect()
             }
@@ -71,9 +72,9 @@ impl Reply<'_> {
     }
 }
 
-/// Something failed: the words may be a stranger's.
-pub(crate) fn failure(paint: Paint, message: &str) -> String {
-    paint.failure(&format!("✗ {}", display_safe(message)))
+/// Something failed: the words may be a stranger's, the advice is ours.
+pub(crate) fn failure(paint: Paint, words: &(impl Foreign + ?Sized), advice: &str) -> String {
+    paint.failure(&format!("✗ {}{advice}", display_safe(words)))
 }
 
 /// What to do about a refusal, where its own words cannot know what is typed here.

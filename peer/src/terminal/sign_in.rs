@@ -64,7 +64,7 @@ pub enum NotSignedIn {
     #[error("cannot read the password from {0}: {1}")]
     PasswordFile(PathBuf, io::Error),
     /// The tracker said no, or nothing.
-    #[error("{0}")]
+    #[error("{}", display_safe(&.0.words()))]
     Refused(CommandError),
     /// Nobody answers at the tracker's address.
     #[error(

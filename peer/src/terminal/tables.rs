@@ -73,7 +73,7 @@ impl Tables<'_> {
         let row = |room: &RoomSnapshot| {
             let who: Vec<_> = room.members.iter().map(|member| self.presence(member)).collect();
             let seats = format!("{}/{}", room.members.len(), room.capacity);
-            vec![display_safe(room.name.as_str()), seats, room.owner.to_string(), who.join(" ")]
+            vec![display_safe(&room.name), seats, room.owner.to_string(), who.join(" ")]
         };
         let body: Vec<_> = rooms.iter().map(row).collect();
         let title = self.title(&counted(rooms.len(), "room", "rooms"));

@@ -20,10 +20,11 @@ use crate::terminal::line::{Line, Moment, Said};
 use crate::terminal::paint::Paint;
 use crate::terminal::reply::{Reply, advice, failure};
 use crate::terminal::rooms::Rooms;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::safe_text::{display_safe, display_safe_lines};
 use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::tables::{Tables, counted};
 use crate::terminal::unread::{Missed, Unread};
+use crate::untrusted::Untrusted;
 
 /// What the screen shows, as far as later rows depend on it.
 pub struct View {
@@ -32,7 +33,7 @@ pub struct View {
     open: Option<Conversation>,
     rooms: Rooms,
     unread: Unread,
-    own_lines: VecDeque<(Uuid, String)>,
+    own_lines: VecDeque<(Uuid, Untrusted)>,
     day: Option<NaiveDate>,
     tracker_lost: bool,
 }
@@ -97,7 +98,7 @@ impl View {
             }
             Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason, moment),
             Event::Tracker { state } => self.tracker(*state),
-            Event::Error { message, .. } => vec![failure(self.paint, message)],
+            Event::Error { message, .. } => vec![failure(self.paint, message, "")],
         };
         self.date_before(&mut rows, moment);
         rows
@@ -131,7 +132,7 @@ impl View {
             free => counted(free, "seat free", "seats free"),
         };
         let owner = if room.owner == self.you { "yours".to_owned() } else { format!("owner {}", room.owner) };
-        let title = format!("── {} ── {owner}, {free}", display_safe(room.name.as_str()));
+        let title = format!("── {} ── {owner}, {free}", display_safe(&room.name));
         vec![self.paint.system(&title), format!("   {}", who.join("  "))]
     }
 
@@ -144,7 +145,7 @@ impl View {
     ) -> Vec<String> {
         self.rooms.note(name, change, who, members);
         let here = self.open == Some(Conversation::Room(name.clone()));
-        let place = if here { String::new() } else { format!(" {}", display_safe(name.as_str())) };
+        let place = if here { String::new() } else { format!(" {}", display_safe(name)) };
         let of = if here { String::new() } else { format!(" (in{place})") };
         vec![self.paint.system(&match change {
             ChangeKind::Joined => format!("*** {who} joined{place}"),
@@ -189,7 +190,7 @@ impl View {
         if self.open.as_ref() == Some(conversation) {
             return self.said(conversation, &said, moment);
         }
-        let called = self.line(&said, moment).calls(&self.you);
+        let called = said.text.has_word(self.you.as_str());
         let mut rows = match conversation {
             Conversation::Private(_) => self.said(conversation, &said, moment),
             Conversation::Room(_) => Vec::new(),
@@ -220,7 +221,7 @@ impl View {
                 let way = if said.from == self.you { "to" } else { "from" };
                 line.private(&format!("[PRIVATE {way} {user}]"))
             }
-            _ if said.from != self.you && line.calls(&self.you) => line.mention(),
+            _ if said.from != self.you && said.text.has_word(self.you.as_str()) => line.mention(),
             _ => line.plain(),
         }
     }
@@ -235,7 +236,7 @@ impl View {
         };
         let own = self.own_lines.iter().rev().find(|(own, _)| *own == id);
         let quote = own.map_or_else(String::new, |(_, text)| {
-            let first = display_safe(text.lines().next().unwrap_or_default());
+            let first = display_safe_lines(text).into_iter().next().unwrap_or_default();
             format!(": \"{}\"", shorten(&first, QUOTED))
         });
         let time = self.paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
@@ -302,7 +303,7 @@ impl View {
     /// Why something was not done, and what to do about it.
     #[must_use]
     pub fn error(&self, error: &CommandError) -> Vec<String> {
-        vec![failure(self.paint, &format!("{error}{}", advice(error)))]
+        vec![failure(self.paint, &error.words(), advice(error))]
     }
 
     /// The commands, or one.
@@ -519,7 +520,7 @@ mod tests {
 
     #[test]
     fn errors_are_safe_and_say_what_to_do() {
-        let msg = "no room \u{1b}[2Jx".to_owned();
+        let msg = "no room \u{1b}[2Jx".into();
         let code = commons::protocol::with_tracker::ErrorCode::RoomNotFound;
         let rows = view().error(&CommandError::Refused { code, msg });
         assert_eq!(rows, ["✗ no room \\u{1b}[2Jx (/rooms lists those there are)"]);

@@ -14,6 +14,7 @@ use peer::events::Events;
 use peer::password::Password;
 use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService};
+use peer::untrusted::Foreign;
 use peer::user_key::SignIn;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -232,7 +233,7 @@ impl Peer {
         let mut lines = Vec::new();
         while lines.len() < count {
             if let Event::Message { content, .. } = self.until(|e| matches!(e, Event::Message { .. })).await {
-                lines.push(content);
+                lines.push(content.raw().to_owned());
             }
         }
         lines

@@ -1,0 +1,99 @@
+//! Text that somebody else chose. It cannot be printed, formatted or logged by accident: what shows it on a screen is
+//! `terminal/safe_text.rs` alone.
+
+use std::fmt;
+
+use commons::names::RoomName;
+use serde::{Deserialize, Serialize};
+
+/// Chat text, or the words of a tracker: it may steer a terminal, hide, or pose as something else.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Untrusted(String);
+
+impl Untrusted {
+    /// Whether the text holds a word, however it is capitalised, as a word of its own.
+    #[must_use]
+    pub fn has_word(&self, word: &str) -> bool {
+        let text = self.0.to_lowercase();
+        let edge = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        text.match_indices(word).any(|(at, found)| {
+            edge(text[..at].chars().next_back()) && edge(text[at + found.len()..].chars().next())
+        })
+    }
+}
+
+impl From<String> for Untrusted {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Untrusted {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl PartialEq<str> for Untrusted {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+/// Chat text stays out of logs.
+impl fmt::Debug for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Untrusted({} bytes)", self.0.len())
+    }
+}
+
+/// What others chose, or may have: whatever passes the one function that makes it fit for a screen.
+pub trait Foreign {
+    /// The text itself: to compare, to measure, to send on; never for a screen.
+    fn raw(&self) -> &str;
+}
+
+impl Foreign for Untrusted {
+    fn raw(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Printable, but no more than that: a name can be a forest of marks.
+impl Foreign for RoomName {
+    fn raw(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Foreign for str {
+    fn raw(&self) -> &str {
+        self
+    }
+}
+
+impl Foreign for String {
+    fn raw(&self) -> &str {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_text_is_shown_and_all_of_it_is_sent() {
+        let text = Untrusted::from("canary");
+        assert_eq!(format!("{text:?}"), "Untrusted(6 bytes)");
+        assert_eq!(serde_json::to_string(&text).unwrap(), "\"canary\"");
+    }
+
+    #[test]
+    fn a_word_is_found_only_where_it_stands_alone() {
+        for (text, found) in [("hey Ana!", true), ("banana", false), ("ana_b", false), ("", false)] {
+            assert_eq!(Untrusted::from(text).has_word("ana"), found, "{text}");
+        }
+    }
+}
