@@ -8,11 +8,12 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{ErrorCode, ListedPeer};
+use commons::protocol::with_tracker::{BoundKey, ErrorCode, ListedPeer};
 use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::password::Password;
 use crate::untrusted::Untrusted;
 
 /// Where lines go: a room, or one other user.
@@ -110,8 +111,42 @@ pub enum Command {
         /// With whom.
         user: Username,
     },
+    /// Something of one's own account.
+    Account(AccountCommand),
     /// Sign out and close every link; seats are kept.
     Quit,
+}
+
+/// What a face asks for of the user's own account.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "account", rename_all = "snake_case")]
+pub enum AccountCommand {
+    /// Which keys it has.
+    Keys,
+    /// Take one of the keys away: of a computer that is lost.
+    Revoke {
+        /// Its first digits.
+        key: String,
+    },
+    /// Change the password, here and at the tracker.
+    ChangePassword {
+        /// What it is.
+        old: Password,
+        /// What it is to be.
+        new: Password,
+    },
+    /// End it and leave nothing of it on this computer; the peer ends too.
+    Delete {
+        /// The user's name, typed again.
+        name: Username,
+    },
+}
+
+/// Passwords stay out of logs.
+impl fmt::Debug for AccountCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccountCommand(..)")
+    }
 }
 
 /// Chat text stays out of logs.
@@ -154,6 +189,13 @@ pub enum Answer {
         /// By name.
         users: Vec<Username>,
     },
+    /// Which keys one has.
+    Keys {
+        /// The one bound first in front; `current` is this computer's.
+        keys: Vec<BoundKey>,
+    },
+    /// The account is no more, and the peer has ended.
+    AccountDeleted,
     /// The number to compare with a user, by voice or in person.
     SafetyNumber {
         /// With whom.

@@ -66,6 +66,13 @@ impl Chat {
             }
             TrackerRequest::LeaveRoom { room } => self.gone(room, |room| Event::RoomLeft { room }),
             TrackerRequest::DeleteRoom { room } => self.gone(room, |room| Event::RoomDeleted { room }),
+            TrackerRequest::DeleteAccount { .. } => {
+                let rooms: Vec<_> = self.rooms.keys().cloned().collect();
+                rooms
+                    .iter()
+                    .flat_map(|room| self.gone(room.as_str(), |room| Event::RoomLeft { room }))
+                    .collect()
+            }
             TrackerRequest::ListPeers(_) => {
                 self.known.note_peers(reply.peers.iter().flat_map(BTreeMap::values));
                 Vec::new()
@@ -78,7 +85,6 @@ impl Chat {
             | TrackerRequest::ListKeys
             | TrackerRequest::RevokeKey { .. }
             | TrackerRequest::ChangePassword { .. }
-            | TrackerRequest::DeleteAccount { .. }
             | TrackerRequest::Logout
             | TrackerRequest::Ping
             | TrackerRequest::Pong => Vec::new(),

@@ -18,6 +18,7 @@ use crate::seal::Sealed;
 const LOCK: &str = "lock";
 const BLOCKED: &str = "blocked.json";
 const IDENTITY: &str = "identity.json";
+const NEXT_IDENTITY: &str = "next_identity.json";
 const PINS: &str = "known_keys.json";
 
 /// A user's folder, locked.
@@ -73,6 +74,11 @@ impl Home {
         }
     }
 
+    /// Whether it is this user's.
+    pub(crate) fn is_of(&self, user: &Username) -> bool {
+        self.folder.ends_with(user.as_str())
+    }
+
     /// Lets another program have the folder. A lock that cannot be undone goes with this program.
     pub(crate) fn release(&self) {
         let _ = self.lock.unlock();
@@ -95,7 +101,34 @@ impl Home {
 
     /// Keeps the user's private key under its seal.
     pub(crate) fn keep_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
-        self.write(IDENTITY, sealed)
+        self.write(IDENTITY, sealed)?;
+        self.settle_identity(false)
+    }
+
+    /// The private key under the seal of a new password, where a change of the password was cut short.
+    pub(crate) fn next_identity(&self) -> Result<Option<Sealed>, HomeError> {
+        self.read(NEXT_IDENTITY)
+    }
+
+    /// Keeps the private key under the seal of a new password, beside the old one.
+    pub(crate) fn keep_next_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
+        self.write(NEXT_IDENTITY, sealed)
+    }
+
+    /// Ends a change of the password: the new seal takes the place of the old one, or goes.
+    pub(crate) fn settle_identity(&self, take_next: bool) -> Result<(), HomeError> {
+        let next = self.folder.join(NEXT_IDENTITY);
+        let settled = if take_next {
+            private_file::rename(&next, &self.folder.join(IDENTITY))
+        } else {
+            private_file::remove(&next)
+        };
+        settled.map_err(|error| HomeError::Io(next, error))
+    }
+
+    /// Removes everything of this user here: the account is gone.
+    pub(crate) fn remove(&self) -> Result<(), HomeError> {
+        fs::remove_dir_all(&self.folder).map_err(|error| HomeError::Io(self.folder.clone(), error))
     }
 
     /// Whose keys are whose.

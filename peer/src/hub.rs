@@ -257,6 +257,15 @@ impl Hub {
         Ok(Answer::SafetyNumber { user, number, verified })
     }
 
+    /// Shuts a user's private lines out or lets them in again.
+    pub(crate) fn block(&self, home: &Home, user: &Username, shut_out: bool) -> Result<(), CommandError> {
+        let mut state = self.lock();
+        if state.chat.me() == Some(user) {
+            return Err(CommandError::NotYourself);
+        }
+        Ok(home.keep_blocked(state.chat.block(user, shut_out))?)
+    }
+
     /// Writes down whose keys are whose.
     pub(crate) fn keep_pins(&self) -> Result<(), HomeError> {
         let (Some(links), Some(home)) = (self.links.get(), self.home.get()) else { return Ok(()) };

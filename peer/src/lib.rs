@@ -5,11 +5,13 @@
 //! - [`terminal`]: the faces for people and programs; [`config`]: the command line.
 //! - `hub`: where everything meets; `chat`: what the peer knows, pure.
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
+//! - `account`: the user's own account at the tracker.
 //! - `home`: the user's folder on this computer, `user_key` and `seal` the key in it, [`password`] what opens it,
 //!   `known_trackers` the file beside it.
 //! - [`untrusted`]: text that others chose, which cannot be printed by accident.
 //! - `key_book`: whose key is whose; `safety_number`: how two people make sure.
 
+mod account;
 pub mod api;
 mod chat;
 pub mod config;

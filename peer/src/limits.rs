@@ -127,6 +127,9 @@ pub const SIGN_IN_TRIES: usize = 3;
 /// New keys of one user that are told of: more are somebody's game, and would push everything else off the screen.
 pub const NEW_KEYS_TOLD: usize = 8;
 
+/// Digits of a key that stand for all of it: no two keys of one user share them but by an attacker's long search.
+pub const KEY_DIGITS_MIN: usize = 8;
+
 /// Memory in KiB that a seal may ask argon2id to take, sixteen times what ours do: an identity that is imported comes
 /// from elsewhere.
 pub const SEAL_MEMORY_MAX: u32 = 1024 * 1024;

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::account::Account;
 use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, Undeliverable};
 use crate::events::Events;
 use crate::home::{self, Home};
@@ -178,7 +179,7 @@ impl PeerService {
             let pinned = self.known_trackers.pin(&self.config.tracker, tracker);
             pinned.map_err(|error| CommandError::Local(error.to_string()))?;
         }
-        Ok(key.keep(home)?)
+        key.keep(home, &self.tracker, &who.password).await
     }
 
     /// How the links learn of a stranger's keys.
@@ -254,11 +255,20 @@ impl PeerService {
                     users: self.hub.lock().chat.blocked().iter().cloned().collect(),
                 });
             }
-            Command::Block { user: Some(user) } => self.block(home, &user, true)?,
-            Command::Unblock { user } => self.block(home, &user, false)?,
+            Command::Block { user: Some(user) } => self.hub.block(home, &user, true)?,
+            Command::Unblock { user } => self.hub.block(home, &user, false)?,
             Command::Accept { user } => self.hub.accept_keys(&user)?,
             Command::Verify { user } => return self.hub.safety_number(user),
             Command::Verified { user } => self.hub.verify_keys(&user)?,
+            Command::Account(wish) => {
+                let account = Account { tracker: &self.tracker, home, seal_cost: self.config.seal_cost };
+                let answer = account.execute(wish).await?;
+                if answer == Answer::AccountDeleted {
+                    self.stop().await;
+                    home.remove()?;
+                }
+                return Ok(answer);
+            }
             Command::Quit => return Ok(self.quit(links).await),
         }
         Ok(Answer::Done)
@@ -343,14 +353,6 @@ impl PeerService {
         }
         self.hub.relink();
         Ok(())
-    }
-
-    fn block(&self, home: &Home, user: &Username, shut_out: bool) -> Result<(), CommandError> {
-        let mut state = self.hub.lock();
-        if state.chat.me() == Some(user) {
-            return Err(CommandError::NotYourself);
-        }
-        Ok(home.keep_blocked(state.chat.block(user, shut_out))?)
     }
 
     /// Waits for lines on their way, signs out, closes the links.

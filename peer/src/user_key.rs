@@ -7,6 +7,7 @@ use commons::keys::Seed;
 use commons::names::Username;
 use commons::net::tls::{Identity, Purpose};
 use commons::protocol::with_tracker::ErrorCode;
+use tracing::warn;
 
 use crate::api::CommandError;
 use crate::home::{Home, HomeError};
@@ -32,30 +33,44 @@ pub struct SignIn {
 /// A user's key on this computer.
 pub(crate) struct UserKey {
     seed: Seed,
-    /// Its seal, where it is new and not kept yet.
-    fresh: Option<Sealed>,
+    seal: Seal,
+}
+
+/// How a key lies in the folder.
+enum Seal {
+    /// Not yet: it is new, and kept once it is bound.
+    Fresh(Sealed),
+    Kept,
+    /// A change of the password was cut short, and one of two seals has opened.
+    Unsettled(Opened),
+}
+
+/// Which seal a password has opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// The one that lies there.
+    Present,
+    /// The one of a change of the password that was cut short.
+    Next,
 }
 
 impl UserKey {
     /// The key that this computer has, opened by the password; a new one where it has none or the account is new.
     pub(crate) async fn of(home: &Home, who: &SignIn, cost: SealCost) -> Result<Self, CommandError> {
         let password = who.password.clone();
-        match home.identity()?.filter(|_| !who.register) {
-            Some(sealed) => {
-                let earlier = sealed.is_earlier();
-                let opening = password.clone();
-                let seed = blocking(move || open(&sealed, &opening)).await??;
-                if earlier {
-                    home.keep_identity(&sealed_anew(&seed, password, cost).await?)?;
-                }
-                Ok(Self { seed, fresh: None })
-            }
-            None => {
-                let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
-                let fresh = Some(sealed_anew(&seed, password, cost).await?);
-                Ok(Self { seed, fresh })
-            }
+        let kept = if who.register { None } else { opened(home, &password).await? };
+        let Some((seed, opened)) = kept else {
+            let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
+            let fresh = sealed_anew(&seed, password, cost).await?;
+            return Ok(Self { seed, seal: Seal::Fresh(fresh) });
+        };
+        if home.next_identity()?.is_some() {
+            return Ok(Self { seed, seal: Seal::Unsettled(opened) });
         }
+        if home.identity()?.is_some_and(|sealed| sealed.is_earlier()) {
+            home.keep_identity(&sealed_anew(&seed, password, cost).await?)?;
+        }
+        Ok(Self { seed, seal: Seal::Kept })
     }
 
     /// Signs in at the tracker: by the key alone where it may be known there, else by the password, which binds it.
@@ -71,7 +86,7 @@ impl UserKey {
         if *register {
             return tracker.register(username, &digest, listening, identity).await;
         }
-        if self.fresh.is_none() {
+        if !matches!(self.seal, Seal::Fresh(_)) {
             match tracker.log_in(username, None, listening, identity.clone()).await {
                 Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {}
                 judged => return judged,
@@ -80,13 +95,36 @@ impl UserKey {
         tracker.log_in(username, Some(&digest), listening, identity).await
     }
 
-    /// Keeps a new key under its seal, now that it is bound.
-    pub(crate) fn keep(self, home: &Home) -> Result<Seed, HomeError> {
-        if let Some(sealed) = &self.fresh {
-            home.keep_identity(sealed)?;
+    /// Keeps a new key under its seal, now that it is bound. Where a change of the password was cut short, the tracker may
+    /// have either password: the one that was typed now becomes the only one.
+    pub(crate) async fn keep(
+        self,
+        home: &Home,
+        tracker: &PeerTrackerCommunication,
+        password: &Password,
+    ) -> Result<Seed, CommandError> {
+        match &self.seal {
+            Seal::Fresh(sealed) => home.keep_identity(sealed)?,
+            Seal::Kept => {}
+            Seal::Unsettled(opened) => match tracker.change_password(&password.digest()).await {
+                Ok(()) => home.settle_identity(*opened == Opened::Next)?,
+                // Both seals stay, and the next sign-in tries again.
+                Err(error) => warn!(?error, "a change of the password is still not settled"),
+            },
         }
         Ok(self.seed)
     }
+}
+
+/// The private key that this computer has, if any, and which seal the password has opened.
+pub(crate) async fn opened(home: &Home, password: &Password) -> Result<Option<(Seed, Opened)>, CommandError> {
+    let Some(present) = home.identity()? else { return Ok(None) };
+    let (next, password) = (home.next_identity()?, password.clone());
+    let opening = move || match (open(&present, &password), next) {
+        (Err(SealError::WrongPassword), Some(next)) => Ok((open(&next, &password)?, Opened::Next)),
+        (seed, _) => Ok((seed?, Opened::Present)),
+    };
+    Ok(Some(blocking(opening).await?.map_err(|error: SealError| CommandError::from(error))?))
 }
 
 /// The private key under a seal.
@@ -96,7 +134,11 @@ fn open(sealed: &Sealed, password: &Password) -> Result<Seed, SealError> {
 }
 
 /// The private key under a new seal.
-async fn sealed_anew(seed: &Seed, password: Password, cost: SealCost) -> Result<Sealed, CommandError> {
+pub(crate) async fn sealed_anew(
+    seed: &Seed,
+    password: Password,
+    cost: SealCost,
+) -> Result<Sealed, CommandError> {
     let seed = seed.clone();
     Ok(blocking(move || Sealed::seal(seed.as_bytes(), CONTEXT, &password, cost)).await??)
 }

@@ -66,6 +66,8 @@ variants!(answer_name, ANSWERS: Answer {
     Answer::Peers { .. } => "peers",
     Answer::Rooms { .. } => "rooms",
     Answer::Users { .. } => "users",
+    Answer::Keys { .. } => "keys",
+    Answer::AccountDeleted => "account_deleted",
     Answer::SafetyNumber { .. } => "safety_number",
     Answer::WhoAmI { .. } => "who_am_i",
     Answer::Blocked { .. } => "blocked",

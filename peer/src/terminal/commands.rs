@@ -3,7 +3,7 @@
 use commons::names::{NameError, RoomName, Username};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::api::{Command, CommandError, Conversation};
+use crate::api::{AccountCommand, Command, CommandError, Conversation};
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Typed {
     Nothing,
     /// The list of commands, or one of them.
     Help(Option<&'static Spec>),
+    /// Another password; both are asked where nobody sees them.
+    NewPassword,
     /// Something of the peer.
     Run(Command),
 }
@@ -98,6 +100,19 @@ pub const COMMANDS: &[Spec] = &[
     }),
     spec("/accept", &[], "USER", "take somebody's changed key for right", Takes::User, |rest| {
         run(Command::Accept { user: user(rest)? })
+    }),
+    spec("/keys", &[], "", "your keys: each of your computers has one", Takes::Nothing, |_| {
+        run(Command::Account(AccountCommand::Keys))
+    }),
+    spec("/revoke", &[], "KEY", "take a key away, as of a computer that is lost", Takes::Nothing, |rest| {
+        if rest.is_empty() {
+            return Err(Wrong::Missing);
+        }
+        run(Command::Account(AccountCommand::Revoke { key: rest.to_owned() }))
+    }),
+    spec("/password", &[], "", "change your password", Takes::Nothing, |_| Ok(Typed::NewPassword)),
+    spec("/delete-account", &[], "NAME", "end your account for ever", Takes::Nothing, |rest| {
+        run(Command::Account(AccountCommand::Delete { name: user(rest)? }))
     }),
     spec("/help", &[], "[COMMAND]", "this list", Takes::Command, |rest| {
         Ok(Typed::Help(optional(rest, |name| find(name).ok_or_else(|| Wrong::Unknown(name.to_owned())))?))
@@ -384,6 +399,9 @@ mod tests {
             ("/block", Command::Block { user: None }),
             ("/block @bob", Command::Block { user: Some(bob()) }),
             ("/unblock bob", Command::Unblock { user: bob() }),
+            ("/keys", Command::Account(AccountCommand::Keys)),
+            ("/revoke 9d61b19d", Command::Account(AccountCommand::Revoke { key: "9d61b19d".into() })),
+            ("/delete-account bob", Command::Account(AccountCommand::Delete { name: bob() })),
             ("/quit", Command::Quit),
             ("/exit", Command::Quit),
             (" exit ", Command::Quit),
@@ -393,6 +411,7 @@ mod tests {
         assert_runs("sair", false, &Command::Quit);
         assert_runs("sair daqui", true, &say("sair daqui"));
         assert!(parse("  \t", true) == Ok(Typed::Nothing));
+        assert!(parse("/password", true) == Ok(Typed::NewPassword));
         assert!(parse("/help", true) == Ok(Typed::Help(None)));
         assert!(parse("/help join", true) == Ok(Typed::Help(find("/join"))));
     }
@@ -422,7 +441,7 @@ mod tests {
         };
         for (before, start, found) in [
             ("/jo", 0, &["/join "][..]),
-            ("/r", 0, &["/rooms"]),
+            ("/ro", 0, &["/rooms"]),
             ("/join sa", 6, &["sala", "sala de estar"]),
             ("/join sala d", 6, &["sala de estar"]),
             ("/msg b", 5, &["bob "]),

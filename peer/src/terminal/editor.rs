@@ -6,6 +6,7 @@
 //! which one of the prompt's own row could not.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -22,11 +23,13 @@ use rustyline::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
+use crate::password::Password;
 use crate::terminal::commands::{COMMANDS, Words, complete};
 use crate::terminal::input::Input;
-use crate::terminal::layout::{break_rows, width};
+use crate::terminal::layout::{break_rows, shorten, width};
 use crate::terminal::output::{Sink, Stdout};
 use crate::terminal::paint::Paint;
 use crate::terminal::recall::Recall;
@@ -64,6 +67,11 @@ struct DeskState {
     status_line: StatusLine,
     words: Words,
     recall: Recall,
+    /// What is asked, one after the other, instead of a line; the answers are shown nowhere.
+    questions: VecDeque<&'static str>,
+    secret: Zeroizing<String>,
+    /// Whether the line above the input has to be drawn anew for a question.
+    asked: bool,
     /// Whether something stands in the input.
     begun: bool,
     refused: usize,
@@ -72,6 +80,19 @@ struct DeskState {
 impl Desk {
     fn state(&self) -> MutexGuard<'_, DeskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands an answer over that was not shown. An empty one ends the questions.
+    fn hand_over_secret(&self) {
+        let mut state = self.state();
+        let answer = Password::typed(std::mem::take(&mut *state.secret));
+        state.questions.pop_front();
+        if answer.is_empty() {
+            state.questions.clear();
+        }
+        state.asked = true;
+        // Where too many lines wait for it to be looked at, it is asked again.
+        let _ = self.lines.try_send(Input::Secret(answer));
     }
 
     /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print.
@@ -120,9 +141,17 @@ impl LineEditor {
         if let Some(words) = words {
             state.words = words;
         }
-        let changed = state.status_line != status_line;
+        let changed = state.status_line != status_line || std::mem::take(&mut state.asked);
         state.status_line = status_line;
         changed
+    }
+
+    /// Asks questions before the next line is read; what is typed then is not shown, nor remembered.
+    pub(crate) fn ask(&self, questions: &[&'static str]) {
+        let mut state = self.desk.state();
+        state.questions = questions.iter().copied().collect();
+        state.secret.clear();
+        state.asked = true;
     }
 
     /// Ends the reading and gives the terminal back.
@@ -176,6 +205,8 @@ fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<Desk>) {
         bind(editor, key, Key::Complete);
     }
     editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
+    let handler = Unseen { desk: Arc::clone(desk) };
+    editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(handler)));
 }
 
 /// What a key of ours does.
@@ -195,6 +226,12 @@ struct Keys {
 impl ConditionalEventHandler for Keys {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         let (line, at) = (context.line(), context.pos());
+        if !self.desk.state().questions.is_empty() {
+            if matches!(self.does, Key::Enter) {
+                self.desk.hand_over_secret();
+            }
+            return Some(Cmd::Noop);
+        }
         let recalled = match self.does {
             Key::Enter if line.is_empty() => return Some(Cmd::Noop),
             Key::Enter => {
@@ -209,6 +246,32 @@ impl ConditionalEventHandler for Keys {
             Key::Newer => self.desk.state().recall.newer(),
         };
         Some(recalled.map_or(Cmd::Noop, |line| Cmd::Replace(Movement::WholeBuffer, Some(line))))
+    }
+}
+
+/// Takes the letters of an answer that nobody may see: the editor is told of none, so it draws none, and can neither
+/// undo nor bring back what it never had.
+struct Unseen {
+    desk: Arc<Desk>,
+}
+
+impl ConditionalEventHandler for Unseen {
+    fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
+        let mut state = self.desk.state();
+        if state.questions.is_empty() {
+            return None;
+        }
+        match event.get(0) {
+            Some(KeyEvent(KeyCode::Char(letter), Modifiers::NONE | Modifiers::SHIFT)) => {
+                state.secret.push(*letter);
+            }
+            Some(KeyEvent(KeyCode::Backspace, _)) => drop(state.secret.pop()),
+            Some(KeyEvent(KeyCode::Char('U'), Modifiers::CTRL)) => state.secret.clear(),
+            // How a program is left stays as it is.
+            Some(KeyEvent(KeyCode::Char('C' | 'D'), Modifiers::CTRL)) => return None,
+            _ => {}
+        }
+        Some(Cmd::Noop)
     }
 }
 
@@ -299,7 +362,11 @@ impl Highlighter for Assistant {
         if !default {
             return prompt.into();
         }
-        let row = self.desk.state().status_line.row(columns(), self.desk.paint);
+        let state = self.desk.state();
+        let row = match state.questions.front() {
+            Some(question) => self.desk.paint.strong(&shorten(question, columns().saturating_sub(1))),
+            None => state.status_line.row(columns(), self.desk.paint),
+        };
         format!("{row}{}", self.desk.paint.strong(PROMPT)).into()
     }
 

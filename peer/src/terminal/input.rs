@@ -6,6 +6,7 @@ use std::thread;
 use tokio::sync::mpsc;
 
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
+use crate::password::Password;
 
 /// What comes in.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Input {
     NoText,
     /// Lines typed while too many others waited.
     TooFast(usize),
+    /// An answer that was not shown while it was typed.
+    Secret(Password),
     /// Tab was pressed where several names fit.
     Choices(Vec<String>),
     /// There is no more.

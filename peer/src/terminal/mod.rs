@@ -7,6 +7,7 @@ mod input;
 pub mod json;
 mod layout;
 pub mod line;
+mod new_password;
 mod output;
 pub mod paint;
 mod recall;
@@ -31,12 +32,14 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Answer, Command, CommandError, Conversation, Event, Status};
 use crate::events::Events;
 use crate::limits::LINE_MAX;
+use crate::password::Password;
 use crate::service::PeerService;
 use crate::terminal::commands::{Typed, Words, parse};
 use crate::terminal::editor::LineEditor;
 use crate::terminal::input::{Input, read_stdin};
 use crate::terminal::layout::hang;
 use crate::terminal::line::Moment;
+use crate::terminal::new_password::{Answered, NewPassword, QUESTIONS};
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
@@ -80,6 +83,7 @@ pub struct Terminal {
     known: Known,
     /// The line that is being said: it comes back as an event, or is shown beside the error.
     said: String,
+    new_password: NewPassword,
     stop: CancellationToken,
 }
 
@@ -118,7 +122,8 @@ impl Terminal {
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
         let known = Known::default();
-        Ok(Self { service, events, face, input, output, editor, known, said: String::new(), stop })
+        let (said, new_password) = (String::new(), NewPassword::default());
+        Ok(Self { service, events, face, input, output, editor, known, said, new_password, stop })
     }
 
     /// Talks until the end; an error says why it came unasked.
@@ -217,6 +222,7 @@ impl Terminal {
                 }
                 return Ok(None);
             }
+            Input::Secret(answer) => return self.take_secret(answer).await,
             Input::NoText => return self.refuse(&usage("this line is no UTF-8 text")).await,
             Input::TooFast(lines) => {
                 return self.refuse(&usage(&format!("{lines} lines came too fast: lost"))).await;
@@ -239,9 +245,33 @@ impl Terminal {
                 self.show(rows).await?;
                 Ok(None)
             }
+            Ok(Typed::NewPassword) => match &self.editor {
+                Some(editor) => {
+                    editor.ask(&QUESTIONS);
+                    self.show(Vec::new()).await?;
+                    Ok(None)
+                }
+                None => self.refuse(&usage("a password is not read from here: use `peer password`")).await,
+            },
             Ok(Typed::Run(command)) => Ok(Some(command)),
             Err(error) => self.refuse(&error).await,
         }
+    }
+
+    /// The next answer to the questions of `/password`.
+    async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, Gone> {
+        match self.new_password.answer(answer) {
+            Answered::Complete(wish) => return Ok(Some(Command::Account(wish))),
+            Answered::More => self.show(Vec::new()).await?,
+            Answered::Nothing => return self.refuse(&usage("the password stays as it is")).await,
+            Answered::Different => {
+                if let Some(editor) = &self.editor {
+                    editor.ask(&QUESTIONS[1..]);
+                }
+                return self.refuse(&usage("the two are different: once more")).await;
+            }
+        }
+        Ok(None)
     }
 
     /// Shows what was typed above its answer, where the editor has taken it off the screen.
@@ -291,7 +321,7 @@ impl Terminal {
                 Vec::new()
             }
         };
-        if command == Command::Quit {
+        if answer == Ok(Answer::AccountDeleted) || command == Command::Quit {
             return Ok(Carried::Quit(rows));
         }
         self.show(rows).await?;

@@ -3,7 +3,7 @@
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
-use crate::api::{Answer, Command, CommandError, Conversation};
+use crate::api::{AccountCommand, Answer, Command, CommandError, Conversation};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::shown;
@@ -32,6 +32,10 @@ impl Reply<'_> {
                     [] => "everybody's private lines are heard".to_owned(),
                     names => format!("shut out, in private: {}", names.join(", ")),
                 })]
+            }
+            Answer::Keys { keys } => self.tables.keys(keys),
+            Answer::AccountDeleted => {
+                vec![self.paint.system("your account is no more, nor anything of it on this computer")]
             }
             Answer::SafetyNumber { user, number, verified } => self.safety_number(user, number, *verified),
             Answer::Quit { undelivered } => {
@@ -62,6 +66,12 @@ impl Reply<'_> {
                 Some(format!("the key of {user} is accepted; compare it with /verify {user}"))
             }
             Command::Verified { user } => Some(format!("{user} is verified")),
+            Command::Account(AccountCommand::Revoke { key }) => {
+                Some(format!("the key {} is yours no longer", display_safe(key)))
+            }
+            Command::Account(AccountCommand::ChangePassword { .. }) => {
+                Some("your password is changed".to_owned())
+            }
             Command::Unblock { user } => Some(format!("{user}'s private lines are heard again")),
             Command::Leave { conversation } => match conversation.as_ref().or(self.open) {
                 Some(Conversation::Private(user)) => Some(format!("*** the chat with {user} is closed")),
@@ -83,6 +93,7 @@ pub(crate) fn advice(error: &CommandError) -> &'static str {
     match code {
         ErrorCode::RoomNotFound => " (/rooms lists those there are)",
         ErrorCode::RoomFull => " (/rooms shows free seats)",
+        ErrorCode::KeyNotFound => " (/keys lists those there are)",
         ErrorCode::PeerNotFound => " (/peers shows who is online)",
         _ => "",
     }

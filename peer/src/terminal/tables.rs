@@ -3,7 +3,7 @@
 use std::cmp::max;
 
 use commons::names::Username;
-use commons::protocol::with_tracker::ListedPeer;
+use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::{Status, TrackerState};
@@ -92,6 +92,17 @@ impl Tables<'_> {
         let body: Vec<_> =
             members.iter().map(|member| vec![self.presence(member), state(member).to_owned()]).collect();
         std::iter::once(self.title(title)).chain(self.rows(&["", ""], &body)).collect()
+    }
+
+    /// The user's own keys.
+    pub(crate) fn keys(&self, keys: &[BoundKey]) -> Vec<String> {
+        let here = |key: &BoundKey| if key.current { "here" } else { "" }.to_owned();
+        let body: Vec<_> = keys.iter().map(|key| vec![key.key.to_string(), here(key)]).collect();
+        let others = keys.iter().any(|key| !key.current);
+        let then = "/revoke KEY takes one away; its first eight digits are enough";
+        let title = self.title(&counted(keys.len(), "key", "keys"));
+        let rows = std::iter::once(title).chain(self.rows(&["", ""], &body));
+        rows.chain(others.then(|| self.title(then))).collect()
     }
 
     /// The names that Tab could mean, side by side.

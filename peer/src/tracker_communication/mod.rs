@@ -8,7 +8,7 @@ use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{
-    Credentials, ErrorCode, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
+    BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
 };
 use commons::snapshot::RoomSnapshot;
 use commons::user::PasswordDigest;
@@ -140,6 +140,27 @@ impl PeerTrackerCommunication {
 
     pub(crate) async fn delete_room(&self, room: &RoomName) -> Result<(), TrackerError> {
         self.request(TrackerRequest::DeleteRoom { room: room.as_str().to_owned() }).await.map(drop)
+    }
+
+    /// The user's own keys.
+    pub(crate) async fn list_keys(&self) -> Result<Vec<BoundKey>, TrackerError> {
+        Ok(self.request(TrackerRequest::ListKeys).await?.keys.unwrap_or_default())
+    }
+
+    /// Takes one of the user's own keys away.
+    pub(crate) async fn revoke_key(&self, key: PublicKey) -> Result<(), TrackerError> {
+        self.request(TrackerRequest::RevokeKey { key }).await.map(drop)
+    }
+
+    /// Gives the account another password; that it is the user's is proven by the session's key.
+    pub(crate) async fn change_password(&self, new: &PasswordDigest) -> Result<(), TrackerError> {
+        let new_password = Secret(new.as_str().to_owned());
+        self.request(TrackerRequest::ChangePassword { password: None, new_password }).await.map(drop)
+    }
+
+    /// Ends the account, and the session with it.
+    pub(crate) async fn delete_account(&self) -> Result<(), TrackerError> {
+        self.request(TrackerRequest::DeleteAccount { password: None }).await.map(drop)
     }
 
     /// Signs out; whether or not that succeeds, nothing is asked any more.

@@ -264,7 +264,8 @@ impl Uplink {
         if let Some(RequestId::Number(id)) = id
             && let Some(Waiting { request, reply, .. }) = waiting.remove(&id)
         {
-            let signed_out = request == TrackerRequest::Logout && outcome.is_ok();
+            let last = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
+            let signed_out = last && outcome.is_ok();
             report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
             return Ok(signed_out.then_some(Cut::Final));
         }

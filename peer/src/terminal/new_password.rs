@@ -1,0 +1,76 @@
+//! What is asked for another password, and what the answers make. Pure.
+
+use crate::api::AccountCommand;
+use crate::password::Password;
+
+/// What is asked, in this order.
+pub(crate) const QUESTIONS: [&str; 3] =
+    ["The password you have (not shown; empty ends this)", "The new one", "The new one again"];
+
+/// The answers so far.
+#[derive(Default)]
+pub(crate) struct NewPassword {
+    answers: Vec<Password>,
+}
+
+/// What an answer led to.
+pub(crate) enum Answered {
+    /// There are more questions.
+    More,
+    /// The new one was not typed twice: both are asked again.
+    Different,
+    /// Nothing was typed: all stays as it is.
+    Nothing,
+    /// The command is complete.
+    Complete(AccountCommand),
+}
+
+impl NewPassword {
+    /// Takes the next answer.
+    pub(crate) fn answer(&mut self, answer: Password) -> Answered {
+        if answer.is_empty() {
+            self.answers.clear();
+            return Answered::Nothing;
+        }
+        self.answers.push(answer);
+        match self.answers.as_slice() {
+            [old, new, again] if new == again => {
+                let command = AccountCommand::ChangePassword { old: old.clone(), new: new.clone() };
+                self.answers.clear();
+                Answered::Complete(command)
+            }
+            [_, _, _] => {
+                self.answers.truncate(1);
+                Answered::Different
+            }
+            _ => Answered::More,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(typed: &[&str]) -> Vec<Answered> {
+        let mut asked = NewPassword::default();
+        typed.iter().map(|text| asked.answer(Password::typed(*text))).collect()
+    }
+
+    #[test]
+    fn the_new_one_is_typed_twice() {
+        let [.., last] = &answers(&["old", "new", "neu", "new", "new"])[..] else { panic!() };
+        let expected =
+            AccountCommand::ChangePassword { old: Password::typed("old"), new: Password::typed("new") };
+        assert!(matches!(last, Answered::Complete(command) if *command == expected));
+        assert!(matches!(&answers(&["old", "new", "neu"])[..], [.., Answered::Different]));
+    }
+
+    #[test]
+    fn an_empty_answer_ends_it_anywhere_and_forgets_the_rest() {
+        for typed in [&[""][..], &["old", ""], &["old", "new", ""]] {
+            assert!(matches!(answers(typed).last(), Some(Answered::Nothing)));
+        }
+        assert!(matches!(answers(&["old", "", "a", "b", "b"]).last(), Some(Answered::Complete(_))));
+    }
+}
