@@ -40,6 +40,11 @@ impl ActiveConnection {
     pub(crate) fn push(&self, line: Bytes) {
         self.outbox.push(line);
     }
+
+    /// Ends the session.
+    pub(crate) fn end(&self, ending: Ending) {
+        self.outbox.end(ending);
+    }
 }
 
 /// All signed-in sessions.

@@ -10,6 +10,7 @@
 //! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
 //! - `admission`: which connections are let in.
 //! - `passwords`: the hashing, bounded to the cores.
+//! - [`password_reset`]: the operator's way to give a user another password.
 //! - `guessing`: how soon the next password for an account is judged.
 //! - `network`, `pace`, `recent`: where a connection comes from, how often something may happen, how much is remembered.
 //! - `limits`: every bound with its reason.
@@ -26,6 +27,7 @@ mod liveness;
 mod network;
 mod outbox;
 mod pace;
+pub mod password_reset;
 mod passwords;
 mod rates;
 mod recent;

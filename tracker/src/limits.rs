@@ -49,8 +49,8 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests of a session: what a person with one program can ask for, and more.
 pub(crate) const REQUEST_PACE: Pace = Pace { burst: 10, every: Duration::from_millis(200) };
 
-/// Of these, such that change a room: each is a flush of the disk and a push to others.
-pub(crate) const ROOM_CHANGE_PACE: Pace = Pace { burst: 5, every: Duration::from_secs(1) };
+/// Of these, such that change a room or an account: each is a flush of the disk, and a push to others or a hash.
+pub(crate) const CHANGE_PACE: Pace = Pace { burst: 5, every: Duration::from_secs(1) };
 
 /// Times that a session hears that it is too fast, before it is made slower instead.
 pub(crate) const REFUSAL_PACE: Pace = Pace { burst: 10, every: Duration::from_secs(1) };

@@ -1,16 +1,21 @@
 //! The tracker as a program: flags in, one line on stdout when it is ready, everything else on stderr.
 
+mod password_input;
+
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
+use commons::names::Username;
 use commons::net::socket::host_and_port;
+use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracker::config::{Config, ConnectionLimits, Plaintext};
+use tracker::password_reset::reset_password;
 use tracker::server::{TrackerServer, fingerprint};
 
 /// The chat's tracker: knows users, rooms and who is online, never a word that is said.
@@ -67,6 +72,15 @@ fn some(text: &str) -> Result<usize, String> {
 enum Task {
     /// Print the key by which peers know this tracker
     Fingerprint,
+    /// Give a user who has lost it another password, and forget that user's keys; while the tracker is stopped
+    ResetPassword {
+        /// Whose
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        username: Username,
+        /// Read the new password from this file instead of asking for it
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
 }
 
 /// A time that is not zero.
@@ -112,6 +126,9 @@ async fn main() -> ExitCode {
     let done = match task {
         None => run(config).await,
         Some(Task::Fingerprint) => print_fingerprint(&config),
+        Some(Task::ResetPassword { username, password_file }) => {
+            reset(&config, &username, password_file.as_deref()).await
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -140,6 +157,17 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
 fn print_fingerprint(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let key = fingerprint(&config.data)?;
     Ok(writeln!(io::stdout(), "{key}")?)
+}
+
+async fn reset(
+    config: &Config,
+    username: &Username,
+    password_file: Option<&Path>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let digest = PasswordDigest::of_typed(&password_input::read(password_file)?);
+    reset_password(&config.data, config.password_cost, username, digest).await?;
+    let told = "has another password and no keys any more: friends are told of a new key at the next sign-in";
+    Ok(writeln!(io::stdout(), "{username} {told}")?)
 }
 
 /// Cancelled at Ctrl-C or SIGTERM.

@@ -18,6 +18,8 @@ pub(crate) enum Ending {
     Overflow,
     /// A newer login took its place.
     Superseded,
+    /// Its key was taken away.
+    Revoked,
     /// The tracker stops.
     ShuttingDown,
 }

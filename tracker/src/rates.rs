@@ -5,14 +5,14 @@ use std::time::Duration;
 use commons::protocol::with_tracker::TrackerRequest;
 use tokio::time::Instant;
 
-use crate::limits::{REFUSAL_PACE, REQUEST_PACE, ROOM_CHANGE_PACE};
+use crate::limits::{CHANGE_PACE, REFUSAL_PACE, REQUEST_PACE};
 use crate::pace::Bucket;
 
 /// What a session has left.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     requests: Bucket,
-    room_changes: Bucket,
+    changes: Bucket,
     refusals: Bucket,
     deaf_until: Option<Instant>,
 }
@@ -21,8 +21,8 @@ impl Rates {
     /// Counts a request, `None` where it was none; or tells how long to wait with the next one.
     pub(crate) fn ask(&mut self, request: Option<&TrackerRequest>, now: Instant) -> Result<(), Duration> {
         let mut asked = self.requests.take(REQUEST_PACE, now);
-        if asked.is_ok() && request.is_some_and(changes_a_room) {
-            asked = self.room_changes.take(ROOM_CHANGE_PACE, now);
+        if asked.is_ok() && request.is_some_and(changes_something) {
+            asked = self.changes.take(CHANGE_PACE, now);
         }
         asked.inspect_err(|wait| {
             if self.refusals.take(REFUSAL_PACE, now).is_err() {
@@ -38,9 +38,19 @@ impl Rates {
     }
 }
 
-fn changes_a_room(request: &TrackerRequest) -> bool {
+fn changes_something(request: &TrackerRequest) -> bool {
+    use TrackerRequest::{ChangePassword, DeleteAccount, RevokeKey};
     use TrackerRequest::{CreateRoom, DeleteRoom, JoinRoom, LeaveRoom};
-    matches!(request, CreateRoom { .. } | JoinRoom { .. } | LeaveRoom { .. } | DeleteRoom { .. })
+    matches!(
+        request,
+        CreateRoom { .. }
+            | JoinRoom { .. }
+            | LeaveRoom { .. }
+            | DeleteRoom { .. }
+            | RevokeKey { .. }
+            | ChangePassword { .. }
+            | DeleteAccount { .. }
+    )
 }
 
 #[cfg(test)]
@@ -71,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn five_changes_of_rooms_at_once_and_one_a_second() {
+    fn five_changes_at_once_and_one_a_second() {
         let (granted, refused) = hammer(&TrackerRequest::JoinRoom { room: "sala".to_owned() });
         assert!((55..=65).contains(&granted), "{granted}");
         assert!((10..=400).contains(&refused), "{refused}");

@@ -5,15 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::frame::encode;
 use commons::protocol::with_tracker::{
-    Asked, ErrorCode, NotARequest, Pong, Refusal, Reply, RequestId, RoomUpdate, Status, TrackerMessage,
-    TrackerRequest,
+    Asked, ErrorCode, NotARequest, Pong, Refusal, Reply, RequestId, RoomUpdate, Secret, Status,
+    TrackerMessage, TrackerRequest,
 };
 use commons::snapshot::ChangeKind;
 use serde_json::{Map, Value};
@@ -23,12 +24,14 @@ use tokio::time::Instant;
 use crate::active_connections::{ActiveConnection, ActiveConnections, Pinged};
 use crate::client::{Client, SignedIn};
 use crate::connection_id::ConnectionId;
+use crate::handlers::account::AccountCommandHandler;
 use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
 use crate::network::Watched;
+use crate::outbox::Ending;
 use crate::pace::in_seconds;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
@@ -43,6 +46,7 @@ pub(crate) struct TrackerService {
     users: UserCommandHandler,
     rooms: RoomCommandHandler,
     peers: PeerCommandHandler,
+    accounts: AccountCommandHandler,
     presence: PeerRepository,
     connections: ActiveConnections,
     watched: Watched,
@@ -63,8 +67,10 @@ impl TrackerService {
     /// Over these repositories; nobody is signed in.
     pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: Watched) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
+        let door = Arc::new(Doorkeeper::new(users.clone(), passwords, watched));
         Self {
-            users: UserCommandHandler::new(users.clone(), peers.clone(), passwords, Doorkeeper::new(watched)),
+            users: UserCommandHandler::new(users.clone(), peers.clone(), door.clone()),
+            accounts: AccountCommandHandler::new(users.clone(), peers.clone(), door),
             rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
             presence: peers,
@@ -85,7 +91,7 @@ impl TrackerService {
                 return Next::GoOn;
             }
         };
-        let leaves = request == TrackerRequest::Logout;
+        let leaves = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
         let served = match (&client.signed_in, paced) {
             (_, Err(too_fast)) => Err(too_fast),
             (None, Ok(())) => self.greet(client, id.clone(), request).await,
@@ -95,8 +101,11 @@ impl TrackerService {
             Ok(()) if leaves => Next::Close,
             Ok(()) => Next::GoOn,
             Err(refused) => {
+                client.count_guess(refused.code);
+                // Who was about to leave and could not has been signed off already.
+                let gone = leaves && refused.code == ErrorCode::Storage;
                 self.refuse(client, id, refused);
-                if client.may_guess() { Next::GoOn } else { Next::Close }
+                if client.may_guess() && !gone { Next::GoOn } else { Next::Close }
             }
         }
     }
@@ -128,20 +137,19 @@ impl TrackerService {
         id: Option<RequestId>,
         request: TrackerRequest,
     ) -> Result<(), Refused> {
-        let from = Origin { ip: client.from.ip(), key: client.key };
+        let from = origin(client);
         match request {
             TrackerRequest::Register(credentials) => {
                 let admitted = self.users.register(credentials, from).await?;
                 tracing::info!(username = %admitted.username, from = %client.from, "registered");
                 let reply = Reply { msg: "welcome, your account is made".to_owned(), id, ..Reply::default() };
-                self.sign_in(client, admitted, reply, false).await;
+                self.sign_in(client, admitted, reply, false).await?;
             }
             TrackerRequest::Login(credentials) => {
-                let judged = self.users.login(credentials, from).await;
-                let admitted = judged.inspect_err(|refused| client.count_guess(refused.code))?;
+                let admitted = self.users.login(credentials, from).await?;
                 let with_rooms = id.is_some();
                 let reply = Reply { msg: "welcome back".to_owned(), id, ..Reply::default() };
-                self.sign_in(client, admitted, reply, with_rooms).await;
+                self.sign_in(client, admitted, reply, with_rooms).await?;
             }
             TrackerRequest::Pong => {}
             _ => return Err(Refused::new(ErrorCode::NotLoggedIn, "sign in first, with LOGIN or REGISTER")),
@@ -177,12 +185,14 @@ impl TrackerService {
             TrackerRequest::JoinRoom { room } => self.rooms.join(&me.username, &room).await?,
             TrackerRequest::LeaveRoom { room } => self.rooms.leave(&me.username, &room).await?,
             TrackerRequest::DeleteRoom { room } => self.rooms.delete(&me.username, &room).await?,
-            TrackerRequest::ListKeys
-            | TrackerRequest::RevokeKey { .. }
-            | TrackerRequest::ChangePassword { .. }
-            | TrackerRequest::DeleteAccount { .. } => {
-                return Err(Refused::new(ErrorCode::UnknownCommand, "not served yet"));
+            TrackerRequest::ListKeys => {
+                Outcome::showing("your keys", Shows::Keys(me.username.clone(), client.key))
             }
+            TrackerRequest::RevokeKey { key } => self.revoke(client, me, key).await?,
+            TrackerRequest::ChangePassword { password, new_password } => {
+                self.accounts.change_password(&me.username, origin(client), password, &new_password).await?
+            }
+            TrackerRequest::DeleteAccount { password } => self.delete_account(client, me, password).await?,
             TrackerRequest::Ping => Outcome::showing("", Shows::Pong),
             TrackerRequest::Logout => {
                 self.sign_off(me).await;
@@ -202,6 +212,7 @@ impl TrackerService {
             Shows::Nothing => reply,
             Shows::Pong => return Ok(TrackerMessage::Pong(Pong::to(reply.id))),
             Shows::Room(name) => Reply { room: Some(self.rooms.snapshot(&name)?), ..reply },
+            Shows::Keys(username, own) => Reply { keys: Some(self.accounts.keys(&username, own)), ..reply },
             Shows::Peer(username) => Reply { peer: Some(self.peers.show(&username)), ..reply },
             Shows::Rooms(page) => {
                 let (rooms, more) = self.rooms.list(&page, with_id)?;
@@ -236,12 +247,19 @@ impl TrackerService {
     }
 
     /// Lets somebody in: from now on this session is the user's, and no other. The reply is the first it hears.
-    async fn sign_in(&self, client: &mut Client, admitted: Admitted, reply: Reply, with_rooms: bool) {
+    async fn sign_in(
+        &self,
+        client: &mut Client,
+        admitted: Admitted,
+        reply: Reply,
+        with_rooms: bool,
+    ) -> Result<(), Refused> {
         let Admitted { username, address, port } = admitted;
         let pongs = reply.id.is_some().then(|| watch::Sender::new(()));
         let observed = SocketAddr::new(client.from.ip(), port);
         let connection = {
             let _turn = self.turn();
+            self.accounts.still_admits(&username, client.key)?;
             let outbox = client.outbox.clone();
             let pinged = Pinged { observed, key: client.key, pongs: pongs.clone() };
             let connection = self.connections.register(&username, pinged, outbox);
@@ -253,6 +271,51 @@ impl TrackerService {
         tracing::info!(%username, from = %client.from, "signed in");
         client.signed_in = Some(SignedIn { username: username.clone(), connection, pongs });
         self.presence_changed(&username, ChangeKind::Online, Some(connection)).await;
+        Ok(())
+    }
+
+    /// Takes a key away from its user: a session that has proven it ends, and the rooms hear which keys are left.
+    async fn revoke(&self, client: &Client, me: &SignedIn, key: PublicKey) -> Result<Outcome, Refused> {
+        let outcome = self.accounts.revoke(&me.username, client.key, key).await?;
+        {
+            let _turn = self.turn();
+            let session = self.connections.connection(&me.username);
+            session
+                .filter(|session| session.pinged.key == Some(key))
+                .iter()
+                .for_each(|s| s.end(Ending::Revoked));
+        }
+        self.presence_changed(&me.username, ChangeKind::Online, Some(me.connection)).await;
+        Ok(outcome)
+    }
+
+    /// Ends an account: rooms first, then the session, then what is known of the user. Stopped in between, it leaves an
+    /// account that can be signed in to and deleted.
+    async fn delete_account(
+        &self,
+        client: &Client,
+        me: &SignedIn,
+        password: Option<Secret>,
+    ) -> Result<Outcome, Refused> {
+        self.accounts.prove(&me.username, origin(client), password).await?;
+        let departure = {
+            let _turn = self.turn();
+            let session = self.connections.connection(&me.username).map(|session| session.id);
+            if session != Some(me.connection) {
+                return Err(Refused::new(
+                    ErrorCode::Forbidden,
+                    "a newer login took the place of this session",
+                ));
+            }
+            self.accounts.depart(&me.username)
+        };
+        let (notices, vacated) = self.rooms.vacate(&me.username).await;
+        self.deliver(&self.turn(), &notices, Some(me.connection));
+        vacated?;
+        self.sign_off(me).await;
+        self.accounts.remove(&departure).await?;
+        tracing::info!(username = %me.username, "account deleted");
+        Ok(Outcome::said("your account is deleted"))
     }
 
     /// Ends a login: its user is offline, unless a newer one has taken its place.
@@ -315,6 +378,10 @@ impl TrackerService {
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn origin(client: &Client) -> Origin {
+    Origin { ip: client.from.ip(), key: client.key }
 }
 
 fn not_an_object() -> Result<Asked, NotARequest> {

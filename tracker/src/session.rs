@@ -198,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.service.sign_off(me).await;
         }
         let told = match over {
-            Over::Said => self.say_rest().await,
+            Over::Said | Over::Ended(Ending::Revoked) => self.say_rest().await,
             Over::Ended(Ending::Superseded) => self.say_why(&Status::Superseded).await,
             Over::Ended(Ending::ShuttingDown) => self.say_why(&Status::ShuttingDown).await,
             Over::Ended(Ending::Overflow) => {

@@ -33,14 +33,14 @@ fn row(request: &TrackerRequest) -> [&'static str; 5] {
         | TrackerRequest::GetPeer { .. }
         | TrackerRequest::ListRooms(_)
         | TrackerRequest::CreateRoom { .. }
-        | TrackerRequest::JoinRoom { .. } => ["NOT_LOGGED_IN", "OK", "OK", "OK", "closed"],
+        | TrackerRequest::JoinRoom { .. }
+        | TrackerRequest::ListKeys
+        | TrackerRequest::ChangePassword { .. }
+        | TrackerRequest::DeleteAccount { .. } => ["NOT_LOGGED_IN", "OK", "OK", "OK", "closed"],
         TrackerRequest::LeaveRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "OK", "OK", "closed"],
         TrackerRequest::DeleteRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "NOT_OWNER", "OK", "closed"],
-        TrackerRequest::ListKeys
-        | TrackerRequest::RevokeKey { .. }
-        | TrackerRequest::ChangePassword { .. }
-        | TrackerRequest::DeleteAccount { .. } => {
-            ["NOT_LOGGED_IN", "UNKNOWN_COMMAND", "UNKNOWN_COMMAND", "UNKNOWN_COMMAND", "closed"]
+        TrackerRequest::RevokeKey { .. } => {
+            ["NOT_LOGGED_IN", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "closed"]
         }
         TrackerRequest::Ping => ["NOT_LOGGED_IN", "PONG", "PONG", "PONG", "closed"],
         TrackerRequest::Pong => ["silence", "silence", "silence", "silence", "closed"],

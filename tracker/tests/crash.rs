@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Client, room, sign_in, with_id};
+use common::{Client, PASSWORD, room, sign_in, with_id};
 use serde_json::{Value, json};
 
 /// The program, killed at the end of its test.
@@ -198,6 +198,74 @@ async fn a_full_disk_is_told_and_service_goes_on_when_there_is_room() {
     let mut ana = program.connect().await;
     ana.ok(sign_in("LOGIN", "ana", 5000)).await;
     assert_eq!(all_rooms(&mut ana).await, ["after", "before"]);
+}
+
+/// Whether anything is left of ana: an account, or a room of hers.
+async fn is_anything_left(program: &Program) -> bool {
+    let mut witness = program.connect().await;
+    witness.ok(sign_in("REGISTER", "witness", 5000)).await;
+    let account = witness.ask(json!({"cmd": "GET_PEER", "peer": "ana"})).await;
+    account["status"] == "OK" || !all_rooms(&mut witness).await.is_empty()
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_stopped_leaves_an_account_that_can_be_deleted() {
+    for stopped_at in ["rooms", "peers", "users"] {
+        let folder = tempfile::tempdir().unwrap();
+        let length =
+            |name: &str| fs::metadata(folder.path().join(format!("{name}_db.journal"))).unwrap().len();
+        let program = Program::start(folder.path());
+        let mut ana = program.connect().await;
+        ana.ok(sign_in("REGISTER", "ana", 5000)).await;
+        // The file that is to be full is made much longer than the others, which then have room.
+        for port in 5001.. {
+            if length(stopped_at) > ["rooms", "peers", "users"].map(length).iter().sum::<u64>() / 2 + 4000 {
+                break;
+            }
+            match stopped_at {
+                "rooms" => {
+                    for cmd in ["CREATE_ROOM", "LEAVE_ROOM"] {
+                        ana.ok(room(cmd, &format!("sala {port}"))).await;
+                    }
+                }
+                "peers" => {
+                    ana = program.connect().await;
+                    ana.ok(sign_in("LOGIN", "ana", port)).await;
+                }
+                _ => {
+                    let same =
+                        json!({"cmd": "CHANGE_PASSWORD", "password": PASSWORD, "new_password": PASSWORD});
+                    ana.ok(same).await;
+                }
+            }
+        }
+        ana.ok(room("CREATE_ROOM", "quarto")).await;
+        program.limit_files(&(length(stopped_at) + 10).to_string());
+        let delete = json!({"cmd": "DELETE_ACCOUNT", "password": PASSWORD});
+        assert_eq!(ana.refused(delete.clone()).await, "STORAGE", "{stopped_at}");
+        ana.is_closed().await;
+        drop(program);
+
+        let program = Program::start(folder.path());
+        let mut ana = program.connect().await;
+        ana.ok(sign_in("LOGIN", "ana", 5000)).await;
+        ana.ok(delete).await;
+        assert!(!is_anything_left(&program).await, "{stopped_at}");
+    }
+}
+
+/// The other way round, with the account gone first, a stop in between leaves rooms that nobody can ever delete.
+#[tokio::test]
+async fn an_account_that_goes_before_its_rooms_leaves_them_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(folder.path());
+    let mut ana = program.connect().await;
+    ana.ok(sign_in("REGISTER", "ana", 5000)).await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    program.signal("TERM");
+    program.child.wait().unwrap();
+    fs::write(folder.path().join("users_db.json"), "{}").unwrap();
+    assert!(is_anything_left(&Program::start(folder.path())).await);
 }
 
 #[tokio::test]

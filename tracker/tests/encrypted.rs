@@ -4,51 +4,16 @@
 
 mod common;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use common::device::{Device, ask, by_key};
 use common::{PASSWORD, PATIENCE, TestTracker, sign_in};
-use commons::keys::Seed;
 use commons::limits::FRAME_MAX;
 use commons::net::connection::Connection;
 use commons::net::socket::{Listener, Opening, Socket};
 use commons::net::tls::{Identity, Purpose};
 use serde_json::{Value, json};
 use tokio::time::timeout;
-
-/// A device: the same key for sessions and for links.
-struct Device {
-    seed: Seed,
-}
-
-impl Device {
-    fn new() -> Self {
-        Self { seed: Seed::random().unwrap() }
-    }
-
-    fn identity(&self, purpose: Purpose) -> Identity {
-        Identity::new(&self.seed, purpose).unwrap()
-    }
-
-    /// Asks on an encrypted session of its own.
-    async fn ask(&self, tracker: SocketAddr, request: Value) -> (Connection<Socket>, Value) {
-        let socket = Socket::dial_encrypted(tracker, &self.identity(Purpose::Session)).await.unwrap();
-        let mut session = Connection::new(socket, FRAME_MAX);
-        let reply = ask(&mut session, request).await;
-        (session, reply)
-    }
-}
-
-async fn ask(session: &mut Connection<Socket>, request: Value) -> Value {
-    session.send(&request).await.unwrap();
-    session.recv_within(PATIENCE).await.unwrap().unwrap().parse_owned().unwrap()
-}
-
-fn by_key(name: &str) -> Value {
-    let mut login = sign_in("LOGIN", name, 5000);
-    login.as_object_mut().unwrap().remove("password");
-    login
-}
 
 #[tokio::test]
 async fn a_bound_key_needs_no_password_and_any_other_is_refused() {

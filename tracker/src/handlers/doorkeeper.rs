@@ -1,10 +1,12 @@
-//! The doorkeeper: who may try to come in now, by what their networks did before. Handlers ask it before each password hash.
+//! The doorkeeper: judges passwords, and who may try to come in now, by what their networks did before. Every password
+//! hash that a client asks for passes here.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
+use commons::user::PasswordDigest;
 use tokio::time::Instant;
 
 use crate::guessing::{Attempt, Guessing};
@@ -12,12 +14,15 @@ use crate::handlers::outcome::Refused;
 use crate::limits::{NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::network::{Network, Watched};
 use crate::pace::{Window, in_seconds};
-use crate::passwords::{Judgement, PasswordError};
+use crate::passwords::{Judgement, PasswordError, Passwords};
 use crate::recent::Recent;
+use crate::repositories::user::{StoredPassword, UserRepository};
 
-/// What the networks that are watched did lately.
+/// Judges passwords, and knows what the networks that are watched did lately.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
+    users: UserRepository,
+    passwords: Passwords,
     watched: Watched,
     guessing: Mutex<Guessing>,
     registrations: Mutex<Recent<Network, Window>>,
@@ -25,14 +30,48 @@ pub(crate) struct Doorkeeper {
 
 impl Doorkeeper {
     /// Nobody has come yet.
-    pub(crate) fn new(watched: Watched) -> Self {
+    pub(crate) fn new(users: UserRepository, passwords: Passwords, watched: Watched) -> Self {
         let (guessing, registrations) = (Guessing::new(), Recent::new(NETWORKS_MAX));
-        Self { watched, guessing: Mutex::new(guessing), registrations: Mutex::new(registrations) }
+        Self {
+            users,
+            passwords,
+            watched,
+            guessing: Mutex::new(guessing),
+            registrations: Mutex::new(registrations),
+        }
+    }
+
+    /// Judges the password that is offered for an account, if it is to be judged now.
+    pub(crate) async fn judge(
+        &self,
+        account: &Username,
+        offered: String,
+        from: IpAddr,
+    ) -> Result<(), Refused> {
+        let attempt = self.attempt(account, from)?;
+        let stored = self.users.password(account);
+        let judged = self.passwords.judge(stored.clone(), offered).await;
+        self.judged(attempt, &judged);
+        match judged? {
+            Judgement::Right => Ok(()),
+            Judgement::RightAndHashed(hash) => match stored {
+                Some(StoredPassword::Digest(digest)) => Ok(self.users.upgrade(account, digest, hash).await?),
+                _ => Ok(()),
+            },
+            Judgement::Wrong => {
+                Err(Refused::new(ErrorCode::InvalidCredentials, "wrong user name or password"))
+            }
+        }
+    }
+
+    /// The hash to store for a new password.
+    pub(crate) async fn hash(&self, digest: PasswordDigest) -> Result<String, Refused> {
+        Ok(self.passwords.hash(digest).await?)
     }
 
     /// Whether a password from there may be judged now. What becomes of it is to be told to [`judged`](Self::judged);
     /// there is no attempt to tell of where nobody counts.
-    pub(crate) fn attempt(&self, account: &Username, from: IpAddr) -> Result<Option<Attempt>, Refused> {
+    fn attempt(&self, account: &Username, from: IpAddr) -> Result<Option<Attempt>, Refused> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
         let begun = lock(&self.guessing).begin(account, network, Instant::now());
         begun.map(Some).map_err(|wait| {
@@ -43,7 +82,7 @@ impl Doorkeeper {
     }
 
     /// What became of an attempt.
-    pub(crate) fn judged(&self, attempt: Option<Attempt>, judged: &Result<Judgement, PasswordError>) {
+    fn judged(&self, attempt: Option<Attempt>, judged: &Result<Judgement, PasswordError>) {
         let Some(attempt) = attempt else { return };
         match judged {
             Ok(Judgement::Right | Judgement::RightAndHashed(_)) => lock(&self.guessing).right(&attempt),

@@ -1,5 +1,6 @@
 //! What a handler decides: what the asker is told, and what others are to hear.
 
+use commons::keys::PublicKey;
 use commons::names::{NameError, RoomName, Username};
 use commons::protocol::with_tracker::{ErrorCode, Page};
 use commons::room::RoomError;
@@ -36,6 +37,8 @@ pub(crate) enum Shows {
     Peers(Page),
     /// A user's record.
     Peer(Username),
+    /// A user's own keys, to a session that has proven one of them.
+    Keys(Username, Option<PublicKey>),
 }
 
 /// A change of a room that its members are to hear of.

@@ -83,6 +83,25 @@ impl RoomCommandHandler {
         Ok(notices)
     }
 
+    /// Takes a user out of everything: the own rooms end, seats in others are freed. What is to be heard of it counts
+    /// also where the disk refuses the rest.
+    pub(crate) async fn vacate(&self, username: &Username) -> (Vec<Notice>, Result<(), RoomFailure>) {
+        let mut notices = Vec::new();
+        let mut vacate = async || {
+            for name in self.rooms.owned_by(username) {
+                let members = self.rooms.delete(&name, username).await?;
+                notices.push(Notice { also: members, ..Notice::new(&name, ChangeKind::Deleted, username) });
+            }
+            for room in self.rooms.rooms_of(username) {
+                self.rooms.leave(&room.name, username).await?;
+                notices.push(Notice::new(&room.name, ChangeKind::Left, username));
+            }
+            Ok(())
+        };
+        let vacated = vacate().await;
+        (notices, vacated)
+    }
+
     /// Frees the seats of guests for whom `overdue` holds: what is to be heard of it, also by those guests. What the
     /// disk refuses is left to the next time.
     pub(crate) async fn free_overdue(

@@ -1,6 +1,7 @@
 //! UserCommandHandler: who may come in.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use commons::keys::PublicKey;
 use commons::names::Username;
@@ -9,17 +10,15 @@ use commons::user::PasswordDigest;
 
 use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::Refused;
-use crate::passwords::{Judgement, Passwords};
 use crate::repositories::peer::{PeerRepository, claimed_address};
-use crate::repositories::user::{StoredPassword, UserRepository};
+use crate::repositories::user::UserRepository;
 
 /// Makes accounts and judges logins.
 #[derive(Debug)]
 pub(crate) struct UserCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
-    passwords: Passwords,
-    door: Doorkeeper,
+    door: Arc<Doorkeeper>,
 }
 
 /// Where a client comes from, and what it has proven there.
@@ -44,22 +43,14 @@ pub(crate) struct Admitted {
 
 impl UserCommandHandler {
     /// Over these accounts.
-    pub(crate) fn new(
-        users: UserRepository,
-        peers: PeerRepository,
-        passwords: Passwords,
-        door: Doorkeeper,
-    ) -> Self {
-        Self { users, peers, passwords, door }
+    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Doorkeeper>) -> Self {
+        Self { users, peers, door }
     }
 
     /// Makes an account for a client, with the key that it has proven.
     pub(crate) async fn register(&self, credentials: Credentials, from: Origin) -> Result<Admitted, Refused> {
         let offered = offered(&credentials)?;
-        let digest = PasswordDigest::parse(&offered).ok_or_else(|| {
-            let msg = "\"password\" must be the lower-case hex SHA-256 of the password: 64 digits";
-            Refused::new(ErrorCode::Malformed, msg)
-        })?;
+        let digest = digest("password", &offered)?;
         let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
         let taken =
@@ -81,7 +72,7 @@ impl UserCommandHandler {
     }
 
     async fn create(&self, username: &Username, digest: PasswordDigest) -> Result<bool, Refused> {
-        let hash = self.passwords.hash(digest).await?;
+        let hash = self.door.hash(digest).await?;
         Ok(self.users.create(username, hash).await?)
     }
 
@@ -100,22 +91,7 @@ impl UserCommandHandler {
             let msg = "this account has keys: it signs in by an encrypted session only";
             return Err(Refused::new(ErrorCode::PlaintextRefused, msg));
         }
-        let attempt = self.door.attempt(username, from.ip)?;
-        let stored = self.users.password(username);
-        let judged = self.passwords.judge(stored.clone(), offered).await;
-        self.door.judged(attempt, &judged);
-        match judged? {
-            Judgement::Right => {}
-            Judgement::RightAndHashed(hash) => {
-                if let Some(StoredPassword::Digest(digest)) = stored {
-                    self.users.upgrade(username, digest, hash).await?;
-                }
-            }
-            Judgement::Wrong => {
-                let msg = "wrong user name or password";
-                return Err(Refused::new(ErrorCode::InvalidCredentials, msg));
-            }
-        }
+        self.door.judge(username, offered, from.ip).await?;
         self.bind(username, from.key).await?;
         Ok(admitted)
     }
@@ -124,6 +100,14 @@ impl UserCommandHandler {
         let Some(key) = key else { return Ok(()) };
         Ok(self.peers.bind_key(username, key).await?)
     }
+}
+
+/// The digest in a field of a request.
+pub(crate) fn digest(field: &str, text: &str) -> Result<PasswordDigest, Refused> {
+    PasswordDigest::parse(text).ok_or_else(|| {
+        let msg = format!("\"{field}\" must be the lower-case hex SHA-256 of the password: 64 digits");
+        Refused::new(ErrorCode::Malformed, msg)
+    })
 }
 
 fn offered(credentials: &Credentials) -> Result<String, Refused> {

@@ -124,23 +124,57 @@ impl PeerRepository {
 
     /// Gives a user one more key, for good; where there are too many the oldest one goes.
     pub(crate) async fn bind_key(&self, username: &Username, key: PublicKey) -> Result<(), StorageError> {
+        let bind = move |keys: &mut Vec<PublicKey>| {
+            if keys.contains(&key) {
+                return;
+            }
+            if keys.len() >= KEYS_PER_USER {
+                keys.remove(0);
+            }
+            keys.push(key);
+        };
+        self.change_keys(username, bind).await.map(drop)
+    }
+
+    /// Takes one of a user's keys away, for good; whether it was there.
+    pub(crate) async fn unbind_key(&self, username: &Username, key: PublicKey) -> Result<bool, StorageError> {
+        self.change_keys(username, move |keys| keys.retain(|bound| *bound != key)).await
+    }
+
+    /// Takes all of a user's keys away, for good.
+    pub(crate) async fn unbind_all(&self, username: &Username) -> Result<(), StorageError> {
+        self.change_keys(username, Vec::clear).await.map(drop)
+    }
+
+    /// Applies a rule to a user's keys; whether it changed them.
+    async fn change_keys(
+        &self,
+        username: &Username,
+        rule: impl Fn(&mut Vec<PublicKey>) + Send + 'static,
+    ) -> Result<bool, StorageError> {
         let owner = username.clone();
         let decide = move |present: Option<&Peer>| {
-            let mut peer = present.cloned().unwrap_or_else(|| Peer::never_seen(owner.clone()));
-            if peer.keys.contains(&key) {
-                return (Change::Keep, peer.keys);
-            }
-            if peer.keys.len() >= KEYS_PER_USER {
-                peer.keys.remove(0);
-            }
-            peer.keys.push(key);
-            (Change::Put(peer.clone()), peer.keys)
+            let before = present.cloned().unwrap_or_else(|| Peer::never_seen(owner.clone()));
+            let mut after = before.clone();
+            rule(&mut after.keys);
+            let changed = after.keys != before.keys;
+            (if changed { Change::Put(after.clone()) } else { Change::Keep }, (changed, after.keys))
         };
-        let keys = self.records.update(username.as_str(), decide).await?;
+        let (changed, keys) = self.records.update(username.as_str(), decide).await?;
         if let Some(session) = self.presence_mut().sessions.get_mut(username) {
             session.peer.keys = keys;
         }
-        Ok(())
+        Ok(changed)
+    }
+
+    /// Forgets all that is known of a user, keys included.
+    pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
+        {
+            let mut presence = self.presence_mut();
+            presence.sessions.remove(username);
+            presence.offline_since.remove(username);
+        }
+        self.records.update(username.as_str(), |_| (Change::Remove, ())).await
     }
 
     /// Shows a user as connected at this place, unless a newer login has done so.
@@ -206,7 +240,12 @@ impl PeerRepository {
     /// Writes down where a user is; `connected` is no durable fact and stays out.
     pub(crate) async fn save(&self, username: &Username) -> Result<(), StorageError> {
         let place = Peer { connected: false, ..self.peer(username) };
+        let here = self.presence().sessions.contains_key(username);
         let decide = move |present: Option<&Peer>| {
+            // Who has neither a session nor a record was deleted meanwhile, and is not to come back so.
+            if present.is_none() && !here {
+                return (Change::Keep, ());
+            }
             // Keys change by themselves, and for good.
             let keys = present.map(|present| present.keys.clone()).unwrap_or_default();
             let record = Peer { keys, ..place.clone() };

@@ -154,6 +154,12 @@ impl RoomRepository {
         self.rooms.filed_under(username.as_str()).iter().filter_map(|name| self.rooms.get(name)).collect()
     }
 
+    /// The rooms that a user owns, seated in them or not. It looks at every room: for what is rare.
+    pub(crate) fn owned_by(&self, username: &Username) -> Vec<RoomName> {
+        let of_user = |room: &&Room| room.owner == *username;
+        self.scan("", "", |rooms| rooms.filter(of_user).map(|room| room.name.clone()).collect())
+    }
+
     /// The room that a user joined last, of those in which a seat is held.
     pub(crate) fn last_joined(&self, username: &Username) -> Option<RoomName> {
         let joined_at = |room: &Room| room.seat_of(username).map(|seat| seat.joined_at);

@@ -76,6 +76,20 @@ impl UserRepository {
         self.users.update(username.as_str(), decide).await
     }
 
+    /// Gives an account another password; `false` where there is no such account.
+    pub(crate) async fn replace(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
+        let decide = move |present: Option<&StoredPassword>| match present {
+            Some(_) => (Change::Put(StoredPassword::Hash(hash.clone())), true),
+            None => (Change::Keep, false),
+        };
+        self.users.update(username.as_str(), decide).await
+    }
+
+    /// Ends an account.
+    pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
+        self.users.update(username.as_str(), |_| (Change::Remove, ())).await
+    }
+
     /// Replaces an account's digest by a hash of it, where it still is that digest.
     pub(crate) async fn upgrade(
         &self,

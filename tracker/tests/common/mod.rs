@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
+pub(crate) mod device;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,130 @@
+//! AccountCommandHandler: what users do with their own accounts: see and revoke keys, change the password, go.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use commons::keys::PublicKey;
+use commons::names::Username;
+use commons::protocol::with_tracker::{BoundKey, ErrorCode, Secret};
+
+use crate::handlers::doorkeeper::Doorkeeper;
+use crate::handlers::outcome::{Outcome, Refused, Shows};
+use crate::handlers::user::{Origin, digest};
+use crate::repositories::peer::PeerRepository;
+use crate::repositories::update::StorageError;
+use crate::repositories::user::UserRepository;
+
+/// Serves what users ask about their own accounts.
+#[derive(Debug)]
+pub(crate) struct AccountCommandHandler {
+    users: UserRepository,
+    peers: PeerRepository,
+    door: Arc<Doorkeeper>,
+    departing: Mutex<BTreeSet<Username>>,
+}
+
+/// Somebody's account is being deleted: until this is dropped nobody signs in there.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Departure<'a> {
+    username: &'a Username,
+    departing: &'a Mutex<BTreeSet<Username>>,
+}
+
+impl AccountCommandHandler {
+    /// Over these accounts.
+    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Doorkeeper>) -> Self {
+        Self { users, peers, door, departing: Mutex::default() }
+    }
+
+    /// Whether somebody who was admitted may still come in: between the two the account may have gone, or the key.
+    pub(crate) fn still_admits(&self, username: &Username, key: Option<PublicKey>) -> Result<(), Refused> {
+        if lock(&self.departing).contains(username) {
+            return Err(Refused::new(ErrorCode::Busy, "this account is being deleted"));
+        }
+        let bound = key.is_none_or(|key| self.peers.peer(username).keys.contains(&key));
+        if bound && self.users.exists(username) {
+            return Ok(());
+        }
+        Err(Refused::new(ErrorCode::InvalidCredentials, "the account or its key has just been taken away"))
+    }
+
+    /// A user's keys, as a session shows them that has proven `own`.
+    pub(crate) fn keys(&self, username: &Username, own: Option<PublicKey>) -> Vec<BoundKey> {
+        let keys = self.peers.peer(username).keys;
+        keys.into_iter().map(|key| BoundKey { key, current: own == Some(key) }).collect()
+    }
+
+    /// Takes one of a user's keys away; not the one that the asking session has proven.
+    pub(crate) async fn revoke(
+        &self,
+        asker: &Username,
+        own: Option<PublicKey>,
+        key: PublicKey,
+    ) -> Result<Outcome, Refused> {
+        if own == Some(key) {
+            let msg = "this device is signed in by that key: revoke it on another one, or delete the account";
+            return Err(Refused::new(ErrorCode::Forbidden, msg));
+        }
+        if !self.peers.unbind_key(asker, key).await? {
+            return Err(Refused::new(ErrorCode::KeyNotFound, "you have no such key"));
+        }
+        Ok(Outcome::showing("the key is revoked", Shows::Nothing))
+    }
+
+    /// Replaces a user's password.
+    pub(crate) async fn change_password(
+        &self,
+        asker: &Username,
+        from: Origin,
+        password: Option<Secret>,
+        new_password: &Secret,
+    ) -> Result<Outcome, Refused> {
+        let new_password = digest("new_password", &new_password.0)?;
+        self.prove(asker, from, password).await?;
+        let hash = self.door.hash(new_password).await?;
+        self.users.replace(asker, hash).await?;
+        Ok(Outcome::said("the password is changed"))
+    }
+
+    /// Whether the asker is the user beyond doubt: by the password, or else by a key that is bound. A session in the
+    /// clear may be anybody's who came upon it.
+    pub(crate) async fn prove(
+        &self,
+        asker: &Username,
+        from: Origin,
+        password: Option<Secret>,
+    ) -> Result<(), Refused> {
+        match (password, from.key) {
+            (Some(Secret(offered)), _) => self.door.judge(asker, offered, from.ip).await,
+            (None, Some(_)) => self.still_admits(asker, from.key),
+            (None, None) => {
+                let msg = "\"password\" may be absent on an encrypted session only";
+                Err(Refused::new(ErrorCode::MissingParameter, msg))
+            }
+        }
+    }
+
+    /// Begins to delete an account.
+    pub(crate) fn depart<'a>(&'a self, username: &'a Username) -> Departure<'a> {
+        lock(&self.departing).insert(username.clone());
+        Departure { username, departing: &self.departing }
+    }
+
+    /// Deletes an account that sits nowhere any more. The password goes last: whatever stops the tracker before, the
+    /// user can sign in and go on.
+    pub(crate) async fn remove(&self, departure: &Departure<'_>) -> Result<(), StorageError> {
+        self.peers.remove(departure.username).await?;
+        self.users.remove(departure.username).await
+    }
+}
+
+impl Drop for Departure<'_> {
+    fn drop(&mut self) {
+        lock(self.departing).remove(self.username);
+    }
+}
+
+fn lock(departing: &Mutex<BTreeSet<Username>>) -> MutexGuard<'_, BTreeSet<Username>> {
+    departing.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,241 @@
+//! What users do with their own accounts: keys, the password, the end; and what the operator does for who is locked out.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod common;
+
+use std::process::{Command, Output};
+
+use common::device::{Device, ask, by_key, hear};
+use common::{PASSWORD, TestTracker, WRONG, room, sign_in};
+use commons::user::PasswordDigest;
+use serde_json::{Value, json};
+
+/// A login with another password than everybody's.
+fn login(name: &str, password: &str) -> Value {
+    json!({"cmd": "LOGIN", "username": name, "password": password, "port": 5000, "id": 1})
+}
+
+fn change(password: Option<&str>, new_password: &str) -> Value {
+    json!({"cmd": "CHANGE_PASSWORD", "password": password, "new_password": new_password})
+}
+
+fn delete(password: Option<&str>) -> Value {
+    json!({"cmd": "DELETE_ACCOUNT", "password": password})
+}
+
+fn another() -> String {
+    PasswordDigest::of_typed("another").as_str().to_owned()
+}
+
+#[tokio::test]
+async fn a_revoked_key_opens_nothing_and_the_rooms_hear_which_are_left() {
+    let tracker = TestTracker::start().await;
+    let (lost, kept) = (Device::new(), Device::new());
+    let mut session = lost.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    ask(&mut session, room("CREATE_ROOM", "sala")).await;
+    let mut bob = Device::new().session(tracker.address, sign_in("REGISTER", "bob", 5001)).await;
+    ask(&mut bob, room("JOIN_ROOM", "sala")).await;
+    drop(lost.session(tracker.address, by_key("ana")).await);
+
+    let mut session = kept.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await;
+    let listed = ask(&mut session, json!({"cmd": "LIST_KEYS"})).await;
+    let both = json!([{"key": lost.key(), "current": false}, {"key": kept.key(), "current": true}]);
+    assert_eq!(listed["keys"], both);
+    let refused = ask(&mut session, json!({"cmd": "REVOKE_KEY", "key": kept.key()})).await;
+    assert_eq!(refused["code"], "FORBIDDEN", "{refused}");
+    let revoke = json!({"cmd": "REVOKE_KEY", "key": lost.key()});
+    let revoked = ask(&mut session, revoke.clone()).await;
+    assert_eq!(revoked["status"], "OK", "{revoked}");
+    let again = ask(&mut session, revoke).await;
+    assert_eq!(again["code"], "KEY_NOT_FOUND", "{again}");
+    let left = json!([kept.key()]);
+    let told = async {
+        loop {
+            let push = hear(&mut bob).await;
+            if push["room"]["members"][0]["keys"] == left {
+                return push;
+            }
+        }
+    };
+    assert_eq!(told.await["change"], json!({"kind": "online", "username": "ana"}));
+
+    let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
+    let (_, reply) = lost.ask(tracker.address, by_key("ana")).await;
+    assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
+    drop(kept.session(tracker.address, by_key("ana")).await);
+}
+
+#[tokio::test]
+async fn a_session_in_the_clear_has_no_keys_to_list_or_revoke() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    assert_eq!(ana.ok(json!({"cmd": "LIST_KEYS"})).await["keys"], json!([]));
+    let revoke = json!({"cmd": "REVOKE_KEY", "key": Device::new().key()});
+    assert_eq!(ana.refused(revoke).await, "KEY_NOT_FOUND");
+    assert_eq!(ana.refused(json!({"cmd": "REVOKE_KEY", "key": "rubbish"})).await, "MALFORMED");
+}
+
+#[tokio::test]
+async fn the_password_is_changed_for_good_by_who_knows_the_old_one() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    assert_eq!(ana.refused(change(None, &another())).await, "MISSING_PARAMETER");
+    assert_eq!(ana.refused(change(Some(PASSWORD), "short")).await, "MALFORMED");
+    assert_eq!(ana.refused(change(Some(WRONG), &another())).await, "INVALID_CREDENTIALS");
+    ana.ok(change(Some(PASSWORD), &another())).await;
+    let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
+    let mut client = tracker.connect().await;
+    assert_eq!(client.refused(login("ana", PASSWORD)).await, "INVALID_CREDENTIALS");
+    client.ok(login("ana", &another())).await;
+}
+
+#[tokio::test]
+async fn a_bound_key_changes_a_password_that_is_forgotten() {
+    let tracker = TestTracker::start().await;
+    let (device, fresh) = (Device::new(), Device::new());
+    drop(device.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await);
+    let mut session = device.session(tracker.address, by_key("ana")).await;
+    // Whoever offers one is held to it.
+    let refused = ask(&mut session, change(Some(WRONG), &another())).await;
+    assert_eq!(refused["code"], "INVALID_CREDENTIALS", "{refused}");
+    let changed = ask(&mut session, change(None, &another())).await;
+    assert_eq!(changed["status"], "OK", "{changed}");
+    drop(session);
+    drop(device.session(tracker.address, by_key("ana")).await);
+    drop(fresh.session(tracker.address, login("ana", &another())).await);
+}
+
+#[tokio::test]
+async fn a_session_has_three_guesses_at_its_own_password() {
+    for guess in [change(Some(WRONG), WRONG), delete(Some(WRONG))] {
+        let tracker = TestTracker::start().await;
+        let mut ana = tracker.user("ana").await;
+        for _ in 0..3 {
+            assert_eq!(ana.refused(guess.clone()).await, "INVALID_CREDENTIALS");
+        }
+        ana.is_closed().await;
+        tracker.back("ana").await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn guesses_on_a_session_count_like_those_at_a_login() {
+    let tracker = TestTracker::start_with(|config| config.limit_loopback = true).await;
+    let mut ana = tracker.connect_from([9, 1]).await;
+    ana.ok(sign_in("REGISTER", "ana", 5000)).await;
+    for _ in 0..3 {
+        assert_eq!(ana.refused(change(Some(WRONG), WRONG)).await, "INVALID_CREDENTIALS");
+    }
+    let mut again = tracker.connect_from([9, 1]).await;
+    assert_eq!(again.refused(login("ana", WRONG)).await, "TOO_MANY_ATTEMPTS");
+}
+
+#[tokio::test]
+async fn a_deleted_account_leaves_nothing_behind() {
+    let tracker = TestTracker::start().await;
+    let device = Device::new();
+    let mut ana = device.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    let mut bob = tracker.user("bob").await;
+    for name in ["sala", "left"] {
+        ask(&mut ana, room("CREATE_ROOM", name)).await;
+    }
+    // A room that she owns and does not sit in is hers all the same.
+    ask(&mut ana, room("LEAVE_ROOM", "left")).await;
+    bob.ok(room("JOIN_ROOM", "sala")).await;
+    bob.ok(room("CREATE_ROOM", "quarto")).await;
+    hear(&mut ana).await;
+    ask(&mut ana, room("JOIN_ROOM", "quarto")).await;
+    bob.hears("joined", "ana").await;
+
+    let deleted = ask(&mut ana, delete(None)).await;
+    assert_eq!(deleted["status"], "OK", "{deleted}");
+    assert!(ana.recv_within(common::PATIENCE).await.unwrap().is_none(), "the session is over");
+    assert_eq!(bob.hears("deleted", "ana").await, Value::Null);
+    assert_eq!(common::members(&bob.hears("left", "ana").await), ["bob"]);
+    let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
+    let (mut bob, _) = tracker.back("bob").await;
+    assert_eq!(bob.refused(json!({"cmd": "GET_PEER", "peer": "ana"})).await, "PEER_NOT_FOUND");
+    let rooms = bob.ok(json!({"cmd": "LIST_ROOMS"})).await["rooms"].take();
+    assert_eq!(rooms.as_object().unwrap().keys().collect::<Vec<_>>(), ["quarto"]);
+    for request in [by_key("ana"), sign_in("LOGIN", "ana", 5000)] {
+        let (_, reply) = device.ask(tracker.address, request).await;
+        assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
+    }
+    // The name is free, and nothing of the old account comes with it.
+    let newcomer = Device::new();
+    let mut ana = newcomer.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    let found = ask(&mut ana, json!({"cmd": "GET_PEER", "peer": "ana"})).await;
+    assert_eq!((&found["peer"]["keys"], &found["peer"]["room"]), (&json!([newcomer.key()]), &Value::Null));
+    // In the clear the password is what proves the user.
+    assert_eq!(bob.refused(delete(None)).await, "MISSING_PARAMETER");
+    bob.ok(delete(Some(PASSWORD))).await;
+    bob.is_closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_signs_in_to_an_account_that_is_being_deleted() {
+    let tracker = TestTracker::start().await;
+    let mut witness = tracker.user("witness").await;
+    for round in 0..30 {
+        let name = format!("ana{round}");
+        let mut leaving = tracker.user(&name).await;
+        for n in 0..8 {
+            leaving.ok(room("CREATE_ROOM", &format!("{name} {n}"))).await;
+        }
+        let mut coming = tracker.connect().await;
+        let leave = async {
+            let reply = leaving.ask(delete(Some(PASSWORD))).await;
+            reply["status"] == "OK"
+        };
+        let come = async {
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            coming.send(&login(&name, PASSWORD)).await;
+            coming.try_send(&room("CREATE_ROOM", &format!("{name} late"))).await;
+            let reply = coming.try_recv().await;
+            reply.is_some_and(|reply| reply["status"] == "OK")
+        };
+        let (left, came) = tokio::join!(leave, come);
+        assert!(!(left && came), "{name} is signed in and deleted");
+        if left {
+            let found = witness.refused(json!({"cmd": "GET_PEER", "peer": name})).await;
+            assert_eq!(found, "PEER_NOT_FOUND");
+            let rooms = witness.ok(json!({"cmd": "LIST_ROOMS", "prefix": name, "id": 1})).await;
+            assert_eq!(rooms["rooms"], json!({}));
+        }
+    }
+}
+
+/// Runs the operator's command on a folder.
+fn reset(folder: &std::path::Path, name: &str) -> Output {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "another\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+    command.args(["reset-password", name, "--data"]).arg(folder).arg("--password-file").arg(file.path());
+    command.output().unwrap()
+}
+
+#[tokio::test]
+async fn the_operator_gives_another_password_and_forgets_the_keys() {
+    let tracker = TestTracker::start().await;
+    let device = Device::new();
+    drop(device.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await);
+    let running = reset(tracker.folder.path(), "ana");
+    assert_eq!(running.status.code(), Some(1), "not while a tracker is at work there");
+    drop(device.session(tracker.address, by_key("ana")).await);
+
+    let folder = tracker.stop().await;
+    let unknown = reset(folder.path(), "nobody");
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("no user nobody"));
+    assert_eq!(reset(folder.path(), "ana").status.code(), Some(0));
+    let tracker = TestTracker::start_in(folder, |_| ()).await;
+    for request in [by_key("ana"), login("ana", PASSWORD)] {
+        let (_, reply) = device.ask(tracker.address, request).await;
+        assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
+    }
+    drop(device.session(tracker.address, login("ana", &another())).await);
+}
