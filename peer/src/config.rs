@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::socket::host_and_port;
@@ -17,20 +17,26 @@ pub const DEFAULT_TRACKER: &str = "127.0.0.1:6060";
 #[derive(Debug, Clone, Parser)]
 #[command(name = "peer", version, about)]
 pub struct Config {
+    /// What to do instead of a conversation.
+    #[command(subcommand)]
+    pub errand: Option<Errand>,
+
     /// The tracker's address; behind `#` its key, where that is known, as `tracker fingerprint` prints it.
-    #[arg(long, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]", default_value = DEFAULT_TRACKER, value_parser = tracker_address)]
-    pub tracker: String,
+    ///
+    /// [default: 127.0.0.1:6060]
+    #[arg(long, global = true, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]", value_parser = tracker_address)]
+    pub tracker: Option<String>,
 
     /// Where to take links [default: a free port; on loopback where the tracker is on loopback]
     #[arg(long, env = "PEER_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
 
     /// The folder for what this computer keeps [default: the user's data folder]
-    #[arg(long, env = "PEER_DATA", value_name = "DIR")]
+    #[arg(long, global = true, env = "PEER_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
     /// Who you are; asked where absent.
-    #[arg(long, env = "PEER_USERNAME", value_name = "NAME")]
+    #[arg(long, global = true, env = "PEER_USERNAME", value_name = "NAME")]
     pub username: Option<Username>,
 
     /// Make the account.
@@ -38,7 +44,7 @@ pub struct Config {
     pub register: bool,
 
     /// Read the password from a file; it can also be in PEER_PASSWORD [default: typed]
-    #[arg(long, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
     /// How things are shown.
@@ -48,6 +54,35 @@ pub struct Config {
     /// Run a tracker inside, on the tracker's address.
     #[arg(long, env = "PEER_HOST", value_parser = FalseyValueParser::new())]
     pub host: bool,
+}
+
+/// What the program does instead of a conversation.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Errand {
+    /// Change the password of an account of this computer
+    Password {
+        /// Read the new password from a file [default: typed]
+        #[arg(long, env = "PEER_NEW_PASSWORD_FILE", value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
+    /// Carry an account to another computer, so that friends see the same key
+    #[command(subcommand)]
+    Identity(IdentityErrand),
+}
+
+/// Which way an account is carried.
+#[derive(Debug, Clone, Subcommand)]
+pub enum IdentityErrand {
+    /// Write an account of this computer into a file, sealed under its password
+    Export {
+        /// The file, which must not be there yet.
+        file: PathBuf,
+    },
+    /// Take an account over from such a file; --tracker tells another address of its tracker
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// A tracker's address as it is typed, with or without its key.
@@ -72,6 +107,12 @@ pub enum Output {
 }
 
 impl Config {
+    /// The tracker's address; behind `#` its key, where that is known.
+    #[must_use]
+    pub fn tracker(&self) -> String {
+        self.tracker.clone().unwrap_or_else(|| DEFAULT_TRACKER.to_owned())
+    }
+
     /// The folder for what this computer keeps.
     #[must_use]
     pub fn data(&self) -> PathBuf {
@@ -93,7 +134,9 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable() {
         Config::command().debug_assert();
-        for flag in Config::command().get_arguments() {
+        let config = Config::command();
+        let commands = std::iter::once(&config).chain(config.get_subcommands());
+        for flag in commands.flat_map(|command| command.get_arguments()) {
             let name = flag.get_long().unwrap_or_default().replace('-', "_").to_uppercase();
             assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(format!("PEER_{name}").as_str()));
         }

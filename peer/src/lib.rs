@@ -6,6 +6,7 @@
 //! - `hub`: where everything meets; `chat`: what the peer knows, pure.
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
 //! - `account`: the user's own account at the tracker.
+//! - [`identity_file`]: the account on its way to another computer.
 //! - `home`: the user's folder on this computer, `user_key` and `seal` the key in it, [`password`] what opens it,
 //!   `known_trackers` the file beside it.
 //! - [`untrusted`]: text that others chose, which cannot be printed by accident.
@@ -19,6 +20,7 @@ pub mod events;
 mod heard;
 pub mod home;
 mod hub;
+pub mod identity_file;
 mod key_book;
 mod known_names;
 mod known_trackers;

@@ -130,6 +130,9 @@ pub const NEW_KEYS_TOLD: usize = 8;
 /// Digits of a key that stand for all of it: no two keys of one user share them but by an attacker's long search.
 pub const KEY_DIGITS_MIN: usize = 8;
 
+/// Longest file that is taken for an identity: thousands of friends fit.
+pub const IDENTITY_FILE_MAX: u64 = 4 * 1024 * 1024;
+
 /// Memory in KiB that a seal may ask argon2id to take, sixteen times what ours do: an identity that is imported comes
 /// from elsewhere.
 pub const SEAL_MEMORY_MAX: u32 = 1024 * 1024;

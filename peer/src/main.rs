@@ -10,9 +10,10 @@ use std::{env, fs, panic};
 use clap::Parser;
 use commons::net::socket::Socket;
 use peer::api::CommandError;
-use peer::config::{Config, Output};
+use peer::config::{Config, Errand, Output};
 use peer::seal::SealCost;
 use peer::service::{PeerConfig, PeerService};
+use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
 use peer::terminal::{Format, Terminal, json, tty};
 use tokio::runtime::Runtime;
@@ -37,6 +38,15 @@ enum Failure {
 impl Failure {
     fn new(error: impl std::fmt::Display) -> Self {
         Self::Other(error.to_string())
+    }
+}
+
+impl From<NotSignedIn> for Failure {
+    fn from(error: NotSignedIn) -> Self {
+        match error {
+            NotSignedIn::Usage(reason) => Self::Usage(reason.to_owned()),
+            error => Self::new(error),
+        }
     }
 }
 
@@ -81,7 +91,10 @@ fn log_to_file() -> io::Result<()> {
 
 async fn run(config: Config) -> Result<(), Failure> {
     let stop = stop_signal().map_err(Failure::new)?;
-    let mut tracker = config.tracker.clone();
+    if let Some(Errand::Identity(errand)) = &config.errand {
+        return Ok(carry_identity(errand, &config, &known(&config)).await?);
+    }
+    let mut tracker = config.tracker();
     let mut hosted = None;
     if config.host {
         if tracker.contains('#') {
@@ -113,13 +126,9 @@ async fn run(config: Config) -> Result<(), Failure> {
     outcome.and(ended)
 }
 
-async fn talk(
-    service: &std::sync::Arc<PeerService>,
-    config: &Config,
-    stop: CancellationToken,
-) -> Result<(), Failure> {
-    let events = service.subscribe();
-    let known = Known {
+/// What is known before anybody is asked.
+fn known(config: &Config) -> Known {
+    Known {
         username: config.username.clone(),
         register: config.register,
         password: match (&config.password_file, env::var("PEER_PASSWORD")) {
@@ -128,11 +137,24 @@ async fn talk(
             (None, Err(_)) => PasswordSource::Asked,
         },
         interactive: tty::is_interactive(),
-    };
+    }
+}
+
+async fn talk(
+    service: &std::sync::Arc<PeerService>,
+    config: &Config,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let events = service.subscribe();
+    let known = known(config);
     // Nobody should type a name and a password before learning that.
     let address = service.status().tracker_address;
     if known.interactive && Socket::dial(&address).await.is_err() {
         return Err(Failure::new(NotSignedIn::NoTracker(address)));
+    }
+    if let Some(Errand::Password { new_password_file }) = &config.errand {
+        let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
+        return Ok(change_password(service, &known, &new).await?);
     }
     let signed_in = tokio::select! {
         signed_in = sign_in(service, known) => signed_in,
@@ -141,7 +163,7 @@ async fn talk(
     let you = match signed_in {
         Ok(you) => you,
         Err(NotSignedIn::Left) => return Ok(()),
-        Err(NotSignedIn::Usage(reason)) => return Err(Failure::Usage(reason.to_owned())),
+        Err(error @ NotSignedIn::Usage(_)) => return Err(error.into()),
         Err(error) => {
             let told = match &error {
                 NotSignedIn::Refused(refusal) => Some(refusal),

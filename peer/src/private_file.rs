@@ -1,7 +1,7 @@
 //! Small JSON files that only this user may read, and that are whole after a crash.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -20,15 +20,27 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
+/// What a file of at most so many bytes holds, which may be a stranger's.
+pub(crate) fn read_bounded<T: DeserializeOwned>(path: &Path, most: u64) -> io::Result<T> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    serde_json::from_slice(&bytes).map_err(|_| io::Error::other("not an exported identity"))
+}
+
 /// Writes aside and renames: a crash leaves the old file or the new one.
 pub(crate) fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let aside = path.with_extension("new");
-    write_new(&aside, content)?;
+    open_and_write(&aside, content, OpenOptions::new().create(true).truncate(true))?;
     rename(&aside, path)
 }
 
-fn write_new(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+/// Writes a file that must not be there yet.
+pub(crate) fn create(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    open_and_write(path, content, OpenOptions::new().create_new(true))
+}
+
+fn open_and_write(path: &Path, content: &impl Serialize, options: &mut OpenOptions) -> io::Result<()> {
+    let mut file = options.write(true).mode(0o600).open(path)?;
     file.write_all(&serde_json::to_vec_pretty(content)?)?;
     file.sync_all()
 }

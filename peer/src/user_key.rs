@@ -149,7 +149,9 @@ pub(crate) fn identity(seed: &Seed, purpose: Purpose) -> Result<Identity, Comman
 }
 
 /// Runs what takes long on a thread of its own.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CommandError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CommandError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| CommandError::Local(error.to_string()))
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use clap::CommandFactory;
+use clap::{Arg, Command, CommandFactory};
 use peer::api::{Answer, Event};
 use peer::config::Config;
 use peer::terminal::commands::COMMANDS;
@@ -102,7 +102,8 @@ fn the_front_page_names_every_command_and_no_other() {
 #[test]
 fn the_front_page_names_no_flag_that_does_not_exist() {
     let parser = Config::command();
-    let mut known: Vec<_> = parser.get_arguments().filter_map(|argument| argument.get_long()).collect();
+    let commands = std::iter::once(&parser).chain(parser.get_subcommands());
+    let mut known: Vec<_> = commands.flat_map(Command::get_arguments).filter_map(Arg::get_long).collect();
     // Those of cargo, and those of the tracker, which has a parser of its own.
     known.extend(["release", "example", "workspace", "help"]);
     known.extend(["data", "listen", "max-per-network", "max-new-per-network", "limit-loopback"]);

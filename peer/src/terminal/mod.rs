@@ -2,6 +2,7 @@
 
 pub mod commands;
 mod editor;
+pub mod errand;
 mod greeting;
 mod input;
 pub mod json;

@@ -65,7 +65,7 @@ pub enum NotSignedIn {
     PasswordFile(PathBuf, io::Error),
     /// The tracker said no, or nothing.
     #[error("{}", display_safe(&.0.words()))]
-    Refused(CommandError),
+    Refused(#[from] CommandError),
     /// Nobody answers at the tracker's address.
     #[error(
         "no tracker answers at {0}: start one with `{command}`, or start this peer with --host",
@@ -86,18 +86,48 @@ fn tracker_command(address: &str) -> String {
     format!("cargo run --release -p tracker{flags}")
 }
 
-/// Signs in, asking for what is missing where somebody can be asked.
-pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, NotSignedIn> {
-    if !known.interactive {
-        if known.username.is_none() {
-            return Err(NotSignedIn::Usage("say who you are with --username NAME: nobody can be asked here"));
+impl Known {
+    fn can_tell_the_name(&self) -> Result<(), NotSignedIn> {
+        if self.interactive || self.username.is_some() {
+            return Ok(());
         }
-        if matches!(known.password, PasswordSource::Asked) {
-            return Err(NotSignedIn::Usage(
-                "a password is needed: --password-file FILE, or PEER_PASSWORD in the environment",
-            ));
+        Err(NotSignedIn::Usage("say who you are with --username NAME: nobody can be asked here"))
+    }
+
+    /// Whether the password can be had: from a file, from the environment, or by asking.
+    pub(crate) fn can_tell_the_password(&self) -> Result<(), NotSignedIn> {
+        if self.interactive || !matches!(self.password, PasswordSource::Asked) {
+            return Ok(());
+        }
+        Err(NotSignedIn::Usage(
+            "a password is needed: --password-file FILE, or PEER_PASSWORD in the environment",
+        ))
+    }
+
+    /// The name, asked where it is not known.
+    pub(crate) async fn username(&self) -> Result<Username, NotSignedIn> {
+        self.can_tell_the_name()?;
+        match &self.username {
+            Some(username) => Ok(username.clone()),
+            None => ask_name().await,
         }
     }
+
+    /// The password, asked where it is not known.
+    pub(crate) async fn password(&self, new: bool) -> Result<Password, NotSignedIn> {
+        self.can_tell_the_password()?;
+        Ok(match &self.password {
+            PasswordSource::Given(password) => Password::typed(password.clone()),
+            PasswordSource::File(path) => read_password(path)?,
+            PasswordSource::Asked => ask_password(new).await?,
+        })
+    }
+}
+
+/// Signs in, asking for what is missing where somebody can be asked.
+pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, NotSignedIn> {
+    known.can_tell_the_name()?;
+    known.can_tell_the_password()?;
     let mut name = known.username.clone();
     let mut decided = known.register.then_some(true);
     let mut tries = 0;
@@ -114,12 +144,7 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                     .await?
             }
         };
-        let password = match &known.password {
-            PasswordSource::Given(password) => password.clone(),
-            PasswordSource::File(path) => read_password(path)?,
-            PasswordSource::Asked => ask_password(register).await?,
-        };
-        let password = Password::typed(password);
+        let password = known.password(register).await?;
         let error = match service.sign_in(SignIn { username: username.clone(), password, register }).await {
             Ok(()) => return Ok(username),
             Err(CommandError::TrackerLost) => {
@@ -151,11 +176,11 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
     }
 }
 
-fn read_password(path: &PathBuf) -> Result<String, NotSignedIn> {
+fn read_password(path: &PathBuf) -> Result<Password, NotSignedIn> {
     let text =
         std::fs::read_to_string(path).map_err(|error| NotSignedIn::PasswordFile(path.clone(), error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    Ok(Password::typed(text.strip_suffix('\r').unwrap_or(text)))
 }
 
 async fn ask_name() -> Result<Username, NotSignedIn> {
@@ -180,13 +205,13 @@ async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
 }
 
 /// A new password is typed twice: nobody sees a slip.
-async fn ask_password(new: bool) -> Result<String, NotSignedIn> {
+async fn ask_password(new: bool) -> Result<Password, NotSignedIn> {
     loop {
         let password = asked(|| tty::ask_hidden("Password: ")).await?;
         if password.is_empty() {
             tell("A password needs at least one character.\n".to_owned()).await?;
         } else if !new || asked(|| tty::ask_hidden("The same again: ")).await? == password {
-            return Ok(password);
+            return Ok(Password::typed(password));
         } else {
             tell("The two are different: once more.\n".to_owned()).await?;
         }

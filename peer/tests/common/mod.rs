@@ -26,6 +26,14 @@ use tracker::server::TrackerServer;
 /// Long enough for a machine with much else to do; nothing waits so long where all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Sealing costs next to nothing.
+pub const CHEAP_SEAL: SealCost = SealCost { memory: 64, passes: 1 };
+
+/// What a user of this name types.
+pub fn password_of(name: &str) -> Password {
+    Password::typed(format!("password of {name}"))
+}
+
 pub fn user(name: &str) -> Username {
     Username::parse(name).unwrap()
 }
@@ -121,12 +129,11 @@ impl Peer {
             tracker: tracker.to_string(),
             listen: None,
             data: data.path().to_owned(),
-            seal_cost: SealCost { memory: 64, passes: 1 },
+            seal_cost: CHEAP_SEAL,
         };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe();
-        let password = Password::typed(format!("password of {name}"));
-        service.sign_in(SignIn { username: user(name), password, register }).await?;
+        service.sign_in(SignIn { username: user(name), password: password_of(name), register }).await?;
         Ok(Self { name: user(name), service, events, passed: Vec::new(), data, tracker })
     }
 
@@ -149,6 +156,11 @@ impl Peer {
     /// The same user on another computer.
     pub async fn elsewhere(&self) -> Self {
         self.try_elsewhere().await.unwrap()
+    }
+
+    /// The same user on a computer that has a folder of that user.
+    pub async fn at_home_in(&self, data: TempDir) -> Self {
+        Self::sign_in(self.tracker, self.name.as_str(), Arc::new(data), false).await
     }
 
     /// As [`Self::elsewhere`], where that may fail.

@@ -1,0 +1,247 @@
+//! An identity on its way to another computer of the same user: the key, the tracker, and whose keys are pinned, in one
+//! file that only the password opens.
+//!
+//! The other computer speaks with the same key, so friends see no change; and it knows the friends' keys, so that nobody
+//! is met there for the first time, when the tracker's word is all there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use commons::keys::{PublicKey, Seed};
+use commons::names::Username;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::api::CommandError;
+use crate::home::Home;
+use crate::key_book::Pin;
+use crate::known_trackers::KnownTrackers;
+use crate::limits::IDENTITY_FILE_MAX;
+use crate::password::Password;
+use crate::private_file;
+use crate::seal::{SealCost, Sealed};
+use crate::user_key::{blocking, opened, sealed_anew};
+
+/// The form of the file.
+const VERSION: u8 = 1;
+
+/// Bytes of the private key, in front of what is sealed with it.
+const SEED: usize = 32;
+
+/// Whose identity, and where it is on this computer or is to be.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The folder in which each user has one.
+    pub data: PathBuf,
+    /// The tracker's address, without its key.
+    pub tracker: String,
+    /// The user.
+    pub username: Username,
+}
+
+/// The file. The name and the tracker are for whoever looks for them; a changed one does not open.
+#[derive(Serialize, Deserialize)]
+struct Exported {
+    version: u8,
+    username: Username,
+    tracker: String,
+    sealed: Sealed,
+}
+
+/// What is sealed behind the private key.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    tracker_key: Option<PublicKey>,
+    pins: BTreeMap<Username, Pin>,
+    blocked: BTreeSet<Username>,
+}
+
+impl Exported {
+    fn context(&self) -> String {
+        context(&self.username, &self.tracker)
+    }
+}
+
+/// What the seal is for: of this user, at this tracker.
+fn context(username: &Username, tracker: &str) -> String {
+    format!("p2p-chat exported identity v{VERSION} {username} {tracker}")
+}
+
+/// Writes an identity of this computer into a file that is not there yet.
+pub async fn export(
+    from: &Place,
+    password: &Password,
+    cost: SealCost,
+    file: &Path,
+) -> Result<(), CommandError> {
+    let Place { data, tracker, username } = from;
+    let home = Home::open(data, tracker, username)?;
+    let exported = async {
+        let Some((seed, _)) = opened(&home, password).await? else {
+            return Err(CommandError::Local(format!("there is no account {username} on this computer")));
+        };
+        let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
+        let known = Known { tracker_key, pins: home.pins()?, blocked: home.blocked()? };
+        let mut secret = Zeroizing::new(seed.as_bytes().to_vec());
+        secret.extend(serde_json::to_vec(&known).map_err(local)?);
+        let (context, password) = (context(username, tracker), password.clone());
+        let sealed = blocking(move || Sealed::seal(&secret, &context, &password, cost)).await??;
+        let (username, tracker) = (username.clone(), tracker.clone());
+        let exported = Exported { version: VERSION, username, tracker, sealed };
+        private_file::create(file, &exported).map_err(|error| at(file, &error))
+    };
+    let exported = exported.await;
+    home.abandon();
+    exported
+}
+
+/// Takes an identity over from a file, to `tracker` where that has another address for this computer; who it is, and
+/// where. No other identity is overwritten.
+pub async fn import(
+    data: &Path,
+    tracker: Option<&str>,
+    password: &Password,
+    cost: SealCost,
+    file: &Path,
+) -> Result<Place, CommandError> {
+    let exported: Exported =
+        private_file::read_bounded(file, IDENTITY_FILE_MAX).map_err(|error| at(file, &error))?;
+    if exported.version != VERSION {
+        return Err(CommandError::Local(format!("{} is of another version", file.display())));
+    }
+    let (tracker, given_key) = match tracker.map(|tracker| tracker.split_once('#').ok_or(tracker)) {
+        None => (exported.tracker.clone(), None),
+        Some(Err(address)) => (address.to_owned(), None),
+        Some(Ok((address, key))) => (address.to_owned(), Some(key.parse().map_err(local)?)),
+    };
+    let username = exported.username.clone();
+    let (context, opening) = (exported.context(), password.clone());
+    let secret = blocking(move || exported.sealed.open(&context, &opening)).await??;
+    let damaged = || CommandError::Local(format!("{} is damaged", file.display()));
+    let (seed, known) = secret.split_at_checked(SEED).ok_or_else(damaged)?;
+    let seed = Seed::new(seed.try_into().map_err(|_| damaged())?);
+    let known: Known = serde_json::from_slice(known).map_err(|_| damaged())?;
+
+    let place = Place { data: data.to_owned(), tracker, username };
+    let home = Home::open(&place.data, &place.tracker, &place.username)?;
+    let imported = settle_in(&home, &place, &seed, known, given_key, password, cost).await;
+    match imported {
+        Ok(()) => Ok(place),
+        Err(error) => {
+            home.abandon();
+            Err(error)
+        }
+    }
+}
+
+/// Writes what was in the file where it belongs, the key last: until it is there, all can be done again.
+async fn settle_in(
+    home: &Home,
+    place: &Place,
+    seed: &Seed,
+    known: Known,
+    given_key: Option<PublicKey>,
+    password: &Password,
+    cost: SealCost,
+) -> Result<(), CommandError> {
+    let Place { data, tracker, username } = place;
+    if home.identity()?.is_some() {
+        return Err(CommandError::Local(format!(
+            "there is an account {username} on this computer already: choose another folder with --data"
+        )));
+    }
+    let trackers = KnownTrackers::of(data);
+    if let Some(key) = given_key.or(known.tracker_key) {
+        match trackers.key(tracker).map_err(local)? {
+            Some(pinned) if pinned != key => {
+                let address = tracker.clone();
+                return Err(CommandError::TrackerKeyChanged { address, pinned, found: key });
+            }
+            _ => trackers.pin(tracker, key).map_err(local)?,
+        }
+    }
+    home.keep_pins(&known.pins)?;
+    home.keep_blocked(&known.blocked)?;
+    Ok(home.keep_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
+}
+
+fn local(error: impl std::fmt::Display) -> CommandError {
+    CommandError::Local(error.to_string())
+}
+
+fn at(file: &Path, error: &io::Error) -> CommandError {
+    CommandError::Local(format!("{}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: SealCost = SealCost { memory: 64, passes: 1 };
+
+    fn ana_in(data: &Path) -> Place {
+        let username = Username::parse("ana").unwrap();
+        Place { data: data.to_owned(), tracker: "127.0.0.1:6060".to_owned(), username }
+    }
+
+    fn password() -> Password {
+        Password::typed("secret")
+    }
+
+    async fn exported(data: &Path) -> PathBuf {
+        let ana = ana_in(data);
+        let home = Home::open(data, &ana.tracker, &ana.username).unwrap();
+        home.keep_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
+        let bob = Pin { keys: vec![PublicKey::new([2; 32])], compared: Vec::new() };
+        home.keep_pins(&BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
+        KnownTrackers::of(data).pin(&ana.tracker, PublicKey::new([9; 32])).unwrap();
+        drop(home);
+        let file = data.join("ana.identity");
+        export(&ana, &password(), CHEAP, &file).await.unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn what_was_known_there_is_known_here() {
+        let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = exported(there.path()).await;
+        let place = import(here.path(), None, &password(), CHEAP, &file).await.unwrap();
+        let home = Home::open(here.path(), &place.tracker, &place.username).unwrap();
+        let (seed, _) = opened(&home, &password()).await.unwrap().unwrap();
+        assert_eq!(seed.as_bytes(), &[7; 32]);
+        assert!(home.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
+        let tracker = KnownTrackers::of(here.path()).key(&place.tracker).unwrap();
+        assert_eq!(tracker, Some(PublicKey::new([9; 32])));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_overwritten() {
+        let there = tempfile::tempdir().unwrap();
+        let file = exported(there.path()).await;
+        let ana = ana_in(there.path());
+        assert!(export(&ana, &password(), CHEAP, &file).await.is_err(), "the file is there");
+        assert!(import(there.path(), None, &password(), CHEAP, &file).await.is_err());
+        let here = tempfile::tempdir().unwrap();
+        KnownTrackers::of(here.path()).pin("other:1", PublicKey::new([8; 32])).unwrap();
+        let refused = import(here.path(), Some("other:1"), &password(), CHEAP, &file).await.unwrap_err();
+        assert_eq!(refused.code(), "TRACKER_KEY_CHANGED");
+    }
+
+    #[tokio::test]
+    async fn neither_a_wrong_password_nor_a_changed_file_opens_and_nothing_is_left_of_the_try() {
+        let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = exported(there.path()).await;
+        let wrong = Password::typed("wrong");
+        assert!(import(here.path(), None, &wrong, CHEAP, &file).await.is_err());
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("127.0.0.1:6060", "127.0.0.1:7070")).unwrap();
+        assert!(import(here.path(), None, &password(), CHEAP, &file).await.is_err());
+        std::fs::write(&file, text.replace("\"ana\"", "\"eve\"")).unwrap();
+        assert!(import(here.path(), None, &password(), CHEAP, &file).await.is_err());
+        assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0);
+        // Only the changes were in the way.
+        std::fs::write(&file, text).unwrap();
+        import(here.path(), None, &password(), CHEAP, &file).await.unwrap();
+    }
+}

@@ -1,0 +1,81 @@
+//! What the program does instead of a conversation: it carries an identity, or changes the password.
+
+use std::io::{Write, stdout};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::api::{AccountCommand, Command, CommandError};
+use crate::config::{Config, DEFAULT_TRACKER, IdentityErrand};
+use crate::identity_file::{Place, export, import};
+use crate::seal::SealCost;
+use crate::service::PeerService;
+use crate::terminal::sign_in::{Known, NotSignedIn, PasswordSource};
+use crate::user_key::SignIn;
+
+/// Carries an identity out of this computer or into it.
+pub async fn carry_identity(
+    errand: &IdentityErrand,
+    config: &Config,
+    known: &Known,
+) -> Result<(), NotSignedIn> {
+    let cost = SealCost::default();
+    match errand {
+        IdentityErrand::Export { file } => {
+            let username = known.username().await?;
+            let tracker = config.tracker();
+            let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
+            let place = Place { data: config.data(), tracker, username };
+            export(&place, &known.password(false).await?, cost, file).await?;
+            tell(&format!(
+                "{} holds the account {} now, under its password. On the other computer: peer identity import FILE",
+                file.display(),
+                place.username
+            ));
+        }
+        IdentityErrand::Import { file } => {
+            known.can_tell_the_password()?;
+            let data = config.data();
+            let tracker = config.tracker.as_deref();
+            let place = import(&data, tracker, &known.password(false).await?, cost, file).await?;
+            tell(&format!("{} is at home here now: {}", place.username, start(&place, &data, config)));
+        }
+    }
+    Ok(())
+}
+
+/// What starts a peer on what was imported.
+fn start(place: &Place, data: &Path, config: &Config) -> String {
+    let tracker = if place.tracker == DEFAULT_TRACKER {
+        String::new()
+    } else {
+        format!(" --tracker {}", place.tracker)
+    };
+    let data = if config.data.is_some() { format!(" --data {}", data.display()) } else { String::new() };
+    format!("peer{tracker}{data} --username {}", place.username)
+}
+
+/// Changes the password of an account of this computer.
+pub async fn change_password(
+    service: &Arc<PeerService>,
+    known: &Known,
+    new: &PasswordSource,
+) -> Result<(), NotSignedIn> {
+    let username = known.username().await?;
+    if !service.knows(&username) {
+        return Err(CommandError::Local(format!("there is no account {username} on this computer")).into());
+    }
+    known.can_tell_the_password()?;
+    let new = Known { password: new.clone(), ..known.clone() };
+    new.can_tell_the_password()?;
+    let (old, new) = (known.password(false).await?, new.password(true).await?);
+    service.sign_in(SignIn { username, password: old.clone(), register: false }).await?;
+    service.execute(Command::Account(AccountCommand::ChangePassword { old, new })).await?;
+    service.execute(Command::Quit).await?;
+    tell("the password is changed");
+    Ok(())
+}
+
+/// Where nobody reads it, the exit status still tells.
+fn tell(text: &str) {
+    let _ = writeln!(stdout(), "{text}");
+}
