@@ -6,6 +6,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// Indentation of what goes on below a row of ours.
 const HANG: usize = 3;
 
+/// Behind a narrow character it makes a wide emoji of it (Unicode's variation selector 16).
+const EMOJI_STYLE: char = '\u{fe0f}';
+
 /// Columns of a text, counted as the line editor counts them, character by character.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
@@ -18,13 +21,13 @@ pub(crate) fn pad(text: &str, columns: usize) -> String {
 
 /// The text cut to `columns`, with `…` where something is missing.
 pub(crate) fn shorten(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
+    if text.graphemes(true).map(most_columns).sum::<usize>() <= columns {
         return text.to_owned();
     }
     let mut short = String::new();
     let mut used = 1;
     for cluster in text.graphemes(true) {
-        used += width(cluster);
+        used += most_columns(cluster);
         if used > columns {
             break;
         }
@@ -71,52 +74,54 @@ pub(crate) fn hang(row: &str, columns: usize) -> Vec<String> {
 
 fn fold_rows(text: &str, first: usize, others: usize) -> Vec<&str> {
     // A wide character needs two columns however narrow the screen.
-    let (first, others) = (first.max(2), others.max(2));
-    let mut columns = first;
-    let mut rows = Vec::new();
-    let (mut start, mut used, mut space) = (0, 0, None);
-    for (at, cluster, wide) in clusters(text, others) {
-        if used + wide > columns && cluster == " " {
-            rows.push(&text[start..at]);
-            (start, used, space, columns) = (at + 1, 0, None, others);
-            continue;
-        }
-        // Broken at the last space, what follows it may still be too long.
-        while used + wide > columns {
-            let end = space.take().unwrap_or(at);
-            rows.push(text[start..end].trim_end());
-            (start, used, columns) = (end, painted_width(&text[end..at]), others);
-        }
-        used += wide;
-        if cluster == " " {
-            space = Some(at + 1);
-        }
+    let (mut columns, others) = (first.max(2), others.max(2));
+    let pieces = pieces(text, others);
+    let (mut rows, mut start, mut left) = (Vec::new(), 0, pieces.as_slice());
+    loop {
+        let mut used = 0;
+        let too_far = left.iter().position(|piece| {
+            used += piece.columns;
+            used > columns
+        });
+        let Some(too_far) = too_far else { break };
+        let space = left[..=too_far].iter().rposition(|piece| piece.text == " ");
+        let (end, next) = space.map_or((too_far, too_far), |space| (space, space + 1));
+        let length = |pieces: &[Piece<'_>]| pieces.iter().map(|piece| piece.text.len()).sum::<usize>();
+        rows.push(text[start..start + length(&left[..end])].trim_end());
+        start += length(&left[..next]);
+        (left, columns) = (&left[next..], others);
     }
     rows.push(&text[start..]);
     rows
 }
 
-/// What is not broken, with its place and its columns: letters with their marks. What is joined without end has no place
-/// on a row, and is taken apart; colours take none.
-fn clusters(text: &str, columns: usize) -> impl Iterator<Item = (usize, &str, usize)> {
-    let whole_or_apart = move |cluster| {
-        let apart = width(cluster) > columns;
-        cluster.split_inclusive(move |_| apart)
-    };
-    let (mut next, mut colour) = (0, false);
-    text.graphemes(true).flat_map(whole_or_apart).map(move |piece| {
-        let at = next;
-        next += piece.len();
-        // Foreign text has lost its ESC: what begins so is ours, and ends with an m.
-        colour |= piece == "\x1b";
-        let wide = if colour { 0 } else { width(piece) };
-        colour &= !piece.starts_with('m');
-        (at, piece, wide)
-    })
+/// What is not broken: a letter with its marks, or a part of a colour.
+struct Piece<'a> {
+    text: &'a str,
+    columns: usize,
 }
 
-fn painted_width(text: &str) -> usize {
-    clusters(text, usize::MAX).map(|(_, _, wide)| wide).sum()
+/// The pieces of a text. What is joined without end has no place on a row, and is taken apart.
+fn pieces(text: &str, columns: usize) -> Vec<Piece<'_>> {
+    let whole_or_apart = |cluster| {
+        let apart = most_columns(cluster) > columns;
+        str::split_inclusive(cluster, move |_| apart)
+    };
+    let mut colour = false;
+    let piece = |text| {
+        // Foreign text has lost its ESC: what begins so is ours, and ends with an m.
+        colour |= text == "\x1b";
+        let columns = if colour { 0 } else { most_columns(text) };
+        colour &= !text.starts_with('m');
+        Piece { text, columns }
+    };
+    text.graphemes(true).flat_map(whole_or_apart).map(piece).collect()
+}
+
+/// Columns that a cluster takes at most: terminals count it by its characters, as a whole, or each emoji in it.
+fn most_columns(cluster: &str) -> usize {
+    let emoji = cluster.matches(EMOJI_STYLE).count();
+    cluster.width().max(width(cluster) + emoji)
 }
 
 #[cfg(test)]
@@ -139,6 +144,16 @@ mod tests {
         let rows = fold(&family, 20);
         assert!(rows.iter().all(|row| width(row) <= 20), "{rows:?}");
         assert_eq!(rows.concat(), family);
+    }
+
+    #[test]
+    fn a_row_is_short_enough_for_terminals_that_count_clusters() {
+        let rows = fold("❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}", 4);
+        assert_eq!(rows, ["❤\u{fe0f}❤\u{fe0f}", "❤\u{fe0f}❤\u{fe0f}"]);
+        assert_eq!(
+            hang(&format!("✗ {}", "x".repeat(30)), 20),
+            ["✗", &format!("   {}", "x".repeat(17)), &format!("   {}", "x".repeat(13))]
+        );
     }
 
     #[test]
