@@ -234,8 +234,12 @@ fn not_an_object() -> Refused {
     Refused::new(ErrorCode::Malformed, NOT_AN_OBJECT)
 }
 
-/// Tells a connection that there is no room for it.
+/// Tells a connection that there is no room for it. One that speaks TLS is closed without a word: a handshake would
+/// be the very work that is to be saved, and in the clear it would take no answer.
 pub(crate) async fn turn_away_busy(socket: Socket, full: Full) {
+    if let Ok(Ok(Opening::Tls)) = timeout(FAREWELL_TIME, socket.opening()).await {
+        return;
+    }
     let busy = Refusal { msg: full.to_string(), code: ErrorCode::Busy, id: None };
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(busy))).await {

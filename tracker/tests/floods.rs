@@ -6,9 +6,13 @@
 
 mod common;
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
+use common::device::Device;
 use common::{Client, TestTracker, room, sign_in};
+use commons::net::socket::Socket;
+use commons::net::tls::Purpose;
 use serde_json::json;
 use tokio::time::{Instant, advance, pause, resume};
 
@@ -54,6 +58,16 @@ async fn a_network_has_sixteen_connections() {
     while let_in(&tracker, FLOODER).await.is_err() {
         assert!(begun.elapsed() < common::PATIENCE);
     }
+}
+
+#[tokio::test]
+async fn who_is_encrypted_and_one_too_many_is_closed_and_hears_nothing_in_the_clear() {
+    let tracker = TestTracker::start_with(|config| config.connections.strangers = 1).await;
+    let _first = let_in(&tracker, SOMEBODY).await.unwrap();
+    let identity = Device::new().identity(Purpose::Session);
+    let refused = Socket::dial_encrypted(tracker.address, &identity).await.unwrap_err();
+    // What is no TLS would be an error of another kind.
+    assert!(matches!(refused.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{refused:?}");
 }
 
 #[tokio::test]

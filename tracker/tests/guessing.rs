@@ -7,9 +7,11 @@ mod common;
 
 use std::time::Duration;
 
+use common::device::{Device, by_key};
 use common::{PASSWORD, TestTracker, WRONG, sign_in};
 use serde_json::{Value, json};
-use tokio::time::{advance, pause, resume};
+use tokio::time::{Instant, advance, pause, resume};
+use tracker::config::ConnectionLimits;
 
 const GUESSER: [u8; 2] = [9, 1];
 const OWNER: [u8; 2] = [9, 2];
@@ -48,6 +50,64 @@ async fn guesses_are_counted_across_connections_and_the_owner_elsewhere_gets_in(
     resume();
     assert_eq!(login(&tracker, OWNER, "ana", PASSWORD).await["status"], "OK");
     assert_eq!(login(&tracker, GUESSER, "ana", WRONG).await["code"], "TOO_MANY_ATTEMPTS");
+}
+
+/// Guesses for some minutes from each of 64 networks, whenever it is judged: how many guesses at one account were.
+async fn besiege(tracker: &TestTracker, minutes: u64) -> u32 {
+    let begun = Instant::now();
+    let mut due = [begun; 64];
+    let mut judged = 0;
+    while begun.elapsed() < Duration::from_secs(60 * minutes) {
+        for (number, due) in due.iter_mut().enumerate() {
+            // Ten are enough for whom nothing holds back.
+            for _ in 0..10 {
+                if *due > Instant::now() {
+                    break;
+                }
+                let reply = login(tracker, [20, number as u8 + 1], "ana", WRONG).await;
+                if reply["code"] == "INVALID_CREDENTIALS" {
+                    judged += 1;
+                    continue;
+                }
+                assert_eq!(reply["code"], "TOO_MANY_ATTEMPTS", "{reply}");
+                let msg = reply["msg"].as_str().unwrap();
+                let wait = msg.split("wait ").nth(1).and_then(|wait| wait.strip_suffix(" s")).unwrap();
+                *due = Instant::now() + Duration::from_secs(wait.parse().unwrap());
+            }
+        }
+        advance(Duration::from_secs(60)).await;
+    }
+    judged
+}
+
+#[tokio::test]
+async fn an_hour_of_guessing_from_64_networks_is_a_hundred_guesses_and_the_owner_gets_in() {
+    let tracker = TestTracker::start_with(|config| {
+        config.limit_loopback = true;
+        let most = usize::MAX;
+        config.connections =
+            ConnectionLimits { sessions: most, strangers: most, per_network: most, new_per_network: most };
+    })
+    .await;
+    tracker.user("ana").await;
+    pause();
+    let judged = besiege(&tracker, 60).await;
+    assert!((50..=100).contains(&judged), "{judged}");
+    // From elsewhere her password is judged at once, and from then on her key opens.
+    resume();
+    let device = Device::new();
+    drop(device.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await);
+    drop(device.session(tracker.address, by_key("ana")).await);
+}
+
+#[tokio::test]
+async fn without_the_count_the_same_siege_would_pay() {
+    let tracker = TestTracker::start().await;
+    tracker.user("ana").await;
+    pause();
+    // Four minutes are enough.
+    let judged = besiege(&tracker, 4).await;
+    assert!(judged > 1000, "{judged}");
 }
 
 #[tokio::test]
