@@ -355,3 +355,39 @@ async fn what_was_not_said_stands_above_the_reason() {
     ana.line("/jion sala");
     ana.shows_row("✗ there is no /jion: did you mean /join?");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_password_is_asked_for_and_never_shown() {
+    let Scene { tracker, mut ana, bob, data: _data } = scene(24, 80).await;
+    ana.line("/password");
+    ana.shows_row("The password you have (not shown; empty ends this)");
+    ana.line("secret");
+    ana.shows_row("The new one");
+    // Talk goes on above.
+    bob.say("still here?").await;
+    ana.shows("<bob> still here?");
+    ana.keys("canaryx\x7f");
+    ana.line(" one");
+    ana.shows_row("The new one again");
+    ana.line("another canary");
+    ana.shows("✗ the two are different: once more");
+    ana.shows_row("The new one");
+    ana.line("canary one");
+    ana.shows_row("The new one again");
+    ana.line("canary one");
+    ana.shows("your password is changed");
+    ana.keys(UP);
+    ana.ends_with(&["sala · ● bob", "> /password"]);
+    // What was cut last comes back: the line, never an answer.
+    ana.keys("\x15\x19\x15");
+    ana.line("now everybody sees it");
+    ana.shows("<ana> now everybody sees it");
+    assert!(!String::from_utf8_lossy(&ana.bytes()).contains("canary"));
+    ana.line("/quit");
+    ana.end();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut arguments = flags(tracker.address, elsewhere.path());
+    arguments.extend(["--username", "ana"].map(Into::into));
+    let mut again = Screen::start(&arguments, &[("PEER_PASSWORD", "canary one")], 24, 80);
+    again.shows("sala · ● bob");
+}

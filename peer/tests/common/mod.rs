@@ -125,6 +125,16 @@ impl Peer {
         data: Arc<TempDir>,
         register: bool,
     ) -> Result<Self, CommandError> {
+        Self::try_with(tracker, name, &password_of(name), data, register).await
+    }
+
+    async fn try_with(
+        tracker: SocketAddr,
+        name: &str,
+        password: &Password,
+        data: Arc<TempDir>,
+        register: bool,
+    ) -> Result<Self, CommandError> {
         let config = PeerConfig {
             tracker: tracker.to_string(),
             listen: None,
@@ -133,7 +143,7 @@ impl Peer {
         };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe();
-        service.sign_in(SignIn { username: user(name), password: password_of(name), register }).await?;
+        service.sign_in(SignIn { username: user(name), password: password.clone(), register }).await?;
         Ok(Self { name: user(name), service, events, passed: Vec::new(), data, tracker })
     }
 
@@ -145,6 +155,18 @@ impl Peer {
     /// As [`Self::again`], where that may fail.
     pub async fn try_again(&self) -> Result<Self, CommandError> {
         Self::try_sign_in(self.tracker, self.name.as_str(), Arc::clone(&self.data), false).await
+    }
+
+    /// As [`Self::try_again`], with another password.
+    pub async fn try_again_with(&self, password: &Password) -> Result<Self, CommandError> {
+        let data = Arc::clone(&self.data);
+        Self::try_with(self.tracker, self.name.as_str(), password, data, false).await
+    }
+
+    /// As [`Self::try_elsewhere`], with another password.
+    pub async fn try_elsewhere_with(&self, password: &Password) -> Result<Self, CommandError> {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        Self::try_with(self.tracker, self.name.as_str(), password, data, false).await
     }
 
     /// The program crashes and is started again.

@@ -1,0 +1,183 @@
+//! What users do with their own accounts: keys, password, end. The password lies in two places, and no crash may leave
+//! somebody outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod by_hand;
+mod common;
+mod programs;
+
+use std::fs;
+use std::path::PathBuf;
+
+use by_hand::sealed_in;
+use common::{Peer, Tracker, password_of, user};
+use commons::protocol::with_tracker::BoundKey;
+use peer::api::{AccountCommand, Answer, Command, CommandError, Event};
+use peer::password::Password;
+use programs::{Piped, flags};
+
+async fn wish(peer: &Peer, wish: AccountCommand) -> Result<Answer, CommandError> {
+    peer.run(Command::Account(wish)).await
+}
+
+async fn keys(peer: &Peer) -> Vec<BoundKey> {
+    match wish(peer, AccountCommand::Keys).await {
+        Ok(Answer::Keys { keys }) => keys,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn old() -> Password {
+    password_of("ana")
+}
+
+fn new() -> Password {
+    Password::typed("something new")
+}
+
+async fn change(ana: &Peer) -> Result<Answer, CommandError> {
+    wish(ana, AccountCommand::ChangePassword { old: old(), new: new() }).await
+}
+
+/// Where a seal waits for the tracker's word.
+fn next_to(seal: &std::path::Path) -> PathBuf {
+    seal.with_file_name("next_identity.json")
+}
+
+fn code(refused: Result<Peer, CommandError>) -> String {
+    refused.err().map_or_else(|| "signed in".to_owned(), |error| error.code())
+}
+
+#[tokio::test]
+async fn a_changed_password_holds_here_and_elsewhere_and_the_old_one_nowhere() {
+    let tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    let wrong = AccountCommand::ChangePassword { old: new(), new: new() };
+    assert_eq!(wish(&ana, wrong).await.unwrap_err().code(), "INVALID_CREDENTIALS");
+    assert_eq!(change(&ana).await, Ok(Answer::Done));
+    assert!(!next_to(&sealed_in(ana.folder()).0).exists());
+    ana.service.stop().await;
+    assert_eq!(code(ana.try_again_with(&old()).await), "INVALID_CREDENTIALS");
+    assert_eq!(code(ana.try_elsewhere_with(&old()).await), "INVALID_CREDENTIALS");
+    ana.try_elsewhere_with(&new()).await.unwrap().service.stop().await;
+    ana.try_again_with(&new()).await.unwrap();
+}
+
+/// What a crash in the middle of a change of password leaves, before the tracker had the new one or after, and whether
+/// the password typed next then opens the account here and elsewhere.
+async fn settles(tracker_has_it: bool, typed: &Password, other: &Password) {
+    let mut tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    let (path, before) = sealed_in(ana.folder());
+    if tracker_has_it {
+        // All was done but the last step, which is taken back: both seals lie there.
+        change(&ana).await.unwrap();
+        fs::rename(&path, next_to(&path)).unwrap();
+        fs::write(&path, before.to_string()).unwrap();
+    } else {
+        tracker.down().await;
+        assert_eq!(change(&ana).await, Err(CommandError::TrackerLost));
+        tracker.up().await;
+    }
+    assert!(next_to(&path).exists(), "no crash at all");
+    ana.service.stop().await;
+
+    ana.try_again_with(typed).await.unwrap().service.stop().await;
+    assert!(!next_to(&path).exists());
+    assert_eq!(code(ana.try_again_with(other).await), "INVALID_CREDENTIALS");
+    assert_eq!(code(ana.try_elsewhere_with(other).await), "INVALID_CREDENTIALS");
+    ana.try_elsewhere_with(typed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_amid_a_change_of_password_leaves_nobody_outside() {
+    for tracker_has_it in [false, true] {
+        settles(tracker_has_it, &old(), &new()).await;
+        settles(tracker_has_it, &new(), &old()).await;
+    }
+}
+
+#[tokio::test]
+async fn who_tells_the_tracker_before_the_seal_is_outside_after_a_crash() {
+    let tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    let (path, before) = sealed_in(ana.folder());
+    change(&ana).await.unwrap();
+    // As if the new seal had been written after the tracker's OK, and the crash had come first.
+    fs::write(&path, before.to_string()).unwrap();
+    ana.service.stop().await;
+    assert_eq!(code(ana.try_again_with(&new()).await), "INVALID_CREDENTIALS");
+    assert_eq!(code(ana.try_elsewhere_with(&old()).await), "INVALID_CREDENTIALS");
+}
+
+#[tokio::test]
+async fn a_lost_computer_is_shut_out_by_its_key() {
+    let tracker = Tracker::start().await;
+    let lost = tracker.peer("ana").await;
+    let mut ana = lost.elsewhere().await;
+    let both = keys(&ana).await;
+    let [gone, mine] = both[..] else { panic!("{both:?}") };
+    assert!(!gone.current && mine.current);
+    let revoke = |key: String| wish(&ana, AccountCommand::Revoke { key });
+    assert_eq!(revoke(mine.key.to_string()).await.unwrap_err().code(), "FORBIDDEN");
+    assert_eq!(revoke("00000000".to_owned()).await.unwrap_err().code(), "KEY_NOT_FOUND");
+    assert_eq!(revoke(gone.key.to_string()[..8].to_owned()).await, Ok(Answer::Done));
+    assert_eq!(keys(&ana).await, [mine]);
+    change(&ana).await.unwrap();
+    // Neither its key nor the password it knows lets it in.
+    lost.service.stop().await;
+    assert_eq!(code(lost.try_again().await), "INVALID_CREDENTIALS");
+    assert!(!ana.saw(|event| matches!(event, Event::Error { .. })));
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_gone_from_the_tracker_and_from_this_computer() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.create("sala").await;
+    bob.join("sala").await;
+    let other = AccountCommand::Delete { name: user("bob") };
+    assert_eq!(wish(&ana, other).await.unwrap_err().code(), "USAGE");
+    assert!(!keys(&ana).await.is_empty());
+    assert_eq!(wish(&ana, AccountCommand::Delete { name: user("ana") }).await, Ok(Answer::AccountDeleted));
+    assert_eq!(ana.service.failure(), None);
+    bob.until(|event| matches!(event, Event::RoomDeleted { .. })).await;
+    assert!(by_hand::files_in(ana.folder()).iter().all(|(path, _)| path.ends_with("known_trackers.json")));
+    assert_eq!(code(ana.try_elsewhere().await), "INVALID_CREDENTIALS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_changes_the_password_from_files_and_ends_with_the_account() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.line("/password");
+    assert_eq!(ana.event("error")["code"], "USAGE");
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(0));
+
+    let changes = |password: &str, new: &str| {
+        let file = data.path().join("new password");
+        fs::write(&file, format!("{new}\n")).unwrap();
+        let mut arguments = flags(tracker.address, data.path());
+        arguments.extend(["--username", "ana", "password", "--new-password-file"].map(Into::into));
+        arguments.push(file.to_str().unwrap().to_owned());
+        Piped::start(&arguments, Some(password)).end()
+    };
+    assert_eq!(changes("wrong", "new").status, Some(1));
+    let end = changes("secret", "new");
+    assert_eq!((end.status, end.complained.len()), (Some(0), 0), "{end:?}");
+    // Back, so that the next start knows it.
+    assert_eq!(changes("secret", "newer").status, Some(1));
+    assert_eq!(changes("new", "secret").status, Some(0));
+
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", false);
+    ana.line("/delete-account bob");
+    assert_eq!(ana.event("error")["code"], "USAGE");
+    ana.line("/delete-account ana");
+    ana.event("account_deleted");
+    let end = ana.end();
+    assert_eq!((end.status, end.complained.len()), (Some(0), 0), "{end:?}");
+    assert_eq!(Piped::bot(tracker.address, data.path(), "ana", false).end().status, Some(1));
+}
