@@ -389,5 +389,7 @@ async fn another_password_is_asked_for_and_never_shown() {
     let mut arguments = flags(tracker.address, elsewhere.path());
     arguments.extend(["--username", "ana"].map(Into::into));
     let mut again = Screen::start(&arguments, &[("PEER_PASSWORD", "canary one")], 24, 80);
+    again.shows("Make one? [Y/n]");
+    again.line("n");
     again.shows("sala · ● bob");
 }
