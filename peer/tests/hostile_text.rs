@@ -175,7 +175,7 @@ async fn whatever_a_tracker_says_stays_in_its_place() {
     zoe.line("/peers");
     zoe.line("/rooms");
     (0..errors).for_each(|n| zoe.line(&format!("/join {n}")));
-    zoe.shows("that was all");
+    zoe.shows("✗ that was all");
     zoe.ends_with(&["lobby", ">"]);
     let shown = judged(&before, &zoe.bytes());
     let failures = shown.iter().filter(|row| row.starts_with('✗')).count();
@@ -186,8 +186,8 @@ async fn whatever_a_tracker_says_stays_in_its_place() {
     zoe.ends_with(&["plain · ○ bob", ">"]);
     let before = zoe.bytes();
     (errors..=plain).for_each(|n| zoe.line(&format!("/join {n}")));
-    zoe.wait("the last room", |screen| screen.text().contains(&format!("> /join {plain}")));
-    zoe.shows("── plain ──");
+    zoe.line("/nothing");
+    zoe.shows("there is no /nothing");
     zoe.ends_with(&["plain · ○ bob", ">"]);
     judged(&before, &zoe.bytes());
 }
@@ -199,7 +199,7 @@ fn is_ours(row: &str) -> bool {
         .is_some_and(|line| line.chars().all(|c| c.is_ascii_alphanumeric() || c == ' '));
     let counted =
         |what| row.strip_suffix(what).is_some_and(|count: &str| count.chars().all(|c| c.is_ascii_digit()));
-    let starts = ["✗ ", "  ", "── ", "*** this room was deleted: "];
+    let starts = ["✗", "  ", "── ", "*** this room was deleted: "];
     row.is_empty()
         || row == "✗"
         || typed
