@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Local;
 use commons::names::Username;
+use commons::net::plaintext::Plaintext;
 use peer::api::{Command, Event, LinkState, TrackerState};
 use peer::events::Events;
 use peer::password::Password;
@@ -206,6 +207,7 @@ impl Person {
             tracker: tracker.address.clone(),
             listen: None,
             data: folder.path().join("peers"),
+            plaintext: Plaintext::default(),
             seal_cost: SealCost::default(),
         };
         let service = PeerService::start(config).await?;

@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use commons::keys::PublicKey;
 use commons::names::Username;
+use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
 use etcetera::BaseStrategy;
 
@@ -46,6 +47,10 @@ pub struct Config {
     /// Read the password from a file; it can also be in PEER_PASSWORD [default: typed]
     #[arg(long, global = true, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+
+    /// With whom to speak in the clear, who has no key: never, loopback, always
+    #[arg(long, env = "PEER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
+    pub plaintext: Plaintext,
 
     /// How things are shown.
     #[arg(long, env = "PEER_OUTPUT", value_name = "FORMAT", default_value = "text")]

@@ -108,8 +108,13 @@ async fn run(config: Config) -> Result<(), Failure> {
             writeln!(stderr(), "This peer is the tracker too. Others join with: peer --tracker {tracker}");
         hosted = Some(inside);
     }
-    let peer_config =
-        PeerConfig { tracker, listen: config.listen, data: config.data(), seal_cost: SealCost::default() };
+    let peer_config = PeerConfig {
+        tracker,
+        listen: config.listen,
+        data: config.data(),
+        plaintext: config.plaintext,
+        seal_cost: SealCost::default(),
+    };
     let outcome = match PeerService::start(peer_config).await {
         Ok(service) => {
             let outcome = talk(&service, &config, stop).await;

@@ -9,6 +9,7 @@ use commons::keys::{NotAKey, Seed};
 use commons::limits::TEXT_MAX;
 use commons::names::{RoomName, Username};
 use commons::net::frame::encode;
+use commons::net::plaintext::Plaintext;
 use commons::net::socket::{Listener, resolve};
 use commons::net::tls::Purpose;
 use commons::protocol::between_peers::{Line, PeerMessage};
@@ -28,7 +29,7 @@ use crate::key_book::KeyBook;
 use crate::known_trackers::KnownTrackers;
 use crate::limits::QUIT_WAIT;
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::switchboard::WhoIs;
+use crate::peer_communication::switchboard::{Terms, WhoIs};
 use crate::seal::SealCost;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::{TrackerError, TrackerReport};
@@ -44,6 +45,8 @@ pub struct PeerConfig {
     pub listen: Option<SocketAddr>,
     /// The folder in which each user has one.
     pub data: PathBuf,
+    /// With whom to speak in the clear, of those who have no key.
+    pub plaintext: Plaintext,
     /// What sealing the user's key is to cost.
     pub seal_cost: SealCost,
 }
@@ -160,9 +163,9 @@ impl PeerService {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let book = KeyBook::new(home.pins()?);
-        let identity = identity(&seed, Purpose::Link)?;
+        let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };
         let (links, reports) =
-            PeerPeerCommunication::start(who.username, identity, book, self.who_is(), listener);
+            PeerPeerCommunication::start(who.username, terms, book, self.who_is(), listener);
         // Only one sign-in got the listener, so both are empty.
         let _ = self.hub.links.set(links);
         let _ = self.hub.home.set(home);

@@ -11,12 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use by_hand::{ByHand, Talk, digest, hello, message, seed_in, sign_in};
-use common::{Peer, Tracker, three_in, user};
+use common::{CHEAP_SEAL, Peer, Tracker, password_of, three_in, user};
 use commons::keys::Seed;
+use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
-use peer::api::{Command, CommandError, Event, LinkState, Undeliverable};
+use peer::api::{Command, CommandError, Conversation, Event, LinkState, Undeliverable};
+use peer::service::{PeerConfig, PeerService};
 use peer::untrusted::Foreign;
+use peer::user_key::SignIn;
 use proxy::{Deed, Proxy, Way};
 use serde_json::json;
 use tokio::time::timeout;
@@ -253,6 +256,41 @@ async fn nobody_speaks_in_the_clear_under_the_name_of_a_user_with_keys() {
     assert_eq!(ana.hears("the truth").await, user("original"));
     assert!(ana.saw(|e| matches!(e, Event::Link { encrypted: false, .. })));
     assert!(!ana.saw(|e| matches!(e, Event::Message { content, .. } if content == "a lie")));
+}
+
+#[tokio::test]
+async fn who_wants_no_plaintext_neither_hears_nor_says_any() {
+    let tracker = Tracker::start().await;
+    let strict = tempfile::tempdir().unwrap();
+    let config = PeerConfig {
+        tracker: tracker.address.to_string(),
+        listen: None,
+        data: strict.path().to_owned(),
+        plaintext: Plaintext::Never,
+        seal_cost: CHEAP_SEAL,
+    };
+    let strict = PeerService::start(config).await.unwrap();
+    let sign_in_as = SignIn { username: user("strict"), password: password_of("strict"), register: true };
+    strict.sign_in(sign_in_as).await.unwrap();
+    let mut ana = tracker.peer("ana").await;
+    let listener = any_port().await;
+    let proxy = Proxy::to(listener.local_addr().unwrap()).await;
+    let port = proxy.address.port();
+    Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", port)).await;
+    for (address, welcome) in [(strict.local_addr(), false), (ana.service.local_addr(), true)] {
+        let mut link = Talk::in_the_clear(address).await;
+        link.send(&hello("original")).await;
+        link.send(&message("original", "in the clear")).await;
+        if welcome {
+            ana.hears("in the clear").await;
+        } else {
+            assert_eq!(link.recv().await, None);
+        }
+    }
+    let open = Command::Open { conversation: Conversation::Private(user("original")) };
+    let refused = strict.execute(open).await.unwrap_err();
+    assert_eq!((refused.code().as_str(), proxy.heard_bytes()), ("UNREACHABLE", 0));
+    strict.stop().await;
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! How a tracker is set up.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
+
+use commons::net::plaintext::Plaintext;
 
 use crate::limits::{NEWCOMERS_PER_NETWORK, SESSIONS_MAX, SESSIONS_PER_NETWORK, STRANGERS_MAX};
 
@@ -65,31 +66,6 @@ impl Default for ConnectionLimits {
             strangers: STRANGERS_MAX,
             per_network: SESSIONS_PER_NETWORK,
             new_per_network: NEWCOMERS_PER_NETWORK,
-        }
-    }
-}
-
-/// From where a session in the clear is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Plaintext {
-    /// From nowhere.
-    Never,
-    /// From this machine.
-    #[default]
-    Loopback,
-    /// From everywhere.
-    Always,
-}
-
-impl FromStr for Plaintext {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "never" => Ok(Self::Never),
-            "loopback" => Ok(Self::Loopback),
-            "always" => Ok(Self::Always),
-            _ => Err("use never, loopback or always"),
         }
     }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use commons::names::Username;
+use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use tracker::config::{Config, ConnectionLimits, Plaintext};
+use tracker::config::{Config, ConnectionLimits};
 use tracker::password_reset::reset_password;
 use tracker::server::{TrackerServer, fingerprint};
 

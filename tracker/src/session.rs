@@ -6,6 +6,7 @@ use std::sync::Arc;
 use commons::limits::{FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
 use commons::net::connection::Connection;
 use commons::net::frame::{Frame, FrameError};
+use commons::net::plaintext::Plaintext;
 use commons::net::socket::{Opening, Socket};
 use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{ErrorCode, Refusal, Status};
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Full, Place};
 use crate::client::Client;
-use crate::config::Plaintext;
 use crate::handlers::outcome::Refused;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
 use crate::outbox::{Ending, Line, Outbox};
@@ -85,14 +85,9 @@ pub(crate) async fn serve(
         stranger: Some(stranger),
         first_frame_came: false,
     };
-    let takes_plaintext = match door.plaintext {
-        Plaintext::Always => true,
-        Plaintext::Loopback => from.ip().is_loopback(),
-        Plaintext::Never => false,
-    };
     match opening {
         Opening::Tls => session.run().await,
-        Opening::Plaintext if takes_plaintext => session.run().await,
+        Opening::Plaintext if door.plaintext.reaches(from.ip()) => session.run().await,
         Opening::Plaintext => {
             let msg = "this tracker takes no unencrypted sessions from your address";
             session.turn_away(Refused::new(ErrorCode::PlaintextRefused, msg)).await;

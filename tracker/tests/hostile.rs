@@ -7,10 +7,10 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{TestTracker, WRONG, room, sign_in};
+use commons::net::plaintext::Plaintext;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tracker::config::Plaintext;
 
 /// Says these bytes to a tracker, ends, and takes all that it answers.
 async fn say(tracker: &TestTracker, bytes: &[u8]) -> String {

@@ -3,5 +3,6 @@
 pub mod backoff;
 pub mod connection;
 pub mod frame;
+pub mod plaintext;
 pub mod socket;
 pub mod tls;

@@ -60,12 +60,12 @@ struct Greeted {
     first: Option<Frame>,
 }
 
-/// A user with keys is talked to encrypted and only by one of them; who never had any, and is on this computer, is an
-/// original program.
+/// A user with keys is talked to encrypted and only by one of them; who never had any is an original program, talked to
+/// where that is wanted: on this computer, if nothing else was said.
 async fn greet(board: &Switchboard, user: &Username, address: SocketAddr) -> Result<Greeted, FrameError> {
     if board.book(|book| book.has_keys(user)) {
         greet_encrypted(board, user, address).await
-    } else if address.ip().is_loopback() && board.speaks_in_the_clear(user).await {
+    } else if board.terms.plaintext.reaches(address.ip()) && board.speaks_in_the_clear(user).await {
         greet_in_the_clear(board, address).await
     } else {
         Err(other("there is no key to know the user by"))
@@ -77,7 +77,7 @@ async fn greet_encrypted(
     user: &Username,
     address: SocketAddr,
 ) -> Result<Greeted, FrameError> {
-    let socket = Socket::dial_encrypted(address, &board.identity).await?;
+    let socket = Socket::dial_encrypted(address, &board.terms.identity).await?;
     let Some(key) = socket.remote_key() else { return Err(other("not encrypted")) };
     if !board.judge(user, key).await {
         return Err(other("somebody else answered"));

@@ -71,8 +71,8 @@ async fn greeted(
     from: SocketAddr,
 ) -> Result<Option<Greeted>, FrameError> {
     let socket = match socket.opening().await? {
-        Opening::Tls => socket.accept_encrypted(&board.identity).await?,
-        Opening::Plaintext if from.ip().is_loopback() => socket,
+        Opening::Tls => socket.accept_encrypted(&board.terms.identity).await?,
+        Opening::Plaintext if board.terms.plaintext.reaches(from.ip()) => socket,
         _ => return Ok(None),
     };
     let key = socket.remote_key();

@@ -8,7 +8,6 @@ use chrono::Utc;
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::socket::Listener;
-use commons::net::tls::Identity;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,7 +17,7 @@ use crate::api::Undeliverable;
 use crate::key_book::KeyBook;
 use crate::limits::{GOODBYE_WAIT, LINK_WAIT};
 use crate::peer_communication::link_table::Wish;
-use crate::peer_communication::switchboard::{LinkReport, Switchboard, WhoIs};
+use crate::peer_communication::switchboard::{LinkReport, Switchboard, Terms, WhoIs};
 
 mod dialer;
 mod link;
@@ -35,17 +34,17 @@ pub(crate) struct PeerPeerCommunication {
 }
 
 impl PeerPeerCommunication {
-    /// Takes links on `listener` and dials whoever is wanted, as `me`, who proves `identity`; reports come by the
+    /// Takes links on `listener` and dials whoever is wanted, as `me`, on these terms; reports come by the
     /// receiver.
     pub(crate) fn start(
         me: Username,
-        identity: Identity,
+        terms: Terms,
         book: KeyBook,
         who_is: WhoIs,
         listener: Listener,
     ) -> (Self, mpsc::Receiver<LinkReport>) {
         let instance = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
-        let (board, reports) = Switchboard::new(me, instance, identity, book, who_is);
+        let (board, reports) = Switchboard::new(me, instance, terms, book, who_is);
         let mut tasks = JoinSet::new();
         tasks.spawn(listener::run(Arc::clone(&board), listener));
         tasks.spawn(dialer::run(Arc::clone(&board)));
@@ -87,7 +86,7 @@ impl PeerPeerCommunication {
 
     /// This user's own key.
     pub(crate) fn own_key(&self) -> PublicKey {
-        self.board.identity.key()
+        self.board.terms.identity.key()
     }
 
     /// Whether a link to this user stands.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::Username;
+use commons::net::plaintext::Plaintext;
 use commons::net::tls::Identity;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
@@ -52,6 +53,14 @@ pub(crate) struct HeardLine {
     pub(crate) sent_at: Option<DateTime<Utc>>,
 }
 
+/// How links are spoken on.
+pub(crate) struct Terms {
+    /// What this user proves.
+    pub(crate) identity: Identity,
+    /// With whom in the clear, of those who have no key.
+    pub(crate) plaintext: Plaintext,
+}
+
 /// A link that has its place.
 pub(crate) struct Place {
     pub(crate) user: Username,
@@ -63,8 +72,7 @@ pub(crate) struct Place {
 
 pub(crate) struct Switchboard {
     pub(crate) me: Username,
-    /// What this user proves on links.
-    pub(crate) identity: Identity,
+    pub(crate) terms: Terms,
     who_is: WhoIs,
     /// When this program started, in milliseconds since 1970.
     pub(crate) instance: u64,
@@ -95,7 +103,7 @@ impl Switchboard {
     pub(crate) fn new(
         me: Username,
         instance: u64,
-        identity: Identity,
+        terms: Terms,
         book: KeyBook,
         who_is: WhoIs,
     ) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
@@ -104,7 +112,7 @@ impl Switchboard {
         let state = Mutex::new(State { book, table, outboxes: HashMap::new() });
         let board = Self {
             me,
-            identity,
+            terms,
             who_is,
             instance,
             stop: CancellationToken::new(),

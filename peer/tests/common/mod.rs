@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commons::names::{RoomName, Username};
+use commons::net::plaintext::Plaintext;
 use peer::api::{Answer, Command, CommandError, Conversation, Event};
 use peer::events::Events;
 use peer::password::Password;
@@ -139,6 +140,7 @@ impl Peer {
             tracker: tracker.to_string(),
             listen: None,
             data: data.path().to_owned(),
+            plaintext: Plaintext::default(),
             seal_cost: CHEAP_SEAL,
         };
         let service = PeerService::start(config).await.unwrap();
