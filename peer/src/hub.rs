@@ -196,6 +196,7 @@ impl Hub {
                         self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
                     }
                 }
+                LinkReport::NotAccepted(by) => self.tell_not_accepted(&by),
                 LinkReport::KeyChanged(peer, fingerprint) => {
                     self.lock().faces.tell([Event::KeyChanged { peer, fingerprint }]);
                 }
@@ -270,6 +271,14 @@ impl Hub {
     pub(crate) fn keep_pins(&self) -> Result<(), HomeError> {
         let (Some(links), Some(home)) = (self.links.get(), self.home.get()) else { return Ok(()) };
         home.keep_pins(&links.book(|book| book.pins().clone()))
+    }
+
+    fn tell_not_accepted(&self, by: &Username) {
+        let mut state = self.lock();
+        let accept = state.chat.me().map_or_else(String::new, |me| format!(" to type /accept {me}"));
+        let message = format!("{by} does not accept this computer's key yet: ask {by}{accept}");
+        let code = CommandError::KeyChanged(by.clone()).code();
+        state.faces.tell([Event::Error { code, message: message.into() }]);
     }
 
     pub(crate) fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {

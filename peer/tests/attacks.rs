@@ -229,13 +229,16 @@ async fn a_new_device_that_speaks_first_is_accepted_at_once() {
     let mut bob = tracker.peer("bob").await;
     ana.tell("bob", "hello").await.unwrap();
     bob.hears("hello").await;
-    let device = bob.elsewhere().await;
+    let mut device = bob.elsewhere().await;
     bob.service.stop().await;
     device.tell("ana", "from my new computer").await.unwrap();
+    let told = |e: &Event| matches!(e, Event::Error { code, .. } if code == "KEY_CHANGED");
+    device.until(told).await;
     ana.until(|e| matches!(e, Event::KeyChanged { .. })).await;
     ana.run(Command::Accept { user: user("bob") }).await.unwrap();
     device.tell("ana", "and again").await.unwrap();
     ana.hears("and again").await;
+    assert!(!device.saw(told), "told once");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use commons::names::Username;
 use commons::net::connection::Connection;
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
-use commons::protocol::between_peers::{Greeting, PeerMessage};
+use commons::protocol::between_peers::{Greeting, KEY_CHANGED, PeerMessage};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tracing::debug;
@@ -89,6 +89,10 @@ async fn greet_encrypted(
     match frame.parse() {
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
             Ok(Greeted { connection, instance: Some(greeting.instance.unwrap_or(0)), first: None })
+        }
+        Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
+            board.not_accepted(user).await;
+            Err(other("this key is not accepted there"))
         }
         _ => Err(other("not welcome")),
     }

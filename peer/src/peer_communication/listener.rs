@@ -9,7 +9,7 @@ use commons::names::Username;
 use commons::net::connection::Connection;
 use commons::net::frame::FrameError;
 use commons::net::socket::{Listener, Opening, Socket};
-use commons::protocol::between_peers::{Greeting, PeerMessage};
+use commons::protocol::between_peers::{Greeting, KEY_CHANGED, PeerMessage};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -97,7 +97,7 @@ async fn greeted(
         };
         if !welcome {
             if key.is_some() {
-                connection.send(&PeerMessage::Refused { code: "KEY_CHANGED".into() }).await?;
+                connection.send(&PeerMessage::Refused { code: KEY_CHANGED.into() }).await?;
                 connection.close().await;
             }
             return Ok(None);

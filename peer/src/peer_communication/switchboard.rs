@@ -1,6 +1,6 @@
 //! What dialer, listener and links share: the table of links, an outbox a peer, and the way to report.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,8 @@ pub(crate) enum LinkReport {
     Pinned,
     /// Somebody who claims to be this user has proven a key that is not pinned for that name.
     KeyChanged(Username, PublicKey),
+    /// This user does not take our own key for ours yet.
+    NotAccepted(Username),
 }
 
 /// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
@@ -97,6 +99,8 @@ struct State {
     book: KeyBook,
     table: LinkTable<CancellationToken>,
     outboxes: HashMap<Username, Arc<Outbox>>,
+    /// Who does not accept our key, as was reported: once, until a link stands.
+    not_accepted_by: BTreeSet<Username>,
 }
 
 impl Switchboard {
@@ -109,7 +113,8 @@ impl Switchboard {
     ) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
         let table = LinkTable::new(me.clone());
-        let state = Mutex::new(State { book, table, outboxes: HashMap::new() });
+        let state =
+            Mutex::new(State { book, table, outboxes: HashMap::new(), not_accepted_by: BTreeSet::new() });
         let board = Self {
             me,
             terms,
@@ -238,6 +243,7 @@ impl Switchboard {
             let mut state = self.lock();
             let placed = state.table.offer(user, id, offer, retire.clone(), Instant::now());
             let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
+            state.not_accepted_by.remove(user);
             let manners = if offer.instance.is_some() { Manners::Ours } else { Manners::Original };
             settle(placed, &outbox, id, manners).then_some(outbox)
         }?;
@@ -260,6 +266,14 @@ impl Switchboard {
     /// Who is to be dialled now.
     pub(crate) fn take_due(&self) -> Vec<(Username, SocketAddr)> {
         self.lock().table.take_due(Instant::now())
+    }
+
+    /// Our own key is refused.
+    pub(crate) async fn not_accepted(&self, by: &Username) {
+        let news = self.lock().not_accepted_by.insert(by.clone());
+        if news {
+            self.report(LinkReport::NotAccepted(by.clone())).await;
+        }
     }
 
     /// A dial came to nothing.
