@@ -1,13 +1,16 @@
 //! Admission: which connections are let in. Decided at the accept, before anything is spent on them.
 //!
-//! The rules are [`Crowd`]'s, pure, on a clock that is an argument. A place is given back by dropping it.
+//! The rules are [`Crowd`]'s, on a clock that is an argument. A place is given back by dropping it. Whoever has not signed
+//! in holds theirs only until others need it more: where all places for strangers are taken, the one who came first
+//! has had time enough. So a crowd that holds every place and says nothing keeps nobody out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::ConnectionLimits;
 use crate::limits::{NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
@@ -28,15 +31,29 @@ pub(crate) struct Admitted {
     /// Until the end.
     pub(crate) session: Place,
     /// Until it has signed in.
-    pub(crate) stranger: Place,
+    pub(crate) stranger: StrangersPlace,
 }
 
 /// A place in the crowd, free again once this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    among: Among,
     network: Option<Network>,
     crowd: Arc<Mutex<Crowd>>,
+}
+
+/// A place among those who have not signed in, free again once this is dropped, if it is not taken away before.
+#[derive(Debug)]
+pub(crate) struct StrangersPlace {
+    number: u64,
+    taken: CancellationToken,
+    crowd: Arc<Mutex<Crowd>>,
+}
+
+impl StrangersPlace {
+    /// Waits until a newcomer has got this place.
+    pub(crate) async fn taken(&self) {
+        self.taken.cancelled().await;
+    }
 }
 
 /// Why a connection is not let in.
@@ -64,10 +81,10 @@ impl Admission {
         let (network, now) = (self.watched.network(from.ip()), Instant::now());
         let mut crowd = lock(&self.crowd);
         match crowd.admit(network, now) {
-            Ok(()) => {
-                let place = |among| Place { among, network, crowd: self.crowd.clone() };
-                Ok(Admitted { session: place(Among::Sessions), stranger: place(Among::Strangers) })
-            }
+            Ok((number, taken)) => Ok(Admitted {
+                session: Place { network, crowd: self.crowd.clone() },
+                stranger: StrangersPlace { number, taken, crowd: self.crowd.clone() },
+            }),
             Err(full) => {
                 // A flood of connections is not to become a flood of lines.
                 if crowd.refusals_logged.take(REFUSALS_LOGGED, now).is_ok() {
@@ -81,7 +98,13 @@ impl Admission {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.crowd).leave(self.among, self.network);
+        lock(&self.crowd).leave(self.network);
+    }
+}
+
+impl Drop for StrangersPlace {
+    fn drop(&mut self) {
+        lock(&self.crowd).no_stranger_any_more(self.number);
     }
 }
 
@@ -89,27 +112,28 @@ fn lock(crowd: &Mutex<Crowd>) -> MutexGuard<'_, Crowd> {
     crowd.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Among whom a place is.
-#[derive(Debug, Clone, Copy)]
-enum Among {
-    /// All who are connected.
-    Sessions,
-    /// Those of them who have not signed in.
-    Strangers,
+/// Somebody who has not signed in.
+#[derive(Debug)]
+struct Stranger {
+    network: Option<Network>,
+    taken: CancellationToken,
 }
 
-/// How many are there.
+/// How many are there from one network.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     sessions: usize,
     strangers: usize,
 }
 
-/// Who is there, in numbers.
+/// Who is there.
 #[derive(Debug)]
 struct Crowd {
     limits: ConnectionLimits,
-    all: Count,
+    sessions: usize,
+    /// In the order in which they came.
+    strangers: BTreeMap<u64, Stranger>,
+    came: u64,
     /// Networks that are watched and from which somebody is there.
     of_network: HashMap<Network, Count>,
     newcomers: Recent<Network, Window>,
@@ -121,16 +145,18 @@ impl Crowd {
         let newcomers = Recent::new(NETWORKS_MAX);
         Self {
             limits,
-            all: Count::default(),
+            sessions: 0,
+            strangers: BTreeMap::new(),
+            came: 0,
             of_network: HashMap::new(),
             newcomers,
             refusals_logged: Bucket::default(),
         }
     }
 
-    /// Counts one more, if there is room.
-    fn admit(&mut self, network: Option<Network>, now: Instant) -> Result<(), Full> {
-        if self.all.sessions >= self.limits.sessions || self.all.strangers >= self.limits.strangers {
+    /// Counts one more, if there is room; its number among the strangers, and what tells it that its place is taken.
+    fn admit(&mut self, network: Option<Network>, now: Instant) -> Result<(u64, CancellationToken), Full> {
+        if self.sessions >= self.limits.sessions {
             return Err(Full::Everywhere);
         }
         if let Some(network) = network {
@@ -140,43 +166,54 @@ impl Crowd {
             }
             let newcomers = self.newcomers.turn_of(&network);
             newcomers.take(self.limits.new_per_network, NEWCOMERS_SPAN, now).map_err(Full::TooSoon)?;
-            self.of_network.entry(network).or_default().add(Count { sessions: 1, strangers: 1 });
+            let here = self.of_network.entry(network).or_default();
+            *here = Count { sessions: here.sessions + 1, strangers: here.strangers + 1 };
         }
-        self.all.add(Count { sessions: 1, strangers: 1 });
-        Ok(())
+        if self.strangers.len() >= self.limits.strangers
+            && let Some((_, first)) = self.strangers.pop_first()
+        {
+            self.count_without(&first);
+            first.taken.cancel();
+        }
+        let taken = CancellationToken::new();
+        self.sessions += 1;
+        self.came += 1;
+        self.strangers.insert(self.came, Stranger { network, taken: taken.clone() });
+        Ok((self.came, taken))
     }
 
     /// Half of the strangers' places are for networks that hold none: so few networks cannot take them all.
     fn may_have_another_stranger(&self, held: usize) -> bool {
-        held == 0 || self.all.strangers < self.limits.strangers / 2
+        held == 0 || self.strangers.len() < self.limits.strangers / 2
     }
 
-    /// Counts one less.
-    fn leave(&mut self, among: Among, network: Option<Network>) {
-        self.all.remove(among);
+    /// Counts a connection less.
+    fn leave(&mut self, network: Option<Network>) {
+        self.sessions = self.sessions.saturating_sub(1);
+        self.change(network, |here| here.sessions = here.sessions.saturating_sub(1));
+    }
+
+    /// Counts a stranger less, whose place was not taken before.
+    fn no_stranger_any_more(&mut self, number: u64) {
+        if let Some(stranger) = self.strangers.remove(&number) {
+            self.count_without(&stranger);
+        }
+    }
+
+    fn count_without(&mut self, stranger: &Stranger) {
+        self.change(stranger.network, |here| here.strangers = here.strangers.saturating_sub(1));
+    }
+
+    /// Changes the count of a network; of one from which nobody is there nothing is kept.
+    fn change(&mut self, network: Option<Network>, change: impl FnOnce(&mut Count)) {
         if let Some(network) = network
             && let Some(here) = self.of_network.get_mut(&network)
         {
-            here.remove(among);
+            change(here);
             if here.sessions == 0 && here.strangers == 0 {
                 self.of_network.remove(&network);
             }
         }
-    }
-}
-
-impl Count {
-    fn add(&mut self, more: Self) {
-        self.sessions += more.sessions;
-        self.strangers += more.strangers;
-    }
-
-    fn remove(&mut self, among: Among) {
-        let count = match among {
-            Among::Sessions => &mut self.sessions,
-            Among::Strangers => &mut self.strangers,
-        };
-        *count = count.saturating_sub(1);
     }
 }
 
@@ -197,76 +234,102 @@ mod tests {
         Crowd::new(ConnectionLimits::default())
     }
 
+    /// Whether a connection is let in, and nothing more of it.
+    fn let_in(crowd: &mut Crowd, network: Option<Network>, now: Instant) -> Result<(), Full> {
+        crowd.admit(network, now).map(drop)
+    }
+
+    /// Comes and goes at once.
+    fn visit(crowd: &mut Crowd, network: Option<Network>, now: Instant) -> Result<(), Full> {
+        let (number, _) = crowd.admit(network, now)?;
+        crowd.no_stranger_any_more(number);
+        crowd.leave(network);
+        Ok(())
+    }
+
     #[test]
     fn sixteen_from_a_network_and_no_more_and_neighbours_do_not_notice() {
         let (mut crowd, now) = (crowd(), Instant::now());
-        for _ in 0..16 {
-            assert_eq!(crowd.admit(network(1), now), Ok(()));
+        let (first, _) = crowd.admit(network(1), now).unwrap();
+        for _ in 1..16 {
+            assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
         }
-        assert_eq!(crowd.admit(network(1), now), Err(Full::Network));
+        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network));
         // Signing in makes no room, leaving does.
-        crowd.leave(Among::Strangers, network(1));
-        assert_eq!(crowd.admit(network(1), now), Err(Full::Network));
-        crowd.leave(Among::Sessions, network(1));
-        assert_eq!(crowd.admit(network(1), now), Ok(()));
-        assert_eq!(crowd.admit(network(2), now), Ok(()));
+        crowd.no_stranger_any_more(first);
+        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network));
+        crowd.leave(network(1));
+        assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
+        assert_eq!(let_in(&mut crowd, network(2), now), Ok(()));
     }
 
     #[test]
     fn thirty_two_new_ones_in_ten_minutes() {
         let (mut crowd, start) = (crowd(), Instant::now());
-        let mut come_and_go = |now| {
-            let admitted = crowd.admit(network(1), now);
-            if admitted.is_ok() {
-                crowd.leave(Among::Strangers, network(1));
-                crowd.leave(Among::Sessions, network(1));
-            }
-            admitted
-        };
         for _ in 0..32 {
-            assert_eq!(come_and_go(start), Ok(()));
+            assert_eq!(visit(&mut crowd, network(1), start), Ok(()));
         }
-        assert_eq!(come_and_go(start + MINUTE), Err(Full::TooSoon(9 * MINUTE)));
-        assert_eq!(come_and_go(start + 10 * MINUTE), Ok(()));
+        assert_eq!(visit(&mut crowd, network(1), start + MINUTE), Err(Full::TooSoon(9 * MINUTE)));
+        assert_eq!(visit(&mut crowd, network(1), start + 10 * MINUTE), Ok(()));
         assert!(crowd.of_network.is_empty(), "nothing is kept of who has left");
     }
 
     #[test]
-    fn who_is_not_watched_counts_among_all_only() {
+    fn the_stranger_who_came_first_makes_place_for_the_newcomer() {
         let (mut crowd, now) = (crowd(), Instant::now());
-        for _ in 0..256 {
-            assert_eq!(crowd.admit(None, now), Ok(()));
+        let places: Vec<_> = (0..256).map(|_| crowd.admit(None, now).unwrap()).collect();
+        // The one who came first of all has signed in: nobody is in the way.
+        crowd.no_stranger_any_more(places[0].0);
+        crowd.admit(None, now).unwrap();
+        assert!(places.iter().all(|(_, taken)| !taken.is_cancelled()));
+        for newcomers in 1..10 {
+            crowd.admit(None, now).unwrap();
+            let displaced = places[1..].iter().take_while(|(_, taken)| taken.is_cancelled()).count();
+            assert_eq!(displaced, newcomers);
+            assert_eq!(crowd.strangers.len(), 256);
         }
-        assert_eq!(crowd.admit(None, now), Err(Full::Everywhere));
-        crowd.leave(Among::Strangers, None);
-        assert_eq!(crowd.admit(None, now), Ok(()));
+        // Who is on the way out is counted as a connection until it is closed, and as a stranger no more.
+        crowd.no_stranger_any_more(places[1].0);
+        assert_eq!((crowd.strangers.len(), crowd.sessions), (256, 266));
+    }
+
+    #[test]
+    fn a_place_that_is_taken_is_given_back_to_its_network() {
+        let now = Instant::now();
+        let mut crowd = Crowd::new(ConnectionLimits { strangers: 1, ..ConnectionLimits::default() });
+        let (number, taken) = crowd.admit(network(1), now).unwrap();
+        crowd.admit(network(2), now).unwrap();
+        assert!(taken.is_cancelled());
+        crowd.no_stranger_any_more(number);
+        crowd.leave(network(1));
+        assert!(!crowd.of_network.contains_key(&network(1).unwrap()));
     }
 
     #[test]
     fn ten_thousand_sessions_in_all() {
         let (mut crowd, now) = (crowd(), Instant::now());
         for _ in 0..10_240 {
-            assert_eq!(crowd.admit(None, now), Ok(()));
-            crowd.leave(Among::Strangers, None);
+            let (number, _) = crowd.admit(None, now).unwrap();
+            crowd.no_stranger_any_more(number);
         }
-        assert_eq!(crowd.admit(None, now), Err(Full::Everywhere));
-        crowd.leave(Among::Sessions, None);
-        assert_eq!(crowd.admit(None, now), Ok(()));
+        assert_eq!(let_in(&mut crowd, None, now), Err(Full::Everywhere));
+        crowd.leave(None);
+        assert_eq!(let_in(&mut crowd, None, now), Ok(()));
     }
 
     #[test]
-    fn a_hundred_silent_networks_leave_room_for_another_in_whatever_order_they_come() {
+    fn a_hundred_networks_displace_nobody_in_whatever_order_they_come() {
         let one_by_one = (0..100).flat_map(|number| [number; 16]).collect();
         let in_turn = (0..1600).map(|turn| turn % 100).collect();
         for order in [one_by_one, in_turn] as [Vec<u32>; 2] {
             let (mut crowd, now) = (crowd(), Instant::now());
+            let (_, taken) = crowd.admit(network(1000), now).unwrap();
             let let_in = order.iter().filter(|number| crowd.admit(network(**number), now).is_ok()).count();
-            assert!(let_in >= 128, "{let_in}");
-            assert_eq!(crowd.admit(network(1000), now), Ok(()));
-            // Where every network may have all its sixteen, they fill the house.
-            let mut crowd = Crowd::new(ConnectionLimits { strangers: usize::MAX, ..crowd.limits });
-            let let_in = order.iter().filter(|number| crowd.admit(network(**number), now).is_ok()).count();
-            assert!(let_in > STRANGERS_MAX, "{let_in}");
+            assert!((127..STRANGERS_MAX).contains(&let_in), "{let_in}");
+            assert!(!taken.is_cancelled());
+            // As many from nowhere, who have no share, take the place of others.
+            order.iter().for_each(|_| drop(crowd.admit(None, now)));
+            assert!(taken.is_cancelled());
         }
     }
 }

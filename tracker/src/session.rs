@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Full, Place};
+use crate::admission::{Full, StrangersPlace};
 use crate::client::Client;
 use crate::handlers::outcome::Refused;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
@@ -33,7 +33,7 @@ pub(crate) struct Session<S> {
     stop: CancellationToken,
     began: Instant,
     /// The place among the strangers, given back at the login.
-    stranger: Option<Place>,
+    stranger: Option<StrangersPlace>,
     first_frame_came: bool,
 }
 
@@ -64,11 +64,12 @@ pub(crate) async fn serve(
     door: Door,
     service: Arc<TrackerService>,
     stop: CancellationToken,
-    stranger: Place,
+    stranger: StrangersPlace,
 ) {
     let began = Instant::now();
     let opened = tokio::select! {
         opened = open(socket, &door.identity) => opened,
+        () = stranger.taken() => return,
         () = stop.cancelled() => return,
     };
     // Who says nothing at all hears nothing, and a handshake tells by itself why it failed.
@@ -122,6 +123,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 biased;
                 ending = self.client.outbox.ended() => Err(Over::Ended(ending)),
                 () = self.stop.cancelled() => Err(Over::Ended(Ending::ShuttingDown)),
+                () = taken(self.stranger.as_ref()) => {
+                    let msg = "many others want to sign in, so this connection is closed: try again";
+                    self.last_words(Refused::new(ErrorCode::Busy, msg))
+                }
                 Some(line) = self.lines.recv() => self.write(line).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let msg = "sign in sooner: a connection that does not is closed";
@@ -222,6 +227,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let say =
             async { self.say_rest().await && (!understands || self.connection.send(why).await.is_ok()) };
         timeout(FAREWELL_TIME, say).await.unwrap_or(false)
+    }
+}
+
+/// Waits until a newcomer has got the place of a stranger; for ever where somebody is none.
+async fn taken(stranger: Option<&StrangersPlace>) {
+    match stranger {
+        Some(place) => place.taken().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -62,7 +62,7 @@ async fn a_network_has_sixteen_connections() {
 
 #[tokio::test]
 async fn who_is_encrypted_and_one_too_many_is_closed_and_hears_nothing_in_the_clear() {
-    let tracker = TestTracker::start_with(|config| config.connections.strangers = 1).await;
+    let tracker = TestTracker::start_with(|config| config.connections.sessions = 1).await;
     let _first = let_in(&tracker, SOMEBODY).await.unwrap();
     let identity = Device::new().identity(Purpose::Session);
     let refused = Socket::dial_encrypted(tracker.address, &identity).await.unwrap_err();
@@ -137,7 +137,7 @@ async fn a_thousand_silent_connections_keep_nobody_out() {
 
 #[tokio::test]
 async fn without_the_limits_the_same_flood_would_keep_everybody_out() {
-    let tracker = TestTracker::start().await;
+    let tracker = TestTracker::start_with(|config| config.connections.sessions = 256).await;
     let _silent = flood(&tracker).await;
     assert!(let_in(&tracker, SOMEBODY).await.is_err());
 }

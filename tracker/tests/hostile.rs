@@ -96,20 +96,25 @@ async fn plaintext_is_refused_where_it_is_not_wanted() {
 }
 
 #[tokio::test]
-async fn strangers_beyond_their_number_are_told_to_come_later() {
-    let tracker = TestTracker::start().await;
+async fn the_stranger_who_came_first_makes_way_for_one_too_many() {
+    let tracker = TestTracker::start_with(|config| config.connections.strangers = 3).await;
     let mut ana = tracker.user("ana").await;
     let mut strangers = Vec::new();
-    for _ in 0..256 {
-        strangers.push(tracker.connect().await);
+    for _ in 0..4 {
+        let mut stranger = tracker.connect().await;
+        assert_eq!(stranger.refused(json!({"cmd": "PING"})).await, "NOT_LOGGED_IN");
+        strangers.push(stranger);
     }
-    let mut late = tracker.connect().await;
-    assert_eq!(late.recv().await["code"], "BUSY");
-    late.is_closed().await;
+    assert_eq!(strangers[0].recv().await["code"], "BUSY");
+    strangers[0].is_closed().await;
+    // Whoever has signed in is no stranger any more, and makes way for nobody.
+    strangers[1].ok(sign_in("REGISTER", "bob", 5000)).await;
+    for _ in 0..10 {
+        let mut stranger = tracker.connect().await;
+        assert_eq!(stranger.refused(json!({"cmd": "PING"})).await, "NOT_LOGGED_IN");
+    }
     ana.hears_nothing().await;
-    strangers[0].ok(sign_in("REGISTER", "bob", 5000)).await;
-    // Whoever has signed in is no stranger any more.
-    tracker.user("carla").await;
+    strangers[1].hears_nothing().await;
 }
 
 /// Numbers that are the same in every run.

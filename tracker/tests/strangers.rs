@@ -133,8 +133,28 @@ async fn six_thousand_strangers_from_a_hundred_networks_leave_a_place_for_the_us
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_shares_by_network_the_same_crowd_would_keep_the_user_out() {
+async fn six_thousand_strangers_who_may_have_every_place_make_way_for_the_user() {
     let tracker = TestTracker::start().await;
+    let ana = with_ana(&tracker).await;
+    let mut crowd = Crowd::gather(&tracker, 1).await;
+    for _ in 0..5 {
+        let took = sign_in_again(&tracker, &ana).await.expect("the user is let in");
+        assert!(took < LOGIN_TIME, "{took:?}");
+    }
+    // They are as many as there may be, and no more are closed than have to be.
+    let most = crowd.members.len();
+    let begun = Instant::now();
+    let mut closed = 0;
+    while closed < most - 256 {
+        assert!(begun.elapsed() < PATIENCE, "{closed}");
+        sleep(Duration::from_millis(20)).await;
+        closed += crowd.closed();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn if_no_stranger_made_way_the_same_crowd_would_keep_the_user_out() {
+    let tracker = TestTracker::start_with(|config| config.connections.sessions = 256).await;
     let ana = with_ana(&tracker).await;
     let _crowd = Crowd::gather(&tracker, 100).await;
     assert_eq!(sign_in_again(&tracker, &ana).await, None);
