@@ -3,6 +3,7 @@
 //! The terminal is a face, the JSON output another. All of it is serde, so that a face may be on the other side
 //! of a wire.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -177,7 +178,7 @@ pub enum Answer {
         /// Which conversation.
         conversation: Conversation,
         /// Its members; of a private chat both sides.
-        members: Vec<Member>,
+        members: Vec<Present>,
     },
     /// Who one is.
     WhoAmI {
@@ -340,6 +341,30 @@ pub enum LinkState {
     Down,
 }
 
+/// A member of a conversation, and how sure it is that it is that person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// Who, and whether there.
+    #[serde(flatten)]
+    pub member: Member,
+    /// What the name is worth.
+    pub trust: Trust,
+}
+
+/// How sure it is that a name is the person's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// Both have compared the safety number, or it is oneself.
+    Verified,
+    /// The key is the one that was met first; nobody has compared.
+    Unverified,
+    /// Another key has come up: nothing is sent before it is accepted.
+    Changed,
+    /// There is no key: an original program, whose lines others can read.
+    Unencrypted,
+}
+
 /// Whether the tracker can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -379,6 +404,8 @@ pub struct Status {
     pub tracker_address: String,
     /// Where this peer takes links.
     pub listening: String,
+    /// What the names of the others in the open conversation are worth.
+    pub trust: BTreeMap<Username, Trust>,
     /// Everybody that was met or listed in this run, for completion.
     pub known_users: Vec<Username>,
     /// Every room that was entered or listed in this run, for completion.

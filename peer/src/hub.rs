@@ -12,11 +12,12 @@ use chrono::Utc;
 use commons::names::{RoomName, Username};
 use commons::net::frame::encode;
 use commons::protocol::between_peers::PeerMessage;
+use commons::snapshot::Member;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::{Answer, CommandError, Event, Status, TrackerState, Undeliverable};
+use crate::api::{self, Answer, CommandError, Event, Present, Status, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
 use crate::events::Faces;
 use crate::heard::Heard;
@@ -204,6 +205,14 @@ impl Hub {
         }
     }
 
+    /// Who is in the open conversation, and what their names are worth.
+    pub(crate) fn users(&self) -> Result<Answer, CommandError> {
+        let (conversation, members) = self.lock().chat.users()?;
+        let links = self.links.get().ok_or(CommandError::TrackerLost)?;
+        let present = |member: Member| Present { trust: links.trust(&member.username), member };
+        Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })
+    }
+
     /// How things stand with a tracker at this address and links taken there.
     pub(crate) fn status(&self, tracker: &str, listening: SocketAddr) -> Status {
         let state = self.lock();
@@ -215,9 +224,18 @@ impl Hub {
             tracker: chat.tracker(),
             tracker_address: tracker.to_owned(),
             listening: listening.to_string(),
+            trust: self.trust_in(chat),
             known_users: chat.known().users(),
             known_rooms: chat.known().rooms(),
         }
+    }
+
+    fn trust_in(&self, chat: &Chat) -> BTreeMap<Username, api::Trust> {
+        let (Some(links), Ok((_, members))) = (self.links.get(), chat.users()) else {
+            return BTreeMap::new();
+        };
+        let others = members.into_iter().map(|member| member.username).filter(|user| Some(user) != chat.me());
+        others.map(|user| (user.clone(), links.trust(&user))).collect()
     }
 
     /// Takes what the tracker announces of a user's keys for right.

@@ -112,6 +112,11 @@ impl KeyBook {
         self.pins.contains_key(user) || self.announced.get(user).is_some_and(|keys| !keys.is_empty())
     }
 
+    /// Whether this user is known to have no key at all: an original program's.
+    pub(crate) fn is_known_to_have_none(&self, user: &Username) -> bool {
+        self.was_announced(user) && !self.has_keys(user)
+    }
+
     /// Whether a key is announced for this user that has to be accepted first.
     pub(crate) fn is_changed(&self, user: &Username) -> bool {
         self.not_accepted(user).next().is_some()

@@ -248,10 +248,7 @@ impl PeerService {
                 let room = room.map_or_else(|| self.open_room(), Ok)?;
                 self.tracker.delete_room(&room).await?;
             }
-            Command::Users => {
-                let (conversation, members) = self.hub.lock().chat.users()?;
-                return Ok(Answer::Users { conversation, members });
-            }
+            Command::Users => return self.hub.users(),
             Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status() }),
             Command::Block { user: None } => {
                 return Ok(Answer::Blocked {

@@ -16,7 +16,7 @@ use commons::keys::Seed;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
-use peer::api::{Command, CommandError, Conversation, Event, LinkState, Undeliverable};
+use peer::api::{Answer, Command, CommandError, Conversation, Event, LinkState, Trust, Undeliverable};
 use peer::service::{PeerConfig, PeerService};
 use peer::untrusted::Foreign;
 use peer::user_key::SignIn;
@@ -239,6 +239,36 @@ async fn a_new_device_that_speaks_first_is_accepted_at_once() {
     device.tell("ana", "and again").await.unwrap();
     ana.hears("and again").await;
     assert!(!device.saw(told), "told once");
+}
+
+async fn trust_in(ana: &Peer, name: &str) -> Trust {
+    let Ok(Answer::Users { members, .. }) = ana.run(Command::Users).await else { panic!("no users") };
+    members.into_iter().find(|present| present.member.username == user(name)).unwrap().trust
+}
+
+#[tokio::test]
+async fn a_name_is_told_with_what_it_is_worth() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.create("sala").await;
+    bob.join("sala").await;
+    ana.linked("bob").await;
+    assert_eq!(trust_in(&ana, "ana").await, Trust::Verified);
+    assert_eq!(trust_in(&ana, "bob").await, Trust::Unverified);
+    ana.run(Command::Verified { user: user("bob") }).await.unwrap();
+    assert_eq!(trust_in(&ana, "bob").await, Trust::Verified);
+    let _device = bob.elsewhere().await;
+    ana.until(|e| matches!(e, Event::KeyChanged { .. })).await;
+    assert_eq!(trust_in(&ana, "bob").await, Trust::Changed);
+    ana.run(Command::Accept { user: user("bob") }).await.unwrap();
+    assert_eq!(trust_in(&ana, "bob").await, Trust::Unverified);
+    assert_eq!(ana.service.status().trust, BTreeMap::from([(user("bob"), Trust::Unverified)]));
+
+    let mut original = Talk::in_the_clear(tracker.address).await;
+    original.ok(&sign_in("REGISTER", "original", 5000)).await;
+    original.ok(&json!({"cmd": "JOIN_ROOM", "room": "sala"})).await;
+    ana.until(|e| matches!(e, Event::RoomUpdate { username, .. } if *username == user("original"))).await;
+    assert_eq!(trust_in(&ana, "original").await, Trust::Unencrypted);
 }
 
 #[tokio::test]

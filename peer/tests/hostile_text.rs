@@ -183,12 +183,12 @@ async fn whatever_a_tracker_says_stays_in_its_place() {
 
     let plain = errors + rooms - 1;
     zoe.line(&format!("/join {plain}"));
-    zoe.ends_with(&["plain · ○ bob", ">"]);
+    zoe.ends_with(&["plain · ○ bob ~", ">"]);
     let before = zoe.bytes();
     (errors..=plain).for_each(|n| zoe.line(&format!("/join {n}")));
     zoe.line("/nothing");
     zoe.shows("there is no /nothing");
-    zoe.ends_with(&["plain · ○ bob", ">"]);
+    zoe.ends_with(&["plain · ○ bob ~", ">"]);
     judged(&before, &zoe.bytes());
 }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use crate::api::Undeliverable;
+use crate::api::{Trust, Undeliverable};
 use crate::key_book::KeyBook;
 use crate::limits::{GOODBYE_WAIT, LINK_WAIT};
 use crate::peer_communication::link_table::Wish;
@@ -77,6 +77,18 @@ impl PeerPeerCommunication {
     /// Whether a link to this user cannot be read by others: all but those to original programs.
     pub(crate) fn is_encrypted(&self, user: &Username) -> bool {
         !self.board.is_original(user)
+    }
+
+    /// What a user's name is worth.
+    pub(crate) fn trust(&self, user: &Username) -> Trust {
+        let original = !self.is_encrypted(user);
+        self.book(|book| match () {
+            () if *user == self.board.me => Trust::Verified,
+            () if book.is_changed(user) => Trust::Changed,
+            () if book.is_verified(user) => Trust::Verified,
+            () if original || book.is_known_to_have_none(user) => Trust::Unencrypted,
+            () => Trust::Unverified,
+        })
     }
 
     /// Dials a user at once, after keys were accepted.

@@ -187,7 +187,7 @@ impl Switchboard {
         if !self.book(|book| book.was_announced(user)) {
             self.meet(user).await;
         }
-        self.book(|book| book.was_announced(user) && !book.has_keys(user))
+        self.book(|book| book.is_known_to_have_none(user))
     }
 
     async fn meet(&self, user: &Username) {

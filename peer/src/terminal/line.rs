@@ -30,6 +30,8 @@ pub(crate) struct Said {
     pub(crate) from: Username,
     pub(crate) text: Untrusted,
     pub(crate) at: DateTime<Utc>,
+    /// Whether others could read it on its way, and nobody knows who wrote it.
+    pub(crate) unencrypted: bool,
 }
 
 /// A line about to be shown.
@@ -42,13 +44,17 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     /// `[12:00:00] <ana> text`
     pub(crate) fn plain(&self) -> Vec<String> {
-        let name = format!("<{}>", self.said.from);
+        let name = self.name();
         self.rows(&name, &self.paint.of_user(self.said.from.as_str(), &name), str::to_owned)
+    }
+
+    fn name(&self) -> String {
+        format!("<{}{}>", self.said.from, if self.said.unencrypted { " ~" } else { "" })
     }
 
     /// The same for a line that calls this user: with a bell, and the text set off.
     pub(crate) fn mention(&self) -> Vec<String> {
-        let name = format!("<{}>", self.said.from);
+        let name = self.name();
         let painted = self.paint.of_user(self.said.from.as_str(), &name);
         let mut rows = self.rows(&name, &painted, |text| self.paint.mention(text));
         if self.moment.columns.is_some()

@@ -1,8 +1,9 @@
 //! The line above the input: where one is, what is unread elsewhere, whether the tracker is there, who is here.
 
+use commons::names::Username;
 use commons::snapshot::Member;
 
-use crate::api::{Conversation, Status, TrackerState};
+use crate::api::{Conversation, Status, TrackerState, Trust};
 use crate::terminal::layout::{shorten, width};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
@@ -29,6 +30,9 @@ impl StatusLine {
     pub(crate) fn new(status: &Status, members: &[Member]) -> Self {
         let place = status.open.as_ref().map_or_else(|| "lobby".to_owned(), shown);
         let mut pieces = vec![(Tone::Place, place)];
+        if let Some(Conversation::Private(user)) = &status.open {
+            pieces.extend(mark(status, user));
+        }
         let unread: Vec<_> = status.conversations.iter().filter(|(_, count)| *count > 0).collect();
         if !unread.is_empty() {
             let counts =
@@ -45,6 +49,7 @@ impl StatusLine {
                 true => (Tone::Present, format!("● {username}")),
                 false => (Tone::Faint, format!("○ {username}")),
             });
+            pieces.extend(mark(status, username));
         }
         Self { pieces }
     }
@@ -72,6 +77,17 @@ impl StatusLine {
     }
 }
 
+/// What a name is worth, where that is more or less than usual.
+fn mark(status: &Status, user: &Username) -> Option<(Tone, String)> {
+    let (tone, mark) = match status.trust.get(user)? {
+        Trust::Verified => (Tone::Faint, " ✓"),
+        Trust::Unverified => return None,
+        Trust::Changed => (Tone::Failure, " !"),
+        Trust::Unencrypted => (Tone::Failure, " ~"),
+    };
+    Some((tone, mark.to_owned()))
+}
+
 /// A conversation as it is typed, fit for the screen.
 pub(crate) fn shown(conversation: &Conversation) -> String {
     display_safe(&conversation.to_string())
@@ -79,8 +95,9 @@ pub(crate) fn shown(conversation: &Conversation) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use commons::names::RoomName;
-    use commons::names::Username;
 
     use super::*;
 
@@ -94,6 +111,7 @@ mod tests {
             tracker: TrackerState::Lost,
             tracker_address: "127.0.0.1:6060".into(),
             listening: "127.0.0.1:5000".into(),
+            trust: BTreeMap::new(),
             known_users: Vec::new(),
             known_rooms: Vec::new(),
         }
@@ -111,6 +129,25 @@ mod tests {
         let calm =
             Status { open: None, conversations: Vec::new(), tracker: TrackerState::Connected, ..status() };
         assert_eq!(StatusLine::new(&calm, &[]).row(80, Paint::plain()), "lobby");
+    }
+
+    #[test]
+    fn a_name_that_is_worth_more_or_less_than_usual_is_marked() {
+        let trust = [
+            ("bob", Trust::Verified),
+            ("carla", Trust::Changed),
+            ("dora", Trust::Unencrypted),
+            ("eve", Trust::Unverified),
+        ];
+        let trust: BTreeMap<_, _> =
+            trust.into_iter().map(|(name, trust)| (Username::parse(name).unwrap(), trust)).collect();
+        let calm = Status { conversations: Vec::new(), tracker: TrackerState::Connected, trust, ..status() };
+        let members = ["bob", "carla", "dora", "eve"].map(|name| member(name, name != "carla"));
+        let line = StatusLine::new(&calm, &members).row(80, Paint::plain());
+        assert_eq!(line, "sala · ● bob ✓ ○ carla ! ● dora ~ ● eve");
+        let chat = Conversation::Private(Username::parse("bob").unwrap());
+        let private = Status { open: Some(chat), ..calm };
+        assert_eq!(StatusLine::new(&private, &[]).row(80, Paint::plain()), "@bob ✓");
     }
 
     #[test]

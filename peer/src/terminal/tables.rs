@@ -6,7 +6,7 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
-use crate::api::{Status, TrackerState};
+use crate::api::{Present, Status, TrackerState, Trust};
 use crate::terminal::commands::{COMMANDS, Spec};
 use crate::terminal::layout::{fold, pad, shorten, width};
 use crate::terminal::paint::Paint;
@@ -87,11 +87,21 @@ impl Tables<'_> {
     }
 
     /// Who is in a conversation.
-    pub(crate) fn members(&self, title: &str, members: &[Member]) -> Vec<String> {
+    pub(crate) fn members(&self, title: &str, members: &[Present]) -> Vec<String> {
         let state = |member: &Member| if member.connected { "online" } else { "offline, the seat is kept" };
-        let body: Vec<_> =
-            members.iter().map(|member| vec![self.presence(member), state(member).to_owned()]).collect();
-        std::iter::once(self.title(title)).chain(self.rows(&["", ""], &body)).collect()
+        let worth = |present: &Present| match present.trust {
+            _ if self.is_you(present.member.username.as_str()) => "",
+            Trust::Verified => "✓ verified",
+            Trust::Unverified => "not verified",
+            Trust::Changed => "the key has changed",
+            Trust::Unencrypted => "not encrypted",
+        };
+        let row = |present: &Present| {
+            let Present { member, .. } = present;
+            vec![self.presence(member), state(member).to_owned(), worth(present).to_owned()]
+        };
+        let body: Vec<_> = members.iter().map(row).collect();
+        std::iter::once(self.title(title)).chain(self.rows(&["", "", ""], &body)).collect()
     }
 
     /// The user's own keys.
@@ -165,6 +175,11 @@ impl Tables<'_> {
             ));
             rows.extend(self.entry("@USER text", left, "said to one person, whatever is open"));
             rows.extend(self.entry(
+                "marks",
+                left,
+                "● online ○ offline ✓ verified ! another key than before ~ not encrypted",
+            ));
+            rows.extend(self.entry(
                 "keys",
                 left,
                 "Tab completes, Alt-Enter starts a new line, Up recalls, Ctrl-D ends",
@@ -202,6 +217,32 @@ mod tests {
 
     fn tables(columns: Option<usize>) -> Tables<'static> {
         Tables { paint: Paint::plain(), you: None, columns }
+    }
+
+    #[test]
+    fn a_name_is_shown_with_what_it_is_worth() {
+        let present = |name: &str, connected, trust| {
+            let username = Username::parse(name).unwrap();
+            Present { member: Member { username, connected, since: 1, keys: Vec::new() }, trust }
+        };
+        let you = Username::parse("ana").unwrap();
+        let tables = Tables { you: Some(&you), ..tables(Some(80)) };
+        let members = [
+            present("ana", true, Trust::Verified),
+            present("bob", true, Trust::Verified),
+            present("carla", false, Trust::Unverified),
+            present("dora", true, Trust::Changed),
+            present("eve", true, Trust::Unencrypted),
+        ];
+        let rows = [
+            "sala",
+            "  ● ana (you)  online",
+            "  ● bob        online                     ✓ verified",
+            "  ○ carla      offline, the seat is kept  not verified",
+            "  ● dora       online                     the key has changed",
+            "  ● eve        online                     not encrypted",
+        ];
+        assert_eq!(tables.members("sala", &members), rows);
     }
 
     fn peer(username: &str, room: Option<&str>) -> ListedPeer {

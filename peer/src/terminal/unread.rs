@@ -56,7 +56,12 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Said {
-        Said { from: Username::parse("bob").unwrap(), text: text.into(), at: DateTime::UNIX_EPOCH }
+        Said {
+            from: Username::parse("bob").unwrap(),
+            text: text.into(),
+            at: DateTime::UNIX_EPOCH,
+            unencrypted: false,
+        }
     }
 
     fn private(name: &str) -> Conversation {

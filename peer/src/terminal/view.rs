@@ -1,6 +1,6 @@
 //! What happens, in the words and colours that a person reads. Pure: events and answers in, rows of the screen out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use chrono::NaiveDate;
 use commons::keys::PublicKey;
@@ -33,6 +33,8 @@ pub struct View {
     open: Option<Conversation>,
     rooms: Rooms,
     unread: Unread,
+    /// Whose links others can read, as long as they stand.
+    in_the_clear: BTreeSet<Username>,
     own_lines: VecDeque<(Uuid, Untrusted)>,
     day: Option<NaiveDate>,
     tracker_lost: bool,
@@ -54,6 +56,7 @@ impl View {
             open: None,
             rooms: Rooms::default(),
             unread: Unread::default(),
+            in_the_clear: BTreeSet::new(),
             own_lines: VecDeque::new(),
             day: None,
             tracker_lost: false,
@@ -69,12 +72,8 @@ impl View {
     /// What an event looks like.
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         let mut rows = match event {
-            Event::Link { peer, state: LinkState::Up, encrypted: false, .. } => {
-                let text =
-                    format!("*** the link to {peer} is not encrypted: an original program on this computer");
-                vec![self.paint.failure(&text)]
-            }
-            Event::LoggedIn { .. } | Event::Link { .. } | Event::Delivered { .. } => return Vec::new(),
+            Event::Link { peer, state, encrypted, .. } => self.link(peer, *state, *encrypted),
+            Event::LoggedIn { .. } | Event::Delivered { .. } => return Vec::new(),
             Event::KeyChanged { peer, fingerprint } => self.key_changed(peer, *fingerprint),
             Event::RoomEntered { room } => self.entered(room),
             Event::RoomUpdate { room, change, username, members } => {
@@ -85,7 +84,8 @@ impl View {
             Event::Message { room, from, content, sent_at, .. } => {
                 let conversation =
                     room.clone().map_or_else(|| Conversation::Private(from.clone()), Conversation::Room);
-                let said = Said { from: from.clone(), text: content.clone(), at: *sent_at };
+                let unencrypted = self.in_the_clear.contains(from);
+                let said = Said { from: from.clone(), text: content.clone(), at: *sent_at, unencrypted };
                 self.heard(&conversation, said, moment)
             }
             Event::Sent { id, conversation, content } => {
@@ -93,7 +93,8 @@ impl View {
                     self.own_lines.pop_front();
                 }
                 self.own_lines.push_back((*id, content.clone()));
-                let said = Said { from: self.you.clone(), text: content.clone(), at: moment.now.to_utc() };
+                let (from, text, at) = (self.you.clone(), content.clone(), moment.now.to_utc());
+                let said = Said { from, text, at, unencrypted: false };
                 self.said(conversation, &said, moment)
             }
             Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason, moment),
@@ -110,6 +111,17 @@ impl View {
         if !rows.is_empty() && self.day.replace(today).is_some_and(|day| day != today) {
             rows.insert(0, self.paint.system(&format!("── {} ──", today.format("%A, %-d %B %Y"))));
         }
+    }
+
+    /// A link that others can read is told, and what comes by it is marked.
+    fn link(&mut self, peer: &Username, state: LinkState, encrypted: bool) -> Vec<String> {
+        if encrypted || state == LinkState::Down {
+            self.in_the_clear.remove(peer);
+            return Vec::new();
+        }
+        self.in_the_clear.insert(peer.clone());
+        let text = format!("*** the link to {peer} is not encrypted, an original program's: marked ~");
+        vec![self.paint.failure(&text)]
     }
 
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
@@ -219,7 +231,8 @@ impl View {
         match conversation {
             Conversation::Private(user) if self.open.as_ref() != Some(conversation) => {
                 let way = if said.from == self.you { "to" } else { "from" };
-                line.private(&format!("[PRIVATE {way} {user}]"))
+                let mark = if said.unencrypted { " ~" } else { "" };
+                line.private(&format!("[PRIVATE {way} {user}{mark}]"))
             }
             _ if said.from != self.you && said.text.has_word(self.you.as_str()) => line.mention(),
             _ => line.plain(),
@@ -497,6 +510,23 @@ mod tests {
             Event::Undelivered { id: Uuid::nil(), to: user("bob"), reason: Undeliverable::Unreachable };
         let row = "[12:00:00] ✗ not delivered to bob (not connected or out of reach): \"hello\"";
         assert_eq!(view.event(&lost, moment()), [row]);
+    }
+
+    #[test]
+    fn what_others_could_read_on_its_way_is_marked_also_when_it_is_read_later() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true)]), moment());
+        view.event(&sala("equipe", &[("bob", true)]), moment());
+        let link = |state, encrypted| Event::Link { peer: user("bob"), state, encrypted, verified: false };
+        assert!(view.event(&link(LinkState::Up, false), moment())[0].contains("not encrypted"));
+        assert_eq!(view.event(&said(Some("equipe"), "hi"), moment()), ["[12:00:07] <bob ~> hi"]);
+        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] [PRIVATE from bob ~] psst"]);
+        view.event(&said(Some("sala"), "later"), moment());
+        view.event(&link(LinkState::Down, false), moment());
+        assert!(view.event(&link(LinkState::Up, true), moment()).is_empty());
+        let open = Conversation::Room(room("sala"));
+        assert_eq!(view.opened(Some(&open), moment()).last().unwrap(), "[12:00:07] <bob ~> later");
+        assert_eq!(view.event(&said(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
     }
 
     #[test]
