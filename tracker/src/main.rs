@@ -142,6 +142,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    #[cfg(unix)]
+    allow_as_many_files_as_may_be();
     let stop = stop_signal()?;
     let data = config.data.clone();
     let server = TrackerServer::bind(config).await?;
@@ -153,6 +155,16 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let _ = writeln!(io::stderr(), "its fingerprint: {}", server.fingerprint());
     let _ = writeln!(io::stdout(), "tracker listening on {address}").and_then(|()| io::stdout().flush());
     Ok(server.run(stop).await?)
+}
+
+/// Raises the number of descriptors to what this process may have: systems begin with 1,024, and each session takes one.
+#[cfg(unix)]
+fn allow_as_many_files_as_may_be() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where the system refuses, there are fewer; a session that finds none waits to be accepted.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn print_fingerprint(config: &Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,10 +1,7 @@
 //! How the operator gives the program a password: typed twice without an echo, or in a file.
 
 use std::fs;
-use std::io::{self, Write, stderr, stdin};
 use std::path::Path;
-
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 /// Reads a password from a file, or asks for it at the terminal.
 pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Error>> {
@@ -28,10 +25,16 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Er
     Ok(password)
 }
 
+const NO_TERMINAL: &str = "there is no terminal to type a password at: use --password-file";
+
 /// Asks for a line that is not shown while it is typed.
+#[cfg(unix)]
 fn ask(question: &str) -> Result<String, Box<dyn std::error::Error>> {
-    let no_terminal = |_| "there is no terminal to type a password at: use --password-file";
-    let shown = tcgetattr(stdin()).map_err(no_terminal)?;
+    use std::io::stdin;
+
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+    let shown = tcgetattr(stdin()).map_err(|_| NO_TERMINAL)?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
     hidden.local_modes.insert(LocalModes::ECHONL);
@@ -41,7 +44,15 @@ fn ask(question: &str) -> Result<String, Box<dyn std::error::Error>> {
     Ok(answered?)
 }
 
-fn answer(question: &str) -> io::Result<String> {
+#[cfg(not(unix))]
+fn ask(_question: &str) -> Result<String, Box<dyn std::error::Error>> {
+    Err(NO_TERMINAL.into())
+}
+
+#[cfg(unix)]
+fn answer(question: &str) -> std::io::Result<String> {
+    use std::io::{Write, stderr, stdin};
+
     write!(stderr(), "{question}")?;
     let mut line = String::new();
     stdin().read_line(&mut line)?;

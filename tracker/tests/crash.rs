@@ -24,9 +24,15 @@ struct Program {
 impl Program {
     fn start(data: &Path) -> Self {
         // A file that may not grow is an error to the program, and not its end.
-        let ignoring = ["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tracker")];
+        Self::start_limited(data, "trap '' XFSZ")
+    }
+
+    /// Starts it in a shell that has done something before.
+    fn start_limited(data: &Path, before: &str) -> Self {
+        let script = format!("{before}; exec \"$@\"");
         let mut command = Command::new("sh");
-        command.args(ignoring).args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tracker")]);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -266,6 +272,18 @@ async fn an_account_that_goes_before_its_rooms_leaves_them_behind() {
     program.child.wait().unwrap();
     fs::write(folder.path().join("users_db.json"), "{}").unwrap();
     assert!(is_anything_left(&Program::start(folder.path())).await);
+}
+
+#[tokio::test]
+async fn it_takes_as_many_descriptors_as_it_may_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start_limited(folder.path(), "ulimit -Sn 40");
+    let mut users = Vec::new();
+    for number in 0..60 {
+        let mut user = program.connect().await;
+        user.ok(sign_in("REGISTER", &format!("user{number}"), 5000)).await;
+        users.push(user);
+    }
 }
 
 #[tokio::test]

@@ -128,3 +128,40 @@ impl Drop for Departure<'_> {
 fn lock(departing: &Mutex<BTreeSet<Username>>) -> MutexGuard<'_, BTreeSet<Username>> {
     departing.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PasswordCost;
+    use crate::network::Watched;
+    use crate::passwords::Passwords;
+    use crate::repositories::Repositories;
+
+    #[tokio::test]
+    async fn who_was_admitted_is_not_let_in_once_the_key_or_the_account_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(folder.path()).unwrap();
+        let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+        let (users, peers) = (repositories.users(), repositories.peers());
+        let door = Doorkeeper::new(users.clone(), passwords, Watched { loopback: false });
+        let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), Arc::new(door));
+        let (ana, kept, lost) =
+            (Username::parse("ana").unwrap(), PublicKey::new([1; 32]), PublicKey::new([2; 32]));
+        users.create(&ana, "$argon2id$".to_owned()).await.unwrap();
+        for key in [kept, lost] {
+            peers.bind_key(&ana, key).await.unwrap();
+            assert_eq!(accounts.still_admits(&ana, Some(key)), Ok(()));
+        }
+        let code = |key| accounts.still_admits(&ana, key).map_err(|refused| refused.code);
+        accounts.revoke(&ana, Some(kept), lost).await.unwrap();
+        assert_eq!(code(Some(lost)), Err(ErrorCode::InvalidCredentials));
+        assert_eq!(code(Some(kept)), Ok(()));
+        let departure = accounts.depart(&ana);
+        assert_eq!(code(Some(kept)), Err(ErrorCode::Busy));
+        accounts.remove(&departure).await.unwrap();
+        drop(departure);
+        for key in [Some(kept), None] {
+            assert_eq!(code(key), Err(ErrorCode::InvalidCredentials));
+        }
+    }
+}
