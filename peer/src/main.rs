@@ -8,7 +8,6 @@ use std::time::Duration;
 use std::{env, fs, panic};
 
 use clap::Parser;
-use commons::net::socket::Socket;
 use peer::api::CommandError;
 use peer::config::{Config, Errand, Output};
 use peer::seal::SealCost;
@@ -153,9 +152,11 @@ async fn talk(
     let events = service.subscribe();
     let known = known(config);
     // Nobody should type a name and a password before learning that.
-    let address = service.status().tracker_address;
-    if known.interactive && Socket::dial(&address).await.is_err() {
-        return Err(Failure::new(NotSignedIn::NoTracker(address)));
+    if known.interactive {
+        service.knock().await.map_err(|error| match error {
+            CommandError::TrackerLost => NotSignedIn::NoTracker(service.status().tracker_address),
+            error => NotSignedIn::Refused(error),
+        })?;
     }
     if let Some(Errand::Password { new_password_file }) = &config.errand {
         let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);

@@ -141,6 +141,12 @@ impl PeerService {
         self.hub.status(&self.config.tracker, self.listening)
     }
 
+    /// Whether the tracker answers, and is the one that was met before: nobody should type a password to another.
+    pub async fn knock(&self) -> Result<(), CommandError> {
+        let knocked = self.tracker.knock().await;
+        knocked.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))
+    }
+
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
         if self.hub.home.get().is_some() {

@@ -311,3 +311,16 @@ async fn a_reader_that_never_reads_does_not_keep_the_program_from_ending() {
     signal(child.id(), Signal::TERM);
     assert_eq!(end_of(&mut child), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_is_put_off_ends_with_the_code() {
+    let tracker = Tracker::start_with(|config| config.limit_loopback = true).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        tracker.peer(name).await.dies().await;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let end = Piped::bot(tracker.address, data.path(), "ana", true).end();
+    assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
+    assert!(end.complained[0].contains("wait"), "{end:?}");
+    assert!(end.said.iter().any(|line| json(line)["code"] == "RATE_LIMITED"), "{end:?}");
+}

@@ -393,3 +393,50 @@ async fn another_password_is_asked_for_and_never_shown() {
     again.line("n");
     again.shows("sala · ● bob");
 }
+
+/// A tracker that has had enough of new accounts for this hour.
+async fn a_weary_tracker() -> Tracker {
+    let tracker = Tracker::start_with(|config| config.limit_loopback = true).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        tracker.peer(name).await.dies().await;
+    }
+    tracker
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_put_off_learns_how_long_and_may_try_again_with_what_was_typed() {
+    let tracker = a_weary_tracker().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::start(&flags(tracker.address, data.path()), &[("PEER_PASSWORD", "secret")], 24, 80);
+    ana.shows("Your name:");
+    ana.line("ana");
+    ana.shows("Make one? [Y/n]");
+    ana.line("y");
+    ana.shows("wait");
+    ana.shows("Try again? [Y/n]");
+    ana.line("y");
+    ana.wait("the question again", |screen| screen.text().matches("Try again?").count() == 2);
+    ana.line("n");
+    assert_eq!(ana.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tracker_is_told_once_and_before_anybody_types_a_password() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::user(tracker.address, data.path(), "ana", 24, 80);
+    ana.line("/quit");
+    assert_eq!(ana.end(), 0);
+    // The same address, and another key.
+    let known = data.path().join("known_trackers.json");
+    let text = std::fs::read_to_string(&known).unwrap();
+    let (before, digits) = text.split_at(text.rfind("\": \"").unwrap() + 4);
+    let changed = digits.chars().next().map(|digit| if digit == '0' { '1' } else { '0' }).unwrap();
+    std::fs::write(&known, format!("{before}{changed}{}", &digits[1..])).unwrap();
+    let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    again.shows("shows another key than the one known here");
+    assert_eq!(again.end(), 1);
+    let said = again.text();
+    assert!(!said.contains("Password") && !said.contains("Your name"), "{said}");
+    assert_eq!(said.matches("another key").count(), 1, "{said}");
+}

@@ -341,6 +341,10 @@ impl Terminal {
 
     fn rows_of(&mut self, event: &Event) -> Vec<String> {
         match &mut self.face {
+            // Why the program ends is said once, as its last word.
+            Face::Text(_) if matches!(event, Event::Error { message, .. } if self.service.failure().as_ref() == Some(message)) => {
+                Vec::new()
+            }
             Face::Text(view) => view.event(event, moment()),
             Face::Json => json::event(event),
         }

@@ -145,7 +145,8 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
             }
         };
         let password = known.password(register).await?;
-        let error = match service.sign_in(SignIn { username: username.clone(), password, register }).await {
+        let who = SignIn { username: username.clone(), password, register };
+        let error = match try_in(service, who, known.interactive).await? {
             Ok(()) => return Ok(username),
             Err(CommandError::TrackerLost) => {
                 return Err(NotSignedIn::NoTracker(service.status().tracker_address));
@@ -172,6 +173,26 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                 (name, decided) = (Some(username), Some(false));
             }
             _ => return Err(NotSignedIn::Refused(error)),
+        }
+    }
+}
+
+/// Tries to sign in, again for as long as the tracker only puts it off and somebody wants to.
+async fn try_in(
+    service: &PeerService,
+    who: SignIn,
+    interactive: bool,
+) -> Result<Result<(), CommandError>, NotSignedIn> {
+    loop {
+        let tried = service.sign_in(who.clone()).await;
+        let Err(CommandError::Refused { code, msg }) = &tried else { return Ok(tried) };
+        let put_off = matches!(code, ErrorCode::TooManyAttempts | ErrorCode::RateLimited | ErrorCode::Busy);
+        if !(put_off && interactive) {
+            return Ok(tried);
+        }
+        // The tracker's words tell how long to wait.
+        if !ask_yes(format!("{}. Try again? [Y/n] ", display_safe(msg))).await? {
+            return Err(NotSignedIn::Left);
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use commons::keys::PublicKey;
+use commons::keys::{PublicKey, Seed};
 use commons::names::{RoomName, Username};
-use commons::net::tls::Identity;
+use commons::net::socket::Socket;
+use commons::net::tls::{Identity, Purpose};
 use commons::protocol::with_tracker::{
     BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
 };
@@ -24,6 +25,7 @@ pub(crate) mod uplink;
 /// [`TrackerError::Lost`] at once.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTrackerCommunication {
+    address: String,
     asks: mpsc::Sender<Ask>,
     task: AbortHandle,
     /// The tracker's key: given, met before, or met now.
@@ -36,14 +38,25 @@ impl PeerTrackerCommunication {
         let pinned = Arc::new(key.map(OnceLock::from).unwrap_or_default());
         let (asks, asked) = mpsc::channel(REQUESTS_MAX);
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
-        let uplink = Uplink::new(address, pinned.clone(), asked, reports);
+        let uplink = Uplink::new(address.clone(), pinned.clone(), asked, reports);
         let task = tokio::spawn(uplink.run()).abort_handle();
-        (Self { asks, task, pinned }, receiver)
+        (Self { address, asks, task, pinned }, receiver)
     }
 
     /// The key of the tracker that this peer signed in at.
     pub(crate) fn tracker_key(&self) -> Option<PublicKey> {
         self.pinned.get().copied()
+    }
+
+    /// Whether the tracker answers, with the key that is expected of it if one is: nothing is said, and nothing pinned.
+    pub(crate) async fn knock(&self) -> Result<(), TrackerError> {
+        let nobody = Seed::random().and_then(|seed| Identity::new(&seed, Purpose::Session));
+        let socket = Socket::dial_encrypted(&self.address, &nobody.map_err(|_| TrackerError::Lost)?).await;
+        let socket = socket.map_err(|_| TrackerError::Lost)?;
+        match (self.tracker_key(), socket.remote_key()) {
+            (Some(pinned), Some(found)) if pinned != found => Err(TrackerError::KeyChanged { pinned, found }),
+            _ => Ok(()),
+        }
     }
 
     async fn request(&self, request: TrackerRequest) -> Outcome {
