@@ -440,3 +440,30 @@ async fn another_tracker_is_told_once_and_before_anybody_types_a_password() {
     assert!(!said.contains("Password") && !said.contains("Your name"), "{said}");
     assert_eq!(said.matches("another key").count(), 1, "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_can_be_changed_without_a_conversation() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::user(tracker.address, data.path(), "ana", 24, 80);
+    ana.line("/quit");
+    ana.end();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["password", "--username", "ana"].map(Into::into));
+    let mut change = Screen::start(&arguments, &[], 24, 80);
+    change.shows("Password:");
+    change.line("secret");
+    change.shows("New password:");
+    change.line("canary");
+    change.shows("The same again:");
+    change.line("canary");
+    change.shows("the password is changed");
+    assert_eq!(change.end(), 0);
+    assert!(!String::from_utf8_lossy(&change.bytes()).contains("canary"));
+    let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    again.shows("Your name:");
+    again.line("ana");
+    again.shows("Password:");
+    again.line("canary");
+    again.shows("Welcome, ana.");
+}

@@ -9,7 +9,7 @@ use crate::config::{Config, DEFAULT_TRACKER, IdentityErrand};
 use crate::identity_file::{Place, export, import};
 use crate::seal::SealCost;
 use crate::service::PeerService;
-use crate::terminal::sign_in::{Known, NotSignedIn, PasswordSource};
+use crate::terminal::sign_in::{Known, NotSignedIn, PASSWORD, PasswordSource};
 use crate::user_key::SignIn;
 
 /// Carries an identity out of this computer or into it.
@@ -25,7 +25,7 @@ pub async fn carry_identity(
             let tracker = config.tracker();
             let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
             let place = Place { data: config.data(), tracker, username };
-            export(&place, &known.password(false).await?, cost, file).await?;
+            export(&place, &known.password(PASSWORD, false).await?, cost, file).await?;
             tell(&format!(
                 "{} holds the account {} now, under its password. On the other computer: peer identity import FILE",
                 file.display(),
@@ -36,7 +36,7 @@ pub async fn carry_identity(
             known.can_tell_the_password()?;
             let data = config.data();
             let tracker = config.tracker.as_deref();
-            let place = import(&data, tracker, &known.password(false).await?, cost, file).await?;
+            let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file).await?;
             tell(&format!("{} is at home here now: {}", place.username, start(&place, &data, config)));
         }
     }
@@ -67,7 +67,7 @@ pub async fn change_password(
     known.can_tell_the_password()?;
     let new = Known { password: new.clone(), ..known.clone() };
     new.can_tell_the_password()?;
-    let (old, new) = (known.password(false).await?, new.password(true).await?);
+    let (old, new) = (known.password(PASSWORD, false).await?, new.password("New password: ", true).await?);
     service.sign_in(SignIn { username, password: old.clone(), register: false }).await?;
     service.execute(Command::Account(AccountCommand::ChangePassword { old, new })).await?;
     service.execute(Command::Quit).await?;

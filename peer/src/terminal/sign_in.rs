@@ -18,6 +18,9 @@ use crate::terminal::tables::counted;
 use crate::terminal::tty;
 use crate::user_key::SignIn;
 
+/// How a password is asked for.
+pub(crate) const PASSWORD: &str = "Password: ";
+
 /// What is known before anybody is asked.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -113,13 +116,13 @@ impl Known {
         }
     }
 
-    /// The password, asked where it is not known.
-    pub(crate) async fn password(&self, new: bool) -> Result<Password, NotSignedIn> {
+    /// The password, asked where it is not known: twice where it is a new one.
+    pub(crate) async fn password(&self, question: &'static str, new: bool) -> Result<Password, NotSignedIn> {
         self.can_tell_the_password()?;
         Ok(match &self.password {
             PasswordSource::Given(password) => Password::typed(password.clone()),
             PasswordSource::File(path) => read_password(path)?,
-            PasswordSource::Asked => ask_password(new).await?,
+            PasswordSource::Asked => ask_password(question, new).await?,
         })
     }
 }
@@ -144,7 +147,7 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                     .await?
             }
         };
-        let password = known.password(register).await?;
+        let password = known.password(PASSWORD, register).await?;
         let who = SignIn { username: username.clone(), password, register };
         let error = match try_in(service, who, known.interactive).await? {
             Ok(()) => return Ok(username),
@@ -226,9 +229,9 @@ async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
 }
 
 /// A new password is typed twice: nobody sees a slip.
-async fn ask_password(new: bool) -> Result<Password, NotSignedIn> {
+async fn ask_password(question: &'static str, new: bool) -> Result<Password, NotSignedIn> {
     loop {
-        let password = asked(|| tty::ask_hidden("Password: ")).await?;
+        let password = asked(move || tty::ask_hidden(question)).await?;
         if password.is_empty() {
             tell("A password needs at least one character.\n".to_owned()).await?;
         } else if !new || asked(|| tty::ask_hidden("The same again: ")).await? == password {
