@@ -16,7 +16,7 @@ use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracker::config::{Config, ConnectionLimits};
-use tracker::password_reset::reset_password;
+use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
 
 /// The chat's tracker: knows users, rooms and who is online, never a word that is said.
@@ -128,7 +128,7 @@ async fn main() -> ExitCode {
         None => run(config).await,
         Some(Task::Fingerprint) => print_fingerprint(&config),
         Some(Task::ResetPassword { username, password_file }) => {
-            reset(&config, &username, password_file.as_deref()).await
+            reset(&config, username, password_file.as_deref()).await
         }
     };
     match done {
@@ -174,11 +174,12 @@ fn print_fingerprint(config: &Config) -> Result<(), Box<dyn std::error::Error>> 
 
 async fn reset(
     config: &Config,
-    username: &Username,
+    username: Username,
     password_file: Option<&Path>,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let reset = PasswordReset::begin(&config.data, username.clone())?;
     let digest = PasswordDigest::of_typed(&password_input::read(password_file)?);
-    reset_password(&config.data, config.password_cost, username, digest).await?;
+    reset.finish(digest, config.password_cost).await?;
     let told = "has another password and no keys any more: friends are told of a new key at the next sign-in";
     Ok(writeln!(io::stdout(), "{username} {told}")?)
 }

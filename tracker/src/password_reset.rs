@@ -7,12 +7,12 @@ use std::path::Path;
 
 use commons::names::Username;
 use commons::user::PasswordDigest;
-use tokio::task::spawn_blocking;
 
 use crate::config::PasswordCost;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
+use crate::repositories::update::StorageError;
 
 /// Why a password was not reset.
 #[derive(Debug, thiserror::Error)]
@@ -31,35 +31,34 @@ pub enum ResetError {
     Storage,
 }
 
-/// Gives a user of the tracker of this folder another password, and takes all of the user's keys away.
-pub async fn reset_password(
-    data: &Path,
-    cost: PasswordCost,
-    username: &Username,
-    digest: PasswordDigest,
-) -> Result<(), ResetError> {
-    let data = data.to_owned();
-    let opened = spawn_blocking(move || Repositories::open(&data)).await;
-    let repositories = opened.map_err(|_| ResetError::Storage)??;
-    let reset = reset(&repositories, cost, username, digest).await;
-    repositories.close().await.map_err(|_| ResetError::Storage)?;
-    reset
+/// A reset that can be done: the folder is locked, and the user exists.
+#[derive(Debug)]
+pub struct PasswordReset {
+    repositories: Repositories,
+    username: Username,
 }
 
-/// The keys go first: stopped in between, the old password still stands, and this can be run again.
-async fn reset(
-    repositories: &Repositories,
-    cost: PasswordCost,
-    username: &Username,
-    digest: PasswordDigest,
-) -> Result<(), ResetError> {
-    let (users, peers) = (repositories.users(), repositories.peers());
-    if !users.exists(username) {
-        return Err(ResetError::NoSuchUser(username.clone()));
+impl PasswordReset {
+    /// Finds the user in the folder of a tracker, before anybody has to type a password.
+    pub fn begin(data: &Path, username: Username) -> Result<Self, ResetError> {
+        let repositories = Repositories::open(data)?;
+        match repositories.users().exists(&username) {
+            true => Ok(Self { repositories, username }),
+            false => Err(ResetError::NoSuchUser(username)),
+        }
     }
-    let passwords = Passwords::new(cost).map_err(|_| ResetError::Password)?;
-    let hash = passwords.hash(digest).await.map_err(|_| ResetError::Password)?;
-    peers.unbind_all(username).await.map_err(|_| ResetError::Storage)?;
-    users.replace(username, hash).await.map_err(|_| ResetError::Storage)?;
-    Ok(())
+
+    /// Gives the user this password, and takes all keys away.
+    pub async fn finish(self, digest: PasswordDigest, cost: PasswordCost) -> Result<(), ResetError> {
+        let passwords = Passwords::new(cost).map_err(|_| ResetError::Password)?;
+        let hash = passwords.hash(digest).await.map_err(|_| ResetError::Password)?;
+        let replaced = self.replace(hash).await;
+        self.repositories.close().await.and(replaced).map_err(|_| ResetError::Storage)
+    }
+
+    /// The keys go first: stopped in between, the old password still stands, and this can be run again.
+    async fn replace(&self, hash: String) -> Result<(), StorageError> {
+        self.repositories.peers().unbind_all(&self.username).await?;
+        self.repositories.users().replace(&self.username, hash).await.map(drop)
+    }
 }
