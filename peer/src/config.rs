@@ -22,9 +22,7 @@ pub struct Config {
     #[command(subcommand)]
     pub errand: Option<Errand>,
 
-    /// The tracker's address; behind `#` its key, where that is known, as `tracker fingerprint` prints it.
-    ///
-    /// [default: 127.0.0.1:6060]
+    /// The tracker's address; behind `#` its key as `tracker fingerprint` prints it [default: 127.0.0.1:6060]
     #[arg(long, global = true, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]", value_parser = tracker_address)]
     pub tracker: Option<String>,
 
