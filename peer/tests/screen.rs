@@ -374,7 +374,8 @@ async fn another_password_is_asked_for_and_never_shown() {
     ana.shows_row("The new one");
     ana.line("canary one");
     ana.shows_row("The new one again");
-    ana.line("canary one");
+    ana.paste("canary one");
+    ana.line("");
     ana.shows("your password is changed");
     ana.keys(UP);
     ana.ends_with(&["sala · ● bob", "> /password"]);

@@ -86,13 +86,12 @@ impl Desk {
     fn hand_over_secret(&self) {
         let mut state = self.state();
         let answer = Password::typed(std::mem::take(&mut *state.secret));
-        state.questions.pop_front();
-        if answer.is_empty() {
-            state.questions.clear();
+        let answered = if answer.is_empty() { state.questions.len() } else { 1 };
+        // Where too many lines wait to be looked at, it is asked again.
+        if self.lines.try_send(Input::Secret(answer)).is_ok() {
+            state.questions.drain(..answered);
         }
         state.asked = true;
-        // Where too many lines wait for it to be looked at, it is asked again.
-        let _ = self.lines.try_send(Input::Secret(answer));
     }
 
     /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print.
@@ -262,7 +261,9 @@ impl ConditionalEventHandler for Unseen {
             return None;
         }
         match event.get(0) {
-            Some(KeyEvent(KeyCode::Char(letter), Modifiers::NONE | Modifiers::SHIFT)) => {
+            Some(KeyEvent(KeyCode::Char(letter), Modifiers::NONE | Modifiers::SHIFT))
+                if state.secret.len() < LINE_MAX =>
+            {
                 state.secret.push(*letter);
             }
             Some(KeyEvent(KeyCode::Backspace, _)) => drop(state.secret.pop()),

@@ -248,6 +248,7 @@ impl Terminal {
             }
             Ok(Typed::NewPassword) => match &self.editor {
                 Some(editor) => {
+                    self.new_password = NewPassword::default();
                     editor.ask(&QUESTIONS);
                     self.show(Vec::new()).await?;
                     Ok(None)
