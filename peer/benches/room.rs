@@ -1,21 +1,24 @@
-//! A room of three over loopback, beside the same work on bare tokio: TCP, JSON lines by serde_json, a queue and a
-//! writing task a link, a queue to the consumer. Both take turns in one run; what counts is the ratio of the medians.
+//! A room of three over loopback, beside the same work on bare tokio, in the clear and over bare rustls: JSON lines by
+//! serde_json, a queue and a writing task a link, a queue to the consumer. All take turns in one run; what counts is the
+//! ratio of the medians.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
+mod bare_tls;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bare_tls::BareTls;
 use chrono::{DateTime, Utc};
 use common::{Peer, Tracker, three_in};
 use peer::api::{Command, Event};
 use peer::events::Events;
 use peer::service::PeerService;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -42,21 +45,22 @@ struct Line {
     sent_at: DateTime<Utc>,
 }
 
-async fn bare_link() -> (mpsc::Sender<bytes::Bytes>, mpsc::Receiver<Line>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (accepted, _) = listener.accept().await.unwrap();
-    stream.set_nodelay(true).unwrap();
+/// What a bare link runs on.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for T {}
+
+fn bare_link((mut near, far): (impl Wire, impl Wire)) -> (mpsc::Sender<bytes::Bytes>, mpsc::Receiver<Line>) {
     let (queue, mut queued) = mpsc::channel::<bytes::Bytes>(QUEUE);
     tokio::spawn(async move {
-        let (_reading, mut writing) = stream.into_split();
         while let Some(line) = queued.recv().await {
-            writing.write_all(&line).await.unwrap();
+            near.write_all(&line).await.unwrap();
+            near.flush().await.unwrap();
         }
     });
     let (hear, heard) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
-        let mut lines = BufReader::new(accepted).lines();
+        let mut lines = BufReader::new(far).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if hear.send(serde_json::from_str(&line).unwrap()).await.is_err() {
                 break;
@@ -66,9 +70,28 @@ async fn bare_link() -> (mpsc::Sender<bytes::Bytes>, mpsc::Receiver<Line>) {
     (queue, heard)
 }
 
+async fn in_the_clear() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    near.set_nodelay(true).unwrap();
+    (near, listener.accept().await.unwrap().0)
+}
+
+async fn encrypted() -> (impl Wire, impl Wire) {
+    let (tls, listener) = (BareTls::new(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    tokio::join!(tls.dial(&listener), tls.accept(&listener))
+}
+
 impl Bare {
-    async fn new() -> Self {
-        let ((one, first), (two, second)) = (bare_link().await, bare_link().await);
+    async fn in_the_clear() -> Self {
+        Self::of([bare_link(in_the_clear().await), bare_link(in_the_clear().await)])
+    }
+
+    async fn encrypted() -> Self {
+        Self::of([bare_link(encrypted().await), bare_link(encrypted().await)])
+    }
+
+    fn of([(one, first), (two, second)]: [(mpsc::Sender<bytes::Bytes>, mpsc::Receiver<Line>); 2]) -> Self {
         Self { links: [one, two], heard: [first, second] }
     }
 
@@ -183,33 +206,35 @@ async fn main() {
     // A face reads what becomes of ana's lines, as in a real program.
     tokio::spawn(async move { while anas.recv().await.is_some() {} });
     let mut ears = [bobs, carlas];
-    let mut bare = Bare::new().await;
+    let mut bares = [Bare::in_the_clear().await, Bare::encrypted().await];
     let text = "x".repeat(TEXT);
 
-    let (mut bare_rates, mut our_rates) = (Vec::new(), Vec::new());
-    let (mut bare_times, mut our_times) = (Vec::new(), Vec::new());
+    let (mut rates, mut times) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
     for round in 0..=ROUNDS {
-        let rates = (bare_throughput(&mut bare, &text).await, our_throughput(&ana, &mut ears, &text).await);
-        let times = (bare_latency(&mut bare, &text).await, our_latency(&ana, &mut ears, &text).await);
-        // The first round warms up.
-        if round > 0 {
-            bare_rates.push(rates.0);
-            our_rates.push(rates.1);
-            bare_times.extend(times.0);
-            our_times.extend(times.1);
+        for n in 0..3 {
+            let (rate, time) = match bares.get_mut(n) {
+                Some(bare) => (bare_throughput(bare, &text).await, bare_latency(bare, &text).await),
+                None => {
+                    (our_throughput(&ana, &mut ears, &text).await, our_latency(&ana, &mut ears, &text).await)
+                }
+            };
+            // The first round warms up.
+            if round > 0 {
+                rates[n].push(rate);
+                times[n].extend(time);
+            }
         }
     }
-    let (bare_rate, our_rate) = (median(&mut bare_rates), median(&mut our_rates));
-    println!("room of three, {TEXT} bytes a line, {ROUNDS} rounds in turn");
     println!(
-        "  throughput  bare {bare_rate:9.0} lines/s   ours {our_rate:9.0} lines/s   ratio {:.2}",
-        our_rate / bare_rate
+        "encrypted room of three, {TEXT} bytes a line, {ROUNDS} rounds in turn; bare in the clear, bare rustls, ours"
     );
+    let [clear, tls, ours] = rates.map(|mut rates| median(&mut rates));
+    let ratios = |ours: f64, clear: f64, tls: f64| {
+        format!("{:.2} of clear, {:.2} of rustls", ours / clear, ours / tls)
+    };
+    println!("  throughput  {clear:9.0} {tls:9.0} {ours:9.0} lines/s   {}", ratios(ours, clear, tls));
     for (name, at) in [("p50", 0.5), ("p99", 0.99)] {
-        let (bare, ours) = (quantile(&mut bare_times, at), quantile(&mut our_times, at));
-        println!(
-            "  {name} latency bare {bare:9.1} us        ours {ours:9.1} us        ratio {:.2}",
-            ours / bare
-        );
+        let [clear, tls, ours] = times.each_mut().map(|times| quantile(times, at));
+        println!("  {name} latency {clear:9.1} {tls:9.1} {ours:9.1} us        {}", ratios(ours, clear, tls));
     }
 }

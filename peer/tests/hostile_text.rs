@@ -201,7 +201,6 @@ fn is_ours(row: &str) -> bool {
         |what| row.strip_suffix(what).is_some_and(|count: &str| count.chars().all(|c| c.is_ascii_digit()));
     let starts = ["✗", "  ", "── ", "*** this room was deleted: "];
     row.is_empty()
-        || row == "✗"
         || typed
         || counted(" online")
         || counted(" rooms")

@@ -5,6 +5,7 @@
 //! - `service`: a request goes in, a handler decides, the answer and the pushes go out.
 //! - `handlers`: what each request means; they decide and never send.
 //! - `repositories`: what the tracker remembers, and how that survives a crash.
+//! - [`recovery`]: what a start makes of a folder's files.
 //! - `rates`: how fast a session may ask.
 //! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
 //! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
@@ -31,6 +32,7 @@ pub mod password_reset;
 mod passwords;
 mod rates;
 mod recent;
+pub mod recovery;
 mod repositories;
 pub mod server;
 mod service;

@@ -46,6 +46,10 @@ fn one_row(text: &str) -> String {
 
 /// Whether a character shows nothing of its own, or acts instead of showing.
 fn is_hidden(c: char) -> bool {
+    // Most text is ASCII, and the tables of Unicode are slow.
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
     match c.general_category_group() {
         GeneralCategoryGroup::Other => true,
         GeneralCategoryGroup::Separator => matches!(c, '\u{2028}' | '\u{2029}'),
@@ -61,7 +65,7 @@ fn is_blank_letter(c: char) -> bool {
 }
 
 fn is_mark(c: char) -> bool {
-    c.general_category_group() == GeneralCategoryGroup::Mark
+    !c.is_ascii() && c.general_category_group() == GeneralCategoryGroup::Mark
 }
 
 /// Joiners stay where they do their work, inside an emoji or between letters of scripts that need them.

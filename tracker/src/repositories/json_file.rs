@@ -150,14 +150,7 @@ impl<T: Record> Loaded<T> {
         let journal_path = path.with_extension("journal");
         let file = read_if_there(&path)?;
         let journal = read_if_there(&journal_path)?.unwrap_or_default();
-        let mut contents = Contents { entries: BTreeMap::new(), unfit: BTreeMap::new() };
-        let taken_over = match &file {
-            Some(file) => contents.read_file(&path, file)?,
-            None if !journal.is_empty() => return Err(OpenError::Missing(path)),
-            None => false,
-        };
-        contents.replay(&journal_path, &journal)?;
-        let stale = file.is_none() || taken_over || !journal.is_empty();
+        let (contents, stale) = Contents::recover(&path, file.as_deref(), &journal)?;
         Ok(Self { folder: folder.clone(), path, contents, stale })
     }
 
@@ -195,6 +188,29 @@ impl<T: Record> Loaded<T> {
 }
 
 impl<T: Record> Contents<T> {
+    /// What a file and its journal hold, and whether they are not in the form in which we leave them.
+    pub(crate) fn recover(
+        path: &Path,
+        file: Option<&[u8]>,
+        journal: &[u8],
+    ) -> Result<(Self, bool), OpenError> {
+        let mut contents = Self { entries: BTreeMap::new(), unfit: BTreeMap::new() };
+        let taken_over = match file {
+            Some(file) => contents.read_file(path, file)?,
+            None if !journal.is_empty() => return Err(OpenError::Missing(path.to_owned())),
+            None => false,
+        };
+        contents.replay(&path.with_extension("journal"), journal)?;
+        Ok((contents, file.is_none() || taken_over || !journal.is_empty()))
+    }
+
+    /// The JSON file that holds all of it.
+    pub(crate) fn written(&self) -> io::Result<Vec<u8>> {
+        let mut file = Vec::new();
+        write_entries(&mut file, &self.entries, &self.unfit)?;
+        Ok(file)
+    }
+
     /// Takes the entries of a JSON file; whether any of them is an original's that needs writing anew.
     fn read_file(&mut self, path: &Path, file: &[u8]) -> Result<bool, OpenError> {
         let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };

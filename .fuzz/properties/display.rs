@@ -1,0 +1,31 @@
+//! Foreign text on a screen: made safe a second time it stays as it is, and nothing that steers a terminal, turns the
+//! direction of text or hides is left in it.
+
+use peer::terminal::safe_text::{display_safe, display_safe_lines};
+use peer::untrusted::Untrusted;
+
+/// The most marks that one letter may carry.
+const MARKS: usize = 8;
+
+pub fn hold(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let safe = display_safe(text.as_ref());
+    assert_eq!(display_safe(&safe), safe);
+    is_harmless(&safe);
+    for line in display_safe_lines(&Untrusted::from(text.as_ref())) {
+        is_harmless(&line);
+    }
+}
+
+fn is_harmless(safe: &str) {
+    let mut marks = 0;
+    for c in safe.chars() {
+        let code = u32::from(c);
+        let steers = c.is_control()
+            || matches!(code, 0x61c | 0x200b | 0x200e | 0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe0000..=0xe0fff);
+        assert!(!steers, "{c:?} in {safe:?}");
+        // The marks for letters of many scripts; more than enough to see a tower.
+        marks = if matches!(code, 0x300..=0x34e | 0x350..=0x36f | 0x20d0..=0x20f0) { marks + 1 } else { 0 };
+        assert!(marks <= MARKS, "a tower in {safe:?}");
+    }
+}

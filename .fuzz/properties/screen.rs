@@ -1,0 +1,33 @@
+//! A line of somebody else as rows of a screen of any width: the first says whose it is, those below are indented,
+//! and none is wider than the screen, so that the terminal itself breaks none.
+
+use chrono::DateTime;
+use commons::names::Username;
+use peer::api::Event;
+use peer::terminal::line::Moment;
+use peer::terminal::paint::Paint;
+use peer::terminal::view::View;
+use unicode_width::UnicodeWidthStr;
+use uuid::Uuid;
+
+/// The narrowest screen on which a name still has a row.
+const NARROWEST: usize = 40;
+
+pub fn hold(bytes: &[u8]) {
+    let Some((&columns, text)) = bytes.split_first() else { return };
+    let text = String::from_utf8_lossy(text);
+    let columns = NARROWEST + usize::from(columns);
+    let sent_at = DateTime::UNIX_EPOCH;
+    let moment = Moment { now: sent_at.fixed_offset(), columns: Some(columns) };
+    let from = Username::parse("bob").unwrap();
+    let message =
+        Event::Message { id: Uuid::nil(), room: None, from, content: text.as_ref().into(), sent_at };
+    let mut view = View::new(Username::parse("zoe").unwrap(), Paint::plain());
+    let rows = view.event(&message, moment);
+    let mut rows = rows.iter().map(|row| row.trim_start_matches('\u{7}'));
+    let first = rows.next().unwrap();
+    assert!(first.starts_with("[00:00:00] [PRIVATE from bob]") && first.width() <= columns, "{first:?}");
+    for row in rows {
+        assert!(row.starts_with("  ") && row.width() <= columns, "{row:?}");
+    }
+}

@@ -1,0 +1,60 @@
+//! What the fuzzer found interesting, tried again with every test: `.fuzz/` holds the targets and the way to run them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../../.fuzz/properties/corpus.rs"]
+mod corpus;
+#[path = "../../.fuzz/properties/frames.rs"]
+mod frames;
+#[path = "../../.fuzz/properties/greetings.rs"]
+mod greetings;
+#[path = "../../.fuzz/properties/names.rs"]
+mod names;
+#[path = "../../.fuzz/properties/peer_messages.rs"]
+mod peer_messages;
+#[path = "../../.fuzz/properties/tracker_messages.rs"]
+mod tracker_messages;
+#[path = "../../.fuzz/properties/tracker_requests.rs"]
+mod tracker_requests;
+
+fn replay(kept: &str, hold: fn(&[u8])) {
+    let cases = corpus::read(kept);
+    assert!(!cases.is_empty());
+    cases.iter().for_each(|case| hold(case));
+}
+
+#[test]
+fn frames_are_cut_the_same_however_they_come() {
+    replay(include_str!("../../.fuzz/corpora/frames.txt"), frames::hold);
+}
+
+#[test]
+fn requests_are_read_or_refused() {
+    replay(include_str!("../../.fuzz/corpora/tracker_requests.txt"), tracker_requests::hold);
+}
+
+#[test]
+fn what_a_tracker_says_is_read_or_refused() {
+    replay(include_str!("../../.fuzz/corpora/tracker_messages.txt"), tracker_messages::hold);
+}
+
+#[test]
+fn what_peers_say_is_read_or_refused() {
+    replay(include_str!("../../.fuzz/corpora/peer_messages.txt"), peer_messages::hold);
+}
+
+#[test]
+fn first_words_are_a_greeting_or_an_error() {
+    replay(include_str!("../../.fuzz/corpora/greetings.txt"), greetings::hold);
+}
+
+#[test]
+fn names_are_taken_whole_or_refused_safely() {
+    replay(include_str!("../../.fuzz/corpora/names.txt"), names::hold);
+}

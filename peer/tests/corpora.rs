@@ -1,0 +1,32 @@
+//! What the fuzzer found interesting, tried again with every test: `.fuzz/` holds the targets and the way to run them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../../.fuzz/properties/corpus.rs"]
+mod corpus;
+#[path = "../../.fuzz/properties/display.rs"]
+mod display;
+#[path = "../../.fuzz/properties/screen.rs"]
+mod screen;
+
+fn replay(kept: &str, hold: fn(&[u8])) {
+    let cases = corpus::read(kept);
+    assert!(!cases.is_empty());
+    cases.iter().for_each(|case| hold(case));
+}
+
+#[test]
+fn shown_text_is_safe() {
+    replay(include_str!("../../.fuzz/corpora/display.txt"), display::hold);
+}
+
+#[test]
+fn rows_of_others_fit_and_are_indented() {
+    replay(include_str!("../../.fuzz/corpora/screen.txt"), screen::hold);
+}

@@ -1,0 +1,25 @@
+//! What the fuzzer found interesting, tried again with every test: `.fuzz/` holds the targets and the way to run them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../../.fuzz/properties/corpus.rs"]
+mod corpus;
+#[path = "../../.fuzz/properties/recovery.rs"]
+mod recovery;
+
+fn replay(kept: &str, hold: fn(&[u8])) {
+    let cases = corpus::read(kept);
+    assert!(!cases.is_empty());
+    cases.iter().for_each(|case| hold(case));
+}
+
+#[test]
+fn files_are_recovered_or_named_as_damaged() {
+    replay(include_str!("../../.fuzz/corpora/recovery.txt"), recovery::hold);
+}
