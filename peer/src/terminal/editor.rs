@@ -86,7 +86,8 @@ impl Desk {
     fn hand_over_secret(&self) {
         let mut state = self.state();
         let answer = Password::typed(std::mem::take(&mut *state.secret));
-        let answered = if answer.is_empty() { state.questions.len() } else { 1 };
+        let waiting = state.questions.len();
+        let answered = if answer.is_empty() { waiting } else { waiting.min(1) };
         // Where too many lines wait to be looked at, it is asked again.
         if self.lines.try_send(Input::Secret(answer)).is_ok() {
             state.questions.drain(..answered);
