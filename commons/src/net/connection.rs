@@ -64,7 +64,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if timeout_at(deadline, stream.shutdown()).await.is_err() {
             return;
         }
-        let mut sink = [0; 4096];
+        // An array would lie in the task of every idle connection until its end.
+        let mut sink = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(Ok(read @ 1..)) = timeout_at(deadline, stream.read(&mut sink)).await {
             left = left.saturating_sub(read);
