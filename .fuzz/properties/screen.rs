@@ -20,8 +20,15 @@ pub fn hold(bytes: &[u8]) {
     let sent_at = DateTime::UNIX_EPOCH;
     let moment = Moment { now: sent_at.fixed_offset(), columns: Some(columns) };
     let from = Username::parse("bob").unwrap();
-    let message =
-        Event::Message { id: Uuid::nil(), room: None, from, content: text.as_ref().into(), sent_at };
+    let message = Event::Message {
+        id: Uuid::nil(),
+        room: None,
+        from,
+        content: text.as_ref().into(),
+        sent_at,
+        late: false,
+        missing: 0,
+    };
     let mut view = View::new(Username::parse("zoe").unwrap(), Paint::plain());
     let rows = view.event(&message, moment);
     let mut rows = rows.iter().map(|row| row.trim_start_matches('\u{7}'));

@@ -14,6 +14,18 @@ pub const JSON_DEPTH: usize = 16;
 /// Longest chat text in bytes of UTF-8: with every byte escaped as `\u00XX` it still fits a frame.
 pub const TEXT_MAX: usize = 8 * 1024;
 
+/// Heads that a line names: a room has three members, each with few stores at a time.
+pub const HEADS_MAX: usize = 8;
+
+/// Lines in one batch, and between two signatures: what is lost of a stream that is cut stays small.
+pub const BATCH_LINES: usize = 64;
+
+/// Bytes of lines, as they are encoded, in one batch and between two signatures: with its head it fits a frame.
+pub const BATCH_BYTES: usize = 48 * 1024;
+
+/// Pieces of streams that one HAVE or WANT tells of: they fit a frame, and a room of three needs a handful.
+pub const SPANS_MAX: usize = 512;
+
 /// What the original programs take with one `recv`, and therefore as one message, in bytes.
 pub const ORIGINAL_RECV: usize = 4096;
 

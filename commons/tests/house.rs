@@ -26,7 +26,9 @@ struct Source {
 
 impl Source {
     fn new(path: String, whole: String) -> Self {
-        let product = whole.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        // A simulated world is a test too: it stands where it can name what is private.
+        let test = path.contains("/simulation/");
+        let product = if test { "" } else { whole.split("#[cfg(test)]\nmod ").next().unwrap_or_default() };
         let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
         let code = product.lines().filter(is_code).collect::<Vec<_>>().join("\n");
         Self { path, whole, code }
@@ -89,7 +91,7 @@ const RULES: &[Rule] = &[
         broken_by: "use commons::net::connection::Connection;",
     },
     Rule {
-        files: &["peer/src/chat.rs", "peer/src/api.rs", "peer/src/peer_communication/link_table.rs"],
+        files: &["peer/src/chat/", "peer/src/api/", "peer/src/peer_communication/link_table.rs"],
         except: &[],
         never: NET,
         broken_by: "let socket: tokio::net::UdpSocket;",

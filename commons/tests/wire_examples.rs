@@ -110,6 +110,9 @@ variants!(peer_name, PEER_MESSAGES: PeerMessage<'_> {
     PeerMessage::Message(_) => "MESSAGE",
     PeerMessage::Leave { .. } => "LEAVE",
     PeerMessage::Received { .. } => "RECEIVED",
+    PeerMessage::Have { .. } => "HAVE",
+    PeerMessage::Want { .. } => "WANT",
+    PeerMessage::Lines { .. } => "LINES",
     PeerMessage::Refused { .. } => "REFUSED",
     PeerMessage::Ping => "PING",
     PeerMessage::Pong => "PONG",
@@ -227,6 +230,7 @@ fn no_block_goes_unread() {
         // The peer's own tests read these two.
         "json event",
         "json answer",
+        "json line-vector",
     ];
     for opening in PAGE.lines().filter_map(|line| line.strip_prefix("```")).filter(|words| !words.is_empty())
     {

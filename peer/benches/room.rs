@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use bare_tls::BareTls;
 use chrono::{DateTime, Utc};
-use common::{Peer, Tracker, three_in};
+use common::{Peer, Tracker, three_keeping};
 use peer::api::{Command, Event};
 use peer::events::Events;
-use peer::service::PeerService;
+use peer::service::{Keep, PeerService};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -201,7 +201,7 @@ fn median(figures: &mut [f64]) -> f64 {
 #[tokio::main]
 async fn main() {
     let tracker = Tracker::start().await;
-    let [ana, bob, carla] = three_in(&tracker, "sala").await.map(Peer::into_parts);
+    let [ana, bob, carla] = three_keeping(Keep::InMemory, &tracker, "sala").await.map(Peer::into_parts);
     let ((ana, mut anas), (_bob, bobs), (_carla, carlas)) = (ana, bob, carla);
     // A face reads what becomes of ana's lines, as in a real program.
     tokio::spawn(async move { while anas.recv().await.is_some() {} });

@@ -14,7 +14,7 @@ use peer::api::{Command, Event, LinkState, TrackerState};
 use peer::events::Events;
 use peer::password::Password;
 use peer::seal::SealCost;
-use peer::service::{PeerConfig, PeerService};
+use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::commands::{Typed, parse};
 use peer::terminal::line::Moment;
 use peer::terminal::paint::Paint;
@@ -209,6 +209,7 @@ impl Person {
             data: folder.path().join("peers"),
             plaintext: Plaintext::default(),
             seal_cost: SealCost::default(),
+            keep: Keep::OnDisk,
         };
         let service = PeerService::start(config).await?;
         let events = service.subscribe();

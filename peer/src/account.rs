@@ -8,7 +8,9 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ErrorCode};
 
-use crate::api::{AccountCommand, Answer, CommandError};
+use crate::api::{AccountCommand, Answer};
+
+use crate::api::error::CommandError;
 use crate::home::Home;
 use crate::limits::KEY_DIGITS_MIN;
 use crate::password::Password;

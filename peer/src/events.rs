@@ -1,7 +1,7 @@
 //! Events on their way to the faces: each face gets all of them, in one order, and none is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 
@@ -11,15 +11,29 @@ use crate::limits::EVENTS_MAX;
 /// What happens, as one face sees it.
 #[derive(Debug)]
 pub struct Events {
-    events: mpsc::UnboundedReceiver<Event>,
+    events: mpsc::UnboundedReceiver<Told>,
     backlog: Arc<Backlog>,
+    shown: Arc<Notify>,
+    /// The last line that was read, as a row of the history.
+    read: i64,
+}
+
+/// An event, and the row of the history that it shows.
+#[derive(Debug, Clone)]
+struct Told {
+    event: Event,
+    row: Option<i64>,
 }
 
 /// The faces that are told. Telling never waits; who brings news from a link asks first whether the faces keep up, and
 /// that bounds what can be untold.
 #[derive(Debug, Default)]
 pub(crate) struct Faces {
-    faces: Vec<(mpsc::UnboundedSender<Event>, Arc<Backlog>)>,
+    faces: Vec<(mpsc::UnboundedSender<Told>, Arc<Backlog>)>,
+    /// The last row of the history that was told.
+    row: i64,
+    /// A face has shown more.
+    shown: Arc<Notify>,
     ended: bool,
 }
 
@@ -28,26 +42,34 @@ pub(crate) struct Faces {
 pub(crate) struct Backlog {
     unread: AtomicUsize,
     read: Notify,
+    /// The last row of the history that was not only read but shown.
+    shown: AtomicI64,
 }
 
 impl Events {
-    /// The next event; `None` once the service has ended. Cancel safe.
+    /// The next event; `None` once the service has ended. Asking for it says that all before it were shown: after a
+    /// crash they are not told again. Cancel safe.
     pub async fn recv(&mut self) -> Option<Event> {
-        let event = self.events.recv().await;
-        self.note_read(event)
+        if self.backlog.shown.swap(self.read, Ordering::Relaxed) != self.read {
+            self.shown.notify_one();
+        }
+        let told = self.events.recv().await;
+        self.note_read(told)
     }
 
-    /// An event that is here already.
+    /// An event that is here already; says nothing of those before it.
     pub fn try_recv(&mut self) -> Option<Event> {
-        let event = self.events.try_recv().ok();
-        self.note_read(event)
+        let told = self.events.try_recv().ok();
+        self.note_read(told)
     }
 
-    fn note_read(&self, event: Option<Event>) -> Option<Event> {
-        if event.is_some() && self.backlog.unread.fetch_sub(1, Ordering::Relaxed) == EVENTS_MAX {
+    fn note_read(&mut self, told: Option<Told>) -> Option<Event> {
+        let Told { event, row } = told?;
+        if self.backlog.unread.fetch_sub(1, Ordering::Relaxed) == EVENTS_MAX {
             self.backlog.read.notify_waiters();
         }
-        event
+        self.read = row.unwrap_or(self.read);
+        Some(event)
     }
 }
 
@@ -75,21 +97,41 @@ impl Faces {
     /// A face that is told everything from now on.
     pub(crate) fn add(&mut self) -> Events {
         let (sender, events) = mpsc::unbounded_channel();
-        let backlog = Arc::new(Backlog::default());
+        let backlog = Arc::new(Backlog { shown: self.row.into(), ..Backlog::default() });
         if !self.ended {
             self.faces.push((sender, Arc::clone(&backlog)));
         }
-        Events { events, backlog }
+        Events { events, backlog, shown: Arc::clone(&self.shown), read: self.row }
     }
 
     /// Tells all faces.
     pub(crate) fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
-            self.faces.retain(|(face, backlog)| {
-                backlog.unread.fetch_add(1, Ordering::Relaxed);
-                face.send(event.clone()).is_ok()
-            });
+            self.tell_all(&Told { event, row: None });
         }
+    }
+
+    /// Tells all faces of a row of the history.
+    pub(crate) fn tell_row(&mut self, event: Event, row: i64) {
+        self.row = row;
+        self.tell_all(&Told { event, row: Some(row) });
+    }
+
+    fn tell_all(&mut self, told: &Told) {
+        self.faces.retain(|(face, backlog)| {
+            backlog.unread.fetch_add(1, Ordering::Relaxed);
+            face.send(told.clone()).is_ok()
+        });
+    }
+
+    /// Tells when a face has shown more.
+    pub(crate) fn shows(&self) -> Arc<Notify> {
+        Arc::clone(&self.shown)
+    }
+
+    /// The last row of the history that every face has shown; `None` without a face.
+    pub(crate) fn shown(&self) -> Option<i64> {
+        self.faces.iter().map(|(_, backlog)| backlog.shown.load(Ordering::Relaxed)).min()
     }
 
     /// The faces that are too far behind to be told more from the links.

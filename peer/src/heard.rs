@@ -1,67 +1,46 @@
-//! Lines as they are heard: doubles are swallowed, and those that are ahead of the tracker's word wait for it.
+//! Lines as the links bring them, and those that are ahead of the tracker's word: they wait for it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
 use commons::names::Username;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use crate::limits::{EARLY_LINES, EARLY_WAIT, SEEN_LINES};
+use crate::limits::{EARLY_BATCHES, EARLY_WAIT};
+use crate::peer_communication::switchboard::{GivenLines, PlainLine};
 
-/// A line as it was heard, its author being the user of the link it came by.
-#[derive(Clone)]
+/// What a link brought.
 pub(crate) struct Heard {
+    /// Whose link it is.
     pub(crate) from: Username,
-    pub(crate) room: Option<String>,
-    pub(crate) content: String,
-    pub(crate) id: Uuid,
-    pub(crate) sent_at: DateTime<Utc>,
+    pub(crate) what: Spoken,
 }
 
-/// The identities of the latest lines, to swallow doubles.
-#[derive(Default)]
-pub(crate) struct Seen {
-    ids: HashSet<Uuid>,
-    order: VecDeque<Uuid>,
+/// With or without provenance.
+pub(crate) enum Spoken {
+    Plain(PlainLine),
+    Given(GivenLines),
 }
 
-impl Seen {
-    /// Whether the line is heard for the first time.
-    pub(crate) fn note(&mut self, id: Uuid) -> bool {
-        if !self.ids.insert(id) {
-            return false;
-        }
-        self.order.push_back(id);
-        if self.order.len() > SEEN_LINES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-        true
-    }
-}
-
-/// Lines for a room in which their author does not sit, as far as is known: the tracker's word of it may be on its way.
+/// What came for a room in which it is out of place, as far as is known: the tracker's word of it may be on its way.
 #[derive(Default)]
 pub(crate) struct Early {
-    lines: VecDeque<(Instant, Heard)>,
+    waiting: VecDeque<(Instant, Heard)>,
 }
 
 impl Early {
-    /// Keeps a line for a while.
+    /// Keeps it for a while.
     pub(crate) fn keep(&mut self, heard: Heard, now: Instant) {
-        while self.lines.len() >= EARLY_LINES
-            || self.lines.front().is_some_and(|(since, _)| is_late(*since, now))
+        while self.waiting.len() >= EARLY_BATCHES
+            || self.waiting.front().is_some_and(|(since, _)| is_late(*since, now))
         {
-            self.lines.pop_front();
+            self.waiting.pop_front();
         }
-        self.lines.push_back((now, heard));
+        self.waiting.push_back((now, heard));
     }
 
-    /// All lines that still wait, oldest first, each with the time since when.
+    /// All that still waits, oldest first, each with the time since when.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<(Instant, Heard)> {
-        self.lines.drain(..).filter(|(since, _)| !is_late(*since, now)).collect()
+        self.waiting.drain(..).filter(|(since, _)| !is_late(*since, now)).collect()
     }
 }
 

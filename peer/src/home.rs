@@ -84,6 +84,11 @@ impl Home {
         let _ = self.lock.unlock();
     }
 
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whose private lines are shut out.
     pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, HomeError> {
         Ok(self.read(BLOCKED)?.unwrap_or_default())

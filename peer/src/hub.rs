@@ -3,28 +3,35 @@
 //! The chat's state changes under one lock, and what that changes is told under the same lock, so that all faces see
 //! one order. The lock is never held across an await.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use chrono::Utc;
 use commons::names::{RoomName, Username};
 use commons::net::frame::encode;
+use commons::peer::Peer;
 use commons::protocol::between_peers::PeerMessage;
 use commons::snapshot::Member;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::api::{self, Answer, CommandError, Event, Present, Status, TrackerState, Undeliverable};
+use crate::api::{self, Answer, Event, Present, Status, TrackerState, Undeliverable};
+
+use crate::api::error::CommandError;
 use crate::chat::{Chat, Trust};
 use crate::events::Faces;
-use crate::heard::Heard;
+use crate::exchange::News;
+use crate::feeds::Feeds;
+use crate::gate::Gate;
+use crate::history::History;
+use crate::history::conversation::ConversationId;
+use crate::history::ledger::Opened;
 use crate::home::{Home, HomeError};
+use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
-use crate::peer_communication::switchboard::LinkReport;
 use crate::safety_number::safety_number;
 use crate::tracker_communication::uplink::{Ending, TrackerReport};
 use crate::untrusted::Untrusted;
@@ -33,15 +40,25 @@ use crate::untrusted::Untrusted;
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     state: Mutex<State>,
-    /// There once somebody has signed in, as is `home`.
+    /// There once somebody has signed in, as is what follows.
     pub(crate) links: OnceLock<PeerPeerCommunication>,
     pub(crate) home: OnceLock<Home>,
+    pub(crate) history: OnceLock<History>,
+    pub(crate) news: OnceLock<mpsc::Sender<News>>,
+    /// Own lines have become durable, or were stored by one of those whom they are for.
+    pub(crate) moved: Notify,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) chat: Chat,
     pub(crate) faces: Faces,
+    pub(crate) feeds: Feeds,
+    pub(crate) gate: Gate,
+    /// Own lines that were said and are not yet told of.
+    pub(crate) saying: usize,
+    /// Who has told what it has of which conversation, on the link that stands.
+    pub(crate) greeted: BTreeSet<(Username, ConversationId)>,
     /// Why the peer ended by itself, if it did.
     pub(crate) failure: Option<Untrusted>,
 }
@@ -96,18 +113,19 @@ impl Hub {
                             self.say_goodbye(&state.chat, &room, &listeners);
                         }
                     }
-                    self.relink();
+                    self.reseat().await;
                     if let Some(reply) = reply {
                         // Whoever asked may have given up waiting.
                         let _ = reply.send(outcome);
                     }
                 }
                 TrackerReport::Update(update) => {
-                    let mut state = self.lock();
-                    let events = state.chat.updated(*update, Instant::now());
-                    state.faces.tell(events);
-                    drop(state);
-                    self.relink();
+                    {
+                        let mut state = self.lock();
+                        let events = state.chat.updated(*update, Instant::now());
+                        state.faces.tell(events);
+                    }
+                    self.reseat().await;
                 }
                 TrackerReport::Lost => {
                     let mut state = self.lock();
@@ -139,69 +157,129 @@ impl Hub {
                 (error.code(), error.words())
             }
         };
+        self.lock().faces.tell([Event::Error { code, message: message.clone() }]);
+        self.end(message);
+    }
+
+    /// The faces have to end, for this reason.
+    pub(crate) fn end(&self, why: Untrusted) {
         let mut state = self.lock();
-        state.failure = Some(message.clone());
-        state.faces.tell([Event::Error { code, message }]);
+        state.failure = Some(why);
         state.faces.end();
     }
 
-    /// Hears the links until it is over, as fast as the slowest face reads.
-    pub(crate) async fn hear_links(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
-        while let Some(report) = reports.recv().await {
-            let behind = self.lock().faces.behind();
-            for face in behind {
-                face.caught_up().await;
+    /// Goes on where an earlier run ended: what was not shown is, and lines that wait look for those whom they are for.
+    pub(crate) fn resume(self: &Arc<Self>, opened: Opened) {
+        if let Some(aside) = opened.damaged {
+            let message = format!(
+                "the history could not be read: it was set aside as {}, and a new one begun",
+                aside.display()
+            );
+            self.lock()
+                .faces
+                .tell([Event::Error { code: "HISTORY_DAMAGED".to_owned(), message: message.into() }]);
+        }
+        let waits = |user: &Username| opened.waiting.iter().any(|(waiting, _)| waiting == user);
+        for (conversation, _) in opened.conversations {
+            match conversation {
+                ConversationId::Private(user) if waits(&user) => {
+                    self.lock().chat.begin_private(user, None);
+                }
+                // A room that was left from elsewhere.
+                ConversationId::Room(room) => self.give_up_soon(room),
+                ConversationId::Private(_) => {}
             }
-            match report {
-                LinkReport::Line(from, line) => {
-                    let heard = Heard {
-                        from,
-                        room: line.room,
-                        content: line.content,
-                        id: line.id.unwrap_or_else(Uuid::now_v7),
-                        sent_at: line.sent_at.unwrap_or_else(Utc::now),
-                    };
-                    let private = heard.room.is_none();
-                    let mut state = self.lock();
-                    let event = state.chat.heard(heard, Instant::now());
-                    state.faces.tell(event);
-                    drop(state);
-                    if private {
-                        self.relink();
-                    }
-                }
-                LinkReport::Changed(user) => {
-                    let Some(links) = self.links.get() else { continue };
-                    let mut state = self.lock();
-                    let trust = Trust {
-                        encrypted: links.is_encrypted(&user),
-                        verified: links.book(|book| book.is_verified(&user)),
-                    };
-                    let event = state.chat.link_is(&user, links.is_linked(&user), trust);
-                    state.faces.tell(event);
-                }
-                LinkReport::Left(user, None) => {
-                    self.lock().chat.left_private(&user);
-                    self.relink();
-                }
-                // The tracker says who leaves a room.
-                LinkReport::Left(_, Some(_)) => {}
-                LinkReport::Delivered(to, ids) => {
-                    let delivered = ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() });
-                    self.lock().faces.tell(delivered);
-                }
-                LinkReport::Undelivered(to, ids, reason) => self.tell_undelivered(&to, ids, reason),
-                LinkReport::Pinned => {
-                    if let Err(error) = self.keep_pins() {
-                        let message = error.to_string().into();
-                        self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
-                    }
-                }
-                LinkReport::NotAccepted(by) => self.tell_not_accepted(&by),
-                LinkReport::KeyChanged(peer, fingerprint) => {
-                    self.lock().faces.tell([Event::KeyChanged { peer, fingerprint }]);
-                }
+        }
+        opened.unshown.into_iter().for_each(|line| self.show(line));
+    }
+
+    /// Waits until every own line is durable, or known not to be.
+    pub(crate) async fn said_all(&self) {
+        loop {
+            let moved = self.moved.notified();
+            if self.lock().saying == 0 {
+                return;
             }
+            moved.await;
+        }
+    }
+
+    /// The tracker's record of somebody to talk to in private.
+    pub(crate) fn found(&self, user: &Username, peer: Option<Peer>) -> Result<(), CommandError> {
+        let Some(links) = self.links.get() else { return Err(CommandError::TrackerLost) };
+        let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
+        if let Some(fingerprint) = links.book(|book| book.announce(user, &peer.keys)) {
+            self.lock().faces.tell([Event::KeyChanged { peer: user.clone(), fingerprint }]);
+            return Err(CommandError::KeyChanged(user.clone()));
+        }
+        let address = Some(peer).filter(|peer| peer.connected).and_then(|peer| peer.socket_addr());
+        self.lock().chat.begin_private(user.clone(), address);
+        self.relink();
+        Ok(())
+    }
+
+    /// Brings the links and the history into line with who sits where.
+    pub(crate) async fn reseat(self: &Arc<Self>) {
+        self.relink();
+        let Some(history) = self.history.get() else { return };
+        let (changed, gone) = self.lock().chat.not_kept();
+        let is_news = !changed.is_empty() || !gone.is_empty();
+        for room in changed {
+            let (id, revision) = (room.id, room.revision);
+            history.note_room(room).await;
+            self.lock().chat.note_kept(id, revision);
+            self.give_up_soon(id);
+        }
+        gone.into_iter().for_each(|room| self.give_up_soon(room));
+        let early = self.lock().chat.admit_early(Instant::now());
+        for (conversation, room, heard) in early {
+            self.keep(conversation, room, heard).await;
+        }
+        if is_news {
+            self.tell_news(News::Seats);
+        }
+    }
+
+    /// Gives up the lines that wait for those who do not sit in a room any more, once their last receipts had time to come.
+    pub(crate) fn give_up_soon(self: &Arc<Self>, room: Uuid) {
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            sleep(LAST_RECEIPTS).await;
+            let Some(history) = hub.history.get() else { return };
+            let room = ConversationId::Room(room);
+            let (members, since) = hub.lock().chat.seated(&room);
+            history.keep_for(room, members, since).await;
+        });
+    }
+
+    /// Tells whoever catches up; what is lost here is made up for by its next look around.
+    pub(crate) fn tell_news(&self, news: News) {
+        if let Some(queue) = self.news.get() {
+            let _ = queue.try_send(news);
+        }
+    }
+
+    /// Makes way for the lines that wait for a peer: whether they are to be asked for now.
+    pub(crate) fn begin_feed(&self, user: &Username) -> bool {
+        let Some(links) = self.links.get() else { return false };
+        let held = links.book(|book| book.is_changed(user));
+        let mut state = self.lock();
+        links.link(user).is_some_and(|link| state.feeds.begin(user, link, held))
+    }
+
+    /// Lets the history know, for as long as it runs, what every face has shown: after a crash it is not told again.
+    pub(crate) async fn note_what_is_shown(self: Arc<Self>) {
+        let shows = self.lock().faces.shows();
+        loop {
+            shows.notified().await;
+            self.note_shown();
+        }
+    }
+
+    /// Lets the history know what every face has shown.
+    pub(crate) fn note_shown(&self) {
+        if let (Some(row), Some(history)) = (self.lock().faces.shown(), self.history.get()) {
+            history.note_shown(row);
         }
     }
 
@@ -246,6 +324,7 @@ impl Hub {
             )));
         };
         links.hurry(user);
+        self.feed_on(user);
         Ok(self.keep_pins()?)
     }
 
@@ -291,7 +370,7 @@ impl Hub {
         home.keep_pins(&links.book(|book| book.pins().clone()))
     }
 
-    fn tell_not_accepted(&self, by: &Username) {
+    pub(crate) fn tell_not_accepted(&self, by: &Username) {
         let mut state = self.lock();
         let accept = state.chat.me().map_or_else(String::new, |me| format!(" to type /accept {me}"));
         let message = format!("{by} does not accept this computer's key yet: ask {by}{accept}");

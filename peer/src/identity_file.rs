@@ -13,7 +13,7 @@ use commons::names::Username;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::api::CommandError;
+use crate::api::error::CommandError;
 use crate::home::Home;
 use crate::key_book::Pin;
 use crate::known_trackers::KnownTrackers;

@@ -102,6 +102,13 @@ impl KeyBook {
         }
     }
 
+    /// A user with the keys by which its lines are believed: the pinned ones, or those announced while nothing is pinned.
+    pub(crate) fn trusted(&self, user: Username) -> (Username, Vec<PublicKey>) {
+        let pinned = self.pins.get(&user).map(|pin| &pin.keys);
+        let keys = pinned.or_else(|| self.announced.get(&user)).cloned().unwrap_or_default();
+        (user, keys)
+    }
+
     /// Whether the tracker has said something about this user's keys, if only that there are none.
     pub(crate) fn was_announced(&self, user: &Username) -> bool {
         self.announced.contains_key(user)

@@ -11,17 +11,54 @@ pub const STRANGERS_MAX: usize = 32;
 /// Links kept to one original program: it dials although it was dialled.
 pub const ORIGINAL_LINKS_MAX: usize = 2;
 
-/// Bytes on their way to one peer, lines and all: what a member that never reads costs.
-pub const OUTBOX_BYTES: usize = 1024 * 1024;
+/// Bytes on their way by one link: what a member that never reads costs; what waits longer waits on the disk.
+pub const LINK_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of waiting lines that are read from the history at a time.
+pub const FEED_BYTES: usize = 256 * 1024;
+
+/// How long a line may wait for its link without being called late.
+pub const JUST_WRITTEN: Duration = Duration::from_secs(10);
+
+/// How long the other side may take to answer a HELLO.
+pub const WELCOME_WAIT: Duration = Duration::from_secs(5);
+
+/// Own lines of a conversation that wait for a linked peer before saying more waits for it, and for how long it does
+/// while nothing moves: a fast writer keeps the pace of readers that read.
+pub const PACE_LINES: usize = 2000;
+
+/// See [`PACE_LINES`].
+pub const PACE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the last receipts of a member that has left are awaited: they may be under way.
+pub const LAST_RECEIPTS: Duration = Duration::from_millis(500);
+
+/// Time between two looks at what is to be told, asked again or sought.
+pub const CATCH_UP_TICK: Duration = Duration::from_secs(1);
+
+/// Time after which a peer is told again what is here, where that has changed.
+pub const TELL_PAUSE: Duration = Duration::from_secs(3);
+
+/// Conversations of which one peer may tell what it has: one sits in far fewer.
+pub const CONVERSATIONS_MAX: usize = 64;
+
+/// How long lines of somebody who is linked are awaited from there before another one is asked for them.
+pub const ASK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer to WANT may take before it is asked again.
+pub const WANT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long lines that a peer has told of and did not give, or that could not be kept, are left alone.
+pub const VAIN_PAUSE: Duration = Duration::from_secs(10);
+
+/// News for whoever catches up; what does not fit is made up for by the next look.
+pub const CATCH_UP_NEWS: usize = 1024;
+
+/// First and longest wait between two looks whether somebody for whom lines wait has come.
+pub const SEEK_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Bytes given to a link in one write.
 pub const WRITE_BATCH: usize = 64 * 1024;
-
-/// How long a line may wait for a link before it is undelivered.
-pub const LINK_WAIT: Duration = Duration::from_secs(5);
-
-/// How long saying something waits for a crowded outbox; one that takes half of its size in this time is waited for on.
-pub const OUTBOX_WAIT: Duration = Duration::from_secs(1);
 
 /// Head start of the smaller user name in dialling; also the pause before a lost link is dialled again, in which the
 /// tracker may tell why it was lost.
@@ -42,15 +79,6 @@ pub const LINK_SILENCE: Duration = Duration::from_secs(30);
 /// Silence on a link after which it is dead.
 pub const LINK_DEAD: Duration = Duration::from_secs(75);
 
-/// A receipt for lines is given in the first silence of this length: one for many where they come fast.
-pub const RECEIPT_PAUSE: Duration = Duration::from_millis(5);
-
-/// How long the last receipts are awaited of one with whom nothing is shared any more: a link that ends brings them.
-pub const LAST_RECEIPTS: Duration = Duration::from_millis(500);
-
-/// Lines after which a receipt is given without waiting for a silence.
-pub const RECEIPT_LINES: usize = 256;
-
 /// How long a link that is given up is read on for what is still under way on it.
 pub const RETIRE_TIME: Duration = Duration::from_secs(5);
 
@@ -66,11 +94,8 @@ pub const REPORTS_MAX: usize = 1024;
 /// Events that a face may leave unread before the peer stops reading its links.
 pub const EVENTS_MAX: usize = 4096;
 
-/// Identities of lines that are remembered to swallow doubles: more than fit one outbox.
-pub const SEEN_LINES: usize = 16 * 1024;
-
-/// Lines that came before the tracker's word that their author sits in the room.
-pub const EARLY_LINES: usize = 256;
+/// Batches that came before the tracker's word that their author sits in the room.
+pub const EARLY_BATCHES: usize = 256;
 
 /// How long such lines wait for it.
 pub const EARLY_WAIT: Duration = Duration::from_secs(5);
@@ -87,6 +112,30 @@ pub const REQUESTS_MAX: usize = 64;
 
 /// First and longest wait between attempts to reach the tracker.
 pub const TRACKER_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
+
+/// How long nothing may be done before looking at the past wants the password again.
+pub const GATE_IDLE: Duration = Duration::from_secs(600);
+
+/// Passwords that may be typed wrong at it before the program ends.
+pub const GATE_TRIES: usize = 3;
+
+/// Lines that `/history` and `/search` show where no number is given, and at most.
+pub const PAST_LINES: (usize, usize) = (20, 1000);
+
+/// Lines that are read at a time to be exported.
+pub const EXPORT_LINES: usize = 1000;
+
+/// Lines that are shown of what was said before, as a conversation is entered: a glance, `/history` shows more.
+pub const SCROLLBACK: usize = 10;
+
+/// Digits at the end of a line's identity that stand for it: few lines wait at a time.
+pub const LINE_ID_DIGITS: usize = 4;
+
+/// Waiting lines that are listed for a person: nobody reads ten thousand.
+pub const OUTBOX_SHOWN: usize = 50;
+
+/// Own lines of which `/receipts` tells.
+pub const RECEIPTS: usize = 10;
 
 /// How long `/quit` waits for lines on their way.
 pub const QUIT_WAIT: Duration = Duration::from_secs(5);
@@ -139,3 +188,69 @@ pub const SEAL_MEMORY_MAX: u32 = 1024 * 1024;
 
 /// Passes over it that a seal may ask for, for the same reason.
 pub const SEAL_PASSES_MAX: u32 = 48;
+
+/// Highest number of a line in its stream and of a room's state: the database counts to 2^63, nobody writes as many.
+pub const SEQ_MAX: u64 = 1 << 62;
+
+/// Highest Lamport time that is believed of another: beyond it somebody wants to use the numbers up.
+pub const LAMPORT_MAX: u64 = 1 << 62;
+
+/// Own lines of one conversation that may wait for somebody.
+pub const OUTBOX_LINES: usize = 10_000;
+
+/// Bytes of text of one conversation that may wait for somebody.
+pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Requests that wait for the history: they hold a few batches of lines.
+pub const HISTORY_QUEUE: usize = 1024;
+
+/// Reports of the history that nobody has read yet.
+pub const HISTORY_REPORTS: usize = 1024;
+
+/// Time after a commit in which the next one gathers: short beside what a person notices, long beside what a disk takes.
+pub const COMMIT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Lines in one commit, or other requests: what a crash may take is small, and nobody waits long.
+pub const COMMIT_LINES: usize = 1024;
+
+/// Silence after which the history does what can wait.
+pub const HISTORY_IDLE: Duration = Duration::from_millis(100);
+
+/// Groups of one link whose end has not come: one for each conversation that two can share, and some to spare.
+pub const HELD_GROUPS: usize = 32;
+
+/// Lines of one link that could not be kept and are awaited again; beyond it no receipt is given until the next link.
+pub const MISSED_LINES: usize = 64 * 1024;
+
+/// Pieces of one stream: a link brings lines in order, so gaps are few; more wait until gaps are filled.
+pub const STREAM_PIECES: usize = 64;
+
+/// Streams of one author in one conversation: one for each computer, and one for each restored or damaged store.
+pub const STREAMS_OF_ONE: i64 = 64;
+
+/// Rows in which the first or last line of a group is found.
+pub const GROUP_ROWS: u64 = 64;
+
+/// Latest lines of a conversation among which the heads of the streams are looked for.
+pub const RECENT_HEADS: i64 = 64;
+
+/// Requests that are tried again when the disk takes them: snapshots of rooms, deliveries.
+pub const AGAIN_MAX: usize = 10_000;
+
+/// How long another program may hold the database, a backup for instance.
+pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
+
+/// Memory for pages of the database in KiB.
+pub const DATABASE_CACHE_KIB: usize = 8 * 1024;
+
+/// Statements of the database that are kept compiled: all of them.
+pub const DATABASE_STATEMENTS: usize = 64;
+
+/// Rows that are added to the index of words in one transaction: a request waits a few milliseconds at most.
+pub const INDEX_PIECE: i64 = 2_000;
+
+/// Words of one search that count.
+pub const SEARCH_WORDS: usize = 32;
+
+/// Latest lines among which those are that perhaps were not shown: more than can be on their way to a screen.
+pub const UNSHOWN_LINES: i64 = 10_000;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use std::{env, fs, panic};
 
 use clap::Parser;
-use peer::api::CommandError;
+use peer::api::error::CommandError;
 use peer::config::{Config, Errand, Output};
 use peer::seal::SealCost;
-use peer::service::{PeerConfig, PeerService};
+use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
 use peer::terminal::{Format, Terminal, json, tty};
@@ -113,6 +113,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         data: config.data(),
         plaintext: config.plaintext,
         seal_cost: SealCost::default(),
+        keep: Keep::OnDisk,
     };
     let outcome = match PeerService::start(peer_config).await {
         Ok(service) => {

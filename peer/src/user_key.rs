@@ -9,7 +9,7 @@ use commons::net::tls::{Identity, Purpose};
 use commons::protocol::with_tracker::ErrorCode;
 use tracing::warn;
 
-use crate::api::CommandError;
+use crate::api::error::CommandError;
 use crate::home::{Home, HomeError};
 use crate::password::Password;
 use crate::seal::{SealCost, SealError, Sealed};
@@ -141,6 +141,12 @@ pub(crate) async fn sealed_anew(
 ) -> Result<Sealed, CommandError> {
     let seed = seed.clone();
     Ok(blocking(move || Sealed::seal(seed.as_bytes(), CONTEXT, &password, cost)).await??)
+}
+
+/// Whether a password is the one under which the user's key is sealed.
+pub(crate) async fn is_password(home: &Home, password: Password) -> Result<bool, CommandError> {
+    let Some(sealed) = home.identity()? else { return Ok(false) };
+    Ok(blocking(move || open(&sealed, &password)).await?.is_ok())
 }
 
 /// What proves the user in sessions or on links.

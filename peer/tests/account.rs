@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use by_hand::sealed_in;
 use common::{Peer, Tracker, password_of, user};
 use commons::protocol::with_tracker::BoundKey;
-use peer::api::{AccountCommand, Answer, Command, CommandError, Event};
+use peer::api::error::CommandError;
+use peer::api::{AccountCommand, Answer, Command, Event};
 use peer::password::Password;
 use programs::{Piped, flags};
 

@@ -324,3 +324,154 @@ async fn a_bot_that_is_put_off_ends_with_the_code() {
     assert!(end.complained[0].contains("wait"), "{end:?}");
     assert!(end.said.iter().any(|line| json(line)["code"] == "RATE_LIMITED"), "{end:?}");
 }
+
+/// A room in which something was said.
+fn bot_that_said(tracker: &Tracker, data: &std::path::Path, texts: &[&str]) -> Piped {
+    let mut ana = Piped::bot(tracker.address, data, "ana", true);
+    ana.line("/create sala");
+    ana.event("room_entered");
+    for text in texts {
+        ana.line(text);
+        ana.event("sent");
+    }
+    ana
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_back_wants_the_password_once_and_the_next_line_is_never_said() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = bot_that_said(&tracker, data.path(), &["olá, mundo", "two"]);
+    ana.line("/history");
+    assert_eq!(ana.event("password_wanted"), json!({"event": "password_wanted", "tries_left": 3}));
+    ana.line("canary");
+    assert_eq!(ana.event("password_wanted"), json!({"event": "password_wanted", "tries_left": 2}));
+    ana.line("secret");
+    let history = ana.event("history");
+    assert_eq!(history["room"], "sala");
+    let lines = history["lines"].as_array().unwrap();
+    let texts: Vec<_> = lines.iter().map(|line| line["content"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["olá, mundo", "two"]);
+    assert_eq!((&lines[0]["from"], &lines[0]["signed"]), (&json!("ana"), &json!(true)));
+    assert!(lines[0]["id"].is_string() && lines[0]["sent_at"].is_string());
+    ana.line("/search MUNDO");
+    let found = ana.event("found");
+    assert_eq!(
+        (&found["lines"][0]["room"], &found["lines"][0]["content"]),
+        (&json!("sala"), &json!("olá, mundo"))
+    );
+    ana.line("/history 1");
+    assert_eq!(ana.event("history")["lines"].as_array().unwrap().len(), 1);
+    let said = ana.passed().concat();
+    assert!(!said.contains("canary") && !said.contains("secret"), "{said}");
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_third_wrong_password_ends_the_program_also_where_it_is_no_text() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = bot_that_said(&tracker, data.path(), &["one"]);
+    ana.line("/search one");
+    ana.write(b"wrong\n\xff\xfe\n/quit\n");
+    let end = ana.end();
+    assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
+    let told: Vec<_> = end.said.iter().map(|line| json(line)).collect();
+    let last = &told[told.len() - 4..];
+    let wanted = |tries: usize| json!({"event": "password_wanted", "tries_left": tries});
+    assert_eq!(last[..3], [wanted(3), wanted(2), wanted(1)]);
+    assert_eq!((&last[3]["event"], &last[3]["code"]), (&json!("error"), &json!("TOO_MANY_ATTEMPTS")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_input_instead_of_a_password_is_an_orderly_end() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = bot_that_said(&tracker, data.path(), &["one"]);
+    ana.line("/history");
+    ana.event("password_wanted");
+    ana.close_input();
+    let end = ana.end();
+    assert_eq!((end.status, end.complained.as_slice()), (Some(0), &[][..]), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_listed_and_can_be_taken_back() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    let mut ana = bot_that_said(&tracker, data.path(), &[]);
+    bob.join("sala").await;
+    bob.linked("ana").await;
+    ana.event("link");
+    ana.line("you have this");
+    let sent = ana.event("sent");
+    assert_eq!(ana.event("delivered"), json!({"event": "delivered", "id": sent["id"], "to": "bob"}));
+    bob.dies().await;
+    ana.until(|line| json(line)["change"] == "offline");
+    ana.line("this waits");
+    let sent = ana.event("sent");
+    let id = sent["id"].as_str().unwrap().to_owned();
+    ana.line("/outbox");
+    let outbox = ana.event("outbox");
+    let waiting = &outbox["lines"][0];
+    assert_eq!(
+        (&waiting["id"], &waiting["room"], &waiting["waits"]),
+        (&json!(id), &json!("sala"), &json!(["bob"]))
+    );
+    assert_eq!(outbox["lines"].as_array().unwrap().len(), 1);
+    ana.line("/receipts");
+    let receipts = ana.event("receipts");
+    assert_eq!(receipts["room"], "sala");
+    let has: Vec<_> = receipts["lines"].as_array().unwrap().iter().map(|line| &line["has"]).collect();
+    assert_eq!(has, [&json!(["bob"]), &json!([])]);
+    ana.line(&format!("/withdraw {}", &id[id.len() - 6..]));
+    assert_eq!(ana.event("withdrawn")["id"], json!(id));
+    ana.line("/outbox");
+    assert_eq!(ana.event("outbox"), json!({"event": "outbox", "lines": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_came_late_says_so_and_a_conversation_can_be_exported_and_forgotten() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    let mut ana = bot_that_said(&tracker, data.path(), &["mine"]);
+    bob.join("sala").await;
+    ana.line("/quit");
+    assert_eq!(ana.end().status, Some(0));
+    bob.say("while you were away").await;
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", false);
+    let late = ana.event("message");
+    assert_eq!((&late["content"], &late["late"]), (&json!("while you were away"), &json!(true)));
+    let file = data.path().join("sala.jsonl");
+    ana.line(&format!("/export {}", file.display()));
+    ana.event("password_wanted");
+    ana.line("secret");
+    assert_eq!(ana.event("exported"), json!({"event": "exported", "file": file, "lines": 2}));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let texts: Vec<_> = text.lines().map(|line| json(line)["content"].clone()).collect();
+    assert_eq!(texts, ["mine", "while you were away"]);
+    ana.line("/forget sala");
+    assert_eq!(ana.event("forgotten"), json!({"event": "forgotten", "lines": 2}));
+    ana.line("/history");
+    assert_eq!(ana.event("history"), json!({"event": "history", "room": "sala", "lines": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_for_people_asks_for_the_password_in_a_row() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register"].map(Into::into));
+    let mut ana = Piped::start(&arguments, Some("secret"));
+    ana.line("/create sala");
+    ana.line("said here");
+    ana.until(|line| line.ends_with("<ana> said here"));
+    ana.line("/history");
+    ana.until(|line| line == "your password, to look back (3 tries left): the next line is taken for it");
+    ana.line("secret");
+    ana.until(|line| line == "── sala: the last 1 line ──");
+    ana.until(|line| line.ends_with("<ana> said here"));
+}

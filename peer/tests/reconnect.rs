@@ -6,7 +6,8 @@ mod common;
 
 use common::{Tracker, room, three_in, user};
 use commons::snapshot::ChangeKind;
-use peer::api::{Answer, Command, CommandError, Conversation, Event, TrackerState};
+use peer::api::error::CommandError;
+use peer::api::{Answer, Command, Conversation, Event, TrackerState};
 
 #[tokio::test]
 async fn the_talk_goes_on_while_the_tracker_is_away() {
@@ -33,6 +34,36 @@ async fn the_talk_goes_on_while_the_tracker_is_away() {
     assert_eq!(rooms[0].members.len(), 3);
     ana.say("and with it again").await;
     bob.hears("and with it again").await;
+}
+
+#[tokio::test]
+async fn nobody_new_comes_in_while_the_tracker_is_away_and_all_is_whole_when_it_is_back() {
+    let mut tracker = Tracker::start().await;
+    let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
+    let mut dora = tracker.peer("dora").await;
+    let eva = tracker.peer("eva").await;
+    eva.service.stop().await;
+    carla.run(Command::Leave { conversation: None }).await.unwrap();
+    tracker.down().await;
+    for one in [&mut ana, &mut bob, &mut carla, &mut dora] {
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost })).await;
+        assert_eq!(one.service.status().tracker, TrackerState::Lost);
+    }
+    let join = || Command::Join { room: room("sala") };
+    assert_eq!(dora.run(join()).await, Err(CommandError::TrackerLost), "a free seat cannot be taken");
+    assert_eq!(eva.try_again().await.map(drop).unwrap_err().code(), "TRACKER_LOST", "nobody can sign in");
+    ana.say("among us").await;
+    bob.hears("among us").await;
+
+    tracker.up().await;
+    dora.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+    dora.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+    dora.run(join()).await.unwrap();
+    ana.linked("dora").await;
+    ana.say("welcome").await;
+    bob.hears("welcome").await;
+    dora.hears("welcome").await;
+    assert!(!dora.saw(|e| matches!(e, Event::Message { content, .. } if *content == *"among us")));
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ mod common;
 use common::{Tracker, room, three_in, user};
 use commons::protocol::with_tracker::ErrorCode;
 use commons::snapshot::ChangeKind;
-use peer::api::{Answer, Command, CommandError, Conversation, Event, Undeliverable};
+use peer::api::error::CommandError;
+use peer::api::{Answer, Command, Conversation, Event};
 
 #[tokio::test]
 async fn three_talk_and_a_fourth_is_refused() {
@@ -95,9 +96,9 @@ async fn who_is_away_is_named_and_the_others_hear() {
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
     ana.say("who is here?").await;
     bob.hears("who is here?").await;
-    let event = ana.until(|e| matches!(e, Event::Undelivered { .. })).await;
-    let Event::Undelivered { to, reason, .. } = event else { unreachable!() };
-    assert_eq!((to, reason), (user("carla"), Undeliverable::Unreachable));
+    ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
+    let Ok(Answer::Receipts { lines, .. }) = ana.run(Command::Receipts).await else { panic!("no receipts") };
+    assert_eq!((&lines[0].has[..], &lines[0].waits[..]), (&[user("bob")][..], &[user("carla")][..]));
 }
 
 #[tokio::test]

@@ -338,12 +338,63 @@ async fn an_end_before_signing_in_gives_the_terminal_back_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_arrive_is_named() {
+async fn who_has_a_line_not_yet_is_named_and_the_line_is_there_on_return() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 100).await;
-    bob.dies().await;
+    bob.service.stop().await;
     ana.shows("*** bob went offline, the seat is kept");
     ana.line("are you there?");
-    ana.shows("✗ not delivered to bob (not connected or out of reach): \"are you there?\"");
+    ana.shows_row("… your line waits here for bob");
+    ana.ends_with(&["sala (1 line waits) · ○ bob", ">"]);
+    let mut bob = bob.again_after_death().await;
+    ana.shows_row("✓ bob has your line now");
+    bob.hears("are you there?").await;
+    ana.ends_with(&["sala · ● bob", ">"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_that_opens_the_past_is_asked_for_and_never_shown() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
+    ana.line("something to look back at");
+    bob.hears("something to look back at").await;
+    ana.line("/search look");
+    ana.shows_row("Your password, to look back: 3 tries left (not shown; empty ends this)");
+    // Talk goes on above.
+    bob.say("still here?").await;
+    ana.shows("<bob> still here?");
+    ana.line("canary");
+    ana.shows_row("✗ wrong password");
+    ana.shows_row("Your password, to look back: 2 tries left (not shown; empty ends this)");
+    ana.line("");
+    ana.shows_row("✗ the past stays shut");
+    ana.ends_with(&["sala · ● bob", ">"]);
+    ana.line("/search look");
+    ana.shows_row("Your password, to look back: 2 tries left (not shown; empty ends this)");
+    ana.line("secret");
+    ana.shows_row("── 1 line found, the newest last ──");
+    ana.ends_with(&["sala · ● bob", ">"]);
+    ana.keys(UP);
+    ana.ends_with(&["sala · ● bob", "> /search look"]);
+    ana.keys("\x05\x15");
+    // The gate is open now: who comes back into a room sees what was said there.
+    ana.line("/create equipe");
+    ana.ends_with(&["equipe", ">"]);
+    ana.line("/switch sala");
+    ana.wait("what was said before", |screen| screen.text().matches("<bob> still here?").count() == 2);
+    let shown = String::from_utf8_lossy(&ana.bytes()).into_owned();
+    assert!(!shown.contains("canary") && !shown.contains("secret"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_third_wrong_password_ends_the_program_and_gives_the_terminal_back() {
+    let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = scene(24, 80).await;
+    ana.line("/history");
+    for tries in ["3 tries", "2 tries", "1 try"] {
+        ana.shows(&format!("to look back: {tries} left"));
+        ana.line("wrong");
+    }
+    assert_eq!(ana.end(), 1);
+    ana.wait("the terminal back", |screen| screen.is_cooked());
+    ana.shows("peer: too many wrong passwords");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,8 @@ use by_hand::{ByHand, Talk, digest, files_in, hello, message, seal_as_before, se
 use common::{Peer, Tracker};
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
-use peer::api::{Command, CommandError};
+use peer::api::Command;
+use peer::api::error::CommandError;
 use proxy::Proxy;
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Dials whoever is due, and gives up the lines for which no link came.
+//! Dials whoever is due.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tracing::debug;
 
-use crate::limits::{HELLO_PAUSE, LINK_WAIT};
+use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
+use crate::peer_communication::outbox::Manners;
 use crate::peer_communication::switchboard::Switchboard;
 
 /// Dials until the switchboard stops.
 pub(crate) async fn run(board: Arc<Switchboard>) {
     let mut dials = JoinSet::new();
     loop {
-        board.give_up_overdue().await;
         for (user, address) in board.take_due() {
             dials.spawn(dial(Arc::clone(&board), user, address));
         }
@@ -37,7 +37,7 @@ pub(crate) async fn run(board: Arc<Switchboard>) {
 }
 
 async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
-    let Greeted { connection, instance, first } = match greet(&board, &user, address).await {
+    let Greeted { connection, instance, manners, first } = match greet(&board, &user, address).await {
         Ok(greeted) => greeted,
         Err(error) => {
             debug!(peer = ?user, %error, "dial failed");
@@ -45,8 +45,8 @@ async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
             return;
         }
     };
-    match board.place(&user, Offer { instance, dialled: true }).await {
-        Some(place) => link::run(&board, &place, connection, first, instance.is_some()).await,
+    match board.place(&user, Offer { instance, dialled: true }, manners).await {
+        Some(place) => link::run(&board, &place, connection, first, manners).await,
         None => connection.close().await,
     }
 }
@@ -56,6 +56,7 @@ struct Greeted {
     connection: Connection<Socket>,
     /// When the other program was started; `None` for an original one.
     instance: Option<u64>,
+    manners: Manners,
     /// What an original program said already.
     first: Option<Frame>,
 }
@@ -83,12 +84,13 @@ async fn greet_encrypted(
         return Err(other("somebody else answered"));
     }
     let mut connection = Connection::new(socket, FRAME_MAX);
-    connection.send(&hello(board)).await?;
+    connection.send(&PeerMessage::Hello(board.greeting())).await?;
     // The handshake is over before our key was judged: only the answer tells that it was found good.
-    let Some(frame) = connection.recv_within(LINK_WAIT).await? else { return Err(other("hung up")) };
+    let Some(frame) = connection.recv_within(WELCOME_WAIT).await? else { return Err(other("hung up")) };
     match frame.parse() {
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
-            Ok(Greeted { connection, instance: Some(greeting.instance.unwrap_or(0)), first: None })
+            let instance = Some(greeting.instance.unwrap_or(0));
+            Ok(Greeted { connection, instance, manners: Manners::of(&greeting), first: None })
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
             board.not_accepted(user).await;
@@ -102,7 +104,11 @@ async fn greet_encrypted(
 async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<Greeted, FrameError> {
     let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX);
     connection
-        .send(&PeerMessage::Hello(Greeting { username: board.me.as_str().into(), instance: None }))
+        .send(&PeerMessage::Hello(Greeting {
+            username: board.me.as_str().into(),
+            instance: None,
+            catch_up: false,
+        }))
         .await?;
     let first = match connection.recv_within(HELLO_PAUSE).await {
         Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => None,
@@ -110,11 +116,7 @@ async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<
         Ok(None) => return Err(other("hung up")),
         Ok(Some(frame)) => Some(frame),
     };
-    Ok(Greeted { connection, instance: None, first })
-}
-
-fn hello(board: &Switchboard) -> PeerMessage<'_> {
-    PeerMessage::Hello(Greeting { username: board.me.as_str().into(), instance: Some(board.instance) })
+    Ok(Greeted { connection, instance: None, manners: Manners::Original, first })
 }
 
 fn other(what: &str) -> FrameError {

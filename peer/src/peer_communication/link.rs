@@ -1,6 +1,6 @@
 //! One link's life: reads what the peer says, writes what is in the peer's outbox, until either ends.
 
-use commons::limits::TEXT_MAX;
+use commons::limits::{BATCH_LINES, SPANS_MAX, TEXT_MAX};
 use commons::net::connection::{Connection, FrameReader, FrameWriter};
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
@@ -10,34 +10,26 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::api::Undeliverable;
-use crate::limits::{LINK_DEAD, LINK_SILENCE, ORIGINAL_PACE, RECEIPT_LINES, RECEIPT_PAUSE, RETIRE_TIME};
+use crate::history::line::ChatLine;
+use crate::limits::{LINK_DEAD, LINK_SILENCE, ORIGINAL_PACE, RETIRE_TIME};
 use crate::peer_communication::outbox::{Control, Manners, Next};
-use crate::peer_communication::switchboard::{HeardLine, LinkReport, Place, Switchboard};
+use crate::peer_communication::switchboard::{GivenLines, LinkReport, Place, PlainLine, Switchboard};
 
-/// Runs a link to its end. `first` is a frame that came before the link had its place; `ours` tells that the other
-/// program is one of ours.
+/// Runs a link to its end. `first` is a frame that came before the link had its place.
 pub(crate) async fn run(
     board: &Switchboard,
     place: &Place,
     connection: Connection<Socket>,
     first: Option<Frame>,
-    ours: bool,
+    manners: Manners,
 ) {
     let (mut reader, mut writer) = connection.split();
     {
-        let reading = read(board, place, &mut reader, first, ours);
+        let reading = read(board, place, &mut reader, first, manners);
         let writing = write(board, place, &mut writer);
         tokio::pin!(reading, writing);
         tokio::select! {
-            result = &mut reading => {
-                debug!(peer = ?place.user, ?result, "link ended");
-                // The other side says no more, but waits a moment for the receipt of what it said.
-                if result.is_ok() && place.outbox.give_receipt() {
-                    place.retire.cancel();
-                    drop(timeout(RETIRE_TIME, &mut writing).await);
-                }
-            }
+            result = &mut reading => debug!(peer = ?place.user, ?result, "link ended"),
             result = &mut writing => match result {
                 // What the other side sent before it knew is still read.
                 Ok(()) => drop(timeout(RETIRE_TIME, &mut reading).await),
@@ -54,83 +46,96 @@ async fn read<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
     mut first: Option<Frame>,
-    ours: bool,
+    manners: Manners,
 ) -> Result<(), FrameError> {
-    let mut unreceipted = 0;
+    let ours = manners != Manners::Original;
     loop {
         let frame = match first.take().map(|frame| Ok(Some(frame))).or_else(|| reader.try_recv()) {
             Some(frame) => frame?,
-            None if ours => recv_or_speak(place, reader, &mut unreceipted).await?,
+            None if ours => recv_or_ping(place, reader).await?,
             // An original program answers no PING: there the operating system's probes must do.
             None => reader.recv().await?,
         };
         let Some(frame) = frame else { return Ok(()) };
-        match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message(line)) => {
-                let id = line.id;
-                hear(board, place, line).await;
-                if let Some(id) = id.filter(|_| ours) {
-                    place.outbox.owe_receipt(id);
-                    unreceipted += 1;
-                }
-                if unreceipted >= RECEIPT_LINES {
-                    place.outbox.give_receipt();
-                    unreceipted = 0;
-                }
+        let report = match frame.parse::<PeerMessage<'_>>() {
+            Ok(PeerMessage::Message(line)) => heard(place, line),
+            Ok(PeerMessage::Lines { room_id, lines }) if ours => given(place, room_id, lines, true),
+            Ok(PeerMessage::Have { room_id, streams }) if ours && streams.len() <= SPANS_MAX => {
+                Some(LinkReport::Have(place.user.clone(), room_id, streams))
             }
-            Ok(PeerMessage::Received { id }) => {
-                let ids = place.outbox.received(id);
-                if !ids.is_empty() {
-                    board.report(LinkReport::Delivered(place.user.clone(), ids)).await;
-                }
+            Ok(PeerMessage::Want { room_id, streams }) if ours && streams.len() <= SPANS_MAX => {
+                Some(LinkReport::Want(place.user.clone(), room_id, streams))
             }
+            Ok(PeerMessage::Received { id }) if ours => Some(LinkReport::Received(place.user.clone(), id)),
             Ok(PeerMessage::Leave { room }) => {
-                let room = room.map(|room| room.into_owned());
-                board.report(LinkReport::Left(place.user.clone(), room)).await;
+                Some(LinkReport::Left(place.user.clone(), room.map(|room| room.into_owned())))
             }
-            Ok(PeerMessage::Ping) if ours => place.outbox.control(|control| control.pong = true),
-            Ok(_) => {}
-            Err(error) => warn!(peer = ?place.user, %error, "a frame was dropped"),
+            Ok(PeerMessage::Ping) if ours => {
+                place.outbox.control(|control| control.pong = true);
+                None
+            }
+            Ok(_) => None,
+            Err(error) => {
+                warn!(peer = ?place.user, %error, "a frame was dropped");
+                None
+            }
+        };
+        if let Some(report) = report {
+            board.report(report).await;
         }
     }
 }
 
-/// The next frame. In a short silence the receipt is given that is due; a link that is silent for long is pinged, and
-/// given up when it stays so.
-async fn recv_or_speak<R: AsyncRead + Unpin>(
+/// The next frame. A link that is silent for long is pinged, and given up when it stays so.
+async fn recv_or_ping<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
-    unreceipted: &mut usize,
 ) -> Result<Option<Frame>, FrameError> {
     let silent_since = Instant::now();
     loop {
-        let patience = if *unreceipted > 0 { RECEIPT_PAUSE } else { LINK_SILENCE };
-        if let Ok(frame) = timeout(patience, reader.recv()).await {
+        if let Ok(frame) = timeout(LINK_SILENCE, reader.recv()).await {
             return frame;
         }
-        if std::mem::take(unreceipted) > 0 {
-            place.outbox.give_receipt();
-        } else if silent_since.elapsed() >= LINK_DEAD {
+        if silent_since.elapsed() >= LINK_DEAD {
             return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-        } else {
-            place.outbox.control(|control| control.ping = true);
         }
+        place.outbox.control(|control| control.ping = true);
     }
 }
 
-async fn hear(board: &Switchboard, place: &Place, line: Line<'_>) {
+/// A line under the link's own name, and of bounded length.
+fn heard(place: &Place, line: Line<'_>) -> Option<LinkReport> {
     if line.username != place.user.as_str() {
         warn!(peer = ?place.user, claimed = ?line.username, "a line under another name was dropped");
-        return;
+        return None;
+    }
+    if line.provenance.is_some() {
+        return given(place, line.room_id, vec![line], false);
     }
     if line.content.len() > TEXT_MAX {
         warn!(peer = ?place.user, bytes = line.content.len(), "a line over the limit was dropped");
-        return;
+        return None;
     }
     let Line { room, content, id, sent_at, .. } = line;
     let room = room.map(|room| room.into_owned());
-    let heard = HeardLine { room, content: content.into_owned(), id, sent_at };
-    board.report(LinkReport::Line(place.user.clone(), heard)).await;
+    Some(LinkReport::Plain(
+        place.user.clone(),
+        PlainLine { room, content: content.into_owned(), id, sent_at },
+    ))
+}
+
+fn given(place: &Place, room_id: Option<Uuid>, lines: Vec<Line<'_>>, late: bool) -> Option<LinkReport> {
+    if lines.len() > BATCH_LINES {
+        warn!(peer = ?place.user, lines = lines.len(), "a batch over the limit was dropped");
+        return None;
+    }
+    match lines.into_iter().map(ChatLine::read).collect() {
+        Ok(lines) => Some(LinkReport::Lines(place.user.clone(), GivenLines { room_id, lines, late })),
+        Err(error) => {
+            warn!(peer = ?place.user, %error, "lines that cannot be read were dropped");
+            None
+        }
+    }
 }
 
 async fn write<W: AsyncWrite + Unpin>(
@@ -143,18 +148,19 @@ async fn write<W: AsyncWrite + Unpin>(
         match place.outbox.next(place.id, &mut buffer, encode_control) {
             Next::Write(manners) => {
                 writer.send_encoded(&buffer).await?;
-                place.outbox.written(place.id);
+                let written = place.outbox.written(place.id);
+                if let Some(line) = written.line {
+                    board.report(LinkReport::Written(place.user.clone(), line)).await;
+                }
+                if written.room {
+                    board.report(LinkReport::Room(place.user.clone())).await;
+                }
                 if manners == Manners::Original {
                     sleep(ORIGINAL_PACE).await;
                 }
             }
-            Next::TooLong(id) => {
-                let report =
-                    LinkReport::Undelivered(place.user.clone(), vec![id], Undeliverable::TextTooLong);
-                board.report(report).await;
-            }
-            // What was heard is receipted before the link ends: it must not be called undelivered.
-            Next::Wait if place.retire.is_cancelled() && !place.outbox.give_receipt() => break,
+            Next::TooLong(line) => board.report(LinkReport::TooLong(place.user.clone(), line)).await,
+            Next::Wait if place.retire.is_cancelled() => break,
             Next::Wait => tokio::select! {
                 () = place.outbox.changed() => {}
                 () = place.retire.cancelled() => {}

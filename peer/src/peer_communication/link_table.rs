@@ -187,13 +187,6 @@ impl<H: Clone> LinkTable<H> {
         Some(rest)
     }
 
-    /// Whether lines to this user can go or wait.
-    pub(crate) fn is_reachable(&self, user: &Username) -> bool {
-        self.entries.get(user).is_some_and(|entry| {
-            !entry.links.is_empty() || entry.dialling || entry.wish.is_some_and(|wish| wish.address.is_some())
-        })
-    }
-
     /// Whether a link stands.
     pub(crate) fn is_linked(&self, user: &Username) -> bool {
         self.entries.get(user).is_some_and(|entry| !entry.links.is_empty())
@@ -203,6 +196,12 @@ impl<H: Clone> LinkTable<H> {
     pub(crate) fn is_original(&self, user: &Username) -> bool {
         let first = self.entries.get(user).and_then(|entry| entry.links.first());
         first.is_some_and(|link| link.offer.instance.is_none())
+    }
+
+    /// When the program at the other end was started, in milliseconds since 1970, as it says; `None` without a link to
+    /// one of ours.
+    pub(crate) fn instance(&self, user: &Username) -> Option<u64> {
+        self.entries.get(user)?.links.first()?.offer.instance
     }
 
     /// Every link.
@@ -326,7 +325,7 @@ mod tests {
         bob.offer(&user("ana"), LinkId(2), ours(1, false), 2, now);
         assert_eq!(bob.want(&BTreeMap::new(), now), [(user("ana"), vec![2])]);
         assert!(bob.is_linked(&user("eve")));
-        assert!(!bob.is_reachable(&user("ana")));
+        assert!(!bob.is_linked(&user("ana")));
     }
 
     #[tokio::test]

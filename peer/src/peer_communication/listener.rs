@@ -9,7 +9,7 @@ use commons::names::Username;
 use commons::net::connection::Connection;
 use commons::net::frame::FrameError;
 use commons::net::socket::{Listener, Opening, Socket};
-use commons::protocol::between_peers::{Greeting, KEY_CHANGED, PeerMessage};
+use commons::protocol::between_peers::{KEY_CHANGED, PeerMessage};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use crate::limits::{PONG_PAUSE, STRANGERS_MAX};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
+use crate::peer_communication::outbox::Manners;
 use crate::peer_communication::switchboard::Switchboard;
 
 /// Pause after an accept that failed: the usual cause, too many open files, passes.
@@ -62,6 +63,7 @@ struct Greeted {
     user: Username,
     /// When the other program was started; `None` for an original one.
     instance: Option<u64>,
+    manners: Manners,
 }
 
 /// Who says HELLO. PINGs before it are answered, slowly; anything else closes.
@@ -79,14 +81,14 @@ async fn greeted(
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     loop {
         let Some(frame) = connection.recv_within(FIRST_BYTE_TIMEOUT).await? else { return Ok(None) };
-        let (user, instance) = match frame.parse() {
+        let (user, instance, manners) = match frame.parse() {
             Ok(PeerMessage::Ping) => {
                 connection.send(&PeerMessage::Pong).await?;
                 sleep(PONG_PAUSE).await;
                 continue;
             }
             Ok(PeerMessage::Hello(greeting)) => match Username::parse(&greeting.username) {
-                Ok(user) if user != board.me => (user, greeting.instance),
+                Ok(user) if user != board.me => (user, greeting.instance, Manners::of(&greeting)),
                 _ => return Ok(None),
             },
             _ => return Ok(None),
@@ -104,22 +106,20 @@ async fn greeted(
         }
         connection.set_max_frame(FRAME_MAX);
         let instance = key.map(|_| instance.unwrap_or(0));
-        return Ok(Some(Greeted { connection, user, instance }));
+        let manners = if key.is_some() { manners } else { Manners::Original };
+        return Ok(Some(Greeted { connection, user, instance, manners }));
     }
 }
 
 async fn admit(board: &Switchboard, greeted: Greeted) {
-    let Greeted { mut connection, user, instance } = greeted;
-    let Some(place) = board.place(&user, Offer { instance, dialled: false }).await else {
+    let Greeted { mut connection, user, instance, manners } = greeted;
+    let Some(place) = board.place(&user, Offer { instance, dialled: false }, manners).await else {
         connection.close().await;
         return;
     };
-    if instance.is_some() {
-        let greeting = Greeting { username: board.me.as_str().into(), instance: Some(board.instance) };
-        if connection.send(&PeerMessage::Welcome(greeting)).await.is_err() {
-            board.lost(&place).await;
-            return;
-        }
+    if instance.is_some() && connection.send(&PeerMessage::Welcome(board.greeting())).await.is_err() {
+        board.lost(&place).await;
+        return;
     }
-    link::run(board, &place, connection, None, instance.is_some()).await;
+    link::run(board, &place, connection, None, manners).await;
 }

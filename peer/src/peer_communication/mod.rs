@@ -1,29 +1,30 @@
-//! The direct links to other peers: who is wanted is linked, what is sent arrives or is reported.
+//! The direct links to other peers: who is wanted is linked, and what they say is reported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::socket::Listener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::api::{Trust, Undeliverable};
+use crate::api::Trust;
 use crate::key_book::KeyBook;
-use crate::limits::{GOODBYE_WAIT, LINK_WAIT};
-use crate::peer_communication::link_table::Wish;
+use crate::limits::GOODBYE_WAIT;
+use crate::peer_communication::link_table::{LinkId, Wish};
+use crate::peer_communication::outbox::{Full, Manners};
 use crate::peer_communication::switchboard::{LinkReport, Switchboard, Terms, WhoIs};
 
 mod dialer;
 mod link;
 pub(crate) mod link_table;
 mod listener;
-mod outbox;
+pub(crate) mod outbox;
 pub(crate) mod switchboard;
 
 /// All links of this peer.
@@ -56,16 +57,49 @@ impl PeerPeerCommunication {
         self.board.want(wishes)
     }
 
-    /// Queues an encoded line for a peer that is linked or being dialled.
-    pub(crate) fn send(&self, to: &Username, id: Uuid, frame: Bytes) -> Result<(), Undeliverable> {
-        self.board.send(to, id, frame)
+    /// Puts an encoded frame on its way to a peer, if it is linked.
+    pub(crate) fn send(&self, to: &Username, frame: Bytes) -> Result<(), Full> {
+        self.board.send(to, frame)
+    }
+
+    /// Puts an encoded frame on its way by this link. `line` names the line in it, where its fate is to be told.
+    pub(crate) fn feed(
+        &self,
+        to: &Username,
+        link: LinkId,
+        line: Option<Uuid>,
+        frame: Bytes,
+    ) -> Result<(), Full> {
+        self.board.feed(to, link, line, frame)
+    }
+
+    /// By which link one speaks to a peer; `None` without one.
+    pub(crate) fn link(&self, user: &Username) -> Option<LinkId> {
+        self.board.writer(user).map(|(link, _)| link)
+    }
+
+    /// How one speaks to a peer; `None` without a link.
+    pub(crate) fn manners(&self, user: &Username) -> Option<Manners> {
+        self.board.writer(user).map(|(_, manners)| manners)
+    }
+
+    /// When a peer's program was started, as it says.
+    pub(crate) fn started(&self, user: &Username) -> Option<DateTime<Utc>> {
+        let millis = i64::try_from(self.board.instance(user)?).ok()?;
+        DateTime::from_timestamp_millis(millis)
+    }
+
+    /// Receipts a line of a peer, and with it those that came before it by the same link.
+    pub(crate) fn receipt(&self, to: &Username, id: Uuid) {
+        self.board.receipt(to, id);
     }
 
     /// Queues an encoded LEAVE. An original program ends the whole link on any LEAVE, so it gets one only where the
     /// link ends anyway.
     pub(crate) fn leave(&self, to: &Username, frame: Bytes, still_used: bool) {
         if !(still_used && self.board.is_original(to)) {
-            self.board.notify(to, frame);
+            // A full outbox loses the notice: the tracker tells the same.
+            let _ = self.board.send(to, frame);
         }
     }
 
@@ -104,53 +138,6 @@ impl PeerPeerCommunication {
     /// Whether a link to this user stands.
     pub(crate) fn is_linked(&self, user: &Username) -> bool {
         self.board.is_linked(user)
-    }
-
-    /// Waits while outboxes of these users are filling up, so that a fast writer keeps the pace of readers that read.
-    /// One that does not keep up is waited for once.
-    pub(crate) async fn keep_pace(&self, users: &[Username]) {
-        for (_, outbox) in self.board.outboxes().into_iter().filter(|(user, _)| users.contains(user)) {
-            loop {
-                let moved = outbox.moved();
-                let Some(until) = outbox.patience(Instant::now()) else { break };
-                // Either way the outbox is asked again.
-                let _ = timeout_at(until, moved).await;
-            }
-        }
-    }
-
-    /// Waits for a link to this user, as long as a line would wait for it; whether there is one.
-    pub(crate) async fn linked(&self, user: &Username) -> bool {
-        let linked = async {
-            loop {
-                let changed = self.board.links_changed.notified();
-                if self.board.is_linked(user) {
-                    break;
-                }
-                changed.await;
-            }
-        };
-        timeout(LINK_WAIT, linked).await.is_ok()
-    }
-
-    /// Waits until nothing is on its way any more, or the deadline; then what still is, by user, is given up.
-    pub(crate) async fn drained(&self, deadline: Instant) -> Vec<(Username, Vec<Uuid>)> {
-        for (_, outbox) in self.board.outboxes() {
-            let empty = async {
-                loop {
-                    let moved = outbox.moved();
-                    if outbox.lines() == 0 {
-                        break;
-                    }
-                    moved.await;
-                }
-            };
-            if timeout_at(deadline, empty).await.is_err() {
-                break;
-            }
-        }
-        let left = self.board.outboxes().into_iter().map(|(user, outbox)| (user, outbox.give_up()));
-        left.filter(|(_, lines)| !lines.is_empty()).collect()
     }
 
     /// Ends every link, the queued goodbyes first, and waits for the end; a second call has nothing to wait for.

@@ -1,28 +1,34 @@
-//! What is on its way to one peer: a line leaves when the other side has said that it received it.
-//!
-//! The outbox belongs to the peer, not to a link: a link that takes over from another one starts at the first line that
-//! was not received, and the other side swallows what it has already.
+//! What is on its way to one peer by its link. What the link loses is lost here too: the history knows which lines the
+//! other side has not stored, and they are given again by the next link.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use commons::limits::ORIGINAL_RECV;
+use commons::protocol::between_peers::Greeting;
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
-use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::limits::{OUTBOX_BYTES, OUTBOX_WAIT, WRITE_BATCH};
+use crate::limits::{LINK_QUEUE_BYTES, WRITE_BATCH};
 use crate::peer_communication::link_table::LinkId;
 
 /// How one writes to the program at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manners {
-    /// One of ours: many frames in a write, lines are receipted.
+    /// One of ours: it keeps a history and catches up.
     Ours,
+    /// One that speaks the wire but keeps no history: it is told single lines, and receipts each.
+    Plain,
     /// An original program: a frame of bounded length in each write, and nothing is known of what arrives.
     Original,
+}
+
+impl Manners {
+    /// Towards somebody on an encrypted link.
+    pub(crate) fn of(greeting: &Greeting<'_>) -> Self {
+        if greeting.catch_up { Self::Ours } else { Self::Plain }
+    }
 }
 
 /// What a link should do next.
@@ -42,45 +48,42 @@ pub(crate) enum Next {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
+/// What became of a write.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The line that an original program was given: all that will ever be known of it.
+    pub(crate) line: Option<Uuid>,
+    /// Somebody was refused, and now there is room again.
+    pub(crate) room: bool,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
     changed: Notify,
-    moved: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Queued>,
     bytes: usize,
-    written: usize,
+    refused: bool,
     writer: Option<(LinkId, Manners)>,
+    writing: Option<Uuid>,
     control: Control,
-    crowded: Option<Crowded>,
 }
 
-/// What has left the outbox since somebody first had to wait for room.
-#[derive(Debug)]
-struct Crowded {
-    since: Instant,
-    taken: usize,
-}
-
-/// Either a line, which stays until it is received, or a notice (`id` absent), which is forgotten once it is written.
 #[derive(Debug)]
 struct Queued {
-    id: Option<Uuid>,
+    line: Option<Uuid>,
     frame: Bytes,
-    since: Instant,
 }
 
 /// Short frames that go before all others.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    /// The last line that was received from the peer, to be receipted now.
+    /// The last line that is stored, to be receipted.
     pub(crate) received: Option<Uuid>,
-    /// The same while its receipt may still wait for a silence.
-    pub(crate) due: Option<Uuid>,
     /// A PING is due.
     pub(crate) ping: bool,
     /// A PONG is due.
@@ -92,23 +95,29 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a line.
-    pub(crate) fn push(&self, id: Uuid, frame: Bytes, now: Instant) -> Result<(), Full> {
-        self.enqueue(Queued { id: Some(id), frame, since: now })
+    /// Takes a frame for whatever link writes now.
+    pub(crate) fn push(&self, frame: Bytes) -> Result<(), Full> {
+        self.take(None, None, frame)
     }
 
-    /// Takes a frame of which no receipt is awaited; its loss with the link does no harm.
-    pub(crate) fn push_notice(&self, frame: Bytes, now: Instant) -> Result<(), Full> {
-        self.enqueue(Queued { id: None, frame, since: now })
+    /// Takes a frame for one link: where another one writes by now, what came before went another way, and this has no
+    /// room. `line` names the line in it where its fate is to be told.
+    pub(crate) fn push_by(&self, link: LinkId, line: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
+        self.take(Some(link), line, frame)
     }
 
-    fn enqueue(&self, queued: Queued) -> Result<(), Full> {
+    fn take(&self, link: Option<LinkId>, line: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
         let mut state = self.lock();
-        if state.bytes + queued.frame.len() > OUTBOX_BYTES {
+        let writer = state.writer.map(|(writer, _)| writer);
+        if link.is_some() && link != writer {
             return Err(Full);
         }
-        state.bytes += queued.frame.len();
-        state.queue.push_back(queued);
+        if state.bytes + frame.len() > LINK_QUEUE_BYTES {
+            state.refused = true;
+            return Err(Full);
+        }
+        state.bytes += frame.len();
+        state.queue.push_back(Queued { line, frame });
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -120,28 +129,9 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Notes that a line was received, whose receipt may wait.
-    pub(crate) fn owe_receipt(&self, id: Uuid) {
-        self.lock().control.due = Some(id);
-    }
-
-    /// Has the receipt written that is due, if one is.
-    pub(crate) fn give_receipt(&self) -> bool {
-        let mut state = self.lock();
-        let due = state.control.due.take();
-        state.control.received = due.or(state.control.received);
-        drop(state);
-        self.changed.notify_one();
-        due.is_some()
-    }
-
-    /// Lets a link write, from the first line that was not received.
+    /// Lets a link write; what another one did not write is forgotten.
     pub(crate) fn attach(&self, link: LinkId, manners: Manners) {
-        let mut state = self.lock();
-        state.writer = Some((link, manners));
-        state.written = 0;
-        state.control = Control::default();
-        drop(state);
+        *self.lock() = State { writer: Some((link, manners)), ..State::default() };
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
@@ -150,18 +140,18 @@ impl Outbox {
     pub(crate) fn detach(&self, link: LinkId) {
         let mut state = self.lock();
         if state.writer.is_some_and(|(writer, _)| writer == link) {
-            state.writer = None;
+            *state = State::default();
         }
+    }
+
+    /// By which link one writes to the peer now, and how; `None` without one.
+    pub(crate) fn writer(&self) -> Option<(LinkId, Manners)> {
+        self.lock().writer
     }
 
     /// Waits until there may be something to do. Cancel safe; a change between two calls is not missed.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
-    }
-
-    /// Completes once something has left the outbox after this call; cheap to make before looking.
-    pub(crate) fn moved(&self) -> Notified<'_> {
-        self.moved.notified()
     }
 
     /// Fills the buffer with what the link should write next. `control` encodes the control frames that are due.
@@ -183,113 +173,46 @@ impl Outbox {
                 return Next::Detached;
             }
         };
-        match manners {
-            Manners::Ours => {
-                let due = state.control.due;
-                control(
-                    &std::mem::replace(&mut state.control, Control { due, ..Control::default() }),
-                    buffer,
-                );
-                while let Some(queued) = state.queue.get(state.written) {
-                    if !buffer.is_empty() && buffer.len() + queued.frame.len() > WRITE_BATCH {
-                        break;
-                    }
-                    buffer.extend_from_slice(&queued.frame);
-                    match queued.id {
-                        Some(_) => state.written += 1,
-                        None => state.forget(state.written),
-                    }
+        if manners == Manners::Original {
+            if let Some(Queued { line, frame }) = state.pop() {
+                if let Some(line) = line
+                    && frame.len() > ORIGINAL_RECV
+                {
+                    return Next::TooLong(line);
                 }
+                buffer.extend_from_slice(&frame);
+                state.writing = line;
             }
-            Manners::Original => {
-                if let Some(queued) = state.queue.front() {
-                    if let Some(id) = queued.id
-                        && queued.frame.len() > ORIGINAL_RECV
-                    {
-                        state.forget(0);
-                        return Next::TooLong(id);
-                    }
-                    buffer.extend_from_slice(&queued.frame);
-                    state.written = 1;
+        } else {
+            control(&std::mem::take(&mut state.control), buffer);
+            while let Some(queued) = state.queue.front() {
+                if !buffer.is_empty() && buffer.len() + queued.frame.len() > WRITE_BATCH {
+                    break;
                 }
+                buffer.extend_from_slice(&queued.frame);
+                state.pop();
             }
         }
         if buffer.is_empty() { Next::Wait } else { Next::Write(manners) }
     }
 
-    /// The buffer was written; an original program never says what it received, so this is all that will be known.
-    pub(crate) fn written(&self, link: LinkId) {
+    /// The buffer was written.
+    pub(crate) fn written(&self, link: LinkId) -> Written {
         let mut state = self.lock();
-        if state.writer == Some((link, Manners::Original)) && state.written == 1 {
-            state.forget(0);
-            state.written = 0;
-            self.moved.notify_waiters();
+        if !state.writer.is_some_and(|(writer, _)| writer == link) {
+            return Written::default();
         }
-    }
-
-    /// The other side has received everything up to this line: the lines that may go now, oldest first.
-    pub(crate) fn received(&self, id: Uuid) -> Vec<Uuid> {
-        let mut state = self.lock();
-        let Some(last) = state.queue.iter().take(state.written).position(|queued| queued.id == Some(id))
-        else {
-            return Vec::new();
-        };
-        let mut gone = Vec::with_capacity(last + 1);
-        for _ in 0..=last {
-            gone.extend(state.queue.front().and_then(|queued| queued.id));
-            state.forget(0);
-        }
-        state.written -= last + 1;
-        self.moved.notify_waiters();
-        gone
-    }
-
-    /// Gives up everything: the lines that were not received.
-    pub(crate) fn give_up(&self) -> Vec<Uuid> {
-        let mut state = self.lock();
-        state.bytes = 0;
-        state.written = 0;
-        self.moved.notify_waiters();
-        state.queue.drain(..).filter_map(|queued| queued.id).collect()
-    }
-
-    /// How many lines were not received yet.
-    pub(crate) fn lines(&self) -> usize {
-        self.lock().queue.iter().filter(|queued| queued.id.is_some()).count()
-    }
-
-    /// Since when the oldest line waits.
-    pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.lock().queue.front().map(|queued| queued.since)
-    }
-
-    /// Until when it is worth waiting for room: while the outbox is more than half full and the other side takes at
-    /// least as much again in each [`OUTBOX_WAIT`].
-    pub(crate) fn patience(&self, now: Instant) -> Option<Instant> {
-        const HALF: usize = OUTBOX_BYTES / 2;
-        let mut state = self.lock();
-        if state.bytes <= HALF {
-            return None;
-        }
-        let Crowded { since, taken } = state.crowded.get_or_insert(Crowded { since: now, taken: 0 });
-        if *taken >= HALF {
-            (*since, *taken) = (now, 0);
-        }
-        let until = *since + OUTBOX_WAIT;
-        (now < until).then_some(until)
+        let room = state.refused && state.bytes <= LINK_QUEUE_BYTES / 2;
+        state.refused &= !room;
+        Written { line: state.writing.take(), room }
     }
 }
 
 impl State {
-    fn forget(&mut self, index: usize) {
-        if let Some(queued) = self.queue.remove(index) {
-            self.bytes -= queued.frame.len();
-            match &mut self.crowded {
-                Some(_) if self.bytes == 0 => self.crowded = None,
-                Some(crowded) => crowded.taken += queued.frame.len(),
-                None => {}
-            }
-        }
+    fn pop(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.bytes -= queued.frame.len();
+        Some(queued)
     }
 }
 
@@ -306,74 +229,51 @@ mod tests {
 
     fn no_control(_: &Control, _: &mut Vec<u8>) {}
 
-    fn written(outbox: &Outbox, link: LinkId) -> String {
+    fn written(outbox: &Outbox, link: LinkId) -> (String, Written) {
         let mut buffer = Vec::new();
         outbox.next(link, &mut buffer, no_control);
-        outbox.written(link);
-        String::from_utf8(buffer).unwrap()
+        (String::from_utf8(buffer).unwrap(), outbox.written(link))
     }
 
-    fn ids(count: usize) -> Vec<Uuid> {
-        (0..count).map(|_| Uuid::now_v7()).collect()
-    }
-
-    #[tokio::test]
-    async fn lines_stay_until_they_are_received_and_are_sent_again_on_the_next_link() {
-        let (outbox, ids, now) = (Outbox::default(), ids(3), Instant::now());
-        for (id, text) in ids.iter().zip(["a", "b", "c"]) {
-            outbox.push(*id, frame(text), now).unwrap();
+    #[test]
+    fn frames_go_in_order_and_not_by_a_link_that_was_replaced() {
+        let outbox = Outbox::default();
+        outbox.attach(FIRST, Manners::Ours);
+        for text in ["a", "b"] {
+            outbox.push(frame(text)).unwrap();
         }
-        outbox.attach(FIRST, Manners::Ours);
-        assert_eq!(written(&outbox, FIRST), "abc");
-        assert_eq!(outbox.received(ids[0]), ids[..1]);
+        assert_eq!(written(&outbox, FIRST).0, "ab");
+        outbox.push(frame("c")).unwrap();
         outbox.attach(SECOND, Manners::Ours);
+        assert_eq!(outbox.push_by(FIRST, None, frame("d")), Err(Full), "what was before it is lost");
         assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::Detached);
-        assert_eq!(written(&outbox, SECOND), "bc");
-        assert_eq!(outbox.received(ids[2]), ids[1..]);
-        assert!(outbox.received(ids[2]).is_empty());
-        assert_eq!((outbox.lines(), outbox.oldest()), (0, None));
+        assert_eq!(
+            outbox.next(SECOND, &mut Vec::new(), no_control),
+            Next::Wait,
+            "the history gives it again"
+        );
     }
 
-    #[tokio::test]
-    async fn a_receipt_for_what_was_never_written_is_not_believed() {
-        let (outbox, ids) = (Outbox::default(), ids(1));
-        outbox.push(ids[0], frame("a"), Instant::now()).unwrap();
+    #[test]
+    fn who_was_refused_is_told_when_there_is_room() {
+        let outbox = Outbox::default();
         outbox.attach(FIRST, Manners::Ours);
-        assert!(outbox.received(ids[0]).is_empty());
-        assert_eq!(outbox.lines(), 1);
+        outbox.push(Bytes::from(vec![b'x'; LINK_QUEUE_BYTES])).unwrap();
+        assert_eq!(outbox.push(frame("b")), Err(Full));
+        assert_eq!(written(&outbox, FIRST).1, Written { line: None, room: true });
+        outbox.push(frame("b")).unwrap();
+        assert_eq!(written(&outbox, FIRST).1, Written::default());
     }
 
-    #[tokio::test]
-    async fn a_notice_keeps_its_place_and_is_written_once() {
-        let (outbox, ids, now) = (Outbox::default(), ids(2), Instant::now());
-        outbox.push(ids[0], frame("a"), now).unwrap();
-        outbox.push_notice(frame("leave"), now).unwrap();
-        outbox.push(ids[1], frame("b"), now).unwrap();
-        outbox.attach(FIRST, Manners::Ours);
-        assert_eq!(written(&outbox, FIRST), "aleaveb");
-        outbox.attach(SECOND, Manners::Ours);
-        assert_eq!(written(&outbox, SECOND), "ab");
-    }
-
-    #[tokio::test]
-    async fn the_bound_refuses_and_counts_what_leaves() {
-        let (outbox, ids, now) = (Outbox::default(), ids(2), Instant::now());
-        outbox.push(ids[0], Bytes::from(vec![b'x'; OUTBOX_BYTES]), now).unwrap();
-        assert_eq!(outbox.push(ids[1], frame("b"), now), Err(Full));
-        assert_eq!(outbox.give_up(), ids[..1]);
-        assert_eq!(outbox.push(ids[1], frame("b"), now), Ok(()));
-    }
-
-    #[tokio::test]
-    async fn an_original_program_gets_one_frame_a_write_and_none_that_it_cannot_take() {
-        let (outbox, ids, now) = (Outbox::default(), ids(3), Instant::now());
-        outbox.push(ids[0], frame("a"), now).unwrap();
-        outbox.push(ids[1], Bytes::from(vec![b'x'; ORIGINAL_RECV + 1]), now).unwrap();
-        outbox.push(ids[2], frame("c"), now).unwrap();
+    #[test]
+    fn an_original_program_gets_one_frame_a_write_and_none_that_it_cannot_take() {
+        let (outbox, ids) = (Outbox::default(), [(); 3].map(|()| Uuid::now_v7()));
         outbox.attach(FIRST, Manners::Original);
-        assert_eq!(written(&outbox, FIRST), "a");
+        outbox.push_by(FIRST, Some(ids[0]), frame("a")).unwrap();
+        outbox.push_by(FIRST, Some(ids[1]), Bytes::from(vec![b'x'; ORIGINAL_RECV + 1])).unwrap();
+        outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
+        assert_eq!(written(&outbox, FIRST), ("a".into(), Written { line: Some(ids[0]), room: false }));
         assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::TooLong(ids[1]));
-        assert_eq!(written(&outbox, FIRST), "c");
-        assert_eq!(outbox.lines(), 0);
+        assert_eq!(written(&outbox, FIRST).0, "c");
     }
 }

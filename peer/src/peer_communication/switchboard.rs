@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -12,15 +11,17 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::tls::Identity;
+use commons::protocol::between_peers::Greeting;
+use commons::protocol::provenance::StreamSpans;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::api::Undeliverable;
+use crate::history::line::ChatLine;
 use crate::key_book::{Judgement, KeyBook};
-use crate::limits::{LAST_RECEIPTS, LINK_WAIT, REPORTS_MAX};
+use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::outbox::{Full, Manners, Outbox};
 
@@ -28,14 +29,24 @@ use crate::peer_communication::outbox::{Full, Manners, Outbox};
 pub(crate) enum LinkReport {
     /// A peer's link came up or went down: ask which.
     Changed(Username),
-    /// A peer said something.
-    Line(Username, HeardLine),
+    /// A peer's program that keeps no provenance said something.
+    Plain(Username, PlainLine),
+    /// A peer gave lines that prove themselves.
+    Lines(Username, GivenLines),
+    /// A peer tells which lines of a conversation it has; `None` is the private one.
+    Have(Username, Option<Uuid>, Vec<StreamSpans>),
+    /// A peer asks for lines of a conversation.
+    Want(Username, Option<Uuid>, Vec<StreamSpans>),
     /// A peer left a conversation; `None` is the private one.
     Left(Username, Option<String>),
-    /// These lines arrived.
-    Delivered(Username, Vec<Uuid>),
-    /// These lines did not and will not.
-    Undelivered(Username, Vec<Uuid>, Undeliverable),
+    /// This line is stored at the peer's program.
+    Received(Username, Uuid),
+    /// This line was written to the peer's original program, which never says what it got.
+    Written(Username, Uuid),
+    /// This line is more than the peer's original program can take.
+    TooLong(Username, Uuid),
+    /// There is room again on a link that had none.
+    Room(Username),
     /// A peer's keys were pinned.
     Pinned,
     /// Somebody who claims to be this user has proven a key that is not pinned for that name.
@@ -47,12 +58,20 @@ pub(crate) enum LinkReport {
 /// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
 pub(crate) type WhoIs = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Vec<PublicKey>>> + Send + Sync>;
 
-/// A line as it came, its author being the link's own user.
-pub(crate) struct HeardLine {
+/// A line as it came without provenance, its author being the link's own user.
+pub(crate) struct PlainLine {
     pub(crate) room: Option<String>,
     pub(crate) content: String,
     pub(crate) id: Option<Uuid>,
     pub(crate) sent_at: Option<DateTime<Utc>>,
+}
+
+/// Lines of a room, or of the private conversation of the two.
+pub(crate) struct GivenLines {
+    pub(crate) room_id: Option<Uuid>,
+    pub(crate) lines: Vec<ChatLine>,
+    /// Not as they were written, but afterwards.
+    pub(crate) late: bool,
 }
 
 /// How links are spoken on.
@@ -130,6 +149,11 @@ impl Switchboard {
         (Arc::new(board), receiver)
     }
 
+    /// Who this is, as the other side of an encrypted link is told.
+    pub(crate) fn greeting(&self) -> Greeting<'_> {
+        Greeting { username: self.me.as_str().into(), instance: Some(self.instance), catch_up: true }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,39 +228,40 @@ impl Switchboard {
         self.dial.notify_one();
     }
 
-    /// Puts a line into a peer's outbox.
-    pub(crate) fn send(&self, to: &Username, id: Uuid, frame: Bytes) -> Result<(), Undeliverable> {
-        if self.book(|book| book.is_changed(to)) {
-            return Err(Undeliverable::KeyChanged);
-        }
-        let outbox = self.reachable_outbox(to).ok_or(Undeliverable::Unreachable)?;
-        outbox.push(id, frame, Instant::now()).map_err(|Full| Undeliverable::QueueFull)
+    /// Puts a frame on its way to a peer that is linked; of one that is not, the next link begins with what was not stored.
+    pub(crate) fn send(&self, to: &Username, frame: Bytes) -> Result<(), Full> {
+        self.outbox(to).map_or(Ok(()), |outbox| outbox.push(frame))
     }
 
-    /// Puts a frame into a peer's outbox that may be lost with the link.
-    pub(crate) fn notify(&self, to: &Username, frame: Bytes) {
-        if self.is_linked(to)
-            && let Some(outbox) = self.reachable_outbox(to)
-        {
-            // A full outbox loses the notice: the tracker tells the same.
-            let _ = outbox.push_notice(frame, Instant::now());
+    /// Puts a frame on its way by this link to a peer. `line` names the line in it where its fate is to be told.
+    pub(crate) fn feed(
+        &self,
+        to: &Username,
+        link: LinkId,
+        line: Option<Uuid>,
+        frame: Bytes,
+    ) -> Result<(), Full> {
+        self.outbox(to).map_or(Err(Full), |outbox| outbox.push_by(link, line, frame))
+    }
+
+    /// By which link one speaks to a peer, and how; `None` without one.
+    pub(crate) fn writer(&self, user: &Username) -> Option<(LinkId, Manners)> {
+        self.outbox(user)?.writer()
+    }
+
+    /// Receipts a line of a peer.
+    pub(crate) fn receipt(&self, to: &Username, id: Uuid) {
+        if let Some(outbox) = self.outbox(to) {
+            outbox.control(|control| control.received = Some(id));
         }
     }
 
-    fn reachable_outbox(&self, user: &Username) -> Option<Arc<Outbox>> {
-        let mut state = self.lock();
-        if !state.table.is_reachable(user) {
-            return None;
-        }
-        if !state.outboxes.contains_key(user) {
-            // Should no link come up, the dialer gives the lines up in time.
-            self.dial.notify_one();
-        }
-        Some(Arc::clone(state.outboxes.entry(user.clone()).or_default()))
+    fn outbox(&self, user: &Username) -> Option<Arc<Outbox>> {
+        self.lock().outboxes.get(user).cloned()
     }
 
     /// Finds a place for a link that has come up.
-    pub(crate) async fn place(&self, user: &Username, offer: Offer) -> Option<Place> {
+    pub(crate) async fn place(&self, user: &Username, offer: Offer, manners: Manners) -> Option<Place> {
         let id = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
         let retire = CancellationToken::new();
         let outbox = {
@@ -244,7 +269,6 @@ impl Switchboard {
             let placed = state.table.offer(user, id, offer, retire.clone(), Instant::now());
             let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
             state.not_accepted_by.remove(user);
-            let manners = if offer.instance.is_some() { Manners::Ours } else { Manners::Original };
             settle(placed, &outbox, id, manners).then_some(outbox)
         }?;
         self.links_changed.notify_waiters();
@@ -255,8 +279,14 @@ impl Switchboard {
     /// A link has ended.
     pub(crate) async fn lost(&self, place: &Place) {
         place.outbox.detach(place.id);
-        if let Some(rest) = self.lock().table.lost(&place.user, place.id, Instant::now()) {
-            rest.iter().for_each(CancellationToken::cancel);
+        {
+            let mut state = self.lock();
+            if let Some(rest) = state.table.lost(&place.user, place.id, Instant::now()) {
+                rest.iter().for_each(CancellationToken::cancel);
+            }
+            if !state.table.is_linked(&place.user) {
+                state.outboxes.remove(&place.user);
+            }
         }
         self.dial.notify_one();
         self.links_changed.notify_waiters();
@@ -282,33 +312,9 @@ impl Switchboard {
         self.dial.notify_one();
     }
 
-    /// Gives up the lines that waited too long for a link, or wait for one that will not come.
-    pub(crate) async fn give_up_overdue(&self) {
-        let now = Instant::now();
-        let overdue: Vec<_> = {
-            let mut state = self.lock();
-            let State { table, outboxes, .. } = &mut *state;
-            let hopeless = |user: &Username, since: Instant| since + patience(table, user) <= now;
-            let unlinked = outboxes.iter().filter(|(user, _)| !table.is_linked(user));
-            let overdue = unlinked
-                .filter(|(user, outbox)| outbox.oldest().is_some_and(|since| hopeless(user, since)))
-                .map(|(user, outbox)| (user.clone(), outbox.give_up()))
-                .collect();
-            outboxes.retain(|user, outbox| table.is_reachable(user) || outbox.oldest().is_some());
-            overdue
-        };
-        for (user, lines) in overdue {
-            self.report(LinkReport::Undelivered(user, lines, Undeliverable::Unreachable)).await;
-        }
-    }
-
-    /// When [`Self::take_due`] or [`Self::give_up_overdue`] has something to do next.
+    /// When [`Self::take_due`] has somebody next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let state = self.lock();
-        let unlinked = state.outboxes.iter().filter(|(user, _)| !state.table.is_linked(user));
-        let waiting =
-            unlinked.filter_map(|(user, outbox)| Some(outbox.oldest()? + patience(&state.table, user)));
-        waiting.chain(state.table.next_due()).min()
+        self.lock().table.next_due()
     }
 
     pub(crate) fn is_linked(&self, user: &Username) -> bool {
@@ -323,20 +329,15 @@ impl Switchboard {
         self.lock().table.is_original(user)
     }
 
-    /// Every outbox with its owner.
-    pub(crate) fn outboxes(&self) -> Vec<(Username, Arc<Outbox>)> {
-        self.lock().outboxes.iter().map(|(user, outbox)| (user.clone(), Arc::clone(outbox))).collect()
+    /// When a peer's program was started, as it says.
+    pub(crate) fn instance(&self, user: &Username) -> Option<u64> {
+        self.lock().table.instance(user)
     }
 
     /// Lets every link end once its outbox is empty.
     pub(crate) fn retire_all(&self) {
         self.lock().table.handles().iter().for_each(CancellationToken::cancel);
     }
-}
-
-/// How long a line waits for a user without a link: where none will come, for the receipt on the one that ends.
-fn patience(table: &LinkTable<CancellationToken>, user: &Username) -> Duration {
-    if table.is_reachable(user) { LINK_WAIT } else { LAST_RECEIPTS }
 }
 
 /// Carries out what the table decided; whether the link stays.

@@ -3,7 +3,10 @@
 use commons::names::{NameError, RoomName, Username};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::api::{AccountCommand, Command, CommandError, Conversation};
+use crate::api::{AccountCommand, Command, Conversation};
+
+use crate::api::error::CommandError;
+use crate::limits::{LINE_ID_DIGITS, PAST_LINES};
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +19,13 @@ pub enum Typed {
     NewPassword,
     /// Something of the peer.
     Run(Command),
+}
+
+impl Typed {
+    /// Whether the line is shown again as soon as it is said.
+    pub(crate) fn is_talk(&self) -> bool {
+        matches!(self, Self::Nothing | Self::Run(Command::Say { .. } | Command::Tell { .. }))
+    }
 }
 
 /// What an argument names, for completion.
@@ -83,6 +93,28 @@ pub const COMMANDS: &[Spec] = &[
     spec("/delete", &["/deletar_sala"], "[ROOM]", "end a room that is yours", Takes::Room, |rest| {
         run(Command::Delete { room: optional(rest, room)? })
     }),
+    spec("/history", &[], "[N]", "what was said here before", Takes::Nothing, |rest| {
+        run(Command::History { lines: optional(rest, count)?.unwrap_or(PAST_LINES.0) })
+    }),
+    spec("/search", &[], "WORDS", "find lines of all conversations", Takes::Nothing, |rest| {
+        run(Command::Search { words: some(rest)?.to_owned() })
+    }),
+    spec("/receipts", &[], "", "who has your last lines", Takes::Nothing, |_| run(Command::Receipts)),
+    spec("/outbox", &[], "", "your lines that wait, and for whom", Takes::Nothing, |_| run(Command::Outbox)),
+    spec("/withdraw", &[], "ID", "take a line back that nobody has", Takes::Nothing, |rest| {
+        run(Command::Withdraw { id: line_id(rest)? })
+    }),
+    spec("/export", &[], "FILE", "write this conversation to a new file", Takes::Nothing, |rest| {
+        run(Command::Export { file: some(rest)?.into() })
+    }),
+    spec(
+        "/forget",
+        &[],
+        "ROOM|@USER",
+        "erase a conversation on this computer",
+        Takes::Conversation,
+        |rest| run(Command::Forget { conversation: conversation(rest)? }),
+    ),
     spec("/whoami", &[], "", "who you are and how you are connected", Takes::Nothing, |_| {
         run(Command::WhoAmI)
     }),
@@ -105,10 +137,7 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Account(AccountCommand::Keys))
     }),
     spec("/revoke", &[], "KEY", "take a key away, as of a computer that is lost", Takes::Nothing, |rest| {
-        if rest.is_empty() {
-            return Err(Wrong::Missing);
-        }
-        run(Command::Account(AccountCommand::Revoke { key: rest.to_owned() }))
+        run(Command::Account(AccountCommand::Revoke { key: some(rest)?.to_owned() }))
     }),
     spec("/password", &[], "", "change your password", Takes::Nothing, |_| Ok(Typed::NewPassword)),
     spec("/delete-account", &[], "NAME", "end your account for ever", Takes::Nothing, |rest| {
@@ -134,6 +163,8 @@ const fn spec(
 /// What is wrong with an argument.
 enum Wrong {
     Missing,
+    /// It is not what it has to be.
+    Not(&'static str),
     Name(NameError),
     /// No command is called so.
     Unknown(String),
@@ -153,20 +184,32 @@ fn optional<T>(rest: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Result<O
     if rest.is_empty() { Ok(None) } else { parse(rest).map(Some) }
 }
 
+fn some(text: &str) -> Result<&str, Wrong> {
+    if text.is_empty() { Err(Wrong::Missing) } else { Ok(text) }
+}
+
+fn count(text: &str) -> Result<usize, Wrong> {
+    text.parse().ok().filter(|count| *count > 0).ok_or(Wrong::Not("N is a number of lines"))
+}
+
+/// The end of a line's identity, as `/outbox` shows it.
+fn line_id(text: &str) -> Result<String, Wrong> {
+    let is_id =
+        some(text)?.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && text.len() >= LINE_ID_DIGITS;
+    if is_id {
+        Ok(text.to_lowercase())
+    } else {
+        Err(Wrong::Not("ID is what /outbox shows, four digits or more"))
+    }
+}
+
 /// A room's name as typed: keyboards differ in how they make accented letters, names do not.
 fn room(text: &str) -> Result<RoomName, Wrong> {
-    if text.is_empty() {
-        return Err(Wrong::Missing);
-    }
-    Ok(RoomName::parse(&text.nfc().collect::<String>())?)
+    Ok(RoomName::parse(&some(text)?.nfc().collect::<String>())?)
 }
 
 fn user(text: &str) -> Result<Username, Wrong> {
-    let name = text.strip_prefix('@').unwrap_or(text);
-    if name.is_empty() {
-        return Err(Wrong::Missing);
-    }
-    Ok(Username::parse(name)?)
+    Ok(Username::parse(some(text.strip_prefix('@').unwrap_or(text))?)?)
 }
 
 fn conversation(text: &str) -> Result<Conversation, Wrong> {
@@ -203,6 +246,7 @@ impl Spec {
     fn wrong(&self, wrong: Wrong) -> CommandError {
         CommandError::Usage(match wrong {
             Wrong::Missing => format!("type {}: {}", self.usage(), self.help),
+            Wrong::Not(what) => format!("{what} ({})", self.usage()),
             Wrong::Name(error) => format!("{error} ({})", self.usage()),
             Wrong::Unknown(name) => return unknown(&format!("/{}", name.trim_start_matches('/'))),
         })
@@ -210,7 +254,7 @@ impl Spec {
 }
 
 /// The command of this name or alias, with or without its slash.
-fn find(name: &str) -> Option<&'static Spec> {
+pub(crate) fn find(name: &str) -> Option<&'static Spec> {
     let name = name.strip_prefix('/').unwrap_or(name);
     COMMANDS.iter().find(|spec| {
         std::iter::once(&spec.name).chain(spec.aliases).any(|known| known.strip_prefix('/') == Some(name))
@@ -231,7 +275,9 @@ pub fn parse(line: &str, conversation_open: bool) -> Result<Typed, CommandError>
     }
     if let Some(rest) = line.strip_prefix('@') {
         let wrong = |wrong| match wrong {
-            Wrong::Missing => CommandError::Usage("type @name and the text, as in: @bob hi".to_owned()),
+            Wrong::Missing | Wrong::Not(_) => {
+                CommandError::Usage("type @name and the text, as in: @bob hi".to_owned())
+            }
             Wrong::Name(error) => CommandError::Usage(format!("{error} (@name text)")),
             Wrong::Unknown(name) => unknown(&name),
         };
@@ -281,59 +327,6 @@ fn slips(from: &str, to: &str) -> usize {
         }
     }
     row[from.len()]
-}
-
-/// The names that Tab can complete to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Words {
-    /// Users, without `@`.
-    pub users: Vec<String>,
-    /// Rooms.
-    pub rooms: Vec<String>,
-    /// What one can switch to, as it is typed.
-    pub conversations: Vec<String>,
-}
-
-/// What the word before the cursor may become, and where that word starts.
-#[must_use]
-pub fn complete(before_cursor: &str, words: &Words) -> (usize, Vec<String>) {
-    let fitting = |typed: &str, names: &mut dyn Iterator<Item = String>| -> Vec<String> {
-        names.filter(|name| name.starts_with(typed)).collect()
-    };
-    let spaced = |name: &String| format!("{name} ");
-    if let Some((name, _)) = before_cursor.split_once(' ').filter(|_| before_cursor.starts_with('/')) {
-        let (start, typed) = (name.len() + 1, &before_cursor[name.len() + 1..]);
-        let at = if typed.starts_with('@') { "@" } else { "" };
-        let mut candidates: Box<dyn Iterator<Item = String>> = match find(name).map(|spec| spec.takes) {
-            Some(Takes::Room) => Box::new(words.rooms.iter().cloned()),
-            Some(Takes::User) if !typed.contains(' ') => {
-                Box::new(words.users.iter().map(|user| format!("{at}{user} ")))
-            }
-            Some(Takes::Conversation) => Box::new(words.conversations.iter().cloned()),
-            Some(Takes::Command) => Box::new(COMMANDS.iter().map(|spec| spec.name.to_owned())),
-            _ => return last_word(before_cursor, words),
-        };
-        return (start, fitting(typed, &mut candidates));
-    }
-    if before_cursor.starts_with('/') {
-        let name = |spec: &Spec| {
-            if spec.arguments.is_empty() { spec.name.to_owned() } else { spaced(&spec.name.into()) }
-        };
-        return (0, fitting(before_cursor, &mut COMMANDS.iter().map(name)));
-    }
-    last_word(before_cursor, words)
-}
-
-/// In a text: the name of a user, with `@` or without.
-fn last_word(before_cursor: &str, words: &Words) -> (usize, Vec<String>) {
-    let start = before_cursor.rfind(char::is_whitespace).map_or(0, |space| space + 1);
-    let typed = &before_cursor[start..];
-    let (at, name) = typed.strip_prefix('@').map_or(("", typed), |name| ("@", name));
-    if typed.is_empty() {
-        return (start, Vec::new());
-    }
-    let users = words.users.iter().filter(|user| user.starts_with(name));
-    (start, users.map(|user| format!("{at}{user} ")).collect())
 }
 
 #[cfg(test)]
@@ -402,6 +395,15 @@ mod tests {
             ("/keys", Command::Account(AccountCommand::Keys)),
             ("/revoke 9d61b19d", Command::Account(AccountCommand::Revoke { key: "9d61b19d".into() })),
             ("/delete-account bob", Command::Account(AccountCommand::Delete { name: bob() })),
+            ("/history", Command::History { lines: PAST_LINES.0 }),
+            ("/history 5", Command::History { lines: 5 }),
+            ("/search olá  mundo ", Command::Search { words: "olá  mundo".into() }),
+            ("/receipts", Command::Receipts),
+            ("/outbox", Command::Outbox),
+            ("/withdraw 8A90", Command::Withdraw { id: "8a90".into() }),
+            ("/export chat of may.jsonl", Command::Export { file: "chat of may.jsonl".into() }),
+            ("/forget sala", Command::Forget { conversation: Conversation::Room(sala()) }),
+            ("/forget @bob", Command::Forget { conversation: private() }),
             ("/quit", Command::Quit),
             ("/exit", Command::Quit),
             (" exit ", Command::Quit),
@@ -429,31 +431,12 @@ mod tests {
         assert!(refusal("/msg").contains("/msg USER [TEXT]"));
         assert!(refusal("/msg Bob hi").contains("try bob"));
         assert!(refusal("@ hi").contains("@bob hi"));
-    }
-
-    #[test]
-    fn tab_completes_commands_rooms_and_users() {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let words = Words {
-            users: names(&["ana", "bob"]),
-            rooms: names(&["sala", "sala de estar"]),
-            conversations: names(&["sala", "@bob"]),
-        };
-        for (before, start, found) in [
-            ("/jo", 0, &["/join "][..]),
-            ("/ro", 0, &["/rooms"]),
-            ("/join sa", 6, &["sala", "sala de estar"]),
-            ("/join sala d", 6, &["sala de estar"]),
-            ("/msg b", 5, &["bob "]),
-            ("/msg @b", 5, &["@bob "]),
-            ("/msg bob a", 9, &["ana "]),
-            ("/switch @", 8, &["@bob"]),
-            ("/help /wh", 6, &["/whoami"]),
-            ("@a", 0, &["@ana "]),
-            ("hey bo", 4, &["bob "]),
-            ("hey ", 4, &[]),
-        ] {
-            assert_eq!(complete(before, &words), (start, names(found)), "{before}");
+        assert!(refusal("/forget").contains("/forget ROOM|@USER"));
+        for line in ["/history all", "/history 0", "/history -1"] {
+            assert!(refusal(line).contains("number"), "{line}");
+        }
+        for line in ["/withdraw 8a9", "/withdraw hello"] {
+            assert!(refusal(line).contains("/outbox"), "{line}");
         }
     }
 

@@ -27,7 +27,8 @@ use zeroize::Zeroizing;
 
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
 use crate::password::Password;
-use crate::terminal::commands::{COMMANDS, Words, complete};
+use crate::terminal::commands::COMMANDS;
+use crate::terminal::completion::{Words, complete};
 use crate::terminal::input::Input;
 use crate::terminal::layout::{break_rows, shorten, width};
 use crate::terminal::output::{Sink, Stdout};
@@ -68,7 +69,7 @@ struct DeskState {
     words: Words,
     recall: Recall,
     /// What is asked, one after the other, instead of a line; the answers are shown nowhere.
-    questions: VecDeque<&'static str>,
+    questions: VecDeque<String>,
     secret: Zeroizing<String>,
     /// Whether the line above the input has to be drawn anew for a question.
     asked: bool,
@@ -146,10 +147,11 @@ impl LineEditor {
         changed
     }
 
-    /// Asks questions before the next line is read; what is typed then is not shown, nor remembered.
-    pub(crate) fn ask(&self, questions: &[&'static str]) {
+    /// Asks questions before the next line is read; what is typed then is not shown, nor remembered. What was asked
+    /// before is not asked any more.
+    pub(crate) fn ask(&self, questions: &[&str]) {
         let mut state = self.desk.state();
-        state.questions = questions.iter().copied().collect();
+        state.questions = questions.iter().map(|question| (*question).to_owned()).collect();
         state.secret.clear();
         state.asked = true;
     }
@@ -395,5 +397,11 @@ impl<P: ExternalPrinter + Send + 'static> Sink for AboveInput<P> {
 
     fn repaint(&mut self) -> io::Result<()> {
         if self.printer.is_some() { self.write(NOTHING_NEW) } else { Ok(()) }
+    }
+
+    /// The printer holds one piece while the editor draws another: once it has taken a second one, the first is drawn.
+    fn settle(&mut self) -> io::Result<()> {
+        self.repaint()?;
+        self.repaint()
     }
 }

@@ -4,7 +4,9 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::api::{AccountCommand, Command, CommandError};
+use crate::api::{AccountCommand, Command};
+
+use crate::api::error::CommandError;
 use crate::config::{Config, DEFAULT_TRACKER, IdentityErrand};
 use crate::identity_file::{Place, export, import};
 use crate::seal::SealCost;

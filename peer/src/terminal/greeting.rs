@@ -6,6 +6,7 @@ use commons::snapshot::RoomSnapshot;
 
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::tables::counted;
 
 /// Names on the first screen: it is a glance, `/rooms` and `/peers` show all.
 const NAMED: usize = 8;
@@ -17,7 +18,7 @@ pub(crate) struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    pub(crate) fn rows(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot]) -> Vec<String> {
+    pub(crate) fn rows(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot], waiting: usize) -> Vec<String> {
         let names = peers.iter().map(|peer| display_safe(&peer.username));
         let others: Vec<_> = names.filter(|name| name != self.you.as_str()).collect();
         let seats = |room: &RoomSnapshot| {
@@ -32,12 +33,17 @@ impl Greeting<'_> {
         let whisper = others.first().map(|name| format!("@{name} hi"));
         let next: Vec<_> = [Some(enter), whisper, Some("/help".to_owned())].into_iter().flatten().collect();
         let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
-        vec![
+        let waiting = (waiting > 0).then(|| {
+            let lines = counted(waiting, "line of yours", "lines of yours");
+            format!("  {} {lines}: /outbox", self.paint.faint("waiting"))
+        });
+        let rows = [
             format!("{} {you}.", self.paint.system("Welcome,")),
             format!("  {}  {}", self.paint.faint("online"), glance(&others, "nobody else yet")),
             format!("  {}   {}", self.paint.faint("rooms"), glance(&there, "none yet")),
             format!("  {}     {}", self.paint.faint("try"), self.paint.strong(&next.join("   "))),
-        ]
+        ];
+        rows.into_iter().chain(waiting).collect()
     }
 }
 

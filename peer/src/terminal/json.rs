@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{Answer, CommandError, Event};
+use crate::api::{Answer, Event};
+
+use crate::api::error::CommandError;
 use crate::terminal::commands::{COMMANDS, Spec};
 
 /// An event.
@@ -74,6 +76,8 @@ mod tests {
                     from: bob.clone(),
                     content: content.as_str().into(),
                     sent_at: DateTime::UNIX_EPOCH,
+                    late: false,
+                    missing: 0,
                 },
                 json!({"event": "message", "id": zero, "room": null, "from": "bob", "content": content,
                        "sent_at": "1970-01-01T00:00:00Z"}),
@@ -87,8 +91,8 @@ mod tests {
                 json!({"event": "sent", "id": zero, "to": "bob", "content": "x"}),
             ),
             (
-                Event::Undelivered { id, to: bob, reason: Undeliverable::Unreachable },
-                json!({"event": "undelivered", "id": zero, "to": "bob", "reason": "UNREACHABLE"}),
+                Event::Undelivered { id, to: bob, reason: Undeliverable::Left },
+                json!({"event": "undelivered", "id": zero, "to": "bob", "reason": "LEFT"}),
             ),
             (Event::Tracker { state: TrackerState::Lost }, json!({"event": "tracker", "state": "lost"})),
         ] {

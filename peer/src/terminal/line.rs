@@ -1,9 +1,11 @@
 //! A line that somebody said, as rows of the screen: what follows its first row is indented, so that no text can look
 //! like another's line.
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use commons::names::Username;
+use uuid::Uuid;
 
+use crate::api::past::PastLine;
 use crate::terminal::layout::{fold, width};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe_lines;
@@ -27,11 +29,27 @@ pub struct Moment {
 /// What somebody said.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Said {
+    pub(crate) id: Uuid,
     pub(crate) from: Username,
     pub(crate) text: Untrusted,
     pub(crate) at: DateTime<Utc>,
     /// Whether others could read it on its way, and nobody knows who wrote it.
     pub(crate) unencrypted: bool,
+    /// What else there is to know of it, in a word or a sign before the name.
+    pub(crate) note: Option<String>,
+}
+
+/// Marks a line that was caught up: it may stand below later ones.
+pub(crate) const LATE: &str = "↺";
+
+/// What comes as late as this was not just said: a link that comes up takes its time.
+pub(crate) const LATE_BY: TimeDelta = TimeDelta::seconds(10);
+
+impl From<PastLine> for Said {
+    fn from(line: PastLine) -> Self {
+        let PastLine { id, from, content, sent_at, signed } = line;
+        Self { id, from, text: content, at: sent_at, unencrypted: !signed, note: None }
+    }
 }
 
 /// A line about to be shown.
@@ -70,11 +88,12 @@ impl Line<'_> {
         self.rows(mark, &self.paint.private(mark), str::to_owned)
     }
 
-    fn rows(&self, mark: &str, painted_mark: &str, paint: impl Fn(&str) -> String) -> Vec<String> {
-        let time = self.time();
-        let beside = width(&time) + width(mark) + 2;
+    fn rows(&self, name: &str, painted_name: &str, paint: impl Fn(&str) -> String) -> Vec<String> {
+        let time = clock(self.said.at, self.moment);
+        let note = self.said.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
+        let beside = width(&time) + width(&note) + width(name) + 2;
         let columns = self.moment.columns.unwrap_or(usize::MAX);
-        let start = format!("{} {painted_mark}", self.paint.faint(&time));
+        let start = format!("{} {painted_name}", self.paint.faint(&format!("{time}{note}")));
         let below = columns.saturating_sub(beside) < TEXT_COLUMNS;
         let indent = if below { NARROW_INDENT } else { beside };
         let text = display_safe_lines(&self.said.text);
@@ -85,15 +104,11 @@ impl Line<'_> {
         });
         below.then(|| start.clone()).into_iter().chain(rows).collect()
     }
+}
 
-    /// When it was said; the day too where that was not today.
-    fn time(&self) -> String {
-        let at = self.said.at.with_timezone(&self.moment.now.timezone());
-        let form = if at.date_naive() == self.moment.now.date_naive() {
-            "[%H:%M:%S]"
-        } else {
-            "[%Y-%m-%d %H:%M:%S]"
-        };
-        at.format(form).to_string()
-    }
+/// When something was said; the day too where that was not today.
+pub(crate) fn clock(at: DateTime<Utc>, moment: Moment) -> String {
+    let at = at.with_timezone(&moment.now.timezone());
+    let today = at.date_naive() == moment.now.date_naive();
+    at.format(if today { "[%H:%M:%S]" } else { "[%Y-%m-%d %H:%M:%S]" }).to_string()
 }

@@ -1,8 +1,13 @@
 //! The terminal: lines become commands of the service, events and answers become rows. One loop for every face.
 
+mod absence;
+mod asking;
 pub mod commands;
+mod completion;
+mod delivery;
 mod editor;
 pub mod errand;
+mod face;
 mod greeting;
 mod input;
 pub mod json;
@@ -11,8 +16,11 @@ pub mod line;
 mod new_password;
 mod output;
 pub mod paint;
+mod past;
+mod questions;
 mod recall;
 mod reply;
+mod room_rows;
 mod rooms;
 pub mod safe_text;
 pub mod sign_in;
@@ -21,30 +29,34 @@ mod tables;
 pub mod tty;
 mod unread;
 pub mod view;
+mod warning;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
-use chrono::Local;
-use commons::names::{RoomName, Username};
+use commons::names::Username;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Answer, Command, CommandError, Conversation, Event, Status};
+use crate::api::{Answer, Command, Event};
+
+use crate::api::error::CommandError;
 use crate::events::Events;
-use crate::limits::LINE_MAX;
+use crate::limits::{LINE_MAX, SCROLLBACK};
 use crate::password::Password;
 use crate::service::PeerService;
-use crate::terminal::commands::{Typed, Words, parse};
+use crate::terminal::asking::Asking;
+use crate::terminal::commands::{Typed, parse};
+use crate::terminal::completion::Known;
 use crate::terminal::editor::LineEditor;
+use crate::terminal::face::{Face, moment};
 use crate::terminal::input::{Input, read_stdin};
-use crate::terminal::layout::hang;
-use crate::terminal::line::Moment;
-use crate::terminal::new_password::{Answered, NewPassword, QUESTIONS};
+use crate::terminal::new_password::QUESTIONS;
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::view::View;
+use crate::untrusted::Untrusted;
 
 /// Rows that are shown between two looks at how things stand.
 const EVENTS_AT_ONCE: usize = 64;
@@ -58,21 +70,6 @@ pub enum Format {
     Json,
 }
 
-enum Face {
-    Text(View),
-    Json,
-}
-
-impl Face {
-    /// The rows as they fit on the screen; a program takes them as they are.
-    fn folded(&self, rows: Vec<String>) -> Vec<String> {
-        match (self, tty::columns()) {
-            (Self::Text(_), Some(columns)) => rows.iter().flat_map(|row| hang(row, columns)).collect(),
-            _ => rows,
-        }
-    }
-}
-
 /// A conversation between a person or a program and the service.
 pub struct Terminal {
     service: Arc<PeerService>,
@@ -84,7 +81,7 @@ pub struct Terminal {
     known: Known,
     /// The line that is being said: it comes back as an event, or is shown beside the error.
     said: String,
-    new_password: NewPassword,
+    asking: Asking,
     stop: CancellationToken,
 }
 
@@ -95,8 +92,10 @@ impl std::fmt::Debug for Terminal {
 }
 
 /// How a command ended.
-enum Carried {
+pub(crate) enum Carried {
     Out,
+    /// The past is open: this was to be done.
+    Unlocked(Command),
     /// It was `/quit`: these are the last rows.
     Quit(Vec<String>),
     /// The program was asked to stop meanwhile.
@@ -113,7 +112,7 @@ impl Terminal {
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let face = match format {
-            Format::Text => Face::Text(View::new(you, Paint::from_env())),
+            Format::Text => Face::Text(Box::new(View::new(you, Paint::from_env()))),
             Format::Json => Face::Json,
         };
         let editing = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -123,8 +122,8 @@ impl Terminal {
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
         let known = Known::default();
-        let (said, new_password) = (String::new(), NewPassword::default());
-        Ok(Self { service, events, face, input, output, editor, known, said, new_password, stop })
+        let (said, asking) = (String::new(), Asking::default());
+        Ok(Self { service, events, face, input, output, editor, known, said, asking, stop })
     }
 
     /// Talks until the end; an error says why it came unasked.
@@ -158,43 +157,42 @@ impl Terminal {
         self.welcome().await?;
         loop {
             let input = tokio::select! {
-                event = self.events.recv() => match event {
+                event = next(&mut self.events, &self.output) => match event {
                     Some(event) => {
                         self.tell(event).await?;
                         continue;
                     }
                     None => return Ok(match self.service.failure() {
                         Some(words) => Err(display_safe(&words)),
-                        None => Ok(self.farewell()),
+                        None => Ok(self.face.farewell()),
                     }),
                 },
                 input = self.input.recv() => input.unwrap_or(Input::End),
+                () = self.face.is_due() => {
+                    self.show(Vec::new()).await?;
+                    continue;
+                }
                 () = self.stop.cancelled() => Input::End,
                 () = self.output.gone() => return Err(Gone),
             };
-            let Some(command) = self.understand(input).await? else { continue };
-            let rows = match self.carry_out(command).await? {
-                Carried::Out => continue,
-                Carried::Quit(rows) => rows,
-                Carried::Stopped => match self.carry_out(Command::Quit).await? {
-                    Carried::Quit(rows) => rows,
-                    Carried::Out | Carried::Stopped => Vec::new(),
-                },
+            let Some(mut command) = self.understand(input).await? else { continue };
+            let rows = loop {
+                command = match self.carry_out(command).await? {
+                    Carried::Out => break None,
+                    Carried::Quit(rows) => break Some(rows),
+                    Carried::Unlocked(command) => command,
+                    Carried::Stopped => Command::Quit,
+                };
             };
-            return Ok(Ok(rows.into_iter().chain(self.farewell()).collect()));
-        }
-    }
-
-    fn farewell(&mut self) -> Vec<String> {
-        match &mut self.face {
-            Face::Text(view) => view.farewell(moment()),
-            Face::Json => Vec::new(),
+            if let Some(rows) = rows {
+                return Ok(Ok(rows.into_iter().chain(self.face.farewell()).collect()));
+            }
         }
     }
 
     /// The first rows; a person is told what goes on and what to type.
     async fn welcome(&mut self) -> Result<(), Gone> {
-        let Face::Text(view) = &self.face else { return Ok(()) };
+        let Face::Text(view) = &mut self.face else { return Ok(()) };
         // What cannot be asked now is shown as empty: the first screen has to come.
         let peers = match self.service.execute(Command::Peers).await {
             Ok(Answer::Peers { peers }) => peers,
@@ -204,23 +202,31 @@ impl Terminal {
             Ok(Answer::Rooms { rooms }) => rooms,
             _ => Vec::new(),
         };
-        let rows = view.welcome(&peers, &rooms);
+        let waiting = match self.service.execute(Command::Outbox).await {
+            Ok(Answer::Outbox { lines }) => lines,
+            _ => Vec::new(),
+        };
+        let rows = view.welcome(&peers, &rooms, &waiting);
         self.show(rows).await
     }
 
     /// The command that was typed, if it was one; all else is answered here.
     async fn understand(&mut self, input: Input) -> Result<Option<Command>, Gone> {
         let line = match input {
+            Input::Line(line) if self.asking.wants_password() => {
+                return Ok(Some(unlock(Password::typed(line))));
+            }
+            // What is no text is no password either.
+            Input::TooLong(_) | Input::NoText if self.asking.wants_password() && self.editor.is_none() => {
+                return Ok(Some(unlock(Password::typed(""))));
+            }
             Input::Line(line) => line,
             Input::End => return Ok(Some(Command::Quit)),
             Input::TooLong(length) => {
                 return self.refuse(&CommandError::TextTooLong { length, max: LINE_MAX }).await;
             }
             Input::Choices(names) => {
-                if let Face::Text(view) = &self.face {
-                    let rows = view.choices(&names, moment());
-                    self.show(rows).await?;
-                }
+                self.show(self.face.choices(&names)).await?;
                 return Ok(None);
             }
             Input::Secret(answer) => return self.take_secret(answer).await,
@@ -231,7 +237,7 @@ impl Terminal {
         };
         let open = self.service.status().open.is_some();
         let typed = parse(&line, open);
-        if is_talk(&typed) {
+        if matches!(&typed, Ok(typed) if typed.is_talk()) {
             self.said = line;
         } else {
             self.echo(&line).await?;
@@ -239,60 +245,30 @@ impl Terminal {
         match typed {
             Ok(Typed::Nothing) => Ok(None),
             Ok(Typed::Help(only)) => {
-                let rows = match &self.face {
-                    Face::Text(view) => view.help(only, moment()),
-                    Face::Json => json::help(only),
-                };
-                self.show(rows).await?;
+                self.show(self.face.help(only)).await?;
                 Ok(None)
             }
-            Ok(Typed::NewPassword) => match &self.editor {
-                Some(editor) => {
-                    self.new_password = NewPassword::default();
-                    editor.ask(&QUESTIONS);
-                    self.show(Vec::new()).await?;
-                    Ok(None)
-                }
-                None => self.refuse(&usage("a password is not read from here: use `peer password`")).await,
-            },
+            Ok(Typed::NewPassword) if self.editor.is_none() => {
+                self.refuse(&usage("a password is not read from here: use `peer password`")).await
+            }
+            Ok(Typed::NewPassword) => {
+                self.asking.begin();
+                self.ask(&QUESTIONS);
+                self.show(Vec::new()).await?;
+                Ok(None)
+            }
             Ok(Typed::Run(command)) => Ok(Some(command)),
             Err(error) => self.refuse(&error).await,
         }
     }
 
-    /// The next answer to the questions of `/password`.
-    async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, Gone> {
-        match self.new_password.answer(answer) {
-            Answered::Complete(wish) => return Ok(Some(Command::Account(wish))),
-            Answered::More => self.show(Vec::new()).await?,
-            Answered::Nothing => return self.refuse(&usage("the password stays as it is")).await,
-            Answered::Different => {
-                if let Some(editor) = &self.editor {
-                    editor.ask(&QUESTIONS[1..]);
-                }
-                return self.refuse(&usage("the two are different: once more")).await;
-            }
-        }
-        Ok(None)
-    }
-
     /// Shows what was typed above its answer, where the editor has taken it off the screen.
     async fn echo(&mut self, line: &str) -> Result<(), Gone> {
-        match &self.face {
-            Face::Text(view) if self.editor.is_some() => {
-                let rows = view.typed(line);
-                self.show(rows).await
-            }
-            _ => Ok(()),
-        }
+        if self.editor.is_some() { self.show(self.face.typed(line)).await } else { Ok(()) }
     }
 
     async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, Gone> {
-        let rows = match &self.face {
-            Face::Text(view) => view.error(error),
-            Face::Json => json::error(error),
-        };
-        self.show(rows).await?;
+        self.show(self.face.error(error)).await?;
         Ok(None)
     }
 
@@ -304,17 +280,25 @@ impl Terminal {
         let answer = loop {
             tokio::select! {
                 answer = &mut execution => break answer,
-                Some(event) = self.events.recv() => self.tell(event).await?,
+                Some(event) = next(&mut self.events, &self.output) => self.tell(event).await?,
                 () = self.stop.cancelled(), if command != Command::Quit => return Ok(Carried::Stopped),
             }
         };
         while let Some(event) = self.events.try_recv() {
             self.tell(event).await?;
         }
-        let rows = match (&self.face, &answer) {
-            (Face::Text(view), Ok(answer)) => view.answer(answer, &command, moment()),
-            (Face::Json, Ok(answer)) => json::answer(answer),
-            (_, Err(error)) => {
+        if let Command::Unlock { .. } = &command
+            && !matches!(answer, Err(CommandError::PasswordWanted { .. }))
+        {
+            return self.unlocked(answer.map(drop)).await;
+        }
+        let rows = match &answer {
+            Ok(answer) => self.face.answer(answer, &command),
+            Err(CommandError::PasswordWanted { tries_left }) => {
+                self.ask_password(command, *tries_left).await?;
+                return Ok(Carried::Out);
+            }
+            Err(error) => {
                 if matches!(command, Command::Say { .. } | Command::Tell { .. }) {
                     let said = std::mem::take(&mut self.said);
                     self.echo(&said).await?;
@@ -334,6 +318,10 @@ impl Terminal {
     async fn tell(&mut self, event: Event) -> Result<(), Gone> {
         let mut rows = self.rows_of(&event);
         for _ in 1..EVENTS_AT_ONCE {
+            // What was said before goes in front of what follows.
+            if matches!(&self.face, Face::Text(view) if view.has_arrived()) {
+                break;
+            }
             let Some(event) = self.events.try_recv() else { break };
             rows.extend(self.rows_of(&event));
         }
@@ -341,25 +329,32 @@ impl Terminal {
     }
 
     fn rows_of(&mut self, event: &Event) -> Vec<String> {
-        match &mut self.face {
-            // Why the program ends is said once, as its last word.
-            Face::Text(_) if matches!(event, Event::Error { message, .. } if self.service.failure().as_ref() == Some(message)) => {
-                Vec::new()
-            }
-            Face::Text(view) => view.event(event, moment()),
-            Face::Json => json::event(event),
+        match event {
+            Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
+            event => self.face.event(event),
         }
+    }
+
+    /// Whether this is why the program ends: a person is told so once, at the very end.
+    fn is_last_word(&self, words: &Untrusted) -> bool {
+        matches!(self.face, Face::Text(_)) && self.service.failure().as_ref() == Some(words)
     }
 
     /// Prints rows, with what the open conversation shows where it changed; the line above the input follows.
     async fn show(&mut self, mut rows: Vec<String>) -> Result<(), Gone> {
         let mut repaint = false;
         if let Face::Text(view) = &mut self.face {
+            let open = self.service.status().open;
+            rows.extend(view.opened(open.as_ref()));
+            if view.has_arrived() {
+                let looked = self.service.execute(Command::History { lines: SCROLLBACK }).await;
+                rows.extend(view.arrive(&looked, moment()));
+            }
+            rows.extend(view.progress(moment()));
             let status = self.service.status();
-            rows.extend(view.opened(status.open.as_ref(), moment()));
             if let Some(editor) = &self.editor {
                 let status_line = view.status_line(&status);
-                repaint = editor.set(status_line, news(&mut self.known, &status));
+                repaint = editor.set(status_line, self.known.news(&status));
             }
         }
         let rows = self.face.folded(rows);
@@ -367,33 +362,17 @@ impl Terminal {
     }
 }
 
-/// What Tab completes from; turned into words only where it is another than before.
-type Known = (Vec<Username>, Vec<RoomName>, Vec<Conversation>);
-
-/// The words for Tab, where they are others than before.
-fn news(known: &mut Known, status: &Status) -> Option<Words> {
-    let conversations = status.conversations.iter().map(|(chat, _)| chat.clone()).collect();
-    let now = (status.known_users.clone(), status.known_rooms.clone(), conversations);
-    if *known == now {
-        return None;
-    }
-    *known = now;
-    Some(Words {
-        users: status.known_users.iter().map(Username::to_string).collect(),
-        rooms: status.known_rooms.iter().map(RoomName::to_string).collect(),
-        conversations: status.conversations.iter().map(|(chat, _)| chat.to_string()).collect(),
-    })
-}
-
-/// Whether a line is shown again as soon as it is said.
-fn is_talk(typed: &Result<Typed, CommandError>) -> bool {
-    matches!(typed, Ok(Typed::Nothing | Typed::Run(Command::Say { .. } | Command::Tell { .. })))
-}
-
 fn usage(text: &str) -> CommandError {
     CommandError::Usage(text.to_owned())
 }
 
-fn moment() -> Moment {
-    Moment { now: Local::now().fixed_offset(), columns: tty::columns() }
+fn unlock(password: Password) -> Command {
+    Command::Unlock { password }
+}
+
+/// The next event, once all that was shown before can be seen: asking for it says so, and after a crash what was not
+/// seen is told again.
+async fn next(events: &mut Events, output: &Output) -> Option<Event> {
+    output.is_seen().await;
+    events.recv().await
 }

@@ -2,9 +2,10 @@
 //! peer's screen and nothing else, and no row is ever dropped.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,11 @@ pub(crate) trait Sink: Send + 'static {
     fn repaint(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Waits until what was written can be seen.
+    fn settle(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A pipe, a file, or a terminal that cannot edit.
@@ -50,7 +56,10 @@ impl Sink for Stdout {
 /// The way to the thread that writes.
 pub(crate) struct Output {
     pieces: mpsc::Sender<Piece>,
-    written: oneshot::Receiver<()>,
+    /// How many pieces were queued, and how many of them can be seen.
+    queued: AtomicU64,
+    seen: watch::Receiver<u64>,
+    ended: oneshot::Receiver<()>,
     stop: CancellationToken,
 }
 
@@ -59,19 +68,24 @@ impl Output {
     /// [`FAREWELL_WAIT`].
     pub(crate) fn start(mut sink: impl Sink, stop: CancellationToken) -> io::Result<Self> {
         let (pieces, mut queue) = mpsc::channel(OUTPUT_PIECES);
-        let (done, written) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
+        let (count, seen) = watch::channel(0);
         let write = move || {
+            let mut written = 0;
             while let Some(piece) = queue.blocking_recv() {
-                if write_batch(piece, &mut queue, &mut sink).is_err() {
-                    return;
+                let Ok(pieces) = write_batch(piece, &mut queue, &mut sink) else { return };
+                written += pieces;
+                if queue.is_empty() {
+                    if sink.settle().is_err() {
+                        return;
+                    }
+                    count.send_replace(written);
                 }
             }
-            // What was written last is seen once this has been taken.
-            let _ = sink.repaint();
             let _ = done.send(());
         };
         thread::Builder::new().name("output".to_owned()).spawn(write)?;
-        Ok(Self { pieces, written, stop })
+        Ok(Self { pieces, queued: AtomicU64::new(0), seen, ended, stop })
     }
 
     /// Queues rows, waiting while the reader is behind.
@@ -87,7 +101,16 @@ impl Output {
         self.send(Piece::Repaint).await
     }
 
+    /// Waits until all that was queued can be seen; for ever where the reader is gone or does not read.
+    pub(crate) async fn is_seen(&self) {
+        let queued = self.queued.load(Ordering::Relaxed);
+        if self.seen.clone().wait_for(|seen| *seen >= queued).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     async fn send(&self, piece: Piece) -> Result<(), Gone> {
+        self.queued.fetch_add(1, Ordering::Relaxed);
         let overdue = async {
             self.stop.cancelled().await;
             sleep(FAREWELL_WAIT).await;
@@ -107,19 +130,25 @@ impl Output {
     /// Waits until everything is written, within [`FAREWELL_WAIT`].
     pub(crate) async fn close(self) {
         drop(self.pieces);
-        let _ = timeout(FAREWELL_WAIT, self.written).await;
+        let _ = timeout(FAREWELL_WAIT, self.ended).await;
     }
 }
 
-/// Writes a piece and what is queued behind it at once: drawing the screen anew for each row is slow.
-fn write_batch(first: Piece, queue: &mut mpsc::Receiver<Piece>, sink: &mut impl Sink) -> io::Result<()> {
-    let mut rows = String::new();
+/// Writes a piece and what is queued behind it at once: drawing the screen anew for each row is slow. How many it were.
+fn write_batch(first: Piece, queue: &mut mpsc::Receiver<Piece>, sink: &mut impl Sink) -> io::Result<u64> {
+    let (mut rows, mut pieces) = (String::new(), 0);
     let mut next = Some(first);
     while let Some(piece) = next {
+        pieces += 1;
         if let Piece::Rows(more) = piece {
             rows.push_str(&more);
         }
         next = if rows.len() < BATCH { queue.try_recv().ok() } else { None };
     }
-    if rows.is_empty() { sink.repaint() } else { sink.write(&rows) }
+    if rows.is_empty() {
+        sink.repaint()?
+    } else {
+        sink.write(&rows)?
+    }
+    Ok(pieces)
 }

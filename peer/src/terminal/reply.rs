@@ -3,8 +3,12 @@
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
-use crate::api::{AccountCommand, Answer, Command, CommandError, Conversation};
+use crate::api::{AccountCommand, Answer, Command, Conversation};
+
+use crate::api::error::CommandError;
+use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;
+use crate::terminal::past::{PastRows, place};
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::shown;
 use crate::terminal::tables::{Tables, counted};
@@ -16,6 +20,7 @@ pub(crate) struct Reply<'a> {
     /// The conversation that the screen shows.
     pub(crate) open: Option<&'a Conversation>,
     pub(crate) tables: Tables<'a>,
+    pub(crate) moment: Moment,
 }
 
 impl Reply<'_> {
@@ -38,14 +43,34 @@ impl Reply<'_> {
                 vec![self.paint.system("your account is no more, nor anything of it on this computer")]
             }
             Answer::SafetyNumber { user, number, verified } => self.safety_number(user, number, *verified),
+            Answer::History { of, lines } => self.past().history(of, lines),
+            Answer::Found { lines } => self.past().found(lines),
+            Answer::Exported { file, lines } => {
+                let file = display_safe(&*file.to_string_lossy());
+                self.told(&format!("{} written to {file}", counted(*lines, "line", "lines")))
+            }
+            Answer::Forgotten { lines } => {
+                self.told(&format!("{} erased on this computer", counted(*lines, "line", "lines")))
+            }
+            Answer::Receipts { of, lines } => self.tables.receipts(&place(of), lines, self.moment),
+            Answer::Outbox { lines } => self.tables.outbox(lines),
+            Answer::Withdrawn { .. } => self.told("the line is taken back: nobody had it"),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
-                    let what = counted(*lines, "line", "lines");
-                    failure(self.paint, &format!("{what} did not reach {user}"), "")
+                    let what = if *lines == 1 { "1 line waits" } else { &format!("{lines} lines wait") };
+                    self.paint.system(&format!("{what} here for {user} until the next start"))
                 };
                 undelivered.iter().map(row).collect()
             }
         }
+    }
+
+    fn past(&self) -> PastRows {
+        PastRows { paint: self.paint, moment: self.moment }
+    }
+
+    fn told(&self, row: &str) -> Vec<String> {
+        vec![self.paint.system(row)]
     }
 
     fn safety_number(&self, user: &Username, number: &str, verified: bool) -> Vec<String> {

@@ -8,7 +8,7 @@ use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::oneshot;
 
-use crate::api::CommandError;
+use crate::api::error::CommandError;
 use crate::config::DEFAULT_TRACKER;
 use crate::limits::SIGN_IN_TRIES;
 use crate::password::Password;

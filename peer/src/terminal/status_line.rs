@@ -8,7 +8,7 @@ use crate::terminal::layout::{shorten, width};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
 
-/// `sala [equipe 2, @bob 1] (offline: tracker) · ● bob ○ carla`, cut to the screen only when it is drawn: the screen may
+/// `sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○ carla`, cut to the screen only when it is drawn: the screen may
 /// be another by then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatusLine {
@@ -27,7 +27,7 @@ enum Tone {
 }
 
 impl StatusLine {
-    pub(crate) fn new(status: &Status, members: &[Member]) -> Self {
+    pub(crate) fn new(status: &Status, members: &[Member], waiting: usize) -> Self {
         let place = status.open.as_ref().map_or_else(|| "lobby".to_owned(), shown);
         let mut pieces = vec![(Tone::Place, place)];
         if let Some(Conversation::Private(user)) = &status.open {
@@ -41,6 +41,11 @@ impl StatusLine {
         }
         if status.tracker == TrackerState::Lost {
             pieces.push((Tone::Failure, " (offline: tracker)".to_owned()));
+        }
+        match waiting {
+            0 => {}
+            1 => pieces.push((Tone::Faint, " (1 line waits)".to_owned())),
+            lines => pieces.push((Tone::Faint, format!(" ({lines} lines wait)"))),
         }
         let others = members.iter().filter(|member| Some(&member.username) != status.username.as_ref());
         for (n, Member { username, connected, .. }) in others.enumerate() {
@@ -124,11 +129,11 @@ mod tests {
     #[test]
     fn tells_where_one_is_and_what_happens_elsewhere() {
         let members = [member("ana", true), member("bob", true), member("carla", false)];
-        let line = StatusLine::new(&status(), &members).row(80, Paint::plain());
-        assert_eq!(line, "sala [equipe 2, @bob 1] (offline: tracker) · ● bob ○ carla");
+        let line = StatusLine::new(&status(), &members, 3).row(80, Paint::plain());
+        assert_eq!(line, "sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○ carla");
         let calm =
             Status { open: None, conversations: Vec::new(), tracker: TrackerState::Connected, ..status() };
-        assert_eq!(StatusLine::new(&calm, &[]).row(80, Paint::plain()), "lobby");
+        assert_eq!(StatusLine::new(&calm, &[], 0).row(80, Paint::plain()), "lobby");
     }
 
     #[test]
@@ -143,20 +148,20 @@ mod tests {
             trust.into_iter().map(|(name, trust)| (Username::parse(name).unwrap(), trust)).collect();
         let calm = Status { conversations: Vec::new(), tracker: TrackerState::Connected, trust, ..status() };
         let members = ["bob", "carla", "dora", "eve"].map(|name| member(name, name != "carla"));
-        let line = StatusLine::new(&calm, &members).row(80, Paint::plain());
+        let line = StatusLine::new(&calm, &members, 0).row(80, Paint::plain());
         assert_eq!(line, "sala · ● bob ✓ ○ carla ! ● dora ~ ● eve");
         let chat = Conversation::Private(Username::parse("bob").unwrap());
         let private = Status { open: Some(chat), ..calm };
-        assert_eq!(StatusLine::new(&private, &[]).row(80, Paint::plain()), "@bob ✓");
+        assert_eq!(StatusLine::new(&private, &[], 0).row(80, Paint::plain()), "@bob ✓");
     }
 
     #[test]
     fn stays_on_one_row_however_narrow() {
-        let line = StatusLine::new(&status(), &[member("bob", true)]);
+        let line = StatusLine::new(&status(), &[member("bob", true)], 1);
         for columns in 0..60 {
             let line = line.row(columns, Paint::plain());
             assert!(width(&line) < columns.max(1), "{columns}: {line}");
         }
-        assert_eq!(StatusLine::new(&status(), &[]).row(12, Paint::plain()), "sala [equi…");
+        assert_eq!(StatusLine::new(&status(), &[], 0).row(12, Paint::plain()), "sala [equi…");
     }
 }

@@ -1,16 +1,22 @@
 //! Answers as aligned rows: who is online, which rooms there are, the list of commands.
 
 use std::cmp::max;
+use std::collections::BTreeSet;
 
 use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::{Present, Status, TrackerState, Trust};
+
+use crate::api::past::{OwnLine, WaitingLine};
+use crate::limits::{LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::commands::{COMMANDS, Spec};
 use crate::terminal::layout::{fold, pad, shorten, width};
+use crate::terminal::line::{Moment, clock};
 use crate::terminal::paint::Paint;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::past::place;
+use crate::terminal::safe_text::{display_safe, display_safe_lines};
 use crate::terminal::status_line::shown;
 
 /// Columns where nobody says how wide the screen is: a pipe has no edge.
@@ -115,6 +121,39 @@ impl Tables<'_> {
         rows.chain(others.then(|| self.title(then))).collect()
     }
 
+    /// The last own lines, and who has them.
+    pub(crate) fn receipts(&self, place: &str, lines: &[OwnLine], moment: Moment) -> Vec<String> {
+        if lines.is_empty() {
+            return vec![self.title(&format!("you have said nothing in {place} that is kept"))];
+        }
+        let row = |line: &OwnLine| {
+            let has = format!("{}/{}", line.has.len(), line.has.len() + line.waits.len());
+            vec![has, clock(line.sent_at, moment), names(&line.waits), first_row(line)]
+        };
+        let body: Vec<_> = lines.iter().map(row).collect();
+        let title = self.title(&format!("your last {} in {place}", counted(lines.len(), "line", "lines")));
+        std::iter::once(title).chain(self.rows(&["HAVE IT", "SAID", "NOT YET", "LINE"], &body)).collect()
+    }
+
+    /// Own lines that wait.
+    pub(crate) fn outbox(&self, lines: &[WaitingLine]) -> Vec<String> {
+        if lines.is_empty() {
+            return vec![self.title("nothing waits: everybody has your lines")];
+        }
+        let ids: Vec<_> = lines.iter().map(|waiting| waiting.line.id.simple().to_string()).collect();
+        let digits = (LINE_ID_DIGITS..).find(|digits| are_different(&ids, *digits)).unwrap_or_default();
+        let row = |(WaitingLine { of, line }, id): (&WaitingLine, &String)| {
+            vec![end(id, digits).to_owned(), place(of), names(&line.waits), first_row(line)]
+        };
+        let body: Vec<_> = lines.iter().zip(&ids).map(row).take(OUTBOX_SHOWN).collect();
+        let more = lines.len() - body.len();
+        let more = (more > 0).then(|| self.title(&format!("  and {more} more")));
+        let wait = if lines.len() == 1 { "1 line waits" } else { &format!("{} lines wait", lines.len()) };
+        let title = self.title(&format!("{wait}; /withdraw ID takes one back that nobody has"));
+        let rows = self.rows(&["ID", "WHERE", "FOR", "LINE"], &body);
+        std::iter::once(title).chain(rows).chain(more).collect()
+    }
+
     /// The names that Tab could mean, side by side.
     pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
         let names: Vec<_> = names.iter().map(|name| display_safe(name.trim_end())).collect();
@@ -177,7 +216,7 @@ impl Tables<'_> {
             rows.extend(self.entry(
                 "marks",
                 left,
-                "● online ○ offline ✓ verified ! another key than before ~ not encrypted",
+                "● online ○ offline ✓ verified ! another key than before ~ not encrypted ↺ came late",
             ));
             rows.extend(self.entry(
                 "keys",
@@ -206,6 +245,31 @@ impl Tables<'_> {
     }
 }
 
+/// Whether these digits at the end of identities tell them apart; all of them do in any case.
+fn are_different(ids: &[String], digits: usize) -> bool {
+    let mut ends = BTreeSet::new();
+    ids.iter().all(|id| ends.insert(end(id, digits)) || digits >= id.len())
+}
+
+fn end(id: &str, digits: usize) -> &str {
+    &id[id.len().saturating_sub(digits)..]
+}
+
+fn names(users: &[Username]) -> String {
+    let names: Vec<_> = users.iter().map(Username::as_str).collect();
+    if names.is_empty() { "–".to_owned() } else { names.join(", ") }
+}
+
+/// A line as far as it fits a row.
+fn first_row(line: &OwnLine) -> String {
+    let rows = display_safe_lines(&line.content);
+    match rows.as_slice() {
+        [] => String::new(),
+        [row] => row.clone(),
+        [first, ..] => format!("{first} …"),
+    }
+}
+
 /// `1 room`, `2 rooms`.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -213,6 +277,9 @@ pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
     use super::*;
 
     fn tables(columns: Option<usize>) -> Tables<'static> {
@@ -288,6 +355,48 @@ mod tests {
         assert_eq!(tables(Some(20)).choices(&names(3)), ["  name00  name01", "  name02"]);
         let many = tables(Some(20)).choices(&names(CHOICES + 2));
         assert_eq!(many.last().unwrap(), "  and 2 more: type another letter");
+    }
+
+    fn own(id: u128, has: &[&str], waits: &[&str]) -> OwnLine {
+        let users = |names: &[&str]| names.iter().map(|name| Username::parse(name).unwrap()).collect();
+        OwnLine {
+            id: Uuid::from_u128(id),
+            content: "hello\nworld".into(),
+            sent_at: DateTime::UNIX_EPOCH,
+            has: users(has),
+            waits: users(waits),
+        }
+    }
+
+    fn waiting(id: u128) -> WaitingLine {
+        let of = crate::api::past::Past::With(Username::parse("bob").unwrap());
+        WaitingLine { of, line: own(id, &[], &["bob"]) }
+    }
+
+    #[test]
+    fn receipts_tell_how_many_have_a_line_and_who_has_not() {
+        let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns: None };
+        let lines = [own(1, &["bob", "carla"], &[]), own(2, &["bob"], &["carla"])];
+        let rows = [
+            "your last 2 lines in sala",
+            "  HAVE IT  SAID        NOT YET  LINE",
+            "  2/2      [00:00:00]  –        hello …",
+            "  1/2      [00:00:00]  carla    hello …",
+        ];
+        assert_eq!(tables(None).receipts("sala", &lines, moment), rows);
+    }
+
+    #[test]
+    fn lines_that_wait_are_told_apart_by_the_end_of_their_identity() {
+        let rows = tables(None).outbox(&[waiting(0x1_2345), waiting(0x2_2345)]);
+        assert_eq!(rows[0], "2 lines wait; /withdraw ID takes one back that nobody has");
+        assert_eq!(
+            rows[1..],
+            ["  ID     WHERE  FOR  LINE", "  12345  @bob   bob  hello …", "  22345  @bob   bob  hello …"]
+        );
+        let many: Vec<_> = (0..60).map(waiting).collect();
+        assert_eq!(tables(None).outbox(&many).last().map(String::as_str), Some("  and 10 more"));
+        assert_eq!(tables(None).outbox(&[waiting(7), waiting(7)]).len(), 4, "whatever is told, it ends");
     }
 
     #[test]

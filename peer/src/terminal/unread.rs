@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use uuid::Uuid;
+
 use crate::api::Conversation;
 use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
 use crate::terminal::line::Said;
@@ -42,6 +44,11 @@ impl Unread {
         self.missed.keys().filter(|chat| matches!(chat, Conversation::Room(_))).cloned().collect()
     }
 
+    /// Whether a line of this conversation is still to be read.
+    pub(crate) fn has(&self, conversation: &Conversation, id: Uuid) -> bool {
+        self.missed.get(conversation).is_some_and(|missed| missed.lines.iter().any(|said| said.id == id))
+    }
+
     /// What was missed in a conversation, which is read now.
     pub(crate) fn take(&mut self, conversation: &Conversation) -> Missed {
         self.missed.remove(conversation).unwrap_or_default()
@@ -57,10 +64,12 @@ mod tests {
 
     fn said(text: &str) -> Said {
         Said {
+            id: Uuid::nil(),
             from: Username::parse("bob").unwrap(),
             text: text.into(),
             at: DateTime::UNIX_EPOCH,
             unencrypted: false,
+            note: None,
         }
     }
 

@@ -1,30 +1,32 @@
 //! What happens, in the words and colours that a person reads. Pure: events and answers in, rows of the screen out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
-use chrono::NaiveDate;
-use commons::keys::PublicKey;
+use chrono::{DateTime, NaiveDate, Utc};
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::{ChangeKind, RoomSnapshot};
-use uuid::Uuid;
 
-use crate::api::{
-    Answer, Command, CommandError, Conversation, Event, LinkState, Status, TrackerState, Undeliverable,
-};
-use crate::limits::NAMED_LINES;
+use crate::api::{Answer, Command, Conversation, Event, LinkState, Status, TrackerState};
+
+use crate::api::error::CommandError;
+
+use crate::api::past::WaitingLine;
+use crate::terminal::absence::Absence;
 use crate::terminal::commands::Spec;
+use crate::terminal::delivery::Deliveries;
 use crate::terminal::greeting::Greeting;
-use crate::terminal::layout::shorten;
-use crate::terminal::line::{Line, Moment, Said};
+use crate::terminal::line::{LATE, LATE_BY, Line, Moment, Said};
 use crate::terminal::paint::Paint;
+use crate::terminal::past::{Arrival, PastRows};
 use crate::terminal::reply::{Reply, advice, failure};
+use crate::terminal::room_rows::RoomRows;
 use crate::terminal::rooms::Rooms;
-use crate::terminal::safe_text::{display_safe, display_safe_lines};
+use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::tables::{Tables, counted};
 use crate::terminal::unread::{Missed, Unread};
-use crate::untrusted::Untrusted;
+use crate::terminal::warning;
 
 /// What the screen shows, as far as later rows depend on it.
 pub struct View {
@@ -35,7 +37,9 @@ pub struct View {
     unread: Unread,
     /// Whose links others can read, as long as they stand.
     in_the_clear: BTreeSet<Username>,
-    own_lines: VecDeque<(Uuid, Untrusted)>,
+    deliveries: Deliveries,
+    absence: Option<Absence>,
+    arrival: Arrival,
     day: Option<NaiveDate>,
     tracker_lost: bool,
 }
@@ -57,47 +61,67 @@ impl View {
             rooms: Rooms::default(),
             unread: Unread::default(),
             in_the_clear: BTreeSet::new(),
-            own_lines: VecDeque::new(),
+            deliveries: Deliveries::default(),
+            absence: None,
+            arrival: Arrival::default(),
             day: None,
             tracker_lost: false,
         }
     }
 
-    /// The first rows: who one is, what goes on, what to type next.
+    /// The first rows: who one is, what goes on, what to type next, what an earlier run left.
     #[must_use]
-    pub fn welcome(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot]) -> Vec<String> {
-        Greeting { paint: self.paint, you: &self.you }.rows(peers, rooms)
+    pub fn welcome(
+        &mut self,
+        peers: &[ListedPeer],
+        rooms: &[RoomSnapshot],
+        waiting: &[WaitingLine],
+    ) -> Vec<String> {
+        self.deliveries.resume(waiting);
+        Greeting { paint: self.paint, you: &self.you }.rows(peers, rooms, waiting.len())
     }
 
     /// What an event looks like.
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         let mut rows = match event {
+            Event::LoggedIn { .. } => return Vec::new(),
             Event::Link { peer, state, encrypted, .. } => self.link(peer, *state, *encrypted),
-            Event::LoggedIn { .. } | Event::Delivered { .. } => return Vec::new(),
-            Event::KeyChanged { peer, fingerprint } => self.key_changed(peer, *fingerprint),
+            Event::Delivered { id, to } => {
+                self.deliveries.delivered(*id, to);
+                return Vec::new();
+            }
+            Event::Undelivered { id, to, reason } => {
+                self.deliveries.undelivered(*id, to, *reason);
+                return Vec::new();
+            }
+            Event::KeyChanged { peer, fingerprint } => warning::key_changed(self.paint, peer, *fingerprint),
+            Event::Fork { conversation, author } => warning::fork(self.paint, conversation, author),
+            Event::Missed { conversation, people, lines } => {
+                self.missed_while_away(conversation, *people, *lines, moment)
+            }
+            Event::PasswordWanted { tries_left } => vec![self.password_wanted(*tries_left)],
             Event::RoomEntered { room } => self.entered(room),
             Event::RoomUpdate { room, change, username, members } => {
                 self.room_changed(room, *change, username, members)
             }
             Event::RoomLeft { room } => self.room_gone(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_gone(room, "this room was deleted:", moment),
-            Event::Message { room, from, content, sent_at, .. } => {
+            Event::Message { id, room, from, content, sent_at, late, missing } => {
                 let conversation =
                     room.clone().map_or_else(|| Conversation::Private(from.clone()), Conversation::Room);
-                let unencrypted = self.in_the_clear.contains(from);
-                let said = Said { from: from.clone(), text: content.clone(), at: *sent_at, unencrypted };
-                self.heard(&conversation, said, moment)
+                let (from, text, at) = (from.clone(), content.clone(), *sent_at);
+                let unencrypted = self.in_the_clear.contains(&from);
+                let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
+                let said = Said { id: *id, from, text, at, unencrypted, note };
+                self.heard(&conversation, said, *missing, moment)
             }
             Event::Sent { id, conversation, content } => {
-                if self.own_lines.len() >= NAMED_LINES {
-                    self.own_lines.pop_front();
-                }
-                self.own_lines.push_back((*id, content.clone()));
-                let (from, text, at) = (self.you.clone(), content.clone(), moment.now.to_utc());
-                let said = Said { from, text, at, unencrypted: false };
+                let now = moment.now.to_utc();
+                self.deliveries.sent(*id, content, self.audience(conversation), now);
+                let (from, text) = (self.you.clone(), content.clone());
+                let said = Said { id: *id, from, text, at: now, unencrypted: false, note: None };
                 self.said(conversation, &said, moment)
             }
-            Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason, moment),
             Event::Tracker { state } => self.tracker(*state),
             Event::Error { message, .. } => vec![failure(self.paint, message, "")],
         };
@@ -120,32 +144,62 @@ impl View {
             return Vec::new();
         }
         self.in_the_clear.insert(peer.clone());
-        let text = format!("*** the link to {peer} is not encrypted, an original program's: marked ~");
-        vec![self.paint.failure(&text)]
+        warning::not_encrypted(self.paint, peer)
+    }
+
+    /// What is news of own lines, now that so much has happened and so much time has passed.
+    pub fn progress(&mut self, moment: Moment) -> Vec<String> {
+        let mut rows = self.deliveries.news(self.paint, moment);
+        self.date_before(&mut rows, moment);
+        rows
+    }
+
+    /// When [`Self::progress`] may have news although nothing happens.
+    #[must_use]
+    pub fn due(&self) -> Option<DateTime<Utc>> {
+        self.deliveries.due()
+    }
+
+    /// Those whom a line is for.
+    fn audience(&self, conversation: &Conversation) -> Vec<Username> {
+        match conversation {
+            Conversation::Private(user) => vec![user.clone()],
+            Conversation::Room(name) => {
+                let members = self.rooms.members(name).iter().map(|member| member.username.clone());
+                members.filter(|user| *user != self.you).collect()
+            }
+        }
+    }
+
+    /// Lines that were missed are about to come; several members may tell of the same ones.
+    fn missed_while_away(
+        &mut self,
+        conversation: &Conversation,
+        people: usize,
+        lines: u64,
+        moment: Moment,
+    ) -> Vec<String> {
+        let absence =
+            Absence { conversation: conversation.clone(), people, lines, told: moment.now.to_utc() };
+        if self.absence.as_ref().is_some_and(|told| told.covers(&absence)) {
+            return Vec::new();
+        }
+        let here = self.open.as_ref() == Some(conversation);
+        let row = self.paint.system(&absence.words(here));
+        self.absence = Some(absence);
+        vec![row]
     }
 
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
         self.rooms.enter(room.clone());
         self.open = Some(Conversation::Room(room.name.clone()));
+        // A room that has just been made has no past.
+        self.arrival.is_due = room.revision > 1;
         self.room_header(room)
     }
 
     fn room_header(&self, room: &RoomSnapshot) -> Vec<String> {
-        let who = room.members.iter().map(|member| {
-            let text = self.tables(None).presence(member);
-            match member.connected {
-                true => self.paint.of_user(member.username.as_str(), &text),
-                false => self.paint.faint(&text),
-            }
-        });
-        let who: Vec<_> = who.collect();
-        let free = match room.capacity.saturating_sub(room.members.len()) {
-            0 => "full".to_owned(),
-            free => counted(free, "seat free", "seats free"),
-        };
-        let owner = if room.owner == self.you { "yours".to_owned() } else { format!("owner {}", room.owner) };
-        let title = format!("── {} ── {owner}, {free}", display_safe(&room.name));
-        vec![self.paint.system(&title), format!("   {}", who.join("  "))]
+        RoomRows { paint: self.paint, you: &self.you }.header(room)
     }
 
     fn room_changed(
@@ -157,15 +211,7 @@ impl View {
     ) -> Vec<String> {
         self.rooms.note(name, change, who, members);
         let here = self.open == Some(Conversation::Room(name.clone()));
-        let place = if here { String::new() } else { format!(" {}", display_safe(name)) };
-        let of = if here { String::new() } else { format!(" (in{place})") };
-        vec![self.paint.system(&match change {
-            ChangeKind::Joined => format!("*** {who} joined{place}"),
-            ChangeKind::Left => format!("*** {who} left{place}"),
-            ChangeKind::Offline => format!("*** {who} went offline, the seat is kept{of}"),
-            ChangeKind::Online => format!("*** {who} is back{of}"),
-            ChangeKind::Deleted => format!("*** {who} deleted{place}"),
-        })]
+        vec![RoomRows { paint: self.paint, you: &self.you }.change(name, change, who, here)]
     }
 
     /// A room is gone from here; what was not read yet in it is shown now or never.
@@ -198,9 +244,20 @@ impl View {
     }
 
     /// A line of somebody else: shown where it is read, noticed where it is not.
-    fn heard(&mut self, conversation: &Conversation, said: Said, moment: Moment) -> Vec<String> {
+    fn heard(
+        &mut self,
+        conversation: &Conversation,
+        said: Said,
+        missing: u64,
+        moment: Moment,
+    ) -> Vec<String> {
         if self.open.as_ref() == Some(conversation) {
-            return self.said(conversation, &said, moment);
+            // It was there before it was told.
+            if self.arrival.has_shown(said.id) {
+                return Vec::new();
+            }
+            let missing = (missing > 0).then(|| self.missing(missing, &said.from));
+            return missing.into_iter().chain(self.said(conversation, &said, moment)).collect();
         }
         let called = said.text.has_word(self.you.as_str());
         let mut rows = match conversation {
@@ -239,34 +296,9 @@ impl View {
         }
     }
 
-    fn undelivered(&mut self, id: Uuid, to: &Username, reason: Undeliverable, moment: Moment) -> Vec<String> {
-        const QUOTED: usize = 30;
-        let why = match reason {
-            Undeliverable::Unreachable => "not connected or out of reach",
-            Undeliverable::QueueFull => "too much is waiting for that user already",
-            Undeliverable::TextTooLong => "too long for that user's program",
-            Undeliverable::KeyChanged => "the key has changed and is not accepted",
-        };
-        let own = self.own_lines.iter().rev().find(|(own, _)| *own == id);
-        let quote = own.map_or_else(String::new, |(_, text)| {
-            let first = display_safe_lines(text).into_iter().next().unwrap_or_default();
-            format!(": \"{}\"", shorten(&first, QUOTED))
-        });
-        let time = self.paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
-        vec![format!("{time} {}", self.paint.failure(&format!("✗ not delivered to {to} ({why}){quote}")))]
-    }
-
-    /// Loud, and with what to do: somebody may be posing as a friend.
-    fn key_changed(&self, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
-        let rows = [
-            format!("⚠ {peer} has another key than before: a new device, or somebody posing as {peer}"),
-            format!("   the key not known: {fingerprint}"),
-            format!(
-                "   nothing is sent to {peer}. Ask {peer} by another way and compare the numbers of /verify {peer};"
-            ),
-            format!("   only if they are the same, type /accept {peer}"),
-        ];
-        rows.iter().map(|row| self.paint.failure(row)).collect()
+    fn missing(&self, lines: u64, from: &Username) -> String {
+        let lines = if lines == 1 { "1 earlier line".to_owned() } else { format!("{lines} earlier lines") };
+        self.paint.faint(&format!("({lines} of {from} not here yet)"))
     }
 
     fn tracker(&mut self, state: TrackerState) -> Vec<String> {
@@ -281,19 +313,21 @@ impl View {
     }
 
     /// What an answer looks like.
-    #[must_use]
-    pub fn answer(&self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
-        let reply =
-            Reply { paint: self.paint, open: self.open.as_ref(), tables: self.tables(moment.columns) };
-        reply.rows(answer, command)
+    pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
+        if let Answer::Withdrawn { id } = answer {
+            self.deliveries.withdrawn(*id);
+        }
+        let (open, tables) = (self.open.as_ref(), self.tables(moment.columns));
+        Reply { paint: self.paint, open, tables, moment }.rows(answer, command)
     }
 
-    /// What the open conversation shows where it is another than before: its header, and what was missed in it.
-    pub fn opened(&mut self, open: Option<&Conversation>, moment: Moment) -> Vec<String> {
+    /// The header of the open conversation where it is another than before. What was said there follows by
+    /// [`Self::arrive`].
+    pub fn opened(&mut self, open: Option<&Conversation>) -> Vec<String> {
         if self.open.as_ref() == open {
             return Vec::new();
         }
-        let mut rows = match open {
+        let rows = match open {
             None => Vec::new(),
             Some(Conversation::Room(name)) => match self.rooms.find(name) {
                 Some(room) => self.room_header(room),
@@ -306,17 +340,40 @@ impl View {
             }
         };
         self.open = open.cloned();
-        if let Some(open) = open {
-            let missed = self.unread.take(open);
-            rows.extend(self.missed_rows(open, &missed, moment));
-        }
+        self.arrival.is_due = open.is_some();
+        rows
+    }
+
+    /// Whether a conversation has come on the screen without what was said there before.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.arrival.is_due
+    }
+
+    /// What was said before in the conversation that has come on the screen, where it may be looked at, and what was
+    /// not read yet.
+    pub fn arrive(&mut self, looked: &Result<Answer, CommandError>, moment: Moment) -> Vec<String> {
+        let Some(open) = self.open.clone() else { return Vec::new() };
+        let unread = |id| self.unread.has(&open, id);
+        let mut rows = self.arrival.rows(looked, &open, unread, PastRows { paint: self.paint, moment });
+        let missed = self.unread.take(&open);
+        rows.extend(self.missed_rows(&open, &missed, moment));
         rows
     }
 
     /// Why something was not done, and what to do about it.
     #[must_use]
     pub fn error(&self, error: &CommandError) -> Vec<String> {
-        vec![failure(self.paint, &error.words(), advice(error))]
+        match error {
+            CommandError::PasswordWanted { tries_left } => vec![self.password_wanted(*tries_left)],
+            error => vec![failure(self.paint, &error.words(), advice(error))],
+        }
+    }
+
+    fn password_wanted(&self, tries_left: usize) -> String {
+        let left = counted(tries_left, "try", "tries");
+        self.paint
+            .system(&format!("your password, to look back ({left} left): the next line is taken for it"))
     }
 
     /// The commands, or one.
@@ -337,13 +394,14 @@ impl View {
         line.lines().map(|line| self.paint.faint(&format!("> {}", display_safe(line)))).collect()
     }
 
-    /// The last words, after what was heard in rooms and not read: nobody keeps it.
+    /// The last words, after what was heard in rooms and not read.
     #[must_use]
     pub fn farewell(&mut self, moment: Moment) -> Vec<String> {
+        let progress = self.progress(moment);
         let rooms = self.unread.rooms();
         let missed: Vec<_> = rooms.iter().flat_map(|room| self.missed(room, moment)).collect();
         let goodbye = if self.rooms.is_empty() { "Goodbye." } else { "Goodbye. Your seats are kept." };
-        missed.into_iter().chain([self.paint.system(goodbye)]).collect()
+        progress.into_iter().chain(missed).chain([self.paint.system(goodbye)]).collect()
     }
 
     /// The line above the input.
@@ -353,7 +411,7 @@ impl View {
             Some(Conversation::Room(name)) => self.rooms.members(name),
             _ => &[],
         };
-        StatusLine::new(status, members)
+        StatusLine::new(status, members, self.deliveries.waiting())
     }
 
     fn tables(&self, columns: Option<usize>) -> Tables<'_> {
@@ -365,8 +423,11 @@ impl View {
 mod tests {
     use chrono::{DateTime, FixedOffset, TimeZone};
     use commons::snapshot::Member;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::api::Undeliverable;
+    use crate::api::past::{Past, PastLine};
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -418,7 +479,13 @@ mod tests {
             from: user("bob"),
             content: text.into(),
             sent_at,
+            late: false,
+            missing: 0,
         }
+    }
+
+    fn not_asked() -> Result<Answer, CommandError> {
+        Err(CommandError::PasswordWanted { tries_left: 3 })
     }
 
     fn change(kind: ChangeKind, members: &[&str]) -> Event {
@@ -454,10 +521,12 @@ mod tests {
         let called = view.event(&said(Some("sala"), "ana?"), moment());
         assert_eq!(called, ["\u{7}· bob calls you in sala: /switch sala"]);
         let open = Conversation::Room(room("sala"));
-        let rows = view.opened(Some(&open), moment());
-        let lines = ["[12:00:07] <bob> one", "[12:00:07] <bob> two", "\u{7}[12:00:07] <bob> ana?"];
-        assert_eq!(rows[2..], lines, "{rows:#?}");
-        assert!(view.opened(Some(&open), moment()).is_empty());
+        assert_eq!(view.opened(Some(&open)).len(), 2);
+        let rows = view.arrive(&not_asked(), moment());
+        let hint = "   /history shows what was said before";
+        let lines = [hint, "[12:00:07] <bob> one", "[12:00:07] <bob> two", "\u{7}[12:00:07] <bob> ana?"];
+        assert_eq!(rows, lines, "{rows:#?}");
+        assert!(view.opened(Some(&open)).is_empty());
     }
 
     #[test]
@@ -467,7 +536,8 @@ mod tests {
         let chat = Conversation::Private(user("bob"));
         let sent = Event::Sent { id: Uuid::nil(), conversation: chat.clone(), content: "what?".into() };
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
-        assert_eq!(view.opened(Some(&chat), moment())[1..], ["[12:00:07] <bob> psst"]);
+        assert_eq!(view.opened(Some(&chat)).len(), 1);
+        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob> psst"]);
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] <ana> what?"]);
     }
 
@@ -507,9 +577,60 @@ mod tests {
         let conversation = Conversation::Room(room("sala"));
         view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "hello\nworld".into() }, moment());
         let lost =
-            Event::Undelivered { id: Uuid::nil(), to: user("bob"), reason: Undeliverable::Unreachable };
-        let row = "[12:00:00] ✗ not delivered to bob (not connected or out of reach): \"hello\"";
-        assert_eq!(view.event(&lost, moment()), [row]);
+            Event::Undelivered { id: Uuid::nil(), to: user("bob"), reason: Undeliverable::TextTooLong };
+        assert!(view.event(&lost, moment()).is_empty(), "others may follow");
+        let row = "[12:00:00] ✗ not delivered to bob (too long for that user's program): \"hello\"";
+        assert_eq!(view.progress(moment()), [row]);
+    }
+
+    #[test]
+    fn a_line_waits_for_the_members_who_do_not_have_it() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true), ("ana", true), ("carla", false)]), moment());
+        let conversation = Conversation::Room(room("sala"));
+        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "hello".into() }, moment());
+        view.event(&Event::Delivered { id: Uuid::nil(), to: user("bob") }, moment());
+        assert!(view.progress(moment()).is_empty());
+        assert_eq!(view.due(), Some(at(20, 2).to_utc()));
+        let later = Moment { now: at(20, 2), ..moment() };
+        assert_eq!(view.progress(later), ["… your line waits here for carla"]);
+        view.event(&Event::Delivered { id: Uuid::nil(), to: user("carla") }, later);
+        assert_eq!(view.progress(later), ["✓ carla has your line now"]);
+    }
+
+    #[test]
+    fn lines_that_were_missed_are_announced_marked_and_missed_ones_counted() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true), ("ana", true)]), moment());
+        let conversation = Conversation::Room(room("sala"));
+        let missed = Event::Missed { conversation, people: 2, lines: 12 };
+        assert_eq!(view.event(&missed, moment()), ["── 2 people wrote 12 lines while you were away ──"]);
+        assert!(view.event(&missed, moment()).is_empty(), "another member tells the same");
+        let mut late = said(Some("sala"), "hi");
+        if let Event::Message { late, missing, .. } = &mut late {
+            (*late, *missing) = (true, 3);
+        }
+        let later = Moment { now: at(20, 30), ..moment() };
+        let rows = ["(3 earlier lines of bob not here yet)", "[12:00:07] ↺ <bob> hi"];
+        assert_eq!(view.event(&late, later), rows);
+        let soon = Moment { now: at(20, 8), ..moment() };
+        assert_eq!(view.event(&late, soon)[1], "[12:00:07] <bob> hi", "nobody would call that late");
+    }
+
+    #[test]
+    fn what_was_said_before_stands_above_and_not_twice() {
+        let mut view = view();
+        let Event::RoomEntered { mut room } = sala("sala", &[("bob", true), ("ana", true)]) else { panic!() };
+        room.revision = 7;
+        let of = Past::Room(room.name.clone());
+        view.event(&Event::RoomEntered { room }, moment());
+        assert!(view.has_arrived());
+        let (id, content) = (Uuid::nil(), "before".into());
+        let line = PastLine { id, from: user("bob"), content, sent_at: at(20, 1).to_utc(), signed: true };
+        let looked = Ok(Answer::History { of, lines: vec![line] });
+        assert_eq!(view.arrive(&looked, moment()), ["[12:00:01] <bob> before"]);
+        assert!(view.event(&said(Some("sala"), "before"), moment()).is_empty(), "it stands there");
+        assert!(!view.has_arrived());
     }
 
     #[test]
@@ -524,8 +645,8 @@ mod tests {
         view.event(&said(Some("sala"), "later"), moment());
         view.event(&link(LinkState::Down, false), moment());
         assert!(view.event(&link(LinkState::Up, true), moment()).is_empty());
-        let open = Conversation::Room(room("sala"));
-        assert_eq!(view.opened(Some(&open), moment()).last().unwrap(), "[12:00:07] <bob ~> later");
+        view.opened(Some(&Conversation::Room(room("sala"))));
+        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob ~> later"]);
         assert_eq!(view.event(&said(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
     }
 

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use commons::names::{RoomName, Username};
 use commons::net::plaintext::Plaintext;
-use peer::api::{Answer, Command, CommandError, Conversation, Event};
+use peer::api::error::CommandError;
+use peer::api::{Answer, Command, Conversation, Event};
 use peer::events::Events;
 use peer::password::Password;
 use peer::seal::SealCost;
-use peer::service::{PeerConfig, PeerService};
+use peer::service::{Keep, PeerConfig, PeerService};
 use peer::untrusted::Foreign;
 use peer::user_key::SignIn;
 use tempfile::TempDir;
@@ -101,74 +102,91 @@ impl Tracker {
     }
 }
 
+/// What one of a user's computers keeps.
+#[derive(Clone)]
+pub struct Computer {
+    data: Arc<TempDir>,
+    keep: Keep,
+}
+
+impl Computer {
+    pub fn new(keep: Keep) -> Self {
+        Self { data: Arc::new(tempfile::tempdir().unwrap()), keep }
+    }
+}
+
 /// A signed-in peer and what it was told and nobody has looked at yet.
 pub struct Peer {
     pub name: Username,
     pub service: Arc<PeerService>,
     events: Events,
     passed: Vec<Event>,
-    data: Arc<TempDir>,
+    computer: Computer,
     tracker: SocketAddr,
 }
 
 impl Peer {
     pub async fn register(tracker: SocketAddr, name: &str) -> Self {
-        Self::sign_in(tracker, name, Arc::new(tempfile::tempdir().unwrap()), true).await
+        Self::register_on(Computer::new(Keep::OnDisk), tracker, name).await
     }
 
-    async fn sign_in(tracker: SocketAddr, name: &str, data: Arc<TempDir>, register: bool) -> Self {
-        Self::try_sign_in(tracker, name, data, register).await.unwrap()
+    pub async fn register_on(computer: Computer, tracker: SocketAddr, name: &str) -> Self {
+        Self::sign_in(tracker, name, computer, true).await
+    }
+
+    async fn sign_in(tracker: SocketAddr, name: &str, computer: Computer, register: bool) -> Self {
+        Self::try_sign_in(tracker, name, computer, register).await.unwrap()
     }
 
     async fn try_sign_in(
         tracker: SocketAddr,
         name: &str,
-        data: Arc<TempDir>,
+        computer: Computer,
         register: bool,
     ) -> Result<Self, CommandError> {
-        Self::try_with(tracker, name, &password_of(name), data, register).await
+        Self::try_with(tracker, name, &password_of(name), computer, register).await
     }
 
     async fn try_with(
         tracker: SocketAddr,
         name: &str,
         password: &Password,
-        data: Arc<TempDir>,
+        computer: Computer,
         register: bool,
     ) -> Result<Self, CommandError> {
         let config = PeerConfig {
             tracker: tracker.to_string(),
             listen: None,
-            data: data.path().to_owned(),
+            data: computer.data.path().to_owned(),
             plaintext: Plaintext::default(),
             seal_cost: CHEAP_SEAL,
+            keep: computer.keep,
         };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe();
         service.sign_in(SignIn { username: user(name), password: password.clone(), register }).await?;
-        Ok(Self { name: user(name), service, events, passed: Vec::new(), data, tracker })
+        Ok(Self { name: user(name), service, events, passed: Vec::new(), computer, tracker })
     }
 
     /// The same user again, as when the program is started anew on the same computer.
     pub async fn again(&self) -> Self {
-        Self::sign_in(self.tracker, self.name.as_str(), Arc::clone(&self.data), false).await
+        Self::sign_in(self.tracker, self.name.as_str(), self.computer.clone(), false).await
     }
 
     /// As [`Self::again`], where that may fail.
     pub async fn try_again(&self) -> Result<Self, CommandError> {
-        Self::try_sign_in(self.tracker, self.name.as_str(), Arc::clone(&self.data), false).await
+        Self::try_sign_in(self.tracker, self.name.as_str(), self.computer.clone(), false).await
     }
 
     /// As [`Self::try_again`], with another password.
     pub async fn try_again_with(&self, password: &Password) -> Result<Self, CommandError> {
-        let data = Arc::clone(&self.data);
-        Self::try_with(self.tracker, self.name.as_str(), password, data, false).await
+        Self::try_with(self.tracker, self.name.as_str(), password, self.computer.clone(), false).await
     }
 
     /// As [`Self::try_elsewhere`], with another password.
     pub async fn try_elsewhere_with(&self, password: &Password) -> Result<Self, CommandError> {
-        let data = Arc::new(tempfile::tempdir().unwrap());
-        Self::try_with(self.tracker, self.name.as_str(), password, data, false).await
+        let computer = Computer::new(Keep::OnDisk);
+        Self::try_with(self.tracker, self.name.as_str(), password, computer, false).await
     }
 
     /// The program crashes and is started again.
@@ -184,18 +202,24 @@ impl Peer {
 
     /// The same user on a computer that has a folder of that user.
     pub async fn at_home_in(&self, data: TempDir) -> Self {
-        Self::sign_in(self.tracker, self.name.as_str(), Arc::new(data), false).await
+        Self::sign_in(
+            self.tracker,
+            self.name.as_str(),
+            Computer { data: Arc::new(data), keep: Keep::OnDisk },
+            false,
+        )
+        .await
     }
 
     /// As [`Self::elsewhere`], where that may fail.
     pub async fn try_elsewhere(&self) -> Result<Self, CommandError> {
-        let data = Arc::new(tempfile::tempdir().unwrap());
-        Self::try_sign_in(self.tracker, self.name.as_str(), data, false).await
+        let computer = Computer::new(Keep::OnDisk);
+        Self::try_sign_in(self.tracker, self.name.as_str(), computer, false).await
     }
 
     /// What this computer keeps.
     pub fn folder(&self) -> &Path {
-        self.data.path()
+        self.computer.data.path()
     }
 
     pub async fn run(&self, command: Command) -> Result<Answer, CommandError> {
@@ -296,9 +320,15 @@ impl Peer {
 
 /// Three peers in one room, linked with each other.
 pub async fn three_in(tracker: &Tracker, name: &str) -> [Peer; 3] {
-    let mut ana = tracker.peer("ana").await;
-    let mut bob = tracker.peer("bob").await;
-    let mut carla = tracker.peer("carla").await;
+    three_keeping(Keep::OnDisk, tracker, name).await
+}
+
+/// The same, and where they keep what is said.
+pub async fn three_keeping(keep: Keep, tracker: &Tracker, name: &str) -> [Peer; 3] {
+    let register = |who| Peer::register_on(Computer::new(keep), tracker.address, who);
+    let mut ana = register("ana").await;
+    let mut bob = register("bob").await;
+    let mut carla = register("carla").await;
     ana.create(name).await;
     bob.join(name).await;
     carla.join(name).await;

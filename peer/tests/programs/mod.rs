@@ -38,7 +38,10 @@ pub struct Piped {
 impl Piped {
     /// Starts a peer with these flags and nothing from this process's environment that could change it.
     pub fn start(flags: &[String], password: Option<&str>) -> Self {
-        let mut command = Command::new(PROGRAM);
+        Self::start_as(Command::new(PROGRAM), flags, password)
+    }
+
+    fn start_as(mut command: Command, flags: &[String], password: Option<&str>) -> Self {
         command.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_clear().env("HOME", "/nonexistent");
         password.map(|password| command.env("PEER_PASSWORD", password));
@@ -54,6 +57,16 @@ impl Piped {
         flags.extend(["--username", name, "--output", "json"].map(Into::into));
         flags.extend(register.then(|| "--register".into()));
         Self::start(&flags, Some("secret"))
+    }
+
+    /// A user who registers and speaks JSON, on a disk that [`limit_files`] may fill: writing on fails, and no signal
+    /// ends the program.
+    pub fn bot_with_a_small_disk(tracker: SocketAddr, data: &Path, name: &str) -> Self {
+        let mut flags = flags(tracker, data);
+        flags.extend(["--username", name, "--output", "json", "--register"].map(Into::into));
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#, PROGRAM]);
+        Self::start_as(shell, &flags, Some("secret"))
     }
 
     pub fn id(&self) -> u32 {
@@ -100,6 +113,24 @@ impl Piped {
 
     pub fn error_line(&mut self) -> String {
         self.errors.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// The next line, if it comes in this time.
+    pub fn next(&mut self, wait: Duration) -> Option<String> {
+        match self.lines.recv_timeout(wait) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("it ended: {:#?}", self.errors.iter().collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// Kills it, and gives what it said before and nobody has read.
+    pub fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.lines.iter().collect()
     }
 
     /// Its exit status, what it said last and what it complained of. The input stays as it is.
@@ -343,4 +374,11 @@ impl Drop for Screen {
 pub fn signal(id: u32, signal: rustix::process::Signal) {
     let id = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
     rustix::process::kill_process(id, signal).unwrap();
+}
+
+/// Lets no file of a program that a test started grow beyond so many bytes; `None` lets them grow again.
+pub fn limit_files(id: u32, bytes: Option<u64>) {
+    let id = rustix::process::Pid::from_raw(i32::try_from(id).unwrap());
+    let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+    rustix::process::prlimit(id, rustix::process::Resource::Fsize, limit).unwrap();
 }

@@ -48,7 +48,13 @@ impl Device {
 /// Asks, and takes the next line for the answer.
 pub(crate) async fn ask(session: &mut Connection<Socket>, request: Value) -> Value {
     session.send(&request).await.unwrap();
-    hear(session).await
+    loop {
+        let heard = hear(session).await;
+        // What the tracker tells unasked may come before its answer.
+        if heard["status"] != "ROOM_UPDATE" {
+            return heard;
+        }
+    }
 }
 
 /// The next line.

@@ -1,38 +1,38 @@
 //! The peer: carries out what a face asks, and tells the faces what happens.
 
+mod commands;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::Utc;
 use commons::keys::{NotAKey, Seed};
-use commons::limits::TEXT_MAX;
-use commons::names::{RoomName, Username};
-use commons::net::frame::encode;
+use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::{Listener, resolve};
 use commons::net::tls::Purpose;
-use commons::protocol::between_peers::{Line, PeerMessage};
 use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::account::Account;
-use crate::api::{Answer, Command, CommandError, Conversation, Event, Status, Undeliverable};
+use crate::api::Status;
+use crate::api::error::CommandError;
 use crate::events::Events;
+use crate::exchange;
+use crate::history::History;
+use crate::history::ledger::{Author, Opened, Place};
+use crate::history::report::Report;
 use crate::home::{self, Home};
-use crate::hub::{Hub, leave_frame};
+use crate::hub::Hub;
 use crate::key_book::KeyBook;
 use crate::known_trackers::KnownTrackers;
-use crate::limits::QUIT_WAIT;
+use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::switchboard::{Terms, WhoIs};
+use crate::peer_communication::switchboard::{LinkReport, Terms, WhoIs};
 use crate::seal::SealCost;
 use crate::tracker_communication::PeerTrackerCommunication;
-use crate::tracker_communication::uplink::{TrackerError, TrackerReport};
+use crate::tracker_communication::uplink::TrackerReport;
 use crate::untrusted::Untrusted;
 use crate::user_key::{SignIn, UserKey, identity};
 
@@ -49,7 +49,22 @@ pub struct PeerConfig {
     pub plaintext: Plaintext,
     /// What sealing the user's key is to cost.
     pub seal_cost: SealCost,
+    /// Where conversations are kept.
+    pub keep: Keep,
 }
+
+/// Where conversations are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// In the user's folder, under the user's key.
+    #[default]
+    OnDisk,
+    /// Nowhere that outlives the program: for measuring.
+    InMemory,
+}
+
+/// The history with what it reports, and what it held when it was opened.
+type Kept = (History, mpsc::Receiver<Report>, Opened);
 
 /// Why a peer cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +150,12 @@ impl PeerService {
         self.hub.lock().failure.clone()
     }
 
+    /// How often the history has waited for the disk.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.hub.history.get().map_or(0, History::commits)
+    }
+
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -166,18 +187,44 @@ impl PeerService {
                 return Err(error);
             }
         };
+        let history = self.history(&home, &who.username, &seed).await?;
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let book = KeyBook::new(home.pins()?);
         let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };
         let (links, reports) =
             PeerPeerCommunication::start(who.username, terms, book, self.who_is(), listener);
-        // Only one sign-in got the listener, so both are empty.
+        // Only one sign-in got the listener, so all are empty.
         let _ = self.hub.links.set(links);
         let _ = self.hub.home.set(home);
-        self.spawn(Arc::clone(&self.hub).hear_links(reports)).await;
-        self.hub.relink();
+        self.begin(history, reports).await;
         Ok(())
+    }
+
+    /// Opens what this computer keeps of the user's conversations.
+    async fn history(&self, home: &Home, user: &Username, seed: &Seed) -> Result<Kept, CommandError> {
+        let place = match self.config.keep {
+            Keep::OnDisk => Place::File(home.folder().to_owned()),
+            Keep::InMemory => Place::Memory,
+        };
+        let author = Author { username: user.clone(), seed: seed.clone() };
+        let opened = tokio::task::spawn_blocking(move || History::open(&place, &author)).await;
+        let opened = opened.map_err(|error| CommandError::Local(error.to_string()))?;
+        opened.map_err(|error| CommandError::Local(error.to_string()))
+    }
+
+    /// Begins to hear, to tell and to catch up.
+    async fn begin(&self, (history, kept, opened): Kept, reports: mpsc::Receiver<LinkReport>) {
+        let hub = &self.hub;
+        let (news, told) = mpsc::channel(CATCH_UP_NEWS);
+        let _ = hub.history.set(history);
+        let _ = hub.news.set(news);
+        hub.resume(opened);
+        self.spawn(Arc::clone(hub).note_what_is_shown()).await;
+        self.spawn(Arc::clone(hub).hear_history(kept)).await;
+        self.spawn(exchange::run(Arc::clone(hub), self.tracker.clone(), told)).await;
+        hub.reseat().await;
+        self.spawn(Arc::clone(hub).hear_links(reports)).await;
     }
 
     async fn admitted(&self, home: &Home, who: &SignIn) -> Result<Seed, CommandError> {
@@ -209,170 +256,6 @@ impl PeerService {
             .spawn(async move { stop.run_until_cancelled(task).await.unwrap_or_default() });
     }
 
-    /// Carries a command out. Where it fails nothing changed.
-    pub async fn execute(&self, command: Command) -> Result<Answer, CommandError> {
-        let (Some(home), Some(links)) = (self.hub.home.get(), self.hub.links.get()) else {
-            return Err(not_signed_in());
-        };
-        match command {
-            Command::Say { text } => {
-                let open = self.hub.lock().chat.opened()?;
-                if let Conversation::Private(user) = &open {
-                    self.reach(links, user).await?;
-                }
-                self.say(links, open, &text).await?;
-            }
-            Command::Tell { to, text } => {
-                check_length(&text)?;
-                self.reach(links, &to).await?;
-                self.say(links, Conversation::Private(to), &text).await?;
-            }
-            Command::Open { conversation } => {
-                if let Conversation::Private(user) = &conversation {
-                    self.reach(links, user).await?;
-                    if !links.linked(user).await {
-                        return Err(CommandError::Unreachable(user.clone()));
-                    }
-                }
-                self.hub.lock().chat.switch(conversation)?;
-            }
-            Command::Peers => return Ok(Answer::Peers { peers: self.tracker.list_peers().await? }),
-            Command::Rooms => return Ok(Answer::Rooms { rooms: self.tracker.list_rooms().await? }),
-            Command::Create { room } => self.tracker.create_room(&room).await?,
-            Command::Join { room } => {
-                self.tracker.join_room(&room).await?;
-                self.hub.lock().chat.switch(Conversation::Room(room))?;
-            }
-            Command::Leave { conversation } => {
-                let conversation = conversation.map_or_else(|| self.hub.lock().chat.opened(), Ok)?;
-                match conversation {
-                    Conversation::Room(room) => self.tracker.leave_room(&room).await?,
-                    Conversation::Private(user) => self.end_private(links, &user)?,
-                }
-            }
-            Command::Delete { room } => {
-                let room = room.map_or_else(|| self.open_room(), Ok)?;
-                self.tracker.delete_room(&room).await?;
-            }
-            Command::Users => return self.hub.users(),
-            Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status() }),
-            Command::Block { user: None } => {
-                return Ok(Answer::Blocked {
-                    users: self.hub.lock().chat.blocked().iter().cloned().collect(),
-                });
-            }
-            Command::Block { user: Some(user) } => self.hub.block(home, &user, true)?,
-            Command::Unblock { user } => self.hub.block(home, &user, false)?,
-            Command::Accept { user } => self.hub.accept_keys(&user)?,
-            Command::Verify { user } => return self.hub.safety_number(user),
-            Command::Verified { user } => self.hub.verify_keys(&user)?,
-            Command::Account(wish) => {
-                let account = Account { tracker: &self.tracker, home, seal_cost: self.config.seal_cost };
-                let answer = account.execute(wish).await?;
-                if answer == Answer::AccountDeleted {
-                    self.stop().await;
-                    home.remove()?;
-                }
-                return Ok(answer);
-            }
-            Command::Quit => return Ok(self.quit(links).await),
-        }
-        Ok(Answer::Done)
-    }
-
-    fn open_room(&self) -> Result<RoomName, CommandError> {
-        match self.hub.lock().chat.opened()? {
-            Conversation::Room(room) => Ok(room),
-            Conversation::Private(_) => Err(CommandError::NoConversation),
-        }
-    }
-
-    /// Makes sure that a private line to this user has somewhere to go: a link, or an address to dial.
-    async fn reach(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
-        if self.hub.lock().chat.me() == Some(user) {
-            return Err(CommandError::NotYourself);
-        }
-        if links.book(|book| book.is_changed(user)) {
-            return Err(CommandError::KeyChanged(user.clone()));
-        }
-        let address = if links.is_linked(user) {
-            None
-        } else {
-            match self.tracker.peer(user).await {
-                Ok(found) => {
-                    let peer = found.map(|found| found.peer).filter(|peer| peer.connected);
-                    let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
-                    if let Some(fingerprint) = links.book(|book| book.announce(user, &peer.keys)) {
-                        self.hub.lock().faces.tell([Event::KeyChanged { peer: user.clone(), fingerprint }]);
-                        return Err(CommandError::KeyChanged(user.clone()));
-                    }
-                    peer.socket_addr()
-                }
-                // Somebody met before may still be where they were.
-                Err(TrackerError::Lost) if self.hub.lock().chat.address_of(user).is_some() => None,
-                Err(error) => return Err(error.into()),
-            }
-        };
-        self.hub.lock().chat.begin_private(user.clone(), address);
-        self.hub.relink();
-        Ok(())
-    }
-
-    /// Queues a line for everybody who hears it. Identities are given and lines queued under one lock, so that every
-    /// listener gets a user's lines in the order in which they were written.
-    async fn say(
-        &self,
-        links: &PeerPeerCommunication,
-        to: Conversation,
-        text: &str,
-    ) -> Result<(), CommandError> {
-        check_length(text)?;
-        let listeners = self.hub.lock().chat.listeners(&to)?;
-        links.keep_pace(&listeners).await;
-        let mut state = self.hub.lock();
-        let Some(me) = state.chat.me().cloned() else { return Err(not_signed_in()) };
-        let room = match &to {
-            Conversation::Room(room) => Some(room.as_str().into()),
-            Conversation::Private(_) => None,
-        };
-        let (id, sent_at) = (Uuid::now_v7(), Some(Utc::now()));
-        let line = Line { room, username: me.as_str().into(), content: text.into(), id: Some(id), sent_at };
-        let frame =
-            encode(&PeerMessage::Message(line)).map_err(|error| CommandError::Local(error.to_string()))?;
-        state.faces.tell([Event::Sent { id, conversation: to, content: text.into() }]);
-        for to in listeners {
-            if let Err(reason) = links.send(&to, id, frame.clone()) {
-                state.faces.tell([Event::Undelivered { id, to, reason }]);
-            }
-        }
-        Ok(())
-    }
-
-    fn end_private(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
-        let still_used = {
-            let mut state = self.hub.lock();
-            state.chat.end_private(user)?;
-            state.chat.talks_with(user)
-        };
-        if let Some(frame) = leave_frame(None) {
-            links.leave(user, frame, still_used);
-        }
-        self.hub.relink();
-        Ok(())
-    }
-
-    /// Waits for lines on their way, signs out, closes the links.
-    async fn quit(&self, links: &PeerPeerCommunication) -> Answer {
-        let undelivered = links.drained(Instant::now() + QUIT_WAIT).await;
-        let counts = undelivered.iter().map(|(user, lines)| (user.clone(), lines.len())).collect();
-        for (user, lines) in undelivered {
-            self.hub.tell_undelivered(&user, lines, Undeliverable::Unreachable);
-        }
-        self.tracker.logout().await;
-        self.stop().await;
-        Answer::Quit { undelivered: counts }
-    }
-
     /// Ends everything. The faces read what is left to read and are done.
     pub async fn stop(&self) {
         self.stop.cancel();
@@ -380,9 +263,13 @@ impl PeerService {
             links.stop().await;
         }
         self.tracker.abort();
+        self.hub.note_shown();
         self.hub.lock().faces.end();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
+        if let Some(history) = self.hub.history.get() {
+            history.close().await;
+        }
         if let Some(home) = self.hub.home.get() {
             home.release();
         }
@@ -397,13 +284,4 @@ fn default_listen(tracker: IpAddr) -> SocketAddr {
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     SocketAddr::new(ip, 0)
-}
-
-fn check_length(text: &str) -> Result<(), CommandError> {
-    let length = text.len();
-    if length > TEXT_MAX { Err(CommandError::TextTooLong { length, max: TEXT_MAX }) } else { Ok(()) }
-}
-
-fn not_signed_in() -> CommandError {
-    CommandError::Refused { code: ErrorCode::NotLoggedIn, msg: "sign in first".into() }
 }

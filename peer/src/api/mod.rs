@@ -3,17 +3,22 @@
 //! The terminal is a face, the JSON output another. All of it is serde, so that a face may be on the other side
 //! of a wire.
 
+pub mod error;
+pub mod past;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{BoundKey, ErrorCode, ListedPeer};
+use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
 use crate::password::Password;
 use crate::untrusted::Untrusted;
 
@@ -112,6 +117,40 @@ pub enum Command {
         /// With whom.
         user: Username,
     },
+    /// Show the last lines of the open conversation.
+    History {
+        /// How many.
+        lines: usize,
+    },
+    /// Find lines of all conversations.
+    Search {
+        /// What they hold.
+        words: String,
+    },
+    /// Open the past, after [`CommandError::PasswordWanted`].
+    Unlock {
+        /// As it was typed.
+        password: Password,
+    },
+    /// Write the open conversation to a file, as JSON lines.
+    Export {
+        /// Which; it must not be there yet.
+        file: PathBuf,
+    },
+    /// Erase the lines of a conversation on this computer.
+    Forget {
+        /// Which.
+        conversation: Conversation,
+    },
+    /// Who has the last own lines of the open conversation.
+    Receipts,
+    /// Which own lines wait, and for whom.
+    Outbox,
+    /// Take a line back that nobody has yet.
+    Withdraw {
+        /// Its identity, or the end of it.
+        id: String,
+    },
     /// Something of one's own account.
     Account(AccountCommand),
     /// Sign out and close every link; seats are kept.
@@ -206,6 +245,49 @@ pub enum Answer {
         /// Whether it was compared before.
         verified: bool,
     },
+    /// The last lines of a conversation, oldest first.
+    History {
+        /// Which conversation: a field `room` or `with`.
+        #[serde(flatten)]
+        of: Past,
+        /// Its lines.
+        lines: Vec<PastLine>,
+    },
+    /// Lines that hold what was looked for, newest first.
+    Found {
+        /// Of any conversation.
+        lines: Vec<FoundLine>,
+    },
+    /// A conversation was written to a file.
+    Exported {
+        /// Which file.
+        file: PathBuf,
+        /// How many lines.
+        lines: usize,
+    },
+    /// A conversation was erased on this computer.
+    Forgotten {
+        /// How many lines.
+        lines: usize,
+    },
+    /// The last own lines of a conversation, and who has them.
+    Receipts {
+        /// Which conversation: a field `room` or `with`.
+        #[serde(flatten)]
+        of: Past,
+        /// Oldest first.
+        lines: Vec<OwnLine>,
+    },
+    /// Own lines that wait for somebody.
+    Outbox {
+        /// Oldest first.
+        lines: Vec<WaitingLine>,
+    },
+    /// A line was taken back.
+    Withdrawn {
+        /// Which.
+        id: Uuid,
+    },
     /// The end: what is still on its way to whom.
     Quit {
         /// Lines that were not delivered in time, by user.
@@ -278,8 +360,32 @@ pub enum Event {
         content: Untrusted,
         /// When, by the author's clock.
         sent_at: DateTime<Utc>,
+        /// Whether it was caught up, rather than heard as it was said.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        late: bool,
+        /// How many earlier lines of this author are not here, where that is news.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        missing: u64,
     },
-    /// One's own line is on its way.
+    /// Lines that were written while one was away are about to come.
+    Missed {
+        /// Where: a field `room` or `to`.
+        #[serde(flatten)]
+        conversation: Conversation,
+        /// How many people wrote them.
+        people: usize,
+        /// How many there are.
+        lines: u64,
+    },
+    /// Somebody signed two different lines with one number: what this author says is not the same for everybody.
+    Fork {
+        /// Where: a field `room` or `to`.
+        #[serde(flatten)]
+        conversation: Conversation,
+        /// Who.
+        author: Username,
+    },
+    /// One's own line is on the disk, and on its way.
     Sent {
         /// Which.
         id: Uuid,
@@ -304,6 +410,11 @@ pub enum Event {
         to: Username,
         /// Why.
         reason: Undeliverable,
+    },
+    /// Looking at the past wants the password: the next line that is typed is taken for it.
+    PasswordWanted {
+        /// How often it may be wrong.
+        tries_left: usize,
     },
     /// The tracker can be asked, or no longer. Talk goes on without it.
     Tracker {
@@ -379,14 +490,18 @@ pub enum TrackerState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Undeliverable {
-    /// The user is not connected, or no link could be made.
-    Unreachable,
-    /// More is on its way to that user than may wait.
-    QueueFull,
     /// Longer than the user's (original) program can take.
     TextTooLong,
     /// The user's key has changed and was not accepted.
     KeyChanged,
+    /// The user left, or oneself did, before it arrived.
+    Left,
+    /// The program ends: it goes out at the next start.
+    Waiting,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a peer stands: what a prompt or a status line shows.
@@ -410,100 +525,4 @@ pub struct Status {
     pub known_users: Vec<Username>,
     /// Every room that was entered or listed in this run, for completion.
     pub known_rooms: Vec<RoomName>,
-}
-
-/// Why a command was not carried out. Nothing changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// The tracker refused; its words are not shown here, see [`CommandError::words`].
-    #[error("the tracker refused")]
-    Refused {
-        /// Why, for programs.
-        code: ErrorCode,
-        /// Why, for people; the tracker's words.
-        msg: Untrusted,
-    },
-    /// The tracker cannot be asked now.
-    #[error("the tracker cannot be reached: talk goes on, this command has to wait until it is back")]
-    TrackerLost,
-    /// A private chat with oneself.
-    #[error("that is you: choose somebody else")]
-    NotYourself,
-    /// The user is not connected.
-    #[error("{0} is not connected: try again when /peers shows the name")]
-    Unreachable(Username),
-    /// No conversation is open, or not the one that was named.
-    #[error("no conversation is open by that name, or none at all: /join a room or /msg somebody")]
-    NoConversation,
-    /// Longer than a line may be.
-    #[error("a message has at most {max} bytes, this one has {length}: send it in parts")]
-    TextTooLong {
-        /// Bytes of the text.
-        length: usize,
-        /// Bytes it may have.
-        max: usize,
-    },
-    /// The user's key is another one than before.
-    #[error("the key of {0} has changed: ask {0} by another way, compare with /verify {0}, then /accept {0}")]
-    KeyChanged(Username),
-    /// The tracker is not the one that was met at this address before.
-    #[error(
-        "the tracker at {address} shows another key than the one known here: it was set up anew, or somebody stands \
-         between. Ask whoever runs it what `tracker fingerprint` prints. Only if that is the new key, start with \
-         --tracker {address}#{found} (known here: {pinned})"
-    )]
-    TrackerKeyChanged {
-        /// Where.
-        address: String,
-        /// The key that was met before.
-        pinned: PublicKey,
-        /// The key that answers now.
-        found: PublicKey,
-    },
-    /// The line is no command.
-    #[error("{0}")]
-    Usage(String),
-    /// This computer failed.
-    #[error("{0}")]
-    Local(String),
-}
-
-impl CommandError {
-    /// The stable code for programs.
-    #[must_use]
-    pub fn code(&self) -> String {
-        let own = match self {
-            Self::Refused { code, .. } => {
-                return match serde_json::to_value(code) {
-                    Ok(serde_json::Value::String(code)) => code,
-                    _ => "UNKNOWN".to_owned(),
-                };
-            }
-            Self::TrackerLost => "TRACKER_LOST",
-            Self::NotYourself => "NOT_YOURSELF",
-            Self::Unreachable(_) => "UNREACHABLE",
-            Self::NoConversation => "NO_CONVERSATION",
-            Self::TextTooLong { .. } => "TEXT_TOO_LONG",
-            Self::KeyChanged(_) => "KEY_CHANGED",
-            Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
-            Self::Usage(_) => "USAGE",
-            Self::Local(_) => "LOCAL",
-        };
-        own.to_owned()
-    }
-
-    /// What went wrong, for people: the tracker's words where it refused, ours otherwise.
-    #[must_use]
-    pub fn words(&self) -> Untrusted {
-        match self {
-            Self::Refused { msg, .. } => msg.clone(),
-            own => own.to_string().into(),
-        }
-    }
-
-    /// The error as a face that speaks JSON shows it.
-    #[must_use]
-    pub fn event(&self) -> Event {
-        Event::Error { code: self.code(), message: self.words() }
-    }
 }

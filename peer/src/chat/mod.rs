@@ -1,6 +1,8 @@
 //! What this peer knows: who it is, where it sits, which conversation is open. Pure: snapshots, lines and answers in,
 //! changes out; it never touches a socket or a clock.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -9,9 +11,12 @@ use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
 use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use crate::api::{CommandError, Conversation, Event, LinkState, TrackerState};
-use crate::heard::{Early, Heard, Seen};
+use crate::api::{Conversation, Event, LinkState, TrackerState};
+
+use crate::api::error::CommandError;
+use crate::heard::Early;
 use crate::known_names::KnownNames;
 use crate::limits::RETURN_GRACE;
 
@@ -47,8 +52,9 @@ pub(crate) struct Chat {
     unread: BTreeMap<Conversation, usize>,
     linked: BTreeSet<Username>,
     blocked: BTreeSet<Username>,
-    seen: Seen,
     early: Early,
+    /// Which state of each room the history knows: it judges lines by who sat where.
+    kept: BTreeMap<Uuid, u64>,
     known: KnownNames,
 }
 
@@ -138,7 +144,6 @@ impl Chat {
         self.rooms.insert(room.name.clone(), room.clone());
         self.open(conversation);
         events.push(Event::RoomEntered { room: Box::new(room) });
-        events.extend(self.hear_early(now));
         events
     }
 
@@ -171,7 +176,7 @@ impl Chat {
         let name = room.name.clone();
         let Some(before) = self.rooms.insert(name.clone(), room) else { return Vec::new() };
         let changes = self.rooms.get(&name).map(|after| before.changes_to(after)).unwrap_or_default();
-        let mut events: Vec<_> = changes
+        changes
             .into_iter()
             .filter(|change| self.me.as_ref() != Some(&change.username))
             .map(|change| Event::RoomUpdate {
@@ -180,9 +185,7 @@ impl Chat {
                 username: change.username,
                 members: members.clone(),
             })
-            .collect();
-        events.extend(self.hear_early(now));
-        events
+            .collect()
     }
 
     /// A room is gone. A tracker that does not say which means the only one of that owner.
@@ -240,11 +243,6 @@ impl Chat {
         *known = address.or(*known);
     }
 
-    /// Where a user is, as far as is known.
-    pub(crate) fn address_of(&self, user: &Username) -> Option<SocketAddr> {
-        self.wanted().get(user)?.address
-    }
-
     /// The room that a request gives up, and who is to hear a goodbye.
     pub(crate) fn leaves(&self, request: &TrackerRequest) -> Option<(RoomName, Vec<Username>)> {
         let (TrackerRequest::LeaveRoom { room } | TrackerRequest::DeleteRoom { room }) = request else {
@@ -300,40 +298,20 @@ impl Chat {
         Ok((open, members))
     }
 
-    /// A line came by a link. It is heard once, in a conversation that both sides have.
-    pub(crate) fn heard(&mut self, heard: Heard, now: Instant) -> Option<Event> {
-        let conversation = match &heard.room {
-            None if self.blocked.contains(&heard.from) => return None,
-            None => {
-                self.private.entry(heard.from.clone()).or_insert(None);
-                self.known.note_user(&heard.from);
-                Conversation::Private(heard.from.clone())
-            }
-            Some(name) => match self.rooms.get_key_value(name.as_str()) {
-                Some((name, room)) if room.has_member(&heard.from) => Conversation::Room(name.clone()),
-                _ => {
-                    self.early.keep(heard, now);
-                    return None;
-                }
-            },
-        };
-        if !self.seen.note(heard.id) {
-            return None;
+    /// Something new is there to be read in a conversation.
+    pub(crate) fn note_unread(&mut self, conversation: Conversation) {
+        if let Conversation::Private(user) = &conversation {
+            self.private.entry(user.clone()).or_insert(None);
+            self.known.note_user(user);
         }
-        let room = match &conversation {
-            Conversation::Room(room) => Some(room.clone()),
-            Conversation::Private(_) => None,
-        };
-        if self.open.as_ref() != Some(&conversation) {
+        if self.open.as_ref() != Some(&conversation) && self.stands(&conversation).is_ok() {
             *self.unread.entry(conversation).or_default() += 1;
         }
-        let Heard { from, content, id, sent_at, .. } = heard;
-        Some(Event::Message { id, room, from, content: content.into(), sent_at })
     }
 
-    fn hear_early(&mut self, now: Instant) -> Vec<Event> {
-        let early = self.early.take(now);
-        early.into_iter().filter_map(|(since, heard)| self.heard(heard, since)).collect()
+    /// Those with whom one talks in private and who are not linked.
+    pub(crate) fn away(&self) -> BTreeSet<Username> {
+        self.private.keys().filter(|user| !self.linked.contains(*user)).cloned().collect()
     }
 
     /// A peer left a conversation. Of rooms the tracker tells; a private chat that is not shown ends.
@@ -423,17 +401,16 @@ impl Chat {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
     use commons::snapshot::{ChangeKind, RoomChange};
     use uuid::Uuid;
 
     use super::*;
 
-    fn user(name: &str) -> Username {
+    pub(in crate::chat) fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
     }
 
-    fn sala(revision: u64, members: &[&str]) -> RoomSnapshot {
+    pub(in crate::chat) fn sala(revision: u64, members: &[&str]) -> RoomSnapshot {
         let member =
             |name: &&str| Member { username: user(name), connected: true, since: 1, keys: Vec::new() };
         RoomSnapshot {
@@ -449,20 +426,19 @@ mod tests {
         }
     }
 
-    fn ana_in(room: RoomSnapshot) -> Chat {
+    pub(in crate::chat) fn ana_in(room: RoomSnapshot) -> Chat {
         let mut chat = Chat::default();
         chat.signed_in(user("ana"), [room].into_iter(), Instant::now());
         chat
     }
 
-    fn update(kind: ChangeKind, username: &str, room: Option<RoomSnapshot>) -> RoomUpdate {
+    pub(in crate::chat) fn update(
+        kind: ChangeKind,
+        username: &str,
+        room: Option<RoomSnapshot>,
+    ) -> RoomUpdate {
         let change = RoomChange { kind, username: user(username) };
         RoomUpdate { msg: String::new(), change, name: None, room }
-    }
-
-    fn line(from: &str, room: Option<&str>) -> Heard {
-        let room = room.map(str::to_owned);
-        Heard { from: user(from), room, content: "hi".into(), id: Uuid::now_v7(), sent_at: Utc::now() }
     }
 
     #[tokio::test]
@@ -521,35 +497,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_is_heard_once() {
-        let now = Instant::now();
-        let mut chat = ana_in(sala(2, &["ana", "bob"]));
-        let heard = line("bob", Some("sala"));
-        assert!(chat.heard(heard.clone(), now).is_some());
-        assert!(chat.heard(heard, now).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_line_ahead_of_the_trackers_word_waits_for_it_but_not_for_ever() {
-        let now = Instant::now();
-        let mut chat = ana_in(sala(1, &["ana"]));
-        assert!(chat.heard(line("bob", Some("sala")), now).is_none());
-        let told = chat.updated(update(ChangeKind::Joined, "bob", Some(sala(2, &["ana", "bob"]))), now);
-        assert!(matches!(told[..], [Event::RoomUpdate { .. }, Event::Message { .. }]));
-
-        assert!(chat.heard(line("carla", Some("sala")), now).is_none());
-        let later = now + crate::limits::EARLY_WAIT * 2;
-        let told = chat.updated(update(ChangeKind::Joined, "carla", Some(sala(3, &["ana", "carla"]))), later);
-        assert!(!told.iter().any(|event| matches!(event, Event::Message { .. })));
-    }
-
-    #[tokio::test]
     async fn lines_elsewhere_are_counted_until_that_conversation_is_open() {
-        let now = Instant::now();
         let mut chat = ana_in(sala(2, &["ana", "bob"]));
-        chat.heard(line("bob", None), now);
-        chat.heard(line("bob", None), now);
         let private = Conversation::Private(user("bob"));
+        chat.note_unread(private.clone());
+        chat.note_unread(private.clone());
         assert!(chat.conversations().contains(&(private.clone(), 2)));
         chat.switch(private.clone()).unwrap();
         assert!(chat.conversations().contains(&(private.clone(), 0)));

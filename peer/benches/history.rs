@@ -1,0 +1,223 @@
+//! What a history costs: lines a second, durable and signed, beside what a bare SQLite file takes in the same run; and
+//! opening and searching 100,000 lines.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use commons::keys::{PublicKey, Seed};
+use commons::names::Username;
+use commons::snapshot::{Member, RoomSnapshot};
+use peer::history::History;
+use peer::history::conversation::ConversationId;
+use peer::history::ledger::{Author, Opened, Place};
+use peer::history::line::ChatLine;
+use peer::history::report::Report;
+use peer::history::request::{Heard, Said};
+use rusqlite::{Connection, params};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+const LINES: usize = 20_000;
+const KEPT: usize = 100_000;
+const SEARCHES: usize = 200;
+
+/// What the lines are made of.
+const WORDS: [&str; 12] = [
+    "tomorrow",
+    "reunião",
+    "coração",
+    "train",
+    "seven",
+    "lunch",
+    "número",
+    "river",
+    "deploy",
+    "blue",
+    "sábado",
+    "again",
+];
+
+fn user(name: &str) -> Username {
+    Username::parse(name).unwrap()
+}
+
+fn room() -> RoomSnapshot {
+    let member = |name: &str| Member { username: user(name), connected: true, since: 1, keys: Vec::new() };
+    RoomSnapshot {
+        id: Uuid::from_u128(7),
+        name: "sala".parse().unwrap(),
+        revision: 1,
+        capacity: 3,
+        owner: user("ana"),
+        members: ["ana", "bob", "carla"].map(member).into(),
+        peer_owner: None,
+        peer_one: None,
+        peer_two: None,
+    }
+}
+
+fn text(n: usize) -> String {
+    let word = |step: usize| WORDS[(n / step) % WORDS.len()];
+    format!("{} {} {} number{n} {}", word(1), word(7), word(31), word(101))
+}
+
+fn said(n: usize) -> Said {
+    Said {
+        id: Uuid::now_v7(),
+        to: ConversationId::Room(room().id),
+        room: Some(room().name),
+        text: text(n),
+        audience: vec![user("bob"), user("carla")],
+        revision: 1,
+        sent_at: Utc::now(),
+    }
+}
+
+async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Opened) {
+    let author = Author { username: user(name), seed: Seed::new([name.as_bytes()[0]; 32]) };
+    let opened = History::open(&Place::File(folder.to_owned()), &author).unwrap();
+    opened.0.note_room(room()).await;
+    opened.0.flush().await;
+    opened
+}
+
+/// Says lines, each stored by both others as soon as it is durable; what goes out.
+async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usize) -> Vec<ChatLine> {
+    let writing = history.clone();
+    let writer = tokio::spawn(async move {
+        for n in 0..lines {
+            while writing.say(said(n)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    let mut out = Vec::with_capacity(lines);
+    while out.len() < lines {
+        let Some(Report::Said(said)) = reports.recv().await else { continue };
+        let ids: Vec<_> = said.iter().map(|said| said.line.id).collect();
+        out.extend(said.into_iter().map(|said| said.line));
+        for to in ["bob", "carla"] {
+            history.delivered(user(to), ids.clone()).await;
+        }
+    }
+    writer.await.unwrap();
+    history.flush().await;
+    out
+}
+
+async fn hear(history: &History, reports: &mut mpsc::Receiver<Report>, lines: &[ChatLine]) {
+    let key = lines[0].provenance.device.unwrap();
+    let trusted: BTreeMap<_, Vec<PublicKey>> = [(user("ana"), vec![key])].into();
+    let hearing = history.clone();
+    let batches: Vec<_> = lines
+        .chunks(64)
+        .map(|lines| Heard {
+            from: user("ana"),
+            conversation: ConversationId::Room(room().id),
+            room: Some(room().name),
+            lines: lines.to_vec(),
+            late: false,
+            trusted: trusted.clone(),
+        })
+        .collect();
+    let reader = tokio::spawn(async move {
+        for batch in batches {
+            hearing.hear(batch).await;
+        }
+    });
+    let mut heard = 0;
+    while heard < lines.len() {
+        if let Some(Report::Heard(lines)) = reports.recv().await {
+            heard += lines.len();
+            history.note_shown(lines.last().unwrap().row);
+        }
+    }
+    reader.await.unwrap();
+    history.flush().await;
+}
+
+/// The same texts into a bare file: no key, no index, no proof; durable in groups of this size.
+fn bare(folder: &Path, group: usize) -> f64 {
+    let db = Connection::open(folder.join("bare.db")).unwrap();
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         CREATE TABLE lines (row INTEGER PRIMARY KEY, id BLOB UNIQUE, text TEXT)",
+    )
+    .unwrap();
+    let texts: Vec<_> = (0..LINES).map(|n| (Uuid::now_v7(), text(n))).collect();
+    let start = Instant::now();
+    for group in texts.chunks(group) {
+        db.execute_batch("BEGIN").unwrap();
+        for (id, text) in group {
+            db.prepare_cached("INSERT INTO lines (id, text) VALUES (?1, ?2)")
+                .unwrap()
+                .execute(params![id.as_bytes(), text])
+                .unwrap();
+        }
+        db.execute_batch("COMMIT").unwrap();
+    }
+    LINES as f64 / start.elapsed().as_secs_f64()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[tokio::main]
+async fn main() {
+    let folder = || tempfile::tempdir().unwrap();
+    let (a, b, c) = (folder(), folder(), folder());
+    let (ana, mut said_reports, _) = open(a.path(), "ana").await;
+    let before = ana.commits();
+    let start = Instant::now();
+    let mut lines = say(&ana, &mut said_reports, LINES).await;
+    let own = LINES as f64 / start.elapsed().as_secs_f64();
+    let commits = ana.commits() - before;
+    println!("own lines, durable, signed, delivered to two: {own:.0} lines/s, {commits} waits for the disk");
+
+    let (bob, mut heard_reports, _) = open(b.path(), "bob").await;
+    let before = bob.commits();
+    let start = Instant::now();
+    hear(&bob, &mut heard_reports, &lines).await;
+    let heard = LINES as f64 / start.elapsed().as_secs_f64();
+    let commits = bob.commits() - before;
+    println!("lines of another, verified, durable: {heard:.0} lines/s, {commits} waits for the disk");
+
+    let group = (LINES as u64 / commits.max(1)).max(1);
+    let rate = bare(c.path(), usize::try_from(group).unwrap());
+    println!(
+        "bare SQLite in groups of {group}: {rate:.0} lines/s; own {:.2}, heard {:.2} of that",
+        own / rate,
+        heard / rate
+    );
+
+    lines.extend(say(&ana, &mut said_reports, KEPT - LINES).await);
+    hear(&bob, &mut heard_reports, &lines[LINES..]).await;
+    let start = Instant::now();
+    bob.search("deploy".into(), 50).await;
+    println!("first search, what was not indexed yet included: {:?}", start.elapsed());
+    let mut times = Vec::new();
+    for n in 0..SEARCHES {
+        let words =
+            if n % 2 == 0 { format!("number{}", n * 487) } else { text(n * 31).replace("number", "") };
+        let start = Instant::now();
+        bob.search(words, 50).await;
+        times.push(start.elapsed());
+    }
+    let worst = times.iter().max().copied().unwrap_or_default();
+    println!("search in {KEPT} lines: median {:?}, longest {worst:?}", median(times));
+    bob.close().await;
+    let start = Instant::now();
+    let (bob, _reports, _) = open(b.path(), "bob").await;
+    println!("open with {KEPT} lines: {:?}", start.elapsed());
+    let start = Instant::now();
+    let recent = bob.recent(ConversationId::Room(room().id), 50).await;
+    println!("last {} of them: {:?}", recent.len(), start.elapsed());
+    bob.close().await;
+    ana.close().await;
+}

@@ -1,0 +1,118 @@
+//! Why a command was not carried out, for programs and for people.
+
+use commons::keys::PublicKey;
+use commons::names::Username;
+use commons::protocol::with_tracker::ErrorCode;
+
+use crate::api::Event;
+use crate::untrusted::Untrusted;
+
+/// Why a command was not carried out. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The tracker refused; its words are not shown here, see [`CommandError::words`].
+    #[error("the tracker refused")]
+    Refused {
+        /// Why, for programs.
+        code: ErrorCode,
+        /// Why, for people; the tracker's words.
+        msg: Untrusted,
+    },
+    /// The tracker cannot be asked now.
+    #[error("the tracker cannot be reached: talk goes on, this command has to wait until it is back")]
+    TrackerLost,
+    /// A private chat with oneself.
+    #[error("that is you: choose somebody else")]
+    NotYourself,
+    /// The user is not connected.
+    #[error("{0} is not connected: try again when /peers shows the name")]
+    Unreachable(Username),
+    /// No conversation is open, or not the one that was named.
+    #[error("no conversation is open by that name, or none at all: /join a room or /msg somebody")]
+    NoConversation,
+    /// As many lines wait here as may.
+    #[error("{0} lines wait here for somebody who is away: /outbox shows them, /withdraw takes one back")]
+    QueueFull(usize),
+    /// Looking at the past wants the password: [`Command::Unlock`], then the same again.
+    #[error("your password, to look back: {tries_left} tries left")]
+    PasswordWanted {
+        /// How often it may be wrong.
+        tries_left: usize,
+    },
+    /// Longer than a line may be.
+    #[error("a message has at most {max} bytes, this one has {length}: send it in parts")]
+    TextTooLong {
+        /// Bytes of the text.
+        length: usize,
+        /// Bytes it may have.
+        max: usize,
+    },
+    /// The user's key is another one than before.
+    #[error("the key of {0} has changed: ask {0} by another way, compare with /verify {0}, then /accept {0}")]
+    KeyChanged(Username),
+    /// The tracker is not the one that was met at this address before.
+    #[error(
+        "the tracker at {address} shows another key than the one known here: it was set up anew, or somebody stands \
+         between. Ask whoever runs it what `tracker fingerprint` prints. Only if that is the new key, start with \
+         --tracker {address}#{found} (known here: {pinned})"
+    )]
+    TrackerKeyChanged {
+        /// Where.
+        address: String,
+        /// The key that was met before.
+        pinned: PublicKey,
+        /// The key that answers now.
+        found: PublicKey,
+    },
+    /// The line is no command.
+    #[error("{0}")]
+    Usage(String),
+    /// This computer failed.
+    #[error("{0}")]
+    Local(String),
+}
+
+impl CommandError {
+    /// The stable code for programs.
+    #[must_use]
+    pub fn code(&self) -> String {
+        let own = match self {
+            Self::Refused { code, .. } => {
+                return match serde_json::to_value(code) {
+                    Ok(serde_json::Value::String(code)) => code,
+                    _ => "UNKNOWN".to_owned(),
+                };
+            }
+            Self::TrackerLost => "TRACKER_LOST",
+            Self::NotYourself => "NOT_YOURSELF",
+            Self::Unreachable(_) => "UNREACHABLE",
+            Self::NoConversation => "NO_CONVERSATION",
+            Self::QueueFull(_) => "QUEUE_FULL",
+            Self::PasswordWanted { .. } => "PASSWORD_WANTED",
+            Self::TextTooLong { .. } => "TEXT_TOO_LONG",
+            Self::KeyChanged(_) => "KEY_CHANGED",
+            Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
+            Self::Usage(_) => "USAGE",
+            Self::Local(_) => "LOCAL",
+        };
+        own.to_owned()
+    }
+
+    /// What went wrong, for people: the tracker's words where it refused, ours otherwise.
+    #[must_use]
+    pub fn words(&self) -> Untrusted {
+        match self {
+            Self::Refused { msg, .. } => msg.clone(),
+            own => own.to_string().into(),
+        }
+    }
+
+    /// The error as a face that speaks JSON shows it.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        if let Self::PasswordWanted { tries_left } = self {
+            return Event::PasswordWanted { tries_left: *tries_left };
+        }
+        Event::Error { code: self.code(), message: self.words() }
+    }
+}

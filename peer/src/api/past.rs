@@ -1,0 +1,70 @@
+//! What is shown of what was said: lines as they are kept, and who has the own ones.
+
+use chrono::{DateTime, Utc};
+use commons::names::{RoomName, Username};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::untrusted::Untrusted;
+
+/// A conversation that is looked back at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Past {
+    /// A room, perhaps one that is gone.
+    Room(RoomName),
+    /// A private chat.
+    With(Username),
+}
+
+/// A line as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastLine {
+    /// Which.
+    pub id: Uuid,
+    /// Who said it.
+    pub from: Username,
+    /// What was said.
+    pub content: Untrusted,
+    /// When, by the author's clock.
+    pub sent_at: DateTime<Utc>,
+    /// Whether the author's key vouches for it: by a signature, in private by the link.
+    pub signed: bool,
+}
+
+/// A line that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundLine {
+    /// Where: a field `room` or `with`.
+    #[serde(flatten)]
+    pub of: Past,
+    /// The line.
+    #[serde(flatten)]
+    pub line: PastLine,
+}
+
+/// An own line and who has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnLine {
+    /// Which.
+    pub id: Uuid,
+    /// What was said.
+    pub content: Untrusted,
+    /// When.
+    pub sent_at: DateTime<Utc>,
+    /// Who has it.
+    pub has: Vec<Username>,
+    /// Who has not.
+    pub waits: Vec<Username>,
+}
+
+/// An own line that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingLine {
+    /// Where: a field `room` or `with`.
+    #[serde(flatten)]
+    pub of: Past,
+    /// The line.
+    #[serde(flatten)]
+    pub line: OwnLine,
+}

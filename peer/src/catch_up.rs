@@ -1,0 +1,285 @@
+//! Who is to be told what is here, and who is to be asked for what is not. Pure: time is an argument.
+//!
+//! At every link-up, and while something changes, both sides tell what they have of each conversation that they share.
+//! Whoever lacks something asks for it, one batch at a time. An author who is linked gives its own lines unasked, so
+//! others are asked for them only where they do not come.
+
+use std::collections::BTreeMap;
+
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use tokio::time::Instant;
+
+use crate::history::conversation::ConversationId;
+use crate::limits::{ASK_PATIENCE, CONVERSATIONS_MAX, TELL_PAUSE, VAIN_PAUSE, WANT_WAIT};
+
+/// What is known of every linked peer that catches up.
+#[derive(Debug, Default)]
+pub(crate) struct CatchUp {
+    partners: BTreeMap<Username, Partner>,
+}
+
+#[derive(Debug, Default)]
+struct Partner {
+    talks: BTreeMap<ConversationId, Talk>,
+    /// What was asked for and has not come yet, and until when it is awaited.
+    asked: Option<(ConversationId, Instant)>,
+}
+
+#[derive(Debug, Default)]
+struct Talk {
+    /// When the peer was told what is here.
+    told: Option<Instant>,
+    /// Something has come since.
+    stale: bool,
+    /// What the peer has.
+    theirs: Vec<StreamSpans>,
+    /// Whether that is to be held against what is here.
+    open: bool,
+    /// What was asked for: where it is lacking again, it was in vain.
+    wanted: Vec<StreamSpans>,
+    /// When it may be asked for once more.
+    again: Option<Instant>,
+    /// Since when lines are lacking that their linked author should give.
+    patient: Option<Instant>,
+}
+
+impl CatchUp {
+    /// A peer is linked anew.
+    pub(crate) fn up(&mut self, user: &Username) {
+        self.partners.insert(user.clone(), Partner::default());
+    }
+
+    /// A peer is not linked any more.
+    pub(crate) fn down(&mut self, user: &Username) {
+        self.partners.remove(user);
+    }
+
+    /// Every peer that catches up.
+    pub(crate) fn partners(&self) -> Vec<Username> {
+        self.partners.keys().cloned().collect()
+    }
+
+    /// Something new is here; `by` gave it and need not be told.
+    pub(crate) fn stored(&mut self, conversation: &ConversationId, by: Option<&Username>) {
+        let others = self.partners.iter_mut().filter(|(user, _)| Some(*user) != by);
+        for talk in others.filter_map(|(_, partner)| partner.talks.get_mut(conversation)) {
+            talk.stale = true;
+        }
+    }
+
+    /// Who sits where has changed: what could not be given before may be asked for again.
+    pub(crate) fn reseated(&mut self) {
+        for talk in self.partners.values_mut().flat_map(|partner| partner.talks.values_mut()) {
+            talk.stale = true;
+        }
+    }
+
+    /// Which of the conversations that are shared with a peer it is to be told of now.
+    pub(crate) fn due_to_tell(
+        &self,
+        user: &Username,
+        shared: &[ConversationId],
+        now: Instant,
+    ) -> Vec<ConversationId> {
+        let Some(partner) = self.partners.get(user) else { return Vec::new() };
+        let due = |talk: &Talk| match talk.told {
+            None => true,
+            Some(told) => talk.stale && told + TELL_PAUSE <= now,
+        };
+        shared.iter().filter(|shared| partner.talks.get(shared).is_none_or(due)).cloned().collect()
+    }
+
+    /// A peer was told.
+    pub(crate) fn told(&mut self, user: &Username, conversation: &ConversationId, now: Instant) {
+        if let Some(partner) = self.partners.get_mut(user) {
+            let talk = partner.talks.entry(conversation.clone()).or_default();
+            (talk.told, talk.stale) = (Some(now), false);
+        }
+    }
+
+    /// A peer tells what it has, of some streams or all.
+    pub(crate) fn heard(&mut self, user: &Username, conversation: &ConversationId, theirs: Vec<StreamSpans>) {
+        let Some(partner) = self.partners.get_mut(user) else { return };
+        if partner.talks.len() >= CONVERSATIONS_MAX && !partner.talks.contains_key(conversation) {
+            return;
+        }
+        let talk = partner.talks.entry(conversation.clone()).or_default();
+        talk.theirs.retain(|known| !theirs.iter().any(|new| is_same(known, new)));
+        talk.theirs.extend(theirs);
+        talk.open = true;
+        talk.wanted.clear();
+    }
+
+    /// Lines of a peer have come: it may be asked for more.
+    pub(crate) fn given(&mut self, user: &Username, conversation: &ConversationId) {
+        let Some(partner) = self.partners.get_mut(user) else { return };
+        partner.asked = partner.asked.take().filter(|(asked, _)| asked != conversation);
+        if let Some(talk) = partner.talks.get_mut(conversation) {
+            talk.open = true;
+        }
+    }
+
+    /// A conversation in which a peer may have what is not here, and what it has.
+    pub(crate) fn next_to_look_at(
+        &mut self,
+        user: &Username,
+        shared: &[ConversationId],
+        now: Instant,
+    ) -> Option<(ConversationId, Vec<StreamSpans>)> {
+        let partner = self.partners.get_mut(user)?;
+        if let Some((asked, until)) = partner.asked.take() {
+            if until > now {
+                partner.asked = Some((asked, until));
+                return None;
+            }
+            // The question or the answer was lost.
+            if let Some(talk) = partner.talks.get_mut(&asked) {
+                talk.open = true;
+                talk.wanted.clear();
+            }
+        }
+        let waited = |talk: &Talk| talk.patient.is_some_and(|since| since + ASK_PATIENCE <= now);
+        let mut talks = partner.talks.iter_mut().filter(|(conversation, _)| shared.contains(conversation));
+        let rested = |talk: &Talk| talk.again.is_some_and(|again| again <= now);
+        let (conversation, talk) = talks.find(|(_, talk)| talk.open || waited(talk) || rested(talk))?;
+        talk.open = false;
+        if rested(talk) {
+            talk.again = None;
+            talk.wanted.clear();
+        }
+        Some((conversation.clone(), talk.theirs.clone()))
+    }
+
+    /// What to ask of a peer that has these lines, which are lacking here; nothing where they will come by themselves,
+    /// or where the peer was asked for them in vain.
+    pub(crate) fn ask(
+        &mut self,
+        user: &Username,
+        conversation: &ConversationId,
+        lacking: Vec<StreamSpans>,
+        now: Instant,
+    ) -> Vec<StreamSpans> {
+        let gives_itself = |author: &str| {
+            author != user.as_str() && self.partners.keys().any(|linked| linked.as_str() == author)
+        };
+        let (others, now_wanted): (Vec<_>, Vec<_>) =
+            lacking.into_iter().partition(|stream| gives_itself(&stream.username));
+        let Some(partner) = self.partners.get_mut(user) else { return Vec::new() };
+        let Some(talk) = partner.talks.get_mut(conversation) else { return Vec::new() };
+        let mut wanted = now_wanted;
+        match talk.patient {
+            _ if others.is_empty() => talk.patient = None,
+            Some(since) if since + ASK_PATIENCE <= now => {
+                talk.patient = None;
+                wanted.extend(others);
+            }
+            Some(_) => {}
+            None => talk.patient = Some(now),
+        }
+        wanted.retain(|stream| !talk.wanted.contains(stream));
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        talk.wanted.retain(|asked| !wanted.iter().any(|stream| is_same(stream, asked)));
+        talk.wanted.extend(wanted.iter().cloned());
+        talk.again = Some(now + VAIN_PAUSE);
+        partner.asked = Some((conversation.clone(), now + WANT_WAIT));
+        wanted
+    }
+}
+
+/// Whether these are of one stream.
+fn is_same(one: &StreamSpans, other: &StreamSpans) -> bool {
+    (&one.username, one.incarnation) == (&other.username, other.incarnation)
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::protocol::provenance::Incarnation;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const SALA: ConversationId = ConversationId::Room(Uuid::nil());
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn lines(author: &str, last: u64) -> Vec<StreamSpans> {
+        vec![StreamSpans { username: author.into(), incarnation: Incarnation(1), spans: vec![(1, last)] }]
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_told_at_link_up_and_again_only_of_news() {
+        let now = Instant::now();
+        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        catch_up.up(&bob);
+        assert_eq!(catch_up.due_to_tell(&bob, &[SALA], now), [SALA]);
+        catch_up.told(&bob, &SALA, now);
+        assert!(catch_up.due_to_tell(&bob, &[SALA], now + TELL_PAUSE).is_empty());
+        catch_up.stored(&SALA, Some(&bob));
+        assert!(catch_up.due_to_tell(&bob, &[SALA], now + TELL_PAUSE).is_empty(), "bob gave it");
+        catch_up.stored(&SALA, None);
+        assert!(catch_up.due_to_tell(&bob, &[SALA], now).is_empty(), "not so soon");
+        assert_eq!(catch_up.due_to_tell(&bob, &[SALA], now + TELL_PAUSE), [SALA]);
+        catch_up.up(&bob);
+        assert_eq!(catch_up.due_to_tell(&bob, &[SALA], now), [SALA], "a new link knows nothing");
+    }
+
+    #[tokio::test]
+    async fn who_has_more_is_asked_batch_by_batch_until_nothing_is_lacking_or_it_does_not_come() {
+        let now = Instant::now();
+        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        catch_up.up(&bob);
+        catch_up.heard(&bob, &SALA, lines("dora", 100));
+        assert!(catch_up.next_to_look_at(&bob, &[], now).is_none(), "not shared yet");
+        assert_eq!(catch_up.next_to_look_at(&bob, &[SALA], now), Some((SALA, lines("dora", 100))));
+        let wanted = catch_up.ask(&bob, &SALA, lines("dora", 100), now);
+        assert_eq!(wanted, lines("dora", 100));
+        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none(), "an answer is awaited");
+        catch_up.given(&bob, &SALA);
+        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_some());
+        assert_eq!(catch_up.ask(&bob, &SALA, lines("dora", 36), now).len(), 1);
+        catch_up.given(&bob, &SALA);
+        catch_up.next_to_look_at(&bob, &[SALA], now);
+        assert!(catch_up.ask(&bob, &SALA, lines("dora", 36), now).is_empty(), "it gave nothing of use");
+        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none());
+        let later = now + VAIN_PAUSE;
+        assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
+        assert_eq!(
+            catch_up.ask(&bob, &SALA, lines("dora", 36), later).len(),
+            1,
+            "the disk may have room now"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_is_asked_again() {
+        let now = Instant::now();
+        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        catch_up.up(&bob);
+        catch_up.heard(&bob, &SALA, lines("dora", 100));
+        catch_up.next_to_look_at(&bob, &[SALA], now);
+        catch_up.ask(&bob, &SALA, lines("dora", 100), now);
+        let later = now + WANT_WAIT;
+        assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
+        assert_eq!(catch_up.ask(&bob, &SALA, lines("dora", 100), later), lines("dora", 100));
+    }
+
+    #[tokio::test]
+    async fn lines_of_a_linked_author_are_asked_of_others_only_where_they_do_not_come() {
+        let now = Instant::now();
+        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        catch_up.up(&bob);
+        catch_up.up(&user("ana"));
+        catch_up.heard(&bob, &SALA, lines("ana", 5));
+        catch_up.next_to_look_at(&bob, &[SALA], now);
+        assert!(catch_up.ask(&bob, &SALA, lines("ana", 5), now).is_empty());
+        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none());
+        let later = now + ASK_PATIENCE;
+        assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
+        assert_eq!(catch_up.ask(&bob, &SALA, lines("ana", 5), later), lines("ana", 5));
+    }
+}

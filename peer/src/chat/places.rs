@@ -1,0 +1,151 @@
+//! Where lines belong: what the history calls a conversation, who shares it, and what a link brings that is out of place.
+
+use commons::names::{RoomName, Username};
+use commons::snapshot::RoomSnapshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::Conversation;
+
+use crate::api::error::CommandError;
+use crate::chat::Chat;
+use crate::heard::{Heard, Spoken};
+use crate::history::conversation::ConversationId;
+
+impl Chat {
+    /// A link brought something: where it belongs, if it is to be heard. What is ahead of the tracker's word waits.
+    pub(crate) fn admit(
+        &mut self,
+        heard: Heard,
+        now: Instant,
+    ) -> Option<(ConversationId, Option<RoomName>, Heard)> {
+        let room = match &heard.what {
+            Spoken::Plain(line) => line.room.as_deref().map(|name| self.rooms.get(name)),
+            Spoken::Given(given) => given.room_id.map(|id| self.room_by_id(id)),
+        };
+        match room {
+            None if self.blocked.contains(&heard.from) => None,
+            None => Some((ConversationId::Private(heard.from.clone()), None, heard)),
+            Some(Some(room)) if room.has_member(&heard.from) && self.kept.contains_key(&room.id) => {
+                Some((ConversationId::Room(room.id), Some(room.name.clone()), heard))
+            }
+            Some(_) => {
+                self.early.keep(heard, now);
+                None
+            }
+        }
+    }
+
+    /// The rooms whose state the history does not know yet, and those it need not know any more.
+    pub(crate) fn not_kept(&mut self) -> (Vec<RoomSnapshot>, Vec<Uuid>) {
+        let changed = self.rooms.values().filter(|room| self.kept.get(&room.id) != Some(&room.revision));
+        let changed = changed.cloned().collect();
+        let gone: Vec<_> = self.kept.keys().filter(|id| self.room_by_id(**id).is_none()).copied().collect();
+        for id in &gone {
+            self.kept.remove(id);
+        }
+        (changed, gone)
+    }
+
+    /// The history knows this state of a room.
+    pub(crate) fn note_kept(&mut self, room: Uuid, revision: u64) {
+        self.kept.insert(room, revision);
+    }
+
+    /// What waited for the tracker's word and is in place now.
+    pub(crate) fn admit_early(&mut self, now: Instant) -> Vec<(ConversationId, Option<RoomName>, Heard)> {
+        let early = self.early.take(now);
+        early.into_iter().filter_map(|(since, heard)| self.admit(heard, since)).collect()
+    }
+
+    fn room_by_id(&self, id: Uuid) -> Option<&RoomSnapshot> {
+        self.rooms.values().find(|room| room.id == id)
+    }
+
+    /// What the history calls a conversation, and the state of the room in which lines are written.
+    pub(crate) fn place(&self, conversation: &Conversation) -> Result<(ConversationId, u64), CommandError> {
+        match conversation {
+            Conversation::Private(user) => Ok((ConversationId::Private(user.clone()), 0)),
+            Conversation::Room(name) => {
+                let room = self.rooms.get(name).ok_or(CommandError::NoConversation)?;
+                Ok((ConversationId::Room(room.id), room.revision))
+            }
+        }
+    }
+
+    /// What people call a conversation of the history; `None` for a room in which one does not sit.
+    pub(crate) fn name_of(&self, conversation: &ConversationId) -> Option<Conversation> {
+        match conversation {
+            ConversationId::Private(user) => Some(Conversation::Private(user.clone())),
+            ConversationId::Room(id) => {
+                self.room_by_id(*id).map(|room| Conversation::Room(room.name.clone()))
+            }
+        }
+    }
+
+    /// The others in a room.
+    pub(crate) fn others_of(&self, room: Uuid) -> Vec<Username> {
+        let mut members = self.members_of(room);
+        members.retain(|user| Some(user) != self.me.as_ref());
+        members
+    }
+
+    /// Who sits in a room; nobody where one does not sit there oneself.
+    pub(crate) fn members_of(&self, room: Uuid) -> Vec<Username> {
+        let members = self.room_by_id(room).map(|room| room.members.as_slice()).unwrap_or_default();
+        members.iter().map(|member| member.username.clone()).collect()
+    }
+
+    /// Who sits in a room, and since which state of it one does oneself; nobody where one does not.
+    pub(crate) fn seated(&self, room: &ConversationId) -> (Vec<Username>, u64) {
+        let members = room.room().map(|room| self.members_of(room)).unwrap_or_default();
+        let since = self.me.as_ref().and_then(|me| self.since(room, me));
+        (members, since.unwrap_or(0))
+    }
+
+    /// From which state of a room on a user may have its lines, in private any; `None` for one who sits elsewhere.
+    pub(crate) fn since(&self, conversation: &ConversationId, user: &Username) -> Option<u64> {
+        let ConversationId::Room(room) = conversation else { return Some(0) };
+        let members = &self.room_by_id(*room)?.members;
+        members.iter().find(|member| member.username == *user).map(|member| member.since)
+    }
+
+    /// Every conversation that is shared with a user.
+    pub(crate) fn shared_with(&self, user: &Username) -> Vec<ConversationId> {
+        let rooms = self.rooms.values().filter(|room| room.has_member(user));
+        let rooms = rooms.map(|room| ConversationId::Room(room.id));
+        let private = Some(ConversationId::Private(user.clone())).filter(|_| !self.blocked.contains(user));
+        rooms.chain(private).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::snapshot::ChangeKind;
+
+    use super::*;
+    use crate::chat::tests::{ana_in, sala, update, user};
+    use crate::limits::EARLY_WAIT;
+    use crate::peer_communication::switchboard::PlainLine;
+
+    fn line(from: &str, room: Option<&str>) -> Heard {
+        let room = room.map(str::to_owned);
+        let line = PlainLine { room, content: "hi".into(), id: None, sent_at: None };
+        Heard { from: user(from), what: Spoken::Plain(line) }
+    }
+
+    #[tokio::test]
+    async fn a_line_ahead_of_the_trackers_word_waits_for_it_but_not_for_ever() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(1, &["ana"]));
+        assert!(chat.admit(line("bob", Some("sala")), now).is_none());
+        chat.updated(update(ChangeKind::Joined, "bob", Some(sala(2, &["ana", "bob"]))), now);
+        chat.note_kept(Uuid::nil(), 2);
+        assert_eq!(chat.admit_early(now).len(), 1);
+
+        assert!(chat.admit(line("carla", Some("sala")), now).is_none());
+        let later = now + EARLY_WAIT * 2;
+        chat.updated(update(ChangeKind::Joined, "carla", Some(sala(3, &["ana", "carla"]))), later);
+        assert!(chat.admit_early(later).is_empty());
+    }
+}

@@ -1,0 +1,193 @@
+//! The task that catches up: tells linked peers what is here, asks them for what is not, and gives what they ask for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use commons::names::Username;
+use commons::net::frame::encode;
+use commons::protocol::between_peers::PeerMessage;
+use commons::protocol::provenance::StreamSpans;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use crate::catch_up::CatchUp;
+use crate::history::History;
+use crate::history::conversation::ConversationId;
+use crate::hub::Hub;
+use crate::limits::{CATCH_UP_TICK, FEED_BYTES, SEEK_BACKOFF};
+use crate::peer_communication::PeerPeerCommunication;
+use crate::peer_communication::outbox::Manners;
+use crate::tracker_communication::PeerTrackerCommunication;
+
+/// What happens that may be a reason to tell, ask or give.
+pub(crate) enum News {
+    /// A peer is linked anew.
+    Up(Username),
+    /// A peer is not linked any more.
+    Down(Username),
+    /// Who sits where has changed.
+    Seats,
+    /// A peer tells what it has.
+    Have(Username, ConversationId, Vec<StreamSpans>),
+    /// A peer asks for lines.
+    Want(Username, ConversationId, Vec<StreamSpans>),
+    /// Lines that a peer gave are on their way into the history.
+    Given(Username, ConversationId),
+    /// Lines that a peer gave are stored.
+    Stored(Username, ConversationId),
+    /// Something new is here.
+    Grown(ConversationId),
+}
+
+/// The task's own.
+struct Exchange<'a> {
+    hub: &'a Hub,
+    history: &'a History,
+    links: &'a PeerPeerCommunication,
+    tracker: PeerTrackerCommunication,
+    catch_up: CatchUp,
+    /// For whom lines wait who is not here: when to look again, and how long to wait then.
+    sought: BTreeMap<Username, (Instant, Duration)>,
+}
+
+/// Exchanges with the others until nobody has news any more.
+pub(crate) async fn run(hub: Arc<Hub>, tracker: PeerTrackerCommunication, mut news: mpsc::Receiver<News>) {
+    let (Some(history), Some(links)) = (hub.history.get(), hub.links.get()) else { return };
+    let mut exchange = Exchange {
+        hub: &hub,
+        history,
+        links,
+        tracker,
+        catch_up: CatchUp::default(),
+        sought: BTreeMap::new(),
+    };
+    let mut tick = interval(CATCH_UP_TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            news = news.recv() => match news {
+                Some(news) => exchange.take(news).await,
+                None => return,
+            },
+            _ = tick.tick() => {
+                exchange.look_around().await;
+                exchange.seek().await;
+            }
+        }
+    }
+}
+
+impl Exchange<'_> {
+    async fn take(&mut self, news: News) {
+        match news {
+            News::Up(user) => {
+                if self.links.manners(&user) == Some(Manners::Ours) {
+                    self.catch_up.up(&user);
+                    self.tell(&user).await;
+                }
+                // What the other side has is told before what it lacks is given, so that it can say how much was missed.
+                if self.hub.begin_feed(&user) {
+                    self.history.pending(user, 0, FEED_BYTES).await;
+                }
+            }
+            News::Down(user) => self.catch_up.down(&user),
+            News::Seats => {
+                self.catch_up.reseated();
+                self.look_around().await;
+            }
+            News::Have(user, conversation, theirs) => {
+                self.catch_up.heard(&user, &conversation, theirs);
+                self.ask(&user).await;
+            }
+            News::Given(user, conversation) => {
+                self.catch_up.given(&user, &conversation);
+                self.ask(&user).await;
+            }
+            News::Want(user, conversation, wanted) => self.give(&user, conversation, wanted).await,
+            News::Stored(user, conversation) => self.catch_up.stored(&conversation, Some(&user)),
+            News::Grown(conversation) => self.catch_up.stored(&conversation, None),
+        }
+    }
+
+    async fn look_around(&mut self) {
+        for user in self.catch_up.partners() {
+            self.tell(&user).await;
+            self.ask(&user).await;
+        }
+    }
+
+    /// Asks the tracker whether those have come for whom private lines wait.
+    async fn seek(&mut self) {
+        let away = self.hub.lock().chat.away();
+        if away.is_empty() {
+            self.sought.clear();
+            return;
+        }
+        let mut waiting = self.history.waiting().await;
+        waiting.retain(|(user, _)| away.contains(user));
+        self.sought.retain(|user, _| waiting.iter().any(|(waiting, _)| waiting == user));
+        let now = Instant::now();
+        for (user, _) in waiting {
+            let (first, most) = SEEK_BACKOFF;
+            let (due, wait) = self.sought.entry(user.clone()).or_insert((now, first));
+            if *due <= now {
+                (*due, *wait) = (now + *wait, most.min(*wait * 2));
+                if let Ok(found) = self.tracker.peer(&user).await {
+                    // Who has another key now is told of, and waited for.
+                    let _ = self.hub.found(&user, found.map(|found| found.peer));
+                }
+            }
+        }
+    }
+
+    fn shared_with(&self, user: &Username) -> Vec<ConversationId> {
+        self.hub.lock().chat.shared_with(user)
+    }
+
+    /// Tells a peer what is here, where it does not know.
+    async fn tell(&mut self, user: &Username) {
+        for conversation in self.catch_up.due_to_tell(user, &self.shared_with(user), Instant::now()) {
+            let streams = self.history.spans(conversation.clone()).await;
+            if self.send(user, &PeerMessage::Have { room_id: room_id(&conversation), streams }) {
+                self.catch_up.told(user, &conversation, Instant::now());
+            }
+        }
+    }
+
+    /// Asks a peer for what it has and is lacking here.
+    async fn ask(&mut self, user: &Username) {
+        let shared = self.shared_with(user);
+        while let Some((conversation, theirs)) = self.catch_up.next_to_look_at(user, &shared, Instant::now())
+        {
+            let lacking = self.history.lacking(conversation.clone(), theirs).await;
+            let streams = self.catch_up.ask(user, &conversation, lacking, Instant::now());
+            if !streams.is_empty() {
+                self.send(user, &PeerMessage::Want { room_id: room_id(&conversation), streams });
+            }
+        }
+    }
+
+    /// Gives a member of a room what it asks for, as far as its seat reaches back; of a private chat only own lines.
+    async fn give(&mut self, user: &Username, conversation: ConversationId, wanted: Vec<StreamSpans>) {
+        let Some(since) = self.hub.lock().chat.since(&conversation, user) else { return };
+        let given = self.history.hand_over(conversation.clone(), wanted, since).await;
+        let lines = given.iter().map(|line| line.wire(None, None)).collect();
+        // An empty answer is one too: there is no more.
+        self.send(user, &PeerMessage::Lines { room_id: room_id(&conversation), lines });
+    }
+
+    /// Whether it is on its way. What a full link loses is told, asked or given again.
+    fn send(&self, to: &Username, message: &PeerMessage<'_>) -> bool {
+        encode(message).is_ok_and(|frame| self.links.send(to, frame).is_ok())
+    }
+}
+
+/// How the wire names a conversation.
+pub(crate) fn room_id(conversation: &ConversationId) -> Option<Uuid> {
+    match conversation {
+        ConversationId::Room(id) => Some(*id),
+        ConversationId::Private(_) => None,
+    }
+}

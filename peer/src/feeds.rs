@@ -1,0 +1,183 @@
+//! Who is given the own lines as they are written, and who first needs those that waited. Pure: whoever asks says how a
+//! line is put on its way.
+//!
+//! A link begins with what the other side has not stored, in order; only then come the lines that are written meanwhile.
+
+use std::collections::BTreeMap;
+
+use commons::limits::{BATCH_BYTES, BATCH_LINES};
+use commons::names::Username;
+
+use crate::history::report::SaidLine;
+use crate::peer_communication::link_table::LinkId;
+
+/// Every linked peer, and how far it was given the own lines.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    feeds: BTreeMap<Username, Feed>,
+}
+
+#[derive(Debug)]
+struct Feed {
+    /// By which link: what is said after another one took its place waits for what that one has to give first.
+    link: LinkId,
+    /// The last line that was put on its way, as a row of the history.
+    after: i64,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// What waited was asked for.
+    Asked,
+    /// Nothing waits any more: lines go as they are written.
+    Live,
+    /// The link had no room.
+    Stuck,
+    /// The peer's key has changed: lines wait until it is accepted.
+    Held,
+}
+
+impl Feeds {
+    /// A link has come up: whether what waited is to be asked for now.
+    pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
+        let stage = if held { Stage::Held } else { Stage::Asked };
+        self.feeds.insert(user.clone(), Feed { link, after: 0, stage });
+        !held
+    }
+
+    /// A link has ended.
+    pub(crate) fn end(&mut self, user: &Username) {
+        self.feeds.remove(user);
+    }
+
+    /// There is room again, or the key was accepted: after which row to go on, if that is what it waited for.
+    pub(crate) fn go_on(&mut self, user: &Username) -> Option<i64> {
+        let feed = self.feeds.get_mut(user)?;
+        let waited = matches!(feed.stage, Stage::Stuck | Stage::Held);
+        feed.stage = if waited { Stage::Asked } else { feed.stage };
+        waited.then_some(feed.after)
+    }
+
+    /// An own line is durable: it goes to whoever has all that was before. `send` tells whether it fits.
+    pub(crate) fn said(&mut self, said: &SaidLine, mut send: impl FnMut(&Username, LinkId) -> bool) {
+        for user in &said.audience {
+            if let Some(link) = self.link_at(user, Stage::Live) {
+                self.gave(user, said.row, send(user, link));
+            }
+        }
+    }
+
+    /// Lines that waited for a peer go to it in these batches, until one does not fit. Behind which row to ask for more,
+    /// where there is more; else lines go as they are written from now on.
+    pub(crate) fn give(
+        &mut self,
+        to: &Username,
+        batches: &[&[SaidLine]],
+        more: Option<i64>,
+        mut send: impl FnMut(LinkId, &[SaidLine]) -> bool,
+    ) -> Option<i64> {
+        let link = self.link_at(to, Stage::Asked)?;
+        for batch in batches {
+            let Some(last) = batch.last() else { continue };
+            let fit = send(link, batch);
+            self.gave(to, last.row, fit);
+            if !fit {
+                return None;
+            }
+        }
+        if more.is_none() {
+            self.gave_all(to);
+        }
+        more
+    }
+
+    /// The link to a peer that is at this stage.
+    fn link_at(&self, user: &Username, stage: Stage) -> Option<LinkId> {
+        self.feeds.get(user).filter(|feed| feed.stage == stage).map(|feed| feed.link)
+    }
+
+    /// Whether lines are on their way.
+    pub(crate) fn is_fed(&self, user: &Username) -> bool {
+        self.feeds.get(user).is_some_and(|feed| feed.stage != Stage::Held)
+    }
+
+    fn gave(&mut self, user: &Username, row: i64, fit: bool) {
+        if let Some(feed) = self.feeds.get_mut(user) {
+            feed.after = if fit { feed.after.max(row) } else { feed.after };
+            feed.stage = if fit { feed.stage } else { Stage::Stuck };
+        }
+    }
+
+    fn gave_all(&mut self, user: &Username) {
+        if let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Asked) {
+            feed.stage = Stage::Live;
+        }
+    }
+
+    /// The peer's key has changed.
+    pub(crate) fn hold(&mut self, user: &Username) {
+        if let Some(feed) = self.feeds.get_mut(user) {
+            feed.stage = Stage::Held;
+        }
+    }
+}
+
+/// Cuts lines into batches of one conversation each, where groups end.
+pub(crate) fn batches(lines: &[SaidLine]) -> Vec<&[SaidLine]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes, mut group) = (0, 0, 0);
+    for (at, said) in lines.iter().enumerate() {
+        let begins = said.line.provenance.previous.is_some();
+        if begins {
+            group = at;
+        }
+        bytes += said.line.encoded_len();
+        let full = at - start >= BATCH_LINES || bytes > BATCH_BYTES;
+        let elsewhere = lines[start].conversation != said.conversation;
+        if (full || elsewhere) && group > start {
+            batches.push(&lines[start..group]);
+            start = group;
+            bytes = lines[start..=at].iter().map(|said| said.line.encoded_len()).sum();
+        }
+    }
+    if start < lines.len() {
+        batches.push(&lines[start..]);
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bob() -> Username {
+        Username::parse("bob").unwrap()
+    }
+
+    #[test]
+    fn what_waited_goes_first_and_a_full_link_goes_on_where_it_stopped() {
+        let mut feeds = Feeds::default();
+        assert!(feeds.begin(&bob(), LinkId(1), false));
+        assert!(
+            feeds.link_at(&bob(), Stage::Asked).is_some() && feeds.link_at(&bob(), Stage::Live).is_none()
+        );
+        feeds.gave(&bob(), 7, true);
+        feeds.gave(&bob(), 8, false);
+        assert_eq!(feeds.go_on(&bob()), Some(7));
+        assert_eq!(feeds.go_on(&bob()), None, "it was asked for");
+        feeds.gave_all(&bob());
+        assert!(feeds.link_at(&bob(), Stage::Live).is_some());
+        feeds.end(&bob());
+        assert!(feeds.link_at(&bob(), Stage::Live).is_none());
+    }
+
+    #[test]
+    fn lines_to_a_changed_key_wait_until_it_is_accepted() {
+        let mut feeds = Feeds::default();
+        assert!(!feeds.begin(&bob(), LinkId(1), true));
+        feeds.gave_all(&bob());
+        assert!(feeds.link_at(&bob(), Stage::Live).is_none());
+        assert_eq!(feeds.go_on(&bob()), Some(0));
+    }
+}

@@ -1,0 +1,73 @@
+//! Whether the past may be looked at: the first look in a session, and one after a long pause, wants the password again.
+//! Pure: time is an argument.
+
+use tokio::time::Instant;
+
+use crate::limits::{GATE_IDLE, GATE_TRIES};
+
+/// How often the password may still be typed wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shut {
+    pub(crate) tries_left: usize,
+}
+
+/// Shut at first.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// When something was last done with the gate open.
+    open: Option<Instant>,
+    wrong: usize,
+}
+
+impl Gate {
+    /// Something is done at this peer.
+    pub(crate) fn touch(&mut self, now: Instant) {
+        let idle = |since: Instant| now.duration_since(since) >= GATE_IDLE;
+        self.open = self.open.filter(|since| !idle(*since)).map(|_| now);
+    }
+
+    /// Whether the past may be looked at now.
+    pub(crate) fn look(&mut self, now: Instant) -> Result<(), Shut> {
+        self.touch(now);
+        self.open.map(|_| ()).ok_or_else(|| self.shut())
+    }
+
+    /// A password was tried.
+    pub(crate) fn tried(&mut self, right: bool, now: Instant) -> Result<(), Shut> {
+        if right {
+            *self = Self { open: Some(now), wrong: 0 };
+            return Ok(());
+        }
+        self.wrong += 1;
+        Err(self.shut())
+    }
+
+    fn shut(&self) -> Shut {
+        Shut { tries_left: GATE_TRIES.saturating_sub(self.wrong) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_look_and_one_after_a_pause_want_the_password() {
+        let now = Instant::now();
+        let mut gate = Gate::default();
+        assert_eq!(gate.look(now), Err(Shut { tries_left: 3 }));
+        assert_eq!(gate.tried(true, now), Ok(()));
+        let busy = now + GATE_IDLE / 2;
+        gate.touch(busy);
+        assert_eq!(gate.look(busy + GATE_IDLE / 2), Ok(()));
+        assert_eq!(gate.look(busy + GATE_IDLE * 2), Err(Shut { tries_left: 3 }));
+    }
+
+    #[tokio::test]
+    async fn three_wrong_passwords_are_too_many() {
+        let now = Instant::now();
+        let mut gate = Gate::default();
+        let left: Vec<_> = (0..3).map(|_| gate.tried(false, now).unwrap_err().tries_left).collect();
+        assert_eq!(left, [2, 1, 0]);
+    }
+}

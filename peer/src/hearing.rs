@@ -1,0 +1,165 @@
+//! What the links report: lines go into the history, the rest changes the chat or the exchange.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::Utc;
+use commons::names::{RoomName, Username};
+use commons::protocol::provenance::StreamSpans;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::{Event, Undeliverable};
+use crate::chat::Trust;
+use crate::exchange::News;
+use crate::heard::{Heard, Spoken};
+use crate::history::conversation::ConversationId;
+use crate::history::request::{self, UnsignedLine};
+use crate::hub::Hub;
+use crate::peer_communication::switchboard::LinkReport;
+
+impl Hub {
+    /// Hears the links until it is over, as fast as the slowest face reads.
+    pub(crate) async fn hear_links(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
+        while let Some(report) = reports.recv().await {
+            let behind = self.lock().faces.behind();
+            for face in behind {
+                face.caught_up().await;
+            }
+            self.hear_link(report).await;
+        }
+    }
+
+    async fn hear_link(&self, report: LinkReport) {
+        let (Some(links), Some(history)) = (self.links.get(), self.history.get()) else { return };
+        match report {
+            LinkReport::Plain(from, line) => self.hear(Heard { from, what: Spoken::Plain(line) }).await,
+            LinkReport::Lines(from, lines) => self.hear(Heard { from, what: Spoken::Given(lines) }).await,
+            LinkReport::Have(from, room, theirs) => self.hear_what_is_there(from, room, theirs).await,
+            LinkReport::Want(from, room, wanted) => {
+                let conversation = conversation(&from, room);
+                self.tell_news(News::Want(from, conversation, wanted));
+            }
+            LinkReport::Changed(user) => {
+                history.linked(user.clone()).await;
+                self.hear_link_change(&user);
+            }
+            LinkReport::Left(user, None) => {
+                self.lock().chat.left_private(&user);
+                self.relink();
+            }
+            // The tracker says who leaves a room.
+            LinkReport::Left(_, Some(_)) => {}
+            LinkReport::Received(to, id) => history.delivered(to, vec![id]).await,
+            // All that will ever be known: it does not wait any more.
+            LinkReport::Written(to, id) => history.settle(to, vec![id]).await,
+            LinkReport::TooLong(to, id) => {
+                history.settle(to.clone(), vec![id]).await;
+                self.tell_undelivered(&to, vec![id], Undeliverable::TextTooLong);
+            }
+            LinkReport::Room(user) => self.feed_on(&user),
+            LinkReport::Pinned => {
+                if let Err(error) = self.keep_pins() {
+                    let message = error.to_string().into();
+                    self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
+                }
+            }
+            LinkReport::NotAccepted(by) => self.tell_not_accepted(&by),
+            LinkReport::KeyChanged(peer, fingerprint) => {
+                let mut state = self.lock();
+                if links.book(|book| book.is_changed(&peer)) {
+                    state.feeds.hold(&peer);
+                }
+                state.faces.tell([Event::KeyChanged { peer, fingerprint }]);
+            }
+        }
+    }
+
+    fn hear_link_change(&self, user: &Username) {
+        let Some(links) = self.links.get() else { return };
+        let up = links.is_linked(user);
+        let trust = Trust {
+            encrypted: links.is_encrypted(user),
+            verified: links.book(|book| book.is_verified(user)),
+        };
+        let mut state = self.lock();
+        let event = state.chat.link_is(user, up, trust);
+        state.faces.tell(event);
+        if !up {
+            state.feeds.end(user);
+            state.greeted.retain(|(peer, _)| peer != user);
+        }
+        drop(state);
+        self.tell_news(if up { News::Up(user.clone()) } else { News::Down(user.clone()) });
+    }
+
+    /// Lines came by a link: into the history with them, if they are in place.
+    async fn hear(&self, heard: Heard) {
+        let admitted = self.lock().chat.admit(heard, Instant::now());
+        if let Some((conversation, room, heard)) = admitted {
+            self.keep(conversation, room, heard).await;
+        }
+    }
+
+    /// Puts what was heard in its place into the history, which tells what becomes of it.
+    pub(crate) async fn keep(&self, conversation: ConversationId, room: Option<RoomName>, heard: Heard) {
+        let (Some(links), Some(history)) = (self.links.get(), self.history.get()) else { return };
+        let Heard { from, what } = heard;
+        match what {
+            Spoken::Plain(line) => {
+                let id = line.id.unwrap_or_else(Uuid::now_v7);
+                let sent_at = line.sent_at.unwrap_or_else(Utc::now);
+                let line = UnsignedLine { conversation, room, from, id, sent_at, text: line.content };
+                history.keep_unsigned(line).await;
+            }
+            Spoken::Given(given) => {
+                let late = given.late;
+                let authors = given.lines.iter().map(|line| line.author.clone());
+                let trusted = links.book(|book| authors.map(|author| book.trusted(author)).collect());
+                let news = News::Given(from.clone(), conversation.clone());
+                let lines = given.lines;
+                history.hear(request::Heard { from, conversation, room, lines, late, trusted }).await;
+                if late {
+                    self.tell_news(news);
+                }
+            }
+        }
+    }
+
+    /// A peer tells what it has: own lines among it have arrived, and what is lacking here was missed.
+    async fn hear_what_is_there(&self, from: Username, room: Option<Uuid>, theirs: Vec<StreamSpans>) {
+        let Some(history) = self.history.get() else { return };
+        let conversation = conversation(&from, room);
+        let (first, shared) = {
+            let mut state = self.lock();
+            let shared = state.chat.shared_with(&from).contains(&conversation);
+            (shared && state.greeted.insert((from.clone(), conversation.clone())), shared)
+        };
+        if shared {
+            history.has(from.clone(), conversation.clone(), theirs.clone()).await;
+        }
+        if first {
+            let lacking = history.lacking(conversation.clone(), theirs.clone()).await;
+            self.tell_missed(&conversation, &lacking);
+        }
+        self.tell_news(News::Have(from, conversation, theirs));
+    }
+
+    fn tell_missed(&self, conversation: &ConversationId, lacking: &[StreamSpans]) {
+        let lines =
+            lacking.iter().flat_map(|stream| &stream.spans).map(|(first, last)| last - first + 1).sum();
+        let people = lacking.iter().map(|stream| &stream.username).collect::<BTreeSet<_>>().len();
+        let mut state = self.lock();
+        if lines > 0
+            && let Some(conversation) = state.chat.name_of(conversation)
+        {
+            state.faces.tell([Event::Missed { conversation, people, lines }]);
+        }
+    }
+}
+
+/// The conversation that a peer means.
+fn conversation(with: &Username, room: Option<Uuid>) -> ConversationId {
+    room.map_or_else(|| ConversationId::Private(with.clone()), ConversationId::Room)
+}

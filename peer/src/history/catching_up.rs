@@ -1,0 +1,268 @@
+//! What this peer has of a conversation, what it lacks of what another has, and what it can hand to it.
+
+use commons::limits::{BATCH_BYTES, BATCH_LINES, SPANS_MAX};
+use commons::names::{RoomName, Username};
+use commons::protocol::provenance::{Incarnation, StreamSpans};
+use rusqlite::{Result, params};
+
+use crate::history::arrivals::StreamName;
+use crate::history::conversation::ConversationId;
+use crate::history::delivery::encoded_len;
+use crate::history::line::ChatLine;
+use crate::history::rows::{conversation, group_at, room_name};
+use crate::history::spans::Spans;
+use crate::history::store::{Name, Store};
+
+impl Store {
+    /// For a HAVE.
+    pub(crate) fn spans(&mut self, of: &ConversationId) -> Result<Vec<StreamSpans>> {
+        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let mut query = self.db.prepare_cached(
+            "SELECT a.name, s.incarnation, p.first, p.last
+             FROM streams s JOIN people a ON a.id = s.author JOIN spans p ON p.stream = s.id
+             WHERE s.conversation = ?1 ORDER BY s.id DESC, p.first LIMIT ?2",
+        )?;
+        let mut rows = query.query(params![known.key, SPANS_MAX.cast_signed() as i64])?;
+        let mut streams: Vec<StreamSpans> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let username: String = row.get(0)?;
+            let incarnation = Incarnation(row.get::<_, i64>(1)?.cast_unsigned());
+            let piece = (row.get::<_, i64>(2)?.cast_unsigned(), row.get::<_, i64>(3)?.cast_unsigned());
+            match streams
+                .last_mut()
+                .filter(|last| last.username == username && last.incarnation == incarnation)
+            {
+                Some(stream) => stream.spans.push(piece),
+                None => streams.push(StreamSpans { username, incarnation, spans: vec![piece] }),
+            }
+        }
+        Ok(streams)
+    }
+
+    /// For a WANT: of authors whose lines can be taken.
+    pub(crate) fn lacking(
+        &mut self,
+        of: &ConversationId,
+        theirs: &[StreamSpans],
+    ) -> Result<Vec<StreamSpans>> {
+        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let mut room = SPANS_MAX;
+        let mut lacking = Vec::new();
+        for told in theirs {
+            let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
+                continue;
+            };
+            if !self.can_write(of, known.key, &author)? {
+                continue;
+            }
+            let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
+            let here = self.known_stream(&name)?.map(|stream| stream.spans.clone()).unwrap_or_default();
+            let mut pieces = spans.minus(&here).list();
+            pieces.truncate(room);
+            room -= pieces.len();
+            if !pieces.is_empty() {
+                let StreamSpans { username, incarnation, .. } = told.clone();
+                lacking.push(StreamSpans { username, incarnation, spans: pieces });
+            }
+        }
+        Ok(lacking)
+    }
+
+    fn can_write(&self, of: &ConversationId, key: i64, author: &Username) -> Result<bool> {
+        match of {
+            ConversationId::Private(other) => Ok(other == author),
+            ConversationId::Room(_) => {
+                let Some(author) = self.known_person(author)? else { return Ok(false) };
+                self.db
+                    .prepare_cached("SELECT 1 FROM seats WHERE conversation = ?1 AND user = ?2")?
+                    .exists([key, author])
+            }
+        }
+    }
+
+    /// For LINES: whole groups of these, from this state of the room on. Not from states that are not known here yet: who
+    /// sits there now may have been away then.
+    pub(crate) fn hand_over(
+        &mut self,
+        of: &ConversationId,
+        wanted: &[StreamSpans],
+        since: u64,
+    ) -> Result<Vec<ChatLine>> {
+        let known = self.known_conversation(of)?.map_or(0, |known| known.revision);
+        let mut batch: Vec<ChatLine> = Vec::new();
+        let mut room = BATCH_BYTES;
+        for told in wanted {
+            let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
+                continue;
+            };
+            // In private nothing but the link vouches for a line, and it vouches for ours only.
+            if of.room().is_none() && author != self.me {
+                continue;
+            }
+            let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
+            let Some(stream) = self.known_stream(&name)? else { continue };
+            let key = stream.key;
+            for (first, last) in spans.iter() {
+                let mut next = first;
+                loop {
+                    let group = group_at(&self.db, key, next)?;
+                    let lines: Vec<_> = group.into_iter().map(|stored| stored.line).collect();
+                    let (Some(begin), Some(end)) = (lines.first(), lines.last()) else { break };
+                    if begin.provenance.seq > last || end.provenance.seq < next {
+                        break;
+                    }
+                    next = end.provenance.seq + 1;
+                    if !(since..=known).contains(&begin.provenance.revision)
+                        || batch.iter().any(|line| line.id == begin.id)
+                    {
+                        continue;
+                    }
+                    let size = encoded_len(lines.iter());
+                    if !batch.is_empty() && (size > room || batch.len() + lines.len() > BATCH_LINES) {
+                        return Ok(batch);
+                    }
+                    room = room.saturating_sub(size);
+                    batch.extend(lines);
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The conversation of a stream, and what a room is called.
+    pub(crate) fn stream_names(&self, stream: i64) -> Result<(ConversationId, Option<RoomName>)> {
+        let mut query = self.db.prepare_cached(
+            "SELECT c.room, p.name, c.name FROM streams s JOIN conversations c ON c.id = s.conversation
+             LEFT JOIN people p ON p.id = c.peer WHERE s.id = ?1",
+        )?;
+        query.query_row([stream], |row| {
+            Ok((conversation(row.get(0)?, row.get::<_, Option<Name>>(1)?)?, room_name(row.get(2)?)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::limits::BATCH_LINES;
+
+    use super::*;
+    use crate::history::ledger::Ledger;
+    use crate::history::request::Request;
+    use crate::history::testing::*;
+
+    /// Asks somebody until nothing is lacking; how many batches it took.
+    fn catch_up(
+        ledger: &mut Ledger,
+        from: &mut Ledger,
+        name: &str,
+        of: &ConversationId,
+        since: u64,
+    ) -> usize {
+        for batch in 0.. {
+            let theirs = from.spans(of);
+            let wanted = ledger.lacking(of, &theirs);
+            let lines = from.hand_over(of, &wanted, since);
+            assert!(lines.len() <= BATCH_LINES);
+            if lines.is_empty() {
+                return batch;
+            }
+            assert_eq!(refusals(&hear(ledger, name, of, &lines)), [""; 0]);
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn any_member_hands_on_what_any_other_wrote() {
+        let (mut ana, mut bob, mut carla) = (ledger(ANA), ledger(BOB), ledger(CARLA));
+        for n in 0..50 {
+            let lines = say(&mut ana, &room(), &[&format!("a{n}")], &[BOB, CARLA]);
+            hear(&mut bob, ANA, &room(), &lines);
+            say(&mut bob, &room(), &[&format!("b{n}")], &[ANA, CARLA]);
+        }
+        catch_up(&mut carla, &mut bob, BOB, &room(), 0);
+        assert_eq!(kept(&mut carla, &room()), kept(&mut bob, &room()));
+        assert_eq!(carla.spans(&room()).len(), 2);
+        catch_up(&mut ana, &mut carla, CARLA, &room(), 0);
+        assert_eq!(kept(&mut ana, &room()), kept(&mut bob, &room()), "the same order at all");
+        assert_eq!(ana.lacking(&room(), &bob.spans(&room())), []);
+    }
+
+    #[test]
+    fn a_long_absence_is_caught_up_in_batches_that_are_full() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let texts: Vec<_> = (0..1_000).map(|n| n.to_string()).collect();
+        for piece in texts.chunks(128) {
+            let piece: Vec<_> = piece.iter().map(String::as_str).collect();
+            say(&mut ana, &room(), &piece, &[BOB]);
+        }
+        assert_eq!(catch_up(&mut bob, &mut ana, ANA, &room(), 0), 1_000_usize.div_ceil(BATCH_LINES));
+        assert_eq!(kept(&mut bob, &room()), texts);
+    }
+
+    #[test]
+    fn nothing_from_before_a_seat_is_handed_over() {
+        let mut ana = ledger(ANA);
+        for revision in [1, 2, 3] {
+            let mut line = said(&room(), &revision.to_string(), &[]);
+            line.revision = revision;
+            ana.apply(Request::Say(line));
+        }
+        ana.commit();
+        let mut carla = ledger(CARLA);
+        catch_up(&mut carla, &mut ana, ANA, &room(), 3);
+        assert_eq!(kept(&mut carla, &room()), ["3"]);
+    }
+
+    #[test]
+    fn private_lines_are_handed_over_by_their_author_only() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let lines = say(&mut ana, &private(BOB), &["1", "2"], &[BOB]);
+        hear(&mut bob, ANA, &private(ANA), &lines);
+        say(&mut bob, &private(ANA), &["3"], &[ANA]);
+        let all = bob.spans(&private(ANA));
+        let handed = bob.hand_over(&private(ANA), &all, 0);
+        assert!(handed.iter().all(|line| line.author == user(BOB)));
+        // A new store of Ana's asks only for what Bob can vouch for.
+        let mut other = ledger(ANA);
+        other.apply(heard(BOB, &private(BOB), &[]));
+        assert_eq!(other.lacking(&private(BOB), &all).len(), 1);
+        catch_up(&mut other, &mut bob, BOB, &private(ANA), 0);
+    }
+
+    #[test]
+    fn hostile_lists_are_not_believed_and_not_answered_at_length() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        say(&mut ana, &room(), &["1"], &[BOB]);
+        let told = |username: &str, spans: Vec<(u64, u64)>| StreamSpans {
+            username: username.to_owned(),
+            incarnation: Incarnation(1),
+            spans,
+        };
+        assert_eq!(bob.lacking(&room(), &[told("NO NAME", vec![(1, 2)])]), []);
+        assert_eq!(bob.lacking(&room(), &[told("dora", vec![(1, 2)])]), [], "who never sat here");
+        assert_eq!(bob.lacking(&room(), &[told(ANA, vec![(2, 1)])]), []);
+        let many: Vec<_> = (0..2_000).map(|n| (3 * n + 1, 3 * n + 2)).collect();
+        let lacking = bob.lacking(&room(), &[told(ANA, many.clone()), told(CARLA, many.clone())]);
+        assert_eq!(lacking.iter().map(|stream| stream.spans.len()).sum::<usize>(), SPANS_MAX);
+        assert_eq!(ana.hand_over(&room(), &[told(ANA, many), told("NO NAME", vec![(1, 2)])], 0), []);
+    }
+
+    #[test]
+    fn a_gap_is_told_where_it_is_news() {
+        let mut ana = ledger(ANA);
+        let groups: Vec<_> =
+            (0..6).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB, CARLA])).collect();
+        let missing = |ledger: &mut Ledger, group: usize| {
+            heard_lines(&hear(ledger, ANA, &room(), &groups[group]))[0].missing
+        };
+        let mut bob = ledger(BOB);
+        assert_eq!(missing(&mut bob, 1), 0, "Ana may have written before Bob came");
+        assert_eq!(missing(&mut bob, 4), 2);
+        assert_eq!(missing(&mut bob, 5), 0);
+        assert_eq!(missing(&mut bob, 2), 0, "known to be missing");
+        // Who was there before the author cannot have missed a line unnoticed.
+        let mut first = Ledger::open(&crate::history::ledger::Place::Memory, &author(CARLA)).unwrap().0;
+        first.apply(snapshot(REVISION, &[(CARLA, 1), (ANA, 2)]));
+        assert_eq!(missing(&mut first, 3), 3);
+    }
+}

@@ -1,0 +1,149 @@
+//! The file behind a history: opened under its key, brought to the present shape, put aside where it is damaged.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+
+use commons::keys::Seed;
+use rusqlite::{Connection, ErrorCode};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::limits::{DATABASE_CACHE_KIB, DATABASE_STATEMENTS, DATABASE_WAIT};
+
+const FILE: &str = "history.db";
+
+/// Says that reading failed as it does where a file is damaged: the next start looks at all of it.
+const SUSPECT: &str = "history.suspect";
+
+/// What the key of the file is the digest of, before the seed.
+const DOMAIN: &[u8] = b"p2p-chat history v1\0";
+
+/// From nothing to the present shape, a step a version.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// Why a database does not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// A later version of this program wrote it.
+    #[error("written by a later version of this program")]
+    Newer,
+    /// The disk failed, or refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The database failed, or refused.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Opens the file in this folder, or begins one.
+pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<Connection, OpenError> {
+    let database = open(&folder.join(FILE), seed, folder.join(SUSPECT).exists())?;
+    clear_suspicion(folder)?;
+    Ok(database)
+}
+
+/// A database that is nowhere.
+pub(crate) fn open_memory() -> Result<Connection, OpenError> {
+    let database = Connection::open_in_memory()?;
+    prepare(&database)?;
+    Ok(database)
+}
+
+/// Has the next start look at the whole file.
+pub(crate) fn suspect(folder: &Path) -> io::Result<()> {
+    fs::write(folder.join(SUSPECT), "")
+}
+
+/// Whether the error means that the file is damaged, or of another key.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+fn clear_suspicion(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(SUSPECT)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The library sets itself up with the first keyed connection and tears itself down with the last one, and fails where
+/// another thread opens one meanwhile. So one stays, over nothing, until the end of the program.
+fn hold_library() {
+    static HELD: OnceLock<Mutex<Option<Connection>>> = OnceLock::new();
+    HELD.get_or_init(|| {
+        let held = Connection::open_in_memory().and_then(|held| {
+            held.execute_batch("PRAGMA cipher_log_level = NONE; PRAGMA key = 'held'").map(|()| held)
+        });
+        Mutex::new(held.ok())
+    });
+}
+
+fn open(path: &Path, seed: &Seed, suspect: bool) -> Result<Connection, OpenError> {
+    // Made here, for its mode: the database would ask only the umask.
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    hold_library();
+    let database = Connection::open(path)?;
+    database.busy_timeout(DATABASE_WAIT)?;
+    // Else a wrong key is told of on stderr, across the screen.
+    database.execute_batch("PRAGMA cipher_log_level = NONE")?;
+    database.execute_batch(&key_pragma(seed))?;
+    if suspect {
+        let verdict: String = database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+                Some(verdict),
+            )
+            .into());
+        }
+    }
+    prepare(&database)?;
+    Ok(database)
+}
+
+/// A raw key: it has 256 random bits, and needs no stretching.
+fn key_pragma(seed: &Seed) -> Zeroizing<String> {
+    let key = Zeroizing::new(<[u8; 32]>::from(
+        Sha256::new().chain_update(DOMAIN).chain_update(seed.as_bytes()).finalize(),
+    ));
+    let hex = Zeroizing::new(base16ct::lower::encode_string(&*key));
+    Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", *hex))
+}
+
+/// Settings and shape.
+fn prepare(database: &Connection) -> Result<(), OpenError> {
+    // The version first: what a later program wrote is not to be touched.
+    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(steps) = MIGRATIONS.get(version..) else { return Err(OpenError::Newer) };
+    // A line that is reported is on the disk. What was erased is not left lying about, not even in memory of others.
+    database.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+         PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -{DATABASE_CACHE_KIB}"
+    ))?;
+    database.set_prepared_statement_cache_capacity(DATABASE_STATEMENTS);
+    for (step, version) in steps.iter().zip(version + 1..) {
+        database.execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {version}; COMMIT"))?;
+    }
+    Ok(())
+}
+
+/// Renames the file and what belongs to it, and tells where it is.
+pub(crate) fn put_aside(folder: &Path) -> io::Result<PathBuf> {
+    let path = folder.join(FILE);
+    let name = |ending: &str| PathBuf::from(format!("{}{ending}", path.display()));
+    let free = (1..).map(|n| name(&format!(".damaged-{n}"))).find(|aside| !aside.exists());
+    let aside = free.unwrap_or_else(|| name(".damaged"));
+    for ending in ["-wal", "-shm", ""] {
+        let target = PathBuf::from(format!("{}{ending}", aside.display()));
+        match fs::rename(name(ending), target) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    clear_suspicion(folder)?;
+    Ok(aside)
+}

@@ -1,0 +1,392 @@
+//! Who has which own line, and what still has to reach whom.
+
+use std::collections::{BTreeMap, HashSet};
+
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use rusqlite::{Result, params};
+use uuid::Uuid;
+
+use crate::history::answer::NotWithdrawn;
+use crate::history::arrivals::StreamName;
+use crate::history::conversation::ConversationId;
+use crate::history::line::{ChatLine, Text};
+use crate::history::outbox::WaitingLine;
+use crate::history::quota::Load;
+use crate::history::report::{Report, SaidLine};
+use crate::history::rows::{group_at, read_audience, write_audience};
+use crate::history::spans::Spans;
+use crate::history::store::Store;
+
+impl Store {
+    /// Somebody has stored these lines.
+    pub(crate) fn deliver(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
+        let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
+        let ids = self.settle(to, &rows)?;
+        self.tell_delivered(to, ids);
+        Ok(())
+    }
+
+    /// These lines wait for somebody no longer, and nobody is told.
+    pub(crate) fn let_go(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
+        let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
+        self.settle(to, &rows).map(drop)
+    }
+
+    /// Somebody tells what it has of a conversation.
+    pub(crate) fn deliver_spans(
+        &mut self,
+        to: &Username,
+        conversation: &ConversationId,
+        theirs: &[StreamSpans],
+    ) -> Result<()> {
+        let mut rows = Vec::new();
+        let me = self.me.clone();
+        for told in theirs.iter().filter(|told| told.username == me.as_str()) {
+            let Ok(spans) = Spans::read(&told.spans) else { continue };
+            let name = StreamName {
+                conversation: conversation.clone(),
+                author: me.clone(),
+                incarnation: told.incarnation,
+            };
+            let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
+            let here = self.outbox.iter().filter(|(_, line)| line.stream == key && spans.contains(line.seq));
+            rows.extend(here.map(|(row, _)| row));
+        }
+        rows.sort_unstable();
+        let ids = self.settle(to, &rows)?;
+        self.tell_delivered(to, ids);
+        Ok(())
+    }
+
+    fn tell_delivered(&mut self, to: &Username, ids: Vec<Uuid>) {
+        if !ids.is_empty() {
+            self.tell(Report::Delivered { to: to.clone(), ids });
+        }
+    }
+
+    /// Takes lines out of what waits for somebody; those that did.
+    fn settle(&mut self, to: &Username, rows: &[i64]) -> Result<Vec<Uuid>> {
+        let mut ids = Vec::new();
+        let Some(person) = self.known_person(to)? else { return Ok(ids) };
+        for row in rows {
+            let Some(line) = self.outbox.line(*row).filter(|line| line.waits.contains(&person)) else {
+                continue;
+            };
+            if !line.is_withdrawn {
+                ids.push(line.id);
+            }
+            self.take_out(*row, person)?;
+        }
+        Ok(ids)
+    }
+
+    /// How many own lines wait for whom.
+    pub(crate) fn waiting_for(&self) -> Result<Vec<(Username, usize)>> {
+        let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+        for (_, line) in self.outbox.iter().filter(|(_, line)| !line.is_withdrawn) {
+            line.waits.iter().for_each(|person| *counts.entry(*person).or_default() += 1);
+        }
+        let people: Vec<i64> = counts.keys().copied().collect();
+        Ok(self.names(&people)?.into_iter().zip(counts.into_values()).collect())
+    }
+
+    fn take_out(&mut self, row: i64, person: i64) -> Result<()> {
+        let mut delete = self.db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 AND line = ?2")?;
+        delete.execute([person, row])?;
+        drop(delete);
+        if let Some(line) = self.outbox.settle(row, person) {
+            self.free(&line)?;
+        }
+        Ok(())
+    }
+
+    /// A line fills no place any longer among those that wait.
+    fn free(&mut self, line: &WaitingLine) -> Result<()> {
+        if !line.is_withdrawn {
+            let (conversation, _) = self.stream_names(line.stream)?;
+            self.freed.push((conversation, Load { lines: 1, bytes: line.bytes }));
+        }
+        Ok(())
+    }
+
+    /// What waits for anybody but these is given up, and what is from before our own seat.
+    pub(crate) fn keep_for(
+        &mut self,
+        conversation: &ConversationId,
+        members: &[Username],
+        since: u64,
+    ) -> Result<()> {
+        let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(()) };
+        let mut stay = Vec::new();
+        for member in members {
+            stay.extend(self.known_person(member)?);
+        }
+        let mut given_up: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
+        let here = self.outbox.iter().filter(|(_, line)| line.conversation == key);
+        let lines: Vec<_> = here.map(|(row, line)| (row, line.clone())).collect();
+        let earlier = self.waiting_before(key, since)?;
+        for (row, line) in lines {
+            let stays = |person: &i64| stay.contains(person) && !earlier.contains(&row);
+            let gone: Vec<i64> = line.waits.iter().copied().filter(|person| !stays(person)).collect();
+            for person in &gone {
+                self.take_out(row, *person)?;
+                if !line.is_withdrawn {
+                    given_up.entry(*person).or_default().push(line.id);
+                }
+            }
+            if !gone.is_empty() {
+                self.shrink_audience(row, &gone)?;
+            }
+        }
+        for (person, ids) in given_up {
+            let to = self.names(&[person])?.remove(0);
+            self.tell(Report::GivenUp { to, ids });
+        }
+        Ok(())
+    }
+
+    /// The lines that wait and are from before this state of the room.
+    fn waiting_before(&self, conversation: i64, revision: u64) -> Result<HashSet<i64>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT line FROM outbox JOIN lines ON row = line WHERE conversation = ?1 AND revision < ?2",
+        )?;
+        query.query_map([conversation, revision.cast_signed()], |row| row.get(0))?.collect()
+    }
+
+    /// A line is no longer for these: nobody is to take them for those who have it.
+    fn shrink_audience(&self, row: i64, gone: &[i64]) -> Result<()> {
+        let gone = self.names(gone)?;
+        let mut audience = self.audience(row)?;
+        audience.retain(|name| !gone.contains(name));
+        let mut update = self.db.prepare_cached("UPDATE lines SET audience = ?2 WHERE row = ?1")?;
+        update.execute(params![row, write_audience(&audience)])?;
+        Ok(())
+    }
+
+    fn audience(&self, row: i64) -> Result<Vec<Username>> {
+        let mut query = self.db.prepare_cached("SELECT audience FROM lines WHERE row = ?1")?;
+        let audience: Option<String> = query.query_row([row], |row| row.get(0))?;
+        Ok(read_audience(audience.as_deref()))
+    }
+
+    /// The own lines behind a row that wait for somebody, as many as these bytes hold.
+    pub(crate) fn tell_pending(&mut self, to: &Username, after: i64, bytes: usize) -> Result<()> {
+        self.close_groups()?;
+        let person = self.known_person(to)?;
+        let waiting = person.map(|person| self.outbox.for_person(person, after));
+        let waiting: Vec<_> =
+            waiting.into_iter().flatten().map(|(row, line)| (row, line.stream, line.seq)).collect();
+        let (mut lines, mut taken, mut after, mut more) = (Vec::new(), HashSet::new(), after, false);
+        let mut room = bytes;
+        for (row, stream, seq) in waiting {
+            if !taken.contains(&row) {
+                let group = group_at(&self.db, stream, seq)?;
+                let size: usize = group.iter().map(|stored| stored.line.encoded_len()).sum();
+                if size > room && !lines.is_empty() {
+                    more = true;
+                    break;
+                }
+                room = room.saturating_sub(size);
+                let names = self.stream_names(stream)?;
+                taken.extend(group.iter().map(|stored| stored.row));
+                lines.extend(group.into_iter().map(|stored| SaidLine {
+                    row: stored.row,
+                    conversation: names.0.clone(),
+                    room: names.1.clone(),
+                    line: stored.line,
+                    audience: stored.audience,
+                }));
+            }
+            after = row;
+        }
+        self.news.push(Report::Pending { to: to.clone(), lines, after, more });
+        Ok(())
+    }
+
+    /// Takes an own line back, where nobody has it.
+    pub(crate) fn withdraw(&mut self, id: &Uuid) -> Result<std::result::Result<(), NotWithdrawn>> {
+        let Some((row, text)) = self.own_line(id)? else { return Ok(Err(NotWithdrawn::Unknown)) };
+        let waits = self.outbox.line(row).map_or_else(Vec::new, |line| line.waits.clone());
+        let waits = self.names(&waits)?;
+        let mut has = self.audience(row)?;
+        has.retain(|name| !waits.contains(name));
+        if !has.is_empty() {
+            return Ok(Err(NotWithdrawn::SomebodyHasIt(has)));
+        }
+        self.unindex(row, &text)?;
+        self.db
+            .prepare_cached("UPDATE lines SET text = NULL, withdrawn = ?2 WHERE row = ?1")?
+            .execute(params![row, Text::Plain(text).digest().0])?;
+        // It still waits: the others need its place in the chain, though not its text.
+        if let Some(line) = self.outbox.line(row).cloned() {
+            self.free(&line)?;
+            self.outbox.withdraw(row);
+        }
+        Ok(Ok(()))
+    }
+
+    fn own_line(&mut self, id: &Uuid) -> Result<Option<(i64, String)>> {
+        let me = self.person(&self.me.clone())?;
+        let mut query = self.db.prepare_cached(
+            "SELECT row, text FROM lines WHERE author = ?1 AND id = ?2 AND text IS NOT NULL",
+        )?;
+        let mut rows = query.query(params![me, id.as_bytes()])?;
+        rows.next()?.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+    }
+}
+
+/// What a batch of lines takes on the wire.
+pub(crate) fn encoded_len<'a>(lines: impl Iterator<Item = &'a ChatLine>) -> usize {
+    lines.map(ChatLine::encoded_len).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::ledger::Ledger;
+    use crate::history::request::Request;
+    use crate::history::testing::*;
+
+    fn delivered(ledger: &mut Ledger, to: &str, ids: &[Uuid]) -> Vec<Report> {
+        ledger.apply(Request::Delivered { to: user(to), ids: ids.to_vec() });
+        ledger.commit()
+    }
+
+    fn ids(lines: &[ChatLine]) -> Vec<Uuid> {
+        lines.iter().map(|line| line.id).collect()
+    }
+
+    #[test]
+    fn delivery_is_told_once_a_line_and_member() {
+        let mut ana = ledger(ANA);
+        let lines = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
+        assert_eq!(
+            delivered(&mut ana, BOB, &lines[..1]),
+            [Report::Delivered { to: user(BOB), ids: lines[..1].to_vec() }]
+        );
+        assert_eq!(
+            delivered(&mut ana, BOB, &lines),
+            [Report::Delivered { to: user(BOB), ids: lines[1..].to_vec() }]
+        );
+        assert_eq!(delivered(&mut ana, BOB, &lines), []);
+        assert_eq!(delivered(&mut ana, "dora", &lines), []);
+        let receipts = ana.receipts(&room(), 9);
+        let who: Vec<_> = receipts.iter().map(|it| (it.text.as_str(), &it.has[..], &it.waits[..])).collect();
+        let (bob, carla) = (&[user(BOB)][..], &[user(CARLA)][..]);
+        assert_eq!(who, [("1", bob, carla), ("2", bob, carla)]);
+        delivered(&mut ana, CARLA, &lines);
+        assert!(ana.outbox().is_empty());
+    }
+
+    #[test]
+    fn what_somebody_tells_to_have_is_delivered() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let lines = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
+        say(&mut ana, &room(), &["3"], &[BOB, CARLA]);
+        hear(&mut bob, ANA, &room(), &lines);
+        let theirs = bob.spans(&room());
+        ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs });
+        assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&lines) }]);
+        // In another conversation the same numbers are others.
+        let theirs = bob.spans(&room());
+        ana.apply(Request::Has { from: user(CARLA), conversation: private(CARLA), theirs });
+        assert_eq!(ana.commit(), []);
+    }
+
+    #[test]
+    fn pending_lines_come_in_whole_groups_until_all_are_stored() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let first = say(&mut ana, &room(), &["1", "2", "3"], &[BOB]);
+        say(&mut ana, &room(), &["for carla"], &[CARLA]);
+        say(&mut ana, &private(BOB), &["4"], &[BOB]);
+        say(&mut ana, &room(), &["5", "6"], &[BOB]);
+        delivered(&mut ana, BOB, &ids(&first[..1]));
+        let (mut after, mut rounds, mut came) = (0, 0, Vec::new());
+        loop {
+            ana.apply(Request::Pending { to: user(BOB), after, bytes: 1 });
+            let Some(Report::Pending { lines, after: next, more, .. }) = ana.commit().pop() else { panic!() };
+            for group in lines.chunk_by(|a, b| a.conversation == b.conversation) {
+                let conversation = if group[0].conversation.room().is_some() { room() } else { private(ANA) };
+                let lines: Vec<_> = group.iter().map(|said| said.line.clone()).collect();
+                came.extend(texts(&hear(&mut bob, ANA, &conversation, &lines)));
+            }
+            (after, rounds) = (next, rounds + 1);
+            if !more {
+                break;
+            }
+        }
+        assert_eq!((rounds, came.join(" ")), (3, "1 2 3 4 5 6".to_owned()));
+        ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
+        let Some(Report::Pending { lines, more: false, .. }) = ana.commit().pop() else { panic!() };
+        assert_eq!(lines.len(), 6);
+    }
+
+    #[test]
+    fn lines_for_one_who_left_are_given_up() {
+        let mut ana = ledger(ANA);
+        let lines = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
+        let with_bob = ids(&say(&mut ana, &private(BOB), &["2"], &[BOB]));
+        ana.apply(Request::KeepFor { conversation: room(), members: vec![user(CARLA)], since: 0 });
+        assert_eq!(ana.commit(), [Report::GivenUp { to: user(BOB), ids: lines.clone() }]);
+        let receipt = ana.receipts(&room(), 1).remove(0);
+        assert_eq!((receipt.has, receipt.waits), (vec![], vec![user(CARLA)]), "nobody is said to have it");
+        ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
+        assert_eq!(ana.commit(), [Report::GivenUp { to: user(CARLA), ids: lines }]);
+        assert_eq!(ana.outbox().into_iter().map(|line| line.id).collect::<Vec<_>>(), with_bob);
+    }
+
+    #[test]
+    fn a_line_that_nobody_has_is_taken_back_and_leaves_no_gap() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let lines = ids(&say(&mut ana, &room(), &["1", "secret", "3"], &[BOB, CARLA]));
+        assert_eq!(ana.search("secret", 9).len(), 1);
+        assert_eq!(ana.withdraw(lines[1]), Ok(()));
+        assert_eq!(ana.withdraw(lines[1]), Err(NotWithdrawn::Unknown));
+        assert_eq!(ana.withdraw(Uuid::now_v7()), Err(NotWithdrawn::Unknown));
+        assert_eq!(kept(&mut ana, &room()), ["1", "3"]);
+        assert_eq!(ana.search("secret", 9), []);
+        assert_eq!(ana.outbox().len(), 2);
+        ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
+        let Some(Report::Pending { lines: pending, .. }) = ana.commit().pop() else { panic!() };
+        let pending: Vec<_> = pending.into_iter().map(|said| said.line).collect();
+        assert!(matches!(pending[1].text, Text::Withdrawn(_)));
+        let reports = hear(&mut bob, ANA, &room(), &pending);
+        assert_eq!((texts(&reports), heard_lines(&reports)[1].missing), (vec!["1".into(), "3".into()], 0));
+        // Whoever hands it on hands on that it was taken back.
+        let mut carla = ledger(CARLA);
+        let theirs = bob.spans(&room());
+        let wanted = carla.lacking(&room(), &theirs);
+        let handed = bob.hand_over(&room(), &wanted, 0);
+        assert_eq!(texts(&hear(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
+        assert_eq!(
+            delivered(&mut ana, BOB, &lines),
+            [Report::Delivered { to: user(BOB), ids: vec![lines[0], lines[2]] }],
+            "what was taken back is delivered to nobody"
+        );
+        assert_eq!(ana.withdraw(lines[0]), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_makes_room_when_it_is_stored_or_taken_back() {
+        let mut ana = ledger(ANA);
+        let quota = ana.quota();
+        let full = Load { lines: crate::limits::OUTBOX_LINES - 2, bytes: 0 };
+        quota.take(&room(), full).unwrap();
+        for text in ["1", "2"] {
+            quota.take(&room(), Load::of(text)).unwrap();
+        }
+        let lines = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
+        assert!(quota.take(&room(), Load::of("3")).is_err());
+        assert!(quota.take(&private(BOB), Load::of("3")).is_ok(), "each conversation for itself");
+        delivered(&mut ana, BOB, &lines[..1]);
+        assert!(quota.take(&room(), Load::of("3")).is_err(), "Carla has not got it");
+        delivered(&mut ana, CARLA, &lines[..1]);
+        assert!(quota.take(&room(), Load::of("3")).is_ok());
+        ana.withdraw(lines[1]).unwrap();
+        assert!(quota.take(&room(), Load::of("4")).is_ok());
+        ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
+        ana.commit();
+        assert!(quota.take(&room(), Load::of("5")).is_err(), "counted out once");
+    }
+}

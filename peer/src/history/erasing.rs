@@ -1,0 +1,88 @@
+//! The erasing of lines: their texts go, and which numbers they had stays known, so that they do not come again.
+
+use rusqlite::Result;
+
+use crate::history::conversation::ConversationId;
+use crate::history::store::Store;
+
+impl Store {
+    /// Erases the lines of a conversation, and tells how many. Which numbers they had stays known.
+    pub(crate) fn forget(&mut self, conversation: &ConversationId) -> Result<usize> {
+        self.keep_for(conversation, &[], 0)?;
+        let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(0) };
+        // Those of the outbox that were taken back, and wait for nobody.
+        self.db.execute(
+            "DELETE FROM outbox WHERE line IN (SELECT row FROM lines WHERE conversation = ?1)",
+            [key],
+        )?;
+        self.db.execute(
+            "UPDATE streams SET (tip_seq, tip) =
+                 (SELECT seq, digest FROM lines WHERE stream = streams.id ORDER BY seq DESC LIMIT 1)
+             WHERE conversation = ?1 AND EXISTS (SELECT 1 FROM lines WHERE stream = streams.id)",
+            [key],
+        )?;
+        self.db.execute(
+            "INSERT INTO words (words, rowid, text) SELECT 'delete', row, text FROM lines
+             WHERE conversation = ?1 AND row <= ?2 AND text IS NOT NULL",
+            [key, self.meta.indexed],
+        )?;
+        let erased = self.db.execute("DELETE FROM lines WHERE conversation = ?1", [key])?;
+        // Else the words stay in the index until it grows over them.
+        self.db.execute("INSERT INTO words (words) VALUES ('optimize')", [])?;
+        self.streams.retain(|name, _| name.conversation != *conversation);
+        self.own.remove(&key);
+        self.arrivals.values_mut().for_each(|link| link.forget(conversation));
+        Ok(erased)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::report::Report;
+    use crate::history::testing::*;
+
+    #[test]
+    fn what_was_forgotten_does_not_come_again_and_what_follows_does() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let lines = say(&mut ana, &room(), &["secret 1", "secret 2"], &[BOB, CARLA]);
+        hear(&mut bob, ANA, &room(), &lines);
+        let own = say(&mut bob, &room(), &["own secret"], &[ANA]);
+        say(&mut bob, &private(ANA), &["stays secret"], &[ANA]);
+        assert_eq!(bob.search("secret", 9).len(), 4);
+        assert_eq!(bob.forget(&room()), 3);
+        assert_eq!(bob.commit(), [Report::GivenUp { to: user(ANA), ids: vec![own[0].id] }]);
+        assert_eq!(bob.forget(&room()), 0);
+        let left: Vec<_> = bob.search("secret", 9).into_iter().map(|line| line.text).collect();
+        assert_eq!(left, ["stays secret"]);
+        assert_eq!((kept(&mut bob, &room()).len(), bob.outbox().len()), (0, 1));
+        let again = hear(&mut bob, ANA, &room(), &lines);
+        assert_eq!((texts(&again), refusals(&again)), (vec![], vec![]));
+        assert_eq!(bob.lacking(&room(), &ana.spans(&room())), []);
+        // The streams go on where they were, ours too.
+        let next = say(&mut ana, &room(), &["next"], &[BOB]);
+        assert_eq!(texts(&hear(&mut bob, ANA, &room(), &next)), ["next"]);
+        let next = say(&mut bob, &room(), &["own next"], &[ANA]);
+        assert_eq!((next[0].provenance.seq, next[0].provenance.previous), (2, own_tip(&own)));
+        hear(&mut ana, BOB, &room(), &own);
+        assert_eq!(texts(&hear(&mut ana, BOB, &room(), &next)), ["own next"]);
+    }
+
+    /// The digest that the line after these has to name.
+    fn own_tip(lines: &[crate::history::line::ChatLine]) -> Option<commons::protocol::provenance::Digest> {
+        crate::history::group::chain(&room(), &user(BOB), lines).ok().map(|chain| chain.tip())
+    }
+
+    #[test]
+    fn a_branch_that_does_not_follow_what_was_forgotten_is_a_fork() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let first = say(&mut ana, &room(), &["1"], &[BOB]);
+        hear(&mut bob, ANA, &room(), &first);
+        bob.forget(&room());
+        let mut other = ledger(ANA);
+        other.store.meta.incarnation = ana.store.meta.incarnation;
+        say(&mut other, &room(), &["another 1"], &[BOB]);
+        let next = say(&mut other, &room(), &["2"], &[BOB]);
+        let reports = hear(&mut bob, ANA, &room(), &next);
+        assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 2, .. })), "{reports:?}");
+    }
+}

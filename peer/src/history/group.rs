@@ -1,0 +1,138 @@
+//! What proves lines: the chain of their digests, and one signature over the last of them.
+//!
+//! A group is consecutive lines of one stream, from one that names its predecessor's digest and the author's key to one
+//! that is signed. It can be verified by itself, so whoever holds it can hand it on, with or without its neighbours.
+
+use commons::keys::PublicKey;
+use commons::names::Username;
+use commons::protocol::provenance::{Digest, Signature};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+
+use crate::history::conversation::ConversationId;
+use crate::history::line::{ChatLine, NO_DIGEST, digest};
+
+/// What is signed begins with this: the same key also proves links.
+const DOMAIN: &[u8] = b"p2p-chat line signature v1\0";
+
+/// The chain of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chain {
+    /// The author's key, as the group names it.
+    pub(crate) device: PublicKey,
+    /// The digest before the first line.
+    pub(crate) previous: Digest,
+    /// The digest of each line.
+    pub(crate) digests: Vec<Digest>,
+}
+
+impl Chain {
+    /// The digest of the last line: the one that is signed.
+    pub(crate) fn tip(&self) -> Digest {
+        self.digests.last().copied().unwrap_or(self.previous)
+    }
+}
+
+/// The chain of these lines, or why they are no group.
+pub(crate) fn chain(
+    conversation: &ConversationId,
+    me: &Username,
+    group: &[ChatLine],
+) -> Result<Chain, &'static str> {
+    const BROKEN: &str = "lines that do not belong together";
+    let Some(first) = group.first() else { return Err(BROKEN) };
+    let (Some(device), Some(previous)) = (first.provenance.device, first.provenance.previous) else {
+        return Err("lines without their beginning");
+    };
+    if (first.provenance.seq == 1) != (previous == NO_DIGEST) {
+        return Err("a first line after another, or another after none");
+    }
+    let follows = |(earlier, later): (&ChatLine, &ChatLine)| {
+        let (a, b) = (&earlier.provenance, &later.provenance);
+        earlier.author == later.author
+            && a.incarnation == b.incarnation
+            && a.seq + 1 == b.seq
+            && a.revision == b.revision
+            && a.lamport <= b.lamport
+            && a.signature.is_none()
+            && b.previous.is_none()
+            && b.device.is_none()
+    };
+    if !group.iter().zip(&group[1..]).all(follows) {
+        return Err(BROKEN);
+    }
+    let mut tip = previous;
+    let digests = group.iter().map(|line| {
+        tip = digest(conversation, me, line, &device, &tip);
+        tip
+    });
+    Ok(Chain { device, previous, digests: digests.collect() })
+}
+
+/// Signs the last line of a group.
+pub(crate) fn sign(key: &SigningKey, tip: &Digest) -> Signature {
+    Signature(key.sign(&signed(tip)).to_bytes())
+}
+
+/// Whether this key signed this last line of a group.
+pub(crate) fn is_signed(device: &PublicKey, tip: &Digest, signature: &Signature) -> bool {
+    let Ok(key) = VerifyingKey::from_bytes(device.as_bytes()) else { return false };
+    key.verify_strict(&signed(tip), &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+}
+
+fn signed(tip: &Digest) -> Vec<u8> {
+    [DOMAIN, &tip.0].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::protocol::between_peers::PeerMessage;
+    use serde::Deserialize;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/protocol.md");
+
+    /// A group of the page.
+    #[derive(Deserialize)]
+    struct Vector {
+        me: Username,
+        lines: Box<serde_json::value::RawValue>,
+        digests: Vec<Digest>,
+    }
+
+    #[test]
+    fn digests_and_signatures_are_those_of_the_page() {
+        let block = PAGE.split("```json line-vector\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut signed = 0;
+        for vector in block.lines() {
+            let Vector { me, lines, digests } = serde_json::from_str(vector).unwrap();
+            let frame: PeerMessage<'_> = serde_json::from_str(lines.get()).unwrap();
+            assert_eq!(serde_json::to_string(&frame).unwrap(), lines.get());
+            let PeerMessage::Lines { room_id, lines } = frame else { panic!("no LINES") };
+            let group: Vec<_> = lines.into_iter().map(|line| ChatLine::read(line).unwrap()).collect();
+            let conversation = match room_id {
+                Some(room) => ConversationId::Room(room),
+                None => ConversationId::Private(group[0].author.clone()),
+            };
+            let chain = chain(&conversation, &me, &group).unwrap();
+            assert_eq!(chain.digests, digests);
+            if let Some(signature) = group.last().unwrap().provenance.signature {
+                assert!(is_signed(&chain.device, &chain.tip(), &signature));
+                assert!(!is_signed(&chain.device, &chain.previous, &signature));
+                signed += 1;
+            }
+        }
+        assert_eq!(signed, 1);
+    }
+
+    #[test]
+    fn a_signature_of_something_else_is_none_of_a_line() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let device = PublicKey::new(key.verifying_key().to_bytes());
+        let tip = Digest([2; 32]);
+        assert!(is_signed(&device, &tip, &sign(&key, &tip)));
+        assert!(!is_signed(&device, &tip, &Signature(key.sign(&tip.0).to_bytes())));
+        // A key of small order would accept much.
+        assert!(!is_signed(&PublicKey::new([0; 32]), &tip, &Signature([0; 64])));
+    }
+}

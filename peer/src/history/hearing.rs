@@ -1,0 +1,284 @@
+//! Lines of others: kept only where they prove themselves, once, and without contradicting what is here.
+
+use commons::names::RoomName;
+use commons::protocol::provenance::StreamSpans;
+use rusqlite::{ErrorCode, OptionalExtension, Result, params};
+
+use crate::history::arrivals::StreamName;
+use crate::history::group::Chain;
+use crate::history::judging::{Verdict, numbers};
+use crate::history::line::{ChatLine, Text};
+use crate::history::report::{HeardLine, Report};
+use crate::history::request::{Heard, UnsignedLine};
+use crate::history::rows::NewLine;
+use crate::history::store::{Omission, Store};
+
+impl Store {
+    /// Stages what of these lines completes a group that proves itself.
+    pub(crate) fn hear(&mut self, heard: Heard) -> Result<()> {
+        let Heard { from, conversation, room, lines, late, trusted } = heard;
+        let known = self.conversation(&conversation, room.as_ref())?;
+        let room = room.or(known.name);
+        for line in lines {
+            let author = line.author.clone();
+            if author == from {
+                self.given.insert(StreamName::of(&conversation, &line));
+            }
+            let taken = self.arrivals.entry(from.clone()).or_default().take(&conversation, line);
+            if taken.broken > 0 {
+                let why = "a group without its end";
+                self.tell(Report::Refused { from: from.clone(), author: author.clone(), why });
+            }
+            let Some(group) = taken.whole else { continue };
+            self.in_doubt.push((from.clone(), group.iter().map(|line| line.id).collect()));
+            let keys = self.keys_of(&author, &trusted);
+            let name = StreamName::of(&conversation, &group[0]);
+            let verdict = match self.judge(&name, &from, &group, &keys)? {
+                Ok(chain) => match self.keep(known.key, &name, &group, &chain, late)? {
+                    Some(missing) => {
+                        self.tell_group(&name, room.as_ref(), &chain, group, late, missing);
+                        continue;
+                    }
+                    None => Verdict::Refused("an identity that is another line's"),
+                },
+                Err(verdict) => verdict,
+            };
+            let why = match verdict {
+                Verdict::NotYet(why) => {
+                    self.arrivals.entry(from.clone()).or_default().miss(&group);
+                    why
+                }
+                verdict => {
+                    self.settled(&group);
+                    match verdict {
+                        Verdict::Fork(seq) => {
+                            self.tell_fork(&name, room.as_ref(), seq)?;
+                            "another line has this number"
+                        }
+                        Verdict::Refused(why) => why,
+                        Verdict::Double | Verdict::NotYet(_) => continue,
+                    }
+                }
+            };
+            self.tell(Report::Refused { from: from.clone(), author, why });
+        }
+        Ok(())
+    }
+
+    /// Stages a line without provenance.
+    pub(crate) fn keep_unsigned(&mut self, line: UnsignedLine) -> Result<()> {
+        let conversation = self.conversation(&line.conversation, line.room.as_ref())?;
+        let author = self.person(&line.from)?;
+        let row = self.meta.next_row;
+        let lamport = self.meta.lamport + 1;
+        let added = self
+            .db
+            .prepare_cached(
+                "INSERT INTO lines (row, conversation, author, id, lamport, revision, sent_at, text, late)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, 0) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                row,
+                conversation.key,
+                author,
+                line.id.as_bytes(),
+                lamport.cast_signed(),
+                line.sent_at.timestamp_millis(),
+                line.text
+            ])?;
+        self.arrivals.entry(line.from.clone()).or_default().came(line.id);
+        if added > 0 {
+            self.new_row();
+            self.meta.lamport = lamport;
+            self.tell(Report::Heard(vec![unsigned(line, row)]));
+        }
+        Ok(())
+    }
+
+    /// Gives the receipts that nothing stands in the way of.
+    pub(crate) fn give_receipts(&mut self) {
+        for name in std::mem::take(&mut self.given) {
+            let Some(stream) = self.streams.get(&name) else { continue };
+            let StreamName { conversation, author, incarnation } = name;
+            let stream = StreamSpans {
+                username: author.as_str().to_owned(),
+                incarnation,
+                spans: stream.spans.iter().collect(),
+            };
+            self.news.push(Report::Holds { author, conversation, stream });
+        }
+        for (from, link) in &mut self.arrivals {
+            let streams = &self.streams;
+            link.drop_known(|name, seq| streams.get(name).is_some_and(|stream| stream.spans.contains(seq)));
+            if let Some(id) = link.receipt() {
+                self.news.push(Report::Stored { from: from.clone(), id });
+            }
+        }
+    }
+
+    /// Writes a group, and tells how many lines before it are news to be missing; nothing where a line has the identity of
+    /// another one.
+    fn keep(
+        &mut self,
+        conversation: i64,
+        name: &StreamName,
+        group: &[ChatLine],
+        chain: &Chain,
+        late: bool,
+    ) -> Result<Option<u64>> {
+        let (first, last) = numbers(group);
+        if self.known_stream(name)?.is_none() {
+            self.begin_stream(name, chain.device)?;
+        }
+        let Some(stream) = self.known_stream(name)? else { return Ok(None) };
+        let (key, before) = (stream.key, stream.spans.last());
+        let missing = if first > before + 1 {
+            if self.was_there(conversation, name, key, before)? { first - before - 1 } else { 0 }
+        } else {
+            0
+        };
+        let author = self.person(&name.author)?;
+        if self.omits(Omission::Doubles) {
+            self.db.execute(
+                "DELETE FROM lines WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3",
+                [key, first.cast_signed(), last.cast_signed()],
+            )?;
+        }
+        self.db.prepare_cached("SAVEPOINT whole")?.execute([])?;
+        let rows = self.meta.next_row;
+        for ((line, digest), row) in group.iter().zip(&chain.digests).zip(rows..) {
+            let new = NewLine {
+                row,
+                conversation,
+                author,
+                stream: key,
+                line,
+                digest: *digest,
+                late,
+                audience: None,
+            };
+            match new.write(&self.db) {
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                    self.db.prepare_cached("ROLLBACK TO whole")?.execute([])?;
+                    self.db.prepare_cached("RELEASE whole")?.execute([])?;
+                    return Ok(None);
+                }
+                written => written?,
+            }
+        }
+        self.db.prepare_cached("RELEASE whole")?.execute([])?;
+        self.meta.next_row += group.len().cast_signed() as i64;
+        self.note_span(name, first, last);
+        let lamports = group.iter().map(|line| line.provenance.lamport);
+        self.meta.lamport = lamports.fold(self.meta.lamport, u64::max);
+        if let Some(own) = self.own.get_mut(&conversation)
+            && own.key != key
+        {
+            own.heads.extend(group.last().map(|last| (key, last.id)));
+        }
+        Ok(Some(missing))
+    }
+
+    /// Whether this user sat in the room when the lines between these and the ones before were written.
+    fn was_there(&mut self, conversation: i64, name: &StreamName, stream: i64, before: u64) -> Result<bool> {
+        if name.conversation.room().is_none() {
+            return Ok(true);
+        }
+        let (me, author) = (self.person(&self.me.clone())?, self.person(&name.author)?);
+        let mut query = self.db.prepare_cached(
+            "SELECT min(since) FROM seats WHERE conversation = ?1 AND user = ?2 AND until IS NULL",
+        )?;
+        let since: Option<i64> = query.query_row([conversation, me], |row| row.get(0))?;
+        let mut query = if before == 0 {
+            // The author's first seat.
+            self.db.prepare_cached("SELECT min(since) FROM seats WHERE conversation = ?1 AND user = ?2")?
+        } else {
+            self.db.prepare_cached("SELECT revision FROM lines WHERE stream = ?1 AND seq = ?2")?
+        };
+        let from: Option<i64> = if before == 0 {
+            query.query_row([conversation, author], |row| row.get(0)).optional()?.flatten()
+        } else {
+            query.query_row([stream, before.cast_signed()], |row| row.get(0)).optional()?
+        };
+        Ok(since.zip(from).is_some_and(|(since, from)| since <= from))
+    }
+
+    fn tell_group(
+        &mut self,
+        name: &StreamName,
+        room: Option<&RoomName>,
+        chain: &Chain,
+        group: Vec<ChatLine>,
+        late: bool,
+        missing: u64,
+    ) {
+        self.settled(&group);
+        if name.author == self.me && chain.device == self.device {
+            // Lines that this store lost came back.
+            return;
+        }
+        let first = self.meta.next_row - group.len().cast_signed() as i64;
+        let mut missing = Some(missing);
+        let lines = group.into_iter().zip(first..).filter_map(|(line, row)| {
+            let missing = missing.take().unwrap_or(0);
+            let Text::Plain(text) = line.text else { return None };
+            Some(HeardLine {
+                row,
+                conversation: name.conversation.clone(),
+                room: room.cloned(),
+                from: line.author,
+                id: line.id,
+                text,
+                sent_at: line.sent_at,
+                signed: true,
+                late,
+                missing,
+            })
+        });
+        let lines: Vec<_> = lines.collect();
+        if !lines.is_empty() {
+            self.tell(Report::Heard(lines));
+        }
+    }
+
+    fn tell_fork(&mut self, name: &StreamName, room: Option<&RoomName>, seq: u64) -> Result<()> {
+        let Some(stream) = self.known_stream(name)? else { return Ok(()) };
+        let key = stream.key;
+        let is_news = self
+            .db
+            .prepare_cached("INSERT INTO forks VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute([key, seq.cast_signed()])?;
+        if is_news > 0 {
+            self.tell(Report::Fork {
+                conversation: name.conversation.clone(),
+                room: room.cloned(),
+                author: name.author.clone(),
+                seq,
+            });
+        }
+        Ok(())
+    }
+
+    /// No receipt waits for these any longer.
+    fn settled(&mut self, group: &[ChatLine]) {
+        for link in self.arrivals.values_mut() {
+            group.iter().for_each(|line| link.keep(&line.id));
+        }
+    }
+}
+
+/// A line without provenance, as it is told.
+pub(crate) fn unsigned(line: UnsignedLine, row: i64) -> HeardLine {
+    HeardLine {
+        row,
+        conversation: line.conversation,
+        room: line.room,
+        from: line.from,
+        id: line.id,
+        text: line.text,
+        sent_at: line.sent_at,
+        signed: false,
+        late: false,
+        missing: 0,
+    }
+}

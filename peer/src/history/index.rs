@@ -1,0 +1,36 @@
+//! The index of words. It follows behind the lines: a line costs its entry only in an idle moment, or when somebody
+//! searches.
+
+use rusqlite::{Result, params};
+
+use crate::history::store::Store;
+use crate::limits::INDEX_PIECE;
+
+impl Store {
+    /// Indexes the next lines; whether there are more.
+    pub(crate) fn index(&mut self) -> Result<bool> {
+        let from = self.meta.indexed;
+        let to = (from + INDEX_PIECE).min(self.meta.next_row - 1);
+        if to <= from {
+            return Ok(false);
+        }
+        self.db
+            .prepare_cached(
+                "INSERT INTO words (rowid, text)
+                 SELECT row, text FROM lines WHERE row > ?1 AND row <= ?2 AND text IS NOT NULL",
+            )?
+            .execute([from, to])?;
+        self.meta.indexed = to;
+        Ok(to < self.meta.next_row - 1)
+    }
+
+    /// Takes a line out of the index.
+    pub(crate) fn unindex(&self, row: i64, text: &str) -> Result<()> {
+        if row <= self.meta.indexed {
+            self.db
+                .prepare_cached("INSERT INTO words (words, rowid, text) VALUES ('delete', ?1, ?2)")?
+                .execute(params![row, text])?;
+        }
+        Ok(())
+    }
+}

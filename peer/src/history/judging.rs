@@ -1,0 +1,402 @@
+//! Whether lines are what they claim to be: their author's, from a seat in the room, and one with what is here.
+
+use std::collections::BTreeMap;
+
+use commons::keys::PublicKey;
+use commons::names::Username;
+use rusqlite::{Result, params};
+
+use crate::history::arrivals::StreamName;
+use crate::history::conversation::ConversationId;
+use crate::history::group::{self, Chain};
+use crate::history::life::another_incarnation;
+use crate::history::line::ChatLine;
+use crate::history::rows::{digest_at, previous_at};
+use crate::history::store::{Omission, Store};
+use crate::limits::{STREAM_PIECES, STREAMS_OF_ONE};
+
+/// Why a group is not kept.
+pub(crate) enum Verdict {
+    /// It is here already.
+    Double,
+    /// Another line with one of its numbers is here.
+    Fork(u64),
+    /// It will never be taken.
+    Refused(&'static str),
+    /// It may be taken when it comes again.
+    NotYet(&'static str),
+}
+
+impl Store {
+    /// The keys that are accepted of an author; our own always.
+    pub(crate) fn keys_of(
+        &self,
+        author: &Username,
+        trusted: &BTreeMap<Username, Vec<PublicKey>>,
+    ) -> Vec<PublicKey> {
+        let own = (*author == self.me).then_some(self.device);
+        trusted.get(author).into_iter().flatten().copied().chain(own).collect()
+    }
+
+    /// Whether a group proves itself, and is new.
+    pub(crate) fn judge(
+        &mut self,
+        name: &StreamName,
+        from: &Username,
+        group: &[ChatLine],
+        keys: &[PublicKey],
+    ) -> Result<std::result::Result<Chain, Verdict>> {
+        let chain = match group::chain(&name.conversation, &self.me, group) {
+            Ok(chain) => chain,
+            Err(why) => return Ok(Err(Verdict::Refused(why))),
+        };
+        let (first, last) = numbers(group);
+        if !self.omits(Omission::Doubles) && self.has_all(name, first, &chain)? {
+            return Ok(Err(Verdict::Double));
+        }
+        if !keys.contains(&chain.device) {
+            return Ok(Err(Verdict::Refused("not a key of its author")));
+        }
+        match &name.conversation {
+            ConversationId::Private(other) => {
+                if name.author != *from || name.author != *other {
+                    return Ok(Err(Verdict::Refused("a private line of somebody else")));
+                }
+            }
+            ConversationId::Room(_) => {
+                let signature = group.last().and_then(|last| last.provenance.signature);
+                let is_signed =
+                    signature.is_some_and(|it| group::is_signed(&chain.device, &chain.tip(), &it));
+                if !is_signed && !self.omits(Omission::Signatures) {
+                    return Ok(Err(Verdict::Refused("a signature that is not its author's")));
+                }
+                if let Some(verdict) = self.judge_seat(name, group[0].provenance.revision)? {
+                    return Ok(Err(verdict));
+                }
+            }
+        }
+        Ok(self.judge_place(name, first, last, &chain)?.map_or(Ok(chain), Err))
+    }
+
+    /// Whether the author had a seat when the lines were written.
+    fn judge_seat(&mut self, name: &StreamName, revision: u64) -> Result<Option<Verdict>> {
+        let conversation = self.conversation(&name.conversation, None)?;
+        let author = self.person(&name.author)?;
+        let mut query = self.db.prepare_cached(
+            "SELECT 1 FROM seats WHERE conversation = ?1 AND user = ?2 AND since <= ?3
+             AND (until IS NULL OR until >= ?3)",
+        )?;
+        if query.exists(params![conversation.key, author, revision.cast_signed()])? {
+            return Ok(None);
+        }
+        // What the tracker has not told us yet, it may.
+        Ok(Some(if revision > conversation.revision {
+            Verdict::NotYet("a room's state that is not known here yet")
+        } else {
+            Verdict::Refused("no seat in the room when it was written")
+        }))
+    }
+
+    /// Whether the lines fit between what is here of their stream.
+    fn judge_place(
+        &mut self,
+        name: &StreamName,
+        first: u64,
+        last: u64,
+        chain: &Chain,
+    ) -> Result<Option<Verdict>> {
+        let is_ours = name.author == self.me && name.incarnation == self.meta.incarnation;
+        let Some(stream) = self.known_stream(name)? else {
+            return if is_ours {
+                self.begin_another_life()
+            } else if self.streams_of(name)? >= STREAMS_OF_ONE {
+                Ok(Some(Verdict::Refused("too many stores of one author")))
+            } else {
+                Ok(None)
+            };
+        };
+        let (key, device, tip) = (stream.key, stream.device, stream.tip);
+        let overlaps = stream.spans.touches(first, last);
+        let has_neighbour = stream.spans.touches(first - 1, last + 1);
+        let is_scattered = !has_neighbour && stream.spans.pieces() >= STREAM_PIECES;
+        if device != chain.device {
+            return Ok(Some(Verdict::Refused("another key in the same stream")));
+        }
+        if overlaps && !self.omits(Omission::Doubles) {
+            for (seq, digest) in (first..).zip(&chain.digests) {
+                if digest_at(&self.db, key, seq)?.is_some_and(|here| here != *digest) {
+                    return Ok(Some(Verdict::Fork(seq)));
+                }
+            }
+            return Ok(Some(Verdict::Refused("a group across another one")));
+        }
+        let before = match digest_at(&self.db, key, first - 1)? {
+            Some(digest) => Some(digest),
+            None => tip.filter(|(seq, _)| *seq == first - 1).map(|(_, digest)| digest),
+        };
+        if before.is_some_and(|before| before != chain.previous) {
+            return Ok(Some(Verdict::Fork(first)));
+        }
+        if previous_at(&self.db, key, last + 1)?.is_some_and(|after| after != chain.tip()) {
+            return Ok(Some(Verdict::Fork(last)));
+        }
+        if is_scattered {
+            return Ok(Some(Verdict::NotYet("too many gaps before it")));
+        }
+        if is_ours { self.begin_another_life() } else { Ok(None) }
+    }
+
+    /// Our own key signed lines of this life that are not here: this store was restored, and others have what it lost.
+    fn begin_another_life(&mut self) -> Result<Option<Verdict>> {
+        self.close_groups()?;
+        self.own.clear();
+        self.meta.incarnation = another_incarnation();
+        Ok(None)
+    }
+
+    /// Whether these very lines are here, or were until they were erased.
+    fn has_all(&mut self, name: &StreamName, first: u64, chain: &Chain) -> Result<bool> {
+        let Some(stream) = self.known_stream(name)? else { return Ok(false) };
+        let key = stream.key;
+        let last = first + chain.digests.len() as u64 - 1;
+        if stream.device != chain.device || !stream.spans.iter().any(|(a, b)| a <= first && last <= b) {
+            return Ok(false);
+        }
+        for (seq, digest) in (first..).zip(&chain.digests) {
+            if digest_at(&self.db, key, seq)?.is_some_and(|here| here != *digest) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn streams_of(&mut self, name: &StreamName) -> Result<i64> {
+        let conversation = self.conversation(&name.conversation, None)?.key;
+        let author = self.person(&name.author)?;
+        let mut query =
+            self.db.prepare_cached("SELECT count(*) FROM streams WHERE conversation = ?1 AND author = ?2")?;
+        query.query_row([conversation, author], |row| row.get(0))
+    }
+}
+
+/// First and last number of a group.
+pub(crate) fn numbers(group: &[ChatLine]) -> (u64, u64) {
+    let seq = |line: Option<&ChatLine>| line.map_or(0, |line| line.provenance.seq);
+    (seq(group.first()), seq(group.last()))
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::protocol::provenance::Incarnation;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::history::ledger::{Ledger, Place};
+    use crate::history::line::{NO_DIGEST, Text};
+    use crate::history::report::Report;
+    use crate::history::request::Request;
+    use crate::history::testing::*;
+
+    /// Three groups of a stream: five lines, one, and four.
+    fn stream() -> (Vec<ChatLine>, Vec<ChatLine>, Vec<ChatLine>) {
+        let mut ana = ledger(ANA);
+        let mut group = |texts: &[&str]| say(&mut ana, &room(), texts, &[BOB, CARLA]);
+        (group(&["1", "2", "3", "4", "5"]), group(&["6"]), group(&["7", "8", "9", "10"]))
+    }
+
+    /// The same lines signed anew by somebody else's key.
+    fn signed_by(name: &str, lines: &[ChatLine]) -> Vec<ChatLine> {
+        let mut lines = lines.to_vec();
+        lines[0].provenance.device = Some(device(name));
+        let tip = group::chain(&room(), &user(BOB), &lines).unwrap().tip();
+        lines.last_mut().unwrap().provenance.signature = Some(group::sign(&key(name), &tip));
+        lines
+    }
+
+    #[test]
+    fn any_cut_at_the_end_of_a_group_proves_itself_in_any_order() {
+        let (a, b, c) = stream();
+        let orders: [[&[ChatLine]; 3]; 3] = [[&a, &b, &c], [&c, &a, &b], [&b, &c, &a]];
+        for order in orders {
+            let mut bob = ledger(BOB);
+            for group in order {
+                assert_eq!(refusals(&hear(&mut bob, CARLA, &room(), group)), [""; 0]);
+            }
+            assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
+        }
+    }
+
+    #[test]
+    fn nobody_but_the_author_can_write_alter_move_or_reorder_a_line() {
+        let (lines, ..) = stream();
+        let changed = |change: fn(&mut Vec<ChatLine>)| {
+            let mut lines = lines.clone();
+            change(&mut lines);
+            lines
+        };
+        let forgeries = [
+            changed(|lines| lines[2].text = Text::Plain("forged".into())),
+            changed(|lines| lines.iter_mut().for_each(|line| line.author = user(CARLA))),
+            changed(|lines| lines[1].id = Uuid::now_v7()),
+            changed(|lines| lines[1].sent_at += chrono::TimeDelta::milliseconds(1)),
+            changed(|lines| lines[4].provenance.lamport += 1),
+            changed(|lines| lines.iter_mut().for_each(|line| line.provenance.revision = 2)),
+            changed(|lines| lines.iter_mut().for_each(|line| line.provenance.incarnation = Incarnation(1))),
+            changed(|lines| {
+                let text = lines[1].text.clone();
+                lines[1].text = std::mem::replace(&mut lines[2].text, text);
+            }),
+            changed(|lines| lines[3].provenance.heads = vec![Uuid::now_v7()]),
+            changed(|lines| lines.iter_mut().for_each(|line| line.provenance.seq += 1)),
+            // A line is cut out, and the signature put on what is left.
+            changed(|lines| {
+                let signature = lines[4].provenance.signature;
+                lines.truncate(3);
+                lines[2].provenance.signature = signature;
+            }),
+            signed_by(CARLA, &lines),
+        ];
+        for forgery in &forgeries {
+            let mut bob = ledger(BOB);
+            let reports = hear(&mut bob, CARLA, &room(), forgery);
+            assert_eq!(texts(&reports), [""; 0]);
+            assert_eq!(refusals(&reports).len(), 1);
+        }
+        let mut bob = ledger(BOB);
+        assert_eq!(texts(&hear(&mut bob, CARLA, &room(), &lines)).len(), 5, "the true ones are taken");
+        let mut carla = ledger(CARLA);
+        let elsewhere = ConversationId::Room(Uuid::from_u128(0xbad));
+        assert_eq!(texts(&hear(&mut carla, BOB, &elsewhere, &lines)), [""; 0], "moved to another room");
+    }
+
+    /// The control: without a look at signatures a member could put words into another's mouth.
+    #[test]
+    fn without_signatures_a_forgery_would_be_taken() {
+        let (mut lines, ..) = stream();
+        lines[2].text = Text::Plain("forged".into());
+        let mut bob = ledger(BOB);
+        bob.store.omission = Some(Omission::Signatures);
+        assert!(texts(&hear(&mut bob, CARLA, &room(), &lines)).contains(&"forged".to_owned()));
+    }
+
+    #[test]
+    fn two_lines_with_one_number_are_a_fork_told_once_and_the_first_stays() {
+        let (first, second, _) = stream();
+        let mut other = first.clone();
+        other[1].text = Text::Plain("another two".into());
+        let other = signed_by(ANA, &other);
+        let mut bob = ledger(BOB);
+        hear(&mut bob, ANA, &room(), &first);
+        let reports = hear(&mut bob, ANA, &room(), &other);
+        let fork = Report::Fork { conversation: room(), room: sala(), author: user(ANA), seq: 2 };
+        assert!(reports.contains(&fork), "{reports:?}");
+        assert!(!hear(&mut bob, CARLA, &room(), &other).contains(&fork), "told before");
+        assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5"]);
+        // What follows the first branch does not fit the second, and the other way round.
+        let mut carla = ledger(CARLA);
+        hear(&mut carla, ANA, &room(), &other);
+        let reports = hear(&mut carla, ANA, &room(), &second);
+        assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 6, .. })), "{reports:?}");
+        let mut carla = ledger(CARLA);
+        hear(&mut carla, ANA, &room(), &second);
+        let reports = hear(&mut carla, ANA, &room(), &other);
+        assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 5, .. })), "{reports:?}");
+        assert_eq!(kept(&mut carla, &room()), ["6"]);
+    }
+
+    #[test]
+    fn only_a_seat_gives_a_voice_and_only_from_its_time() {
+        let (lines, ..) = stream();
+        let hears = |rooms: &[Request]| {
+            let mut bob = Ledger::open(&Place::Memory, &author(BOB)).unwrap().0;
+            rooms.iter().for_each(|room| bob.apply(room.clone()));
+            hear(&mut bob, CARLA, &room(), &lines)
+        };
+        assert_eq!(texts(&hears(&[snapshot(3, &[(ANA, 1), (BOB, 2)])])).len(), 5);
+        assert_eq!(
+            texts(&hears(&[snapshot(3, &[(ANA, 1)]), snapshot(9, &[(BOB, 2)])])).len(),
+            5,
+            "left later"
+        );
+        let never = hears(&[snapshot(5, &[(BOB, 2)])]);
+        assert_eq!(refusals(&never), ["no seat in the room when it was written"]);
+        assert_eq!(receipts(&never), [lines[4].id], "it need not come again");
+        let later = hears(&[snapshot(5, &[(ANA, 4), (BOB, 2)])]);
+        assert_eq!(refusals(&later), ["no seat in the room when it was written"]);
+        let earlier = hears(&[snapshot(1, &[(ANA, 1)]), snapshot(3, &[(BOB, 2)])]);
+        assert_eq!(refusals(&earlier), ["no seat in the room when it was written"], "left before");
+        let unknown = hears(&[snapshot(2, &[(BOB, 2)])]);
+        assert_eq!(refusals(&unknown), ["a room's state that is not known here yet"]);
+        assert!(receipts(&unknown).is_empty(), "it has to come again");
+    }
+
+    #[test]
+    fn a_private_line_comes_from_its_author_only() {
+        let mut ana = ledger(ANA);
+        let lines = say(&mut ana, &private(BOB), &["only you", "read this"], &[BOB]);
+        assert!(lines.iter().all(|line| line.provenance.signature.is_none()));
+        let mut bob = ledger(BOB);
+        assert_eq!(texts(&hear(&mut bob, CARLA, &private(CARLA), &lines)), [""; 0]);
+        assert_eq!(texts(&hear(&mut bob, CARLA, &private(ANA), &lines)), [""; 0]);
+        assert_eq!(texts(&hear(&mut bob, ANA, &private(ANA), &lines[1..])), ["read this"]);
+        let reports = hear(&mut bob, ANA, &private(ANA), &lines);
+        assert_eq!(texts(&reports), ["only you"]);
+        assert_eq!(receipts(&reports), [lines[1].id]);
+    }
+
+    #[test]
+    fn doubles_are_swallowed_and_receipted() {
+        let (first, second, _) = stream();
+        let mut bob = ledger(BOB);
+        let mut shown = Vec::new();
+        for lines in [&first, &second, &first, &first, &second] {
+            let reports = hear(&mut bob, ANA, &room(), lines);
+            shown.extend(texts(&reports));
+            assert_eq!(receipts(&reports), [lines.last().unwrap().id]);
+        }
+        assert_eq!(shown, ["1", "2", "3", "4", "5", "6"]);
+    }
+
+    /// The control: without a look at what is here, lines would be shown again.
+    #[test]
+    fn without_that_doubles_would_be_shown() {
+        let (first, ..) = stream();
+        let mut bob = ledger(BOB);
+        bob.store.omission = Some(Omission::Doubles);
+        hear(&mut bob, ANA, &room(), &first);
+        assert_eq!(texts(&hear(&mut bob, ANA, &room(), &first)).len(), 5);
+    }
+
+    #[test]
+    fn an_identity_is_one_line_of_its_author_and_cannot_be_taken_from_another() {
+        let (lines, ..) = stream();
+        let mut bob = ledger(BOB);
+        // Carla says something under the identity of Ana's line, before Bob has that.
+        let mut carla = ledger(CARLA);
+        let mut twin = said(&room(), "mine", &[BOB]);
+        twin.id = lines[0].id;
+        carla.apply(Request::Say(twin));
+        let twin = said_lines(carla.commit()).remove(0).line;
+        assert_eq!(texts(&hear(&mut bob, CARLA, &room(), &[twin])), ["mine"]);
+        assert_eq!(texts(&hear(&mut bob, ANA, &room(), &lines)).len(), 5);
+        // Ana herself uses it for another line.
+        let mut again = lines[..1].to_vec();
+        again[0].provenance.incarnation = Incarnation(9);
+        again[0].provenance.previous = Some(NO_DIGEST);
+        let again = signed_by(ANA, &again);
+        assert_eq!(refusals(&hear(&mut bob, ANA, &room(), &again)), ["an identity that is another line's"]);
+        assert_eq!(kept(&mut bob, &room()).len(), 6);
+    }
+
+    #[test]
+    fn scattered_pieces_of_a_stream_are_bounded() {
+        let mut ana = ledger(ANA);
+        let groups: Vec<_> = (0..200).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
+        let mut bob = ledger(BOB);
+        let taken = |bob: &mut Ledger, groups: &mut dyn Iterator<Item = &Vec<ChatLine>>| {
+            groups.map(|group| texts(&hear(bob, ANA, &room(), group)).len()).sum::<usize>()
+        };
+        assert_eq!(taken(&mut bob, &mut groups.iter().step_by(2)), STREAM_PIECES);
+        assert_eq!(taken(&mut bob, &mut groups.iter()), 200 - STREAM_PIECES, "in order they all find room");
+    }
+}

@@ -1,0 +1,724 @@
+//! The rules of the history over one database: no thread, no clock.
+//!
+//! Requests are staged in a transaction, and what they lead to is reported once it is durable. When the disk refuses,
+//! nothing of the transaction has happened: own lines are reported as not kept, lines of others get no receipt and come
+//! again, and what only we know is tried again with the next transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+
+use commons::keys::{PublicKey, Seed};
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use ed25519_dalek::SigningKey;
+use rusqlite::{Connection, Error};
+use uuid::Uuid;
+
+use crate::history::answer::{KeptLine, NotWithdrawn, Receipt, Waiting};
+use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::history::database::{self, OpenError};
+use crate::history::hearing::unsigned;
+use crate::history::life;
+use crate::history::line::ChatLine;
+use crate::history::outbox::Outbox;
+use crate::history::quota::{Load, Quota};
+use crate::history::report::{HeardLine, Report};
+use crate::history::request::Request;
+use crate::history::staged::{Staged, words};
+use crate::history::store::{Meta, Omission, Store};
+use crate::limits::AGAIN_MAX;
+
+/// Whose history it is. The seed is that of the key that proves the user on links.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// The user.
+    pub username: Username,
+    /// Signs the lines, and opens the file.
+    pub seed: Seed,
+}
+
+/// Where a history is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In this folder, which is there and locked.
+    File(PathBuf),
+    /// Nowhere: for tests and simulations.
+    Memory,
+}
+
+/// What stands in a history that is opened.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Lines that came in and were perhaps never shown, oldest first.
+    pub unshown: Vec<HeardLine>,
+    /// How many own lines wait for whom.
+    pub waiting: Vec<(Username, usize)>,
+    /// The conversations that hold lines.
+    pub conversations: Vec<NamedConversation>,
+    /// Where a history was put that could not be read; this one starts empty.
+    pub damaged: Option<PathBuf>,
+}
+
+/// Why a history does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// A later version of this program wrote it. It is left as it is.
+    #[error("the history was written by a later version of this program")]
+    Newer,
+    /// The disk failed, or refused.
+    #[error("the history cannot be opened: {0}")]
+    Io(#[from] std::io::Error),
+    /// The database failed, or refused.
+    #[error("the history cannot be opened: {0}")]
+    Database(#[from] Error),
+}
+
+impl From<OpenError> for HistoryError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Newer => Self::Newer,
+            OpenError::Io(error) => Self::Io(error),
+            OpenError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+/// The history.
+pub struct Ledger {
+    pub(crate) store: Store,
+    folder: Option<PathBuf>,
+    quota: Quota,
+    commits: u64,
+    is_open: bool,
+    /// Whether memory is not as the database has it.
+    is_stale: bool,
+    /// How much had been changed when the transaction began.
+    changes: u64,
+    failure: Option<Error>,
+    /// What is staged, as far as it matters when it fails.
+    staged: Vec<Staged>,
+    /// What only we know and the disk did not take yet.
+    again: Vec<Request>,
+    reports: Vec<Report>,
+    in_trouble: bool,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("commits", &self.commits).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens the history, or begins one. One that is damaged, or of another key, is put aside.
+    pub fn open(place: &Place, author: &Author) -> Result<(Self, Opened), HistoryError> {
+        match (Self::open_present(place, author), place) {
+            (Err(HistoryError::Database(error)), Place::File(folder)) if database::is_damage(&error) => {
+                let damaged = database::put_aside(folder)?;
+                let (ledger, opened) = Self::open_present(place, author)?;
+                Ok((ledger, Opened { damaged: Some(damaged), ..opened }))
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_present(place: &Place, author: &Author) -> Result<(Self, Opened), HistoryError> {
+        let folder = match place {
+            Place::File(folder) => Some(folder.clone()),
+            Place::Memory => None,
+        };
+        let db = match &folder {
+            Some(folder) => database::open_file(folder, &author.seed)?,
+            None => database::open_memory()?,
+        };
+        life::begin(&db, folder.as_deref())?;
+        Ok(Self::over(db, folder, author)?)
+    }
+
+    /// The history that this database holds.
+    pub(crate) fn over(
+        db: Connection,
+        folder: Option<PathBuf>,
+        author: &Author,
+    ) -> rusqlite::Result<(Self, Opened)> {
+        let key = SigningKey::from_bytes(author.seed.as_bytes());
+        let store = Store {
+            written: Meta::read(&db)?,
+            meta: Meta::read(&db)?,
+            outbox: Outbox::read(&db)?,
+            db,
+            me: author.username.clone(),
+            device: PublicKey::new(key.verifying_key().to_bytes()),
+            key,
+            people: HashMap::new(),
+            conversations: HashMap::new(),
+            streams: HashMap::new(),
+            own: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            news: Vec::new(),
+            freed: Vec::new(),
+            given: BTreeSet::new(),
+            in_doubt: Vec::new(),
+            #[cfg(test)]
+            omission: None,
+        };
+        let mut ledger = Self {
+            store,
+            folder,
+            quota: Quota::default(),
+            commits: 0,
+            is_open: false,
+            is_stale: false,
+            changes: 0,
+            failure: None,
+            staged: Vec::new(),
+            again: Vec::new(),
+            reports: Vec::new(),
+            in_trouble: false,
+        };
+        ledger.count_waiting()?;
+        let opened = Opened {
+            unshown: ledger.store.unshown()?,
+            waiting: ledger.store.waiting_counts()?,
+            conversations: ledger.store.kept_conversations()?,
+            damaged: None,
+        };
+        Ok((ledger, opened))
+    }
+
+    /// How many own lines wait: shared with those who write.
+    pub(crate) fn quota(&self) -> Quota {
+        self.quota.clone()
+    }
+
+    /// Stages a request.
+    pub fn apply(&mut self, request: Request) {
+        self.staged.push(Staged::of(&request));
+        if self.failure.is_none() {
+            let done = self.begin().and_then(|()| self.store.apply(request));
+            self.failure = done.err();
+        }
+    }
+
+    /// Makes what is staged durable, and tells what became of it.
+    pub fn commit(&mut self) -> Vec<Report> {
+        if self.is_open || self.failure.is_some() {
+            let ended = match self.failure.take() {
+                None => self.end(),
+                Some(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                self.undo(&error);
+            }
+        }
+        std::mem::take(&mut self.reports)
+    }
+
+    /// All lines up to this row were shown: written with the next commit.
+    pub fn note_shown(&mut self, row: i64) {
+        self.store.meta.shown = self.store.meta.shown.max(row);
+    }
+
+    /// How often the disk was waited for.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Does a piece of what can wait; whether there is more of it.
+    pub fn tidy(&mut self) -> bool {
+        self.transaction(Store::index).unwrap_or(false)
+    }
+
+    /// Ends in good order: the file alone holds everything.
+    pub fn close(mut self) {
+        self.transaction(|_| Ok(()));
+        // What stays in the journal is read at the next start.
+        let _ = self.store.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    /// What this peer has of a conversation.
+    pub fn spans(&mut self, of: &ConversationId) -> Vec<StreamSpans> {
+        self.ask(|store| store.spans(of))
+    }
+
+    /// What this peer lacks of what somebody has.
+    pub fn lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Vec<StreamSpans> {
+        self.ask(|store| store.lacking(of, theirs))
+    }
+
+    /// What can be given of what somebody wants.
+    pub fn hand_over(&mut self, of: &ConversationId, wanted: &[StreamSpans], since: u64) -> Vec<ChatLine> {
+        self.ask(|store| store.hand_over(of, wanted, since))
+    }
+
+    /// The last lines of a conversation, oldest first.
+    pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Vec<KeptLine> {
+        self.ask(|store| store.recent(of, lines))
+    }
+
+    /// Lines with these words, newest first. What is not in the index yet is indexed first.
+    pub fn search(&mut self, words: &str, lines: usize) -> Vec<KeptLine> {
+        while self.tidy() {}
+        self.ask(|store| store.search(words, lines))
+    }
+
+    /// Own lines of a conversation, oldest first, and who has them.
+    pub fn receipts(&mut self, of: &ConversationId, lines: usize) -> Vec<Receipt> {
+        self.ask(|store| store.receipts(of, lines))
+    }
+
+    /// Own lines that wait, oldest first.
+    pub fn outbox(&mut self) -> Vec<Waiting> {
+        self.ask(Store::waiting)
+    }
+
+    /// How many own lines wait for whom.
+    pub fn waiting(&mut self) -> Vec<(Username, usize)> {
+        self.ask(|store| store.waiting_for())
+    }
+
+    /// Lines of a conversation in order of arrival.
+    pub fn export(&mut self, of: &ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
+        self.ask(|store| store.export(of, after, lines))
+    }
+
+    /// Takes an own line back.
+    pub fn withdraw(&mut self, id: Uuid) -> Result<(), NotWithdrawn> {
+        self.transaction(|store| store.withdraw(&id)).unwrap_or(Err(NotWithdrawn::NotKept))
+    }
+
+    /// Erases a conversation.
+    pub fn forget(&mut self, conversation: &ConversationId) -> usize {
+        self.transaction(|store| store.forget(conversation)).unwrap_or_default()
+    }
+
+    /// The answer to a question; nothing where the disk fails. What is staged is committed before.
+    fn ask<T: Default>(&mut self, question: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> T {
+        self.transaction(question).unwrap_or_default()
+    }
+
+    /// Does something in a transaction of its own, behind what is staged. Its reports follow with the next commit.
+    fn transaction<T>(&mut self, work: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> Option<T> {
+        let earlier = self.commit();
+        self.reports = earlier;
+        let done = self.begin().and_then(|()| work(&mut self.store));
+        let done = done.and_then(|done| self.end().map(|()| done));
+        match done {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.undo(&error);
+                None
+            }
+        }
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<()> {
+        if self.is_open {
+            return Ok(());
+        }
+        if self.is_stale {
+            self.store.reload()?;
+            self.is_stale = false;
+        }
+        self.store.db.execute_batch("BEGIN")?;
+        self.is_open = true;
+        self.changes = self.store.db.total_changes();
+        for request in std::mem::take(&mut self.again) {
+            self.staged.push(Staged::of(&request));
+            self.store.apply(request)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> rusqlite::Result<()> {
+        self.store.close_groups()?;
+        self.store.write_notes()?;
+        if !self.store.omits(Omission::Storing) {
+            self.store.db.execute_batch("COMMIT")?;
+            self.is_open = false;
+        }
+        self.commits += u64::from(self.store.db.total_changes() != self.changes);
+        self.in_trouble = false;
+        self.staged.clear();
+        self.store.in_doubt.clear();
+        self.store.give_receipts();
+        self.reports.append(&mut self.store.news);
+        for (conversation, load) in self.store.freed.drain(..) {
+            self.quota.release(&conversation, load);
+        }
+        Ok(())
+    }
+
+    /// Nothing of the transaction has happened.
+    fn undo(&mut self, error: &Error) {
+        let why = words(error);
+        if !self.in_trouble {
+            self.in_trouble = true;
+            tracing::error!(code = ?error.sqlite_error_code(), "the history cannot be written");
+            self.reports.push(Report::Trouble(why.to_owned()));
+        }
+        if let Some(folder) = self.folder.as_ref().filter(|_| database::is_damage(error)) {
+            // Without the mark the next start finds the damage later, or not.
+            let _ = database::suspect(folder);
+        }
+        if !self.store.db.is_autocommit() {
+            // A transaction that cannot be rolled back is rolled back by the next start.
+            let _ = self.store.db.execute_batch("ROLLBACK");
+        }
+        self.is_open = false;
+        self.is_stale = self.store.reload().is_err();
+        for (from, ids) in self.store.in_doubt.drain(..) {
+            self.store.arrivals.entry(from).or_default().miss_ids(ids);
+        }
+        let mut lost = Vec::new();
+        for staged in std::mem::take(&mut self.staged) {
+            match staged {
+                Staged::Said(to, load, id) => {
+                    lost.push(id);
+                    load.into_iter().for_each(|load| self.quota.release(&to, load));
+                }
+                Staged::Heard(from, ids) => self.store.arrivals.entry(from).or_default().miss_ids(ids),
+                // Nobody sends it again, so it is shown all the same.
+                Staged::Unsigned(line) => self.store.tell(Report::Heard(vec![unsigned(line, 0)])),
+                Staged::Asked(request) => {
+                    if self.store.apply(request.clone()).is_err() {
+                        self.again.push(request);
+                    }
+                }
+                Staged::Again(request) => self.again.push(request),
+            }
+        }
+        if !lost.is_empty() {
+            self.store.tell(Report::NotKept { ids: lost, why: why.to_owned() });
+        }
+        self.reports.append(&mut self.store.news);
+        let surplus = self.again.len().saturating_sub(AGAIN_MAX);
+        self.again.drain(..surplus);
+    }
+
+    fn count_waiting(&self) -> rusqlite::Result<()> {
+        for (_, line) in self.store.outbox.iter().filter(|(_, line)| !line.is_withdrawn) {
+            let (conversation, _) = self.store.stream_names(line.stream)?;
+            self.quota.add(&conversation, Load { lines: 1, bytes: line.bytes });
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Stages a request.
+    fn apply(&mut self, request: Request) -> rusqlite::Result<()> {
+        match request {
+            Request::Say(said) => self.say(said),
+            Request::Hear(heard) => self.hear(heard),
+            Request::KeepUnsigned(line) => self.keep_unsigned(line),
+            Request::Delivered { to, ids } => self.deliver(&to, &ids),
+            Request::Has { from, conversation, theirs } => self.deliver_spans(&from, &conversation, &theirs),
+            Request::NoteRoom(room) => self.note_room(&room),
+            Request::Settle { to, ids } => self.let_go(&to, &ids),
+            Request::KeepFor { conversation, members, since } => {
+                self.keep_for(&conversation, &members, since)
+            }
+            Request::Pending { to, after, bytes } => self.tell_pending(&to, after, bytes),
+            Request::Linked { from } => {
+                self.arrivals.remove(&from);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::history::testing::*;
+
+    /// The files as a crash would leave them now.
+    fn crash(folder: &Path) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        copy
+    }
+
+    /// The texts in the room of a history that somebody kept in this folder.
+    fn texts_in(folder: &Path, name: &str) -> Vec<String> {
+        kept(&mut ledger_in(folder, name).0, &room())
+    }
+
+    #[test]
+    fn what_was_reported_survives_a_crash_at_any_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let mut expected = Vec::new();
+        for n in 0..20 {
+            let lines = [format!("{n}a"), format!("{n}b")];
+            say(&mut ana, &room(), &[&lines[0], &lines[1]], &[BOB]);
+            expected.extend(lines);
+            let image = crash(folder.path());
+            // Staged, and not yet reported.
+            ana.apply(Request::Say(said(&room(), "lost", &[BOB])));
+            let second = crash(folder.path());
+            let reports = ana.commit();
+            assert_eq!(said_lines(reports).len(), 1);
+            assert_eq!(texts_in(image.path(), ANA), expected);
+            assert_eq!(texts_in(second.path(), ANA), expected);
+            expected.push("lost".into());
+        }
+    }
+
+    /// The control: a history that reports before it stores loses lines.
+    #[test]
+    fn what_is_reported_before_it_is_stored_is_lost_in_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        ana.store.omission = Some(Omission::Storing);
+        assert_eq!(say(&mut ana, &room(), &["kept?"], &[BOB]).len(), 1, "it was reported");
+        assert_eq!(texts_in(crash(folder.path()).path(), ANA), [""; 0]);
+    }
+
+    #[test]
+    fn a_torn_journal_costs_only_what_it_tore() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let all: Vec<_> = (0..12).map(|n| n.to_string()).collect();
+        all.iter().for_each(|text| {
+            say(&mut ana, &room(), &[text], &[BOB]);
+        });
+        let image = crash(folder.path());
+        let journal = fs::read(image.path().join("history.db-wal")).unwrap();
+        for cut in (0..journal.len()).step_by(journal.len() / 60) {
+            let torn = crash(image.path());
+            let _ = fs::remove_file(torn.path().join("history.db-shm"));
+            fs::write(torn.path().join("history.db-wal"), &journal[..cut]).unwrap();
+            let texts = texts_in(torn.path(), ANA);
+            assert!(all.starts_with(&texts), "{texts:?}");
+            let flipped = crash(image.path());
+            let _ = fs::remove_file(flipped.path().join("history.db-shm"));
+            let mut bytes = journal.clone();
+            bytes[cut] ^= 1;
+            fs::write(flipped.path().join("history.db-wal"), bytes).unwrap();
+            assert!(all.starts_with(&texts_in(flipped.path(), ANA)));
+        }
+    }
+
+    #[test]
+    fn a_store_goes_on_and_a_restored_one_begins_another_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        assert_eq!((opened.conversations.len(), &opened.damaged), (0, &None));
+        let first = say(&mut ana, &room(), &["1"], &[BOB]).remove(0);
+        ana.close();
+        let backup = crash(folder.path());
+        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        assert_eq!(opened.waiting, [(user(BOB), 1)]);
+        assert_eq!(opened.conversations, [(room(), sala())]);
+        let second = say(&mut ana, &room(), &["2"], &[BOB]).remove(0);
+        assert_eq!(second.provenance.incarnation, first.provenance.incarnation);
+        assert_eq!(second.provenance.seq, 2);
+        // The backup is put in place: of both files, and of the database alone.
+        let (mut restored, _) = ledger_in(backup.path(), ANA);
+        let other = say(&mut restored, &room(), &["other 2"], &[BOB]).remove(0);
+        assert_ne!(other.provenance.incarnation, first.provenance.incarnation);
+        assert_eq!(other.provenance.seq, 1);
+        let mut bob = ledger(BOB);
+        for line in [first, second, other] {
+            assert_eq!(texts(&hear(&mut bob, ANA, &room(), &[line])).len(), 1, "no number is given twice");
+        }
+    }
+
+    #[test]
+    fn a_restored_store_that_hears_what_it_lost_begins_another_life() {
+        let mut ana = ledger(ANA);
+        let lines = say(&mut ana, &room(), &["1", "2"], &[BOB]);
+        // As a disk image that was taken before.
+        let mut image = ledger(ANA);
+        image.store.meta.incarnation = ana.store.meta.incarnation;
+        assert_eq!(texts(&hear(&mut image, BOB, &room(), &lines)), [""; 0], "own lines are no news");
+        let next = say(&mut image, &room(), &["3"], &[BOB]).remove(0);
+        assert_ne!(next.provenance.incarnation, lines[0].provenance.incarnation);
+        assert_eq!(kept(&mut image, &room()), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_damaged_file_and_one_of_another_key_are_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.db");
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        say(&mut ana, &room(), &["1"], &[BOB]);
+        ana.close();
+        let before = fs::read(&file).unwrap();
+        // Somebody else's key does not open it.
+        let (mut other, opened) = ledger_in(folder.path(), CARLA);
+        let aside = folder.path().join("history.db.damaged-1");
+        assert_eq!(opened.damaged.as_ref(), Some(&aside));
+        assert_eq!(fs::read(&aside).unwrap(), before, "as it was");
+        assert_eq!(kept(&mut other, &room()), [""; 0]);
+        say(&mut other, &room(), &["works"], &[]);
+        other.close();
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let (_, opened) = ledger_in(folder.path(), CARLA);
+        assert_eq!(opened.damaged, Some(folder.path().join("history.db.damaged-2")));
+    }
+
+    #[test]
+    fn damage_that_is_met_while_running_is_looked_for_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.db");
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        (0..400)
+            .for_each(|n| ana.apply(Request::Say(said(&room(), &format!("{n} {}", "x".repeat(200)), &[]))));
+        ana.note_shown(400);
+        ana.commit();
+        ana.close();
+        let mut bytes = fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 4096].fill(7);
+        fs::write(&file, bytes).unwrap();
+        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        assert_eq!(opened.damaged, None, "a start reads little");
+        assert_eq!(kept(&mut ana, &room()), [""; 0]);
+        assert_eq!(ana.commit(), [Report::Trouble("the history is damaged".into())]);
+        drop(ana);
+        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        assert!(opened.damaged.is_some());
+        say(&mut ana, &room(), &["works"], &[BOB]);
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        say(&mut ana, &room(), &["1"], &[BOB]);
+        ana.store.db.execute_batch("PRAGMA user_version = 2").unwrap();
+        ana.close();
+        let before = fs::read(folder.path().join("history.db")).unwrap();
+        let refused = Ledger::open(&Place::File(folder.path().to_owned()), &author(ANA));
+        assert!(matches!(refused, Err(HistoryError::Newer)));
+        assert_eq!(fs::read(folder.path().join("history.db")).unwrap(), before);
+    }
+
+    /// Whether any file in the folder holds these bytes.
+    fn is_in_files(folder: &Path, bytes: &str) -> bool {
+        let mut files = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        files.any(|file| file.windows(bytes.len()).any(|window| window == bytes.as_bytes()))
+    }
+
+    #[test]
+    fn a_stolen_disk_shows_no_text_and_no_name() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let names = ["canary-text", "canary-room", "canary-user"];
+        let mut line = said(&room(), names[0], &[names[2]]);
+        line.room = commons::names::RoomName::parse(names[1]).ok();
+        ana.apply(Request::Say(line));
+        assert_eq!(said_lines(ana.commit()).len(), 1);
+        assert_eq!(ana.search(names[0], 9).len(), 1, "the index holds it too");
+        for name in names {
+            assert!(!is_in_files(folder.path(), name), "{name} in the journal");
+        }
+        ana.close();
+        for name in names {
+            assert!(!is_in_files(folder.path(), name), "{name} in the file");
+        }
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o77, 0);
+        }
+        // The control: without a key it shows.
+        let open = tempfile::tempdir().unwrap();
+        let db = Connection::open(open.path().join("history.db")).unwrap();
+        db.execute_batch("CREATE TABLE lines (text)").unwrap();
+        db.execute("INSERT INTO lines VALUES (?1)", [names[0]]).unwrap();
+        assert!(is_in_files(open.path(), names[0]));
+    }
+
+    #[test]
+    fn a_full_disk_refuses_visibly_and_serves_again_when_there_is_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut bob, _) = ledger_in(folder.path(), BOB);
+        let mut ana = ledger(ANA);
+        let quota = bob.quota();
+        let pages: i64 = bob.store.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        bob.store.db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
+        let long = "x".repeat(8_000);
+        let theirs: Vec<_> = (0..4).map(|_| say(&mut ana, &room(), &[&long], &[BOB])).collect();
+        let mut own = said(&room(), &long, &[ANA]);
+        quota.take(&room(), Load::of(&long)).unwrap();
+        bob.apply(heard(ANA, &room(), &theirs[0]));
+        bob.apply(heard(ANA, &room(), &theirs[1]));
+        bob.apply(Request::Say(own.clone()));
+        bob.apply(heard(ANA, &room(), &theirs[2]));
+        bob.apply(snapshot(9, &[(BOB, 2)]));
+        let why = "the disk is full";
+        assert_eq!(
+            bob.commit(),
+            [Report::Trouble(why.into()), Report::NotKept { ids: vec![own.id], why: why.into() }],
+            "nothing of it has happened, and nothing is receipted"
+        );
+        assert_eq!(kept(&mut bob, &room()), [""; 0]);
+        assert_eq!(quota.take(&room(), Load { lines: 0, bytes: crate::limits::OUTBOX_BYTES_MAX }), Ok(()));
+        // Space returns. The next line is kept, but no receipt may pass those that were lost.
+        bob.store.db.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
+        let reports = hear(&mut bob, ANA, &room(), &theirs[3]);
+        assert_eq!(texts(&reports).len(), 1);
+        assert!(receipts(&reports).is_empty());
+        for line in &theirs[..3] {
+            bob.apply(heard(ANA, &room(), line));
+        }
+        let reports = bob.commit();
+        assert_eq!(texts(&reports).len(), 3);
+        assert_eq!(receipts(&reports), [theirs[2][0].id]);
+        own.id = Uuid::now_v7();
+        bob.apply(Request::Say(own));
+        assert_eq!(said_lines(bob.commit())[0].line.provenance.seq, 1, "no number was lost");
+        // The room's new state was noted after all: Ana sits there no more.
+        let mut late = said(&room(), "from outside", &[BOB]);
+        late.revision = 9;
+        ana.apply(Request::Say(late));
+        let late: Vec<_> = said_lines(ana.commit()).into_iter().map(|said| said.line).collect();
+        assert_eq!(refusals(&hear(&mut bob, ANA, &room(), &late)).len(), 1);
+    }
+
+    #[test]
+    fn a_new_link_begins_anew() {
+        let mut ana = ledger(ANA);
+        let lines = say(&mut ana, &room(), &["1", "2"], &[BOB]);
+        let after = say(&mut ana, &private(BOB), &["3"], &[BOB]);
+        let mut bob = ledger(BOB);
+        hear(&mut bob, ANA, &room(), &lines[..1]);
+        assert!(receipts(&hear(&mut bob, ANA, &private(ANA), &after)).is_empty());
+        bob.apply(Request::Linked { from: user(ANA) });
+        let reports = hear(&mut bob, ANA, &private(ANA), &after);
+        assert_eq!(receipts(&reports), [after[0].id]);
+    }
+
+    #[test]
+    fn lines_that_were_not_shown_are_told_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut bob, _) = ledger_in(folder.path(), BOB);
+        let mut ana = ledger(ANA);
+        let lines: Vec<_> = ["1", "2", "3"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
+        let rows: Vec<_> =
+            lines.iter().map(|line| heard_lines(&hear(&mut bob, ANA, &room(), line))[0].row).collect();
+        say(&mut bob, &room(), &["own"], &[ANA]);
+        bob.note_shown(rows[0]);
+        bob.tidy();
+        drop(bob);
+        let (bob, opened) = ledger_in(folder.path(), BOB);
+        let unshown: Vec<_> = opened.unshown.iter().map(|line| (line.row, line.text.as_str())).collect();
+        assert_eq!(unshown, [(rows[1], "2"), (rows[2], "3")]);
+        drop(bob);
+    }
+}

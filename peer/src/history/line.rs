@@ -1,0 +1,287 @@
+//! A chat line as it is kept and handed on: the fixed layout that its digest is taken over, and its form on the wire.
+//!
+//! The digest is over bytes in fixed places and never over JSON, which two programs may write in two ways. It covers
+//! the digest of the text rather than the text, so that a line whose text was taken back can still be verified.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike, Utc};
+use commons::keys::PublicKey;
+use commons::limits::{HEADS_MAX, TEXT_MAX};
+use commons::names::{RoomName, Username};
+use commons::protocol::between_peers::Line;
+use commons::protocol::provenance::{Digest, Provenance};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::history::conversation::ConversationId;
+use crate::limits::{LAMPORT_MAX, SEQ_MAX};
+
+/// What the digest of a line begins with, so that a signature of something else is none of a line.
+const DOMAIN: &[u8] = b"p2p-chat line v1\0";
+
+/// The digest before the first line of a stream.
+pub const NO_DIGEST: Digest = Digest([0; 32]);
+
+/// A line with its provenance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatLine {
+    /// Tells it from all others.
+    pub id: Uuid,
+    /// Who wrote it.
+    pub author: Username,
+    /// When, by the author's clock, to the millisecond.
+    pub sent_at: DateTime<Utc>,
+    /// What it says.
+    pub text: Text,
+    /// Where it stands in what its author wrote.
+    pub provenance: Provenance,
+}
+
+/// What a line says.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Text {
+    /// This.
+    Plain(String),
+    /// Something that its author took back: the SHA-256 of it.
+    Withdrawn(Digest),
+}
+
+/// Chat text stays out of logs, and so does what could be compared with a guess.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Plain(_)) { "Plain(..)" } else { "Withdrawn(..)" })
+    }
+}
+
+impl Text {
+    /// The text; nothing where it was taken back.
+    #[must_use]
+    pub fn plain(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Withdrawn(_) => "",
+        }
+    }
+
+    /// The SHA-256 of the text.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Plain(text) => Digest(Sha256::digest(text.as_bytes()).into()),
+            Self::Withdrawn(digest) => *digest,
+        }
+    }
+}
+
+/// The digest of a line, after the one before it. `me` is this peer's user: a private conversation is named by both.
+#[must_use]
+pub fn digest(
+    conversation: &ConversationId,
+    me: &Username,
+    line: &ChatLine,
+    device: &PublicKey,
+    previous: &Digest,
+) -> Digest {
+    let provenance = &line.provenance;
+    let mut hash = Sha256::new();
+    let name = |name: &Username, hash: &mut Sha256| {
+        // A name has 32 bytes at most.
+        hash.update([u8::try_from(name.as_str().len()).unwrap_or(u8::MAX)]);
+        hash.update(name.as_str());
+    };
+    hash.update(DOMAIN);
+    match conversation {
+        ConversationId::Room(id) => {
+            hash.update([0]);
+            hash.update(id.as_bytes());
+        }
+        ConversationId::Private(other) => {
+            hash.update([1]);
+            name(me.min(other), &mut hash);
+            name(me.max(other), &mut hash);
+        }
+    }
+    name(&line.author, &mut hash);
+    hash.update(device.as_bytes());
+    hash.update(provenance.incarnation.0.to_be_bytes());
+    hash.update(provenance.seq.to_be_bytes());
+    hash.update(previous.0);
+    hash.update(provenance.lamport.to_be_bytes());
+    hash.update(provenance.revision.to_be_bytes());
+    hash.update(line.sent_at.timestamp_millis().to_be_bytes());
+    hash.update(line.id.as_bytes());
+    // There are eight of them at most.
+    hash.update([u8::try_from(provenance.heads.len()).unwrap_or(u8::MAX)]);
+    for head in &provenance.heads {
+        hash.update(head.as_bytes());
+    }
+    hash.update(line.text.digest().0);
+    Digest(hash.finalize().into())
+}
+
+impl ChatLine {
+    /// The line as others are sent it.
+    #[must_use]
+    pub fn wire<'a>(&'a self, room: Option<&'a RoomName>, room_id: Option<Uuid>) -> Line<'a> {
+        let (content, withdrawn) = match &self.text {
+            Text::Plain(text) => (text.as_str(), None),
+            Text::Withdrawn(digest) => ("", Some(*digest)),
+        };
+        Line {
+            room: room.map(|room| room.as_str().into()),
+            room_id,
+            username: self.author.as_str().into(),
+            content: content.into(),
+            withdrawn,
+            id: Some(self.id),
+            sent_at: Some(self.sent_at),
+            provenance: Some(Box::new(self.provenance.clone())),
+        }
+    }
+
+    /// The line that somebody sent, or what it lacks.
+    pub fn read(line: Line<'_>) -> Result<Self, &'static str> {
+        let provenance = *line.provenance.ok_or("a line without its place")?;
+        let sent_at = line.sent_at.ok_or("a line without its time")?;
+        if line.content.len() > TEXT_MAX || provenance.heads.len() > HEADS_MAX {
+            return Err("a line beyond its bounds");
+        }
+        if !(1..=SEQ_MAX).contains(&provenance.seq)
+            || provenance.lamport > LAMPORT_MAX
+            || provenance.revision > SEQ_MAX
+            || !(0..=9999).contains(&sent_at.year())
+        {
+            return Err("a line with a number that cannot be");
+        }
+        Ok(Self {
+            id: line.id.ok_or("a line without its identity")?,
+            author: Username::parse(&line.username).map_err(|_| "a line under no name")?,
+            sent_at: to_millis(sent_at),
+            text: match line.withdrawn {
+                Some(digest) => Text::Withdrawn(digest),
+                None => Text::Plain(line.content.into_owned()),
+            },
+            provenance,
+        })
+    }
+
+    /// How many bytes the line takes in LINES, or a few more.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        /// Everything that each line has, with the longest numbers.
+        const FIXED: usize = 240;
+        /// A head with its quotes and comma.
+        const HEAD: usize = 39;
+        /// `previous` and `device`.
+        const START: usize = 155;
+        /// `signature`.
+        const END: usize = 145;
+        let text = match &self.text {
+            Text::Plain(text) => text.bytes().map(escaped_len).sum(),
+            Text::Withdrawn(_) => 64,
+        };
+        let Provenance { heads, previous, signature, .. } = &self.provenance;
+        let ends = previous.map_or(0, |_| START) + signature.map_or(0, |_| END);
+        FIXED + self.author.as_str().len() + text + heads.len() * HEAD + ends
+    }
+}
+
+/// The wire carries milliseconds.
+pub(crate) fn to_millis(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or_default()
+}
+
+/// Bytes that a byte of text takes in JSON.
+fn escaped_len(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::protocol::between_peers::PeerMessage;
+    use commons::protocol::provenance::{Incarnation, Signature};
+
+    use super::*;
+    use crate::history::testing::{device, room, time, user};
+
+    fn line(text: &str) -> ChatLine {
+        ChatLine {
+            id: Uuid::from_u128(0x0194_2150_43fb_7a5c_9c38_2f6d_1b7e_8a90),
+            author: user("ana"),
+            sent_at: time(),
+            text: Text::Plain(text.to_owned()),
+            provenance: Provenance {
+                incarnation: Incarnation(0x0123_4567_89ab_cdef),
+                seq: 1,
+                lamport: 5,
+                revision: 3,
+                heads: vec![Uuid::from_u128(9)],
+                previous: Some(NO_DIGEST),
+                device: Some(device("ana")),
+                signature: Some(Signature([0xff; 64])),
+            },
+        }
+    }
+
+    #[test]
+    fn no_line_takes_more_on_the_wire_than_it_counts() {
+        let longest = user(&"a".repeat(32));
+        for text in ["", "olá \"bob\"\n", "\u{0}\u{1b}\u{7f}\t", &"\u{1}".repeat(TEXT_MAX)] {
+            let mut line = line(text);
+            line.author = longest.clone();
+            let provenance = &mut line.provenance;
+            (provenance.seq, provenance.lamport, provenance.revision) = (u64::MAX, u64::MAX, u64::MAX);
+            provenance.heads = vec![Uuid::from_u128(1); HEADS_MAX];
+            let lines = PeerMessage::Lines { room_id: None, lines: vec![line.wire(None, None)] };
+            let frame = PeerMessage::Lines { room_id: None, lines: Vec::new() };
+            let json = |message| serde_json::to_string(&message).unwrap().len();
+            let taken = json(lines) - json(frame);
+            assert!((taken..taken + 16).contains(&line.encoded_len()), "{taken} {}", line.encoded_len());
+        }
+    }
+
+    #[test]
+    fn comes_back_from_the_wire_as_it_went() {
+        let mut line = line("olá");
+        assert_eq!(ChatLine::read(line.wire(None, None)).as_ref(), Ok(&line));
+        let digest = digest(&room(), &user("bob"), &line, &device("ana"), &NO_DIGEST);
+        line.text = Text::Withdrawn(line.text.digest());
+        let read = ChatLine::read(line.wire(None, None)).unwrap();
+        assert_eq!(read, line);
+        assert_eq!(super::digest(&room(), &user("bob"), &read, &device("ana"), &NO_DIGEST), digest);
+    }
+
+    #[test]
+    fn what_is_beyond_its_bounds_is_no_line() {
+        let refused = |change: fn(&mut ChatLine)| {
+            let mut line = line("hi");
+            change(&mut line);
+            ChatLine::read(line.wire(None, None)).is_err()
+        };
+        assert!(!refused(|_| ()));
+        assert!(refused(|line| line.text = Text::Plain("x".repeat(TEXT_MAX + 1))));
+        assert!(refused(|line| line.provenance.seq = 0));
+        assert!(refused(|line| line.provenance.seq = SEQ_MAX + 1));
+        assert!(refused(|line| line.provenance.lamport = LAMPORT_MAX + 1));
+        assert!(refused(|line| line.provenance.heads = vec![Uuid::nil(); HEADS_MAX + 1]));
+        assert!(refused(|line| line.sent_at = DateTime::<Utc>::MAX_UTC));
+        let mut without = line("hi");
+        without.provenance.seq = 1;
+        let mut wire = without.wire(None, None);
+        wire.id = None;
+        assert!(ChatLine::read(wire).is_err());
+    }
+
+    #[test]
+    fn texts_stay_out_of_debug() {
+        let plain = line("canary");
+        assert!(!format!("{plain:?}").contains("canary"));
+        let withdrawn = Text::Withdrawn(plain.text.digest());
+        assert_eq!(format!("{withdrawn:?}"), "Withdrawn(..)");
+    }
+}

@@ -1,0 +1,378 @@
+//! What was said, kept on this computer: every line of every conversation, encrypted, and which own lines wait for whom.
+//!
+//! A line is durable before anybody is told of it, and verified before it is kept. One thread owns the database
+//! (`keeper`), by rules that know no thread and no clock (`ledger`); here is what others hold of it.
+
+pub mod answer;
+mod arrivals;
+mod catching_up;
+pub mod conversation;
+mod database;
+mod delivery;
+mod erasing;
+pub(crate) mod group;
+mod hearing;
+mod index;
+mod judging;
+mod keeper;
+pub mod ledger;
+mod life;
+pub mod line;
+mod outbox;
+pub mod quota;
+mod reading;
+pub mod report;
+pub mod request;
+mod rows;
+mod saying;
+mod seats;
+pub mod spans;
+mod staged;
+pub(crate) mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::{io, thread};
+
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use commons::snapshot::RoomSnapshot;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::history::answer::{Full, KeptLine, NotWithdrawn, Receipt, Waiting};
+use crate::history::conversation::ConversationId;
+use crate::history::keeper::{Counters, Keeper, Task};
+use crate::history::ledger::{Author, HistoryError, Ledger, Opened, Place};
+use crate::history::line::ChatLine;
+use crate::history::quota::{Load, Quota};
+use crate::history::report::Report;
+use crate::history::request::{Heard, Request, Said, UnsignedLine};
+use crate::limits::{HISTORY_QUEUE, HISTORY_REPORTS};
+
+/// The history of this peer's user, as others hold it. The thread ends when the last clone is gone; [`close`](Self::close)
+/// waits for that.
+#[derive(Debug, Clone)]
+pub struct History {
+    tasks: mpsc::Sender<Task>,
+    quota: Quota,
+    counters: Arc<Counters>,
+}
+
+impl History {
+    /// Opens the history, or begins one, which takes the disk a moment. Whoever reads the reports must not wait for
+    /// this history meanwhile: it stops when nobody reads them.
+    pub fn open(
+        place: &Place,
+        author: &Author,
+    ) -> Result<(Self, mpsc::Receiver<Report>, Opened), HistoryError> {
+        let (ledger, opened) = Ledger::open(place, author)?;
+        let (tasks, queue) = mpsc::channel(HISTORY_QUEUE);
+        let (reports, reported) = mpsc::channel(HISTORY_REPORTS);
+        let counters = Arc::new(Counters::default());
+        let history = Self { tasks, quota: ledger.quota(), counters: Arc::clone(&counters) };
+        let keeper = Keeper::new(ledger, queue, reports, counters).map_err(io::Error::other)?;
+        thread::Builder::new().name("history".into()).spawn(move || keeper.run())?;
+        Ok((history, reported, opened))
+    }
+
+    /// Queues an own line. It is not durable yet: [`Report::Said`] says when it is.
+    pub async fn say(&self, said: Said) -> Result<(), Full> {
+        if !said.audience.is_empty() {
+            self.quota.take(&said.to, Load::of(&said.text))?;
+        }
+        self.put(Request::Say(said)).await;
+        Ok(())
+    }
+
+    /// There is a new link to somebody, before its first lines: what came half by the one before comes again, and receipts
+    /// that were withheld for it are due anew.
+    pub async fn linked(&self, from: Username) {
+        self.put(Request::Linked { from }).await;
+    }
+
+    /// Verifies and keeps lines that came by a link.
+    pub async fn hear(&self, heard: Heard) {
+        self.put(Request::Hear(heard)).await;
+    }
+
+    /// Keeps a line of an original program, or of one that keeps no provenance.
+    pub async fn keep_unsigned(&self, line: UnsignedLine) {
+        self.put(Request::KeepUnsigned(line)).await;
+    }
+
+    /// Somebody has stored own lines, or was written them where nothing better can be known.
+    pub async fn delivered(&self, to: Username, ids: Vec<Uuid>) {
+        self.put(Request::Delivered { to, ids }).await;
+    }
+
+    /// Somebody told in HAVE what it has: own lines among these are delivered.
+    pub async fn has(&self, from: Username, conversation: ConversationId, theirs: Vec<StreamSpans>) {
+        self.put(Request::Has { from, conversation, theirs }).await;
+    }
+
+    /// Notes what a room is called and who sits in it since when.
+    pub async fn note_room(&self, room: RoomSnapshot) {
+        self.put(Request::NoteRoom(Box::new(room))).await;
+    }
+
+    /// These own lines wait for somebody no longer, and nobody is told: an original program was written them, or cannot
+    /// take them.
+    pub async fn settle(&self, to: Username, ids: Vec<Uuid>) {
+        self.put(Request::Settle { to, ids }).await;
+    }
+
+    /// Lines of a conversation that wait for anybody but these are given up.
+    /// So are lines from before our own seat there was taken, at `since`: others cannot tell by what right they were written.
+    pub async fn keep_for(&self, conversation: ConversationId, members: Vec<Username>, since: u64) {
+        self.put(Request::KeepFor { conversation, members, since }).await;
+    }
+
+    /// Asks for own lines not yet stored at somebody, behind a row: [`Report::Pending`] answers, in its place among the
+    /// other reports.
+    pub async fn pending(&self, to: Username, after: i64, bytes: usize) {
+        self.put(Request::Pending { to, after, bytes }).await;
+    }
+
+    /// How many own lines wait for whom.
+    pub async fn waiting(&self) -> Vec<(Username, usize)> {
+        self.ask(Ledger::waiting).await
+    }
+
+    /// How many own lines of a conversation wait for somebody.
+    #[must_use]
+    pub fn waiting_lines(&self, of: &ConversationId) -> usize {
+        self.quota.lines(of)
+    }
+
+    /// Waits until everything before is durable and reported.
+    pub async fn flush(&self) {
+        self.ask(|_| ()).await;
+    }
+
+    /// What this peer has of a conversation, for a HAVE.
+    pub async fn spans(&self, of: ConversationId) -> Vec<StreamSpans> {
+        self.ask(move |ledger| ledger.spans(&of)).await
+    }
+
+    /// What this peer lacks of what somebody has, for a WANT.
+    pub async fn lacking(&self, of: ConversationId, theirs: Vec<StreamSpans>) -> Vec<StreamSpans> {
+        self.ask(move |ledger| ledger.lacking(&of, &theirs)).await
+    }
+
+    /// What answers a WANT: whole groups from this revision on, in private own lines only, as many as fit one LINES.
+    pub async fn hand_over(&self, of: ConversationId, wanted: Vec<StreamSpans>, since: u64) -> Vec<ChatLine> {
+        self.ask(move |ledger| ledger.hand_over(&of, &wanted, since)).await
+    }
+
+    /// The last lines of a conversation, oldest first, in the order that all who have them agree on.
+    pub async fn recent(&self, of: ConversationId, lines: usize) -> Vec<KeptLine> {
+        self.ask(move |ledger| ledger.recent(&of, lines)).await
+    }
+
+    /// Lines that hold all these words, the last one perhaps only begun; newest first.
+    pub async fn search(&self, words: String, lines: usize) -> Vec<KeptLine> {
+        self.ask(move |ledger| ledger.search(&words, lines)).await
+    }
+
+    /// The last own lines of a conversation, oldest first, and who has them.
+    pub async fn receipts(&self, of: ConversationId, lines: usize) -> Vec<Receipt> {
+        self.ask(move |ledger| ledger.receipts(&of, lines)).await
+    }
+
+    /// Own lines that wait for somebody, oldest first.
+    pub async fn outbox(&self) -> Vec<Waiting> {
+        self.ask(Ledger::outbox).await
+    }
+
+    /// Takes an own line back that nobody has.
+    pub async fn withdraw(&self, id: Uuid) -> Result<(), NotWithdrawn> {
+        self.asked(move |ledger| ledger.withdraw(id)).await.unwrap_or(Err(NotWithdrawn::NotKept))
+    }
+
+    /// Lines of a conversation in the order in which they came, behind a row; and where to go on.
+    pub async fn export(&self, of: ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
+        self.ask(move |ledger| ledger.export(&of, after, lines)).await
+    }
+
+    /// Erases the lines of a conversation, which do not come again, and tells how many. What waited is given up.
+    pub async fn forget(&self, conversation: ConversationId) -> usize {
+        self.ask(move |ledger| ledger.forget(&conversation)).await
+    }
+
+    /// All lines up to this row were shown. Cheap: it is written with the next commit, or in an idle moment.
+    pub fn note_shown(&self, row: i64) {
+        self.counters.shown.fetch_max(row, Ordering::Relaxed);
+        if !self.counters.nudged.swap(true, Ordering::Relaxed) {
+            // Where the queue is full the next commit is near.
+            let _ = self.tasks.try_send(Task::Shown);
+        }
+    }
+
+    /// How often the disk was waited for.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.counters.commits.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything is durable and the file is closed.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        // A thread that is gone has closed the file.
+        if self.tasks.send(Task::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    async fn put(&self, request: Request) {
+        // After the end nobody is told of anything.
+        let _ = self.tasks.send(Task::Keep(request)).await;
+    }
+
+    /// The answer to a question, nothing after the end.
+    async fn ask<T: Default + Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Ledger) -> T + Send + 'static,
+    ) -> T {
+        self.asked(question).await.unwrap_or_default()
+    }
+
+    async fn asked<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Ledger) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let question = Box::new(move |ledger: &mut Ledger| {
+            // Who asked may have gone.
+            let _ = answer.send(question(ledger));
+        });
+        self.tasks.send(Task::Ask(question)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::history::testing::*;
+    use crate::limits::OUTBOX_LINES;
+
+    fn open(name: &str) -> (tempfile::TempDir, History, mpsc::Receiver<Report>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (history, reports, _) =
+            History::open(&Place::File(folder.path().to_owned()), &author(name)).unwrap();
+        (folder, history, reports)
+    }
+
+    async fn next(reports: &mut mpsc::Receiver<Report>) -> Report {
+        timeout(Duration::from_secs(20), reports.recv()).await.unwrap().unwrap()
+    }
+
+    async fn note_room(history: &History) {
+        let Request::NoteRoom(room) = everybody() else { panic!() };
+        history.note_room(*room).await;
+    }
+
+    #[tokio::test]
+    async fn a_thousand_lines_at_once_cost_few_waits_for_the_disk_on_each_side() {
+        let (_ana, ana, mut said_reports) = open(ANA);
+        let (_bob, bob, mut heard_reports) = open(BOB);
+        note_room(&ana).await;
+        note_room(&bob).await;
+        tokio::join!(ana.flush(), bob.flush());
+        let before = (ana.commits(), bob.commits());
+        let pasting = ana.clone();
+        let paste = tokio::spawn(async move {
+            for n in 0..1_000 {
+                pasting.say(said(&room(), &n.to_string(), &[BOB])).await.unwrap();
+            }
+        });
+        let (mut heard_texts, mut told) = (Vec::new(), 0);
+        while heard_texts.len() < 1_000 {
+            tokio::select! {
+                report = next(&mut said_reports), if told < 1_000 => {
+                    let Report::Said(lines) = report else { panic!("{report:?}") };
+                    told += lines.len();
+                    for said in lines {
+                        let Request::Hear(heard) = heard(ANA, &room(), &[said.line]) else { panic!() };
+                        bob.hear(heard).await;
+                    }
+                }
+                report = next(&mut heard_reports) => heard_texts.extend(texts(&[report])),
+            }
+        }
+        paste.await.unwrap();
+        assert_eq!(heard_texts, (0..1_000).map(|n| n.to_string()).collect::<Vec<_>>());
+        let commits = (ana.commits() - before.0, bob.commits() - before.1);
+        assert!(commits.0 <= 20 && commits.1 <= 20, "{commits:?}");
+        tokio::join!(ana.close(), bob.close());
+    }
+
+    #[tokio::test]
+    async fn a_question_sees_everything_before_it_and_only_what_is_durable() {
+        let (folder, ana, mut reports) = open(ANA);
+        note_room(&ana).await;
+        ana.say(said(&room(), "1", &[BOB])).await.unwrap();
+        let spans = ana.spans(room()).await;
+        assert_eq!(spans[0].spans, [(1, 1)]);
+        assert!(matches!(next(&mut reports).await, Report::Said(_)));
+        ana.pending(user(BOB), 0, usize::MAX).await;
+        let Report::Pending { lines, more: false, .. } = next(&mut reports).await else { panic!() };
+        assert_eq!(lines.len(), 1);
+        ana.close().await;
+        ana.close().await;
+        assert_eq!(ana.spans(room()).await, [], "after the end there is no answer");
+        let (again, _, opened) = History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
+        assert_eq!(opened.waiting, [(user(BOB), 1)]);
+        assert_eq!(again.spans(room()).await, spans);
+    }
+
+    #[tokio::test]
+    async fn the_outbox_is_full_at_its_bound_and_again_after_a_restart() {
+        let (folder, ana, mut reports) = open(ANA);
+        let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
+        let lines: Vec<_> = (0..OUTBOX_LINES).map(|n| said(&private(BOB), &n.to_string(), &[BOB])).collect();
+        for line in &lines {
+            ana.say(line.clone()).await.unwrap();
+        }
+        assert_eq!(ana.say(said(&private(BOB), "too many", &[BOB])).await, Err(Full));
+        assert_eq!(ana.say(said(&private(CARLA), "elsewhere", &[CARLA])).await, Ok(()));
+        ana.close().await;
+        drain.await.unwrap();
+        let (ana, _reports, _) = History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
+        assert_eq!(ana.say(said(&private(BOB), "too many", &[BOB])).await, Err(Full));
+        ana.delivered(user(BOB), vec![lines[0].id]).await;
+        ana.flush().await;
+        assert_eq!(ana.say(said(&private(BOB), "one more", &[BOB])).await, Ok(()));
+        assert_eq!(ana.say(said(&private(BOB), "too many", &[BOB])).await, Err(Full));
+    }
+
+    #[tokio::test]
+    async fn what_was_shown_is_noted_without_another_line() {
+        let (folder, bob, mut reports) = open(BOB);
+        note_room(&bob).await;
+        let lines = say(&mut ledger(ANA), &room(), &["1"], &[BOB]);
+        let Request::Hear(heard) = heard(ANA, &room(), &lines) else { panic!() };
+        bob.hear(heard).await;
+        let row = heard_lines(&[next(&mut reports).await])[0].row;
+        bob.flush().await;
+        let before = bob.commits();
+        bob.note_shown(row);
+        let noted = async {
+            while bob.commits() == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), noted).await.unwrap();
+        drop(bob);
+        while reports.recv().await.is_some() {}
+        let (_, _, opened) = History::open(&Place::File(folder.path().to_owned()), &author(BOB)).unwrap();
+        assert_eq!(opened.unshown, []);
+    }
+}

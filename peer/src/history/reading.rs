@@ -1,0 +1,248 @@
+//! What a user looks at: the last lines, those with certain words, own lines and who has them.
+
+use std::collections::BTreeMap;
+
+use commons::names::Username;
+use rusqlite::{Result, params};
+
+use crate::history::answer::{KeptLine, Receipt, Waiting};
+use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::history::report::HeardLine;
+use crate::history::rows::{KEPT, conversation, kept, read_audience, room_name};
+use crate::history::store::{Name, Store};
+use crate::limits::{SEARCH_WORDS, UNSHOWN_LINES};
+
+impl Store {
+    /// The last lines of a conversation, oldest first, in an order that follows from the lines alone.
+    pub(crate) fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<KeptLine>> {
+        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let mut query = self.db.prepare_cached(&format!(
+            "{KEPT} WHERE l.conversation = ?1 AND l.text IS NOT NULL
+             ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?2"
+        ))?;
+        let mut found: Vec<_> =
+            query.query_map(params![known.key, limit(lines)], kept)?.collect::<Result<_>>()?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// Lines that hold all these words, newest first. What is not indexed is not found.
+    pub(crate) fn search(&mut self, words: &str, lines: usize) -> Result<Vec<KeptLine>> {
+        let Some(expression) = expression(words) else { return Ok(Vec::new()) };
+        let mut query = self.db.prepare_cached(&format!(
+            "{KEPT} WHERE l.row IN (SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?2)
+             ORDER BY l.row DESC"
+        ))?;
+        query.query_map(params![expression, limit(lines)], kept)?.collect()
+    }
+
+    /// Lines of a conversation in order of arrival, and where to go on.
+    pub(crate) fn export(
+        &mut self,
+        of: &ConversationId,
+        after: i64,
+        lines: usize,
+    ) -> Result<(Vec<KeptLine>, Option<i64>)> {
+        let Some(known) = self.known_conversation(of)? else { return Ok((Vec::new(), None)) };
+        let mut query = self.db.prepare_cached(&format!(
+            "{KEPT} WHERE l.row > ?2 AND +l.conversation = ?1 AND l.text IS NOT NULL ORDER BY l.row LIMIT ?3"
+        ))?;
+        let found: Vec<_> =
+            query.query_map(params![known.key, after, limit(lines)], kept)?.collect::<Result<_>>()?;
+        let next = found.last().map(|last| last.row).filter(|_| found.len() >= lines);
+        Ok((found, next))
+    }
+
+    /// The last own lines of a conversation, oldest first.
+    pub(crate) fn receipts(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<Receipt>> {
+        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let me = self.person(&self.me.clone())?;
+        let mut query = self.db.prepare_cached(
+            "SELECT row, audience FROM lines WHERE conversation = ?1 AND author = ?2 AND text IS NOT NULL
+             AND audience IS NOT NULL ORDER BY lamport DESC LIMIT ?3",
+        )?;
+        let found: Vec<(i64, String)> = query
+            .query_map(params![known.key, me, limit(lines)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_>>()?;
+        drop(query);
+        let receipt = |(row, audience): (i64, String)| {
+            let line = self.kept_line(row)?;
+            let waits = self.waits(row)?;
+            let mut has = read_audience(Some(&audience));
+            has.retain(|name| !waits.contains(name));
+            Ok(Receipt { id: line.id, text: line.text, sent_at: line.sent_at, has, waits })
+        };
+        found.into_iter().rev().map(receipt).collect()
+    }
+
+    /// Own lines that wait for somebody, oldest first.
+    pub(crate) fn waiting(&mut self) -> Result<Vec<Waiting>> {
+        let rows: Vec<_> =
+            self.outbox.iter().filter(|(_, line)| !line.is_withdrawn).map(|(row, _)| row).collect();
+        let waiting = |row: i64| {
+            let KeptLine { id, conversation, room, text, sent_at, .. } = self.kept_line(row)?;
+            Ok(Waiting { id, conversation, room, text, sent_at, waits: self.waits(row)? })
+        };
+        rows.into_iter().map(waiting).collect()
+    }
+
+    /// How many own lines wait for whom.
+    pub(crate) fn waiting_counts(&self) -> Result<Vec<(Username, usize)>> {
+        let mut counts = BTreeMap::<i64, usize>::new();
+        let waiting = self.outbox.iter().filter(|(_, line)| !line.is_withdrawn);
+        waiting.flat_map(|(_, line)| &line.waits).for_each(|person| *counts.entry(*person).or_default() += 1);
+        let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
+        Ok(names.into_iter().zip(counts.into_values()).collect())
+    }
+
+    /// Lines of others that were perhaps never shown, oldest first.
+    pub(crate) fn unshown(&mut self) -> Result<Vec<HeardLine>> {
+        let me = self.person(&self.me.clone())?;
+        let mut query = self.db.prepare_cached(&format!(
+            "{KEPT} WHERE l.row > ?1 AND l.author <> ?2 AND l.text IS NOT NULL ORDER BY l.row"
+        ))?;
+        let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
+        let found = query.query_map([shown, me], kept)?;
+        found.map(|line| line.map(heard)).collect()
+    }
+
+    /// The conversations that hold lines.
+    pub(crate) fn kept_conversations(&self) -> Result<Vec<NamedConversation>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
+             WHERE EXISTS (SELECT 1 FROM lines l WHERE l.conversation = c.id)",
+        )?;
+        query
+            .query_map([], |row| {
+                Ok((conversation(row.get(0)?, row.get::<_, Option<Name>>(1)?)?, room_name(row.get(2)?)))
+            })?
+            .collect()
+    }
+
+    fn kept_line(&self, row: i64) -> Result<KeptLine> {
+        self.db.prepare_cached(&format!("{KEPT} WHERE l.row = ?1"))?.query_row([row], kept)
+    }
+
+    fn waits(&self, row: i64) -> Result<Vec<Username>> {
+        self.outbox.line(row).map_or_else(|| Ok(Vec::new()), |line| self.names(&line.waits))
+    }
+}
+
+/// A count of lines as the database takes it.
+fn limit(lines: usize) -> i64 {
+    i64::try_from(lines).unwrap_or(i64::MAX)
+}
+
+fn heard(line: KeptLine) -> HeardLine {
+    let KeptLine { row, conversation, room, from, id, text, sent_at, signed, late } = line;
+    HeardLine { row, conversation, room, from, id, text, sent_at, signed, late, missing: 0 }
+}
+
+/// What a user typed as an expression of FTS5: each word quoted, so that nothing in it is an operator, and the last one
+/// a prefix, since it may only be begun. Nothing where there is no word in it.
+fn expression(words: &str) -> Option<String> {
+    let words = words.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
+    let quoted = words.take(SEARCH_WORDS).map(|word| format!("\"{}\"", word.replace(['"', '\0'], " ")));
+    let quoted: Vec<_> = quoted.collect();
+    (!quoted.is_empty()).then(|| format!("{} *", quoted.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::ledger::Ledger;
+    use crate::history::request::{Request, UnsignedLine};
+    use crate::history::testing::*;
+
+    fn found(ledger: &mut Ledger, words: &str) -> Vec<String> {
+        ledger.search(words, 9).into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn words_are_found_without_accents_and_capitals_begun_or_whole() {
+        let mut ana = ledger(ANA);
+        let texts = ["O Número do Coração", "número dois", "coracao três", "🎉 Größe", "部屋 で"];
+        say(&mut ana, &room(), &texts, &[]);
+        assert_eq!(found(&mut ana, "numero coracao"), ["O Número do Coração"]);
+        assert_eq!(found(&mut ana, "NUMERO"), ["número dois", "O Número do Coração"], "newest first");
+        assert_eq!(found(&mut ana, "cora"), ["coracao três", "O Número do Coração"]);
+        assert_eq!(found(&mut ana, "cora dois"), [""; 0], "only the last word may be begun");
+        assert_eq!(found(&mut ana, "grosse"), [""; 0]);
+        assert_eq!(found(&mut ana, "größ"), ["🎉 Größe"]);
+        assert_eq!(found(&mut ana, "部屋"), ["部屋 で"]);
+        // What comes later is found too.
+        say(&mut ana, &room(), &["coração novo"], &[]);
+        assert_eq!(ana.search("coracao", 1).len(), 1);
+        assert_eq!(found(&mut ana, "coracao novo"), ["coração novo"]);
+    }
+
+    #[test]
+    fn no_word_is_an_operator() {
+        let mut ana = ledger(ANA);
+        say(&mut ana, &room(), &["a NEAR b", "text:c AND d*", "\"quoted\" (x)"], &[]);
+        for hostile in [
+            "\"",
+            "* ",
+            "NEAR(",
+            "a OR",
+            "text:",
+            "^",
+            "- a",
+            "(x",
+            "\0",
+            "\"\"\"",
+            "'; DROP TABLE lines",
+            "{a b}: c",
+            "+",
+        ] {
+            found(&mut ana, hostile);
+        }
+        assert_eq!(found(&mut ana, "a NEAR b"), ["a NEAR b"]);
+        assert_eq!(found(&mut ana, "\"quoted\""), ["\"quoted\" (x)"]);
+        assert_eq!(found(&mut ana, "text:c AND"), ["text:c AND d*"]);
+        assert_eq!(found(&mut ana, ""), [""; 0]);
+        assert_eq!(found(&mut ana, &"a ".repeat(100_000)).len(), 1);
+        assert_eq!(ana.commit(), [], "no search failed");
+    }
+
+    #[test]
+    fn a_line_without_provenance_is_kept_once_and_marked() {
+        let mut ana = ledger(ANA);
+        let line = UnsignedLine {
+            conversation: room(),
+            room: sala(),
+            from: user(BOB),
+            id: uuid::Uuid::now_v7(),
+            sent_at: time(),
+            text: "plain".into(),
+        };
+        ana.apply(Request::KeepUnsigned(line.clone()));
+        let reports = ana.commit();
+        assert_eq!((texts(&reports), heard_lines(&reports)[0].signed), (vec!["plain".into()], false));
+        assert_eq!(receipts(&reports), [line.id]);
+        ana.apply(Request::KeepUnsigned(line));
+        assert_eq!(texts(&ana.commit()), [""; 0]);
+        say(&mut ana, &room(), &["signed"], &[]);
+        let marks: Vec<_> = ana.recent(&room(), 9).into_iter().map(|line| (line.text, line.signed)).collect();
+        assert_eq!(marks, [("plain".to_owned(), false), ("signed".to_owned(), true)]);
+    }
+
+    #[test]
+    fn export_and_recent_give_all_lines_piece_by_piece() {
+        let mut ana = ledger(ANA);
+        let texts: Vec<_> = (0..25).map(|n| n.to_string()).collect();
+        for text in &texts {
+            say(&mut ana, &room(), &[text], &[]);
+            say(&mut ana, &private(BOB), &["elsewhere"], &[]);
+        }
+        let (mut exported, mut after) = (Vec::new(), Some(0));
+        while let Some(row) = after {
+            let (lines, next) = ana.export(&room(), row, 10);
+            exported.extend(lines.into_iter().map(|line| line.text));
+            after = next;
+        }
+        assert_eq!(exported, texts);
+        let last: Vec<_> = ana.recent(&room(), 3).into_iter().map(|line| line.text).collect();
+        assert_eq!(last, texts[22..]);
+        assert_eq!(ana.recent(&private(CARLA), 3), []);
+    }
+}

@@ -1,0 +1,138 @@
+//! What the history tells: what is durable, what came in, what became of the lines that wait.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use commons::names::{RoomName, Username};
+use commons::protocol::provenance::StreamSpans;
+use uuid::Uuid;
+
+use crate::history::conversation::ConversationId;
+use crate::history::line::ChatLine;
+
+/// News of the history, in the order in which it happened; all of it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// Own lines that are kept, with what proves them: each group to its end.
+    Said(Vec<SaidLine>),
+    /// Own lines that could not be kept.
+    NotKept {
+        /// Which.
+        ids: Vec<Uuid>,
+        /// Why.
+        why: String,
+    },
+    /// New lines of others, in the order of their rows.
+    Heard(Vec<HeardLine>),
+    /// The receipt to give on that link: everything it brought up to this line is stored, is a double, or was refused
+    /// for good. Withheld while something before it is not; it follows when that has come again.
+    Stored {
+        /// Whose link.
+        from: Username,
+        /// The line.
+        id: Uuid,
+    },
+    /// What is stored now of a stream that its author gave: the receipt for programs that catch up.
+    Holds {
+        /// Who wrote and gave it.
+        author: Username,
+        /// Where.
+        conversation: ConversationId,
+        /// What is stored of it.
+        stream: StreamSpans,
+    },
+    /// Two different lines with one number, both proven to be the author's: told once a stream.
+    Fork {
+        /// Where.
+        conversation: ConversationId,
+        /// What the room is called.
+        room: Option<RoomName>,
+        /// Who wrote both.
+        author: Username,
+        /// The number.
+        seq: u64,
+    },
+    /// Lines that were not taken.
+    Refused {
+        /// Whose link brought them.
+        from: Username,
+        /// Under whose name.
+        author: Username,
+        /// Why.
+        why: &'static str,
+    },
+    /// Own lines that waited for this user until now.
+    Delivered {
+        /// Who has them.
+        to: Username,
+        /// Which.
+        ids: Vec<Uuid>,
+    },
+    /// Own lines that wait for this user no longer, who has not got them.
+    GivenUp {
+        /// Who has not got them.
+        to: Username,
+        /// Which.
+        ids: Vec<Uuid>,
+    },
+    /// The answer to a [`Pending`](crate::history::request::Request::Pending).
+    Pending {
+        /// For whom.
+        to: Username,
+        /// Whole groups; among them may be lines that this user has.
+        lines: Vec<SaidLine>,
+        /// Where to go on.
+        after: i64,
+        /// Whether there is more.
+        more: bool,
+    },
+    /// The disk fails: told once until it works again.
+    Trouble(String),
+}
+
+/// An own line, kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidLine {
+    /// Its row.
+    pub row: i64,
+    /// Where it was said.
+    pub conversation: ConversationId,
+    /// What the room is called.
+    pub room: Option<RoomName>,
+    /// The line, as it goes to others.
+    pub line: ChatLine,
+    /// For whom.
+    pub audience: Vec<Username>,
+}
+
+/// A line of somebody else, kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HeardLine {
+    /// Its row; 0 where the disk did not take it and nobody will send it again.
+    pub row: i64,
+    /// Where it was said.
+    pub conversation: ConversationId,
+    /// What the room is called.
+    pub room: Option<RoomName>,
+    /// By whom.
+    pub from: Username,
+    /// Tells it from all others.
+    pub id: Uuid,
+    /// What was said.
+    pub text: String,
+    /// When, by the author's clock.
+    pub sent_at: DateTime<Utc>,
+    /// Whether the author's key vouches for it: by a signature, in private by the link.
+    pub signed: bool,
+    /// Whether it was caught up.
+    pub late: bool,
+    /// Earlier lines of this author that are not here, where that is news.
+    pub missing: u64,
+}
+
+/// Chat text stays out of logs.
+impl fmt::Debug for HeardLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeardLine").field("row", &self.row).field("id", &self.id).finish_non_exhaustive()
+    }
+}

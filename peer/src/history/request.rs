@@ -1,0 +1,149 @@
+//! What the history is asked to keep.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use commons::keys::PublicKey;
+use commons::names::{RoomName, Username};
+use commons::protocol::provenance::StreamSpans;
+use commons::snapshot::RoomSnapshot;
+use uuid::Uuid;
+
+use crate::history::conversation::ConversationId;
+use crate::history::line::ChatLine;
+
+/// An own line.
+#[derive(Clone)]
+pub struct Said {
+    /// Tells it from all others.
+    pub id: Uuid,
+    /// Where it is said.
+    pub to: ConversationId,
+    /// What the room is called.
+    pub room: Option<RoomName>,
+    /// What is said.
+    pub text: String,
+    /// For whom.
+    pub audience: Vec<Username>,
+    /// The state of the room in which it is said; 0 in private.
+    pub revision: u64,
+    /// When, by our clock.
+    pub sent_at: DateTime<Utc>,
+}
+
+/// Lines as they came by a link.
+#[derive(Clone)]
+pub struct Heard {
+    /// Whose link.
+    pub from: Username,
+    /// Which conversation they are said to be of.
+    pub conversation: ConversationId,
+    /// What the room is called.
+    pub room: Option<RoomName>,
+    /// The lines, in order within each stream.
+    pub lines: Vec<ChatLine>,
+    /// Whether they were caught up.
+    pub late: bool,
+    /// The keys that are accepted of each author.
+    pub trusted: BTreeMap<Username, Vec<PublicKey>>,
+}
+
+/// A line of a program that keeps no provenance.
+#[derive(Clone)]
+pub struct UnsignedLine {
+    /// Where it was said.
+    pub conversation: ConversationId,
+    /// What the room is called.
+    pub room: Option<RoomName>,
+    /// By whom, as far as the link tells.
+    pub from: Username,
+    /// Tells it from all others.
+    pub id: Uuid,
+    /// When it was written.
+    pub sent_at: DateTime<Utc>,
+    /// What was said.
+    pub text: String,
+}
+
+macro_rules! hide_text {
+    ($($name:ident: $field:ident),*) => {$(
+        /// Chat text stays out of logs.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field(stringify!($field), &self.$field).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+hide_text!(Said: id, Heard: from, UnsignedLine: id);
+
+/// Something to be kept. It is durable when the commit after it has succeeded, and only then reported.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// An own line.
+    Say(Said),
+    /// Lines of others.
+    Hear(Heard),
+    /// A line without provenance.
+    KeepUnsigned(UnsignedLine),
+    /// Somebody has stored own lines, or was written them where nothing better can be known.
+    Delivered {
+        /// Who.
+        to: Username,
+        /// Which.
+        ids: Vec<Uuid>,
+    },
+    /// Somebody tells what it has: own lines among these are delivered.
+    Has {
+        /// Who.
+        from: Username,
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// What.
+        theirs: Vec<StreamSpans>,
+    },
+    /// A room as the tracker tells it.
+    NoteRoom(Box<RoomSnapshot>),
+    /// These own lines wait for somebody no longer, and nobody is told.
+    Settle {
+        /// For whom.
+        to: Username,
+        /// Which.
+        ids: Vec<Uuid>,
+    },
+    /// What waits for anybody else is given up.
+    KeepFor {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// Who may still get it.
+        members: Vec<Username>,
+        /// From which state of the room on.
+        since: u64,
+    },
+    /// A link begins anew: what the one before it brought half does not count.
+    Linked {
+        /// Whose.
+        from: Username,
+    },
+    /// Own lines that are not yet stored at somebody.
+    Pending {
+        /// At whom.
+        to: Username,
+        /// Those behind this row.
+        after: i64,
+        /// As many as fit, one group at least.
+        bytes: usize,
+    },
+}
+
+impl Request {
+    /// What it counts in a commit: its lines, or one.
+    pub(crate) fn lines(&self) -> usize {
+        match self {
+            Self::Hear(heard) => heard.lines.len().max(1),
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Own lines: numbered, chained, and signed in groups.
+
+use std::collections::BTreeMap;
+
+use commons::limits::{BATCH_BYTES, BATCH_LINES, HEADS_MAX};
+use commons::protocol::provenance::Provenance;
+use rusqlite::{ErrorCode, Result, params};
+use uuid::Uuid;
+
+use crate::history::arrivals::StreamName;
+use crate::history::conversation::ConversationId;
+use crate::history::group;
+use crate::history::line::{ChatLine, NO_DIGEST, Text, digest, to_millis};
+use crate::history::outbox::WaitingLine;
+use crate::history::quota::Load;
+use crate::history::report::{Report, SaidLine};
+use crate::history::request::Said;
+use crate::history::rows::{NewLine, digest_at, write_audience};
+use crate::history::store::{OwnStream, Store};
+use crate::limits::{LAMPORT_MAX, RECENT_HEADS};
+
+impl Store {
+    /// Stages an own line.
+    pub(crate) fn say(&mut self, said: Said) -> Result<()> {
+        let conversation = self.conversation(&said.to, said.room.as_ref())?;
+        let author = self.person(&self.me.clone())?;
+        let mut own = self.own_stream(conversation.key, &said.to)?;
+        let line = self.next_line(&own, &said);
+        // The group's signature is to fit too, and is not counted yet.
+        let is_full = own.open.len() >= BATCH_LINES || own.bytes + line.encoded_len() + 145 > BATCH_BYTES;
+        let other_state = own.open.last().is_some_and(|last| last.line.provenance.revision != said.revision);
+        let line = if is_full || other_state {
+            self.close_group(&mut own)?;
+            self.next_line(&own, &said)
+        } else {
+            line
+        };
+        let row = self.new_row();
+        let digest = digest(&said.to, &self.me, &line, &self.device, &own.digest);
+        let new = NewLine {
+            row,
+            conversation: conversation.key,
+            author,
+            stream: own.key,
+            line: &line,
+            digest,
+            late: false,
+            audience: Some(write_audience(&said.audience)),
+        };
+        match new.write(&self.db) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                self.own.insert(conversation.key, own);
+                self.freed.extend((!said.audience.is_empty()).then(|| (said.to, Load::of(&said.text))));
+                self.tell(Report::NotKept { ids: vec![said.id], why: "the line was said before".into() });
+                return Ok(());
+            }
+            written => written?,
+        }
+        self.wait_for(row, &own, &line, &said)?;
+        self.meta.lamport = line.provenance.lamport;
+        own.seq = line.provenance.seq;
+        own.digest = digest;
+        own.heads.clear();
+        own.bytes += line.encoded_len();
+        own.open.push(SaidLine {
+            row,
+            conversation: said.to,
+            room: said.room.or(conversation.name),
+            line,
+            audience: said.audience,
+        });
+        if own.name.conversation.room().is_none() {
+            self.close_group(&mut own)?;
+        }
+        self.own.insert(conversation.key, own);
+        Ok(())
+    }
+
+    /// Signs every group that is open: what is committed is signed to its end.
+    pub(crate) fn close_groups(&mut self) -> Result<()> {
+        let open: Vec<i64> =
+            self.own.iter().filter(|(_, own)| !own.open.is_empty()).map(|(key, _)| *key).collect();
+        for key in open {
+            if let Some(mut own) = self.own.remove(&key) {
+                self.close_group(&mut own)?;
+                self.own.insert(key, own);
+            }
+        }
+        Ok(())
+    }
+
+    fn close_group(&mut self, own: &mut OwnStream) -> Result<()> {
+        let mut lines = std::mem::take(&mut own.open);
+        own.bytes = 0;
+        let Some(first) = lines.first().map(|first| first.line.provenance.seq) else { return Ok(()) };
+        if own.name.conversation.room().is_some()
+            && let Some(last) = lines.last_mut()
+        {
+            let signature = group::sign(&self.key, &own.digest);
+            last.line.provenance.signature = Some(signature);
+            self.db
+                .prepare_cached("UPDATE lines SET signature = ?2 WHERE row = ?1")?
+                .execute(params![last.row, signature.0])?;
+        }
+        self.note_span(&own.name, first, own.seq);
+        self.tell(Report::Said(lines));
+        Ok(())
+    }
+
+    fn next_line(&self, own: &OwnStream, said: &Said) -> ChatLine {
+        let begins = own.open.is_empty();
+        ChatLine {
+            id: said.id,
+            author: self.me.clone(),
+            sent_at: to_millis(said.sent_at),
+            text: Text::Plain(said.text.clone()),
+            provenance: Provenance {
+                incarnation: own.name.incarnation,
+                seq: own.seq + 1,
+                lamport: (self.meta.lamport + 1).min(LAMPORT_MAX),
+                revision: said.revision,
+                heads: own.heads.values().rev().take(HEADS_MAX).copied().collect(),
+                previous: begins.then_some(own.digest),
+                device: begins.then_some(self.device),
+                signature: None,
+            },
+        }
+    }
+
+    /// Notes for whom the line waits.
+    fn wait_for(&mut self, row: i64, own: &OwnStream, line: &ChatLine, said: &Said) -> Result<()> {
+        let mut waits = Vec::new();
+        for recipient in &said.audience {
+            let person = self.person(recipient)?;
+            if !waits.contains(&person) {
+                self.db.prepare_cached("INSERT INTO outbox VALUES (?1, ?2)")?.execute([person, row])?;
+                waits.push(person);
+            }
+        }
+        let Some(conversation) = self.conversations.get(&said.to) else { return Ok(()) };
+        if !waits.is_empty() {
+            let waiting = WaitingLine {
+                id: said.id,
+                conversation: conversation.key,
+                stream: own.key,
+                seq: line.provenance.seq,
+                bytes: said.text.len(),
+                waits,
+                is_withdrawn: false,
+            };
+            self.outbox.add(row, waiting);
+        }
+        Ok(())
+    }
+
+    /// What we write in this conversation, taken out of memory until it is put back.
+    fn own_stream(&mut self, conversation: i64, id: &ConversationId) -> Result<OwnStream> {
+        if let Some(own) = self.own.remove(&conversation) {
+            return Ok(own);
+        }
+        let name = StreamName {
+            conversation: id.clone(),
+            author: self.me.clone(),
+            incarnation: self.meta.incarnation,
+        };
+        if self.known_stream(&name)?.is_none() {
+            self.begin_stream(&name, self.device)?;
+        }
+        let (key, seq, tip) = match self.known_stream(&name)? {
+            Some(stream) => (stream.key, stream.spans.last(), stream.tip),
+            None => return Err(rusqlite::Error::QueryReturnedNoRows),
+        };
+        let digest = match digest_at(&self.db, key, seq)? {
+            Some(digest) => digest,
+            None => tip.filter(|(at, _)| *at == seq).map_or(NO_DIGEST, |(_, digest)| digest),
+        };
+        let heads = self.heads(conversation, key)?;
+        Ok(OwnStream { name, key, seq, digest, heads, open: Vec::new(), bytes: 0 })
+    }
+
+    /// The latest lines of others since our last one.
+    fn heads(&self, conversation: i64, own: i64) -> Result<BTreeMap<i64, Uuid>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT stream, id FROM lines WHERE conversation = ?1 AND stream IS NOT NULL AND stream <> ?2
+             AND lamport > (SELECT coalesce(max(lamport), 0) FROM lines WHERE stream = ?2
+                 AND seq = (SELECT max(seq) FROM lines WHERE stream = ?2))
+             ORDER BY lamport DESC LIMIT ?3",
+        )?;
+        let latest = query.query_map(params![conversation, own, RECENT_HEADS], |row| {
+            Ok((row.get(0)?, Uuid::from_bytes(row.get(1)?)))
+        })?;
+        let mut heads = BTreeMap::new();
+        for found in latest {
+            let (stream, id) = found?;
+            heads.entry(stream).or_insert(id);
+        }
+        Ok(heads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::ledger::Ledger;
+    use crate::history::request::Request;
+    use crate::history::testing::*;
+
+    /// The sizes of the groups in which these lines are said.
+    fn groups(lines: &[ChatLine]) -> Vec<usize> {
+        let sizes = lines.chunk_by(|_, next| next.provenance.previous.is_none()).map(<[_]>::len);
+        sizes.collect()
+    }
+
+    fn say_all(ledger: &mut Ledger, said: impl IntoIterator<Item = Said>) -> Vec<ChatLine> {
+        said.into_iter().for_each(|said| ledger.apply(Request::Say(said)));
+        said_lines(ledger.commit()).into_iter().map(|said| said.line).collect()
+    }
+
+    #[test]
+    fn a_group_ends_at_its_bounds_at_a_new_state_of_the_room_and_at_a_commit() {
+        let mut ana = ledger(ANA);
+        let lines = say_all(&mut ana, (0..150).map(|n| said(&room(), &n.to_string(), &[BOB])));
+        assert_eq!(groups(&lines), [BATCH_LINES, BATCH_LINES, 22]);
+        let lines = say_all(&mut ana, (0..10).map(|_| said(&room(), &"x".repeat(8_000), &[BOB])));
+        assert_eq!(groups(&lines), [5, 5]);
+        let lines =
+            say_all(&mut ana, (0..6).map(|n| Said { revision: 3 + n / 4, ..said(&room(), "hi", &[BOB]) }));
+        assert_eq!(groups(&lines), [4, 2]);
+        let lines = say_all(&mut ana, (0..3).map(|_| said(&private(BOB), "hi", &[BOB])));
+        assert_eq!(groups(&lines), [1, 1, 1]);
+        let all = say(&mut ana, &room(), &["last"], &[BOB]);
+        assert_eq!(all[0].provenance.seq, 167);
+    }
+
+    #[test]
+    fn every_group_fits_a_frame_and_ends_signed() {
+        let mut ana = ledger(ANA);
+        for text in ["hi".to_owned(), "\u{1}".repeat(8_192), "\"".repeat(700), "é".repeat(400)] {
+            let lines = say_all(&mut ana, (0..130).map(|_| said(&room(), &text, &[BOB])));
+            for group in lines.chunk_by(|_, next| next.provenance.previous.is_none()) {
+                let wire = group.iter().map(|line| line.wire(None, None)).collect();
+                let frame = commons::protocol::between_peers::PeerMessage::Lines {
+                    room_id: room().room(),
+                    lines: wire,
+                };
+                assert!(serde_json::to_string(&frame).unwrap().len() < commons::limits::FRAME_MAX);
+                let signed: Vec<_> = group.iter().map(|line| line.provenance.signature.is_some()).collect();
+                assert_eq!(signed.iter().position(|signed| *signed), Some(group.len() - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_names_what_its_author_had_seen() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let first = say(&mut ana, &room(), &["1", "2"], &[BOB]);
+        hear(&mut bob, ANA, &room(), &first);
+        let answer = say(&mut bob, &room(), &["answer", "and more"], &[ANA]);
+        assert_eq!(answer[0].provenance.heads, [first[1].id]);
+        assert!(answer[1].provenance.heads.is_empty(), "named before");
+        assert!(answer[0].provenance.lamport > first[1].provenance.lamport);
+        hear(&mut ana, BOB, &room(), &answer);
+        let last = say(&mut ana, &room(), &["last"], &[BOB]);
+        assert_eq!(last[0].provenance.heads, [answer[1].id]);
+        // The same where it is read from the disk.
+        hear(&mut bob, ANA, &room(), &last);
+        bob.store.own.clear();
+        assert_eq!(say(&mut bob, &room(), &["x"], &[ANA])[0].provenance.heads, [last[0].id]);
+    }
+
+    #[test]
+    fn a_lamport_time_at_the_end_of_its_range_does_not_silence_the_room() {
+        let mut bob = ledger(BOB);
+        bob.store.meta.lamport = LAMPORT_MAX;
+        let lines = say(&mut bob, &room(), &["1", "2"], &[ANA]);
+        assert!(lines.iter().all(|line| ChatLine::read(line.wire(None, None)).is_ok()));
+        let mut ana = ledger(ANA);
+        assert_eq!(texts(&hear(&mut ana, BOB, &room(), &lines)).len(), 2);
+        let answer = say(&mut ana, &room(), &["3"], &[BOB]);
+        assert_eq!(texts(&hear(&mut bob, ANA, &room(), &answer)), ["3"]);
+    }
+
+    #[test]
+    fn a_line_that_was_said_before_is_refused_and_the_others_are_kept() {
+        let mut ana = ledger(ANA);
+        let line = said(&room(), "1", &[BOB]);
+        ana.apply(Request::Say(line.clone()));
+        ana.apply(Request::Say(line.clone()));
+        ana.apply(Request::Say(said(&room(), "2", &[BOB])));
+        let reports = ana.commit();
+        assert!(matches!(&reports[0], Report::NotKept { ids, .. } if *ids == [line.id]), "{reports:?}");
+        let lines: Vec<_> = said_lines(reports).into_iter().map(|said| said.line).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(texts(&hear(&mut ledger(BOB), ANA, &room(), &lines)), ["1", "2"]);
+    }
+}

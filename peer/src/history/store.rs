@@ -1,0 +1,356 @@
+//! What the history works on: the database, and what of it is kept in memory while it is in use.
+//!
+//! Everything in memory follows from the database. When a transaction fails, it is thrown away and read again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use commons::keys::PublicKey;
+use commons::names::{RoomName, Username};
+use commons::protocol::provenance::{Digest, Incarnation};
+use ed25519_dalek::SigningKey;
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use uuid::Uuid;
+
+use crate::history::arrivals::{Arrivals, StreamName};
+use crate::history::conversation::ConversationId;
+use crate::history::outbox::Outbox;
+use crate::history::quota::Load;
+use crate::history::report::{Report, SaidLine};
+use crate::history::spans::Spans;
+
+/// The database and what is known of it.
+pub(crate) struct Store {
+    pub(crate) db: Connection,
+    pub(crate) me: Username,
+    pub(crate) key: SigningKey,
+    pub(crate) device: PublicKey,
+    pub(crate) meta: Meta,
+    /// What of it the database has.
+    pub(crate) written: Meta,
+    pub(crate) people: HashMap<Username, i64>,
+    pub(crate) conversations: HashMap<ConversationId, Conversation>,
+    pub(crate) streams: HashMap<StreamName, Stream>,
+    /// What we write, by conversation.
+    pub(crate) own: BTreeMap<i64, OwnStream>,
+    pub(crate) outbox: Outbox,
+    /// By link; no part of the database.
+    pub(crate) arrivals: BTreeMap<Username, Arrivals>,
+    /// What to report once it is durable.
+    pub(crate) news: Vec<Report>,
+    /// What waits no longer, once that is durable.
+    pub(crate) freed: Vec<(ConversationId, Load)>,
+    /// Streams that their authors gave more of, or again.
+    pub(crate) given: BTreeSet<StreamName>,
+    /// Lines of others that are staged.
+    pub(crate) in_doubt: Vec<(Username, Vec<Uuid>)>,
+    #[cfg(test)]
+    pub(crate) omission: Option<Omission>,
+}
+
+/// What a broken variant leaves out: tests show that they would notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Omission {
+    /// Believes every signature.
+    Signatures,
+    /// Does not look whether a line is there already.
+    Doubles,
+    /// Reports before the disk has it.
+    Storing,
+}
+
+/// The one row of `meta`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) lamport: u64,
+    pub(crate) next_row: i64,
+    pub(crate) shown: i64,
+    pub(crate) indexed: i64,
+}
+
+/// A conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Conversation {
+    pub(crate) key: i64,
+    pub(crate) name: Option<RoomName>,
+    /// The latest state of the room that the tracker told.
+    pub(crate) revision: u64,
+}
+
+/// Somebody's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stream {
+    pub(crate) key: i64,
+    pub(crate) device: PublicKey,
+    /// What is or was here of it.
+    pub(crate) spans: Spans,
+    /// Whether the database knows the spans.
+    pub(crate) is_written: bool,
+    /// The last line before the others were erased.
+    pub(crate) tip: Option<(u64, Digest)>,
+}
+
+/// What we write in one conversation.
+pub(crate) struct OwnStream {
+    pub(crate) name: StreamName,
+    pub(crate) key: i64,
+    /// The last line.
+    pub(crate) seq: u64,
+    pub(crate) digest: Digest,
+    /// The last line of each other stream that came since ours, by stream.
+    pub(crate) heads: BTreeMap<i64, Uuid>,
+    /// Lines that wait for the signature that ends their group.
+    pub(crate) open: Vec<SaidLine>,
+    /// What these take on the wire.
+    pub(crate) bytes: usize,
+}
+
+impl Store {
+    /// Whether this is a variant that is broken in this way.
+    #[cfg(test)]
+    pub(crate) fn omits(&self, what: Omission) -> bool {
+        self.omission == Some(what)
+    }
+
+    /// Nothing is left out.
+    #[cfg(not(test))]
+    pub(crate) fn omits(&self, _what: Omission) -> bool {
+        false
+    }
+
+    /// Throws away what may not be as the database has it, and reads what is needed at once.
+    pub(crate) fn reload(&mut self) -> Result<()> {
+        self.people.clear();
+        self.conversations.clear();
+        self.streams.clear();
+        self.own.clear();
+        self.news.clear();
+        self.freed.clear();
+        self.given.clear();
+        self.written = Meta::read(&self.db)?;
+        self.meta = self.written.clone();
+        self.outbox = Outbox::read(&self.db)?;
+        Ok(())
+    }
+
+    /// The number of a person, a new one where it has none.
+    pub(crate) fn person(&mut self, name: &Username) -> Result<i64> {
+        if let Some(key) = self.people.get(name) {
+            return Ok(*key);
+        }
+        let key = match self.known_person(name)? {
+            Some(key) => key,
+            None => {
+                self.db.execute("INSERT INTO people (name) VALUES (?1)", [name.as_str()])?;
+                self.db.last_insert_rowid()
+            }
+        };
+        self.people.insert(name.clone(), key);
+        Ok(key)
+    }
+
+    pub(crate) fn known_person(&self, name: &Username) -> Result<Option<i64>> {
+        if let Some(key) = self.people.get(name) {
+            return Ok(Some(*key));
+        }
+        let mut query = self.db.prepare_cached("SELECT id FROM people WHERE name = ?1")?;
+        query.query_row([name.as_str()], |row| row.get(0)).optional()
+    }
+
+    /// The names of these people, in their order.
+    pub(crate) fn names(&self, people: &[i64]) -> Result<Vec<Username>> {
+        let mut query = self.db.prepare_cached("SELECT name FROM people WHERE id = ?1")?;
+        people.iter().map(|key| query.query_row([key], |row| Ok(row.get::<_, Name>(0)?.0))).collect()
+    }
+
+    /// A conversation, begun where it is new; a name that is told is noted.
+    pub(crate) fn conversation(
+        &mut self,
+        id: &ConversationId,
+        name: Option<&RoomName>,
+    ) -> Result<Conversation> {
+        let mut found = match self.known_conversation(id)? {
+            Some(found) => found,
+            None => {
+                let (room, peer) = match id {
+                    ConversationId::Room(room) => (Some(room.as_bytes().to_vec()), None),
+                    ConversationId::Private(peer) => (None, Some(self.person(peer)?)),
+                };
+                self.db
+                    .execute("INSERT INTO conversations (room, peer) VALUES (?1, ?2)", params![room, peer])?;
+                Conversation { key: self.db.last_insert_rowid(), name: None, revision: 0 }
+            }
+        };
+        if name.is_some() && found.name.as_ref() != name {
+            found.name = name.cloned();
+            let name = name.map(RoomName::as_str);
+            self.db.execute("UPDATE conversations SET name = ?2 WHERE id = ?1", params![found.key, name])?;
+        }
+        self.conversations.insert(id.clone(), found.clone());
+        Ok(found)
+    }
+
+    /// A conversation, where it has begun.
+    pub(crate) fn known_conversation(&mut self, id: &ConversationId) -> Result<Option<Conversation>> {
+        if let Some(known) = self.conversations.get(id) {
+            return Ok(Some(known.clone()));
+        }
+        let read = |row: &rusqlite::Row<'_>| {
+            let name: Option<String> = row.get(1)?;
+            Ok(Conversation {
+                key: row.get(0)?,
+                name: name.and_then(|name| RoomName::parse(&name).ok()),
+                revision: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        };
+        let found = match id {
+            ConversationId::Room(room) => self
+                .db
+                .prepare_cached("SELECT id, name, revision FROM conversations WHERE room = ?1")?
+                .query_row([room.as_bytes()], read)
+                .optional()?,
+            ConversationId::Private(peer) => {
+                let Some(peer) = self.known_person(peer)? else { return Ok(None) };
+                self.db
+                    .prepare_cached("SELECT id, name, revision FROM conversations WHERE peer = ?1")?
+                    .query_row([peer], read)
+                    .optional()?
+            }
+        };
+        if let Some(found) = &found {
+            self.conversations.insert(id.clone(), found.clone());
+        }
+        Ok(found)
+    }
+
+    /// A stream that has begun, as it is kept in memory from now on.
+    pub(crate) fn known_stream(&mut self, name: &StreamName) -> Result<Option<&mut Stream>> {
+        if !self.streams.contains_key(name) {
+            let Some(conversation) = self.known_conversation(&name.conversation)? else { return Ok(None) };
+            let Some(author) = self.known_person(&name.author)? else { return Ok(None) };
+            let mut query = self.db.prepare_cached(
+                "SELECT id, device, tip_seq, tip FROM streams
+                 WHERE conversation = ?1 AND author = ?2 AND incarnation = ?3",
+            )?;
+            let found =
+                query.query_row(params![conversation.key, author, name.incarnation.0.cast_signed()], |row| {
+                    let tip = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<[u8; 32]>>(3)?);
+                    Ok(Stream {
+                        key: row.get(0)?,
+                        device: PublicKey::new(row.get(1)?),
+                        spans: Spans::default(),
+                        is_written: true,
+                        tip: tip.map(|(seq, digest)| (seq.cast_unsigned(), Digest(digest))),
+                    })
+                });
+            let Some(mut stream) = found.optional()? else { return Ok(None) };
+            let mut query = self.db.prepare_cached("SELECT first, last FROM spans WHERE stream = ?1")?;
+            let pieces =
+                query.query_map([stream.key], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            for piece in pieces {
+                let (first, last) = piece?;
+                stream.spans.insert(first.cast_unsigned(), last.cast_unsigned());
+            }
+            drop(query);
+            self.streams.insert(name.clone(), stream);
+        }
+        Ok(self.streams.get_mut(name))
+    }
+
+    /// Begins a stream. It is not in use yet.
+    pub(crate) fn begin_stream(&mut self, name: &StreamName, device: PublicKey) -> Result<()> {
+        let conversation = self.conversation(&name.conversation, None)?.key;
+        let author = self.person(&name.author)?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO streams (conversation, author, incarnation, device) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![conversation, author, name.incarnation.0.cast_signed(), device.as_bytes()])?;
+        let key = self.db.last_insert_rowid();
+        let stream = Stream { key, device, spans: Spans::default(), is_written: true, tip: None };
+        self.streams.insert(name.clone(), stream);
+        Ok(())
+    }
+
+    /// Notes that these numbers of a stream are here.
+    pub(crate) fn note_span(&mut self, name: &StreamName, first: u64, last: u64) {
+        if let Some(stream) = self.streams.get_mut(name) {
+            stream.spans.insert(first, last);
+            stream.is_written = false;
+        }
+    }
+
+    /// Writes what was only noted in memory.
+    pub(crate) fn write_notes(&mut self) -> Result<()> {
+        for stream in self.streams.values_mut().filter(|stream| !stream.is_written) {
+            self.db.prepare_cached("DELETE FROM spans WHERE stream = ?1")?.execute([stream.key])?;
+            let mut insert = self.db.prepare_cached("INSERT INTO spans VALUES (?1, ?2, ?3)")?;
+            for (first, last) in stream.spans.iter() {
+                insert.execute(params![stream.key, first.cast_signed(), last.cast_signed()])?;
+            }
+            stream.is_written = true;
+        }
+        if self.meta != self.written {
+            self.meta.write(&self.db)?;
+            self.written = self.meta.clone();
+        }
+        Ok(())
+    }
+
+    /// A row for a new line.
+    pub(crate) fn new_row(&mut self) -> i64 {
+        let row = self.meta.next_row;
+        self.meta.next_row += 1;
+        row
+    }
+
+    /// Reports this once it is durable.
+    pub(crate) fn tell(&mut self, news: Report) {
+        match (self.news.last_mut(), news) {
+            (Some(Report::Said(said)), Report::Said(more)) => said.extend(more),
+            (Some(Report::Heard(heard)), Report::Heard(more)) => heard.extend(more),
+            (_, news) => self.news.push(news),
+        }
+    }
+}
+
+impl Meta {
+    /// Reads the row.
+    pub(crate) fn read(db: &Connection) -> Result<Self> {
+        db.query_row("SELECT incarnation, lamport, next_row, shown, indexed FROM meta", [], |row| {
+            Ok(Self {
+                incarnation: Incarnation(row.get::<_, i64>(0)?.cast_unsigned()),
+                lamport: row.get::<_, i64>(1)?.cast_unsigned(),
+                next_row: row.get(2)?,
+                shown: row.get(3)?,
+                indexed: row.get(4)?,
+            })
+        })
+    }
+
+    /// Writes the row.
+    pub(crate) fn write(&self, db: &Connection) -> Result<()> {
+        db.prepare_cached(
+            "UPDATE meta SET incarnation = ?1, lamport = ?2, next_row = ?3, shown = ?4, indexed = ?5",
+        )?
+        .execute(params![
+            self.incarnation.0.cast_signed(),
+            self.lamport.cast_signed(),
+            self.next_row,
+            self.shown,
+            self.indexed
+        ])?;
+        Ok(())
+    }
+}
+
+/// A user's name as the database holds it.
+pub(crate) struct Name(pub(crate) Username);
+
+impl rusqlite::types::FromSql for Name {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        Username::parse(value.as_str()?)
+            .map(Self)
+            .map_err(|error| rusqlite::types::FromSqlError::Other(Box::new(error)))
+    }
+}

@@ -1,0 +1,192 @@
+//! What the tests of the history share: people, a room, and lines on their way between them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use commons::keys::{PublicKey, Seed};
+use commons::names::{RoomName, Username};
+use commons::snapshot::{Member, RoomSnapshot};
+use ed25519_dalek::SigningKey;
+use uuid::Uuid;
+
+use crate::history::conversation::ConversationId;
+use crate::history::ledger::{Author, Ledger, Opened, Place};
+use crate::history::line::ChatLine;
+use crate::history::report::{HeardLine, Report, SaidLine};
+use crate::history::request::{Heard, Request, Said};
+
+pub(crate) const ANA: &str = "ana";
+pub(crate) const BOB: &str = "bob";
+pub(crate) const CARLA: &str = "carla";
+
+/// The revision in which everybody of [`room`] sits.
+pub(crate) const REVISION: u64 = 3;
+
+pub(crate) fn user(name: &str) -> Username {
+    Username::parse(name).unwrap()
+}
+
+/// A user whose key follows from the name.
+pub(crate) fn author(name: &str) -> Author {
+    let mut seed = [7; 32];
+    seed[..name.len()].copy_from_slice(name.as_bytes());
+    Author { username: user(name), seed: Seed::new(seed) }
+}
+
+pub(crate) fn key(name: &str) -> SigningKey {
+    SigningKey::from_bytes(author(name).seed.as_bytes())
+}
+
+pub(crate) fn device(name: &str) -> PublicKey {
+    PublicKey::new(key(name).verifying_key().to_bytes())
+}
+
+pub(crate) fn room() -> ConversationId {
+    ConversationId::Room(Uuid::from_u128(0x5a1a))
+}
+
+pub(crate) fn private(name: &str) -> ConversationId {
+    ConversationId::Private(user(name))
+}
+
+pub(crate) fn sala() -> Option<RoomName> {
+    RoomName::parse("sala").ok()
+}
+
+pub(crate) fn time() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_767_268_800_123).unwrap()
+}
+
+/// The room with these members, each with the revision of the seat.
+pub(crate) fn snapshot(revision: u64, members: &[(&str, u64)]) -> Request {
+    let member = |(name, since): &(&str, u64)| Member {
+        username: user(name),
+        connected: true,
+        since: *since,
+        keys: vec![],
+    };
+    Request::NoteRoom(Box::new(RoomSnapshot {
+        id: room().room().unwrap(),
+        name: sala().unwrap(),
+        revision,
+        capacity: 3,
+        owner: user(ANA),
+        members: members.iter().map(member).collect(),
+        peer_owner: None,
+        peer_one: None,
+        peer_two: None,
+    }))
+}
+
+pub(crate) fn everybody() -> Request {
+    snapshot(REVISION, &[(ANA, 1), (BOB, 2), (CARLA, 3)])
+}
+
+/// A history in memory, of one who sits in the room.
+pub(crate) fn ledger(name: &str) -> Ledger {
+    open(&Place::Memory, name).0
+}
+
+/// A history in a folder, of one who sits in the room.
+pub(crate) fn ledger_in(folder: &Path, name: &str) -> (Ledger, Opened) {
+    open(&Place::File(folder.to_owned()), name)
+}
+
+fn open(place: &Place, name: &str) -> (Ledger, Opened) {
+    let (mut ledger, opened) = Ledger::open(place, &author(name)).unwrap();
+    ledger.apply(everybody());
+    assert_eq!(ledger.commit(), []);
+    (ledger, opened)
+}
+
+pub(crate) fn said(to: &ConversationId, text: &str, audience: &[&str]) -> Said {
+    Said {
+        id: Uuid::now_v7(),
+        to: to.clone(),
+        room: to.room().and_then(|_| sala()),
+        text: text.to_owned(),
+        audience: audience.iter().map(|name| user(name)).collect(),
+        revision: if to.room().is_some() { REVISION } else { 0 },
+        sent_at: time(),
+    }
+}
+
+/// Says these in one group, and gives the lines as they go to others.
+pub(crate) fn say(
+    ledger: &mut Ledger,
+    to: &ConversationId,
+    texts: &[&str],
+    audience: &[&str],
+) -> Vec<ChatLine> {
+    texts.iter().for_each(|text| ledger.apply(Request::Say(said(to, text, audience))));
+    said_lines(ledger.commit()).into_iter().map(|said| said.line).collect()
+}
+
+pub(crate) fn said_lines(reports: Vec<Report>) -> Vec<SaidLine> {
+    let said = reports.into_iter().filter_map(|report| match report {
+        Report::Said(said) => Some(said),
+        _ => None,
+    });
+    said.flatten().collect()
+}
+
+/// Lines as they come by somebody's link, everybody's key being known.
+pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[ChatLine]) -> Request {
+    let trusted: BTreeMap<_, _> = [ANA, BOB, CARLA].map(|name| (user(name), vec![device(name)])).into();
+    Request::Hear(Heard {
+        from: user(from),
+        conversation: conversation.clone(),
+        room: conversation.room().and_then(|_| sala()),
+        lines: lines.to_vec(),
+        late: false,
+        trusted,
+    })
+}
+
+/// Hears lines, and gives all reports.
+pub(crate) fn hear(
+    ledger: &mut Ledger,
+    from: &str,
+    conversation: &ConversationId,
+    lines: &[ChatLine],
+) -> Vec<Report> {
+    ledger.apply(heard(from, conversation, lines));
+    ledger.commit()
+}
+
+pub(crate) fn heard_lines(reports: &[Report]) -> Vec<HeardLine> {
+    let heard = reports.iter().filter_map(|report| match report {
+        Report::Heard(heard) => Some(heard.clone()),
+        _ => None,
+    });
+    heard.flatten().collect()
+}
+
+/// The texts of what was heard.
+pub(crate) fn texts(reports: &[Report]) -> Vec<String> {
+    heard_lines(reports).into_iter().map(|line| line.text).collect()
+}
+
+/// Why lines were refused.
+pub(crate) fn refusals(reports: &[Report]) -> Vec<&'static str> {
+    let why = reports.iter().filter_map(|report| match report {
+        Report::Refused { why, .. } => Some(*why),
+        _ => None,
+    });
+    why.collect()
+}
+
+/// The lines for which receipts are due.
+pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
+    let stored = reports.iter().filter_map(|report| match report {
+        Report::Stored { id, .. } => Some(*id),
+        _ => None,
+    });
+    stored.collect()
+}
+
+/// The texts that a conversation holds, in its order.
+pub(crate) fn kept(ledger: &mut Ledger, of: &ConversationId) -> Vec<String> {
+    ledger.recent(of, usize::MAX).into_iter().map(|line| line.text).collect()
+}

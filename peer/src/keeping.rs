@@ -1,0 +1,198 @@
+//! What the history reports: own lines are durable and go on their way, lines of others are there and are shown.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use commons::names::{RoomName, Username};
+use commons::net::frame::encode;
+use commons::protocol::between_peers::PeerMessage;
+use commons::protocol::provenance::StreamSpans;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::api::{Conversation, Event, Undeliverable};
+use crate::exchange::{News, room_id};
+use crate::feeds::batches;
+use crate::history::conversation::ConversationId;
+use crate::history::report::{HeardLine, Report, SaidLine};
+use crate::hub::Hub;
+use crate::limits::{FEED_BYTES, JUST_WRITTEN};
+use crate::peer_communication::PeerPeerCommunication;
+use crate::peer_communication::link_table::LinkId;
+use crate::peer_communication::outbox::{Full, Manners};
+
+impl Hub {
+    /// Hears the history until it is over. Never waits for it: it may be waiting for this.
+    pub(crate) async fn hear_history(self: Arc<Self>, mut reports: mpsc::Receiver<Report>) {
+        while let Some(report) = reports.recv().await {
+            self.hear_kept(report);
+        }
+    }
+
+    fn hear_kept(&self, report: Report) {
+        match report {
+            Report::Said(lines) => self.said(&lines),
+            Report::NotKept { ids, why } => {
+                self.lock().saying -= ids.len();
+                self.moved.notify_waiters();
+                let message =
+                    format!("{} of your lines could not be written to the disk: {why}", ids.len()).into();
+                self.lock().faces.tell([Event::Error { code: "STORAGE".to_owned(), message }]);
+            }
+            Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),
+            Report::Stored { from, id } => {
+                let links = self.links.get();
+                if let Some(links) = links.filter(|links| links.manners(&from) == Some(Manners::Plain)) {
+                    links.receipt(&from, id);
+                }
+            }
+            Report::Holds { author, conversation, stream } => self.receipt(author, conversation, stream),
+            Report::Fork { conversation, room, author, .. } => {
+                let fork =
+                    named(&conversation, room).map(|conversation| Event::Fork { conversation, author });
+                self.lock().faces.tell(fork);
+            }
+            Report::Refused { from, author, why } => {
+                warn!(peer = ?from, ?author, why, "lines were refused");
+            }
+            Report::Delivered { to, ids } => {
+                self.lock().faces.tell(ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() }));
+                self.moved.notify_waiters();
+            }
+            Report::GivenUp { to, ids } => self.tell_undelivered(&to, ids, Undeliverable::Left),
+            Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),
+            Report::Trouble(message) => {
+                self.lock()
+                    .faces
+                    .tell([Event::Error { code: "STORAGE".to_owned(), message: message.into() }]);
+            }
+        }
+    }
+
+    /// Tells an author what of its lines is stored here.
+    fn receipt(&self, author: Username, conversation: ConversationId, stream: StreamSpans) {
+        let Some(links) = self.links.get() else { return };
+        let receipt = PeerMessage::Have { room_id: room_id(&conversation), streams: vec![stream] };
+        let fit = links.manners(&author) != Some(Manners::Ours)
+            || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
+        // A receipt that finds no room on the link is told again soon, as to everybody else.
+        self.tell_news(if fit { News::Stored(author, conversation) } else { News::Grown(conversation) });
+    }
+
+    /// Own lines are durable: they are shown as sent, and go to whoever is linked and has all that was before.
+    fn said(&self, lines: &[SaidLine]) {
+        let Some(links) = self.links.get() else { return };
+        let mut state = self.lock();
+        state.saying -= lines.len();
+        for said in lines {
+            let id = said.line.id;
+            let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
+            let content = said.line.text.plain().into();
+            state.faces.tell([Event::Sent { id, conversation, content }]);
+            let room = room_id(&said.conversation);
+            let mut others = room.map(|room| state.chat.others_of(room)).unwrap_or_default();
+            others.retain(|user| !said.audience.contains(user));
+            for to in others.into_iter().filter(|user| links.book(|book| book.is_changed(user))) {
+                state.faces.tell([Event::Undelivered { id, to, reason: Undeliverable::KeyChanged }]);
+            }
+            state.feeds.said(said, |user, link| give_live(links, user, link, said).is_ok());
+        }
+        drop(state);
+        self.moved.notify_waiters();
+        let mut grown: Vec<_> = lines.iter().map(|said| said.conversation.clone()).collect();
+        grown.dedup();
+        grown.into_iter().for_each(|conversation| self.tell_news(News::Grown(conversation)));
+    }
+
+    /// A line of somebody else is stored.
+    pub(crate) fn show(&self, line: HeardLine) {
+        let HeardLine { row, from, id, text, sent_at, late, missing, .. } = line;
+        let Some(conversation) = named(&line.conversation, line.room) else { return };
+        let room = match &conversation {
+            Conversation::Room(room) => Some(room.clone()),
+            Conversation::Private(_) => None,
+        };
+        let mut state = self.lock();
+        state.chat.note_unread(conversation);
+        let private = room.is_none();
+        state
+            .faces
+            .tell_row(Event::Message { id, room, from, content: text.into(), sent_at, late, missing }, row);
+        drop(state);
+        if private {
+            self.relink();
+        }
+    }
+
+    /// Lines that waited for a peer go to it, in order.
+    fn give_waiting(&self, to: &Username, lines: &[SaidLine], after: i64, more: bool) {
+        let Some(links) = self.links.get() else { return };
+        let ours = links.manners(to) == Some(Manners::Ours);
+        // What was written a moment ago, to a program that runs, was only waiting for its link.
+        let late_before = (Utc::now() - JUST_WRITTEN).max(links.started(to).unwrap_or_default());
+        let is_late = |batch: &[SaidLine]| batch.last().is_some_and(|last| last.line.sent_at < late_before);
+        let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
+        let more = self.lock().feeds.give(to, &batches, more.then_some(after), |link, batch| {
+            if ours && is_late(batch) {
+                give_batch(links, to, link, batch).is_ok()
+            } else {
+                batch.iter().try_for_each(|said| give_live(links, to, link, said)).is_ok()
+            }
+        });
+        if let Some(after) = more {
+            self.ask_for_waiting(to, after);
+        }
+    }
+
+    /// Goes on with what waits for a peer, where something held it up.
+    pub(crate) fn feed_on(&self, user: &Username) {
+        let after = self.lock().feeds.go_on(user);
+        if let Some(after) = after {
+            self.ask_for_waiting(user, after);
+        }
+    }
+
+    fn ask_for_waiting(&self, user: &Username, after: i64) {
+        if let Some(history) = self.history.get().cloned() {
+            let user = user.clone();
+            tokio::spawn(async move { history.pending(user, after, FEED_BYTES).await });
+        }
+    }
+}
+
+/// A line as it was just written; programs that keep no history know nothing of provenance.
+fn give_live(
+    links: &PeerPeerCommunication,
+    to: &Username,
+    link: LinkId,
+    said: &SaidLine,
+) -> Result<(), Full> {
+    let mut line = said.line.wire(said.room.as_ref(), room_id(&said.conversation));
+    let manners = links.manners(to);
+    if manners != Some(Manners::Ours) {
+        (line.provenance, line.room_id) = (None, None);
+    }
+    let Ok(frame) = encode(&PeerMessage::Message(line)) else { return Ok(()) };
+    links.feed(to, link, Some(said.line.id), frame)
+}
+
+/// Whole groups of one conversation, as lines that are late.
+fn give_batch(
+    links: &PeerPeerCommunication,
+    to: &Username,
+    link: LinkId,
+    batch: &[SaidLine],
+) -> Result<(), Full> {
+    let Some(room_id) = batch.first().map(|said| room_id(&said.conversation)) else { return Ok(()) };
+    let lines = batch.iter().map(|said| said.line.wire(None, None)).collect();
+    let Ok(frame) = encode(&PeerMessage::Lines { room_id, lines }) else { return Ok(()) };
+    links.feed(to, link, None, frame)
+}
+
+/// What people call a conversation; a room is known by its name.
+fn named(conversation: &ConversationId, room: Option<RoomName>) -> Option<Conversation> {
+    match conversation {
+        ConversationId::Private(user) => Some(Conversation::Private(user.clone())),
+        ConversationId::Room(_) => room.map(Conversation::Room),
+    }
+}

@@ -1,0 +1,248 @@
+//! What each command does: asked of the tracker, said through the history, or changed here.
+
+use chrono::Utc;
+use commons::limits::TEXT_MAX;
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::ErrorCode;
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
+
+use crate::account::Account;
+use crate::api::error::CommandError;
+use crate::api::{Answer, Command, Conversation, Undeliverable};
+use crate::history::History;
+use crate::history::answer::Full;
+use crate::history::conversation::ConversationId;
+use crate::history::request::Said;
+use crate::home::Home;
+use crate::hub::leave_frame;
+use crate::limits::{OUTBOX_LINES, PACE_LINES, PACE_WAIT, QUIT_WAIT};
+use crate::password::Password;
+use crate::peer_communication::PeerPeerCommunication;
+use crate::service::PeerService;
+use crate::tracker_communication::uplink::TrackerError;
+use crate::user_key::is_password;
+
+impl PeerService {
+    /// Carries a command out. Where it fails nothing changed. What is said is durable only once the event tells so; what
+    /// is asked after it waits for that.
+    pub async fn execute(&self, command: Command) -> Result<Answer, CommandError> {
+        let hub = &self.hub;
+        let (Some(home), Some(links), Some(history)) = (hub.home.get(), hub.links.get(), hub.history.get())
+        else {
+            return Err(not_signed_in());
+        };
+        if !matches!(command, Command::Say { .. } | Command::Tell { .. }) {
+            hub.said_all().await;
+        }
+        hub.lock().gate.touch(Instant::now());
+        match command {
+            Command::Say { text } => {
+                let open = hub.lock().chat.opened()?;
+                if let Conversation::Private(user) = &open {
+                    self.reach(links, user).await?;
+                }
+                self.say(links, history, open, text).await?;
+            }
+            Command::Tell { to, text } => {
+                check_length(&text)?;
+                self.reach(links, &to).await?;
+                self.say(links, history, Conversation::Private(to), text).await?;
+            }
+            Command::Open { conversation } => {
+                if let Conversation::Private(user) = &conversation {
+                    self.reach(links, user).await?;
+                }
+                hub.lock().chat.switch(conversation)?;
+            }
+            Command::Peers => return Ok(Answer::Peers { peers: self.tracker.list_peers().await? }),
+            Command::Rooms => return Ok(Answer::Rooms { rooms: self.tracker.list_rooms().await? }),
+            Command::Create { room } => self.tracker.create_room(&room).await?,
+            Command::Join { room } => {
+                self.tracker.join_room(&room).await?;
+                self.hub.lock().chat.switch(Conversation::Room(room))?;
+            }
+            Command::Leave { conversation } => {
+                let conversation = conversation.map_or_else(|| self.hub.lock().chat.opened(), Ok)?;
+                match conversation {
+                    Conversation::Room(room) => self.tracker.leave_room(&room).await?,
+                    Conversation::Private(user) => self.end_private(links, &user)?,
+                }
+            }
+            Command::Delete { room } => {
+                let room = room.map_or_else(|| self.open_room(), Ok)?;
+                self.tracker.delete_room(&room).await?;
+            }
+            Command::Users => return self.hub.users(),
+            Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status() }),
+            Command::Block { user: None } => {
+                return Ok(Answer::Blocked {
+                    users: self.hub.lock().chat.blocked().iter().cloned().collect(),
+                });
+            }
+            Command::Block { user: Some(user) } => self.hub.block(home, &user, true)?,
+            Command::Unblock { user } => self.hub.block(home, &user, false)?,
+            Command::Accept { user } => self.hub.accept_keys(&user)?,
+            Command::Verify { user } => return self.hub.safety_number(user),
+            Command::Verified { user } => self.hub.verify_keys(&user)?,
+            Command::History { lines } => return hub.recent(history, lines).await,
+            Command::Search { words } => return hub.search(history, words).await,
+            Command::Unlock { password } => self.unlock(home, password).await?,
+            Command::Export { file } => return hub.export(history, file).await,
+            Command::Forget { conversation } => return hub.forget(history, &conversation).await,
+            Command::Receipts => return hub.receipts(history).await,
+            Command::Outbox => return Ok(hub.outbox(history).await),
+            Command::Withdraw { id } => return hub.withdraw(history, &id).await,
+            Command::Account(wish) => {
+                let account = Account { tracker: &self.tracker, home, seal_cost: self.config.seal_cost };
+                let answer = account.execute(wish).await?;
+                if answer == Answer::AccountDeleted {
+                    self.stop().await;
+                    home.remove()?;
+                }
+                return Ok(answer);
+            }
+            Command::Quit => return Ok(self.quit(history).await),
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Opens the past to whoever knows the password; who does not know it after some tries ends the program.
+    async fn unlock(&self, home: &Home, password: Password) -> Result<(), CommandError> {
+        let right = is_password(home, password).await?;
+        let tried = self.hub.lock().gate.tried(right, Instant::now());
+        tried.map_err(|shut| {
+            let error = CommandError::from(shut);
+            if shut.tries_left == 0 {
+                self.hub.end(error.words());
+            }
+            error
+        })
+    }
+
+    fn open_room(&self) -> Result<RoomName, CommandError> {
+        match self.hub.lock().chat.opened()? {
+            Conversation::Room(room) => Ok(room),
+            Conversation::Private(_) => Err(CommandError::NoConversation),
+        }
+    }
+
+    /// Begins a private chat with a user whom the tracker knows, or who was met before; where that user is, if anywhere.
+    async fn reach(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
+        if self.hub.lock().chat.me() == Some(user) {
+            return Err(CommandError::NotYourself);
+        }
+        if links.book(|book| book.is_changed(user)) {
+            return Err(CommandError::KeyChanged(user.clone()));
+        }
+        if !links.is_linked(user) {
+            match self.tracker.peer(user).await {
+                Ok(found) => {
+                    self.hub.found(user, found.map(|found| found.peer))?;
+                    return Ok(());
+                }
+                // Lines to somebody met before wait here until there is a way again.
+                Err(TrackerError::Lost) if links.book(|book| book.has_keys(user)) => {}
+                Err(TrackerError::Lost) if self.hub.lock().chat.talks_with(user) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.hub.lock().chat.begin_private(user.clone(), None);
+        self.hub.relink();
+        Ok(())
+    }
+
+    /// Says a line to everybody who hears it: it goes into the history, and from there on its way.
+    async fn say(
+        &self,
+        links: &PeerPeerCommunication,
+        history: &History,
+        to: Conversation,
+        text: String,
+    ) -> Result<(), CommandError> {
+        check_length(&text)?;
+        let (place, revision, mut audience) = {
+            let chat = &self.hub.lock().chat;
+            let (place, revision) = chat.place(&to)?;
+            (place, revision, chat.listeners(&to)?)
+        };
+        audience.retain(|user| !links.book(|book| book.is_changed(user)));
+        self.keep_pace(links, history, &place, &audience).await;
+        let room = match to {
+            Conversation::Room(room) => Some(room),
+            Conversation::Private(_) => None,
+        };
+        let said =
+            Said { id: Uuid::now_v7(), to: place, room, text, audience, revision, sent_at: Utc::now() };
+        self.hub.lock().saying += 1;
+        history.say(said).await.map_err(|Full| {
+            self.hub.lock().saying -= 1;
+            CommandError::QueueFull(OUTBOX_LINES)
+        })
+    }
+
+    /// Waits while many lines of a conversation are on their way to somebody who takes them.
+    async fn keep_pace(
+        &self,
+        links: &PeerPeerCommunication,
+        history: &History,
+        place: &ConversationId,
+        audience: &[Username],
+    ) {
+        loop {
+            let moved = self.hub.moved.notified();
+            let behind = history.waiting_lines(place) >= PACE_LINES;
+            if !behind || !audience.iter().any(|user| links.is_linked(user)) {
+                return;
+            }
+            if timeout(PACE_WAIT, moved).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn end_private(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
+        let still_used = {
+            let mut state = self.hub.lock();
+            state.chat.end_private(user)?;
+            state.chat.talks_with(user)
+        };
+        if let Some(frame) = leave_frame(None) {
+            links.leave(user, frame, still_used);
+        }
+        self.hub.relink();
+        Ok(())
+    }
+
+    /// Waits for lines on their way to whoever is linked, signs out, closes the links. What waits for others goes out at
+    /// the next start.
+    async fn quit(&self, history: &History) -> Answer {
+        let deadline = Instant::now() + QUIT_WAIT;
+        loop {
+            let moved = self.hub.moved.notified();
+            let waiting = history.waiting().await;
+            let on_its_way = waiting.iter().any(|(user, _)| self.hub.lock().feeds.is_fed(user));
+            if !on_its_way || timeout_at(deadline, moved).await.is_err() {
+                break;
+            }
+        }
+        for waiting in history.outbox().await {
+            for user in waiting.waits {
+                self.hub.tell_undelivered(&user, vec![waiting.id], Undeliverable::Waiting);
+            }
+        }
+        let undelivered = history.waiting().await;
+        self.tracker.logout().await;
+        self.stop().await;
+        Answer::Quit { undelivered }
+    }
+}
+
+fn check_length(text: &str) -> Result<(), CommandError> {
+    let length = text.len();
+    if length > TEXT_MAX { Err(CommandError::TextTooLong { length, max: TEXT_MAX }) } else { Ok(()) }
+}
+
+fn not_signed_in() -> CommandError {
+    CommandError::Refused { code: ErrorCode::NotLoggedIn, msg: "sign in first".into() }
+}

@@ -1,0 +1,416 @@
+//! A peer's program without its sockets, its thread and its clock: the same rules, fed by a simulated world.
+//!
+//! What the hub and the tasks around it do with a report, a link or the tracker's word, this does step by step. Its
+//! memory is lost in a crash; its database and what its user saw are not.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{DateTime, Utc};
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use commons::protocol::with_tracker::{Credentials, Reply, RoomUpdate, TrackerRequest};
+use commons::snapshot::RoomSnapshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::{Conversation, TrackerState};
+use crate::catch_up::CatchUp;
+use crate::chat::{Chat, Trust};
+use crate::feeds::{Feeds, batches};
+use crate::heard::{Heard, Spoken};
+use crate::history::conversation::ConversationId;
+use crate::history::ledger::{Ledger, Opened};
+use crate::history::line::ChatLine;
+use crate::history::report::{HeardLine, Report, SaidLine};
+use crate::history::request::{self, Request, Said};
+use crate::history::testing::device;
+use crate::peer_communication::link_table::LinkId;
+use crate::peer_communication::switchboard::GivenLines;
+use crate::simulation::log::Log;
+
+/// Frames that one link holds in one direction: few, so that links are often full.
+const LINK_FRAMES: usize = 6;
+
+/// Bytes of waiting lines that are given at a time: few, so that there is often more.
+const FEED: usize = 2000;
+
+/// What goes by a link.
+#[derive(Debug, Clone)]
+pub(crate) enum Frame {
+    Have(Option<Uuid>, Vec<StreamSpans>),
+    Want(Option<Uuid>, Vec<StreamSpans>),
+    Lines { room_id: Option<Uuid>, lines: Vec<ChatLine>, late: bool },
+}
+
+/// What the tracker says.
+#[derive(Debug, Clone)]
+pub(crate) enum Word {
+    SignedIn(Vec<RoomSnapshot>),
+    Entered(RoomSnapshot),
+    Left(RoomSnapshot),
+    Update(RoomUpdate),
+}
+
+/// One end of a link.
+#[derive(Debug)]
+struct End {
+    number: u64,
+    under_way: usize,
+    refused: bool,
+}
+
+/// A frame that is to go by a link.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) to: Username,
+    pub(crate) link: u64,
+    pub(crate) frame: Frame,
+}
+
+pub(crate) struct Program {
+    me: Username,
+    life: u32,
+    ledger: Ledger,
+    chat: Chat,
+    feeds: Feeds,
+    catch_up: CatchUp,
+    links: BTreeMap<Username, End>,
+    /// What the history is asked for and has not done.
+    tasks: VecDeque<Request>,
+    /// What the history tells and nobody has heard.
+    reports: VecDeque<Report>,
+    /// The last row that the user saw.
+    shown: i64,
+    /// For the world to carry.
+    pub(crate) sent: Vec<Sent>,
+    /// Rooms whose former members are soon not waited for.
+    pub(crate) giving_up: Vec<Uuid>,
+}
+
+impl Program {
+    /// Starts on a history, once the tracker has let its user in.
+    pub(crate) fn start(
+        (ledger, opened): (Ledger, Opened),
+        me: &Username,
+        life: u32,
+        rooms: Vec<RoomSnapshot>,
+        log: &mut Log,
+        now: Instant,
+    ) -> Self {
+        let mut program = Self {
+            me: me.clone(),
+            life,
+            ledger,
+            chat: Chat::default(),
+            feeds: Feeds::default(),
+            catch_up: CatchUp::default(),
+            links: BTreeMap::new(),
+            tasks: VecDeque::new(),
+            reports: VecDeque::new(),
+            shown: 0,
+            sent: Vec::new(),
+            giving_up: Vec::new(),
+        };
+        for (user, _) in opened.waiting {
+            program.chat.begin_private(user, None);
+        }
+        program.giving_up.extend(opened.conversations.iter().filter_map(|(of, _)| of.room()));
+        program.tracker_says(Word::SignedIn(rooms), now);
+        opened.unshown.into_iter().for_each(|line| program.show(line, log));
+        program
+    }
+
+    /// The program is gone. What it had not heard of is told to the log: the user never saw it.
+    pub(crate) fn crash(self, log: &mut Log) -> Ledger {
+        self.reports.into_iter().for_each(|report| log.miss(&report));
+        self.ledger
+    }
+
+    /// The tracker's word.
+    pub(crate) fn tracker_says(&mut self, word: Word, now: Instant) {
+        match word {
+            Word::SignedIn(rooms) => {
+                let rooms = rooms.into_iter().map(|room| (room.name.as_str().to_owned(), room)).collect();
+                let login = TrackerRequest::Login(Credentials {
+                    username: self.me.as_str().to_owned(),
+                    password: None,
+                    address: None,
+                    port: 1,
+                });
+                self.chat.answered(&login, &Reply { rooms: Some(rooms), ..Reply::default() }, now);
+            }
+            Word::Entered(room) => {
+                let join = TrackerRequest::JoinRoom { room: room.name.as_str().to_owned() };
+                self.chat.answered(&join, &Reply { room: Some(room), ..Reply::default() }, now);
+            }
+            Word::Left(room) => {
+                let leave = TrackerRequest::LeaveRoom { room: room.name.as_str().to_owned() };
+                self.chat.answered(&leave, &Reply::default(), now);
+            }
+            Word::Update(update) => {
+                self.chat.updated(update, now);
+            }
+        }
+        self.reseat(now);
+    }
+
+    /// The tracker cannot be reached.
+    pub(crate) fn tracker_is_lost(&mut self) {
+        self.chat.tracker_is(TrackerState::Lost);
+    }
+
+    fn reseat(&mut self, now: Instant) {
+        let (changed, gone) = self.chat.not_kept();
+        for room in changed {
+            self.giving_up.push(room.id);
+            self.chat.note_kept(room.id, room.revision);
+            self.tasks.push_back(Request::NoteRoom(Box::new(room)));
+        }
+        self.giving_up.extend(gone);
+        self.catch_up.reseated();
+        for (conversation, _, heard) in self.chat.admit_early(now) {
+            self.keep(&conversation, heard, now);
+        }
+        self.look_around(now);
+    }
+
+    /// Those who have left had time enough.
+    pub(crate) fn give_up(&mut self, room: Uuid) {
+        let conversation = ConversationId::Room(room);
+        let (members, since) = self.chat.seated(&conversation);
+        self.tasks.push_back(Request::KeepFor { conversation, members, since });
+    }
+
+    /// Whether a link to this user is wanted.
+    pub(crate) fn wants(&self, user: &Username) -> bool {
+        self.chat.wanted().contains_key(user)
+    }
+
+    /// The link to a user as this side sees it.
+    pub(crate) fn link(&self, user: &Username) -> Option<u64> {
+        self.links.get(user).map(|end| end.number)
+    }
+
+    /// A link has come up.
+    pub(crate) fn link_up(&mut self, user: &Username, number: u64, now: Instant) {
+        self.links.insert(user.clone(), End { number, under_way: 0, refused: false });
+        self.tasks.push_back(Request::Linked { from: user.clone() });
+        self.chat.link_is(user, true, Trust::default());
+        self.catch_up.up(user);
+        self.tell(user, now);
+        if self.feeds.begin(user, LinkId(number), false) {
+            self.ask_for_waiting(user.clone(), 0);
+        }
+    }
+
+    /// A link is known to be gone.
+    pub(crate) fn link_down(&mut self, user: &Username, number: u64) {
+        if self.link(user) == Some(number) {
+            self.links.remove(user);
+            self.chat.link_is(user, false, Trust::default());
+            self.feeds.end(user);
+            self.catch_up.down(user);
+        }
+    }
+
+    /// A frame is not under way any more.
+    pub(crate) fn carried(&mut self, to: &Username, number: u64) {
+        let Some(end) = self.links.get_mut(to).filter(|end| end.number == number) else { return };
+        end.under_way -= 1;
+        if end.refused && end.under_way <= LINK_FRAMES / 2 {
+            end.refused = false;
+            if let Some(after) = self.feeds.go_on(to) {
+                self.ask_for_waiting(to.clone(), after);
+            }
+        }
+    }
+
+    /// A link brought a frame.
+    pub(crate) fn hear(&mut self, from: &Username, frame: Frame, now: Instant) {
+        match frame {
+            Frame::Have(room, theirs) => {
+                let conversation = conversation(from, room);
+                if self.chat.shared_with(from).contains(&conversation) {
+                    let (conversation, theirs) = (conversation.clone(), theirs.clone());
+                    self.tasks.push_back(Request::Has { from: from.clone(), conversation, theirs });
+                }
+                self.catch_up.heard(from, &conversation, theirs);
+                self.ask(from, now);
+            }
+            Frame::Want(room, wanted) => self.hand_over(from, &conversation(from, room), &wanted),
+            Frame::Lines { room_id, lines, late } => {
+                let what = Spoken::Given(GivenLines { room_id, lines, late });
+                if let Some((of, _, heard)) = self.chat.admit(Heard { from: from.clone(), what }, now) {
+                    self.keep(&of, heard, now);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, conversation: &ConversationId, Heard { from, what }: Heard, now: Instant) {
+        let Spoken::Given(GivenLines { lines, late, .. }) = what else { return };
+        let trusted = lines.iter().map(|line| (line.author.clone(), vec![device(line.author.as_str())]));
+        let heard = request::Heard {
+            from: from.clone(),
+            conversation: conversation.clone(),
+            room: None,
+            trusted: trusted.collect(),
+            lines,
+            late,
+        };
+        self.tasks.push_back(Request::Hear(heard));
+        if late {
+            self.catch_up.given(&from, conversation);
+            self.ask(&from, now);
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn look_around(&mut self, now: Instant) {
+        for user in self.catch_up.partners() {
+            self.tell(&user, now);
+            self.ask(&user, now);
+        }
+    }
+
+    fn tell(&mut self, user: &Username, now: Instant) {
+        for of in self.catch_up.due_to_tell(user, &self.chat.shared_with(user), now) {
+            let streams = self.question(|ledger| ledger.spans(&of));
+            if self.send(user, Frame::Have(of.room(), streams)) {
+                self.catch_up.told(user, &of, now);
+            }
+        }
+    }
+
+    fn ask(&mut self, user: &Username, now: Instant) {
+        let shared = self.chat.shared_with(user);
+        while let Some((of, theirs)) = self.catch_up.next_to_look_at(user, &shared, now) {
+            let lacking = self.question(|ledger| ledger.lacking(&of, &theirs));
+            let streams = self.catch_up.ask(user, &of, lacking, now);
+            if !streams.is_empty() {
+                self.send(user, Frame::Want(of.room(), streams));
+            }
+        }
+    }
+
+    fn hand_over(&mut self, to: &Username, of: &ConversationId, wanted: &[StreamSpans]) {
+        let Some(since) = self.chat.since(of, to) else { return };
+        let lines = self.question(|ledger| ledger.hand_over(of, wanted, since));
+        self.send(to, Frame::Lines { room_id: of.room(), lines, late: true });
+    }
+
+    fn ask_for_waiting(&mut self, to: Username, after: i64) {
+        self.tasks.push_back(Request::Pending { to, after, bytes: FEED });
+    }
+
+    /// Its user says something; the conversation may not be open.
+    pub(crate) fn say(&mut self, to: &Conversation, text: String, id: Uuid, sent_at: DateTime<Utc>) {
+        if let Conversation::Private(user) = to {
+            self.chat.begin_private(user.clone(), None);
+        }
+        let (Ok((place, revision)), Ok(audience)) = (self.chat.place(to), self.chat.listeners(to)) else {
+            return;
+        };
+        let room = match to {
+            Conversation::Room(room) => Some(room.clone()),
+            Conversation::Private(_) => None,
+        };
+        self.tasks.push_back(Request::Say(Said { id, to: place, room, text, audience, revision, sent_at }));
+    }
+
+    /// Which start of it this is.
+    pub(crate) fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Whether the history has something to do.
+    pub(crate) fn has_tasks(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Whether the history has something to tell.
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
+    /// The history does some of what it was asked for.
+    pub(crate) fn work(&mut self, tasks: usize) {
+        let tasks = tasks.min(self.tasks.len());
+        self.tasks.drain(..tasks).for_each(|task| self.ledger.apply(task));
+        self.reports.extend(self.ledger.commit());
+    }
+
+    fn question<T>(&mut self, question: impl FnOnce(&mut Ledger) -> T) -> T {
+        self.work(usize::MAX);
+        let answer = question(&mut self.ledger);
+        self.reports.extend(self.ledger.commit());
+        answer
+    }
+
+    /// Hears some of what the history tells.
+    pub(crate) fn hear_history(&mut self, reports: usize, log: &mut Log) {
+        self.ledger.note_shown(self.shown);
+        for _ in 0..reports {
+            let Some(report) = self.reports.pop_front() else { return };
+            log.note(&report);
+            match report {
+                Report::Said(lines) => self.said(&lines),
+                Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line, log)),
+                Report::Holds { author, conversation, stream } => {
+                    let fit = self.send(&author, Frame::Have(conversation.room(), vec![stream]));
+                    self.catch_up.stored(&conversation, Some(&author).filter(|_| fit));
+                }
+                Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),
+                _ => {}
+            }
+        }
+    }
+
+    fn said(&mut self, lines: &[SaidLine]) {
+        let mut feeds = std::mem::take(&mut self.feeds);
+        for said in lines {
+            let (room_id, lines) = (said.conversation.room(), vec![said.line.clone()]);
+            let frame = Frame::Lines { room_id, lines, late: false };
+            feeds.said(said, |user, _| self.send(user, frame.clone()));
+            self.catch_up.stored(&said.conversation, None);
+        }
+        self.feeds = feeds;
+    }
+
+    fn give_waiting(&mut self, to: &Username, lines: &[SaidLine], after: i64, more: bool) {
+        let mut feeds = std::mem::take(&mut self.feeds);
+        let more = feeds.give(to, &batches(lines), more.then_some(after), |_, batch| {
+            let room_id = batch.first().and_then(|said| said.conversation.room());
+            let lines = batch.iter().map(|said| said.line.clone()).collect();
+            self.send(to, Frame::Lines { room_id, lines, late: true })
+        });
+        self.feeds = feeds;
+        if let Some(after) = more {
+            self.ask_for_waiting(to.clone(), after);
+        }
+    }
+
+    fn show(&mut self, line: HeardLine, log: &mut Log) {
+        self.shown = line.row;
+        if let ConversationId::Private(user) = &line.conversation {
+            self.chat.note_unread(Conversation::Private(user.clone()));
+        }
+        log.show(self.life, line);
+    }
+
+    /// Puts a frame on its way; whether it fits. Without a link there is nothing to do.
+    pub(crate) fn send(&mut self, to: &Username, frame: Frame) -> bool {
+        let Some(end) = self.links.get_mut(to) else { return true };
+        if end.under_way >= LINK_FRAMES {
+            end.refused = true;
+            return false;
+        }
+        end.under_way += 1;
+        self.sent.push(Sent { to: to.clone(), link: end.number, frame });
+        true
+    }
+}
+
+fn conversation(with: &Username, room: Option<Uuid>) -> ConversationId {
+    room.map_or_else(|| ConversationId::Private(with.clone()), ConversationId::Room)
+}

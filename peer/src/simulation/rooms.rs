@@ -1,0 +1,95 @@
+//! The tracker of the simulated world: one room, who sits in it, and who ever did.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+use commons::names::{RoomName, Username};
+use commons::peer::Peer;
+use commons::protocol::with_tracker::RoomUpdate;
+use commons::room::Room;
+use commons::snapshot::{ChangeKind, RoomChange, RoomSnapshot};
+use uuid::Uuid;
+
+/// The room and all its states.
+pub(crate) struct Rooms {
+    room: Room,
+    /// Who sat there since when, by revision.
+    states: BTreeMap<u64, BTreeMap<Username, u64>>,
+}
+
+impl Rooms {
+    pub(crate) fn new(owner: &Username) -> Self {
+        let name = RoomName::parse("sala").unwrap();
+        let mut room = Room::create(name, owner.clone(), DateTime::UNIX_EPOCH);
+        room.id = Uuid::from_u128(0x5a1a);
+        let mut rooms = Self { room, states: BTreeMap::new() };
+        rooms.note();
+        rooms
+    }
+
+    fn note(&mut self) {
+        let seats = self.room.seats().map(|seat| (seat.username.clone(), seat.since)).collect();
+        self.states.insert(self.room.revision, seats);
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.room.id
+    }
+
+    pub(crate) fn name(&self) -> RoomName {
+        self.room.name.clone()
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.room.revision
+    }
+
+    /// Who sits there now, since when.
+    pub(crate) fn seats(&self) -> &BTreeMap<Username, u64> {
+        &self.states[&self.room.revision]
+    }
+
+    /// Since when a user sat there in this state of the room.
+    pub(crate) fn seat_at(&self, revision: u64, user: &Username) -> Option<u64> {
+        self.states.get(&revision)?.get(user).copied()
+    }
+
+    /// Whether a user has ever had a seat.
+    pub(crate) fn ever_sat(&self, user: &Username) -> bool {
+        self.states.values().any(|seats| seats.contains_key(user))
+    }
+
+    pub(crate) fn snapshot(&self) -> RoomSnapshot {
+        self.room.snapshot(|user| Peer {
+            address: Some([127, 0, 0, 1].into()),
+            port: Some(1),
+            connected: true,
+            ..Peer::never_seen(user.clone())
+        })
+    }
+
+    /// Takes a seat, or gives it up; nothing where the room is full. What the others are told.
+    pub(crate) fn join_or_leave(&mut self, user: &Username) -> Option<RoomUpdate> {
+        let kind = if self.room.leave(user).is_ok() {
+            ChangeKind::Left
+        } else {
+            self.room.join(user, DateTime::UNIX_EPOCH).ok()?;
+            ChangeKind::Joined
+        };
+        Some(self.changed(kind, user))
+    }
+
+    /// A member came or went without giving up the seat.
+    pub(crate) fn presence(&mut self, kind: ChangeKind, user: &Username) -> Option<RoomUpdate> {
+        self.room.is_member(user).then(|| {
+            self.room.note_presence();
+            self.changed(kind, user)
+        })
+    }
+
+    fn changed(&mut self, kind: ChangeKind, user: &Username) -> RoomUpdate {
+        self.note();
+        let change = RoomChange { kind, username: user.clone() };
+        RoomUpdate { msg: String::new(), change, room: Some(self.snapshot()), name: None }
+    }
+}

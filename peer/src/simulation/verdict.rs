@@ -1,0 +1,256 @@
+//! Whether the promises were kept, once everything had time to come right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use commons::names::Username;
+use rusqlite::params;
+use uuid::Uuid;
+
+use crate::history::answer::KeptLine;
+use crate::history::conversation::ConversationId;
+use crate::history::ledger::Ledger;
+use crate::simulation::log::Log;
+use crate::simulation::rooms::Rooms;
+use crate::simulation::world::World;
+
+/// What somebody has in the end.
+struct Holding {
+    name: Username,
+    ledger: Ledger,
+    log: Log,
+    lines: BTreeMap<Uuid, Held>,
+    /// Each conversation in its order.
+    order: BTreeMap<ConversationId, Vec<Uuid>>,
+}
+
+struct Held {
+    kept: KeptLine,
+    revision: u64,
+    seq: u64,
+}
+
+/// How much happened, to be sure that something did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Summary {
+    pub(crate) lines: usize,
+    pub(crate) delivered: usize,
+    pub(crate) given_up: usize,
+    pub(crate) late: usize,
+    pub(crate) refused: usize,
+    pub(crate) crashes: u32,
+}
+
+/// Holds the world against the promises.
+pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
+    let mut holdings = Vec::new();
+    let mut crashes = 0;
+    for station in world.stations.drain(..) {
+        let Some(mut program) = station.program else { return Err(format!("{} is down", station.name)) };
+        crashes += program.life() - 1;
+        let mut log = station.log;
+        while program.has_tasks() || program.has_reports() {
+            program.work(usize::MAX);
+            program.hear_history(usize::MAX, &mut log);
+        }
+        holdings.push(Holding::of(station.name, program.crash(&mut Log::default()), log));
+    }
+    let rooms = &world.rooms;
+    let mut truth = BTreeMap::new();
+    for holding in &holdings {
+        truth.extend(
+            holding
+                .lines
+                .iter()
+                .filter(|(_, line)| line.kept.from == holding.name)
+                .map(|(id, line)| (*id, line)),
+        );
+    }
+    for holding in &holdings {
+        let judged = holding
+            .only_what_was_written(&truth, rooms)
+            .and_then(|()| holding.in_order())
+            .and_then(|()| holding.shown_once())
+            .and_then(|()| holding.told_once(&holdings, rooms));
+        judged.map_err(|why| format!("{}: {why}", holding.name))?;
+    }
+    everybody_has_all(&truth, &holdings, rooms)?;
+    all_agree(&holdings)?;
+    let lines = truth.len();
+    for holding in &mut holdings {
+        let waits = holding.ledger.outbox();
+        if let Some(line) = waits.first() {
+            return Err(format!("{}: {} still waits for {:?}", holding.name, line.id, line.waits));
+        }
+    }
+    let mut summary = Summary { lines, crashes, ..Summary::default() };
+    for holding in &holdings {
+        summary.delivered += holding.log.delivered.len();
+        summary.given_up += holding.log.given_up.len();
+        summary.late += holding.lines.values().filter(|line| line.kept.late).count();
+        summary.refused += holding.log.refused;
+    }
+    Ok(summary)
+}
+
+impl Holding {
+    fn of(name: Username, mut ledger: Ledger, log: Log) -> Self {
+        let conversations = ledger.store.kept_conversations().unwrap();
+        let (mut lines, mut order) = (BTreeMap::new(), BTreeMap::new());
+        for (of, _) in conversations {
+            let kept = ledger.recent(&of, usize::MAX);
+            order.insert(of, kept.iter().map(|line| line.id).collect());
+            for kept in kept {
+                let query = "SELECT revision, seq FROM lines WHERE row = ?1";
+                let numbers = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+                let (revision, seq) = ledger.store.db.query_row(query, params![kept.row], numbers).unwrap();
+                let line = Held { revision: revision.cast_unsigned(), seq: seq.cast_unsigned(), kept };
+                lines.insert(line.kept.id, line);
+            }
+        }
+        Self { name, ledger, log, lines, order }
+    }
+
+    /// What was shown as sent is here, and nothing that its author did not write, for others, or without a seat.
+    fn only_what_was_written(&self, truth: &BTreeMap<Uuid, &Held>, rooms: &Rooms) -> Result<(), String> {
+        if let Some(wrong) = self.log.wrong.first() {
+            return Err(wrong.clone());
+        }
+        if let Some(lost) = self.log.said.iter().find(|said| !self.lines.contains_key(&said.line.id)) {
+            return Err(format!("{} was shown as sent and is lost", lost.line.id));
+        }
+        for (id, line) in &self.lines {
+            let Held { kept, revision, .. } = line;
+            let Some(true_line) = truth.get(id) else { return Err(format!("{id}: nobody wrote that")) };
+            if (&true_line.kept.from, &true_line.kept.text) != (&kept.from, &kept.text) {
+                return Err(format!("{id}: {} did not write that", kept.from));
+            }
+            let may = match &kept.conversation {
+                ConversationId::Private(other) if *other == kept.from => {
+                    true_line.kept.conversation == ConversationId::Private(self.name.clone())
+                }
+                ConversationId::Private(_) => kept.from == self.name,
+                ConversationId::Room(_) => {
+                    [&self.name, &kept.from].iter().all(|user| rooms.seat_at(*revision, user).is_some())
+                }
+            };
+            if !may {
+                return Err(format!("{id}: by somebody or for somebody without a seat"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each line stands once, each author's in the order in which they were written.
+    fn in_order(&self) -> Result<(), String> {
+        for ids in self.order.values() {
+            if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
+                return Err("a line stands twice in the history".into());
+            }
+            let mut last = BTreeMap::new();
+            for line in ids.iter().map(|id| &self.lines[id]) {
+                if last.insert(&line.kept.from, line.seq).is_some_and(|last| last >= line.seq) {
+                    return Err(format!("{}: out of its author's order", line.kept.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each line of others was shown, and in no life of the program twice; those that were not late in order.
+    fn shown_once(&self) -> Result<(), String> {
+        let mut shown = BTreeSet::new();
+        let mut last = BTreeMap::new();
+        for (life, line) in &self.log.shown {
+            if !shown.insert((life, line.id)) {
+                return Err(format!("{} was shown twice", line.id));
+            }
+            let Some(held) = self.lines.get(&line.id) else {
+                return Err(format!("{} was shown and is lost", line.id));
+            };
+            let stream = (life, &line.from, &line.conversation);
+            if !line.late && last.insert(stream, held.seq).is_some_and(|last| last >= held.seq) {
+                return Err(format!("{} was shown out of order", line.id));
+            }
+        }
+        let shown: BTreeSet<_> = shown.into_iter().map(|(_, id)| id).collect();
+        let others = self.lines.values().filter(|line| line.kept.from != self.name);
+        match others.map(|line| line.kept.id).find(|id| !shown.contains(id)) {
+            Some(never) => Err(format!("{never} was never shown")),
+            None => Ok(()),
+        }
+    }
+
+    /// Of each own line and each of those whom it is for, it was told once that it was delivered or given up.
+    fn told_once(&self, holdings: &[Self], rooms: &Rooms) -> Result<(), String> {
+        for line in self.lines.values().filter(|line| line.kept.from == self.name) {
+            let id = line.kept.id;
+            for other in holdings.iter().filter(|other| other.name != self.name) {
+                let is_for = match &line.kept.conversation {
+                    ConversationId::Private(to) => *to == other.name,
+                    ConversationId::Room(_) => rooms.seat_at(line.revision, &other.name).is_some(),
+                };
+                let fate = (id, other.name.clone());
+                let delivered = self.log.delivered.get(&fate).copied().unwrap_or(0);
+                let given_up = usize::from(self.log.given_up.contains(&fate));
+                if delivered + given_up != usize::from(is_for) {
+                    return Err(format!(
+                        "{id} for {}: {delivered} times delivered, {given_up} given up",
+                        other.name
+                    ));
+                }
+                if delivered > 0 && !other.lines.contains_key(&id) {
+                    return Err(format!("{id} was called delivered to {}, who has it not", other.name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whoever sits in the room since a line was written has it, unless its author has left and was told who has not.
+fn everybody_has_all(
+    truth: &BTreeMap<Uuid, &Held>,
+    holdings: &[Holding],
+    rooms: &Rooms,
+) -> Result<(), String> {
+    let still_sits = |user: &Username, revision: u64| {
+        let seat = rooms.seat_at(revision, user);
+        seat.is_some() && seat == rooms.seats().get(user).copied()
+    };
+    for (id, line) in truth {
+        let author = &line.kept.from;
+        let given_up =
+            &holdings.iter().find(|holding| holding.name == *author).ok_or("no author")?.log.given_up;
+        for other in holdings.iter().filter(|other| other.name != *author) {
+            let is_due = match &line.kept.conversation {
+                ConversationId::Private(to) => *to == other.name,
+                ConversationId::Room(_) => {
+                    still_sits(&other.name, line.revision)
+                        && (still_sits(author, line.revision)
+                            || !given_up.contains(&(*id, other.name.clone())))
+                }
+            };
+            if is_due && !other.lines.contains_key(id) {
+                return Err(format!("{}: {id} of {author} never came", other.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Any two histories have the lines that both hold in one order.
+fn all_agree(holdings: &[Holding]) -> Result<(), String> {
+    for one in holdings {
+        for other in holdings {
+            for (of, order) in one.order.iter().filter(|(of, _)| of.room().is_some()) {
+                let Some(other_order) = other.order.get(of) else { continue };
+                let mine = order.iter().filter(|id| other.lines.contains_key(id));
+                let theirs = other_order.iter().filter(|id| one.lines.contains_key(id));
+                if !mine.eq(theirs) {
+                    return Err(format!("{} and {} do not agree", one.name, other.name));
+                }
+            }
+        }
+    }
+    Ok(())
+}

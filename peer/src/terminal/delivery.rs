@@ -1,0 +1,252 @@
+//! What becomes of own lines, as far as a person is told: nothing where all have them soon; else who has not, once, and
+//! when that is over. Pure: time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use commons::names::Username;
+use uuid::Uuid;
+
+use crate::api::Undeliverable;
+
+use crate::api::past::WaitingLine;
+use crate::limits::{NAMED_LINES, OUTBOX_LINES};
+use crate::terminal::layout::shorten;
+use crate::terminal::line::Moment;
+use crate::terminal::paint::Paint;
+use crate::terminal::safe_text::display_safe_lines;
+use crate::terminal::tables::counted;
+use crate::untrusted::Untrusted;
+
+/// A line that is there within this time is no news.
+const SOON: TimeDelta = TimeDelta::seconds(2);
+
+/// Columns of a line that is quoted.
+const QUOTED: usize = 30;
+
+/// Own lines that wait for somebody, and those that wait in vain.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    named: VecDeque<(Uuid, Untrusted)>,
+    waiting: BTreeMap<Username, Waiting>,
+    lost: BTreeMap<(Username, &'static str), Vec<Uuid>>,
+}
+
+/// What waits for one user.
+#[derive(Default)]
+struct Waiting {
+    /// Since when; identities grow with time.
+    lines: BTreeMap<Uuid, DateTime<Utc>>,
+    /// Whether the person knows.
+    told: bool,
+    /// What has arrived since the person knows.
+    arrived: usize,
+}
+
+impl Deliveries {
+    /// What an earlier run left: the person is told as the program starts.
+    pub(crate) fn resume(&mut self, lines: &[WaitingLine]) {
+        for line in lines.iter().map(|waiting| &waiting.line) {
+            self.sent(line.id, &line.content, line.waits.iter().cloned(), line.sent_at);
+        }
+        self.waiting.values_mut().for_each(|waiting| waiting.told = true);
+    }
+
+    /// A line goes out.
+    pub(crate) fn sent(
+        &mut self,
+        id: Uuid,
+        text: &Untrusted,
+        to: impl IntoIterator<Item = Username>,
+        now: DateTime<Utc>,
+    ) {
+        if self.named.len() >= NAMED_LINES {
+            self.named.pop_front();
+        }
+        self.named.push_back((id, text.clone()));
+        for user in to {
+            let lines = &mut self.waiting.entry(user).or_default().lines;
+            if lines.len() < OUTBOX_LINES {
+                lines.insert(id, now);
+            }
+        }
+    }
+
+    /// A line is there.
+    pub(crate) fn delivered(&mut self, id: Uuid, to: &Username) {
+        if let Some(waiting) = self.waiting.get_mut(to)
+            && waiting.lines.remove(&id).is_some()
+        {
+            waiting.arrived += usize::from(waiting.told);
+        }
+    }
+
+    /// A line will not be there.
+    pub(crate) fn undelivered(&mut self, id: Uuid, to: &Username, reason: Undeliverable) {
+        let why = match reason {
+            // The program ends, and says how many.
+            Undeliverable::Waiting => return,
+            Undeliverable::Left => "no longer in that conversation",
+            Undeliverable::TextTooLong => "too long for that user's program",
+            Undeliverable::KeyChanged => "the key has changed and is not accepted",
+        };
+        if let Some(waiting) = self.waiting.get_mut(to) {
+            waiting.lines.remove(&id);
+        }
+        self.lost.entry((to.clone(), why)).or_default().push(id);
+    }
+
+    /// A line was taken back.
+    pub(crate) fn withdrawn(&mut self, id: Uuid) {
+        for waiting in self.waiting.values_mut() {
+            waiting.lines.remove(&id);
+        }
+    }
+
+    /// How many lines the person knows to wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let known = self.waiting.values().filter(|waiting| waiting.told);
+        known.flat_map(|waiting| waiting.lines.keys()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// When somebody may be news who has no line until then.
+    pub(crate) fn due(&self) -> Option<DateTime<Utc>> {
+        let untold = self.waiting.values().filter(|waiting| !waiting.told);
+        untold.filter_map(Waiting::overdue_at).min()
+    }
+
+    /// What is news by now.
+    pub(crate) fn news(&mut self, paint: Paint, moment: Moment) -> Vec<String> {
+        let time = paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
+        let mut rows = Vec::new();
+        for ((user, why), ids) in std::mem::take(&mut self.lost) {
+            let what = match ids.as_slice() {
+                [id] => format!("✗ not delivered to {user} ({why}){}", self.quote(*id)),
+                ids => format!("✗ {} not delivered to {user} ({why})", counted(ids.len(), "line", "lines")),
+            };
+            rows.push(format!("{time} {}", paint.failure(&what)));
+        }
+        for (user, waiting) in &mut self.waiting {
+            let overdue = waiting.overdue_at().is_some_and(|at| at <= moment.now);
+            if waiting.lines.is_empty() && waiting.arrived > 0 {
+                let lines = if waiting.arrived == 1 {
+                    "line".to_owned()
+                } else {
+                    format!("{} lines", waiting.arrived)
+                };
+                rows.push(paint.faint(&format!("✓ {user} has your {lines} now")));
+            } else if overdue && !waiting.told {
+                waiting.told = true;
+                let what = if waiting.lines.len() == 1 { "your line waits" } else { "your lines wait" };
+                rows.push(paint.faint(&format!("… {what} here for {user}")));
+            }
+        }
+        self.waiting.retain(|_, waiting| !waiting.lines.is_empty());
+        rows
+    }
+
+    fn quote(&self, id: Uuid) -> String {
+        let own = self.named.iter().rev().find(|(own, _)| *own == id);
+        own.map_or_else(String::new, |(_, text)| {
+            let first = display_safe_lines(text).into_iter().next().unwrap_or_default();
+            format!(": \"{}\"", shorten(&first, QUOTED))
+        })
+    }
+}
+
+impl Waiting {
+    fn overdue_at(&self) -> Option<DateTime<Utc>> {
+        self.lines.first_key_value().map(|(_, since)| *since + SOON)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn at(seconds: i64) -> Moment {
+        let now = DateTime::from_timestamp(seconds, 0).unwrap().fixed_offset();
+        Moment { now, columns: Some(80) }
+    }
+
+    fn id(n: u128) -> Uuid {
+        Uuid::from_u128(n)
+    }
+
+    /// Lines `1..=count` for bob and carla, said at second 0.
+    fn said(count: u128) -> Deliveries {
+        let mut deliveries = Deliveries::default();
+        for n in 1..=count {
+            let to = [user("bob"), user("carla")];
+            deliveries.sent(id(n), &format!("line {n}").as_str().into(), to, at(0).now.to_utc());
+        }
+        deliveries
+    }
+
+    fn news(deliveries: &mut Deliveries, second: i64) -> Vec<String> {
+        deliveries.news(Paint::plain(), at(second))
+    }
+
+    #[test]
+    fn what_arrives_soon_is_no_news() {
+        let mut deliveries = said(1);
+        assert!(news(&mut deliveries, 1).is_empty());
+        deliveries.delivered(id(1), &user("bob"));
+        deliveries.delivered(id(1), &user("carla"));
+        assert!(news(&mut deliveries, 5).is_empty());
+        assert_eq!(deliveries.due(), None);
+    }
+
+    #[test]
+    fn who_lacks_lines_is_named_once_and_once_more_when_they_are_there() {
+        let mut deliveries = said(3);
+        (1..=3).for_each(|n| deliveries.delivered(id(n), &user("bob")));
+        assert_eq!(deliveries.due(), Some(at(2).now.to_utc()));
+        assert!(news(&mut deliveries, 1).is_empty());
+        assert_eq!(news(&mut deliveries, 2), ["… your lines wait here for carla"]);
+        assert_eq!((deliveries.waiting(), deliveries.due()), (3, None));
+        assert!(news(&mut deliveries, 60).is_empty());
+        deliveries.delivered(id(1), &user("carla"));
+        assert!(news(&mut deliveries, 61).is_empty(), "others follow");
+        deliveries.delivered(id(2), &user("carla"));
+        deliveries.delivered(id(3), &user("carla"));
+        assert_eq!(news(&mut deliveries, 61), ["✓ carla has your 3 lines now"]);
+        assert!(news(&mut deliveries, 62).is_empty());
+        assert_eq!(deliveries.waiting(), 0);
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_told_when_it_arrives_and_strange_receipts_are_not() {
+        let mut deliveries = Deliveries::default();
+        let line = crate::api::past::OwnLine {
+            id: id(1),
+            content: "old".into(),
+            sent_at: at(0).now.to_utc(),
+            has: Vec::new(),
+            waits: vec![user("bob")],
+        };
+        deliveries.resume(&[WaitingLine { of: crate::api::past::Past::With(user("bob")), line }]);
+        deliveries.delivered(id(7), &user("bob"));
+        deliveries.delivered(id(1), &user("carla"));
+        assert!(news(&mut deliveries, 100).is_empty());
+        deliveries.delivered(id(1), &user("bob"));
+        assert_eq!(news(&mut deliveries, 100), ["✓ bob has your line now"]);
+    }
+
+    #[test]
+    fn what_is_lost_is_named_and_many_are_counted() {
+        let mut deliveries = said(3);
+        deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
+        let row = "[00:00:00] ✗ not delivered to bob (the key has changed and is not accepted): \"line 1\"";
+        assert_eq!(news(&mut deliveries, 0), [row]);
+        (1..=3).for_each(|n| deliveries.undelivered(id(n), &user("carla"), Undeliverable::Left));
+        let row = "[00:00:00] ✗ 3 lines not delivered to carla (no longer in that conversation)";
+        assert_eq!(news(&mut deliveries, 0), [row]);
+        deliveries.undelivered(id(2), &user("bob"), Undeliverable::Waiting);
+        assert!(news(&mut deliveries, 0).is_empty(), "the end says how many");
+    }
+}

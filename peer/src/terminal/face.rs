@@ -1,0 +1,98 @@
+//! How things are shown: to people in words and colours, to programs as JSON.
+
+use chrono::{Local, Utc};
+use tokio::time::sleep;
+
+use crate::api::{Answer, Command, Event};
+
+use crate::api::error::CommandError;
+use crate::terminal::commands::Spec;
+use crate::terminal::json;
+use crate::terminal::layout::hang;
+use crate::terminal::line::Moment;
+use crate::terminal::tty;
+use crate::terminal::view::View;
+
+/// Whom things are shown to.
+pub(crate) enum Face {
+    Text(Box<View>),
+    Json,
+}
+
+impl Face {
+    /// The rows as they fit on the screen; a program takes them as they are.
+    pub(crate) fn folded(&self, rows: Vec<String>) -> Vec<String> {
+        match (self, tty::columns()) {
+            (Self::Text(_), Some(columns)) => rows.iter().flat_map(|row| hang(row, columns)).collect(),
+            _ => rows,
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.event(event, moment()),
+            Self::Json => json::event(event),
+        }
+    }
+
+    pub(crate) fn answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.answer(answer, command, moment()),
+            Self::Json => json::answer(answer),
+        }
+    }
+
+    pub(crate) fn error(&self, error: &CommandError) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.error(error),
+            Self::Json => json::error(error),
+        }
+    }
+
+    pub(crate) fn help(&self, only: Option<&Spec>) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.help(only, moment()),
+            Self::Json => json::help(only),
+        }
+    }
+
+    /// What was typed, for the record above its answer.
+    pub(crate) fn typed(&self, line: &str) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.typed(line),
+            Self::Json => Vec::new(),
+        }
+    }
+
+    /// What Tab could mean: only people press it.
+    pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.choices(names, moment()),
+            Self::Json => Vec::new(),
+        }
+    }
+
+    pub(crate) fn farewell(&mut self) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.farewell(moment()),
+            Self::Json => Vec::new(),
+        }
+    }
+
+    /// Waits until there may be something to show although nothing happens.
+    pub(crate) async fn is_due(&self) {
+        let due = match self {
+            Self::Text(view) => view.due(),
+            Self::Json => None,
+        };
+        match due {
+            Some(due) => sleep((due - Utc::now()).to_std().unwrap_or_default()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// This moment, on this screen.
+pub(crate) fn moment() -> Moment {
+    Moment { now: Local::now().fixed_offset(), columns: tty::columns() }
+}

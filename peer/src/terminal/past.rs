@@ -1,0 +1,157 @@
+//! What was said before, as rows of the screen. Pure.
+
+use commons::names::RoomName;
+use uuid::Uuid;
+
+use crate::api::{Answer, Conversation};
+
+use crate::api::error::CommandError;
+
+use crate::api::past::{FoundLine, Past, PastLine};
+use crate::terminal::line::{Line, Moment, Said};
+use crate::terminal::paint::Paint;
+use crate::terminal::status_line::shown;
+use crate::terminal::tables::counted;
+
+/// Shows the past on a screen.
+#[derive(Clone, Copy)]
+pub(crate) struct PastRows {
+    pub(crate) paint: Paint,
+    pub(crate) moment: Moment,
+}
+
+impl PastRows {
+    /// The last lines of a conversation, oldest first.
+    pub(crate) fn history(self, of: &Past, lines: &[PastLine]) -> Vec<String> {
+        let title = match lines.len() {
+            0 => format!("nothing is kept of {}", place(of)),
+            count => format!("── {}: the last {} ──", place(of), counted(count, "line", "lines")),
+        };
+        let rows = lines.iter().flat_map(|line| self.line(&line.clone().into()));
+        std::iter::once(self.paint.system(&title)).chain(rows).collect()
+    }
+
+    /// What was found; the newest, which one probably looks for, stands last, next to the input.
+    pub(crate) fn found(self, lines: &[FoundLine]) -> Vec<String> {
+        let title = match lines.len() {
+            0 => "no line holds these words".to_owned(),
+            count => format!("── {} found, the newest last ──", counted(count, "line", "lines")),
+        };
+        let line = |found: &FoundLine| {
+            self.line(&Said { note: Some(place(&found.of)), ..found.line.clone().into() })
+        };
+        std::iter::once(self.paint.system(&title)).chain(lines.iter().rev().flat_map(line)).collect()
+    }
+
+    /// What stands above a conversation as it is entered.
+    pub(crate) fn scrollback(self, lines: &[PastLine]) -> Vec<String> {
+        let plain = Self { paint: Paint::plain(), ..self };
+        let rows = lines.iter().flat_map(|line| plain.line(&line.clone().into()));
+        rows.map(|row| self.paint.faint(&row)).collect()
+    }
+
+    fn line(self, said: &Said) -> Vec<String> {
+        Line { said, moment: self.moment, paint: self.paint }.plain()
+    }
+}
+
+/// A conversation that comes on the screen, and what of its past is there.
+#[derive(Default)]
+pub(crate) struct Arrival {
+    /// It has come, and its past is still to be shown.
+    pub(crate) is_due: bool,
+    shown: Vec<Uuid>,
+    hinted: bool,
+}
+
+impl Arrival {
+    /// What was said before, where it may be looked at, but for what is still to be read; else once how to look.
+    pub(crate) fn rows(
+        &mut self,
+        looked: &Result<Answer, CommandError>,
+        open: &Conversation,
+        is_unread: impl Fn(Uuid) -> bool,
+        rows: PastRows,
+    ) -> Vec<String> {
+        self.is_due = false;
+        match looked {
+            Ok(Answer::History { of, lines }) if place(of) == shown(open) => {
+                let past: Vec<_> = lines.iter().filter(|line| !is_unread(line.id)).cloned().collect();
+                self.shown = past.iter().map(|line| line.id).collect();
+                rows.scrollback(&past)
+            }
+            Err(CommandError::PasswordWanted { .. }) if !std::mem::replace(&mut self.hinted, true) => {
+                vec![rows.paint.faint("   /history shows what was said before")]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a line stands on the screen as part of the past.
+    pub(crate) fn has_shown(&self, id: Uuid) -> bool {
+        self.shown.contains(&id)
+    }
+}
+
+/// Where something was said, as it is typed.
+pub(crate) fn place(of: &Past) -> String {
+    shown(&match of {
+        Past::Room(room) => Conversation::Room(RoomName::clone(room)),
+        Past::With(user) => Conversation::Private(user.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use commons::names::Username;
+
+    use super::*;
+
+    fn line(second: i64, text: &str, signed: bool) -> PastLine {
+        PastLine {
+            id: Uuid::nil(),
+            from: Username::parse("bob").unwrap(),
+            content: text.into(),
+            sent_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(second),
+            signed,
+        }
+    }
+
+    fn rows() -> PastRows {
+        let now = DateTime::UNIX_EPOCH.fixed_offset();
+        PastRows { paint: Paint::plain(), moment: Moment { now, columns: Some(80) } }
+    }
+
+    fn sala() -> Past {
+        Past::Room(RoomName::parse("sala").unwrap())
+    }
+
+    #[test]
+    fn lines_stand_as_they_stood_and_say_where_nothing_vouches_for_them() {
+        let lines = [line(1, "hi", true), line(86402, "two\n> rows", false)];
+        let shown = [
+            "── sala: the last 2 lines ──",
+            "[00:00:01] <bob> hi",
+            "[1970-01-02 00:00:02] <bob ~> two",
+            "                              > rows",
+        ];
+        assert_eq!(rows().history(&sala(), &lines), shown);
+        assert_eq!(rows().history(&sala(), &[]), ["nothing is kept of sala"]);
+    }
+
+    #[test]
+    fn what_was_found_says_where_and_ends_with_the_newest() {
+        let with_bob = Past::With(Username::parse("bob").unwrap());
+        let lines = [
+            FoundLine { of: with_bob, line: line(2, "newer", true) },
+            FoundLine { of: sala(), line: line(1, "older", true) },
+        ];
+        let shown = [
+            "── 2 lines found, the newest last ──",
+            "[00:00:01] sala <bob> older",
+            "[00:00:02] @bob <bob> newer",
+        ];
+        assert_eq!(rows().found(&lines), shown);
+    }
+}

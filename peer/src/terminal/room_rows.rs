@@ -1,0 +1,50 @@
+//! A room in words: who is there, and what changes. Pure.
+
+use commons::names::{RoomName, Username};
+use commons::snapshot::{ChangeKind, RoomSnapshot};
+
+use crate::terminal::paint::Paint;
+use crate::terminal::safe_text::display_safe;
+use crate::terminal::tables::{Tables, counted};
+
+/// Shows rooms to a user.
+pub(crate) struct RoomRows<'a> {
+    pub(crate) paint: Paint,
+    pub(crate) you: &'a Username,
+}
+
+impl RoomRows<'_> {
+    /// What stands above a room as it is opened.
+    pub(crate) fn header(&self, room: &RoomSnapshot) -> Vec<String> {
+        let tables = Tables { paint: self.paint, you: Some(self.you), columns: None };
+        let who = room.members.iter().map(|member| {
+            let text = tables.presence(member);
+            match member.connected {
+                true => self.paint.of_user(member.username.as_str(), &text),
+                false => self.paint.faint(&text),
+            }
+        });
+        let who: Vec<_> = who.collect();
+        let free = match room.capacity.saturating_sub(room.members.len()) {
+            0 => "full".to_owned(),
+            free => counted(free, "seat free", "seats free"),
+        };
+        let owner =
+            if room.owner == *self.you { "yours".to_owned() } else { format!("owner {}", room.owner) };
+        let title = format!("── {} ── {owner}, {free}", display_safe(&room.name));
+        vec![self.paint.system(&title), format!("   {}", who.join("  "))]
+    }
+
+    /// What happened in a room; `here` is the open one.
+    pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, who: &Username, here: bool) -> String {
+        let place = if here { String::new() } else { format!(" {}", display_safe(name)) };
+        let of = if here { String::new() } else { format!(" (in{place})") };
+        self.paint.system(&match change {
+            ChangeKind::Joined => format!("*** {who} joined{place}"),
+            ChangeKind::Left => format!("*** {who} left{place}"),
+            ChangeKind::Offline => format!("*** {who} went offline, the seat is kept{of}"),
+            ChangeKind::Online => format!("*** {who} is back{of}"),
+            ChangeKind::Deleted => format!("*** {who} deleted{place}"),
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! Warnings that must not be missed: somebody may be posing as a friend, or tell different people different things.
+
+use commons::keys::PublicKey;
+use commons::names::Username;
+
+use crate::api::Conversation;
+use crate::terminal::paint::Paint;
+use crate::terminal::status_line::shown;
+
+/// Another key than before, and what to do.
+pub(crate) fn key_changed(paint: Paint, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
+    loud(
+        paint,
+        &[
+            format!("⚠ {peer} has another key than before: a new device, or somebody posing as {peer}"),
+            format!("   the key not known: {fingerprint}"),
+            format!(
+                "   nothing is sent to {peer}. Ask {peer} by another way and compare the numbers of /verify {peer};"
+            ),
+            format!("   only if they are the same, type /accept {peer}"),
+        ],
+    )
+}
+
+/// Two lines that cannot both be.
+pub(crate) fn fork(paint: Paint, conversation: &Conversation, author: &Username) -> Vec<String> {
+    loud(
+        paint,
+        &[
+            format!("⚠ {author} has signed two different lines as one, in {}", shown(conversation)),
+            format!("   what {author} says is not the same for everybody: ask {author} by another way"),
+            "   (a copy of an old disk that is in use again does this too)".to_owned(),
+        ],
+    )
+}
+
+/// Anybody on the way can read along.
+pub(crate) fn not_encrypted(paint: Paint, peer: &Username) -> Vec<String> {
+    loud(paint, &[format!("*** the link to {peer} is not encrypted, an original program's: marked ~")])
+}
+
+fn loud(paint: Paint, rows: &[String]) -> Vec<String> {
+    rows.iter().map(|row| paint.failure(row)).collect()
+}

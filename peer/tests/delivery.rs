@@ -1,0 +1,179 @@
+//! No line is lost: who was away gets what was said, once, in order, from whoever has it; and the author learns of it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Peer, Tracker, three_in, user};
+use peer::api::{Answer, Command, Event};
+
+const LINES: usize = 50;
+
+/// Waits until this peer has stored so many of the own lines.
+async fn delivered(author: &mut Peer, to: &str, lines: usize) {
+    let to = user(to);
+    for _ in 0..lines {
+        author.until(|e| matches!(e, Event::Delivered { to: got, .. } if *got == to)).await;
+    }
+}
+
+fn numbered(lines: usize) -> Vec<String> {
+    (1..=lines).map(|n| format!("line {n}")).collect()
+}
+
+#[tokio::test]
+async fn who_was_away_gets_the_lines_of_an_author_who_is_gone_from_another_member() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    carla.service.stop().await;
+    for text in numbered(LINES) {
+        ana.say(&text).await;
+    }
+    assert_eq!(bob.next_lines(LINES).await, numbered(LINES));
+    delivered(&mut ana, "bob", LINES).await;
+    ana.run(Command::Quit).await.unwrap();
+
+    let mut carla = carla.again().await;
+    let missed = carla.until(|e| matches!(e, Event::Missed { .. })).await;
+    assert!(matches!(missed, Event::Missed { people: 1, lines: 50, .. }), "{missed:?}");
+    let mut heard = Vec::new();
+    while heard.len() < LINES {
+        match carla.until(|e| matches!(e, Event::Message { .. })).await {
+            // From another member whatever was not heard as it was said is late.
+            Event::Message { from, content, late, .. } => {
+                assert_eq!((from.as_str(), late), ("ana", true));
+                heard.push(peer::untrusted::Foreign::raw(&content).to_owned());
+            }
+            _ => unreachable!(),
+        }
+    }
+    assert_eq!(heard, numbered(LINES));
+
+    let mut ana = ana.again().await;
+    delivered(&mut ana, "carla", LINES).await;
+    assert!(!carla.saw(|e| matches!(e, Event::Message { .. })), "nothing comes twice");
+}
+
+#[tokio::test]
+async fn a_private_line_waits_for_who_is_away_and_outlives_the_program() {
+    let tracker = Tracker::start().await;
+    let (ana, bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    bob.service.stop().await;
+    ana.tell("bob", "are you there?").await.unwrap();
+    let quit = ana.run(Command::Quit).await.unwrap();
+    assert_eq!(quit, Answer::Quit { undelivered: vec![(user("bob"), 1)] });
+
+    let mut bob = bob.again().await;
+    let mut ana = ana.again().await;
+    assert_eq!(bob.hears("are you there?").await, user("ana"));
+    delivered(&mut ana, "bob", 1).await;
+}
+
+#[tokio::test]
+async fn a_line_that_nobody_has_can_be_taken_back_and_one_that_somebody_has_cannot() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    carla.service.stop().await;
+    ana.say("to both").await;
+    bob.hears("to both").await;
+    delivered(&mut ana, "bob", 1).await;
+    let waiting = |answer| match answer {
+        Answer::Outbox { lines } => lines,
+        other => panic!("{other:?}"),
+    };
+    let lines = waiting(ana.run(Command::Outbox).await.unwrap());
+    assert_eq!(lines[0].line.waits, [user("carla")]);
+    let refused = ana.run(Command::Withdraw { id: lines[0].line.id.to_string() }).await.unwrap_err();
+    assert_eq!(refused.code(), "USAGE", "bob has it");
+
+    bob.service.stop().await;
+    ana.until(
+        |e| matches!(e, Event::Link { peer, state: peer::api::LinkState::Down, .. } if *peer == user("bob")),
+    )
+    .await;
+    ana.say("a slip").await;
+    ana.say("what was meant").await;
+    let lines = waiting(ana.run(Command::Outbox).await.unwrap());
+    let slip = lines.iter().find(|waiting| waiting.line.content == *"a slip").unwrap();
+    ana.run(Command::Withdraw { id: slip.line.id.to_string() }).await.unwrap();
+
+    let mut bob = bob.again().await;
+    bob.hears("what was meant").await;
+    assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if *content == *"a slip")));
+}
+
+#[tokio::test]
+async fn talk_goes_on_without_the_tracker_and_who_was_away_meanwhile_gets_it_all() {
+    let mut tracker = Tracker::start().await;
+    let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    carla.service.stop().await;
+    tracker.down().await;
+    ana.say("the tracker is gone").await;
+    bob.hears("the tracker is gone").await;
+    bob.say("who needs it").await;
+    ana.hears("who needs it").await;
+    tracker.up().await;
+    let mut carla = carla.again().await;
+    let mut heard = carla.next_lines(2).await;
+    heard.sort();
+    assert_eq!(heard, ["the tracker is gone", "who needs it"]);
+}
+
+#[tokio::test]
+async fn who_has_left_is_not_waited_for_and_the_author_is_told() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    bob.service.stop().await;
+    ana.until(
+        |e| matches!(e, Event::Link { peer, state: peer::api::LinkState::Down, .. } if *peer == user("bob")),
+    )
+    .await;
+    ana.say("bye bob").await;
+    bob = bob.again().await;
+    // A room that is left before the line has come: whichever is first, the author learns how it ended.
+    bob.run(Command::Leave { conversation: None }).await.unwrap();
+    let ended = |e: &Event| matches!(e, Event::Delivered { to, .. } | Event::Undelivered { to, .. } if *to == user("bob"));
+    ana.until(ended).await;
+    drop(carla);
+}
+
+#[tokio::test]
+async fn looking_back_wants_the_password_and_three_wrong_ones_end_the_program() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    ana.say("uma lição de coração").await;
+    bob.hears("uma lição de coração").await;
+    let shut = bob.run(Command::History { lines: 5 }).await.unwrap_err();
+    assert_eq!(shut.code(), "PASSWORD_WANTED");
+    let password = |text: &str| Command::Unlock { password: peer::password::Password::typed(text) };
+    assert_eq!(bob.run(password("wrong")).await.unwrap_err().code(), "PASSWORD_WANTED");
+    bob.run(password("password of bob")).await.unwrap();
+    let Answer::History { lines, .. } = bob.run(Command::History { lines: 5 }).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].signed && lines[0].from == user("ana"));
+    let search = |words: &str| Command::Search { words: words.to_owned() };
+    for (words, found) in [("licao cora", 1), ("nothing", 0), ("\" OR *", 0)] {
+        let Answer::Found { lines } = bob.run(search(words)).await.unwrap() else { panic!() };
+        assert_eq!(lines.len(), found, "{words}");
+    }
+
+    for left in ["PASSWORD_WANTED", "PASSWORD_WANTED", "TOO_MANY_ATTEMPTS"] {
+        assert_eq!(ana.run(password("wrong")).await.unwrap_err().code(), left);
+    }
+    assert!(ana.service.failure().is_some());
+}
+
+#[tokio::test]
+async fn a_thousand_lines_at_once_cost_few_waits_for_the_disk() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    let before = (ana.service.commits(), bob.service.commits());
+    for n in 0..1000 {
+        ana.say(&format!("line {n}")).await;
+    }
+    bob.next_lines(1000).await;
+    let cost = (ana.service.commits() - before.0, bob.service.commits() - before.1);
+    assert!(cost.0 <= 20 && cost.1 <= 20, "commits of the author and of a member: {cost:?}");
+}

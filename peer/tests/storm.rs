@@ -1,0 +1,92 @@
+//! Many peers lose their tracker at once, and are all back soon after it is, without a password being looked at.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use common::{Computer, Peer, Tracker};
+use peer::api::{Event, TrackerState};
+use peer::service::Keep;
+use serde_json::Value;
+
+/// Within which all are back.
+const BACK: Duration = Duration::from_secs(10);
+
+/// Longer than any wait between attempts to reach the tracker.
+const OUTAGE: Duration = Duration::from_secs(10);
+
+/// So many sit in a room together.
+const SEATS: usize = 3;
+
+/// Puts so many peers into rooms of three.
+async fn crowd(tracker: &Tracker, peers: usize) -> Vec<Peer> {
+    let mut crowd: Vec<Peer> = Vec::with_capacity(peers);
+    for n in 0..peers {
+        let computer = Computer::new(Keep::InMemory);
+        let mut peer = Peer::register_on(computer, tracker.address, &format!("user{n}")).await;
+        let room = format!("room {}", n / SEATS);
+        if n % SEATS == 0 {
+            peer.create(&room).await
+        } else {
+            peer.join(&room).await
+        }
+        crowd.push(peer);
+    }
+    crowd
+}
+
+async fn all_see(crowd: &mut [Peer], state: TrackerState) {
+    for peer in crowd {
+        peer.until(|e| matches!(e, Event::Tracker { state: seen } if *seen == state)).await;
+    }
+}
+
+/// Spoils the hash of every password in the tracker's folder.
+fn spoil_passwords(tracker: &Tracker) {
+    let file = tracker.folder().join("users_db.json");
+    let mut users: serde_json::Map<String, Value> =
+        serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for hash in users.values_mut() {
+        let spoilt = hash.as_str().unwrap().replace(['A', 'b'], "C");
+        *hash = spoilt.into();
+    }
+    fs::write(file, serde_json::to_vec(&users).unwrap()).unwrap();
+}
+
+async fn all_come_back(peers: usize, outage: Duration) {
+    let mut tracker = Tracker::start().await;
+    let mut crowd = crowd(&tracker, peers).await;
+    all_see(&mut crowd, TrackerState::Connected).await;
+    tracker.down().await;
+    all_see(&mut crowd, TrackerState::Lost).await;
+    tokio::time::sleep(outage).await;
+    spoil_passwords(&tracker);
+    tracker.up().await;
+    let start = Instant::now();
+    all_see(&mut crowd, TrackerState::Connected).await;
+    let took = start.elapsed();
+    println!("{peers} peers were back after {took:?}");
+    assert!(took < BACK, "it took {took:?}");
+    // The control: a password would have been refused.
+    let refused = crowd[0].try_elsewhere().await.map(drop).unwrap_err();
+    assert_eq!(refused.code(), "INVALID_CREDENTIALS");
+    // They have their rooms.
+    crowd[0].say("all here").await;
+    for peer in &mut crowd[1..SEATS] {
+        peer.hears("all here").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_peers_are_back_soon_after_their_tracker() {
+    all_come_back(100, Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a thousand peers in one process, on a machine that does nothing else"]
+async fn a_thousand_peers_are_back_within_ten_seconds_of_a_long_outage() {
+    all_come_back(1000, OUTAGE).await;
+}
