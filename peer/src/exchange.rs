@@ -149,7 +149,8 @@ impl Exchange<'_> {
     /// Tells a peer what is here, where it does not know.
     async fn tell(&mut self, user: &Username) {
         for conversation in self.catch_up.due_to_tell(user, &self.shared_with(user), Instant::now()) {
-            let streams = self.history.spans(conversation.clone()).await;
+            let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
+            let streams = self.history.spans_for(conversation.clone(), user.clone(), since).await;
             if self.send(user, &PeerMessage::Have { room_id: room_id(&conversation), streams }) {
                 self.catch_up.told(user, &conversation, Instant::now());
             }

@@ -16,18 +16,32 @@ use crate::exchange::News;
 use crate::heard::{Heard, Spoken};
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
-use crate::hub::Hub;
+use crate::hub::{Hub, Missed};
 use crate::peer_communication::switchboard::LinkReport;
 
 impl Hub {
     /// Hears the links until it is over, as fast as the slowest face reads.
     pub(crate) async fn hear_links(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
-        while let Some(report) = reports.recv().await {
+        loop {
+            let report = tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => Some(report),
+                    None => return,
+                },
+                () = self.seated.notified() => None,
+            };
             let behind = self.lock().faces.behind();
             for face in behind {
                 face.caught_up().await;
             }
-            self.hear_link(report).await;
+            // First what waited, so that nothing overtakes it.
+            let early = self.lock().chat.admit_early(Instant::now());
+            for (conversation, room, heard) in early {
+                self.keep(conversation, room, heard).await;
+            }
+            if let Some(report) = report {
+                self.hear_link(report).await;
+            }
         }
     }
 
@@ -85,10 +99,14 @@ impl Hub {
         };
         let mut state = self.lock();
         let event = state.chat.link_is(user, up, trust);
+        if up && event.is_some() {
+            let shared = state.chat.shared_with(user).into_iter().map(|of| (user.clone(), of));
+            state.awaited.extend(shared);
+        }
         state.faces.tell(event);
         if !up {
             state.feeds.end(user);
-            state.greeted.retain(|(peer, _)| peer != user);
+            state.awaited.retain(|(peer, _)| peer != user);
         }
         drop(state);
         self.tell_news(if up { News::Up(user.clone()) } else { News::Down(user.clone()) });
@@ -103,7 +121,7 @@ impl Hub {
     }
 
     /// Puts what was heard in its place into the history, which tells what becomes of it.
-    pub(crate) async fn keep(&self, conversation: ConversationId, room: Option<RoomName>, heard: Heard) {
+    async fn keep(&self, conversation: ConversationId, room: Option<RoomName>, heard: Heard) {
         let (Some(links), Some(history)) = (self.links.get(), self.history.get()) else { return };
         let Heard { from, what } = heard;
         match what {
@@ -134,28 +152,24 @@ impl Hub {
         let (first, shared) = {
             let mut state = self.lock();
             let shared = state.chat.shared_with(&from).contains(&conversation);
-            (shared && state.greeted.insert((from.clone(), conversation.clone())), shared)
+            (state.awaited.remove(&(from.clone(), conversation.clone())), shared)
         };
         if shared {
             history.has(from.clone(), conversation.clone(), theirs.clone()).await;
         }
         if first {
             let lacking = history.lacking(conversation.clone(), theirs.clone()).await;
-            self.tell_missed(&conversation, &lacking);
+            self.note_missed(conversation.clone(), &lacking);
         }
         self.tell_news(News::Have(from, conversation, theirs));
     }
 
-    fn tell_missed(&self, conversation: &ConversationId, lacking: &[StreamSpans]) {
+    /// Notes what was missed: it is told before the first of these lines, if any comes late.
+    fn note_missed(&self, conversation: ConversationId, lacking: &[StreamSpans]) {
         let lines =
             lacking.iter().flat_map(|stream| &stream.spans).map(|(first, last)| last - first + 1).sum();
         let people = lacking.iter().map(|stream| &stream.username).collect::<BTreeSet<_>>().len();
-        let mut state = self.lock();
-        if lines > 0
-            && let Some(conversation) = state.chat.name_of(conversation)
-        {
-            state.faces.tell([Event::Missed { conversation, people, lines }]);
-        }
+        self.lock().missed.insert(conversation, Missed { people, lines });
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Hub {
     pub(crate) news: OnceLock<mpsc::Sender<News>>,
     /// Own lines have become durable, or were stored by one of those whom they are for.
     pub(crate) moved: Notify,
+    /// The history knows anew who sits where.
+    pub(crate) seated: Notify,
 }
 
 #[derive(Default)]
@@ -57,10 +59,18 @@ pub(crate) struct State {
     pub(crate) gate: Gate,
     /// Own lines that were said and are not yet told of.
     pub(crate) saying: usize,
-    /// Who has told what it has of which conversation, on the link that stands.
-    pub(crate) greeted: BTreeSet<(Username, ConversationId)>,
+    /// What was missed of each conversation and is not told yet.
+    pub(crate) missed: BTreeMap<ConversationId, Missed>,
+    /// Of whom it is not known yet what was missed of which conversation, since the link that stands came up.
+    pub(crate) awaited: BTreeSet<(Username, ConversationId)>,
     /// Why the peer ended by itself, if it did.
     pub(crate) failure: Option<Untrusted>,
+}
+
+/// How much was said while one was away.
+pub(crate) struct Missed {
+    pub(crate) people: usize,
+    pub(crate) lines: u64,
 }
 
 impl std::fmt::Debug for State {
@@ -231,10 +241,8 @@ impl Hub {
             self.give_up_soon(id);
         }
         gone.into_iter().for_each(|room| self.give_up_soon(room));
-        let early = self.lock().chat.admit_early(Instant::now());
-        for (conversation, room, heard) in early {
-            self.keep(conversation, room, heard).await;
-        }
+        // Who hears the links hears what waited for this first.
+        self.seated.notify_one();
         if is_news {
             self.tell_news(News::Seats);
         }

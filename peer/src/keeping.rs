@@ -15,7 +15,7 @@ use crate::exchange::{News, room_id};
 use crate::feeds::batches;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{HeardLine, Report, SaidLine};
-use crate::hub::Hub;
+use crate::hub::{Hub, Missed};
 use crate::limits::{FEED_BYTES, JUST_WRITTEN};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::LinkId;
@@ -113,6 +113,9 @@ impl Hub {
             Conversation::Private(_) => None,
         };
         let mut state = self.lock();
+        if late && let Some(Missed { people, lines }) = state.missed.remove(&line.conversation) {
+            state.faces.tell([Event::Missed { conversation: conversation.clone(), people, lines }]);
+        }
         state.chat.note_unread(conversation);
         let private = room.is_none();
         state

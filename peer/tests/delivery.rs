@@ -177,3 +177,24 @@ async fn a_thousand_lines_at_once_cost_few_waits_for_the_disk() {
     let cost = (ana.service.commits() - before.0, bob.service.commits() - before.1);
     assert!(cost.0 <= 20 && cost.1 <= 20, "commits of the author and of a member: {cost:?}");
 }
+
+#[tokio::test]
+async fn who_joins_has_missed_nothing_of_what_was_said_before() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let mut bob = tracker.peer("bob").await;
+    ana.create("sala").await;
+    for text in numbered(LINES) {
+        ana.say(&text).await;
+    }
+    bob.join("sala").await;
+    bob.linked("ana").await;
+    ana.say("welcome").await;
+    bob.hears("welcome").await;
+    let mut bob = bob.again_after_death().await;
+    bob.linked("ana").await;
+    ana.say("welcome back").await;
+    bob.hears("welcome back").await;
+    assert!(!bob.saw(|e| matches!(e, Event::Missed { .. })));
+    assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if *content == *"line 1")));
+}

@@ -33,7 +33,7 @@ pub enum CommandError {
     /// As many lines wait here as may.
     #[error("{0} lines wait here for somebody who is away: /outbox shows them, /withdraw takes one back")]
     QueueFull(usize),
-    /// Looking at the past wants the password: [`Command::Unlock`], then the same again.
+    /// Looking at the past wants the password: [`Command::Unlock`](crate::api::Command::Unlock), then the same again.
     #[error("your password, to look back: {tries_left} tries left")]
     PasswordWanted {
         /// How often it may be wrong.

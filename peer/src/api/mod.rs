@@ -127,7 +127,7 @@ pub enum Command {
         /// What they hold.
         words: String,
     },
-    /// Open the past, after [`CommandError::PasswordWanted`].
+    /// Open the past, after [`PasswordWanted`](error::CommandError::PasswordWanted).
     Unlock {
         /// As it was typed.
         password: Password,

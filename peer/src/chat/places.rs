@@ -26,7 +26,9 @@ impl Chat {
         match room {
             None if self.blocked.contains(&heard.from) => None,
             None => Some((ConversationId::Private(heard.from.clone()), None, heard)),
-            Some(Some(room)) if room.has_member(&heard.from) && self.kept.contains_key(&room.id) => {
+            Some(Some(room))
+                if room.has_member(&heard.from) && self.kept.get(&room.id) == Some(&room.revision) =>
+            {
                 Some((ConversationId::Room(room.id), Some(room.name.clone()), heard))
             }
             Some(_) => {
@@ -69,16 +71,6 @@ impl Chat {
             Conversation::Room(name) => {
                 let room = self.rooms.get(name).ok_or(CommandError::NoConversation)?;
                 Ok((ConversationId::Room(room.id), room.revision))
-            }
-        }
-    }
-
-    /// What people call a conversation of the history; `None` for a room in which one does not sit.
-    pub(crate) fn name_of(&self, conversation: &ConversationId) -> Option<Conversation> {
-        match conversation {
-            ConversationId::Private(user) => Some(Conversation::Private(user.clone())),
-            ConversationId::Room(id) => {
-                self.room_by_id(*id).map(|room| Conversation::Room(room.name.clone()))
             }
         }
     }

@@ -39,6 +39,39 @@ impl Store {
         Ok(streams)
     }
 
+    /// For a HAVE to somebody whose seat reaches back to this state of the room: of others' lines those that it may have
+    /// from here, of its own all, which is their receipt.
+    pub(crate) fn spans_for(
+        &mut self,
+        of: &ConversationId,
+        to: &Username,
+        since: u64,
+    ) -> Result<Vec<StreamSpans>> {
+        let mut told = self.spans(of)?;
+        for stream in told.iter_mut().filter(|stream| stream.username != to.as_str()) {
+            let first = self.first_from(of, stream, since)?;
+            let from = |first: u64| {
+                let reaching = stream.spans.iter().filter(move |(_, last)| *last >= first);
+                reaching.map(|(begin, last)| (first.max(*begin), *last)).collect()
+            };
+            stream.spans = first.map(from).unwrap_or_default();
+        }
+        told.retain(|stream| !stream.spans.is_empty());
+        Ok(told)
+    }
+
+    /// The first line of a stream that was written in this state of the room or a later one.
+    fn first_from(&mut self, of: &ConversationId, stream: &StreamSpans, since: u64) -> Result<Option<u64>> {
+        let Ok(author) = Username::parse(&stream.username) else { return Ok(None) };
+        let name = StreamName { conversation: of.clone(), author, incarnation: stream.incarnation };
+        let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { return Ok(None) };
+        let mut query =
+            self.db.prepare_cached("SELECT min(seq) FROM lines WHERE stream = ?1 AND revision >= ?2")?;
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        let first: Option<i64> = query.query_row([key, since], |row| row.get(0))?;
+        Ok(first.map(i64::cast_unsigned))
+    }
+
     /// For a WANT: of authors whose lines can be taken.
     pub(crate) fn lacking(
         &mut self,

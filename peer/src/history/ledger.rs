@@ -243,6 +243,11 @@ impl Ledger {
         self.ask(|store| store.spans(of))
     }
 
+    /// What of it somebody may be told whose seat reaches back to this state of the room.
+    pub fn spans_for(&mut self, of: &ConversationId, to: &Username, since: u64) -> Vec<StreamSpans> {
+        self.ask(|store| store.spans_for(of, to, since))
+    }
+
     /// What this peer lacks of what somebody has.
     pub fn lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Vec<StreamSpans> {
         self.ask(|store| store.lacking(of, theirs))

@@ -152,9 +152,14 @@ impl History {
         self.ask(|_| ()).await;
     }
 
-    /// What this peer has of a conversation, for a HAVE.
+    /// What this peer has of a conversation.
     pub async fn spans(&self, of: ConversationId) -> Vec<StreamSpans> {
         self.ask(move |ledger| ledger.spans(&of)).await
+    }
+
+    /// What of it goes into a HAVE to somebody whose seat reaches back to this state of the room.
+    pub async fn spans_for(&self, of: ConversationId, to: Username, since: u64) -> Vec<StreamSpans> {
+        self.ask(move |ledger| ledger.spans_for(&of, &to, since)).await
     }
 
     /// What this peer lacks of what somebody has, for a WANT.

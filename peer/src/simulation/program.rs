@@ -275,7 +275,8 @@ impl Program {
 
     fn tell(&mut self, user: &Username, now: Instant) {
         for of in self.catch_up.due_to_tell(user, &self.chat.shared_with(user), now) {
-            let streams = self.question(|ledger| ledger.spans(&of));
+            let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
+            let streams = self.question(|ledger| ledger.spans_for(&of, user, since));
             if self.send(user, Frame::Have(of.room(), streams)) {
                 self.catch_up.told(user, &of, now);
             }
