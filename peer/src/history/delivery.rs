@@ -19,9 +19,12 @@ use crate::history::spans::Spans;
 use crate::history::store::Store;
 
 impl Store {
-    /// Somebody has stored these lines.
+    /// Somebody has stored these lines, and with them those that were given before: they are given in order.
     pub(crate) fn deliver(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
-        let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
+        let Some(person) = self.known_person(to)? else { return Ok(()) };
+        let last = ids.iter().filter_map(|id| self.outbox.row(id)).max().unwrap_or(0);
+        let before = self.outbox.for_person(person, 0).take_while(|(row, _)| *row <= last);
+        let rows: Vec<i64> = before.map(|(row, _)| row).collect();
         let ids = self.settle(to, &rows)?;
         self.tell_delivered(to, ids);
         Ok(())
