@@ -162,7 +162,10 @@ impl Exchange<'_> {
         let shared = self.shared_with(user);
         while let Some((conversation, theirs)) = self.catch_up.next_to_look_at(user, &shared, Instant::now())
         {
-            let lacking = self.history.lacking(conversation.clone(), theirs).await;
+            let Some(lacking) = self.history.lacking(conversation.clone(), theirs).await else {
+                // The disk fails: the next look around asks again.
+                return self.catch_up.given(user, &conversation);
+            };
             let streams = self.catch_up.ask(user, &conversation, lacking, Instant::now());
             if !streams.is_empty() {
                 self.send(user, &PeerMessage::Want { room_id: room_id(&conversation), streams });

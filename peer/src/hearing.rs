@@ -159,7 +159,7 @@ impl Hub {
         }
         if first {
             let lacking = history.lacking(conversation.clone(), theirs.clone()).await;
-            self.note_missed(conversation.clone(), &lacking);
+            self.note_missed(conversation.clone(), &lacking.unwrap_or_default());
         }
         self.tell_news(News::Have(from, conversation, theirs));
     }
@@ -169,7 +169,11 @@ impl Hub {
         let lines =
             lacking.iter().flat_map(|stream| &stream.spans).map(|(first, last)| last - first + 1).sum();
         let people = lacking.iter().map(|stream| &stream.username).collect::<BTreeSet<_>>().len();
-        self.lock().missed.insert(conversation, Missed { people, lines });
+        let mut state = self.lock();
+        state.missed.remove(&conversation);
+        if lines > 0 {
+            state.missed.insert(conversation, Missed { people, lines });
+        }
     }
 }
 

@@ -248,6 +248,11 @@ impl Ledger {
         self.ask(|store| store.spans_for(of, to, since))
     }
 
+    /// What this peer lacks of what somebody has; `None` while the disk fails.
+    pub fn try_lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Option<Vec<StreamSpans>> {
+        self.transaction(|store| store.lacking(of, theirs))
+    }
+
     /// What this peer lacks of what somebody has.
     pub fn lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Vec<StreamSpans> {
         self.ask(|store| store.lacking(of, theirs))

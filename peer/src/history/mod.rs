@@ -162,9 +162,9 @@ impl History {
         self.ask(move |ledger| ledger.spans_for(&of, &to, since)).await
     }
 
-    /// What this peer lacks of what somebody has, for a WANT.
-    pub async fn lacking(&self, of: ConversationId, theirs: Vec<StreamSpans>) -> Vec<StreamSpans> {
-        self.ask(move |ledger| ledger.lacking(&of, &theirs)).await
+    /// What this peer lacks of what somebody has, for a WANT; `None` while the disk fails: nobody knows then.
+    pub async fn lacking(&self, of: ConversationId, theirs: Vec<StreamSpans>) -> Option<Vec<StreamSpans>> {
+        self.asked(move |ledger| ledger.try_lacking(&of, &theirs)).await.flatten()
     }
 
     /// What answers a WANT: whole groups from this revision on, in private own lines only, as many as fit one LINES.
