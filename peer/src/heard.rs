@@ -38,6 +38,11 @@ impl Early {
         self.waiting.push_back((now, heard));
     }
 
+    /// Whether something of this user waits: what comes later must not overtake it.
+    pub(crate) fn holds(&self, from: &Username) -> bool {
+        self.waiting.iter().any(|(_, heard)| heard.from == *from)
+    }
+
     /// All that still waits, oldest first, each with the time since when.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<(Instant, Heard)> {
         self.waiting.drain(..).filter(|(since, _)| !is_late(*since, now)).collect()

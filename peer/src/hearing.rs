@@ -34,14 +34,18 @@ impl Hub {
             for face in behind {
                 face.caught_up().await;
             }
-            // First what waited, so that nothing overtakes it.
-            let early = self.lock().chat.admit_early(Instant::now());
-            for (conversation, room, heard) in early {
-                self.keep(conversation, room, heard).await;
-            }
             if let Some(report) = report {
                 self.hear_link(report).await;
             }
+            self.hear_early().await;
+        }
+    }
+
+    /// Hears what waited for the tracker's word, and what came after it and must not overtake it.
+    async fn hear_early(&self) {
+        let early = self.lock().chat.admit_early(Instant::now());
+        for (conversation, room, heard) in early {
+            self.keep(conversation, room, heard).await;
         }
     }
 

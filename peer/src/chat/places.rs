@@ -27,7 +27,9 @@ impl Chat {
             None if self.blocked.contains(&heard.from) => None,
             None => Some((ConversationId::Private(heard.from.clone()), None, heard)),
             Some(Some(room))
-                if room.has_member(&heard.from) && self.kept.get(&room.id) == Some(&room.revision) =>
+                if room.has_member(&heard.from)
+                    && self.kept.get(&room.id) == Some(&room.revision)
+                    && !self.early.holds(&heard.from) =>
             {
                 Some((ConversationId::Room(room.id), Some(room.name.clone()), heard))
             }
