@@ -2,7 +2,7 @@
 //!
 //! At every link-up, and while something changes, both sides tell what they have of each conversation that they share.
 //! Whoever lacks something asks for it, one batch at a time. An author who is linked gives its own lines unasked, so
-//! others are asked for them only where they do not come.
+//! nobody is asked for them unless they stop coming.
 
 use std::collections::BTreeMap;
 
@@ -40,8 +40,8 @@ struct Talk {
     wanted: Vec<StreamSpans>,
     /// When it may be asked for once more.
     again: Option<Instant>,
-    /// Since when lines are lacking that their linked author should give.
-    patient: Option<Instant>,
+    /// What was lacking, at some moment, that its linked author should give: where it still is, it is asked for.
+    patient: Option<(Instant, Vec<StreamSpans>)>,
 }
 
 impl CatchUp {
@@ -139,7 +139,8 @@ impl CatchUp {
                 talk.wanted.clear();
             }
         }
-        let waited = |talk: &Talk| talk.patient.is_some_and(|since| since + ASK_PATIENCE <= now);
+        let waited =
+            |talk: &Talk| talk.patient.as_ref().is_some_and(|(since, _)| *since + ASK_PATIENCE <= now);
         let mut talks = partner.talks.iter_mut().filter(|(conversation, _)| shared.contains(conversation));
         let rested = |talk: &Talk| talk.again.is_some_and(|again| again <= now);
         let (conversation, talk) = talks.find(|(_, talk)| talk.open || waited(talk) || rested(talk))?;
@@ -160,23 +161,22 @@ impl CatchUp {
         lacking: Vec<StreamSpans>,
         now: Instant,
     ) -> Vec<StreamSpans> {
-        let gives_itself = |author: &str| {
-            author != user.as_str() && self.partners.keys().any(|linked| linked.as_str() == author)
-        };
-        let (others, now_wanted): (Vec<_>, Vec<_>) =
+        let gives_itself = |author: &str| self.partners.keys().any(|linked| linked.as_str() == author);
+        let (on_their_way, mut wanted): (Vec<_>, Vec<_>) =
             lacking.into_iter().partition(|stream| gives_itself(&stream.username));
         let Some(partner) = self.partners.get_mut(user) else { return Vec::new() };
         let Some(talk) = partner.talks.get_mut(conversation) else { return Vec::new() };
-        let mut wanted = now_wanted;
-        match talk.patient {
-            _ if others.is_empty() => talk.patient = None,
-            Some(since) if since + ASK_PATIENCE <= now => {
-                talk.patient = None;
-                wanted.extend(others);
+        talk.patient = match talk.patient.take() {
+            _ if on_their_way.is_empty() => None,
+            Some((since, awaited)) if since + ASK_PATIENCE <= now => {
+                // An author gives in order: where the first that was lacking still is, nothing comes.
+                let stuck = |now: &StreamSpans| awaited.iter().any(|then| starts_as(now, then));
+                let (stuck, coming): (Vec<_>, Vec<_>) = on_their_way.into_iter().partition(stuck);
+                wanted.extend(stuck);
+                (!coming.is_empty()).then_some((now, coming))
             }
-            Some(_) => {}
-            None => talk.patient = Some(now),
-        }
+            waiting => Some(waiting.unwrap_or((now, on_their_way))),
+        };
         wanted.retain(|stream| !talk.wanted.contains(stream));
         if wanted.is_empty() {
             return Vec::new();
@@ -194,6 +194,12 @@ fn is_same(one: &StreamSpans, other: &StreamSpans) -> bool {
     (&one.username, one.incarnation) == (&other.username, other.incarnation)
 }
 
+/// Whether these are of one stream, and begin with the same line.
+fn starts_as(one: &StreamSpans, other: &StreamSpans) -> bool {
+    let first = |stream: &StreamSpans| stream.spans.first().map(|(first, _)| *first);
+    is_same(one, other) && first(one) == first(other)
+}
+
 #[cfg(test)]
 mod tests {
     use commons::protocol::provenance::Incarnation;
@@ -208,7 +214,12 @@ mod tests {
     }
 
     fn lines(author: &str, last: u64) -> Vec<StreamSpans> {
-        vec![StreamSpans { username: author.into(), incarnation: Incarnation(1), spans: vec![(1, last)] }]
+        spans(author, 1, last)
+    }
+
+    fn spans(author: &str, first: u64, last: u64) -> Vec<StreamSpans> {
+        let (username, incarnation) = (author.into(), Incarnation(1));
+        vec![StreamSpans { username, incarnation, spans: vec![(first, last)] }]
     }
 
     #[tokio::test]
@@ -269,17 +280,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_of_a_linked_author_are_asked_of_others_only_where_they_do_not_come() {
+    async fn lines_of_a_linked_author_are_asked_for_only_where_they_stop_coming() {
         let now = Instant::now();
-        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
-        catch_up.up(&bob);
-        catch_up.up(&user("ana"));
-        catch_up.heard(&bob, &SALA, lines("ana", 5));
-        catch_up.next_to_look_at(&bob, &[SALA], now);
-        assert!(catch_up.ask(&bob, &SALA, lines("ana", 5), now).is_empty());
-        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none());
-        let later = now + ASK_PATIENCE;
-        assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
-        assert_eq!(catch_up.ask(&bob, &SALA, lines("ana", 5), later), lines("ana", 5));
+        for author in ["ana", "bob"] {
+            let rest = |author| spans(author, 3, 5);
+            let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+            catch_up.up(&bob);
+            catch_up.up(&user("ana"));
+            catch_up.heard(&bob, &SALA, lines(author, 5));
+            catch_up.next_to_look_at(&bob, &[SALA], now);
+            assert!(catch_up.ask(&bob, &SALA, lines(author, 5), now).is_empty());
+            assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none());
+            let later = now + ASK_PATIENCE;
+            assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
+            assert!(catch_up.ask(&bob, &SALA, rest(author), later).is_empty(), "two of them have come");
+            assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_none());
+            let last = later + ASK_PATIENCE;
+            assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
+            assert_eq!(catch_up.ask(&bob, &SALA, rest(author), last), rest(author));
+        }
     }
 }

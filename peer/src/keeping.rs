@@ -116,6 +116,13 @@ impl Hub {
         if late && let Some(Missed { people, lines }) = state.missed.remove(&line.conversation) {
             state.faces.tell([Event::Missed { conversation: conversation.clone(), people, lines }]);
         }
+        // What was lacking may have been on its way: then it was not missed.
+        if let Some(missed) = state.missed.get_mut(&line.conversation) {
+            missed.lines -= 1;
+            if missed.lines == 0 {
+                state.missed.remove(&line.conversation);
+            }
+        }
         state.chat.note_unread(conversation);
         let private = room.is_none();
         state

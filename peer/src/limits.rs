@@ -42,7 +42,7 @@ pub const TELL_PAUSE: Duration = Duration::from_secs(3);
 /// Conversations of which one peer may tell what it has: one sits in far fewer.
 pub const CONVERSATIONS_MAX: usize = 64;
 
-/// How long lines of somebody who is linked are awaited from there before another one is asked for them.
+/// How long no line of somebody who is linked may come, of those that are lacking, before they are asked for.
 pub const ASK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long an answer to WANT may take before it is asked again.
