@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) gate: Gate,
     /// Own lines that were said and are not yet told of.
     pub(crate) saying: usize,
+    /// How many more may be said before it is asked again who is behind.
+    pub(crate) paced: usize,
     /// What was missed of each conversation and is not told yet.
     pub(crate) missed: BTreeMap<ConversationId, Missed>,
     /// Of whom it is not known yet what was missed of which conversation, since the link that stands came up.

@@ -23,9 +23,12 @@ pub const JUST_WRITTEN: Duration = Duration::from_secs(10);
 /// How long the other side may take to answer a HELLO.
 pub const WELCOME_WAIT: Duration = Duration::from_secs(5);
 
-/// Own lines of a conversation that wait for a linked peer before saying more waits for it, and for how long it does
-/// while nothing moves: a fast writer keeps the pace of readers that read.
+/// Own lines that wait for a linked peer before saying more waits for it, and for how long it does while nothing moves: a
+/// fast writer keeps the pace of readers that read.
 pub const PACE_LINES: usize = 2000;
+
+/// Lines from one look at who is behind to the next.
+pub const PACE_STRIDE: usize = 500;
 
 /// See [`PACE_LINES`].
 pub const PACE_WAIT: Duration = Duration::from_secs(1);

@@ -1,11 +1,13 @@
 //! No line is lost: who was away gets what was said, once, in order, from whoever has it; and the author learns of it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
-use common::{Peer, Tracker, three_in, user};
+use common::{PATIENCE, Peer, Tracker, three_in, user};
 use peer::api::{Answer, Command, Event};
+use peer::limits::PACE_LINES;
+use tokio::time::timeout;
 
 const LINES: usize = 50;
 
@@ -176,6 +178,28 @@ async fn a_thousand_lines_at_once_cost_few_waits_for_the_disk() {
     bob.next_lines(1000).await;
     let cost = (ana.service.commits() - before.0, bob.service.commits() - before.1);
     assert!(cost.0 <= 20 && cost.1 <= 20, "commits of the author and of a member: {cost:?}");
+}
+
+#[tokio::test]
+async fn much_that_waits_for_who_is_away_holds_nobody_up() {
+    const MANY: usize = 2 * PACE_LINES;
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    carla.service.stop().await;
+    let (ana, mut anas) = ana.into_parts();
+    let told = tokio::spawn(async move { while anas.recv().await.is_some() {} });
+    let said = async {
+        for text in numbered(MANY) {
+            ana.execute(Command::Say { text }).await.unwrap();
+        }
+    };
+    // Were each line to wait for what nobody takes, it would be said after half an hour.
+    let (said, heard) = tokio::join!(timeout(PATIENCE, said), bob.next_lines(MANY));
+    said.expect("a line is held up");
+    assert_eq!(heard, numbered(MANY));
+    let waiting = ana.execute(Command::Outbox).await.unwrap();
+    assert!(matches!(waiting, Answer::Outbox { lines } if lines.len() == MANY), "they wait for carla");
+    told.abort();
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::request::Said;
 use crate::home::Home;
 use crate::hub::leave_frame;
-use crate::limits::{OUTBOX_LINES, PACE_LINES, PACE_WAIT, QUIT_WAIT};
+use crate::limits::{OUTBOX_LINES, PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
 use crate::password::Password;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::service::PeerService;
@@ -189,13 +189,24 @@ impl PeerService {
         place: &ConversationId,
         audience: &[Username],
     ) {
+        let paced = std::mem::take(&mut self.hub.lock().paced);
+        if history.waiting_lines(place) < PACE_LINES {
+            return;
+        }
+        // Those that wait for somebody who is away wait for nothing that will come soon: who they wait for is asked, but
+        // not for every line, since the answer costs a look at all of them.
+        if paced > 0 {
+            self.hub.lock().paced = paced - 1;
+            return;
+        }
         loop {
             let moved = self.hub.moved.notified();
-            let behind = history.waiting_lines(place) >= PACE_LINES;
-            if !behind || !audience.iter().any(|user| links.is_linked(user)) {
-                return;
-            }
-            if timeout(PACE_WAIT, moved).await.is_err() {
+            let waiting = history.waiting().await;
+            let behind = |(user, lines): &(Username, usize)| {
+                *lines >= PACE_LINES && audience.contains(user) && links.is_linked(user)
+            };
+            if !waiting.iter().any(behind) || timeout(PACE_WAIT, moved).await.is_err() {
+                self.hub.lock().paced = PACE_STRIDE;
                 return;
             }
         }
