@@ -103,6 +103,19 @@ const RULES: &[Rule] = &[
         broken_by: "use commons::protocol::with_tracker::ErrorCode;",
     },
     Rule {
+        files: &[
+            "peer/src/api/",
+            "peer/src/chat/",
+            "peer/src/history/",
+            "peer/src/identity/",
+            "peer/src/peer_communication/",
+            "peer/src/tracker_communication/",
+        ],
+        except: &[],
+        never: &["crate::hub", "crate::delivery", "crate::service", "crate::terminal"],
+        broken_by: "use crate::hub::Hub;",
+    },
+    Rule {
         files: &["peer/src/terminal/"],
         except: &[],
         never: COMMUNICATIONS,

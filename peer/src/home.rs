@@ -11,9 +11,9 @@ use commons::names::Username;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::key_book::Pin;
-use crate::private_file;
-use crate::seal::Sealed;
+use crate::identity::key_book::Pin;
+use crate::identity::private_file;
+use crate::identity::seal::Sealed;
 
 const LOCK: &str = "lock";
 const BLOCKED: &str = "blocked.json";

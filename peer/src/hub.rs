@@ -17,22 +17,21 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::api::{self, Answer, Event, Present, Status, TrackerState, Undeliverable};
-
 use crate::api::error::CommandError;
+use crate::api::{self, Answer, Event, Present, Status, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
+use crate::delivery::exchange::News;
+use crate::delivery::feeds::Feeds;
 use crate::events::Faces;
-use crate::exchange::News;
-use crate::feeds::Feeds;
 use crate::gate::Gate;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::Opened;
 use crate::home::{Home, HomeError};
+use crate::identity::safety_number::safety_number;
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
-use crate::safety_number::safety_number;
 use crate::tracker_communication::uplink::{Ending, TrackerReport};
 use crate::untrusted::Untrusted;
 

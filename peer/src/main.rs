@@ -10,7 +10,7 @@ use std::{env, fs, panic};
 use clap::Parser;
 use peer::api::error::CommandError;
 use peer::config::{Config, Errand, Output};
-use peer::seal::SealCost;
+use peer::identity::seal::SealCost;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};

@@ -15,7 +15,7 @@ use common::{Peer, Tracker, password_of, user};
 use commons::protocol::with_tracker::BoundKey;
 use peer::api::error::CommandError;
 use peer::api::{AccountCommand, Answer, Command, Event};
-use peer::password::Password;
+use peer::identity::password::Password;
 use programs::{Piped, flags};
 
 async fn wish(peer: &Peer, wish: AccountCommand) -> Result<Answer, CommandError> {

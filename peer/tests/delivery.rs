@@ -147,7 +147,7 @@ async fn looking_back_wants_the_password_and_three_wrong_ones_end_the_program() 
     bob.hears("uma lição de coração").await;
     let shut = bob.run(Command::History { lines: 5 }).await.unwrap_err();
     assert_eq!(shut.code(), "PASSWORD_WANTED");
-    let password = |text: &str| Command::Unlock { password: peer::password::Password::typed(text) };
+    let password = |text: &str| Command::Unlock { password: peer::identity::password::Password::typed(text) };
     assert_eq!(bob.run(password("wrong")).await.unwrap_err().code(), "PASSWORD_WANTED");
     bob.run(password("password of bob")).await.unwrap();
     let Answer::History { lines, .. } = bob.run(Command::History { lines: 5 }).await.unwrap() else {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::{CHEAP_SEAL, Peer, Tracker, password_of, user};
 use peer::api::Event;
-use peer::identity_file::{Place, export, import};
+use peer::identity::identity_file::{Place, export, import};
 use programs::{Piped, flags};
 use tempfile::TempDir;
 

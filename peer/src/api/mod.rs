@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
-use crate::password::Password;
+use crate::identity::password::Password;
 use crate::untrusted::Untrusted;
 
 /// Where lines go: a room, or one other user.

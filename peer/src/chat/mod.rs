@@ -1,6 +1,8 @@
 //! What this peer knows: who it is, where it sits, which conversation is open. Pure: snapshots, lines and answers in,
 //! changes out; it never touches a socket or a clock.
 
+pub(crate) mod heard;
+pub(crate) mod known_names;
 mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +15,10 @@ use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::{Conversation, Event, LinkState, TrackerState};
-
 use crate::api::error::CommandError;
-use crate::heard::Early;
-use crate::known_names::KnownNames;
+use crate::api::{Conversation, Event, LinkState, TrackerState};
+use crate::chat::heard::Early;
+use crate::chat::known_names::KnownNames;
 use crate::limits::RETURN_GRACE;
 
 /// Who should be linked, and where.

@@ -6,10 +6,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::Conversation;
-
 use crate::api::error::CommandError;
 use crate::chat::Chat;
-use crate::heard::{Heard, Spoken};
+use crate::chat::heard::{Heard, Spoken};
 use crate::history::conversation::ConversationId;
 
 impl Chat {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::history::database::OpenError;
-use crate::private_file;
+use crate::identity::private_file;
 
 const FILE: &str = "history.life";
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::Trust;
-use crate::key_book::KeyBook;
+use crate::identity::key_book::KeyBook;
 use crate::limits::GOODBYE_WAIT;
 use crate::peer_communication::link_table::{LinkId, Wish};
 use crate::peer_communication::outbox::{Full, Manners};

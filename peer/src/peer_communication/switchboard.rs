@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::history::line::ChatLine;
-use crate::key_book::{Judgement, KeyBook};
+use crate::identity::key_book::{Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::outbox::{Full, Manners, Outbox};

@@ -7,7 +7,6 @@ use commons::protocol::with_tracker::ErrorCode;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use crate::account::Account;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Conversation, Undeliverable};
 use crate::history::History;
@@ -16,12 +15,13 @@ use crate::history::conversation::ConversationId;
 use crate::history::request::Said;
 use crate::home::Home;
 use crate::hub::leave_frame;
+use crate::identity::password::Password;
+use crate::identity::user_key::is_password;
 use crate::limits::{OUTBOX_LINES, PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
-use crate::password::Password;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::service::PeerService;
+use crate::service::account::Account;
 use crate::tracker_communication::uplink::TrackerError;
-use crate::user_key::is_password;
 
 impl PeerService {
     /// Carries a command out. Where it fails nothing changed. What is said is durable only once the event tells so; what

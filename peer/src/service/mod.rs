@@ -1,6 +1,8 @@
 //! The peer: carries out what a face asks, and tells the faces what happens.
 
+mod account;
 mod commands;
+mod looking_back;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,23 +20,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Status;
 use crate::api::error::CommandError;
+use crate::delivery::exchange;
 use crate::events::Events;
-use crate::exchange;
 use crate::history::History;
 use crate::history::ledger::{Author, Opened, Place};
 use crate::history::report::Report;
 use crate::home::{self, Home};
 use crate::hub::Hub;
-use crate::key_book::KeyBook;
-use crate::known_trackers::KnownTrackers;
+use crate::identity::key_book::KeyBook;
+use crate::identity::known_trackers::KnownTrackers;
+use crate::identity::seal::SealCost;
+use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::switchboard::{LinkReport, Terms, WhoIs};
-use crate::seal::SealCost;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::TrackerReport;
 use crate::untrusted::Untrusted;
-use crate::user_key::{SignIn, UserKey, identity};
 
 /// What a peer needs to know to start.
 #[derive(Debug, Clone)]

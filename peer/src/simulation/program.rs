@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::{Conversation, TrackerState};
-use crate::catch_up::CatchUp;
+use crate::chat::heard::{Heard, Spoken};
 use crate::chat::{Chat, Trust};
-use crate::feeds::{Feeds, batches};
-use crate::heard::{Heard, Spoken};
+use crate::delivery::catch_up::CatchUp;
+use crate::delivery::feeds::{Feeds, batches};
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::{Ledger, Opened};
 use crate::history::line::ChatLine;

@@ -1,7 +1,7 @@
 //! What is asked where nobody sees the answer: the password that opens the past, and those of `/password`. Pure.
 
 use crate::api::Command;
-use crate::password::Password;
+use crate::identity::password::Password;
 use crate::terminal::new_password::{Answered, NewPassword, QUESTIONS};
 
 /// The answers so far, and what they are for.

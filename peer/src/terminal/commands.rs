@@ -3,9 +3,8 @@
 use commons::names::{NameError, RoomName, Username};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::api::{AccountCommand, Command, Conversation};
-
 use crate::api::error::CommandError;
+use crate::api::{AccountCommand, Command, Conversation};
 use crate::limits::{LINE_ID_DIGITS, PAST_LINES};
 
 /// What a line asks for.

@@ -8,7 +8,6 @@ use commons::names::Username;
 use uuid::Uuid;
 
 use crate::api::Undeliverable;
-
 use crate::api::past::WaitingLine;
 use crate::limits::{NAMED_LINES, OUTBOX_LINES};
 use crate::terminal::layout::shorten;

@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::identity::password::Password;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
-use crate::password::Password;
 use crate::terminal::commands::COMMANDS;
 use crate::terminal::completion::{Words, complete};
 use crate::terminal::input::Input;

@@ -4,15 +4,14 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::api::{AccountCommand, Command};
-
 use crate::api::error::CommandError;
+use crate::api::{AccountCommand, Command};
 use crate::config::{Config, DEFAULT_TRACKER, IdentityErrand};
-use crate::identity_file::{Place, export, import};
-use crate::seal::SealCost;
+use crate::identity::identity_file::{Place, export, import};
+use crate::identity::seal::SealCost;
+use crate::identity::user_key::SignIn;
 use crate::service::PeerService;
 use crate::terminal::sign_in::{Known, NotSignedIn, PASSWORD, PasswordSource};
-use crate::user_key::SignIn;
 
 /// Carries an identity out of this computer or into it.
 pub async fn carry_identity(

@@ -3,9 +3,8 @@
 use chrono::{Local, Utc};
 use tokio::time::sleep;
 
-use crate::api::{Answer, Command, Event};
-
 use crate::api::error::CommandError;
+use crate::api::{Answer, Command, Event};
 use crate::terminal::commands::Spec;
 use crate::terminal::json;
 use crate::terminal::layout::hang;

@@ -5,8 +5,8 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
+use crate::identity::password::Password;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
-use crate::password::Password;
 
 /// What comes in.
 #[derive(Clone, PartialEq, Eq)]

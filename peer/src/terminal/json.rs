@@ -3,9 +3,8 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{Answer, Event};
-
 use crate::api::error::CommandError;
+use crate::api::{Answer, Event};
 use crate::terminal::commands::{COMMANDS, Spec};
 
 /// An event.

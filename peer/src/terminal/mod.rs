@@ -38,12 +38,11 @@ use commons::names::Username;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Answer, Command, Event};
-
 use crate::api::error::CommandError;
+use crate::api::{Answer, Command, Event};
 use crate::events::Events;
+use crate::identity::password::Password;
 use crate::limits::{LINE_MAX, SCROLLBACK};
-use crate::password::Password;
 use crate::service::PeerService;
 use crate::terminal::asking::Asking;
 use crate::terminal::commands::{Typed, parse};

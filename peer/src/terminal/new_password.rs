@@ -1,7 +1,7 @@
 //! What is asked for another password, and what the answers make. Pure.
 
 use crate::api::AccountCommand;
-use crate::password::Password;
+use crate::identity::password::Password;
 
 /// What is asked, in this order.
 pub(crate) const QUESTIONS: [&str; 3] =

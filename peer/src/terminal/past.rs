@@ -3,11 +3,9 @@
 use commons::names::RoomName;
 use uuid::Uuid;
 
-use crate::api::{Answer, Conversation};
-
 use crate::api::error::CommandError;
-
 use crate::api::past::{FoundLine, Past, PastLine};
+use crate::api::{Answer, Conversation};
 use crate::terminal::line::{Line, Moment, Said};
 use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;

@@ -1,9 +1,8 @@
 //! Questions to whoever types, with answers that nobody sees, and what becomes of these.
 
 use crate::api::Command;
-
 use crate::api::error::CommandError;
-use crate::password::Password;
+use crate::identity::password::Password;
 use crate::terminal::asking::Next;
 use crate::terminal::output::Gone;
 use crate::terminal::tables::counted;

@@ -3,9 +3,8 @@
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
-use crate::api::{AccountCommand, Answer, Command, Conversation};
-
 use crate::api::error::CommandError;
+use crate::api::{AccountCommand, Answer, Command, Conversation};
 use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;
 use crate::terminal::past::{PastRows, place};

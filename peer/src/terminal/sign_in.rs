@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 
 use crate::api::error::CommandError;
 use crate::config::DEFAULT_TRACKER;
+use crate::identity::password::Password;
+use crate::identity::user_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
-use crate::password::Password;
 use crate::service::PeerService;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::tables::counted;
 use crate::terminal::tty;
-use crate::user_key::SignIn;
 
 /// How a password is asked for.
 pub(crate) const PASSWORD: &str = "Password: ";

@@ -7,9 +7,8 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
-use crate::api::{Present, Status, TrackerState, Trust};
-
 use crate::api::past::{OwnLine, WaitingLine};
+use crate::api::{Present, Status, TrackerState, Trust};
 use crate::limits::{LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::commands::{COMMANDS, Spec};
 use crate::terminal::layout::{fold, pad, shorten, width};

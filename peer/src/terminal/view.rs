@@ -7,11 +7,9 @@ use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
-use crate::api::{Answer, Command, Conversation, Event, LinkState, Status, TrackerState};
-
 use crate::api::error::CommandError;
-
 use crate::api::past::WaitingLine;
+use crate::api::{Answer, Command, Conversation, Event, LinkState, Status, TrackerState};
 use crate::terminal::absence::Absence;
 use crate::terminal::commands::Spec;
 use crate::terminal::delivery::Deliveries;

@@ -8,16 +8,15 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ErrorCode};
 
-use crate::api::{AccountCommand, Answer};
-
 use crate::api::error::CommandError;
+use crate::api::{AccountCommand, Answer};
 use crate::home::Home;
+use crate::identity::password::Password;
+use crate::identity::seal::SealCost;
+use crate::identity::user_key::{opened, sealed_anew};
 use crate::limits::KEY_DIGITS_MIN;
-use crate::password::Password;
-use crate::seal::SealCost;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::TrackerError;
-use crate::user_key::{opened, sealed_anew};
 
 /// The account of whoever is signed in.
 pub(crate) struct Account<'a> {

@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 
 use crate::api::error::CommandError;
 use crate::home::Home;
-use crate::key_book::Pin;
-use crate::known_trackers::KnownTrackers;
+use crate::identity::key_book::Pin;
+use crate::identity::known_trackers::KnownTrackers;
+use crate::identity::password::Password;
+use crate::identity::private_file;
+use crate::identity::seal::{SealCost, Sealed};
+use crate::identity::user_key::{blocking, opened, sealed_anew};
 use crate::limits::IDENTITY_FILE_MAX;
-use crate::password::Password;
-use crate::private_file;
-use crate::seal::{SealCost, Sealed};
-use crate::user_key::{blocking, opened, sealed_anew};
 
 /// The form of the file.
 const VERSION: u8 = 1;

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::api::{Event, Undeliverable};
 use crate::chat::Trust;
-use crate::exchange::News;
-use crate::heard::{Heard, Spoken};
+use crate::chat::heard::{Heard, Spoken};
+use crate::delivery::exchange::News;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
 use crate::hub::{Hub, Missed};

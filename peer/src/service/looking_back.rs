@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::{Answer, Conversation};
-
 use crate::api::error::CommandError;
-
 use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::{Answer, Conversation};
 use crate::gate::Shut;
 use crate::history::History;
 use crate::history::answer::{KeptLine, NotWithdrawn};

@@ -11,8 +11,8 @@ use commons::keys::Seed;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::identity::password::Password;
 use crate::limits::{SEAL_MEMORY_MAX, SEAL_PASSES_MAX};
-use crate::password::Password;
 
 /// The form whose key follows from the digest, and what was sealed in with it.
 const EARLIER: u8 = 1;

@@ -11,8 +11,8 @@ use tracing::warn;
 
 use crate::api::error::CommandError;
 use crate::home::{Home, HomeError};
-use crate::password::Password;
-use crate::seal::{SealCost, SealError, Sealed};
+use crate::identity::password::Password;
+use crate::identity::seal::{SealCost, SealError, Sealed};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::TrackerError;
 

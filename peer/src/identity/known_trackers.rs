@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use commons::keys::PublicKey;
 
-use crate::private_file;
+use crate::identity::private_file;
 
 /// The trackers that were met from this folder.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use crate::catch_up::CatchUp;
+use crate::delivery::catch_up::CatchUp;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;

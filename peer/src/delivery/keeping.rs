@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
-use crate::exchange::{News, room_id};
-use crate::feeds::batches;
+use crate::delivery::exchange::{News, room_id};
+use crate::delivery::feeds::batches;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{HeardLine, Report, SaidLine};
 use crate::hub::{Hub, Missed};

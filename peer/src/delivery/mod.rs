@@ -1,0 +1,7 @@
+//! How lines travel between the links, the history and the faces: what comes in, what goes out, what is caught up.
+
+pub(crate) mod catch_up;
+pub(crate) mod exchange;
+pub(crate) mod feeds;
+mod hearing;
+mod keeping;

@@ -1,0 +1,10 @@
+//! What proves people, and what makes sure of it: this user's key and its password, the keys of others and of trackers.
+
+pub mod identity_file;
+pub(crate) mod key_book;
+pub(crate) mod known_trackers;
+pub mod password;
+pub(crate) mod private_file;
+pub(crate) mod safety_number;
+pub mod seal;
+pub mod user_key;
