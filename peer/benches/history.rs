@@ -133,7 +133,7 @@ async fn hear(history: &History, reports: &mut mpsc::Receiver<Report>, lines: &[
     while heard < lines.len() {
         if let Some(Report::Heard(lines)) = reports.recv().await {
             heard += lines.len();
-            history.note_shown(lines.last().unwrap().row);
+            history.note_shown(lines.last().unwrap().line.row);
         }
     }
     reader.await.unwrap();

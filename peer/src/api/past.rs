@@ -5,6 +5,7 @@ use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::api::Conversation;
 use crate::untrusted::Untrusted;
 
 /// A conversation that is looked back at.
@@ -15,6 +16,15 @@ pub enum Past {
     Room(RoomName),
     /// A private chat.
     With(Username),
+}
+
+impl From<Conversation> for Past {
+    fn from(conversation: Conversation) -> Self {
+        match conversation {
+            Conversation::Room(room) => Self::Room(room),
+            Conversation::Private(user) => Self::With(user),
+        }
+    }
 }
 
 /// A line as it is kept.

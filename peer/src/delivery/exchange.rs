@@ -10,7 +10,6 @@ use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use uuid::Uuid;
 
 use crate::delivery::catch_up::CatchUp;
 use crate::history::History;
@@ -151,7 +150,7 @@ impl Exchange<'_> {
         for conversation in self.catch_up.due_to_tell(user, &self.shared_with(user), Instant::now()) {
             let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
             let streams = self.history.spans_for(conversation.clone(), user.clone(), since).await;
-            if self.send(user, &PeerMessage::Have { room_id: room_id(&conversation), streams }) {
+            if self.send(user, &PeerMessage::Have { room_id: conversation.room(), streams }) {
                 self.catch_up.told(user, &conversation, Instant::now());
             }
         }
@@ -168,7 +167,7 @@ impl Exchange<'_> {
             };
             let streams = self.catch_up.ask(user, &conversation, lacking, Instant::now());
             if !streams.is_empty() {
-                self.send(user, &PeerMessage::Want { room_id: room_id(&conversation), streams });
+                self.send(user, &PeerMessage::Want { room_id: conversation.room(), streams });
             }
         }
     }
@@ -179,19 +178,11 @@ impl Exchange<'_> {
         let given = self.history.hand_over(conversation.clone(), wanted, since).await;
         let lines = given.iter().map(|line| line.wire(None, None)).collect();
         // An empty answer is one too: there is no more.
-        self.send(user, &PeerMessage::Lines { room_id: room_id(&conversation), lines });
+        self.send(user, &PeerMessage::Lines { room_id: conversation.room(), lines });
     }
 
     /// Whether it is on its way. What a full link loses is told, asked or given again.
     fn send(&self, to: &Username, message: &PeerMessage<'_>) -> bool {
         encode(message).is_ok_and(|frame| self.links.send(to, frame).is_ok())
-    }
-}
-
-/// How the wire names a conversation.
-pub(crate) fn room_id(conversation: &ConversationId) -> Option<Uuid> {
-    match conversation {
-        ConversationId::Room(id) => Some(*id),
-        ConversationId::Private(_) => None,
     }
 }

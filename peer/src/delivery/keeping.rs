@@ -1,18 +1,21 @@
 //! What the history reports: own lines are durable and go on their way, lines of others are there and are shown.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::Utc;
 use commons::names::{RoomName, Username};
 use commons::net::frame::encode;
-use commons::protocol::between_peers::PeerMessage;
+use commons::protocol::between_peers::{Line, PeerMessage};
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
-use crate::delivery::exchange::{News, room_id};
+use crate::delivery::exchange::News;
 use crate::delivery::feeds::batches;
+use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{HeardLine, Report, SaidLine};
 use crate::hub::{Hub, Missed};
@@ -72,7 +75,7 @@ impl Hub {
     /// Tells an author what of its lines is stored here.
     fn receipt(&self, author: Username, conversation: ConversationId, stream: StreamSpans) {
         let Some(links) = self.links.get() else { return };
-        let receipt = PeerMessage::Have { room_id: room_id(&conversation), streams: vec![stream] };
+        let receipt = PeerMessage::Have { room_id: conversation.room(), streams: vec![stream] };
         let fit = links.manners(&author) != Some(Manners::Ours)
             || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
         // A receipt that finds no room on the link is told again soon, as to everybody else.
@@ -89,13 +92,14 @@ impl Hub {
             let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
             let content = said.line.text.plain().into();
             state.faces.tell([Event::Sent { id, conversation, content }]);
-            let room = room_id(&said.conversation);
+            let room = said.conversation.room();
             let mut others = room.map(|room| state.chat.others_of(room)).unwrap_or_default();
             others.retain(|user| !said.audience.contains(user));
             for to in others.into_iter().filter(|user| links.book(|book| book.is_changed(user))) {
                 state.faces.tell([Event::Undelivered { id, to, reason: Undeliverable::KeyChanged }]);
             }
-            state.feeds.said(said, |user, link| give_live(links, user, link, said).is_ok());
+            let live = Live::new(said);
+            state.feeds.said(said, |user, link| live.give(links, user, link).is_ok());
         }
         drop(state);
         self.moved.notify_waiters();
@@ -105,22 +109,22 @@ impl Hub {
     }
 
     /// A line of somebody else is stored.
-    pub(crate) fn show(&self, line: HeardLine) {
-        let HeardLine { row, from, id, text, sent_at, late, missing, .. } = line;
-        let Some(conversation) = named(&line.conversation, line.room) else { return };
+    pub(crate) fn show(&self, HeardLine { line, missing }: HeardLine) {
+        let KeptLine { row, conversation: at, room, from, id, text, sent_at, late, .. } = line;
+        let Some(conversation) = named(&at, room) else { return };
         let room = match &conversation {
             Conversation::Room(room) => Some(room.clone()),
             Conversation::Private(_) => None,
         };
         let mut state = self.lock();
-        if late && let Some(Missed { people, lines }) = state.missed.remove(&line.conversation) {
+        if late && let Some(Missed { people, lines }) = state.missed.remove(&at) {
             state.faces.tell([Event::Missed { conversation: conversation.clone(), people, lines }]);
         }
         // What was lacking may have been on its way: then it was not missed.
-        if let Some(missed) = state.missed.get_mut(&line.conversation) {
+        if let Some(missed) = state.missed.get_mut(&at) {
             missed.lines -= 1;
             if missed.lines == 0 {
-                state.missed.remove(&line.conversation);
+                state.missed.remove(&at);
             }
         }
         state.chat.note_unread(conversation);
@@ -146,7 +150,7 @@ impl Hub {
             if ours && is_late(batch) {
                 give_batch(links, to, link, batch).is_ok()
             } else {
-                batch.iter().try_for_each(|said| give_live(links, to, link, said)).is_ok()
+                batch.iter().try_for_each(|said| Live::new(said).give(links, to, link)).is_ok()
             }
         });
         if let Some(after) = more {
@@ -170,20 +174,30 @@ impl Hub {
     }
 }
 
-/// A line as it was just written; programs that keep no history know nothing of provenance.
-fn give_live(
-    links: &PeerPeerCommunication,
-    to: &Username,
-    link: LinkId,
-    said: &SaidLine,
-) -> Result<(), Full> {
-    let mut line = said.line.wire(said.room.as_ref(), room_id(&said.conversation));
-    let manners = links.manners(to);
-    if manners != Some(Manners::Ours) {
-        (line.provenance, line.room_id) = (None, None);
+/// A line as it was just written, encoded once for all to whom it goes.
+struct Live<'a> {
+    said: &'a SaidLine,
+    proven: OnceCell<Option<Bytes>>,
+    /// For programs that keep no history: they know nothing of provenance.
+    plain: OnceCell<Option<Bytes>>,
+}
+
+impl<'a> Live<'a> {
+    fn new(said: &'a SaidLine) -> Self {
+        Self { said, proven: OnceCell::new(), plain: OnceCell::new() }
     }
-    let Ok(frame) = encode(&PeerMessage::Message(line)) else { return Ok(()) };
-    links.feed(to, link, Some(said.line.id), frame)
+
+    fn give(&self, links: &PeerPeerCommunication, to: &Username, link: LinkId) -> Result<(), Full> {
+        let SaidLine { line, room, conversation, .. } = self.said;
+        let wire = || line.wire(room.as_ref(), conversation.room());
+        let message = |line| encode(&PeerMessage::Message(line)).ok();
+        let frame = if links.manners(to) == Some(Manners::Ours) {
+            self.proven.get_or_init(|| message(wire()))
+        } else {
+            self.plain.get_or_init(|| message(Line { provenance: None, room_id: None, ..wire() }))
+        };
+        frame.clone().map_or(Ok(()), |frame| links.feed(to, link, Some(line.id), frame))
+    }
 }
 
 /// Whole groups of one conversation, as lines that are late.
@@ -193,14 +207,14 @@ fn give_batch(
     link: LinkId,
     batch: &[SaidLine],
 ) -> Result<(), Full> {
-    let Some(room_id) = batch.first().map(|said| room_id(&said.conversation)) else { return Ok(()) };
+    let Some(room_id) = batch.first().map(|said| said.conversation.room()) else { return Ok(()) };
     let lines = batch.iter().map(|said| said.line.wire(None, None)).collect();
     let Ok(frame) = encode(&PeerMessage::Lines { room_id, lines }) else { return Ok(()) };
     links.feed(to, link, None, frame)
 }
 
 /// What people call a conversation; a room is known by its name.
-fn named(conversation: &ConversationId, room: Option<RoomName>) -> Option<Conversation> {
+pub(crate) fn named(conversation: &ConversationId, room: Option<RoomName>) -> Option<Conversation> {
     match conversation {
         ConversationId::Private(user) => Some(Conversation::Private(user.clone())),
         ConversationId::Room(_) => room.map(Conversation::Room),

@@ -4,4 +4,4 @@ pub(crate) mod catch_up;
 pub(crate) mod exchange;
 pub(crate) mod feeds;
 mod hearing;
-mod keeping;
+pub(crate) mod keeping;

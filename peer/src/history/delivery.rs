@@ -25,9 +25,7 @@ impl Store {
         let last = ids.iter().filter_map(|id| self.outbox.row(id)).max().unwrap_or(0);
         let before = self.outbox.for_person(person, 0).take_while(|(row, _)| *row <= last);
         let rows: Vec<i64> = before.map(|(row, _)| row).collect();
-        let ids = self.settle(to, &rows)?;
-        self.tell_delivered(to, ids);
-        Ok(())
+        self.stored_at(to, &rows)
     }
 
     /// These lines wait for somebody no longer, and nobody is told.
@@ -57,15 +55,16 @@ impl Store {
             rows.extend(here.map(|(row, _)| row));
         }
         rows.sort_unstable();
-        let ids = self.settle(to, &rows)?;
-        self.tell_delivered(to, ids);
-        Ok(())
+        self.stored_at(to, &rows)
     }
 
-    fn tell_delivered(&mut self, to: &Username, ids: Vec<Uuid>) {
+    /// Somebody has these: who said them is told.
+    fn stored_at(&mut self, to: &Username, rows: &[i64]) -> Result<()> {
+        let ids = self.settle(to, rows)?;
         if !ids.is_empty() {
             self.tell(Report::Delivered { to: to.clone(), ids });
         }
+        Ok(())
     }
 
     /// Takes lines out of what waits for somebody; those that did.
@@ -82,16 +81,6 @@ impl Store {
             self.take_out(*row, person)?;
         }
         Ok(ids)
-    }
-
-    /// How many own lines wait for whom.
-    pub(crate) fn waiting_for(&self) -> Result<Vec<(Username, usize)>> {
-        let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
-        for (_, line) in self.outbox.iter().filter(|(_, line)| !line.is_withdrawn) {
-            line.waits.iter().for_each(|person| *counts.entry(*person).or_default() += 1);
-        }
-        let people: Vec<i64> = counts.keys().copied().collect();
-        Ok(self.names(&people)?.into_iter().zip(counts.into_values()).collect())
     }
 
     fn take_out(&mut self, row: i64, person: i64) -> Result<()> {
@@ -359,7 +348,7 @@ mod tests {
         // Whoever hands it on hands on that it was taken back.
         let mut carla = ledger(CARLA);
         let theirs = bob.spans(&room());
-        let wanted = carla.lacking(&room(), &theirs);
+        let wanted = carla.lacking(&room(), &theirs).unwrap();
         let handed = bob.hand_over(&room(), &wanted, 0);
         assert_eq!(texts(&hear(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
         assert_eq!(

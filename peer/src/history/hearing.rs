@@ -4,6 +4,7 @@ use commons::names::RoomName;
 use commons::protocol::provenance::StreamSpans;
 use rusqlite::{ErrorCode, OptionalExtension, Result, params};
 
+use crate::history::answer::KeptLine;
 use crate::history::arrivals::StreamName;
 use crate::history::group::Chain;
 use crate::history::judging::{Verdict, numbers};
@@ -222,7 +223,7 @@ impl Store {
         let lines = group.into_iter().zip(first..).filter_map(|(line, row)| {
             let missing = missing.take().unwrap_or(0);
             let Text::Plain(text) = line.text else { return None };
-            Some(HeardLine {
+            let line = KeptLine {
                 row,
                 conversation: name.conversation.clone(),
                 room: room.cloned(),
@@ -232,8 +233,8 @@ impl Store {
                 sent_at: line.sent_at,
                 signed: true,
                 late,
-                missing,
-            })
+            };
+            Some(HeardLine { line, missing })
         });
         let lines: Vec<_> = lines.collect();
         if !lines.is_empty() {
@@ -269,16 +270,7 @@ impl Store {
 
 /// A line without provenance, as it is told.
 pub(crate) fn unsigned(line: UnsignedLine, row: i64) -> HeardLine {
-    HeardLine {
-        row,
-        conversation: line.conversation,
-        room: line.room,
-        from: line.from,
-        id: line.id,
-        text: line.text,
-        sent_at: line.sent_at,
-        signed: false,
-        late: false,
-        missing: 0,
-    }
+    let UnsignedLine { conversation, room, from, id, sent_at, text } = line;
+    let line = KeptLine { row, conversation, room, from, id, text, sent_at, signed: false, late: false };
+    HeardLine { line, missing: 0 }
 }

@@ -249,13 +249,8 @@ impl Ledger {
     }
 
     /// What this peer lacks of what somebody has; `None` while the disk fails.
-    pub fn try_lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Option<Vec<StreamSpans>> {
+    pub fn lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Option<Vec<StreamSpans>> {
         self.transaction(|store| store.lacking(of, theirs))
-    }
-
-    /// What this peer lacks of what somebody has.
-    pub fn lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Vec<StreamSpans> {
-        self.ask(|store| store.lacking(of, theirs))
     }
 
     /// What can be given of what somebody wants.
@@ -286,7 +281,7 @@ impl Ledger {
 
     /// How many own lines wait for whom.
     pub fn waiting(&mut self) -> Vec<(Username, usize)> {
-        self.ask(|store| store.waiting_for())
+        self.ask(|store| store.waiting_counts())
     }
 
     /// Lines of a conversation in order of arrival.
@@ -721,13 +716,14 @@ mod tests {
         let mut ana = ledger(ANA);
         let lines: Vec<_> = ["1", "2", "3"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
         let rows: Vec<_> =
-            lines.iter().map(|line| heard_lines(&hear(&mut bob, ANA, &room(), line))[0].row).collect();
+            lines.iter().map(|line| heard_lines(&hear(&mut bob, ANA, &room(), line))[0].line.row).collect();
         say(&mut bob, &room(), &["own"], &[ANA]);
         bob.note_shown(rows[0]);
         bob.tidy();
         drop(bob);
         let (bob, opened) = ledger_in(folder.path(), BOB);
-        let unshown: Vec<_> = opened.unshown.iter().map(|line| (line.row, line.text.as_str())).collect();
+        let unshown: Vec<_> =
+            opened.unshown.iter().map(|heard| (heard.line.row, heard.line.text.as_str())).collect();
         assert_eq!(unshown, [(rows[1], "2"), (rows[2], "3")]);
         drop(bob);
     }

@@ -164,7 +164,7 @@ impl History {
 
     /// What this peer lacks of what somebody has, for a WANT; `None` while the disk fails: nobody knows then.
     pub async fn lacking(&self, of: ConversationId, theirs: Vec<StreamSpans>) -> Option<Vec<StreamSpans>> {
-        self.asked(move |ledger| ledger.try_lacking(&of, &theirs)).await.flatten()
+        self.asked(move |ledger| ledger.lacking(&of, &theirs)).await.flatten()
     }
 
     /// What answers a WANT: whole groups from this revision on, in private own lines only, as many as fit one LINES.
@@ -365,7 +365,7 @@ mod tests {
         let lines = say(&mut ledger(ANA), &room(), &["1"], &[BOB]);
         let Request::Hear(heard) = heard(ANA, &room(), &lines) else { panic!() };
         bob.hear(heard).await;
-        let row = heard_lines(&[next(&mut reports).await])[0].row;
+        let row = heard_lines(&[next(&mut reports).await])[0].line.row;
         bob.flush().await;
         let before = bob.commits();
         bob.note_shown(row);

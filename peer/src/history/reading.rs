@@ -103,7 +103,7 @@ impl Store {
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
         let found = query.query_map([shown, me], kept)?;
-        found.map(|line| line.map(heard)).collect()
+        found.map(|line| Ok(HeardLine { line: line?, missing: 0 })).collect()
     }
 
     /// The conversations that hold lines.
@@ -131,11 +131,6 @@ impl Store {
 /// A count of lines as the database takes it.
 fn limit(lines: usize) -> i64 {
     i64::try_from(lines).unwrap_or(i64::MAX)
-}
-
-fn heard(line: KeptLine) -> HeardLine {
-    let KeptLine { row, conversation, room, from, id, text, sent_at, signed, late } = line;
-    HeardLine { row, conversation, room, from, id, text, sent_at, signed, late, missing: 0 }
 }
 
 /// What a user typed as an expression of FTS5: each word quoted, so that nothing in it is an operator, and the last one
@@ -217,7 +212,7 @@ mod tests {
         };
         ana.apply(Request::KeepUnsigned(line.clone()));
         let reports = ana.commit();
-        assert_eq!((texts(&reports), heard_lines(&reports)[0].signed), (vec!["plain".into()], false));
+        assert_eq!((texts(&reports), heard_lines(&reports)[0].line.signed), (vec!["plain".into()], false));
         assert_eq!(receipts(&reports), [line.id]);
         ana.apply(Request::KeepUnsigned(line));
         assert_eq!(texts(&ana.commit()), [""; 0]);

@@ -1,12 +1,10 @@
 //! What the history tells: what is durable, what came in, what became of the lines that wait.
 
-use std::fmt;
-
-use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
+use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
 use crate::history::line::ChatLine;
 
@@ -106,33 +104,10 @@ pub struct SaidLine {
 }
 
 /// A line of somebody else, kept.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeardLine {
-    /// Its row; 0 where the disk did not take it and nobody will send it again.
-    pub row: i64,
-    /// Where it was said.
-    pub conversation: ConversationId,
-    /// What the room is called.
-    pub room: Option<RoomName>,
-    /// By whom.
-    pub from: Username,
-    /// Tells it from all others.
-    pub id: Uuid,
-    /// What was said.
-    pub text: String,
-    /// When, by the author's clock.
-    pub sent_at: DateTime<Utc>,
-    /// Whether the author's key vouches for it: by a signature, in private by the link.
-    pub signed: bool,
-    /// Whether it was caught up.
-    pub late: bool,
+    /// The line; its row is 0 where the disk did not take it and nobody will send it again.
+    pub line: KeptLine,
     /// Earlier lines of this author that are not here, where that is news.
     pub missing: u64,
-}
-
-/// Chat text stays out of logs.
-impl fmt::Debug for HeardLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeardLine").field("row", &self.row).field("id", &self.id).finish_non_exhaustive()
-    }
 }

@@ -165,7 +165,7 @@ pub(crate) fn heard_lines(reports: &[Report]) -> Vec<HeardLine> {
 
 /// The texts of what was heard.
 pub(crate) fn texts(reports: &[Report]) -> Vec<String> {
-    heard_lines(reports).into_iter().map(|line| line.text).collect()
+    heard_lines(reports).into_iter().map(|heard| heard.line.text).collect()
 }
 
 /// Why lines were refused.

@@ -11,13 +11,13 @@ use uuid::Uuid;
 use crate::api::error::CommandError;
 use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
 use crate::api::{Answer, Conversation};
+use crate::delivery::keeping::named;
 use crate::gate::Shut;
 use crate::history::History;
 use crate::history::answer::{KeptLine, NotWithdrawn};
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
 use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
-use commons::names::RoomName;
 use commons::protocol::with_tracker::ErrorCode;
 
 impl Hub {
@@ -39,7 +39,7 @@ impl Hub {
         self.look()?;
         let lines = history.search(words, PAST_LINES.0).await;
         let found = |kept: KeptLine| {
-            let of = past(&kept.conversation, kept.room.clone())?;
+            let of = named(&kept.conversation, kept.room.clone())?.into();
             Some(FoundLine { of, line: past_line(kept) })
         };
         Ok(Answer::Found { lines: lines.into_iter().filter_map(found).collect() })
@@ -97,7 +97,7 @@ impl Hub {
     /// What waits for whom.
     pub(crate) async fn outbox(&self, history: &History) -> Answer {
         let lines = history.outbox().await.into_iter().filter_map(|waiting| {
-            let of = past(&waiting.conversation, waiting.room)?;
+            let of = named(&waiting.conversation, waiting.room)?.into();
             let (id, content, sent_at) = (waiting.id, waiting.text.into(), waiting.sent_at);
             Some(WaitingLine {
                 of,
@@ -133,10 +133,7 @@ impl Hub {
         let chat = &self.lock().chat;
         let open = chat.opened()?;
         let (id, _) = chat.place(&open)?;
-        Ok(match open {
-            Conversation::Room(room) => (Past::Room(room), id),
-            Conversation::Private(user) => (Past::With(user), id),
-        })
+        Ok((open.into(), id))
     }
 }
 
@@ -156,13 +153,6 @@ fn is_meant(id: &Uuid, typed: &str) -> bool {
 /// Only for this user, and never in place of another file.
 fn create(file: &Path) -> std::io::Result<std::fs::File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
-}
-
-fn past(conversation: &ConversationId, room: Option<RoomName>) -> Option<Past> {
-    match conversation {
-        ConversationId::Private(user) => Some(Past::With(user.clone())),
-        ConversationId::Room(_) => room.map(Past::Room),
-    }
 }
 
 fn past_line(kept: KeptLine) -> PastLine {

@@ -286,7 +286,7 @@ impl Program {
     fn ask(&mut self, user: &Username, now: Instant) {
         let shared = self.chat.shared_with(user);
         while let Some((of, theirs)) = self.catch_up.next_to_look_at(user, &shared, now) {
-            let lacking = self.question(|ledger| ledger.lacking(&of, &theirs));
+            let lacking = self.question(|ledger| ledger.lacking(&of, &theirs).unwrap_or_default());
             let streams = self.catch_up.ask(user, &of, lacking, now);
             if !streams.is_empty() {
                 self.send(user, Frame::Want(of.room(), streams));
@@ -391,7 +391,7 @@ impl Program {
         }
     }
 
-    fn show(&mut self, line: HeardLine, log: &mut Log) {
+    fn show(&mut self, HeardLine { line, .. }: HeardLine, log: &mut Log) {
         self.shown = line.row;
         if let ConversationId::Private(user) = &line.conversation {
             self.chat.note_unread(Conversation::Private(user.clone()));
