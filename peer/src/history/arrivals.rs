@@ -34,13 +34,21 @@ impl StreamName {
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     /// Groups without their end.
-    held: HashMap<StreamName, Vec<ChatLine>>,
+    held: HashMap<StreamName, Group>,
     /// Lines that came and could not be kept: no receipt may pass them until they have come again.
     missed: HashSet<Uuid>,
     /// Whether there were more of those than are remembered: no receipt follows on this link.
     beyond: bool,
     /// The last line that came since the last receipt.
     last: Option<Uuid>,
+}
+
+/// Lines that follow each other.
+#[derive(Debug, Default)]
+struct Group {
+    lines: Vec<ChatLine>,
+    /// What they take on the wire.
+    bytes: usize,
 }
 
 /// What a line completes, and what it shows to be lost.
@@ -63,23 +71,25 @@ impl Arrivals {
         let name = StreamName::of(conversation, &line);
         let mut group = self.held.remove(&name).unwrap_or_default();
         let begins = line.provenance.previous.is_some();
-        let again = group.first().is_some_and(|first| first.id == line.id);
-        let follows = group.last().is_some_and(|last| last.provenance.seq + 1 == line.provenance.seq);
+        let again = group.lines.first().is_some_and(|first| first.id == line.id);
+        let follows = group.lines.last().is_some_and(|last| last.provenance.seq + 1 == line.provenance.seq);
         let mut broken = 0;
         if begins {
-            broken = if again { 0 } else { self.miss(&group) };
-            group.clear();
+            broken = if again { 0 } else { self.miss(&group.lines) };
+            group = Group::default();
         } else if !follows {
-            broken = self.miss(&group) + self.miss(std::slice::from_ref(&line));
+            broken = self.miss(&group.lines) + self.miss(std::slice::from_ref(&line));
             return Taken { whole: None, broken };
         }
-        group.push(line);
-        if group.last().is_some_and(|last| last.provenance.signature.is_some()) {
-            return Taken { whole: Some(group), broken };
+        let ends = line.provenance.signature.is_some();
+        group.bytes += line.encoded_len();
+        group.lines.push(line);
+        if ends {
+            return Taken { whole: Some(group.lines), broken };
         }
-        let bytes: usize = group.iter().map(ChatLine::encoded_len).sum();
-        if group.len() >= BATCH_LINES || bytes > BATCH_BYTES || self.held.len() >= HELD_GROUPS {
-            broken += self.miss(&group);
+        let is_full = group.lines.len() >= BATCH_LINES || group.bytes > BATCH_BYTES;
+        if is_full || self.held.len() >= HELD_GROUPS {
+            broken += self.miss(&group.lines);
         } else {
             self.held.insert(name, group);
         }
@@ -118,8 +128,9 @@ impl Arrivals {
 
     /// Drops groups without an end that came whole by another link.
     pub(crate) fn drop_known(&mut self, mut is_known: impl FnMut(&StreamName, u64) -> bool) {
-        self.held
-            .retain(|name, group| !group.first().is_some_and(|first| is_known(name, first.provenance.seq)));
+        self.held.retain(|name, group| {
+            !group.lines.first().is_some_and(|first| is_known(name, first.provenance.seq))
+        });
     }
 
     /// Drops what came half of a conversation.
@@ -197,6 +208,6 @@ mod tests {
             link.take(&room(), line.clone());
             line.provenance.previous = None;
         }
-        assert!(link.held.values().map(Vec::len).sum::<usize>() < BATCH_LINES);
+        assert!(link.held.values().map(|group| group.lines.len()).sum::<usize>() < BATCH_LINES);
     }
 }
