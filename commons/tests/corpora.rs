@@ -8,8 +8,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../../.fuzz/properties/corpus.rs"]
-mod corpus;
 #[path = "../../.fuzz/properties/frames.rs"]
 mod frames;
 #[path = "../../.fuzz/properties/greetings.rs"]
@@ -18,16 +16,14 @@ mod greetings;
 mod names;
 #[path = "../../.fuzz/properties/peer_messages.rs"]
 mod peer_messages;
+#[path = "../../.fuzz/properties/replay.rs"]
+mod replay;
 #[path = "../../.fuzz/properties/tracker_messages.rs"]
 mod tracker_messages;
 #[path = "../../.fuzz/properties/tracker_requests.rs"]
 mod tracker_requests;
 
-fn replay(kept: &str, hold: fn(&[u8])) {
-    let cases = corpus::read(kept);
-    assert!(!cases.is_empty());
-    cases.iter().for_each(|case| hold(case));
-}
+use replay::replay;
 
 #[test]
 fn frames_are_cut_the_same_however_they_come() {

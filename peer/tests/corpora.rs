@@ -8,18 +8,14 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../../.fuzz/properties/corpus.rs"]
-mod corpus;
 #[path = "../../.fuzz/properties/display.rs"]
 mod display;
+#[path = "../../.fuzz/properties/replay.rs"]
+mod replay;
 #[path = "../../.fuzz/properties/screen.rs"]
 mod screen;
 
-fn replay(kept: &str, hold: fn(&[u8])) {
-    let cases = corpus::read(kept);
-    assert!(!cases.is_empty());
-    cases.iter().for_each(|case| hold(case));
-}
+use replay::replay;
 
 #[test]
 fn shown_text_is_safe() {

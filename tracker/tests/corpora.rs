@@ -8,16 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../../.fuzz/properties/corpus.rs"]
-mod corpus;
 #[path = "../../.fuzz/properties/recovery.rs"]
 mod recovery;
+#[path = "../../.fuzz/properties/replay.rs"]
+mod replay;
 
-fn replay(kept: &str, hold: fn(&[u8])) {
-    let cases = corpus::read(kept);
-    assert!(!cases.is_empty());
-    cases.iter().for_each(|case| hold(case));
-}
+use replay::replay;
 
 #[test]
 fn files_are_recovered_or_named_as_damaged() {
