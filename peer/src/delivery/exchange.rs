@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::delivery::catch_up::CatchUp;
+use crate::delivery::news::News;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
@@ -19,26 +20,6 @@ use crate::limits::{CATCH_UP_TICK, FEED_BYTES, SEEK_BACKOFF};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::outbox::Manners;
 use crate::tracker_communication::PeerTrackerCommunication;
-
-/// What happens that may be a reason to tell, ask or give.
-pub(crate) enum News {
-    /// A peer is linked anew.
-    Up(Username),
-    /// A peer is not linked any more.
-    Down(Username),
-    /// Who sits where has changed.
-    Seats,
-    /// A peer tells what it has.
-    Have(Username, ConversationId, Vec<StreamSpans>),
-    /// A peer asks for lines.
-    Want(Username, ConversationId, Vec<StreamSpans>),
-    /// Lines that a peer gave are on their way into the history.
-    Given(Username, ConversationId),
-    /// Lines that a peer gave are stored.
-    Stored(Username, ConversationId),
-    /// Something new is here.
-    Grown(ConversationId),
-}
 
 /// The task's own.
 struct Exchange<'a> {

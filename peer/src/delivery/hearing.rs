@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::api::{Event, Undeliverable};
 use crate::chat::Trust;
 use crate::chat::heard::{Heard, Spoken};
-use crate::delivery::exchange::News;
+use crate::delivery::news::News;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
 use crate::hub::{Hub, Missed};

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
-use crate::delivery::exchange::News;
 use crate::delivery::feeds::batches;
+use crate::delivery::news::News;
 use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{HeardLine, Report, SaidLine};

@@ -5,3 +5,4 @@ pub(crate) mod exchange;
 pub(crate) mod feeds;
 mod hearing;
 pub(crate) mod keeping;
+pub(crate) mod news;

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::Conversation;
+use crate::terminal::counted::counted;
 use crate::terminal::status_line::shown;
-use crate::terminal::tables::counted;
 
 /// Within this time, who tells of no more lines than another tells of the same ones.
 const SAME_NEWS: TimeDelta = TimeDelta::seconds(30);

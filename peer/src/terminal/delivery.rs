@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::api::Undeliverable;
 use crate::api::past::WaitingLine;
 use crate::limits::{NAMED_LINES, OUTBOX_LINES};
+use crate::terminal::counted::counted;
 use crate::terminal::layout::shorten;
 use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe_lines;
-use crate::terminal::tables::counted;
 use crate::untrusted::Untrusted;
 
 /// A line that is there within this time is no news.

@@ -4,9 +4,9 @@ use commons::names::Username;
 use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::RoomSnapshot;
 
+use crate::terminal::counted::counted;
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
-use crate::terminal::tables::counted;
 
 /// Names on the first screen: it is a glance, `/rooms` and `/peers` show all.
 const NAMED: usize = 8;

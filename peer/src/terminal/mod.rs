@@ -4,6 +4,7 @@ mod absence;
 mod asking;
 pub mod commands;
 mod completion;
+mod counted;
 mod delivery;
 mod editor;
 pub mod errand;

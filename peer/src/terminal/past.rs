@@ -6,10 +6,10 @@ use uuid::Uuid;
 use crate::api::error::CommandError;
 use crate::api::past::{FoundLine, Past, PastLine};
 use crate::api::{Answer, Conversation};
+use crate::terminal::counted::counted;
 use crate::terminal::line::{Line, Moment, Said};
 use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
-use crate::terminal::tables::counted;
 
 /// Shows the past on a screen.
 #[derive(Clone, Copy)]

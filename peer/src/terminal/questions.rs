@@ -4,8 +4,8 @@ use crate::api::Command;
 use crate::api::error::CommandError;
 use crate::identity::password::Password;
 use crate::terminal::asking::Next;
+use crate::terminal::counted::counted;
 use crate::terminal::output::Gone;
-use crate::terminal::tables::counted;
 use crate::terminal::{Carried, Terminal, usage};
 
 impl Terminal {

@@ -5,12 +5,13 @@ use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::error::CommandError;
 use crate::api::{AccountCommand, Answer, Command, Conversation};
+use crate::terminal::counted::counted;
 use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;
 use crate::terminal::past::{PastRows, place};
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::shown;
-use crate::terminal::tables::{Tables, counted};
+use crate::terminal::tables::Tables;
 use crate::untrusted::Foreign;
 
 /// Words an answer.

@@ -3,9 +3,10 @@
 use commons::names::{RoomName, Username};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
+use crate::terminal::counted::counted;
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
-use crate::terminal::tables::{Tables, counted};
+use crate::terminal::tables::Tables;
 
 /// Shows rooms to a user.
 pub(crate) struct RoomRows<'a> {

@@ -14,8 +14,8 @@ use crate::identity::password::Password;
 use crate::identity::user_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
+use crate::terminal::counted::counted;
 use crate::terminal::safe_text::display_safe;
-use crate::terminal::tables::counted;
 use crate::terminal::tty;
 
 /// How a password is asked for.

@@ -11,6 +11,7 @@ use crate::api::past::{OwnLine, WaitingLine};
 use crate::api::{Present, Status, TrackerState, Trust};
 use crate::limits::{LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::commands::{COMMANDS, Spec};
+use crate::terminal::counted::counted;
 use crate::terminal::layout::{fold, pad, shorten, width};
 use crate::terminal::line::{Moment, clock};
 use crate::terminal::paint::Paint;
@@ -267,11 +268,6 @@ fn first_row(line: &OwnLine) -> String {
         [row] => row.clone(),
         [first, ..] => format!("{first} …"),
     }
-}
-
-/// `1 room`, `2 rooms`.
-pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 #[cfg(test)]

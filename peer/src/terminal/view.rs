@@ -12,6 +12,7 @@ use crate::api::past::WaitingLine;
 use crate::api::{Answer, Command, Conversation, Event, LinkState, Status, TrackerState};
 use crate::terminal::absence::Absence;
 use crate::terminal::commands::Spec;
+use crate::terminal::counted::counted;
 use crate::terminal::delivery::Deliveries;
 use crate::terminal::greeting::Greeting;
 use crate::terminal::line::{LATE, LATE_BY, Line, Moment, Said};
@@ -22,7 +23,7 @@ use crate::terminal::room_rows::RoomRows;
 use crate::terminal::rooms::Rooms;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::{StatusLine, shown};
-use crate::terminal::tables::{Tables, counted};
+use crate::terminal::tables::Tables;
 use crate::terminal::unread::{Missed, Unread};
 use crate::terminal::warning;
 
