@@ -78,14 +78,13 @@ impl Store {
         of: &ConversationId,
         theirs: &[StreamSpans],
     ) -> Result<Vec<StreamSpans>> {
-        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let mut room = SPANS_MAX;
         let mut lacking = Vec::new();
         for told in theirs {
             let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
                 continue;
             };
-            if !self.can_write(of, known.key, &author)? {
+            if !self.can_write(of, &author)? {
                 continue;
             }
             let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
@@ -101,14 +100,19 @@ impl Store {
         Ok(lacking)
     }
 
-    fn can_write(&self, of: &ConversationId, key: i64, author: &Username) -> Result<bool> {
+    /// Whether somebody may have written there. In private nothing needs to be known yet of the conversation: its first
+    /// line may be the one that is lacking.
+    fn can_write(&mut self, of: &ConversationId, author: &Username) -> Result<bool> {
         match of {
             ConversationId::Private(other) => Ok(other == author),
             ConversationId::Room(_) => {
+                let Some(room) = self.known_conversation(of)?.map(|known| known.key) else {
+                    return Ok(false);
+                };
                 let Some(author) = self.known_person(author)? else { return Ok(false) };
                 self.db
                     .prepare_cached("SELECT 1 FROM seats WHERE conversation = ?1 AND user = ?2")?
-                    .exists([key, author])
+                    .exists([room, author])
             }
         }
     }
@@ -255,11 +259,12 @@ mod tests {
         let all = bob.spans(&private(ANA));
         let handed = bob.hand_over(&private(ANA), &all, 0);
         assert!(handed.iter().all(|line| line.author == user(BOB)));
-        // A new store of Ana's asks only for what Bob can vouch for.
+        // A store of Ana's that knows nothing of Bob asks only for what he can vouch for.
         let mut other = ledger(ANA);
-        other.apply(heard(BOB, &private(BOB), &[]));
-        assert_eq!(other.lacking(&private(BOB), &all).unwrap().len(), 1);
-        catch_up(&mut other, &mut bob, BOB, &private(ANA), 0);
+        let wanted = other.lacking(&private(BOB), &all).unwrap();
+        assert_eq!(wanted.len(), 1);
+        hear(&mut other, BOB, &private(BOB), &bob.hand_over(&private(ANA), &wanted, 0));
+        assert_eq!(kept(&mut other, &private(BOB)), ["3"]);
     }
 
     #[test]

@@ -107,13 +107,27 @@ impl Reply<'_> {
     }
 }
 
+/// Why something was not done, or what is wanted before it is.
+pub(crate) fn refusal(paint: Paint, error: &CommandError) -> String {
+    match error {
+        CommandError::PasswordWanted { tries_left } => password_wanted(paint, *tries_left),
+        error => failure(paint, &error.words(), advice(error)),
+    }
+}
+
+/// The gate before the past is shut.
+pub(crate) fn password_wanted(paint: Paint, tries_left: usize) -> String {
+    let left = counted(tries_left, "try", "tries");
+    paint.system(&format!("your password, to look back ({left} left): the next line is taken for it"))
+}
+
 /// Something failed: the words may be a stranger's, the advice is ours.
 pub(crate) fn failure(paint: Paint, words: &(impl Foreign + ?Sized), advice: &str) -> String {
     paint.failure(&format!("✗ {}{advice}", display_safe(words)))
 }
 
 /// What to do about a refusal, where its own words cannot know what is typed here.
-pub(crate) fn advice(error: &CommandError) -> &'static str {
+fn advice(error: &CommandError) -> &'static str {
     let CommandError::Refused { code, .. } = error else { return "" };
     match code {
         ErrorCode::RoomNotFound => " (/rooms lists those there are)",

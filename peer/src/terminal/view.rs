@@ -12,13 +12,12 @@ use crate::api::past::WaitingLine;
 use crate::api::{Answer, Command, Conversation, Event, LinkState, Status, TrackerState};
 use crate::terminal::absence::Absence;
 use crate::terminal::commands::Spec;
-use crate::terminal::counted::counted;
 use crate::terminal::delivery::Deliveries;
 use crate::terminal::greeting::Greeting;
 use crate::terminal::line::{LATE, LATE_BY, Line, Moment, Said};
 use crate::terminal::paint::Paint;
 use crate::terminal::past::{Arrival, PastRows};
-use crate::terminal::reply::{Reply, advice, failure};
+use crate::terminal::reply::{Reply, failure, password_wanted, refusal};
 use crate::terminal::room_rows::RoomRows;
 use crate::terminal::rooms::Rooms;
 use crate::terminal::safe_text::display_safe;
@@ -98,7 +97,7 @@ impl View {
             Event::Missed { conversation, people, lines } => {
                 self.missed_while_away(conversation, *people, *lines, moment)
             }
-            Event::PasswordWanted { tries_left } => vec![self.password_wanted(*tries_left)],
+            Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
             Event::RoomEntered { room } => self.entered(room),
             Event::RoomUpdate { room, change, username, members } => {
                 self.room_changed(room, *change, username, members)
@@ -363,16 +362,7 @@ impl View {
     /// Why something was not done, and what to do about it.
     #[must_use]
     pub fn error(&self, error: &CommandError) -> Vec<String> {
-        match error {
-            CommandError::PasswordWanted { tries_left } => vec![self.password_wanted(*tries_left)],
-            error => vec![failure(self.paint, &error.words(), advice(error))],
-        }
-    }
-
-    fn password_wanted(&self, tries_left: usize) -> String {
-        let left = counted(tries_left, "try", "tries");
-        self.paint
-            .system(&format!("your password, to look back ({left} left): the next line is taken for it"))
+        vec![refusal(self.paint, error)]
     }
 
     /// The commands, or one.
