@@ -6,7 +6,7 @@ use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
 use commons::protocol::between_peers::{Line, PeerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -91,12 +91,13 @@ async fn recv_or_ping<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
 ) -> Result<Option<Frame>, FrameError> {
-    let silent_since = Instant::now();
+    let dead = Instant::now() + LINK_DEAD;
     loop {
-        if let Ok(frame) = timeout(LINK_SILENCE, reader.recv()).await {
+        let silent = dead.min(Instant::now() + LINK_SILENCE);
+        if let Ok(frame) = timeout_at(silent, reader.recv()).await {
             return frame;
         }
-        if silent_since.elapsed() >= LINK_DEAD {
+        if silent == dead {
             return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
         }
         place.outbox.control(|control| control.ping = true);
@@ -182,5 +183,35 @@ fn encode_control(control: &Control, buffer: &mut Vec<u8>) {
         // Writing to memory, these three cannot fail.
         let _ = serde_json::to_writer(&mut *buffer, &message);
         buffer.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use commons::limits::FRAME_MAX;
+    use commons::names::Username;
+    use tokio::io::duplex;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::peer_communication::link_table::LinkId;
+    use crate::peer_communication::outbox::Outbox;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_that_stays_silent_is_pinged_and_given_up_in_time() {
+        let (outbox, id) = (Arc::new(Outbox::default()), LinkId(1));
+        outbox.attach(id, Manners::Ours);
+        let user = Username::parse("bob").unwrap();
+        let place = Place { user, id, outbox, retire: CancellationToken::new() };
+        let (near, _far) = duplex(FRAME_MAX);
+        let (mut reader, _) = Connection::new(near, FRAME_MAX).split();
+        let since = Instant::now();
+        recv_or_ping(&place, &mut reader).await.unwrap_err();
+        assert_eq!(since.elapsed().as_secs(), LINK_DEAD.as_secs());
+        let mut said = Vec::new();
+        place.outbox.next(id, &mut said, encode_control);
+        assert_eq!(said, b"{\"cmd\":\"PING\"}\n");
     }
 }
