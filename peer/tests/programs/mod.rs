@@ -59,6 +59,21 @@ impl Piped {
         Self::start(&flags, Some("secret"))
     }
 
+    /// A user who registers and speaks JSON, on the computer that `entering` leads to.
+    pub fn bot_elsewhere(
+        mut entering: Command,
+        tracker: SocketAddr,
+        data: &Path,
+        name: &str,
+        more: &[&str],
+    ) -> Self {
+        let mut flags = flags(tracker, data);
+        flags.extend(["--username", name, "--output", "json", "--register"].map(Into::into));
+        flags.extend(more.iter().copied().map(Into::into));
+        entering.arg(PROGRAM);
+        Self::start_as(entering, &flags, Some("secret"))
+    }
+
     /// A user who registers and speaks JSON, on a disk that [`limit_files`] may fill: writing on fails, and no signal
     /// ends the program.
     pub fn bot_with_a_small_disk(tracker: SocketAddr, data: &Path, name: &str) -> Self {
