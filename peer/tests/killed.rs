@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::Tracker;
+use peer::limits::COMMIT_LINES;
 use programs::{PATIENCE, Piped, json};
 use serde_json::Value;
 
@@ -22,8 +23,8 @@ const NAMES: [&str; 3] = ["ana", "bob", "carla"];
 /// Lines that a user types ahead.
 const AHEAD: usize = 4;
 
-/// Lines that were perhaps not seen before a crash, and may be shown again.
-const LAST_BATCH: usize = 100;
+/// What a program may show again after a crash: what it showed while the note of that was not durable yet.
+const LAST_BATCH: usize = 2 * COMMIT_LINES;
 
 /// How long it may take until all have everything, from when the last program is back in its room.
 const CONVERGED: Duration = Duration::from_secs(5);
@@ -114,8 +115,15 @@ impl<'a> User<'a> {
             let (earlier, again) = shown.split_at(shown.len().saturating_sub(LAST_BATCH));
             let (mut now, mut numbers) = (BTreeSet::new(), BTreeMap::new());
             for (from, id, number, late) in life {
-                if !now.insert(id.as_str()) || earlier.contains(&id.as_str()) {
+                if !now.insert(id.as_str()) {
                     return Err(format!("{}: {id} of {from} was shown twice", self.name));
+                }
+                if let Some(at) = earlier.iter().position(|shown| shown == id) {
+                    let since = earlier.len() - at + again.len();
+                    return Err(format!(
+                        "{}: {id} of {from} was shown again, {since} lines later",
+                        self.name
+                    ));
                 }
                 if !late && numbers.insert(from, number).is_some_and(|last| last >= number) {
                     return Err(format!("{}: {from} {number} was shown out of order", self.name));
@@ -255,5 +263,5 @@ async fn killed_five_hundred_times_nothing_is_lost_doubled_or_out_of_order() {
 /// The control: programs whose disk forgets lose lines or show them again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_forgets_is_found_out() {
-    talk_and_kill(2, 300..301, Disk::IsEmptied).await.unwrap_err();
+    talk_and_kill(2, 3 * LAST_BATCH..3 * LAST_BATCH + 1, Disk::IsEmptied).await.unwrap_err();
 }
