@@ -96,6 +96,7 @@ impl Hub {
             changed.extend(new.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
         }
         state.faces.tell(changed);
+        let announced: Vec<_> = wanted.keys().cloned().collect();
         let wishes: BTreeMap<_, _> = wanted
             .into_iter()
             .map(|(user, want)| (user, Wish { address: want.address, eager: want.private }))
@@ -104,6 +105,8 @@ impl Hub {
             let event = state.chat.link_is(&user, false, Trust::default());
             state.faces.tell(event);
         }
+        drop(state);
+        announced.iter().for_each(|user| self.heed_key(user));
     }
 
     /// Hears the tracker until it is over.
@@ -333,7 +336,7 @@ impl Hub {
             )));
         };
         links.hurry(user);
-        self.feed_on(user);
+        self.heed_key(user);
         Ok(self.keep_pins()?)
     }
 

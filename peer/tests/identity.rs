@@ -8,8 +8,8 @@ mod programs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use common::{CHEAP_SEAL, Peer, Tracker, password_of, user};
-use peer::api::Event;
+use common::{CHEAP_SEAL, Peer, Tracker, password_of, three_in, user};
+use peer::api::{Answer, Command, Event, Undeliverable};
 use peer::identity::identity_file::{Place, export, import};
 use programs::{Piped, flags};
 use tempfile::TempDir;
@@ -66,6 +66,31 @@ async fn friends_see_a_change_where_only_the_password_came_along() {
     let elsewhere = ana.elsewhere().await;
     elsewhere.tell("bob", "from a computer with another key").await.unwrap();
     bob.until(is_change).await;
+}
+
+#[tokio::test]
+async fn a_line_to_a_room_waits_for_the_member_whose_key_is_not_accepted_and_for_nobody_else() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    carla.service.stop().await;
+    let mut carla = carla.elsewhere().await;
+    ana.until(is_change).await;
+    ana.say("for those who are who they were").await;
+    bob.hears("for those who are who they were").await;
+    let held = |e: &Event| matches!(e, Event::Undelivered { to, reason: Undeliverable::KeyChanged, .. } if *to == user("carla"));
+    ana.until(held).await;
+    ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
+    let waits = ana.run(Command::Outbox).await.unwrap();
+    assert!(matches!(waits, Answer::Outbox { lines } if lines[0].line.waits == [user("carla")]));
+    // Neither does somebody else hand it on to a key that was not accepted there.
+    bob.until(is_change).await;
+    ana.say("and one more").await;
+    bob.hears("and one more").await;
+    assert!(!carla.saw(|e| matches!(e, Event::Message { .. })));
+
+    ana.run(Command::Accept { user: user("carla") }).await.unwrap();
+    assert_eq!(carla.next_lines(2).await, ["for those who are who they were", "and one more"]);
+    ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("carla"))).await;
 }
 
 /// Runs the program to its end: its status and all that it said.

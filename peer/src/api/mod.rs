@@ -486,13 +486,13 @@ pub enum TrackerState {
     Lost,
 }
 
-/// Why a line will not arrive.
+/// Why a line will not arrive, or not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Undeliverable {
     /// Longer than the user's (original) program can take.
     TextTooLong,
-    /// The user's key has changed and was not accepted.
+    /// The user's key has changed: it waits until that is accepted.
     KeyChanged,
     /// The user left, or oneself did, before it arrived.
     Left,

@@ -76,13 +76,6 @@ impl Chat {
         }
     }
 
-    /// The others in a room.
-    pub(crate) fn others_of(&self, room: Uuid) -> Vec<Username> {
-        let mut members = self.members_of(room);
-        members.retain(|user| Some(user) != self.me.as_ref());
-        members
-    }
-
     /// Who sits in a room; nobody where one does not sit there oneself.
     pub(crate) fn members_of(&self, room: Uuid) -> Vec<Username> {
         let members = self.room_by_id(room).map(|room| room.members.as_slice()).unwrap_or_default();

@@ -156,6 +156,9 @@ impl Exchange<'_> {
     /// Gives a member of a room what it asks for, as far as its seat reaches back; of a private chat only own lines.
     async fn give(&mut self, user: &Username, conversation: ConversationId, wanted: Vec<StreamSpans>) {
         let Some(since) = self.hub.lock().chat.since(&conversation, user) else { return };
+        if self.links.book(|book| book.is_changed(user)) {
+            return;
+        }
         let given = self.history.hand_over(conversation.clone(), wanted, since).await;
         let lines = given.iter().map(|line| line.wire(None, None)).collect();
         // An empty answer is one too: there is no more.

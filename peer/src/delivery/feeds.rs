@@ -51,12 +51,11 @@ impl Feeds {
         self.feeds.remove(user);
     }
 
-    /// There is room again, or the key was accepted: after which row to go on, if that is what it waited for.
+    /// There is room again: after which row to go on, if that is what it waited for.
     pub(crate) fn go_on(&mut self, user: &Username) -> Option<i64> {
-        let feed = self.feeds.get_mut(user)?;
-        let waited = matches!(feed.stage, Stage::Stuck | Stage::Held);
-        feed.stage = if waited { Stage::Asked } else { feed.stage };
-        waited.then_some(feed.after)
+        let feed = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Stuck)?;
+        feed.stage = Stage::Asked;
+        Some(feed.after)
     }
 
     /// An own line is durable: it goes to whoever has all that was before. `send` tells whether it fits.
@@ -115,11 +114,16 @@ impl Feeds {
         }
     }
 
-    /// The peer's key has changed.
-    pub(crate) fn hold(&mut self, user: &Username) {
-        if let Some(feed) = self.feeds.get_mut(user) {
-            feed.stage = Stage::Held;
-        }
+    /// Whether the peer's key has changed and is not accepted. Where it is right again, after which row to go on.
+    pub(crate) fn hold(&mut self, user: &Username, held: bool) -> Option<i64> {
+        let feed = self.feeds.get_mut(user)?;
+        let released = !held && feed.stage == Stage::Held;
+        feed.stage = match feed.stage {
+            _ if held => Stage::Held,
+            Stage::Held => Stage::Asked,
+            other => other,
+        };
+        released.then_some(feed.after)
     }
 }
 
@@ -178,6 +182,10 @@ mod tests {
         assert!(!feeds.begin(&bob(), LinkId(1), true));
         feeds.gave_all(&bob());
         assert!(feeds.link_at(&bob(), Stage::Live).is_none());
-        assert_eq!(feeds.go_on(&bob()), Some(0));
+        assert_eq!(feeds.hold(&bob(), false), Some(0));
+        feeds.gave_all(&bob());
+        assert_eq!(feeds.hold(&bob(), false), None, "nothing was held");
+        feeds.hold(&bob(), true);
+        assert!(!feeds.is_fed(&bob()) && feeds.go_on(&bob()).is_none());
     }
 }

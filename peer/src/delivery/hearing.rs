@@ -50,7 +50,7 @@ impl Hub {
     }
 
     async fn hear_link(&self, report: LinkReport) {
-        let (Some(links), Some(history)) = (self.links.get(), self.history.get()) else { return };
+        let Some(history) = self.history.get() else { return };
         match report {
             LinkReport::Plain(from, line) => self.hear(Heard { from, what: Spoken::Plain(line) }).await,
             LinkReport::Lines(from, lines) => self.hear(Heard { from, what: Spoken::Given(lines) }).await,
@@ -85,11 +85,8 @@ impl Hub {
             }
             LinkReport::NotAccepted(by) => self.tell_not_accepted(&by),
             LinkReport::KeyChanged(peer, fingerprint) => {
-                let mut state = self.lock();
-                if links.book(|book| book.is_changed(&peer)) {
-                    state.feeds.hold(&peer);
-                }
-                state.faces.tell([Event::KeyChanged { peer, fingerprint }]);
+                self.heed_key(&peer);
+                self.lock().faces.tell([Event::KeyChanged { peer, fingerprint }]);
             }
         }
     }

@@ -92,11 +92,10 @@ impl Hub {
             let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
             let content = said.line.text.plain().into();
             state.faces.tell([Event::Sent { id, conversation, content }]);
-            let room = said.conversation.room();
-            let mut others = room.map(|room| state.chat.others_of(room)).unwrap_or_default();
-            others.retain(|user| !said.audience.contains(user));
-            for to in others.into_iter().filter(|user| links.book(|book| book.is_changed(user))) {
-                state.faces.tell([Event::Undelivered { id, to, reason: Undeliverable::KeyChanged }]);
+            for to in said.audience.iter().filter(|user| links.book(|book| book.is_changed(user))) {
+                state.feeds.hold(to, true);
+                let (to, reason) = (to.clone(), Undeliverable::KeyChanged);
+                state.faces.tell([Event::Undelivered { id, to, reason }]);
             }
             let live = Live::new(said);
             state.feeds.said(said, |user, link| live.give(links, user, link).is_ok());
@@ -158,9 +157,19 @@ impl Hub {
         }
     }
 
-    /// Goes on with what waits for a peer, where something held it up.
+    /// Goes on with what waits for a peer, where there was no room.
     pub(crate) fn feed_on(&self, user: &Username) {
         let after = self.lock().feeds.go_on(user);
+        if let Some(after) = after {
+            self.ask_for_waiting(user, after);
+        }
+    }
+
+    /// Holds back what waits for a peer while its key has changed, and goes on when it is right again.
+    pub(crate) fn heed_key(&self, user: &Username) {
+        let Some(links) = self.links.get() else { return };
+        let changed = links.book(|book| book.is_changed(user));
+        let after = self.lock().feeds.hold(user, changed);
         if let Some(after) = after {
             self.ask_for_waiting(user, after);
         }

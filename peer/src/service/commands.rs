@@ -42,12 +42,12 @@ impl PeerService {
                 if let Conversation::Private(user) = &open {
                     self.reach(links, user).await?;
                 }
-                self.say(links, history, open, text).await?;
+                self.say(history, open, text).await?;
             }
             Command::Tell { to, text } => {
                 check_length(&text)?;
                 self.reach(links, &to).await?;
-                self.say(links, history, Conversation::Private(to), text).await?;
+                self.say(history, Conversation::Private(to), text).await?;
             }
             Command::Open { conversation } => {
                 if let Conversation::Private(user) = &conversation {
@@ -153,21 +153,14 @@ impl PeerService {
     }
 
     /// Says a line to everybody who hears it: it goes into the history, and from there on its way.
-    async fn say(
-        &self,
-        links: &PeerPeerCommunication,
-        history: &History,
-        to: Conversation,
-        text: String,
-    ) -> Result<(), CommandError> {
+    async fn say(&self, history: &History, to: Conversation, text: String) -> Result<(), CommandError> {
         check_length(&text)?;
-        let (place, revision, mut audience) = {
+        let (place, revision, audience) = {
             let chat = &self.hub.lock().chat;
             let (place, revision) = chat.place(&to)?;
             (place, revision, chat.listeners(&to)?)
         };
-        audience.retain(|user| !links.book(|book| book.is_changed(user)));
-        self.keep_pace(links, history, &place, &audience).await;
+        self.keep_pace(history, &place, &audience).await;
         let room = match to {
             Conversation::Room(room) => Some(room),
             Conversation::Private(_) => None,
@@ -182,13 +175,7 @@ impl PeerService {
     }
 
     /// Waits while many lines of a conversation are on their way to somebody who takes them.
-    async fn keep_pace(
-        &self,
-        links: &PeerPeerCommunication,
-        history: &History,
-        place: &ConversationId,
-        audience: &[Username],
-    ) {
+    async fn keep_pace(&self, history: &History, place: &ConversationId, audience: &[Username]) {
         let paced = std::mem::take(&mut self.hub.lock().paced);
         if history.waiting_lines(place) < PACE_LINES {
             return;
@@ -203,7 +190,7 @@ impl PeerService {
             let moved = self.hub.moved.notified();
             let waiting = history.waiting().await;
             let behind = |(user, lines): &(Username, usize)| {
-                *lines >= PACE_LINES && audience.contains(user) && links.is_linked(user)
+                *lines >= PACE_LINES && audience.contains(user) && self.hub.lock().feeds.is_fed(user)
             };
             if !waiting.iter().any(behind) || timeout(PACE_WAIT, moved).await.is_err() {
                 self.hub.lock().paced = PACE_STRIDE;

@@ -38,6 +38,8 @@ struct Waiting {
     lines: BTreeMap<Uuid, DateTime<Utc>>,
     /// Whether the person knows.
     told: bool,
+    /// Whether they wait for a key to be accepted.
+    held: bool,
     /// What has arrived since the person knows.
     arrived: usize,
 }
@@ -80,14 +82,16 @@ impl Deliveries {
         }
     }
 
-    /// A line will not be there.
+    /// A line will not be there, or not before something is done about it.
     pub(crate) fn undelivered(&mut self, id: Uuid, to: &Username, reason: Undeliverable) {
         let why = match reason {
             // The program ends, and says how many.
             Undeliverable::Waiting => return,
+            Undeliverable::KeyChanged => {
+                return self.waiting.entry(to.clone()).or_default().held = true;
+            }
             Undeliverable::Left => "no longer in that conversation",
             Undeliverable::TextTooLong => "too long for that user's program",
-            Undeliverable::KeyChanged => "the key has changed and is not accepted",
         };
         if let Some(waiting) = self.waiting.get_mut(to) {
             waiting.lines.remove(&id);
@@ -134,10 +138,16 @@ impl Deliveries {
                     format!("{} lines", waiting.arrived)
                 };
                 rows.push(paint.faint(&format!("✓ {user} has your {lines} now")));
-            } else if overdue && !waiting.told {
+            } else if (overdue || waiting.held) && !waiting.told && !waiting.lines.is_empty() {
                 waiting.told = true;
                 let what = if waiting.lines.len() == 1 { "your line waits" } else { "your lines wait" };
-                rows.push(paint.faint(&format!("… {what} here for {user}")));
+                rows.push(if waiting.held {
+                    paint.failure(&format!(
+                        "… {what} here until the new key of {user} is right: /verify {user}"
+                    ))
+                } else {
+                    paint.faint(&format!("… {what} here for {user}"))
+                });
             }
         }
         self.waiting.retain(|_, waiting| !waiting.lines.is_empty());
@@ -219,6 +229,18 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_key_is_told_at_once_and_arrives_when_it_is_accepted() {
+        let mut deliveries = said(1);
+        deliveries.delivered(id(1), &user("carla"));
+        deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
+        let row = "… your line waits here until the new key of bob is right: /verify bob";
+        assert_eq!(news(&mut deliveries, 0), [row]);
+        assert_eq!((deliveries.waiting(), news(&mut deliveries, 9).len()), (1, 0));
+        deliveries.delivered(id(1), &user("bob"));
+        assert_eq!(news(&mut deliveries, 9), ["✓ bob has your line now"]);
+    }
+
+    #[test]
     fn what_an_earlier_run_left_is_told_when_it_arrives_and_strange_receipts_are_not() {
         let mut deliveries = Deliveries::default();
         let line = crate::api::past::OwnLine {
@@ -239,8 +261,8 @@ mod tests {
     #[test]
     fn what_is_lost_is_named_and_many_are_counted() {
         let mut deliveries = said(3);
-        deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
-        let row = "[00:00:00] ✗ not delivered to bob (the key has changed and is not accepted): \"line 1\"";
+        deliveries.undelivered(id(1), &user("bob"), Undeliverable::TextTooLong);
+        let row = "[00:00:00] ✗ not delivered to bob (too long for that user's program): \"line 1\"";
         assert_eq!(news(&mut deliveries, 0), [row]);
         (1..=3).for_each(|n| deliveries.undelivered(id(n), &user("carla"), Undeliverable::Left));
         let row = "[00:00:00] ✗ 3 lines not delivered to carla (no longer in that conversation)";
