@@ -28,7 +28,6 @@ use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::Opened;
 use crate::home::{Home, HomeError};
-use crate::identity::safety_number::safety_number;
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
@@ -328,45 +327,6 @@ impl Hub {
         others.map(|user| (user.clone(), links.trust(&user))).collect()
     }
 
-    /// Takes what the tracker announces of a user's keys for right.
-    pub(crate) fn accept_keys(&self, user: &Username) -> Result<(), CommandError> {
-        let Some(links) = self.links.get().filter(|links| links.book(|book| book.accept(user))) else {
-            return Err(CommandError::Usage(format!(
-                "the tracker announces no new key of {user}: nothing to accept"
-            )));
-        };
-        links.hurry(user);
-        self.heed_key(user);
-        Ok(self.keep_pins()?)
-    }
-
-    /// Remembers that the safety number was compared.
-    pub(crate) fn verify_keys(&self, user: &Username) -> Result<(), CommandError> {
-        let links = self.links.get();
-        if links.is_some_and(|links| links.book(|book| book.is_changed(user))) {
-            return Err(CommandError::KeyChanged(user.clone()));
-        }
-        if !links.is_some_and(|links| links.book(|book| book.verify(user))) {
-            return Err(CommandError::Usage(format!("talk to {user} first, then compare: /verify {user}")));
-        }
-        Ok(self.keep_pins()?)
-    }
-
-    /// The number to compare with a user.
-    pub(crate) fn safety_number(&self, user: Username) -> Result<Answer, CommandError> {
-        let (Some(links), Some(me)) = (self.links.get(), self.lock().chat.me().cloned()) else {
-            return Err(CommandError::TrackerLost);
-        };
-        let (key, verified) = links.book(|book| (book.key(&user), book.is_verified(&user)));
-        let Some(key) = key else {
-            return Err(CommandError::Usage(format!(
-                "there is no key of {user} to compare: talk to {user} first; original programs have none"
-            )));
-        };
-        let number = safety_number((&me, links.own_key()), (&user, key));
-        Ok(Answer::SafetyNumber { user, number, verified })
-    }
-
     /// Shuts a user's private lines out or lets them in again.
     pub(crate) fn block(&self, home: &Home, user: &Username, shut_out: bool) -> Result<(), CommandError> {
         let mut state = self.lock();
@@ -380,14 +340,6 @@ impl Hub {
     pub(crate) fn keep_pins(&self) -> Result<(), HomeError> {
         let (Some(links), Some(home)) = (self.links.get(), self.home.get()) else { return Ok(()) };
         home.keep_pins(&links.book(|book| book.pins().clone()))
-    }
-
-    pub(crate) fn tell_not_accepted(&self, by: &Username) {
-        let mut state = self.lock();
-        let accept = state.chat.me().map_or_else(String::new, |me| format!(" to type /accept {me}"));
-        let message = format!("{by} does not accept this computer's key yet: ask {by}{accept}");
-        let code = CommandError::KeyChanged(by.clone()).code();
-        state.faces.tell([Event::Error { code, message: message.into() }]);
     }
 
     pub(crate) fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {

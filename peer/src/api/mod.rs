@@ -244,6 +244,9 @@ pub enum Answer {
         number: String,
         /// Whether it was compared before.
         verified: bool,
+        /// Whether it is of a key that is not accepted.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        changed: bool,
     },
     /// The last lines of a conversation, oldest first.
     History {

@@ -17,7 +17,7 @@ use crate::delivery::news::News;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
 use crate::hub::{Hub, Missed};
-use crate::peer_communication::switchboard::LinkReport;
+use crate::peer_communication::switchboard::{Hindrance, LinkReport};
 
 impl Hub {
     /// Hears the links until it is over, as fast as the slowest face reads.
@@ -83,7 +83,7 @@ impl Hub {
                     self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
                 }
             }
-            LinkReport::NotAccepted(by) => self.tell_not_accepted(&by),
+            LinkReport::Hindered(user, why) => self.tell_hindered(&user, why),
             LinkReport::KeyChanged(peer, fingerprint) => {
                 self.heed_key(&peer);
                 self.lock().faces.tell([Event::KeyChanged { peer, fingerprint }]);
@@ -111,6 +111,26 @@ impl Hub {
         }
         drop(state);
         self.tell_news(if up { News::Up(user.clone()) } else { News::Down(user.clone()) });
+    }
+
+    /// Says why somebody who is there is not linked.
+    fn tell_hindered(&self, user: &Username, why: Hindrance) {
+        let mut state = self.lock();
+        let (code, message) = match why {
+            Hindrance::NotAccepted => {
+                let accept = state.chat.me().map_or_else(String::new, |me| format!(" to type /accept {me}"));
+                let message = format!("{user} does not accept this computer's key yet: ask {user}{accept}");
+                ("KEY_CHANGED", message)
+            }
+            Hindrance::Plaintext => {
+                let message = format!(
+                    "{user} uses a program that does not encrypt, and --plaintext of this one keeps such links out: what \
+                     you write to {user} waits here"
+                );
+                ("PLAINTEXT_REFUSED", message)
+            }
+        };
+        state.faces.tell([Event::Error { code: code.to_owned(), message: message.into() }]);
     }
 
     /// Lines came by a link: into the history with them, if they are in place.

@@ -17,7 +17,7 @@ use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::outbox::Manners;
-use crate::peer_communication::switchboard::Switchboard;
+use crate::peer_communication::switchboard::{Hindrance, Switchboard};
 
 /// Dials until the switchboard stops.
 pub(crate) async fn run(board: Arc<Switchboard>) {
@@ -66,10 +66,13 @@ struct Greeted {
 async fn greet(board: &Switchboard, user: &Username, address: SocketAddr) -> Result<Greeted, FrameError> {
     if board.book(|book| book.has_keys(user)) {
         greet_encrypted(board, user, address).await
-    } else if board.terms.plaintext.reaches(address.ip()) && board.speaks_in_the_clear(user).await {
+    } else if !board.speaks_in_the_clear(user).await {
+        Err(other("there is no key to know the user by"))
+    } else if board.terms.plaintext.reaches(address.ip()) {
         greet_in_the_clear(board, address).await
     } else {
-        Err(other("there is no key to know the user by"))
+        board.hindered(user, Hindrance::Plaintext).await;
+        Err(other("an original program, and not to be spoken with in the clear"))
     }
 }
 
@@ -93,7 +96,7 @@ async fn greet_encrypted(
             Ok(Greeted { connection, instance, manners: Manners::of(&greeting), first: None })
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
-            board.not_accepted(user).await;
+            board.hindered(user, Hindrance::NotAccepted).await;
             Err(other("this key is not accepted there"))
         }
         _ => Err(other("not welcome")),

@@ -25,6 +25,15 @@ use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::outbox::{Full, Manners, Outbox};
 
+/// What keeps somebody who is there from being linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hindrance {
+    /// Our own key is not accepted there.
+    NotAccepted,
+    /// An original program, which speaks in the clear, where this one does not.
+    Plaintext,
+}
+
 /// What the links tell the service.
 pub(crate) enum LinkReport {
     /// A peer's link came up or went down: ask which.
@@ -51,8 +60,8 @@ pub(crate) enum LinkReport {
     Pinned,
     /// Somebody who claims to be this user has proven a key that is not pinned for that name.
     KeyChanged(Username, PublicKey),
-    /// This user does not take our own key for ours yet.
-    NotAccepted(Username),
+    /// There is no link to somebody who is there: told once.
+    Hindered(Username, Hindrance),
 }
 
 /// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
@@ -118,8 +127,8 @@ struct State {
     book: KeyBook,
     table: LinkTable<CancellationToken>,
     outboxes: HashMap<Username, Arc<Outbox>>,
-    /// Who does not accept our key, as was reported: once, until a link stands.
-    not_accepted_by: BTreeSet<Username>,
+    /// Why whom was not linked, as was reported: once, until a link stands.
+    hindered: BTreeSet<(Username, Hindrance)>,
 }
 
 impl Switchboard {
@@ -132,8 +141,7 @@ impl Switchboard {
     ) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
         let table = LinkTable::new(me.clone());
-        let state =
-            Mutex::new(State { book, table, outboxes: HashMap::new(), not_accepted_by: BTreeSet::new() });
+        let state = Mutex::new(State { book, table, outboxes: HashMap::new(), hindered: BTreeSet::new() });
         let board = Self {
             me,
             terms,
@@ -268,7 +276,7 @@ impl Switchboard {
             let mut state = self.lock();
             let placed = state.table.offer(user, id, offer, retire.clone(), Instant::now());
             let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
-            state.not_accepted_by.remove(user);
+            state.hindered.retain(|(hindered, _)| hindered != user);
             settle(placed, &outbox, id, manners).then_some(outbox)
         }?;
         self.links_changed.notify_waiters();
@@ -298,11 +306,11 @@ impl Switchboard {
         self.lock().table.take_due(Instant::now())
     }
 
-    /// Our own key is refused.
-    pub(crate) async fn not_accepted(&self, by: &Username) {
-        let news = self.lock().not_accepted_by.insert(by.clone());
+    /// There is no link to a peer who is there, for this reason.
+    pub(crate) async fn hindered(&self, user: &Username, why: Hindrance) {
+        let news = self.lock().hindered.insert((user.clone(), why));
         if news {
-            self.report(LinkReport::NotAccepted(by.clone())).await;
+            self.report(LinkReport::Hindered(user.clone(), why)).await;
         }
     }
 

@@ -3,6 +3,7 @@
 mod account;
 mod commands;
 mod looking_back;
+mod trust;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

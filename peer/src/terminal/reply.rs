@@ -42,7 +42,9 @@ impl Reply<'_> {
             Answer::AccountDeleted => {
                 vec![self.paint.system("your account is no more, nor anything of it on this computer")]
             }
-            Answer::SafetyNumber { user, number, verified } => self.safety_number(user, number, *verified),
+            Answer::SafetyNumber { user, number, verified, changed } => {
+                self.safety_number(user, number, *verified, *changed)
+            }
             Answer::History { of, lines } => self.past().history(of, lines),
             Answer::Found { lines } => self.past().found(lines),
             Answer::Exported { file, lines } => {
@@ -73,13 +75,28 @@ impl Reply<'_> {
         vec![self.paint.system(row)]
     }
 
-    fn safety_number(&self, user: &Username, number: &str, verified: bool) -> Vec<String> {
+    fn safety_number(&self, user: &Username, number: &str, verified: bool, changed: bool) -> Vec<String> {
         let groups: Vec<_> = number.split(' ').collect();
         let rows = groups.chunks(6).map(|groups| format!("   {}", self.paint.strong(&groups.join(" "))));
-        let title = format!("safety number with {user}{}", if verified { " (compared before)" } else { "" });
-        let then = format!("Ask {user} for theirs, by voice or in person. The same? Type /verified {user}");
-        let title = self.paint.system(&title);
-        let then = (!verified).then(|| self.paint.system(&then));
+        let what = match (verified, changed) {
+            (true, _) => " (compared before)",
+            (_, true) => ", of the key that is not accepted",
+            _ => "",
+        };
+        let then = match (verified, changed) {
+            (true, _) => Vec::new(),
+            (_, true) => vec![
+                format!(
+                    "Ask {user} for the number that the computer with the new key shows, by voice or in person."
+                ),
+                format!("The same? Type /accept {user}, then /verified {user}"),
+            ],
+            _ => {
+                vec![format!("Ask {user} for theirs, by voice or in person. The same? Type /verified {user}")]
+            }
+        };
+        let title = self.paint.system(&format!("safety number with {user}{what}"));
+        let then = then.iter().map(|row| self.paint.system(row));
         [title].into_iter().chain(rows).chain(then).collect()
     }
 

@@ -93,9 +93,19 @@ fn mark(status: &Status, user: &Username) -> Option<(Tone, String)> {
     Some((tone, mark.to_owned()))
 }
 
-/// A conversation as it is typed, fit for the screen.
+/// With these the program speaks of people and places.
+const OURS: &[char] = &['●', '○', '✓', '~', '·', '@', '[', ']', '>', '<', '*', '/', '─', '…', '✗', '⚠', '"'];
+
+/// A conversation as it is typed, fit for the screen. The name of a room that could be taken for words of the program
+/// stands in quotes.
 pub(crate) fn shown(conversation: &Conversation) -> String {
-    display_safe(&conversation.to_string())
+    let name = display_safe(&conversation.to_string());
+    match conversation {
+        Conversation::Room(room) if room.as_str().contains(OURS) => {
+            format!("\"{}\"", name.replace('"', "\\\""))
+        }
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +163,15 @@ mod tests {
         let chat = Conversation::Private(Username::parse("bob").unwrap());
         let private = Status { open: Some(chat), ..calm };
         assert_eq!(StatusLine::new(&private, &[], 0).row(80, Paint::plain()), "@bob ✓");
+    }
+
+    #[test]
+    fn no_room_is_called_as_if_somebody_sat_in_another() {
+        let room = |name: &str| shown(&Conversation::Room(RoomName::parse(name).unwrap()));
+        assert_eq!(room("sala de estar!"), "sala de estar!");
+        assert_eq!(room("sala · ● bob ✓"), "\"sala · ● bob ✓\"");
+        assert_eq!(room("a\" · ● bob"), "\"a\\\" · ● bob\"");
+        assert_eq!(room("@bob"), "\"@bob\"");
     }
 
     #[test]
