@@ -21,6 +21,7 @@ use crate::api::error::CommandError;
 use crate::api::{self, Answer, Event, Present, Status, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
 use crate::delivery::feeds::Feeds;
+use crate::delivery::missed::Missed;
 use crate::delivery::news::News;
 use crate::events::Faces;
 use crate::gate::Gate;
@@ -59,18 +60,12 @@ pub(crate) struct State {
     pub(crate) saying: usize,
     /// How many more may be said before it is asked again who is behind.
     pub(crate) paced: usize,
-    /// What was missed of each conversation and is not told yet.
+    /// What was missed of each conversation.
     pub(crate) missed: BTreeMap<ConversationId, Missed>,
     /// Of whom it is not known yet what was missed of which conversation, since the link that stands came up.
     pub(crate) awaited: BTreeSet<(Username, ConversationId)>,
     /// Why the peer ended by itself, if it did.
     pub(crate) failure: Option<Untrusted>,
-}
-
-/// How much was said while one was away.
-pub(crate) struct Missed {
-    pub(crate) people: usize,
-    pub(crate) lines: u64,
 }
 
 impl std::fmt::Debug for State {

@@ -46,7 +46,10 @@ pub const TELL_PAUSE: Duration = Duration::from_secs(3);
 pub const CONVERSATIONS_MAX: usize = 64;
 
 /// How long no line of somebody who is linked may come, of those that are lacking, before they are asked for.
-pub const ASK_PATIENCE: Duration = Duration::from_secs(5);
+pub const ASK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Streams of a conversation of which it is counted what was missed: far more than three people on a few computers have.
+pub const MISSED_STREAMS: usize = 256;
 
 /// How long an answer to WANT may take before it is asked again.
 pub const WANT_WAIT: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@
 //! Whoever lacks something asks for it, one batch at a time. An author who is linked gives its own lines unasked, so
 //! nobody is asked for them unless they stop coming.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
@@ -42,6 +42,8 @@ struct Talk {
     again: Option<Instant>,
     /// What was lacking, at some moment, that its linked author should give: where it still is, it is asked for.
     patient: Option<(Instant, Vec<StreamSpans>)>,
+    /// Of these a linked author did not give what is lacking: the rest is asked for as well.
+    fetched: Vec<StreamSpans>,
 }
 
 impl CatchUp {
@@ -161,17 +163,21 @@ impl CatchUp {
         lacking: Vec<StreamSpans>,
         now: Instant,
     ) -> Vec<StreamSpans> {
-        let gives_itself = |author: &str| self.partners.keys().any(|linked| linked.as_str() == author);
-        let (on_their_way, mut wanted): (Vec<_>, Vec<_>) =
-            lacking.into_iter().partition(|stream| gives_itself(&stream.username));
+        let authors: BTreeSet<_> = self.partners.keys().map(|linked| linked.as_str().to_owned()).collect();
         let Some(partner) = self.partners.get_mut(user) else { return Vec::new() };
         let Some(talk) = partner.talks.get_mut(conversation) else { return Vec::new() };
+        talk.fetched.retain(|fetched| lacking.iter().any(|stream| is_same(stream, fetched)));
+        let comes_by_itself = |stream: &StreamSpans| {
+            authors.contains(&stream.username) && !talk.fetched.iter().any(|fetched| is_same(stream, fetched))
+        };
+        let (on_their_way, mut wanted): (Vec<_>, Vec<_>) = lacking.into_iter().partition(comes_by_itself);
         talk.patient = match talk.patient.take() {
             _ if on_their_way.is_empty() => None,
             Some((since, awaited)) if since + ASK_PATIENCE <= now => {
                 // An author gives in order: where the first that was lacking still is, nothing comes.
                 let stuck = |now: &StreamSpans| awaited.iter().any(|then| starts_as(now, then));
                 let (stuck, coming): (Vec<_>, Vec<_>) = on_their_way.into_iter().partition(stuck);
+                talk.fetched.extend(stuck.iter().cloned());
                 wanted.extend(stuck);
                 (!coming.is_empty()).then_some((now, coming))
             }
@@ -298,6 +304,10 @@ mod tests {
             let last = later + ASK_PATIENCE;
             assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
             assert_eq!(catch_up.ask(&bob, &SALA, rest(author), last), rest(author));
+            // The next batch of these is not waited for again.
+            catch_up.given(&bob, &SALA);
+            assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
+            assert_eq!(catch_up.ask(&bob, &SALA, spans(author, 4, 5), last), spans(author, 4, 5));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What the links report: lines go into the history, the rest changes the chat or the exchange.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -16,7 +15,7 @@ use crate::chat::heard::{Heard, Spoken};
 use crate::delivery::news::News;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
-use crate::hub::{Hub, Missed};
+use crate::hub::Hub;
 use crate::peer_communication::switchboard::{Hindrance, LinkReport};
 
 impl Hub {
@@ -180,21 +179,10 @@ impl Hub {
         }
         if first {
             let lacking = history.lacking(conversation.clone(), theirs.clone()).await;
-            self.note_missed(conversation.clone(), &lacking.unwrap_or_default());
+            // Told before the first of these lines, if any comes late.
+            self.lock().missed.entry(conversation.clone()).or_default().note(&lacking.unwrap_or_default());
         }
         self.tell_news(News::Have(from, conversation, theirs));
-    }
-
-    /// Notes what was missed: it is told before the first of these lines, if any comes late.
-    fn note_missed(&self, conversation: ConversationId, lacking: &[StreamSpans]) {
-        let lines =
-            lacking.iter().flat_map(|stream| &stream.spans).map(|(first, last)| last - first + 1).sum();
-        let people = lacking.iter().map(|stream| &stream.username).collect::<BTreeSet<_>>().len();
-        let mut state = self.lock();
-        state.missed.remove(&conversation);
-        if lines > 0 {
-            state.missed.insert(conversation, Missed { people, lines });
-        }
     }
 }
 

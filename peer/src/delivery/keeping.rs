@@ -18,7 +18,7 @@ use crate::delivery::news::News;
 use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{HeardLine, Report, SaidLine};
-use crate::hub::{Hub, Missed};
+use crate::hub::Hub;
 use crate::limits::{FEED_BYTES, JUST_WRITTEN};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::LinkId;
@@ -116,14 +116,14 @@ impl Hub {
             Conversation::Private(_) => None,
         };
         let mut state = self.lock();
-        if late && let Some(Missed { people, lines }) = state.missed.remove(&at) {
-            state.faces.tell([Event::Missed { conversation: conversation.clone(), people, lines }]);
-        }
-        // What was lacking may have been on its way: then it was not missed.
         if let Some(missed) = state.missed.get_mut(&at) {
-            missed.lines -= 1;
-            if missed.lines == 0 {
-                state.missed.remove(&at);
+            if late {
+                let told = missed.tell();
+                let missed =
+                    |(people, lines)| Event::Missed { conversation: conversation.clone(), people, lines };
+                state.faces.tell(told.map(missed));
+            } else {
+                missed.came_in_time();
             }
         }
         state.chat.note_unread(conversation);

@@ -5,4 +5,5 @@ pub(crate) mod exchange;
 pub(crate) mod feeds;
 mod hearing;
 pub(crate) mod keeping;
+pub(crate) mod missed;
 pub(crate) mod news;
