@@ -212,6 +212,14 @@ impl Hub {
         }
     }
 
+    /// Whether somebody takes lines now, or may soon: who is there is being dialled.
+    pub(crate) fn is_expected(&self, user: &Username) -> bool {
+        let Some(links) = self.links.get() else { return false };
+        let state = self.lock();
+        let is_dialled = state.chat.is_there(user) && !links.book(|book| book.is_changed(user));
+        state.feeds.is_fed(user) || is_dialled
+    }
+
     /// The tracker's record of somebody to talk to in private.
     pub(crate) fn found(&self, user: &Username, peer: Option<Peer>) -> Result<(), CommandError> {
         let Some(links) = self.links.get() else { return Err(CommandError::TrackerLost) };

@@ -203,6 +203,25 @@ async fn much_that_waits_for_who_is_away_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn who_leaves_right_after_the_last_word_was_heard() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.create("sala").await;
+    bob.join("sala").await;
+    ana.linked("bob").await;
+    let mut robot = tracker.peer("robot").await;
+    for round in 0..5 {
+        robot.join("sala").await;
+        let text = format!("build {round} is green");
+        robot.say(&text).await;
+        robot.run(Command::Leave { conversation: None }).await.unwrap();
+        ana.hears(&text).await;
+        bob.hears(&text).await;
+    }
+    assert!(!robot.saw(|e| matches!(e, Event::Undelivered { .. })));
+}
+
+#[tokio::test]
 async fn who_joins_has_missed_nothing_of_what_was_said_before() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;

@@ -453,10 +453,17 @@ async fn a_line_that_came_late_says_so_and_a_conversation_can_be_exported_and_fo
     let text = std::fs::read_to_string(&file).unwrap();
     let texts: Vec<_> = text.lines().map(|line| json(line)["content"].clone()).collect();
     assert_eq!(texts, ["mine", "while you were away"]);
+    // Also where one does not sit any more.
+    ana.line("/leave sala");
+    ana.event("room_left");
+    ana.line("/search mine");
+    assert_eq!(ana.event("found")["lines"].as_array().unwrap().len(), 1);
     ana.line("/forget sala");
     assert_eq!(ana.event("forgotten"), json!({"event": "forgotten", "lines": 2}));
-    ana.line("/history");
-    assert_eq!(ana.event("history"), json!({"event": "history", "room": "sala", "lines": []}));
+    ana.line("/search mine");
+    assert_eq!(ana.event("found"), json!({"event": "found", "lines": []}));
+    ana.line("/forget sala");
+    assert_eq!(ana.event("error")["code"], "NO_CONVERSATION");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,10 @@ pub enum CommandError {
     #[error("no conversation is open by that name, or none at all: /join a room or /msg somebody")]
     NoConversation,
     /// As many lines wait here as may.
-    #[error("{0} lines wait here for somebody who is away: /outbox shows them, /withdraw takes one back")]
+    #[error(
+        "as much as may waits here already for somebody who is away ({0} lines or 16 MiB): /outbox shows it, /withdraw takes back \
+         what nobody has"
+    )]
     QueueFull(usize),
     /// Looking at the past wants the password: [`Command::Unlock`](crate::api::Command::Unlock), then the same again.
     #[error("your password, to look back: {tries_left} tries left")]

@@ -501,6 +501,8 @@ pub enum Undeliverable {
     Left,
     /// The program ends: it goes out at the next start.
     Waiting,
+    /// It was erased here before it had arrived; whoever has it may still hand it on.
+    Forgotten,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -1,7 +1,7 @@
 //! Where lines belong: what the history calls a conversation, who shares it, and what a link brings that is out of place.
 
 use commons::names::{RoomName, Username};
-use commons::snapshot::RoomSnapshot;
+use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -74,6 +74,13 @@ impl Chat {
                 Ok((ConversationId::Room(room.id), room.revision))
             }
         }
+    }
+
+    /// Whether somebody is connected, as far as the tracker has said.
+    pub(crate) fn is_there(&self, user: &Username) -> bool {
+        let sits_there = |member: &Member| member.connected && member.username == *user;
+        let in_private = self.private.get(user).is_some_and(Option::is_some);
+        in_private || self.rooms.values().flat_map(|room| &room.members).any(sits_there)
     }
 
     /// Who sits in a room; nobody where one does not sit there oneself.

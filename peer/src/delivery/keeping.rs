@@ -17,7 +17,7 @@ use crate::delivery::feeds::batches;
 use crate::delivery::news::News;
 use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
-use crate::history::report::{HeardLine, Report, SaidLine};
+use crate::history::report::{GivenUp, HeardLine, Report, SaidLine};
 use crate::hub::Hub;
 use crate::limits::{FEED_BYTES, JUST_WRITTEN};
 use crate::peer_communication::PeerPeerCommunication;
@@ -62,7 +62,12 @@ impl Hub {
                 self.lock().faces.tell(ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() }));
                 self.moved.notify_waiters();
             }
-            Report::GivenUp { to, ids } => self.tell_undelivered(&to, ids, Undeliverable::Left),
+            Report::GivenUp { to, ids, why: GivenUp::Left } => {
+                self.tell_undelivered(&to, ids, Undeliverable::Left);
+            }
+            Report::GivenUp { to, ids, why: GivenUp::Forgotten } => {
+                self.tell_undelivered(&to, ids, Undeliverable::Forgotten);
+            }
             Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),
             Report::Trouble(message) => {
                 self.lock()

@@ -13,7 +13,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::line::{ChatLine, Text};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::Load;
-use crate::history::report::{Report, SaidLine};
+use crate::history::report::{GivenUp, Report, SaidLine};
 use crate::history::rows::{group_at, read_audience, write_audience};
 use crate::history::spans::Spans;
 use crate::history::store::Store;
@@ -108,6 +108,7 @@ impl Store {
         conversation: &ConversationId,
         members: &[Username],
         since: u64,
+        why: GivenUp,
     ) -> Result<()> {
         let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(()) };
         let mut stay = Vec::new();
@@ -133,7 +134,7 @@ impl Store {
         }
         for (person, ids) in given_up {
             let to = self.names(&[person])?.remove(0);
-            self.tell(Report::GivenUp { to, ids });
+            self.tell(Report::GivenUp { to, ids, why });
         }
         Ok(())
     }
@@ -320,11 +321,11 @@ mod tests {
         let lines = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
         let with_bob = ids(&say(&mut ana, &private(BOB), &["2"], &[BOB]));
         ana.apply(Request::KeepFor { conversation: room(), members: vec![user(CARLA)], since: 0 });
-        assert_eq!(ana.commit(), [Report::GivenUp { to: user(BOB), ids: lines.clone() }]);
+        assert_eq!(ana.commit(), [Report::GivenUp { to: user(BOB), ids: lines.clone(), why: GivenUp::Left }]);
         let receipt = ana.receipts(&room(), 1).remove(0);
         assert_eq!((receipt.has, receipt.waits), (vec![], vec![user(CARLA)]), "nobody is said to have it");
         ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
-        assert_eq!(ana.commit(), [Report::GivenUp { to: user(CARLA), ids: lines }]);
+        assert_eq!(ana.commit(), [Report::GivenUp { to: user(CARLA), ids: lines, why: GivenUp::Left }]);
         assert_eq!(ana.outbox().into_iter().map(|line| line.id).collect::<Vec<_>>(), with_bob);
     }
 

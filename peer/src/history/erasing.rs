@@ -3,12 +3,13 @@
 use rusqlite::Result;
 
 use crate::history::conversation::ConversationId;
+use crate::history::report::GivenUp;
 use crate::history::store::Store;
 
 impl Store {
     /// Erases the lines of a conversation, and tells how many. Which numbers they had stays known.
     pub(crate) fn forget(&mut self, conversation: &ConversationId) -> Result<usize> {
-        self.keep_for(conversation, &[], 0)?;
+        self.keep_for(conversation, &[], 0, GivenUp::Forgotten)?;
         let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(0) };
         // Those of the outbox that were taken back, and wait for nobody.
         self.db.execute(
@@ -38,6 +39,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::history::report::Report;
     use crate::history::testing::*;
 
@@ -50,7 +52,10 @@ mod tests {
         say(&mut bob, &private(ANA), &["stays secret"], &[ANA]);
         assert_eq!(bob.search("secret", 9).len(), 4);
         assert_eq!(bob.forget(&room()), 3);
-        assert_eq!(bob.commit(), [Report::GivenUp { to: user(ANA), ids: vec![own[0].id] }]);
+        assert_eq!(
+            bob.commit(),
+            [Report::GivenUp { to: user(ANA), ids: vec![own[0].id], why: GivenUp::Forgotten }]
+        );
         assert_eq!(bob.forget(&room()), 0);
         let left: Vec<_> = bob.search("secret", 9).into_iter().map(|line| line.text).collect();
         assert_eq!(left, ["stays secret"]);

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use commons::keys::{PublicKey, Seed};
-use commons::names::Username;
+use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
 use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, Error};
@@ -23,7 +23,7 @@ use crate::history::life;
 use crate::history::line::ChatLine;
 use crate::history::outbox::Outbox;
 use crate::history::quota::{Load, Quota};
-use crate::history::report::{HeardLine, Report};
+use crate::history::report::{GivenUp, HeardLine, Report};
 use crate::history::request::Request;
 use crate::history::staged::{Staged, words};
 use crate::history::store::{Meta, Omission, Store};
@@ -284,7 +284,13 @@ impl Ledger {
         self.ask(|store| store.waiting_counts())
     }
 
-    /// Lines of a conversation in order of arrival.
+    /// The rooms of this name that hold lines.
+    pub fn rooms_called(&mut self, name: &RoomName) -> Vec<ConversationId> {
+        let kept = self.ask(|store| store.kept_conversations());
+        kept.into_iter().filter(|(_, called)| called.as_ref() == Some(name)).map(|(id, _)| id).collect()
+    }
+
+    /// Lines of a conversation in their order.
     pub fn export(&mut self, of: &ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
         self.ask(|store| store.export(of, after, lines))
     }
@@ -424,7 +430,7 @@ impl Store {
             Request::NoteRoom(room) => self.note_room(&room),
             Request::Settle { to, ids } => self.let_go(&to, &ids),
             Request::KeepFor { conversation, members, since } => {
-                self.keep_for(&conversation, &members, since)
+                self.keep_for(&conversation, &members, since, GivenUp::Left)
             }
             Request::Pending { to, after, bytes } => self.tell_pending(&to, after, bytes),
             Request::Linked { from } => {
@@ -627,7 +633,7 @@ mod tests {
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         let names = ["canary-text", "canary-room", "canary-user"];
         let mut line = said(&room(), names[0], &[names[2]]);
-        line.room = commons::names::RoomName::parse(names[1]).ok();
+        line.room = RoomName::parse(names[1]).ok();
         ana.apply(Request::Say(line));
         assert_eq!(said_lines(ana.commit()).len(), 1);
         assert_eq!(ana.search(names[0], 9).len(), 1, "the index holds it too");

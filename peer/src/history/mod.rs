@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::{io, thread};
 
-use commons::names::Username;
+use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
 use commons::snapshot::RoomSnapshot;
 use tokio::sync::{mpsc, oneshot};
@@ -197,9 +197,14 @@ impl History {
         self.asked(move |ledger| ledger.withdraw(id)).await.unwrap_or(Err(NotWithdrawn::NotKept))
     }
 
-    /// Lines of a conversation in the order in which they came, behind a row; and where to go on.
+    /// Lines of a conversation in their order, behind a Lamport time, and where to go on.
     pub async fn export(&self, of: ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
         self.ask(move |ledger| ledger.export(&of, after, lines)).await
+    }
+
+    /// The rooms of this name that hold lines.
+    pub async fn rooms_called(&self, name: RoomName) -> Vec<ConversationId> {
+        self.ask(move |ledger| ledger.rooms_called(&name)).await
     }
 
     /// Erases the lines of a conversation, which do not come again, and tells how many. What waited is given up.

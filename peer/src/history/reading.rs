@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use commons::names::Username;
-use rusqlite::{Result, params};
+use rusqlite::{OptionalExtension, Result, params};
 
 use crate::history::answer::{KeptLine, Receipt, Waiting};
 use crate::history::conversation::{ConversationId, NamedConversation};
@@ -36,7 +36,7 @@ impl Store {
         query.query_map(params![expression, limit(lines)], kept)?.collect()
     }
 
-    /// Lines of a conversation in order of arrival, and where to go on.
+    /// Lines of a conversation in their order, behind a Lamport time, and where to go on. Lines of one time are never torn apart.
     pub(crate) fn export(
         &mut self,
         of: &ConversationId,
@@ -44,13 +44,17 @@ impl Store {
         lines: usize,
     ) -> Result<(Vec<KeptLine>, Option<i64>)> {
         let Some(known) = self.known_conversation(of)? else { return Ok((Vec::new(), None)) };
+        let mut query = self.db.prepare_cached(
+            "SELECT lamport FROM lines WHERE conversation = ?1 AND lamport > ?2 ORDER BY lamport LIMIT 1 OFFSET ?3",
+        )?;
+        let last: Option<i64> =
+            query.query_row(params![known.key, after, limit(lines)], |row| row.get(0)).optional()?;
         let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.row > ?2 AND +l.conversation = ?1 AND l.text IS NOT NULL ORDER BY l.row LIMIT ?3"
+            "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+             ORDER BY l.lamport, a.name, s.incarnation, l.seq, l.row"
         ))?;
-        let found: Vec<_> =
-            query.query_map(params![known.key, after, limit(lines)], kept)?.collect::<Result<_>>()?;
-        let next = found.last().map(|last| last.row).filter(|_| found.len() >= lines);
-        Ok((found, next))
+        let found = query.query_map(params![known.key, after, last.unwrap_or(i64::MAX)], kept)?;
+        Ok((found.collect::<Result<_>>()?, last))
     }
 
     /// The last own lines of a conversation, oldest first.

@@ -72,6 +72,8 @@ pub enum Report {
         to: Username,
         /// Which.
         ids: Vec<Uuid>,
+        /// Why.
+        why: GivenUp,
     },
     /// The answer to a [`Pending`](crate::history::request::Request::Pending).
     Pending {
@@ -86,6 +88,15 @@ pub enum Report {
     },
     /// The disk fails: told once until it works again.
     Trouble(String),
+}
+
+/// Why a line waits no longer for somebody who has not got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenUp {
+    /// The user, or oneself, sits there no more.
+    Left,
+    /// It was erased here.
+    Forgotten,
 }
 
 /// An own line, kept.

@@ -65,7 +65,13 @@ impl PeerService {
             Command::Leave { conversation } => {
                 let conversation = conversation.map_or_else(|| self.hub.lock().chat.opened(), Ok)?;
                 match conversation {
-                    Conversation::Room(room) => self.tracker.leave_room(&room).await?,
+                    Conversation::Room(room) => {
+                        let place = hub.lock().chat.place(&Conversation::Room(room.clone()));
+                        if let Ok((place, _)) = place {
+                            self.settle(history, Some(&place)).await;
+                        }
+                        self.tracker.leave_room(&room).await?;
+                    }
                     Conversation::Private(user) => self.end_private(links, &user)?,
                 }
             }
@@ -89,7 +95,7 @@ impl PeerService {
             Command::Search { words } => return hub.search(history, words).await,
             Command::Unlock { password } => self.unlock(home, password).await?,
             Command::Export { file } => return hub.export(history, file).await,
-            Command::Forget { conversation } => return hub.forget(history, &conversation).await,
+            Command::Forget { conversation } => return hub.forget(history, conversation).await,
             Command::Receipts => return hub.receipts(history).await,
             Command::Outbox => return Ok(hub.outbox(history).await),
             Command::Withdraw { id } => return hub.withdraw(history, &id).await,
@@ -199,6 +205,20 @@ impl PeerService {
         }
     }
 
+    /// Waits a while for own lines, all or those of a conversation, on their way to those who are there.
+    async fn settle(&self, history: &History, of: Option<&ConversationId>) {
+        let deadline = Instant::now() + QUIT_WAIT;
+        loop {
+            let moved = self.hub.moved.notified();
+            let waiting = history.outbox().await.into_iter();
+            let mut waiting = waiting.filter(|line| of.is_none_or(|of| line.conversation == *of));
+            let on_its_way = waiting.any(|line| line.waits.iter().any(|user| self.hub.is_expected(user)));
+            if !on_its_way || timeout_at(deadline, moved).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn end_private(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
         let still_used = {
             let mut state = self.hub.lock();
@@ -215,15 +235,7 @@ impl PeerService {
     /// Waits for lines on their way to whoever is linked, signs out, closes the links. What waits for others goes out at
     /// the next start.
     async fn quit(&self, history: &History) -> Answer {
-        let deadline = Instant::now() + QUIT_WAIT;
-        loop {
-            let moved = self.hub.moved.notified();
-            let waiting = history.waiting().await;
-            let on_its_way = waiting.iter().any(|(user, _)| self.hub.lock().feeds.is_fed(user));
-            if !on_its_way || timeout_at(deadline, moved).await.is_err() {
-                break;
-            }
-        }
+        self.settle(history, None).await;
         for waiting in history.outbox().await {
             for user in waiting.waits {
                 self.hub.tell_undelivered(&user, vec![waiting.id], Undeliverable::Waiting);

@@ -1,6 +1,6 @@
 //! Looking at the past: what was said, who has it, what waits. Commands in, answers out; the gate stands before some.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -50,34 +50,38 @@ impl Hub {
         self.look()?;
         let (_, id) = self.opened()?;
         let failed = |error| CommandError::Local(format!("cannot write {}: {error}", file.display()));
-        let mut out = create(&file).map_err(failed)?;
-        let (mut after, mut written) = (0, 0);
-        loop {
-            let (lines, next) = history.export(id.clone(), after, EXPORT_LINES).await;
-            written += lines.len();
-            let mut piece = Vec::new();
-            for line in lines.into_iter().map(past_line) {
-                serde_json::to_writer(&mut piece, &line).map_err(|error| failed(error.into()))?;
-                piece.push(b'\n');
-            }
-            out.write_all(&piece).map_err(failed)?;
-            match next {
-                Some(next) => after = next,
-                None => break,
+        let out = create(&file).map_err(failed)?;
+        match write_lines(history, id, out).await {
+            Ok(lines) => Ok(Answer::Exported { file, lines }),
+            Err(error) => {
+                // Half of it would stand in the way of the next try.
+                let _ = fs::remove_file(&file);
+                Err(failed(error))
             }
         }
-        out.sync_all().map_err(failed)?;
-        Ok(Answer::Exported { file, lines: written })
     }
 
-    /// Erases a conversation on this computer.
+    /// Erases a conversation on this computer, also a room that was left.
     pub(crate) async fn forget(
         &self,
         history: &History,
-        conversation: &Conversation,
+        conversation: Conversation,
     ) -> Result<Answer, CommandError> {
-        let (id, _) = self.lock().chat.place(conversation)?;
-        Ok(Answer::Forgotten { lines: history.forget(id).await })
+        self.look()?;
+        let place = self.lock().chat.place(&conversation);
+        let meant = match (place, conversation) {
+            (Ok((id, _)), _) => vec![id],
+            (Err(_), Conversation::Room(name)) => history.rooms_called(name).await,
+            (Err(error), Conversation::Private(_)) => return Err(error),
+        };
+        if meant.is_empty() {
+            return Err(CommandError::NoConversation);
+        }
+        let mut lines = 0;
+        for id in meant {
+            lines += history.forget(id).await;
+        }
+        Ok(Answer::Forgotten { lines })
     }
 
     /// Who has the last own lines of the open conversation.
@@ -151,8 +155,28 @@ fn is_meant(id: &Uuid, typed: &str) -> bool {
 }
 
 /// Only for this user, and never in place of another file.
-fn create(file: &Path) -> std::io::Result<std::fs::File> {
+fn create(file: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
+}
+
+async fn write_lines(history: &History, of: ConversationId, mut out: File) -> std::io::Result<usize> {
+    let (mut after, mut written) = (-1, 0);
+    loop {
+        let (lines, next) = history.export(of.clone(), after, EXPORT_LINES).await;
+        written += lines.len();
+        let mut piece = Vec::new();
+        for line in lines.into_iter().map(past_line) {
+            serde_json::to_writer(&mut piece, &line)?;
+            piece.push(b'\n');
+        }
+        out.write_all(&piece)?;
+        match next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    out.sync_all()?;
+    Ok(written)
 }
 
 fn past_line(kept: KeptLine) -> PastLine {

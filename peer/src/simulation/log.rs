@@ -32,7 +32,7 @@ impl Log {
             Report::Delivered { to, ids } => {
                 ids.iter().for_each(|id| *self.delivered.entry((*id, to.clone())).or_default() += 1);
             }
-            Report::GivenUp { to, ids } => self.given_up.extend(ids.iter().map(|id| (*id, to.clone()))),
+            Report::GivenUp { to, ids, .. } => self.given_up.extend(ids.iter().map(|id| (*id, to.clone()))),
             Report::Refused { .. } => self.refused += 1,
             Report::NotKept { .. } | Report::Fork { .. } | Report::Trouble(_) => {
                 self.wrong.push(format!("{report:?}"));

@@ -91,6 +91,7 @@ impl Deliveries {
                 return self.waiting.entry(to.clone()).or_default().held = true;
             }
             Undeliverable::Left => "no longer in that conversation",
+            Undeliverable::Forgotten => "erased here before it had arrived",
             Undeliverable::TextTooLong => "too long for that user's program",
         };
         if let Some(waiting) = self.waiting.get_mut(to) {
