@@ -2,12 +2,25 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod by_hand;
 mod common;
 
+use by_hand::{ByHand, Talk};
+use chrono::Utc;
 use common::{PATIENCE, Peer, Tracker, three_in, user};
+use commons::net::socket::Listener;
+use commons::net::tls::Purpose;
+use commons::protocol::between_peers::PeerMessage;
+use commons::snapshot::RoomSnapshot;
 use peer::api::{Answer, Command, Event};
+use peer::history::conversation::ConversationId;
+use peer::history::ledger::{Ledger, Place};
+use peer::history::report::Report;
+use peer::history::request::{Request, Said};
 use peer::limits::PACE_LINES;
+use serde_json::{Value, json};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 const LINES: usize = 50;
 
@@ -240,4 +253,77 @@ async fn who_joins_has_missed_nothing_of_what_was_said_before() {
     bob.hears("welcome back").await;
     assert!(!bob.saw(|e| matches!(e, Event::Missed { .. })));
     assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if *content == *"line 1")));
+}
+
+/// Lines of an author as they go over the wire, signed in groups of so many.
+fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> {
+    let (mut ledger, _) = Ledger::open(&Place::Memory, &author.author()).unwrap();
+    ledger.apply(Request::NoteRoom(Box::new(room.clone())));
+    let mut lines = Vec::new();
+    for text in groups {
+        for line in 0..*text {
+            ledger.apply(Request::Say(Said {
+                id: Uuid::now_v7(),
+                to: ConversationId::Room(room.id),
+                room: Some(room.name.clone()),
+                text: format!("line {}", lines.len() + line + 1),
+                audience: vec![user("bob")],
+                revision: room.revision,
+                sent_at: Utc::now(),
+            }));
+        }
+        for report in ledger.commit() {
+            if let Report::Said(said) = report {
+                let wire = said
+                    .iter()
+                    .map(|said| PeerMessage::Message(said.line.wire(said.room.as_ref(), Some(room.id))));
+                lines.extend(wire.map(|message| serde_json::to_value(message).unwrap()));
+            }
+        }
+    }
+    lines
+}
+
+/// A link of the same program as before.
+async fn link(author: &ByHand, to: &Peer) -> Talk {
+    let mut link = Talk::encrypted(to.service.local_addr(), &author.identity(Purpose::Link)).await.unwrap();
+    let hello = json!({"cmd": "HELLO", "username": author.name, "instance": 1, "catch_up": true});
+    assert_eq!(link.ask(&hello).await.unwrap()["cmd"], "WELCOME");
+    link
+}
+
+/// Waits until a link answers, and so has read everything before. What answers is the latest link.
+async fn is_read(link: &mut Talk, answering: Option<&mut Talk>) {
+    link.send(&json!({"cmd": "PING"})).await;
+    let answering = answering.unwrap_or(link);
+    while answering.recv().await.expect("the link has ended")["cmd"] != "PONG" {}
+}
+
+#[tokio::test]
+async fn a_link_that_is_replaced_tears_no_lines_of_the_next_one() {
+    let tracker = Tracker::start().await;
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let mut ana = ByHand::register(tracker.address, "ana", listener, 1).await;
+    ana.session.ok(&json!({"cmd": "CREATE_ROOM", "room": "sala", "id": 1})).await;
+    let mut bob = tracker.peer("bob").await;
+    bob.join("sala").await;
+    let joined = ana.session.recv().await.unwrap();
+    let room: RoomSnapshot = serde_json::from_value(joined["room"].clone()).unwrap();
+    let lines = signed(&ana, &room, &[1, 3, 1]);
+
+    // The network holds the rest of the first link back until the second one stands and begins again.
+    let mut first = link(&ana, &bob).await;
+    first.send(&lines[0]).await;
+    assert_eq!(bob.next_lines(1).await, numbered(1));
+    let mut second = link(&ana, &bob).await;
+    second.send(&lines[1]).await;
+    is_read(&mut second, None).await;
+    first.send(&lines[2]).await;
+    is_read(&mut first, Some(&mut second)).await;
+    for line in &lines[2..] {
+        second.send(line).await;
+    }
+    let last = bob.until(|e| matches!(e, Event::Message { content, .. } if content == "line 5")).await;
+    assert!(matches!(last, Event::Message { missing: 0, .. }), "{last:?}");
+    assert_eq!(bob.next_lines(3).await, numbered(5)[1..4]);
 }

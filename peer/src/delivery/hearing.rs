@@ -16,6 +16,7 @@ use crate::delivery::news::News;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
 use crate::hub::Hub;
+use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::switchboard::{Hindrance, LinkReport};
 
 impl Hub {
@@ -52,7 +53,8 @@ impl Hub {
         let Some(history) = self.history.get() else { return };
         match report {
             LinkReport::Plain(from, line) => self.hear(Heard { from, what: Spoken::Plain(line) }).await,
-            LinkReport::Lines(from, lines) => self.hear(Heard { from, what: Spoken::Given(lines) }).await,
+            LinkReport::Lines(from, link, _) if self.is_replaced(&from, link) => {}
+            LinkReport::Lines(from, _, lines) => self.hear(Heard { from, what: Spoken::Given(lines) }).await,
             LinkReport::Have(from, room, theirs) => self.hear_what_is_there(from, room, theirs).await,
             LinkReport::Want(from, room, wanted) => {
                 let conversation = conversation(&from, room);
@@ -88,6 +90,13 @@ impl Hub {
                 self.lock().faces.tell([Event::KeyChanged { peer, fingerprint }]);
             }
         }
+    }
+
+    /// Whether another link to this user serves by now. It begins with all that is not stored: if lines of the one before
+    /// came between its own, neither's groups would be whole.
+    fn is_replaced(&self, user: &Username, link: LinkId) -> bool {
+        let serving = self.links.get().and_then(|links| links.link(user));
+        serving.is_some_and(|serving| serving != link)
     }
 
     fn hear_link_change(&self, user: &Username) {

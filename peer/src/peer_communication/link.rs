@@ -131,7 +131,9 @@ fn given(place: &Place, room_id: Option<Uuid>, lines: Vec<Line<'_>>, late: bool)
         return None;
     }
     match lines.into_iter().map(ChatLine::read).collect() {
-        Ok(lines) => Some(LinkReport::Lines(place.user.clone(), GivenLines { room_id, lines, late })),
+        Ok(lines) => {
+            Some(LinkReport::Lines(place.user.clone(), place.id, GivenLines { room_id, lines, late }))
+        }
         Err(error) => {
             warn!(peer = ?place.user, %error, "lines that cannot be read were dropped");
             None

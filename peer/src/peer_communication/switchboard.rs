@@ -40,8 +40,8 @@ pub(crate) enum LinkReport {
     Changed(Username),
     /// A peer's program that keeps no provenance said something.
     Plain(Username, PlainLine),
-    /// A peer gave lines that prove themselves.
-    Lines(Username, GivenLines),
+    /// A peer gave lines that prove themselves, by this link.
+    Lines(Username, LinkId, GivenLines),
     /// A peer tells which lines of a conversation it has; `None` is the private one.
     Have(Username, Option<Uuid>, Vec<StreamSpans>),
     /// A peer asks for lines of a conversation.

@@ -19,6 +19,7 @@ use commons::net::connection::Connection;
 use commons::net::socket::{Listener, Opening, Socket};
 use commons::net::tls::{Identity, Purpose};
 use commons::user::PasswordDigest;
+use peer::history::ledger::Author;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -163,6 +164,11 @@ impl ByHand {
         let mut session = Talk::encrypted(tracker, &identity).await.unwrap();
         session.ok(&sign_in("REGISTER", name, port)).await;
         Self { name, session, seed, heard, _links: links }
+    }
+
+    /// Who signs this user's lines.
+    pub fn author(&self) -> Author {
+        Author { username: self.name.parse().unwrap(), seed: self.seed.clone() }
     }
 
     pub fn identity(&self, purpose: Purpose) -> Identity {
