@@ -42,12 +42,44 @@ pub enum HomeError {
 
 /// Where the folder of a user at a tracker is.
 fn folder_of(data: &Path, tracker: &str, user: &Username) -> PathBuf {
-    data.join(tracker.replace(['/', '\\'], "_")).join(user.as_str())
+    folder_of_tracker(data, tracker).join(user.as_str())
+}
+
+fn folder_of_tracker(data: &Path, tracker: &str) -> PathBuf {
+    data.join(tracker.replace(['/', '\\'], "_"))
 }
 
 /// Whether this computer has been this user at this tracker.
 pub(crate) fn exists(data: &Path, tracker: &str, user: &Username) -> bool {
     folder_of(data, tracker, user).is_dir()
+}
+
+/// Who has a key on this computer, at this tracker.
+pub(crate) fn users(data: &Path, tracker: &str) -> BTreeSet<Username> {
+    // What cannot be read has nobody in it; who is named finds out why.
+    let entries = fs::read_dir(folder_of_tracker(data, tracker)).into_iter().flatten().flatten();
+    let at_home = entries.filter(|entry| entry.path().join(IDENTITY).is_file());
+    at_home.filter_map(|entry| Username::parse(entry.file_name().to_str()?).ok()).collect()
+}
+
+/// Moves a user's folder to another address of the tracker; whether there was one to move. A crash leaves it at the one
+/// address or at the other.
+pub(crate) fn move_in(data: &Path, user: &Username, from: &str, to: &str) -> Result<bool, HomeError> {
+    let (old, new) = (folder_of(data, from, user), folder_of(data, to, user));
+    if !old.is_dir() || new.exists() {
+        return Ok(false);
+    }
+    // Locked: the lock moves along.
+    let home = Home::open(data, from, user)?;
+    if home.made {
+        // Somebody else has moved it in this moment.
+        home.abandon();
+        return Ok(false);
+    }
+    let io_error = |error| HomeError::Io(new.clone(), error);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder_of_tracker(data, to)).map_err(io_error)?;
+    private_file::rename(&old, &new).map_err(io_error)?;
+    Ok(true)
 }
 
 impl Home {
@@ -183,6 +215,35 @@ mod tests {
         drop(Home::open(data.path(), "t", &ana()).unwrap());
         Home::open(data.path(), "t", &ana()).unwrap().abandon();
         assert!(exists(data.path(), "t", &ana()));
+    }
+
+    #[test]
+    fn a_folder_moves_whole_unless_it_is_in_use_or_another_is_in_its_place() {
+        let data = tempfile::tempdir().unwrap();
+        let moved = |from, to| move_in(data.path(), &ana(), from, to);
+        assert!(!moved("old:1", "new:1").unwrap(), "there is nothing to move");
+        let home = Home::open(data.path(), "old:1", &ana()).unwrap();
+        let blocked = BTreeSet::from([Username::parse("eve").unwrap()]);
+        home.keep_blocked(&blocked).unwrap();
+        assert!(matches!(moved("old:1", "new:1"), Err(HomeError::InUse(_))));
+        assert!(exists(data.path(), "old:1", &ana()) && !exists(data.path(), "new:1", &ana()));
+        drop(home);
+        assert!(moved("old:1", "new:1").unwrap());
+        assert!(!exists(data.path(), "old:1", &ana()));
+        assert_eq!(Home::open(data.path(), "new:1", &ana()).unwrap().blocked().unwrap(), blocked);
+        drop(Home::open(data.path(), "old:1", &ana()).unwrap());
+        assert!(!moved("old:1", "new:1").unwrap(), "another is in its place");
+        assert!(exists(data.path(), "old:1", &ana()));
+    }
+
+    #[test]
+    fn who_has_a_key_is_at_home() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(users(data.path(), "t").is_empty());
+        drop(Home::open(data.path(), "t", &ana()).unwrap());
+        assert!(users(data.path(), "t").is_empty(), "a folder made in vain");
+        fs::write(data.path().join("t/ana").join(IDENTITY), "{}").unwrap();
+        assert_eq!(users(data.path(), "t"), BTreeSet::from([ana()]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::net::frame::encode;
 use commons::peer::Peer;
@@ -33,7 +34,6 @@ use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
 use crate::tracker_communication::uplink::{Ending, TrackerReport};
-use crate::untrusted::Untrusted;
 
 /// The chat, the faces and the links.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ pub(crate) struct State {
     /// Of whom it is not known yet what was missed of which conversation, since the link that stands came up.
     pub(crate) awaited: BTreeSet<(Username, ConversationId)>,
     /// Why the peer ended by itself, if it did.
-    pub(crate) failure: Option<Untrusted>,
+    pub(crate) failure: Option<CommandError>,
 }
 
 impl std::fmt::Debug for State {
@@ -156,21 +156,16 @@ impl Hub {
 
     /// The service cannot go on: the faces are told and have to end.
     fn fail(&self, ending: &Ending, address: &str) {
-        let (code, message) = match ending {
-            Ending::Superseded => {
-                ("SUPERSEDED".to_owned(), "signed in elsewhere under this name: this program ends".into())
-            }
-            Ending::Failed(error) => {
-                let error = CommandError::from_tracker(error.clone(), address);
-                (error.code(), error.words())
-            }
+        let why = match ending {
+            Ending::Superseded => CommandError::Superseded,
+            Ending::Failed(error) => CommandError::from_tracker(error.clone(), address),
         };
-        self.lock().faces.tell([Event::Error { code, message: message.clone() }]);
-        self.end(message);
+        self.lock().faces.tell([why.event()]);
+        self.end(why);
     }
 
     /// The faces have to end, for this reason.
-    pub(crate) fn end(&self, why: Untrusted) {
+    pub(crate) fn end(&self, why: CommandError) {
         let mut state = self.lock();
         state.failure = Some(why);
         state.faces.end();
@@ -306,7 +301,12 @@ impl Hub {
     }
 
     /// How things stand with a tracker at this address and links taken there.
-    pub(crate) fn status(&self, tracker: &str, listening: SocketAddr) -> Status {
+    pub(crate) fn status(
+        &self,
+        tracker: &str,
+        tracker_key: Option<PublicKey>,
+        listening: SocketAddr,
+    ) -> Status {
         let state = self.lock();
         let chat = &state.chat;
         Status {
@@ -315,6 +315,7 @@ impl Hub {
             conversations: chat.conversations(),
             tracker: chat.tracker(),
             tracker_address: tracker.to_owned(),
+            tracker_key,
             listening: listening.to_string(),
             trust: self.trust_in(chat),
             known_users: chat.known().users(),

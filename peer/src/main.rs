@@ -8,12 +8,14 @@ use std::time::Duration;
 use std::{env, fs, panic};
 
 use clap::Parser;
+use commons::keys::PublicKey;
 use peer::api::error::CommandError;
 use peer::config::{Config, Errand, Output};
 use peer::identity::seal::SealCost;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
+use peer::terminal::trouble::joining;
 use peer::terminal::{Format, Terminal, json, tty};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -103,8 +105,8 @@ async fn run(config: Config) -> Result<(), Failure> {
         }
         let inside = Hosted::start(&tracker, config.data().join("tracker")).await?;
         tracker = inside.address.to_string();
-        let _ =
-            writeln!(stderr(), "This peer is the tracker too. Others join with: peer --tracker {tracker}");
+        let join = joining(&format!("peer --tracker {}", inside.told()), inside.key, tty::columns());
+        let _ = writeln!(stderr(), "This peer is the tracker too. Others join with:\n{}", join.join("\n"));
         hosted = Some(inside);
     }
     let peer_config = PeerConfig {
@@ -153,7 +155,7 @@ async fn talk(
     let events = service.subscribe();
     let known = known(config);
     // Nobody should type a name and a password before learning that.
-    if known.interactive {
+    if known.interactive || config.errand.is_some() {
         service.knock().await.map_err(|error| match error {
             CommandError::TrackerLost => NotSignedIn::NoTracker(service.status().tracker_address),
             error => NotSignedIn::Refused(error),
@@ -194,6 +196,7 @@ async fn talk(
 /// A tracker inside this peer.
 struct Hosted {
     address: SocketAddr,
+    key: PublicKey,
     stop: CancellationToken,
     running: JoinHandle<Result<(), String>>,
 }
@@ -210,10 +213,19 @@ impl Hosted {
             }
             error => Failure::new(error),
         })?;
-        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        let (address, key, stop) = (server.local_addr(), server.fingerprint(), CancellationToken::new());
         let stopping = stop.clone();
         let run = async move { server.run(stopping).await.map_err(|error| error.to_string()) };
-        Ok(Self { address, stop, running: tokio::spawn(run) })
+        Ok(Self { address, key, stop, running: tokio::spawn(run) })
+    }
+
+    /// The address as others are told it: which one of several is theirs to reach is not known here.
+    fn told(&self) -> String {
+        if self.address.ip().is_unspecified() {
+            format!("YOUR-ADDRESS:{}", self.address.port())
+        } else {
+            self.address.to_string()
+        }
     }
 
     async fn end(self) -> Result<(), Failure> {

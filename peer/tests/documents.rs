@@ -62,6 +62,7 @@ variants!(event_name, EVENTS: Event {
     Event::Delivered { .. } => "delivered",
     Event::Undelivered { .. } => "undelivered",
     Event::Tracker { .. } => "tracker",
+    Event::TrackerMoved { .. } => "tracker_moved",
     Event::Error { .. } => "error",
 });
 

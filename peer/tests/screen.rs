@@ -6,6 +6,7 @@ mod common;
 mod programs;
 
 use common::{Peer, Tracker};
+use commons::keys::PublicKey;
 use peer::api::Event;
 use programs::{Screen, flags, signal};
 use rustix::process::Signal;
@@ -486,11 +487,19 @@ async fn another_tracker_is_told_once_and_before_anybody_types_a_password() {
     let changed = digits.chars().next().map(|digit| if digit == '0' { '1' } else { '0' }).unwrap();
     std::fs::write(&known, format!("{before}{changed}{}", &digits[1..])).unwrap();
     let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
-    again.shows("shows another key than the one known here");
+    again.shows("has another key than before");
     assert_eq!(again.end(), 1);
     let said = again.text();
+    let keys: Vec<_> = again.rows().into_iter().map(|row| row.trim().to_owned()).collect();
+    let keys: Vec<_> = keys.iter().filter(|row| row.parse::<PublicKey>().is_ok()).collect();
+    assert!(keys.len() == 3 && keys[1] == keys[2], "each key has a row of its own: {said}");
     assert!(!said.contains("Password") && !said.contains("Your name"), "{said}");
     assert_eq!(said.matches("another key").count(), 1, "{said}");
+    // As it is told to be typed, it leads on.
+    let mut accepted = flags(tracker.address, data.path());
+    accepted[1] = format!("{}#{}", tracker.address, keys[1]);
+    let mut accepted = Screen::start(&accepted, &[("PEER_PASSWORD", "secret")], 24, 80);
+    accepted.shows("Welcome, ana.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -513,9 +522,85 @@ async fn the_password_can_be_changed_without_a_conversation() {
     assert_eq!(change.end(), 0);
     assert!(!String::from_utf8_lossy(&change.bytes()).contains("canary"));
     let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
-    again.shows("Your name:");
-    again.line("ana");
-    again.shows("Password:");
+    again.shows("Password of ana:");
     again.line("canary");
     again.shows("Welcome, ana.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_asks_for_nothing_but_the_password_unless_there_are_several_accounts() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let ended = |name: &str| {
+        let mut screen = Screen::user(tracker.address, data.path(), name, 24, 80);
+        screen.line("/quit");
+        assert_eq!(screen.end(), 0);
+    };
+    ended("ana");
+    let start = || Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    let mut again = start();
+    again.shows("Password of ana:");
+    again.shows("--username NAME");
+    assert!(!again.text().contains("Your name"), "{}", again.text());
+    again.line("secret");
+    again.shows("Welcome, ana.");
+    again.line("/quit");
+    again.end();
+    ended("bob");
+    let mut again = start();
+    again.shows("Accounts on this computer: ana, bob");
+    again.shows("Your name:");
+    again.line("bob");
+    again.shows("Password:");
+    again.line("secret");
+    again.shows("Welcome, bob.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_a_tracker_to_another_address_is_the_same_there() {
+    let mut tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::user(tracker.address, data.path(), "ana", 24, 80);
+    ana.line("/create sala");
+    ana.line("/quit");
+    assert_eq!(ana.end(), 0);
+    tracker.down().await;
+    let mut lost = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    lost.shows_row("   if it moved:  --tracker HOST:PORT tells where; your account comes along");
+    assert_eq!(lost.end(), 1);
+    tracker.moves().await;
+    let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
+    again.shows("Password of ana:");
+    again.line("secret");
+    again.shows("*** the tracker of");
+    again.shows("sala");
+    again.line("/whoami");
+    again.shows(&format!("its key    {}", tracker.key()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_given_and_is_not_the_trackers_is_told_as_such() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments[1] = format!("{}#{}", tracker.address, PublicKey::new([7; 32]));
+    let mut ana = Screen::start(&arguments, &[], 24, 80);
+    ana.shows("has another key than the one you gave");
+    ana.shows_row(&format!("   {}", PublicKey::new([7; 32])));
+    ana.shows_row(&format!("   {}", tracker.key()));
+    assert_eq!(ana.end(), 1);
+    assert!(!ana.text().contains("Your name"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hosts_is_told_how_others_join_in_rows_that_fit() {
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(([127, 0, 0, 1], 0).into(), data.path());
+    arguments.extend(["--username", "ana", "--register", "--host"].map(Into::into));
+    let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", "secret")], 24, 80);
+    ana.shows("Welcome, ana.");
+    let rows = ana.rows();
+    let command = rows.iter().position(|row| row.starts_with("peer --tracker 127.0.0.1:")).unwrap();
+    assert!(rows[command].ends_with("#\\"), "{rows:#?}");
+    assert!(rows[command + 1].parse::<PublicKey>().is_ok(), "{rows:#?}");
 }

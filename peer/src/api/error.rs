@@ -53,20 +53,30 @@ pub enum CommandError {
     /// The user's key is another one than before.
     #[error("the key of {0} has changed: ask {0} by another way, compare with /verify {0}, then /accept {0}")]
     KeyChanged(Username),
-    /// The tracker is not the one that was met at this address before.
-    #[error(
-        "the tracker at {address} shows another key than the one known here: it was set up anew, or somebody stands \
-         between. Ask whoever runs it what `tracker fingerprint` prints. Only if that is the new key, start with \
-         --tracker {address}#{found} (known here: {pinned})"
-    )]
+    /// The tracker is not the one that was met at this address before, or not the one whose key was given.
+    #[error("{}", another_key(.address, .pinned, .found, *.given))]
     TrackerKeyChanged {
         /// Where.
         address: String,
-        /// The key that was met before.
+        /// The key that was met before, or given.
         pinned: PublicKey,
         /// The key that answers now.
         found: PublicKey,
+        /// The user told the expected one.
+        given: bool,
     },
+    /// Somebody answers at the tracker's address, and not as a tracker.
+    #[error(
+        "what answers at {address} does not speak as a tracker: it is another program, or a tracker without a free \
+         place, or somebody on the way changes what is sent"
+    )]
+    NotATracker {
+        /// Where.
+        address: String,
+    },
+    /// The user signed in elsewhere.
+    #[error("signed in elsewhere under this name: this program ends")]
+    Superseded,
     /// The line is no command.
     #[error("{0}")]
     Usage(String),
@@ -95,6 +105,8 @@ impl CommandError {
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
             Self::KeyChanged(_) => "KEY_CHANGED",
             Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
+            Self::NotATracker { .. } => "NOT_A_TRACKER",
+            Self::Superseded => "SUPERSEDED",
             Self::Usage(_) => "USAGE",
             Self::Local(_) => "LOCAL",
         };
@@ -118,4 +130,19 @@ impl CommandError {
         }
         Event::Error { code: self.code(), message: self.words() }
     }
+}
+
+/// Another key than the expected one, and what to do, in a sentence each.
+fn another_key(address: &str, pinned: &PublicKey, found: &PublicKey, given: bool) -> String {
+    if given {
+        return format!(
+            "the tracker at {address} has the key {found}, not the one that was given, {pinned}. Ask whoever gave it \
+             what `tracker fingerprint` prints"
+        );
+    }
+    format!(
+        "the tracker at {address} shows another key than before: it was set up anew, or somebody stands between. Ask \
+         whoever runs it what `tracker fingerprint` prints. Only if that is the new key, start once with --tracker \
+         {address}#{found} (known here: {pinned})"
+    )
 }

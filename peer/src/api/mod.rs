@@ -424,6 +424,13 @@ pub enum Event {
         /// Since now.
         state: TrackerState,
     },
+    /// The tracker was known at another address, by the same key: what this computer keeps of the user there was moved.
+    TrackerMoved {
+        /// Where it was known.
+        from: String,
+        /// Where it is.
+        to: String,
+    },
     /// Something went wrong that nobody asked for.
     Error {
         /// For programs.
@@ -522,6 +529,8 @@ pub struct Status {
     pub tracker: TrackerState,
     /// The tracker's address, as it was given.
     pub tracker_address: String,
+    /// The key by which it is known; `None` before it was met.
+    pub tracker_key: Option<PublicKey>,
     /// Where this peer takes links.
     pub listening: String,
     /// What the names of the others in the open conversation are worth.

@@ -156,7 +156,7 @@ async fn settle_in(
         match trackers.key(tracker).map_err(local)? {
             Some(pinned) if pinned != key => {
                 let address = tracker.clone();
-                return Err(CommandError::TrackerKeyChanged { address, pinned, found: key });
+                return Err(CommandError::TrackerKeyChanged { address, pinned, found: key, given: false });
             }
             _ => trackers.pin(tracker, key).map_err(local)?,
         }

@@ -25,6 +25,13 @@ impl KnownTrackers {
         Ok(self.read()?.get(address).copied())
     }
 
+    /// Which trackers were met at other addresses: one may have moved here, or have two names for one address.
+    pub(crate) fn elsewhere(&self, here: &str) -> io::Result<BTreeMap<String, PublicKey>> {
+        let mut known = self.read()?;
+        known.remove(here);
+        Ok(known)
+    }
+
     /// Remembers a tracker's key.
     pub(crate) fn pin(&self, address: &str, key: PublicKey) -> io::Result<()> {
         let mut known = self.read()?;
@@ -55,6 +62,9 @@ mod tests {
         known.pin("127.0.0.1:6060", key).unwrap();
         assert_eq!(known.key("127.0.0.1:6060").unwrap(), Some(key));
         assert_eq!(known.key("127.0.0.1:7070").unwrap(), None);
+        known.pin("localhost:6060", key).unwrap();
+        let elsewhere = known.elsewhere("127.0.0.1:6060").unwrap();
+        assert_eq!(elsewhere, BTreeMap::from([("localhost:6060".to_owned(), key)]));
         fs::write(data.path().join("not yet there/known_trackers.json"), "{").unwrap();
         assert!(known.key("127.0.0.1:6060").is_err());
     }

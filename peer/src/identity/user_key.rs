@@ -167,8 +167,9 @@ impl CommandError {
         match error {
             TrackerError::Lost => Self::TrackerLost,
             TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg.into() },
-            TrackerError::KeyChanged { pinned, found } => {
-                Self::TrackerKeyChanged { address: address.to_owned(), pinned, found }
+            TrackerError::Stranger => Self::NotATracker { address: address.to_owned() },
+            TrackerError::KeyChanged { pinned, found, given } => {
+                Self::TrackerKeyChanged { address: address.to_owned(), pinned, found, given }
             }
         }
     }

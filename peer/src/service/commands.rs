@@ -120,7 +120,7 @@ impl PeerService {
         tried.map_err(|shut| {
             let error = CommandError::from(shut);
             if shut.tries_left == 0 {
-                self.hub.end(error.words());
+                self.hub.end(error.clone());
             }
             error
         })

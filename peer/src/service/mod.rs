@@ -5,6 +5,8 @@ mod commands;
 mod looking_back;
 mod trust;
 
+use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Status;
 use crate::api::error::CommandError;
+use crate::api::{Event, Status};
 use crate::delivery::exchange;
 use crate::events::Events;
 use crate::history::History;
@@ -36,8 +38,8 @@ use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::switchboard::{LinkReport, Terms, WhoIs};
 use crate::tracker_communication::PeerTrackerCommunication;
+use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::uplink::TrackerReport;
-use crate::untrusted::Untrusted;
 
 /// What a peer needs to know to start.
 #[derive(Debug, Clone)]
@@ -74,16 +76,16 @@ type Kept = (History, mpsc::Receiver<Report>, Opened);
 pub enum StartError {
     /// The tracker's address leads nowhere.
     #[error("{0} is no address of a tracker: {1}")]
-    Tracker(String, std::io::Error),
+    Tracker(String, io::Error),
     /// What follows the tracker's address is no key.
     #[error("after # the tracker's address has its key, as `tracker fingerprint` prints it: {0}")]
     TrackerKey(NotAKey),
     /// Which trackers were met cannot be read.
     #[error("{0}")]
-    KnownTrackers(std::io::Error),
+    KnownTrackers(io::Error),
     /// The port for links cannot be had.
     #[error("cannot listen on {0}: {1}; choose another address with --listen")]
-    Listen(SocketAddr, std::io::Error),
+    Listen(SocketAddr, io::Error),
 }
 
 /// A running peer. Dropping it ends its tasks.
@@ -105,9 +107,11 @@ impl PeerService {
     pub async fn start(mut config: PeerConfig) -> Result<Arc<Self>, StartError> {
         let known_trackers = KnownTrackers::of(&config.data);
         let known = |address: &str| known_trackers.key(address).map_err(StartError::KnownTrackers);
-        let (address, key) = match config.tracker.split_once('#') {
-            None => (config.tracker.clone(), known(&config.tracker)?),
-            Some((address, key)) => (address.to_owned(), Some(key.parse().map_err(StartError::TrackerKey)?)),
+        let (address, key, given) = match config.tracker.split_once('#') {
+            None => (config.tracker.clone(), known(&config.tracker)?, false),
+            Some((address, key)) => {
+                (address.to_owned(), Some(key.parse().map_err(StartError::TrackerKey)?), true)
+            }
         };
         config.tracker = address;
         let tracker = resolve(&config.tracker).await;
@@ -116,7 +120,8 @@ impl PeerService {
         let listen_error = |error| StartError::Listen(address, error);
         let listener = Listener::bind(address).await.map_err(listen_error)?;
         let listening = listener.local_addr().map_err(listen_error)?;
-        let (tracker, reports) = PeerTrackerCommunication::start(config.tracker.clone(), key);
+        let (tracker, reports) =
+            PeerTrackerCommunication::start(ExpectedTracker::new(config.tracker.clone(), key, given));
         Ok(Arc::new(Self {
             config,
             listening,
@@ -141,15 +146,26 @@ impl PeerService {
         self.hub.lock().faces.add()
     }
 
+    /// Who has an account on this computer at this tracker, as far as its key is known also where it was before.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<Username> {
+        let PeerConfig { data, tracker: here, .. } = &self.config;
+        // A file that cannot be read is told at the start.
+        let elsewhere = self.known_trackers.elsewhere(here).unwrap_or_default();
+        let same = elsewhere.iter().filter(|(_, key)| Some(**key) == self.tracker.tracker_key());
+        let addresses = std::iter::once(here).chain(same.map(|(address, _)| address));
+        addresses.flat_map(|address| home::users(data, address)).collect()
+    }
+
     /// Whether this computer has been this user at this tracker.
     #[must_use]
     pub fn knows(&self, user: &Username) -> bool {
-        home::exists(&self.config.data, &self.config.tracker, user)
+        home::exists(&self.config.data, &self.config.tracker, user) || self.accounts().contains(user)
     }
 
     /// Why the service ended by itself, if it did.
     #[must_use]
-    pub fn failure(&self) -> Option<Untrusted> {
+    pub fn failure(&self) -> Option<CommandError> {
         self.hub.lock().failure.clone()
     }
 
@@ -162,13 +178,13 @@ impl PeerService {
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.hub.status(&self.config.tracker, self.listening)
+        self.hub.status(&self.config.tracker, self.tracker.tracker_key(), self.listening)
     }
 
     /// Whether the tracker answers, and is the one that was met before: nobody should type a password to another.
     pub async fn knock(&self) -> Result<(), CommandError> {
         let knocked = self.tracker.knock().await;
-        knocked.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))
+        knocked.map(drop).map_err(|error| CommandError::from_tracker(error, &self.config.tracker))
     }
 
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
@@ -176,6 +192,9 @@ impl PeerService {
         if self.hub.home.get().is_some() {
             let msg = "you are signed in already".into();
             return Err(CommandError::Refused { code: ErrorCode::AlreadyLoggedIn, msg });
+        }
+        if !who.register {
+            self.move_in(&who.username).await?;
         }
         let home = Home::open(&self.config.data, &self.config.tracker, &who.username)?;
         self.hub.lock().chat.set_blocked(home.blocked()?);
@@ -201,6 +220,30 @@ impl PeerService {
         let _ = self.hub.links.set(links);
         let _ = self.hub.home.set(home);
         self.begin(history, reports).await;
+        Ok(())
+    }
+
+    /// Brings the user's folder along where the tracker has moved: from an address at which the key was met that the
+    /// tracker proves now.
+    async fn move_in(&self, user: &Username) -> Result<(), CommandError> {
+        let PeerConfig { data, tracker: here, .. } = &self.config;
+        if home::exists(data, here, user) {
+            return Ok(());
+        }
+        let local = |error: io::Error| CommandError::Local(error.to_string());
+        let mut elsewhere = self.known_trackers.elsewhere(here).map_err(local)?;
+        elsewhere.retain(|address, _| home::users(data, address).contains(user));
+        if elsewhere.is_empty() {
+            return Ok(());
+        }
+        let proven = self.tracker.knock().await.map_err(|error| CommandError::from_tracker(error, here))?;
+        let Some((from, key)) = elsewhere.into_iter().find(|(_, key)| *key == proven) else { return Ok(()) };
+        // Pinned first: whoever finds the folder here, also after a crash, demands the key here.
+        self.known_trackers.pin(here, key).map_err(local)?;
+        if home::move_in(data, user, &from, here)? {
+            let to = here.clone();
+            self.hub.lock().faces.tell([Event::TrackerMoved { from, to }]);
+        }
         Ok(())
     }
 

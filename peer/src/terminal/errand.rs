@@ -7,11 +7,13 @@ use std::sync::Arc;
 use crate::api::error::CommandError;
 use crate::api::{AccountCommand, Command};
 use crate::config::{Config, DEFAULT_TRACKER, IdentityErrand};
+use crate::home;
 use crate::identity::identity_file::{Place, export, import};
 use crate::identity::seal::SealCost;
 use crate::identity::user_key::SignIn;
 use crate::service::PeerService;
 use crate::terminal::sign_in::{Known, NotSignedIn, PASSWORD, PasswordSource};
+use crate::terminal::who::{Who, who};
 
 /// Carries an identity out of this computer or into it.
 pub async fn carry_identity(
@@ -22,11 +24,11 @@ pub async fn carry_identity(
     let cost = SealCost::default();
     match errand {
         IdentityErrand::Export { file } => {
-            let username = known.username().await?;
-            let tracker = config.tracker();
+            let (data, tracker) = (config.data(), config.tracker());
             let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
-            let place = Place { data: config.data(), tracker, username };
-            export(&place, &known.password(PASSWORD, false).await?, cost, file).await?;
+            let Who { username, question } = who(known, &home::users(&data, &tracker)).await?;
+            let place = Place { data, tracker, username };
+            export(&place, &known.password(&question, false).await?, cost, file).await?;
             tell(&format!(
                 "{} holds the account {} now, under its password. On the other computer: peer identity import FILE",
                 file.display(),
@@ -61,14 +63,14 @@ pub async fn change_password(
     known: &Known,
     new: &PasswordSource,
 ) -> Result<(), NotSignedIn> {
-    let username = known.username().await?;
+    let Who { username, question } = who(known, &service.accounts()).await?;
     if !service.knows(&username) {
         return Err(CommandError::Local(format!("there is no account {username} on this computer")).into());
     }
     known.can_tell_the_password()?;
     let new = Known { password: new.clone(), ..known.clone() };
     new.can_tell_the_password()?;
-    let (old, new) = (known.password(PASSWORD, false).await?, new.password("New password: ", true).await?);
+    let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
     service.sign_in(SignIn { username, password: old.clone(), register: false }).await?;
     service.execute(Command::Account(AccountCommand::ChangePassword { old, new })).await?;
     service.execute(Command::Quit).await?;

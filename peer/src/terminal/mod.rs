@@ -27,10 +27,13 @@ pub mod safe_text;
 pub mod sign_in;
 pub mod status_line;
 mod tables;
+pub mod trouble;
 pub mod tty;
 mod unread;
 pub mod view;
+mod waits;
 mod warning;
+mod who;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -54,7 +57,6 @@ use crate::terminal::input::{Input, read_stdin};
 use crate::terminal::new_password::QUESTIONS;
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paint::Paint;
-use crate::terminal::safe_text::display_safe;
 use crate::terminal::view::View;
 use crate::untrusted::Untrusted;
 
@@ -163,7 +165,7 @@ impl Terminal {
                         continue;
                     }
                     None => return Ok(match self.service.failure() {
-                        Some(words) => Err(display_safe(&words)),
+                        Some(error) => Err(trouble::rows(&error).join("\n")),
                         None => Ok(self.face.farewell()),
                     }),
                 },
@@ -337,7 +339,8 @@ impl Terminal {
 
     /// Whether this is why the program ends: a person is told so once, at the very end.
     fn is_last_word(&self, words: &Untrusted) -> bool {
-        matches!(self.face, Face::Text(_)) && self.service.failure().as_ref() == Some(words)
+        matches!(self.face, Face::Text(_))
+            && self.service.failure().is_some_and(|error| error.words() == *words)
     }
 
     /// Prints rows, with what the open conversation shows where it changed; the line above the input follows.

@@ -12,6 +12,7 @@ use crate::terminal::past::{PastRows, place};
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::shown;
 use crate::terminal::tables::Tables;
+use crate::terminal::waits::in_words;
 use crate::untrusted::Foreign;
 
 /// Words an answer.
@@ -128,8 +129,14 @@ impl Reply<'_> {
 pub(crate) fn refusal(paint: Paint, error: &CommandError) -> String {
     match error {
         CommandError::PasswordWanted { tries_left } => password_wanted(paint, *tries_left),
-        error => failure(paint, &error.words(), advice(error)),
+        error => paint.failure(&format!("✗ {}{}", words(error), advice(error))),
     }
+}
+
+/// An error in words for people, in one row.
+pub(crate) fn words(error: &CommandError) -> String {
+    let safe = display_safe(&error.words());
+    if matches!(error, CommandError::Refused { .. }) { in_words(&safe) } else { safe }
 }
 
 /// The gate before the past is shut.
@@ -138,9 +145,9 @@ pub(crate) fn password_wanted(paint: Paint, tries_left: usize) -> String {
     paint.system(&format!("your password, to look back ({left} left): the next line is taken for it"))
 }
 
-/// Something failed: the words may be a stranger's, the advice is ours.
-pub(crate) fn failure(paint: Paint, words: &(impl Foreign + ?Sized), advice: &str) -> String {
-    paint.failure(&format!("✗ {}{advice}", display_safe(words)))
+/// Something failed that nobody asked for: the words may be a stranger's.
+pub(crate) fn failure(paint: Paint, words: &(impl Foreign + ?Sized)) -> String {
+    paint.failure(&format!("✗ {}", display_safe(words)))
 }
 
 /// What to do about a refusal, where its own words cannot know what is typed here.

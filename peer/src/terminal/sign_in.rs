@@ -9,14 +9,16 @@ use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::oneshot;
 
 use crate::api::error::CommandError;
-use crate::config::DEFAULT_TRACKER;
 use crate::identity::password::Password;
 use crate::identity::user_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 use crate::terminal::counted::counted;
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::trouble;
 use crate::terminal::tty;
+use crate::terminal::waits::in_words;
+use crate::terminal::who::{ask_name, who};
 
 /// How a password is asked for.
 pub(crate) const PASSWORD: &str = "Password: ";
@@ -67,13 +69,10 @@ pub enum NotSignedIn {
     #[error("cannot read the password from {0}: {1}")]
     PasswordFile(PathBuf, io::Error),
     /// The tracker said no, or nothing.
-    #[error("{}", display_safe(&.0.words()))]
+    #[error("{}", trouble::rows(.0).join("\n"))]
     Refused(#[from] CommandError),
     /// Nobody answers at the tracker's address.
-    #[error(
-        "no tracker answers at {0}: start one with `{command}`, or start this peer with --host",
-        command = tracker_command(.0)
-    )]
+    #[error("{}", trouble::no_tracker(.0).join("\n"))]
     NoTracker(String),
     /// Whoever was asked went away.
     #[error("nobody signed in")]
@@ -83,20 +82,7 @@ pub enum NotSignedIn {
     Terminal(#[from] io::Error),
 }
 
-/// What starts a tracker at this address.
-fn tracker_command(address: &str) -> String {
-    let flags = if address == DEFAULT_TRACKER { String::new() } else { format!(" -- --listen {address}") };
-    format!("cargo run --release -p tracker{flags}")
-}
-
 impl Known {
-    fn can_tell_the_name(&self) -> Result<(), NotSignedIn> {
-        if self.interactive || self.username.is_some() {
-            return Ok(());
-        }
-        Err(NotSignedIn::Usage("say who you are with --username NAME: nobody can be asked here"))
-    }
-
     /// Whether the password can be had: from a file, from the environment, or by asking.
     pub(crate) fn can_tell_the_password(&self) -> Result<(), NotSignedIn> {
         if self.interactive || !matches!(self.password, PasswordSource::Asked) {
@@ -107,31 +93,22 @@ impl Known {
         ))
     }
 
-    /// The name, asked where it is not known.
-    pub(crate) async fn username(&self) -> Result<Username, NotSignedIn> {
-        self.can_tell_the_name()?;
-        match &self.username {
-            Some(username) => Ok(username.clone()),
-            None => ask_name().await,
-        }
-    }
-
     /// The password, asked where it is not known: twice where it is a new one.
-    pub(crate) async fn password(&self, question: &'static str, new: bool) -> Result<Password, NotSignedIn> {
+    pub(crate) async fn password(&self, question: &str, new: bool) -> Result<Password, NotSignedIn> {
         self.can_tell_the_password()?;
         Ok(match &self.password {
             PasswordSource::Given(password) => Password::typed(password.clone()),
             PasswordSource::File(path) => read_password(path)?,
-            PasswordSource::Asked => ask_password(question, new).await?,
+            PasswordSource::Asked => ask_password(question.to_owned(), new).await?,
         })
     }
 }
 
 /// Signs in, asking for what is missing where somebody can be asked.
 pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, NotSignedIn> {
-    known.can_tell_the_name()?;
+    let first = who(&known, &service.accounts()).await?;
     known.can_tell_the_password()?;
-    let mut name = known.username.clone();
+    let mut name = Some(first.username);
     let mut decided = known.register.then_some(true);
     let mut tries = 0;
     loop {
@@ -147,7 +124,7 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                     .await?
             }
         };
-        let password = known.password(PASSWORD, register).await?;
+        let password = known.password(&first.question, register).await?;
         let who = SignIn { username: username.clone(), password, register };
         let error = match try_in(service, who, known.interactive).await? {
             Ok(()) => return Ok(username),
@@ -194,7 +171,8 @@ async fn try_in(
             return Ok(tried);
         }
         // The tracker's words tell how long to wait.
-        if !ask_yes(format!("{}. Try again? [Y/n] ", display_safe(msg))).await? {
+        let told = in_words(&display_safe(msg));
+        if !ask_yes(format!("{told}. Try again? [Y/n] ")).await? {
             return Err(NotSignedIn::Left);
         }
     }
@@ -205,16 +183,6 @@ fn read_password(path: &PathBuf) -> Result<Password, NotSignedIn> {
         std::fs::read_to_string(path).map_err(|error| NotSignedIn::PasswordFile(path.clone(), error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Password::typed(text.strip_suffix('\r').unwrap_or(text)))
-}
-
-async fn ask_name() -> Result<Username, NotSignedIn> {
-    loop {
-        let typed = asked(|| tty::ask("Your name: ")).await?;
-        match Username::parse(typed.trim()) {
-            Ok(username) => return Ok(username),
-            Err(error) => tell(format!("{}\n", display_safe(&error.to_string()))).await?,
-        }
-    }
 }
 
 async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
@@ -229,9 +197,10 @@ async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
 }
 
 /// A new password is typed twice: nobody sees a slip.
-async fn ask_password(question: &'static str, new: bool) -> Result<Password, NotSignedIn> {
+async fn ask_password(question: String, new: bool) -> Result<Password, NotSignedIn> {
     loop {
-        let password = asked(move || tty::ask_hidden(question)).await?;
+        let question = question.clone();
+        let password = asked(move || tty::ask_hidden(&question)).await?;
         if password.is_empty() {
             tell("A password needs at least one character.\n".to_owned()).await?;
         } else if !new || asked(|| tty::ask_hidden("The same again: ")).await? == password {
@@ -242,12 +211,12 @@ async fn ask_password(question: &'static str, new: bool) -> Result<Password, Not
     }
 }
 
-async fn tell(text: String) -> Result<(), NotSignedIn> {
+pub(crate) async fn tell(text: String) -> Result<(), NotSignedIn> {
     asked(move || tty::say(&text).map(|()| Some(String::new()))).await.map(drop)
 }
 
 /// Asks on a thread of its own, which is left behind where the program ends before the answer.
-async fn asked(
+pub(crate) async fn asked(
     ask: impl FnOnce() -> io::Result<Option<String>> + Send + 'static,
 ) -> Result<String, NotSignedIn> {
     let (answer, asked) = oneshot::channel();

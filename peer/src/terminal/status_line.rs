@@ -125,6 +125,7 @@ mod tests {
             conversations: vec![(room("sala"), 0), (room("equipe"), 2), (Conversation::Private(bob), 1)],
             tracker: TrackerState::Lost,
             tracker_address: "127.0.0.1:6060".into(),
+            tracker_key: None,
             listening: "127.0.0.1:5000".into(),
             trust: BTreeMap::new(),
             known_users: Vec::new(),

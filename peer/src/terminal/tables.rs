@@ -187,6 +187,10 @@ impl Tables<'_> {
                 status.username.as_ref().map_or_else(|| "not signed in".to_owned(), Username::to_string),
             ),
             row("tracker", format!("{} ({tracker})", display_safe(&status.tracker_address))),
+            row(
+                "its key",
+                status.tracker_key.map_or_else(|| "not met yet".to_owned(), |key| key.to_string()),
+            ),
             row("listening", display_safe(&status.listening)),
             row("open", status.open.as_ref().map_or_else(|| "nothing: lobby".to_owned(), shown)),
             row("in", if chats.is_empty() { "no conversation".to_owned() } else { chats.join(", ") }),

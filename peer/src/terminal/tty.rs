@@ -31,7 +31,8 @@ pub fn restore() {
 }
 
 /// Columns of the screen, where there is one.
-pub(crate) fn columns() -> Option<usize> {
+#[must_use]
+pub fn columns() -> Option<usize> {
     let size = tcgetwinsize(stdout()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }

@@ -121,7 +121,12 @@ impl View {
                 self.said(conversation, &said, moment)
             }
             Event::Tracker { state } => self.tracker(*state),
-            Event::Error { message, .. } => vec![failure(self.paint, message, "")],
+            Event::TrackerMoved { from, to } => vec![self.paint.system(&format!(
+                "*** the tracker of {} is at {} now, with the same key: your account came along",
+                display_safe(from),
+                display_safe(to)
+            ))],
+            Event::Error { message, .. } => vec![failure(self.paint, message)],
         };
         self.date_before(&mut rows, moment);
         rows

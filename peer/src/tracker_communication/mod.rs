@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use commons::keys::{PublicKey, Seed};
 use commons::names::{RoomName, Username};
-use commons::net::socket::Socket;
 use commons::net::tls::{Identity, Purpose};
 use commons::protocol::with_tracker::{
     BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
@@ -17,46 +16,43 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
+use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::uplink::{Ask, Outcome, TrackerError, TrackerReport, Uplink};
 
+pub(crate) mod expected_tracker;
 pub(crate) mod uplink;
 
 /// The way to the tracker. It comes back by itself after the first sign-in; while it is away every request is
 /// [`TrackerError::Lost`] at once.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTrackerCommunication {
-    address: String,
+    tracker: Arc<ExpectedTracker>,
     asks: mpsc::Sender<Ask>,
     task: AbortHandle,
-    /// The tracker's key: given, met before, or met now.
-    pinned: Arc<OnceLock<PublicKey>>,
 }
 
 impl PeerTrackerCommunication {
-    /// The way to the tracker at `address`, which has this key if it is known; what it says comes by the receiver.
-    pub(crate) fn start(address: String, key: Option<PublicKey>) -> (Self, mpsc::Receiver<TrackerReport>) {
-        let pinned = Arc::new(key.map(OnceLock::from).unwrap_or_default());
+    /// The way to this tracker; what it says comes by the receiver.
+    pub(crate) fn start(tracker: ExpectedTracker) -> (Self, mpsc::Receiver<TrackerReport>) {
+        let tracker = Arc::new(tracker);
         let (asks, asked) = mpsc::channel(REQUESTS_MAX);
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
-        let uplink = Uplink::new(address.clone(), pinned.clone(), asked, reports);
+        let uplink = Uplink::new(tracker.clone(), asked, reports);
         let task = tokio::spawn(uplink.run()).abort_handle();
-        (Self { address, asks, task, pinned }, receiver)
+        (Self { tracker, asks, task }, receiver)
     }
 
-    /// The key of the tracker that this peer signed in at.
+    /// The tracker's key: given, met before, or met now.
     pub(crate) fn tracker_key(&self) -> Option<PublicKey> {
-        self.pinned.get().copied()
+        self.tracker.key()
     }
 
-    /// Whether the tracker answers, with the key that is expected of it if one is: nothing is said, and nothing pinned.
-    pub(crate) async fn knock(&self) -> Result<(), TrackerError> {
+    /// Whether the tracker answers, and proves the key that is expected of it: the one that it has proven now. Nothing
+    /// is said.
+    pub(crate) async fn knock(&self) -> Result<PublicKey, TrackerError> {
         let nobody = Seed::random().and_then(|seed| Identity::new(&seed, Purpose::Session));
-        let socket = Socket::dial_encrypted(&self.address, &nobody.map_err(|_| TrackerError::Lost)?).await;
-        let socket = socket.map_err(|_| TrackerError::Lost)?;
-        match (self.tracker_key(), socket.remote_key()) {
-            (Some(pinned), Some(found)) if pinned != found => Err(TrackerError::KeyChanged { pinned, found }),
-            _ => Ok(()),
-        }
+        let socket = self.tracker.meet(&nobody.map_err(|_| TrackerError::Lost)?).await?;
+        socket.remote_key().ok_or(TrackerError::Stranger)
     }
 
     async fn request(&self, request: TrackerRequest) -> Outcome {

@@ -4,7 +4,8 @@
 //! it was said, so that a snapshot in a reply and one in an announcement cannot overtake each other.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::io;
+use std::sync::Arc;
 
 use commons::keys::PublicKey;
 use commons::limits::FRAME_MAX;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::limits::{LINK_DEAD, LINK_SILENCE, REQUEST_TIMEOUT, TRACKER_BACKOFF};
+use crate::tracker_communication::expected_tracker::ExpectedTracker;
 
 /// Why a request brought no reply that says OK.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +33,16 @@ pub(crate) enum TrackerError {
     Lost,
     /// The tracker refused.
     Refused(Refusal),
+    /// Somebody answers who does not speak as a tracker, or is not let speak so.
+    Stranger,
     /// Another key answers than the pinned one.
     KeyChanged {
-        /// The key that was met before.
+        /// The key that was met before, or given.
         pinned: PublicKey,
         /// The key that answers now.
         found: PublicKey,
+        /// The user told the expected one.
+        given: bool,
     },
 }
 
@@ -87,18 +93,10 @@ pub(crate) struct Uplink {
 
 /// Makes connections and numbers the requests on them.
 struct Door {
-    address: String,
-    /// The tracker's key, once it is known.
-    pinned: Arc<OnceLock<PublicKey>>,
+    tracker: Arc<ExpectedTracker>,
     identity: Option<Identity>,
     reports: mpsc::Sender<TrackerReport>,
     next_id: i64,
-}
-
-/// What came of a sign-in.
-enum Greeting {
-    Answered(Outcome, Connection<Socket>),
-    Stranger { pinned: PublicKey, found: PublicKey },
 }
 
 struct Waiting {
@@ -117,12 +115,11 @@ struct Tagged<'a> {
 
 impl Uplink {
     pub(crate) fn new(
-        address: String,
-        pinned: Arc<OnceLock<PublicKey>>,
+        tracker: Arc<ExpectedTracker>,
         asks: mpsc::Receiver<Ask>,
         reports: mpsc::Sender<TrackerReport>,
     ) -> Self {
-        let door = Door { address, pinned, identity: None, reports: reports.clone(), next_id: 0 };
+        let door = Door { tracker, identity: None, reports: reports.clone(), next_id: 0 };
         Self { asks, reports, door }
     }
 
@@ -282,14 +279,8 @@ impl Door {
     ) -> Result<Connection<Socket>, TrackerError> {
         let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.sign_in(&request)).await;
         let (outcome, connection) = match attempt {
-            Ok(Ok(Greeting::Answered(outcome, connection))) => (outcome, Some(connection)),
-            Ok(Ok(Greeting::Stranger { pinned, found })) => {
-                (Err(TrackerError::KeyChanged { pinned, found }), None)
-            }
-            Ok(Err(error)) => {
-                debug!(%error, "the tracker cannot be reached");
-                (Err(TrackerError::Lost), None)
-            }
+            Ok(Ok((outcome, connection))) => (outcome, Some(connection)),
+            Ok(Err(error)) => (Err(error), None),
             Err(_) => (Err(TrackerError::Lost), None),
         };
         let error = outcome.as_ref().err().cloned();
@@ -302,18 +293,25 @@ impl Door {
         }
     }
 
-    async fn sign_in(&mut self, request: &TrackerRequest) -> Result<Greeting, FrameError> {
-        let Some(identity) = &self.identity else { return Err(std::io::Error::other("no identity").into()) };
-        let socket = Socket::dial_encrypted(&self.address, identity).await?;
-        let Some(found) = socket.remote_key() else {
-            return Err(std::io::Error::other("not encrypted").into());
-        };
-        let pinned = *self.pinned.get_or_init(|| found);
-        if pinned != found {
-            return Ok(Greeting::Stranger { pinned, found });
-        }
-        let mut connection = Connection::new(socket, FRAME_MAX);
-        let id = self.send(&mut connection, request).await?;
+    async fn sign_in(
+        &mut self,
+        request: &TrackerRequest,
+    ) -> Result<(Outcome, Connection<Socket>), TrackerError> {
+        let identity = self.identity.as_ref().ok_or(TrackerError::Lost)?;
+        let mut connection = Connection::new(self.tracker.meet(identity).await?, FRAME_MAX);
+        let outcome = self.ask(request, &mut connection).await.map_err(|error| {
+            debug!(%error, "the tracker's connection broke at the sign-in");
+            broken(&error)
+        })?;
+        Ok((outcome, connection))
+    }
+
+    async fn ask(
+        &mut self,
+        request: &TrackerRequest,
+        connection: &mut Connection<Socket>,
+    ) -> Result<Outcome, FrameError> {
+        let id = self.send(connection, request).await?;
         while let Some(frame) = connection.recv().await? {
             let outcome = match frame.parse_owned() {
                 Ok(TrackerMessage::Status(status)) => match *status {
@@ -323,9 +321,9 @@ impl Door {
                 },
                 _ => continue,
             };
-            return Ok(Greeting::Answered(outcome, connection));
+            return Ok(outcome);
         }
-        Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
 
     async fn send(
@@ -363,10 +361,18 @@ async fn report(reports: &mpsc::Sender<TrackerReport>, report: TrackerReport) {
     let _ = reports.send(report).await;
 }
 
+/// What it means that a connection broke: changed bytes are noticed, a tracker that is gone says nothing.
+fn broken(error: &FrameError) -> TrackerError {
+    match error {
+        FrameError::Io(error) if error.kind() != io::ErrorKind::InvalidData => TrackerError::Lost,
+        _ => TrackerError::Stranger,
+    }
+}
+
 /// Whether signing in again in the same way is of no use.
 fn is_final(error: &TrackerError) -> bool {
     match error {
-        TrackerError::Lost => false,
+        TrackerError::Lost | TrackerError::Stranger => false,
         TrackerError::Refused(refusal) => {
             matches!(refusal.code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName)
         }

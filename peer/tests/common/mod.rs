@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::net::plaintext::Plaintext;
 use peer::api::error::CommandError;
@@ -87,6 +88,18 @@ impl Tracker {
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();
         self.task = Some(tokio::spawn(async move { server.run(stop).await.unwrap() }));
+    }
+
+    /// Stops it where it was and starts it at another port.
+    pub async fn moves(&mut self) {
+        self.down().await;
+        self.address.set_port(0);
+        self.up().await;
+    }
+
+    /// The key by which peers know it.
+    pub fn key(&self) -> PublicKey {
+        tracker::server::fingerprint(self.data.path()).unwrap()
     }
 
     /// Stops it and waits until it has.
@@ -176,6 +189,11 @@ impl Peer {
     /// As [`Self::again`], where that may fail.
     pub async fn try_again(&self) -> Result<Self, CommandError> {
         Self::try_sign_in(self.tracker, self.name.as_str(), self.computer.clone(), false).await
+    }
+
+    /// As [`Self::try_again`], with a tracker at another address.
+    pub async fn try_again_at(&self, tracker: SocketAddr) -> Result<Self, CommandError> {
+        Self::try_sign_in(tracker, self.name.as_str(), self.computer.clone(), false).await
     }
 
     /// As [`Self::try_again`], with another password.

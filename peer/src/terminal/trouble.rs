@@ -1,0 +1,133 @@
+//! Why the program cannot go on, in rows that fit a screen: what it is, and what to do. Pure.
+//!
+//! A key has a row of its own, so that it can be compared and copied whole; a command that is too long for a row goes on
+//! below as a shell reads it.
+
+use commons::keys::PublicKey;
+
+use crate::api::error::CommandError;
+use crate::config::DEFAULT_TRACKER;
+use crate::terminal::reply::words;
+use crate::terminal::safe_text::display_safe;
+
+/// Columns that every screen has.
+const SCREEN: usize = 80;
+
+/// Why something was not done, where that ends the program.
+pub(crate) fn rows(error: &CommandError) -> Vec<String> {
+    match error {
+        CommandError::TrackerKeyChanged { address, pinned, found, given } => {
+            another_key(&display_safe(address), *pinned, *found, *given)
+        }
+        CommandError::NotATracker { address } => not_a_tracker(&display_safe(address)),
+        error => vec![words(error)],
+    }
+}
+
+/// Nobody answers at the tracker's address.
+pub(crate) fn no_tracker(address: &str) -> Vec<String> {
+    let address = display_safe(address);
+    let flags = if address == DEFAULT_TRACKER { String::new() } else { format!(" -- --listen {address}") };
+    vec![
+        format!("no tracker answers at {address}"),
+        format!("   start one:    cargo run --release -p tracker{flags}"),
+        "   or be it:     start this peer with --host".to_owned(),
+        "   if it moved:  --tracker HOST:PORT tells where; your account comes along".to_owned(),
+    ]
+}
+
+fn not_a_tracker(address: &str) -> Vec<String> {
+    vec![
+        format!("what answers at {address} does not speak as a tracker"),
+        "   It is another program, or a tracker without a free place,".to_owned(),
+        "   or somebody on the way changes what is sent.".to_owned(),
+        "   Ask whoever runs the tracker for its address; --tracker HOST:PORT tells it.".to_owned(),
+        "   If the address is right, try again later, or from another network.".to_owned(),
+    ]
+}
+
+fn another_key(address: &str, pinned: PublicKey, found: PublicKey, given: bool) -> Vec<String> {
+    let (first, expected, shown) = if given {
+        ("has another key than the one you gave", "the key you gave:", "the key it has:")
+    } else {
+        ("has another key than before", "the key it had:", "the key it has now:")
+    };
+    let keys = [
+        format!("the tracker at {address} {first}"),
+        format!("   {expected}"),
+        format!("   {pinned}"),
+        format!("   {shown}"),
+        format!("   {found}"),
+    ];
+    let start = joining(&format!("--tracker {address}"), found, Some(SCREEN));
+    let then = if given {
+        vec![
+            "   Nobody was signed in. The key that you gave may be mistyped or out of date,".to_owned(),
+            "   or somebody stands between you and the tracker.".to_owned(),
+            "   Ask whoever gave it to you what `tracker fingerprint` prints there,".to_owned(),
+            "   by another way than the one by which it came.".to_owned(),
+            "   Only if it prints the key that it has, start with".to_owned(),
+        ]
+    } else {
+        vec![
+            "   Nobody was signed in. The tracker was set up anew,".to_owned(),
+            "   or somebody stands between you and it.".to_owned(),
+            "   Ask whoever runs it, not here, what `tracker fingerprint` prints there.".to_owned(),
+            "   If it prints the key it had, somebody stands between: do not go on.".to_owned(),
+            "   If it prints the key it has now, start once with".to_owned(),
+        ]
+    };
+    keys.into_iter().chain(then).chain(start).collect()
+}
+
+/// A command that ends in a tracker's address, with its key behind it: on one row where there is room.
+#[must_use]
+pub fn joining(command: &str, key: PublicKey, columns: Option<usize>) -> Vec<String> {
+    let row = format!("{command}#{key}");
+    match columns {
+        Some(columns) if row.len() >= columns => vec![format!("{command}#\\"), key.to_string()],
+        _ => vec![row],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: &str = "chat.example.org:21200";
+
+    fn key(byte: u8) -> PublicKey {
+        PublicKey::new([byte; 32])
+    }
+
+    #[test]
+    fn every_row_fits_and_every_key_stands_alone() {
+        for given in [false, true] {
+            let (pinned, found) = (key(1), key(2));
+            let error = CommandError::TrackerKeyChanged { address: ADDRESS.to_owned(), pinned, found, given };
+            let rows = rows(&error);
+            assert!(rows.iter().all(|row| row.len() < SCREEN), "{rows:#?}");
+            let alone = |key: PublicKey| rows.iter().filter(|row| row.trim() == key.to_string()).count();
+            assert_eq!((alone(pinned), alone(found)), (1, 2), "{rows:#?}");
+            assert_eq!(rows.iter().any(|row| row.contains("you gave")), given, "{rows:#?}");
+            assert!(!error.to_string().contains('\n'), "one message for programs");
+        }
+    }
+
+    #[test]
+    fn who_has_no_tracker_and_who_has_something_else_are_told_apart() {
+        let strange = rows(&CommandError::NotATracker { address: ADDRESS.to_owned() });
+        for rows in [strange, no_tracker(DEFAULT_TRACKER), no_tracker("127.0.0.1:21200")] {
+            assert!(rows.iter().all(|row| row.len() < SCREEN), "{rows:#?}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_one_row_or_two_that_a_shell_joins() {
+        let command = "peer --tracker 127.0.0.1:6060";
+        let key = key(0xab);
+        assert_eq!(joining(command, key, None), [format!("{command}#{key}")]);
+        assert_eq!(joining(command, key, Some(100)), [format!("{command}#{key}")]);
+        assert_eq!(joining(command, key, Some(80)), [format!("{command}#\\"), key.to_string()]);
+    }
+}

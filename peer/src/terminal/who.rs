@@ -1,0 +1,60 @@
+//! Which user it is: told by a flag, the only one on this computer, or asked.
+
+use std::collections::BTreeSet;
+
+use commons::names::Username;
+
+use crate::terminal::safe_text::display_safe;
+use crate::terminal::sign_in::{Known, NotSignedIn, PASSWORD, asked, tell};
+use crate::terminal::tty;
+
+/// A user, and how the password is asked for.
+pub(crate) struct Who {
+    pub(crate) username: Username,
+    pub(crate) question: String,
+}
+
+impl Who {
+    fn told(username: Username) -> Self {
+        Self { username, question: PASSWORD.to_owned() }
+    }
+}
+
+/// The user who is meant, of those who have an account on this computer or who is new here.
+pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<Who, NotSignedIn> {
+    if let Some(username) = &known.username {
+        return Ok(Who::told(username.clone()));
+    }
+    // Whoever makes an account is somebody else.
+    let accounts: Vec<_> = accounts.iter().filter(|_| !known.register).collect();
+    match (accounts.as_slice(), known.interactive) {
+        ([only], interactive) => {
+            if interactive {
+                tell(format!("Welcome back, {only}. To be somebody else, start with --username NAME.\n"))
+                    .await?;
+            }
+            let question = format!("Password of {only}: ");
+            Ok(Who { username: (*only).clone(), question })
+        }
+        (_, false) => {
+            Err(NotSignedIn::Usage("say who you are with --username NAME: nobody can be asked here"))
+        }
+        ([], true) => ask_name().await.map(Who::told),
+        (several, true) => {
+            let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
+            tell(format!("Accounts on this computer: {}\n", names.join(", "))).await?;
+            ask_name().await.map(Who::told)
+        }
+    }
+}
+
+/// A name that is typed.
+pub(crate) async fn ask_name() -> Result<Username, NotSignedIn> {
+    loop {
+        let typed = asked(|| tty::ask("Your name: ")).await?;
+        match Username::parse(typed.trim()) {
+            Ok(username) => return Ok(username),
+            Err(error) => tell(format!("{}\n", display_safe(&error.to_string()))).await?,
+        }
+    }
+}
