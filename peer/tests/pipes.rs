@@ -326,8 +326,10 @@ async fn a_bot_that_is_put_off_ends_with_the_code() {
     let data = tempfile::tempdir().unwrap();
     let end = Piped::bot(tracker.address, data.path(), "ana", true).end();
     assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
-    assert!(end.complained[0].contains("wait"), "{end:?}");
-    assert!(end.said.iter().any(|line| json(line)["code"] == "RATE_LIMITED"), "{end:?}");
+    let told = json(end.said.last().unwrap());
+    assert_eq!(told["code"], "RATE_LIMITED", "{end:?}");
+    assert!(told["message"].as_str().unwrap().ends_with(" s"), "programs count seconds: {end:?}");
+    assert!(end.complained[0].ends_with(" minutes"), "people do not: {end:?}");
 }
 
 /// A room in which something was said.
