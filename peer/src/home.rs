@@ -1,7 +1,7 @@
 //! A user's folder on this computer, one for each tracker: locked while in use, so that two programs cannot speak as
 //! the same user from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,15 +11,12 @@ use commons::names::Username;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::identity::key_book::Pin;
 use crate::identity::private_file;
 use crate::identity::seal::Sealed;
 
 const LOCK: &str = "lock";
-const BLOCKED: &str = "blocked.json";
 const IDENTITY: &str = "identity.json";
 const NEXT_IDENTITY: &str = "next_identity.json";
-const PINS: &str = "known_keys.json";
 
 /// A user's folder, locked.
 #[derive(Debug)]
@@ -121,16 +118,6 @@ impl Home {
         &self.folder
     }
 
-    /// Whose private lines are shut out.
-    pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, HomeError> {
-        Ok(self.read(BLOCKED)?.unwrap_or_default())
-    }
-
-    /// Keeps whose private lines are shut out.
-    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), HomeError> {
-        self.write(BLOCKED, users)
-    }
-
     /// The user's private key under its seal; `None` where this computer has none.
     pub(crate) fn identity(&self) -> Result<Option<Sealed>, HomeError> {
         self.read(IDENTITY)
@@ -166,16 +153,6 @@ impl Home {
     /// Removes everything of this user here: the account is gone.
     pub(crate) fn remove(&self) -> Result<(), HomeError> {
         fs::remove_dir_all(&self.folder).map_err(|error| HomeError::Io(self.folder.clone(), error))
-    }
-
-    /// Whose keys are whose.
-    pub(crate) fn pins(&self) -> Result<BTreeMap<Username, Pin>, HomeError> {
-        Ok(self.read(PINS)?.unwrap_or_default())
-    }
-
-    /// Keeps whose keys are whose.
-    pub(crate) fn keep_pins(&self, pins: &BTreeMap<Username, Pin>) -> Result<(), HomeError> {
-        self.write(PINS, pins)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, HomeError> {
@@ -223,14 +200,13 @@ mod tests {
         let moved = |from, to| move_in(data.path(), &ana(), from, to);
         assert!(!moved("old:1", "new:1").unwrap(), "there is nothing to move");
         let home = Home::open(data.path(), "old:1", &ana()).unwrap();
-        let blocked = BTreeSet::from([Username::parse("eve").unwrap()]);
-        home.keep_blocked(&blocked).unwrap();
+        fs::write(home.folder().join(IDENTITY), "{}").unwrap();
         assert!(matches!(moved("old:1", "new:1"), Err(HomeError::InUse(_))));
         assert!(exists(data.path(), "old:1", &ana()) && !exists(data.path(), "new:1", &ana()));
         drop(home);
         assert!(moved("old:1", "new:1").unwrap());
         assert!(!exists(data.path(), "old:1", &ana()));
-        assert_eq!(Home::open(data.path(), "new:1", &ana()).unwrap().blocked().unwrap(), blocked);
+        assert_eq!(users(data.path(), "new:1"), BTreeSet::from([ana()]));
         drop(Home::open(data.path(), "old:1", &ana()).unwrap());
         assert!(!moved("old:1", "new:1").unwrap(), "another is in its place");
         assert!(exists(data.path(), "old:1", &ana()));
@@ -244,15 +220,5 @@ mod tests {
         assert!(users(data.path(), "t").is_empty(), "a folder made in vain");
         fs::write(data.path().join("t/ana").join(IDENTITY), "{}").unwrap();
         assert_eq!(users(data.path(), "t"), BTreeSet::from([ana()]));
-    }
-
-    #[test]
-    fn who_is_blocked_is_remembered() {
-        let data = tempfile::tempdir().unwrap();
-        let home = Home::open(data.path(), "t", &ana()).unwrap();
-        assert!(home.blocked().unwrap().is_empty());
-        let users = BTreeSet::from([Username::parse("eve").unwrap()]);
-        home.keep_blocked(&users).unwrap();
-        assert_eq!(home.blocked().unwrap(), users);
     }
 }

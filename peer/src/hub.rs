@@ -29,7 +29,8 @@ use crate::gate::Gate;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::Opened;
-use crate::home::{Home, HomeError};
+use crate::home::Home;
+use crate::identity::known_people::{KnownPeople, PeopleError};
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
@@ -42,6 +43,7 @@ pub(crate) struct Hub {
     /// There once somebody has signed in, as is what follows.
     pub(crate) links: OnceLock<PeerPeerCommunication>,
     pub(crate) home: OnceLock<Home>,
+    pub(crate) people: OnceLock<KnownPeople>,
     pub(crate) history: OnceLock<History>,
     pub(crate) news: OnceLock<mpsc::Sender<News>>,
     /// Own lines have become durable, or were stored by one of those whom they are for.
@@ -332,18 +334,19 @@ impl Hub {
     }
 
     /// Shuts a user's private lines out or lets them in again.
-    pub(crate) fn block(&self, home: &Home, user: &Username, shut_out: bool) -> Result<(), CommandError> {
+    pub(crate) fn block(&self, user: &Username, shut_out: bool) -> Result<(), CommandError> {
         let mut state = self.lock();
         if state.chat.me() == Some(user) {
             return Err(CommandError::NotYourself);
         }
-        Ok(home.keep_blocked(state.chat.block(user, shut_out))?)
+        let Some(people) = self.people.get() else { return Err(CommandError::TrackerLost) };
+        Ok(people.keep_blocked(state.chat.block(user, shut_out))?)
     }
 
     /// Writes down whose keys are whose.
-    pub(crate) fn keep_pins(&self) -> Result<(), HomeError> {
-        let (Some(links), Some(home)) = (self.links.get(), self.home.get()) else { return Ok(()) };
-        home.keep_pins(&links.book(|book| book.pins().clone()))
+    pub(crate) fn keep_pins(&self) -> Result<(), PeopleError> {
+        let (Some(links), Some(people)) = (self.links.get(), self.people.get()) else { return Ok(()) };
+        people.keep_pins(|| links.book(|book| book.pins().clone()))
     }
 
     pub(crate) fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {

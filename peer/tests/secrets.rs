@@ -9,15 +9,15 @@ mod proxy;
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use by_hand::{ByHand, Talk, digest, files_in, hello, message, seal_as_before, sealed_in, seed_in, sign_in};
-use common::{Peer, Tracker};
+use common::{Peer, Tracker, user};
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
-use peer::api::Command;
 use peer::api::error::CommandError;
+use peer::api::{Answer, Command, Event};
 use proxy::Proxy;
 use serde_json::json;
 
@@ -163,7 +163,8 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
     assert!(folder_holds(tracker.folder(), ROOM));
     let key =
         |n: usize| commons::net::tls::Identity::new(&seeds[n], Purpose::Link).unwrap().key().to_string();
-    assert!(folder_holds(tracker.folder(), &key(0)) && folder_holds(ana.folder(), &key(1)));
+    assert!(folder_holds(tracker.folder(), &key(0)) && folder_holds(tracker.folder(), &key(1)));
+    assert!(!folder_holds(ana.folder(), &key(1)), "whom a user knows is sealed");
 
     let hex = |n: usize| base16ct::lower::encode_string(seeds[n].as_bytes());
     let secrets = [digest("ana"), digest("bob"), digest("original"), hex(0), hex(1)];
@@ -183,4 +184,105 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
             assert!(!content.windows(32).any(|window| window == seed.as_bytes()));
         }
     }
+}
+
+/// People and a room whose names are nowhere by chance.
+const FRIEND: &str = "constance-of-the-hill";
+const FOE: &str = "mordred-of-the-lake";
+const NAMES: [&str; 3] = [FRIEND, FOE, ROOM];
+
+/// Whether a name stands in a file, or in the name of one.
+fn folder_names(folder: &Path, name: &str) -> bool {
+    let in_path = |path: &Path| path.strip_prefix(folder).unwrap().to_string_lossy().contains(name);
+    files_in(folder).iter().any(|(path, content)| in_path(path) || holds(content, name))
+}
+
+/// Ana, who has a friend, a foe and a room.
+async fn known_by_all(tracker: &Tracker) -> [Peer; 2] {
+    let (mut ana, mut friend) = (tracker.peer("ana").await, tracker.peer(FRIEND).await);
+    ana.create(ROOM).await;
+    friend.join(ROOM).await;
+    ana.linked(FRIEND).await;
+    ana.say("a text for the room").await;
+    friend.hears("a text for the room").await;
+    ana.run(Command::Block { user: Some(user(FOE)) }).await.unwrap();
+    [ana, friend]
+}
+
+/// The file of this name in a peer's folder.
+fn file_of(peer: &Peer, name: &str) -> PathBuf {
+    sealed_in(peer.folder()).0.with_file_name(name)
+}
+
+/// Takes the sealed files away and puts there what earlier versions wrote, in the clear.
+fn keep_as_before(ana: &Peer, pins: &serde_json::Value) {
+    for name in ["known_keys.sealed", "blocked.sealed"] {
+        std::fs::remove_file(file_of(ana, name)).unwrap();
+    }
+    std::fs::write(file_of(ana, "known_keys.json"), pins.to_string()).unwrap();
+    std::fs::write(file_of(ana, "blocked.json"), json!([FOE]).to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_stolen_disk_names_no_person_and_no_room() {
+    let mut tracker = Tracker::start().await;
+    let [ana, friend] = known_by_all(&tracker).await;
+    // While it runs too: who takes a computer may cut its power.
+    assert_eq!(NAMES.map(|name| folder_names(ana.folder(), name)), [false; 3], "while it runs");
+    for peer in [&ana, &friend] {
+        peer.service.stop().await;
+    }
+    tracker.down().await;
+    assert_eq!(NAMES.map(|name| folder_names(ana.folder(), name)), [false; 3]);
+    // The control: where names are in the clear, they are found.
+    assert!(folder_names(tracker.folder(), FRIEND) && folder_names(tracker.folder(), ROOM));
+    assert!(folder_names(friend.folder(), FRIEND), "a user's own folder has the user's name");
+    keep_as_before(&ana, &json!({FRIEND: {"keys": []}}));
+    assert!(folder_names(ana.folder(), FRIEND) && folder_names(ana.folder(), FOE));
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_kept_in_the_clear_holds_and_is_sealed_at_the_next_start() {
+    let tracker = Tracker::start().await;
+    let [ana, friend] = known_by_all(&tracker).await;
+    ana.service.stop().await;
+    let seed = seed_in(friend.folder(), FRIEND);
+    let key = commons::net::tls::Identity::new(&seed, Purpose::Link).unwrap().key();
+    keep_as_before(&ana, &json!({FRIEND: {"keys": [key]}}));
+
+    let mut again = ana.again().await;
+    assert!(!folder_names(again.folder(), FRIEND) && !folder_names(again.folder(), FOE));
+    let blocked = again.run(Command::Block { user: None }).await.unwrap();
+    assert_eq!(blocked, Answer::Blocked { users: vec![user(FOE)] });
+    again.linked(FRIEND).await;
+    assert!(!again.saw(|event| matches!(event, Event::KeyChanged { .. })));
+    // The pin holds: another key is a change and no first meeting.
+    friend.service.stop().await;
+    let _elsewhere = friend.elsewhere().await;
+    again.until(|event| matches!(event, Event::KeyChanged { peer, .. } if *peer == user(FRIEND))).await;
+}
+
+#[tokio::test]
+async fn a_damaged_or_exchanged_file_stops_the_start_and_is_not_taken_for_nothing() {
+    let tracker = Tracker::start().await;
+    let [ana, _friend] = known_by_all(&tracker).await;
+    ana.service.stop().await;
+    let files = ["known_keys.sealed", "blocked.sealed"].map(|name| file_of(&ana, name));
+    let [pins, blocked] = files.clone().map(|file| std::fs::read(file).unwrap());
+    let torn = &pins[..pins.len() / 2];
+    for (wrong, at, name) in
+        [(torn, 0, "known_keys.sealed"), (&blocked, 0, "known_keys.sealed"), (&pins, 1, "blocked.sealed")]
+    {
+        std::fs::write(&files[at], wrong).unwrap();
+        let refused = ana.try_again().await.err().expect("it was taken for nothing").to_string();
+        assert!(refused.contains(name) && refused.contains("move it away"), "{refused}");
+        assert_eq!(std::fs::read(&files[at]).unwrap(), wrong, "it stays as it is");
+        std::fs::write(&files[at], [&pins, &blocked][at]).unwrap();
+    }
+    // Only that was in the way; and who moves a file away does without it.
+    ana.again().await.service.stop().await;
+    std::fs::remove_file(&files[1]).unwrap();
+    let again = ana.again().await;
+    let blocked = again.run(Command::Block { user: None }).await.unwrap();
+    assert_eq!(blocked, Answer::Blocked { users: Vec::new() });
 }

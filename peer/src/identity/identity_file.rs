@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::api::error::CommandError;
 use crate::home::Home;
 use crate::identity::key_book::Pin;
+use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::password::Password;
 use crate::identity::private_file;
@@ -82,7 +83,8 @@ pub async fn export(
             return Err(CommandError::Local(format!("there is no account {username} on this computer")));
         };
         let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
-        let known = Known { tracker_key, pins: home.pins()?, blocked: home.blocked()? };
+        let people = KnownPeople::of(home.folder(), &seed);
+        let known = Known { tracker_key, pins: people.pins()?, blocked: people.blocked()? };
         let mut secret = Zeroizing::new(seed.as_bytes().to_vec());
         secret.extend(serde_json::to_vec(&known).map_err(local)?);
         let (context, password) = (context(username, tracker), password.clone());
@@ -161,8 +163,9 @@ async fn settle_in(
             _ => trackers.pin(tracker, key).map_err(local)?,
         }
     }
-    home.keep_pins(&known.pins)?;
-    home.keep_blocked(&known.blocked)?;
+    let people = KnownPeople::of(home.folder(), seed);
+    people.keep_pins(|| known.pins)?;
+    people.keep_blocked(&known.blocked)?;
     Ok(home.keep_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
 }
 
@@ -194,7 +197,9 @@ mod tests {
         let home = Home::open(data, &ana.tracker, &ana.username).unwrap();
         home.keep_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
         let bob = Pin { keys: vec![PublicKey::new([2; 32])], compared: Vec::new() };
-        home.keep_pins(&BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
+        let people = KnownPeople::of(home.folder(), &Seed::new([7; 32]));
+        people.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
+        people.keep_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();
         KnownTrackers::of(data).pin(&ana.tracker, PublicKey::new([9; 32])).unwrap();
         drop(home);
         let file = data.join("ana.identity");
@@ -210,7 +215,9 @@ mod tests {
         let home = Home::open(here.path(), &place.tracker, &place.username).unwrap();
         let (seed, _) = opened(&home, &password()).await.unwrap().unwrap();
         assert_eq!(seed.as_bytes(), &[7; 32]);
-        assert!(home.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
+        let people = KnownPeople::of(home.folder(), &seed);
+        assert!(people.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
+        assert!(people.blocked().unwrap().contains(&Username::parse("eve").unwrap()));
         let tracker = KnownTrackers::of(here.path()).key(&place.tracker).unwrap();
         assert_eq!(tracker, Some(PublicKey::new([9; 32])));
     }

@@ -14,7 +14,9 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
         Ok(bytes) => {
-            let damaged = |error| io::Error::other(format!("{} is damaged: {error}", path.display()));
+            let damaged = |error| {
+                io::Error::new(ErrorKind::InvalidData, format!("{} is damaged: {error}", path.display()))
+            };
             serde_json::from_slice(&bytes).map(Some).map_err(damaged)
         }
     }

@@ -86,8 +86,8 @@ impl PeerService {
                     users: self.hub.lock().chat.blocked().iter().cloned().collect(),
                 });
             }
-            Command::Block { user: Some(user) } => self.hub.block(home, &user, true)?,
-            Command::Unblock { user } => self.hub.block(home, &user, false)?,
+            Command::Block { user: Some(user) } => self.hub.block(&user, true)?,
+            Command::Unblock { user } => self.hub.block(&user, false)?,
             Command::Accept { user } => self.hub.accept_keys(&user)?,
             Command::Verify { user } => return self.hub.safety_number(user),
             Command::Verified { user } => self.hub.verify_keys(&user)?,

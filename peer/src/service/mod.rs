@@ -31,6 +31,7 @@ use crate::history::report::Report;
 use crate::home::{self, Home};
 use crate::hub::Hub;
 use crate::identity::key_book::KeyBook;
+use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::seal::SealCost;
 use crate::identity::user_key::{SignIn, UserKey, identity};
@@ -197,7 +198,6 @@ impl PeerService {
             self.move_in(&who.username).await?;
         }
         let home = Home::open(&self.config.data, &self.config.tracker, &who.username)?;
-        self.hub.lock().chat.set_blocked(home.blocked()?);
         let reports = self.tracker_reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {
             self.spawn(Arc::clone(&self.hub).hear_tracker(self.config.tracker.clone(), reports)).await;
@@ -209,15 +209,18 @@ impl PeerService {
                 return Err(error);
             }
         };
+        let people = KnownPeople::of(home.folder(), &seed);
+        self.hub.lock().chat.set_blocked(people.blocked()?);
+        let book = KeyBook::new(people.pins()?);
         let history = self.history(&home, &who.username, &seed).await?;
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
-        let book = KeyBook::new(home.pins()?);
         let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };
         let (links, reports) =
             PeerPeerCommunication::start(who.username, terms, book, self.who_is(), listener);
         // Only one sign-in got the listener, so all are empty.
         let _ = self.hub.links.set(links);
+        let _ = self.hub.people.set(people);
         let _ = self.hub.home.set(home);
         self.begin(history, reports).await;
         Ok(())

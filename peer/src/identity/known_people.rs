@@ -1,0 +1,311 @@
+//! What this user knows of others, whose keys are whose and who is blocked: encrypted, for a stolen disk is not to show who
+//! the friends are.
+//!
+//! The key follows from the user's own, which the password opens. A file that does not open is an error and never an empty
+//! one: to a user who knows nobody an impostor is a first contact.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+use commons::keys::Seed;
+use commons::names::Username;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
+
+use crate::api::error::CommandError;
+use crate::identity::key_book::Pin;
+use crate::identity::private_file;
+
+/// What the key of the files is the digest of, before the seed.
+const DOMAIN: &[u8] = b"p2p-chat known people v1\0";
+
+/// The form of a file.
+const VERSION: u8 = 1;
+
+/// One of the files.
+struct Kept {
+    /// Sealed together with what is in it: in another one's place it does not open.
+    name: &'static str,
+    /// What it costs to do without it.
+    without: &'static str,
+}
+
+const PINS: Kept = Kept {
+    name: "known_keys",
+    without: "then everybody is met as for the first time, with the key that the tracker tells, and /verify is to be \
+              done again",
+};
+const BLOCKED: Kept = Kept { name: "blocked", without: "then nobody is blocked" };
+
+/// A file as the disk holds it. The texts are hex.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    version: u8,
+    nonce: String,
+    sealed: String,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeopleError {
+    /// It does not hold what this user's key has sealed in that place.
+    #[error(
+        "{path} is damaged, or was written under another key. Put it back from a backup; or move it away: {without}"
+    )]
+    Damaged {
+        /// Which it is.
+        path: PathBuf,
+        /// What it costs to do without it.
+        without: &'static str,
+    },
+    /// A later version of this program wrote it.
+    #[error("{0} was written by a later version of this program: start that one")]
+    Newer(PathBuf),
+    /// The disk failed, or refused.
+    #[error("cannot use {0}: {1}")]
+    Io(PathBuf, io::Error),
+}
+
+/// The files in a user's folder, and what opens them.
+pub(crate) struct KnownPeople {
+    folder: PathBuf,
+    cipher: XChaCha20Poly1305,
+    writing: Mutex<()>,
+}
+
+impl KnownPeople {
+    /// Those of the user whose key this is.
+    pub(crate) fn of(folder: &Path, seed: &Seed) -> Self {
+        // 256 random bits need no stretching.
+        let mut key = Sha256::new().chain_update(DOMAIN).chain_update(seed.as_bytes()).finalize();
+        let cipher = XChaCha20Poly1305::new(&key);
+        key[..].zeroize();
+        Self { folder: folder.to_owned(), cipher, writing: Mutex::default() }
+    }
+
+    /// Whose keys are whose.
+    pub(crate) fn pins(&self) -> Result<BTreeMap<Username, Pin>, PeopleError> {
+        self.read(&PINS)
+    }
+
+    /// Keeps whose keys are whose, asked for when it is the writer's turn: the last of several writes the latest.
+    pub(crate) fn keep_pins(
+        &self,
+        latest: impl FnOnce() -> BTreeMap<Username, Pin>,
+    ) -> Result<(), PeopleError> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(&PINS, &latest())
+    }
+
+    /// Whose private lines are shut out.
+    pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, PeopleError> {
+        self.read(&BLOCKED)
+    }
+
+    /// Keeps whose private lines are shut out.
+    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), PeopleError> {
+        self.write(&BLOCKED, users)
+    }
+
+    /// What a file holds, nothing where there is none. A readable one, as earlier versions wrote it, is taken over, and
+    /// removed once the sealed one is durable; beside a sealed one it counts for nothing.
+    fn read<T: Serialize + DeserializeOwned + Default>(&self, kept: &Kept) -> Result<T, PeopleError> {
+        let (path, readable) = (self.path(kept), self.folder.join(kept.name).with_extension("json"));
+        let known = match load::<Sealed>(&path, kept)? {
+            Some(sealed) => self.open(&sealed, path.clone(), kept)?,
+            None => match load(&readable, kept)? {
+                Some(known) => {
+                    self.write(kept, &known)?;
+                    known
+                }
+                None => T::default(),
+            },
+        };
+        // What a crash left half written may be readable too.
+        for left in [readable, path.with_extension("new")] {
+            private_file::remove(&left).map_err(|error| PeopleError::Io(left, error))?;
+        }
+        Ok(known)
+    }
+
+    fn open<T: DeserializeOwned>(&self, file: &Sealed, path: PathBuf, kept: &Kept) -> Result<T, PeopleError> {
+        if file.version != VERSION {
+            return Err(PeopleError::Newer(path));
+        }
+        let opened = || {
+            let unhex = |text| base16ct::lower::decode_vec(text).ok();
+            let nonce: [u8; 24] = unhex(&file.nonce)?.try_into().ok()?;
+            let payload = Payload { msg: &unhex(&file.sealed)?, aad: kept.name.as_bytes() };
+            serde_json::from_slice(&self.cipher.decrypt(&nonce.into(), payload).ok()?).ok()
+        };
+        opened().ok_or(PeopleError::Damaged { path, without: kept.without })
+    }
+
+    fn write(&self, kept: &Kept, known: &impl Serialize) -> Result<(), PeopleError> {
+        let path = self.path(kept);
+        let sealed = self.seal(kept, known);
+        sealed
+            .and_then(|sealed| private_file::write(&path, &sealed))
+            .map_err(|error| PeopleError::Io(path, error))
+    }
+
+    fn seal(&self, kept: &Kept, known: &impl Serialize) -> io::Result<Sealed> {
+        let mut nonce = [0; 24];
+        nonce.copy_from_slice(&Seed::random()?.as_bytes()[..24]);
+        let payload = Payload { msg: &serde_json::to_vec(known)?, aad: kept.name.as_bytes() };
+        let sealed = self.cipher.encrypt(&nonce.into(), payload).map_err(io::Error::other)?;
+        let hex = base16ct::lower::encode_string;
+        Ok(Sealed { version: VERSION, nonce: hex(&nonce), sealed: hex(&sealed) })
+    }
+
+    fn path(&self, kept: &Kept) -> PathBuf {
+        self.folder.join(kept.name).with_extension("sealed")
+    }
+}
+
+/// A file as it is; what is wrong with it tells nothing of what it holds.
+fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, PeopleError> {
+    private_file::read(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => PeopleError::Damaged { path: path.to_owned(), without: kept.without },
+        _ => PeopleError::Io(path.to_owned(), error),
+    })
+}
+
+impl std::fmt::Debug for KnownPeople {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KnownPeople").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl From<PeopleError> for CommandError {
+    fn from(error: PeopleError) -> Self {
+        Self::Local(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use commons::keys::PublicKey;
+
+    use super::*;
+
+    fn bob() -> Username {
+        Username::parse("bob").unwrap()
+    }
+
+    fn pins() -> BTreeMap<Username, Pin> {
+        BTreeMap::from([(bob(), Pin { keys: vec![PublicKey::new([2; 32])], ..Pin::default() })])
+    }
+
+    /// Two files that tell of bob.
+    fn kept_in(folder: &Path) -> KnownPeople {
+        let people = KnownPeople::of(folder, &Seed::new([7; 32]));
+        people.keep_pins(pins).unwrap();
+        people.keep_blocked(&BTreeSet::from([bob()])).unwrap();
+        people
+    }
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_kept_is_known_again_and_is_not_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        assert!(empty.pins().unwrap().is_empty() && empty.blocked().unwrap().is_empty());
+        kept_in(folder.path());
+        let people = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        assert_eq!(people.pins().unwrap(), pins());
+        assert_eq!(people.blocked().unwrap(), BTreeSet::from([bob()]));
+        assert_eq!(names_in(folder.path()), ["blocked.sealed", "known_keys.sealed"]);
+        for name in names_in(folder.path()) {
+            assert!(!fs::read_to_string(folder.path().join(name)).unwrap().contains("bob"));
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let people = kept_in(folder.path());
+        let path = folder.path().join("known_keys.sealed");
+        let whole = fs::read(&path).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        let mut told = 0;
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            // White space may be another one: then it is the same file.
+            if serde_json::from_slice(&changed).is_ok_and(|other: serde_json::Value| other == value) {
+                continue;
+            }
+            fs::write(&path, changed).unwrap();
+            let error = people.pins().unwrap_err().to_string();
+            assert!(error.contains("known_keys.sealed") && !error.contains("bob"), "{at}: {error}");
+            told += 1;
+        }
+        assert!(told > 200, "only {told} flips counted");
+        for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert!(matches!(people.pins(), Err(PeopleError::Damaged { .. })), "cut at {cut}");
+        }
+        // Nothing was made of the damaged ones, and only the damage was in the way.
+        fs::write(&path, whole).unwrap();
+        assert_eq!(people.pins().unwrap(), pins());
+    }
+
+    #[test]
+    fn neither_another_users_key_nor_another_place_opens_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let people = kept_in(folder.path());
+        let other = KnownPeople::of(folder.path(), &Seed::new([8; 32]));
+        assert!(matches!(other.pins(), Err(PeopleError::Damaged { .. })));
+        fs::copy(folder.path().join("known_keys.sealed"), folder.path().join("blocked.sealed")).unwrap();
+        let error = people.blocked().unwrap_err().to_string();
+        assert!(error.contains("blocked.sealed") && error.contains("then nobody is blocked"), "{error}");
+        // An empty list of names in the place of an empty book would be read, were it not for the place.
+        people.keep_blocked(&BTreeSet::new()).unwrap();
+        fs::copy(folder.path().join("blocked.sealed"), folder.path().join("known_keys.sealed")).unwrap();
+        assert!(matches!(people.pins(), Err(PeopleError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_readable_file_is_taken_over_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let people = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        let path = |name: &str| folder.path().join(name);
+        private_file::write(&path("known_keys.json"), &pins()).unwrap();
+        private_file::write(&path("blocked.json"), &[bob()]).unwrap();
+        fs::write(path("known_keys.new"), "{\"bob\"").unwrap();
+        fs::write(path("blocked.new"), "[\"bob\"").unwrap();
+        assert_eq!(people.pins().unwrap(), pins());
+        assert_eq!(people.blocked().unwrap(), BTreeSet::from([bob()]));
+        assert_eq!(names_in(folder.path()), ["blocked.sealed", "known_keys.sealed"]);
+        // One that a crash left behind, or that somebody put there, says nothing any more.
+        private_file::write(&path("known_keys.json"), &BTreeMap::<Username, Pin>::new()).unwrap();
+        assert_eq!(people.pins().unwrap(), pins());
+        assert!(!path("known_keys.json").exists());
+    }
+
+    #[test]
+    fn a_readable_file_that_is_damaged_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let people = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        fs::write(folder.path().join("known_keys.json"), "{\"bob\"").unwrap();
+        let error = people.pins().unwrap_err().to_string();
+        assert!(error.contains("known_keys.json") && !error.contains("bob"), "{error}");
+        assert_eq!(names_in(folder.path()), ["known_keys.json"]);
+    }
+}
