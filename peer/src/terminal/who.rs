@@ -58,3 +58,29 @@ pub(crate) async fn ask_name() -> Result<Username, NotSignedIn> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    /// Who it is where nobody can be asked.
+    async fn at_home(known: Known, names: &[&str]) -> Option<String> {
+        let accounts = names.iter().copied().map(name).collect();
+        who(&known, &accounts).await.ok().map(|who| who.username.to_string())
+    }
+
+    #[tokio::test]
+    async fn only_who_is_alone_here_needs_no_name() {
+        let known = Known::default;
+        assert_eq!(at_home(known(), &["ana"]).await.as_deref(), Some("ana"));
+        assert_eq!(at_home(known(), &["ana", "bob"]).await, None);
+        assert_eq!(at_home(known(), &[]).await, None);
+        assert_eq!(at_home(Known { register: true, ..known() }, &["ana"]).await, None);
+        let bob = Known { username: Some(name("bob")), ..known() };
+        assert_eq!(at_home(bob, &["ana"]).await.as_deref(), Some("bob"));
+    }
+}
