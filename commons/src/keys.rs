@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::{fmt, io};
 
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -27,6 +28,13 @@ impl PublicKey {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Whether this key signed this message.
+    #[must_use]
+    pub fn has_signed(&self, message: &[u8], signature: &Signature) -> bool {
+        let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
+        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
     }
 }
 
@@ -65,6 +73,32 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// An Ed25519 signature (RFC 8032): 128 hex digits on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Signature(pub [u8; 64]);
+
+impl TryFrom<String> for Signature {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = base16ct::lower::decode_vec(text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or("a signature is 128 hex digits")
+    }
+}
+
+impl From<Signature> for String {
+    fn from(signature: Signature) -> Self {
+        base16ct::lower::encode_string(&signature.0)
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from(*self))
+    }
+}
+
 /// A private key: the 32 bytes from which an Ed25519 key pair follows. Never shown, wiped when dropped.
 #[derive(Clone)]
 pub struct Seed(Zeroizing<[u8; 32]>);
@@ -87,6 +121,18 @@ impl Seed {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(SigningKey::from_bytes(&self.0).verifying_key().to_bytes())
+    }
+
+    /// Signs a message, which begins with what it is for: the same key also proves sessions and links.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        Signature(SigningKey::from_bytes(&self.0).sign(message).to_bytes())
     }
 }
 

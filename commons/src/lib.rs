@@ -1,10 +1,11 @@
 //! What the tracker and the peers share.
 //!
-//! - [`names`], [`keys`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, plain values and pure rules.
+//! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, plain values and pure rules.
 //! - [`protocol`]: what is said, named by who speaks.
 //! - [`net`]: how bytes move; it knows nothing of the protocol, nor the protocol of it.
 //! - [`limits`]: every bound that both sides keep, with its reason.
 
+pub mod endorsement;
 pub mod keys;
 pub mod limits;
 pub mod names;

@@ -32,6 +32,12 @@ pub const ORIGINAL_RECV: usize = 4096;
 /// Longest user name in characters.
 pub const USERNAME_MAX: usize = 32;
 
+/// Keys of a user, one for each device: with all of them in every room, the reply to LOGIN still fits a frame.
+pub const KEYS_PER_USER: usize = 4;
+
+/// Endorsements of a user: one for each key but the first.
+pub const ENDORSEMENTS_PER_USER: usize = KEYS_PER_USER - 1;
+
 /// Longest room name in characters.
 pub const ROOM_NAME_MAX: usize = 64;
 

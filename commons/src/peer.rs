@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, Signature};
 use crate::names::Username;
 
 /// A user's record: where the program listens and whether it is connected now.
@@ -25,13 +25,24 @@ pub struct Peer {
     /// The user's public keys; empty for one who never had any.
     #[serde(default)]
     pub keys: Vec<PublicKey>,
+    /// Signatures by which one of the keys vouches for another: see [`Endorsement`](crate::endorsement::Endorsement).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endorsements: Vec<Signature>,
 }
 
 impl Peer {
     /// The record of a registered user who was never seen.
     #[must_use]
     pub fn never_seen(username: Username) -> Self {
-        Self { username, address: None, port: None, connected: false, last_ping: None, keys: Vec::new() }
+        Self {
+            username,
+            address: None,
+            port: None,
+            connected: false,
+            last_ping: None,
+            keys: Vec::new(),
+            endorsements: Vec::new(),
+        }
     }
 
     /// Where a link to this peer goes, if it is known.

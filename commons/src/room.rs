@@ -139,11 +139,13 @@ impl Room {
     pub fn snapshot(&self, peer_of: impl Fn(&Username) -> Peer) -> RoomSnapshot {
         let slot = |seat: &Option<Seat>| {
             let peer = peer_of(&seat.as_ref()?.username);
+            // They stand in `members`; once is enough for a frame.
+            let peer = Peer { endorsements: Vec::new(), ..peer };
             (peer.connected && peer.socket_addr().is_some()).then_some(peer)
         };
         let member = |seat: &Seat| {
-            let Peer { username, connected, keys, .. } = peer_of(&seat.username);
-            Member { username, connected, since: seat.since, keys }
+            let Peer { username, connected, keys, endorsements, .. } = peer_of(&seat.username);
+            Member { username, connected, since: seat.since, keys, endorsements }
         };
         RoomSnapshot {
             id: self.id,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, Signature};
 use crate::names::{RoomName, Username};
 use crate::peer::Peer;
 
@@ -42,6 +42,9 @@ pub struct Member {
     /// The member's public keys; empty for one who never had any.
     #[serde(default)]
     pub keys: Vec<PublicKey>,
+    /// Signatures by which one of the keys vouches for another: see [`Endorsement`](crate::endorsement::Endorsement).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endorsements: Vec<Signature>,
 }
 
 /// What happened to a room.
@@ -125,6 +128,7 @@ mod tests {
                     connected: *connected,
                     since: 1,
                     keys: Vec::new(),
+                    endorsements: Vec::new(),
                 })
                 .collect(),
             peer_owner: None,

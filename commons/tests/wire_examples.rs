@@ -54,6 +54,7 @@ variants!(request_name, REQUESTS: TrackerRequest {
     TrackerRequest::DeleteRoom { .. } => "DELETE_ROOM",
     TrackerRequest::ListKeys => "LIST_KEYS",
     TrackerRequest::RevokeKey { .. } => "REVOKE_KEY",
+    TrackerRequest::EndorseKey { .. } => "ENDORSE_KEY",
     TrackerRequest::ChangePassword { .. } => "CHANGE_PASSWORD",
     TrackerRequest::DeleteAccount { .. } => "DELETE_ACCOUNT",
     TrackerRequest::Ping => "PING",
@@ -231,6 +232,7 @@ fn no_block_goes_unread() {
         "json event",
         "json answer",
         "json line-vector",
+        "json endorsement-vector",
     ];
     for opening in PAGE.lines().filter_map(|line| line.strip_prefix("```")).filter(|words| !words.is_empty())
     {

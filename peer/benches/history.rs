@@ -46,7 +46,13 @@ fn user(name: &str) -> Username {
 }
 
 fn room() -> RoomSnapshot {
-    let member = |name: &str| Member { username: user(name), connected: true, since: 1, keys: Vec::new() };
+    let member = |name: &str| Member {
+        username: user(name),
+        connected: true,
+        since: 1,
+        keys: Vec::new(),
+        endorsements: Vec::new(),
+    };
     RoomSnapshot {
         id: Uuid::from_u128(7),
         name: "sala".parse().unwrap(),

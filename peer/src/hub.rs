@@ -30,6 +30,7 @@ use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::Opened;
 use crate::home::Home;
+use crate::identity::key_book::{Announced, Announcement};
 use crate::identity::known_people::{KnownPeople, PeopleError};
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
@@ -86,10 +87,12 @@ impl Hub {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         let wanted = state.chat.wanted();
-        let mut changed = Vec::new();
+        let (mut changed, mut further) = (Vec::new(), Vec::new());
         for (user, want) in &wanted {
-            let new = want.keys.as_ref().and_then(|keys| links.book(|book| book.announce(user, keys)));
-            changed.extend(new.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+            let Some(said) = &want.keys else { continue };
+            let Announced { news, endorsed } = links.book(|book| book.announce(user, said));
+            changed.extend(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+            further.extend(endorsed.then(|| user.clone()));
         }
         state.faces.tell(changed);
         let announced: Vec<_> = wanted.keys().cloned().collect();
@@ -103,6 +106,7 @@ impl Hub {
         }
         drop(state);
         announced.iter().for_each(|user| self.heed_key(user));
+        further.iter().for_each(|user| self.go_on_with(user));
     }
 
     /// Hears the tracker until it is over.
@@ -221,11 +225,18 @@ impl Hub {
     pub(crate) fn found(&self, user: &Username, peer: Option<Peer>) -> Result<(), CommandError> {
         let Some(links) = self.links.get() else { return Err(CommandError::TrackerLost) };
         let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
-        if let Some(fingerprint) = links.book(|book| book.announce(user, &peer.keys)) {
+        let address = Some(&peer).filter(|peer| peer.connected).and_then(|peer| peer.socket_addr());
+        let said = Announcement::from(peer);
+        let Announced { news, endorsed } = links.book(|book| book.announce(user, &said));
+        if endorsed {
+            self.go_on_with(user);
+        }
+        if let Some(fingerprint) = news {
             self.lock().faces.tell([Event::KeyChanged { peer: user.clone(), fingerprint }]);
+        }
+        if links.book(|book| book.is_changed(user)) {
             return Err(CommandError::KeyChanged(user.clone()));
         }
-        let address = Some(peer).filter(|peer| peer.connected).and_then(|peer| peer.socket_addr());
         self.lock().chat.begin_private(user.clone(), address);
         self.relink();
         Ok(())
@@ -341,6 +352,23 @@ impl Hub {
         }
         let Some(people) = self.people.get() else { return Err(CommandError::TrackerLost) };
         Ok(people.keep_blocked(state.chat.block(user, shut_out))?)
+    }
+
+    /// Goes on with a user of whom a further key is pinned, because a pinned one has endorsed it.
+    pub(crate) fn go_on_with(&self, user: &Username) {
+        if let Some(links) = self.links.get() {
+            links.hurry(user);
+        }
+        self.heed_key(user);
+        self.note_pins();
+    }
+
+    /// Writes down whose keys are whose, where nobody waits for it.
+    pub(crate) fn note_pins(&self) {
+        if let Err(error) = self.keep_pins() {
+            let message = error.to_string().into();
+            self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
+        }
     }
 
     /// Writes down whose keys are whose.

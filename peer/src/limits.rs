@@ -182,6 +182,16 @@ pub const SIGN_IN_TRIES: usize = 3;
 /// New keys of one user that are told of: more are somebody's game, and would push everything else off the screen.
 pub const NEW_KEYS_TOLD: usize = 8;
 
+/// Keys that are pinned for one user, those of devices that are gone included; further ones have to be accepted.
+pub const PINNED_KEYS_MAX: usize = 16;
+
+/// Time between two questions to the tracker about a key that it announces and that is not accepted: whoever has it may
+/// dial as often as they like.
+pub const ASK_AGAIN_PAUSE: Duration = Duration::from_secs(10);
+
+/// Digits of a key that stand for all of it where it is endorsed: nobody finds another key that begins so.
+pub const ENDORSED_DIGITS_MIN: usize = 16;
+
 /// Digits of a key that stand for all of it: no two keys of one user share them but by an attacker's long search.
 pub const KEY_DIGITS_MIN: usize = 8;
 

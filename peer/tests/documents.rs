@@ -54,6 +54,7 @@ variants!(event_name, EVENTS: Event {
     Event::RoomDeleted { .. } => "room_deleted",
     Event::Link { .. } => "link",
     Event::KeyChanged { .. } => "key_changed",
+    Event::NewKey { .. } => "new_key",
     Event::Message { .. } => "message",
     Event::Missed { .. } => "missed",
     Event::Fork { .. } => "fork",

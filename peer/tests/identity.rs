@@ -8,14 +8,25 @@ mod programs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use common::{CHEAP_SEAL, Peer, Tracker, password_of, three_in, user};
-use peer::api::{Answer, Command, Event, Undeliverable};
+use common::{CHEAP_SEAL, Peer, Tracker, password_of, room, three_in, user};
+use peer::api::error::CommandError;
+use peer::api::{AccountCommand, Answer, Command, Conversation, Event, Trust, Undeliverable};
 use peer::identity::identity_file::{Place, export, import};
 use programs::{Piped, flags};
 use tempfile::TempDir;
 
 fn is_change(event: &Event) -> bool {
     matches!(event, Event::KeyChanged { .. })
+}
+
+fn is_told_not_accepted(event: &Event) -> bool {
+    matches!(event, Event::Error { code, .. } if code == "KEY_CHANGED")
+}
+
+/// What the name of bob is worth, who is in the open conversation.
+async fn trust_in_bob(peer: &Peer) -> Trust {
+    let Ok(Answer::Users { members, .. }) = peer.run(Command::Users).await else { panic!("no users") };
+    members.into_iter().find(|present| present.member.username == user("bob")).unwrap().trust
 }
 
 /// Carries the account of a peer that has ended into a new folder.
@@ -91,6 +102,102 @@ async fn a_line_to_a_room_waits_for_the_member_whose_key_is_not_accepted_and_for
     ana.run(Command::Accept { user: user("carla") }).await.unwrap();
     assert_eq!(carla.next_lines(2).await, ["for those who are who they were", "and one more"]);
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("carla"))).await;
+}
+
+/// The first digits of a key that came up at a sign-in on a further computer.
+async fn digits_of_the_new_key(peer: &mut Peer) -> String {
+    let Event::NewKey { fingerprint } = peer.until(|e| matches!(e, Event::NewKey { .. })).await else {
+        unreachable!()
+    };
+    fingerprint.to_string()[..16].to_owned()
+}
+
+async fn endorse(peer: &Peer, digits: &str) -> Result<Answer, CommandError> {
+    peer.run(Command::Account(AccountCommand::Endorse { key: digits.to_owned() })).await
+}
+
+#[tokio::test]
+async fn friends_see_no_change_where_an_old_computer_endorsed_the_new_one() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    assert!(!bob.saw(|e| matches!(e, Event::NewKey { .. })), "it is the only one");
+    ana.tell("bob", "hello").await.unwrap();
+    bob.hears("hello").await;
+    ana.run(Command::Verified { user: user("bob") }).await.unwrap();
+
+    let mut new = bob.elsewhere().await;
+    let digits = digits_of_the_new_key(&mut new).await;
+    assert_eq!(endorse(&new, &digits).await.unwrap_err().code(), "FORBIDDEN", "nobody vouches for oneself");
+    let old = bob.again_after_death().await;
+    assert_eq!(endorse(&old, &digits[..15]).await.unwrap_err().code(), "USAGE");
+    assert_eq!(endorse(&old, &digits).await, Ok(Answer::Done));
+    old.service.stop().await;
+
+    let mut new = new.again_after_death().await;
+    assert!(!new.saw(|e| matches!(e, Event::NewKey { .. })), "told once");
+    new.tell("ana", "from my new computer").await.unwrap();
+    assert_eq!(ana.hears("from my new computer").await, user("bob"));
+    ana.tell("bob", "welcome").await.unwrap();
+    new.hears("welcome").await;
+    assert!(!ana.saw(is_change) && !new.saw(is_told_not_accepted));
+    ana.open(Conversation::Private(user("bob"))).await.unwrap();
+    assert_eq!(trust_in_bob(&ana).await, Trust::Unverified, "the number was of the other key");
+
+    // It is pinned, and outlives both programs.
+    let mut ana = ana.again_after_death().await;
+    ana.tell("bob", "still you").await.unwrap();
+    new.hears("still you").await;
+    assert!(!ana.saw(is_change));
+}
+
+#[tokio::test]
+async fn who_was_warned_goes_on_once_the_key_is_endorsed() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.create("sala").await;
+    bob.join("sala").await;
+    ana.linked("bob").await;
+    let mut new = bob.elsewhere().await;
+    let digits = digits_of_the_new_key(&mut new).await;
+    ana.until(is_change).await;
+    new.service.stop().await;
+    let old = bob.again_after_death().await;
+    assert_eq!(endorse(&old, &digits).await, Ok(Answer::Done));
+    old.service.stop().await;
+
+    let mut new = new.again().await;
+    new.linked("ana").await;
+    ana.open(Conversation::Room(room("sala"))).await.unwrap();
+    ana.say("there you are").await;
+    new.hears("there you are").await;
+    new.say("here I am").await;
+    assert_eq!(ana.hears("here I am").await, user("bob"));
+    assert!(!ana.saw(is_change), "warned once");
+    assert_eq!(trust_in_bob(&ana).await, Trust::Unverified);
+}
+
+#[tokio::test]
+async fn who_was_warned_in_private_goes_on_once_the_key_is_endorsed() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.tell("bob", "hello").await.unwrap();
+    bob.hears("hello").await;
+    let mut new = bob.elsewhere().await;
+    let digits = digits_of_the_new_key(&mut new).await;
+    new.tell("ana", "too early").await.unwrap();
+    new.until(is_told_not_accepted).await;
+    ana.until(is_change).await;
+    let refused = ana.tell("bob", "who are you?").await.unwrap_err();
+    assert_eq!(refused, CommandError::KeyChanged(user("bob")));
+    new.service.stop().await;
+    let old = bob.again_after_death().await;
+    assert_eq!(endorse(&old, &digits).await, Ok(Answer::Done));
+    old.service.stop().await;
+
+    let mut new = new.again().await;
+    ana.tell("bob", "so it is you").await.unwrap();
+    new.hears("so it is you").await;
+    assert_eq!(ana.hears("too early").await, user("bob"));
 }
 
 /// Runs the program to its end: its status and all that it said.

@@ -61,9 +61,6 @@ pub(crate) const HASHES_WAITING_MAX: usize = 64;
 /// Rooms in which one user may sit, so that the own rooms in a LOGIN's reply fit one frame.
 pub(crate) const SEATS_PER_USER: usize = 16;
 
-/// Keys of a user, one for each device: with all of them in every room, the reply to LOGIN still fits a frame.
-pub(crate) const KEYS_PER_USER: usize = 4;
-
 /// Rooms overall: about 100 MB of memory.
 pub(crate) const ROOMS_MAX: usize = 100_000;
 

@@ -39,7 +39,7 @@ impl Rates {
 }
 
 fn changes_something(request: &TrackerRequest) -> bool {
-    use TrackerRequest::{ChangePassword, DeleteAccount, RevokeKey};
+    use TrackerRequest::{ChangePassword, DeleteAccount, EndorseKey, RevokeKey};
     use TrackerRequest::{CreateRoom, DeleteRoom, JoinRoom, LeaveRoom};
     matches!(
         request,
@@ -48,6 +48,7 @@ fn changes_something(request: &TrackerRequest) -> bool {
             | LeaveRoom { .. }
             | DeleteRoom { .. }
             | RevokeKey { .. }
+            | EndorseKey { .. }
             | ChangePassword { .. }
             | DeleteAccount { .. }
     )

@@ -189,6 +189,11 @@ impl TrackerService {
                 Outcome::showing("your keys", Shows::Keys(me.username.clone(), client.key))
             }
             TrackerRequest::RevokeKey { key } => self.revoke(client, me, key).await?,
+            TrackerRequest::EndorseKey { key, signature } => {
+                let outcome = self.accounts.endorse(&me.username, client.key, key, signature).await?;
+                self.presence_changed(&me.username, ChangeKind::Online, Some(me.connection)).await;
+                outcome
+            }
             TrackerRequest::ChangePassword { password, new_password } => {
                 self.accounts.change_password(&me.username, origin(client), password, &new_password).await?
             }

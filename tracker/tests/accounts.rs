@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use common::device::{Device, ask, by_key, hear};
 use common::{PASSWORD, TestTracker, WRONG, room, sign_in};
+use commons::endorsement::Endorsement;
+use commons::names::Username;
 use commons::user::PasswordDigest;
 use serde_json::{Value, json};
 
@@ -64,6 +66,107 @@ async fn a_revoked_key_opens_nothing_and_the_rooms_hear_which_are_left() {
     let (_, reply) = lost.ask(tracker.address, by_key("ana")).await;
     assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
     drop(kept.session(tracker.address, by_key("ana")).await);
+}
+
+/// The word of one of ana's devices for another.
+fn endorse(by: &Device, key: &Device) -> Value {
+    let signature = Endorsement::sign(&Username::parse("ana").unwrap(), &by.seed, key.key());
+    json!({"cmd": "ENDORSE_KEY", "key": key.key(), "signature": signature})
+}
+
+#[tokio::test]
+async fn an_endorsement_is_told_to_the_rooms_until_one_of_its_keys_is_revoked() {
+    let tracker = TestTracker::start().await;
+    let (old, new) = (Device::new(), Device::new());
+    let mut session = old.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
+    ask(&mut session, room("CREATE_ROOM", "sala")).await;
+    let mut bob = Device::new().session(tracker.address, sign_in("REGISTER", "bob", 5001)).await;
+    ask(&mut bob, room("JOIN_ROOM", "sala")).await;
+    drop(new.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await);
+    let get_ana = json!({"cmd": "GET_PEER", "peer": "ana"});
+    let before = ask(&mut bob, get_ana.clone()).await;
+    assert_eq!(before["peer"].get("endorsements"), None, "{before}");
+
+    let mut session = old.session(tracker.address, by_key("ana")).await;
+    let request = endorse(&old, &new);
+    let endorsements = json!([request["signature"]]);
+    for _ in 0..2 {
+        let endorsed = ask(&mut session, request.clone()).await;
+        assert_eq!(endorsed["status"], "OK", "{endorsed}");
+    }
+    let told = async {
+        loop {
+            let push = hear(&mut bob).await;
+            if push["room"]["members"][0].get("endorsements").is_some() {
+                return push;
+            }
+        }
+    };
+    let told = told.await;
+    assert_eq!(told["change"], json!({"kind": "online", "username": "ana"}));
+    assert_eq!(told["room"]["members"][0]["endorsements"], endorsements);
+    assert_eq!(told["room"]["peer_owner"].get("endorsements"), None);
+    let listed = ask(&mut session, json!({"cmd": "LIST_KEYS"})).await;
+    let both = json!([
+        {"key": old.key(), "current": true},
+        {"key": new.key(), "current": false, "endorsed_by": old.key()}
+    ]);
+    assert_eq!(listed["keys"], both);
+
+    let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
+    let mut session = new.session(tracker.address, by_key("ana")).await;
+    let found = ask(&mut session, get_ana.clone()).await;
+    assert_eq!(found["peer"]["endorsements"], endorsements);
+    let (_, login) = new.ask(tracker.address, common::with_id(by_key("ana"))).await;
+    assert_eq!(login["rooms"]["sala"]["members"][0].get("endorsements"), None, "one's own");
+    let mut session = new.session(tracker.address, by_key("ana")).await;
+    let rooms = ask(&mut session, json!({"cmd": "LIST_ROOMS"})).await;
+    assert_eq!(rooms["rooms"]["sala"]["members"][0].get("endorsements"), None, "{rooms}");
+    let joined = ask(&mut session, room("JOIN_ROOM", "sala")).await;
+    assert_eq!(joined["room"]["members"][0]["endorsements"], endorsements);
+
+    let revoked = ask(&mut session, json!({"cmd": "REVOKE_KEY", "key": old.key()})).await;
+    assert_eq!(revoked["status"], "OK", "{revoked}");
+    let found = ask(&mut session, get_ana).await;
+    assert_eq!((&found["peer"]["keys"], found["peer"].get("endorsements")), (&json!([new.key()]), None));
+}
+
+#[tokio::test]
+async fn nobody_endorses_but_an_earlier_key_on_its_own_session() {
+    let tracker = TestTracker::start().await;
+    let (first, second, third) = (Device::new(), Device::new(), Device::new());
+    drop(first.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await);
+    drop(second.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await);
+    drop(third.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await);
+    let mut session = second.session(tracker.address, by_key("ana")).await;
+    let mut unsigned = endorse(&second, &third);
+    unsigned.as_object_mut().unwrap().remove("signature");
+    for (request, code) in [
+        (endorse(&first, &third), "FORBIDDEN"),
+        (endorse(&third, &first), "FORBIDDEN"),
+        (endorse(&second, &first), "FORBIDDEN"),
+        (endorse(&second, &second), "FORBIDDEN"),
+        (endorse(&second, &Device::new()), "KEY_NOT_FOUND"),
+        (unsigned, "MISSING_PARAMETER"),
+    ] {
+        let refused = ask(&mut session, request.clone()).await;
+        assert_eq!(refused["code"], code, "{request}: {refused}");
+    }
+    let mut plain = tracker.user("bob").await;
+    assert_eq!(plain.refused(endorse(&first, &second)).await, "KEY_NOT_FOUND");
+    let by = async |session: &mut _| {
+        let listed = ask(session, json!({"cmd": "LIST_KEYS"})).await;
+        [1, 2].map(|n| listed["keys"][n].get("endorsed_by").cloned())
+    };
+    assert_eq!(by(&mut session).await, [None, None]);
+
+    // A key has one endorsement: that of the key which most friends know.
+    for (device, expected) in [(&second, &second), (&first, &first), (&second, &first)] {
+        let mut session = device.session(tracker.address, by_key("ana")).await;
+        let endorsed = ask(&mut session, endorse(device, &third)).await;
+        assert_eq!(endorsed["status"], "OK", "{endorsed}");
+        assert_eq!(by(&mut session).await, [None, Some(json!(expected.key()))]);
+    }
 }
 
 #[tokio::test]

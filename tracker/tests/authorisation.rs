@@ -5,7 +5,7 @@
 mod common;
 
 use common::{PASSWORD, TestTracker, WRONG, members, room};
-use commons::keys::PublicKey;
+use commons::keys::{PublicKey, Signature};
 use commons::protocol::with_tracker::{Credentials, Page, Secret, TrackerRequest};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn row(request: &TrackerRequest) -> [&'static str; 5] {
         | TrackerRequest::DeleteAccount { .. } => ["NOT_LOGGED_IN", "OK", "OK", "OK", "closed"],
         TrackerRequest::LeaveRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "OK", "OK", "closed"],
         TrackerRequest::DeleteRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "NOT_OWNER", "OK", "closed"],
-        TrackerRequest::RevokeKey { .. } => {
+        TrackerRequest::RevokeKey { .. } | TrackerRequest::EndorseKey { .. } => {
             ["NOT_LOGGED_IN", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "closed"]
         }
         TrackerRequest::Ping => ["NOT_LOGGED_IN", "PONG", "PONG", "PONG", "closed"],
@@ -62,7 +62,10 @@ fn after(request: &TrackerRequest) -> Option<TrackerRequest> {
         TrackerRequest::LeaveRoom { .. } => TrackerRequest::DeleteRoom { room: sala() },
         TrackerRequest::DeleteRoom { .. } => TrackerRequest::ListKeys,
         TrackerRequest::ListKeys => TrackerRequest::RevokeKey { key: PublicKey::new([7; 32]) },
-        TrackerRequest::RevokeKey { .. } => TrackerRequest::ChangePassword {
+        TrackerRequest::RevokeKey { .. } => {
+            TrackerRequest::EndorseKey { key: PublicKey::new([7; 32]), signature: Signature([7; 64]) }
+        }
+        TrackerRequest::EndorseKey { .. } => TrackerRequest::ChangePassword {
             password: Some(Secret(PASSWORD.to_owned())),
             new_password: Secret(WRONG.to_owned()),
         },

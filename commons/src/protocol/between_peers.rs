@@ -7,8 +7,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::keys::PublicKey;
-use crate::protocol::provenance::{Digest, Incarnation, Provenance, Signature, StreamSpans};
+use crate::keys::{PublicKey, Signature};
+use crate::protocol::provenance::{Digest, Incarnation, Provenance, StreamSpans};
 
 /// A message between peers. Texts are borrowed from the frame: most are looked at once and moved on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

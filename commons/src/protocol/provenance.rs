@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, Signature};
 
 /// A line's place in its stream, as the wire carries it beside the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +40,6 @@ pub struct Incarnation(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Digest(pub [u8; 32]);
-
-/// An Ed25519 signature (RFC 8032): 128 hex digits on the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Signature(pub [u8; 64]);
 
 /// The numbers of a stream that somebody has or wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,27 +80,7 @@ impl From<Digest> for String {
     }
 }
 
-impl TryFrom<String> for Signature {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        bytes(&text).map(Self).ok_or("a signature is 128 hex digits")
-    }
-}
-
-impl From<Signature> for String {
-    fn from(signature: Signature) -> Self {
-        hex(&signature.0)
-    }
-}
-
 impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
     }

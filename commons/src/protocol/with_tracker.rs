@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, Signature};
 use crate::names::RoomName;
 use crate::peer::{Peer, rfc3339_seconds};
 use crate::snapshot::{RoomChange, RoomSnapshot};
@@ -69,6 +69,13 @@ pub enum TrackerRequest {
     RevokeKey {
         /// Which.
         key: PublicKey,
+    },
+    /// Vouch for another of the user's own keys by the session's.
+    EndorseKey {
+        /// Which.
+        key: PublicKey,
+        /// That the session's key vouches for it: see [`Endorsement`](crate::endorsement::Endorsement).
+        signature: Signature,
     },
     /// Give the user's own account another password.
     ChangePassword {
@@ -153,7 +160,7 @@ pub struct NotARequest {
 }
 
 /// Every command and the fields without which it means nothing.
-const REQUIRED: [(&str, &[&str]); 16] = [
+const REQUIRED: [(&str, &[&str]); 17] = [
     ("REGISTER", &["username", "password", "port"]),
     ("LOGIN", &["username", "port"]),
     ("LOGOUT", &[]),
@@ -166,6 +173,7 @@ const REQUIRED: [(&str, &[&str]); 16] = [
     ("DELETE_ROOM", &["room"]),
     ("LIST_KEYS", &[]),
     ("REVOKE_KEY", &["key"]),
+    ("ENDORSE_KEY", &["key", "signature"]),
     ("CHANGE_PASSWORD", &["new_password"]),
     ("DELETE_ACCOUNT", &[]),
     ("PING", &[]),
@@ -343,7 +351,7 @@ impl ListedPeer {
     /// A record as a list shows it.
     #[must_use]
     pub fn new(peer: Peer, room: Option<String>) -> Self {
-        let Peer { username, address, port, connected, last_ping, keys: _ } = peer;
+        let Peer { username, address, port, connected, last_ping, keys: _, endorsements: _ } = peer;
         Self { username: username.as_str().to_owned(), address, port, connected, last_ping, room }
     }
 }
@@ -355,6 +363,9 @@ pub struct BoundKey {
     pub key: PublicKey,
     /// Whether it is the one that this session has proven.
     pub current: bool,
+    /// Which other one vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsed_by: Option<PublicKey>,
 }
 
 /// Why the tracker refuses: stable, for programs.

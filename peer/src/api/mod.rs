@@ -163,6 +163,11 @@ pub enum Command {
 pub enum AccountCommand {
     /// Which keys it has.
     Keys,
+    /// Vouch for a further key by this computer's, so that friends take it without a warning.
+    Endorse {
+        /// Its first digits.
+        key: String,
+    },
     /// Take one of the keys away: of a computer that is lost.
     Revoke {
         /// Its first digits.
@@ -349,6 +354,12 @@ pub enum Event {
         /// Whose.
         peer: Username,
         /// The key that is not known.
+        fingerprint: PublicKey,
+    },
+    /// This computer has a new key beside others of the account: friends who know those are warned of it, until one of
+    /// them endorses it.
+    NewKey {
+        /// The new key.
         fingerprint: PublicKey,
     },
     /// A line was heard.

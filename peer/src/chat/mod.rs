@@ -8,7 +8,6 @@ mod places;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
 use commons::snapshot::{Member, RoomSnapshot};
@@ -19,6 +18,7 @@ use crate::api::error::CommandError;
 use crate::api::{Conversation, Event, LinkState, TrackerState};
 use crate::chat::heard::Early;
 use crate::chat::known_names::KnownNames;
+use crate::identity::key_book::Announcement;
 use crate::limits::RETURN_GRACE;
 
 /// Who should be linked, and where.
@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
     /// Asked for by the user just now, rather than by the room.
     pub(crate) private: bool,
     /// What the tracker says of the user's keys; `None` where it has not said.
-    pub(crate) keys: Option<Vec<PublicKey>>,
+    pub(crate) keys: Option<Announcement>,
 }
 
 /// What a link is worth.
@@ -91,6 +91,7 @@ impl Chat {
             TrackerRequest::GetPeer { .. }
             | TrackerRequest::ListKeys
             | TrackerRequest::RevokeKey { .. }
+            | TrackerRequest::EndorseKey { .. }
             | TrackerRequest::ChangePassword { .. }
             | TrackerRequest::Logout
             | TrackerRequest::Ping
@@ -291,7 +292,7 @@ impl Chat {
             Conversation::Private(_) => {
                 let member = |username: Username| {
                     let connected = Some(&username) == self.me.as_ref() || self.linked.contains(&username);
-                    Member { username, connected, since: 0, keys: Vec::new() }
+                    Member { username, connected, since: 0, keys: Vec::new(), endorsements: Vec::new() }
                 };
                 self.members(&open).into_iter().map(member).collect()
             }
@@ -347,7 +348,7 @@ impl Chat {
                     keys: None,
                 });
                 wish.address = address.or(wish.address);
-                wish.keys = Some(member.keys.clone());
+                wish.keys = Some(member.into());
             }
         }
         wanted
@@ -412,8 +413,13 @@ mod tests {
     }
 
     pub(in crate::chat) fn sala(revision: u64, members: &[&str]) -> RoomSnapshot {
-        let member =
-            |name: &&str| Member { username: user(name), connected: true, since: 1, keys: Vec::new() };
+        let member = |name: &&str| Member {
+            username: user(name),
+            connected: true,
+            since: 1,
+            keys: Vec::new(),
+            endorsements: Vec::new(),
+        };
         RoomSnapshot {
             id: Uuid::nil(),
             name: RoomName::parse("sala").unwrap(),

@@ -16,6 +16,8 @@ use crate::delivery::news::News;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
 use crate::hub::Hub;
+use crate::identity::key_digits::first_digits;
+use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::switchboard::{Hindrance, LinkReport};
 
@@ -78,12 +80,8 @@ impl Hub {
                 self.tell_undelivered(&to, vec![id], Undeliverable::TextTooLong);
             }
             LinkReport::Room(user) => self.feed_on(&user),
-            LinkReport::Pinned => {
-                if let Err(error) = self.keep_pins() {
-                    let message = error.to_string().into();
-                    self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
-                }
-            }
+            LinkReport::Pinned => self.note_pins(),
+            LinkReport::Endorsed(user) => self.go_on_with(&user),
             LinkReport::Hindered(user, why) => self.tell_hindered(&user, why),
             LinkReport::KeyChanged(peer, fingerprint) => {
                 self.heed_key(&peer);
@@ -123,11 +121,16 @@ impl Hub {
 
     /// Says why somebody who is there is not linked.
     fn tell_hindered(&self, user: &Username, why: Hindrance) {
+        let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         let (code, message) = match why {
             Hindrance::NotAccepted => {
                 let accept = state.chat.me().map_or_else(String::new, |me| format!(" to type /accept {me}"));
-                let message = format!("{user} does not accept this computer's key yet: ask {user}{accept}");
+                let digits = first_digits(&links.own_key(), ENDORSED_DIGITS_MIN);
+                let message = format!(
+                    "{user} does not accept this computer's key yet: type /endorse {digits} on the computer that {user} \
+                     knows, or ask {user}{accept}"
+                );
                 ("KEY_CHANGED", message)
             }
             Hindrance::Plaintext => {

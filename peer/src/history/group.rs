@@ -3,10 +3,10 @@
 //! A group is consecutive lines of one stream, from one that names its predecessor's digest and the author's key to one
 //! that is signed. It can be verified by itself, so whoever holds it can hand it on, with or without its neighbours.
 
-use commons::keys::PublicKey;
+use commons::keys::{PublicKey, Signature};
 use commons::names::Username;
-use commons::protocol::provenance::{Digest, Signature};
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use commons::protocol::provenance::Digest;
+use ed25519_dalek::{Signer, SigningKey};
 
 use crate::history::conversation::ConversationId;
 use crate::history::line::{ChatLine, NO_DIGEST, digest};
@@ -75,8 +75,7 @@ pub(crate) fn sign(key: &SigningKey, tip: &Digest) -> Signature {
 
 /// Whether this key signed this last line of a group.
 pub(crate) fn is_signed(device: &PublicKey, tip: &Digest, signature: &Signature) -> bool {
-    let Ok(key) = VerifyingKey::from_bytes(device.as_bytes()) else { return false };
-    key.verify_strict(&signed(tip), &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+    device.has_signed(&signed(tip), signature)
 }
 
 fn signed(tip: &Digest) -> Vec<u8> {

@@ -203,8 +203,9 @@ fn escaped_len(byte: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use commons::keys::Signature;
     use commons::protocol::between_peers::PeerMessage;
-    use commons::protocol::provenance::{Incarnation, Signature};
+    use commons::protocol::provenance::Incarnation;
 
     use super::*;
     use crate::history::testing::{device, room, time, user};

@@ -1,9 +1,9 @@
 //! Lines between memory and table.
 
 use chrono::{DateTime, Utc};
-use commons::keys::PublicKey;
+use commons::keys::{PublicKey, Signature};
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::{Digest, Incarnation, Provenance, Signature};
+use commons::protocol::provenance::{Digest, Incarnation, Provenance};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 

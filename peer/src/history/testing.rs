@@ -65,6 +65,7 @@ pub(crate) fn snapshot(revision: u64, members: &[(&str, u64)]) -> Request {
         connected: true,
         since: *since,
         keys: vec![],
+        endorsements: vec![],
     };
     Request::NoteRoom(Box::new(RoomSnapshot {
         id: room().room().unwrap(),

@@ -1,15 +1,51 @@
 //! Whose key is whose, as this peer knows it. Pure.
 //!
 //! A user's keys are pinned when that user is met first, and then only what is pinned counts. What the tracker announces
-//! is believed while nothing is pinned; later any other key is a change, which the user has to accept.
+//! is believed while nothing is pinned; later any other key is a change, which the user has to accept, unless a pinned one
+//! has endorsed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commons::keys::PublicKey;
+use commons::endorsement::Endorsement;
+use commons::keys::{PublicKey, Signature};
+use commons::limits::ENDORSEMENTS_PER_USER;
 use commons::names::Username;
+use commons::peer::Peer;
+use commons::snapshot::Member;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use crate::limits::NEW_KEYS_TOLD;
+use crate::limits::{ASK_AGAIN_PAUSE, NEW_KEYS_TOLD, PINNED_KEYS_MAX};
+
+/// What the tracker says of a user's keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// The keys.
+    pub(crate) keys: Vec<PublicKey>,
+    /// Which of them vouches for which other.
+    pub(crate) endorsements: Vec<Signature>,
+}
+
+impl From<&Member> for Announcement {
+    fn from(member: &Member) -> Self {
+        Self { keys: member.keys.clone(), endorsements: member.endorsements.clone() }
+    }
+}
+
+impl From<Peer> for Announcement {
+    fn from(peer: Peer) -> Self {
+        Self { keys: peer.keys, endorsements: peer.endorsements }
+    }
+}
+
+/// What an announcement brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// A key that is no pinned one, where others are, and that the user was not told of.
+    pub(crate) news: Option<PublicKey>,
+    /// Whether a further key is pinned now because a pinned one has endorsed it.
+    pub(crate) endorsed: bool,
+}
 
 /// What is pinned for one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +80,8 @@ pub(crate) struct KeyBook {
     proven: BTreeMap<Username, PublicKey>,
     /// Changes that the user was told of: once is loud enough.
     told: BTreeMap<Username, BTreeSet<PublicKey>>,
+    /// When the tracker was asked again about a key that it announces and that is not accepted.
+    asked: BTreeMap<Username, Instant>,
 }
 
 impl KeyBook {
@@ -57,17 +95,44 @@ impl KeyBook {
         &self.pins
     }
 
-    /// Notes what the tracker says; a key that is no pinned one, where others are, and that the user was not told of.
-    pub(crate) fn announce(&mut self, user: &Username, keys: &[PublicKey]) -> Option<PublicKey> {
-        self.announced.insert(user.clone(), keys.to_vec());
-        let new = self.not_accepted(user).last()?;
-        self.is_news(user, new).then_some(new)
+    /// Notes what the tracker says.
+    pub(crate) fn announce(&mut self, user: &Username, said: &Announcement) -> Announced {
+        self.announced.insert(user.clone(), said.keys.clone());
+        let endorsed = self.is_changed(user) && self.follow(user, said);
+        let new = self.not_accepted(user).last();
+        Announced { news: new.filter(|new| self.is_news(user, *new)), endorsed }
+    }
+
+    /// Pins the announced keys to which endorsements lead from a pinned one, over others if need be; whether there were
+    /// any. Nobody compared them: that they are the user's is the word of a key that is.
+    fn follow(&mut self, user: &Username, said: &Announcement) -> bool {
+        let Some(pin) = self.pins.get_mut(user) else { return false };
+        let signatures = said.endorsements.iter().take(ENDORSEMENTS_PER_USER);
+        let read: Vec<_> = signatures.filter_map(|it| Endorsement::read(user, &said.keys, it)).collect();
+        let before = pin.keys.len();
+        while pin.keys.len() < PINNED_KEYS_MAX {
+            let leads_on = |it: &&Endorsement| pin.keys.contains(&it.by) && !pin.keys.contains(&it.key);
+            let Some(next) = read.iter().find(leads_on) else { break };
+            pin.keys.push(next.key);
+        }
+        pin.keys.len() > before
     }
 
     /// Whether the user was not told yet that this key is not the pinned one. A crowd of keys is told of up to a limit.
     pub(crate) fn is_news(&mut self, user: &Username, key: PublicKey) -> bool {
         let told = self.told.entry(user.clone()).or_default();
         told.len() < NEW_KEYS_TOLD && told.insert(key)
+    }
+
+    /// Whether to ask the tracker again about a key that somebody who claims to be this user has proven: it announces the
+    /// key, so it may announce by now who endorses it.
+    pub(crate) fn may_ask_again(&mut self, user: &Username, key: PublicKey, now: Instant) -> bool {
+        let lately = self.asked.get(user).is_some_and(|asked| now < *asked + ASK_AGAIN_PAUSE);
+        let may = !lately && self.not_accepted(user).any(|announced| announced == key);
+        if may {
+            self.asked.insert(user.clone(), now);
+        }
+        may
     }
 
     /// The announced keys that are no pinned ones, where others are.
@@ -171,6 +236,8 @@ impl KeyBook {
 
 #[cfg(test)]
 mod tests {
+    use commons::keys::Seed;
+
     use super::*;
 
     fn bob() -> Username {
@@ -181,16 +248,125 @@ mod tests {
         PublicKey::new([n; 32])
     }
 
+    fn said(keys: &[PublicKey]) -> Announcement {
+        Announcement { keys: keys.to_vec(), endorsements: Vec::new() }
+    }
+
+    /// A device of bob's.
+    fn device(n: u8) -> Seed {
+        Seed::new([n; 32])
+    }
+
+    /// What the tracker says of bob: the keys of these devices, and which of them has endorsed which other.
+    fn endorsed(devices: &[u8], said: &[(u8, u8)]) -> Announcement {
+        let key = |n: u8| device(n).public_key();
+        let sign = |(by, of): &(u8, u8)| Endorsement::sign(&bob(), &device(*by), key(*of));
+        Announcement {
+            keys: devices.iter().map(|n| key(*n)).collect(),
+            endorsements: said.iter().map(sign).collect(),
+        }
+    }
+
+    /// A book in which bob's first device is pinned.
+    fn met() -> KeyBook {
+        let mut book = KeyBook::default();
+        book.announce(&bob(), &endorsed(&[1], &[]));
+        assert_eq!(book.judge(&bob(), device(1).public_key()), Judgement::Known { first: true });
+        book
+    }
+
+    #[test]
+    fn a_further_device_that_a_pinned_one_endorsed_is_no_change() {
+        let mut book = met();
+        assert!(book.verify(&bob()));
+        let took = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
+        assert_eq!(took, Announced { news: None, endorsed: true });
+        assert_eq!(book.judge(&bob(), device(2).public_key()), Judgement::Known { first: false });
+        assert!(!book.is_verified(&bob()), "the number is of the other key");
+        let again = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
+        assert_eq!(again, Announced { news: None, endorsed: false });
+        // What was pinned stays, also after the next start.
+        let mut book = KeyBook::new(book.pins().clone());
+        assert_eq!(book.announce(&bob(), &endorsed(&[2], &[])).news, None);
+        // The control: without the endorsement it is one.
+        let key = device(2).public_key();
+        assert_eq!(
+            met().announce(&bob(), &endorsed(&[1, 2], &[])),
+            Announced { news: Some(key), endorsed: false }
+        );
+    }
+
+    #[test]
+    fn endorsements_lead_on_in_whatever_order_they_are_told() {
+        for chain in [[(1, 2), (2, 3), (3, 4)], [(3, 4), (2, 3), (1, 2)], [(2, 3), (3, 4), (1, 2)]] {
+            let mut book = met();
+            let took = book.announce(&bob(), &endorsed(&[4, 2, 1, 3], &chain));
+            assert_eq!(took, Announced { news: None, endorsed: true }, "{chain:?}");
+            assert_eq!(book.pins()[&bob()].keys.len(), 4);
+        }
+        // One missing link, and what comes after it is a change.
+        let mut book = met();
+        let took = book.announce(&bob(), &endorsed(&[1, 2, 3, 4], &[(1, 2), (3, 4)]));
+        assert_eq!(took, Announced { news: Some(device(4).public_key()), endorsed: true });
+        assert_eq!(book.judge(&bob(), device(2).public_key()), Judgement::Known { first: false });
+        assert_eq!(book.judge(&bob(), device(3).public_key()), Judgement::Changed);
+    }
+
+    #[test]
+    fn keys_that_a_tracker_makes_up_vouch_for_each_other_in_vain() {
+        let mut book = met();
+        let made_up = endorsed(&[1, 8, 9], &[(8, 9), (9, 8)]);
+        assert_eq!(
+            book.announce(&bob(), &made_up),
+            Announced { news: Some(made_up.keys[2]), endorsed: false }
+        );
+        for signature in [
+            Signature([7; 64]),
+            Endorsement::sign(&Username::parse("eve").unwrap(), &device(1), device(9).public_key()),
+            device(1).sign(device(9).public_key().as_bytes()),
+            Endorsement::sign(&bob(), &device(1), device(5).public_key()),
+        ] {
+            let bad = Announcement { endorsements: vec![signature], ..made_up.clone() };
+            assert!(!book.announce(&bob(), &bad).endorsed, "{signature:?}");
+        }
+        assert_eq!(book.judge(&bob(), device(9).public_key()), Judgement::Changed);
+        // The control: an honest one is taken.
+        assert!(book.announce(&bob(), &endorsed(&[1, 8, 9], &[(1, 9)])).endorsed);
+        assert_eq!(book.judge(&bob(), device(9).public_key()), Judgement::Known { first: false });
+    }
+
+    #[test]
+    fn no_more_keys_are_pinned_by_endorsement_than_a_user_can_need() {
+        let mut book = met();
+        let took =
+            (2..100).filter(|n| book.announce(&bob(), &endorsed(&[1, *n], &[(1, *n)])).endorsed).count();
+        assert_eq!(took, PINNED_KEYS_MAX - 1);
+        let last = device(99).public_key();
+        assert_eq!(book.judge(&bob(), last), Judgement::Changed);
+        assert!(book.accept(&bob()));
+        assert_eq!(book.judge(&bob(), last), Judgement::Known { first: false });
+    }
+
+    #[tokio::test]
+    async fn the_tracker_is_asked_again_now_and_then_about_a_key_that_it_announces() {
+        let (mut book, now) = (met(), Instant::now());
+        book.announce(&bob(), &endorsed(&[1, 2], &[]));
+        assert!(!book.may_ask_again(&bob(), device(3).public_key(), now), "anybody can make up a key");
+        assert!(book.may_ask_again(&bob(), device(2).public_key(), now));
+        assert!(!book.may_ask_again(&bob(), device(2).public_key(), now));
+        assert!(book.may_ask_again(&bob(), device(2).public_key(), now + ASK_AGAIN_PAUSE));
+    }
+
     #[test]
     fn the_first_meeting_pins_and_then_only_the_pin_counts() {
         let mut book = KeyBook::default();
         assert_eq!(book.judge(&bob(), key(1)), Judgement::Unknown);
-        assert_eq!(book.announce(&bob(), &[key(1)]), None);
+        assert_eq!(book.announce(&bob(), &said(&[key(1)])).news, None);
         assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed, "the tracker says otherwise");
         assert_eq!(book.judge(&bob(), key(1)), Judgement::Known { first: true });
         // A tracker that hands out another key now is not believed.
-        assert_eq!(book.announce(&bob(), &[key(2)]), Some(key(2)));
-        assert_eq!(book.announce(&bob(), &[key(2)]), None, "told once");
+        assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, Some(key(2)));
+        assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, None, "told once");
         assert!(book.is_changed(&bob()));
         assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed);
         assert_eq!(book.judge(&bob(), key(1)), Judgement::Known { first: false });
@@ -203,10 +379,10 @@ mod tests {
     fn a_change_undoes_the_verification() {
         let mut book = KeyBook::default();
         assert!(!book.verify(&bob()));
-        book.announce(&bob(), &[key(1)]);
+        book.announce(&bob(), &said(&[key(1)])).news;
         book.judge(&bob(), key(1));
         assert!(book.verify(&bob()) && book.is_verified(&bob()));
-        book.announce(&bob(), &[key(1), key(2)]);
+        book.announce(&bob(), &said(&[key(1), key(2)])).news;
         assert!(!book.is_verified(&bob()));
         book.accept(&bob());
         assert!(!book.is_verified(&bob()));
@@ -215,7 +391,7 @@ mod tests {
     #[test]
     fn the_number_is_of_the_key_that_is_spoken_with_and_verifying_it_verifies_no_other() {
         let mut book = KeyBook::default();
-        book.announce(&bob(), &[key(1), key(2)]);
+        book.announce(&bob(), &said(&[key(1), key(2)])).news;
         book.judge(&bob(), key(1));
         assert_eq!(book.key(&bob()), Some(key(1)));
         assert!(book.verify(&bob()) && book.is_verified(&bob()));
@@ -232,12 +408,12 @@ mod tests {
     #[test]
     fn a_changed_key_is_compared_before_it_is_accepted() {
         let mut book = KeyBook::default();
-        book.announce(&bob(), &[key(1)]);
+        book.announce(&bob(), &said(&[key(1)])).news;
         book.judge(&bob(), key(1));
         assert!(book.verify(&bob()));
         assert!(!book.accept(&bob()), "nothing has changed");
         assert!(book.is_verified(&bob()));
-        book.announce(&bob(), &[key(1), key(2)]);
+        book.announce(&bob(), &said(&[key(1), key(2)])).news;
         assert_eq!(book.key(&bob()), Some(key(2)));
         assert!(!book.verify(&bob()), "accepted first");
         // A key that the tracker does not announce cannot be accepted, so it is none to compare.
@@ -249,9 +425,9 @@ mod tests {
     #[test]
     fn a_change_is_told_once_and_a_crowd_of_keys_up_to_a_limit() {
         let mut book = KeyBook::default();
-        book.announce(&bob(), &[key(1)]);
+        book.announce(&bob(), &said(&[key(1)])).news;
         book.judge(&bob(), key(1));
-        assert_eq!(book.announce(&bob(), &[key(1), key(2)]), Some(key(2)));
+        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
         assert!(!book.is_news(&bob(), key(2)));
         let told = (3..100).filter(|n| book.is_news(&bob(), key(*n))).count();
         assert_eq!(told, NEW_KEYS_TOLD - 1);
@@ -261,9 +437,9 @@ mod tests {
     fn who_ever_had_keys_is_known_to_have_them() {
         let mut book = KeyBook::default();
         assert!(!book.has_keys(&bob()));
-        book.announce(&bob(), &[key(1)]);
+        book.announce(&bob(), &said(&[key(1)])).news;
         book.judge(&bob(), key(1));
-        book.announce(&bob(), &[]);
+        book.announce(&bob(), &said(&[])).news;
         assert!(book.has_keys(&bob()));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod identity_file;
 pub(crate) mod key_book;
+pub(crate) mod key_digits;
 pub(crate) mod known_people;
 pub(crate) mod known_trackers;
 pub mod password;

@@ -73,6 +73,11 @@ impl UserKey {
         Ok(Self { seed, seal: Seal::Kept })
     }
 
+    /// Whether it was made just now.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.seal, Seal::Fresh(_))
+    }
+
     /// Signs in at the tracker: by the key alone where it may be known there, else by the password, which binds it.
     pub(crate) async fn sign_in(
         &self,
@@ -86,7 +91,7 @@ impl UserKey {
         if *register {
             return tracker.register(username, &digest, listening, identity).await;
         }
-        if !matches!(self.seal, Seal::Fresh(_)) {
+        if !self.is_fresh() {
             match tracker.log_in(username, None, listening, identity.clone()).await {
                 Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {}
                 judged => return judged,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::history::line::ChatLine;
-use crate::identity::key_book::{Judgement, KeyBook};
+use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::outbox::{Full, Manners, Outbox};
@@ -58,6 +58,8 @@ pub(crate) enum LinkReport {
     Room(Username),
     /// A peer's keys were pinned.
     Pinned,
+    /// A further key of this peer's is pinned, because a pinned one has endorsed it.
+    Endorsed(Username),
     /// Somebody who claims to be this user has proven a key that is not pinned for that name.
     KeyChanged(Username, PublicKey),
     /// There is no link to somebody who is there: told once.
@@ -65,7 +67,7 @@ pub(crate) enum LinkReport {
 }
 
 /// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
-pub(crate) type WhoIs = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Vec<PublicKey>>> + Send + Sync>;
+pub(crate) type WhoIs = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
 
 /// A line as it came without provenance, its author being the link's own user.
 pub(crate) struct PlainLine {
@@ -192,7 +194,10 @@ impl Switchboard {
     /// Judges a key that somebody who claims to be this user has proven, asking the tracker about a stranger.
     pub(crate) async fn judge(&self, user: &Username, key: PublicKey) -> bool {
         let mut judgement = self.book(|book| book.judge(user, key));
-        if judgement == Judgement::Unknown {
+        if judgement == Judgement::Unknown
+            || judgement == Judgement::Changed
+                && self.book(|book| book.may_ask_again(user, key, Instant::now()))
+        {
             self.meet(user).await;
             judgement = self.book(|book| book.judge(user, key));
         }
@@ -203,12 +208,17 @@ impl Switchboard {
                 true
             }
             Judgement::Changed => {
-                if self.book(|book| book.is_news(user, key)) {
-                    // Only what the tracker announces can be accepted, and it may know of this key by now.
-                    self.meet(user).await;
+                if !self.book(|book| book.is_news(user, key)) {
+                    return false;
+                }
+                // Only what the tracker announces can be accepted, and it may know of this key by now, or of its
+                // endorsement.
+                self.meet(user).await;
+                let endorsed = self.book(|book| book.judge(user, key)) != Judgement::Changed;
+                if !endorsed {
                     self.report(LinkReport::KeyChanged(user.clone(), key)).await;
                 }
-                false
+                endorsed
             }
             Judgement::Unknown => false,
         }
@@ -223,9 +233,12 @@ impl Switchboard {
     }
 
     async fn meet(&self, user: &Username) {
-        if let Some(keys) = (self.who_is)(user.clone()).await
-            && let Some(new) = self.book(|book| book.announce(user, &keys))
-        {
+        let Some(said) = (self.who_is)(user.clone()).await else { return };
+        let Announced { news, endorsed } = self.book(|book| book.announce(user, &said));
+        if endorsed {
+            self.report(LinkReport::Endorsed(user.clone())).await;
+        }
+        if let Some(new) = news {
             self.report(LinkReport::KeyChanged(user.clone(), new)).await;
         }
     }

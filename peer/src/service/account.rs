@@ -4,17 +4,19 @@
 //! the old one, the tracker is asked, and only then the new one takes the old one's place. After a crash in between both
 //! are tried, and the one that the user's password opens is made the tracker's too: see `user_key.rs`.
 
-use commons::keys::PublicKey;
+use commons::endorsement::Endorsement;
+use commons::keys::Seed;
 use commons::names::Username;
-use commons::protocol::with_tracker::{BoundKey, ErrorCode};
+use commons::protocol::with_tracker::BoundKey;
 
 use crate::api::error::CommandError;
 use crate::api::{AccountCommand, Answer};
 use crate::home::Home;
+use crate::identity::key_digits::chosen;
 use crate::identity::password::Password;
 use crate::identity::seal::SealCost;
 use crate::identity::user_key::{opened, sealed_anew};
-use crate::limits::KEY_DIGITS_MIN;
+use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::uplink::TrackerError;
 
@@ -22,6 +24,9 @@ use crate::tracker_communication::uplink::TrackerError;
 pub(crate) struct Account<'a> {
     pub(crate) tracker: &'a PeerTrackerCommunication,
     pub(crate) home: &'a Home,
+    pub(crate) user: &'a Username,
+    /// The private key of this computer.
+    pub(crate) seed: &'a Seed,
     pub(crate) seal_cost: SealCost,
 }
 
@@ -30,6 +35,7 @@ impl Account<'_> {
     pub(crate) async fn execute(&self, wish: AccountCommand) -> Result<Answer, CommandError> {
         match wish {
             AccountCommand::Keys => return Ok(Answer::Keys { keys: self.keys().await? }),
+            AccountCommand::Endorse { key } => self.endorse(&key).await?,
             AccountCommand::Revoke { key } => self.revoke(&key).await?,
             AccountCommand::ChangePassword { old, new } => self.change_password(old, new).await?,
             AccountCommand::Delete { name } => {
@@ -47,8 +53,16 @@ impl Account<'_> {
 
     /// Takes away the key that begins with these digits.
     async fn revoke(&self, digits: &str) -> Result<(), CommandError> {
-        let key = chosen(&self.keys().await?, digits)?;
+        let key = chosen(&self.keys().await?, digits, KEY_DIGITS_MIN)?;
         Ok(self.tracker.revoke_key(key).await?)
+    }
+
+    /// Vouches for the key that begins with these digits by the key of this computer. Never without being asked: whoever
+    /// knows the password binds keys too.
+    async fn endorse(&self, digits: &str) -> Result<(), CommandError> {
+        let key = chosen(&self.keys().await?, digits, ENDORSED_DIGITS_MIN)?;
+        let signature = Endorsement::sign(self.user, self.seed, key);
+        Ok(self.tracker.endorse_key(key, signature).await?)
     }
 
     /// Changes the password here and at the tracker, or nowhere.
@@ -78,40 +92,5 @@ impl Account<'_> {
             return Err(CommandError::Usage(format!("{name} is not your name: nothing was deleted")));
         }
         Ok(self.tracker.delete_account().await?)
-    }
-}
-
-/// The one key that begins with these digits.
-fn chosen(keys: &[BoundKey], digits: &str) -> Result<PublicKey, CommandError> {
-    if digits.len() < KEY_DIGITS_MIN {
-        return Err(CommandError::Usage(format!("type at least {KEY_DIGITS_MIN} digits of the key")));
-    }
-    let mut fitting = keys.iter().map(|bound| bound.key).filter(|key| key.to_string().starts_with(digits));
-    match (fitting.next(), fitting.next()) {
-        (Some(key), None) => Ok(key),
-        (Some(_), Some(_)) => Err(CommandError::Usage("several keys begin so: type more digits".to_owned())),
-        (None, _) => {
-            let msg = "you have no such key".into();
-            Err(CommandError::Refused { code: ErrorCode::KeyNotFound, msg })
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_chosen_by_digits_that_fit_no_other() {
-        let key = |first: u8, last: u8| {
-            let mut bytes = [7; 32];
-            (bytes[0], bytes[31]) = (first, last);
-            BoundKey { key: PublicKey::new(bytes), current: false }
-        };
-        let keys = [key(0xab, 1), key(0xab, 2), key(0xcd, 3)];
-        assert_eq!(chosen(&keys, "cd070707"), Ok(keys[2].key));
-        assert_eq!(chosen(&keys, &keys[0].key.to_string()), Ok(keys[0].key));
-        let code = |digits: &str| chosen(&keys, digits).unwrap_err().code();
-        assert_eq!([code("cd"), code("ab070707"), code("CD070707")], ["USAGE", "USAGE", "KEY_NOT_FOUND"]);
     }
 }

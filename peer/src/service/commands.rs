@@ -100,7 +100,11 @@ impl PeerService {
             Command::Outbox => return Ok(hub.outbox(history).await),
             Command::Withdraw { id } => return hub.withdraw(history, &id).await,
             Command::Account(wish) => {
-                let account = Account { tracker: &self.tracker, home, seal_cost: self.config.seal_cost };
+                let (Some(user), Some(seed)) = (hub.lock().chat.me().cloned(), self.seed.get()) else {
+                    return Err(not_signed_in());
+                };
+                let (tracker, seal_cost) = (&self.tracker, self.config.seal_cost);
+                let account = Account { tracker, home, user: &user, seed, seal_cost };
                 let answer = account.execute(wish).await?;
                 if answer == Answer::AccountDeleted {
                     self.stop().await;
@@ -138,15 +142,15 @@ impl PeerService {
         if self.hub.lock().chat.me() == Some(user) {
             return Err(CommandError::NotYourself);
         }
-        if links.book(|book| book.is_changed(user)) {
-            return Err(CommandError::KeyChanged(user.clone()));
-        }
-        if !links.is_linked(user) {
+        // Since the change came up one of the keys that are known may have endorsed the other.
+        let changed = links.book(|book| book.is_changed(user));
+        if changed || !links.is_linked(user) {
             match self.tracker.peer(user).await {
                 Ok(found) => {
                     self.hub.found(user, found.map(|found| found.peer))?;
                     return Ok(());
                 }
+                Err(TrackerError::Lost) if changed => return Err(CommandError::KeyChanged(user.clone())),
                 // Lines to somebody met before wait here until there is a way again.
                 Err(TrackerError::Lost) if links.book(|book| book.has_keys(user)) => {}
                 Err(TrackerError::Lost) if self.hub.lock().chat.talks_with(user) => {}

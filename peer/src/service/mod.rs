@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use commons::keys::{NotAKey, Seed};
 use commons::names::Username;
@@ -98,6 +98,8 @@ pub struct PeerService {
     tracker: PeerTrackerCommunication,
     tracker_reports: Mutex<Option<mpsc::Receiver<TrackerReport>>>,
     known_trackers: KnownTrackers,
+    /// The private key of this computer, once somebody has signed in.
+    seed: OnceLock<Seed>,
     hub: Arc<Hub>,
     stop: CancellationToken,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
@@ -130,6 +132,7 @@ impl PeerService {
             tracker,
             tracker_reports: Mutex::new(Some(reports)),
             known_trackers,
+            seed: OnceLock::new(),
             hub: Arc::default(),
             stop: CancellationToken::new(),
             tasks: tokio::sync::Mutex::default(),
@@ -202,8 +205,8 @@ impl PeerService {
         if let Some(reports) = reports {
             self.spawn(Arc::clone(&self.hub).hear_tracker(self.config.tracker.clone(), reports)).await;
         }
-        let seed = match self.admitted(&home, &who).await {
-            Ok(seed) => seed,
+        let (seed, fresh) = match self.admitted(&home, &who).await {
+            Ok(admitted) => admitted,
             Err(error) => {
                 home.abandon();
                 return Err(error);
@@ -222,7 +225,11 @@ impl PeerService {
         let _ = self.hub.links.set(links);
         let _ = self.hub.people.set(people);
         let _ = self.hub.home.set(home);
+        let _ = self.seed.set(seed);
         self.begin(history, reports).await;
+        if fresh {
+            self.tell_new_key().await;
+        }
         Ok(())
     }
 
@@ -248,6 +255,14 @@ impl PeerService {
             self.hub.lock().faces.tell([Event::TrackerMoved { from, to }]);
         }
         Ok(())
+    }
+
+    /// Tells of a key that was bound just now to an account that has others: it is up to the user to endorse it.
+    async fn tell_new_key(&self) {
+        let keys = self.tracker.list_keys().await.unwrap_or_default();
+        let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
+        let event = new.map(|bound| Event::NewKey { fingerprint: bound.key });
+        self.hub.lock().faces.tell(event);
     }
 
     /// Opens what this computer keeps of the user's conversations.
@@ -276,7 +291,8 @@ impl PeerService {
         self.spawn(Arc::clone(hub).hear_links(reports)).await;
     }
 
-    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<Seed, CommandError> {
+    /// Signs in; the key, and whether it was bound just now to an account that was there before.
+    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<(Seed, bool), CommandError> {
         let key = UserKey::of(home, who, self.config.seal_cost).await?;
         let signed_in = key.sign_in(&self.tracker, who, self.listening).await;
         signed_in.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
@@ -284,7 +300,8 @@ impl PeerService {
             let pinned = self.known_trackers.pin(&self.config.tracker, tracker);
             pinned.map_err(|error| CommandError::Local(error.to_string()))?;
         }
-        key.keep(home, &self.tracker, &who.password).await
+        let fresh = key.is_fresh() && !who.register;
+        Ok((key.keep(home, &self.tracker, &who.password).await?, fresh))
     }
 
     /// How the links learn of a stranger's keys.

@@ -135,6 +135,9 @@ pub const COMMANDS: &[Spec] = &[
     spec("/keys", &[], "", "your keys: each of your computers has one", Takes::Nothing, |_| {
         run(Command::Account(AccountCommand::Keys))
     }),
+    spec("/endorse", &[], "KEY", "vouch for the key of your newer computer", Takes::Nothing, |rest| {
+        run(Command::Account(AccountCommand::Endorse { key: some(rest)?.to_owned() }))
+    }),
     spec("/revoke", &[], "KEY", "take a key away, as of a computer that is lost", Takes::Nothing, |rest| {
         run(Command::Account(AccountCommand::Revoke { key: some(rest)?.to_owned() }))
     }),

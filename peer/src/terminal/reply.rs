@@ -109,6 +109,10 @@ impl Reply<'_> {
                 Some(format!("the key of {user} is accepted; compare it with /verify {user}"))
             }
             Command::Verified { user } => Some(format!("{user} is verified")),
+            Command::Account(AccountCommand::Endorse { key }) => Some(format!(
+                "the key {} is endorsed: friends who know this computer take it without a warning. Sign in there again",
+                display_safe(key)
+            )),
             Command::Account(AccountCommand::Revoke { key }) => {
                 Some(format!("the key {} is yours no longer", display_safe(key)))
             }

@@ -44,6 +44,7 @@ impl Rooms {
                 connected: online,
                 since: 0,
                 keys: Vec::new(),
+                endorsements: Vec::new(),
             });
             if username == who {
                 member.connected = online;

@@ -134,7 +134,13 @@ mod tests {
     }
 
     fn member(name: &str, connected: bool) -> Member {
-        Member { username: Username::parse(name).unwrap(), connected, since: 1, keys: Vec::new() }
+        Member {
+            username: Username::parse(name).unwrap(),
+            connected,
+            since: 1,
+            keys: Vec::new(),
+            endorsements: Vec::new(),
+        }
     }
 
     #[test]

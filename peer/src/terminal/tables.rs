@@ -3,13 +3,15 @@
 use std::cmp::max;
 use std::collections::BTreeSet;
 
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::past::{OwnLine, WaitingLine};
 use crate::api::{Present, Status, TrackerState, Trust};
-use crate::limits::{LINE_ID_DIGITS, OUTBOX_SHOWN};
+use crate::identity::key_digits::first_digits;
+use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::commands::{COMMANDS, Spec};
 use crate::terminal::counted::counted;
 use crate::terminal::layout::{fold, pad, shorten, width};
@@ -113,12 +115,21 @@ impl Tables<'_> {
     /// The user's own keys.
     pub(crate) fn keys(&self, keys: &[BoundKey]) -> Vec<String> {
         let here = |key: &BoundKey| if key.current { "here" } else { "" }.to_owned();
-        let body: Vec<_> = keys.iter().map(|key| vec![key.key.to_string(), here(key)]).collect();
+        let mark = |n: usize, key: &BoundKey| match key.endorsed_by {
+            Some(_) => "✓",
+            None if n > 0 => "!",
+            None => "",
+        };
+        let row =
+            |(n, key): (usize, &BoundKey)| vec![mark(n, key).to_owned(), key.key.to_string(), here(key)];
+        let body: Vec<_> = keys.iter().enumerate().map(row).collect();
         let others = keys.iter().any(|key| !key.current);
         let then = "/revoke KEY takes one away; its first eight digits are enough";
         let title = self.title(&counted(keys.len(), "key", "keys"));
-        let rows = std::iter::once(title).chain(self.rows(&["", ""], &body));
-        rows.chain(others.then(|| self.title(then))).collect()
+        let rows = std::iter::once(title).chain(self.rows(&["", "", ""], &body));
+        let own = keys.iter().find(|key| key.current).map(|key| key.key);
+        let notes = keys.iter().skip(1).map(|key| self.title(&endorsement(key, own)));
+        rows.chain(notes).chain(others.then(|| self.title(then))).collect()
     }
 
     /// The last own lines, and who has them.
@@ -249,6 +260,23 @@ impl Tables<'_> {
     }
 }
 
+/// What friends who know the account longer make of a further key, and what to do about it. What is typed to endorse a
+/// key is told where the key is, and nowhere else: the tracker's word is not enough for it.
+fn endorsement(key: &BoundKey, own: Option<PublicKey>) -> String {
+    let short = first_digits(&key.key, KEY_DIGITS_MIN);
+    match key.endorsed_by {
+        Some(by) if own == Some(by) => format!("✓ {short} is endorsed, by this computer's"),
+        Some(by) => format!("✓ {short} is endorsed, by {}", first_digits(&by, KEY_DIGITS_MIN)),
+        None if key.current => format!(
+            "! {short}: friends who met you before are warned of it; type /endorse {} on a computer that they know",
+            first_digits(&key.key, ENDORSED_DIGITS_MIN)
+        ),
+        None => format!(
+            "! {short}: friends who met you before are warned of it; if it is yours, /endorse it as /keys shows there"
+        ),
+    }
+}
+
 /// Whether these digits at the end of identities tell them apart; all of them do in any case.
 fn are_different(ids: &[String], digits: usize) -> bool {
     let mut ends = BTreeSet::new();
@@ -289,7 +317,10 @@ mod tests {
     fn a_name_is_shown_with_what_it_is_worth() {
         let present = |name: &str, connected, trust| {
             let username = Username::parse(name).unwrap();
-            Present { member: Member { username, connected, since: 1, keys: Vec::new() }, trust }
+            Present {
+                member: Member { username, connected, since: 1, keys: Vec::new(), endorsements: Vec::new() },
+                trust,
+            }
         };
         let you = Username::parse("ana").unwrap();
         let tables = Tables { you: Some(&you), ..tables(Some(80)) };
@@ -309,6 +340,36 @@ mod tests {
             "  ● eve        online                     not encrypted",
         ];
         assert_eq!(tables.members("sala", &members), rows);
+    }
+
+    #[test]
+    fn keys_are_shown_with_what_friends_make_of_them() {
+        let key = |n: u8| PublicKey::new([n; 32]);
+        let bound = |n: u8, here: u8, by: Option<u8>| BoundKey {
+            key: key(n),
+            current: n == here,
+            endorsed_by: by.map(key),
+        };
+        let rows = |here| {
+            let keys = [bound(1, here, None), bound(2, here, Some(1)), bound(3, here, None)];
+            tables(Some(80)).keys(&keys)
+        };
+        let digits = |n: u8| format!("0{n}").repeat(32);
+        assert_eq!(
+            rows(1),
+            [
+                "3 keys".to_owned(),
+                format!("     {}  here", digits(1)),
+                format!("  ✓  {}", digits(2)),
+                format!("  !  {}", digits(3)),
+                "✓ 02020202 is endorsed, by this computer's".to_owned(),
+                "! 03030303: friends who met you before are warned of it; if it is yours, /endorse it as /keys shows there".to_owned(),
+                "/revoke KEY takes one away; its first eight digits are enough".to_owned(),
+            ]
+        );
+        let typed = "type /endorse 0303030303030303 on a computer that they know";
+        assert!(rows(3)[5].ends_with(typed), "{:?}", rows(3));
+        assert_eq!(rows(3)[4], "✓ 02020202 is endorsed, by 01010101");
     }
 
     fn peer(username: &str, room: Option<&str>) -> ListedPeer {

@@ -93,6 +93,7 @@ impl View {
                 return Vec::new();
             }
             Event::KeyChanged { peer, fingerprint } => warning::key_changed(self.paint, peer, *fingerprint),
+            Event::NewKey { fingerprint } => warning::new_key(self.paint, *fingerprint),
             Event::Fork { conversation, author } => warning::fork(self.paint, conversation, author),
             Event::Missed { conversation, people, lines } => {
                 self.missed_while_away(conversation, *people, *lines, moment)
@@ -281,13 +282,9 @@ impl View {
         rows
     }
 
-    fn line<'a>(&self, said: &'a Said, moment: Moment) -> Line<'a> {
-        Line { said, moment, paint: self.paint }
-    }
-
     /// A line as it is read, `[HH:MM:SS] <user> text`; one of a private chat that is not open says so.
     fn said(&self, conversation: &Conversation, said: &Said, moment: Moment) -> Vec<String> {
-        let line = self.line(said, moment);
+        let line = Line { said, moment, paint: self.paint };
         match conversation {
             Conversation::Private(user) if self.open.as_ref() != Some(conversation) => {
                 let way = if said.from == self.you { "to" } else { "from" };
@@ -449,6 +446,7 @@ mod tests {
             connected: *connected,
             since: 1,
             keys: Vec::new(),
+            endorsements: Vec::new(),
         };
         let members = members.iter().map(member).collect();
         let room = RoomSnapshot {

@@ -4,6 +4,8 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 
 use crate::api::Conversation;
+use crate::identity::key_digits::first_digits;
+use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
 
@@ -19,6 +21,17 @@ pub(crate) fn key_changed(paint: Paint, peer: &Username, fingerprint: PublicKey)
             ),
             format!("   only if they are the same, type /accept {peer}"),
         ],
+    )
+}
+
+/// This computer has a key that friends do not know, and what to do.
+pub(crate) fn new_key(paint: Paint, fingerprint: PublicKey) -> Vec<String> {
+    let digits = first_digits(&fingerprint, ENDORSED_DIGITS_MIN);
+    loud(
+        paint,
+        &[format!(
+            "*** friends who met you before will be warned of this computer's new key: type /endorse {digits} on your other computer, then sign in here again"
+        )],
     )
 }
 

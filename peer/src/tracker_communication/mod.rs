@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use commons::keys::{PublicKey, Seed};
+use commons::keys::{PublicKey, Seed, Signature};
 use commons::names::{RoomName, Username};
 use commons::net::tls::{Identity, Purpose};
 use commons::protocol::with_tracker::{
@@ -15,6 +15,7 @@ use commons::user::PasswordDigest;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::identity::key_book::Announcement;
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::uplink::{Ask, Outcome, TrackerError, TrackerReport, Uplink};
@@ -125,11 +126,11 @@ impl PeerTrackerCommunication {
     }
 
     /// A user's keys, none where nobody has that name; `None` where the tracker does not say.
-    pub(crate) async fn keys_of(&self, user: &Username) -> Option<Vec<PublicKey>> {
+    pub(crate) async fn keys_of(&self, user: &Username) -> Option<Announcement> {
         match self.peer(user).await {
-            Ok(found) => Some(found?.peer.keys),
+            Ok(found) => Some(found?.peer.into()),
             Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::PeerNotFound => {
-                Some(Vec::new())
+                Some(Announcement::default())
             }
             Err(_) => None,
         }
@@ -159,6 +160,11 @@ impl PeerTrackerCommunication {
     /// Takes one of the user's own keys away.
     pub(crate) async fn revoke_key(&self, key: PublicKey) -> Result<(), TrackerError> {
         self.request(TrackerRequest::RevokeKey { key }).await.map(drop)
+    }
+
+    /// Makes known that the key of the session vouches for another one of the user's own.
+    pub(crate) async fn endorse_key(&self, key: PublicKey, signature: Signature) -> Result<(), TrackerError> {
+        self.request(TrackerRequest::EndorseKey { key, signature }).await.map(drop)
     }
 
     /// Gives the account another password; that it is the user's is proven by the session's key.

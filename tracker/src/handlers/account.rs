@@ -1,16 +1,18 @@
-//! AccountCommandHandler: what users do with their own accounts: see and revoke keys, change the password, go.
+//! AccountCommandHandler: what users do with their own accounts: see, endorse and revoke keys, change the password, go.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use commons::keys::PublicKey;
+use commons::endorsement::Endorsement;
+use commons::keys::{PublicKey, Signature};
 use commons::names::Username;
+use commons::peer::Peer;
 use commons::protocol::with_tracker::{BoundKey, ErrorCode, Secret};
 
 use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::{Outcome, Refused, Shows};
 use crate::handlers::user::{Origin, digest};
-use crate::repositories::peer::PeerRepository;
+use crate::repositories::peer::{Endorsed, PeerRepository};
 use crate::repositories::update::StorageError;
 use crate::repositories::user::UserRepository;
 
@@ -51,8 +53,11 @@ impl AccountCommandHandler {
 
     /// A user's keys, as a session shows them that has proven `own`.
     pub(crate) fn keys(&self, username: &Username, own: Option<PublicKey>) -> Vec<BoundKey> {
-        let keys = self.peers.peer(username).keys;
-        keys.into_iter().map(|key| BoundKey { key, current: own == Some(key) }).collect()
+        let Peer { keys, endorsements, .. } = self.peers.peer(username);
+        let read = |signature| Endorsement::read(username, &keys, signature);
+        let said: Vec<_> = endorsements.iter().filter_map(read).collect();
+        let by = |key| said.iter().find(|said| said.key == key).map(|said| said.by);
+        keys.iter().map(|&key| BoundKey { key, current: own == Some(key), endorsed_by: by(key) }).collect()
     }
 
     /// Takes one of a user's keys away; not the one that the asking session has proven.
@@ -70,6 +75,35 @@ impl AccountCommandHandler {
             return Err(Refused::new(ErrorCode::KeyNotFound, "you have no such key"));
         }
         Ok(Outcome::showing("the key is revoked", Shows::Nothing))
+    }
+
+    /// Keeps that the key which a session has proven vouches for another one of the user's.
+    pub(crate) async fn endorse(
+        &self,
+        asker: &Username,
+        own: Option<PublicKey>,
+        key: PublicKey,
+        signature: Signature,
+    ) -> Result<Outcome, Refused> {
+        let unknown = || Refused::new(ErrorCode::KeyNotFound, "you have no such key");
+        let forbidden = |msg| Refused::new(ErrorCode::Forbidden, msg);
+        if !self.peers.peer(asker).keys.contains(&key) {
+            return Err(unknown());
+        }
+        let Some(by) = own else {
+            return Err(forbidden("a session in the clear has no key to endorse with"));
+        };
+        let said = Endorsement { by, key };
+        if !said.is_signed(asker, &signature) {
+            return Err(forbidden("the signature is not by the key of this session"));
+        }
+        match self.peers.endorse(asker, said, signature).await? {
+            Endorsed::Kept => Ok(Outcome::said("the key is endorsed")),
+            Endorsed::NotBound => Err(unknown()),
+            Endorsed::Earlier => Err(forbidden(
+                "that key is not later than this device's: endorse this device's on the other one",
+            )),
+        }
     }
 
     /// Replaces a user's password.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use commons::names::{RoomName, Username};
+use commons::peer::Peer;
 use commons::protocol::with_tracker::{ErrorCode, Page};
 use commons::room::{Joined, Room};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
@@ -127,13 +128,17 @@ impl RoomCommandHandler {
 
     /// A room as it is now.
     pub(crate) fn snapshot(&self, name: &RoomName) -> Result<RoomSnapshot, RoomFailure> {
-        self.rooms.room(name).map(|room| self.show(&room)).ok_or(RoomFailure::NotFound)
+        self.rooms.room(name).map(|room| self.show(&room, |_| true)).ok_or(RoomFailure::NotFound)
     }
 
-    /// The rooms in which a user sits, as they are now.
+    /// The rooms in which a user sits, as they are now. Without the user's own endorsements, which nobody looks for
+    /// there, all of them fit a frame.
     pub(crate) fn snapshots_of(&self, username: &Username) -> BTreeMap<String, RoomSnapshot> {
         let rooms = self.rooms.rooms_of(username);
-        rooms.iter().map(|room| (room.name.as_str().to_owned(), self.show(room))).collect()
+        rooms
+            .iter()
+            .map(|room| (room.name.as_str().to_owned(), self.show(room, |member| member != username)))
+            .collect()
     }
 
     /// A page of the rooms, and whether there are more.
@@ -146,12 +151,17 @@ impl RoomCommandHandler {
         let (prefix, after) =
             (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
         Ok(self.rooms.scan(prefix, after, |rooms| {
-            bounds.fill(rooms.map(|room| (room.name.as_str().to_owned(), self.show(room))))
+            // Endorsements are for who sits there; with them a room may be more than an original program takes at once.
+            bounds.fill(rooms.map(|room| (room.name.as_str().to_owned(), self.show(room, |_| false))))
         }))
     }
 
-    fn show(&self, room: &Room) -> RoomSnapshot {
-        room.snapshot(|username| self.peers.peer(username))
+    /// A room as it is told, with the endorsements of some.
+    fn show(&self, room: &Room, endorsed: impl Fn(&Username) -> bool) -> RoomSnapshot {
+        room.snapshot(|username| {
+            let peer = self.peers.peer(username);
+            if endorsed(username) { peer } else { Peer { endorsements: Vec::new(), ..peer } }
+        })
     }
 
     fn seat_left(&self, username: &Username) -> Result<(), Refused> {
@@ -160,5 +170,100 @@ impl RoomCommandHandler {
         }
         let msg = format!("you sit in {SEATS_PER_USER} rooms: leave one first");
         Err(Refused::new(ErrorCode::TooManyRooms, msg))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use commons::endorsement::Endorsement;
+    use commons::keys::Seed;
+    use commons::limits::{FRAME_MAX, KEYS_PER_USER, ORIGINAL_RECV, ROOM_NAME_MAX, USERNAME_MAX};
+    use commons::net::frame::encode;
+    use commons::protocol::with_tracker::{Reply, RequestId, RoomUpdate, Status};
+    use commons::room::{GUEST_SEATS, Seat};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::connection_id::ConnectionId;
+    use crate::repositories::Repositories;
+
+    /// Somebody with the longest name, who is there and has keys, each but the first endorsed.
+    async fn somebody(peers: &PeerRepository, n: usize, keys: usize) -> Username {
+        let user = Username::parse(&format!("{n:0>USERNAME_MAX$}")).unwrap();
+        let seeds: Vec<_> = (0..keys).map(|_| Seed::random().unwrap()).collect();
+        for (place, seed) in seeds.iter().enumerate() {
+            let said = Endorsement { by: seeds[0].public_key(), key: seed.public_key() };
+            peers.bind_key(&user, said.key).await.unwrap();
+            if place > 0 {
+                let signature = Endorsement::sign(&user, &seeds[0], said.key);
+                peers.endorse(&user, said, signature).await.unwrap();
+            }
+        }
+        peers.connect(&user, ConnectionId(1), Ipv6Addr::from([0xffff; 8]).into(), u16::MAX);
+        peers.heard(&user, ConnectionId(1), Utc::now());
+        user
+    }
+
+    /// A room with the longest name and the highest numbers.
+    fn full_room(n: usize, owner: &Username, guests: [&Username; GUEST_SEATS]) -> Room {
+        let seat =
+            |user: &Username| Some(Seat { username: user.clone(), since: u64::MAX, joined_at: Utc::now() });
+        let last = char::from_u32(0x20001 + u32::try_from(n).unwrap()).unwrap();
+        Room {
+            id: Uuid::max(),
+            name: RoomName::parse(&format!("{}{last}", "\u{20000}".repeat(ROOM_NAME_MAX - 1))).unwrap(),
+            revision: u64::MAX,
+            owner: owner.clone(),
+            owner_seat: seat(owner),
+            guests: guests.map(seat),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rooms_of_a_login_fit_a_frame_whoever_sits_there_with_whatever_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(folder.path()).unwrap();
+        let peers = repositories.peers();
+        let handler = RoomCommandHandler::new(repositories.rooms(), peers.clone());
+        let mut users = Vec::new();
+        for n in 0..=SEATS_PER_USER * GUEST_SEATS {
+            users.push(somebody(&peers, n, KEYS_PER_USER).await);
+        }
+        let (me, others) = users.split_first().unwrap();
+        let rooms =
+            others.chunks(GUEST_SEATS).enumerate().map(|(n, pair)| full_room(n, &pair[0], [&pair[1], me]));
+        let rooms: Vec<_> = rooms.collect();
+        let reply = |endorsed: fn(&Username, &Username) -> bool| {
+            let shown = rooms.iter().map(|room| handler.show(room, |member| endorsed(member, me)));
+            let rooms: BTreeMap<_, _> = shown.map(|room| (room.name.as_str().to_owned(), room)).collect();
+            assert_eq!(rooms.len(), SEATS_PER_USER);
+            let id = Some(RequestId::Large(u64::MAX));
+            let reply = Reply { msg: "welcome back".to_owned(), rooms: Some(rooms), id, ..Reply::default() };
+            serde_json::to_vec(&Status::Ok(reply)).unwrap().len()
+        };
+        let bytes = reply(|member, me| member != me);
+        assert!(bytes < FRAME_MAX, "{bytes}");
+        // The control: with all endorsements, or with more than there are, it would not.
+        assert!(reply(|_, _| true) > FRAME_MAX);
+        assert!(bytes - reply(|_, _| false) > SEATS_PER_USER * GUEST_SEATS * (KEYS_PER_USER - 1) * 128);
+    }
+
+    #[tokio::test]
+    async fn what_an_original_program_hears_of_its_room_is_what_it_takes_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(folder.path()).unwrap();
+        let peers = repositories.peers();
+        let handler = RoomCommandHandler::new(repositories.rooms(), peers.clone());
+        let original = somebody(&peers, 0, 0).await;
+        let (ana, bob) = (somebody(&peers, 1, KEYS_PER_USER).await, somebody(&peers, 2, KEYS_PER_USER).await);
+        let room = full_room(0, &ana, [&bob, &original]);
+        let notice = Notice::new(&room.name, ChangeKind::Offline, &ana);
+        let room = Some(handler.show(&room, |_| true));
+        let push =
+            Status::RoomUpdate(RoomUpdate { msg: notice.msg(), change: notice.change, room, name: None });
+        let bytes = encode(&push).unwrap().len();
+        assert!(bytes < ORIGINAL_RECV, "{bytes}");
     }
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use commons::keys::PublicKey;
+use commons::endorsement::Endorsement;
+use commons::keys::{PublicKey, Signature};
+use commons::limits::KEYS_PER_USER;
 use commons::names::Username;
 use commons::peer::Peer;
 use serde::Deserialize;
@@ -16,7 +18,6 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 use crate::connection_id::ConnectionId;
-use crate::limits::KEYS_PER_USER;
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Reading, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
@@ -30,6 +31,8 @@ struct StoredPeer {
     last_ping: Value,
     #[serde(default)]
     keys: Vec<PublicKey>,
+    #[serde(default)]
+    endorsements: Vec<Signature>,
 }
 
 impl Record for Peer {
@@ -42,6 +45,7 @@ impl Record for Peer {
             // The original kept an object here, which no program ever filled.
             last_ping: serde_json::from_value(stored.last_ping).ok(),
             keys: stored.keys,
+            endorsements: stored.endorsements,
             ..Self::never_seen(username)
         }))
     }
@@ -57,6 +61,17 @@ pub(crate) fn claimed_address(text: &str) -> Option<IpAddr> {
         "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
         text => text.parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast()),
     }
+}
+
+/// What becomes of an endorsement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endorsed {
+    /// It is kept, or one that is worth as much is there.
+    Kept,
+    /// One of the two keys is not the user's.
+    NotBound,
+    /// The key that it is for was bound before the one that it is by: nobody can know only the later one.
+    Earlier,
 }
 
 /// The peers.
@@ -124,47 +139,84 @@ impl PeerRepository {
 
     /// Gives a user one more key, for good; where there are too many the oldest one goes.
     pub(crate) async fn bind_key(&self, username: &Username, key: PublicKey) -> Result<(), StorageError> {
-        let bind = move |keys: &mut Vec<PublicKey>| {
-            if keys.contains(&key) {
+        let bind = move |peer: &mut Peer| {
+            if peer.keys.contains(&key) {
                 return;
             }
-            if keys.len() >= KEYS_PER_USER {
-                keys.remove(0);
+            if peer.keys.len() >= KEYS_PER_USER {
+                peer.keys.remove(0);
             }
-            keys.push(key);
+            peer.keys.push(key);
         };
-        self.change_keys(username, bind).await.map(drop)
+        self.change_keys(username, bind).await
     }
 
     /// Takes one of a user's keys away, for good; whether it was there.
     pub(crate) async fn unbind_key(&self, username: &Username, key: PublicKey) -> Result<bool, StorageError> {
-        self.change_keys(username, move |keys| keys.retain(|bound| *bound != key)).await
+        let unbind = move |peer: &mut Peer| {
+            let bound = peer.keys.contains(&key);
+            peer.keys.retain(|bound| *bound != key);
+            bound
+        };
+        self.change_keys(username, unbind).await
     }
 
     /// Takes all of a user's keys away, for good.
     pub(crate) async fn unbind_all(&self, username: &Username) -> Result<(), StorageError> {
-        self.change_keys(username, Vec::clear).await.map(drop)
+        self.change_keys(username, |peer| peer.keys.clear()).await
     }
 
-    /// Applies a rule to a user's keys; whether it changed them.
-    async fn change_keys(
+    /// Keeps that one of a user's keys vouches for another, for good. A key needs one endorsement: the earlier the key
+    /// that it is by was bound, the more friends know that key.
+    pub(crate) async fn endorse(
         &self,
         username: &Username,
-        rule: impl Fn(&mut Vec<PublicKey>) + Send + 'static,
-    ) -> Result<bool, StorageError> {
+        said: Endorsement,
+        signature: Signature,
+    ) -> Result<Endorsed, StorageError> {
+        let endorse = move |peer: &mut Peer| {
+            let place = |key| peer.keys.iter().position(|bound| *bound == key);
+            let (Some(by), Some(key)) = (place(said.by), place(said.key)) else { return Endorsed::NotBound };
+            if key <= by {
+                return Endorsed::Earlier;
+            }
+            let said_by = |signature: &Signature| {
+                let present = Endorsement::read(&peer.username, &peer.keys, signature);
+                present.filter(|present| present.key == said.key).and_then(|present| place(present.by))
+            };
+            if peer.endorsements.iter().filter_map(said_by).any(|present| present <= by) {
+                return Endorsed::Kept;
+            }
+            if let Some(worse) = peer.endorsements.iter().position(|present| said_by(present).is_some()) {
+                peer.endorsements.remove(worse);
+            }
+            peer.endorsements.push(signature);
+            Endorsed::Kept
+        };
+        self.change_keys(username, endorse).await
+    }
+
+    /// Applies a rule to a user's keys and endorsements. With a key go the endorsements by it and of it.
+    async fn change_keys<R: Send + 'static>(
+        &self,
+        username: &Username,
+        rule: impl Fn(&mut Peer) -> R + Send + 'static,
+    ) -> Result<R, StorageError> {
         let owner = username.clone();
         let decide = move |present: Option<&Peer>| {
             let before = present.cloned().unwrap_or_else(|| Peer::never_seen(owner.clone()));
             let mut after = before.clone();
-            rule(&mut after.keys);
-            let changed = after.keys != before.keys;
-            (if changed { Change::Put(after.clone()) } else { Change::Keep }, (changed, after.keys))
+            let answer = rule(&mut after);
+            let Peer { keys, endorsements, .. } = &mut after;
+            endorsements.retain(|signature| Endorsement::read(&owner, keys, signature).is_some());
+            let change = if after == before { Change::Keep } else { Change::Put(after.clone()) };
+            (change, (answer, after.keys, after.endorsements))
         };
-        let (changed, keys) = self.records.update(username.as_str(), decide).await?;
+        let (answer, keys, endorsements) = self.records.update(username.as_str(), decide).await?;
         if let Some(session) = self.presence_mut().sessions.get_mut(username) {
-            session.peer.keys = keys;
+            (session.peer.keys, session.peer.endorsements) = (keys, endorsements);
         }
-        Ok(changed)
+        Ok(answer)
     }
 
     /// Forgets all that is known of a user, keys included.
@@ -179,7 +231,7 @@ impl PeerRepository {
 
     /// Shows a user as connected at this place, unless a newer login has done so.
     pub(crate) fn connect(&self, username: &Username, connection: ConnectionId, address: IpAddr, port: u16) {
-        let Peer { last_ping, keys, .. } = self.peer(username);
+        let Peer { last_ping, keys, endorsements, .. } = self.peer(username);
         let mut presence = self.presence_mut();
         if presence.sessions.get(username).is_some_and(|session| session.connection > connection) {
             return;
@@ -190,6 +242,7 @@ impl PeerRepository {
             connected: true,
             last_ping,
             keys,
+            endorsements,
             username: username.clone(),
         };
         presence.sessions.insert(username.clone(), Session { connection, peer });
@@ -247,8 +300,9 @@ impl PeerRepository {
                 return (Change::Keep, ());
             }
             // Keys change by themselves, and for good.
-            let keys = present.map(|present| present.keys.clone()).unwrap_or_default();
-            let record = Peer { keys, ..place.clone() };
+            let (keys, endorsements) =
+                present.map(|it| (it.keys.clone(), it.endorsements.clone())).unwrap_or_default();
+            let record = Peer { keys, endorsements, ..place.clone() };
             if present == Some(&record) { (Change::Keep, ()) } else { (Change::Put(record), ()) }
         };
         self.records.update_relaxed(username.as_str(), decide).await
