@@ -32,7 +32,7 @@ pub const ORIGINAL_RECV: usize = 4096;
 /// Longest user name in characters.
 pub const USERNAME_MAX: usize = 32;
 
-/// Keys of a user, one for each device: with all of them in every room, the reply to LOGIN still fits a frame.
+/// Keys of a user, one for each device: with all of them in every room, and endorsed, the reply to LOGIN fits a frame.
 pub const KEYS_PER_USER: usize = 4;
 
 /// Endorsements of a user: one for each key but the first.

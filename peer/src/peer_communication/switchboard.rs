@@ -370,3 +370,85 @@ fn settle(placed: Placed<CancellationToken>, outbox: &Outbox, id: LinkId, manner
     retired.iter().for_each(CancellationToken::cancel);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use commons::endorsement::Endorsement;
+    use commons::keys::Seed;
+    use commons::net::tls::Purpose;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::limits::ASK_AGAIN_PAUSE;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn device(n: u8) -> Seed {
+        Seed::new([n; 32])
+    }
+
+    /// A tracker that says what it is told to, and counts how often it was asked.
+    #[derive(Default)]
+    struct Tracker {
+        says: Mutex<Announcement>,
+        asked: AtomicUsize,
+    }
+
+    /// Ana's switchboard, who has met bob's first device.
+    fn ana(tracker: &Arc<Tracker>) -> (Arc<Switchboard>, mpsc::Receiver<LinkReport>) {
+        let mut book = KeyBook::default();
+        let keys = vec![device(1).public_key()];
+        book.announce(&user("bob"), &Announcement { keys, endorsements: Vec::new() });
+        book.judge(&user("bob"), device(1).public_key());
+        let identity = Identity::new(&device(0), Purpose::Link).unwrap();
+        let tracker = Arc::clone(tracker);
+        let who_is: WhoIs = Box::new(move |_| {
+            tracker.asked.fetch_add(1, Ordering::Relaxed);
+            let said = tracker.says.lock().unwrap().clone();
+            Box::pin(async move { Some(said) })
+        });
+        let terms = Terms { identity, plaintext: Plaintext::default() };
+        Switchboard::new(user("ana"), 1, terms, book, who_is)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_endorsed_after_the_warning_is_taken_when_it_comes_again() {
+        let tracker = Arc::new(Tracker::default());
+        let (board, mut reports) = ana(&tracker);
+        let (bob, second) = (user("bob"), device(2).public_key());
+        let keys = vec![device(1).public_key(), second];
+        *tracker.says.lock().unwrap() = Announcement { keys: keys.clone(), endorsements: Vec::new() };
+        for _ in 0..20 {
+            assert!(!board.judge(&bob, second).await);
+        }
+        assert!(matches!(reports.try_recv(), Ok(LinkReport::KeyChanged(_, key)) if key == second));
+        assert!(reports.try_recv().is_err(), "warned once");
+        assert_eq!(tracker.asked.load(Ordering::Relaxed), 2, "and the tracker is not made busy");
+
+        let endorsements = vec![Endorsement::sign(&bob, &device(1), second)];
+        *tracker.says.lock().unwrap() = Announcement { keys, endorsements };
+        advance(ASK_AGAIN_PAUSE).await;
+        assert!(board.judge(&bob, second).await);
+        assert!(matches!(reports.try_recv(), Ok(LinkReport::Endorsed(user)) if user == bob));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_further_key_that_is_endorsed_before_it_comes_is_no_news() {
+        let tracker = Arc::new(Tracker::default());
+        let (board, mut reports) = ana(&tracker);
+        let (bob, second) = (user("bob"), device(2).public_key());
+        let keys = vec![device(1).public_key(), second];
+        let endorsements = vec![Endorsement::sign(&bob, &device(1), second)];
+        *tracker.says.lock().unwrap() = Announcement { keys, endorsements };
+        assert!(board.judge(&bob, second).await);
+        assert!(matches!(reports.try_recv(), Ok(LinkReport::Endorsed(_))));
+        assert!(reports.try_recv().is_err());
+        // The control: a key that only its owner vouches for.
+        assert!(!board.judge(&bob, device(3).public_key()).await);
+        assert!(matches!(reports.try_recv(), Ok(LinkReport::KeyChanged(..))));
+    }
+}
