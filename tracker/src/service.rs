@@ -218,7 +218,7 @@ impl TrackerService {
             Shows::Pong => return Ok(TrackerMessage::Pong(Pong::to(reply.id))),
             Shows::Room(name) => Reply { room: Some(self.rooms.snapshot(&name)?), ..reply },
             Shows::Keys(username, own) => Reply { keys: Some(self.accounts.keys(&username, own)), ..reply },
-            Shows::Peer(username) => Reply { peer: Some(self.peers.show(&username)), ..reply },
+            Shows::Peer(username) => Reply { peer: Some(Box::new(self.peers.show(&username))), ..reply },
             Shows::Rooms(page) => {
                 let (rooms, more) = self.rooms.list(&page, with_id)?;
                 Reply { rooms: Some(rooms), more, ..reply }

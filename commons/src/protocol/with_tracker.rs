@@ -252,7 +252,7 @@ pub struct Reply {
     pub peers: Option<BTreeMap<String, ListedPeer>>,
     /// One user's record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer: Option<FoundPeer>,
+    pub peer: Option<Box<FoundPeer>>,
     /// Rooms by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rooms: Option<BTreeMap<String, RoomSnapshot>>,

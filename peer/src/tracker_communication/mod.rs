@@ -122,7 +122,7 @@ impl PeerTrackerCommunication {
     /// A registered user's record.
     pub(crate) async fn peer(&self, user: &Username) -> Result<Option<FoundPeer>, TrackerError> {
         let request = TrackerRequest::GetPeer { peer: user.as_str().to_owned() };
-        Ok(self.request(request).await?.peer)
+        Ok(self.request(request).await?.peer.map(|found| *found))
     }
 
     /// A user's keys, none where nobody has that name; `None` where the tracker does not say.
