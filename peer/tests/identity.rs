@@ -160,6 +160,9 @@ async fn who_was_warned_goes_on_once_the_key_is_endorsed() {
     let mut new = bob.elsewhere().await;
     let digits = digits_of_the_new_key(&mut new).await;
     ana.until(is_change).await;
+    ana.say("for bob, whoever that is").await;
+    ana.until(|e| matches!(e, Event::Undelivered { reason: Undeliverable::KeyChanged, .. })).await;
+    assert!(!new.saw(|e| matches!(e, Event::Message { .. })));
     new.service.stop().await;
     let old = bob.again_after_death().await;
     assert_eq!(endorse(&old, &digits).await, Ok(Answer::Done));
@@ -167,6 +170,7 @@ async fn who_was_warned_goes_on_once_the_key_is_endorsed() {
 
     let mut new = new.again().await;
     new.linked("ana").await;
+    new.hears("for bob, whoever that is").await;
     ana.open(Conversation::Room(room("sala"))).await.unwrap();
     ana.say("there you are").await;
     new.hears("there you are").await;
