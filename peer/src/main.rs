@@ -1,6 +1,6 @@
 //! The peer as a program: flags in, a conversation at the terminal or in JSON, an exit status out.
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use peer::identity::seal::SealCost;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
-use peer::terminal::trouble::joining;
+use peer::terminal::trouble::{in_one_line, joining};
 use peer::terminal::{Format, Terminal, json, tty};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         Err(Failure::Usage(reason)) => (WRONG_USAGE, reason),
         Err(Failure::Other(reason)) => (1, reason),
     };
+    let reason = if stderr().is_terminal() { reason } else { in_one_line(&reason) };
     // Where nobody reads it, the status still tells.
     let _ = writeln!(stderr(), "peer: {reason}");
     ExitCode::from(status)

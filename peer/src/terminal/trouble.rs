@@ -80,6 +80,15 @@ fn another_key(address: &str, pinned: PublicKey, found: PublicKey, given: bool) 
     keys.into_iter().chain(then).chain(start).collect()
 }
 
+/// The same rows for programs and logs, which read a line at a time.
+#[must_use]
+pub fn in_one_line(rows: &str) -> String {
+    let rows = rows.replace("#\\\n", "#");
+    let (first, rest) = rows.split_once('\n').unwrap_or((&rows, ""));
+    let rest: Vec<_> = rest.split_whitespace().collect();
+    if rest.is_empty() { first.to_owned() } else { format!("{first}: {}", rest.join(" ")) }
+}
+
 /// A command that ends in a tracker's address, with its key behind it: on one row where there is room.
 #[must_use]
 pub fn joining(command: &str, key: PublicKey, columns: Option<usize>) -> Vec<String> {
@@ -112,6 +121,17 @@ mod tests {
             assert_eq!(rows.iter().any(|row| row.contains("you gave")), given, "{rows:#?}");
             assert!(!error.to_string().contains('\n'), "one message for programs");
         }
+    }
+
+    #[test]
+    fn a_program_reads_one_line_with_the_command_whole() {
+        let rows = another_key(ADDRESS, key(1), key(2), false).join("\n");
+        let line = in_one_line(&rows);
+        assert!(
+            !line.contains('\n') && line.starts_with(&format!("the tracker at {ADDRESS} has another key"))
+        );
+        assert!(line.ends_with(&format!("--tracker {ADDRESS}#{}", key(2))), "{line}");
+        assert_eq!(in_one_line("one row"), "one row");
     }
 
     #[test]
