@@ -221,7 +221,7 @@ impl Person {
         let username = Username::parse(name)?;
         let view = View::new(username.clone(), Paint::from_env());
         let password = Password::typed(format!("the secret of {name}"));
-        service.sign_in(SignIn { username, password, register }).await?;
+        service.sign_in(SignIn { username, password, register, changed_to: None }).await?;
         let mut person = Self { service, events, view, name: name.to_owned(), seen: Vec::new() };
         person.show(&[format!("({} as {name})", if register { "registered" } else { "signed in" })]);
         person.sees("the tracker", is_connected).await?;

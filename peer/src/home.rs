@@ -2,9 +2,9 @@
 //! the same user from it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use commons::names::Username;
@@ -35,6 +35,25 @@ pub enum HomeError {
     /// The disk failed, or refused.
     #[error("cannot use {0}: {1}")]
     Io(PathBuf, io::Error),
+    /// A file holds something else than this program wrote.
+    #[error("{0} is damaged. {remedy}", remedy = remedy(.0))]
+    Damaged(PathBuf),
+}
+
+/// What to do about a damaged file, and what that costs.
+fn remedy(path: &Path) -> &'static str {
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some(IDENTITY) => {
+            "It holds your key. Put it back from a backup; or move it away and take the key from an exported identity \
+             with `peer identity import FILE`: the history opens again. Without either, move the whole folder away and sign \
+             in with the password: this computer gets a new key, of which your friends are warned, and the history stays \
+             closed"
+        }
+        _ => {
+            "It is of a change of the password that was cut short. Move it away: the password of before holds on this \
+             computer"
+        }
+    }
 }
 
 /// Where the folder of a user at a tracker is.
@@ -46,9 +65,9 @@ fn folder_of_tracker(data: &Path, tracker: &str) -> PathBuf {
     data.join(tracker.replace(['/', '\\'], "_"))
 }
 
-/// Whether this computer has been this user at this tracker.
+/// Whether this computer has a key of this user at this tracker.
 pub(crate) fn exists(data: &Path, tracker: &str, user: &Username) -> bool {
-    folder_of(data, tracker, user).is_dir()
+    folder_of(data, tracker, user).join(IDENTITY).exists()
 }
 
 /// Who has a key on this computer, at this tracker.
@@ -86,7 +105,11 @@ impl Home {
         let made = !folder.is_dir();
         let io_error = |error| HomeError::Io(folder.clone(), error);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io_error)?;
-        let lock = File::create(folder.join(LOCK)).map_err(io_error)?;
+        if made {
+            let mut below_data = folder.ancestors().take_while(|above| *above != data);
+            below_data.try_for_each(private_file::sync_entry).map_err(io_error)?;
+        }
+        let lock = lock_file(&folder.join(LOCK)).map_err(io_error)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder, lock, made }),
             Err(TryLockError::WouldBlock) => Err(HomeError::InUse(folder)),
@@ -123,10 +146,28 @@ impl Home {
         self.read(IDENTITY)
     }
 
-    /// Keeps the user's private key under its seal.
-    pub(crate) fn keep_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
+    /// Keeps a new private key under its seal. Where there is one already, that one stays and this is an error: with a
+    /// key goes the history under it.
+    pub(crate) fn new_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
+        let path = self.folder.join(IDENTITY);
+        private_file::write_new(&path, sealed).map_err(|error| HomeError::Io(path, error))
+    }
+
+    /// Keeps the private key that lies here under another seal.
+    pub(crate) fn reseal_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
         self.write(IDENTITY, sealed)?;
         self.settle_identity(false)
+    }
+
+    /// Removes a private key that was made in vain.
+    pub(crate) fn remove_identity(&self) -> Result<(), HomeError> {
+        let path = self.folder.join(IDENTITY);
+        private_file::remove(&path).map_err(|error| HomeError::Io(path, error))
+    }
+
+    /// That the private key's file is not what this program wrote.
+    pub(crate) fn damaged_identity(&self) -> HomeError {
+        HomeError::Damaged(self.folder.join(IDENTITY))
     }
 
     /// The private key under the seal of a new password, where a change of the password was cut short.
@@ -157,7 +198,10 @@ impl Home {
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, HomeError> {
         let path = self.folder.join(name);
-        private_file::read(&path).map_err(|error| HomeError::Io(path, error))
+        private_file::read(&path).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => HomeError::Damaged(path),
+            _ => HomeError::Io(path, error),
+        })
     }
 
     fn write(&self, name: &str, content: &impl Serialize) -> Result<(), HomeError> {
@@ -166,9 +210,19 @@ impl Home {
     }
 }
 
+/// The file whose lock keeps other programs out.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // Earlier versions left that to the umask.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::password::Password;
+    use crate::identity::seal::SealCost;
 
     fn ana() -> Username {
         Username::parse("ana").unwrap()
@@ -184,12 +238,71 @@ mod tests {
         Home::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
     }
 
+    fn sealed(first: u8) -> Sealed {
+        let cost = SealCost { memory: 64, passes: 1 };
+        Sealed::seal(&[first; 32], "a test", &Password::typed("secret"), cost).unwrap()
+    }
+
+    fn text_of(home: &Home, name: &str) -> String {
+        fs::read_to_string(home.folder().join(name)).unwrap()
+    }
+
+    #[test]
+    fn a_new_key_never_takes_the_place_of_another() {
+        let data = tempfile::tempdir().unwrap();
+        let home = Home::open(data.path(), "t", &ana()).unwrap();
+        home.new_identity(&sealed(1)).unwrap();
+        let before = text_of(&home, IDENTITY);
+        assert!(home.new_identity(&sealed(2)).is_err());
+        assert_eq!(text_of(&home, IDENTITY), before);
+        home.reseal_identity(&sealed(1)).unwrap();
+        assert_ne!(text_of(&home, IDENTITY), before);
+        home.remove_identity().unwrap();
+        home.new_identity(&sealed(2)).unwrap();
+    }
+
+    #[test]
+    fn only_this_user_may_read_what_is_here() {
+        let data = tempfile::tempdir().unwrap();
+        let home = Home::open(data.path(), "t", &ana()).unwrap();
+        let lock = home.folder().join(LOCK);
+        let mode = || fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        drop(home);
+        fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+        let _home = Home::open(data.path(), "t", &ana()).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_what_to_do_and_left_as_it_is() {
+        let data = tempfile::tempdir().unwrap();
+        let home = Home::open(data.path(), "t", &ana()).unwrap();
+        let told = |name: &str| {
+            let judged = match name {
+                IDENTITY => home.identity().map(drop),
+                _ => home.next_identity().map(drop),
+            };
+            judged.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        for name in [IDENTITY, NEXT_IDENTITY] {
+            assert_eq!(told(name), "");
+            fs::write(home.folder().join(name), "{ torn").unwrap();
+            let told = told(name);
+            assert!(told.contains(name) && told.contains("ove it away"), "{told}");
+            assert_eq!(text_of(&home, name), "{ torn");
+        }
+        assert!(told(IDENTITY).contains("peer identity import"));
+    }
+
     #[test]
     fn only_a_folder_made_in_vain_is_removed() {
         let data = tempfile::tempdir().unwrap();
         Home::open(data.path(), "t", &ana()).unwrap().abandon();
         assert!(!exists(data.path(), "t", &ana()));
-        drop(Home::open(data.path(), "t", &ana()).unwrap());
+        let home = Home::open(data.path(), "t", &ana()).unwrap();
+        home.new_identity(&sealed(1)).unwrap();
+        drop(home);
         Home::open(data.path(), "t", &ana()).unwrap().abandon();
         assert!(exists(data.path(), "t", &ana()));
     }
@@ -197,19 +310,20 @@ mod tests {
     #[test]
     fn a_folder_moves_whole_unless_it_is_in_use_or_another_is_in_its_place() {
         let data = tempfile::tempdir().unwrap();
+        let there = |address| folder_of(data.path(), address, &ana()).is_dir();
         let moved = |from, to| move_in(data.path(), &ana(), from, to);
         assert!(!moved("old:1", "new:1").unwrap(), "there is nothing to move");
         let home = Home::open(data.path(), "old:1", &ana()).unwrap();
         fs::write(home.folder().join(IDENTITY), "{}").unwrap();
         assert!(matches!(moved("old:1", "new:1"), Err(HomeError::InUse(_))));
-        assert!(exists(data.path(), "old:1", &ana()) && !exists(data.path(), "new:1", &ana()));
+        assert!(there("old:1") && !there("new:1"));
         drop(home);
         assert!(moved("old:1", "new:1").unwrap());
-        assert!(!exists(data.path(), "old:1", &ana()));
+        assert!(!there("old:1"));
         assert_eq!(users(data.path(), "new:1"), BTreeSet::from([ana()]));
         drop(Home::open(data.path(), "old:1", &ana()).unwrap());
         assert!(!moved("old:1", "new:1").unwrap(), "another is in its place");
-        assert!(exists(data.path(), "old:1", &ana()));
+        assert!(there("old:1"));
     }
 
     #[test]

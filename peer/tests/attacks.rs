@@ -307,7 +307,12 @@ async fn who_wants_no_plaintext_neither_hears_nor_says_any() {
         seal_cost: CHEAP_SEAL,
     };
     let strict = PeerService::start(config).await.unwrap();
-    let sign_in_as = SignIn { username: user("strict"), password: password_of("strict"), register: true };
+    let sign_in_as = SignIn {
+        username: user("strict"),
+        password: password_of("strict"),
+        register: true,
+        changed_to: None,
+    };
     strict.sign_in(sign_in_as).await.unwrap();
     let mut ana = tracker.peer("ana").await;
     let listener = any_port().await;

@@ -1,5 +1,7 @@
 //! Why a command was not carried out, for programs and for people.
 
+use std::path::PathBuf;
+
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
@@ -77,6 +79,42 @@ pub enum CommandError {
     /// The user signed in elsewhere.
     #[error("signed in elsewhere under this name: this program ends")]
     Superseded,
+    /// The password does not open the user's key on this computer.
+    #[error(
+        "wrong password: it does not open the key of {username} on this computer. If it was changed elsewhere, the one \
+         that this computer was last used with opens it. If nobody knows that one, move {folder} away and sign in: with \
+         a new key and no history"
+    )]
+    SealShut {
+        /// Whose.
+        username: Username,
+        /// Where the key is.
+        folder: PathBuf,
+    },
+    /// An account was to be made where a key lies that the password does not open.
+    #[error(
+        "{folder} holds a key of {username} and the history under it, and this password does not open it. Use the \
+         password of that key; or move that folder away, to begin anew with a new key and no history"
+    )]
+    KeyHere {
+        /// Whose.
+        username: Username,
+        /// Where.
+        folder: PathBuf,
+    },
+    /// The password is right on this computer, and the tracker takes neither it nor the key.
+    #[error(
+        "this tracker has no account {0}, or another password of it. If the account is lost there, start with \
+         --register: this computer's key makes it again. If its password was changed elsewhere, tell it to this computer \
+         with `peer password`, which takes the one of before and the new one"
+    )]
+    AccountUnknown(Username),
+    /// The same, and the tracker has an account of that name.
+    #[error(
+        "the password of {0} was changed elsewhere: tell it to this computer with `peer password`, which takes the one \
+         of before and the new one"
+    )]
+    PasswordChanged(Username),
     /// The line is no command.
     #[error("{0}")]
     Usage(String),
@@ -86,6 +124,12 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Whether it is a tracker's word, with the key that was expected.
+    #[must_use]
+    pub fn is_of_a_tracker(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::AccountUnknown(_) | Self::PasswordChanged(_))
+    }
+
     /// The stable code for programs.
     #[must_use]
     pub fn code(&self) -> String {
@@ -107,6 +151,10 @@ impl CommandError {
             Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
             Self::NotATracker { .. } => "NOT_A_TRACKER",
             Self::Superseded => "SUPERSEDED",
+            Self::SealShut { .. }
+            | Self::KeyHere { .. }
+            | Self::AccountUnknown(_)
+            | Self::PasswordChanged(_) => "INVALID_CREDENTIALS",
             Self::Usage(_) => "USAGE",
             Self::Local(_) => "LOCAL",
         };

@@ -166,7 +166,7 @@ async fn settle_in(
     let people = KnownPeople::of(home.folder(), seed);
     people.keep_pins(|| known.pins)?;
     people.keep_blocked(&known.blocked)?;
-    Ok(home.keep_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
+    Ok(home.new_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
 }
 
 fn local(error: impl std::fmt::Display) -> CommandError {
@@ -195,7 +195,7 @@ mod tests {
     async fn exported(data: &Path) -> PathBuf {
         let ana = ana_in(data);
         let home = Home::open(data, &ana.tracker, &ana.username).unwrap();
-        home.keep_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
+        home.new_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
         let bob = Pin { keys: vec![PublicKey::new([2; 32])], compared: Vec::new() };
         let people = KnownPeople::of(home.folder(), &Seed::new([7; 32]));
         people.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();

@@ -32,8 +32,20 @@ pub(crate) fn read_bounded<T: DeserializeOwned>(path: &Path, most: u64) -> io::R
 /// Writes aside and renames: a crash leaves the old file or the new one.
 pub(crate) fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let aside = path.with_extension("new");
-    open_and_write(&aside, content, OpenOptions::new().create(true).truncate(true))?;
-    rename(&aside, path)
+    let written = open_and_write(&aside, content, OpenOptions::new().create(true).truncate(true));
+    written.and_then(|()| rename(&aside, path)).inspect_err(|_| {
+        // Half a file is of no use, and takes space from a full disk.
+        let _ = fs::remove_file(&aside);
+    })
+}
+
+/// As [`write`], where no file may be there yet: nothing that cannot be made again is overwritten. Whoever calls has the
+/// folder for itself.
+pub(crate) fn write_new(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    if path.try_exists()? {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    write(path, content)
 }
 
 /// Writes a file that must not be there yet.
@@ -50,7 +62,12 @@ fn open_and_write(path: &Path, content: &impl Serialize, options: &mut OpenOptio
 /// Gives a file the place of another one, also after a power cut.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
-    match to.parent() {
+    sync_entry(to)
+}
+
+/// Makes durable that a file or folder is where it is.
+pub(crate) fn sync_entry(path: &Path) -> io::Result<()> {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }

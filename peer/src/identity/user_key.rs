@@ -28,6 +28,8 @@ pub struct SignIn {
     pub password: Password,
     /// Make the account first.
     pub register: bool,
+    /// The password that the tracker has meanwhile, where it was changed elsewhere; the other one opens the key here.
+    pub changed_to: Option<Password>,
 }
 
 /// A user's key on this computer.
@@ -37,9 +39,11 @@ pub(crate) struct UserKey {
 }
 
 /// How a key lies in the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seal {
-    /// Not yet: it is new, and kept once it is bound.
-    Fresh(Sealed),
+    /// It was made for this sign-in, and goes again where that is refused.
+    New,
+    /// It was there.
     Kept,
     /// A change of the password was cut short, and one of two seals has opened.
     Unsettled(Opened),
@@ -55,70 +59,144 @@ pub(crate) enum Opened {
 }
 
 impl UserKey {
-    /// The key that this computer has, opened by the password; a new one where it has none or the account is new.
-    pub(crate) async fn of(home: &Home, who: &SignIn, cost: SealCost) -> Result<Self, CommandError> {
+    /// The key that this computer has, opened by the password, also where the account is to be made: a key is never
+    /// overwritten. A new one where there is none.
+    pub(crate) async fn of(
+        home: &Home,
+        who: &SignIn,
+        tracker: &PeerTrackerCommunication,
+        cost: SealCost,
+    ) -> Result<Self, CommandError> {
         let password = who.password.clone();
-        let kept = if who.register { None } else { opened(home, &password).await? };
-        let Some((seed, opened)) = kept else {
-            let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
-            let fresh = sealed_anew(&seed, password, cost).await?;
-            return Ok(Self { seed, seal: Seal::Fresh(fresh) });
+        let Some((seed, opened)) = opened(home, &password).await.map_err(|error| shut(error, home, who))?
+        else {
+            return Self::new(home, password, tracker, cost).await;
         };
         if home.next_identity()?.is_some() {
             return Ok(Self { seed, seal: Seal::Unsettled(opened) });
         }
         if home.identity()?.is_some_and(|sealed| sealed.is_earlier()) {
-            home.keep_identity(&sealed_anew(&seed, password, cost).await?)?;
+            reseal(home, &seed, password, cost).await?;
         }
         Ok(Self { seed, seal: Seal::Kept })
     }
 
     /// Whether it was made just now.
-    pub(crate) fn is_fresh(&self) -> bool {
-        matches!(self.seal, Seal::Fresh(_))
+    pub(crate) fn is_new(&self) -> bool {
+        self.seal == Seal::New
     }
 
-    /// Signs in at the tracker: by the key alone where it may be known there, else by the password, which binds it.
+    /// Makes a key. It is on the disk before the tracker hears of it: what is bound there can be used here, whatever
+    /// happens in between.
+    async fn new(
+        home: &Home,
+        password: Password,
+        tracker: &PeerTrackerCommunication,
+        cost: SealCost,
+    ) -> Result<Self, CommandError> {
+        // Where nobody answers, nothing is left behind.
+        tracker.knock().await.map_err(|error| CommandError::from_tracker(error, tracker.address()))?;
+        let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
+        home.new_identity(&sealed_anew(&seed, password, cost).await?)?;
+        Ok(Self { seed, seal: Seal::New })
+    }
+
+    /// Signs in at the tracker. A refusal leaves no key that was made for it.
     pub(crate) async fn sign_in(
+        &self,
+        home: &Home,
+        tracker: &PeerTrackerCommunication,
+        who: &SignIn,
+        listening: SocketAddr,
+    ) -> Result<(), CommandError> {
+        let mut taken = false;
+        let Err(error) = self.ask(tracker, who, listening, &mut taken).await else { return Ok(()) };
+        let username = who.username.clone();
+        match self.seal {
+            // It may be bound.
+            Seal::New if error == TrackerError::Lost => {}
+            Seal::New => home.remove_identity()?,
+            _ if who.changed_to.is_some() || !is_refusal(&error, ErrorCode::InvalidCredentials) => {}
+            _ if taken => return Err(CommandError::PasswordChanged(username)),
+            _ => return Err(CommandError::AccountUnknown(username)),
+        }
+        Err(CommandError::from_tracker(error, tracker.address()))
+    }
+
+    /// Asks the tracker in: by the key alone where it may be known there, else by the password, which binds it. Where an
+    /// account is to be made and its name is `taken`, it may be this user's already.
+    async fn ask(
         &self,
         tracker: &PeerTrackerCommunication,
         who: &SignIn,
         listening: SocketAddr,
+        taken: &mut bool,
     ) -> Result<(), TrackerError> {
-        let SignIn { username, password, register } = who;
+        let SignIn { username, password, register, changed_to } = who;
         let identity = identity(&self.seed, Purpose::Session).map_err(|_| TrackerError::Lost)?;
-        let digest = password.digest();
+        let digest = changed_to.as_ref().unwrap_or(password).digest();
+        let was_here = self.seal != Seal::New;
         if *register {
-            return tracker.register(username, &digest, listening, identity).await;
+            match tracker.register(username, &digest, listening, identity.clone()).await {
+                Err(error) if was_here && is_refusal(&error, ErrorCode::UsernameTaken) => *taken = true,
+                judged => return judged,
+            }
         }
-        if !self.is_fresh() {
+        if was_here && changed_to.is_none() {
             match tracker.log_in(username, None, listening, identity.clone()).await {
-                Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {}
+                Err(error) if is_refusal(&error, ErrorCode::InvalidCredentials) => {}
                 judged => return judged,
             }
         }
         tracker.log_in(username, Some(&digest), listening, identity).await
     }
 
-    /// Keeps a new key under its seal, now that it is bound. Where a change of the password was cut short, the tracker may
-    /// have either password: the one that was typed now becomes the only one.
-    pub(crate) async fn keep(
+    /// The key of a user who is signed in. A password that was changed elsewhere becomes that of the seal. Where a change
+    /// was cut short, the tracker may have either password: the one that was typed now becomes the only one.
+    pub(crate) async fn settled(
         self,
         home: &Home,
         tracker: &PeerTrackerCommunication,
-        password: &Password,
+        who: &SignIn,
+        cost: SealCost,
     ) -> Result<Seed, CommandError> {
-        match &self.seal {
-            Seal::Fresh(sealed) => home.keep_identity(sealed)?,
-            Seal::Kept => {}
-            Seal::Unsettled(opened) => match tracker.change_password(&password.digest()).await {
-                Ok(()) => home.settle_identity(*opened == Opened::Next)?,
+        match (&who.changed_to, self.seal) {
+            (Some(new), _) => {
+                if let Err(error) = reseal(home, &self.seed, new.clone(), cost).await {
+                    warn!(?error, "the password of before still opens the key on this computer");
+                }
+            }
+            (None, Seal::Unsettled(opened)) => match tracker.change_password(&who.password.digest()).await {
+                Ok(()) => home.settle_identity(opened == Opened::Next)?,
                 // Both seals stay, and the next sign-in tries again.
                 Err(error) => warn!(?error, "a change of the password is still not settled"),
             },
+            (None, Seal::New | Seal::Kept) => {}
         }
         Ok(self.seed)
     }
+}
+
+fn is_refusal(error: &TrackerError, code: ErrorCode) -> bool {
+    matches!(error, TrackerError::Refused(refusal) if refusal.code == code)
+}
+
+/// What it means to somebody who signs in that the seal of the key here does not open.
+fn shut(error: CommandError, home: &Home, who: &SignIn) -> CommandError {
+    let (username, folder) = (who.username.clone(), home.folder().to_owned());
+    match error {
+        CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if who.register => {
+            CommandError::KeyHere { username, folder }
+        }
+        CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } => {
+            CommandError::SealShut { username, folder }
+        }
+        other => other,
+    }
+}
+
+async fn reseal(home: &Home, seed: &Seed, password: Password, cost: SealCost) -> Result<(), CommandError> {
+    Ok(home.reseal_identity(&sealed_anew(seed, password, cost).await?)?)
 }
 
 /// The private key that this computer has, if any, and which seal the password has opened.
@@ -129,7 +207,10 @@ pub(crate) async fn opened(home: &Home, password: &Password) -> Result<Option<(S
         (Err(SealError::WrongPassword), Some(next)) => Ok((open(&next, &password)?, Opened::Next)),
         (seed, _) => Ok((seed?, Opened::Present)),
     };
-    Ok(Some(blocking(opening).await?.map_err(|error: SealError| CommandError::from(error))?))
+    Ok(Some(blocking(opening).await?.map_err(|error: SealError| match error {
+        SealError::Unusable => home.damaged_identity().into(),
+        error => CommandError::from(error),
+    })?))
 }
 
 /// The private key under a seal.

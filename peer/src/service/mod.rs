@@ -100,6 +100,8 @@ pub struct PeerService {
     known_trackers: KnownTrackers,
     /// The private key of this computer, once somebody has signed in.
     seed: OnceLock<Seed>,
+    /// Whether the tracker's key stands behind its address, and so counts more than what was known.
+    key_given: bool,
     hub: Arc<Hub>,
     stop: CancellationToken,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
@@ -133,6 +135,7 @@ impl PeerService {
             tracker_reports: Mutex::new(Some(reports)),
             known_trackers,
             seed: OnceLock::new(),
+            key_given: given,
             hub: Arc::default(),
             stop: CancellationToken::new(),
             tasks: tokio::sync::Mutex::default(),
@@ -188,7 +191,8 @@ impl PeerService {
     /// Whether the tracker answers, and is the one that was met before: nobody should type a password to another.
     pub async fn knock(&self) -> Result<(), CommandError> {
         let knocked = self.tracker.knock().await;
-        knocked.map(drop).map_err(|error| CommandError::from_tracker(error, &self.config.tracker))
+        knocked.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
+        if self.key_given { self.remember_tracker() } else { Ok(()) }
     }
 
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
@@ -293,15 +297,26 @@ impl PeerService {
 
     /// Signs in; the key, and whether it was bound just now to an account that was there before.
     async fn admitted(&self, home: &Home, who: &SignIn) -> Result<(Seed, bool), CommandError> {
-        let key = UserKey::of(home, who, self.config.seal_cost).await?;
-        let signed_in = key.sign_in(&self.tracker, who, self.listening).await;
-        signed_in.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
-        if let Some(tracker) = self.tracker.tracker_key() {
-            let pinned = self.known_trackers.pin(&self.config.tracker, tracker);
-            pinned.map_err(|error| CommandError::Local(error.to_string()))?;
+        let (tracker, cost) = (&self.tracker, self.config.seal_cost);
+        let key = UserKey::of(home, who, tracker, cost).await?;
+        let judged = key.sign_in(home, tracker, who, self.listening).await;
+        let proven = match &judged {
+            Ok(()) => true,
+            Err(error) => self.key_given && error.is_of_a_tracker(),
+        };
+        if proven {
+            self.remember_tracker()?;
         }
-        let fresh = key.is_fresh() && !who.register;
-        Ok((key.keep(home, &self.tracker, &who.password).await?, fresh))
+        judged?;
+        let fresh = key.is_new() && !who.register;
+        Ok((key.settled(home, tracker, who, cost).await?, fresh))
+    }
+
+    /// Remembers the tracker's key: once somebody is signed in, or as soon as the tracker has proven one that was given.
+    fn remember_tracker(&self) -> Result<(), CommandError> {
+        let Some(key) = self.tracker.tracker_key() else { return Ok(()) };
+        let pinned = self.known_trackers.pin(&self.config.tracker, key);
+        pinned.map_err(|error| CommandError::Local(error.to_string()))
     }
 
     /// How the links learn of a stranger's keys.

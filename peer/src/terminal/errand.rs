@@ -71,10 +71,20 @@ pub async fn change_password(
     let new = Known { password: new.clone(), ..known.clone() };
     new.can_tell_the_password()?;
     let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
-    service.sign_in(SignIn { username, password: old.clone(), register: false }).await?;
-    service.execute(Command::Account(AccountCommand::ChangePassword { old, new })).await?;
+    let who = SignIn { username, password: old.clone(), register: false, changed_to: None };
+    match service.sign_in(who.clone()).await {
+        Err(CommandError::AccountUnknown(_)) => {
+            // It was changed elsewhere, if the tracker takes the new one.
+            service.sign_in(SignIn { changed_to: Some(new), ..who }).await?;
+            tell("the password was changed elsewhere, and is that of this computer too now");
+        }
+        signed_in => {
+            signed_in?;
+            service.execute(Command::Account(AccountCommand::ChangePassword { old, new })).await?;
+            tell("the password is changed");
+        }
+    }
     service.execute(Command::Quit).await?;
-    tell("the password is changed");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod absence;
 mod asking;
+mod coming_back;
 pub mod commands;
 mod completion;
 mod counted;

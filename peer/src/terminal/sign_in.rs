@@ -1,7 +1,7 @@
 //! Who is there: asked at a terminal, taken from flags and files elsewhere.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use commons::names::Username;
@@ -13,6 +13,7 @@ use crate::identity::password::Password;
 use crate::identity::user_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
+use crate::terminal::coming_back::come_back;
 use crate::terminal::counted::counted;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::trouble;
@@ -124,9 +125,10 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                     .await?
             }
         };
-        let password = known.password(&first.question, register).await?;
-        let who = SignIn { username: username.clone(), password, register };
-        let error = match try_in(service, who, known.interactive).await? {
+        let is_new = register && !service.knows(&username);
+        let password = known.password(&first.question, is_new).await?;
+        let who = SignIn { username: username.clone(), password, register, changed_to: None };
+        let error = match try_in(service, &who, known.interactive).await? {
             Ok(()) => return Ok(username),
             Err(CommandError::TrackerLost) => {
                 return Err(NotSignedIn::NoTracker(service.status().tracker_address));
@@ -136,6 +138,10 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
         };
         tries += 1;
         match &error {
+            CommandError::AccountUnknown(_) | CommandError::PasswordChanged(_) => {
+                let is_there = matches!(error, CommandError::PasswordChanged(_));
+                return come_back(service, who, is_there).await.map(|()| username);
+            }
             _ if tries >= SIGN_IN_TRIES => return Err(NotSignedIn::Refused(error)),
             CommandError::Refused { code: ErrorCode::UsernameTaken, .. } => {
                 if ask_yes(format!("{username} has an account already. Log in to it? [Y/n] ")).await? {
@@ -152,15 +158,38 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                 tell(format!("Wrong password, or {username} has no account: {left}, Ctrl-C ends.\n")).await?;
                 (name, decided) = (Some(username), Some(false));
             }
+            CommandError::SealShut { folder, .. } | CommandError::KeyHere { folder, .. }
+                if matches!(known.password, PasswordSource::Asked) =>
+            {
+                tell(shut(folder, register, SIGN_IN_TRIES - tries)).await?;
+                (name, decided) = (Some(username), Some(register));
+            }
             _ => return Err(NotSignedIn::Refused(error)),
         }
     }
 }
 
+/// A password that does not open the key on this computer, as rows of a narrow screen.
+fn shut(folder: &Path, new: bool, left: usize) -> String {
+    let left = counted(left, "try left", "tries left");
+    let advice = if new {
+        "It is in this folder, with the history under it. To begin anew, without both,\n\
+         move the folder away:"
+    } else {
+        "If it was changed elsewhere, the one that this computer was last used with\n\
+         opens it. If nobody knows that one, move the folder with the key away, and\n\
+         begin anew, without the history in it:"
+    };
+    let folder = folder.display();
+    format!(
+        "Wrong password: it does not open your key on this computer.\n{advice}\n{folder}\n{left}, Ctrl-C ends.\n"
+    )
+}
+
 /// Tries to sign in, again for as long as the tracker only puts it off and somebody wants to.
-async fn try_in(
+pub(crate) async fn try_in(
     service: &PeerService,
-    who: SignIn,
+    who: &SignIn,
     interactive: bool,
 ) -> Result<Result<(), CommandError>, NotSignedIn> {
     loop {
@@ -185,7 +214,7 @@ fn read_password(path: &PathBuf) -> Result<Password, NotSignedIn> {
     Ok(Password::typed(text.strip_suffix('\r').unwrap_or(text)))
 }
 
-async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
+pub(crate) async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
     loop {
         let question = question.clone();
         match asked(move || tty::ask(&question)).await?.trim().to_lowercase().as_str() {
@@ -197,7 +226,7 @@ async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
 }
 
 /// A new password is typed twice: nobody sees a slip.
-async fn ask_password(question: String, new: bool) -> Result<Password, NotSignedIn> {
+pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password, NotSignedIn> {
     loop {
         let question = question.clone();
         let password = asked(move || tty::ask_hidden(&question)).await?;

@@ -26,6 +26,11 @@ impl ExpectedTracker {
         Self { address, key: key.map(OnceLock::from).unwrap_or_default(), given }
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The key that is known.
     pub(crate) fn key(&self) -> Option<PublicKey> {
         self.key.get().copied()

@@ -43,6 +43,11 @@ impl PeerTrackerCommunication {
         (Self { tracker, asks, task }, receiver)
     }
 
+    /// Where the tracker is.
+    pub(crate) fn address(&self) -> &str {
+        self.tracker.address()
+    }
+
     /// The tracker's key: given, met before, or met now.
     pub(crate) fn tracker_key(&self) -> Option<PublicKey> {
         self.tracker.key()

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the world")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracker::config::{Config, PasswordCost};
+use tracker::password_reset::PasswordReset;
 use tracker::server::TrackerServer;
 
 /// Long enough for a machine with much else to do; nothing waits so long where all is well.
@@ -110,6 +112,32 @@ impl Tracker {
         }
     }
 
+    /// It was set up anew: whom and what it knew is lost, but for its key.
+    pub async fn forgets(&mut self) {
+        self.down().await;
+        for file in fs::read_dir(self.folder()).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.file_name().unwrap().to_str().unwrap().contains("_db") {
+                fs::remove_file(file).unwrap();
+            }
+        }
+        self.up().await;
+    }
+
+    /// It comes back with the key of another one.
+    pub async fn takes_the_key_of(&mut self, other: &Self) {
+        self.down().await;
+        fs::copy(other.folder().join("tracker.key"), self.folder().join("tracker.key")).unwrap();
+        self.up().await;
+    }
+
+    /// Its operator gives a user another password, and takes all keys away.
+    pub async fn resets(&mut self, name: &str, password: &Password) {
+        self.down().await;
+        let reset = PasswordReset::begin(self.folder(), user(name)).unwrap();
+        reset.finish(password.digest(), self.config.password_cost).await.unwrap();
+        self.up().await;
+    }
+
     pub async fn peer(&self, name: &str) -> Peer {
         Peer::register(self.address, name).await
     }
@@ -157,18 +185,15 @@ impl Peer {
         computer: Computer,
         register: bool,
     ) -> Result<Self, CommandError> {
-        Self::try_with(tracker, name, &password_of(name), computer, register).await
+        let password = password_of(name);
+        let who = SignIn { username: user(name), password, register, changed_to: None };
+        Self::try_as(tracker.to_string(), who, computer).await
     }
 
-    async fn try_with(
-        tracker: SocketAddr,
-        name: &str,
-        password: &Password,
-        computer: Computer,
-        register: bool,
-    ) -> Result<Self, CommandError> {
+    /// Signs in as exactly this; the tracker is its address, with its key or without.
+    async fn try_as(tracker: String, who: SignIn, computer: Computer) -> Result<Self, CommandError> {
         let config = PeerConfig {
-            tracker: tracker.to_string(),
+            tracker: tracker.clone(),
             listen: None,
             data: computer.data.path().to_owned(),
             plaintext: Plaintext::default(),
@@ -177,8 +202,10 @@ impl Peer {
         };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe();
-        service.sign_in(SignIn { username: user(name), password: password.clone(), register }).await?;
-        Ok(Self { name: user(name), service, events, passed: Vec::new(), computer, tracker })
+        let address = tracker.split('#').next().unwrap().parse().unwrap();
+        let name = who.username.clone();
+        service.sign_in(who).await?;
+        Ok(Self { name, service, events, passed: Vec::new(), computer, tracker: address })
     }
 
     /// The same user again, as when the program is started anew on the same computer.
@@ -198,13 +225,32 @@ impl Peer {
 
     /// As [`Self::try_again`], with another password.
     pub async fn try_again_with(&self, password: &Password) -> Result<Self, CommandError> {
-        Self::try_with(self.tracker, self.name.as_str(), password, self.computer.clone(), false).await
+        self.try_again_as(|who| who.password = password.clone()).await
+    }
+
+    /// As [`Self::try_again`], in another way.
+    pub async fn try_again_as(&self, adjust: impl FnOnce(&mut SignIn)) -> Result<Self, CommandError> {
+        self.try_again_at_as(self.tracker.to_string(), adjust).await
+    }
+
+    /// As [`Self::try_again_as`], at a tracker whose key is told with its address.
+    pub async fn try_again_at_as(
+        &self,
+        tracker: String,
+        adjust: impl FnOnce(&mut SignIn),
+    ) -> Result<Self, CommandError> {
+        let (username, password) = (self.name.clone(), password_of(self.name.as_str()));
+        let mut who = SignIn { username, password, register: false, changed_to: None };
+        adjust(&mut who);
+        Self::try_as(tracker, who, self.computer.clone()).await
     }
 
     /// As [`Self::try_elsewhere`], with another password.
     pub async fn try_elsewhere_with(&self, password: &Password) -> Result<Self, CommandError> {
         let computer = Computer::new(Keep::OnDisk);
-        Self::try_with(self.tracker, self.name.as_str(), password, computer, false).await
+        let username = self.name.clone();
+        let who = SignIn { username, password: password.clone(), register: false, changed_to: None };
+        Self::try_as(self.tracker.to_string(), who, computer).await
     }
 
     /// The program crashes and is started again.

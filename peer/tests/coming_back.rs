@@ -1,0 +1,261 @@
+//! A right password is never called wrong, and no key is ever lost: where the tracker forgot the account, where the
+//! password was changed elsewhere, where an account is made over a key, where the disk is full.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod by_hand;
+mod common;
+mod programs;
+
+use std::process::Command;
+
+use by_hand::{sealed_in, seed_in};
+use common::{Peer, Tracker, password_of, user};
+use commons::net::tls::{Identity, Purpose};
+use peer::api::error::CommandError;
+use peer::api::{AccountCommand, Answer, Event};
+use peer::identity::password::Password;
+use peer::identity::user_key::SignIn;
+use programs::{Piped, Screen, flags};
+
+fn register(who: &mut SignIn) {
+    who.register = true;
+}
+
+fn why(tried: Result<Peer, CommandError>) -> CommandError {
+    tried.err().expect("nobody was to be let in")
+}
+
+fn is_change(event: &Event) -> bool {
+    matches!(event, Event::KeyChanged { .. })
+}
+
+/// What the peer has said itself, looked up in its history.
+async fn remembers(peer: &Peer, text: &str) -> bool {
+    let password = password_of(peer.name.as_str());
+    peer.run(peer::api::Command::Unlock { password }).await.unwrap();
+    let found = peer.run(peer::api::Command::Search { words: text.to_owned() }).await;
+    matches!(found, Ok(Answer::Found { lines }) if lines.len() == 1)
+}
+
+#[tokio::test]
+async fn an_account_that_the_tracker_lost_is_made_again_with_the_same_key_and_friends_see_no_change() {
+    let mut tracker = Tracker::start().await;
+    let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.tell("bob", "before").await.unwrap();
+    bob.hears("before").await;
+    let before = sealed_in(ana.folder());
+    ana.service.stop().await;
+    bob.service.stop().await;
+    tracker.forgets().await;
+
+    assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")));
+    let mut bob = bob.try_again_as(register).await.unwrap();
+    let ana = ana.try_again_as(register).await.unwrap();
+    assert_eq!(sealed_in(ana.folder()), before);
+    ana.tell("bob", "after").await.unwrap();
+    bob.hears("after").await;
+    assert!(!bob.saw(is_change));
+    assert!(remembers(&ana, "before").await);
+    // Whoever makes it where the key is not is somebody else to friends.
+    ana.service.stop().await;
+    bob.service.stop().await;
+    tracker.forgets().await;
+    let (mut bob, stranger) = (bob.try_again_as(register).await.unwrap(), tracker.peer("ana").await);
+    stranger.tell("bob", "with another key").await.unwrap();
+    bob.until(is_change).await;
+}
+
+#[tokio::test]
+async fn making_an_account_never_overwrites_a_key() {
+    let tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    ana.service.stop().await;
+    let before = sealed_in(ana.folder());
+    let wrong = |who: &mut SignIn| (who.register, who.password) = (true, Password::typed("wrong"));
+    let refused = why(ana.try_again_as(wrong).await);
+    assert!(matches!(&refused, CommandError::KeyHere { folder, .. } if folder.starts_with(ana.folder())));
+    assert!(refused.code() == "INVALID_CREDENTIALS" && refused.to_string().contains("move that folder away"));
+    assert_eq!(sealed_in(ana.folder()), before);
+    // The account that was to be made is there, and it is this user's.
+    ana.try_again_as(register).await.unwrap();
+    assert_eq!(sealed_in(ana.folder()), before);
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_elsewhere_opens_again_with_the_key_that_is_here() {
+    for by_the_operator in [true, false] {
+        let mut tracker = Tracker::start().await;
+        let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+        ana.tell("bob", "before").await.unwrap();
+        bob.hears("before").await;
+        let seed = seed_in(ana.folder(), "ana");
+        let new = Password::typed("another one");
+        if by_the_operator {
+            ana.service.stop().await;
+            tracker.resets("ana", &new).await;
+        } else {
+            let elsewhere = ana.elsewhere().await;
+            let key = Identity::new(&seed, Purpose::Session).unwrap().key().to_string();
+            let change = AccountCommand::ChangePassword { old: password_of("ana"), new: new.clone() };
+            for wish in [AccountCommand::Revoke { key }, change] {
+                elsewhere.run(peer::api::Command::Account(wish)).await.unwrap();
+            }
+            elsewhere.service.stop().await;
+            ana.service.stop().await;
+        }
+        let changed_to = |password: &Password| {
+            let changed_to = Some(password.clone());
+            move |who: &mut SignIn| who.changed_to = changed_to
+        };
+        assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")));
+        assert_eq!(why(ana.try_again_as(register).await), CommandError::PasswordChanged(user("ana")));
+        assert!(matches!(why(ana.try_again_with(&new).await), CommandError::SealShut { .. }));
+        let wrong = why(ana.try_again_as(changed_to(&Password::typed("wrong"))).await);
+        assert!(matches!(wrong, CommandError::Refused { .. }) && wrong.code() == "INVALID_CREDENTIALS");
+
+        let back = ana.try_again_as(changed_to(&new)).await.unwrap();
+        back.service.stop().await;
+        // From now on the key does, and the new password opens it.
+        assert!(matches!(why(ana.try_again().await), CommandError::SealShut { .. }));
+        let back = ana.try_again_with(&new).await.unwrap();
+        back.tell("bob", "after").await.unwrap();
+        bob.hears("after").await;
+        assert!(!bob.saw(is_change));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_no_key_that_was_made_for_it() {
+    let tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    let data = tempfile::tempdir().unwrap();
+    for register in [true, false] {
+        let mut peer = Piped::bot(tracker.address, data.path(), "ana", register);
+        assert_ne!(peer.event("error")["code"], "KEY_CHANGED");
+        assert_eq!(peer.end().status, Some(1));
+        assert!(by_hand::files_in(data.path()).is_empty());
+    }
+    ana.dies().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_no_account_is_made_whose_key_would_be_lost() {
+    let tracker = Tracker::start().await;
+    let full = |blocks: &str| {
+        let data = tempfile::tempdir().unwrap();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!(r#"trap "" XFSZ; ulimit -f {blocks}; exec "$0" "$@""#)]);
+        let mut ana = Piped::bot_elsewhere(shell, tracker.address, data.path(), "ana", &[]);
+        ana.close_input();
+        (ana.end(), data)
+    };
+    let (end, data) = full("0");
+    assert_eq!(end.status, Some(1), "{end:?}");
+    assert!(end.complained[0].contains("identity.json"), "{end:?}");
+    assert!(by_hand::files_in(data.path()).iter().all(|(path, _)| path.ends_with("lock")));
+    // Nobody has taken the name.
+    let (end, _) = full("unlimited");
+    assert_eq!(end.status, Some(0), "{end:?}");
+    let (end, _) = full("unlimited");
+    assert!(end.status == Some(1) && end.complained[0].contains("taken"), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_trackers_new_key_is_kept_once_it_is_proven_where_it_was_given_and_else_with_the_sign_in() {
+    let mut tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    ana.service.stop().await;
+    let other = Tracker::start_with(|_| {}).await;
+    // The same address with another key: the folder of another tracker.
+    tracker.takes_the_key_of(&other).await;
+    let CommandError::TrackerKeyChanged { found, .. } = why(ana.try_again().await) else {
+        panic!("the key has not changed")
+    };
+    tracker.forgets().await;
+    let wrong = format!("{}#{}", tracker.address, "ab".repeat(32));
+    assert_eq!(why(ana.try_again_at_as(wrong, |_| {}).await).code(), "TRACKER_KEY_CHANGED");
+    assert_eq!(why(ana.try_again().await).code(), "TRACKER_KEY_CHANGED", "nothing was proven");
+    let given = format!("{}#{found}", tracker.address);
+    assert_eq!(why(ana.try_again_at_as(given, |_| {}).await), CommandError::AccountUnknown(user("ana")));
+    assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")), "it was proven");
+    ana.try_again_as(register).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_is_told_what_to_do() {
+    let mut tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let run = |tracker: &Tracker, register: bool| {
+        let mut ana = Piped::bot(tracker.address, data.path(), "ana", register);
+        ana.close_input();
+        ana.end()
+    };
+    let told = |end: programs::End| {
+        assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
+        let error = programs::json(&end.said[end.said.len() - 1]);
+        assert_eq!(error["code"], "INVALID_CREDENTIALS");
+        error["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(run(&tracker, true).status, Some(0));
+    tracker.forgets().await;
+    let message = told(run(&tracker, false));
+    assert!(message.contains("--register"), "{message}");
+    assert_eq!(run(&tracker, true).status, Some(0));
+    assert_eq!(run(&tracker, true).status, Some(0), "it is there, and this user's");
+
+    tracker.resets("ana", &Password::typed("newer")).await;
+    let message = told(run(&tracker, true));
+    assert!(message.contains("`peer password`"), "{message}");
+    let tell = |new: &str| {
+        let file = data.path().join("new password");
+        std::fs::write(&file, new).unwrap();
+        let mut arguments = flags(tracker.address, data.path());
+        arguments.extend(["--username", "ana", "password", "--new-password-file"].map(Into::into));
+        arguments.push(file.to_str().unwrap().to_owned());
+        Piped::start(&arguments, Some("secret")).end()
+    };
+    assert_eq!(tell("wrong").status, Some(1));
+    let end = tell("newer");
+    assert_eq!(end.status, Some(0), "{end:?}");
+    assert!(told(run(&tracker, false)).contains("last used with"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_terminal_an_account_comes_back_by_a_question() {
+    let mut tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let start = |tracker: &Tracker, password: &str| {
+        let mut arguments = flags(tracker.address, data.path());
+        arguments.extend(["--username", "ana"].map(Into::into));
+        let mut ana = Screen::start(&arguments, &[], 24, 80);
+        ana.shows("Password:");
+        ana.line(password);
+        ana
+    };
+    let end = |mut ana: Screen| {
+        ana.shows("Welcome, ana.");
+        ana.line("/quit");
+        assert_eq!(ana.end(), 0);
+    };
+    end(Screen::user(tracker.address, data.path(), "ana", 24, 80));
+    tracker.forgets().await;
+    let mut ana = start(&tracker, "secret");
+    ana.shows("Make the account again with this computer's key? [Y/n]");
+    ana.line("");
+    end(ana);
+
+    tracker.resets("ana", &Password::typed("newer")).await;
+    let mut ana = start(&tracker, "newer");
+    ana.shows("last used with\nopens it.");
+    ana.shows("2 tries left");
+    ana.line("secret");
+    ana.shows("Make the account again with this computer's key? [Y/n]");
+    ana.line("");
+    ana.shows("The password of ana was changed elsewhere.\nIts new one:");
+    ana.line("wrong");
+    ana.shows("That is not its password either: 2 tries left");
+    ana.line("newer");
+    end(ana);
+    end(start(&tracker, "newer"));
+}
