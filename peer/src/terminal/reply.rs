@@ -114,7 +114,10 @@ impl Reply<'_> {
                 display_safe(key)
             )),
             Command::Account(AccountCommand::Revoke { key }) => {
-                Some(format!("the key {} is yours no longer", display_safe(key)))
+                let key = display_safe(key);
+                Some(format!(
+                    "the key {key} is yours no longer; who knows your password can bind it again: /password"
+                ))
             }
             Command::Account(AccountCommand::ChangePassword { .. }) => {
                 Some("your password is changed".to_owned())
