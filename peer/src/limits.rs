@@ -227,7 +227,7 @@ pub const HISTORY_REPORTS: usize = 1024;
 pub const COMMIT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Lines in one commit, or other requests: what a crash may take is small, and nobody waits long.
-pub const COMMIT_LINES: usize = 256;
+pub const COMMIT_LINES: usize = 512;
 
 /// Silence after which the history does what can wait.
 pub const HISTORY_IDLE: Duration = Duration::from_millis(100);

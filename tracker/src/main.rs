@@ -180,7 +180,8 @@ async fn reset(
     let reset = PasswordReset::begin(&config.data, username.clone())?;
     let digest = PasswordDigest::of_typed(&password_input::read(password_file)?);
     reset.finish(digest, config.password_cost).await?;
-    let told = "has another password and no keys any more: friends are told of a new key at the next sign-in";
+    let told = "has another password and no keys any more: the computers used so far bind theirs again with it, and friends are told of \
+                any other key";
     Ok(writeln!(io::stdout(), "{username} {told}")?)
 }
 
