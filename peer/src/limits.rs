@@ -229,6 +229,9 @@ pub const COMMIT_PAUSE: Duration = Duration::from_millis(5);
 /// Lines in one commit, or other requests: what a crash may take is small, and nobody waits long.
 pub const COMMIT_LINES: usize = 512;
 
+/// How long the end of the history is waited for where it was not closed in good order: a commit on a slow disk.
+pub const HISTORY_END: Duration = Duration::from_secs(5);
+
 /// Silence after which the history does what can wait.
 pub const HISTORY_IDLE: Duration = Duration::from_millis(100);
 

@@ -32,8 +32,8 @@ pub(crate) mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
 use commons::names::{RoomName, Username};
@@ -50,15 +50,32 @@ use crate::history::line::ChatLine;
 use crate::history::quota::{Load, Quota};
 use crate::history::report::Report;
 use crate::history::request::{Heard, Request, Said, UnsignedLine};
-use crate::limits::{HISTORY_QUEUE, HISTORY_REPORTS};
+use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 
-/// The history of this peer's user, as others hold it. The thread ends when the last clone is gone; [`close`](Self::close)
-/// waits for that.
+/// The history of this peer's user, as others hold it. The thread ends when the last clone is gone, which waits for that
+/// a moment; [`close`](Self::close) waits for all of it.
 #[derive(Debug, Clone)]
 pub struct History {
     tasks: mpsc::Sender<Task>,
     quota: Quota,
     counters: Arc<Counters>,
+    /// Behind the queue, which closes first.
+    _thread: Arc<Thread>,
+}
+
+/// The thread, as whoever drops the last handle sees it. The library tears itself down when the program ends, and must not be in
+/// use by then.
+#[derive(Debug)]
+struct Thread {
+    /// Nothing comes; it is cut off when the thread is over.
+    ended: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(HISTORY_END);
+    }
 }
 
 impl History {
@@ -72,10 +89,15 @@ impl History {
         let (tasks, queue) = mpsc::channel(HISTORY_QUEUE);
         let (reports, reported) = mpsc::channel(HISTORY_REPORTS);
         let counters = Arc::new(Counters::default());
-        let history = Self { tasks, quota: ledger.quota(), counters: Arc::clone(&counters) };
-        let keeper = Keeper::new(ledger, queue, reports, counters).map_err(io::Error::other)?;
-        thread::Builder::new().name("history".into()).spawn(move || keeper.run())?;
-        Ok((history, reported, opened))
+        let (over, ended) = std::sync::mpsc::channel();
+        let thread = Arc::new(Thread { ended: ended.into() });
+        let quota = ledger.quota();
+        let keeper = Keeper::new(ledger, queue, reports, Arc::clone(&counters)).map_err(io::Error::other)?;
+        thread::Builder::new().name("history".into()).spawn(move || {
+            keeper.run();
+            drop(over);
+        })?;
+        Ok((Self { tasks, quota, counters, _thread: thread }, reported, opened))
     }
 
     /// Queues an own line. It is not durable yet: [`Report::Said`] says when it is.
