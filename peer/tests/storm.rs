@@ -44,14 +44,15 @@ async fn all_see(crowd: &mut [Peer], state: TrackerState) {
     }
 }
 
-/// Spoils the hash of every password in the tracker's folder.
+/// Gives every user of the tracker's folder the password of another one.
 fn spoil_passwords(tracker: &Tracker) {
     let file = tracker.folder().join("users_db.json");
     let mut users: serde_json::Map<String, Value> =
         serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    for hash in users.values_mut() {
-        let spoilt = hash.as_str().unwrap().replace(['A', 'b'], "C");
-        *hash = spoilt.into();
+    let mut hashes: Vec<_> = users.values().cloned().collect();
+    hashes.rotate_left(1);
+    for (hash, others) in users.values_mut().zip(hashes) {
+        *hash = others;
     }
     fs::write(file, serde_json::to_vec(&users).unwrap()).unwrap();
 }
