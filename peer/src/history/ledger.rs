@@ -180,7 +180,7 @@ impl Ledger {
         ledger.count_waiting()?;
         let opened = Opened {
             unshown: ledger.store.unshown()?,
-            waiting: ledger.store.waiting_counts()?,
+            waiting: ledger.store.waiting_counts(None)?,
             conversations: ledger.store.kept_conversations()?,
             damaged: None,
         };
@@ -281,7 +281,12 @@ impl Ledger {
 
     /// How many own lines wait for whom.
     pub fn waiting(&mut self) -> Vec<(Username, usize)> {
-        self.ask(|store| store.waiting_counts())
+        self.ask(|store| store.waiting_counts(None))
+    }
+
+    /// How many own lines of a conversation wait for whom.
+    pub fn waiting_in(&mut self, of: &ConversationId) -> Vec<(Username, usize)> {
+        self.ask(|store| store.waiting_counts(Some(of)))
     }
 
     /// The rooms of this name that hold lines.

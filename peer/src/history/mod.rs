@@ -163,6 +163,11 @@ impl History {
         self.ask(Ledger::waiting).await
     }
 
+    /// How many own lines of a conversation wait for whom.
+    pub async fn waiting_in(&self, of: ConversationId) -> Vec<(Username, usize)> {
+        self.ask(move |ledger| ledger.waiting_in(&of)).await
+    }
+
     /// How many own lines of a conversation wait for somebody.
     #[must_use]
     pub fn waiting_lines(&self, of: &ConversationId) -> usize {

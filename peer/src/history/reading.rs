@@ -90,11 +90,19 @@ impl Store {
         rows.into_iter().map(waiting).collect()
     }
 
-    /// How many own lines wait for whom.
-    pub(crate) fn waiting_counts(&self) -> Result<Vec<(Username, usize)>> {
+    /// How many own lines wait for whom, all or those of a conversation.
+    pub(crate) fn waiting_counts(&mut self, of: Option<&ConversationId>) -> Result<Vec<(Username, usize)>> {
+        let key = match of {
+            None => None,
+            Some(of) => match self.known_conversation(of)? {
+                Some(known) => Some(known.key),
+                None => return Ok(Vec::new()),
+            },
+        };
         let mut counts = BTreeMap::<i64, usize>::new();
-        let waiting = self.outbox.iter().filter(|(_, line)| !line.is_withdrawn);
-        waiting.flat_map(|(_, line)| &line.waits).for_each(|person| *counts.entry(*person).or_default() += 1);
+        let waiting = self.outbox.iter().map(|(_, line)| line).filter(|line| !line.is_withdrawn);
+        let waiting = waiting.filter(|line| key.is_none_or(|key| line.conversation == key));
+        waiting.flat_map(|line| &line.waits).for_each(|person| *counts.entry(*person).or_default() += 1);
         let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
         Ok(names.into_iter().zip(counts.into_values()).collect())
     }

@@ -214,9 +214,11 @@ impl PeerService {
         let deadline = Instant::now() + QUIT_WAIT;
         loop {
             let moved = self.hub.moved.notified();
-            let waiting = history.outbox().await.into_iter();
-            let mut waiting = waiting.filter(|line| of.is_none_or(|of| line.conversation == *of));
-            let on_its_way = waiting.any(|line| line.waits.iter().any(|user| self.hub.is_expected(user)));
+            let waiting = match of {
+                None => history.waiting().await,
+                Some(of) => history.waiting_in(of.clone()).await,
+            };
+            let on_its_way = waiting.iter().any(|(user, _)| self.hub.is_expected(user));
             if !on_its_way || timeout_at(deadline, moved).await.is_err() {
                 return;
             }
