@@ -1,0 +1,202 @@
+//! The double's links to other peers: `PeerPeerCommunication` of the original.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::{PATIENCE, Shown, View, python_json, recv};
+
+/// A Python socket. Closing it drops the program's own handle; a `recv` that is under way holds another one, so that
+/// the connection stays open until that returns.
+#[derive(Debug)]
+struct PythonSocket(Mutex<Option<Arc<TcpStream>>>);
+
+impl PythonSocket {
+    fn new(stream: TcpStream) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(Arc::new(stream)))))
+    }
+
+    fn handle(&self) -> Option<Arc<TcpStream>> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn close(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+
+    /// One message; `None` where the stream has ended, or the socket was closed by this program.
+    fn recv(&self) -> Option<Result<Value, String>> {
+        let handle = self.handle()?;
+        recv(&handle, 4096).ok().flatten()
+    }
+
+    /// Whether the bytes could be written.
+    fn send(&self, message: &Value) -> bool {
+        self.handle().is_some_and(|handle| (&*handle).write_all(&python_json(message)).is_ok())
+    }
+}
+
+/// Every link of the program: one for each name, the newest.
+#[derive(Debug)]
+pub struct Links {
+    /// Where it listens.
+    pub port: u16,
+    connections: Mutex<HashMap<String, Arc<PythonSocket>>>,
+    /// Whether the threads stop at the end of a link, before they remove its entry; a test says until when.
+    slow: Mutex<bool>,
+    fast_again: Condvar,
+    view: Arc<Mutex<View>>,
+    show: Mutex<Sender<Shown>>,
+    ended: Mutex<bool>,
+}
+
+impl Links {
+    pub(super) fn listen(view: Arc<Mutex<View>>, show: Sender<Shown>) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let links = Arc::new(Self {
+            port: listener.local_addr().unwrap().port(),
+            connections: Mutex::default(),
+            slow: Mutex::default(),
+            fast_again: Condvar::new(),
+            view,
+            show: show.into(),
+            ended: Mutex::default(),
+        });
+        let accepting = Arc::clone(&links);
+        thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                if *accepting.ended.lock().unwrap() {
+                    return;
+                }
+                let links = Arc::clone(&accepting);
+                thread::spawn(move || links.accepted(stream));
+            }
+        });
+        links
+    }
+
+    fn show(&self, shown: Shown) {
+        let _ = self.show.lock().unwrap().send(shown);
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<String, Arc<PythonSocket>>> {
+        self.connections.lock().unwrap()
+    }
+
+    /// The first message of a connection: HELLO makes it a link, PING is answered, anything else closes.
+    fn accepted(self: Arc<Self>, stream: TcpStream) {
+        match recv(&stream, 1024) {
+            Ok(Some(Ok(hello))) if hello["cmd"] == "HELLO" => {
+                let user = hello["username"].as_str().unwrap_or_default().to_owned();
+                let socket = PythonSocket::new(stream);
+                self.connections().insert(user.clone(), Arc::clone(&socket));
+                self.show(Shown::Hello(user.clone()));
+                self.receive(&socket, &user);
+            }
+            Ok(Some(Ok(ping))) if ping["cmd"] == "PING" => {
+                let _ = (&stream).write_all(&python_json(&json!({"cmd": "PONG"})));
+            }
+            Ok(Some(Err(text))) => self.show(Shown::NotOneMessage(text)),
+            _ => {}
+        }
+    }
+
+    /// Links with a peer, if there is no link yet; whether there is one now.
+    pub(super) fn connect(self: &Arc<Self>, peer: &Value, me: &str) -> bool {
+        let user = peer["username"].as_str().unwrap().to_owned();
+        if self.connections().contains_key(&user) {
+            return true;
+        }
+        let (Some(address), Some(port)) = (peer["address"].as_str(), peer["port"].as_u64()) else {
+            self.show(Shown::Incomplete(user));
+            return false;
+        };
+        let address = format!("{address}:{port}").parse().unwrap();
+        let Ok(mut stream) = TcpStream::connect_timeout(&address, PATIENCE) else { return false };
+        if stream.write_all(&python_json(&json!({"cmd": "HELLO", "username": me}))).is_err() {
+            return false;
+        }
+        let socket = PythonSocket::new(stream);
+        self.connections().insert(user.clone(), Arc::clone(&socket));
+        let links = Arc::clone(self);
+        thread::spawn(move || links.receive(&socket, &user));
+        true
+    }
+
+    /// Shows what comes by a link until it ends. Then the entry of that name is removed, also where another link has
+    /// taken its place.
+    fn receive(&self, socket: &PythonSocket, user: &str) {
+        while let Some(message) = socket.recv() {
+            let message = match message {
+                Ok(message) => message,
+                Err(text) => {
+                    self.show(Shown::NotOneMessage(text));
+                    break;
+                }
+            };
+            self.print(user, &message);
+            if message["cmd"] == "LEAVE" {
+                break;
+            }
+        }
+        let _slow = self.fast_again.wait_while(self.slow.lock().unwrap(), |slow| *slow).unwrap();
+        socket.close();
+        self.connections().remove(user);
+        self.show(Shown::Disconnected(user.to_owned()));
+    }
+
+    fn print(&self, from: &str, message: &Value) {
+        let from = from.to_owned();
+        let text = message["content"].as_str().unwrap_or_default().to_owned();
+        let open = |room: &Value| self.view.lock().unwrap().room_name() == room.as_str();
+        match (message["cmd"].as_str(), &message["room"]) {
+            (Some("MESSAGE"), Value::Null) => self.show(Shown::Private { from, text }),
+            (Some("MESSAGE"), room) if open(room) => self.show(Shown::Room { from, text }),
+            (Some("MESSAGE"), _) => self.show(Shown::Dropped { from, text }),
+            (Some("LEAVE"), room) if room.is_string() && open(room) => self.show(Shown::Left(from)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn send(&self, user: &str, message: &Value) {
+        let socket = self.connections().get(user).cloned();
+        if !socket.is_some_and(|socket| socket.send(message)) {
+            self.show(Shown::NoLink(user.to_owned()));
+        }
+    }
+
+    /// Says goodbye to these and closes the sockets, in which other threads may still be reading.
+    pub(super) fn leave(&self, users: &[String], goodbye: &Value) {
+        for user in users {
+            let Some(socket) = self.connections().remove(user) else { continue };
+            socket.send(goodbye);
+            socket.close();
+        }
+    }
+
+    /// Whether the program can write to somebody.
+    pub fn knows(&self, user: &str) -> bool {
+        self.connections().contains_key(user)
+    }
+
+    /// Stops all threads at the end of a link, or lets them go on.
+    pub fn slow_down(&self, slow: bool) {
+        *self.slow.lock().unwrap() = slow;
+        self.fast_again.notify_all();
+    }
+
+    /// The program has ended: the system closes its sockets, whoever reads in them.
+    pub(super) fn end(&self) {
+        *self.ended.lock().unwrap() = true;
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        for socket in self.connections().values() {
+            let shut = |stream: Arc<TcpStream>| stream.shutdown(std::net::Shutdown::Both);
+            let _ = socket.handle().map(shut);
+        }
+    }
+}
