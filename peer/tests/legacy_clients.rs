@@ -127,7 +127,6 @@ async fn presence_of_legacy_clients_is_right() {
 
 /// 4.24, 4.27: an original that ends a private chat closes its socket, in which a thread of it still reads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until a link that a legacy client left is closed and dialled anew"]
 async fn second_private_chat_loses_no_message() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;

@@ -57,6 +57,7 @@ async fn read<R: AsyncRead + Unpin>(
             None => reader.recv().await?,
         };
         let Some(frame) = frame else { return Ok(()) };
+        let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
             Ok(PeerMessage::Message(line)) => heard(place, line),
             Ok(PeerMessage::Lines { room_id, lines }) if ours => given(place, room_id, lines, true),
@@ -68,6 +69,7 @@ async fn read<R: AsyncRead + Unpin>(
             }
             Ok(PeerMessage::Received { id }) if ours => Some(LinkReport::Received(place.user.clone(), id)),
             Ok(PeerMessage::Leave { room }) => {
+                left = true;
                 Some(LinkReport::Left(place.user.clone(), room.map(|room| room.into_owned())))
             }
             Ok(PeerMessage::Ping) if ours => {
@@ -82,6 +84,11 @@ async fn read<R: AsyncRead + Unpin>(
         };
         if let Some(report) = report {
             board.report(report).await;
+        }
+        // A legacy client has closed its socket, which one of its threads keeps open for as long as it reads in it: what
+        // is written there is lost, so the link ends here.
+        if left && !ours {
+            return Ok(());
         }
     }
 }
