@@ -177,7 +177,6 @@ async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
 
 /// 4.13, 4.18: a thread of the original removes the entry of a link that ended, and with it that of the next link.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until a legacy client gets time to forget a link"]
 async fn leave_and_join_at_bot_speed_keep_the_link() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;

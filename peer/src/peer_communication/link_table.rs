@@ -11,7 +11,7 @@ use std::time::Duration;
 use commons::names::Username;
 use tokio::time::Instant;
 
-use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LINKS_MAX, ORIGINAL_LINKS_MAX};
+use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LINKS_MAX, ORIGINAL_LINKS_MAX, RETIRE_TIME};
 
 /// Tells links apart within one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,11 +70,27 @@ struct Entry<H> {
 pub(crate) struct LinkTable<H> {
     me: Username,
     entries: BTreeMap<Username, Entry<H>>,
+    forgetting: BTreeMap<Username, Forgetting>,
+}
+
+/// A legacy client whose last links have ended, or are about to. When it notices, it removes the entry of that name, also
+/// where a newer link has taken its place; so it is not dialled before.
+#[derive(Debug)]
+struct Forgetting {
+    /// Links that the other side has not closed yet.
+    open: usize,
+    until: Instant,
+}
+
+impl Forgetting {
+    fn new(open: usize, now: Instant) -> Self {
+        Self { open, until: now + if open == 0 { LEGACY_FORGETS } else { RETIRE_TIME } }
+    }
 }
 
 impl<H: Clone> LinkTable<H> {
     pub(crate) fn new(me: Username) -> Self {
-        Self { me, entries: BTreeMap::new() }
+        Self { me, entries: BTreeMap::new(), forgetting: BTreeMap::new() }
     }
 
     /// Sets who should be linked from now on; the links of those who no longer should, with their names.
@@ -91,10 +107,14 @@ impl<H: Clone> LinkTable<H> {
                 (entry.due, entry.failures) = (now + grace, 0);
             }
         }
+        self.forgetting.retain(|_, forgetting| forgetting.until > now);
         let mut dropped = Vec::new();
         for (user, entry) in &mut self.entries {
             if entry.wish.is_some() && !wishes.contains_key(user) {
                 entry.wish = None;
+                if entry.is_legacy() {
+                    self.forgetting.insert(user.clone(), Forgetting::new(entry.links.len(), now));
+                }
                 dropped.push((user.clone(), entry.links.drain(..).map(|link| link.handle).collect()));
             }
         }
@@ -104,8 +124,10 @@ impl<H: Clone> LinkTable<H> {
 
     /// Who is to be dialled now, marked as being dialled.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<(Username, SocketAddr)> {
-        let due =
-            self.entries.iter_mut().filter(|(_, entry)| entry.waits_until().is_some_and(|due| due <= now));
+        let forgetting = &self.forgetting;
+        let is_due =
+            |user: &Username, entry: &Entry<H>| due(forgetting, user, entry).is_some_and(|due| due <= now);
+        let due = self.entries.iter_mut().filter(|(user, entry)| is_due(user, entry));
         due.filter_map(|(user, entry)| {
             entry.dialling = true;
             Some((user.clone(), entry.wish?.address?))
@@ -115,7 +137,7 @@ impl<H: Clone> LinkTable<H> {
 
     /// When somebody is to be dialled next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.entries.values().filter_map(Entry::waits_until).min()
+        self.entries.iter().filter_map(|(user, entry)| due(&self.forgetting, user, entry)).min()
     }
 
     /// A dial came to nothing.
@@ -178,13 +200,29 @@ impl<H: Clone> LinkTable<H> {
     /// A link is gone. Where it was the peer's last, `Some` with further links to end: an original program forgets a
     /// peer when either of their two links closes.
     pub(crate) fn lost(&mut self, user: &Username, id: LinkId, now: Instant) -> Option<Vec<H>> {
+        let place =
+            self.entries.get(user).and_then(|entry| entry.links.iter().position(|link| link.id == id));
+        let Some(at) = place else {
+            self.forgot(user, now);
+            return None;
+        };
         let entry = self.entries.get_mut(user)?;
-        let at = entry.links.iter().position(|link| link.id == id)?;
+        let legacy = entry.is_legacy();
         entry.links.remove(at);
         entry.due = now + DIAL_GRACE;
-        let rest = entry.links.drain(..).map(|link| link.handle).collect();
+        let rest: Vec<H> = entry.links.drain(..).map(|link| link.handle).collect();
+        if legacy {
+            self.forgetting.insert(user.clone(), Forgetting::new(rest.len(), now));
+        }
         self.forget_idle();
         Some(rest)
+    }
+
+    /// A link that was let go before has ended at its other side too.
+    fn forgot(&mut self, user: &Username, now: Instant) {
+        if let Some(forgetting) = self.forgetting.get_mut(user) {
+            *forgetting = Forgetting::new(forgetting.open.saturating_sub(1), now);
+        }
     }
 
     /// Whether a link stands.
@@ -194,8 +232,7 @@ impl<H: Clone> LinkTable<H> {
 
     /// Whether the other side is an original program, as far as is known.
     pub(crate) fn is_original(&self, user: &Username) -> bool {
-        let first = self.entries.get(user).and_then(|entry| entry.links.first());
-        first.is_some_and(|link| link.offer.instance.is_none())
+        self.entries.get(user).is_some_and(Entry::is_legacy)
     }
 
     /// When the program at the other end was started, in milliseconds since 1970, as it says; `None` without a link to
@@ -219,10 +256,21 @@ impl<H> Entry<H> {
         Self { wish: None, links: Vec::new(), dialling: false, due, failures: 0 }
     }
 
+    /// Whether a link to a legacy client stands.
+    fn is_legacy(&self) -> bool {
+        self.links.first().is_some_and(|link| link.offer.instance.is_none())
+    }
+
     fn waits_until(&self) -> Option<Instant> {
         let idle = self.links.is_empty() && !self.dialling;
         (idle && self.wish.is_some_and(|wish| wish.address.is_some())).then_some(self.due)
     }
+}
+
+/// When somebody is to be dialled.
+fn due<H>(forgetting: &BTreeMap<Username, Forgetting>, user: &Username, entry: &Entry<H>) -> Option<Instant> {
+    let due = entry.waits_until()?;
+    Some(forgetting.get(user).map_or(due, |forgetting| due.max(forgetting.until)))
 }
 
 #[cfg(test)]
@@ -314,6 +362,35 @@ mod tests {
         assert_eq!(bob.offer(&user("py"), LinkId(3), original(false), 3, now), Placed::Refused);
         assert_eq!(bob.lost(&user("py"), LinkId(2), now), Some(vec![1]));
         assert!(!bob.is_linked(&user("py")));
+    }
+
+    #[tokio::test]
+    async fn legacy_client_is_dialled_once_it_has_forgotten_its_links() {
+        let now = Instant::now();
+        let original = Offer { instance: None, dialled: true };
+        let mut ana = table("ana");
+        ana.want(&wish("py", false), now);
+        for id in [1, 2] {
+            ana.offer(&user("py"), LinkId(id), original, 1, now);
+        }
+        // Left and joined at once: both links have yet to end.
+        ana.want(&BTreeMap::new(), now);
+        ana.want(&wish("py", true), now);
+        assert_eq!(ana.next_due(), Some(now + RETIRE_TIME));
+        let later = now + DIAL_GRACE;
+        ana.lost(&user("py"), LinkId(1), later);
+        assert_eq!(ana.next_due(), Some(later + RETIRE_TIME));
+        ana.lost(&user("py"), LinkId(2), later);
+        ana.hurry(&user("py"), later);
+        assert!(ana.take_due(later).is_empty());
+        assert_eq!(ana.take_due(later + LEGACY_FORGETS).len(), 1);
+        // The control: one of ours is dialled at once.
+        ana.want(&BTreeMap::new(), now);
+        ana.offer(&user("bob"), LinkId(3), ours(1, true), 3, now);
+        ana.want(&wish("bob", true), now);
+        ana.want(&BTreeMap::new(), now);
+        ana.want(&wish("bob", true), now);
+        assert_eq!(ana.take_due(now).len(), 1);
     }
 
     #[tokio::test]
