@@ -206,7 +206,6 @@ async fn leave_and_join_at_bot_speed_keep_the_link() {
 
 /// 4.14, 4.25: one line on the screen for each departure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until the goodbye to a legacy client names no room"]
 async fn legacy_client_is_told_once_that_somebody_left() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;

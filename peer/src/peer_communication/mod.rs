@@ -7,7 +7,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::Username;
+use commons::net::frame::encode;
 use commons::net::socket::Listener;
+use commons::protocol::between_peers::PeerMessage;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -94,10 +96,15 @@ impl PeerPeerCommunication {
         self.board.receipt(to, id);
     }
 
-    /// Queues an encoded LEAVE. An original program ends the whole link on any LEAVE, so it gets one only where the
-    /// link ends anyway.
+    /// Queues an encoded LEAVE. A legacy client ends the whole link on any LEAVE, so it gets one only where the link ends
+    /// anyway; one that names no room, because it shows a line for each that does, beside that of the tracker's push.
     pub(crate) fn leave(&self, to: &Username, frame: Bytes, still_used: bool) {
-        if !(still_used && self.board.is_original(to)) {
+        let legacy = self.board.is_original(to);
+        if still_used && legacy {
+            return;
+        }
+        let unnamed = || encode(&PeerMessage::Leave { room: None }).ok();
+        if let Some(frame) = if legacy { unnamed() } else { Some(frame) } {
             // A full outbox loses the notice: the tracker tells the same.
             let _ = self.board.send(to, frame);
         }
