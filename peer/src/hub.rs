@@ -101,7 +101,8 @@ impl Hub {
             .map(|(user, want)| (user, Wish { address: want.address, eager: want.private }))
             .collect();
         for user in links.want(&wishes) {
-            let event = state.chat.link_is(&user, false, Trust::default());
+            let verified = links.book(|book| book.is_verified(&user));
+            let event = state.chat.link_is(&user, false, Trust { verified, ..Trust::default() });
             state.faces.tell(event);
         }
         drop(state);

@@ -51,7 +51,7 @@ pub(crate) struct Chat {
     private: BTreeMap<Username, Option<SocketAddr>>,
     open: Option<Conversation>,
     unread: BTreeMap<Conversation, usize>,
-    linked: BTreeSet<Username>,
+    linked: BTreeMap<Username, Trust>,
     blocked: BTreeSet<Username>,
     early: Early,
     /// Which state of each room the history knows: it judges lines by who sat where.
@@ -170,7 +170,7 @@ impl Chat {
         // A tracker that was away hears of the members one by one; who is linked was never gone.
         if self.returned.is_some_and(|returned| now < returned + RETURN_GRACE) {
             for member in &mut room.members {
-                member.connected |= self.linked.contains(&member.username);
+                member.connected |= self.linked.contains_key(&member.username);
             }
         }
         self.known.note_rooms([&room]);
@@ -291,7 +291,8 @@ impl Chat {
             }
             Conversation::Private(_) => {
                 let member = |username: Username| {
-                    let connected = Some(&username) == self.me.as_ref() || self.linked.contains(&username);
+                    let connected =
+                        Some(&username) == self.me.as_ref() || self.linked.contains_key(&username);
                     Member { username, connected, since: 0, keys: Vec::new(), endorsements: Vec::new() }
                 };
                 self.members(&open).into_iter().map(member).collect()
@@ -313,7 +314,7 @@ impl Chat {
 
     /// Those with whom one talks in private and who are not linked.
     pub(crate) fn away(&self) -> BTreeSet<Username> {
-        self.private.keys().filter(|user| !self.linked.contains(*user)).cloned().collect()
+        self.private.keys().filter(|user| !self.linked.contains_key(*user)).cloned().collect()
     }
 
     /// A peer left a conversation. Of rooms the tracker tells; a private chat that is not shown ends.
@@ -326,10 +327,15 @@ impl Chat {
 
     /// How a peer's link is now; an event where that is news.
     pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: Trust) -> Option<Event> {
-        let changed = if up { self.linked.insert(peer.clone()) } else { self.linked.remove(peer) };
-        let state = if up { LinkState::Up } else { LinkState::Down };
-        let Trust { encrypted, verified } = trust;
-        changed.then(|| Event::Link { peer: peer.clone(), state, encrypted, verified })
+        let before = self.linked.remove(peer);
+        if up {
+            self.linked.insert(peer.clone(), trust);
+        }
+        let (state, changed) =
+            if up { (LinkState::Up, before.is_none()) } else { (LinkState::Down, before.is_some()) };
+        // Of a link that is gone only the one that stood can tell whether it was encrypted.
+        let encrypted = before.filter(|_| !up).unwrap_or(trust).encrypted;
+        changed.then(|| Event::Link { peer: peer.clone(), state, encrypted, verified: trust.verified })
     }
 
     /// Everybody who should be linked.
@@ -501,6 +507,18 @@ mod tests {
         let mut chat = ana_in(sala(1, &["ana"]));
         let told = chat.updated(update(ChangeKind::Deleted, "ana", None), Instant::now());
         assert!(matches!(told[..], [Event::RoomDeleted { .. }]));
+    }
+
+    #[tokio::test]
+    async fn link_that_ends_is_as_encrypted_as_it_was() {
+        let mut chat = ana_in(sala(9, &["ana", "bob", "py"]));
+        for (name, encrypted) in [("bob", true), ("py", false)] {
+            let told =
+                |event| matches!(event, Some(Event::Link { encrypted: told, .. }) if told == encrypted);
+            assert!(told(chat.link_is(&user(name), true, Trust { encrypted, verified: false })));
+            assert_eq!(chat.link_is(&user(name), true, Trust { encrypted, verified: true }), None);
+            assert!(told(chat.link_is(&user(name), false, Trust { encrypted: !encrypted, verified: false })));
+        }
     }
 
     #[tokio::test]
