@@ -36,7 +36,7 @@ async fn throughput(ana: &Arc<PeerService>, ears: &mut [Events; 3], text: &str) 
     let start = Instant::now();
     let saying = tokio::spawn(async move {
         for _ in 0..LINES {
-            service.execute(Command::Say { text: text.clone() }).await.unwrap();
+            service.execute(Command::say(text.clone())).await.unwrap();
         }
     });
     let [anas, bobs, carlas] = ears;
@@ -141,7 +141,7 @@ async fn catching_up(text: &str) {
     let told = tokio::spawn(async move { while anas.recv().await.is_some() {} });
     let said = async {
         for _ in 0..MISSED {
-            ana.execute(Command::Say { text: text.to_owned() }).await.unwrap();
+            ana.execute(Command::say(text)).await.unwrap();
         }
     };
     tokio::join!(said, bob.next_lines(MISSED));

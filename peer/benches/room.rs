@@ -158,7 +158,7 @@ async fn hear(events: &mut Events, lines: usize) {
 }
 
 async fn say(ana: &PeerService, text: &str) {
-    ana.execute(Command::Say { text: text.to_owned() }).await.unwrap();
+    ana.execute(Command::say(text)).await.unwrap();
 }
 
 async fn our_throughput(ana: &Arc<PeerService>, ears: &mut [Events; 2], text: &str) -> f64 {
@@ -166,7 +166,7 @@ async fn our_throughput(ana: &Arc<PeerService>, ears: &mut [Events; 2], text: &s
     let start = Instant::now();
     let saying = tokio::spawn(async move {
         for _ in 0..LINES {
-            service.execute(Command::Say { text: text.clone() }).await.unwrap();
+            service.execute(Command::say(text.clone())).await.unwrap();
         }
     });
     let [first, second] = ears;

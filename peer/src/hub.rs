@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::api::error::CommandError;
-use crate::api::{self, Answer, Event, Present, Status, TrackerState, Undeliverable};
+use crate::api::status::Status;
+use crate::api::{self, Answer, Event, Present, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
 use crate::delivery::feeds::Feeds;
 use crate::delivery::missed::Missed;
@@ -306,9 +307,9 @@ impl Hub {
         }
     }
 
-    /// Who is in the open conversation, and what their names are worth.
-    pub(crate) fn users(&self) -> Result<Answer, CommandError> {
-        let (conversation, members) = self.lock().chat.users()?;
+    /// The members of a conversation, the open one where none is named, and what their names are worth.
+    pub(crate) fn users(&self, named: Option<api::Conversation>) -> Result<Answer, CommandError> {
+        let (conversation, members) = self.lock().chat.users(named)?;
         let links = self.links.get().ok_or(CommandError::TrackerLost)?;
         let present = |member: Member| Present { trust: links.trust(&member.username), member };
         Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })
@@ -338,7 +339,7 @@ impl Hub {
     }
 
     fn trust_in(&self, chat: &Chat) -> BTreeMap<Username, api::Trust> {
-        let (Some(links), Ok((_, members))) = (self.links.get(), chat.users()) else {
+        let (Some(links), Ok((_, members))) = (self.links.get(), chat.users(None)) else {
             return BTreeMap::new();
         };
         let others = members.into_iter().map(|member| member.username).filter(|user| Some(user) != chat.me());

@@ -21,6 +21,7 @@ pub mod home;
 mod hub;
 pub mod identity;
 pub mod limits;
+mod nearest;
 mod peer_communication;
 pub mod service;
 #[cfg(test)]

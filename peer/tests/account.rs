@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use by_hand::sealed_in;
 use common::{Peer, Tracker, password_of, user};
 use commons::protocol::with_tracker::BoundKey;
+use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
-use peer::api::{AccountCommand, Answer, Command, Event};
+use peer::api::{Answer, Command, Event};
 use peer::identity::password::Password;
 use programs::{Piped, flags};
 
@@ -138,10 +139,13 @@ async fn a_deleted_account_is_gone_from_the_tracker_and_from_this_computer() {
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
     bob.join("sala").await;
-    let other = AccountCommand::Delete { name: user("bob") };
+    let other = AccountCommand::Delete { name: Some(user("bob")), password: None };
     assert_eq!(wish(&ana, other).await.unwrap_err().code(), "USAGE");
     assert!(!keys(&ana).await.is_empty());
-    assert_eq!(wish(&ana, AccountCommand::Delete { name: user("ana") }).await, Ok(Answer::AccountDeleted));
+    assert_eq!(
+        wish(&ana, AccountCommand::Delete { name: Some(user("ana")), password: None }).await,
+        Ok(Answer::AccountDeleted)
+    );
     assert_eq!(ana.service.failure(), None);
     bob.until(|event| matches!(event, Event::RoomDeleted { .. })).await;
     assert!(by_hand::files_in(ana.folder()).iter().all(|(path, _)| path.ends_with("known_trackers.json")));

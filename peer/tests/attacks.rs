@@ -245,7 +245,9 @@ async fn a_new_device_that_speaks_first_is_accepted_at_once() {
 }
 
 async fn trust_in(ana: &Peer, name: &str) -> Trust {
-    let Ok(Answer::Users { members, .. }) = ana.run(Command::Users).await else { panic!("no users") };
+    let Ok(Answer::Users { members, .. }) = ana.run(Command::Users { conversation: None }).await else {
+        panic!("no users")
+    };
     members.into_iter().find(|present| present.member.username == user(name)).unwrap().trust
 }
 
@@ -329,7 +331,7 @@ async fn who_wants_no_plaintext_neither_hears_nor_says_any() {
             assert_eq!(link.recv().await, None);
         }
     }
-    strict.execute(Command::Tell { to: user("original"), text: "never".into() }).await.unwrap();
+    strict.execute(Command::tell(user("original"), "never")).await.unwrap();
     let Answer::Quit { undelivered } = strict.execute(Command::Quit).await.unwrap() else { panic!() };
     assert_eq!((undelivered, proxy.heard_bytes()), (vec![(user("original"), 1)], 0));
 }

@@ -158,12 +158,14 @@ async fn looking_back_wants_the_password_and_three_wrong_ones_end_the_program() 
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.say("uma lição de coração").await;
     bob.hears("uma lição de coração").await;
-    let shut = bob.run(Command::History { lines: 5 }).await.unwrap_err();
+    let shut = bob.run(Command::History { lines: 5, conversation: None }).await.unwrap_err();
     assert_eq!(shut.code(), "PASSWORD_WANTED");
     let password = |text: &str| Command::Unlock { password: peer::identity::password::Password::typed(text) };
     assert_eq!(bob.run(password("wrong")).await.unwrap_err().code(), "PASSWORD_WANTED");
     bob.run(password("password of bob")).await.unwrap();
-    let Answer::History { lines, .. } = bob.run(Command::History { lines: 5 }).await.unwrap() else {
+    let Answer::History { lines, .. } =
+        bob.run(Command::History { lines: 5, conversation: None }).await.unwrap()
+    else {
         panic!()
     };
     assert_eq!(lines.len(), 1);
@@ -203,7 +205,7 @@ async fn much_that_waits_for_who_is_away_holds_nobody_up() {
     let told = tokio::spawn(async move { while anas.recv().await.is_some() {} });
     let said = async {
         for text in numbered(MANY) {
-            ana.execute(Command::Say { text }).await.unwrap();
+            ana.execute(Command::say(text)).await.unwrap();
         }
     };
     // Were each line to wait for what nobody takes, it would be said after half an hour.

@@ -9,8 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use common::{CHEAP_SEAL, Peer, Tracker, password_of, room, three_in, user};
+use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
-use peer::api::{AccountCommand, Answer, Command, Conversation, Event, Trust, Undeliverable};
+use peer::api::{Answer, Command, Conversation, Event, Trust, Undeliverable};
 use peer::identity::identity_file::{Place, export, import};
 use programs::{Piped, flags};
 use tempfile::TempDir;
@@ -25,7 +26,9 @@ fn is_told_not_accepted(event: &Event) -> bool {
 
 /// What the name of bob is worth, who is in the open conversation.
 async fn trust_in_bob(peer: &Peer) -> Trust {
-    let Ok(Answer::Users { members, .. }) = peer.run(Command::Users).await else { panic!("no users") };
+    let Ok(Answer::Users { members, .. }) = peer.run(Command::Users { conversation: None }).await else {
+        panic!("no users")
+    };
     members.into_iter().find(|present| present.member.username == user("bob")).unwrap().trust
 }
 

@@ -84,7 +84,7 @@ async fn coming_and_going_is_told() {
 
     ana.run(Command::Delete { room: None }).await.unwrap();
     carla.until(|e| matches!(e, Event::RoomDeleted { room: name } if *name == room("sala"))).await;
-    let nowhere = carla.run(Command::Say { text: "anybody?".into() }).await.unwrap_err();
+    let nowhere = carla.run(Command::say("anybody?")).await.unwrap_err();
     assert_eq!(nowhere, CommandError::NoConversation);
 }
 
@@ -97,7 +97,9 @@ async fn who_is_away_is_named_and_the_others_hear() {
     ana.say("who is here?").await;
     bob.hears("who is here?").await;
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
-    let Ok(Answer::Receipts { lines, .. }) = ana.run(Command::Receipts).await else { panic!("no receipts") };
+    let Ok(Answer::Receipts { lines, .. }) = ana.run(Command::Receipts { conversation: None }).await else {
+        panic!("no receipts")
+    };
     assert_eq!((&lines[0].has[..], &lines[0].waits[..]), (&[user("bob")][..], &[user("carla")][..]));
 }
 
@@ -123,7 +125,8 @@ async fn several_rooms_are_open_at_once_and_what_is_not_shown_is_counted() {
     assert!(ana.service.status().conversations.contains(&(Conversation::Room(room("sala")), 0)));
     ana.say("three").await;
     bob.hears("three").await;
-    let Ok(Answer::Users { conversation, members }) = ana.run(Command::Users).await else {
+    let Ok(Answer::Users { conversation, members }) = ana.run(Command::Users { conversation: None }).await
+    else {
         panic!("no users")
     };
     assert_eq!(conversation, Conversation::Room(room("sala")));
@@ -138,7 +141,7 @@ async fn a_text_is_taken_up_to_its_limit() {
     let longest = "\u{1}".repeat(commons::limits::TEXT_MAX);
     ana.say(&longest).await;
     bob.hears(&longest).await;
-    let error = ana.run(Command::Say { text: format!("{longest}x") }).await.unwrap_err();
+    let error = ana.run(Command::say(format!("{longest}x"))).await.unwrap_err();
     assert!(matches!(error, CommandError::TextTooLong { .. }));
 }
 

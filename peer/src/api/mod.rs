@@ -3,10 +3,13 @@
 //! The terminal is a face, the JSON output another. All of it is serde, so that a face may be on the other side
 //! of a wire.
 
+pub mod account;
 pub mod error;
 pub mod past;
+pub mod request;
+pub mod schema;
+pub mod status;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -18,8 +21,11 @@ use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::api::account::AccountCommand;
 use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::status::Status;
 use crate::identity::password::Password;
+use crate::limits::PAST_LINES;
 use crate::untrusted::Untrusted;
 
 /// Where lines go: a room, or one other user.
@@ -43,31 +49,33 @@ impl fmt::Display for Conversation {
     }
 }
 
-/// What a face asks for.
+/// A command of a frontend. Each has one flat name, which is its `command` as JSON: see [`request`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// Say something in the open conversation.
+    /// Send a message. A private chat is begun if need be, and stays as it is open or not.
     Say {
-        /// What; may have several lines.
+        /// The conversation; the open one where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<Conversation>,
+        /// The text; may have several lines.
         text: String,
+        /// The message id, for a frontend that has to recognise its own [`Event::Sent`]; made up where absent.
+        #[serde(skip)]
+        id: Option<Uuid>,
     },
-    /// Say something to a user in private, whatever is open.
-    Tell {
-        /// To whom.
-        to: Username,
-        /// What.
-        text: String,
-    },
-    /// Show a conversation: a room one sits in, or a private chat, begun if need be.
+    /// Open a conversation: a room of which one is a member, or a private chat, begun if need be.
+    #[serde(rename = "switch")]
     Open {
-        /// Which.
+        /// The conversation.
         conversation: Conversation,
     },
-    /// Who is connected.
+    /// List the users who are connected.
     Peers,
-    /// Which rooms exist.
+    /// List the rooms.
     Rooms,
+    /// List the conversations that are on this computer.
+    Conversations,
     /// Make a room and enter it.
     Create {
         /// Its name.
@@ -75,123 +83,123 @@ pub enum Command {
     },
     /// Enter a room.
     Join {
-        /// Which.
+        /// Its name.
         room: RoomName,
     },
-    /// Give up a seat, or end a private chat.
+    /// Give up the membership of a room, or end a private chat.
     Leave {
-        /// Which; the open one where absent.
+        /// The conversation; the open one where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
     },
-    /// End a room one owns.
+    /// Delete a room that one owns.
     Delete {
-        /// Which; the open one where absent.
+        /// Its name; the open one where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         room: Option<RoomName>,
     },
-    /// Who is in the open conversation.
-    Users,
-    /// Who one is, and how one stands.
+    /// List the members of a conversation.
+    Users {
+        /// The conversation; the open one where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<Conversation>,
+    },
+    /// Tell the user's name and the state of this peer.
+    #[serde(rename = "whoami")]
     WhoAmI,
-    /// Shut out a user's private lines; without a name, list who is shut out.
+    /// Block a user's private messages; without a name, list the blocked users.
     Block {
-        /// Whom.
+        /// The user.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<Username>,
     },
-    /// Hear a user's private lines again.
+    /// Receive a user's private messages again.
     Unblock {
-        /// Whom.
+        /// The user.
         user: Username,
     },
-    /// Take a user's announced keys for right, after a change.
+    /// Accept a user's announced keys after a change.
     Accept {
-        /// Whose.
+        /// The user.
         user: Username,
     },
-    /// Show the number that both sides compare to know that nobody stands between.
+    /// Show the safety number, which both users compare.
     Verify {
-        /// With whom.
+        /// The other user.
         user: Username,
     },
     /// Remember that the numbers were the same.
     Verified {
-        /// With whom.
+        /// The other user.
         user: Username,
     },
-    /// Show the last lines of the open conversation.
+    /// Show the last messages of a conversation.
     History {
         /// How many.
+        #[serde(default = "default_lines")]
         lines: usize,
+        /// The conversation; the open one where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<Conversation>,
     },
-    /// Find lines of all conversations.
+    /// Find messages in all conversations.
     Search {
-        /// What they hold.
+        /// Words that they contain.
         words: String,
     },
-    /// Open the past, after [`PasswordWanted`](error::CommandError::PasswordWanted).
+    /// Unlock the history, after [`PasswordWanted`](error::CommandError::PasswordWanted).
     Unlock {
         /// As it was typed.
         password: Password,
     },
-    /// Write the open conversation to a file, as JSON lines.
+    /// Write a conversation to a file, as JSON lines.
     Export {
-        /// Which; it must not be there yet.
+        /// The file; it must not exist yet.
         file: PathBuf,
+        /// The conversation; the open one where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<Conversation>,
     },
-    /// Erase the lines of a conversation on this computer.
+    /// Erase the messages of a conversation on this computer.
     Forget {
-        /// Which.
+        /// The conversation.
         conversation: Conversation,
     },
-    /// Who has the last own lines of the open conversation.
-    Receipts,
-    /// Which own lines wait, and for whom.
+    /// Show who has the last own messages of a conversation.
+    Receipts {
+        /// The conversation; the open one where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<Conversation>,
+    },
+    /// Show the own messages that some recipient has not acknowledged.
     Outbox,
-    /// Take a line back that nobody has yet.
+    /// Take a message back that nobody has yet.
     Withdraw {
-        /// Its identity, or the end of it.
+        /// The message id, or the end of it.
+        #[serde(rename = "message")]
         id: String,
     },
-    /// Something of one's own account.
-    Account(AccountCommand),
-    /// Sign out and close every link; seats are kept.
+    /// Sign out and close every link; the memberships stay.
     Quit,
+    /// A command about the user's own account; as JSON it is as flat as the others.
+    #[serde(untagged)]
+    Account(AccountCommand),
 }
 
-/// What a face asks for of the user's own account.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "account", rename_all = "snake_case")]
-pub enum AccountCommand {
-    /// Which keys it has.
-    Keys,
-    /// Vouch for a further key by this computer's, so that friends take it without a warning.
-    Endorse {
-        /// Its first digits.
-        key: String,
-    },
-    /// Take one of the keys away: of a computer that is lost.
-    Revoke {
-        /// Its first digits.
-        key: String,
-    },
-    /// Change the password, here and at the tracker.
-    ChangePassword {
-        /// What it is.
-        old: Password,
-        /// What it is to be.
-        new: Password,
-    },
-    /// End it and leave nothing of it on this computer; the peer ends too.
-    Delete {
-        /// The user's name, typed again.
-        name: Username,
-    },
-}
-
-/// Passwords stay out of logs.
-impl fmt::Debug for AccountCommand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccountCommand(..)")
+impl Command {
+    /// A message to the open conversation.
+    pub fn say(text: impl Into<String>) -> Self {
+        Self::Say { conversation: None, text: text.into(), id: None }
     }
+
+    /// A message to one user.
+    pub fn tell(to: Username, text: impl Into<String>) -> Self {
+        Self::Say { conversation: Some(Conversation::Private(to)), text: text.into(), id: None }
+    }
+}
+
+fn default_lines() -> usize {
+    PAST_LINES.0
 }
 
 /// Chat text stays out of logs.
@@ -525,29 +533,4 @@ pub enum Undeliverable {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// How a peer stands: what a prompt or a status line shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// Signed in as; `None` before.
-    pub username: Option<Username>,
-    /// The conversation that lines go to.
-    pub open: Option<Conversation>,
-    /// Every conversation with the number of lines heard since it was last open.
-    pub conversations: Vec<(Conversation, usize)>,
-    /// Whether the tracker can be asked.
-    pub tracker: TrackerState,
-    /// The tracker's address, as it was given.
-    pub tracker_address: String,
-    /// The key by which it is known; `None` before it was met.
-    pub tracker_key: Option<PublicKey>,
-    /// Where this peer takes links.
-    pub listening: String,
-    /// What the names of the others in the open conversation are worth.
-    pub trust: BTreeMap<Username, Trust>,
-    /// Everybody that was met or listed in this run, for completion.
-    pub known_users: Vec<Username>,
-    /// Every room that was entered or listed in this run, for completion.
-    pub known_rooms: Vec<RoomName>,
 }

@@ -282,10 +282,14 @@ impl Chat {
         }
     }
 
-    /// The members of the open conversation and whether they can be reached.
-    pub(crate) fn users(&self) -> Result<(Conversation, Vec<Member>), CommandError> {
-        let open = self.opened()?;
-        let members = match &open {
+    /// The members of a conversation, the open one where none is named, and whether they can be reached.
+    pub(crate) fn users(
+        &self,
+        named: Option<Conversation>,
+    ) -> Result<(Conversation, Vec<Member>), CommandError> {
+        let conversation = named.map_or_else(|| self.opened(), Ok)?;
+        self.stands(&conversation)?;
+        let members = match &conversation {
             Conversation::Room(name) => {
                 self.rooms.get(name).map(|room| room.members.clone()).unwrap_or_default()
             }
@@ -295,10 +299,10 @@ impl Chat {
                         Some(&username) == self.me.as_ref() || self.linked.contains_key(&username);
                     Member { username, connected, since: 0, keys: Vec::new(), endorsements: Vec::new() }
                 };
-                self.members(&open).into_iter().map(member).collect()
+                self.members(&conversation).into_iter().map(member).collect()
             }
         };
-        Ok((open, members))
+        Ok((conversation, members))
     }
 
     /// Something new is there to be read in a conversation.

@@ -9,8 +9,9 @@ use commons::keys::Seed;
 use commons::names::Username;
 use commons::protocol::with_tracker::BoundKey;
 
+use crate::api::Answer;
+use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
-use crate::api::{AccountCommand, Answer};
 use crate::home::Home;
 use crate::identity::key_digits::chosen;
 use crate::identity::password::Password;
@@ -38,8 +39,8 @@ impl Account<'_> {
             AccountCommand::Endorse { key } => self.endorse(&key).await?,
             AccountCommand::Revoke { key } => self.revoke(&key).await?,
             AccountCommand::ChangePassword { old, new } => self.change_password(old, new).await?,
-            AccountCommand::Delete { name } => {
-                self.delete(&name).await?;
+            AccountCommand::Delete { name, .. } => {
+                self.delete(name.as_ref()).await?;
                 return Ok(Answer::AccountDeleted);
             }
         }
@@ -87,8 +88,8 @@ impl Account<'_> {
     }
 
     /// Ends the account; `name` is typed again so that nobody does it by a slip.
-    async fn delete(&self, name: &Username) -> Result<(), CommandError> {
-        if !self.home.is_of(name) {
+    async fn delete(&self, name: Option<&Username>) -> Result<(), CommandError> {
+        if let Some(name) = name.filter(|name| !self.home.is_of(name)) {
             return Err(CommandError::Usage(format!("{name} is not your name: nothing was deleted")));
         }
         Ok(self.tracker.delete_account().await?)

@@ -32,22 +32,18 @@ impl PeerService {
         else {
             return Err(not_signed_in());
         };
-        if !matches!(command, Command::Say { .. } | Command::Tell { .. }) {
+        if !matches!(command, Command::Say { .. }) {
             hub.said_all().await;
         }
         hub.lock().gate.touch(Instant::now());
         match command {
-            Command::Say { text } => {
-                let open = hub.lock().chat.opened()?;
-                if let Conversation::Private(user) = &open {
+            Command::Say { conversation, text, id } => {
+                check_length(&text)?;
+                let to = conversation.map_or_else(|| hub.lock().chat.opened(), Ok)?;
+                if let Conversation::Private(user) = &to {
                     self.reach(links, user).await?;
                 }
-                self.say(history, open, text).await?;
-            }
-            Command::Tell { to, text } => {
-                check_length(&text)?;
-                self.reach(links, &to).await?;
-                self.say(history, Conversation::Private(to), text).await?;
+                self.say(history, to, text, id.unwrap_or_else(Uuid::now_v7)).await?;
             }
             Command::Open { conversation } => {
                 if let Conversation::Private(user) = &conversation {
@@ -79,7 +75,10 @@ impl PeerService {
                 let room = room.map_or_else(|| self.open_room(), Ok)?;
                 self.tracker.delete_room(&room).await?;
             }
-            Command::Users => return self.hub.users(),
+            Command::Users { conversation } => return hub.users(conversation),
+            Command::Conversations => {
+                return Err(CommandError::Usage("conversations cannot be listed yet".to_owned()));
+            }
             Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status() }),
             Command::Block { user: None } => {
                 return Ok(Answer::Blocked {
@@ -91,12 +90,16 @@ impl PeerService {
             Command::Accept { user } => self.hub.accept_keys(&user)?,
             Command::Verify { user } => return self.hub.safety_number(user),
             Command::Verified { user } => self.hub.verify_keys(&user)?,
-            Command::History { lines } => return hub.recent(history, lines).await,
+            Command::History { lines, conversation } => {
+                return hub.recent(history, lines, conversation).await;
+            }
             Command::Search { words } => return hub.search(history, words).await,
             Command::Unlock { password } => self.unlock(home, password).await?,
-            Command::Export { file } => return hub.export(history, file).await,
+            Command::Export { file, conversation } => {
+                return hub.export(history, file, conversation).await;
+            }
             Command::Forget { conversation } => return hub.forget(history, conversation).await,
-            Command::Receipts => return hub.receipts(history).await,
+            Command::Receipts { conversation } => return hub.receipts(history, conversation).await,
             Command::Outbox => return Ok(hub.outbox(history).await),
             Command::Withdraw { id } => return hub.withdraw(history, &id).await,
             Command::Account(wish) => {
@@ -163,8 +166,13 @@ impl PeerService {
     }
 
     /// Says a line to everybody who hears it: it goes into the history, and from there on its way.
-    async fn say(&self, history: &History, to: Conversation, text: String) -> Result<(), CommandError> {
-        check_length(&text)?;
+    async fn say(
+        &self,
+        history: &History,
+        to: Conversation,
+        text: String,
+        id: Uuid,
+    ) -> Result<(), CommandError> {
         let (place, revision, audience) = {
             let chat = &self.hub.lock().chat;
             let (place, revision) = chat.place(&to)?;
@@ -175,8 +183,7 @@ impl PeerService {
             Conversation::Room(room) => Some(room),
             Conversation::Private(_) => None,
         };
-        let said =
-            Said { id: Uuid::now_v7(), to: place, room, text, audience, revision, sent_at: Utc::now() };
+        let said = Said { id, to: place, room, text, audience, revision, sent_at: Utc::now() };
         self.hub.lock().saying += 1;
         history.say(said).await.map_err(|Full| {
             self.hub.lock().saying -= 1;

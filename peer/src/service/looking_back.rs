@@ -26,10 +26,15 @@ impl Hub {
         Ok(self.lock().gate.look(Instant::now())?)
     }
 
-    /// The last lines of the open conversation.
-    pub(crate) async fn recent(&self, history: &History, lines: usize) -> Result<Answer, CommandError> {
+    /// The last messages of a conversation.
+    pub(crate) async fn recent(
+        &self,
+        history: &History,
+        lines: usize,
+        conversation: Option<Conversation>,
+    ) -> Result<Answer, CommandError> {
         self.look()?;
-        let (of, id) = self.opened()?;
+        let (of, id) = self.looked_at(conversation)?;
         let lines = history.recent(id, lines.min(PAST_LINES.1)).await;
         Ok(Answer::History { of, lines: lines.into_iter().map(past_line).collect() })
     }
@@ -45,10 +50,15 @@ impl Hub {
         Ok(Answer::Found { lines: lines.into_iter().filter_map(found).collect() })
     }
 
-    /// Writes the open conversation to a file that is not there yet, a JSON object a line.
-    pub(crate) async fn export(&self, history: &History, file: PathBuf) -> Result<Answer, CommandError> {
+    /// Writes a conversation to a file that is not there yet, a JSON object a line.
+    pub(crate) async fn export(
+        &self,
+        history: &History,
+        file: PathBuf,
+        conversation: Option<Conversation>,
+    ) -> Result<Answer, CommandError> {
         self.look()?;
-        let (_, id) = self.opened()?;
+        let (_, id) = self.looked_at(conversation)?;
         let failed = |error| CommandError::Local(format!("cannot write {}: {error}", file.display()));
         let out = create(&file).map_err(failed)?;
         match write_lines(history, id, out).await {
@@ -84,9 +94,13 @@ impl Hub {
         Ok(Answer::Forgotten { lines })
     }
 
-    /// Who has the last own lines of the open conversation.
-    pub(crate) async fn receipts(&self, history: &History) -> Result<Answer, CommandError> {
-        let (of, id) = self.opened()?;
+    /// Who has the last own messages of a conversation.
+    pub(crate) async fn receipts(
+        &self,
+        history: &History,
+        conversation: Option<Conversation>,
+    ) -> Result<Answer, CommandError> {
+        let (of, id) = self.looked_at(conversation)?;
         let lines = history.receipts(id, RECEIPTS).await;
         let own = lines.into_iter().map(|receipt| OwnLine {
             id: receipt.id,
@@ -133,11 +147,12 @@ impl Hub {
         Ok(Answer::Withdrawn { id: found })
     }
 
-    fn opened(&self) -> Result<(Past, ConversationId), CommandError> {
+    /// The conversation that is named, or the open one.
+    fn looked_at(&self, named: Option<Conversation>) -> Result<(Past, ConversationId), CommandError> {
         let chat = &self.lock().chat;
-        let open = chat.opened()?;
-        let (id, _) = chat.place(&open)?;
-        Ok((open.into(), id))
+        let conversation = named.map_or_else(|| chat.opened(), Ok)?;
+        let (id, _) = chat.place(&conversation)?;
+        Ok((conversation.into(), id))
     }
 }
 

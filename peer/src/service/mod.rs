@@ -21,8 +21,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Event;
 use crate::api::error::CommandError;
-use crate::api::{Event, Status};
+use crate::api::status::Status;
 use crate::delivery::exchange;
 use crate::events::Events;
 use crate::history::History;

@@ -79,7 +79,7 @@ mod tests {
         assert!(asking.password(unlock), "it was wrong");
         assert!(asking.wants_password());
         assert!(asking.judged() == Some(Command::Search { words: "x".into() }));
-        asking.password(Command::History { lines: 1 });
+        asking.password(Command::History { lines: 1, conversation: None });
         assert!(matches!(asking.answer(Password::typed("")), Next::Refuse(..)));
         assert!(!asking.wants_password());
     }

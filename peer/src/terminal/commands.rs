@@ -3,9 +3,11 @@
 use commons::names::{NameError, RoomName, Username};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
-use crate::api::{AccountCommand, Command, Conversation};
+use crate::api::{Command, Conversation};
 use crate::limits::{LINE_ID_DIGITS, PAST_LINES};
+use crate::nearest;
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub enum Typed {
 impl Typed {
     /// Whether the line is shown again as soon as it is said.
     pub(crate) fn is_talk(&self) -> bool {
-        matches!(self, Self::Nothing | Self::Run(Command::Say { .. } | Command::Tell { .. }))
+        matches!(self, Self::Nothing | Self::Run(Command::Say { .. }))
     }
 }
 
@@ -74,7 +76,9 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Create { room: room(rest)? })
     }),
     spec("/join", &[], "ROOM", "enter a room", Takes::Room, |rest| run(Command::Join { room: room(rest)? })),
-    spec("/users", &[], "", "who is in this conversation", Takes::Nothing, |_| run(Command::Users)),
+    spec("/users", &[], "", "who is in this conversation", Takes::Nothing, |_| {
+        run(Command::Users { conversation: None })
+    }),
     spec("/msg", &[], "USER [TEXT]", "talk in private; without text, open the chat", Takes::User, |rest| {
         private(rest)
     }),
@@ -93,18 +97,20 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Delete { room: optional(rest, room)? })
     }),
     spec("/history", &[], "[N]", "what was said here before", Takes::Nothing, |rest| {
-        run(Command::History { lines: optional(rest, count)?.unwrap_or(PAST_LINES.0) })
+        run(Command::History { lines: optional(rest, count)?.unwrap_or(PAST_LINES.0), conversation: None })
     }),
     spec("/search", &[], "WORDS", "find lines of all conversations", Takes::Nothing, |rest| {
         run(Command::Search { words: some(rest)?.to_owned() })
     }),
-    spec("/receipts", &[], "", "who has your last lines", Takes::Nothing, |_| run(Command::Receipts)),
+    spec("/receipts", &[], "", "who has your last lines", Takes::Nothing, |_| {
+        run(Command::Receipts { conversation: None })
+    }),
     spec("/outbox", &[], "", "your lines that wait, and for whom", Takes::Nothing, |_| run(Command::Outbox)),
     spec("/withdraw", &[], "ID", "take a line back that nobody has", Takes::Nothing, |rest| {
         run(Command::Withdraw { id: line_id(rest)? })
     }),
     spec("/export", &[], "FILE", "write this conversation to a new file", Takes::Nothing, |rest| {
-        run(Command::Export { file: some(rest)?.into() })
+        run(Command::Export { file: some(rest)?.into(), conversation: None })
     }),
     spec(
         "/forget",
@@ -143,7 +149,7 @@ pub const COMMANDS: &[Spec] = &[
     }),
     spec("/password", &[], "", "change your password", Takes::Nothing, |_| Ok(Typed::NewPassword)),
     spec("/delete-account", &[], "NAME", "end your account for ever", Takes::Nothing, |rest| {
-        run(Command::Account(AccountCommand::Delete { name: user(rest)? }))
+        run(Command::Account(AccountCommand::Delete { name: Some(user(rest)?), password: None }))
     }),
     spec("/help", &[], "[COMMAND]", "this list", Takes::Command, |rest| {
         Ok(Typed::Help(optional(rest, |name| find(name).ok_or_else(|| Wrong::Unknown(name.to_owned())))?))
@@ -228,7 +234,7 @@ fn private(rest: &str) -> Result<Typed, Wrong> {
     let to = user(name)?;
     run(match text {
         "" => Command::Open { conversation: Conversation::Private(to) },
-        text => Command::Tell { to, text: text.to_owned() },
+        text => Command::tell(to, text),
     })
 }
 
@@ -273,7 +279,7 @@ pub fn parse(line: &str, conversation_open: bool) -> Result<Typed, CommandError>
         _ => {}
     }
     if let Some(text) = line.strip_prefix("//") {
-        return Ok(Typed::Run(Command::Say { text: format!("/{text}") }));
+        return Ok(Typed::Run(Command::say(format!("/{text}"))));
     }
     if let Some(rest) = line.strip_prefix('@') {
         let wrong = |wrong| match wrong {
@@ -286,7 +292,7 @@ pub fn parse(line: &str, conversation_open: bool) -> Result<Typed, CommandError>
         return private(rest).map_err(wrong);
     }
     if !line.starts_with('/') {
-        return Ok(Typed::Run(Command::Say { text: line.to_owned() }));
+        return Ok(Typed::Run(Command::say(line)));
     }
     let (name, rest) = split_word(line);
     let Some(spec) = find(name) else { return Err(unknown(name)) };
@@ -304,31 +310,9 @@ fn unknown(name: &str) -> CommandError {
 
 /// The command that was probably meant.
 fn nearest(name: &str) -> Option<&'static str> {
-    /// More typing errors than this are another word.
-    const SLIPS: usize = 2;
     let names =
-        || COMMANDS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
-    let begun = names().find(|known| name.len() > 2 && known.starts_with(name));
-    let close =
-        || names().map(|known| (slips(name, known), known)).min().filter(|(slips, _)| *slips <= SLIPS);
-    begun.or_else(|| close().map(|(_, known)| known))
-}
-
-/// Letters to add, drop or change to come from one word to the other. Short words only: nothing long is near.
-fn slips(from: &str, to: &str) -> usize {
-    const LONGEST: usize = 20;
-    let from: Vec<char> = from.chars().take(LONGEST).collect();
-    let mut row: Vec<usize> = (0..=from.len()).collect();
-    for (i, wanted) in to.chars().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, typed) in from.iter().enumerate() {
-            let change = corner + usize::from(*typed != wanted);
-            corner = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[from.len()]
+        COMMANDS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
+    nearest::of(name, names)
 }
 
 #[cfg(test)]
@@ -344,7 +328,7 @@ mod tests {
     }
 
     fn say(text: &str) -> Command {
-        Command::Say { text: text.into() }
+        Command::say(text)
     }
 
     fn leave(conversation: Option<Conversation>) -> Command {
@@ -371,9 +355,9 @@ mod tests {
             ("hello  there ", say("hello  there")),
             ("//help", say("/help")),
             ("two\nlines", say("two\nlines")),
-            ("@bob hi there", Command::Tell { to: bob(), text: "hi there".into() }),
+            ("@bob hi there", Command::tell(bob(), "hi there")),
             ("@bob", Command::Open { conversation: private() }),
-            ("/msg bob hi\nthere", Command::Tell { to: bob(), text: "hi\nthere".into() }),
+            ("/msg bob hi\nthere", Command::tell(bob(), "hi\nthere")),
             ("/msg @bob", Command::Open { conversation: private() }),
             ("/create sala", Command::Create { room: sala() }),
             ("/create  São João ", Command::Create { room: RoomName::parse("São João").unwrap() }),
@@ -389,21 +373,27 @@ mod tests {
             ("/deletar_sala sala", Command::Delete { room: Some(sala()) }),
             ("/peers", Command::Peers),
             ("/rooms", Command::Rooms),
-            ("/users", Command::Users),
+            ("/users", Command::Users { conversation: None }),
             ("/whoami", Command::WhoAmI),
             ("/block", Command::Block { user: None }),
             ("/block @bob", Command::Block { user: Some(bob()) }),
             ("/unblock bob", Command::Unblock { user: bob() }),
             ("/keys", Command::Account(AccountCommand::Keys)),
             ("/revoke 9d61b19d", Command::Account(AccountCommand::Revoke { key: "9d61b19d".into() })),
-            ("/delete-account bob", Command::Account(AccountCommand::Delete { name: bob() })),
-            ("/history", Command::History { lines: PAST_LINES.0 }),
-            ("/history 5", Command::History { lines: 5 }),
+            (
+                "/delete-account bob",
+                Command::Account(AccountCommand::Delete { name: Some(bob()), password: None }),
+            ),
+            ("/history", Command::History { lines: PAST_LINES.0, conversation: None }),
+            ("/history 5", Command::History { lines: 5, conversation: None }),
             ("/search olá  mundo ", Command::Search { words: "olá  mundo".into() }),
-            ("/receipts", Command::Receipts),
+            ("/receipts", Command::Receipts { conversation: None }),
             ("/outbox", Command::Outbox),
             ("/withdraw 8A90", Command::Withdraw { id: "8a90".into() }),
-            ("/export chat of may.jsonl", Command::Export { file: "chat of may.jsonl".into() }),
+            (
+                "/export chat of may.jsonl",
+                Command::Export { file: "chat of may.jsonl".into(), conversation: None },
+            ),
             ("/forget sala", Command::Forget { conversation: Conversation::Room(sala()) }),
             ("/forget @bob", Command::Forget { conversation: private() }),
             ("/quit", Command::Quit),

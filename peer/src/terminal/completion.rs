@@ -2,7 +2,8 @@
 
 use commons::names::{RoomName, Username};
 
-use crate::api::{Conversation, Status};
+use crate::api::Conversation;
+use crate::api::status::Status;
 use crate::terminal::commands::{COMMANDS, Spec, Takes, find};
 
 /// The names that Tab can complete to.

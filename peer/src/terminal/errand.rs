@@ -4,8 +4,9 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::api::Command;
+use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
-use crate::api::{AccountCommand, Command};
 use crate::config::{Config, DEFAULT_TRACKER, IdentityErrand};
 use crate::home;
 use crate::identity::identity_file::{Place, export, import};

@@ -302,7 +302,7 @@ impl Terminal {
                 return Ok(Carried::Out);
             }
             Err(error) => {
-                if matches!(command, Command::Say { .. } | Command::Tell { .. }) {
+                if matches!(command, Command::Say { .. }) {
                     let said = std::mem::take(&mut self.said);
                     self.echo(&said).await?;
                 }
@@ -351,7 +351,8 @@ impl Terminal {
             let open = self.service.status().open;
             rows.extend(view.opened(open.as_ref()));
             if view.has_arrived() {
-                let looked = self.service.execute(Command::History { lines: SCROLLBACK }).await;
+                let looked =
+                    self.service.execute(Command::History { lines: SCROLLBACK, conversation: None }).await;
                 rows.extend(view.arrive(&looked, moment()));
             }
             rows.extend(view.progress(moment()));

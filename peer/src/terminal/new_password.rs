@@ -1,6 +1,6 @@
 //! What is asked for another password, and what the answers make. Pure.
 
-use crate::api::AccountCommand;
+use crate::api::account::AccountCommand;
 use crate::identity::password::Password;
 
 /// What is asked, in this order.

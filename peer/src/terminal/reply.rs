@@ -3,8 +3,9 @@
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
+use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
-use crate::api::{AccountCommand, Answer, Command, Conversation};
+use crate::api::{Answer, Command, Conversation};
 use crate::terminal::counted::counted;
 use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;

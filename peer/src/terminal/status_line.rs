@@ -3,7 +3,8 @@
 use commons::names::Username;
 use commons::snapshot::Member;
 
-use crate::api::{Conversation, Status, TrackerState, Trust};
+use crate::api::status::Status;
+use crate::api::{Conversation, TrackerState, Trust};
 use crate::terminal::layout::{shorten, width};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;

@@ -9,7 +9,8 @@ use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::past::{OwnLine, WaitingLine};
-use crate::api::{Present, Status, TrackerState, Trust};
+use crate::api::status::Status;
+use crate::api::{Present, TrackerState, Trust};
 use crate::identity::key_digits::first_digits;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::commands::{COMMANDS, Spec};

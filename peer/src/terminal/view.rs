@@ -9,7 +9,8 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 
 use crate::api::error::CommandError;
 use crate::api::past::WaitingLine;
-use crate::api::{Answer, Command, Conversation, Event, LinkState, Status, TrackerState};
+use crate::api::status::Status;
+use crate::api::{Answer, Command, Conversation, Event, LinkState, TrackerState};
 use crate::terminal::absence::Absence;
 use crate::terminal::commands::Spec;
 use crate::terminal::delivery::Deliveries;

@@ -301,11 +301,11 @@ impl Peer {
     }
 
     pub async fn say(&self, text: &str) {
-        self.run(Command::Say { text: text.to_owned() }).await.unwrap();
+        self.run(Command::say(text)).await.unwrap();
     }
 
     pub async fn tell(&self, to: &str, text: &str) -> Result<Answer, CommandError> {
-        self.run(Command::Tell { to: user(to), text: text.to_owned() }).await
+        self.run(Command::tell(user(to), text)).await
     }
 
     pub async fn open(&self, conversation: Conversation) -> Result<Answer, CommandError> {

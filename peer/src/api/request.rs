@@ -1,0 +1,344 @@
+//! A request of a program: one JSON object a line, read into a command. Pure.
+//!
+//! Unknown names are refused, never ignored: a misspelt `conversation` would send a message to the wrong people. A refusal
+//! names what is wrong and repeats no value: see [`schema`](crate::api::schema).
+
+use commons::protocol::with_tracker::RequestId;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::api::Command;
+use crate::api::schema::{COMMANDS, Field, Schema};
+use crate::identity::password::Password;
+use crate::nearest;
+
+/// A name in a request that is longer is not repeated: it is none of ours.
+const NAME_SHOWN: usize = 32;
+
+/// What a program asks.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Comes back as `in_reply_to`.
+    pub id: Option<RequestId>,
+    /// Unlocks the history first.
+    pub password: Option<Password>,
+    /// What is to be done.
+    pub wish: Wish,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// A command of the peer.
+    Run(Command),
+    /// The list of the commands.
+    Help,
+}
+
+/// Passwords and chat text stay out of logs.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Why a line is no request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotARequest {
+    /// The request's id, where one could be read.
+    pub id: Option<RequestId>,
+    /// What is wrong, in words that repeat no value.
+    pub reason: String,
+}
+
+/// Reads a line.
+pub fn parse(line: &str) -> Result<Request, NotARequest> {
+    let wrong = |id, reason: String| NotARequest { id, reason };
+    let Ok(value) = serde_json::from_str::<Value>(line) else {
+        return Err(wrong(None, format!("this line is no JSON: {EXAMPLE}")));
+    };
+    let Value::Object(mut fields) = value else {
+        return Err(wrong(None, format!("this line is no JSON object: {EXAMPLE}")));
+    };
+    // A field that is null counts as absent, as on the wire.
+    fields.retain(|_, value| !value.is_null());
+    let id = match fields.remove("id").map(RequestId::deserialize) {
+        None => None,
+        Some(Ok(id)) => Some(id),
+        Some(Err(_)) => return Err(wrong(None, "\"id\" is a string or an integer".to_owned())),
+    };
+    match read(fields) {
+        Ok((password, wish)) => Ok(Request { id, password, wish }),
+        Err(reason) => Err(wrong(id, reason)),
+    }
+}
+
+const EXAMPLE: &str = "send one object a line, as {\"command\":\"help\"}";
+
+/// The wish that these fields make, or what is wrong with them.
+fn read(mut fields: Map<String, Value>) -> Result<(Option<Password>, Wish), String> {
+    let schema = match fields.get("command") {
+        None => return Err(format!("\"command\" is missing: {EXAMPLE}")),
+        Some(Value::String(name)) => {
+            COMMANDS.iter().find(|schema| schema.name == name).ok_or_else(|| unknown_command(name))?
+        }
+        Some(_) => return Err("\"command\" is a string".to_owned()),
+    };
+    check(schema, &fields)?;
+    if schema.name == "help" {
+        return Ok((None, Wish::Help));
+    }
+    let password = match fields.get("password") {
+        Some(Value::String(password)) if schema.unlocks() => Some(Password::typed(password.as_str())),
+        _ => None,
+    };
+    if schema.unlocks() {
+        fields.remove("password");
+    }
+    if schema.name == "leave"
+        && let Some(room) = fields.remove("room")
+        && fields
+            .insert("conversation".to_owned(), Map::from_iter([("room".to_owned(), room)]).into())
+            .is_some()
+    {
+        return Err("\"leave\" takes \"conversation\" or \"room\", not both".to_owned());
+    }
+    match Command::deserialize(Value::Object(fields)) {
+        Ok(command) => Ok((password, Wish::Run(command))),
+        // The words of the JSON reader repeat values.
+        Err(_) => Err(format!("the fields of \"{}\" do not fit together", schema.name)),
+    }
+}
+
+/// Whether the fields are those of the command.
+fn check(schema: &Schema, fields: &Map<String, Value>) -> Result<(), String> {
+    let Schema { name, fields: known, .. } = schema;
+    let find = |given: &str| known.iter().find(|field| field.name == given);
+    if let Some(odd) = fields.keys().find(|given| *given != "command" && find(given).is_none()) {
+        return Err(unknown_field(schema, odd));
+    }
+    if let Some(missing) = known.iter().find(|field| field.required && !fields.contains_key(field.name)) {
+        return Err(format!("\"{name}\" needs \"{}\"", missing.name));
+    }
+    let wrong = known
+        .iter()
+        .find(|Field { name, r#type, .. }| fields.get(*name).is_some_and(|value| !r#type.takes(value)));
+    match wrong {
+        Some(Field { name: field, r#type, .. }) => {
+            Err(format!("\"{field}\" of \"{name}\" is {}", r#type.described()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn unknown_command(name: &str) -> String {
+    let names = COMMANDS.iter().map(|schema| schema.name);
+    let what = shown(name).map_or_else(|| "no such command".to_owned(), |name| format!("no command {name}"));
+    match nearest::of(name, names.clone()) {
+        Some(near) => format!("{what}: did you mean \"{near}\"?"),
+        None => format!("{what}: there are {}", names.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn unknown_field(schema: &Schema, odd: &str) -> String {
+    let odd = shown(odd).unwrap_or_else(|| "a field by that name".to_owned());
+    let known: Vec<_> = schema.fields.iter().map(|field| format!("\"{}\"", field.name)).collect();
+    let takes = if known.is_empty() { "none but \"id\"".to_owned() } else { known.join(", ") };
+    format!("\"{}\" does not take {odd}: its fields are {takes}", schema.name)
+}
+
+/// A name from a request as a message repeats it: only what could be one.
+fn shown(name: &str) -> Option<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    (!name.is_empty() && name.len() <= NAME_SHOWN && name.chars().all(is_name)).then(|| format!("\"{name}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::names::{RoomName, Username};
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::Conversation;
+    use crate::api::account::AccountCommand;
+    use crate::limits::PAST_LINES;
+
+    fn sala() -> RoomName {
+        RoomName::parse("sala").unwrap()
+    }
+
+    fn bob() -> Username {
+        Username::parse("bob").unwrap()
+    }
+
+    fn secret() -> Password {
+        Password::typed("secret")
+    }
+
+    fn refusal(line: &str) -> String {
+        parse(line).unwrap_err().reason
+    }
+
+    #[test]
+    fn every_command_is_read_with_its_fields() {
+        let in_sala = || Conversation::Room(sala());
+        let with_bob = || Conversation::Private(bob());
+        let say = |conversation| Command::Say { conversation, text: "a\nb".to_owned(), id: None };
+        for (line, command) in [
+            (json!({"command": "say", "text": "a\nb"}), say(None)),
+            (
+                json!({"command": "say", "text": "a\nb", "conversation": {"room": "sala"}}),
+                say(Some(in_sala())),
+            ),
+            (json!({"command": "say", "text": "a\nb", "conversation": {"to": "bob"}}), say(Some(with_bob()))),
+            (
+                json!({"command": "switch", "conversation": {"to": "bob"}}),
+                Command::Open { conversation: with_bob() },
+            ),
+            (json!({"command": "create", "room": "sala"}), Command::Create { room: sala() }),
+            (json!({"command": "join", "room": "sala"}), Command::Join { room: sala() }),
+            (json!({"command": "leave"}), Command::Leave { conversation: None }),
+            (json!({"command": "leave", "room": "sala"}), Command::Leave { conversation: Some(in_sala()) }),
+            (
+                json!({"command": "leave", "conversation": {"to": "bob"}}),
+                Command::Leave { conversation: Some(with_bob()) },
+            ),
+            (json!({"command": "delete"}), Command::Delete { room: None }),
+            (json!({"command": "delete", "room": "sala"}), Command::Delete { room: Some(sala()) }),
+            (json!({"command": "peers"}), Command::Peers),
+            (json!({"command": "rooms"}), Command::Rooms),
+            (json!({"command": "users"}), Command::Users { conversation: None }),
+            (json!({"command": "whoami"}), Command::WhoAmI),
+            (json!({"command": "history"}), Command::History { lines: PAST_LINES.0, conversation: None }),
+            (
+                json!({"command": "history", "lines": 5, "conversation": {"room": "sala"}, "password": "secret"}),
+                Command::History { lines: 5, conversation: Some(in_sala()) },
+            ),
+            (json!({"command": "search", "words": "olá"}), Command::Search { words: "olá".to_owned() }),
+            (json!({"command": "conversations"}), Command::Conversations),
+            (
+                json!({"command": "export", "file": "x.jsonl", "password": "secret"}),
+                Command::Export { file: "x.jsonl".into(), conversation: None },
+            ),
+            (
+                json!({"command": "forget", "conversation": {"room": "sala"}}),
+                Command::Forget { conversation: in_sala() },
+            ),
+            (
+                json!({"command": "receipts", "conversation": {"to": "bob"}}),
+                Command::Receipts { conversation: Some(with_bob()) },
+            ),
+            (json!({"command": "outbox"}), Command::Outbox),
+            (json!({"command": "withdraw", "message": "8a90"}), Command::Withdraw { id: "8a90".to_owned() }),
+            (json!({"command": "unlock", "password": "secret"}), Command::Unlock { password: secret() }),
+            (json!({"command": "block"}), Command::Block { user: None }),
+            (json!({"command": "block", "user": "bob"}), Command::Block { user: Some(bob()) }),
+            (json!({"command": "unblock", "user": "bob"}), Command::Unblock { user: bob() }),
+            (json!({"command": "accept", "user": "bob"}), Command::Accept { user: bob() }),
+            (json!({"command": "verify", "user": "bob"}), Command::Verify { user: bob() }),
+            (json!({"command": "verified", "user": "bob"}), Command::Verified { user: bob() }),
+            (json!({"command": "keys"}), Command::Account(AccountCommand::Keys)),
+            (
+                json!({"command": "endorse", "key": "9d61"}),
+                Command::Account(AccountCommand::Endorse { key: "9d61".to_owned() }),
+            ),
+            (
+                json!({"command": "revoke", "key": "9d61"}),
+                Command::Account(AccountCommand::Revoke { key: "9d61".to_owned() }),
+            ),
+            (
+                json!({"command": "password", "old": "secret", "new": "secret"}),
+                Command::Account(AccountCommand::ChangePassword { old: secret(), new: secret() }),
+            ),
+            (
+                json!({"command": "delete_account", "password": "secret"}),
+                Command::Account(AccountCommand::Delete { name: None, password: Some(secret()) }),
+            ),
+            (json!({"command": "quit"}), Command::Quit),
+        ] {
+            let Ok(Request { id: None, password, wish: Wish::Run(read) }) = parse(&line.to_string()) else {
+                panic!("{line} is refused: {:?}", parse(&line.to_string()).err())
+            };
+            // A command shows nothing of itself in Debug.
+            assert!(read == command, "{line} is {:?}", serde_json::to_string(&read));
+            let unlocks = line.get("password").is_some()
+                && !["unlock", "delete_account"].contains(&line["command"].as_str().unwrap());
+            assert_eq!(password.is_some(), unlocks, "{line}");
+        }
+        assert!(parse(r#"{"command":"help"}"#).unwrap().wish == Wish::Help);
+    }
+
+    #[test]
+    fn ids_are_strings_or_integers_and_survive_a_refusal() {
+        for id in [json!(7), json!(-1), json!(u64::MAX), json!("seven"), json!("")] {
+            let read = parse(&json!({"id": id, "command": "rooms"}).to_string()).unwrap().id;
+            assert_eq!(serde_json::to_value(read).unwrap(), id);
+            let refused = parse(&json!({"id": id, "command": "dance"}).to_string()).unwrap_err().id;
+            assert_eq!(serde_json::to_value(refused).unwrap(), id);
+        }
+        assert_eq!(parse(r#"{"id":null,"command":"rooms"}"#).unwrap().id, None);
+        for id in ["1.5", "true", "[1]", "{}", "1e400"] {
+            assert_eq!(parse(&format!(r#"{{"id":{id},"command":"rooms"}}"#)).unwrap_err().id, None, "{id}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_what_is_allowed() {
+        assert!(refusal(r#"{"command":"lave"}"#).contains("did you mean \"leave\"?"));
+        let all = refusal(r#"{"command":"frobnicate"}"#);
+        assert!(COMMANDS.iter().all(|schema| all.contains(schema.name)), "{all}");
+        let odd = refusal(r#"{"command":"say","text":"x","room":"sala"}"#);
+        assert_eq!(odd, r#""say" does not take "room": its fields are "text", "conversation""#);
+        assert!(refusal(r#"{"command":"quit","now":true}"#).contains("none but \"id\""));
+        assert!(
+            refusal(r#"{"command":"leave","room":"sala","conversation":{"to":"bob"}}"#).contains("not both")
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_of_a_wrong_type_is_named() {
+        for (line, named) in [
+            (r#"{"command":"join"}"#, "\"join\" needs \"room\""),
+            (r#"{"command":"join","room":null}"#, "\"join\" needs \"room\""),
+            (r#"{"command":"join","room":[1]}"#, "a room's name"),
+            (r#"{"command":"block","user":"Bob"}"#, "a user's name"),
+            (r#"{"command":"say","text":""}"#, "not empty"),
+            (r#"{"command":"say","text":"x","conversation":"sala"}"#, r#"{"room":…} or {"to":…}"#),
+            (r#"{"command":"say","text":"x","conversation":{}}"#, r#"{"room":…} or {"to":…}"#),
+            (
+                r#"{"command":"say","text":"x","conversation":{"room":"a","to":"b"}}"#,
+                r#"{"room":…} or {"to":…}"#,
+            ),
+            (r#"{"command":"history","lines":0}"#, "a whole number from 1"),
+            (r#"{"command":"history","lines":1.5}"#, "a whole number from 1"),
+            (r#"{"command":"withdraw","message":"8a9"}"#, "four digits"),
+            (r#"{"command":"delete_account"}"#, "needs \"password\""),
+            (r#"{"command":7}"#, "\"command\" is a string"),
+            (r#"{}"#, "\"command\" is missing"),
+            ("[]", "no JSON object"),
+            ("/quit", "no JSON"),
+            (r#"{"command":"quit"} {"command":"quit"}"#, "no JSON"),
+            ("", "no JSON"),
+        ] {
+            assert!(refusal(line).contains(named), "{line}: {}", refusal(line));
+        }
+    }
+
+    #[test]
+    fn a_refusal_repeats_nothing_of_the_line() {
+        for line in [
+            "canary",
+            r#"{"command":"canary canary"}"#,
+            r#"{"command":"join","room":" canary"}"#,
+            r#"{"command":"block","user":"Canary"}"#,
+            r#"{"command":"say","text":"x","canary canary":1}"#,
+            r#"{"command":"unlock","password":["canary"]}"#,
+            r#"{"command":"withdraw","message":"canary"}"#,
+            r#"{"id":["canary"],"command":"quit"}"#,
+        ] {
+            let refused = parse(line).unwrap_err();
+            assert!(!format!("{refused:?}").to_lowercase().contains("canary"), "{refused:?}");
+        }
+    }
+}
