@@ -52,6 +52,9 @@ pub enum NameError {
     /// Not in Unicode normalisation form C.
     #[error("the name is not in Unicode form NFC: type its accented letters as single characters")]
     NotNormalised,
+    /// A new room whose name would be taken for a command or a user.
+    #[error("a room name cannot start with {0}, which begins a {1}: leave it away")]
+    Sigil(char, &'static str),
     /// Space at an end.
     #[error("a name cannot start or end with a space")]
     EdgeSpace,
@@ -94,6 +97,16 @@ impl RoomName {
             return Err(NameError::NotNormalised);
         }
         Ok(Self(text.into()))
+    }
+
+    /// Parses the name of a room that is to be made. It does not begin with `/` or `@`, as commands and users do where names are
+    /// typed and shown; rooms that have such a name from earlier keep it.
+    pub fn parse_new(text: &str) -> Result<Self, NameError> {
+        match text.chars().next() {
+            Some(sigil @ '/') => Err(NameError::Sigil(sigil, "command")),
+            Some(sigil @ '@') => Err(NameError::Sigil(sigil, "private chat")),
+            _ => Self::parse(text),
+        }
     }
 }
 
@@ -201,6 +214,17 @@ mod tests {
             let text = format!("sa{bad}la");
             assert!(matches!(RoomName::parse(&text), Err(NameError::Character { odd, .. }) if odd == bad));
         }
+    }
+
+    #[test]
+    fn a_new_room_is_not_named_like_a_command_or_a_user() {
+        for bad in ["/quit", "@bob", "/", "@"] {
+            let error = RoomName::parse_new(bad).unwrap_err();
+            assert!(matches!(error, NameError::Sigil(..)), "{bad}");
+            assert_eq!(RoomName::parse(bad).unwrap().as_str(), bad, "a room from earlier keeps its name");
+        }
+        assert_eq!(RoomName::parse_new("a/b@c").unwrap().as_str(), "a/b@c");
+        assert_eq!(RoomName::parse_new(""), Err(NameError::Empty));
     }
 
     #[test]

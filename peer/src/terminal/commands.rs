@@ -73,7 +73,7 @@ pub const COMMANDS: &[Spec] = &[
     spec("/rooms", &[], "", "which rooms there are", Takes::Nothing, |_| run(Command::Rooms)),
     spec("/peers", &[], "", "who is online", Takes::Nothing, |_| run(Command::Peers)),
     spec("/create", &[], "ROOM", "make a room and enter it", Takes::Nothing, |rest| {
-        run(Command::Create { room: room(rest)? })
+        run(Command::Create { room: new_room(rest)? })
     }),
     spec("/join", &[], "ROOM", "enter a room", Takes::Room, |rest| run(Command::Join { room: room(rest)? })),
     spec("/users", &[], "", "who is in this conversation", Takes::Nothing, |_| {
@@ -214,6 +214,11 @@ fn line_id(text: &str) -> Result<String, Wrong> {
 /// A room's name as typed: keyboards differ in how they make accented letters, names do not.
 fn room(text: &str) -> Result<RoomName, Wrong> {
     Ok(RoomName::parse(&some(text)?.nfc().collect::<String>())?)
+}
+
+fn new_room(text: &str) -> Result<RoomName, Wrong> {
+    let room = room(text)?;
+    Ok(RoomName::parse_new(room.as_str())?)
 }
 
 fn user(text: &str) -> Result<Username, Wrong> {

@@ -31,7 +31,7 @@ impl RoomCommandHandler {
 
     /// Makes a room and seats its owner.
     pub(crate) async fn create(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
-        let name = RoomName::parse(room)?;
+        let name = RoomName::parse_new(room)?;
         if self.rooms.room(&name).is_some() {
             return Err(RoomFailure::Exists.into());
         }
