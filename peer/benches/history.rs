@@ -86,7 +86,7 @@ fn said(n: usize) -> Said {
 async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Opened) {
     let author = Author { username: user(name), seed: Seed::new([name.as_bytes()[0]; 32]) };
     let opened = History::open(&Place::File(folder.to_owned()), &author).unwrap();
-    opened.0.note_room(room()).await;
+    opened.0.note_room(room().into()).await;
     opened.0.flush().await;
     opened
 }

@@ -248,10 +248,16 @@ impl Hub {
     pub(crate) async fn reseat(self: &Arc<Self>) {
         self.relink();
         let Some(history) = self.history.get() else { return };
-        let (changed, gone) = self.lock().chat.not_kept();
+        let (left, (changed, gone)) = {
+            let chat = &mut self.lock().chat;
+            (chat.take_left(), chat.not_kept())
+        };
         let is_news = !changed.is_empty() || !gone.is_empty();
+        for room in left {
+            history.leave_room(room).await;
+        }
         for room in changed {
-            let (id, revision) = (room.id, room.revision);
+            let (id, revision) = (room.id, room.snapshot.as_ref().map_or(0, |snapshot| snapshot.revision));
             history.note_room(room).await;
             self.lock().chat.note_kept(id, revision);
             self.give_up_soon(id);

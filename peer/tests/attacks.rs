@@ -196,6 +196,7 @@ async fn a_new_device_is_not_talked_to_before_it_is_accepted() {
     ana.say("to the one I know").await;
     // The tracker announces another key: of a second computer, or of whoever knows the password.
     let mut device = bob.elsewhere().await;
+    device.join("sala").await;
     bob.service.stop().await;
     let seed = seed_in(device.folder(), "bob");
     let key = Identity::new(&seed, Purpose::Link).unwrap();

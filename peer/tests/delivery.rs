@@ -260,7 +260,7 @@ async fn who_joins_has_missed_nothing_of_what_was_said_before() {
 /// Lines of an author as they go over the wire, signed in groups of so many.
 fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> {
     let (mut ledger, _) = Ledger::open(&Place::Memory, &author.author()).unwrap();
-    ledger.apply(Request::NoteRoom(Box::new(room.clone())));
+    ledger.apply(Request::NoteRoom(Box::new(room.clone().into())));
     let mut lines = Vec::new();
     for text in groups {
         for line in 0..*text {

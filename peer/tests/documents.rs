@@ -49,6 +49,7 @@ macro_rules! variants {
 variants!(event_name, EVENTS: Event {
     Event::LoggedIn { .. } => "logged_in",
     Event::RoomEntered { .. } => "room_entered",
+    Event::RoomAvailable { .. } => "room_available",
     Event::RoomUpdate { .. } => "room_update",
     Event::RoomLeft { .. } => "room_left",
     Event::RoomDeleted { .. } => "room_deleted",

@@ -88,6 +88,7 @@ async fn a_line_to_a_room_waits_for_the_member_whose_key_is_not_accepted_and_for
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.service.stop().await;
     let mut carla = carla.elsewhere().await;
+    carla.join("sala").await;
     ana.until(is_change).await;
     ana.say("for those who are who they were").await;
     bob.hears("for those who are who they were").await;
@@ -161,6 +162,7 @@ async fn who_was_warned_goes_on_once_the_key_is_endorsed() {
     bob.join("sala").await;
     ana.linked("bob").await;
     let mut new = bob.elsewhere().await;
+    new.join("sala").await;
     let digits = digits_of_the_new_key(&mut new).await;
     ana.until(is_change).await;
     ana.say("for bob, whoever that is").await;

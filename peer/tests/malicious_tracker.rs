@@ -60,7 +60,6 @@ async fn gets(ana: &Peer, name: &str, seed: &Seed, streams: Option<&Value>) -> (
 }
 
 #[tokio::test]
-#[ignore = "fails until a membership counts from when it was first seen"]
 async fn a_ghost_member_gets_nothing_from_before_it_was_seen() {
     let tracker = FalseTracker::start().await;
     let (carla, ghost) = (Seed::random().unwrap(), Seed::random().unwrap());
@@ -94,7 +93,6 @@ async fn a_ghost_member_gets_nothing_from_before_it_was_seen() {
 }
 
 #[tokio::test]
-#[ignore = "fails until a reply to LOGIN opens nothing"]
 async fn a_room_that_was_left_is_not_revived_by_a_login() {
     let tracker = FalseTracker::start().await;
     let carla = Seed::random().unwrap();
@@ -123,7 +121,6 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
 }
 
 #[tokio::test]
-#[ignore = "fails until a reply to LOGIN opens nothing"]
 async fn a_room_unknown_here_is_offered_and_a_known_one_entered() {
     let tracker = FalseTracker::start().await;
     let carla = Seed::random().unwrap();
@@ -146,7 +143,6 @@ async fn a_room_unknown_here_is_offered_and_a_known_one_entered() {
 }
 
 #[tokio::test]
-#[ignore = "fails until the answer to JOIN_ROOM is held against the question"]
 async fn another_room_than_the_one_asked_for_is_not_entered() {
     let tracker = FalseTracker::start().await;
     let mut ana = Peer::register(tracker.address, "ana").await;

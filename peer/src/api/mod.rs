@@ -325,6 +325,11 @@ pub enum Event {
         /// Its state.
         room: Box<RoomSnapshot>,
     },
+    /// The tracker says that one sits in a room that was not entered on this computer: `/join` enters it.
+    RoomAvailable {
+        /// Which.
+        room: RoomName,
+    },
     /// A room one sits in changed.
     RoomUpdate {
         /// Which.

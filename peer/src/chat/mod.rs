@@ -1,6 +1,7 @@
 //! What this peer knows: who it is, where it sits, which conversation is open. Pure: snapshots, lines and answers in,
 //! changes out; it never touches a socket or a clock.
 
+mod entering;
 pub(crate) mod heard;
 pub(crate) mod known_names;
 mod places;
@@ -18,6 +19,8 @@ use crate::api::error::CommandError;
 use crate::api::{Conversation, Event, LinkState, TrackerState};
 use crate::chat::heard::Early;
 use crate::chat::known_names::KnownNames;
+use crate::history::membership::Membership;
+use crate::history::remembered::RememberedRoom;
 use crate::identity::key_book::Announcement;
 use crate::limits::RETURN_GRACE;
 
@@ -48,6 +51,14 @@ pub(crate) struct Chat {
     /// When the tracker was found again.
     returned: Option<Instant>,
     rooms: BTreeMap<RoomName, RoomSnapshot>,
+    /// Their members, as this peer has seen them come.
+    memberships: BTreeMap<Uuid, Membership>,
+    /// Rooms of earlier runs that were not left: the first reply to a LOGIN enters them again.
+    remembered: BTreeMap<Uuid, RememberedRoom>,
+    /// Rooms unknown here in which the tracker says that this user sits: told of once.
+    offered: BTreeSet<Uuid>,
+    /// Rooms that were left, which the history has not heard yet.
+    left: Vec<Uuid>,
     private: BTreeMap<Username, Option<SocketAddr>>,
     open: Option<Conversation>,
     unread: BTreeMap<Conversation, usize>,
@@ -68,8 +79,8 @@ impl Chat {
                     .map(|me| self.signed_in(me, reply.rooms.iter().flat_map(BTreeMap::values).cloned(), now))
                     .unwrap_or_default()
             }
-            TrackerRequest::CreateRoom { .. } | TrackerRequest::JoinRoom { .. } => {
-                reply.room.clone().map(|room| self.entered(room, now)).unwrap_or_default()
+            TrackerRequest::CreateRoom { room: asked } | TrackerRequest::JoinRoom { room: asked } => {
+                reply.room.clone().map(|room| self.let_in(asked, room, now)).unwrap_or_default()
             }
             TrackerRequest::LeaveRoom { room } => self.gone(room, |room| Event::RoomLeft { room }),
             TrackerRequest::DeleteRoom { room } => self.gone(room, |room| Event::RoomDeleted { room }),
@@ -99,54 +110,10 @@ impl Chat {
         }
     }
 
-    /// Signed in, for the first time or again; `seats` is where this user sits. After a login the first snapshot of a
-    /// room replaces what was known.
-    fn signed_in(
-        &mut self,
-        me: Username,
-        seats: impl Iterator<Item = RoomSnapshot>,
-        now: Instant,
-    ) -> Vec<Event> {
-        let first = self.me.replace(me.clone()).is_none();
-        let mut events = self.tracker_is(TrackerState::Connected);
-        if first {
-            events.push(Event::LoggedIn { username: me });
-        } else {
-            self.returned = Some(now);
-        }
-        let mut lost: BTreeSet<RoomName> = self.rooms.keys().cloned().collect();
-        for room in seats {
-            lost.remove(&room.name);
-            events.extend(self.entered(room, now));
-        }
-        for room in lost {
-            events.extend(self.gone(room.as_str(), |room| Event::RoomLeft { room }));
-        }
-        events
-    }
-
     /// The connection to the tracker came or went.
     pub(crate) fn tracker_is(&mut self, state: TrackerState) -> Vec<Event> {
         let changed = self.tracker.replace(state) != Some(state);
         changed.then_some(Event::Tracker { state }).into_iter().collect()
-    }
-
-    /// This user sits in a room: one just entered, or one known from before a login.
-    fn entered(&mut self, room: RoomSnapshot, now: Instant) -> Vec<Event> {
-        let known = self.rooms.get(&room.name);
-        if known.is_some_and(|known| known.id == room.id) {
-            return self.replace(room, now);
-        }
-        let mut events = Vec::new();
-        if known.is_some() {
-            events.extend(self.gone(room.name.as_str(), |room| Event::RoomDeleted { room }));
-        }
-        let conversation = Conversation::Room(room.name.clone());
-        self.known.note_rooms([&room]);
-        self.rooms.insert(room.name.clone(), room.clone());
-        self.open(conversation);
-        events.push(Event::RoomEntered { room: Box::new(room) });
-        events
     }
 
     /// A room changed, says the tracker. An older state than the known one is yesterday's news.
@@ -156,7 +123,13 @@ impl Chat {
         };
         match self.rooms.get(&room.name) {
             Some(known) if known.id == room.id && known.revision >= room.revision => Vec::new(),
-            Some(_) if self.sits_in(&room) => self.replace(room, now),
+            Some(known) if known.id == room.id && self.sits_in(&room) => self.replace(room, now),
+            // Another room took the name of the one that was entered here.
+            Some(_) if self.sits_in(&room) => {
+                let mut events = self.gone(room.name.as_str(), |room| Event::RoomDeleted { room });
+                events.extend(self.offer(&room));
+                events
+            }
             Some(_) => self.gone(room.name.as_str(), |room| Event::RoomLeft { room }),
             None => Vec::new(),
         }
@@ -176,7 +149,7 @@ impl Chat {
         self.known.note_rooms([&room]);
         let members: Vec<Username> = room.members.iter().map(|member| member.username.clone()).collect();
         let name = room.name.clone();
-        let Some(before) = self.rooms.insert(name.clone(), room) else { return Vec::new() };
+        let Some(before) = self.set_room(room) else { return Vec::new() };
         let changes = self.rooms.get(&name).map(|after| before.changes_to(after)).unwrap_or_default();
         changes
             .into_iter()
@@ -197,12 +170,6 @@ impl Chat {
             return Vec::new();
         };
         self.gone(name.as_str(), |room| Event::RoomDeleted { room })
-    }
-
-    fn gone(&mut self, name: &str, event: impl FnOnce(RoomName) -> Event) -> Vec<Event> {
-        let Some((name, _)) = self.rooms.remove_entry(name) else { return Vec::new() };
-        self.close(&Conversation::Room(name.clone()));
-        vec![event(name)]
     }
 
     /// Forgets a conversation; the next one that stands is open then.
@@ -445,6 +412,7 @@ mod tests {
 
     pub(in crate::chat) fn ana_in(room: RoomSnapshot) -> Chat {
         let mut chat = Chat::default();
+        chat.remember(vec![room.clone().into()]);
         chat.signed_in(user("ana"), [room].into_iter(), Instant::now());
         chat
     }

@@ -10,6 +10,7 @@ use crate::api::error::CommandError;
 use crate::chat::Chat;
 use crate::chat::heard::{Heard, Spoken};
 use crate::history::conversation::ConversationId;
+use crate::history::remembered::RememberedRoom;
 
 impl Chat {
     /// A link brought something: where it belongs, if it is to be heard. What is ahead of the tracker's word waits.
@@ -40,9 +41,14 @@ impl Chat {
     }
 
     /// The rooms whose state the history does not know yet, and those it need not know any more.
-    pub(crate) fn not_kept(&mut self) -> (Vec<RoomSnapshot>, Vec<Uuid>) {
+    pub(crate) fn not_kept(&mut self) -> (Vec<RememberedRoom>, Vec<Uuid>) {
         let changed = self.rooms.values().filter(|room| self.kept.get(&room.id) != Some(&room.revision));
-        let changed = changed.cloned().collect();
+        let remembered = |room: &RoomSnapshot| RememberedRoom {
+            id: room.id,
+            snapshot: Some(room.clone()),
+            membership: self.memberships.get(&room.id).cloned().unwrap_or_default(),
+        };
+        let changed = changed.map(remembered).collect();
         let gone: Vec<_> = self.kept.keys().filter(|id| self.room_by_id(**id).is_none()).copied().collect();
         for id in &gone {
             self.kept.remove(id);
@@ -96,11 +102,11 @@ impl Chat {
         (members, since.unwrap_or(0))
     }
 
-    /// From which state of a room on a user may have its lines, in private any; `None` for one who sits elsewhere.
+    /// From which state of a room on a user may have its lines, in private any; `None` for one who sits elsewhere. Not what the
+    /// tracker claims: what this peer has seen.
     pub(crate) fn since(&self, conversation: &ConversationId, user: &Username) -> Option<u64> {
         let ConversationId::Room(room) = conversation else { return Some(0) };
-        let members = &self.room_by_id(*room)?.members;
-        members.iter().find(|member| member.username == *user).map(|member| member.since)
+        self.memberships.get(room)?.from(user)
     }
 
     /// Every conversation that is shared with a user.

@@ -159,7 +159,7 @@ impl Exchange<'_> {
         if self.links.book(|book| book.is_changed(user)) {
             return;
         }
-        let given = self.history.hand_over(conversation.clone(), wanted, since).await;
+        let given = self.history.hand_over(conversation.clone(), user.clone(), wanted, since).await;
         let lines = given.iter().map(|line| line.wire(None, None)).collect();
         // An empty answer is one too: there is no more.
         self.send(user, &PeerMessage::Lines { room_id: conversation.room(), lines });

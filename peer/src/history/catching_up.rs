@@ -117,11 +117,12 @@ impl Store {
         }
     }
 
-    /// For LINES: whole groups of these, from this state of the room on. Not from states that are not known here yet: who
-    /// sits there now may have been away then.
+    /// For LINES to somebody: whole groups of these, from this state of the room on. Not from states that are not known here
+    /// yet: who sits there now may have been away then. Own lines only where they were for this user when they were written.
     pub(crate) fn hand_over(
         &mut self,
         of: &ConversationId,
+        to: &Username,
         wanted: &[StreamSpans],
         since: u64,
     ) -> Result<Vec<ChatLine>> {
@@ -143,13 +144,16 @@ impl Store {
                 let mut next = first;
                 loop {
                     let group = group_at(&self.db, key, next)?;
+                    let is_for =
+                        group.iter().all(|stored| !stored.is_said_here || stored.audience.contains(to));
                     let lines: Vec<_> = group.into_iter().map(|stored| stored.line).collect();
                     let (Some(begin), Some(end)) = (lines.first(), lines.last()) else { break };
                     if begin.provenance.seq > last || end.provenance.seq < next {
                         break;
                     }
                     next = end.provenance.seq + 1;
-                    if !(since..=known).contains(&begin.provenance.revision)
+                    if !is_for
+                        || !(since..=known).contains(&begin.provenance.revision)
                         || batch.iter().any(|line| line.id == begin.id)
                     {
                         continue;
@@ -198,7 +202,7 @@ mod tests {
         for batch in 0.. {
             let theirs = from.spans(of);
             let wanted = ledger.lacking(of, &theirs).unwrap();
-            let lines = from.hand_over(of, &wanted, since);
+            let lines = from.hand_over(of, &ledger.store.me, &wanted, since);
             assert!(lines.len() <= BATCH_LINES);
             if lines.is_empty() {
                 return batch;
@@ -240,7 +244,7 @@ mod tests {
     fn nothing_from_before_a_seat_is_handed_over() {
         let mut ana = ledger(ANA);
         for revision in [1, 2, 3] {
-            let mut line = said(&room(), &revision.to_string(), &[]);
+            let mut line = said(&room(), &revision.to_string(), &[CARLA]);
             line.revision = revision;
             ana.apply(Request::Say(line));
         }
@@ -251,19 +255,33 @@ mod tests {
     }
 
     #[test]
+    fn own_messages_go_to_those_for_whom_they_were_written() {
+        let mut ana = ledger(ANA);
+        say(&mut ana, &room(), &["for bob alone"], &[BOB]);
+        say(&mut ana, &room(), &["for both"], &[BOB, CARLA]);
+        let (mut bob, mut carla) = (ledger(BOB), ledger(CARLA));
+        // Whatever is claimed of when carla came.
+        catch_up(&mut carla, &mut ana, ANA, &room(), 0);
+        assert_eq!(kept(&mut carla, &room()), ["for both"]);
+        // The control: bob gets both by the same question.
+        catch_up(&mut bob, &mut ana, ANA, &room(), 0);
+        assert_eq!(kept(&mut bob, &room()), ["for bob alone", "for both"]);
+    }
+
+    #[test]
     fn private_lines_are_handed_over_by_their_author_only() {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let lines = say(&mut ana, &private(BOB), &["1", "2"], &[BOB]);
         hear(&mut bob, ANA, &private(ANA), &lines);
         say(&mut bob, &private(ANA), &["3"], &[ANA]);
         let all = bob.spans(&private(ANA));
-        let handed = bob.hand_over(&private(ANA), &all, 0);
+        let handed = bob.hand_over(&private(ANA), &user(ANA), &all, 0);
         assert!(handed.iter().all(|line| line.author == user(BOB)));
         // A store of Ana's that knows nothing of Bob asks only for what he can vouch for.
         let mut other = ledger(ANA);
         let wanted = other.lacking(&private(BOB), &all).unwrap();
         assert_eq!(wanted.len(), 1);
-        hear(&mut other, BOB, &private(BOB), &bob.hand_over(&private(ANA), &wanted, 0));
+        hear(&mut other, BOB, &private(BOB), &bob.hand_over(&private(ANA), &user(ANA), &wanted, 0));
         assert_eq!(kept(&mut other, &private(BOB)), ["3"]);
     }
 
@@ -282,7 +300,8 @@ mod tests {
         let many: Vec<_> = (0..2_000).map(|n| (3 * n + 1, 3 * n + 2)).collect();
         let lacking = bob.lacking(&room(), &[told(ANA, many.clone()), told(CARLA, many.clone())]).unwrap();
         assert_eq!(lacking.iter().map(|stream| stream.spans.len()).sum::<usize>(), SPANS_MAX);
-        assert_eq!(ana.hand_over(&room(), &[told(ANA, many), told("NO NAME", vec![(1, 2)])], 0), []);
+        let streams = [told(ANA, many), told("NO NAME", vec![(1, 2)])];
+        assert_eq!(ana.hand_over(&room(), &user(BOB), &streams, 0), []);
     }
 
     #[test]

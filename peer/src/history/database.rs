@@ -22,7 +22,7 @@ const SUSPECT: &str = "history.suspect";
 const DOMAIN: &[u8] = b"p2p-chat history v1\0";
 
 /// From nothing to the present shape, a step a version.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("rooms.sql")];
 
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]

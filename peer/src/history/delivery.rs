@@ -350,7 +350,7 @@ mod tests {
         let mut carla = ledger(CARLA);
         let theirs = bob.spans(&room());
         let wanted = carla.lacking(&room(), &theirs).unwrap();
-        let handed = bob.hand_over(&room(), &wanted, 0);
+        let handed = bob.hand_over(&room(), &user(CARLA), &wanted, 0);
         assert_eq!(texts(&hear(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
         assert_eq!(
             delivered(&mut ana, BOB, &lines),

@@ -23,7 +23,8 @@ use crate::history::life;
 use crate::history::line::ChatLine;
 use crate::history::outbox::Outbox;
 use crate::history::quota::{Load, Quota};
-use crate::history::report::{GivenUp, HeardLine, Report};
+use crate::history::remembered::RememberedRoom;
+use crate::history::report::{HeardLine, Report};
 use crate::history::request::Request;
 use crate::history::staged::{Staged, words};
 use crate::history::store::{Meta, Omission, Store};
@@ -56,6 +57,8 @@ pub struct Opened {
     pub waiting: Vec<(Username, usize)>,
     /// The conversations that hold lines.
     pub conversations: Vec<NamedConversation>,
+    /// The rooms that were entered here and not left.
+    pub rooms: Vec<RememberedRoom>,
     /// Where a history was put that could not be read; this one starts empty.
     pub damaged: Option<PathBuf>,
 }
@@ -155,6 +158,7 @@ impl Ledger {
             conversations: HashMap::new(),
             streams: HashMap::new(),
             own: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             news: Vec::new(),
             freed: Vec::new(),
@@ -182,6 +186,7 @@ impl Ledger {
             unshown: ledger.store.unshown()?,
             waiting: ledger.store.waiting_counts(None)?,
             conversations: ledger.store.kept_conversations()?,
+            rooms: ledger.store.remembered_rooms()?,
             damaged: None,
         };
         Ok((ledger, opened))
@@ -233,7 +238,7 @@ impl Ledger {
 
     /// Ends in good order: the file alone holds everything.
     pub fn close(mut self) {
-        self.transaction(|_| Ok(()));
+        self.transaction(Store::write_rooms);
         // What stays in the journal is read at the next start.
         let _ = self.store.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
@@ -253,9 +258,15 @@ impl Ledger {
         self.transaction(|store| store.lacking(of, theirs))
     }
 
-    /// What can be given of what somebody wants.
-    pub fn hand_over(&mut self, of: &ConversationId, wanted: &[StreamSpans], since: u64) -> Vec<ChatLine> {
-        self.ask(|store| store.hand_over(of, wanted, since))
+    /// What can be given to somebody of what it wants.
+    pub fn hand_over(
+        &mut self,
+        of: &ConversationId,
+        to: &Username,
+        wanted: &[StreamSpans],
+        since: u64,
+    ) -> Vec<ChatLine> {
+        self.ask(|store| store.hand_over(of, to, wanted, since))
     }
 
     /// The last lines of a conversation, oldest first.
@@ -351,6 +362,9 @@ impl Ledger {
     fn end(&mut self) -> rusqlite::Result<()> {
         self.store.close_groups()?;
         self.store.write_notes()?;
+        if self.store.db.total_changes() != self.changes {
+            self.store.write_rooms()?;
+        }
         if !self.store.omits(Omission::Storing) {
             self.store.db.execute_batch("COMMIT")?;
             self.is_open = false;
@@ -420,29 +434,6 @@ impl Ledger {
             self.quota.add(&conversation, Load { lines: 1, bytes: line.bytes });
         }
         Ok(())
-    }
-}
-
-impl Store {
-    /// Stages a request.
-    fn apply(&mut self, request: Request) -> rusqlite::Result<()> {
-        match request {
-            Request::Say(said) => self.say(said),
-            Request::Hear(heard) => self.hear(heard),
-            Request::KeepUnsigned(line) => self.keep_unsigned(line),
-            Request::Delivered { to, ids } => self.deliver(&to, &ids),
-            Request::Has { from, conversation, theirs } => self.deliver_spans(&from, &conversation, &theirs),
-            Request::NoteRoom(room) => self.note_room(&room),
-            Request::Settle { to, ids } => self.let_go(&to, &ids),
-            Request::KeepFor { conversation, members, since } => {
-                self.keep_for(&conversation, &members, since, GivenUp::Left)
-            }
-            Request::Pending { to, after, bytes } => self.tell_pending(&to, after, bytes),
-            Request::Linked { from } => {
-                self.arrivals.remove(&from);
-                Ok(())
-            }
-        }
     }
 }
 
@@ -617,7 +608,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         say(&mut ana, &room(), &["1"], &[BOB]);
-        ana.store.db.execute_batch("PRAGMA user_version = 2").unwrap();
+        ana.store.db.execute_batch("PRAGMA user_version = 99").unwrap();
         ana.close();
         let before = fs::read(folder.path().join("history.db")).unwrap();
         let refused = Ledger::open(&Place::File(folder.path().to_owned()), &author(ANA));

@@ -18,9 +18,11 @@ mod keeper;
 pub mod ledger;
 mod life;
 pub mod line;
+pub mod membership;
 mod outbox;
 pub mod quota;
 mod reading;
+pub mod remembered;
 pub mod report;
 pub mod request;
 mod rows;
@@ -38,7 +40,6 @@ use std::{io, thread};
 
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
-use commons::snapshot::RoomSnapshot;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -48,6 +49,7 @@ use crate::history::keeper::{Counters, Keeper, Task};
 use crate::history::ledger::{Author, HistoryError, Ledger, Opened, Place};
 use crate::history::line::ChatLine;
 use crate::history::quota::{Load, Quota};
+use crate::history::remembered::RememberedRoom;
 use crate::history::report::Report;
 use crate::history::request::{Heard, Request, Said, UnsignedLine};
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
@@ -136,8 +138,13 @@ impl History {
     }
 
     /// Notes what a room is called and who sits in it since when.
-    pub async fn note_room(&self, room: RoomSnapshot) {
+    pub async fn note_room(&self, room: RememberedRoom) {
         self.put(Request::NoteRoom(Box::new(room))).await;
+    }
+
+    /// Notes that a room was left, or is gone.
+    pub async fn leave_room(&self, room: Uuid) {
+        self.put(Request::LeaveRoom(room)).await;
     }
 
     /// These own lines wait for somebody no longer, and nobody is told: an original program was written them, or cannot
@@ -194,9 +201,16 @@ impl History {
         self.asked(move |ledger| ledger.lacking(&of, &theirs)).await.flatten()
     }
 
-    /// What answers a WANT: whole groups from this revision on, in private own lines only, as many as fit one LINES.
-    pub async fn hand_over(&self, of: ConversationId, wanted: Vec<StreamSpans>, since: u64) -> Vec<ChatLine> {
-        self.ask(move |ledger| ledger.hand_over(&of, &wanted, since)).await
+    /// What answers a WANT of somebody: whole groups from this revision on, as many as fit one LINES. Own lines only where
+    /// they were for this user when they were written; in private no others.
+    pub async fn hand_over(
+        &self,
+        of: ConversationId,
+        to: Username,
+        wanted: Vec<StreamSpans>,
+        since: u64,
+    ) -> Vec<ChatLine> {
+        self.ask(move |ledger| ledger.hand_over(&of, &to, &wanted, since)).await
     }
 
     /// The last lines of a conversation, oldest first, in the order that all who have them agree on.

@@ -7,11 +7,13 @@ use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
-use commons::snapshot::RoomSnapshot;
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::line::ChatLine;
+use crate::history::remembered::RememberedRoom;
+use crate::history::report::GivenUp;
+use crate::history::store::Store;
 
 /// An own line.
 #[derive(Clone)]
@@ -104,8 +106,10 @@ pub enum Request {
         /// What.
         theirs: Vec<StreamSpans>,
     },
-    /// A room as the tracker tells it.
-    NoteRoom(Box<RoomSnapshot>),
+    /// A room as the tracker tells it, and as this peer saw its members come.
+    NoteRoom(Box<RememberedRoom>),
+    /// A room that was left, or is gone.
+    LeaveRoom(Uuid),
     /// These own lines wait for somebody no longer, and nobody is told.
     Settle {
         /// For whom.
@@ -144,6 +148,30 @@ impl Request {
         match self {
             Self::Hear(heard) => heard.lines.len().max(1),
             _ => 1,
+        }
+    }
+}
+
+impl Store {
+    /// Stages a request.
+    pub(crate) fn apply(&mut self, request: Request) -> rusqlite::Result<()> {
+        match request {
+            Request::Say(said) => self.say(said),
+            Request::Hear(heard) => self.hear(heard),
+            Request::KeepUnsigned(line) => self.keep_unsigned(line),
+            Request::Delivered { to, ids } => self.deliver(&to, &ids),
+            Request::Has { from, conversation, theirs } => self.deliver_spans(&from, &conversation, &theirs),
+            Request::NoteRoom(room) => self.note_room(*room),
+            Request::LeaveRoom(room) => self.leave_room(room),
+            Request::Settle { to, ids } => self.let_go(&to, &ids),
+            Request::KeepFor { conversation, members, since } => {
+                self.keep_for(&conversation, &members, since, GivenUp::Left)
+            }
+            Request::Pending { to, after, bytes } => self.tell_pending(&to, after, bytes),
+            Request::Linked { from } => {
+                self.arrivals.remove(&from);
+                Ok(())
+            }
         }
     }
 }

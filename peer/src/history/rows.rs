@@ -66,6 +66,8 @@ pub(crate) struct StoredLine {
     pub(crate) row: i64,
     pub(crate) line: ChatLine,
     pub(crate) audience: Vec<Username>,
+    /// Whether it was said on this computer: then the audience is all for whom it was.
+    pub(crate) is_said_here: bool,
 }
 
 /// The digest of a line, where it is here.
@@ -150,7 +152,12 @@ fn read_line(row: &Row<'_>) -> Result<StoredLine> {
             signature: row.get::<_, Option<[u8; 64]>>(13)?.map(Signature),
         },
     };
-    Ok(StoredLine { row: row.get(0)?, line, audience: read_audience(audience.as_deref()) })
+    Ok(StoredLine {
+        row: row.get(0)?,
+        line,
+        audience: read_audience(audience.as_deref()),
+        is_said_here: audience.is_some(),
+    })
 }
 
 /// A line's audience as the table holds it: names have no spaces.

@@ -7,8 +7,8 @@ use crate::history::conversation::ConversationId;
 use crate::history::store::Store;
 
 impl Store {
-    /// Notes a room as the tracker tells it.
-    pub(crate) fn note_room(&mut self, room: &RoomSnapshot) -> Result<()> {
+    /// Notes who sits in a room, as the tracker tells it.
+    pub(crate) fn note_seats(&mut self, room: &RoomSnapshot) -> Result<()> {
         let id = ConversationId::Room(room.id);
         let conversation = self.conversation(&id, Some(&room.name))?;
         let key = conversation.key;

@@ -15,6 +15,7 @@ use crate::history::arrivals::{Arrivals, StreamName};
 use crate::history::conversation::ConversationId;
 use crate::history::outbox::Outbox;
 use crate::history::quota::Load;
+use crate::history::remembered::Unwritten;
 use crate::history::report::{Report, SaidLine};
 use crate::history::spans::Spans;
 
@@ -32,6 +33,8 @@ pub(crate) struct Store {
     pub(crate) streams: HashMap<StreamName, Stream>,
     /// What we write, by conversation.
     pub(crate) own: BTreeMap<i64, OwnStream>,
+    /// The rooms that this user is in, as this run knows them.
+    pub(crate) rooms: BTreeMap<Uuid, Unwritten>,
     pub(crate) outbox: Outbox,
     /// By link; no part of the database.
     pub(crate) arrivals: BTreeMap<Username, Arrivals>,
@@ -124,6 +127,8 @@ impl Store {
         self.conversations.clear();
         self.streams.clear();
         self.own.clear();
+        // What the tracker told of rooms is known from nowhere else.
+        self.rooms.values_mut().for_each(Unwritten::write_again);
         self.news.clear();
         self.freed.clear();
         self.given.clear();

@@ -60,6 +60,11 @@ pub(crate) fn time() -> DateTime<Utc> {
 
 /// The room with these members, each with the revision of the seat.
 pub(crate) fn snapshot(revision: u64, members: &[(&str, u64)]) -> Request {
+    Request::NoteRoom(Box::new(snapshot_of(revision, members).into()))
+}
+
+/// What the tracker tells of the room.
+pub(crate) fn snapshot_of(revision: u64, members: &[(&str, u64)]) -> RoomSnapshot {
     let member = |(name, since): &(&str, u64)| Member {
         username: user(name),
         connected: true,
@@ -67,7 +72,7 @@ pub(crate) fn snapshot(revision: u64, members: &[(&str, u64)]) -> Request {
         keys: vec![],
         endorsements: vec![],
     };
-    Request::NoteRoom(Box::new(RoomSnapshot {
+    RoomSnapshot {
         id: room().room().unwrap(),
         name: sala().unwrap(),
         revision,
@@ -77,7 +82,7 @@ pub(crate) fn snapshot(revision: u64, members: &[(&str, u64)]) -> Request {
         peer_owner: None,
         peer_one: None,
         peer_two: None,
-    }))
+    }
 }
 
 pub(crate) fn everybody() -> Request {

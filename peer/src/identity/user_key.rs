@@ -81,6 +81,11 @@ impl UserKey {
         Ok(Self { seed, seal: Seal::Kept })
     }
 
+    /// The private key itself.
+    pub(crate) fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
     /// Whether it was made just now.
     pub(crate) fn is_new(&self) -> bool {
         self.seal == Seal::New

@@ -73,6 +73,14 @@ pub enum Keep {
 /// The history with what it reports, and what it held when it was opened.
 type Kept = (History, mpsc::Receiver<Report>, Opened);
 
+/// What this computer keeps under the user's key.
+struct Local {
+    people: KnownPeople,
+    blocked: BTreeSet<Username>,
+    book: KeyBook,
+    history: Kept,
+}
+
 /// Why a peer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -210,17 +218,15 @@ impl PeerService {
         if let Some(reports) = reports {
             self.spawn(Arc::clone(&self.hub).hear_tracker(self.config.tracker.clone(), reports)).await;
         }
-        let (seed, fresh) = match self.admitted(&home, &who).await {
+        let (seed, fresh, local) = match self.admitted(&home, &who).await {
             Ok(admitted) => admitted,
             Err(error) => {
                 home.abandon();
                 return Err(error);
             }
         };
-        let people = KnownPeople::of(home.folder(), &seed);
-        self.hub.lock().chat.set_blocked(people.blocked()?);
-        let book = KeyBook::new(people.pins()?);
-        let history = self.history(&home, &who.username, &seed).await?;
+        let Local { people, blocked, book, history } = local;
+        self.hub.lock().chat.set_blocked(blocked);
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };
@@ -270,6 +276,14 @@ impl PeerService {
         self.hub.lock().faces.tell(event);
     }
 
+    /// Opens what this computer keeps under the user's key.
+    async fn open_local(&self, home: &Home, user: &Username, seed: &Seed) -> Result<Local, CommandError> {
+        let people = KnownPeople::of(home.folder(), seed);
+        let (blocked, book) = (people.blocked()?, KeyBook::new(people.pins()?));
+        let history = self.history(home, user, seed).await?;
+        Ok(Local { people, blocked, book, history })
+    }
+
     /// Opens what this computer keeps of the user's conversations.
     async fn history(&self, home: &Home, user: &Username, seed: &Seed) -> Result<Kept, CommandError> {
         let place = match self.config.keep {
@@ -296,10 +310,34 @@ impl PeerService {
         self.spawn(Arc::clone(hub).hear_links(reports)).await;
     }
 
-    /// Signs in; the key, and whether it was bound just now to an account that was there before.
-    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<(Seed, bool), CommandError> {
+    /// Signs in; the key, whether it was bound just now to an account that was there before, and what is kept here.
+    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<(Seed, bool, Local), CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
         let key = UserKey::of(home, who, tracker, cost).await?;
+        // Before the tracker is asked: its reply is held against what is known here. Under a new key nothing is.
+        let known =
+            if key.is_new() { None } else { Some(self.open_local(home, &who.username, key.seed()).await?) };
+        let rooms = known.as_ref().map(|local| local.history.2.rooms.clone());
+        self.hub.lock().chat.remember(rooms.unwrap_or_default());
+        let admitted = self.judged(home, who, key).await;
+        match (admitted, known) {
+            (Ok((seed, fresh)), Some(known)) => Ok((seed, fresh, known)),
+            (Ok((seed, fresh)), None) => {
+                let local = self.open_local(home, &who.username, &seed).await?;
+                Ok((seed, fresh, local))
+            }
+            (Err(error), known) => {
+                if let Some(Local { history: (history, ..), .. }) = known {
+                    history.close().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks the tracker in.
+    async fn judged(&self, home: &Home, who: &SignIn, key: UserKey) -> Result<(Seed, bool), CommandError> {
+        let (tracker, cost) = (&self.tracker, self.config.seal_cost);
         let judged = key.sign_in(home, tracker, who, self.listening).await;
         let proven = match &judged {
             Ok(()) => true,

@@ -114,8 +114,13 @@ impl Program {
         for (user, _) in opened.waiting {
             program.chat.begin_private(user, None);
         }
+        program.chat.remember(opened.rooms);
         program.giving_up.extend(opened.conversations.iter().filter_map(|(of, _)| of.room()));
-        program.tracker_says(Word::SignedIn(rooms), now);
+        program.tracker_says(Word::SignedIn(rooms.clone()), now);
+        // What a crash kept from being remembered is offered, and this user wants it.
+        for room in rooms {
+            program.tracker_says(Word::Entered(room), now);
+        }
         opened.unshown.into_iter().for_each(|line| program.show(line, log));
         program
     }
@@ -161,9 +166,13 @@ impl Program {
 
     fn reseat(&mut self, now: Instant) {
         let (changed, gone) = self.chat.not_kept();
+        for room in self.chat.take_left() {
+            self.tasks.push_back(Request::LeaveRoom(room));
+        }
         for room in changed {
             self.giving_up.push(room.id);
-            self.chat.note_kept(room.id, room.revision);
+            let revision = room.snapshot.as_ref().map_or(0, |snapshot| snapshot.revision);
+            self.chat.note_kept(room.id, revision);
             self.tasks.push_back(Request::NoteRoom(Box::new(room)));
         }
         self.giving_up.extend(gone);
@@ -296,7 +305,7 @@ impl Program {
 
     fn hand_over(&mut self, to: &Username, of: &ConversationId, wanted: &[StreamSpans]) {
         let Some(since) = self.chat.since(of, to) else { return };
-        let lines = self.question(|ledger| ledger.hand_over(of, wanted, since));
+        let lines = self.question(|ledger| ledger.hand_over(of, to, wanted, since));
         self.send(to, Frame::Lines { room_id: of.room(), lines, late: true });
     }
 

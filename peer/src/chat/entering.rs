@@ -1,0 +1,173 @@
+//! Which rooms this user is in: entered by a command here, and again at each sign-in.
+//!
+//! A reply to LOGIN opens nothing. A room that was entered on this computer and not left is entered again; of any other the
+//! tracker may say what it likes, and the user is only told that it can be joined.
+
+use std::collections::BTreeSet;
+
+use commons::names::{RoomName, Username};
+use commons::snapshot::RoomSnapshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::{Conversation, Event, TrackerState};
+use crate::chat::Chat;
+use crate::history::remembered::RememberedRoom;
+
+impl Chat {
+    /// The rooms that were entered on this computer in earlier runs and not left.
+    pub(crate) fn remember(&mut self, rooms: Vec<RememberedRoom>) {
+        self.remembered = rooms.into_iter().map(|room| (room.id, room)).collect();
+    }
+
+    /// Signed in, for the first time or again; `seats` is where the tracker says that this user sits. After a login the first
+    /// snapshot of a room replaces what was known.
+    pub(in crate::chat) fn signed_in(
+        &mut self,
+        me: Username,
+        seats: impl Iterator<Item = RoomSnapshot>,
+        now: Instant,
+    ) -> Vec<Event> {
+        let first = self.me.replace(me.clone()).is_none();
+        let mut events = self.tracker_is(TrackerState::Connected);
+        if first {
+            events.push(Event::LoggedIn { username: me });
+        } else {
+            self.returned = Some(now);
+        }
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            seats.filter(|room| self.sits_in(room)).partition(|room| self.is_known(room));
+        let stays: BTreeSet<Uuid> = known.iter().map(|room| room.id).collect();
+        for room in known {
+            events.extend(self.entered(room, now));
+        }
+        let lost: Vec<_> = self.rooms.values().filter(|room| !stays.contains(&room.id)).collect();
+        for name in lost.into_iter().map(|room| room.name.clone()).collect::<Vec<_>>() {
+            let is_another = unknown.iter().any(|room| room.name == name);
+            events.extend(self.gone(name.as_str(), |room| match is_another {
+                true => Event::RoomDeleted { room },
+                false => Event::RoomLeft { room },
+            }));
+        }
+        // The tracker says that this user sits there no more: the next time they are unknown.
+        self.left.extend(std::mem::take(&mut self.remembered).into_keys());
+        events.extend(unknown.into_iter().filter_map(|room| self.offer(&room)));
+        events
+    }
+
+    /// Whether this is a room that was entered here and not left. Another one under its name is not it.
+    fn is_known(&self, room: &RoomSnapshot) -> bool {
+        let remembered = self.remembered.get(&room.id);
+        let is_remembered = remembered
+            .is_some_and(|known| known.snapshot.as_ref().is_none_or(|snapshot| snapshot.name == room.name));
+        is_remembered || self.rooms.get(&room.name).is_some_and(|known| known.id == room.id)
+    }
+
+    /// A room in which the tracker says that this user sits, and that was not entered here: told once.
+    pub(in crate::chat) fn offer(&mut self, room: &RoomSnapshot) -> Option<Event> {
+        self.known.note_rooms([room]);
+        self.offered.insert(room.id).then(|| Event::RoomAvailable { room: room.name.clone() })
+    }
+
+    /// The answer to a wish to enter a room: the one that was asked for, with this user in it, or nothing.
+    pub(in crate::chat) fn let_in(&mut self, asked: &str, room: RoomSnapshot, now: Instant) -> Vec<Event> {
+        let is_it = room.name.as_str() == asked && self.sits_in(&room);
+        if is_it { self.entered(room, now) } else { Vec::new() }
+    }
+
+    /// This user sits in a room: one just entered, or one known from before a login.
+    fn entered(&mut self, room: RoomSnapshot, now: Instant) -> Vec<Event> {
+        let known = self.rooms.get(&room.name);
+        if known.is_some_and(|known| known.id == room.id) {
+            return self.replace(room, now);
+        }
+        // A room has one name: two would be one conversation with two circles of members.
+        if self.rooms.values().any(|other| other.id == room.id) {
+            return Vec::new();
+        }
+        let mut events = Vec::new();
+        if known.is_some() {
+            events.extend(self.gone(room.name.as_str(), |room| Event::RoomDeleted { room }));
+        }
+        self.offered.remove(&room.id);
+        if let Some(RememberedRoom { membership, .. }) = self.remembered.remove(&room.id) {
+            self.memberships.insert(room.id, membership);
+        }
+        self.known.note_rooms([&room]);
+        self.set_room(room.clone());
+        self.open(Conversation::Room(room.name.clone()));
+        events.push(Event::RoomEntered { room: Box::new(room) });
+        events
+    }
+
+    /// Takes a snapshot for the present state of a room; the one before it.
+    pub(in crate::chat) fn set_room(&mut self, room: RoomSnapshot) -> Option<RoomSnapshot> {
+        self.memberships.entry(room.id).or_default().note(&room);
+        self.rooms.insert(room.name.clone(), room)
+    }
+
+    /// A room is gone, or this user is out of it.
+    pub(in crate::chat) fn gone(&mut self, name: &str, event: impl FnOnce(RoomName) -> Event) -> Vec<Event> {
+        let Some((name, room)) = self.rooms.remove_entry(name) else { return Vec::new() };
+        self.memberships.remove(&room.id);
+        self.left.push(room.id);
+        self.close(&Conversation::Room(name.clone()));
+        vec![event(name)]
+    }
+
+    /// The rooms that were left since this was asked last.
+    pub(crate) fn take_left(&mut self) -> Vec<Uuid> {
+        std::mem::take(&mut self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::tests::{ana_in, sala, user};
+
+    fn remembering(room: RoomSnapshot) -> Chat {
+        let mut chat = Chat::default();
+        chat.remember(vec![room.into()]);
+        chat
+    }
+
+    #[tokio::test]
+    async fn a_known_room_is_entered_again_and_an_unknown_one_offered_once() {
+        let now = Instant::now();
+        let login = |chat: &mut Chat, room: &RoomSnapshot| {
+            let told = chat.signed_in(user("ana"), std::iter::once(room.clone()), now);
+            let words = told.iter().filter_map(|event| match event {
+                Event::RoomEntered { .. } => Some("entered"),
+                Event::RoomAvailable { .. } => Some("available"),
+                Event::RoomDeleted { .. } => Some("deleted"),
+                Event::RoomLeft { .. } => Some("left"),
+                _ => None,
+            });
+            words.collect::<Vec<_>>()
+        };
+        let known = sala(2, &["ana", "bob"]);
+        let other = RoomSnapshot { id: Uuid::from_u128(1), ..known.clone() };
+        let renamed = RoomSnapshot { name: RoomName::parse("other").unwrap(), ..known.clone() };
+        assert_eq!(login(&mut remembering(known.clone()), &known), ["entered"]);
+        assert_eq!(login(&mut remembering(known.clone()), &renamed), ["available"]);
+        let mut chat = remembering(known.clone());
+        assert_eq!(login(&mut chat, &other), ["available"]);
+        assert_eq!(login(&mut chat, &other), [""; 0], "told once");
+        assert_eq!(login(&mut chat, &known), ["available"], "the tracker had let it go");
+        let mut chat = ana_in(known);
+        assert_eq!(login(&mut chat, &other), ["deleted", "available"]);
+        assert_eq!(chat.take_left(), [Uuid::nil()]);
+    }
+
+    #[tokio::test]
+    async fn two_names_never_lead_to_one_room() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(2, &["ana", "bob"]));
+        let twin = RoomSnapshot { name: RoomName::parse("twin").unwrap(), ..sala(3, &["ana", "eve"]) };
+        assert!(chat.let_in("twin", twin.clone(), now).is_empty());
+        let twin = RoomSnapshot { id: Uuid::from_u128(9), ..twin };
+        assert!(chat.let_in("sala", twin.clone(), now).is_empty(), "another one was asked for");
+        assert_eq!(chat.let_in("twin", twin, now).len(), 1, "the control");
+    }
+}

@@ -1,0 +1,239 @@
+//! The rooms that this computer is in, as they were last: kept across starts, so that the next LOGIN is held against them.
+
+use std::collections::BTreeMap;
+
+use commons::names::Username;
+use commons::snapshot::RoomSnapshot;
+use rusqlite::{Result, params};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::history::conversation::ConversationId;
+use crate::history::membership::Membership;
+use crate::history::store::{Name, Store};
+
+/// A room that was entered on this computer and not left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedRoom {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its last snapshot; `None` where a version wrote the history that kept none.
+    pub snapshot: Option<RoomSnapshot>,
+    /// Its members, as this peer saw them come.
+    pub membership: Membership,
+}
+
+/// A room as the table holds it: JSON.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    snapshot: RoomSnapshot,
+    membership: Membership,
+}
+
+/// A room that is to be written.
+pub(crate) struct Unwritten {
+    /// The conversation's number in the table.
+    key: i64,
+    room: RememberedRoom,
+    is_written: bool,
+}
+
+impl Unwritten {
+    /// What was written was undone.
+    pub(crate) fn write_again(&mut self) {
+        self.is_written = false;
+    }
+}
+
+/// A room at first sight.
+impl From<RoomSnapshot> for RememberedRoom {
+    fn from(snapshot: RoomSnapshot) -> Self {
+        let mut membership = Membership::default();
+        membership.note(&snapshot);
+        Self { id: snapshot.id, snapshot: Some(snapshot), membership }
+    }
+}
+
+impl RememberedRoom {
+    /// Whether nothing but presence and the revision has changed.
+    fn is_only_news_of_presence(&self, before: &Self) -> bool {
+        let lasting = |room: &Self| {
+            let mut snapshot = room.snapshot.clone()?;
+            snapshot.revision = 0;
+            snapshot.members.iter_mut().for_each(|member| member.connected = false);
+            (snapshot.peer_owner, snapshot.peer_one, snapshot.peer_two) = (None, None, None);
+            Some(snapshot)
+        };
+        self.membership.has_same_members(&before.membership) && lasting(self) == lasting(before)
+    }
+}
+
+impl Store {
+    /// Notes a room as the tracker tells it, and as this peer has seen its members come.
+    pub(crate) fn note_room(&mut self, room: RememberedRoom) -> Result<()> {
+        let Some(snapshot) = &room.snapshot else { return Ok(()) };
+        self.note_seats(snapshot)?;
+        let key = self.conversation(&ConversationId::Room(room.id), Some(&snapshot.name))?.key;
+        let before = self.rooms.get(&room.id).map(|before| &before.room);
+        // Presence comes and goes often: then it is not worth a wait for the disk.
+        let can_wait = before.is_some_and(|before| room.is_only_news_of_presence(before));
+        self.rooms.insert(room.id, Unwritten { key, room, is_written: false });
+        if can_wait { Ok(()) } else { self.write_rooms() }
+    }
+
+    /// This room was left, or is gone.
+    pub(crate) fn leave_room(&mut self, room: Uuid) -> Result<()> {
+        self.rooms.remove(&room);
+        let Some(known) = self.known_conversation(&ConversationId::Room(room))? else { return Ok(()) };
+        self.db.prepare_cached("DELETE FROM rooms WHERE conversation = ?1")?.execute([known.key])?;
+        Ok(())
+    }
+
+    /// Writes the rooms that have changed.
+    pub(crate) fn write_rooms(&mut self) -> Result<()> {
+        for unwritten in self.rooms.values_mut().filter(|room| !room.is_written) {
+            let RememberedRoom { snapshot: Some(snapshot), membership, .. } = &unwritten.room else {
+                continue;
+            };
+            let record = Record { snapshot: snapshot.clone(), membership: membership.clone() };
+            let record = serde_json::to_string(&record)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            self.db
+                .prepare_cached("INSERT OR REPLACE INTO rooms VALUES (?1, ?2)")?
+                .execute(params![unwritten.key, record])?;
+            unwritten.is_written = true;
+        }
+        Ok(())
+    }
+
+    /// The rooms that were entered here and not left. One that cannot be read counts as unknown.
+    pub(crate) fn remembered_rooms(&self) -> Result<Vec<RememberedRoom>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT c.id, c.room, r.record FROM rooms r JOIN conversations c ON c.id = r.conversation
+             WHERE c.room IS NOT NULL",
+        )?;
+        let found = query.query_map([], |row| {
+            Ok((row.get::<_, i64>(0)?, Uuid::from_bytes(row.get(1)?), row.get::<_, Option<String>>(2)?))
+        })?;
+        let mut rooms = Vec::new();
+        for found in found {
+            let (key, id, record) = found?;
+            rooms.extend(match record {
+                None => Some(RememberedRoom { id, snapshot: None, membership: self.seen_seats(key)? }),
+                Some(record) => {
+                    serde_json::from_str(&record).ok().and_then(|Record { snapshot, membership }| {
+                        (snapshot.id == id).then_some(RememberedRoom {
+                            id,
+                            snapshot: Some(snapshot),
+                            membership,
+                        })
+                    })
+                }
+            });
+        }
+        Ok(rooms)
+    }
+
+    /// The members of a room by its seats alone.
+    fn seen_seats(&self, conversation: i64) -> Result<Membership> {
+        let mut query = self.db.prepare_cached(
+            "SELECT p.name, s.since FROM seats s JOIN people p ON p.id = s.user
+             WHERE s.conversation = ?1 AND s.until IS NULL",
+        )?;
+        let seats = query.query_map([conversation], |row| {
+            Ok((row.get::<_, Name>(0)?.0, row.get::<_, i64>(1)?.cast_unsigned()))
+        })?;
+        let seats: BTreeMap<Username, u64> = seats.collect::<Result<_>>()?;
+        let latest = self.db.query_row(
+            "SELECT max(revision, (SELECT coalesce(max(revision), 0) FROM lines WHERE conversation = ?1))
+             FROM conversations WHERE id = ?1",
+            [conversation],
+            |row| row.get::<_, i64>(0),
+        )?;
+        Ok(Membership::new(latest.cast_unsigned(), seats))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::history::request::Request;
+    use crate::history::testing::*;
+
+    fn remembered(folder: &std::path::Path) -> Vec<RememberedRoom> {
+        use crate::history::ledger::{Ledger, Place};
+        let (ledger, opened) = Ledger::open(&Place::File(folder.to_owned()), &author(ANA)).unwrap();
+        ledger.close();
+        opened.rooms
+    }
+
+    fn seen(rooms: &[RememberedRoom], name: &str) -> Option<u64> {
+        rooms[0].membership.from(&user(name))
+    }
+
+    #[test]
+    fn a_room_is_remembered_until_it_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = ledger_in(folder.path(), ANA);
+        ledger.close();
+        let rooms = remembered(folder.path());
+        assert_eq!(rooms.iter().map(|room| room.id).collect::<Vec<_>>(), [room().room().unwrap()]);
+        let (mut ledger, _) = ledger_in(folder.path(), ANA);
+        ledger.apply(Request::LeaveRoom(room().room().unwrap()));
+        ledger.commit();
+        ledger.close();
+        assert_eq!(remembered(folder.path()), []);
+    }
+
+    #[test]
+    fn presence_is_written_with_the_next_message_or_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let mut room_of_three =
+            RememberedRoom::from(snapshot_of(REVISION, &[(ANA, 1), (BOB, 2), (CARLA, 3)]));
+        let mut presence = |ledger: &mut crate::history::ledger::Ledger, revision: u64| {
+            let snapshot = room_of_three.snapshot.as_mut().unwrap();
+            snapshot.revision = revision;
+            snapshot.members[1].connected ^= true;
+            room_of_three.membership.note(snapshot);
+            let before = ledger.commits();
+            ledger.apply(Request::NoteRoom(Box::new(room_of_three.clone())));
+            ledger.commit();
+            ledger.commits() - before
+        };
+        assert_eq!(presence(&mut ana, 7), 0, "presence waits for the disk");
+        say(&mut ana, &room(), &["written at 7"], &[BOB]);
+        let path = folder.path().to_owned();
+        let latest = |path: &std::path::Path| remembered(path)[0].snapshot.as_ref().unwrap().revision;
+        // As after a crash: nothing was closed.
+        let copy = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        assert_eq!(latest(copy.path()), 7);
+        presence(&mut ana, 9);
+        ana.close();
+        assert_eq!(latest(&path), 9);
+    }
+
+    #[test]
+    fn rooms_of_an_earlier_version_are_remembered_by_their_seats() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let later = vec![crate::history::request::Said { revision: 7, ..said(&room(), "later", &[BOB]) }];
+        later.into_iter().for_each(|said| ana.apply(Request::Say(said)));
+        ana.commit();
+        let db: &Connection = &ana.store.db;
+        db.execute_batch("DROP TABLE rooms; PRAGMA user_version = 1").unwrap();
+        ana.store.rooms.clear();
+        ana.close();
+        let rooms = remembered(folder.path());
+        assert_eq!((seen(&rooms, ANA), seen(&rooms, BOB), seen(&rooms, "dora")), (Some(1), Some(2), None));
+        let mut membership = rooms[0].membership.clone();
+        membership.note(&snapshot_of(9, &[(ANA, 1), ("dora", 1)]));
+        assert_eq!(membership.from(&user("dora")), Some(8), "behind the last message that is here");
+    }
+}
