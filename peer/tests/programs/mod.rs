@@ -41,6 +41,13 @@ impl Piped {
         Self::start_as(Command::new(PROGRAM), flags, password)
     }
 
+    /// The same, with more in its environment.
+    pub fn start_in(flags: &[String], password: Option<&str>, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("/usr/bin/env");
+        command.args(environment.iter().map(|(name, value)| format!("{name}={value}"))).arg(PROGRAM);
+        Self::start_as(command, flags, password)
+    }
+
     fn start_as(mut command: Command, flags: &[String], password: Option<&str>) -> Self {
         command.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_clear().env("HOME", "/nonexistent");
