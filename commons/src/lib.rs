@@ -4,10 +4,12 @@
 //! - [`protocol`]: what is said, named by who speaks.
 //! - [`net`]: how bytes move; it knows nothing of the protocol, nor the protocol of it.
 //! - [`limits`]: every bound that both sides keep, with its reason.
+//! - [`log_target`]: which log events are of our own crates.
 
 pub mod endorsement;
 pub mod keys;
 pub mod limits;
+pub mod log_target;
 pub mod names;
 pub mod net;
 pub mod peer;

@@ -8,6 +8,7 @@
 //! - [`identity`]: this user's key, sealed under the password; whose key is whose. [`home`]: the folder that keeps it.
 //! - [`history`]: what was said, kept on this computer, and what of it waits for whom.
 //! - `delivery`: lines on their way between links, history and faces.
+//! - [`log_file`]: what is logged, and where.
 //! - [`untrusted`]: text that others chose, which cannot be printed by accident.
 
 pub mod api;
@@ -21,6 +22,7 @@ pub mod home;
 mod hub;
 pub mod identity;
 pub mod limits;
+pub mod log_file;
 mod nearest;
 mod peer_communication;
 pub mod service;

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{env, fs, panic};
+use std::{env, panic};
 
 use clap::Parser;
 use commons::keys::PublicKey;
 use peer::api::error::CommandError;
 use peer::config::{Config, Errand, Output};
 use peer::identity::seal::SealCost;
+use peer::log_file;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
@@ -21,7 +22,6 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 use tracker::server::{StartError, TrackerServer};
 
 /// What may still run when all is said: a thread that waits for typed input ends with the program.
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     tty::save();
     end_loudly_on_panic();
     let outcome = Runtime::new().map_err(Failure::new).and_then(|runtime| {
-        let outcome = log_to_file().map_err(Failure::new).and_then(|()| runtime.block_on(run(config)));
+        let outcome = log_to_file().and_then(|()| runtime.block_on(run(config)));
         runtime.shutdown_timeout(LAST_TASKS);
         outcome
     });
@@ -83,12 +83,14 @@ fn end_loudly_on_panic() {
 }
 
 /// The log goes to a file or nowhere: the screen belongs to the conversation.
-fn log_to_file() -> io::Result<()> {
-    let Some(path) = env::var_os("PEER_LOG") else { return Ok(()) };
-    let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(file).with_ansi(false).init();
-    Ok(())
+fn log_to_file() -> Result<(), Failure> {
+    let Some(path) = env::var_os("PEER_LOG").map(PathBuf::from) else { return Ok(()) };
+    log_file::start(&path).map_err(|error| {
+        Failure::Other(format!(
+            "cannot write the log {}: {error}. Set PEER_LOG to another file",
+            path.display()
+        ))
+    })
 }
 
 async fn run(config: Config) -> Result<(), Failure> {

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
+use commons::log_target::is_own;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 use tracker::config::{Config, ConnectionLimits};
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
@@ -121,9 +125,7 @@ async fn main() -> ExitCode {
     let mut args = Args::parse();
     let task = args.task.take();
     let config = Config::from(args);
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
+    log_to_stderr();
     let done = match task {
         None => run(config).await,
         Some(Task::Fingerprint) => print_fingerprint(&config),
@@ -139,6 +141,15 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Logs what `RUST_LOG` asks for, without the events of libraries: they log what they are given.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let own = filter_fn(|metadata| is_own(metadata.target()));
+    let colours = io::stderr().is_terminal();
+    let layer = fmt::layer().with_ansi(colours).with_writer(io::stderr);
+    registry().with(layer.with_filter(filter).with_filter(own)).init();
 }
 
 async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
