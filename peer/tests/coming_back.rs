@@ -17,7 +17,7 @@ use peer::api::error::CommandError;
 use peer::api::{Answer, Event};
 use peer::identity::password::Password;
 use peer::identity::user_key::SignIn;
-use programs::{Piped, Screen, flags};
+use programs::{PASSWORD, Piped, Screen, flags};
 
 fn register(who: &mut SignIn) {
     who.register = true;
@@ -205,7 +205,7 @@ async fn a_pipe_is_told_what_to_do() {
     assert_eq!(run(&tracker, true).status, Some(0));
     assert_eq!(run(&tracker, true).status, Some(0), "it is there, and this user's");
 
-    tracker.resets("ana", &Password::typed("newer")).await;
+    tracker.resets("ana", &Password::typed("something newer")).await;
     let message = told(run(&tracker, true));
     assert!(message.contains("`peer password`"), "{message}");
     let tell = |new: &str| {
@@ -214,10 +214,10 @@ async fn a_pipe_is_told_what_to_do() {
         let mut arguments = flags(tracker.address, data.path());
         arguments.extend(["--username", "ana", "password", "--new-password-file"].map(Into::into));
         arguments.push(file.to_str().unwrap().to_owned());
-        Piped::start(&arguments, Some("secret")).end()
+        Piped::start(&arguments, Some(PASSWORD)).end()
     };
     assert_eq!(tell("wrong").status, Some(1));
-    let end = tell("newer");
+    let end = tell("something newer");
     assert_eq!(end.status, Some(0), "{end:?}");
     assert!(told(run(&tracker, false)).contains("last used with"));
 }
@@ -241,22 +241,22 @@ async fn at_a_terminal_an_account_comes_back_by_a_question() {
     };
     end(Screen::user(tracker.address, data.path(), "ana", 24, 80));
     tracker.forgets().await;
-    let mut ana = start(&tracker, "secret");
+    let mut ana = start(&tracker, PASSWORD);
     ana.shows("Make the account again with this computer's key? [Y/n]");
     ana.line("");
     end(ana);
 
-    tracker.resets("ana", &Password::typed("newer")).await;
-    let mut ana = start(&tracker, "newer");
+    tracker.resets("ana", &Password::typed("something newer")).await;
+    let mut ana = start(&tracker, "something newer");
     ana.shows("last used with\nopens it.");
     ana.shows("2 tries left");
-    ana.line("secret");
+    ana.line(PASSWORD);
     ana.shows("Make the account again with this computer's key? [Y/n]");
     ana.line("");
     ana.shows("The password of ana was changed elsewhere.\nIts new one:");
     ana.line("wrong");
     ana.shows("That is not its password either: 2 tries left");
-    ana.line("newer");
+    ana.line("something newer");
     end(ana);
-    end(start(&tracker, "newer"));
+    end(start(&tracker, "something newer"));
 }

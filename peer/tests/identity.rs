@@ -13,7 +13,7 @@ use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Conversation, Event, Trust, Undeliverable};
 use peer::identity::identity_file::{Place, export, import};
-use programs::{Piped, flags};
+use programs::{PASSWORD, Piped, flags};
 use tempfile::TempDir;
 
 fn is_change(event: &Event) -> bool {
@@ -213,7 +213,7 @@ async fn who_was_warned_in_private_goes_on_once_the_key_is_endorsed() {
 fn run(data: &Path, tracker: &Tracker, more: &[&str]) -> (Option<i32>, String) {
     let mut arguments: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
     arguments.extend(flags(tracker.address, data));
-    let end = Piped::start(&arguments, Some("secret")).end();
+    let end = Piped::start(&arguments, Some(PASSWORD)).end();
     (end.status, [end.said, end.complained].concat().join("\n"))
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::Tracker;
 use peer::limits::LINE_MAX;
-use programs::{Piped, end_of, flags, json, signal};
+use programs::{PASSWORD, Piped, end_of, flags, json, signal};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -106,7 +106,7 @@ async fn text_for_people_also_flows_through_pipes() {
     bob.create("sala").await;
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--register"].map(Into::into));
-    let mut ana = Piped::start(&arguments, Some("secret"));
+    let mut ana = Piped::start(&arguments, Some(PASSWORD));
     assert_eq!(ana.until(|line| line.contains("online")), "  online  bob");
     ana.line("/join sala");
     ana.until(|line| line == "── sala ── owner bob, 1 seat free");
@@ -179,7 +179,7 @@ async fn wrong_usage_is_two_and_says_what_is_missing() {
     for (end, named) in [
         (with(&["--frobnicate"], None), "--frobnicate"),
         (with(&["--username", "Ana"], None), "try ana"),
-        (with(&[], Some("secret")), "--username"),
+        (with(&[], Some(PASSWORD)), "--username"),
         (with(&["--username", "ana"], None), "--password-file"),
     ] {
         assert_eq!(end.status, Some(2), "{end:?}");
@@ -266,7 +266,7 @@ async fn a_reader_that_is_gone_is_a_quiet_end() {
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--register", "--output", "json"].map(Into::into));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_peer"));
-    command.args(&arguments).env_clear().env("PEER_PASSWORD", "secret").stdin(Stdio::piped());
+    command.args(&arguments).env_clear().env("PEER_PASSWORD", PASSWORD).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
@@ -280,7 +280,7 @@ async fn a_peer_can_host_the_tracker_itself() {
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(([127, 0, 0, 1], 0).into(), data.path());
     arguments.extend(["--username", "ana", "--register", "--output", "json", "--host"].map(Into::into));
-    let mut ana = Piped::start(&arguments, Some("secret"));
+    let mut ana = Piped::start(&arguments, Some(PASSWORD));
     assert!(ana.error_line().contains("Others join with"));
     let told = ana.error_line();
     let (address, key) = told.strip_prefix("peer --tracker ").unwrap().split_once('#').unwrap();
@@ -302,7 +302,7 @@ async fn a_reader_that_never_reads_does_not_keep_the_program_from_ending() {
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--register", "--output", "json"].map(Into::into));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_peer"));
-    command.args(&arguments).env_clear().env("PEER_PASSWORD", "secret").stdin(Stdio::piped());
+    command.args(&arguments).env_clear().env("PEER_PASSWORD", PASSWORD).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let (progress, taken) = std::sync::mpsc::channel();
@@ -351,9 +351,9 @@ async fn looking_back_wants_the_password_once_and_the_next_line_is_never_said() 
     let mut ana = bot_that_said(&tracker, data.path(), &["olá, mundo", "two"]);
     ana.line("/history");
     assert_eq!(ana.event("password_wanted"), json!({"event": "password_wanted", "tries_left": 3}));
-    ana.line("canary");
+    ana.line("the canary");
     assert_eq!(ana.event("password_wanted"), json!({"event": "password_wanted", "tries_left": 2}));
-    ana.line("secret");
+    ana.line(PASSWORD);
     let history = ana.event("history");
     assert_eq!(history["room"], "sala");
     let lines = history["lines"].as_array().unwrap();
@@ -370,7 +370,7 @@ async fn looking_back_wants_the_password_once_and_the_next_line_is_never_said() 
     ana.line("/history 1");
     assert_eq!(ana.event("history")["lines"].as_array().unwrap().len(), 1);
     let said = ana.passed().concat();
-    assert!(!said.contains("canary") && !said.contains("secret"), "{said}");
+    assert!(!said.contains("canary") && !said.contains(PASSWORD), "{said}");
     ana.close_input();
     assert_eq!(ana.end().status, Some(0));
 }
@@ -455,7 +455,7 @@ async fn a_line_that_came_late_says_so_and_a_conversation_can_be_exported_and_fo
     let file = data.path().join("sala.jsonl");
     ana.line(&format!("/export {}", file.display()));
     ana.event("password_wanted");
-    ana.line("secret");
+    ana.line(PASSWORD);
     assert_eq!(ana.event("exported"), json!({"event": "exported", "file": file, "lines": 2}));
     let text = std::fs::read_to_string(&file).unwrap();
     let texts: Vec<_> = text.lines().map(|line| json(line)["content"].clone()).collect();
@@ -479,13 +479,13 @@ async fn text_for_people_asks_for_the_password_in_a_row() {
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--register"].map(Into::into));
-    let mut ana = Piped::start(&arguments, Some("secret"));
+    let mut ana = Piped::start(&arguments, Some(PASSWORD));
     ana.line("/create sala");
     ana.line("said here");
     ana.until(|line| line.ends_with("<ana> said here"));
     ana.line("/history");
     ana.until(|line| line == "your password, to look back (3 tries left): the next line is taken for it");
-    ana.line("secret");
+    ana.line(PASSWORD);
     ana.until(|line| line == "── sala: the last 1 line ──");
     ana.until(|line| line.ends_with("<ana> said here"));
 }

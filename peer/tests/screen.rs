@@ -8,7 +8,7 @@ mod programs;
 use common::{Peer, Tracker};
 use commons::keys::PublicKey;
 use peer::api::Event;
-use programs::{Screen, flags, signal};
+use programs::{PASSWORD, Screen, flags, signal};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -58,9 +58,9 @@ async fn somebody_new_is_led_to_an_account_and_the_password_is_never_shown() {
     ana.line("canary two");
     ana.shows("The two are different");
     ana.wait("the question again", |screen| screen.text().matches("Password:").count() == 2);
-    ana.line("canary");
+    ana.line("the canary");
     ana.wait("the question again", |screen| screen.text().matches("The same again:").count() == 2);
-    ana.line("canary");
+    ana.line("the canary");
     ana.shows("Welcome, ana.");
     ana.shows_row("  try     /create sala   /help");
     ana.ends_with(&["lobby", ">"]);
@@ -78,9 +78,9 @@ async fn a_wrong_password_can_be_typed_again_and_a_taken_name_logs_in() {
     bob.shows("Make one? [Y/n]");
     bob.line("y");
     bob.shows("Password:");
-    bob.line("secret");
+    bob.line(PASSWORD);
     bob.shows("The same again:");
-    bob.line("secret");
+    bob.line(PASSWORD);
     bob.shows("bob has an account already. Log in to it? [Y/n]");
     bob.line("");
     bob.wait("the question again", |screen| screen.text().matches("Password:").count() == 2);
@@ -280,7 +280,7 @@ async fn no_color_is_respected() {
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--register"].map(Into::into));
-    let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", "secret"), ("NO_COLOR", "1")], 24, 80);
+    let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", PASSWORD), ("NO_COLOR", "1")], 24, 80);
     ana.ends_with(&["lobby", ">"]);
     ana.line("/rooms");
     ana.shows("no rooms yet");
@@ -362,7 +362,7 @@ async fn the_password_that_opens_the_past_is_asked_for_and_never_shown() {
     // Talk goes on above.
     bob.say("still here?").await;
     ana.shows("<bob> still here?");
-    ana.line("canary");
+    ana.line("the canary");
     ana.shows_row("✗ wrong password");
     ana.shows_row("Your password, to look back: 2 tries left (not shown; empty ends this)");
     ana.line("");
@@ -370,7 +370,7 @@ async fn the_password_that_opens_the_past_is_asked_for_and_never_shown() {
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.line("/search look");
     ana.shows_row("Your password, to look back: 2 tries left (not shown; empty ends this)");
-    ana.line("secret");
+    ana.line(PASSWORD);
     ana.shows_row("── 1 line found, the newest last ──");
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.keys(UP);
@@ -382,7 +382,7 @@ async fn the_password_that_opens_the_past_is_asked_for_and_never_shown() {
     ana.line("/switch sala");
     ana.wait("what was said before", |screen| screen.text().matches("<bob> still here?").count() == 2);
     let shown = String::from_utf8_lossy(&ana.bytes()).into_owned();
-    assert!(!shown.contains("canary") && !shown.contains("secret"), "{shown}");
+    assert!(!shown.contains("canary") && !shown.contains(PASSWORD), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -413,7 +413,7 @@ async fn another_password_is_asked_for_and_never_shown() {
     let Scene { tracker, mut ana, bob, data: _data } = scene(24, 80).await;
     ana.line("/password");
     ana.shows_row("The password you have (not shown; empty ends this)");
-    ana.line("secret");
+    ana.line(PASSWORD);
     ana.shows_row("The new one");
     // Talk goes on above.
     bob.say("still here?").await;
@@ -460,7 +460,7 @@ async fn a_weary_tracker() -> Tracker {
 async fn who_is_put_off_learns_how_long_and_may_try_again_with_what_was_typed() {
     let tracker = a_weary_tracker().await;
     let data = tempfile::tempdir().unwrap();
-    let mut ana = Screen::start(&flags(tracker.address, data.path()), &[("PEER_PASSWORD", "secret")], 24, 80);
+    let mut ana = Screen::start(&flags(tracker.address, data.path()), &[("PEER_PASSWORD", PASSWORD)], 24, 80);
     ana.shows("Your name:");
     ana.line("ana");
     ana.shows("Make one? [Y/n]");
@@ -498,7 +498,7 @@ async fn another_tracker_is_told_once_and_before_anybody_types_a_password() {
     // As it is told to be typed, it leads on.
     let mut accepted = flags(tracker.address, data.path());
     accepted[1] = format!("{}#{}", tracker.address, keys[1]);
-    let mut accepted = Screen::start(&accepted, &[("PEER_PASSWORD", "secret")], 24, 80);
+    let mut accepted = Screen::start(&accepted, &[("PEER_PASSWORD", PASSWORD)], 24, 80);
     accepted.shows("Welcome, ana.");
 }
 
@@ -513,17 +513,17 @@ async fn the_password_can_be_changed_without_a_conversation() {
     arguments.extend(["password", "--username", "ana"].map(Into::into));
     let mut change = Screen::start(&arguments, &[], 24, 80);
     change.shows("Password:");
-    change.line("secret");
+    change.line(PASSWORD);
     change.shows("New password:");
-    change.line("canary");
+    change.line("the canary");
     change.shows("The same again:");
-    change.line("canary");
+    change.line("the canary");
     change.shows("the password is changed");
     assert_eq!(change.end(), 0);
     assert!(!String::from_utf8_lossy(&change.bytes()).contains("canary"));
     let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
     again.shows("Password of ana:");
-    again.line("canary");
+    again.line("the canary");
     again.shows("Welcome, ana.");
 }
 
@@ -542,7 +542,7 @@ async fn a_second_start_asks_for_nothing_but_the_password_unless_there_are_sever
     again.shows("Password of ana:");
     again.shows("--username NAME");
     assert!(!again.text().contains("Your name"), "{}", again.text());
-    again.line("secret");
+    again.line(PASSWORD);
     again.shows("Welcome, ana.");
     again.line("/quit");
     again.end();
@@ -552,7 +552,7 @@ async fn a_second_start_asks_for_nothing_but_the_password_unless_there_are_sever
     again.shows("Your name:");
     again.line("bob");
     again.shows("Password:");
-    again.line("secret");
+    again.line(PASSWORD);
     again.shows("Welcome, bob.");
 }
 
@@ -571,7 +571,7 @@ async fn whoever_follows_a_tracker_to_another_address_is_the_same_there() {
     tracker.moves().await;
     let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
     again.shows("Password of ana:");
-    again.line("secret");
+    again.line(PASSWORD);
     again.shows("*** the tracker of");
     again.shows("sala");
     again.line("/whoami");
@@ -597,7 +597,7 @@ async fn who_hosts_is_told_how_others_join_in_rows_that_fit() {
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(([127, 0, 0, 1], 0).into(), data.path());
     arguments.extend(["--username", "ana", "--register", "--host"].map(Into::into));
-    let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", "secret")], 24, 80);
+    let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", PASSWORD)], 24, 80);
     ana.shows("Welcome, ana.");
     let rows = ana.rows();
     let command = rows.iter().position(|row| row.starts_with("peer --tracker 127.0.0.1:")).unwrap();

@@ -27,7 +27,7 @@ fn delete(password: Option<&str>) -> Value {
 }
 
 fn another() -> String {
-    PasswordDigest::of_typed("another").as_str().to_owned()
+    PasswordDigest::of_typed("another one").as_str().to_owned()
 }
 
 #[tokio::test]
@@ -315,7 +315,7 @@ async fn nobody_signs_in_to_an_account_that_is_being_deleted() {
 /// Runs the operator's command on a folder.
 fn reset(folder: &std::path::Path, name: &str) -> Output {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "another\n").unwrap();
+    std::fs::write(file.path(), "another one\n").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
     command.args(["reset-password", name, "--data"]).arg(folder).arg("--password-file").arg(file.path());
     command.output().unwrap()

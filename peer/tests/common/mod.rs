@@ -245,6 +245,17 @@ impl Peer {
         Self::try_as(tracker, who, self.computer.clone()).await
     }
 
+    /// A user whom this computer does not know yet, with this password.
+    pub async fn try_first(
+        tracker: SocketAddr,
+        name: &str,
+        password: &Password,
+    ) -> Result<Self, CommandError> {
+        let who =
+            SignIn { username: user(name), password: password.clone(), register: false, changed_to: None };
+        Self::try_as(tracker.to_string(), who, Computer::new(Keep::OnDisk)).await
+    }
+
     /// As [`Self::try_elsewhere`], with another password.
     pub async fn try_elsewhere_with(&self, password: &Password) -> Result<Self, CommandError> {
         let computer = Computer::new(Keep::OnDisk);

@@ -19,6 +19,9 @@ use serde_json::Value;
 /// Long enough for a machine with much else to do; nothing waits so long where all is well.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The password of every user of a program, as long as a new one has to be.
+pub const PASSWORD: &str = "a secret of theirs";
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_peer");
 
 /// What every run needs: the tracker, and a folder of its own.
@@ -48,7 +51,8 @@ impl Piped {
         Self::start_as(command, flags, password)
     }
 
-    fn start_as(mut command: Command, flags: &[String], password: Option<&str>) -> Self {
+    /// Starts a peer by this command, which may enter another computer first.
+    pub fn start_as(mut command: Command, flags: &[String], password: Option<&str>) -> Self {
         command.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_clear().env("HOME", "/nonexistent");
         password.map(|password| command.env("PEER_PASSWORD", password));
@@ -63,7 +67,7 @@ impl Piped {
         let mut flags = flags(tracker, data);
         flags.extend(["--username", name, "--output", "json"].map(Into::into));
         flags.extend(register.then(|| "--register".into()));
-        Self::start(&flags, Some("secret"))
+        Self::start(&flags, Some(PASSWORD))
     }
 
     /// A user who registers and speaks JSON, on the computer that `entering` leads to.
@@ -78,7 +82,7 @@ impl Piped {
         flags.extend(["--username", name, "--output", "json", "--register"].map(Into::into));
         flags.extend(more.iter().copied().map(Into::into));
         entering.arg(PROGRAM);
-        Self::start_as(entering, &flags, Some("secret"))
+        Self::start_as(entering, &flags, Some(PASSWORD))
     }
 
     /// A user who registers and speaks JSON, on a disk that [`limit_files`] may fill: writing on fails, and no signal
@@ -88,7 +92,7 @@ impl Piped {
         flags.extend(["--username", name, "--output", "json", "--register"].map(Into::into));
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#, PROGRAM]);
-        Self::start_as(shell, &flags, Some("secret"))
+        Self::start_as(shell, &flags, Some(PASSWORD))
     }
 
     pub fn id(&self) -> u32 {
@@ -270,7 +274,7 @@ impl Screen {
     pub fn user(tracker: SocketAddr, data: &Path, name: &str, rows: u16, columns: u16) -> Self {
         let mut flags = flags(tracker, data);
         flags.extend(["--username", name, "--register"].map(Into::into));
-        let mut screen = Self::start(&flags, &[("PEER_PASSWORD", "secret")], rows, columns);
+        let mut screen = Self::start(&flags, &[("PEER_PASSWORD", PASSWORD)], rows, columns);
         screen.shows("lobby");
         screen
     }
@@ -381,6 +385,12 @@ impl Screen {
         let modes = format!("{:?}", self.master.get_termios().unwrap().local_flags);
         let set = |mode: &str| modes.split(|c: char| !c.is_ascii_uppercase()).any(|set| set == mode);
         set("ECHO") && set("ICANON")
+    }
+
+    /// Whether the terminal shows what is typed.
+    pub fn echoes(&self) -> bool {
+        let modes = format!("{:?}", self.master.get_termios().unwrap().local_flags);
+        modes.split(|c: char| !c.is_ascii_uppercase()).any(|set| set == "ECHO")
     }
 }
 

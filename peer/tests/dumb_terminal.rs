@@ -1,0 +1,66 @@
+//! A terminal that cannot edit (TERM=dumb): its own echo would show what is typed, so the peer turns that off for secrets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod programs;
+mod proxy;
+
+use common::Tracker;
+use commons::net::socket::Listener;
+use programs::{PASSWORD, Screen, flags};
+use proxy::Proxy;
+
+const DUMB: (&str, &str) = ("TERM", "dumb");
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until the echo is off for every secret"]
+async fn the_password_for_the_history_is_not_echoed() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register"].map(Into::into));
+    let mut ana = Screen::start(&arguments, &[DUMB, ("PEER_PASSWORD", PASSWORD)], 24, 80);
+    ana.shows("Welcome, ana.");
+    ana.line("/create sala");
+    ana.shows("── sala ──");
+    ana.line("a needle");
+    // The control: a line that is no secret is echoed, and shown once more as a message.
+    ana.wait("the echo", |screen| screen.text().matches("a needle").count() == 2);
+    ana.line("/search needle");
+    ana.shows("3 tries left");
+    ana.line("a wrong canary");
+    ana.shows("2 tries left");
+    ana.line(PASSWORD);
+    ana.wait("what was found", |screen| screen.text().matches("needle").count() == 4);
+    ana.line("shown again");
+    ana.wait("the echo", |screen| screen.text().matches("shown again").count() == 2);
+    assert!(!ana.text().contains("canary") && !ana.text().contains(PASSWORD), "{}", ana.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until the echo is off for every secret"]
+async fn nothing_is_echoed_between_two_questions_for_a_secret() {
+    let tracker = Tracker::start().await;
+    tracker.peer("ana").await.dies().await;
+    let way = Proxy::to(tracker.address).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::start(&flags(way.address, data.path()), &[DUMB], 24, 80);
+    ana.shows("Your name:");
+    // A tracker that takes its time: whoever types on meanwhile expects the next question.
+    let silent = Listener::bind("127.0.0.1:0").await.unwrap();
+    way.lead_to(silent.local_addr().unwrap());
+    assert!(ana.echoes(), "the control: a name is shown");
+    ana.line("ana");
+    ana.shows("Make one? [Y/n]");
+    ana.line("n");
+    ana.shows("Password:");
+    ana.line("the first canary");
+    silent.accept().await.unwrap();
+    assert!(!ana.echoes(), "what is typed ahead would be shown");
+    ana.line("the second canary");
+    ana.keys("\x03");
+    ana.end();
+    ana.wait("the terminal back", |screen| screen.is_cooked());
+    assert!(!ana.text().contains("canary"), "{}", ana.text());
+}
