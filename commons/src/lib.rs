@@ -4,6 +4,7 @@
 //! - [`protocol`]: what is said, named by who speaks.
 //! - [`net`]: how bytes move; it knows nothing of the protocol, nor the protocol of it.
 //! - [`limits`]: every bound that both sides keep, with its reason.
+//! - [`process_memory`]: keeps other programs out of the memory of ours.
 //! - [`log_target`]: which log events are of our own crates.
 
 pub mod endorsement;
@@ -13,6 +14,7 @@ pub mod log_target;
 pub mod names;
 pub mod net;
 pub mod peer;
+pub mod process_memory;
 pub mod protocol;
 pub mod room;
 pub mod snapshot;

@@ -14,6 +14,9 @@ pub const JSON_DEPTH: usize = 16;
 /// Longest chat text in bytes of UTF-8: with every byte escaped as `\u00XX` it still fits a frame.
 pub const TEXT_MAX: usize = 8 * 1024;
 
+/// Fewest characters of a new password: what NIST SP 800-63B asks for at least. Existing shorter ones still sign in.
+pub const PASSWORD_MIN_CHARS: usize = 8;
+
 /// Heads that a line names: a room has three members, each with few stores at a time.
 pub const HEADS_MAX: usize = 8;
 

@@ -42,7 +42,7 @@ pub struct Config {
     #[arg(long, env = "PEER_REGISTER", value_parser = FalseyValueParser::new())]
     pub register: bool,
 
-    /// Read the password from a file; it can also be in PEER_PASSWORD [default: typed]
+    /// Read the password from a file; PEER_PASSWORD holds it too, for all to see that this process starts [default: typed]
     #[arg(long, global = true, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 

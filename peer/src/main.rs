@@ -9,6 +9,7 @@ use std::{env, panic};
 
 use clap::Parser;
 use commons::keys::PublicKey;
+use commons::process_memory;
 use peer::api::error::CommandError;
 use peer::config::{Config, Errand, Output};
 use peer::identity::seal::SealCost;
@@ -52,6 +53,7 @@ impl From<NotSignedIn> for Failure {
 }
 
 fn main() -> ExitCode {
+    process_memory::protect();
     let config = Config::parse();
     tty::save();
     end_loudly_on_panic();

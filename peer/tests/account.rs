@@ -188,7 +188,6 @@ async fn the_program_changes_the_password_from_files_and_ends_with_the_account()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until new passwords have a least length"]
 async fn a_password_of_seven_characters_makes_no_account() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -205,7 +204,6 @@ async fn a_password_of_seven_characters_makes_no_account() {
 }
 
 #[tokio::test]
-#[ignore = "fails until new passwords have a least length"]
 async fn a_short_password_from_before_still_signs_in_and_is_not_set_again() {
     let tracker = Tracker::start().await;
     let short = Password::typed("old");

@@ -14,7 +14,6 @@ use proxy::Proxy;
 const DUMB: (&str, &str) = ("TERM", "dumb");
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the echo is off for every secret"]
 async fn the_password_for_the_history_is_not_echoed() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -39,7 +38,6 @@ async fn the_password_for_the_history_is_not_echoed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the echo is off for every secret"]
 async fn nothing_is_echoed_between_two_questions_for_a_secret() {
     let tracker = Tracker::start().await;
     tracker.peer("ana").await.dies().await;

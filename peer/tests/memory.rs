@@ -60,7 +60,6 @@ impl Drop for Killed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the peer is not dumpable"]
 async fn neither_core_nor_environment_of_a_peer_is_readable() {
     let tracker = Tracker::start().await;
     let folder = tempfile::tempdir().unwrap();

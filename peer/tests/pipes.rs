@@ -223,7 +223,7 @@ async fn a_password_file_is_read_without_its_line_end() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("password");
-    std::fs::write(&file, "secret\n").unwrap();
+    std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--register", "--password-file"].map(Into::into));
     arguments.push(file.to_str().unwrap().to_owned());

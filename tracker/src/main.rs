@@ -13,6 +13,7 @@ use commons::log_target::is_own;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
+use commons::process_memory;
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::filter_fn;
@@ -122,6 +123,7 @@ impl From<Args> for Config {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    process_memory::protect();
     let mut args = Args::parse();
     let task = args.task.take();
     let config = Config::from(args);

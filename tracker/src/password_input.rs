@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use commons::limits::PASSWORD_MIN_CHARS;
+
 /// Reads a password from a file, or asks for it at the terminal.
 pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Error>> {
     let password = match file {
@@ -12,24 +14,27 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Er
             line.strip_suffix('\r').unwrap_or(line).to_owned()
         }
         None => {
-            let typed = ask("New password: ")?;
-            if ask("The same again: ")? != typed {
+            let [typed, again] = ask(["New password: ", "The same again: "])?;
+            if again != typed {
                 return Err("the two are not the same: nothing was changed".into());
             }
             typed
         }
     };
-    if password.is_empty() {
-        return Err("the password is empty: nothing was changed".into());
+    if password.chars().count() < PASSWORD_MIN_CHARS {
+        return Err(format!(
+            "a new password needs at least {PASSWORD_MIN_CHARS} characters: nothing was changed"
+        )
+        .into());
     }
     Ok(password)
 }
 
 const NO_TERMINAL: &str = "there is no terminal to type a password at: use --password-file";
 
-/// Asks for a line that is not shown while it is typed.
+/// Asks for two lines that are not shown while they are typed, nor is what is typed between them.
 #[cfg(unix)]
-fn ask(question: &str) -> Result<String, Box<dyn std::error::Error>> {
+fn ask(questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
     use std::io::stdin;
 
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -39,13 +44,13 @@ fn ask(question: &str) -> Result<String, Box<dyn std::error::Error>> {
     hidden.local_modes.remove(LocalModes::ECHO);
     hidden.local_modes.insert(LocalModes::ECHONL);
     tcsetattr(stdin(), OptionalActions::Now, &hidden)?;
-    let answered = answer(question);
+    let answered = answer(questions[0]).and_then(|first| Ok([first, answer(questions[1])?]));
     tcsetattr(stdin(), OptionalActions::Now, &shown)?;
     Ok(answered?)
 }
 
 #[cfg(not(unix))]
-fn ask(_question: &str) -> Result<String, Box<dyn std::error::Error>> {
+fn ask(_questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
     Err(NO_TERMINAL.into())
 }
 

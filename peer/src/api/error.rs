@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use commons::keys::PublicKey;
+use commons::limits::PASSWORD_MIN_CHARS;
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
@@ -115,6 +116,12 @@ pub enum CommandError {
          of before and the new one"
     )]
     PasswordChanged(Username),
+    /// A password that was to be set is too short.
+    #[error(
+        "a new password needs at least {PASSWORD_MIN_CHARS} characters. If it is lost, nobody can open your history, and \
+         only the tracker's operator can restore your account"
+    )]
+    PasswordTooShort,
     /// The line is no command.
     #[error("{0}")]
     Usage(String),
@@ -155,6 +162,7 @@ impl CommandError {
             | Self::KeyHere { .. }
             | Self::AccountUnknown(_)
             | Self::PasswordChanged(_) => "INVALID_CREDENTIALS",
+            Self::PasswordTooShort => "PASSWORD_TOO_SHORT",
             Self::Usage(_) => "USAGE",
             Self::Local(_) => "LOCAL",
         };

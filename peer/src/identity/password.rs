@@ -1,5 +1,6 @@
 //! A password as it was typed: it opens what is sealed on this computer, and only its digest leaves it.
 
+use commons::limits::PASSWORD_MIN_CHARS;
 use commons::user::PasswordDigest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -26,6 +27,12 @@ impl Password {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether it is too short to be set. A shorter one from before still signs in.
+    #[must_use]
+    pub fn is_too_short(&self) -> bool {
+        self.0.chars().count() < PASSWORD_MIN_CHARS
     }
 
     /// The text: for sealing only.

@@ -70,6 +70,9 @@ impl UserKey {
         let password = who.password.clone();
         let Some((seed, opened)) = opened(home, &password).await.map_err(|error| shut(error, home, who))?
         else {
+            if who.register && who.password.is_too_short() {
+                return Err(CommandError::PasswordTooShort);
+            }
             return Self::new(home, password, tracker, cost).await;
         };
         if home.next_identity()?.is_some() {

@@ -68,8 +68,8 @@ impl Account<'_> {
 
     /// Changes the password here and at the tracker, or nowhere.
     async fn change_password(&self, old: Password, new: Password) -> Result<(), CommandError> {
-        if new.is_empty() {
-            return Err(CommandError::Usage("a password needs at least one character".to_owned()));
+        if new.is_too_short() {
+            return Err(CommandError::PasswordTooShort);
         }
         let digest = new.digest();
         let Some((seed, _)) = opened(self.home, &old).await? else {

@@ -1,8 +1,10 @@
 //! What is asked where nobody sees the answer: the password that opens the past, and those of `/password`. Pure.
 
 use crate::api::Command;
+use crate::api::error::CommandError;
 use crate::identity::password::Password;
 use crate::terminal::new_password::{Answered, NewPassword, QUESTIONS};
+use crate::terminal::usage;
 
 /// The answers so far, and what they are for.
 #[derive(Default)]
@@ -19,7 +21,7 @@ pub(crate) enum Next {
     /// There are more questions.
     Wait,
     /// Nothing is done, for this reason; what is asked again.
-    Refuse(&'static str, &'static [&'static str]),
+    Refuse(CommandError, &'static [&'static str]),
 }
 
 impl Asking {
@@ -54,13 +56,14 @@ impl Asking {
                 return Next::Run(Command::Unlock { password: answer });
             }
             self.looking = None;
-            return Next::Refuse("the past stays shut", &[]);
+            return Next::Refuse(usage("the past stays shut"), &[]);
         }
         match self.new_password.answer(answer) {
             Answered::Complete(wish) => Next::Run(Command::Account(wish)),
             Answered::More => Next::Wait,
-            Answered::Nothing => Next::Refuse("the password stays as it is", &[]),
-            Answered::Different => Next::Refuse("the two are different: once more", &QUESTIONS[1..]),
+            Answered::Nothing => Next::Refuse(usage("the password stays as it is"), &[]),
+            Answered::Different => Next::Refuse(usage("the two are different: once more"), &QUESTIONS[1..]),
+            Answered::TooShort => Next::Refuse(CommandError::PasswordTooShort, &QUESTIONS[1..]),
         }
     }
 }

@@ -85,6 +85,8 @@ pub struct Terminal {
     /// The line that is being said: it comes back as an event, or is shown beside the error.
     said: String,
     asking: Asking,
+    /// Whether the terminal itself hides what is typed, where there is no editor that does.
+    is_hidden: bool,
     stop: CancellationToken,
 }
 
@@ -118,6 +120,8 @@ impl Terminal {
             Format::Text => Face::Text(Box::new(View::new(you, Paint::from_env()))),
             Format::Json => Face::Json,
         };
+        // The questions before left it off.
+        tty::set_echo(true)?;
         let editing = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
         let (editor, input, output) = match editing.then(|| LineEditor::start(Paint::from_env())) {
             Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
@@ -126,7 +130,8 @@ impl Terminal {
         };
         let known = Known::default();
         let (said, asking) = (String::new(), Asking::default());
-        Ok(Self { service, events, face, input, output, editor, known, said, asking, stop })
+        let is_hidden = false;
+        Ok(Self { service, events, face, input, output, editor, known, said, asking, is_hidden, stop })
     }
 
     /// Talks until the end; an error says why it came unasked.
@@ -344,8 +349,18 @@ impl Terminal {
             && self.service.failure().is_some_and(|error| error.words() == *words)
     }
 
+    /// Hides what is typed at a terminal without an editor while a secret is asked for: before the question is there, and
+    /// until no further one follows.
+    fn hide_secrets(&mut self) {
+        let hide = self.asking.wants_password();
+        if self.editor.is_none() && hide != self.is_hidden && tty::set_echo(!hide).is_ok() {
+            self.is_hidden = hide;
+        }
+    }
+
     /// Prints rows, with what the open conversation shows where it changed; the line above the input follows.
     async fn show(&mut self, mut rows: Vec<String>) -> Result<(), Gone> {
+        self.hide_secrets();
         let mut repaint = false;
         if let Face::Text(view) = &mut self.face {
             let open = self.service.status().open;

@@ -19,6 +19,8 @@ pub(crate) enum Answered {
     More,
     /// The new one was not typed twice: both are asked again.
     Different,
+    /// The new one is too short: both are asked again.
+    TooShort,
     /// Nothing was typed: all stays as it is.
     Nothing,
     /// The command is complete.
@@ -34,6 +36,10 @@ impl NewPassword {
         }
         self.answers.push(answer);
         match self.answers.as_slice() {
+            [_, new, again] if new == again && new.is_too_short() => {
+                self.answers.truncate(1);
+                Answered::TooShort
+            }
             [old, new, again] if new == again => {
                 let command = AccountCommand::ChangePassword { old: old.clone(), new: new.clone() };
                 self.answers.clear();
@@ -59,9 +65,14 @@ mod tests {
 
     #[test]
     fn the_new_one_is_typed_twice() {
-        let [.., last] = &answers(&["old", "new", "neu", "new", "new"])[..] else { panic!() };
-        let expected =
-            AccountCommand::ChangePassword { old: Password::typed("old"), new: Password::typed("new") };
+        let [.., last] = &answers(&["old", "the new one", "the neu one", "the new one", "the new one"])[..]
+        else {
+            panic!()
+        };
+        let expected = AccountCommand::ChangePassword {
+            old: Password::typed("old"),
+            new: Password::typed("the new one"),
+        };
         assert!(matches!(last, Answered::Complete(command) if *command == expected));
         assert!(matches!(&answers(&["old", "new", "neu"])[..], [.., Answered::Different]));
     }
@@ -71,6 +82,16 @@ mod tests {
         for typed in [&[""][..], &["old", ""], &["old", "new", ""]] {
             assert!(matches!(answers(typed).last(), Some(Answered::Nothing)));
         }
-        assert!(matches!(answers(&["old", "", "a", "b", "b"]).last(), Some(Answered::Complete(_))));
+        let again = answers(&["old", "", "old", "eight888", "eight888"]);
+        assert!(matches!(again.last(), Some(Answered::Complete(_))));
+    }
+
+    #[test]
+    fn a_new_one_of_seven_characters_is_asked_for_again() {
+        let [.., short, _, last] = &answers(&["old", "séven77", "séven77", "éight888", "éight888"])[..]
+        else {
+            panic!()
+        };
+        assert!(matches!(short, Answered::TooShort) && matches!(last, Answered::Complete(_)));
     }
 }

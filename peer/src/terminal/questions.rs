@@ -23,7 +23,7 @@ impl Terminal {
             Next::Wait => self.show(Vec::new()).await?,
             Next::Refuse(why, questions) => {
                 self.ask(questions);
-                return self.refuse(&usage(why)).await;
+                return self.refuse(&why).await;
             }
         }
         Ok(None)

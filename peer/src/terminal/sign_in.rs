@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use commons::limits::PASSWORD_MIN_CHARS;
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::oneshot;
@@ -232,12 +233,32 @@ pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password
         let password = asked(move || tty::ask_hidden(&question)).await?;
         if password.is_empty() {
             tell("A password needs at least one character.\n".to_owned()).await?;
-        } else if !new || asked(|| tty::ask_hidden("The same again: ")).await? == password {
-            return Ok(Password::typed(password));
+            continue;
+        }
+        let password = Password::typed(password);
+        if new && password.is_too_short() {
+            tell(too_short()).await?;
+        } else if !new || is_repeated(&password).await? {
+            return Ok(password);
         } else {
             tell("The two are different: once more.\n".to_owned()).await?;
         }
     }
+}
+
+/// Whether a new password is typed once more as it was.
+async fn is_repeated(password: &Password) -> Result<bool, NotSignedIn> {
+    let again = asked(|| tty::ask_hidden("The same again: ")).await?;
+    Ok(Password::typed(again) == *password)
+}
+
+/// A new password that is too short, as rows of a narrow screen.
+fn too_short() -> String {
+    format!(
+        "A new password needs at least {PASSWORD_MIN_CHARS} characters. If you lose it, nobody can open
+         your history, and only the tracker's operator can restore your account.
+"
+    )
 }
 
 pub(crate) async fn tell(text: String) -> Result<(), NotSignedIn> {

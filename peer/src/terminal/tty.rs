@@ -43,8 +43,25 @@ pub fn is_interactive() -> bool {
     stdin().is_terminal() && (stderr().is_terminal() || stdout().is_terminal())
 }
 
-/// Asks for a line; `None` at the end of input.
+/// Shows what is typed from now on, or hides it. Does nothing where nobody types.
+pub(crate) fn set_echo(shown: bool) -> io::Result<()> {
+    let Ok(mut modes) = tcgetattr(stdin()) else { return Ok(()) };
+    modes.local_modes.set(LocalModes::ECHO, shown);
+    // The end of a hidden line still begins a new row.
+    modes.local_modes.set(LocalModes::ECHONL, !shown);
+    Ok(tcsetattr(stdin(), OptionalActions::Now, &modes)?)
+}
+
+/// Asks for a line; `None` at the end of input. The echo is on for this line alone: what is typed after it, before the
+/// next question, may already be a password.
 pub(crate) fn ask(question: &str) -> io::Result<Option<String>> {
+    set_echo(true)?;
+    let answer = read_answer(question);
+    set_echo(false)?;
+    answer
+}
+
+fn read_answer(question: &str) -> io::Result<Option<String>> {
     say(question)?;
     let mut line = String::new();
     if stdin().read_line(&mut line)? == 0 {
@@ -54,16 +71,10 @@ pub(crate) fn ask(question: &str) -> io::Result<Option<String>> {
 }
 
 /// Asks for a line that is not shown while it is typed. The echo is off before the question is there, so that not even
-/// the fastest typist sees a letter of it.
+/// the fastest typist sees a letter of it, and it stays off behind the answer: another secret may be asked for next.
 pub(crate) fn ask_hidden(question: &str) -> io::Result<Option<String>> {
-    let shown = tcgetattr(stdin())?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    hidden.local_modes.insert(LocalModes::ECHONL);
-    tcsetattr(stdin(), OptionalActions::Now, &hidden)?;
-    let answer = ask(question);
-    tcsetattr(stdin(), OptionalActions::Now, &shown)?;
-    answer
+    set_echo(false)?;
+    read_answer(question)
 }
 
 /// Says something beside the conversation: on the standard error, so that output for programs stays clean.

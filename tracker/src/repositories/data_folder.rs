@@ -20,6 +20,9 @@ pub enum OpenError {
         /// What is wrong; no values.
         what: String,
     },
+    /// Others than its owner can read a file that holds a secret.
+    #[error("{} can be read by others on this computer. Run: chmod 600 {}", .0.display(), in_shell(.0))]
+    Exposed(PathBuf),
     /// A journal without the file that it belongs to.
     #[error("{} is missing, but its journal is there: restore the file from a backup", .0.display())]
     Missing(PathBuf),
@@ -38,6 +41,11 @@ impl OpenError {
     pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         |source| Self::Io { path: path.to_owned(), source }
     }
+}
+
+/// A path as a shell reads it, whatever characters it has.
+fn in_shell(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 /// The folder, locked for as long as this lives.
