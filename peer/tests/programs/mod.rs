@@ -88,8 +88,14 @@ impl Piped {
     /// A user who registers and speaks JSON, on a disk that [`limit_files`] may fill: writing on fails, and no signal
     /// ends the program.
     pub fn bot_with_a_small_disk(tracker: SocketAddr, data: &Path, name: &str) -> Self {
+        Self::bot_with_a_small_disk_and(tracker, data, name, &[])
+    }
+
+    /// The same, with more flags.
+    pub fn bot_with_a_small_disk_and(tracker: SocketAddr, data: &Path, name: &str, more: &[&str]) -> Self {
         let mut flags = flags(tracker, data);
         flags.extend(["--username", name, "--output", "json", "--register"].map(Into::into));
+        flags.extend(more.iter().copied().map(Into::into));
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#, PROGRAM]);
         Self::start_as(shell, &flags, Some(PASSWORD))

@@ -1,0 +1,153 @@
+//! The Python program on the front page, run as it stands there, against a member who wants to hurt it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod programs;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use common::{Peer, Tracker};
+use peer::api::Event;
+use peer::untrusted::Foreign;
+use programs::{Piped, flags};
+
+const FRONT_PAGE: &str = include_str!("../../README.md");
+
+/// The program that stood there when commands were lines.
+const BEFORE: &str = r#"
+import json, os, subprocess
+
+peer = subprocess.Popen(
+    ["cargo", "run", "-q", "--release", "-p", "peer", "--", "--username", "robot", "--output", "json"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PEER_PASSWORD": "correct-horse"})
+print("/join sala", file=peer.stdin, flush=True)
+for event in map(json.loads, peer.stdout):
+    if event["event"] == "message" and event["room"] == "sala":
+        print(f'{event["from"]} said: {event["content"]}', file=peer.stdin, flush=True)
+"#;
+
+/// The one Python block.
+fn block() -> &'static str {
+    let blocks: Vec<_> = FRONT_PAGE.split("```python\n").skip(1).collect();
+    assert_eq!(blocks.len(), 1, "the front page has one Python program");
+    blocks[0].split("```").next().unwrap()
+}
+
+/// A Python program for which `cargo run … -- FLAGS` runs the peer that was built for this test.
+struct Robot(Child);
+
+impl Robot {
+    fn start(program: &str, tracker: &Tracker, folder: &Path) -> Self {
+        let cargo = folder.join("cargo");
+        let peer = env!("CARGO_BIN_EXE_peer");
+        let script =
+            format!("#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec {peer} \"$@\"\n");
+        fs::write(&cargo, script).unwrap();
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o700)).unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let mut python = Command::new("python3");
+        python.args(["-c", program]).env("PATH", path).stdin(Stdio::null());
+        python.env("PEER_TRACKER", tracker.address.to_string()).env("PEER_DATA", folder);
+        Self(python.spawn().unwrap())
+    }
+
+    /// Whether it ends by itself.
+    fn ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Robot {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A room of ana's, and an account for the robot.
+async fn stage(tracker: &Tracker, folder: &Path) -> Peer {
+    let mut arguments = flags(tracker.address, folder);
+    arguments.extend(["--username", "robot", "--register"].map(Into::into));
+    let mut robot = Piped::start(&arguments, Some("correct-horse"));
+    robot.close_input();
+    assert_eq!(robot.end().status, Some(0));
+    let mut ana = tracker.peer("ana").await;
+    ana.create("sala").await;
+    ana
+}
+
+/// What ana hears next.
+async fn heard(ana: &mut Peer) -> String {
+    match ana.until(|event| matches!(event, Event::Message { .. })).await {
+        Event::Message { content, .. } => content.raw().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hostile() -> Vec<String> {
+    let own = [
+        "hello\n/delete-account robot",
+        "hello\n/delete-account robot\ncorrect-horse",
+        "/quit\n/quit",
+        "\r\n/leave\r\n",
+        "\u{0}\u{1b}[2J\u{1b}]0;x\u{7}\u{2028}\u{2029}\u{85}\u{202e}",
+        r#"{"command":"delete_account","password":"correct-horse"}"#,
+        "\"}\n{\"command\":\"quit\"}\n",
+        "' + __import__('os')._exit(1) + '",
+        "😀\u{feff}\u{fffd}olá",
+    ];
+    own.map(ToOwned::to_owned).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn the_program_on_the_front_page_survives_hostile_messages() {
+    let tracker = Tracker::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut ana = stage(&tracker, folder.path()).await;
+    let mut robot = Robot::start(block(), &tracker, folder.path());
+    ana.linked("robot").await;
+    for text in hostile() {
+        ana.say(&text).await;
+        assert_eq!(heard(&mut ana).await, format!("ana said: {text}"));
+    }
+    // Too long to be said again with more before it: refused, and nothing follows from that.
+    ana.say(&"\u{1}".repeat(8192)).await;
+    ana.say("are you there?").await;
+    assert_eq!(heard(&mut ana).await, "ana said: are you there?");
+    assert!(!robot.ended());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn the_program_on_the_front_page_survives_a_flood() {
+    const MESSAGES: usize = 3000;
+    let tracker = Tracker::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut ana = stage(&tracker, folder.path()).await;
+    let mut robot = Robot::start(block(), &tracker, folder.path());
+    ana.linked("robot").await;
+    for n in 0..MESSAGES {
+        ana.say(&format!("{n} {}", "x".repeat(200))).await;
+    }
+    for n in 0..MESSAGES {
+        assert!(heard(&mut ana).await.starts_with(&format!("ana said: {n} ")));
+    }
+    assert!(!robot.ended());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_the_program_that_spoke_in_lines_is_harmed() {
+    let tracker = Tracker::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut ana = stage(&tracker, folder.path()).await;
+    let mut robot = Robot::start(BEFORE, &tracker, folder.path());
+    ana.linked("robot").await;
+    ana.say("hello\n/quit").await;
+    let ended = tokio::task::spawn_blocking(move || robot.0.wait().unwrap()).await.unwrap();
+    assert!(ended.success(), "it did as it was told by a message");
+}

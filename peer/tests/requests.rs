@@ -1,0 +1,279 @@
+//! Commands as JSON: one object a line, one answer each, and text that is data whatever it holds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod programs;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::thread;
+
+use common::Tracker;
+use peer::limits::LINE_MAX;
+use programs::{Piped, flags, json, limit_files};
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "correct horse";
+
+/// A user who signs in, gives commands as JSON and reads JSON.
+fn program(tracker: SocketAddr, data: &Path, name: &str, more: &[&str]) -> Piped {
+    let mut flags = flags(tracker, data);
+    flags.extend(["--username", name, "--input", "json"].map(Into::into));
+    flags.extend(more.iter().copied().map(Into::into));
+    Piped::start(&flags, Some(PASSWORD))
+}
+
+fn registered(tracker: SocketAddr, data: &Path, name: &str) -> Piped {
+    program(tracker, data, name, &["--register"])
+}
+
+impl Piped {
+    fn request(&mut self, request: &Value) {
+        self.line(&request.to_string());
+    }
+
+    /// Asks, and reads on to the answer.
+    fn ask(&mut self, request: &Value) -> Value {
+        self.request(request);
+        let id = &request["id"];
+        let line = self.until(|line| json(line)["in_reply_to"] == *id);
+        json(&line)
+    }
+}
+
+/// What came in reply to something: the id and the event.
+fn answers(said: &[String]) -> Vec<(Value, String)> {
+    let events = said.iter().map(|line| json(line));
+    let replies = events.filter(|event| event.get("in_reply_to").is_some());
+    replies.map(|event| (event["in_reply_to"].clone(), event["event"].as_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn each_command_has_exactly_one_answer_with_its_id() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    let requests = [
+        (json!({"command": "create", "room": "sala"}), "done"),
+        (json!({"command": "say", "text": "one"}), "sent"),
+        (json!({"command": "say", "text": "two", "conversation": {"room": "sala"}}), "sent"),
+        (json!({"command": "peers"}), "peers"),
+        (json!({"command": "rooms"}), "rooms"),
+        (json!({"command": "users"}), "users"),
+        (json!({"command": "whoami"}), "who_am_i"),
+        (json!({"command": "keys"}), "keys"),
+        (json!({"command": "receipts"}), "receipts"),
+        (json!({"command": "outbox"}), "outbox"),
+        (json!({"command": "block", "user": "bob"}), "done"),
+        (json!({"command": "block"}), "blocked"),
+        (json!({"command": "unblock", "user": "bob"}), "done"),
+        (json!({"command": "unlock", "password": PASSWORD}), "done"),
+        (json!({"command": "history"}), "history"),
+        (json!({"command": "search", "words": "one"}), "found"),
+        (json!({"command": "help"}), "help"),
+        (json!({"command": "switch", "conversation": {"room": "sala"}}), "done"),
+        (json!({"command": "switch", "conversation": {"room": "nowhere"}}), "error"),
+        (json!({"command": "say", "text": "x", "conversation": {"to": "ana"}}), "error"),
+        (json!({"command": "say", "text": "x".repeat(9000)}), "error"),
+        (json!({"command": "withdraw", "message": "0000"}), "error"),
+        (json!({"command": "dance"}), "error"),
+        (json!({"command": "leave", "room": "sala"}), "done"),
+        (json!({"command": "forget", "conversation": {"room": "sala"}}), "forgotten"),
+        (json!({"command": "quit"}), "done"),
+    ];
+    let mut expected = Vec::new();
+    for (n, (request, event)) in requests.iter().enumerate() {
+        let id = if n % 2 == 0 { json!(n) } else { json!(format!("request {n}")) };
+        let mut request = request.clone();
+        request["id"] = id.clone();
+        ana.request(&request);
+        expected.push((id, (*event).to_owned()));
+    }
+    let end = ana.end();
+    assert_eq!(end.status, Some(0), "{end:?}");
+    assert_eq!(answers(&end.said), expected, "{:#?}", end.said);
+}
+
+/// What a hostile member might write, to a program that repeats it.
+const HOSTILE: [&str; 5] = [
+    "hello\n/leave",
+    "hello\n/delete-account ana\ncorrect horse",
+    "\n/quit\n",
+    "\u{1b}[2J\u{0}\r/quit",
+    "\"}\n{\"command\":\"leave\"}\n",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn text_with_line_feeds_and_commands_in_it_is_data() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    bob.create("sala").await;
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    ana.request(&json!({"command": "join", "room": "sala"}));
+    ana.event("link");
+    for text in HOSTILE {
+        let sent = ana.ask(&json!({"id": text, "command": "say", "text": text}));
+        assert_eq!((&sent["event"], &sent["content"]), (&json!("sent"), &json!(text)));
+    }
+    assert_eq!(bob.next_lines(HOSTILE.len()).await, HOSTILE);
+    let whoami = ana.ask(&json!({"id": 1, "command": "whoami"}));
+    assert_eq!(whoami["status"]["open"], json!({"room": "sala"}), "still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_the_same_text_as_lines_is_carried_out() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.line("/create sala");
+    ana.line(HOSTILE[0]);
+    assert_eq!(ana.event("room_left")["room"], "sala");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn a_line_that_is_no_request_is_refused_by_its_number() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    ana.write(b"canary\n\n\xff\xfe\n");
+    ana.write(&[b'x'; LINE_MAX * 2]);
+    ana.write(b"\n[]\n{\"id\":5,\"command\":\"say\",\"txet\":\"canary\"}\n{\"id\":6,\"command\":\"join\",\"room\":\"nowhere\"}\n");
+    ana.request(&json!({"id": 7, "command": "quit"}));
+    let end = ana.end();
+    assert_eq!(end.status, Some(0), "{end:?}");
+    let events: Vec<_> = end.said.iter().map(|line| json(line)).collect();
+    let errors = events.iter().filter(|event| event["event"] == "error");
+    let refused: Vec<_> =
+        errors.map(|error| json!([error["line"], error["code"], error["in_reply_to"]])).collect();
+    let expected = [
+        json!([1, "USAGE", null]),
+        json!([3, "USAGE", null]),
+        json!([4, "USAGE", null]),
+        json!([5, "USAGE", null]),
+        json!([6, "USAGE", 5]),
+        json!([7, "ROOM_NOT_FOUND", 6]),
+    ];
+    assert_eq!(refused, expected);
+    assert!(!end.said.concat().contains("canary"), "{:#?}", end.said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn the_history_opens_by_a_field_and_never_by_the_next_line() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    ana.ask(&json!({"id": 1, "command": "create", "room": "sala"}));
+    ana.ask(&json!({"id": 2, "command": "say", "text": "said here"}));
+    let locked = ana.ask(&json!({"id": 3, "command": "history"}));
+    assert_eq!(locked, json!({"event": "password_wanted", "tries_left": 3, "in_reply_to": 3}));
+    // The next line is a command like any other.
+    assert_eq!(ana.ask(&json!({"id": 4, "command": "rooms"}))["event"], "rooms");
+    let wrong = ana.ask(&json!({"id": 5, "command": "history", "password": "wrong"}));
+    assert_eq!(wrong, json!({"event": "password_wanted", "tries_left": 2, "in_reply_to": 5}));
+    let shown = ana.ask(&json!({"id": 6, "command": "history", "password": PASSWORD}));
+    assert_eq!(shown["lines"][0]["content"], "said here");
+    assert_eq!(ana.ask(&json!({"id": 7, "command": "history", "lines": 1}))["event"], "history");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn requests_wait_until_the_sign_in_has_ended() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    // Nobody answers there before all is asked.
+    let before = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut ana = registered(before.local_addr().unwrap(), data.path(), "ana");
+    ana.request(&json!({"id": 1, "command": "create", "room": "sala"}));
+    ana.request(&json!({"id": 2, "command": "say", "text": "early"}));
+    let address = tracker.address;
+    thread::spawn(move || {
+        for near in before.incoming().map_while(Result::ok) {
+            let far = TcpStream::connect(address).unwrap();
+            for (mut from, mut to) in [(&near, &far), (&far, &near)]
+                .map(|(a, b)| (a.try_clone(), b.try_clone()))
+                .map(|(a, b)| (a.unwrap(), b.unwrap()))
+            {
+                thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+        }
+    });
+    let sent = ana.until(|line| json(line)["in_reply_to"] == 2);
+    assert_eq!(json(&sent)["event"], "sent");
+    let before: Vec<_> =
+        ana.passed().into_iter().map(|line| json(line)["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(before, ["tracker", "logged_in", "room_entered", "done"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn a_message_that_the_disk_refuses_is_answered_by_an_error() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot_with_a_small_disk_and(tracker.address, data.path(), "ana", &["--input", "json"]);
+    ana.ask(&json!({"id": 1, "command": "create", "room": "sala"}));
+    limit_files(ana.id(), Some(1));
+    let refused = ana.ask(&json!({"id": "lost", "command": "say", "text": "no room for this"}));
+    assert_eq!(
+        (&refused["event"], &refused["code"], &refused["line"]),
+        (&json!("error"), &json!("STORAGE"), &json!(2))
+    );
+    limit_files(ana.id(), None);
+    assert_eq!(ana.ask(&json!({"id": 3, "command": "say", "text": "there is room"}))["event"], "sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn a_refused_line_is_told_by_its_number_and_not_its_text() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.write(b"/create sala\n\nhello\n/join canary\n/canary\n\xff\n/leave\n/leave\n");
+    ana.close_input();
+    let end = ana.end();
+    assert_eq!(end.status, Some(0), "without the flag the status stays: {end:?}");
+    let events: Vec<_> = end.said.iter().map(|line| json(line)).collect();
+    let numbers: Vec<_> =
+        events.iter().filter(|event| event["event"] == "error").map(|error| &error["line"]).collect();
+    assert_eq!(numbers, [4, 5, 6, 8]);
+    assert!(events.iter().all(|event| event["event"] == "error" || event.get("line").is_none()));
+    assert!(events.iter().all(|event| event["event"] != "done"), "lines are answered by events");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn a_refusal_ends_with_status_three_where_that_is_asked_for() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let run = |flags: &[&str], input: &str| {
+        let mut ana = program(tracker.address, data.path(), "ana", flags);
+        ana.line(input);
+        ana.close_input();
+        ana.end()
+    };
+    let (good, bad) = (r#"{"command":"rooms"}"#, r#"{"command":"join","room":"nowhere"}"#);
+    assert_eq!(run(&["--register", "--fail-on-error"], good).status, Some(0));
+    assert_eq!(run(&[], bad).status, Some(0));
+    let end = run(&["--fail-on-error"], bad);
+    assert_eq!((end.status, end.complained.len()), (Some(3), 1), "{end:?}");
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--fail-on-error"].map(Into::into));
+    let mut ana = Piped::start(&arguments, Some(PASSWORD));
+    ana.line("/join nowhere");
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(3), "also where people read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until commands can be given as JSON"]
+async fn json_input_goes_with_json_output_only() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let end = program(tracker.address, data.path(), "ana", &["--output", "text"]).end();
+    assert_eq!(end.status, Some(2), "{end:?}");
+}
