@@ -231,6 +231,8 @@ fn no_block_goes_unread() {
         // The peer's own tests read these two.
         "json event",
         "json answer",
+        "json request",
+        "json reply",
         "json line-vector",
         "json endorsement-vector",
     ];

@@ -50,9 +50,17 @@ pub struct Config {
     #[arg(long, env = "PEER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,
 
-    /// How things are shown.
-    #[arg(long, env = "PEER_OUTPUT", value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
+    /// How things are shown [default: text; json with --input json]
+    #[arg(long, env = "PEER_OUTPUT", value_name = "FORMAT")]
+    pub output: Option<Output>,
+
+    /// How commands are given: as they are typed, or one JSON object a line
+    #[arg(long, env = "PEER_INPUT", value_name = "FORMAT", default_value = "lines")]
+    pub input: Input,
+
+    /// End with status 3 where something was refused in a run that else was in order
+    #[arg(long, env = "PEER_FAIL_ON_ERROR", value_parser = FalseyValueParser::new())]
+    pub fail_on_error: bool,
 
     /// Run a tracker inside, on the tracker's address.
     #[arg(long, env = "PEER_HOST", value_parser = FalseyValueParser::new())]
@@ -109,7 +117,26 @@ pub enum Output {
     Json,
 }
 
+/// How commands are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Input {
+    /// As they are typed, one a line.
+    Lines,
+    /// One JSON object a line.
+    Json,
+}
+
 impl Config {
+    /// How things are shown; `None` where --input and --output contradict each other.
+    #[must_use]
+    pub fn output(&self) -> Option<Output> {
+        match (self.input, self.output) {
+            (Input::Json, Some(Output::Text)) => None,
+            (Input::Json, _) => Some(Output::Json),
+            (Input::Lines, output) => Some(output.unwrap_or(Output::Text)),
+        }
+    }
+
     /// The tracker's address; behind `#` its key, where that is known.
     #[must_use]
     pub fn tracker(&self) -> String {
@@ -164,6 +191,9 @@ mod tests {
     fn a_name_that_is_none_is_wrong_usage() {
         assert!(Config::try_parse_from(["peer", "--username", "Ana"]).is_err());
         let config = Config::try_parse_from(["peer", "--username", "ana", "--output", "json"]).unwrap();
-        assert_eq!((config.username.unwrap().as_str(), config.output), ("ana", Output::Json));
+        assert_eq!(
+            (config.username.as_ref().map(Username::as_str), config.output()),
+            (Some("ana"), Some(Output::Json))
+        );
     }
 }

@@ -186,9 +186,7 @@ impl Hub {
                 "the history could not be read: it was set aside as {}, and a new one begun",
                 aside.display()
             );
-            self.lock()
-                .faces
-                .tell([Event::Error { code: "HISTORY_DAMAGED".to_owned(), message: message.into() }]);
+            self.lock().faces.tell([Event::error("HISTORY_DAMAGED", message)]);
         }
         let waits = |user: &Username| opened.waiting.iter().any(|(waiting, _)| waiting == user);
         for (conversation, _) in opened.conversations {
@@ -374,8 +372,8 @@ impl Hub {
     /// Writes down whose keys are whose, where nobody waits for it.
     pub(crate) fn note_pins(&self) {
         if let Err(error) = self.keep_pins() {
-            let message = error.to_string().into();
-            self.lock().faces.tell([Event::Error { code: "LOCAL".to_owned(), message }]);
+            let message = error.to_string();
+            self.lock().faces.tell([Event::error("LOCAL", message)]);
         }
     }
 

@@ -11,7 +11,7 @@ use clap::Parser;
 use commons::keys::PublicKey;
 use commons::process_memory;
 use peer::api::error::CommandError;
-use peer::config::{Config, Errand, Output};
+use peer::config::{Config, Errand, Input, Output};
 use peer::identity::seal::SealCost;
 use peer::log_file;
 use peer::service::{Keep, PeerConfig, PeerService};
@@ -31,9 +31,13 @@ const LAST_TASKS: Duration = Duration::from_secs(1);
 /// Wrong usage, as the command line parser says it too.
 const WRONG_USAGE: u8 = 2;
 
+/// Something was refused, and --fail-on-error was given.
+const REFUSED: u8 = 3;
+
 /// Why the program did not end in good order.
 enum Failure {
     Usage(String),
+    Refused,
     Other(String),
 }
 
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
     let (status, reason) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Usage(reason)) => (WRONG_USAGE, reason),
+        Err(Failure::Refused) => (REFUSED, "something was refused: see the errors above".to_owned()),
         Err(Failure::Other(reason)) => (1, reason),
     };
     let reason = if stderr().is_terminal() { reason } else { in_one_line(&reason) };
@@ -96,6 +101,9 @@ fn log_to_file() -> Result<(), Failure> {
 }
 
 async fn run(config: Config) -> Result<(), Failure> {
+    let Some(output) = config.output() else {
+        return Err(Failure::Usage("--input json goes with --output json only".to_owned()));
+    };
     let stop = stop_signal().map_err(Failure::new)?;
     if let Some(Errand::Identity(errand)) = &config.errand {
         return Ok(carry_identity(errand, &config, &known(&config)).await?);
@@ -124,7 +132,7 @@ async fn run(config: Config) -> Result<(), Failure> {
     };
     let outcome = match PeerService::start(peer_config).await {
         Ok(service) => {
-            let outcome = talk(&service, &config, stop).await;
+            let outcome = talk(&service, &config, output, stop).await;
             service.stop().await;
             outcome
         }
@@ -148,13 +156,15 @@ fn known(config: &Config) -> Known {
             (None, Ok(password)) => PasswordSource::Given(password),
             (None, Err(_)) => PasswordSource::Asked,
         },
-        interactive: tty::is_interactive(),
+        // A program that gives commands as JSON is asked for nothing.
+        interactive: tty::is_interactive() && config.input == Input::Lines,
     }
 }
 
 async fn talk(
     service: &std::sync::Arc<PeerService>,
     config: &Config,
+    output: Output,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let events = service.subscribe();
@@ -184,18 +194,19 @@ async fn talk(
                 NotSignedIn::NoTracker(_) => Some(&CommandError::TrackerLost),
                 _ => None,
             };
-            if let (Output::Json, Some(told)) = (config.output, told) {
+            if let (Output::Json, Some(told)) = (output, told) {
                 let _ = json::error(told).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
             }
             return Err(Failure::new(error));
         }
     };
-    let format = match config.output {
+    let format = match output {
         Output::Text => Format::Text,
-        Output::Json => Format::Json,
+        Output::Json => Format::Json { requests: config.input == Input::Json },
     };
     let terminal = Terminal::start(service.clone(), events, you, format, stop).map_err(Failure::new)?;
-    terminal.run().await.map_err(Failure::Other)
+    let ended = terminal.run().await.map_err(Failure::Other)?;
+    if ended.refused && config.fail_on_error { Err(Failure::Refused) } else { Ok(()) }
 }
 
 /// A tracker inside this peer.

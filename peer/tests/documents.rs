@@ -7,11 +7,14 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use clap::{Arg, Command, CommandFactory};
-use peer::api::{Answer, Event};
+use commons::protocol::with_tracker::RequestId;
+use peer::api::request::{Wish, parse};
+use peer::api::{Answer, Event, schema};
 use peer::config::Config;
 use peer::terminal::commands::COMMANDS;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
@@ -84,7 +87,7 @@ variants!(answer_name, ANSWERS: Answer {
     Answer::Withdrawn { .. } => "withdrawn",
     Answer::Exported { .. } => "exported",
     Answer::Forgotten { .. } => "forgotten",
-    // Neither is printed: their events tell all there is.
+    // Printed only where commands are JSON: see the replies.
     Answer::Done => "done",
     Answer::Quit { .. } => "quit",
 });
@@ -100,6 +103,40 @@ fn every_answer_is_printed_as_it_is_shown() {
     let seen: BTreeSet<_> =
         examples("json answer").into_iter().map(|line| answer_name(&read(line))).collect();
     assert_eq!(seen, ANSWERS.iter().copied().filter(|name| !["done", "quit"].contains(name)).collect());
+}
+
+#[test]
+fn every_command_is_read_as_it_is_shown() {
+    let command = |line: &str| {
+        let request = parse(line).unwrap_or_else(|refused| panic!("{line}: {refused}"));
+        if let Wish::Run(command) = request.wish {
+            // What is written is read again, too.
+            let written = serde_json::to_string(&command).unwrap_or_default();
+            assert!(parse(&written).is_ok_and(|again| again.wish == Wish::Run(command)), "{line}");
+        }
+        serde_json::from_str::<Value>(line).ok()?["command"].as_str().map(ToOwned::to_owned)
+    };
+    let seen: BTreeSet<_> = examples("json request").into_iter().filter_map(command).collect();
+    assert_eq!(seen, schema::COMMANDS.iter().map(|schema| schema.name.to_owned()).collect());
+}
+
+/// An event or an answer, and behind it what it replies to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reply<T> {
+    #[serde(flatten)]
+    told: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_reply_to: Option<RequestId>,
+}
+
+#[test]
+fn every_reply_is_printed_as_it_is_shown() {
+    for line in examples("json reply") {
+        let is_answer = serde_json::from_str::<Reply<Answer>>(line).is_ok();
+        if is_answer { drop(read::<Reply<Answer>>(line)) } else { drop(read::<Reply<Event>>(line)) }
+    }
 }
 
 #[test]

@@ -104,7 +104,6 @@ fn hostile() -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn the_program_on_the_front_page_survives_hostile_messages() {
     let tracker = Tracker::start().await;
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +122,6 @@ async fn the_program_on_the_front_page_survives_hostile_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn the_program_on_the_front_page_survives_a_flood() {
     const MESSAGES: usize = 3000;
     let tracker = Tracker::start().await;

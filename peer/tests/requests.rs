@@ -50,7 +50,6 @@ fn answers(said: &[String]) -> Vec<(Value, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn each_command_has_exactly_one_answer_with_its_id() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -106,7 +105,6 @@ const HOSTILE: [&str; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn text_with_line_feeds_and_commands_in_it_is_data() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -135,7 +133,6 @@ async fn control_the_same_text_as_lines_is_carried_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn a_line_that_is_no_request_is_refused_by_its_number() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -163,7 +160,6 @@ async fn a_line_that_is_no_request_is_refused_by_its_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn the_history_opens_by_a_field_and_never_by_the_next_line() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -182,7 +178,6 @@ async fn the_history_opens_by_a_field_and_never_by_the_next_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn requests_wait_until_the_sign_in_has_ended() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -211,7 +206,6 @@ async fn requests_wait_until_the_sign_in_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn a_message_that_the_disk_refuses_is_answered_by_an_error() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -228,7 +222,6 @@ async fn a_message_that_the_disk_refuses_is_answered_by_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn a_refused_line_is_told_by_its_number_and_not_its_text() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -246,7 +239,6 @@ async fn a_refused_line_is_told_by_its_number_and_not_its_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn a_refusal_ends_with_status_three_where_that_is_asked_for() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -270,7 +262,6 @@ async fn a_refusal_ends_with_status_three_where_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until commands can be given as JSON"]
 async fn json_input_goes_with_json_output_only() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();

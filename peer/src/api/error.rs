@@ -184,7 +184,7 @@ impl CommandError {
         if let Self::PasswordWanted { tries_left } = self {
             return Event::PasswordWanted { tries_left: *tries_left };
         }
-        Event::Error { code: self.code(), message: self.words() }
+        Event::error(self.code(), self.words())
     }
 }
 

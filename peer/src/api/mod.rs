@@ -461,7 +461,17 @@ pub enum Event {
         code: String,
         /// For people; may be the tracker's words.
         message: Untrusted,
+        /// The own messages that are lost by it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        messages: Vec<Uuid>,
     },
+}
+
+impl Event {
+    /// Something that went wrong and took no message with it.
+    pub(crate) fn error(code: impl Into<String>, message: impl Into<Untrusted>) -> Self {
+        Self::Error { code: code.into(), message: message.into(), messages: Vec::new() }
+    }
 }
 
 /// Chat text stays out of logs.

@@ -141,7 +141,7 @@ impl Hub {
                 ("PLAINTEXT_REFUSED", message)
             }
         };
-        state.faces.tell([Event::Error { code: code.to_owned(), message: message.into() }]);
+        state.faces.tell([Event::error(code, message)]);
     }
 
     /// Lines came by a link: into the history with them, if they are in place.

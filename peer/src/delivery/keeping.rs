@@ -40,7 +40,7 @@ impl Hub {
                 self.moved.notify_waiters();
                 let message =
                     format!("{} of your lines could not be written to the disk: {why}", ids.len()).into();
-                self.lock().faces.tell([Event::Error { code: "STORAGE".to_owned(), message }]);
+                self.lock().faces.tell([Event::Error { code: "STORAGE".to_owned(), message, messages: ids }]);
             }
             Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),
             Report::Stored { from, id } => {
@@ -70,9 +70,7 @@ impl Hub {
             }
             Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),
             Report::Trouble(message) => {
-                self.lock()
-                    .faces
-                    .tell([Event::Error { code: "STORAGE".to_owned(), message: message.into() }]);
+                self.lock().faces.tell([Event::error("STORAGE", message)]);
             }
         }
     }

@@ -9,13 +9,14 @@ use crate::terminal::commands::Spec;
 use crate::terminal::json;
 use crate::terminal::layout::hang;
 use crate::terminal::line::Moment;
+use crate::terminal::replies::{Origin, Replies};
 use crate::terminal::tty;
 use crate::terminal::view::View;
 
 /// Whom things are shown to.
 pub(crate) enum Face {
     Text(Box<View>),
-    Json,
+    Json(Replies),
 }
 
 impl Face {
@@ -27,31 +28,48 @@ impl Face {
         }
     }
 
+    /// The command that is carried out now comes from there; where the one before it came from.
+    pub(crate) fn begin(&mut self, origin: Origin) -> Origin {
+        match self {
+            Self::Text(_) => Origin::default(),
+            Self::Json(replies) => replies.begin(origin),
+        }
+    }
+
+    /// A command that is about to be carried out.
+    pub(crate) fn note(&mut self, command: &mut Command) {
+        if let Self::Json(replies) = self {
+            replies.note(command);
+        }
+    }
+
     pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
         match self {
             Self::Text(view) => view.event(event, moment()),
-            Self::Json => json::event(event),
+            Self::Json(replies) => replies.event(event),
         }
     }
 
     pub(crate) fn answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
         match self {
             Self::Text(view) => view.answer(answer, command, moment()),
-            Self::Json => json::answer(answer),
+            Self::Json(replies) => replies.answer(answer, command),
         }
     }
 
-    pub(crate) fn error(&self, error: &CommandError) -> Vec<String> {
+    /// Why a command was not carried out; what is no command at all has none.
+    pub(crate) fn error(&mut self, error: &CommandError, command: Option<&Command>) -> Vec<String> {
         match self {
             Self::Text(view) => view.error(error),
-            Self::Json => json::error(error),
+            Self::Json(replies) => replies.error(error, command),
         }
     }
 
     pub(crate) fn help(&self, only: Option<&Spec>) -> Vec<String> {
         match self {
             Self::Text(view) => view.help(only, moment()),
-            Self::Json => json::help(only),
+            Self::Json(replies) if replies.requests => replies.help(),
+            Self::Json(_) => json::help(only),
         }
     }
 
@@ -59,7 +77,7 @@ impl Face {
     pub(crate) fn typed(&self, line: &str) -> Vec<String> {
         match self {
             Self::Text(view) => view.typed(line),
-            Self::Json => Vec::new(),
+            Self::Json(_) => Vec::new(),
         }
     }
 
@@ -67,14 +85,14 @@ impl Face {
     pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
         match self {
             Self::Text(view) => view.choices(names, moment()),
-            Self::Json => Vec::new(),
+            Self::Json(_) => Vec::new(),
         }
     }
 
     pub(crate) fn farewell(&mut self) -> Vec<String> {
         match self {
             Self::Text(view) => view.farewell(moment()),
-            Self::Json => Vec::new(),
+            Self::Json(_) => Vec::new(),
         }
     }
 
@@ -82,7 +100,7 @@ impl Face {
     pub(crate) async fn is_due(&self) {
         let due = match self {
             Self::Text(view) => view.due(),
-            Self::Json => None,
+            Self::Json(_) => None,
         };
         match due {
             Some(due) => sleep((due - Utc::now()).to_std().unwrap_or_default()).await,

@@ -3,23 +3,14 @@
 use serde::Serialize;
 use serde_json::json;
 
+use crate::api::Event;
 use crate::api::error::CommandError;
-use crate::api::{Answer, Event};
 use crate::terminal::commands::{COMMANDS, Spec};
 
 /// An event.
 #[must_use]
 pub fn event(event: &Event) -> Vec<String> {
     line(event)
-}
-
-/// What a command brought, where the events do not tell it.
-#[must_use]
-pub fn answer(answer: &Answer) -> Vec<String> {
-    match answer {
-        Answer::Done | Answer::Quit { .. } => Vec::new(),
-        told => line(told),
-    }
 }
 
 /// Why a command was not carried out.
@@ -37,7 +28,8 @@ pub fn help(only: Option<&Spec>) -> Vec<String> {
     line(&json!({"event": "help", "commands": commands.collect::<Vec<_>>()}))
 }
 
-fn line(told: &impl Serialize) -> Vec<String> {
+/// One object.
+pub(crate) fn line(told: &impl Serialize) -> Vec<String> {
     // Nothing of ours fails to become JSON; if it did, a missing line is better than a broken one.
     serde_json::to_string(told).into_iter().collect()
 }
@@ -100,10 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_and_errors_are_events_too() {
-        assert_eq!(answer(&Answer::Done), Vec::<String>::new());
-        assert_eq!(answer(&Answer::Peers { peers: Vec::new() }), [r#"{"event":"peers","peers":[]}"#]);
-        assert_eq!(answer(&Answer::Rooms { rooms: Vec::new() }), [r#"{"event":"rooms","rooms":[]}"#]);
+    fn errors_are_events_too() {
         let lost: Value = serde_json::from_str(&error(&CommandError::TrackerLost)[0]).unwrap();
         assert_eq!((&lost["event"], &lost["code"]), (&json!("error"), &json!("TRACKER_LOST")));
         assert!(lost["message"].is_string());

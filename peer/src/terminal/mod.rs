@@ -21,7 +21,9 @@ pub mod paint;
 mod past;
 mod questions;
 mod recall;
+mod replies;
 mod reply;
+mod requests;
 mod room_rows;
 mod rooms;
 pub mod safe_text;
@@ -58,6 +60,7 @@ use crate::terminal::input::{Input, read_stdin};
 use crate::terminal::new_password::QUESTIONS;
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paint::Paint;
+use crate::terminal::replies::{Origin, Replies};
 use crate::terminal::view::View;
 use crate::untrusted::Untrusted;
 
@@ -70,7 +73,17 @@ pub enum Format {
     /// To people.
     Text,
     /// To programs.
-    Json,
+    Json {
+        /// Whether commands come as JSON too, one object a line.
+        requests: bool,
+    },
+}
+
+/// The conversation came to its end in good order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether something that was typed or asked was refused.
+    pub refused: bool,
 }
 
 /// A conversation between a person or a program and the service.
@@ -87,6 +100,11 @@ pub struct Terminal {
     asking: Asking,
     /// Whether the terminal itself hides what is typed, where there is no editor that does.
     is_hidden: bool,
+    /// Where the command came from that waits for the password.
+    asked_from: Origin,
+    /// Lines of input so far.
+    lines: u64,
+    refused: bool,
     stop: CancellationToken,
 }
 
@@ -118,7 +136,7 @@ impl Terminal {
     ) -> io::Result<Self> {
         let face = match format {
             Format::Text => Face::Text(Box::new(View::new(you, Paint::from_env()))),
-            Format::Json => Face::Json,
+            Format::Json { requests } => Face::Json(Replies::new(requests)),
         };
         // The questions before left it off.
         tty::set_echo(true)?;
@@ -129,13 +147,26 @@ impl Terminal {
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
         let known = Known::default();
-        let (said, asking) = (String::new(), Asking::default());
-        let is_hidden = false;
-        Ok(Self { service, events, face, input, output, editor, known, said, asking, is_hidden, stop })
+        Ok(Self {
+            service,
+            events,
+            face,
+            input,
+            output,
+            editor,
+            known,
+            said: String::new(),
+            asking: Asking::default(),
+            asked_from: Origin::default(),
+            lines: 0,
+            refused: false,
+            is_hidden: false,
+            stop,
+        })
     }
 
     /// Talks until the end; an error says why it came unasked.
-    pub async fn run(mut self) -> Result<(), String> {
+    pub async fn run(mut self) -> Result<Ended, String> {
         let last_rows = match self.talk().await {
             Ok(rows) => rows,
             // Whoever read the output is gone: sign out all the same.
@@ -157,7 +188,7 @@ impl Terminal {
             let _ = last.show(&rows).await;
             last.close().await;
         }
-        Ok(())
+        Ok(Ended { refused: self.refused })
     }
 
     /// The loop: the last rows, or why the service ended by itself.
@@ -188,7 +219,11 @@ impl Terminal {
                 command = match self.carry_out(command).await? {
                     Carried::Out => break None,
                     Carried::Quit(rows) => break Some(rows),
-                    Carried::Unlocked(command) => command,
+                    Carried::Unlocked(command) => {
+                        let origin = std::mem::take(&mut self.asked_from);
+                        self.face.begin(origin);
+                        command
+                    }
                     Carried::Stopped => Command::Quit,
                 };
             };
@@ -220,6 +255,11 @@ impl Terminal {
 
     /// The command that was typed, if it was one; all else is answered here.
     async fn understand(&mut self, input: Input) -> Result<Option<Command>, Gone> {
+        let origin = Origin { line: self.number(&input), id: None };
+        if matches!(&self.face, Face::Json(replies) if replies.requests) {
+            return self.understand_request(input, origin).await;
+        }
+        self.face.begin(origin);
         let line = match input {
             Input::Line(line) if self.asking.wants_password() => {
                 return Ok(Some(unlock(Password::typed(line))));
@@ -276,34 +316,50 @@ impl Terminal {
     }
 
     async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, Gone> {
-        self.show(self.face.error(error)).await?;
+        self.refuse_command(error, None).await
+    }
+
+    /// Refuses a command; being asked for the password is no refusal.
+    async fn refuse_command(
+        &mut self,
+        error: &CommandError,
+        command: Option<&Command>,
+    ) -> Result<Option<Command>, Gone> {
+        self.refused |= !matches!(error, CommandError::PasswordWanted { .. });
+        let rows = self.face.error(error, command);
+        self.show(rows).await?;
         Ok(None)
     }
 
+    /// The number of an input line; what comes from the editor has none.
+    fn number(&mut self, input: &Input) -> Option<u64> {
+        let is_line = matches!(input, Input::Line(_) | Input::TooLong(_) | Input::NoText);
+        (is_line && self.editor.is_none()).then(|| {
+            self.lines += 1;
+            self.lines
+        })
+    }
+
     /// Carries a command out; what happens meanwhile is shown meanwhile, and what it caused before its answer.
-    async fn carry_out(&mut self, command: Command) -> Result<Carried, Gone> {
-        let service = Arc::clone(&self.service);
-        let execution = service.execute(command.clone());
-        tokio::pin!(execution);
-        let answer = loop {
-            tokio::select! {
-                answer = &mut execution => break answer,
-                Some(event) = next(&mut self.events, &self.output) => self.tell(event).await?,
-                () = self.stop.cancelled(), if command != Command::Quit => return Ok(Carried::Stopped),
-            }
-        };
-        while let Some(event) = self.events.try_recv() {
-            self.tell(event).await?;
-        }
+    async fn carry_out(&mut self, mut command: Command) -> Result<Carried, Gone> {
+        self.face.note(&mut command);
+        let Some(answer) = self.execute(&command).await? else { return Ok(Carried::Stopped) };
+        let is_request = matches!(&self.face, Face::Json(replies) if replies.requests);
         if let Command::Unlock { .. } = &command
+            && !is_request
             && !matches!(answer, Err(CommandError::PasswordWanted { .. }))
         {
             return self.unlocked(answer.map(drop)).await;
         }
         let rows = match &answer {
             Ok(answer) => self.face.answer(answer, &command),
-            Err(CommandError::PasswordWanted { tries_left }) => {
-                self.ask_password(command, *tries_left).await?;
+            Err(wanted @ CommandError::PasswordWanted { tries_left }) => {
+                self.refused |= matches!(command, Command::Unlock { .. });
+                if is_request {
+                    self.refuse(wanted).await?;
+                } else {
+                    self.ask_password(command, *tries_left).await?;
+                }
                 return Ok(Carried::Out);
             }
             Err(error) => {
@@ -311,7 +367,7 @@ impl Terminal {
                     let said = std::mem::take(&mut self.said);
                     self.echo(&said).await?;
                 }
-                self.refuse(error).await?;
+                self.refuse_command(error, Some(&command)).await?;
                 Vec::new()
             }
         };
@@ -320,6 +376,24 @@ impl Terminal {
         }
         self.show(rows).await?;
         Ok(Carried::Out)
+    }
+
+    /// What a command brings; what happens meanwhile is shown meanwhile. `None` where the program was asked to stop.
+    async fn execute(&mut self, command: &Command) -> Result<Option<Result<Answer, CommandError>>, Gone> {
+        let service = Arc::clone(&self.service);
+        let execution = service.execute(command.clone());
+        tokio::pin!(execution);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut execution => break answer,
+                Some(event) = next(&mut self.events, &self.output) => self.tell(event).await?,
+                () = self.stop.cancelled(), if *command != Command::Quit => return Ok(None),
+            }
+        };
+        while let Some(event) = self.events.try_recv() {
+            self.tell(event).await?;
+        }
+        Ok(Some(answer))
     }
 
     /// Shows an event and those that wait behind it.
@@ -337,6 +411,7 @@ impl Terminal {
     }
 
     fn rows_of(&mut self, event: &Event) -> Vec<String> {
+        self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
         match event {
             Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
             event => self.face.event(event),

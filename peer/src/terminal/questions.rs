@@ -6,6 +6,7 @@ use crate::identity::password::Password;
 use crate::terminal::asking::Next;
 use crate::terminal::counted::counted;
 use crate::terminal::output::Gone;
+use crate::terminal::replies::Origin;
 use crate::terminal::{Carried, Terminal, usage};
 
 impl Terminal {
@@ -32,6 +33,9 @@ impl Terminal {
     /// Asks for the password, without which this command looks at nothing.
     pub(crate) async fn ask_password(&mut self, command: Command, tries_left: usize) -> Result<(), Gone> {
         let wrong = self.asking.password(command);
+        if !wrong {
+            self.asked_from = self.face.begin(Origin::default());
+        }
         if self.editor.is_none() {
             return self.refuse(&CommandError::PasswordWanted { tries_left }).await.map(drop);
         }

@@ -1,0 +1,69 @@
+//! Commands that a program gives as JSON: nothing of them is ever the next line's.
+
+use crate::api::error::CommandError;
+use crate::api::request::{NotARequest, Request, Wish, parse};
+use crate::api::{Answer, Command};
+use crate::limits::LINE_MAX;
+use crate::terminal::input::Input;
+use crate::terminal::output::Gone;
+use crate::terminal::replies::Origin;
+use crate::terminal::{Terminal, unlock, usage};
+
+impl Terminal {
+    /// The command that a line holds, if it is one; all else is answered here.
+    pub(crate) async fn understand_request(
+        &mut self,
+        input: Input,
+        origin: Origin,
+    ) -> Result<Option<Command>, Gone> {
+        let line = match input {
+            Input::Line(line) if line.trim().is_empty() => return Ok(None),
+            Input::Line(line) => line,
+            Input::End => return Ok(Some(Command::Quit)),
+            Input::TooLong(length) => {
+                self.face.begin(origin);
+                let why = format!("a line has at most {LINE_MAX} bytes, this one has {length}");
+                return self.refuse(&usage(&why)).await;
+            }
+            Input::NoText => {
+                self.face.begin(origin);
+                return self.refuse(&usage("this line is no UTF-8 text")).await;
+            }
+            // Only a terminal has these.
+            Input::TooFast(_) | Input::Secret(_) | Input::Choices(_) => return Ok(None),
+        };
+        let Request { id, password, wish } = match parse(&line) {
+            Ok(request) => request,
+            Err(NotARequest { id, reason }) => {
+                self.face.begin(Origin { id, ..origin });
+                return self.refuse(&usage(&reason)).await;
+            }
+        };
+        self.face.begin(Origin { id, ..origin });
+        let command = match wish {
+            Wish::Run(command) => command,
+            Wish::Help => {
+                self.show(self.face.help(None)).await?;
+                return Ok(None);
+            }
+        };
+        match password {
+            Some(password) => Ok(self.unlocks(unlock(password)).await?.then_some(command)),
+            None => Ok(Some(command)),
+        }
+    }
+
+    /// Unlocks the history for the command that brought the password; says so where that is wrong.
+    async fn unlocks(&mut self, unlock: Command) -> Result<bool, Gone> {
+        match self.execute(&unlock).await? {
+            Some(Ok(Answer::Done)) => return Ok(true),
+            Some(Err(error)) => {
+                self.refused |= matches!(error, CommandError::PasswordWanted { .. });
+                self.refuse(&error).await?;
+            }
+            // The program was asked to stop: the loop sees it too.
+            Some(Ok(_)) | None => {}
+        }
+        Ok(false)
+    }
+}
