@@ -42,7 +42,8 @@ impl Gate {
         Err(self.shut())
     }
 
-    fn shut(&self) -> Shut {
+    /// How often the password may still be typed wrong.
+    pub(crate) fn shut(&self) -> Shut {
         Shut { tries_left: GATE_TRIES.saturating_sub(self.wrong) }
     }
 }

@@ -33,6 +33,7 @@ use crate::history::ledger::Opened;
 use crate::home::Home;
 use crate::identity::key_book::{Announced, Announcement};
 use crate::identity::known_people::{KnownPeople, PeopleError};
+use crate::identity::recognised_password::RecognisedPassword;
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) faces: Faces,
     pub(crate) feeds: Feeds,
     pub(crate) gate: Gate,
+    /// By which a line that is the user's password is recognised.
+    pub(crate) password: Option<RecognisedPassword>,
     /// Own lines that were said and are not yet told of.
     pub(crate) saying: usize,
     /// How many more may be said before it is asked again who is behind.

@@ -180,12 +180,18 @@ async fn talk(
         let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
         return Ok(change_password(service, &known, &new).await?);
     }
+    let typed = matches!(known.password, PasswordSource::Asked);
     let signed_in = tokio::select! {
         signed_in = sign_in(service, known) => signed_in,
         () = stop.cancelled() => return Ok(()),
     };
     let you = match signed_in {
-        Ok(you) => you,
+        Ok(you) => {
+            if typed {
+                service.password_was_typed();
+            }
+            you
+        }
         Err(NotSignedIn::Left) => return Ok(()),
         Err(error @ NotSignedIn::Usage(_)) => return Err(error.into()),
         Err(error) => {

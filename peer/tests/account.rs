@@ -139,13 +139,16 @@ async fn a_deleted_account_is_gone_from_the_tracker_and_from_this_computer() {
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
     bob.join("sala").await;
-    let other = AccountCommand::Delete { name: Some(user("bob")), password: None };
-    assert_eq!(wish(&ana, other).await.unwrap_err().code(), "USAGE");
+    let delete = |name: Option<&str>, password: Option<&str>| {
+        let (name, password) = (name.map(user), password.map(Password::typed));
+        wish(&ana, AccountCommand::Delete { name, password })
+    };
+    assert_eq!(delete(Some("bob"), Some("password of ana")).await.unwrap_err().code(), "USAGE");
+    let wanted = |tries_left| Err(CommandError::PasswordWanted { tries_left });
+    assert_eq!(delete(Some("ana"), None).await, wanted(3), "the name alone decides nothing");
+    assert_eq!(delete(Some("ana"), Some("wrong")).await, wanted(2));
     assert!(!keys(&ana).await.is_empty());
-    assert_eq!(
-        wish(&ana, AccountCommand::Delete { name: Some(user("ana")), password: None }).await,
-        Ok(Answer::AccountDeleted)
-    );
+    assert_eq!(delete(None, Some("password of ana")).await, Ok(Answer::AccountDeleted));
     assert_eq!(ana.service.failure(), None);
     bob.until(|event| matches!(event, Event::RoomDeleted { .. })).await;
     assert!(by_hand::files_in(ana.folder()).iter().all(|(path, _)| path.ends_with("known_trackers.json")));
@@ -181,6 +184,10 @@ async fn the_program_changes_the_password_from_files_and_ends_with_the_account()
     ana.line("/delete-account bob");
     assert_eq!(ana.event("error")["code"], "USAGE");
     ana.line("/delete-account ana");
+    assert_eq!(ana.event("password_wanted")["tries_left"], 3);
+    ana.line("canary");
+    assert_eq!(ana.event("password_wanted")["tries_left"], 2);
+    ana.line("secret");
     ana.event("account_deleted");
     let end = ana.end();
     assert_eq!((end.status, end.complained.len()), (Some(0), 0), "{end:?}");

@@ -36,7 +36,6 @@ async fn two_in_sala(tracker: &Tracker, data: &std::path::Path) -> (Screen, Peer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until what cannot be undone is asked for"]
 async fn deleting_a_room_with_others_in_it_wants_a_yes() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -68,7 +67,6 @@ async fn deleting_an_empty_room_asks_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until what cannot be undone is asked for"]
 async fn forgetting_a_conversation_wants_a_yes() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -102,7 +100,6 @@ async fn control_in_a_pipe_both_are_done_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until what cannot be undone is asked for"]
 async fn deleting_the_account_wants_the_password() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -124,7 +121,6 @@ async fn deleting_the_account_wants_the_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until what cannot be undone is asked for"]
 async fn a_password_typed_at_the_sign_in_unlocks_the_history() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -138,7 +134,6 @@ async fn a_password_typed_at_the_sign_in_unlocks_the_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until what cannot be undone is asked for"]
 async fn a_line_that_is_the_password_is_neither_sent_nor_remembered() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod error;
+pub mod loss;
 pub mod past;
 pub mod request;
 pub mod schema;

@@ -233,6 +233,13 @@ impl Chat {
         self.open.clone().ok_or(CommandError::NoConversation)
     }
 
+    /// The other members of a room that is the user's own.
+    pub(crate) fn owned(&self, room: &RoomName) -> Option<Vec<Username>> {
+        let owner = &self.rooms.get(room)?.owner;
+        (Some(owner) == self.me.as_ref())
+            .then(|| self.listeners(&Conversation::Room(room.clone())).unwrap_or_default())
+    }
+
     /// Who hears a line that is said in a conversation.
     pub(crate) fn listeners(&self, conversation: &Conversation) -> Result<Vec<Username>, CommandError> {
         self.stands(conversation)?;

@@ -7,6 +7,7 @@ pub(crate) mod known_people;
 pub(crate) mod known_trackers;
 pub mod password;
 pub(crate) mod private_file;
+pub(crate) mod recognised_password;
 pub(crate) mod safety_number;
 pub mod seal;
 pub mod user_key;

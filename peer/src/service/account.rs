@@ -7,7 +7,7 @@
 use commons::endorsement::Endorsement;
 use commons::keys::Seed;
 use commons::names::Username;
-use commons::protocol::with_tracker::BoundKey;
+use commons::protocol::with_tracker::{BoundKey, ErrorCode};
 
 use crate::api::Answer;
 use crate::api::account::AccountCommand;
@@ -39,8 +39,8 @@ impl Account<'_> {
             AccountCommand::Endorse { key } => self.endorse(&key).await?,
             AccountCommand::Revoke { key } => self.revoke(&key).await?,
             AccountCommand::ChangePassword { old, new } => self.change_password(old, new).await?,
-            AccountCommand::Delete { name, .. } => {
-                self.delete(name.as_ref()).await?;
+            AccountCommand::Delete { password, .. } => {
+                self.delete(password).await?;
                 return Ok(Answer::AccountDeleted);
             }
         }
@@ -87,11 +87,16 @@ impl Account<'_> {
         }
     }
 
-    /// Ends the account; `name` is typed again so that nobody does it by a slip.
-    async fn delete(&self, name: Option<&Username>) -> Result<(), CommandError> {
-        if let Some(name) = name.filter(|name| !self.home.is_of(name)) {
-            return Err(CommandError::Usage(format!("{name} is not your name: nothing was deleted")));
+    /// Deletes the account. The password opened the seal on this computer; the tracker judges it too.
+    async fn delete(&self, password: Option<Password>) -> Result<(), CommandError> {
+        let Some(password) = password else {
+            return Err(CommandError::Usage("the account is deleted by its password only".to_owned()));
+        };
+        match self.tracker.delete_account(&password.digest()).await {
+            Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {
+                Err(CommandError::PasswordChanged(self.user.clone()))
+            }
+            judged => Ok(judged?),
         }
-        Ok(self.tracker.delete_account().await?)
     }
 }

@@ -7,6 +7,7 @@ use commons::protocol::with_tracker::ErrorCode;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
+use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Conversation, Undeliverable};
 use crate::history::History;
@@ -106,9 +107,19 @@ impl PeerService {
                 let (Some(user), Some(seed)) = (hub.lock().chat.me().cloned(), self.seed.get()) else {
                     return Err(not_signed_in());
                 };
+                if let AccountCommand::Delete { name, password } = &wish {
+                    self.may_delete(home, name.as_ref(), password.clone()).await?;
+                }
+                let new = match &wish {
+                    AccountCommand::ChangePassword { new, .. } => Some(new.clone()),
+                    _ => None,
+                };
                 let (tracker, seal_cost) = (&self.tracker, self.config.seal_cost);
                 let account = Account { tracker, home, user: &user, seed, seal_cost };
                 let answer = account.execute(wish).await?;
+                if let Some(new) = new {
+                    self.recognise(&new);
+                }
                 if answer == Answer::AccountDeleted {
                     self.stop().await;
                     home.remove()?;
@@ -131,6 +142,22 @@ impl PeerService {
             }
             error
         })
+    }
+
+    /// Whether the account may be deleted: by the password, and under the name where that was typed too.
+    async fn may_delete(
+        &self,
+        home: &Home,
+        name: Option<&Username>,
+        password: Option<Password>,
+    ) -> Result<(), CommandError> {
+        if let Some(name) = name.filter(|name| !home.is_of(name)) {
+            return Err(CommandError::Usage(format!("{name} is not your name: nothing was deleted")));
+        }
+        match password {
+            Some(password) => self.unlock(home, password).await,
+            None => Err(self.hub.lock().gate.shut().into()),
+        }
     }
 
     fn open_room(&self) -> Result<RoomName, CommandError> {

@@ -3,6 +3,7 @@
 mod account;
 mod commands;
 mod looking_back;
+mod loss;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -227,6 +228,7 @@ impl PeerService {
         };
         let Local { people, blocked, book, history } = local;
         self.hub.lock().chat.set_blocked(blocked);
+        self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };

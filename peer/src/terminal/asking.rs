@@ -1,6 +1,7 @@
 //! What is asked where nobody sees the answer: the password that opens the past, and those of `/password`. Pure.
 
 use crate::api::Command;
+use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::identity::password::Password;
 use crate::terminal::new_password::{Answered, NewPassword, QUESTIONS};
@@ -12,6 +13,16 @@ pub(crate) struct Asking {
     new_password: NewPassword,
     /// What is done once the password was told.
     looking: Option<Command>,
+    /// What is done after a yes.
+    confirming: Option<Command>,
+}
+
+/// Whether a command brings the password with it.
+pub(crate) fn tells_password(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Unlock { .. } | Command::Account(AccountCommand::Delete { password: Some(_), .. })
+    )
 }
 
 /// What an answer led to.
@@ -32,7 +43,7 @@ impl Asking {
 
     /// This command wants the password first; whether that was asked already and answered wrong.
     pub(crate) fn password(&mut self, command: Command) -> bool {
-        let wrong = matches!(command, Command::Unlock { .. });
+        let wrong = tells_password(&command);
         if !wrong {
             self.looking = Some(command);
         }
@@ -49,14 +60,47 @@ impl Asking {
         self.looking.take()
     }
 
+    /// The command that tells the password.
+    pub(crate) fn told(&self, password: Password) -> Command {
+        match &self.looking {
+            Some(Command::Account(AccountCommand::Delete { name, .. })) => {
+                let (name, password) = (name.clone(), Some(password));
+                Command::Account(AccountCommand::Delete { name, password })
+            }
+            _ => Command::Unlock { password },
+        }
+    }
+
+    /// Whether the password is wanted for this: to end the account, and not to look back.
+    pub(crate) fn is_for_deletion(&self) -> bool {
+        matches!(self.looking, Some(Command::Account(_)))
+    }
+
+    /// This command is carried out after a yes only.
+    pub(crate) fn confirm(&mut self, command: Command) {
+        self.confirming = Some(command);
+    }
+
+    /// Whether the next line is a yes or a no.
+    pub(crate) fn wants_yes(&self) -> bool {
+        self.confirming.is_some()
+    }
+
+    /// The command, where the answer is a yes.
+    pub(crate) fn confirmed(&mut self, answer: &str) -> Option<Command> {
+        let yes = ["y", "yes", "s", "sim"].contains(&answer.trim().to_lowercase().as_str());
+        self.confirming.take().filter(|_| yes)
+    }
+
     /// Takes the next answer. An empty one ends the questions.
     pub(crate) fn answer(&mut self, answer: Password) -> Next {
         if self.looking.is_some() {
             if !answer.is_empty() {
-                return Next::Run(Command::Unlock { password: answer });
+                return Next::Run(self.told(answer));
             }
+            let why = if self.is_for_deletion() { "nothing was deleted" } else { "the past stays shut" };
             self.looking = None;
-            return Next::Refuse(usage("the past stays shut"), &[]);
+            return Next::Refuse(usage(why), &[]);
         }
         match self.new_password.answer(answer) {
             Answered::Complete(wish) => Next::Run(Command::Account(wish)),
@@ -85,5 +129,29 @@ mod tests {
         asking.password(Command::History { lines: 1, conversation: None });
         assert!(matches!(asking.answer(Password::typed("")), Next::Refuse(..)));
         assert!(!asking.wants_password());
+    }
+
+    #[test]
+    fn the_password_that_deletes_goes_with_the_deletion() {
+        let delete = |password| Command::Account(AccountCommand::Delete { name: None, password });
+        let mut asking = Asking::default();
+        assert!(!asking.password(delete(None)));
+        let secret = Password::typed("secret");
+        let Next::Run(told) = asking.answer(secret.clone()) else { panic!("no command") };
+        assert!(told == delete(Some(secret)));
+        assert!(asking.password(told), "it was wrong");
+        assert!(asking.is_for_deletion());
+    }
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, yes) in
+            [("y", true), (" YES ", true), ("sim", true), ("", false), ("n", false), ("x", false)]
+        {
+            let mut asking = Asking::default();
+            asking.confirm(Command::Quit);
+            assert_eq!(asking.confirmed(answer).is_some(), yes, "{answer:?}");
+            assert!(!asking.wants_yes(), "it is asked once");
+        }
     }
 }

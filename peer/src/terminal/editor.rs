@@ -19,7 +19,7 @@ use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::{
     Cmd, ColorMode, Completer, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
-    EventHandler, ExternalPrinter, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount, Validator,
+    EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount, Validator,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::identity::password::Password;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
+use crate::terminal::above_input::AboveInput;
 use crate::terminal::commands::COMMANDS;
 use crate::terminal::completion::{Words, complete};
 use crate::terminal::input::Input;
@@ -40,15 +41,15 @@ use crate::terminal::tty;
 /// Two rows: the line above the input, filled in whenever it is drawn, and the input's own.
 const PROMPT: &str = "\n> ";
 
-/// Moves up a row and down again: printing it draws the prompt anew and nothing else.
-const NOTHING_NEW: &str = "\x1b[A\n";
-
 /// Takes the prompt of an empty input off the screen, from the row below it.
 const PROMPT_OFF: &str = "\x1b[2A\r\x1b[J";
 
 /// How often the reading is told to end: between two readings it does not hear it.
 const END_AGAIN: Duration = Duration::from_millis(200);
 const END_TRIES: usize = 10;
+
+/// Letters of an answer that count: a yes is short.
+const ANSWER_MAX: usize = 16;
 
 /// The editor, from outside its thread.
 pub(crate) struct LineEditor {
@@ -60,16 +61,27 @@ pub(crate) struct LineEditor {
 struct Desk {
     lines: mpsc::Sender<Input>,
     paint: Paint,
+    is_password: Guard,
     state: Mutex<DeskState>,
 }
+
+/// What is asked instead of a line.
+struct Question {
+    text: String,
+    /// Whether the answer is shown nowhere.
+    hidden: bool,
+}
+
+/// Whether a line is the user's password.
+type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 #[derive(Default)]
 struct DeskState {
     status_line: StatusLine,
     words: Words,
     recall: Recall,
-    /// What is asked, one after the other, instead of a line; the answers are shown nowhere.
-    questions: VecDeque<String>,
+    /// What is asked, one after the other, instead of a line.
+    questions: VecDeque<Question>,
     secret: Zeroizing<String>,
     /// Whether the line above the input has to be drawn anew for a question.
     asked: bool,
@@ -96,28 +108,49 @@ impl Desk {
         state.asked = true;
     }
 
-    /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print.
-    fn hand_over(&self, line: &str) {
+    /// Hands the answer to an open question over; it is not remembered.
+    fn hand_over_answer(&self, answer: &str) {
         let mut state = self.state();
-        state.recall.note(line);
+        let answer: String = answer.chars().take(ANSWER_MAX).collect();
+        if self.lines.try_send(Input::Answer(answer)).is_ok() {
+            state.questions.clear();
+        }
+        state.asked = true;
+    }
+
+    /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print. A line that is the
+    /// user's password goes no further, and is not remembered: whether it is that.
+    fn hand_over(&self, line: &str) -> bool {
+        let own = (self.is_password)(line);
+        let mut state = self.state();
+        if !own {
+            state.recall.note(line);
+        }
         let refused = state.refused;
         if refused > 0 && self.lines.try_send(Input::TooFast(refused)).is_ok() {
             state.refused = 0;
         }
-        let input =
-            if line.len() > LINE_MAX { Input::TooLong(line.len()) } else { Input::Line(line.to_owned()) };
+        let input = match line.len() {
+            _ if own => Input::OwnPassword,
+            length if length > LINE_MAX => Input::TooLong(length),
+            _ => Input::Line(line.to_owned()),
+        };
         if self.lines.try_send(input).is_err() {
             state.refused += 1;
         }
+        own
     }
 }
 
 impl LineEditor {
     /// Starts editing; gives the editor, the lines it makes, and where rows are printed above it. Fails where the
     /// terminal is none.
-    pub(crate) fn start(paint: Paint) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
+    pub(crate) fn start(
+        paint: Paint,
+        is_password: Guard,
+    ) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
-        let desk = Arc::new(Desk { lines, paint, state: Mutex::default() });
+        let desk = Arc::new(Desk { lines, paint, is_password, state: Mutex::default() });
         // The prompt is drawn by the highlighter, also where it uses no colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
@@ -133,7 +166,7 @@ impl LineEditor {
             let _ = done.send(());
         };
         thread::Builder::new().name("editor".to_owned()).spawn(edit)?;
-        Ok((Self { desk, ended }, queue, AboveInput { printer: Some(printer) }))
+        Ok((Self { desk, ended }, queue, AboveInput::new(printer)))
     }
 
     /// Sets the line above the input and what Tab knows; whether the line has to be drawn anew.
@@ -151,8 +184,16 @@ impl LineEditor {
     /// before is not asked any more.
     pub(crate) fn ask(&self, questions: &[&str]) {
         let mut state = self.desk.state();
-        state.questions = questions.iter().map(|question| (*question).to_owned()).collect();
+        let hidden = |text: &&str| Question { text: (*text).to_owned(), hidden: true };
+        state.questions = questions.iter().map(hidden).collect();
         state.secret.clear();
+        state.asked = true;
+    }
+
+    /// Asks a question whose answer is shown while it is typed.
+    pub(crate) fn ask_openly(&self, question: &str) {
+        let mut state = self.desk.state();
+        state.questions = VecDeque::from([Question { text: question.to_owned(), hidden: false }]);
         state.asked = true;
     }
 
@@ -228,17 +269,28 @@ struct Keys {
 impl ConditionalEventHandler for Keys {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         let (line, at) = (context.line(), context.pos());
-        if !self.desk.state().questions.is_empty() {
-            if matches!(self.does, Key::Enter) {
-                self.desk.hand_over_secret();
-            }
-            return Some(Cmd::Noop);
+        let asked = self.desk.state().questions.front().map(|question| question.hidden);
+        if let Some(hidden) = asked {
+            return Some(match self.does {
+                Key::Enter if hidden => {
+                    self.desk.hand_over_secret();
+                    Cmd::Noop
+                }
+                Key::Enter => {
+                    self.desk.hand_over_answer(line);
+                    Cmd::Kill(Movement::WholeBuffer)
+                }
+                _ => Cmd::Noop,
+            });
         }
         let recalled = match self.does {
             Key::Enter if line.is_empty() => return Some(Cmd::Noop),
             Key::Enter => {
-                self.desk.hand_over(line);
-                return Some(Cmd::Kill(Movement::WholeBuffer));
+                // Letters that are deleted one by one are not kept for Ctrl-Y; a password is not to come back.
+                return Some(match self.desk.hand_over(line) {
+                    true if at == line.len() => Cmd::Kill(Movement::BackwardChar(u16::MAX)),
+                    _ => Cmd::Kill(Movement::WholeBuffer),
+                });
             }
             Key::Complete => return Some(self.complete(&line[..at])),
             // In a text of several lines the keys move between them first.
@@ -260,7 +312,7 @@ struct Unseen {
 impl ConditionalEventHandler for Unseen {
     fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         let mut state = self.desk.state();
-        if state.questions.is_empty() {
+        if !state.questions.front().is_some_and(|question| question.hidden) {
             return None;
         }
         match event.get(0) {
@@ -337,7 +389,7 @@ impl Hinter for Assistant {
     fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<Ghost> {
         let mut state = self.desk.state();
         state.begun = !line.is_empty();
-        if line.is_empty() || at < line.len() {
+        if line.is_empty() || at < line.len() || !state.questions.is_empty() {
             return None;
         }
         if let Some(text) = state.recall.rest_of(line) {
@@ -368,7 +420,7 @@ impl Highlighter for Assistant {
         }
         let state = self.desk.state();
         let row = match state.questions.front() {
-            Some(question) => self.desk.paint.strong(&shorten(question, columns().saturating_sub(1))),
+            Some(question) => self.desk.paint.strong(&shorten(&question.text, columns().saturating_sub(1))),
             None => state.status_line.row(columns(), self.desk.paint),
         };
         format!("{row}{}", self.desk.paint.strong(PROMPT)).into()
@@ -376,32 +428,5 @@ impl Highlighter for Assistant {
 
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
         self.desk.paint.faint(hint).into()
-    }
-}
-
-/// Prints rows above the input; once the editor has ended, below everything.
-struct AboveInput<P> {
-    printer: Option<P>,
-}
-
-impl<P: ExternalPrinter + Send + 'static> Sink for AboveInput<P> {
-    fn write(&mut self, rows: &str) -> io::Result<()> {
-        if let Some(printer) = &mut self.printer {
-            if printer.print(rows.to_owned()).is_ok() {
-                return Ok(());
-            }
-            self.printer = None;
-        }
-        Stdout.write(rows)
-    }
-
-    fn repaint(&mut self) -> io::Result<()> {
-        if self.printer.is_some() { self.write(NOTHING_NEW) } else { Ok(()) }
-    }
-
-    /// The printer holds one piece while the editor draws another: once it has taken a second one, the first is drawn.
-    fn settle(&mut self) -> io::Result<()> {
-        self.repaint()?;
-        self.repaint()
     }
 }

@@ -19,6 +19,10 @@ pub(crate) enum Input {
     NoText,
     /// Lines typed while too many others waited.
     TooFast(usize),
+    /// The answer to a question that was asked openly.
+    Answer(String),
+    /// A line that is the user's password: it is not handed on.
+    OwnPassword,
     /// An answer that was not shown while it was typed.
     Secret(Password),
     /// Tab was pressed where several names fit.

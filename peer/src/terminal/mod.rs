@@ -1,5 +1,6 @@
 //! The terminal: lines become commands of the service, events and answers become rows. One loop for every face.
 
+mod above_input;
 mod absence;
 mod asking;
 mod coming_back;
@@ -15,6 +16,7 @@ mod input;
 pub mod json;
 mod layout;
 pub mod line;
+mod losses;
 mod new_password;
 mod output;
 pub mod paint;
@@ -27,6 +29,7 @@ mod requests;
 mod room_rows;
 mod rooms;
 pub mod safe_text;
+mod showing;
 pub mod sign_in;
 pub mod status_line;
 mod tables;
@@ -49,23 +52,21 @@ use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
 use crate::events::Events;
 use crate::identity::password::Password;
-use crate::limits::{LINE_MAX, SCROLLBACK};
+use crate::limits::LINE_MAX;
 use crate::service::PeerService;
-use crate::terminal::asking::Asking;
+use crate::terminal::asking::{Asking, tells_password};
 use crate::terminal::commands::{Typed, parse};
 use crate::terminal::completion::Known;
 use crate::terminal::editor::LineEditor;
-use crate::terminal::face::{Face, moment};
+use crate::terminal::face::Face;
 use crate::terminal::input::{Input, read_stdin};
 use crate::terminal::new_password::QUESTIONS;
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paint::Paint;
 use crate::terminal::replies::{Origin, Replies};
 use crate::terminal::view::View;
-use crate::untrusted::Untrusted;
 
-/// Rows that are shown between two looks at how things stand.
-const EVENTS_AT_ONCE: usize = 64;
+const OWN_PASSWORD: &str = "this line is your password: it was not sent. If somebody saw it on your screen, change it with /password";
 
 /// How things are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,8 @@ pub struct Terminal {
     /// Lines of input so far.
     lines: u64,
     refused: bool,
+    /// Whether a person types: somebody who can be asked, and whose password is not for sending.
+    person: bool,
     stop: CancellationToken,
 }
 
@@ -140,8 +143,11 @@ impl Terminal {
         };
         // The questions before left it off.
         tty::set_echo(true)?;
-        let editing = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
-        let (editor, input, output) = match editing.then(|| LineEditor::start(Paint::from_env())) {
+        let person = format == Format::Text && io::stdin().is_terminal();
+        let editing = person && io::stdout().is_terminal();
+        let own = Arc::clone(&service);
+        let guard = Box::new(move |line: &str| own.is_password(line));
+        let (editor, input, output) = match editing.then(|| LineEditor::start(Paint::from_env(), guard)) {
             Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
             // A terminal that cannot edit still takes lines.
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
@@ -161,6 +167,7 @@ impl Terminal {
             lines: 0,
             refused: false,
             is_hidden: false,
+            person,
             stop,
         })
     }
@@ -233,26 +240,6 @@ impl Terminal {
         }
     }
 
-    /// The first rows; a person is told what goes on and what to type.
-    async fn welcome(&mut self) -> Result<(), Gone> {
-        let Face::Text(view) = &mut self.face else { return Ok(()) };
-        // What cannot be asked now is shown as empty: the first screen has to come.
-        let peers = match self.service.execute(Command::Peers).await {
-            Ok(Answer::Peers { peers }) => peers,
-            _ => Vec::new(),
-        };
-        let rooms = match self.service.execute(Command::Rooms).await {
-            Ok(Answer::Rooms { rooms }) => rooms,
-            _ => Vec::new(),
-        };
-        let waiting = match self.service.execute(Command::Outbox).await {
-            Ok(Answer::Outbox { lines }) => lines,
-            _ => Vec::new(),
-        };
-        let rows = view.welcome(&peers, &rooms, &waiting);
-        self.show(rows).await
-    }
-
     /// The command that was typed, if it was one; all else is answered here.
     async fn understand(&mut self, input: Input) -> Result<Option<Command>, Gone> {
         let origin = Origin { line: self.number(&input), id: None };
@@ -262,12 +249,18 @@ impl Terminal {
         self.face.begin(origin);
         let line = match input {
             Input::Line(line) if self.asking.wants_password() => {
-                return Ok(Some(unlock(Password::typed(line))));
+                return Ok(Some(self.asking.told(Password::typed(line))));
             }
             // What is no text is no password either.
             Input::TooLong(_) | Input::NoText if self.asking.wants_password() && self.editor.is_none() => {
-                return Ok(Some(unlock(Password::typed(""))));
+                return Ok(Some(self.asking.told(Password::typed(""))));
             }
+            Input::Answer(answer) => return self.answered(&answer).await,
+            Input::Line(line) if self.person && self.service.is_password(&line) => {
+                return self.refuse(&usage(OWN_PASSWORD)).await;
+            }
+            Input::OwnPassword => return self.refuse(&usage(OWN_PASSWORD)).await,
+            Input::Line(answer) if self.asking.wants_yes() => return self.answered(&answer).await,
             Input::Line(line) => line,
             Input::End => return Ok(Some(Command::Quit)),
             Input::TooLong(length) => {
@@ -305,7 +298,9 @@ impl Terminal {
                 self.show(Vec::new()).await?;
                 Ok(None)
             }
-            Ok(Typed::Run(command)) => Ok(Some(command)),
+            Ok(Typed::Run(command)) => {
+                Ok(if self.asks_first(&command).await? { None } else { Some(command) })
+            }
             Err(error) => self.refuse(&error).await,
         }
     }
@@ -331,15 +326,6 @@ impl Terminal {
         Ok(None)
     }
 
-    /// The number of an input line; what comes from the editor has none.
-    fn number(&mut self, input: &Input) -> Option<u64> {
-        let is_line = matches!(input, Input::Line(_) | Input::TooLong(_) | Input::NoText);
-        (is_line && self.editor.is_none()).then(|| {
-            self.lines += 1;
-            self.lines
-        })
-    }
-
     /// Carries a command out; what happens meanwhile is shown meanwhile, and what it caused before its answer.
     async fn carry_out(&mut self, mut command: Command) -> Result<Carried, Gone> {
         self.face.note(&mut command);
@@ -351,10 +337,15 @@ impl Terminal {
         {
             return self.unlocked(answer.map(drop)).await;
         }
+        if self.asking.is_for_deletion() && !matches!(answer, Err(CommandError::PasswordWanted { .. })) {
+            // The password was told, and judged for the last time.
+            self.asking.judged();
+            self.ask(&[]);
+        }
         let rows = match &answer {
             Ok(answer) => self.face.answer(answer, &command),
             Err(wanted @ CommandError::PasswordWanted { tries_left }) => {
-                self.refused |= matches!(command, Command::Unlock { .. });
+                self.refused |= tells_password(&command);
                 if is_request {
                     self.refuse(wanted).await?;
                 } else {
@@ -394,66 +385,6 @@ impl Terminal {
             self.tell(event).await?;
         }
         Ok(Some(answer))
-    }
-
-    /// Shows an event and those that wait behind it.
-    async fn tell(&mut self, event: Event) -> Result<(), Gone> {
-        let mut rows = self.rows_of(&event);
-        for _ in 1..EVENTS_AT_ONCE {
-            // What was said before goes in front of what follows.
-            if matches!(&self.face, Face::Text(view) if view.has_arrived()) {
-                break;
-            }
-            let Some(event) = self.events.try_recv() else { break };
-            rows.extend(self.rows_of(&event));
-        }
-        self.show(rows).await
-    }
-
-    fn rows_of(&mut self, event: &Event) -> Vec<String> {
-        self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
-        match event {
-            Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
-            event => self.face.event(event),
-        }
-    }
-
-    /// Whether this is why the program ends: a person is told so once, at the very end.
-    fn is_last_word(&self, words: &Untrusted) -> bool {
-        matches!(self.face, Face::Text(_))
-            && self.service.failure().is_some_and(|error| error.words() == *words)
-    }
-
-    /// Hides what is typed at a terminal without an editor while a secret is asked for: before the question is there, and
-    /// until no further one follows.
-    fn hide_secrets(&mut self) {
-        let hide = self.asking.wants_password();
-        if self.editor.is_none() && hide != self.is_hidden && tty::set_echo(!hide).is_ok() {
-            self.is_hidden = hide;
-        }
-    }
-
-    /// Prints rows, with what the open conversation shows where it changed; the line above the input follows.
-    async fn show(&mut self, mut rows: Vec<String>) -> Result<(), Gone> {
-        self.hide_secrets();
-        let mut repaint = false;
-        if let Face::Text(view) = &mut self.face {
-            let open = self.service.status().open;
-            rows.extend(view.opened(open.as_ref()));
-            if view.has_arrived() {
-                let looked =
-                    self.service.execute(Command::History { lines: SCROLLBACK, conversation: None }).await;
-                rows.extend(view.arrive(&looked, moment()));
-            }
-            rows.extend(view.progress(moment()));
-            let status = self.service.status();
-            if let Some(editor) = &self.editor {
-                let status_line = view.status_line(&status);
-                repaint = editor.set(status_line, self.known.news(&status));
-            }
-        }
-        let rows = self.face.folded(rows);
-        if rows.is_empty() && repaint { self.output.repaint().await } else { self.output.show(&rows).await }
     }
 }
 

@@ -2,9 +2,12 @@
 
 use crate::api::Command;
 use crate::api::error::CommandError;
+use crate::api::loss::Loss;
 use crate::identity::password::Password;
 use crate::terminal::asking::Next;
 use crate::terminal::counted::counted;
+use crate::terminal::face::Face;
+use crate::terminal::losses::{Warning, warning};
 use crate::terminal::output::Gone;
 use crate::terminal::replies::Origin;
 use crate::terminal::{Carried, Terminal, usage};
@@ -30,17 +33,54 @@ impl Terminal {
         Ok(None)
     }
 
+    /// Asks a person for a yes before something is lost; whether the command waits for it.
+    pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, Gone> {
+        // The password is what the account asks for.
+        let loss = self.service.loss(command).filter(|loss| !matches!(loss, Loss::Account(_)));
+        let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
+        self.asking.confirm(command.clone());
+        let Warning { mut rows, question } = warning(&loss);
+        match &self.editor {
+            Some(editor) => editor.ask_openly(&question),
+            None => rows.push(question),
+        }
+        self.show(rows).await?;
+        Ok(true)
+    }
+
+    /// The answer to that: the command after a yes.
+    pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, Gone> {
+        let confirmed = self.asking.confirmed(answer);
+        if confirmed.is_none() {
+            return self.refuse(&usage("nothing was deleted")).await;
+        }
+        // The question goes off the screen.
+        self.show(Vec::new()).await?;
+        Ok(confirmed)
+    }
+
     /// Asks for the password, without which this command looks at nothing.
     pub(crate) async fn ask_password(&mut self, command: Command, tries_left: usize) -> Result<(), Gone> {
+        let command_loss = self.service.loss(&command).filter(|loss| matches!(loss, Loss::Account(_)));
         let wrong = self.asking.password(command);
         if !wrong {
             self.asked_from = self.face.begin(Origin::default());
         }
-        if self.editor.is_none() {
-            return self.refuse(&CommandError::PasswordWanted { tries_left }).await.map(drop);
+        let loss = command_loss.map(|loss| warning(&loss));
+        if let Some(loss) = loss.as_ref().filter(|_| !wrong && matches!(self.face, Face::Text(_))) {
+            self.show(loss.rows.clone()).await?;
         }
         let left = counted(tries_left, "try", "tries");
-        self.ask(&[&format!("Your password, to look back: {left} left (not shown; empty ends this)")]);
+        let asked = loss.map_or_else(|| "Your password, to look back".to_owned(), |loss| loss.question);
+        if self.editor.is_none() {
+            if let (Face::Text(_), true) = (&self.face, self.asking.is_for_deletion()) {
+                return self
+                    .show(vec![format!("{asked} ({left} left): the next line is taken for it")])
+                    .await;
+            }
+            return self.refuse(&CommandError::PasswordWanted { tries_left }).await.map(drop);
+        }
+        self.ask(&[&format!("{asked}: {left} left (not shown; empty ends this)")]);
         if wrong {
             self.refuse(&usage("wrong password")).await.map(drop)
         } else {

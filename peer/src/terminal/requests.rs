@@ -10,6 +10,15 @@ use crate::terminal::replies::Origin;
 use crate::terminal::{Terminal, unlock, usage};
 
 impl Terminal {
+    /// The number of an input line; what comes from the editor has none.
+    pub(crate) fn number(&mut self, input: &Input) -> Option<u64> {
+        let is_line = matches!(input, Input::Line(_) | Input::TooLong(_) | Input::NoText);
+        (is_line && self.editor.is_none()).then(|| {
+            self.lines += 1;
+            self.lines
+        })
+    }
+
     /// The command that a line holds, if it is one; all else is answered here.
     pub(crate) async fn understand_request(
         &mut self,
@@ -30,7 +39,11 @@ impl Terminal {
                 return self.refuse(&usage("this line is no UTF-8 text")).await;
             }
             // Only a terminal has these.
-            Input::TooFast(_) | Input::Secret(_) | Input::Choices(_) => return Ok(None),
+            Input::TooFast(_)
+            | Input::Secret(_)
+            | Input::Answer(_)
+            | Input::OwnPassword
+            | Input::Choices(_) => return Ok(None),
         };
         let Request { id, password, wish } = match parse(&line) {
             Ok(request) => request,

@@ -178,9 +178,10 @@ impl PeerTrackerCommunication {
         self.request(TrackerRequest::ChangePassword { password: None, new_password }).await.map(drop)
     }
 
-    /// Ends the account, and the session with it.
-    pub(crate) async fn delete_account(&self) -> Result<(), TrackerError> {
-        self.request(TrackerRequest::DeleteAccount { password: None }).await.map(drop)
+    /// Deletes the account, which ends the session.
+    pub(crate) async fn delete_account(&self, password: &PasswordDigest) -> Result<(), TrackerError> {
+        let password = Some(Secret(password.as_str().to_owned()));
+        self.request(TrackerRequest::DeleteAccount { password }).await.map(drop)
     }
 
     /// Signs out; whether or not that succeeds, nothing is asked any more.

@@ -1,0 +1,58 @@
+//! What a command destroys, in words, and the question before it. Pure.
+
+use commons::names::Username;
+
+use crate::api::loss::Loss;
+
+/// What is lost, as rows; and the question, which fits a row.
+pub(crate) struct Warning {
+    pub(crate) rows: Vec<String>,
+    pub(crate) question: String,
+}
+
+/// The question before a command that destroys something.
+pub(crate) fn warning(loss: &Loss) -> Warning {
+    match loss {
+        Loss::Room { room, others } => {
+            let names: Vec<_> = others.iter().map(Username::as_str).collect();
+            Warning {
+                rows: vec![format!(
+                    "Deleting {room} ends it for everybody in it: {}. Nobody can undo this.",
+                    names.join(", ")
+                )],
+                question: format!("Delete {room}? [y/N]"),
+            }
+        }
+        Loss::History(conversation) => Warning {
+            rows: vec![format!(
+                "All messages of {conversation} on this computer are erased, and those that wait for somebody are \
+                 not delivered. Nobody can undo this."
+            )],
+            question: format!("Forget {conversation}? [y/N]"),
+        },
+        Loss::Account(user) => Warning {
+            rows: vec![format!(
+                "The account {user}, its rooms, its key and all messages on this computer are deleted. Nobody can undo \
+                 this, and anybody may take the name."
+            )],
+            question: format!("Your password, to delete {user}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::names::RoomName;
+
+    use super::*;
+
+    #[test]
+    fn the_question_says_what_is_lost_and_for_whom() {
+        let user = |name| Username::parse(name).unwrap();
+        let room = RoomName::parse("sala").unwrap();
+        let shown = warning(&Loss::Room { room, others: vec![user("bob"), user("carla")] });
+        assert!(shown.rows[0].contains("bob, carla"), "{:?}", shown.rows);
+        assert_eq!(shown.question, "Delete sala? [y/N]");
+        assert!(warning(&Loss::Account(user("ana"))).rows[0].contains("all messages on this computer"));
+    }
+}

@@ -1,0 +1,94 @@
+//! What the terminal shows: the first rows, events as they come, and the line above the input.
+
+use crate::api::{Answer, Command, Event};
+use crate::limits::SCROLLBACK;
+use crate::terminal::Terminal;
+use crate::terminal::face::{Face, moment};
+use crate::terminal::output::Gone;
+use crate::terminal::tty;
+use crate::untrusted::Untrusted;
+
+/// Rows that are shown between two looks at how things stand.
+const EVENTS_AT_ONCE: usize = 64;
+
+impl Terminal {
+    /// The first rows; a person is told what goes on and what to type.
+    pub(crate) async fn welcome(&mut self) -> Result<(), Gone> {
+        let Face::Text(view) = &mut self.face else { return Ok(()) };
+        // What cannot be asked now is shown as empty: the first screen has to come.
+        let peers = match self.service.execute(Command::Peers).await {
+            Ok(Answer::Peers { peers }) => peers,
+            _ => Vec::new(),
+        };
+        let rooms = match self.service.execute(Command::Rooms).await {
+            Ok(Answer::Rooms { rooms }) => rooms,
+            _ => Vec::new(),
+        };
+        let waiting = match self.service.execute(Command::Outbox).await {
+            Ok(Answer::Outbox { lines }) => lines,
+            _ => Vec::new(),
+        };
+        let rows = view.welcome(&peers, &rooms, &waiting);
+        self.show(rows).await
+    }
+
+    /// Shows an event and those that wait behind it.
+    pub(crate) async fn tell(&mut self, event: Event) -> Result<(), Gone> {
+        let mut rows = self.rows_of(&event);
+        for _ in 1..EVENTS_AT_ONCE {
+            // What was said before goes in front of what follows.
+            if matches!(&self.face, Face::Text(view) if view.has_arrived()) {
+                break;
+            }
+            let Some(event) = self.events.try_recv() else { break };
+            rows.extend(self.rows_of(&event));
+        }
+        self.show(rows).await
+    }
+
+    fn rows_of(&mut self, event: &Event) -> Vec<String> {
+        self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
+        match event {
+            Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
+            event => self.face.event(event),
+        }
+    }
+
+    /// Whether this is why the program ends: a person is told so once, at the very end.
+    pub(crate) fn is_last_word(&self, words: &Untrusted) -> bool {
+        matches!(self.face, Face::Text(_))
+            && self.service.failure().is_some_and(|error| error.words() == *words)
+    }
+
+    /// Hides what is typed at a terminal without an editor while a secret is asked for: before the question is there, and
+    /// until no further one follows.
+    fn hide_secrets(&mut self) {
+        let hide = self.asking.wants_password();
+        if self.editor.is_none() && hide != self.is_hidden && tty::set_echo(!hide).is_ok() {
+            self.is_hidden = hide;
+        }
+    }
+
+    /// Prints rows, with what the open conversation shows where it changed; the line above the input follows.
+    pub(crate) async fn show(&mut self, mut rows: Vec<String>) -> Result<(), Gone> {
+        self.hide_secrets();
+        let mut repaint = false;
+        if let Face::Text(view) = &mut self.face {
+            let open = self.service.status().open;
+            rows.extend(view.opened(open.as_ref()));
+            if view.has_arrived() {
+                let looked =
+                    self.service.execute(Command::History { lines: SCROLLBACK, conversation: None }).await;
+                rows.extend(view.arrive(&looked, moment()));
+            }
+            rows.extend(view.progress(moment()));
+            let status = self.service.status();
+            if let Some(editor) = &self.editor {
+                let status_line = view.status_line(&status);
+                repaint = editor.set(status_line, self.known.news(&status));
+            }
+        }
+        let rows = self.face.folded(rows);
+        if rows.is_empty() && repaint { self.output.repaint().await } else { self.output.show(&rows).await }
+    }
+}
