@@ -105,9 +105,8 @@ impl Hub {
             .map(|(user, want)| (user, Wish { address: want.address, eager: want.private }))
             .collect();
         for user in links.want(&wishes) {
-            let verified = links.book(|book| book.is_verified(&user));
-            let event = state.chat.link_is(&user, false, Trust { verified, ..Trust::default() });
-            state.faces.tell(event);
+            let events = state.chat.link_is(&user, false, Trust::default());
+            state.faces.tell(events);
         }
         drop(state);
         announced.iter().for_each(|user| self.heed_key(user));

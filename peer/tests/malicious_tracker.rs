@@ -6,11 +6,12 @@ mod by_hand;
 mod common;
 mod false_tracker;
 
-use common::{Peer, room, user};
+use common::{Peer, Tracker, room, user};
 use commons::keys::Seed;
 use commons::snapshot::ChangeKind;
 use false_tracker::{Claim, FalseTracker, Link};
-use peer::api::{Command, Conversation, Event, TrackerState};
+use peer::api::account::AccountCommand;
+use peer::api::{Answer, Command, Conversation, Event, LinkState, Present, TrackerState, Trust};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,6 +31,10 @@ fn available(name: &str) -> impl Fn(&Event) -> bool {
 
 fn joined(name: &str) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::RoomUpdate { username, change: ChangeKind::Joined, .. } if *username == user(name))
+}
+
+fn is_change(event: &Event) -> bool {
+    matches!(event, Event::KeyChanged { .. })
 }
 
 /// Ana and bob in sala, and carla with a key of her own, whom both have seen there from the beginning.
@@ -151,4 +156,77 @@ async fn another_room_than_the_one_asked_for_is_not_entered() {
     assert!(!ana.saw(|e| matches!(e, Event::RoomEntered { .. })));
     // The control.
     ana.join("sala").await;
+}
+
+#[tokio::test]
+async fn a_key_that_only_the_tracker_announces_opens_no_link() {
+    let tracker = FalseTracker::start().await;
+    let (carla, slipped_in) = (Seed::random().unwrap(), Seed::random().unwrap());
+    tracker.announces("carla", &[carla.public_key()]);
+    let mut ana = Peer::register(tracker.address, "ana").await;
+    let mut bob = Peer::register(tracker.address, "bob").await;
+    // From the beginning there is a second key beside the one that bob proves.
+    tracker.adds_keys("bob", &[slipped_in.public_key()]);
+    tracker.lets_enter(&sala(3, &[("ana", 1), ("bob", 2), ("carla", 3)]));
+    ana.join("sala").await;
+    bob.join("sala").await;
+    ana.linked("bob").await;
+    assert!(!ana.saw(is_change), "nobody uses it");
+    let address = ana.service.local_addr();
+    let refused = Link::try_dial(address, "bob", &slipped_in).await.err().unwrap();
+    assert_eq!(refused, json!({"cmd": "REFUSED", "code": "KEY_CHANGED"}));
+    ana.until(is_change).await;
+    // The control: carla's key, of which the tracker says as much, opens one.
+    Link::dial(address, "carla", &carla).await;
+}
+
+#[tokio::test]
+async fn the_mark_is_that_of_the_key_that_speaks() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.tell("bob", "hello").await.unwrap();
+    bob.hears("hello").await;
+    ana.run(Command::Verified { user: user("bob") }).await.unwrap();
+    // A further computer of bob's, for which the old one vouches.
+    let mut new = bob.elsewhere().await;
+    let Event::NewKey { fingerprint } = new.until(|e| matches!(e, Event::NewKey { .. })).await else {
+        unreachable!()
+    };
+    let old = bob.again_after_death().await;
+    let endorse = AccountCommand::Endorse { key: fingerprint.to_string()[..16].to_owned() };
+    old.run(Command::Account(endorse)).await.unwrap();
+    let is_up = |is_verified: bool| move |e: &Event| matches!(e, Event::Link { state: LinkState::Up, verified, .. } if *verified == is_verified);
+    old.tell("ana", "from the old one").await.unwrap();
+    ana.hears("from the old one").await;
+    ana.until(is_up(true)).await;
+    // The number that ana sees is that of the old one, also where the new one has linked by the time that it is compared.
+    let Ok(Answer::SafetyNumber { verified: true, .. }) =
+        ana.run(Command::Verify { user: user("bob") }).await
+    else {
+        panic!("the number of another key")
+    };
+    old.service.stop().await;
+    let mut new = new.again_after_death().await;
+    new.tell("ana", "from the new one").await.unwrap();
+    ana.hears("from the new one").await;
+    ana.until(is_up(false)).await;
+    let trust = |answer| match answer {
+        Ok(Answer::Users { members, .. }) => {
+            members
+                .into_iter()
+                .find(|present: &Present| present.member.username == user("bob"))
+                .unwrap()
+                .trust
+        }
+        other => panic!("{other:?}"),
+    };
+    ana.open(Conversation::Private(user("bob"))).await.unwrap();
+    assert_eq!(
+        trust(ana.run(Command::Users { conversation: None }).await),
+        Trust::Unverified,
+        "nobody has compared this one"
+    );
+    // To verify verifies what was shown, and ends the link of the other, which the old one's word lets in again.
+    ana.run(Command::Verified { user: user("bob") }).await.unwrap();
+    assert_ne!(trust(ana.run(Command::Users { conversation: None }).await), Trust::Verified);
 }

@@ -9,6 +9,7 @@ mod places;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
 use commons::snapshot::{Member, RoomSnapshot};
@@ -40,8 +41,10 @@ pub(crate) struct Wanted {
 pub(crate) struct Trust {
     /// Nobody between can read it.
     pub(crate) encrypted: bool,
-    /// Both have compared the safety number.
+    /// Both have compared the safety number of that key.
     pub(crate) verified: bool,
+    /// What the other side has proven; `None` of an original program.
+    pub(crate) key: Option<PublicKey>,
 }
 
 #[derive(Default)]
@@ -303,17 +306,20 @@ impl Chat {
         }
     }
 
-    /// How a peer's link is now; an event where that is news.
-    pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: Trust) -> Option<Event> {
+    /// How a peer's link is now; events where that is news. Another key at its end is another link.
+    pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: Trust) -> Vec<Event> {
         let before = self.linked.remove(peer);
         if up {
             self.linked.insert(peer.clone(), trust);
         }
-        let (state, changed) =
-            if up { (LinkState::Up, before.is_none()) } else { (LinkState::Down, before.is_some()) };
-        // Of a link that is gone only the one that stood can tell whether it was encrypted.
-        let encrypted = before.filter(|_| !up).unwrap_or(trust).encrypted;
-        changed.then(|| Event::Link { peer: peer.clone(), state, encrypted, verified: trust.verified })
+        let event =
+            |state, encrypted, verified| Event::Link { peer: peer.clone(), state, encrypted, verified };
+        let rises = up && before.is_none_or(|before| before.key != trust.key);
+        // Of a link that is gone only the one that stood can tell whether it was encrypted, and by whose key.
+        let ended = before.filter(|_| !up || rises);
+        let ended = ended.map(|before| event(LinkState::Down, before.encrypted, before.verified));
+        let risen = rises.then(|| event(LinkState::Up, trust.encrypted, trust.verified));
+        ended.into_iter().chain(risen).collect()
     }
 
     /// Everybody who should be linked.
@@ -492,12 +498,29 @@ mod tests {
     async fn link_that_ends_is_as_encrypted_as_it_was() {
         let mut chat = ana_in(sala(9, &["ana", "bob", "py"]));
         for (name, encrypted) in [("bob", true), ("py", false)] {
-            let told =
-                |event| matches!(event, Some(Event::Link { encrypted: told, .. }) if told == encrypted);
-            assert!(told(chat.link_is(&user(name), true, Trust { encrypted, verified: false })));
-            assert_eq!(chat.link_is(&user(name), true, Trust { encrypted, verified: true }), None);
-            assert!(told(chat.link_is(&user(name), false, Trust { encrypted: !encrypted, verified: false })));
+            let told = |events: Vec<Event>| matches!(events[..], [Event::Link { encrypted: told, .. }] if told == encrypted);
+            let trust = Trust { encrypted, ..Trust::default() };
+            assert!(told(chat.link_is(&user(name), true, trust)));
+            assert_eq!(chat.link_is(&user(name), true, Trust { verified: true, ..trust }), []);
+            assert!(told(chat.link_is(&user(name), false, Trust { encrypted: !encrypted, ..trust })));
         }
+    }
+
+    #[tokio::test]
+    async fn a_link_by_another_key_is_another_link() {
+        let mut chat = ana_in(sala(9, &["ana", "bob"]));
+        let by = |n: u8, verified| Trust { encrypted: true, verified, key: Some(PublicKey::new([n; 32])) };
+        assert_eq!(chat.link_is(&user("bob"), true, by(1, true)).len(), 1);
+        assert_eq!(chat.link_is(&user("bob"), true, by(1, true)), []);
+        let told = chat.link_is(&user("bob"), true, by(2, false));
+        let shown: Vec<_> = told
+            .iter()
+            .map(|event| match event {
+                Event::Link { state, verified, .. } => (*state, *verified),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(shown, [(LinkState::Down, true), (LinkState::Up, false)]);
     }
 
     #[tokio::test]

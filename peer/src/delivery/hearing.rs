@@ -18,6 +18,7 @@ use crate::history::request::{self, UnsignedLine};
 use crate::hub::Hub;
 use crate::identity::key_digits::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
+use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::switchboard::{Hindrance, LinkReport};
 
@@ -100,17 +101,14 @@ impl Hub {
     fn hear_link_change(&self, user: &Username) {
         let Some(links) = self.links.get() else { return };
         let up = links.is_linked(user);
-        let trust = Trust {
-            encrypted: links.is_encrypted(user),
-            verified: links.book(|book| book.is_verified(user)),
-        };
+        let trust = link_trust(links, user);
         let mut state = self.lock();
-        let event = state.chat.link_is(user, up, trust);
-        if up && event.is_some() {
+        let events = state.chat.link_is(user, up, trust);
+        if up && !events.is_empty() {
             let shared = state.chat.shared_with(user).into_iter().map(|of| (user.clone(), of));
             state.awaited.extend(shared);
         }
-        state.faces.tell(event);
+        state.faces.tell(events);
         if !up {
             state.feeds.end(user);
             state.awaited.retain(|(peer, _)| peer != user);
@@ -196,6 +194,13 @@ impl Hub {
         }
         self.tell_news(News::Have(from, conversation, theirs));
     }
+}
+
+/// What the link that stands to a user is worth.
+pub(crate) fn link_trust(links: &PeerPeerCommunication, user: &Username) -> Trust {
+    let key = links.link_key(user);
+    let verified = key.is_some_and(|key| links.book(|book| book.is_verified(user, &key)));
+    Trust { encrypted: links.is_encrypted(user), verified, key }
 }
 
 /// The conversation that a peer means.

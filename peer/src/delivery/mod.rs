@@ -3,7 +3,7 @@
 pub(crate) mod catch_up;
 pub(crate) mod exchange;
 pub(crate) mod feeds;
-mod hearing;
+pub(crate) mod hearing;
 pub(crate) mod keeping;
 pub(crate) mod missed;
 pub(crate) mod news;

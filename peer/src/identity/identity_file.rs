@@ -196,7 +196,7 @@ mod tests {
         let ana = ana_in(data);
         let home = Home::open(data, &ana.tracker, &ana.username).unwrap();
         home.new_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
-        let bob = Pin { keys: vec![PublicKey::new([2; 32])], compared: Vec::new() };
+        let bob = Pin { keys: vec![PublicKey::new([2; 32])], ..Pin::default() };
         let people = KnownPeople::of(home.folder(), &Seed::new([7; 32]));
         people.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
         people.keep_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();

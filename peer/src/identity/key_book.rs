@@ -1,8 +1,8 @@
 //! Whose key is whose, as this peer knows it. Pure.
 //!
-//! A user's keys are pinned when that user is met first, and then only what is pinned counts. What the tracker announces
-//! is believed while nothing is pinned; later any other key is a change, which the user has to accept, unless a pinned one
-//! has endorsed it.
+//! A key is pinned when its user proves it on a link, and then only what is pinned counts. What the tracker announces pins
+//! nothing: it tells which key may prove itself at the first meeting. Later any other key is a change, which the user has to accept,
+//! unless a pinned one has endorsed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +55,10 @@ pub(crate) struct Pin {
     /// Those of which both have compared the safety number.
     #[serde(default)]
     pub(crate) compared: Vec<PublicKey>,
+    /// Keys that were announced when the user was met or verified, and that nobody has proven here since. They are no change
+    /// before they are used: then the user has to accept them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unproven: Vec<PublicKey>,
 }
 
 /// How a proven key relates to the user that it is claimed for.
@@ -76,6 +80,10 @@ pub(crate) enum Judgement {
 pub(crate) struct KeyBook {
     pins: BTreeMap<Username, Pin>,
     announced: BTreeMap<Username, Vec<PublicKey>>,
+    /// Announced keys that the user has accepted: each is pinned when it is proven.
+    accepted: BTreeMap<Username, Vec<PublicKey>>,
+    /// Of which key the user was shown the safety number last.
+    shown: BTreeMap<Username, PublicKey>,
     /// Which of the pinned and announced keys each user proved last.
     proven: BTreeMap<Username, PublicKey>,
     /// Changes that the user was told of: once is loud enough.
@@ -98,7 +106,10 @@ impl KeyBook {
     /// Notes what the tracker says.
     pub(crate) fn announce(&mut self, user: &Username, said: &Announcement) -> Announced {
         self.announced.insert(user.clone(), said.keys.clone());
-        let endorsed = self.is_changed(user) && self.follow(user, said);
+        if let Some(pin) = self.pins.get_mut(user) {
+            pin.unproven.retain(|key| said.keys.contains(key));
+        }
+        let endorsed = self.follow(user, said);
         let new = self.not_accepted(user).last();
         Announced { news: new.filter(|new| self.is_news(user, *new)), endorsed }
     }
@@ -114,6 +125,7 @@ impl KeyBook {
             let leads_on = |it: &&Endorsement| pin.keys.contains(&it.by) && !pin.keys.contains(&it.key);
             let Some(next) = read.iter().find(leads_on) else { break };
             pin.keys.push(next.key);
+            pin.unproven.retain(|key| *key != next.key);
         }
         pin.keys.len() > before
     }
@@ -135,31 +147,46 @@ impl KeyBook {
         may
     }
 
-    /// The announced keys that are no pinned ones, where others are.
+    /// The announced keys that are a change: others are pinned, and these are neither accepted nor were there before.
     fn not_accepted(&self, user: &Username) -> impl DoubleEndedIterator<Item = PublicKey> {
-        let pinned = self.pins.get(user).map(|pin| &pin.keys);
-        let announced = pinned.and_then(|_| self.announced.get(user)).into_iter().flatten();
-        announced.filter(move |key| pinned.is_some_and(|pinned| !pinned.contains(key))).copied()
+        let pin = self.pins.get(user);
+        let accepted = self.accepted.get(user);
+        let announced = pin.and_then(|_| self.announced.get(user)).into_iter().flatten();
+        announced
+            .filter(move |key| pin.is_some_and(|pin| !pin.keys.contains(key) && !pin.unproven.contains(key)))
+            .filter(move |key| accepted.is_none_or(|accepted| !accepted.contains(key)))
+            .copied()
+    }
+
+    fn is_announced(&self, user: &Username, key: &PublicKey) -> bool {
+        self.announced.get(user).is_some_and(|announced| announced.contains(key))
     }
 
     /// Judges a key that somebody who claims to be this user has proven. The first one that fits what is announced is
-    /// pinned, with the others that are announced.
+    /// pinned, and so is one that was accepted. No other is: nobody has proven them.
     pub(crate) fn judge(&mut self, user: &Username, key: PublicKey) -> Judgement {
         let pinned = self.pins.get(user).map(|pin| &pin.keys);
         // What anybody can make up is not remembered.
         if pinned.into_iter().chain(self.announced.get(user)).flatten().any(|known| *known == key) {
             self.proven.insert(user.clone(), key);
         }
-        if let Some(pin) = self.pins.get(user) {
-            return if pin.keys.contains(&key) {
-                Judgement::Known { first: false }
-            } else {
-                Judgement::Changed
-            };
+        if self.accepted.get(user).is_some_and(|accepted| accepted.contains(&key)) {
+            self.take(user, key);
+            return Judgement::Known { first: true };
+        }
+        // What is not announced any more was given up when the others were accepted.
+        let given_up = self.accepted.contains_key(user) && !self.is_announced(user, &key);
+        if let Some(pin) = self.pins.get_mut(user) {
+            if pin.keys.contains(&key) && !given_up {
+                return Judgement::Known { first: false };
+            }
+            pin.unproven.retain(|unproven| *unproven != key);
+            return Judgement::Changed;
         }
         match self.announced.get(user).filter(|keys| !keys.is_empty()) {
             Some(keys) if keys.contains(&key) => {
-                self.pins.insert(user.clone(), Pin { keys: keys.clone(), compared: Vec::new() });
+                let unproven = keys.iter().filter(|other| **other != key).copied().collect();
+                self.pins.insert(user.clone(), Pin { keys: vec![key], compared: Vec::new(), unproven });
                 Judgement::Known { first: true }
             }
             Some(_) => Judgement::Changed,
@@ -167,11 +194,33 @@ impl KeyBook {
         }
     }
 
-    /// A user with the keys by which its lines are believed: the pinned ones, or those announced while nothing is pinned.
+    /// Pins a key that was accepted, in the place of those that are announced no more.
+    fn take(&mut self, user: &Username, key: PublicKey) {
+        let announced = self.announced.get(user).cloned().unwrap_or_default();
+        let pin = self.pins.entry(user.clone()).or_default();
+        pin.keys.retain(|pinned| announced.contains(pinned) && *pinned != key);
+        pin.keys.push(key);
+        pin.compared.retain(|compared| pin.keys.contains(compared));
+        pin.unproven.retain(|unproven| *unproven != key);
+        if let Some(accepted) = self.accepted.get_mut(user) {
+            accepted.retain(|accepted| *accepted != key);
+        }
+        self.accepted.retain(|_, accepted| !accepted.is_empty());
+    }
+
+    /// A user with the keys by which its lines are believed: those that are pinned or accepted, or announced while nothing is
+    /// pinned.
     pub(crate) fn trusted(&self, user: Username) -> (Username, Vec<PublicKey>) {
-        let pinned = self.pins.get(&user).map(|pin| &pin.keys);
-        let keys = pinned.or_else(|| self.announced.get(&user)).cloned().unwrap_or_default();
+        let keys = match self.pins.get(&user) {
+            Some(pin) => [pin.keys.as_slice(), self.accepted.get(&user).map_or(&[], Vec::as_slice)].concat(),
+            None => self.announced.get(&user).cloned().unwrap_or_default(),
+        };
         (user, keys)
+    }
+
+    /// Whether a key is one by which this user is linked.
+    pub(crate) fn is_pinned(&self, user: &Username, key: &PublicKey) -> bool {
+        self.pins.get(user).is_some_and(|pin| pin.keys.contains(key))
     }
 
     /// Whether the tracker has said something about this user's keys, if only that there are none.
@@ -194,41 +243,64 @@ impl KeyBook {
         self.not_accepted(user).next().is_some()
     }
 
-    /// Whether both have compared the safety number of the key that this user speaks with, and nothing has changed since.
-    pub(crate) fn is_verified(&self, user: &Username) -> bool {
-        let compared = self.pins.get(user).map(|pin| pin.compared.as_slice()).unwrap_or_default();
-        !self.is_changed(user) && self.key(user).is_some_and(|key| compared.contains(&key))
+    /// Whether both have compared the safety number of this key of the user, no change has come up since, and no accepted key still
+    /// waits for its proof.
+    pub(crate) fn is_verified(&self, user: &Username, key: &PublicKey) -> bool {
+        let awaits_proof = self.accepted.contains_key(user);
+        let is_compared = self.pins.get(user).is_some_and(|pin| pin.compared.contains(key));
+        is_compared && !awaits_proof && !self.is_changed(user)
     }
 
-    /// Takes what is announced for what is right; `false` where that is nothing new.
+    /// Lets in what is announced now: each of these keys is pinned when it is proven; `false` where that is nothing new.
     pub(crate) fn accept(&mut self, user: &Username) -> bool {
         if self.pins.contains_key(user) && !self.is_changed(user) {
             return false;
         }
         let announced = self.announced.get(user).filter(|keys| !keys.is_empty());
-        let Some(keys) = announced.cloned() else { return false };
-        self.pins.insert(user.clone(), Pin { keys, compared: Vec::new() });
+        let Some(mut keys) = announced.cloned() else { return false };
+        let pin = self.pins.get(user);
+        keys.retain(|key| pin.is_none_or(|pin| !pin.keys.contains(key) && !pin.unproven.contains(key)));
+        self.accepted.insert(user.clone(), keys);
         self.told.remove(user);
         true
     }
 
-    /// Remembers that the safety number was compared; `false` where no key is pinned that it can be of, or a change has
-    /// to be accepted first.
-    pub(crate) fn verify(&mut self, user: &Username) -> bool {
-        let Some(key) = self.key(user).filter(|_| !self.is_changed(user)) else { return false };
-        let Some(pin) = self.pins.get_mut(user) else { return false };
+    /// Remembers that the user was shown the safety number of this key.
+    pub(crate) fn note_shown(&mut self, user: &Username, key: PublicKey) {
+        self.shown.insert(user.clone(), key);
+    }
+
+    /// The key of which the user was shown the safety number last.
+    pub(crate) fn shown(&self, user: &Username) -> Option<PublicKey> {
+        self.shown.get(user).copied()
+    }
+
+    /// Remembers that the safety number of this key was compared, and keeps no key that was not; `false` where the key is neither
+    /// pinned nor accepted, or a change has to be accepted first.
+    pub(crate) fn verify(&mut self, user: &Username, key: PublicKey) -> bool {
+        let is_accepted = self.accepted.get(user).is_some_and(|accepted| accepted.contains(&key));
+        if self.is_changed(user) || !(is_accepted || self.is_pinned(user, &key)) {
+            return false;
+        }
+        self.accepted.remove(user);
+        let announced = self.announced.get(user).cloned().unwrap_or_default();
+        let pin = self.pins.entry(user.clone()).or_default();
         if !pin.compared.contains(&key) {
             pin.compared.push(key);
         }
+        pin.keys.clone_from(&pin.compared);
+        pin.unproven = announced;
+        pin.unproven.retain(|unproven| !pin.keys.contains(unproven));
         true
     }
 
-    /// The one key that the safety number is of: where there is a change, a new one, so that it can be compared before
-    /// it is accepted. Of several it is the one that the user proved last, and the one bound last before that.
+    /// The one key that the safety number is of while no link stands: where there is a change, a new one, so that it can be compared
+    /// before it is accepted. Of several it is the one that the user proved last, and the one bound last before that.
     pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
         let changed: Vec<_> = self.not_accepted(user).collect();
         let pinned = self.pins.get(user).map(|pin| &pin.keys);
         let known = pinned.or_else(|| self.announced.get(user)).map(Vec::as_slice).unwrap_or_default();
+        let known = self.accepted.get(user).map_or(known, Vec::as_slice);
         let choice = if changed.is_empty() { known } else { &changed };
         self.proven.get(user).filter(|key| choice.contains(key)).or_else(|| choice.last()).copied()
     }
@@ -278,11 +350,11 @@ mod tests {
     #[test]
     fn a_further_device_that_a_pinned_one_endorsed_is_no_change() {
         let mut book = met();
-        assert!(book.verify(&bob()));
+        assert!(book.verify(&bob(), device(1).public_key()));
         let took = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
         assert_eq!(took, Announced { news: None, endorsed: true });
         assert_eq!(book.judge(&bob(), device(2).public_key()), Judgement::Known { first: false });
-        assert!(!book.is_verified(&bob()), "the number is of the other key");
+        assert!(!book.is_verified(&bob(), &device(2).public_key()), "the number is of the other key");
         let again = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
         assert_eq!(again, Announced { news: None, endorsed: false });
         // What was pinned stays, also after the next start.
@@ -344,7 +416,7 @@ mod tests {
         let last = device(99).public_key();
         assert_eq!(book.judge(&bob(), last), Judgement::Changed);
         assert!(book.accept(&bob()));
-        assert_eq!(book.judge(&bob(), last), Judgement::Known { first: false });
+        assert_eq!(book.judge(&bob(), last), Judgement::Known { first: true });
     }
 
     #[tokio::test]
@@ -371,38 +443,70 @@ mod tests {
         assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed);
         assert_eq!(book.judge(&bob(), key(1)), Judgement::Known { first: false });
         assert!(book.accept(&bob()));
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Known { first: false });
         assert!(!book.is_changed(&bob()));
+        assert_eq!(book.judge(&bob(), key(1)), Judgement::Changed, "it is not announced any more");
+        assert_eq!(book.judge(&bob(), key(2)), Judgement::Known { first: true });
+        assert_eq!(book.pins()[&bob()].keys, [key(2)]);
     }
 
     #[test]
     fn a_change_undoes_the_verification() {
         let mut book = KeyBook::default();
-        assert!(!book.verify(&bob()));
+        assert!(!book.verify(&bob(), key(1)));
         book.announce(&bob(), &said(&[key(1)]));
+        assert!(!book.verify(&bob(), key(1)), "nobody has proven it");
         book.judge(&bob(), key(1));
-        assert!(book.verify(&bob()) && book.is_verified(&bob()));
+        assert!(book.verify(&bob(), key(1)) && book.is_verified(&bob(), &key(1)));
         book.announce(&bob(), &said(&[key(1), key(2)]));
-        assert!(!book.is_verified(&bob()));
+        assert!(!book.is_verified(&bob(), &key(1)));
         book.accept(&bob());
-        assert!(!book.is_verified(&bob()));
+        book.judge(&bob(), key(2));
+        assert!(!book.is_verified(&bob(), &key(2)));
+        assert!(book.is_verified(&bob(), &key(1)), "that one was compared");
     }
 
     #[test]
-    fn the_number_is_of_the_key_that_is_spoken_with_and_verifying_it_verifies_no_other() {
+    fn an_announcement_alone_pins_nothing() {
         let mut book = KeyBook::default();
         book.announce(&bob(), &said(&[key(1), key(2)]));
-        book.judge(&bob(), key(1));
-        assert_eq!(book.key(&bob()), Some(key(1)));
-        assert!(book.verify(&bob()) && book.is_verified(&bob()));
-        // Another device, or another key that the tracker slipped in.
-        book.judge(&bob(), key(2));
-        assert_eq!(book.key(&bob()), Some(key(2)));
-        assert!(!book.is_verified(&bob()));
+        assert!(book.pins().is_empty());
+        // The one that is proven is pinned; the other is no change before it is used, and one then.
+        assert_eq!(book.judge(&bob(), key(1)), Judgement::Known { first: true });
+        assert_eq!(book.pins()[&bob()].keys, [key(1)]);
+        assert!(!book.is_changed(&bob()));
+        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
+        assert_eq!(book.trusted(bob()).1, [key(1)]);
+        // The same after a restart.
+        let mut book = KeyBook::new(book.pins().clone());
+        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
+        assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed);
+        assert!(book.is_changed(&bob()));
+        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
+        // Accepted, it waits for its proof.
+        assert!(book.accept(&bob()));
+        assert_eq!(book.pins()[&bob()].keys, [key(1)]);
+        assert_eq!(book.judge(&bob(), key(2)), Judgement::Known { first: true });
+        assert_eq!(book.pins()[&bob()].keys, [key(1), key(2)]);
+    }
+
+    #[test]
+    fn verifying_a_key_keeps_no_other_that_was_not_compared() {
+        // As an earlier version pinned what the tracker announced.
+        let keys = vec![key(1), key(2)];
+        let mut book = KeyBook::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
+        book.announce(&bob(), &said(&[key(1), key(2)]));
+        assert_eq!(book.judge(&bob(), key(2)), Judgement::Known { first: false });
+        assert!(book.verify(&bob(), key(1)));
+        assert_eq!(book.pins()[&bob()].keys, [key(1)]);
+        assert!(book.is_verified(&bob(), &key(1)) && !book.is_verified(&bob(), &key(2)));
+        assert!(!book.is_changed(&bob()), "nobody uses the other one");
+        assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed);
+        // Compared too, both stay.
+        assert!(book.accept(&bob()) && book.verify(&bob(), key(2)));
+        assert_eq!(book.pins()[&bob()].keys, [key(1), key(2)]);
         // A key out of nowhere changes nothing.
-        book.judge(&bob(), key(1));
         book.judge(&bob(), key(9));
-        assert!(book.is_verified(&bob()));
+        assert!(book.is_verified(&bob(), &key(1)) && book.is_verified(&bob(), &key(2)));
     }
 
     #[test]
@@ -410,16 +514,16 @@ mod tests {
         let mut book = KeyBook::default();
         book.announce(&bob(), &said(&[key(1)]));
         book.judge(&bob(), key(1));
-        assert!(book.verify(&bob()));
+        assert!(book.verify(&bob(), key(1)));
         assert!(!book.accept(&bob()), "nothing has changed");
-        assert!(book.is_verified(&bob()));
+        assert!(book.is_verified(&bob(), &key(1)));
         book.announce(&bob(), &said(&[key(1), key(2)]));
         assert_eq!(book.key(&bob()), Some(key(2)));
-        assert!(!book.verify(&bob()), "accepted first");
+        assert!(!book.verify(&bob(), key(2)), "accepted first");
         // A key that the tracker does not announce cannot be accepted, so it is none to compare.
         assert_eq!(book.judge(&bob(), key(3)), Judgement::Changed);
         assert_eq!(book.key(&bob()), Some(key(2)));
-        assert!(book.accept(&bob()) && book.verify(&bob()) && book.is_verified(&bob()));
+        assert!(book.accept(&bob()) && book.verify(&bob(), key(2)) && book.is_verified(&bob(), &key(2)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use commons::keys::PublicKey;
 use commons::limits::FRAME_MAX;
 use commons::names::Username;
 use commons::net::connection::Connection;
@@ -37,7 +38,7 @@ pub(crate) async fn run(board: Arc<Switchboard>) {
 }
 
 async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
-    let Greeted { connection, instance, manners, first } = match greet(&board, &user, address).await {
+    let Greeted { connection, instance, key, manners, first } = match greet(&board, &user, address).await {
         Ok(greeted) => greeted,
         Err(error) => {
             debug!(peer = ?user, %error, "dial failed");
@@ -45,7 +46,7 @@ async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
             return;
         }
     };
-    match board.place(&user, Offer { instance, dialled: true }, manners).await {
+    match board.place(&user, Offer { instance, dialled: true, key }, manners).await {
         Some(place) => link::run(&board, &place, connection, first, manners).await,
         None => connection.close().await,
     }
@@ -56,6 +57,8 @@ struct Greeted {
     connection: Connection<Socket>,
     /// When the other program was started; `None` for an original one.
     instance: Option<u64>,
+    /// What it has proven.
+    key: Option<PublicKey>,
     manners: Manners,
     /// What an original program said already.
     first: Option<Frame>,
@@ -93,7 +96,8 @@ async fn greet_encrypted(
     match frame.parse() {
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
             let instance = Some(greeting.instance.unwrap_or(0));
-            Ok(Greeted { connection, instance, manners: Manners::of(&greeting), first: None })
+            let (key, manners) = (Some(key), Manners::of(&greeting));
+            Ok(Greeted { connection, instance, key, manners, first: None })
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
             board.hindered(user, Hindrance::NotAccepted).await;
@@ -119,7 +123,7 @@ async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<
         Ok(None) => return Err(other("hung up")),
         Ok(Some(frame)) => Some(frame),
     };
-    Ok(Greeted { connection, instance: None, manners: Manners::Original, first })
+    Ok(Greeted { connection, instance: None, key: None, manners: Manners::Original, first })
 }
 
 fn other(what: &str) -> FrameError {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use commons::keys::PublicKey;
 use commons::names::Username;
 use tokio::time::Instant;
 
@@ -33,6 +34,8 @@ pub(crate) struct Offer {
     pub(crate) instance: Option<u64>,
     /// Whether this side dialled.
     pub(crate) dialled: bool,
+    /// The key that the other side has proven; `None` for an original program.
+    pub(crate) key: Option<PublicKey>,
 }
 
 /// What becomes of an offered link.
@@ -172,7 +175,7 @@ impl<H: Clone> LinkTable<H> {
                 other.instance.is_some() || entry.links.len() >= ORIGINAL_LINKS_MAX || crowded
             }
             (Some(_), Some(Offer { instance: None, .. })) => false,
-            (Some(new), Some(Offer { instance: Some(old), dialled })) => {
+            (Some(new), Some(Offer { instance: Some(old), dialled, .. })) => {
                 let mine_stays = me < *user;
                 new < old || (new == old && dialled != offer.dialled && dialled == mine_stays)
             }
@@ -241,6 +244,18 @@ impl<H: Clone> LinkTable<H> {
         self.entries.get(user)?.links.first()?.offer.instance
     }
 
+    /// The key that the standing link has proven.
+    pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
+        self.entries.get(user)?.links.first()?.offer.key
+    }
+
+    /// The links to a user by keys that are not these.
+    pub(crate) fn links_by_others(&self, user: &Username, is_good: impl Fn(&PublicKey) -> bool) -> Vec<H> {
+        let links = self.entries.get(user).map(|entry| entry.links.as_slice()).unwrap_or_default();
+        let others = links.iter().filter(|link| link.offer.key.is_some_and(|key| !is_good(&key)));
+        others.map(|link| link.handle.clone()).collect()
+    }
+
     /// Every link.
     pub(crate) fn handles(&self) -> Vec<H> {
         self.entries.values().flat_map(|entry| &entry.links).map(|link| link.handle.clone()).collect()
@@ -291,7 +306,7 @@ mod tests {
     }
 
     fn ours(instance: u64, dialled: bool) -> Offer {
-        Offer { instance: Some(instance), dialled }
+        Offer { instance: Some(instance), dialled, key: None }
     }
 
     #[tokio::test]
@@ -354,7 +369,7 @@ mod tests {
     async fn an_original_program_keeps_two_links_that_fall_together() {
         let now = Instant::now();
         let mut bob = table("bob");
-        let original = |dialled| Offer { instance: None, dialled };
+        let original = |dialled| Offer { instance: None, dialled, key: None };
         let first = bob.offer(&user("py"), LinkId(1), original(true), 1, now);
         assert_eq!(first, Placed::Kept { writes: true, retired: vec![] });
         let second = bob.offer(&user("py"), LinkId(2), original(false), 2, now);
@@ -367,7 +382,7 @@ mod tests {
     #[tokio::test]
     async fn legacy_client_is_dialled_once_it_has_forgotten_its_links() {
         let now = Instant::now();
-        let original = Offer { instance: None, dialled: true };
+        let original = Offer { instance: None, dialled: true, key: None };
         let mut ana = table("ana");
         ana.want(&wish("py", false), now);
         for id in [1, 2] {

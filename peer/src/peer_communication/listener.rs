@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use commons::keys::PublicKey;
 use commons::limits::{FIRST_BYTE_TIMEOUT, FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
 use commons::names::Username;
 use commons::net::connection::Connection;
@@ -63,6 +64,8 @@ struct Greeted {
     user: Username,
     /// When the other program was started; `None` for an original one.
     instance: Option<u64>,
+    /// What it has proven.
+    key: Option<PublicKey>,
     manners: Manners,
 }
 
@@ -107,13 +110,13 @@ async fn greeted(
         connection.set_max_frame(FRAME_MAX);
         let instance = key.map(|_| instance.unwrap_or(0));
         let manners = if key.is_some() { manners } else { Manners::Original };
-        return Ok(Some(Greeted { connection, user, instance, manners }));
+        return Ok(Some(Greeted { connection, user, instance, key, manners }));
     }
 }
 
 async fn admit(board: &Switchboard, greeted: Greeted) {
-    let Greeted { mut connection, user, instance, manners } = greeted;
-    let Some(place) = board.place(&user, Offer { instance, dialled: false }, manners).await else {
+    let Greeted { mut connection, user, instance, key, manners } = greeted;
+    let Some(place) = board.place(&user, Offer { instance, dialled: false, key }, manners).await else {
         connection.close().await;
         return;
     };

@@ -122,14 +122,32 @@ impl PeerPeerCommunication {
 
     /// What a user's name is worth.
     pub(crate) fn trust(&self, user: &Username) -> Trust {
-        let original = !self.is_encrypted(user);
+        let (original, speaks_by) = (!self.is_encrypted(user), self.board.link_key(user));
         self.book(|book| match () {
             () if *user == self.board.me => Trust::Verified,
             () if book.is_changed(user) => Trust::Changed,
-            () if book.is_verified(user) => Trust::Verified,
+            () if speaks_by.or(book.key(user)).is_some_and(|key| book.is_verified(user, &key)) => {
+                Trust::Verified
+            }
             () if original || book.is_known_to_have_none(user) => Trust::Unencrypted,
             () => Trust::Unverified,
         })
+    }
+
+    /// The key that this user speaks with: that of the standing link, else the one that is to be expected. A change comes first.
+    pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
+        let speaks_by = self.board.link_key(user);
+        self.book(|book| if book.is_changed(user) { book.key(user) } else { speaks_by.or(book.key(user)) })
+    }
+
+    /// The key that the standing link to this user has proven.
+    pub(crate) fn link_key(&self, user: &Username) -> Option<PublicKey> {
+        self.board.link_key(user)
+    }
+
+    /// Ends the links to a user by keys that are pinned no more.
+    pub(crate) fn end_links_by_others(&self, user: &Username) {
+        self.board.end_links_by_others(user);
     }
 
     /// Dials a user at once, after keys were accepted.

@@ -350,6 +350,18 @@ impl Switchboard {
         self.lock().table.is_original(user)
     }
 
+    /// The key that the standing link to a peer has proven.
+    pub(crate) fn link_key(&self, user: &Username) -> Option<PublicKey> {
+        self.lock().table.key(user)
+    }
+
+    /// Ends the links to a user by keys that are pinned no more.
+    pub(crate) fn end_links_by_others(&self, user: &Username) {
+        let state = self.lock();
+        let is_pinned = |key: &PublicKey| state.book.is_pinned(user, key);
+        state.table.links_by_others(user, is_pinned).iter().for_each(CancellationToken::cancel);
+    }
+
     /// When a peer's program was started, as it says.
     pub(crate) fn instance(&self, user: &Username) -> Option<u64> {
         self.lock().table.instance(user)

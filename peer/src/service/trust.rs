@@ -4,6 +4,7 @@ use commons::names::Username;
 
 use crate::api::Answer;
 use crate::api::error::CommandError;
+use crate::delivery::hearing::link_trust;
 use crate::hub::Hub;
 use crate::identity::safety_number::safety_number;
 
@@ -20,14 +21,23 @@ impl Hub {
         Ok(self.keep_pins()?)
     }
 
-    /// Remembers that the safety number was compared.
+    /// Remembers that the safety number was compared: of the key that was shown. Keys that were not compared are kept no more.
     pub(crate) fn verify_keys(&self, user: &Username) -> Result<(), CommandError> {
         let links = self.links.get();
         if links.is_some_and(|links| links.book(|book| book.is_changed(user))) {
             return Err(CommandError::KeyChanged(user.clone()));
         }
-        if !links.is_some_and(|links| links.book(|book| book.verify(user))) {
+        let key = links.and_then(|links| links.book(|book| book.shown(user)).or_else(|| links.key(user)));
+        let verified = links.zip(key).is_some_and(|(links, key)| links.book(|book| book.verify(user, key)));
+        if !verified {
             return Err(CommandError::Usage(format!("talk to {user} first, then compare: /verify {user}")));
+        }
+        if let Some(links) = links {
+            links.end_links_by_others(user);
+            if links.is_linked(user) {
+                // The end of this link tells what it was worth.
+                self.lock().chat.link_is(user, true, link_trust(links, user));
+            }
         }
         Ok(self.keep_pins()?)
     }
@@ -37,13 +47,15 @@ impl Hub {
         let (Some(links), Some(me)) = (self.links.get(), self.lock().chat.me().cloned()) else {
             return Err(CommandError::TrackerLost);
         };
-        let (key, verified, changed) =
-            links.book(|book| (book.key(&user), book.is_verified(&user), book.is_changed(&user)));
-        let Some(key) = key else {
+        let Some(key) = links.key(&user) else {
             return Err(CommandError::Usage(format!(
                 "there is no key of {user} to compare: talk to {user} first; original programs have none"
             )));
         };
+        let (verified, changed) = links.book(|book| {
+            book.note_shown(&user, key);
+            (book.is_verified(&user, &key), book.is_changed(&user))
+        });
         let number = safety_number((&me, links.own_key()), (&user, key));
         Ok(Answer::SafetyNumber { user, number, verified, changed })
     }

@@ -74,6 +74,11 @@ impl FalseTracker {
         self.state.lock().unwrap().users.insert(name.to_owned(), (keys.to_vec(), 1));
     }
 
+    /// Announces a user with these keys too.
+    pub fn adds_keys(&self, name: &str, keys: &[PublicKey]) {
+        self.state.lock().unwrap().users.entry(name.to_owned()).or_default().0.extend_from_slice(keys);
+    }
+
     /// Says from now on that whoever signs in sits in these rooms.
     pub fn seats(&self, seats: &[Claim]) {
         self.state.lock().unwrap().seats = seats.to_vec();
@@ -184,12 +189,19 @@ pub struct Link {
 impl Link {
     /// Links as this user, whose key this is.
     pub async fn dial(to: SocketAddr, name: &str, seed: &Seed) -> Self {
+        Self::try_dial(to, name, seed).await.unwrap()
+    }
+
+    /// The same, or what was answered instead.
+    pub async fn try_dial(to: SocketAddr, name: &str, seed: &Seed) -> Result<Self, Value> {
         let mut talk = Talk::encrypted(to, &Identity::new(seed, Purpose::Link).unwrap()).await.unwrap();
         let mut hello = hello(name);
         hello["catch_up"] = json!(true);
         let welcome = talk.ask(&hello).await.unwrap();
-        assert_eq!(welcome["cmd"], "WELCOME", "{welcome}");
-        Self { talk, have: BTreeMap::new() }
+        if welcome["cmd"] != "WELCOME" {
+            return Err(welcome);
+        }
+        Ok(Self { talk, have: BTreeMap::new() })
     }
 
     /// Waits until the peer has told what it has of a room: all of its streams.
