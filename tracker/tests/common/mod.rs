@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
 pub(crate) mod device;
+#[cfg(target_os = "linux")]
+pub(crate) mod program;
 
 use std::net::SocketAddr;
 use std::path::Path;
