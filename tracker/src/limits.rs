@@ -79,6 +79,17 @@ pub(crate) const PINGS_MAX: usize = 512;
 /// Ports below belong to services of the system: the tracker is not to be made to knock there.
 pub(crate) const LOWEST_PEER_PORT: u16 = 1024;
 
+/// Revisions of a room in a block. Presence raises them in memory; only the first one of each block is written. A start
+/// goes on with the next block, since the old one may have been used up. So there is one flush in 1,024 changes of
+/// presence, and 2⁵³ revisions last for 2⁴³ starts.
+pub(crate) const REVISION_BLOCK: u64 = 1024;
+
+/// The highest revision that is read from a file: JSON numbers are exact up to here, and nobody ever gets there.
+pub(crate) const REVISION_MAX: u64 = 1 << 53;
+
+/// What a disk writes at once or not at all: a power cut leaves zeros in whole sectors.
+pub(crate) const SECTOR_BYTES: usize = 512;
+
 /// Changes of a collection that may wait for the disk.
 pub(crate) const CHANGES_WAITING_MAX: usize = 1024;
 

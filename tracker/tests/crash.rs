@@ -10,8 +10,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::device::{Device, ask};
 use common::program::{Program, all_rooms, write_until_killed};
-use common::{PASSWORD, room, sign_in, with_id};
+use common::{PASSWORD, PATIENCE, room, sign_in, with_id};
+use commons::net::connection::Connection;
+use commons::net::socket::Socket;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,43 +139,45 @@ async fn a_deletion_that_is_stopped_leaves_an_account_that_can_be_deleted() {
         let length =
             |name: &str| fs::metadata(folder.path().join(format!("{name}_db.journal"))).unwrap().len();
         let program = Program::start(folder.path());
-        let mut ana = program.connect().await;
-        ana.ok(sign_in("REGISTER", "ana", 5000)).await;
+        let device = Device::new();
+        let mut ana = device.session(program.address, sign_in("REGISTER", "ana", 5000)).await;
         // The file that is to be full is made much longer than the others, which then have room.
-        for port in 5001.. {
+        for number in 0.. {
             if length(stopped_at) > ["rooms", "peers", "users"].map(length).iter().sum::<u64>() / 2 + 4000 {
                 break;
             }
             match stopped_at {
                 "rooms" => {
                     for cmd in ["CREATE_ROOM", "LEAVE_ROOM"] {
-                        ana.ok(room(cmd, &format!("sala {port}"))).await;
+                        grant(&mut ana, room(cmd, &format!("sala {number}"))).await;
                     }
                 }
-                "peers" => {
-                    ana = program.connect().await;
-                    ana.ok(sign_in("LOGIN", "ana", port)).await;
-                }
+                "peers" => ana = Device::new().session(program.address, sign_in("LOGIN", "ana", 5000)).await,
                 _ => {
                     let same =
                         json!({"cmd": "CHANGE_PASSWORD", "password": PASSWORD, "new_password": PASSWORD});
-                    ana.ok(same).await;
+                    grant(&mut ana, same).await;
                 }
             }
         }
-        ana.ok(room("CREATE_ROOM", "quarto")).await;
+        grant(&mut ana, room("CREATE_ROOM", "quarto")).await;
         program.limit_files(&(length(stopped_at) + 10).to_string());
         let delete = json!({"cmd": "DELETE_ACCOUNT", "password": PASSWORD});
-        assert_eq!(ana.refused(delete.clone()).await, "STORAGE", "{stopped_at}");
-        ana.is_closed().await;
+        assert_eq!(ask(&mut ana, delete.clone()).await["code"], "STORAGE", "{stopped_at}");
+        assert!(!matches!(ana.recv_within(PATIENCE).await, Ok(Some(_))), "the session is closed");
         drop(program);
 
         let program = Program::start(folder.path());
-        let mut ana = program.connect().await;
-        ana.ok(sign_in("LOGIN", "ana", 5000)).await;
-        ana.ok(delete).await;
+        let mut ana = device.session(program.address, sign_in("LOGIN", "ana", 5000)).await;
+        grant(&mut ana, delete).await;
         assert!(!is_anything_left(&program).await, "{stopped_at}");
     }
+}
+
+/// Asks for what must be granted.
+async fn grant(session: &mut Connection<Socket>, request: Value) {
+    let reply = ask(session, request).await;
+    assert_eq!(reply["status"], "OK", "{reply}");
 }
 
 /// The other way round, with the account gone first, a stop in between leaves rooms that nobody can ever delete.

@@ -164,7 +164,6 @@ async fn cut_power(times: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until presence is not written to the journal"]
 async fn three_power_cuts_lose_nothing_that_was_acknowledged() {
     cut_power(3).await;
 }

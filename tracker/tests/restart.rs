@@ -74,7 +74,8 @@ async fn users_rooms_and_seats_survive_a_stop_and_a_crash() {
     for name in ["users", "rooms", "peers"] {
         assert_eq!(fs::read(stopped.path().join(format!("{name}_db.journal"))).unwrap(), b"");
     }
-    for folder in [stopped, crashed] {
+    // The place of a user is presence: an orderly stop keeps it, a crash need not.
+    for (folder, port) in [(stopped, json!(5002)), (crashed, Value::Null)] {
         let tracker = TestTracker::start_in(folder, |_| ()).await;
         let (mut ana, _) = tracker.back("ana").await;
         let after = rooms(&mut ana).await;
@@ -83,8 +84,53 @@ async fn users_rooms_and_seats_survive_a_stop_and_a_crash() {
         assert_eq!((&after["id"], &after["owner"]), (&before["id"], &json!("ana")));
         assert_eq!((members(after), &after["members"][0]["connected"]), (vec!["bob"], &json!(false)));
         let peer = ana.ok(json!({"cmd": "GET_PEER", "peer": "bob"})).await;
-        assert_eq!((&peer["peer"]["connected"], &peer["peer"]["port"]), (&json!(false), &json!(5002)));
+        assert_eq!((&peer["peer"]["connected"], &peer["peer"]["port"]), (&json!(false), &port));
         ana.ok(room("JOIN_ROOM", "são joão")).await;
+    }
+}
+
+#[tokio::test]
+async fn revisions_grow_across_a_crash_though_presence_is_lost() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    let mut bob = tracker.user("bob").await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    bob.ok(room("JOIN_ROOM", "sala")).await;
+    ana.hears("joined", "bob").await;
+    let mut last = 0;
+    for _ in 0..5 {
+        drop(bob);
+        ana.hears("offline", "bob").await;
+        bob = tracker.back("bob").await.0;
+        last = ana.hears("online", "bob").await["revision"].as_u64().unwrap();
+    }
+    let journal = fs::read_to_string(tracker.folder.path().join("rooms_db.journal")).unwrap();
+    assert!(!journal.contains(&format!("\"revision\":{last}")), "presence is in the journal: {journal}");
+    for folder in [copy(tracker.folder.path()), {
+        drop((ana, bob));
+        tracker.stop().await
+    }] {
+        let tracker = TestTracker::start_in(folder, |_| ()).await;
+        let (_ana, reply) = tracker.back("ana").await;
+        let revision = reply["rooms"]["sala"]["revision"].as_u64().unwrap();
+        assert!(revision > last, "{revision} after {last}");
+    }
+}
+
+#[tokio::test]
+async fn zeros_at_a_journals_end_are_cut_off() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    for name in ["users", "rooms", "peers"] {
+        let crashed = copy(tracker.folder.path());
+        let path = crashed.path().join(format!("{name}_db.journal"));
+        let mut journal = fs::read(&path).unwrap();
+        journal.extend([0; 700]);
+        fs::write(&path, journal).unwrap();
+        let restarted = TestTracker::start_in(crashed, |_| ()).await;
+        let (mut ana, _) = restarted.back("ana").await;
+        assert!(rooms(&mut ana).await["sala"].is_object());
     }
 }
 

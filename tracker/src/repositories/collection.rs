@@ -45,6 +45,7 @@ impl<T: Record> Collection<T> {
             committed: committed.clone(),
             unfit: contents.unfit,
             file,
+            unsaved: false,
             requests,
             _ended: ended.clone().drop_guard(),
         };
@@ -114,9 +115,9 @@ impl<T: Record> Collection<T> {
         self.ask(key, true, decide).await
     }
 
-    /// Changes an entry whose loss in a crash does no harm: in order with the others, but without waiting for the
-    /// disk, and in memory also where the disk fails.
-    pub(crate) async fn update_relaxed<R: Send + 'static>(
+    /// Changes an entry in memory only, in order with the other changes. A crash loses the change; the next durable
+    /// change of that entry, or the next fold, writes it.
+    pub(crate) async fn update_in_memory<R: Send + 'static>(
         &self,
         key: &str,
         decide: impl FnMut(Option<&T>) -> (Change<T>, R) + Send + 'static,
@@ -207,7 +208,7 @@ mod tests {
                 if n % 2 == 0 {
                     notes.update("a", longer).await
                 } else {
-                    notes.update_relaxed("a", longer).await
+                    notes.update_in_memory("a", longer).await
                 }
             })
         });

@@ -34,6 +34,8 @@ pub(crate) struct Committer<T> {
     pub(crate) unfit: BTreeMap<String, Box<RawValue>>,
     /// Where it is written.
     pub(crate) file: JsonFile,
+    /// Whether something has changed in memory only since the last fold.
+    pub(crate) unsaved: bool,
     /// What is asked for.
     pub(crate) requests: mpsc::Receiver<Request<T>>,
     /// Tells that the thread has ended, whatever the cause.
@@ -44,6 +46,8 @@ pub(crate) struct Committer<T> {
 struct Overlay<T> {
     entries: HashMap<String, Option<T>>,
     lines: Vec<(String, Option<Box<RawValue>>)>,
+    /// Whether something changes in memory only.
+    unsaved: bool,
 }
 
 impl<T: Record> Committer<T> {
@@ -58,7 +62,8 @@ impl<T: Record> Committer<T> {
             }
             self.commit(&mut batch);
             if let Some(Request::Close(done)) = next {
-                let folded = if self.file.is_folded() { Ok(()) } else { self.fold() };
+                let complete = self.file.is_folded() && !self.unsaved;
+                let folded = if complete { Ok(()) } else { self.fold() };
                 // Whoever hears of the end may open the folder again.
                 drop(self);
                 let _ = done.send(folded.map_err(|_| StorageError::Disk));
@@ -71,9 +76,8 @@ impl<T: Record> Committer<T> {
     }
 
     fn commit(&mut self, batch: &mut Vec<Box<dyn Step<T>>>) {
-        let durable = batch.iter().any(|step| step.durable());
         let written = self.decide(batch.iter_mut()).and_then(|overlay| {
-            self.write(&overlay, durable)?;
+            self.write(&overlay)?;
             Ok(overlay)
         });
         let outcome = match written {
@@ -99,7 +103,7 @@ impl<T: Record> Committer<T> {
     /// Runs the changes one after the other, each on what the ones before it left.
     fn decide<'a>(&self, steps: impl Iterator<Item = &'a mut Box<dyn Step<T>>>) -> io::Result<Overlay<T>> {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
-        let mut overlay = Overlay { entries: HashMap::new(), lines: Vec::new() };
+        let mut overlay = Overlay { entries: HashMap::new(), lines: Vec::new(), unsaved: false };
         for step in steps {
             let key = step.key().to_owned();
             let current = match overlay.entries.get(&key) {
@@ -111,21 +115,29 @@ impl<T: Record> Committer<T> {
                 Change::Put(value) => Some(value),
                 Change::Remove => None,
             };
-            let json = value.as_ref().map(T::write).transpose()?;
-            overlay.lines.push((key.clone(), json));
+            if step.durable() {
+                let json = value.as_ref().map(T::write).transpose()?;
+                overlay.lines.push((key.clone(), json));
+            } else {
+                overlay.unsaved = true;
+            }
             overlay.entries.insert(key, value);
         }
         Ok(overlay)
     }
 
-    fn write(&mut self, overlay: &Overlay<T>, durable: bool) -> io::Result<()> {
+    fn write(&mut self, overlay: &Overlay<T>) -> io::Result<()> {
+        if overlay.lines.is_empty() {
+            return Ok(());
+        }
         if self.file.must_fold() {
             self.fold()?;
         }
-        if overlay.lines.is_empty() { Ok(()) } else { self.file.append(&overlay.lines, durable) }
+        self.file.append(&overlay.lines)
     }
 
     fn publish(&mut self, overlay: Overlay<T>) {
+        self.unsaved |= overlay.unsaved;
         let mut committed = self.committed.write().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in overlay.entries {
             self.unfit.remove(&key);
@@ -136,6 +148,7 @@ impl<T: Record> Committer<T> {
     fn fold(&mut self) -> io::Result<()> {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
         let folded = self.file.fold(&committed.entries, &self.unfit);
+        self.unsaved &= folded.is_err();
         folded.inspect_err(|error| tracing::error!(%error, "the journal could not be folded"))
     }
 }

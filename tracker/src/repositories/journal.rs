@@ -8,6 +8,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::limits::SECTOR_BYTES;
+
 /// A change of one entry.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -26,6 +28,9 @@ pub(crate) struct BadLine {
     pub(crate) what: &'static str,
 }
 
+/// How every line begins.
+const LINE_START: &[u8] = br#"{"seq":"#;
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
@@ -35,6 +40,22 @@ struct Line<'a> {
     #[serde(borrow)]
     value: &'a RawValue,
     crc: String,
+}
+
+impl Line<'_> {
+    /// What `crc` has to be.
+    fn checksum(&self) -> String {
+        checksum(self.seq, &self.key, self.value)
+    }
+}
+
+/// What a journal holds.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// The changes, in order.
+    pub(crate) entries: Vec<Entry>,
+    /// Bytes after the last whole line, which a crash or a power cut left of lines that were promised to nobody.
+    pub(crate) torn: usize,
 }
 
 /// Appends the line of a change to `out`.
@@ -51,26 +72,26 @@ pub(crate) fn write_line(
     Ok(())
 }
 
-/// Reads a journal's lines. A last line that was cut off was promised to nobody and is left out.
-pub(crate) fn read_lines(journal: &[u8]) -> Result<Vec<Entry>, BadLine> {
-    let mut lines: Vec<&[u8]> = journal.split(|byte| *byte == b'\n').collect();
-    let tail = lines.pop().unwrap_or_default();
-    let count = lines.len();
-    let entries = lines
-        .into_iter()
-        .enumerate()
-        .map(|(at, line)| read_line(line, at as u64 + 1).map_err(|what| BadLine { line: at + 1, what }));
-    let entries = entries.collect::<Result<_, _>>()?;
-    if is_torn(tail) {
-        Ok(entries)
-    } else {
-        Err(BadLine { line: count + 1, what: "the line's end is damaged" })
+/// Reads a journal's lines. The remains of a write that was cut short are left out.
+pub(crate) fn read_lines(journal: &[u8]) -> Result<Lines, BadLine> {
+    let (mut entries, mut at) = (Vec::new(), 0);
+    while let Some(length) = journal[at..].iter().position(|byte| *byte == b'\n') {
+        match read_line(&journal[at..at + length], entries.len() as u64 + 1) {
+            Ok(entry) => entries.push(entry),
+            Err(what) if !is_torn(journal, at) => return Err(BadLine { line: entries.len() + 1, what }),
+            Err(_) => break,
+        }
+        at += length + 1;
     }
+    if at < journal.len() && !is_torn(journal, at) {
+        return Err(BadLine { line: entries.len() + 1, what: "the line's end is damaged" });
+    }
+    Ok(Lines { entries, torn: journal.len() - at })
 }
 
 fn read_line(line: &[u8], seq: u64) -> Result<Entry, &'static str> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|_| "this is no line of a journal")?;
-    if line.crc != checksum(line.seq, &line.key, line.value) {
+    if line.crc != line.checksum() {
         return Err("the checksum does not match");
     }
     if line.seq != seq {
@@ -80,13 +101,35 @@ fn read_line(line: &[u8], seq: u64) -> Result<Entry, &'static str> {
     Ok(Entry { key: line.key.into_owned(), value })
 }
 
-/// Whether bytes without a newline are the beginning of a line. Anything else once ended in a newline, and somebody
-/// was promised that line.
-fn is_torn(tail: &[u8]) -> bool {
-    match serde_json::from_slice::<Line<'_>>(tail) {
-        Ok(_) => tail.ends_with(b"}"),
-        Err(error) => error.is_eof(),
+/// Whether the bytes from `at` on are the remains of a write that was cut short, so that nobody was promised them. They
+/// are not if a whole line comes later. They are not if they end like a whole line, unless a sector is missing in
+/// between: a disk that did not get to write a sector shows zeros there.
+fn is_torn(journal: &[u8], at: usize) -> bool {
+    let tail = &journal[at..];
+    if later_line(tail) {
+        return false;
     }
+    let newline_lost =
+        tail.split_last().is_some_and(|(_, line)| serde_json::from_slice::<Line<'_>>(line).is_ok());
+    let ended = tail.ends_with(b"\n") || newline_lost;
+    !ended || has_missing_sector(journal, at)
+}
+
+/// Whether a whole line stands somewhere behind the beginning of these bytes.
+fn later_line(tail: &[u8]) -> bool {
+    let beginnings = tail.windows(LINE_START.len()).enumerate().skip(1);
+    let mut beginnings = beginnings.filter(|(_, bytes)| *bytes == LINE_START).map(|(at, _)| &tail[at..]);
+    beginnings.any(|line| {
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        serde_json::from_slice::<Line<'_>>(line).is_ok_and(|line| line.crc == line.checksum())
+    })
+}
+
+/// Whether zeros reach up to the end of the journal or of a sector.
+fn has_missing_sector(journal: &[u8], from: usize) -> bool {
+    let mut ends =
+        (from + 1..=journal.len()).filter(|end| *end == journal.len() || end.is_multiple_of(SECTOR_BYTES));
+    ends.any(|end| journal[end - 1] == 0)
 }
 
 fn checksum(seq: u64, key: &str, value: &RawValue) -> String {
@@ -114,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let entries = read_lines(&journal()).unwrap();
+        let Lines { entries, torn: 0 } = read_lines(&journal()).unwrap() else { panic!() };
         let values: Vec<_> = entries.iter().map(|e| e.value.as_ref().map(|v| v.get())).collect();
         assert_eq!(values, [Some(r#"{"a":[1,"\n"]}"#), None, Some(r#""text""#)]);
         assert!(entries.iter().all(|entry| entry.key == "joão \"x\""));
@@ -127,7 +170,7 @@ mod tests {
         bytes.extend_from_slice(&3u32.to_le_bytes());
         bytes.extend_from_slice(b"ana\"x\"");
         let line = format!(r#"{{"seq":1,"key":"ana","value":"x","crc":"{:08x}"}}"#, crc32fast::hash(&bytes));
-        assert_eq!(read_lines(format!("{line}\n").as_bytes()).unwrap().len(), 1);
+        assert_eq!(read_lines(format!("{line}\n").as_bytes()).unwrap().entries.len(), 1);
     }
 
     #[test]
@@ -135,8 +178,44 @@ mod tests {
         let journal = journal();
         for cut in 0..=journal.len() {
             let whole = journal[..cut].iter().filter(|byte| **byte == b'\n').count();
-            assert_eq!(read_lines(&journal[..cut]).unwrap().len(), whole, "cut at {cut}");
+            let lines = read_lines(&journal[..cut]).unwrap();
+            assert_eq!(lines.entries.len(), whole, "cut at {cut}");
+            let end = journal[..cut].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            assert_eq!(lines.torn, cut - end);
         }
+    }
+
+    #[test]
+    fn zeros_that_a_power_cut_left_are_cut_off() {
+        let journal = journal();
+        for cut in 0..=journal.len() {
+            for zeros in [1, 100, 5000] {
+                let torn = [&journal[..cut], &vec![0; zeros]].concat();
+                let whole = journal[..cut].iter().filter(|byte| **byte == b'\n').count();
+                assert_eq!(read_lines(&torn).unwrap().entries.len(), whole, "cut at {cut}, {zeros} zeros");
+            }
+        }
+        // The first sector of a line was not written, its last one was.
+        let mut out = journal.clone();
+        let long = RawValue::from_string(format!("\"{}\"", "x".repeat(2000))).unwrap();
+        write_line(&mut out, 4, "ana", Some(&long)).unwrap();
+        out[journal.len()..1024].fill(0);
+        let lines = read_lines(&out).unwrap();
+        assert_eq!((lines.entries.len(), lines.torn), (3, out.len() - journal.len()));
+    }
+
+    #[test]
+    fn damage_before_a_whole_line_is_not_cut_off() {
+        let journal = journal();
+        let first = journal.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for spoilt in [vec![0; 600], b"garbage\n".to_vec(), journal[..first - 5].to_vec()] {
+            let bad = [&spoilt, &journal[first..]].concat();
+            assert_eq!(read_lines(&bad).err().map(|bad| bad.line), Some(1));
+        }
+        let garbage = [&journal, &b"garbage"[..]].concat();
+        assert_eq!(read_lines(&garbage).unwrap().torn, 7);
+        let garbage = [&journal, &b"garbage\n"[..]].concat();
+        assert_eq!(read_lines(&garbage).err().map(|bad| bad.line), Some(4));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Contents<T> {
     pub(crate) entries: BTreeMap<String, T>,
     /// Entries that are carried along and not served.
     pub(crate) unfit: BTreeMap<String, Box<RawValue>>,
+    /// Bytes at the journal's end that a crash or a power cut left of lines that were promised to nobody.
+    pub(crate) torn: usize,
 }
 
 /// Files that were read and not yet touched, so that damage in one leaves its neighbours too as they are.
@@ -62,12 +64,8 @@ enum Trouble {
 }
 
 impl JsonFile {
-    /// Appends the changes, and waits for the disk where `flush` says so. After an error none of them is there.
-    pub(crate) fn append(
-        &mut self,
-        changes: &[(String, Option<Box<RawValue>>)],
-        flush: bool,
-    ) -> io::Result<()> {
+    /// Appends the changes and waits for the disk. After an error none of them is there.
+    pub(crate) fn append(&mut self, changes: &[(String, Option<Box<RawValue>>)]) -> io::Result<()> {
         if self.trouble == Trouble::Remnant {
             self.cut_back()?;
         }
@@ -76,10 +74,8 @@ impl JsonFile {
             write_line(&mut lines, seq, key, value.as_deref())?;
         }
         let written = self.journal.write_all(&lines).inspect_err(|_| self.trouble = Trouble::Remnant);
-        let flushed = written.and_then(|()| match flush {
-            true => self.journal.sync_data().inspect_err(|_| self.trouble = Trouble::Unflushed),
-            false => Ok(()),
-        });
+        let flushed = written
+            .and_then(|()| self.journal.sync_data().inspect_err(|_| self.trouble = Trouble::Unflushed));
         if let Err(error) = flushed {
             // Where this fails too, it is tried again before the next line.
             let _ = self.cut_back();
@@ -161,11 +157,22 @@ impl<T: Record> Loaded<T> {
 
     /// Makes the files ready for changes: the journal empty, everything in the JSON file.
     pub(crate) fn open(self) -> Result<(JsonFile, Contents<T>), OpenError> {
-        let Self { folder, path, contents, stale } = self;
+        let Self { folder, path, mut contents, mut stale } = self;
         for entry in contents.unfit.keys() {
             tracing::warn!(file = ?path, ?entry, "an entry does not fit our rules: it is kept, and not served");
         }
         let journal_path = path.with_extension("journal");
+        if contents.torn > 0 {
+            let (file, bytes) = (&journal_path, contents.torn);
+            tracing::warn!(
+                ?file,
+                bytes,
+                "a write was cut short, by a crash or a power cut: its remains are cut off"
+            );
+        }
+        for entry in contents.entries.values_mut() {
+            stale |= entry.begin_run();
+        }
         let journal = private_file().create(true).truncate(false).open(&journal_path);
         let mut file = JsonFile {
             journal: journal.map_err(OpenError::at(&journal_path))?,
@@ -194,7 +201,7 @@ impl<T: Record> Contents<T> {
         file: Option<&[u8]>,
         journal: &[u8],
     ) -> Result<(Self, bool), OpenError> {
-        let mut contents = Self { entries: BTreeMap::new(), unfit: BTreeMap::new() };
+        let mut contents = Self { entries: BTreeMap::new(), unfit: BTreeMap::new(), torn: 0 };
         let taken_over = match file {
             Some(file) => contents.read_file(path, file)?,
             None if !journal.is_empty() => return Err(OpenError::Missing(path.to_owned())),
@@ -231,8 +238,9 @@ impl<T: Record> Contents<T> {
     /// Repeats the changes of a journal.
     fn replay(&mut self, path: &Path, journal: &[u8]) -> Result<(), OpenError> {
         let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
-        let changes = read_lines(journal).map_err(|bad| damaged(bad.line, bad.what.to_owned()))?;
-        for (at, change) in changes.into_iter().enumerate() {
+        let lines = read_lines(journal).map_err(|bad| damaged(bad.line, bad.what.to_owned()))?;
+        self.torn = lines.torn;
+        for (at, change) in lines.entries.into_iter().enumerate() {
             self.entries.remove(&change.key);
             self.unfit.remove(&change.key);
             if let Some(json) = change.value {
@@ -327,14 +335,14 @@ mod tests {
     fn after_a_failed_write_the_next_line_follows_the_last_good_one() {
         let folder = tempfile::tempdir().unwrap();
         let (mut file, _) = open(folder.path());
-        file.append(&change("one"), true).unwrap();
+        file.append(&change("one")).unwrap();
         let read_only = File::open(folder.path().join("words_db.journal")).unwrap();
         let journal = std::mem::replace(&mut file.journal, read_only);
-        assert!(file.append(&change("two"), true).is_err());
+        assert!(file.append(&change("two")).is_err());
         file.journal = journal;
         // As if half of the line had been written.
         file.journal.write_all(b"{\"seq\":2,\"ke").unwrap();
-        file.append(&change("three"), true).unwrap();
+        file.append(&change("three")).unwrap();
         assert_eq!(found(folder.path(), file), ["one", "three"]);
     }
 
@@ -343,17 +351,17 @@ mod tests {
     fn after_a_failed_flush_nothing_is_promised_before_a_fold() {
         let folder = tempfile::tempdir().unwrap();
         let (mut file, contents) = open(folder.path());
-        file.append(&change("one"), true).unwrap();
+        file.append(&change("one")).unwrap();
         // Takes what is written and cannot be flushed.
         let bottomless = private_file().open("/dev/null").unwrap();
         let journal = std::mem::replace(&mut file.journal, bottomless);
-        assert!(file.append(&change("two"), true).is_err());
+        assert!(file.append(&change("two")).is_err());
         assert!(file.must_fold());
         file.journal = journal;
         let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
         file.fold(&entries, &contents.unfit).unwrap();
         assert!(!file.must_fold() && file.is_folded());
-        file.append(&change("three"), true).unwrap();
+        file.append(&change("three")).unwrap();
         assert_eq!(found(folder.path(), file), ["one", "three"]);
     }
 
@@ -361,8 +369,8 @@ mod tests {
     fn a_crash_between_the_two_halves_of_a_fold_does_no_harm() {
         let folder = tempfile::tempdir().unwrap();
         let (mut file, contents) = open(folder.path());
-        file.append(&change("one"), true).unwrap();
-        file.append(&[("gone".to_owned(), None)], true).unwrap();
+        file.append(&change("one")).unwrap();
+        file.append(&[("gone".to_owned(), None)]).unwrap();
         let journal = fs::read(folder.path().join("words_db.journal")).unwrap();
         let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
         file.fold(&entries, &contents.unfit).unwrap();

@@ -290,7 +290,7 @@ impl PeerRepository {
         gone
     }
 
-    /// Writes down where a user is; `connected` is no durable fact and stays out.
+    /// Notes where a user is, for the next fold; `connected` is no durable fact and stays out.
     pub(crate) async fn save(&self, username: &Username) -> Result<(), StorageError> {
         let place = Peer { connected: false, ..self.peer(username) };
         let here = self.presence().sessions.contains_key(username);
@@ -305,7 +305,7 @@ impl PeerRepository {
             let record = Peer { keys, endorsements, ..place.clone() };
             if present == Some(&record) { (Change::Keep, ()) } else { (Change::Put(record), ()) }
         };
-        self.records.update_relaxed(username.as_str(), decide).await
+        self.records.update_in_memory(username.as_str(), decide).await
     }
 
     fn presence(&self) -> RwLockReadGuard<'_, Presence> {

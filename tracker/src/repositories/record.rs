@@ -10,6 +10,11 @@ pub(crate) trait Record: Clone + Send + Sync + 'static {
     /// Writes the entry as it stands in the file.
     fn write(&self) -> serde_json::Result<Box<RawValue>>;
 
+    /// Prepares the entry for another run of the tracker. Returns true if that changed it.
+    fn begin_run(&mut self) -> bool {
+        false
+    }
+
     /// Further keys under which the entry is to be found.
     fn filed_under(&self) -> Vec<String> {
         Vec::new()

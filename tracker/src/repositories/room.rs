@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use crate::limits::ROOMS_MAX;
+use crate::limits::{REVISION_BLOCK, REVISION_MAX, ROOMS_MAX};
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Reading, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
@@ -106,6 +106,9 @@ impl StoredRoom {
 impl Record for Room {
     fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String> {
         let stored: StoredRoom = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
+        if stored.revision > REVISION_MAX {
+            return Err("a revision that no room ever reaches".to_owned());
+        }
         let reading = match stored.id {
             Some(id) => stored.room(key, id).map(Reading::Ours),
             None => stored.take_over(key).map(Reading::TakenOver),
@@ -126,10 +129,25 @@ impl Record for Room {
         })
     }
 
+    /// Presence may have used up the block of revisions in which the room was written.
+    fn begin_run(&mut self) -> bool {
+        self.revision = (self.revision / REVISION_BLOCK + 1) * REVISION_BLOCK;
+        true
+    }
+
     /// A room is found by those who sit in it.
     fn filed_under(&self) -> Vec<String> {
         self.seats().map(|seat| seat.username.as_str().to_owned()).collect()
     }
+}
+
+/// What became of raising a room's revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Raised {
+    Yes,
+    /// The next revision begins a block, which is to be written first.
+    AtBlockEnd,
+    NotAMember,
 }
 
 /// The rooms.
@@ -255,22 +273,35 @@ impl RoomRepository {
         self.change(name, free).await
     }
 
-    /// Raises the revision of a room because a member's presence changed; whether the user is a member.
+    /// Raises the revision of a room because a member's presence changed; whether the user is a member. The disk is
+    /// waited for only where a block of revisions begins; if it refuses, presence does not wait for it.
     pub(crate) async fn note_presence(
         &self,
         name: &RoomName,
         username: &Username,
     ) -> Result<bool, StorageError> {
-        let username = username.clone();
-        let decide = move |present: Option<&Room>| match present {
-            Some(room) if room.is_member(&username) => {
+        let raise = |may_begin_block: bool| {
+            let username = username.clone();
+            move |present: Option<&Room>| {
+                let Some(room) = present.filter(|room| room.is_member(&username)) else {
+                    return (Change::Keep, Raised::NotAMember);
+                };
                 let mut room = room.clone();
                 room.note_presence();
-                (Change::Put(room), true)
+                if room.revision.is_multiple_of(REVISION_BLOCK) && !may_begin_block {
+                    return (Change::Keep, Raised::AtBlockEnd);
+                }
+                (Change::Put(room), Raised::Yes)
             }
-            _ => (Change::Keep, false),
         };
-        self.rooms.update_relaxed(name.as_str(), decide).await
+        let mut raised = self.rooms.update_in_memory(name.as_str(), raise(false)).await?;
+        if raised == Raised::AtBlockEnd {
+            raised = match self.rooms.update(name.as_str(), raise(true)).await {
+                Err(StorageError::Disk) => self.rooms.update_in_memory(name.as_str(), raise(true)).await?,
+                written => written?,
+            };
+        }
+        Ok(raised == Raised::Yes)
     }
 
     /// Applies a rule to a room; what the rule leaves as it was is not written.
@@ -286,5 +317,37 @@ impl RoomRepository {
             (if room == *present { Change::Keep } else { Change::Put(room) }, answer)
         };
         self.rooms.update(name.as_str(), decide).await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repositories::Repositories;
+    use crate::repositories::data_folder::DataFolder;
+
+    #[tokio::test]
+    async fn revisions_grow_after_any_number_of_presence_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ana, sala) = (Username::parse("ana").unwrap(), RoomName::parse("sala").unwrap());
+        let mut last = 0;
+        for changes in [0, 1, REVISION_BLOCK - 1, REVISION_BLOCK, 2 * REVISION_BLOCK + 7] {
+            let repositories = Repositories::open(folder.path()).unwrap();
+            let rooms = repositories.rooms();
+            if last == 0 {
+                repositories.users().create(&ana, "$argon2id$".to_owned()).await.unwrap();
+                rooms.create(&sala, &ana, Utc::now()).await.unwrap();
+            }
+            assert!(rooms.room(&sala).unwrap().revision > last, "{changes}");
+            for _ in 0..changes {
+                assert!(rooms.note_presence(&sala, &ana).await.unwrap());
+            }
+            last = rooms.room(&sala).unwrap().revision;
+            // Nothing is closed in good order: the next start finds what was flushed.
+            drop((rooms, repositories));
+            while DataFolder::open(folder.path()).is_err() {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) enum Change<T> {
 pub(crate) trait Step<T>: Send {
     /// Which entry.
     fn key(&self) -> &str;
-    /// Whether the answer waits for the disk.
+    /// Whether the change goes to the disk, and the answer waits for that.
     fn durable(&self) -> bool;
     /// What to do with the entry as it is now; may be asked again where a write failed.
     fn decide(&mut self, current: Option<&T>) -> Change<T>;
