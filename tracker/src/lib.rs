@@ -5,6 +5,7 @@
 //! - `service`: a request goes in, a handler decides, the answer and the pushes go out.
 //! - `handlers`: what each request means; they decide and never send.
 //! - `repositories`: what the tracker remembers, and how that survives a crash.
+//! - [`folder_check`]: whether a tracker can start on a folder, and how changes made by hand are taken.
 //! - [`recovery`]: what a start makes of a folder's files.
 //! - `rates`: how fast a session may ask.
 //! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
@@ -21,6 +22,7 @@ mod admission;
 mod client;
 pub mod config;
 mod connection_id;
+pub mod folder_check;
 mod guessing;
 mod handlers;
 mod limits;

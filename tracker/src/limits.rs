@@ -90,6 +90,12 @@ pub(crate) const REVISION_MAX: u64 = 1 << 53;
 /// What a disk writes at once or not at all: a power cut leaves zeros in whole sectors.
 pub(crate) const SECTOR_BYTES: usize = 512;
 
+/// How often a check reads the files of a tracker that is at work, until they fit together.
+pub(crate) const CHECK_TRIES: usize = 20;
+
+/// Pause between two of these: a fold takes less.
+pub(crate) const CHECK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Changes of a collection that may wait for the disk.
 pub(crate) const CHANGES_WAITING_MAX: usize = 1024;
 

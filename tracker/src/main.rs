@@ -21,6 +21,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt, registry};
 use tracker::config::{Config, ConnectionLimits};
+use tracker::folder_check;
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
 
@@ -78,6 +79,15 @@ fn some(text: &str) -> Result<usize, String> {
 enum Task {
     /// Print the key by which peers know this tracker
     Fingerprint,
+    /// Check the data folder; with status 1 if a tracker could not start there
+    Check {
+        /// The folder [default: that of --data]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// Take the files as they are now, changed by hand; while the tracker is stopped
+        #[arg(long)]
+        accept_edits: bool,
+    },
     /// Give a user who has lost it another password, and forget that user's keys; while the tracker is stopped
     ResetPassword {
         /// Whose
@@ -131,6 +141,9 @@ async fn main() -> ExitCode {
     let done = match task {
         None => run(config).await,
         Some(Task::Fingerprint) => print_fingerprint(&config),
+        Some(Task::Check { folder, accept_edits }) => {
+            check(folder.as_deref().unwrap_or(&config.data), accept_edits).await
+        }
         Some(Task::ResetPassword { username, password_file }) => {
             reset(&config, username, password_file.as_deref()).await
         }
@@ -183,6 +196,12 @@ fn allow_as_many_files_as_may_be() {
 fn print_fingerprint(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let key = fingerprint(&config.data)?;
     Ok(writeln!(io::stdout(), "{key}")?)
+}
+
+async fn check(folder: &Path, accept_edits: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let report =
+        if accept_edits { folder_check::accept_edits(folder).await? } else { folder_check::check(folder)? };
+    Ok(report.iter().try_for_each(|line| writeln!(io::stdout(), "{line}"))?)
 }
 
 async fn reset(

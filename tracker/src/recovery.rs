@@ -5,8 +5,8 @@ use std::path::Path;
 use commons::peer::Peer;
 use commons::room::Room;
 
+use crate::repositories::contents::Contents;
 use crate::repositories::data_folder::OpenError;
-use crate::repositories::json_file::Contents;
 use crate::repositories::user::StoredPassword;
 
 /// What a file holds.
@@ -24,9 +24,9 @@ pub enum Kind {
 pub fn recovered(kind: Kind, file: &[u8], journal: &[u8]) -> Result<Vec<u8>, OpenError> {
     let path = Path::new("file");
     match kind {
-        Kind::Users => Contents::<StoredPassword>::recover(path, Some(file), journal)?.0.written(),
-        Kind::Rooms => Contents::<Room>::recover(path, Some(file), journal)?.0.written(),
-        Kind::Peers => Contents::<Peer>::recover(path, Some(file), journal)?.0.written(),
+        Kind::Users => Contents::<StoredPassword>::recover(path, Some(file), journal)?.written(),
+        Kind::Rooms => Contents::<Room>::recover(path, Some(file), journal)?.written(),
+        Kind::Peers => Contents::<Peer>::recover(path, Some(file), journal)?.written(),
     }
     .map_err(OpenError::at(path))
 }

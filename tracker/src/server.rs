@@ -49,8 +49,10 @@ pub enum StartError {
 
 /// The key by which peers know the tracker of this folder.
 pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
-    let identity = Identity::new(&tracker_key::read(data)?, Purpose::Session);
-    identity.map(|identity| identity.key()).map_err(StartError::Key)
+    let path = tracker_key::path(data);
+    let found = tracker_key::read(data)?;
+    let missing = || OpenError::at(&path)(io::ErrorKind::NotFound.into());
+    Ok(found.ok_or_else(missing)?.seed.public_key())
 }
 
 fn hint(error: &io::Error) -> &'static str {

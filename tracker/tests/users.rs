@@ -86,8 +86,7 @@ async fn what_is_missing_or_odd_is_named() {
 
 #[tokio::test]
 async fn a_digest_of_an_original_file_logs_in_and_becomes_a_hash() {
-    let tracker = TestTracker::start().await;
-    let folder = tracker.stop().await;
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let path = folder.path().join("users_db.json");
     std::fs::write(&path, json!({"ana": PASSWORD, "bob": PASSWORD}).to_string()).unwrap();
     let tracker = TestTracker::start_in(folder, |_| ()).await;

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::CHANGES_WAITING_MAX;
 use crate::repositories::committed::Committed;
 use crate::repositories::committer::{Committer, Request};
-use crate::repositories::data_folder::OpenError;
+use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::json_file::Loaded;
+use crate::repositories::manifest::Manifest;
 use crate::repositories::record::Record;
 use crate::repositories::update::{Change, StorageError, Update};
 
@@ -35,9 +36,13 @@ impl<T> Clone for Collection<T> {
 
 impl<T: Record> Collection<T> {
     /// Takes over what was loaded, and starts the thread that owns the files.
-    pub(crate) fn start(loaded: Loaded<T>) -> Result<Self, OpenError> {
+    pub(crate) fn start(
+        loaded: Loaded<T>,
+        folder: Arc<DataFolder>,
+        manifest: Arc<Manifest>,
+    ) -> Result<Self, OpenError> {
         let path = loaded.path().to_owned();
-        let (file, contents) = loaded.open()?;
+        let (file, contents) = loaded.open(folder, manifest)?;
         let committed = Arc::new(RwLock::new(Committed::from_iter(contents.entries)));
         let (changes, requests) = mpsc::channel(CHANGES_WAITING_MAX);
         let ended = CancellationToken::new();
@@ -160,7 +165,9 @@ mod tests {
     use serde_json::value::RawValue;
 
     use crate::limits::FOLD_BYTES;
-    use crate::repositories::data_folder::DataFolder;
+    use crate::repositories::found::Trust;
+    use crate::repositories::json_file::Files;
+    use crate::repositories::manifest::Entries;
     use crate::repositories::record::Reading;
 
     use super::*;
@@ -185,7 +192,10 @@ mod tests {
 
     fn open(path: &Path) -> Collection<Note> {
         let folder = Arc::new(DataFolder::open(path).unwrap());
-        Collection::start(Loaded::read(&folder, "notes").unwrap()).unwrap()
+        let entries = Entries::read(path).unwrap().unwrap_or_default();
+        let files = Files::read(path, "notes", Some(&entries)).unwrap();
+        let manifest = Arc::new(Manifest::new(path, entries));
+        Collection::start(Loaded::judge(files, Trust::AsLeft).unwrap(), folder, manifest).unwrap()
     }
 
     async fn put(notes: &Collection<Note>, key: &str, text: &str) {
@@ -268,7 +278,7 @@ mod tests {
         assert!(journal < 20 * FOLD_BYTES / 8, "never folded: {journal} bytes");
         // Without closing it: what was answered is on the disk.
         let copy = tempfile::tempdir().unwrap();
-        for name in ["notes_db.json", "notes_db.journal"] {
+        for name in ["notes_db.json", "notes_db.journal", "manifest.json"] {
             std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
         }
         let notes = open(copy.path());

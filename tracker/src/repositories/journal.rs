@@ -1,5 +1,7 @@
 //! The lines of a journal: a change each, numbered and checked. Pure; the files are another's.
 //!
+//! The first line names the journal and its generation: `{"journal":"users","generation":3,"crc":"8e2f51c3"}`. Its `crc`
+//! is the CRC-32 of the generation as eight bytes, little-endian, and the name's bytes. A change is
 //! `{"seq":7,"key":"ana","value":…,"crc":"8e2f51c3"}` and a newline. `value` is the whole new entry, or `null` where
 //! it was removed, so that a line may be replayed over a file that holds it already. `seq` counts from 1 without
 //! gaps. `crc` is the CRC-32 of: `seq` as eight bytes and the key's length as four, both little-endian, the key's
@@ -49,9 +51,61 @@ impl Line<'_> {
     }
 }
 
+/// A journal's first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    /// Of which collection it is.
+    pub(crate) journal: String,
+    /// The generation of the JSON file to which the changes belong.
+    pub(crate) generation: u64,
+    crc: String,
+}
+
+/// How the first line begins.
+const HEADER_START: &[u8] = br#"{"journal":"#;
+
+impl Header {
+    /// The first line of a collection's journal.
+    pub(crate) fn new(journal: &str, generation: u64) -> Self {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&generation.to_le_bytes());
+        crc.update(journal.as_bytes());
+        Self { journal: journal.to_owned(), generation, crc: format!("{:08x}", crc.finalize()) }
+    }
+
+    /// As it stands in the file.
+    pub(crate) fn line(&self) -> serde_json::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// Whether a journal begins with such a line; earlier versions wrote none.
+    pub(crate) fn begins(journal: &[u8]) -> bool {
+        journal.starts_with(HEADER_START)
+    }
+
+    /// Reads the first line and its length, if there is one.
+    fn read(journal: &[u8]) -> Result<Option<(Self, usize)>, BadLine> {
+        let Some(length) = journal.iter().position(|byte| *byte == b'\n').filter(|_| Self::begins(journal))
+        else {
+            return Ok(None);
+        };
+        match serde_json::from_slice::<Self>(&journal[..length]) {
+            Ok(header) if header == Self::new(&header.journal, header.generation) => {
+                Ok(Some((header, length + 1)))
+            }
+            _ => Err(BadLine { line: 1, what: "the line that names the generation is damaged" }),
+        }
+    }
+}
+
 /// What a journal holds.
 #[derive(Debug)]
 pub(crate) struct Lines {
+    /// The first line, if it names a generation.
+    pub(crate) header: Option<Header>,
     /// The changes, in order.
     pub(crate) entries: Vec<Entry>,
     /// Bytes after the last whole line, which a crash or a power cut left of lines that were promised to nobody.
@@ -74,19 +128,23 @@ pub(crate) fn write_line(
 
 /// Reads a journal's lines. The remains of a write that was cut short are left out.
 pub(crate) fn read_lines(journal: &[u8]) -> Result<Lines, BadLine> {
-    let (mut entries, mut at) = (Vec::new(), 0);
+    let (header, length) = Header::read(journal)?.unzip();
+    let first_line = if header.is_some() { 2 } else { 1 };
+    let (mut entries, mut at) = (Vec::new(), length.unwrap_or(0));
     while let Some(length) = journal[at..].iter().position(|byte| *byte == b'\n') {
         match read_line(&journal[at..at + length], entries.len() as u64 + 1) {
             Ok(entry) => entries.push(entry),
-            Err(what) if !is_torn(journal, at) => return Err(BadLine { line: entries.len() + 1, what }),
+            Err(what) if !is_torn(journal, at) => {
+                return Err(BadLine { line: entries.len() + first_line, what });
+            }
             Err(_) => break,
         }
         at += length + 1;
     }
     if at < journal.len() && !is_torn(journal, at) {
-        return Err(BadLine { line: entries.len() + 1, what: "the line's end is damaged" });
+        return Err(BadLine { line: entries.len() + first_line, what: "the line's end is damaged" });
     }
-    Ok(Lines { entries, torn: journal.len() - at })
+    Ok(Lines { header, entries, torn: journal.len() - at })
 }
 
 fn read_line(line: &[u8], seq: u64) -> Result<Entry, &'static str> {
@@ -157,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let Lines { entries, torn: 0 } = read_lines(&journal()).unwrap() else { panic!() };
+        let Lines { entries, torn: 0, .. } = read_lines(&journal()).unwrap() else { panic!() };
         let values: Vec<_> = entries.iter().map(|e| e.value.as_ref().map(|v| v.get())).collect();
         assert_eq!(values, [Some(r#"{"a":[1,"\n"]}"#), None, Some(r#""text""#)]);
         assert!(entries.iter().all(|entry| entry.key == "joão \"x\""));
@@ -219,8 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_line_names_the_generation() {
+        let journal = [Header::new("users", 7).line().unwrap(), journal()].concat();
+        let lines = read_lines(&journal).unwrap();
+        assert_eq!((lines.header, lines.entries.len()), (Some(Header::new("users", 7)), 3));
+        let crc = format!("{:08x}", crc32fast::hash(b"\x07\0\0\0\0\0\0\0users"));
+        let line = format!("{{\"journal\":\"users\",\"generation\":7,\"crc\":\"{crc}\"}}\n");
+        assert!(journal.starts_with(line.as_bytes()));
+        let broken = [line.as_bytes(), b"{}\n"].concat();
+        assert_eq!(read_lines(&broken).err().map(|bad| bad.line), Some(2));
+    }
+
+    #[test]
     fn any_flipped_bit_is_noticed() {
-        let good = journal();
+        let good = [Header::new("users", 7).line().unwrap(), journal()].concat();
         for at in 0..good.len() {
             for bit in 0..8 {
                 let mut bad = good.clone();

@@ -1,7 +1,8 @@
 //! The file behind a collection: a JSON file of all entries, and beside it the journal of what changed since.
 //!
-//! A change costs one appended line, whatever the number of entries. Folding writes the JSON file anew and empties
-//! the journal; a crash between the two does no harm, since a line may be replayed over a file that holds it.
+//! A change costs one appended line, whatever the number of entries. Folding writes the JSON file anew and begins an empty
+//! journal. Both are replaced by renaming, and the manifest names the digest of the new JSON file before it is there: so a
+//! crash at any point leaves files that fit together, and a line may be replayed over a file that holds it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,40 +11,53 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use crate::limits::FOLD_BYTES;
-use crate::repositories::data_folder::{DataFolder, OpenError, private_file, sync_folder_of};
-use crate::repositories::journal::{read_lines, write_line};
-use crate::repositories::record::{Reading, Record};
+use crate::repositories::contents::{Contents, write_entries};
+use crate::repositories::data_folder::{
+    DataFolder, OpenError, aside, private_file, read_if_there, sync_folder_of,
+};
+use crate::repositories::found::Trust;
+use crate::repositories::journal::{Header, write_line};
+use crate::repositories::manifest::{Entries, FileState, Manifest};
+use crate::repositories::record::Record;
 
-/// What the files held at the start.
+/// The two files as they were read, not yet judged.
 #[derive(Debug)]
-pub(crate) struct Contents<T> {
-    /// The entries.
-    pub(crate) entries: BTreeMap<String, T>,
-    /// Entries that are carried along and not served.
-    pub(crate) unfit: BTreeMap<String, Box<RawValue>>,
-    /// Bytes at the journal's end that a crash or a power cut left of lines that were promised to nobody.
-    pub(crate) torn: usize,
+pub(crate) struct Files {
+    name: &'static str,
+    path: PathBuf,
+    json: Option<Vec<u8>>,
+    journal: Option<Vec<u8>>,
+    /// What the manifest says of the JSON file; `None` where the tracker has never folded it.
+    known: Option<FileState>,
 }
 
-/// Files that were read and not yet touched, so that damage in one leaves its neighbours too as they are.
+/// Files that were judged and not yet touched, so that damage in one leaves its neighbours too as they are.
 #[derive(Debug)]
 pub(crate) struct Loaded<T> {
-    folder: Arc<DataFolder>,
+    name: &'static str,
     path: PathBuf,
-    contents: Contents<T>,
-    /// Whether the files are not in the form in which we leave them.
-    stale: bool,
+    /// What they hold.
+    pub(crate) contents: Contents<T>,
+    state: FileState,
+    known: bool,
 }
 
-/// The two files; one thread owns them.
+/// The two files in use; one thread owns them.
 #[derive(Debug)]
 pub(crate) struct JsonFile {
+    name: &'static str,
     path: PathBuf,
     /// Locked until nobody writes in it any more.
     _folder: Arc<DataFolder>,
+    manifest: Arc<Manifest>,
+    /// The JSON file on the disk, and the journal's generation.
+    state: FileState,
     journal: File,
+    /// Bytes of the journal's first line.
+    header: u64,
     /// Bytes of the journal that hold whole lines.
     length: u64,
     /// The last line's number.
@@ -107,7 +121,7 @@ impl JsonFile {
 
     /// Whether the JSON file holds everything.
     pub(crate) fn is_folded(&self) -> bool {
-        self.length == 0
+        self.length <= self.header
     }
 
     /// Puts off folding for another while, after it failed.
@@ -115,39 +129,92 @@ impl JsonFile {
         self.fold_at = self.length + FOLD_BYTES;
     }
 
-    /// Writes all entries to a new JSON file, puts it in the old one's place and empties the journal.
+    /// Writes all entries to a new JSON file, puts it in the old one's place and begins an empty journal.
     pub(crate) fn fold<T: Record>(
         &mut self,
         entries: &BTreeMap<String, T>,
         unfit: &BTreeMap<String, Box<RawValue>>,
     ) -> io::Result<()> {
-        let aside = self.path.with_extension("json.new");
-        let mut file = BufWriter::new(private_file().create(true).truncate(true).open(&aside)?);
+        let new = aside(&self.path);
+        let file = private_file().create(true).truncate(true).open(&new)?;
+        let mut file = BufWriter::new(Digesting { file, digest: Sha256::new() });
         write_entries(&mut file, entries, unfit)?;
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let Digesting { file, digest } = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         let size = file.metadata()?.len();
-        fs::rename(&aside, &self.path)?;
+        let sha256 = Some(hex(digest));
+
+        let announced = FileState { next_sha256: sha256.clone(), ..self.state.clone() };
+        self.note(announced)?;
+        fs::rename(&new, &self.path)?;
+        self.state.sha256 = sha256;
         sync_folder_of(&self.path)?;
 
-        self.journal.set_len(0)?;
-        self.journal.seek(SeekFrom::Start(0))?;
-        self.journal.sync_data()?;
-        (self.length, self.seq, self.trouble) = (0, 0, Trouble::None);
+        self.begin_journal(self.state.generation + 1)?;
         self.fold_at = fold_at(size);
+        // The fold is complete without it: the JSON file is the one that was announced.
+        if let Err(error) = self.note(self.state.clone()) {
+            tracing::warn!(%error, "the manifest could not be completed");
+        }
         Ok(())
+    }
+
+    /// Puts an empty journal of a generation in the old one's place.
+    fn begin_journal(&mut self, generation: u64) -> io::Result<()> {
+        let path = self.path.with_extension("journal");
+        let new = aside(&path);
+        let header = Header::new(self.name, generation).line()?;
+        let mut journal = private_file().create(true).truncate(true).open(&new)?;
+        journal.write_all(&header)?;
+        journal.sync_all()?;
+        fs::rename(&new, &path)?;
+        // From here on lines go to the new one. If its name does not reach the disk, nothing may be promised.
+        self.trouble = Trouble::Unflushed;
+        (self.journal, self.header, self.length, self.seq) =
+            (journal, header.len() as u64, header.len() as u64, 0);
+        self.state.generation = generation;
+        sync_folder_of(&path)?;
+        self.trouble = Trouble::None;
+        Ok(())
+    }
+
+    /// Makes the manifest say this of the JSON file.
+    fn note(&self, state: FileState) -> io::Result<()> {
+        let name = file_name(self.name);
+        self.manifest.update(|entries| drop(entries.files.insert(name, state)))
     }
 }
 
-impl<T: Record> Loaded<T> {
+/// A file whose digest is computed while it is written.
+struct Digesting {
+    file: File,
+    digest: Sha256,
+}
+
+impl Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Files {
     /// Reads `<name>_db.json` and its journal.
-    pub(crate) fn read(folder: &Arc<DataFolder>, name: &str) -> Result<Self, OpenError> {
-        let path = folder.path().join(format!("{name}_db.json"));
-        let journal_path = path.with_extension("journal");
-        let file = read_if_there(&path)?;
-        let journal = read_if_there(&journal_path)?.unwrap_or_default();
-        let (contents, stale) = Contents::recover(&path, file.as_deref(), &journal)?;
-        Ok(Self { folder: folder.clone(), path, contents, stale })
+    pub(crate) fn read(
+        folder: &Path,
+        name: &'static str,
+        manifest: Option<&Entries>,
+    ) -> Result<Self, OpenError> {
+        let path = folder.join(file_name(name));
+        let json = read_if_there(&path)?;
+        let journal = read_if_there(&path.with_extension("journal"))?;
+        let known = manifest.and_then(|manifest| manifest.files.get(&file_name(name))).cloned();
+        Ok(Self { name, path, json, journal, known })
     }
 
     /// The JSON file.
@@ -155,114 +222,152 @@ impl<T: Record> Loaded<T> {
         &self.path
     }
 
-    /// Makes the files ready for changes: the journal empty, everything in the JSON file.
-    pub(crate) fn open(self) -> Result<(JsonFile, Contents<T>), OpenError> {
-        let Self { folder, path, mut contents, mut stale } = self;
-        for entry in contents.unfit.keys() {
-            tracing::warn!(file = ?path, ?entry, "an entry does not fit our rules: it is kept, and not served");
+    /// Whether there is no JSON file.
+    pub(crate) fn json_is_missing(&self) -> bool {
+        self.json.is_none()
+    }
+
+    /// Whether one of the two is there.
+    pub(crate) fn are_there(&self) -> bool {
+        self.json.is_some() || self.journal.as_ref().is_some_and(|journal| !journal.is_empty())
+    }
+
+    /// Whether the journal begins as only this version begins one.
+    pub(crate) fn journal_names_generation(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| Header::begins(journal))
+    }
+
+    /// Whether the JSON file and the journal are the ones that the manifest names.
+    fn judge(
+        &self,
+        known: &FileState,
+        sha256: Option<&String>,
+        header: Option<&Header>,
+    ) -> Result<(), OpenError> {
+        let journal = self.path.with_extension("journal");
+        let (current, next) =
+            (sha256 == known.sha256.as_ref(), sha256.is_some() && sha256 == known.next_sha256.as_ref());
+        let generation = header.map(|header| header.generation);
+        if generation
+            .is_some_and(|generation| generation > known.generation + u64::from(known.next_sha256.is_some()))
+        {
+            return Err(OpenError::Older { file: self.path.with_file_name("manifest.json"), than: journal });
         }
+        match (sha256, current || next) {
+            (None, false) => return Err(OpenError::Missing(self.path.clone())),
+            (Some(_), false) => return Err(OpenError::Changed(self.path.clone())),
+            _ => {}
+        }
+        match generation {
+            // Taken over, and not folded yet.
+            None if known.generation == 0 => Ok(()),
+            None if self.journal.is_none() => Err(OpenError::Lost(journal)),
+            None => {
+                let what = "the line that names the generation is missing".to_owned();
+                Err(OpenError::Damaged { file: journal, line: 1, what })
+            }
+            Some(generation) if generation < known.generation => {
+                Err(OpenError::Older { file: journal, than: self.path.with_file_name("manifest.json") })
+            }
+            Some(generation) if generation > known.generation && !next => {
+                Err(OpenError::Older { file: self.path.clone(), than: journal })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl<T: Record> Loaded<T> {
+    /// Judges files that were read.
+    pub(crate) fn judge(files: Files, trust: Trust) -> Result<Self, OpenError> {
+        let journal = files.journal.as_deref().unwrap_or_default();
+        let contents = Contents::recover(&files.path, files.json.as_deref(), journal)?;
+        if let Some(header) = contents.header.as_ref().filter(|header| header.journal != files.name) {
+            let what = format!("this is the journal of {:?}", header.journal);
+            return Err(OpenError::Damaged { file: files.path.with_extension("journal"), line: 1, what });
+        }
+        let sha256 = files.json.as_ref().map(|json| hex(Sha256::new_with_prefix(json)));
+        if let (Some(known), Trust::AsLeft) = (&files.known, trust) {
+            files.judge(known, sha256.as_ref(), contents.header.as_ref())?;
+        }
+        let named = contents.header.as_ref().map_or(0, |header| header.generation);
+        let known = files.known.as_ref();
+        let state = FileState {
+            generation: if trust == Trust::AsLeft {
+                named
+            } else {
+                named.max(known.map_or(0, |known| known.generation))
+            },
+            sha256,
+            next_sha256: None,
+        };
+        Ok(Self { name: files.name, known: known.is_some(), path: files.path, contents, state })
+    }
+
+    /// The JSON file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the tracker has folded the JSON file before.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// What an operator should know of the contents, a sentence or two each.
+    pub(crate) fn oddities(&self) -> Vec<String> {
+        let (file, Contents { torn, unfit, .. }) = (file_name(self.name), &self.contents);
+        let cut = (*torn > 0).then(|| {
+            format!("{}_db.journal: a write was cut short, and its last {torn} bytes, promised to nobody, are cut off", self.name)
+        });
+        let kept = unfit
+            .keys()
+            .map(|entry| format!("{file}: {entry:?} does not fit our rules: it is kept, and not served"));
+        cut.into_iter().chain(kept).collect()
+    }
+
+    /// Makes the files ready for changes: the journal empty, everything in the JSON file. Each start begins a generation,
+    /// so that a journal of an earlier run is noticed.
+    pub(crate) fn open(
+        self,
+        folder: Arc<DataFolder>,
+        manifest: Arc<Manifest>,
+    ) -> Result<(JsonFile, Contents<T>), OpenError> {
+        let Self { name, path, mut contents, state, .. } = self;
+        contents.entries.values_mut().for_each(T::begin_run);
         let journal_path = path.with_extension("journal");
-        if contents.torn > 0 {
-            let (file, bytes) = (&journal_path, contents.torn);
-            tracing::warn!(
-                ?file,
-                bytes,
-                "a write was cut short, by a crash or a power cut: its remains are cut off"
-            );
-        }
-        for entry in contents.entries.values_mut() {
-            stale |= entry.begin_run();
-        }
-        let journal = private_file().create(true).truncate(false).open(&journal_path);
+        let journal = private_file().create(true).truncate(false).append(true).open(&journal_path);
+        let journal = journal.map_err(OpenError::at(&journal_path))?;
+        let length = journal.metadata().map_err(OpenError::at(&journal_path))?.len();
+        let trouble = Trouble::None;
+        let (header, seq) = (length, 0);
         let mut file = JsonFile {
-            journal: journal.map_err(OpenError::at(&journal_path))?,
-            length: 0,
-            seq: 0,
-            fold_at: FOLD_BYTES,
-            trouble: Trouble::None,
+            name,
             path,
             _folder: folder,
+            manifest,
+            state,
+            journal,
+            header,
+            length,
+            seq,
+            fold_at: FOLD_BYTES,
+            trouble,
         };
         // What is appended is there only as long as the journal's name is.
         sync_folder_of(&file.path).map_err(OpenError::at(&file.path))?;
-        if stale {
-            file.fold(&contents.entries, &contents.unfit).map_err(OpenError::at(&file.path))?;
-        } else {
-            file.fold_at = fold_at(fs::metadata(&file.path).map_err(OpenError::at(&file.path))?.len());
-        }
+        file.fold(&contents.entries, &contents.unfit).map_err(OpenError::at(&file.path))?;
         Ok((file, contents))
     }
 }
 
-impl<T: Record> Contents<T> {
-    /// What a file and its journal hold, and whether they are not in the form in which we leave them.
-    pub(crate) fn recover(
-        path: &Path,
-        file: Option<&[u8]>,
-        journal: &[u8],
-    ) -> Result<(Self, bool), OpenError> {
-        let mut contents = Self { entries: BTreeMap::new(), unfit: BTreeMap::new(), torn: 0 };
-        let taken_over = match file {
-            Some(file) => contents.read_file(path, file)?,
-            None if !journal.is_empty() => return Err(OpenError::Missing(path.to_owned())),
-            None => false,
-        };
-        contents.replay(&path.with_extension("journal"), journal)?;
-        Ok((contents, file.is_none() || taken_over || !journal.is_empty()))
-    }
+/// The name of a collection's JSON file.
+fn file_name(name: &str) -> String {
+    format!("{name}_db.json")
+}
 
-    /// The JSON file that holds all of it.
-    pub(crate) fn written(&self) -> io::Result<Vec<u8>> {
-        let mut file = Vec::new();
-        write_entries(&mut file, &self.entries, &self.unfit)?;
-        Ok(file)
-    }
-
-    /// Takes the entries of a JSON file; whether any of them is an original's that needs writing anew.
-    fn read_file(&mut self, path: &Path, file: &[u8]) -> Result<bool, OpenError> {
-        let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
-        let text = std::str::from_utf8(file)
-            .map_err(|error| damaged(line_of(&file[..error.valid_up_to()]), "this is no UTF-8".to_owned()))?;
-        let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text)
-            .map_err(|error| damaged(error.line(), "this is no JSON object of entries".to_owned()))?;
-        let mut taken_over = false;
-        for (key, json) in entries {
-            taken_over |= self.take(key, json).map_err(|what| {
-                let before = json.get().as_ptr() as usize - text.as_ptr() as usize;
-                damaged(line_of(&file[..before]), what)
-            })?;
-        }
-        Ok(taken_over)
-    }
-
-    /// Repeats the changes of a journal.
-    fn replay(&mut self, path: &Path, journal: &[u8]) -> Result<(), OpenError> {
-        let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
-        let lines = read_lines(journal).map_err(|bad| damaged(bad.line, bad.what.to_owned()))?;
-        self.torn = lines.torn;
-        for (at, change) in lines.entries.into_iter().enumerate() {
-            self.entries.remove(&change.key);
-            self.unfit.remove(&change.key);
-            if let Some(json) = change.value {
-                self.take(change.key, &json).map_err(|what| damaged(at + 1, what))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, key: String, json: &RawValue) -> Result<bool, String> {
-        let reading = T::read(&key, json)?;
-        let taken_over = matches!(reading, Reading::TakenOver(_));
-        match reading {
-            Reading::Ours(value) | Reading::TakenOver(value) => {
-                self.entries.insert(key, value);
-            }
-            Reading::Unfit => {
-                self.unfit.insert(key, json.to_owned());
-            }
-        }
-        Ok(taken_over)
-    }
+fn hex(digest: Sha256) -> String {
+    base16ct::lower::encode_string(&digest.finalize())
 }
 
 /// How long a journal may become beside a file of this size: folding stays rare beside what is appended.
@@ -270,41 +375,10 @@ fn fold_at(file: u64) -> u64 {
     FOLD_BYTES.max(2 * file)
 }
 
-/// The number of the line that begins or goes on after these bytes.
-fn line_of(before: &[u8]) -> usize {
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(OpenError::at(path)(error)),
-    }
-}
-
-/// One entry a line, for people who look into the file.
-fn write_entries<T: Record>(
-    out: &mut impl Write,
-    entries: &BTreeMap<String, T>,
-    unfit: &BTreeMap<String, Box<RawValue>>,
-) -> io::Result<()> {
-    out.write_all(b"{")?;
-    let mut comma = "";
-    let mut write = |key: &str, json: &RawValue| {
-        let key = serde_json::to_string(key)?;
-        write!(out, "{comma}\n{key}: {json}")?;
-        comma = ",";
-        io::Result::Ok(())
-    };
-    unfit.iter().try_for_each(|(key, json)| write(key, json))?;
-    entries.iter().try_for_each(|(key, value)| write(key, &value.write()?))?;
-    out.write_all(if comma.is_empty() { b"}\n" } else { b"\n}\n" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repositories::record::Reading;
 
     impl Record for String {
         fn read(_: &str, json: &RawValue) -> Result<Reading<Self>, String> {
@@ -316,9 +390,15 @@ mod tests {
         }
     }
 
+    fn try_open(path: &Path) -> Result<(JsonFile, Contents<String>), OpenError> {
+        let folder = Arc::new(DataFolder::open(path)?);
+        let entries = Entries::read(path)?.unwrap_or_default();
+        let loaded = Loaded::judge(Files::read(path, "words", Some(&entries))?, Trust::AsLeft)?;
+        loaded.open(folder, Arc::new(Manifest::new(path, entries)))
+    }
+
     fn open(path: &Path) -> (JsonFile, Contents<String>) {
-        let folder = Arc::new(DataFolder::open(path).unwrap());
-        Loaded::read(&folder, "words").unwrap().open().unwrap()
+        try_open(path).unwrap()
     }
 
     fn change(key: &str) -> [(String, Option<Box<RawValue>>); 1] {
@@ -366,15 +446,49 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_between_the_two_halves_of_a_fold_does_no_harm() {
+    fn a_crash_at_any_point_of_a_fold_does_no_harm() {
+        const NAMES: [&str; 3] = ["words_db.json", "words_db.journal", "manifest.json"];
         let folder = tempfile::tempdir().unwrap();
+        let read = || NAMES.map(|name| fs::read(folder.path().join(name)).unwrap());
         let (mut file, contents) = open(folder.path());
         file.append(&change("one")).unwrap();
         file.append(&[("gone".to_owned(), None)]).unwrap();
-        let journal = fs::read(folder.path().join("words_db.journal")).unwrap();
+        let [old_json, old_journal, old_manifest] = read();
+        let announced = file.state.clone();
         let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
         file.fold(&entries, &contents.unfit).unwrap();
-        fs::write(folder.path().join("words_db.journal"), journal).unwrap();
-        assert_eq!(found(folder.path(), file), ["one"]);
+        let [json, journal, manifest] = read();
+        let announced = FileState { next_sha256: file.state.sha256.clone(), ..announced };
+        file.note(announced).unwrap();
+        let [_, _, announcement] = read();
+        drop(file);
+        let try_with = |files: [&Vec<u8>; 3]| {
+            let copy = tempfile::tempdir().unwrap();
+            NAMES
+                .iter()
+                .zip(files)
+                .for_each(|(name, bytes)| fs::write(copy.path().join(name), bytes).unwrap());
+            let found = try_open(copy.path()).map(|(file, _)| found(copy.path(), file));
+            found.map_err(|error| error.to_string())
+        };
+        for files in [
+            [&old_json, &old_journal, &old_manifest],
+            [&old_json, &old_journal, &announcement],
+            [&json, &old_journal, &announcement],
+            [&json, &journal, &announcement],
+            [&json, &journal, &manifest],
+        ] {
+            assert_eq!(try_with(files), Ok(vec!["one".to_owned()]));
+        }
+        // These are no crash: one of the files is from another time.
+        for files in [
+            [&old_json, &journal, &announcement],
+            [&old_json, &journal, &manifest],
+            [&json, &old_journal, &manifest],
+            [&json, &journal, &old_manifest],
+            [&json, &old_journal, &old_manifest],
+        ] {
+            assert!(try_with(files).is_err());
+        }
     }
 }

@@ -3,9 +3,12 @@
 pub(crate) mod collection;
 pub(crate) mod committed;
 pub(crate) mod committer;
+pub(crate) mod contents;
 pub(crate) mod data_folder;
+pub(crate) mod found;
 pub(crate) mod journal;
 pub(crate) mod json_file;
+pub(crate) mod manifest;
 pub(crate) mod peer;
 pub(crate) mod record;
 pub(crate) mod room;
@@ -22,7 +25,8 @@ use commons::room::Room;
 
 use crate::repositories::collection::Collection;
 use crate::repositories::data_folder::{DataFolder, OpenError};
-use crate::repositories::json_file::Loaded;
+use crate::repositories::found::{Found, Trust};
+use crate::repositories::manifest::Manifest;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::RoomRepository;
 use crate::repositories::update::StorageError;
@@ -38,19 +42,28 @@ pub(crate) struct Repositories {
 }
 
 impl Repositories {
-    /// Reads the folder. All of it is read before any of it is touched.
+    /// Reads the folder, which must be as a tracker left it. All of it is read before any of it is touched.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let (repositories, notes) = Self::open_trusting(path, Trust::AsLeft)?;
+        notes.iter().for_each(|note| tracing::warn!("{note}"));
+        Ok(repositories)
+    }
+
+    /// Reads the folder as far as it is to be believed; with what the operator should know.
+    pub(crate) fn open_trusting(path: &Path, trust: Trust) -> Result<(Self, Vec<String>), OpenError> {
         let folder = Arc::new(DataFolder::open(path)?);
-        let key = tracker_key::open(path)?;
-        let users = Loaded::read(&folder, "users")?;
-        let rooms = Loaded::read(&folder, "rooms")?;
-        let peers = Loaded::read(&folder, "peers")?;
-        Ok(Self {
-            users: Collection::start(users)?,
-            rooms: Collection::start(rooms)?,
-            peers: Collection::start(peers)?,
+        let Found { users, rooms, peers, key, manifest, notes } = Found::read(path, trust)?;
+        let manifest = Arc::new(Manifest::new(path, manifest.unwrap_or_default()));
+        let key = tracker_key::keep(path, key)?;
+        let noted = manifest.update(|entries| entries.tracker_key = Some(key.public_key()));
+        noted.map_err(OpenError::at(path))?;
+        let repositories = Self {
+            users: Collection::start(users, folder.clone(), manifest.clone())?,
+            rooms: Collection::start(rooms, folder.clone(), manifest.clone())?,
+            peers: Collection::start(peers, folder, manifest)?,
             key,
-        })
+        };
+        Ok((repositories, notes))
     }
 
     /// The tracker's own key.

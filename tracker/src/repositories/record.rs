@@ -10,10 +10,8 @@ pub(crate) trait Record: Clone + Send + Sync + 'static {
     /// Writes the entry as it stands in the file.
     fn write(&self) -> serde_json::Result<Box<RawValue>>;
 
-    /// Prepares the entry for another run of the tracker. Returns true if that changed it.
-    fn begin_run(&mut self) -> bool {
-        false
-    }
+    /// Prepares the entry for another run of the tracker.
+    fn begin_run(&mut self) {}
 
     /// Further keys under which the entry is to be found.
     fn filed_under(&self) -> Vec<String> {

@@ -130,9 +130,8 @@ impl Record for Room {
     }
 
     /// Presence may have used up the block of revisions in which the room was written.
-    fn begin_run(&mut self) -> bool {
+    fn begin_run(&mut self) {
         self.revision = (self.revision / REVISION_BLOCK + 1) * REVISION_BLOCK;
-        true
     }
 
     /// A room is found by those who sit in it.

@@ -1,36 +1,65 @@
 //! The tracker's own key: made at the first start, then the same for good, so that peers know the tracker again.
+//!
+//! The file holds the seed, and the public key on a second line: a damaged digit of either does not fit the other.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use commons::keys::{PublicKey, Seed};
 
-use crate::repositories::data_folder::{OpenError, private_file, sync_folder_of};
+use crate::repositories::data_folder::{OpenError, read_if_there, replace_file};
 
 const FILE: &str = "tracker.key";
 
-/// Reads the key of a folder in which a tracker has run.
-pub(crate) fn read(folder: &Path) -> Result<Seed, OpenError> {
-    let path = folder.join(FILE);
+/// A key as it was found in a folder.
+#[derive(Debug)]
+pub(crate) struct FoundKey {
+    /// The key.
+    pub(crate) seed: Seed,
+    /// Whether the public key stands beside it; earlier versions did not write it.
+    with_public_key: bool,
+}
+
+/// Where a folder's key is.
+pub(crate) fn path(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
+/// Reads the key of a folder, if there is one.
+pub(crate) fn read(folder: &Path) -> Result<Option<FoundKey>, OpenError> {
+    let path = path(folder);
+    let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
     if is_exposed(&path).map_err(OpenError::at(&path))? {
         return Err(OpenError::Exposed(path));
     }
-    let text = fs::read_to_string(&path).map_err(OpenError::at(&path))?;
+    let damaged = |line, what: &str| OpenError::Damaged { file: path.clone(), line, what: what.to_owned() };
+    let text = std::str::from_utf8(&bytes).map_err(|_| damaged(1, "this is no text"))?;
+    let mut lines = text.lines();
+    let mut key = |line| match lines.next() {
+        Some(text) => text.parse::<PublicKey>().map(Some).map_err(|error| damaged(line, &error.to_string())),
+        None => Ok(None),
+    };
     // A seed has the form of a public key: 64 hex digits.
-    let seed = text.trim_end().parse::<PublicKey>().map(|bytes| Seed::new(*bytes.as_bytes()));
-    seed.map_err(|error| OpenError::Damaged { file: path, line: 1, what: error.to_string() })
+    let seed = key(1)?.ok_or_else(|| damaged(1, "the file is empty"))?;
+    let (seed, public) = (Seed::new(*seed.as_bytes()), key(2)?);
+    let rest = lines.next().is_some();
+    match public {
+        Some(public) if public != seed.public_key() || rest || text != written(&seed) => {
+            Err(damaged(2, "the public key does not belong to the seed on line 1: a digit is damaged"))
+        }
+        public => Ok(FoundKey { seed, with_public_key: public.is_some() }).map(Some),
+    }
 }
 
-/// Reads the key, or makes it where there is none.
-pub(crate) fn open(folder: &Path) -> Result<Seed, OpenError> {
-    let path = folder.join(FILE);
-    match read(folder) {
-        Err(OpenError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            make(&path).map_err(OpenError::at(&path))
-        }
-        read => read,
-    }
+/// Makes sure that a folder's file holds the key and its public key. Makes a key where none was found.
+pub(crate) fn keep(folder: &Path, found: Option<FoundKey>) -> Result<Seed, OpenError> {
+    let path = path(folder);
+    let seed = match found {
+        Some(FoundKey { seed, with_public_key: true }) => return Ok(seed),
+        Some(FoundKey { seed, .. }) => seed,
+        None => Seed::random().map_err(OpenError::at(&path))?,
+    };
+    replace_file(&path, written(&seed).as_bytes()).map_err(OpenError::at(&path))?;
+    Ok(seed)
 }
 
 /// Whether anybody but the owner can read or change the file.
@@ -38,48 +67,49 @@ fn is_exposed(path: &Path) -> std::io::Result<bool> {
     #[cfg(unix)]
     let others = {
         use std::os::unix::fs::PermissionsExt;
-        fs::metadata(path)?.permissions().mode() & 0o077
+        std::fs::metadata(path)?.permissions().mode() & 0o077
     };
     #[cfg(not(unix))]
     let others = 0;
     Ok(others != 0)
 }
 
-fn make(path: &Path) -> std::io::Result<Seed> {
-    let seed = Seed::random()?;
-    let mut file = private_file().create_new(true).open(path)?;
-    writeln!(file, "{}", PublicKey::new(*seed.as_bytes()))?;
-    file.sync_all()?;
-    sync_folder_of(path)?;
-    Ok(seed)
+fn written(seed: &Seed) -> String {
+    format!("{}\n{}\n", PublicKey::new(*seed.as_bytes()), seed.public_key())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn open(folder: &Path) -> Seed {
+        keep(folder, read(folder).unwrap()).unwrap()
+    }
 
     #[cfg(unix)]
     #[test]
     fn a_key_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let seed = open(folder.path()).unwrap();
+        let seed = open(folder.path());
         let file = folder.path().join(FILE);
         for mode in [0o640, 0o604, 0o620] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-            let refused = open(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+            let refused = read(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
             let (_, command) = refused.split_once("Run: ").unwrap();
             let mended = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
             assert!(mended.success(), "{command}");
-            assert_eq!(open(folder.path()).unwrap().as_bytes(), seed.as_bytes());
+            assert_eq!(open(folder.path()).as_bytes(), seed.as_bytes());
         }
     }
 
     #[test]
     fn is_made_once_and_kept_from_others() {
         let folder = tempfile::tempdir().unwrap();
-        let seed = open(folder.path()).unwrap();
-        assert_eq!(open(folder.path()).unwrap().as_bytes(), seed.as_bytes());
+        let seed = open(folder.path());
+        assert_eq!(open(folder.path()).as_bytes(), seed.as_bytes());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -87,7 +117,33 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         fs::write(folder.path().join(FILE), "rubbish").unwrap();
-        assert!(matches!(open(folder.path()), Err(OpenError::Damaged { .. })));
+        assert!(matches!(read(folder.path()), Err(OpenError::Damaged { .. })));
         assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), b"rubbish");
+    }
+
+    #[test]
+    fn a_seed_alone_is_taken_and_its_public_key_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = PublicKey::new([7; 32]);
+        replace_file(&path(folder.path()), format!("{seed}\n").as_bytes()).unwrap();
+        assert_eq!(open(folder.path()).as_bytes(), seed.as_bytes());
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert_eq!(text, format!("{seed}\n{}\n", Seed::new([7; 32]).public_key()));
+    }
+
+    #[test]
+    fn any_flipped_bit_of_the_key_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path());
+        let path = folder.path().join(FILE);
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                fs::write(&path, bad).unwrap();
+                assert!(read(folder.path()).is_err(), "bit {bit} of byte {at}");
+            }
+        }
     }
 }

@@ -1,0 +1,129 @@
+//! What a JSON file and its journal hold together: the entries, and what is carried along beside them. Pure.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::value::RawValue;
+
+use crate::repositories::data_folder::OpenError;
+use crate::repositories::journal::{Header, read_lines};
+use crate::repositories::record::{Reading, Record};
+
+/// What the files held at the start.
+#[derive(Debug)]
+pub(crate) struct Contents<T> {
+    /// The entries.
+    pub(crate) entries: BTreeMap<String, T>,
+    /// Entries that are carried along and not served.
+    pub(crate) unfit: BTreeMap<String, Box<RawValue>>,
+    /// Entries of an original program as they stood in the file; they are among `entries`, with something added.
+    pub(crate) taken_over: BTreeMap<String, Box<RawValue>>,
+    /// What the journal's first line says.
+    pub(crate) header: Option<Header>,
+    /// How many changes the journal holds.
+    pub(crate) changes: usize,
+    /// Bytes at the journal's end that a crash or a power cut left of lines that were promised to nobody.
+    pub(crate) torn: usize,
+}
+
+impl<T: Record> Contents<T> {
+    /// What a file and its journal hold.
+    pub(crate) fn recover(path: &Path, file: Option<&[u8]>, journal: &[u8]) -> Result<Self, OpenError> {
+        let (entries, unfit, taken_over) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut contents = Self { entries, unfit, taken_over, header: None, changes: 0, torn: 0 };
+        match file {
+            Some(file) => contents.read_file(path, file)?,
+            None if !journal.is_empty() => return Err(OpenError::Missing(path.to_owned())),
+            None => {}
+        }
+        contents.replay(&path.with_extension("journal"), journal)?;
+        Ok(contents)
+    }
+
+    /// Whether nothing at all is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.unfit.is_empty()
+    }
+
+    /// The JSON file that holds all of it.
+    pub(crate) fn written(&self) -> io::Result<Vec<u8>> {
+        let mut file = Vec::new();
+        write_entries(&mut file, &self.entries, &self.unfit)?;
+        Ok(file)
+    }
+
+    /// Takes the entries of a JSON file.
+    fn read_file(&mut self, path: &Path, file: &[u8]) -> Result<(), OpenError> {
+        let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
+        let text = std::str::from_utf8(file)
+            .map_err(|error| damaged(line_of(&file[..error.valid_up_to()]), "this is no UTF-8".to_owned()))?;
+        let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text)
+            .map_err(|error| damaged(error.line(), "this is no JSON object of entries".to_owned()))?;
+        for (key, json) in entries {
+            self.take(key, json).map_err(|what| {
+                let before = json.get().as_ptr() as usize - text.as_ptr() as usize;
+                damaged(line_of(&file[..before]), what)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Repeats the changes of a journal.
+    fn replay(&mut self, path: &Path, journal: &[u8]) -> Result<(), OpenError> {
+        let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
+        let lines = read_lines(journal).map_err(|bad| damaged(bad.line, bad.what.to_owned()))?;
+        (self.torn, self.changes) = (lines.torn, lines.entries.len());
+        let first = if lines.header.is_some() { 2 } else { 1 };
+        self.header = lines.header;
+        for (at, change) in lines.entries.into_iter().enumerate() {
+            self.entries.remove(&change.key);
+            self.unfit.remove(&change.key);
+            self.taken_over.remove(&change.key);
+            if let Some(json) = change.value {
+                self.take(change.key, &json).map_err(|what| damaged(at + first, what))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, key: String, json: &RawValue) -> Result<(), String> {
+        match T::read(&key, json)? {
+            Reading::Ours(value) => {
+                self.entries.insert(key, value);
+            }
+            Reading::TakenOver(value) => {
+                self.taken_over.insert(key.clone(), json.to_owned());
+                self.entries.insert(key, value);
+            }
+            Reading::Unfit => {
+                self.unfit.insert(key, json.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of the line that begins or goes on after these bytes.
+fn line_of(before: &[u8]) -> usize {
+    before.iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// One entry a line, for people who look into the file.
+pub(crate) fn write_entries<T: Record>(
+    out: &mut impl Write,
+    entries: &BTreeMap<String, T>,
+    unfit: &BTreeMap<String, Box<RawValue>>,
+) -> io::Result<()> {
+    out.write_all(b"{")?;
+    let mut comma = "";
+    let mut write = |key: &str, json: &RawValue| {
+        let key = serde_json::to_string(key)?;
+        write!(out, "{comma}\n{key}: {json}")?;
+        comma = ",";
+        io::Result::Ok(())
+    };
+    unfit.iter().try_for_each(|(key, json)| write(key, json))?;
+    entries.iter().try_for_each(|(key, value)| write(key, &value.write()?))?;
+    out.write_all(if comma.is_empty() { b"}\n" } else { b"\n}\n" })
+}

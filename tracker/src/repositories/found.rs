@@ -1,0 +1,158 @@
+//! What a folder holds: all of its files, read and judged together. Nothing is touched.
+
+use std::path::Path;
+
+use commons::names::Username;
+use commons::peer::Peer;
+use commons::room::Room;
+
+use crate::repositories::contents::Contents;
+use crate::repositories::data_folder::OpenError;
+use crate::repositories::json_file::{Files, Loaded};
+use crate::repositories::manifest::{self, Entries};
+use crate::repositories::tracker_key::{self, FoundKey};
+use crate::repositories::user::StoredPassword;
+
+/// How far the files are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// They must be as the tracker left them.
+    AsLeft,
+    /// They may have been changed by hand; they must still be sound.
+    Edited,
+}
+
+/// Everything in a folder.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The accounts.
+    pub(crate) users: Loaded<StoredPassword>,
+    /// The rooms.
+    pub(crate) rooms: Loaded<Room>,
+    /// The peers.
+    pub(crate) peers: Loaded<Peer>,
+    /// The tracker's key, if it was made already.
+    pub(crate) key: Option<FoundKey>,
+    /// What the manifest says, if there is one.
+    pub(crate) manifest: Option<Entries>,
+    /// What the operator should know, a sentence or two each.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Found {
+    /// Reads a folder.
+    pub(crate) fn read(folder: &Path, trust: Trust) -> Result<Self, OpenError> {
+        let manifest = match Entries::read(folder) {
+            Err(OpenError::Damaged { .. }) if trust == Trust::Edited => None,
+            read => read?,
+        };
+        let [users, rooms, peers] =
+            ["users", "rooms", "peers"].map(|name| Files::read(folder, name, manifest.as_ref()));
+        let (users, rooms, peers) = (users?, rooms?, peers?);
+        let ours = users.journal_names_generation()
+            || rooms.journal_names_generation()
+            || peers.journal_names_generation();
+        if manifest.is_none() && ours && trust == Trust::AsLeft {
+            return Err(OpenError::Lost(folder.join(manifest::FILE)));
+        }
+        let key = tracker_key::read(folder)?;
+        let known_key = manifest.as_ref().and_then(|manifest| manifest.tracker_key);
+        if let (Some(known), Trust::AsLeft) = (known_key, trust) {
+            match &key {
+                None => return Err(OpenError::Lost(tracker_key::path(folder))),
+                Some(key) if key.seed.public_key() != known => {
+                    return Err(OpenError::Changed(tracker_key::path(folder)));
+                }
+                Some(_) => {}
+            }
+        }
+        let taken_over = manifest.is_none() && trust == Trust::AsLeft && users.are_there();
+        let users_missing = users.json_is_missing().then(|| users.path().to_owned());
+        let mut found = Self {
+            users: Loaded::judge(users, trust)?,
+            rooms: Loaded::judge(rooms, trust)?,
+            peers: Loaded::judge(peers, trust)?,
+            key,
+            manifest,
+            notes: Vec::new(),
+        };
+        if let Some(path) = users_missing
+            && !(found.rooms.contents.is_empty() && found.peers.contents.is_empty())
+        {
+            return Err(OpenError::Missing(path));
+        }
+        if taken_over {
+            found.notes.push(format!(
+                "these files were written by an original program or an earlier version: {} are taken over",
+                found.counts()
+            ));
+        }
+        found.settle(folder, trust)?;
+        found.note_oddities();
+        Ok(found)
+    }
+
+    /// How much there is.
+    pub(crate) fn counts(&self) -> String {
+        let [users, rooms, peers] = [
+            self.users.contents.entries.len(),
+            self.rooms.contents.entries.len(),
+            self.peers.contents.entries.len(),
+        ];
+        format!("{users} accounts, {rooms} rooms, {peers} peers")
+    }
+
+    /// Lets nobody inherit: a room or a key of a name that has no account would be the next one's who takes that name.
+    fn settle(&mut self, folder: &Path, trust: Trust) -> Result<(), OpenError> {
+        let Self { users, rooms, peers, notes, .. } = self;
+        let has_account = |user: &Username| users.contents.entries.contains_key(user.as_str());
+        let known = rooms.is_known() && trust == Trust::AsLeft;
+        let taken_over = std::mem::take(&mut rooms.contents.taken_over);
+        for (name, original) in taken_over {
+            let Some(room) = rooms.contents.entries.get_mut(&name) else { continue };
+            // One that was set aside before stays so, whatever accounts were made meanwhile.
+            if known || !has_account(&room.owner) {
+                if !known {
+                    notes.push(format!(
+                        "the room {name:?} is set aside: its owner {} has no account",
+                        room.owner
+                    ));
+                }
+                rooms.contents.entries.remove(&name);
+                rooms.contents.unfit.insert(name, original);
+                continue;
+            }
+            for seat in &mut room.guests {
+                if let Some(guest) = seat.take_if(|guest| !has_account(&guest.username)) {
+                    notes.push(format!(
+                        "a seat in the room {name:?} is free: {} has no account",
+                        guest.username
+                    ));
+                }
+            }
+        }
+        if let Some((name, room)) = rooms.contents.entries.iter().find(|(_, room)| !has_account(&room.owner))
+        {
+            return Err(OpenError::NoAccount {
+                folder: folder.to_owned(),
+                room: name.clone(),
+                owner: room.owner.clone(),
+            });
+        }
+        let Contents { entries, .. } = &mut peers.contents;
+        let before = entries.len();
+        entries.retain(|_, peer| has_account(&peer.username));
+        let gone = before - entries.len();
+        if gone > 0 {
+            notes.push(format!("{gone} records of peers without an account are dropped, with their keys"));
+        }
+        Ok(())
+    }
+
+    fn note_oddities(&mut self) {
+        let Self { users, rooms, peers, notes, .. } = self;
+        notes.extend(users.oddities());
+        notes.extend(rooms.oddities());
+        notes.extend(peers.oddities());
+    }
+}
