@@ -11,7 +11,7 @@
 //! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
 //! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
 //! - `admission`: which connections are let in.
-//! - `passwords`: the hashing, bounded to the cores.
+//! - `passwords`, `password_queue`: the hashing on two threads; which hash is computed next.
 //! - [`password_reset`]: the operator's way to give a user another password.
 //! - `guessing`: how soon the next password for an account is judged.
 //! - `network`, `pace`, `recent`: where a connection comes from, how often something may happen, how much is remembered.
@@ -30,6 +30,7 @@ mod liveness;
 mod network;
 mod outbox;
 mod pace;
+mod password_queue;
 pub mod password_reset;
 mod passwords;
 mod rates;

@@ -55,7 +55,17 @@ pub(crate) const CHANGE_PACE: Pace = Pace { burst: 5, every: Duration::from_secs
 /// Times that a session hears that it is too fast, before it is made slower instead.
 pub(crate) const REFUSAL_PACE: Pace = Pace { burst: 10, every: Duration::from_secs(1) };
 
-/// Password hashes that may wait for a core; a further one is answered BUSY. At 20 ms each, a second's work.
+/// Threads that hash passwords. Each keeps its memory, so two of them keep 38 MiB; they fill two cores.
+pub(crate) const HASHING_THREADS: usize = 2;
+
+/// Memory of one hash: more than any version of this program has asked for. A hash in a file that asks for more is not ours.
+pub(crate) const HASH_MEMORY_MAX: usize = 32 * 1024 * 1024;
+
+/// Password hashes of regulars that are computed before one of somebody else: others wait, and are not starved.
+pub(crate) const REGULARS_IN_A_ROW: usize = 3;
+
+/// Password hashes that may wait, of regulars and of others. With a further one, the oldest of the network with the most is
+/// answered BUSY. At 20 ms each, a second's work.
 pub(crate) const HASHES_WAITING_MAX: usize = 64;
 
 /// Rooms in which one user may sit, so that the own rooms in a LOGIN's reply fit one frame.

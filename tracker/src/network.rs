@@ -17,7 +17,7 @@ pub(crate) struct Watched {
 
 impl Network {
     /// The network of an address.
-    fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         let IpAddr::V6(ip) = ip.to_canonical() else { return Self(ip.to_canonical()) };
         Self(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into())
     }

@@ -9,6 +9,7 @@ use commons::names::Username;
 use commons::user::PasswordDigest;
 
 use crate::config::PasswordCost;
+use crate::password_queue::Asker;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
@@ -51,7 +52,7 @@ impl PasswordReset {
     /// Gives the user this password, and takes all keys away.
     pub async fn finish(self, digest: PasswordDigest, cost: PasswordCost) -> Result<(), ResetError> {
         let passwords = Passwords::new(cost).map_err(|_| ResetError::Password)?;
-        let hash = passwords.hash(digest).await.map_err(|_| ResetError::Password)?;
+        let hash = passwords.hash(Asker::operator(), digest).await.map_err(|_| ResetError::Password)?;
         let replaced = self.replace(hash).await;
         self.repositories.close().await.and(replaced).map_err(|_| ResetError::Storage)
     }

@@ -1,17 +1,21 @@
-//! Password hashing: argon2id, off the async threads, no more at a time than there are cores.
+//! Password hashing: argon2id on two threads at a time, in memory that is kept. Who is served next: `password_queue`.
+//!
+//! A hash takes 19 MiB. Threads that allocate it anew for each hash, each from an arena of its own, keep hundreds of MiB.
 
-use std::sync::Arc;
-use std::thread::available_parallelism;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::password_hash::try_generate_salt;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use commons::user::PasswordDigest;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use zeroize::Zeroize;
 
 use crate::config::PasswordCost;
-use crate::limits::HASHES_WAITING_MAX;
+use crate::limits::{HASH_MEMORY_MAX, HASHING_THREADS};
+use crate::password_queue::{Asker, PasswordQueue};
 use crate::repositories::user::StoredPassword;
 
 /// Why a password was not judged.
@@ -39,48 +43,62 @@ pub(crate) enum Judgement {
 /// Hashes and judges passwords.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    argon2: Argon2<'static>,
-    cores: Semaphore,
-    /// The cores and the queue before them.
-    places: Semaphore,
+    shared: Arc<Mutex<Shared>>,
     /// What is judged where there is no user, so that this takes as long.
     nobody: Arc<str>,
+}
+
+/// What waits for the hashing threads. With a hasher a job is done; without one its asker is told that it is not.
+type Job = Box<dyn FnOnce(Option<&mut Hasher>) + Send>;
+
+/// What waits, and the hashers that have nothing to do. With as many hashers as threads, no more are ever at work.
+struct Shared {
+    jobs: PasswordQueue<Job>,
+    idle: Vec<Hasher>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared(..)")
+    }
 }
 
 impl Passwords {
     /// Hashes at this cost.
     pub(crate) fn new(cost: PasswordCost) -> Result<Self, PasswordError> {
         let params = Params::new(cost.memory, cost.passes, 1, None).map_err(|_| PasswordError::Failed)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobody = hash(&argon2, "nobody's password")?.into();
-        let cores = available_parallelism().map_or(1, usize::from);
-        let places = Semaphore::new(cores + HASHES_WAITING_MAX);
-        Ok(Self { argon2, cores: Semaphore::new(cores), places, nobody })
+        let mut hasher = Hasher::new(params);
+        let nobody = hasher.hash("nobody's password")?.into();
+        let others = (1..HASHING_THREADS).map(|_| Hasher::new(hasher.params.clone()));
+        let mut idle: Vec<_> = others.collect();
+        idle.push(hasher);
+        let shared = Shared { jobs: PasswordQueue::new(), idle };
+        Ok(Self { shared: Arc::new(Mutex::new(shared)), nobody })
     }
 
     /// The hash to store for a digest, in PHC form.
-    pub(crate) async fn hash(&self, digest: PasswordDigest) -> Result<String, PasswordError> {
-        let argon2 = self.argon2.clone();
-        self.run(move || hash(&argon2, digest.as_str())).await
+    pub(crate) async fn hash(&self, asker: Asker, digest: PasswordDigest) -> Result<String, PasswordError> {
+        self.run(asker, move |hasher| hasher.hash(digest.as_str())).await
     }
 
     /// Judges what a client offers. It costs one hash in every case, also where there is no such user or the offer
     /// is no digest at all.
     pub(crate) async fn judge(
         &self,
+        asker: Asker,
         stored: Option<StoredPassword>,
         offered: String,
     ) -> Result<Judgement, PasswordError> {
-        let (argon2, nobody) = (self.argon2.clone(), self.nobody.clone());
-        self.run(move || {
+        let nobody = self.nobody.clone();
+        self.run(asker, move |hasher| {
             let judgement = match stored {
-                Some(StoredPassword::Hash(stored)) if matches(&argon2, &stored, &offered) => Judgement::Right,
+                Some(StoredPassword::Hash(stored)) if hasher.matches(&stored, &offered) => Judgement::Right,
                 Some(StoredPassword::Hash(_)) => Judgement::Wrong,
                 Some(StoredPassword::Digest(stored)) if same(stored.as_str(), &offered) => {
-                    Judgement::RightAndHashed(hash(&argon2, &offered)?)
+                    Judgement::RightAndHashed(hasher.hash(&offered)?)
                 }
                 Some(StoredPassword::Digest(_)) | None => {
-                    matches(&argon2, &nobody, &offered);
+                    hasher.matches(&nobody, &offered);
                     Judgement::Wrong
                 }
             };
@@ -91,21 +109,125 @@ impl Passwords {
 
     async fn run<R: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<R, PasswordError> + Send + 'static,
+        asker: Asker,
+        work: impl FnOnce(&mut Hasher) -> Result<R, PasswordError> + Send + 'static,
     ) -> Result<R, PasswordError> {
-        let _place = self.places.try_acquire().map_err(|_| PasswordError::Busy)?;
-        let _core = self.cores.acquire().await.map_err(|_| PasswordError::Failed)?;
-        spawn_blocking(work).await.map_err(|_| PasswordError::Failed)?
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |hasher| {
+            let done = match hasher {
+                // The asker has gone: nobody needs this hash.
+                Some(_) if reply.is_closed() => return,
+                Some(hasher) => work(hasher),
+                None => Err(PasswordError::Busy),
+            };
+            let _ = reply.send(done);
+        });
+        let (displaced, hasher) = {
+            let mut shared = lock(&self.shared);
+            (shared.jobs.push(asker, job), shared.idle.pop())
+        };
+        if let Some(displaced) = displaced {
+            displaced(None);
+        }
+        if let Some(hasher) = hasher {
+            let shared = self.shared.clone();
+            spawn_blocking(move || serve(&shared, hasher));
+        }
+        answer.await.map_err(|_| PasswordError::Failed)?
     }
 }
 
-fn hash(argon2: &Argon2<'_>, text: &str) -> Result<String, PasswordError> {
-    let hash = argon2.hash_password(text.as_bytes()).map_err(|_| PasswordError::Failed)?;
-    Ok(hash.to_string())
+/// Does what waits, until nothing does.
+fn serve(shared: &Mutex<Shared>, mut hasher: Hasher) {
+    loop {
+        let job = {
+            let mut shared = lock(shared);
+            match shared.jobs.pop() {
+                Some(job) => job,
+                None => return shared.idle.push(hasher),
+            }
+        };
+        job(Some(&mut hasher));
+    }
 }
 
-fn matches(argon2: &Argon2<'_>, stored: &str, offered: &str) -> bool {
-    PasswordHash::new(stored).is_ok_and(|stored| argon2.verify_password(offered.as_bytes(), &stored).is_ok())
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Computes hashes in memory that it keeps from one to the next.
+struct Hasher {
+    params: Params,
+    memory: Vec<Block>,
+}
+
+impl Hasher {
+    fn new(params: Params) -> Self {
+        Self { params, memory: Vec::new() }
+    }
+
+    /// The hash of a text with a new salt, in PHC form.
+    fn hash(&mut self, text: &str) -> Result<String, PasswordError> {
+        let hash = self.hash_with_new_salt(text).map_err(|_| PasswordError::Failed)?;
+        Ok(hash.to_string())
+    }
+
+    fn hash_with_new_salt(&mut self, text: &str) -> argon2::password_hash::Result<PasswordHash> {
+        let salt = Salt::new(&try_generate_salt()?)?;
+        let (algorithm, version, params) = (Algorithm::Argon2id, Version::V0x13, self.params.clone());
+        let output =
+            self.fill(&Argon2::new(algorithm, version, params), text, &salt, Params::DEFAULT_OUTPUT_LEN)?;
+        Ok(PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: ParamsString::try_from(&self.params)?,
+            salt: Some(salt),
+            hash: Some(output),
+        })
+    }
+
+    /// Whether a text is the one of a hash in PHC form.
+    fn matches(&mut self, stored: &str, text: &str) -> bool {
+        PasswordHash::new(stored).is_ok_and(|stored| self.verify(&stored, text).is_ok_and(|right| right))
+    }
+
+    fn verify(&mut self, stored: &PasswordHash, text: &str) -> argon2::password_hash::Result<bool> {
+        let (Some(salt), Some(output)) = (&stored.salt, &stored.hash) else { return Ok(false) };
+        let algorithm = Algorithm::try_from(stored.algorithm.as_str())?;
+        let version = stored.version.map(Version::try_from).transpose()?.unwrap_or_default();
+        let argon2 = Argon2::new(algorithm, version, Params::try_from(stored)?);
+        // The comparison takes the same time wherever the first difference is.
+        Ok(self.fill(&argon2, text, salt, output.len())? == *output)
+    }
+
+    fn fill(
+        &mut self,
+        argon2: &Argon2<'_>,
+        text: &str,
+        salt: &Salt,
+        length: usize,
+    ) -> argon2::password_hash::Result<Output> {
+        let blocks = argon2.params().block_count();
+        if blocks * Block::SIZE > HASH_MEMORY_MAX {
+            return Err(argon2::password_hash::Error::ParamsInvalid);
+        }
+        if self.memory.len() < blocks {
+            self.memory.resize(blocks, Block::new());
+        }
+        let memory = &mut self.memory[..blocks];
+        let mut bytes = [0; Output::MAX_LENGTH];
+        let output = bytes.get_mut(..length).ok_or(argon2::password_hash::Error::OutputSize)?;
+        let filled = argon2.hash_password_into_with_memory(text.as_bytes(), salt, output, &mut *memory);
+        memory.iter_mut().zeroize();
+        filled?;
+        Ok(Output::new(output)?)
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hasher(..)")
+    }
 }
 
 /// Compares in a time that does not tell where the first difference is.
@@ -116,7 +238,17 @@ fn same(stored: &str, offered: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+
     use super::*;
+    use crate::limits::HASHES_WAITING_MAX;
+
+    fn asker() -> Asker {
+        Asker::operator()
+    }
 
     fn passwords() -> Passwords {
         Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap()
@@ -126,12 +258,12 @@ mod tests {
     async fn judges_hashes_digests_and_nobody() {
         let passwords = passwords();
         let (right, wrong) = (PasswordDigest::of_typed("right"), PasswordDigest::of_typed("wrong"));
-        let hash = passwords.hash(right.clone()).await.unwrap();
+        let hash = passwords.hash(asker(), right.clone()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
         let judge = |stored: Option<StoredPassword>, offered: &PasswordDigest| {
             let offered = offered.as_str().to_owned();
             let passwords = &passwords;
-            async move { passwords.judge(stored, offered).await.unwrap() }
+            async move { passwords.judge(asker(), stored, offered).await.unwrap() }
         };
         let hashed = StoredPassword::Hash(hash);
         assert_eq!(judge(Some(hashed.clone()), &right).await, Judgement::Right);
@@ -146,17 +278,56 @@ mod tests {
     #[tokio::test]
     async fn the_documented_cost_is_the_default() {
         let passwords = Passwords::new(PasswordCost::default()).unwrap();
-        let hash = passwords.hash(PasswordDigest::of_typed("x")).await.unwrap();
+        let hash = passwords.hash(asker(), PasswordDigest::of_typed("x")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     }
 
     #[tokio::test]
-    async fn one_too_many_is_told_so() {
+    async fn the_oldest_of_too_many_is_told_so() {
         let passwords = passwords();
-        let held = passwords.places.try_acquire_many(passwords.places.available_permits() as u32).unwrap();
-        let busy = passwords.hash(PasswordDigest::of_typed("x")).await;
-        assert_eq!(busy, Err(PasswordError::Busy));
-        drop(held);
-        assert!(passwords.hash(PasswordDigest::of_typed("x")).await.is_ok());
+        // Both threads are kept at work until all others have asked.
+        let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
+        let held = join_all((0..HASHING_THREADS).map(|_| {
+            let (go_on, started) = (go_on.clone(), started.clone());
+            passwords.run(asker(), move |_| {
+                started.add_permits(1);
+                go_on.wait();
+                Ok(())
+            })
+        }));
+        let others = async {
+            let _started = started.acquire_many(HASHING_THREADS as u32).await.unwrap();
+            let mut all = Box::pin(join_all(
+                (0..=HASHES_WAITING_MAX).map(|_| passwords.hash(asker(), PasswordDigest::of_typed("x"))),
+            ));
+            assert!(futures_util::poll!(&mut all).is_pending());
+            go_on.wait();
+            all.await
+        };
+        let (_, others) = tokio::join!(held, others);
+        assert_eq!(others[0], Err(PasswordError::Busy));
+        assert!(others[1..].iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_asks_for_too_much_memory_is_nobodys() {
+        let passwords = passwords();
+        let hash = passwords.hash(asker(), PasswordDigest::of_typed("x")).await.unwrap();
+        let huge = StoredPassword::Hash(hash.replace("m=8,", "m=4194304,"));
+        let offered = PasswordDigest::of_typed("x").as_str().to_owned();
+        assert_eq!(passwords.judge(asker(), Some(huge), offered).await, Ok(Judgement::Wrong));
+    }
+
+    /// The crate's own way of verifying, which other programs use on our files.
+    #[tokio::test]
+    async fn hashes_are_what_others_verify() {
+        use argon2::PasswordVerifier;
+        let hash = passwords().hash(asker(), PasswordDigest::of_typed("x")).await.unwrap();
+        let stored = PasswordHash::new(&hash).unwrap();
+        let verify = |text: &str| {
+            let digest = PasswordDigest::of_typed(text);
+            Argon2::default().verify_password(digest.as_str().as_bytes(), &stored)
+        };
+        assert!(verify("x").is_ok() && verify("y").is_err());
     }
 }

@@ -29,7 +29,6 @@ async fn flood(tracker: std::net::SocketAddr, number: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until networks take turns at the password hashes"]
 async fn unknown_names_do_not_crowd_out_password_logins() {
     let cost = PasswordCost { memory: 2 * 1024, passes: 2 };
     let tracker = TestTracker::start_with(|config| config.password_cost = cost).await;

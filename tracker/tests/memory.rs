@@ -47,7 +47,6 @@ async fn resident_after(registrations: usize) -> usize {
 }
 
 #[tokio::test]
-#[ignore = "fails until the hashing threads keep their memory"]
 async fn five_hundred_hashes_leave_little_memory_in_use() {
     let resident = resident_after(500).await;
     assert!(resident <= RESIDENT_MAX, "{} MiB", resident >> 20);

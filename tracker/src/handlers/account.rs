@@ -116,7 +116,7 @@ impl AccountCommandHandler {
     ) -> Result<Outcome, Refused> {
         let new_password = digest("new_password", &new_password.0)?;
         self.prove(asker, from, password).await?;
-        let hash = self.door.hash(new_password).await?;
+        let hash = self.door.hash(asker, new_password, from.ip).await?;
         self.users.replace(asker, hash).await?;
         Ok(Outcome::said("the password is changed"))
     }

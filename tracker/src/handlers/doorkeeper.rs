@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use crate::guessing::{Attempt, Guessing};
 use crate::handlers::outcome::Refused;
-use crate::limits::{NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
+use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::network::{Network, Watched};
 use crate::pace::{Window, in_seconds};
+use crate::password_queue::Asker;
 use crate::passwords::{Judgement, PasswordError, Passwords};
 use crate::recent::Recent;
 use crate::repositories::user::{StoredPassword, UserRepository};
@@ -26,6 +27,8 @@ pub(crate) struct Doorkeeper {
     watched: Watched,
     guessing: Mutex<Guessing>,
     registrations: Mutex<Recent<Network, Window>>,
+    /// Who signed in from where: their passwords are judged before those of others.
+    regulars: Mutex<Recent<(Username, Network), ()>>,
 }
 
 impl Doorkeeper {
@@ -38,6 +41,7 @@ impl Doorkeeper {
             watched,
             guessing: Mutex::new(guessing),
             registrations: Mutex::new(registrations),
+            regulars: Mutex::new(Recent::new(GUESSERS_MAX)),
         }
     }
 
@@ -50,23 +54,42 @@ impl Doorkeeper {
     ) -> Result<(), Refused> {
         let attempt = self.attempt(account, from)?;
         let stored = self.users.password(account);
-        let judged = self.passwords.judge(stored.clone(), offered).await;
+        let judged = self.passwords.judge(self.asker(account, from), stored.clone(), offered).await;
         self.judged(attempt, &judged);
         match judged? {
-            Judgement::Right => Ok(()),
-            Judgement::RightAndHashed(hash) => match stored {
-                Some(StoredPassword::Digest(digest)) => Ok(self.users.upgrade(account, digest, hash).await?),
-                _ => Ok(()),
-            },
+            Judgement::Right => {}
+            Judgement::RightAndHashed(hash) => {
+                if let Some(StoredPassword::Digest(digest)) = stored {
+                    self.users.upgrade(account, digest, hash).await?;
+                }
+            }
             Judgement::Wrong => {
-                Err(Refused::new(ErrorCode::InvalidCredentials, "wrong user name or password"))
+                return Err(Refused::new(ErrorCode::InvalidCredentials, "wrong user name or password"));
             }
         }
+        self.signed_in(account, from);
+        Ok(())
     }
 
-    /// The hash to store for a new password.
-    pub(crate) async fn hash(&self, digest: PasswordDigest) -> Result<String, Refused> {
-        Ok(self.passwords.hash(digest).await?)
+    /// The hash to store for a new password of an account.
+    pub(crate) async fn hash(
+        &self,
+        account: &Username,
+        digest: PasswordDigest,
+        from: IpAddr,
+    ) -> Result<String, Refused> {
+        Ok(self.passwords.hash(self.asker(account, from), digest).await?)
+    }
+
+    /// Somebody proved to be the account's user there, by a password or by a key.
+    pub(crate) fn signed_in(&self, account: &Username, from: IpAddr) {
+        lock(&self.regulars).turn_of(&(account.clone(), Network::of(from)));
+    }
+
+    fn asker(&self, account: &Username, from: IpAddr) -> Asker {
+        let network = Network::of(from);
+        let regular = lock(&self.regulars).known(&(account.clone(), network)).is_some();
+        Asker { network, regular }
     }
 
     /// Whether a password from there may be judged now. What becomes of it is to be told to [`judged`](Self::judged);

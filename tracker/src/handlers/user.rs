@@ -60,7 +60,7 @@ impl UserCommandHandler {
             return Err(taken());
         }
         let registration = self.door.registration(from.ip)?;
-        let made = self.create(username, digest).await;
+        let made = self.create(username, digest, from.ip).await;
         if !matches!(made, Ok(true)) {
             self.door.not_registered(registration);
         }
@@ -68,11 +68,17 @@ impl UserCommandHandler {
             return Err(taken());
         }
         self.bind(username, from.key).await?;
+        self.door.signed_in(username, from.ip);
         Ok(admitted)
     }
 
-    async fn create(&self, username: &Username, digest: PasswordDigest) -> Result<bool, Refused> {
-        let hash = self.door.hash(digest).await?;
+    async fn create(
+        &self,
+        username: &Username,
+        digest: PasswordDigest,
+        from: IpAddr,
+    ) -> Result<bool, Refused> {
+        let hash = self.door.hash(username, digest, from).await?;
         Ok(self.users.create(username, hash).await?)
     }
 
@@ -84,7 +90,11 @@ impl UserCommandHandler {
         if let (None, Some(key)) = (&credentials.password, from.key) {
             let msg = "this key is not known for that user: sign in with the password";
             let refused = || Refused::new(ErrorCode::InvalidCredentials, msg);
-            return keys.contains(&key).then_some(admitted).ok_or_else(refused);
+            if !keys.contains(&key) {
+                return Err(refused());
+            }
+            self.door.signed_in(username, from.ip);
+            return Ok(admitted);
         }
         let offered = offered(&credentials)?;
         if from.key.is_none() && !keys.is_empty() {
