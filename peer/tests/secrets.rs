@@ -80,6 +80,7 @@ async fn a_second_start_sends_no_password() {
     let mut users: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     users["ana"] = json!(digest("somebody else"));
     std::fs::write(&file, users.to_string()).unwrap();
+    tracker::folder_check::accept_edits(tracker.folder()).await.unwrap();
     tracker.up().await;
     let elsewhere = ana.try_elsewhere().await.err();
     assert!(

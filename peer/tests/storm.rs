@@ -65,6 +65,7 @@ async fn all_come_back(peers: usize, outage: Duration) {
     all_see(&mut crowd, TrackerState::Lost).await;
     tokio::time::sleep(outage).await;
     spoil_passwords(&tracker);
+    tracker::folder_check::accept_edits(tracker.folder()).await.unwrap();
     tracker.up().await;
     let start = Instant::now();
     all_see(&mut crowd, TrackerState::Connected).await;

@@ -165,6 +165,17 @@ async fn every_file_of_an_older_time_is_noticed() {
     assert_eq!(why_refused(&older).await, None);
 }
 
+#[tokio::test]
+async fn a_folder_with_the_key_alone_is_new() {
+    let [_, mut files, _] = small_folder().await;
+    files.retain(|name, _| !name.contains("_db"));
+    let folder = Arc::new(folder_with(&files));
+    let tracker = TestTracker::start_in(folder, |_| ()).await;
+    tracker.user("ana").await;
+    let again = files_in(tracker.stop().await.path());
+    assert_eq!((why_refused(&again).await, &again["tracker.key"]), (None, &files["tracker.key"]));
+}
+
 /// Runs `tracker check`.
 fn run_check(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tracker")).arg("check").args(arguments).arg(folder).output().unwrap()

@@ -23,8 +23,9 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 /// A folder as it lies there in this moment: what a crash would leave.
 fn copy(folder: &Path) -> Arc<TempDir> {
     let copy = tempfile::tempdir().unwrap();
-    for (name, bytes) in contents(folder) {
-        fs::write(copy.path().join(name), bytes).unwrap();
+    // With the permissions, since a key that others can read is refused.
+    for name in contents(folder).into_keys() {
+        fs::copy(folder.join(&name), copy.path().join(name)).unwrap();
     }
     Arc::new(copy)
 }

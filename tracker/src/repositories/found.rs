@@ -42,29 +42,37 @@ pub(crate) struct Found {
 impl Found {
     /// Reads a folder.
     pub(crate) fn read(folder: &Path, trust: Trust) -> Result<Self, OpenError> {
-        let manifest = match Entries::read(folder) {
+        let mut manifest = match Entries::read(folder) {
             Err(OpenError::Damaged { .. }) if trust == Trust::Edited => None,
             read => read?,
         };
-        let [users, rooms, peers] =
-            ["users", "rooms", "peers"].map(|name| Files::read(folder, name, manifest.as_ref()));
-        let (users, rooms, peers) = (users?, rooms?, peers?);
+        let read = |name| Files::read(folder, name, manifest.as_ref());
+        let (mut users, mut rooms, mut peers) = (read("users")?, read("rooms")?, read("peers")?);
         let ours = users.journal_names_generation()
             || rooms.journal_names_generation()
             || peers.journal_names_generation();
         if manifest.is_none() && ours && trust == Trust::AsLeft {
             return Err(OpenError::Lost(folder.join(manifest::FILE)));
         }
+        // With none of the files there, the tracker is set up anew, under the key that it has.
+        if !(users.are_there() || rooms.are_there() || peers.are_there()) {
+            users.forget();
+            rooms.forget();
+            peers.forget();
+            manifest.iter_mut().for_each(|manifest| manifest.files.clear());
+        }
         let key = tracker_key::read(folder)?;
         let known_key = manifest.as_ref().and_then(|manifest| manifest.tracker_key);
-        if let (Some(known), Trust::AsLeft) = (known_key, trust) {
-            match &key {
-                None => return Err(OpenError::Lost(tracker_key::path(folder))),
-                Some(key) if key.seed.public_key() != known => {
-                    return Err(OpenError::Changed(tracker_key::path(folder)));
-                }
-                Some(_) => {}
-            }
+        if known_key.is_some() && key.is_none() && trust == Trust::AsLeft {
+            return Err(OpenError::Lost(tracker_key::path(folder)));
+        }
+        let mut notes = Vec::new();
+        if let (Some(known), Some(key)) = (known_key, &key)
+            && key.seed.public_key() != known
+        {
+            notes.push(format!(
+                "tracker.key is another key than {known}: peers that know that one refuse this tracker"
+            ));
         }
         let taken_over = manifest.is_none() && trust == Trust::AsLeft && users.are_there();
         let users_missing = users.json_is_missing().then(|| users.path().to_owned());
@@ -74,7 +82,7 @@ impl Found {
             peers: Loaded::judge(peers, trust)?,
             key,
             manifest,
-            notes: Vec::new(),
+            notes,
         };
         if let Some(path) = users_missing
             && !(found.rooms.contents.is_empty() && found.peers.contents.is_empty())

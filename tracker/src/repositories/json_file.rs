@@ -232,6 +232,11 @@ impl Files {
         self.json.is_some() || self.journal.as_ref().is_some_and(|journal| !journal.is_empty())
     }
 
+    /// Forgets what the manifest says.
+    pub(crate) fn forget(&mut self) {
+        self.known = None;
+    }
+
     /// Whether the journal begins as only this version begins one.
     pub(crate) fn journal_names_generation(&self) -> bool {
         self.journal.as_ref().is_some_and(|journal| Header::begins(journal))
