@@ -241,11 +241,31 @@ impl Screen {
     /// Starts a peer on a screen of this size.
     pub fn start(flags: &[String], environment: &[(&str, &str)], rows: u16, columns: u16) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        Self::start_by(CommandBuilder::new(PROGRAM), flags, environment, size)
+    }
+
+    /// The same, by a command that enters another computer first.
+    pub fn start_elsewhere(entering: &Command, flags: &[String], environment: &[(&str, &str)]) -> Self {
+        let mut command = CommandBuilder::new(entering.get_program());
+        command.args(entering.get_args());
+        command.arg(PROGRAM);
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        Self::start_by(command, flags, environment, size)
+    }
+
+    fn start_by(
+        mut command: CommandBuilder,
+        flags: &[String],
+        environment: &[(&str, &str)],
+        size: PtySize,
+    ) -> Self {
+        let (rows, columns) = (size.rows, size.cols);
         let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(PROGRAM);
         command.args(flags);
         command.env_clear();
         command.env("HOME", "/nonexistent");
+        // Where a command is to be found that enters another computer.
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.cwd(env!("CARGO_MANIFEST_DIR"));
         command.env("TERM", "xterm-256color");
         for (name, value) in environment {
