@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ConnectionLimits;
-use crate::limits::{NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
+use crate::limits::{LOGIN_TIME, NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
 use crate::network::{Network, Watched};
 use crate::pace::{Bucket, Window, in_seconds};
 use crate::recent::Recent;
@@ -60,14 +60,29 @@ impl StrangersPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
     /// There is no room for anybody.
-    #[error("the tracker has no room for another connection: try again later")]
-    Everywhere,
+    #[error("connections to this tracker: {0}, the most that there may be. Try again in a minute")]
+    Everywhere(usize),
     /// Its network has its share.
-    #[error("there are too many connections from your network: close one, or sign in on those that are open")]
-    Network,
+    #[error("connections from your network: {0}, the most that there may be. Close one and try again")]
+    Network(usize),
+    /// Too many of its network have not signed in, while many others want to.
+    #[error(
+        "too many connections from your network have not signed in: sign in on those, or wait {} and try again",
+        in_seconds(LOGIN_TIME)
+    )]
+    Strangers,
     /// Too many came from its network lately.
-    #[error("too many connections came from your network: wait {}", in_seconds(*.0))]
-    TooSoon(Duration),
+    #[error(
+        "new connections from your network in {} minutes: {limit}, the most that there may be. To try again, wait {}",
+        NEWCOMERS_SPAN.as_secs() / 60,
+        in_seconds(*.wait)
+    )]
+    TooSoon {
+        /// How many may come.
+        limit: usize,
+        /// Until the next one may come.
+        wait: Duration,
+    },
 }
 
 impl Admission {
@@ -157,15 +172,20 @@ impl Crowd {
     /// Counts one more, if there is room; its number among the strangers, and what tells it that its place is taken.
     fn admit(&mut self, network: Option<Network>, now: Instant) -> Result<(u64, CancellationToken), Full> {
         if self.sessions >= self.limits.sessions {
-            return Err(Full::Everywhere);
+            return Err(Full::Everywhere(self.limits.sessions));
         }
         if let Some(network) = network {
             let here = self.of_network.get(&network).copied().unwrap_or_default();
-            if here.sessions >= self.limits.per_network || !self.may_have_another_stranger(here.strangers) {
-                return Err(Full::Network);
+            if here.sessions >= self.limits.per_network {
+                return Err(Full::Network(self.limits.per_network));
+            }
+            if !self.may_have_another_stranger(here.strangers) {
+                return Err(Full::Strangers);
             }
             let newcomers = self.newcomers.turn_of(&network);
-            newcomers.take(self.limits.new_per_network, NEWCOMERS_SPAN, now).map_err(Full::TooSoon)?;
+            let limit = self.limits.new_per_network;
+            let taken = newcomers.take(limit, NEWCOMERS_SPAN, now);
+            taken.map_err(|wait| Full::TooSoon { limit, wait })?;
             let here = self.of_network.entry(network).or_default();
             *here = Count { sessions: here.sessions + 1, strangers: here.strangers + 1 };
         }
@@ -254,10 +274,10 @@ mod tests {
         for _ in 1..16 {
             assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
         }
-        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network));
+        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network(16)));
         // Signing in makes no room, leaving does.
         crowd.no_stranger_any_more(first);
-        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network));
+        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network(16)));
         crowd.leave(network(1));
         assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
         assert_eq!(let_in(&mut crowd, network(2), now), Ok(()));
@@ -269,7 +289,10 @@ mod tests {
         for _ in 0..32 {
             assert_eq!(visit(&mut crowd, network(1), start), Ok(()));
         }
-        assert_eq!(visit(&mut crowd, network(1), start + MINUTE), Err(Full::TooSoon(9 * MINUTE)));
+        assert_eq!(
+            visit(&mut crowd, network(1), start + MINUTE),
+            Err(Full::TooSoon { limit: 32, wait: 9 * MINUTE })
+        );
         assert_eq!(visit(&mut crowd, network(1), start + 10 * MINUTE), Ok(()));
         assert!(crowd.of_network.is_empty(), "nothing is kept of who has left");
     }
@@ -312,7 +335,7 @@ mod tests {
             let (number, _) = crowd.admit(None, now).unwrap();
             crowd.no_stranger_any_more(number);
         }
-        assert_eq!(let_in(&mut crowd, None, now), Err(Full::Everywhere));
+        assert_eq!(let_in(&mut crowd, None, now), Err(Full::Everywhere(10_240)));
         crowd.leave(None);
         assert_eq!(let_in(&mut crowd, None, now), Ok(()));
     }

@@ -242,12 +242,11 @@ fn not_an_object() -> Refused {
     Refused::new(ErrorCode::Malformed, NOT_AN_OBJECT)
 }
 
-/// Tells a connection that there is no room for it. One that speaks TLS is closed without a word: a handshake would
-/// be the very work that is to be saved, and in the clear it would take no answer.
+/// Tells a connection that there is no room for it: in plaintext also where it speaks TLS, for a handshake would be the
+/// very work that is to be saved. Such a client reads it as a claim that nobody has proven.
 pub(crate) async fn turn_away_busy(socket: Socket, full: Full) {
-    if let Ok(Ok(Opening::Tls)) = timeout(FAREWELL_TIME, socket.opening()).await {
-        return;
-    }
+    // Its first bytes are waited for: a connection that is closed while they arrive is reset, and our answer is lost.
+    let _ = timeout(FAREWELL_TIME, socket.opening()).await;
     let busy = Refusal { msg: full.to_string(), code: ErrorCode::Busy, id: None };
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(busy))).await {

@@ -6,14 +6,14 @@
 
 mod common;
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use common::device::Device;
 use common::{Client, TestTracker, room, sign_in};
+use commons::net::first_bytes::PlaintextAnswer;
 use commons::net::socket::Socket;
 use commons::net::tls::Purpose;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, advance, pause, resume};
 
 const FLOODER: [u8; 2] = [9, 1];
@@ -61,13 +61,43 @@ async fn a_network_has_sixteen_connections() {
 }
 
 #[tokio::test]
-async fn who_is_encrypted_and_one_too_many_is_closed_and_hears_nothing_in_the_clear() {
-    let tracker = TestTracker::start_with(|config| config.connections.sessions = 1).await;
-    let _first = let_in(&tracker, SOMEBODY).await.unwrap();
+async fn an_encrypted_connection_that_is_one_too_many_is_told_the_limit_and_the_wait() {
+    let tracker = TestTracker::start_with(|config| {
+        config.limit_loopback = true;
+        (config.connections.per_network, config.connections.new_per_network) = (1, 2);
+    })
+    .await;
     let identity = Device::new().identity(Purpose::Session);
-    let refused = Socket::dial_encrypted(tracker.address, &identity).await.unwrap_err();
-    // What is no TLS would be an error of another kind.
-    assert!(matches!(refused.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{refused:?}");
+    let refusal = async || {
+        let refused = Socket::dial_encrypted(tracker.address, &identity).await.unwrap_err();
+        let answer = refused.get_ref().and_then(|error| error.downcast_ref::<PlaintextAnswer>());
+        let answer: Value = serde_json::from_slice(&answer.expect("a word in plaintext").0).unwrap();
+        assert_eq!((&answer["status"], &answer["code"]), (&json!("ERROR"), &json!("BUSY")), "{answer}");
+        answer["msg"].as_str().unwrap().to_owned()
+    };
+    let first = Socket::dial_encrypted(tracker.address, &identity).await.unwrap();
+    let told = refusal().await;
+    assert!(told.contains("connections from your network: 1, the most that there may be"), "{told}");
+    drop(first);
+    let begun = Instant::now();
+    // The first has left once the tracker has noticed it.
+    let second = loop {
+        match Socket::dial_encrypted(tracker.address, &identity).await {
+            Ok(second) => break second,
+            Err(_) => assert!(begun.elapsed() < common::PATIENCE),
+        }
+    };
+    drop(second);
+    loop {
+        let told = refusal().await;
+        if let Some((_, wait)) =
+            told.split_once("in 10 minutes: 2, the most that there may be. To try again, wait ")
+        {
+            assert!(wait.ends_with(" s"), "{told}");
+            return;
+        }
+        assert!(begun.elapsed() < common::PATIENCE, "{told}");
+    }
 }
 
 #[tokio::test]

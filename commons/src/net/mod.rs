@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod connection;
+pub mod first_bytes;
 pub mod frame;
 pub mod plaintext;
 pub mod socket;

@@ -16,6 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::keys::PublicKey;
 use crate::limits::{DIAL_TIMEOUT, FIRST_BYTE_TIMEOUT, HANDSHAKE_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_PROBE};
+use crate::net::first_bytes::FirstBytes;
 use crate::net::tls::{Identity, proven_key};
 
 /// A connection to another program.
@@ -27,7 +28,7 @@ pub struct Socket {
 #[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
-    Encrypted(Box<TlsStream<TcpStream>>, PublicKey),
+    Encrypted(Box<TlsStream<FirstBytes<TcpStream>>>, PublicKey),
 }
 
 /// A port on which other programs are heard.
@@ -81,22 +82,34 @@ impl Socket {
     }
 
     /// Connects and encrypts, as `me`. The other side has proven [`Self::remote_key`]; whether that is the right one is
-    /// for the caller to judge, before a byte is sent.
+    /// for the caller to judge, before a byte is sent. An answer in plaintext is an error that holds a
+    /// [`PlaintextAnswer`](crate::net::first_bytes::PlaintextAnswer).
     pub async fn dial_encrypted(address: impl ToSocketAddrs, me: &Identity) -> io::Result<Self> {
         let stream = Self::dial(address).await?.into_tcp()?;
         // A name that is never sent: there are none to ask for.
         let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
-        let connecting = TlsConnector::from(me.client()).connect(name, stream);
-        Self::encrypted(timeout(HANDSHAKE_TIMEOUT, connecting).await??.into())
+        let stream = FirstBytes::remembering(stream);
+        let connecting = TlsConnector::from(me.client()).connect(name, stream).into_fallible();
+        match timeout(HANDSHAKE_TIMEOUT, connecting).await? {
+            Ok(mut stream) => {
+                stream.get_mut().0.forget();
+                Self::encrypted(stream.into())
+            }
+            // The connection is of no use after it, as after a reset.
+            Err((error, stream)) => Err(match stream.plaintext_answer().await {
+                Some(answer) => io::Error::new(io::ErrorKind::ConnectionReset, answer),
+                None => error,
+            }),
+        }
     }
 
     /// Answers a handshake that [`Self::opening`] announced, as `me`.
     pub async fn accept_encrypted(self, me: &Identity) -> io::Result<Self> {
-        let accepting = TlsAcceptor::from(me.server()).accept(self.into_tcp()?);
+        let accepting = TlsAcceptor::from(me.server()).accept(FirstBytes::forgetting(self.into_tcp()?));
         Self::encrypted(timeout(HANDSHAKE_TIMEOUT, accepting).await??.into())
     }
 
-    fn encrypted(stream: TlsStream<TcpStream>) -> io::Result<Self> {
+    fn encrypted(stream: TlsStream<FirstBytes<TcpStream>>) -> io::Result<Self> {
         let key = proven_key(stream.get_ref().1).map_err(io::Error::other)?;
         Ok(Self { stream: Stream::Encrypted(Box::new(stream), key) })
     }
@@ -111,7 +124,7 @@ impl Socket {
     fn tcp(&self) -> &TcpStream {
         match &self.stream {
             Stream::Plain(stream) => stream,
-            Stream::Encrypted(stream, _) => stream.get_ref().0,
+            Stream::Encrypted(stream, _) => stream.get_ref().0.stream(),
         }
     }
 
