@@ -25,7 +25,7 @@ impl Greeting<'_> {
             format!("{} {}/{}", display_safe(&room.name), room.members.len(), room.capacity)
         };
         let there: Vec<_> = rooms.iter().map(seats).collect();
-        let free = rooms.iter().find(|room| room.members.len() < room.capacity && !room.has_member(self.you));
+        let free = rooms.iter().find(|room| can_enter(room, self.you));
         let enter = match free {
             Some(room) => format!("/join {}", display_safe(&room.name)),
             None => format!("/create {}", new_room(rooms)),
@@ -47,6 +47,12 @@ impl Greeting<'_> {
     }
 }
 
+/// Whether a user can enter a room and has not: one of somebody else with a free seat. An owner who left keeps a seat.
+fn can_enter(room: &RoomSnapshot, you: &Username) -> bool {
+    let reserved = usize::from(!room.has_member(&room.owner));
+    room.members.len() + reserved < room.capacity && !room.has_member(you) && room.owner != *you
+}
+
 /// A name that no room has.
 fn new_room(rooms: &[RoomSnapshot]) -> String {
     let taken = |name: &String| rooms.iter().any(|room| room.name.as_str() == name);
@@ -60,5 +66,42 @@ fn glance(names: &[String], none: &str) -> String {
         0 => none.to_owned(),
         count if count > NAMED => format!("{} and {} more", names[..NAMED].join(", "), count - NAMED),
         _ => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn room(name: &str, owner: &str, members: &[&str]) -> RoomSnapshot {
+        let member = |name: &&str| json!({"username": name, "connected": true, "since": 1, "keys": []});
+        let members: Vec<_> = members.iter().map(member).collect();
+        serde_json::from_value(json!({
+            "id": "6f1c2a5e-9d3b-4c6e-8a4f-0b5d7e913c24", "name": name, "revision": 1, "capacity": 3,
+            "owner": owner, "members": members, "peer_owner": null, "peer_one": null, "peer_two": null,
+        }))
+        .unwrap()
+    }
+
+    fn suggested(rooms: &[RoomSnapshot]) -> String {
+        let you = Username::parse("ana").unwrap();
+        let rows = Greeting { paint: Paint::plain(), you: &you }.rows(&[], rooms, 0);
+        rows[3].trim_start().trim_start_matches("try").trim().to_owned()
+    }
+
+    #[test]
+    fn a_room_that_can_be_entered_is_suggested() {
+        let closed = [
+            room("full", "bob", &["bob", "carla", "dora"]),
+            // The absent owner's seat is not for guests.
+            room("reserved", "bob", &["carla", "dora"]),
+            room("own", "ana", &["carla"]),
+            room("entered", "bob", &["bob", "ana"]),
+        ];
+        assert_eq!(suggested(&closed), "/create sala   /help");
+        let open = room("open", "bob", &["carla"]);
+        assert_eq!(suggested(&[&closed[..], &[open]].concat()), "/join open   /help");
     }
 }
