@@ -118,8 +118,10 @@ async fn demo() -> Result<(), Failed> {
     scene("The tracker goes away. The talk goes on; what needs the tracker says so.");
     tracker.stop().await?;
     for one in [&mut ana, &mut bob, &mut carla] {
-        one.sees("the tracker lost", |event| matches!(event, Event::Tracker { state: TrackerState::Lost }))
-            .await?;
+        one.sees("the tracker lost", |event| {
+            matches!(event, Event::Tracker { state: TrackerState::Lost, .. })
+        })
+        .await?;
     }
     bob.says("is this thing still on?", &mut [&mut ana, &mut carla]).await?;
     bob.is_refused("/rooms", "TRACKER_LOST").await?;
@@ -153,7 +155,7 @@ fn scene(text: &str) {
 }
 
 fn is_connected(event: &Event) -> bool {
-    matches!(event, Event::Tracker { state: TrackerState::Connected })
+    matches!(event, Event::Tracker { state: TrackerState::Connected, .. })
 }
 
 fn is_change(event: &Event, who: &str, what: &str) -> bool {

@@ -42,7 +42,7 @@ pub struct Config {
     #[arg(long, env = "PEER_REGISTER", value_parser = FalseyValueParser::new())]
     pub register: bool,
 
-    /// Read the password from a file; PEER_PASSWORD holds it too, for all to see that this process starts [default: typed]
+    /// Read the password from this file, which is safer than PEER_PASSWORD in the environment [default: typed]
     #[arg(long, global = true, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
@@ -97,7 +97,7 @@ pub enum IdentityErrand {
 }
 
 /// A tracker's address as it is typed, with or without its key.
-fn tracker_address(text: &str) -> Result<String, &'static str> {
+pub(crate) fn tracker_address(text: &str) -> Result<String, &'static str> {
     let address = match text.split_once('#') {
         None => text,
         Some((address, key)) if key.parse::<PublicKey>().is_ok() => address,

@@ -145,9 +145,9 @@ impl Hub {
                     }
                     self.reseat().await;
                 }
-                TrackerReport::Lost => {
+                TrackerReport::Lost(why) => {
                     let mut state = self.lock();
-                    let events = state.chat.tracker_is(TrackerState::Lost);
+                    let events = state.chat.tracker_is(TrackerState::Lost, Some(why));
                     state.faces.tell(events);
                 }
                 TrackerReport::Ended(ending) => self.fail(&ending, &address),

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, panic};
 
@@ -18,7 +19,7 @@ use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
 use peer::terminal::trouble::{in_one_line, joining};
-use peer::terminal::{Format, Terminal, json, tty};
+use peer::terminal::{Format, Terminal, json, tracker_address, tty};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -122,21 +123,14 @@ async fn run(config: Config) -> Result<(), Failure> {
         let _ = writeln!(stderr(), "This peer is the tracker too. Others join with:\n{}", join.join("\n"));
         hosted = Some(inside);
     }
-    let peer_config = PeerConfig {
-        tracker,
-        listen: config.listen,
-        data: config.data(),
-        plaintext: config.plaintext,
-        seal_cost: SealCost::default(),
-        keep: Keep::OnDisk,
-    };
-    let outcome = match PeerService::start(peer_config).await {
-        Ok(service) => {
+    let outcome = match start(&config, tracker, &stop).await {
+        Ok(Some(service)) => {
             let outcome = talk(&service, &config, output, stop).await;
             service.stop().await;
             outcome
         }
-        Err(error) => Err(Failure::new(error)),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
     };
     // The peer is gone first, so its tracker sees an orderly end.
     let ended = match hosted {
@@ -144,6 +138,45 @@ async fn run(config: Config) -> Result<(), Failure> {
         None => Ok(()),
     };
     outcome.and(ended)
+}
+
+/// Starts the peer. Where nobody answers at the usual address, and nobody on this computer has an account there, a person at
+/// a terminal is asked where the tracker is; none where that person leaves.
+async fn start(
+    config: &Config,
+    mut tracker: String,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<PeerService>>, Failure> {
+    let may_ask =
+        config.tracker.is_none() && !config.host && config.errand.is_none() && tty::is_interactive();
+    loop {
+        let peer_config = PeerConfig {
+            tracker: tracker.clone(),
+            listen: config.listen,
+            data: config.data(),
+            plaintext: config.plaintext,
+            seal_cost: SealCost::default(),
+            keep: Keep::OnDisk,
+        };
+        let service = PeerService::start(peer_config).await.map_err(Failure::new)?;
+        let is_missing = may_ask
+            && service.accounts().is_empty()
+            && service.knock().await == Err(CommandError::TrackerLost);
+        if !is_missing {
+            return Ok(Some(service));
+        }
+        service.stop().await;
+        let typed = tokio::select! {
+            typed = tracker_address::ask(&tracker, service.tracker_failed()) => typed,
+            () = stop.cancelled() => return Ok(None),
+        };
+        tracker = match typed {
+            Ok(Some(address)) => address,
+            Ok(None) => return Err(NotSignedIn::no_tracker(&service).into()),
+            Err(NotSignedIn::Left) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+    }
 }
 
 /// What is known before anybody is asked.
@@ -162,7 +195,7 @@ fn known(config: &Config) -> Known {
 }
 
 async fn talk(
-    service: &std::sync::Arc<PeerService>,
+    service: &Arc<PeerService>,
     config: &Config,
     output: Output,
     stop: CancellationToken,
@@ -172,7 +205,7 @@ async fn talk(
     // Nobody should type a name and a password before learning that.
     if known.interactive || config.errand.is_some() {
         service.knock().await.map_err(|error| match error {
-            CommandError::TrackerLost => NotSignedIn::NoTracker(service.status().tracker_address),
+            CommandError::TrackerLost => NotSignedIn::no_tracker(service),
             error => NotSignedIn::Refused(error),
         })?;
     }
@@ -197,7 +230,7 @@ async fn talk(
         Err(error) => {
             let told = match &error {
                 NotSignedIn::Refused(refusal) => Some(refusal),
-                NotSignedIn::NoTracker(_) => Some(&CommandError::TrackerLost),
+                NotSignedIn::NoTracker(..) => Some(&CommandError::TrackerLost),
                 _ => None,
             };
             if let (Output::Json, Some(told)) = (output, told) {

@@ -50,8 +50,6 @@ async fn nothing_is_echoed_between_two_questions_for_a_secret() {
     way.lead_to(silent.local_addr().unwrap());
     assert!(ana.echoes(), "the control: a name is shown");
     ana.line("ana");
-    ana.shows("Make one? [Y/n]");
-    ana.line("n");
     ana.shows("Password:");
     ana.line("the first canary");
     silent.accept().await.unwrap();

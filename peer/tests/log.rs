@@ -37,10 +37,10 @@ fn types_passwords_at_a_terminal(flags: &[String], environment: &[(&str, &str)])
     let mut ana = Screen::start(flags, environment, 24, 100);
     ana.shows("Your name:");
     ana.line("ana");
-    ana.shows("Make one? [Y/n]");
-    ana.line("y");
     ana.shows("Password:");
     ana.line(FIRST);
+    ana.shows("Make one? [Y/n]");
+    ana.line("y");
     ana.shows("again:");
     ana.line(FIRST);
     ana.shows("Welcome, ana.");

@@ -108,8 +108,8 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
     tracker.hangs_up();
     ana.until(available("sala")).await;
     // The control: bob never left, and is in it as before.
-    bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost })).await;
-    bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+    bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost, .. })).await;
+    bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
     bob.say("among us").await;
     assert!(!ana.saw(entered("sala")));
     assert_eq!(ana.service.status().open, None);

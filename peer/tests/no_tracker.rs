@@ -46,7 +46,6 @@ async fn answering(answer: Value) -> std::net::SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until a full tracker is heard"]
 async fn a_full_tracker_names_its_limit_and_the_wait() {
     let tracker = full().await;
     let data = tempfile::tempdir().unwrap();
@@ -74,7 +73,6 @@ async fn control_another_answer_in_plaintext_is_no_tracker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until a full tracker is heard"]
 async fn what_a_stranger_says_in_plaintext_steers_no_terminal() {
     let data = tempfile::tempdir().unwrap();
     let msg = format!("\u{1b}[2J\nfull{}", "x".repeat(1000));
@@ -86,7 +84,6 @@ async fn what_a_stranger_says_in_plaintext_steers_no_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the reason of a loss is told"]
 async fn a_stop_and_a_cut_are_told_apart() {
     let mut tracker = Tracker::start().await;
     let way = Proxy::to(tracker.address).await;
@@ -106,7 +103,6 @@ async fn a_stop_and_a_cut_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the reason of a loss is told"]
 async fn a_refused_connection_is_told_as_such() {
     let mut tracker = Tracker::start().await;
     tracker.down().await;
@@ -116,7 +112,6 @@ async fn a_refused_connection_is_told_as_such() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the address is asked for"]
 async fn with_nobody_at_the_usual_address_another_is_asked_for() {
     let network = match Network::of(1) {
         Ok(network) => network,

@@ -15,7 +15,7 @@ async fn the_talk_goes_on_while_the_tracker_is_away() {
     let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
     tracker.down().await;
     for one in [&mut ana, &mut bob, &mut carla] {
-        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost })).await;
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost, .. })).await;
     }
     assert_eq!(ana.run(Command::Rooms).await, Err(CommandError::TrackerLost));
     ana.say("without a tracker").await;
@@ -26,9 +26,9 @@ async fn the_talk_goes_on_while_the_tracker_is_away() {
 
     tracker.up().await;
     for one in [&mut ana, &mut bob, &mut carla] {
-        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
         // The first connection was the first of these.
-        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
     }
     let Ok(Answer::Rooms { rooms }) = ana.run(Command::Rooms).await else { panic!("no rooms") };
     assert_eq!(rooms[0].members.len(), 3);
@@ -46,7 +46,7 @@ async fn nobody_new_comes_in_while_the_tracker_is_away_and_all_is_whole_when_it_
     carla.run(Command::Leave { conversation: None }).await.unwrap();
     tracker.down().await;
     for one in [&mut ana, &mut bob, &mut carla, &mut dora] {
-        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost })).await;
+        one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost, .. })).await;
         assert_eq!(one.service.status().tracker, TrackerState::Lost);
     }
     let join = || Command::Join { room: room("sala") };
@@ -56,8 +56,8 @@ async fn nobody_new_comes_in_while_the_tracker_is_away_and_all_is_whole_when_it_
     bob.hears("among us").await;
 
     tracker.up().await;
-    dora.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
-    dora.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected })).await;
+    dora.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
+    dora.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
     dora.run(join()).await.unwrap();
     ana.linked("dora").await;
     ana.say("welcome").await;

@@ -40,7 +40,7 @@ async fn crowd(tracker: &Tracker, peers: usize) -> Vec<Peer> {
 
 async fn all_see(crowd: &mut [Peer], state: TrackerState) {
     for peer in crowd {
-        peer.until(|e| matches!(e, Event::Tracker { state: seen } if *seen == state)).await;
+        peer.until(|e| matches!(e, Event::Tracker { state: seen, .. } if *seen == state)).await;
     }
 }
 

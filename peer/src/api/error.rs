@@ -77,6 +77,17 @@ pub enum CommandError {
         /// Where.
         address: String,
     },
+    /// Somebody at the tracker's address says in plaintext that there is no room: it may be the tracker, which nothing
+    /// proves. The words are not shown here, see [`CommandError::words`].
+    #[error("turned away at {address}")]
+    TurnedAway {
+        /// Where.
+        address: String,
+        /// Why, for programs.
+        code: ErrorCode,
+        /// Why, for people; somebody's words.
+        msg: Untrusted,
+    },
     /// The user signed in elsewhere.
     #[error("signed in elsewhere under this name: this program ends")]
     Superseded,
@@ -141,7 +152,7 @@ impl CommandError {
     #[must_use]
     pub fn code(&self) -> String {
         let own = match self {
-            Self::Refused { code, .. } => {
+            Self::Refused { code, .. } | Self::TurnedAway { code, .. } => {
                 return match serde_json::to_value(code) {
                     Ok(serde_json::Value::String(code)) => code,
                     _ => "UNKNOWN".to_owned(),
@@ -173,7 +184,7 @@ impl CommandError {
     #[must_use]
     pub fn words(&self) -> Untrusted {
         match self {
-            Self::Refused { msg, .. } => msg.clone(),
+            Self::Refused { msg, .. } | Self::TurnedAway { msg, .. } => msg.clone(),
             own => own.to_string().into(),
         }
     }

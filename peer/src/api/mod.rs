@@ -10,6 +10,7 @@ pub mod past;
 pub mod request;
 pub mod schema;
 pub mod status;
+pub mod tracker_loss;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 use crate::api::account::AccountCommand;
 use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
 use crate::api::status::Status;
+use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
 use crate::limits::PAST_LINES;
 use crate::untrusted::Untrusted;
@@ -448,6 +450,9 @@ pub enum Event {
     Tracker {
         /// Since now.
         state: TrackerState,
+        /// Why it is lost, as far as that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<TrackerLoss>,
     },
     /// The tracker was known at another address, by the same key: what this computer keeps of the user there was moved.
     TrackerMoved {

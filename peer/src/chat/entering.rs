@@ -29,7 +29,7 @@ impl Chat {
         now: Instant,
     ) -> Vec<Event> {
         let first = self.me.replace(me.clone()).is_none();
-        let mut events = self.tracker_is(TrackerState::Connected);
+        let mut events = self.tracker_is(TrackerState::Connected, None);
         if first {
             events.push(Event::LoggedIn { username: me });
         } else {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::error::CommandError;
+use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Conversation, Event, LinkState, TrackerState};
 use crate::chat::heard::Early;
 use crate::chat::known_names::KnownNames;
@@ -113,10 +114,10 @@ impl Chat {
         }
     }
 
-    /// The connection to the tracker came or went.
-    pub(crate) fn tracker_is(&mut self, state: TrackerState) -> Vec<Event> {
+    /// The connection to the tracker came, or went for a reason.
+    pub(crate) fn tracker_is(&mut self, state: TrackerState, reason: Option<TrackerLoss>) -> Vec<Event> {
         let changed = self.tracker.replace(state) != Some(state);
-        changed.then_some(Event::Tracker { state }).into_iter().collect()
+        changed.then_some(Event::Tracker { state, reason }).into_iter().collect()
     }
 
     /// A room changed, says the tracker. An older state than the known one is yesterday's news.

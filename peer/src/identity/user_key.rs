@@ -261,6 +261,9 @@ impl CommandError {
         match error {
             TrackerError::Lost => Self::TrackerLost,
             TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg.into() },
+            TrackerError::TurnedAway(refusal) => {
+                Self::TurnedAway { address: address.to_owned(), code: refusal.code, msg: refusal.msg.into() }
+            }
             TrackerError::Stranger => Self::NotATracker { address: address.to_owned() },
             TrackerError::KeyChanged { pinned, found, given } => {
                 Self::TrackerKeyChanged { address: address.to_owned(), pinned, found, given }

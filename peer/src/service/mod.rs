@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::status::Status;
+use crate::api::tracker_loss::TrackerLoss;
 use crate::delivery::exchange;
 use crate::events::Events;
 use crate::history::History;
@@ -184,6 +185,12 @@ impl PeerService {
     #[must_use]
     pub fn failure(&self) -> Option<CommandError> {
         self.hub.lock().failure.clone()
+    }
+
+    /// Why the tracker could not be reached at the last try that failed.
+    #[must_use]
+    pub fn tracker_failed(&self) -> Option<TrackerLoss> {
+        self.tracker.failed()
     }
 
     /// How often the history has waited for the disk.

@@ -161,7 +161,7 @@ impl Program {
 
     /// The tracker cannot be reached.
     pub(crate) fn tracker_is_lost(&mut self) {
-        self.chat.tracker_is(TrackerState::Lost);
+        self.chat.tracker_is(TrackerState::Lost, None);
     }
 
     fn reseat(&mut self, now: Instant) {

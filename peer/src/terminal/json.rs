@@ -85,7 +85,10 @@ mod tests {
                 Event::Undelivered { id, to: bob, reason: Undeliverable::Left },
                 json!({"event": "undelivered", "id": zero, "to": "bob", "reason": "LEFT"}),
             ),
-            (Event::Tracker { state: TrackerState::Lost }, json!({"event": "tracker", "state": "lost"})),
+            (
+                Event::Tracker { state: TrackerState::Lost, reason: None },
+                json!({"event": "tracker", "state": "lost"}),
+            ),
         ] {
             assert_eq!(shown(&event), expected);
         }

@@ -33,6 +33,8 @@ mod showing;
 pub mod sign_in;
 pub mod status_line;
 mod tables;
+pub mod tracker_address;
+mod tracker_news;
 pub mod trouble;
 pub mod tty;
 mod unread;

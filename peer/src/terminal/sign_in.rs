@@ -10,6 +10,7 @@ use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::oneshot;
 
 use crate::api::error::CommandError;
+use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
 use crate::identity::user_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
@@ -24,6 +25,9 @@ use crate::terminal::who::{ask_name, who};
 
 /// How a password is asked for.
 pub(crate) const PASSWORD: &str = "Password: ";
+
+/// A new password was not typed twice.
+const DIFFERENT: &str = "The two are different: once more.\n";
 
 /// What is known before anybody is asked.
 #[derive(Debug, Clone, Default)]
@@ -74,14 +78,22 @@ pub enum NotSignedIn {
     #[error("{}", trouble::rows(.0).join("\n"))]
     Refused(#[from] CommandError),
     /// Nobody answers at the tracker's address.
-    #[error("{}", trouble::no_tracker(.0).join("\n"))]
-    NoTracker(String),
+    #[error("{}", trouble::no_tracker(.0, *.1).join("\n"))]
+    NoTracker(String, Option<TrackerLoss>),
     /// Whoever was asked went away.
     #[error("nobody signed in")]
     Left,
     /// The terminal failed.
     #[error("cannot ask at this terminal: {0}")]
     Terminal(#[from] io::Error),
+}
+
+impl NotSignedIn {
+    /// Nobody answers at this peer's tracker.
+    #[must_use]
+    pub fn no_tracker(service: &PeerService) -> Self {
+        Self::NoTracker(service.status().tracker_address, service.tracker_failed())
+    }
 }
 
 impl Known {
@@ -106,68 +118,125 @@ impl Known {
     }
 }
 
-/// Signs in, asking for what is missing where somebody can be asked.
+/// Signs in, asking for what is missing where somebody can be asked. A user who is new on this computer is asked for the
+/// password once: it is tried, and an account is offered only where the tracker does not take it.
 pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, NotSignedIn> {
     let first = who(&known, &service.accounts()).await?;
     known.can_tell_the_password()?;
-    let mut name = Some(first.username);
-    let mut decided = known.register.then_some(true);
+    let (mut username, mut register) = (first.username, known.register);
+    if known.interactive
+        && !register
+        && matches!(known.password, PasswordSource::Asked)
+        && !service.knows(&username)
+    {
+        tell(format!(
+            "{username} is new on this computer: type the password of the account, or choose one.\n"
+        ))
+        .await?;
+    }
+    // A password that was typed already, and is tried in another way.
+    let mut typed = None;
     let mut tries = 0;
     loop {
-        let username = match name.clone() {
-            Some(name) => name,
-            None => ask_name().await?,
+        let is_new = !service.knows(&username);
+        let password = match typed.take() {
+            Some(password) => password,
+            None => known.password(&first.question, register && is_new).await?,
         };
-        let register = match decided {
-            Some(register) => register,
-            None if !known.interactive || service.knows(&username) => false,
-            None => {
-                ask_yes(format!("No account {username} on this computer. Make one? [Y/n] (n logs in) "))
-                    .await?
-            }
-        };
-        let is_new = register && !service.knows(&username);
-        let password = known.password(&first.question, is_new).await?;
         let who = SignIn { username: username.clone(), password, register, changed_to: None };
         let error = match try_in(service, &who, known.interactive).await? {
             Ok(()) => return Ok(username),
             Err(CommandError::TrackerLost) => {
-                return Err(NotSignedIn::NoTracker(service.status().tracker_address));
+                return Err(NotSignedIn::no_tracker(service));
             }
             Err(error) if !known.interactive => return Err(NotSignedIn::Refused(error)),
             Err(error) => error,
         };
         tries += 1;
+        let (can_retype, left) =
+            (matches!(known.password, PasswordSource::Asked), SIGN_IN_TRIES.saturating_sub(tries));
         match &error {
             CommandError::AccountUnknown(_) | CommandError::PasswordChanged(_) => {
                 let is_there = matches!(error, CommandError::PasswordChanged(_));
                 return come_back(service, who, is_there).await.map(|()| username);
             }
-            _ if tries >= SIGN_IN_TRIES => return Err(NotSignedIn::Refused(error)),
+            CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if is_new => {
+                let why = match make_account(service, &known, who).await? {
+                    Offered::Made => return Ok(username),
+                    Offered::Declined => "Once more",
+                    Offered::Taken => "Wrong password, for that name has an account",
+                };
+                if !can_retype || left == 0 {
+                    return Err(NotSignedIn::Refused(error));
+                }
+                tell(tries_left(why, left)).await?;
+            }
+            _ if left == 0 => return Err(NotSignedIn::Refused(error)),
             CommandError::Refused { code: ErrorCode::UsernameTaken, .. } => {
                 if ask_yes(format!("{username} has an account already. Log in to it? [Y/n] ")).await? {
-                    (name, decided) = (Some(username), Some(false));
+                    typed = Some(who.password);
                 } else {
-                    (name, decided) = (None, None);
+                    username = ask_name().await?;
                 }
+                register = false;
             }
-            CommandError::Refused { code: ErrorCode::InvalidCredentials, .. }
-                if matches!(known.password, PasswordSource::Asked) =>
-            {
-                let left = SIGN_IN_TRIES - tries;
-                let left = counted(left, "try left", "tries left");
-                tell(format!("Wrong password, or {username} has no account: {left}, Ctrl-C ends.\n")).await?;
-                (name, decided) = (Some(username), Some(false));
+            CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if can_retype => {
+                tell(tries_left("Wrong password", left)).await?;
+                register = false;
             }
-            CommandError::SealShut { folder, .. } | CommandError::KeyHere { folder, .. }
-                if matches!(known.password, PasswordSource::Asked) =>
-            {
-                tell(shut(folder, register, SIGN_IN_TRIES - tries)).await?;
-                (name, decided) = (Some(username), Some(register));
+            CommandError::SealShut { folder, .. } | CommandError::KeyHere { folder, .. } if can_retype => {
+                tell(shut(folder, register, left)).await?;
             }
             _ => return Err(NotSignedIn::Refused(error)),
         }
     }
+}
+
+/// What came of the offer to make an account.
+enum Offered {
+    /// The user is signed in to a new account.
+    Made,
+    /// The user did not want one.
+    Declined,
+    /// Somebody has an account of that name.
+    Taken,
+}
+
+/// Offers to make an account, where the tracker takes the password for none.
+async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Result<Offered, NotSignedIn> {
+    let question = format!(
+        "This tracker has no account {} with this password.\nMake one? [Y/n] (n: it was mistyped) ",
+        who.username
+    );
+    if !ask_yes(question).await? {
+        return Ok(Offered::Declined);
+    }
+    let password = match known.password {
+        PasswordSource::Asked => confirmed(who.password).await?,
+        PasswordSource::File(_) | PasswordSource::Given(_) => who.password,
+    };
+    match try_in(service, &SignIn { password, register: true, ..who }, true).await? {
+        Ok(()) => Ok(Offered::Made),
+        Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Taken),
+        Err(CommandError::TrackerLost) => Err(NotSignedIn::no_tracker(service)),
+        Err(error) => Err(NotSignedIn::Refused(error)),
+    }
+}
+
+/// The password that was typed once, if it is typed again and long enough for a new one; else another one, typed twice.
+async fn confirmed(password: Password) -> Result<Password, NotSignedIn> {
+    if password.is_too_short() {
+        tell(too_short()).await?;
+    } else if is_repeated(&password).await? {
+        return Ok(password);
+    } else {
+        tell(DIFFERENT.to_owned()).await?;
+    }
+    ask_password(PASSWORD.to_owned(), true).await
+}
+
+fn tries_left(why: &str, left: usize) -> String {
+    format!("{why}: {}, Ctrl-C ends.\n", counted(left, "try left", "tries left"))
 }
 
 /// A password that does not open the key on this computer, as rows of a narrow screen.
@@ -195,7 +264,10 @@ pub(crate) async fn try_in(
 ) -> Result<Result<(), CommandError>, NotSignedIn> {
     loop {
         let tried = service.sign_in(who.clone()).await;
-        let Err(CommandError::Refused { code, msg }) = &tried else { return Ok(tried) };
+        let Err(CommandError::Refused { code, msg } | CommandError::TurnedAway { code, msg, .. }) = &tried
+        else {
+            return Ok(tried);
+        };
         let put_off = matches!(code, ErrorCode::TooManyAttempts | ErrorCode::RateLimited | ErrorCode::Busy);
         if !(put_off && interactive) {
             return Ok(tried);
@@ -241,7 +313,7 @@ pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password
         } else if !new || is_repeated(&password).await? {
             return Ok(password);
         } else {
-            tell("The two are different: once more.\n".to_owned()).await?;
+            tell(DIFFERENT.to_owned()).await?;
         }
     }
 }
@@ -255,9 +327,8 @@ async fn is_repeated(password: &Password) -> Result<bool, NotSignedIn> {
 /// A new password that is too short, as rows of a narrow screen.
 fn too_short() -> String {
     format!(
-        "A new password needs at least {PASSWORD_MIN_CHARS} characters. If you lose it, nobody can open
-         your history, and only the tracker's operator can restore your account.
-"
+        "A new password needs at least {PASSWORD_MIN_CHARS} characters. If you lose it, nobody can open\n\
+         your history, and only the tracker's operator can restore your account.\n"
     )
 }
 

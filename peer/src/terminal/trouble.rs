@@ -6,12 +6,19 @@
 use commons::keys::PublicKey;
 
 use crate::api::error::CommandError;
+use crate::api::tracker_loss::TrackerLoss;
 use crate::config::DEFAULT_TRACKER;
+use crate::terminal::layout::shorten;
 use crate::terminal::reply::words;
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::waits::in_words;
+use crate::untrusted::Untrusted;
 
 /// Columns that every screen has.
 const SCREEN: usize = 80;
+
+/// Columns of what somebody says who has proven nothing: two rows.
+const CLAIM: usize = 140;
 
 /// Why something was not done, where that ends the program.
 pub(crate) fn rows(error: &CommandError) -> Vec<String> {
@@ -20,16 +27,35 @@ pub(crate) fn rows(error: &CommandError) -> Vec<String> {
             another_key(&display_safe(address), *pinned, *found, *given)
         }
         CommandError::NotATracker { address } => not_a_tracker(&display_safe(address)),
+        CommandError::TurnedAway { address, msg, .. } => turned_away(&display_safe(address), msg),
         error => vec![words(error)],
     }
 }
 
-/// Nobody answers at the tracker's address.
-pub(crate) fn no_tracker(address: &str) -> Vec<String> {
+/// Somebody at the tracker's address has no room.
+fn turned_away(address: &str, msg: &Untrusted) -> Vec<String> {
+    let claim = in_words(&display_safe(msg));
+    vec![
+        format!("the tracker at {address} does not let you in now"),
+        format!("   It says: {}", shorten(&claim, CLAIM)),
+        "   These words came unencrypted: they may be somebody else's.".to_owned(),
+        "   Behind a router that many share, ask whoever runs the tracker for more:".to_owned(),
+        "   --max-per-network and --max-new-per-network.".to_owned(),
+    ]
+}
+
+/// Nobody answers at the tracker's address, for this reason.
+pub(crate) fn no_tracker(address: &str, why: Option<TrackerLoss>) -> Vec<String> {
     let address = display_safe(address);
+    let why = match why {
+        Some(TrackerLoss::Refused) => ": nothing listens there",
+        Some(TrackerLoss::TimedOut) => ": no answer came in time",
+        Some(TrackerLoss::Reset | TrackerLoss::Closed) => ": the connection was cut",
+        _ => "",
+    };
     let flags = if address == DEFAULT_TRACKER { String::new() } else { format!(" -- --listen {address}") };
     vec![
-        format!("no tracker answers at {address}"),
+        format!("no tracker answers at {address}{why}"),
         format!("   start one:    cargo run --release -p tracker{flags}"),
         "   or be it:     start this peer with --host".to_owned(),
         "   if it moved:  --tracker HOST:PORT tells where; your account comes along".to_owned(),
@@ -137,7 +163,8 @@ mod tests {
     #[test]
     fn who_has_no_tracker_and_who_has_something_else_are_told_apart() {
         let strange = rows(&CommandError::NotATracker { address: ADDRESS.to_owned() });
-        for rows in [strange, no_tracker(DEFAULT_TRACKER), no_tracker("127.0.0.1:21200")] {
+        let why = Some(TrackerLoss::TimedOut);
+        for rows in [strange, no_tracker(DEFAULT_TRACKER, None), no_tracker("127.0.0.1:21200", why)] {
             assert!(rows.iter().all(|row| row.len() < SCREEN), "{rows:#?}");
         }
     }

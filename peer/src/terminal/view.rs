@@ -10,6 +10,7 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 use crate::api::error::CommandError;
 use crate::api::past::WaitingLine;
 use crate::api::status::Status;
+use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Answer, Command, Conversation, Event, LinkState, TrackerState};
 use crate::terminal::absence::Absence;
 use crate::terminal::commands::Spec;
@@ -24,6 +25,7 @@ use crate::terminal::rooms::Rooms;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::tables::Tables;
+use crate::terminal::tracker_news;
 use crate::terminal::unread::{Missed, Unread};
 use crate::terminal::warning;
 
@@ -125,7 +127,7 @@ impl View {
                 let said = Said { id: *id, from, text, at: now, unencrypted: false, note: None };
                 self.said(conversation, &said, moment)
             }
-            Event::Tracker { state } => self.tracker(*state),
+            Event::Tracker { state, reason } => self.tracker(*state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&format!(
                 "*** the tracker of {} is at {} now, with the same key: your account came along",
                 display_safe(from),
@@ -305,15 +307,12 @@ impl View {
         self.paint.faint(&format!("({lines} of {from} not here yet)"))
     }
 
-    fn tracker(&mut self, state: TrackerState) -> Vec<String> {
+    fn tracker(&mut self, state: TrackerState, reason: Option<TrackerLoss>) -> Vec<String> {
         let lost = state == TrackerState::Lost;
         if std::mem::replace(&mut self.tracker_lost, lost) == lost {
             return Vec::new();
         }
-        vec![self.paint.system(match state {
-            TrackerState::Lost => "*** the tracker is out of reach: talk goes on, looking for it",
-            TrackerState::Connected => "*** the tracker is back",
-        })]
+        vec![self.paint.system(&tracker_news::row(state, reason))]
     }
 
     /// What an answer looks like.
@@ -659,7 +658,7 @@ mod tests {
     #[test]
     fn the_tracker_is_news_only_when_it_goes_or_returns() {
         let mut view = view();
-        let mut told = |state| view.event(&Event::Tracker { state }, moment()).len();
+        let mut told = |state| view.event(&Event::Tracker { state, reason: None }, moment()).len();
         let states =
             [TrackerState::Connected, TrackerState::Lost, TrackerState::Lost, TrackerState::Connected];
         assert_eq!(states.map(&mut told), [0, 1, 0, 1]);

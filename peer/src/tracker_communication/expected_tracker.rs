@@ -1,13 +1,16 @@
 //! The tracker that is expected: where it is, and which key it has to prove before anything is said to it.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use commons::keys::PublicKey;
+use commons::net::first_bytes::PlaintextAnswer;
 use commons::net::socket::Socket;
 use commons::net::tls::Identity;
+use commons::protocol::with_tracker::{ErrorCode, Refusal, Status, TrackerMessage};
 use tracing::debug;
 
+use crate::api::tracker_loss::TrackerLoss;
 use crate::tracker_communication::uplink::TrackerError;
 
 /// A tracker's address and key.
@@ -18,12 +21,15 @@ pub(crate) struct ExpectedTracker {
     key: OnceLock<PublicKey>,
     /// The user told it with the address.
     given: bool,
+    /// Why it could not be reached at the last try.
+    failed: Mutex<Option<TrackerLoss>>,
 }
 
 impl ExpectedTracker {
     /// The tracker at an address, with its key where that is known; `given`, where the user has told it.
     pub(crate) fn new(address: String, key: Option<PublicKey>, given: bool) -> Self {
-        Self { address, key: key.map(OnceLock::from).unwrap_or_default(), given }
+        let key = key.map(OnceLock::from).unwrap_or_default();
+        Self { address, key, given, failed: Mutex::default() }
     }
 
     /// Where it is.
@@ -36,11 +42,23 @@ impl ExpectedTracker {
         self.key.get().copied()
     }
 
+    /// Why it could not be reached at the last try that failed.
+    pub(crate) fn failed(&self) -> Option<TrackerLoss> {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Connects, encrypts, and demands the key; one that is met first is demanded from then on.
     pub(crate) async fn meet(&self, me: &Identity) -> Result<Socket, TrackerError> {
         let socket = Socket::dial_encrypted(&self.address, me).await.map_err(|error| {
             debug!(%error, "the tracker cannot be reached");
-            if is_strange(&error) { TrackerError::Stranger } else { TrackerError::Lost }
+            let refusal = refusal_in(&error);
+            let why = if refusal.is_some() { TrackerLoss::TurnedAway } else { TrackerLoss::of(&error) };
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            match refusal {
+                Some(refusal) => TrackerError::TurnedAway(refusal),
+                None if is_strange(&error) => TrackerError::Stranger,
+                None => TrackerError::Lost,
+            }
         })?;
         let found = socket.remote_key().ok_or(TrackerError::Stranger)?;
         let pinned = *self.key.get_or_init(|| found);
@@ -52,7 +70,21 @@ impl ExpectedTracker {
     }
 }
 
+/// What a tracker that has no room says in plaintext, where a handshake was expected. Nothing proves that it is the tracker's
+/// word: it is shown, and nothing follows from it.
+fn refusal_in(error: &io::Error) -> Option<Refusal> {
+    let PlaintextAnswer(bytes) = error.get_ref()?.downcast_ref()?;
+    let Ok(TrackerMessage::Status(status)) = serde_json::from_slice(bytes) else { return None };
+    match *status {
+        Status::Error(refusal) if matches!(refusal.code, ErrorCode::Busy | ErrorCode::RateLimited) => {
+            Some(refusal)
+        }
+        _ => None,
+    }
+}
+
 /// Whether somebody is there who does not shake hands as a tracker does: other bytes, or none before hanging up.
 fn is_strange(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    let in_plaintext = error.get_ref().is_some_and(|error| error.is::<PlaintextAnswer>());
+    in_plaintext || matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }

@@ -15,6 +15,7 @@ use commons::user::PasswordDigest;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::key_book::Announcement;
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
@@ -46,6 +47,11 @@ impl PeerTrackerCommunication {
     /// Where the tracker is.
     pub(crate) fn address(&self) -> &str {
         self.tracker.address()
+    }
+
+    /// Why it could not be reached at the last try that failed.
+    pub(crate) fn failed(&self) -> Option<TrackerLoss> {
+        self.tracker.failed()
     }
 
     /// The tracker's key: given, met before, or met now.

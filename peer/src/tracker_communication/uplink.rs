@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
+use crate::api::tracker_loss::TrackerLoss;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, REQUEST_TIMEOUT, TRACKER_BACKOFF};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
 
@@ -35,6 +36,8 @@ pub(crate) enum TrackerError {
     Refused(Refusal),
     /// Somebody answers who does not speak as a tracker, or is not let speak so.
     Stranger,
+    /// Somebody answers in plaintext that there is no room, which nothing proves to be the tracker's word.
+    TurnedAway(Refusal),
     /// Another key answers than the pinned one.
     KeyChanged {
         /// The key that was met before, or given.
@@ -54,8 +57,8 @@ pub(crate) enum TrackerReport {
     Answered(TrackerRequest, Outcome, Option<oneshot::Sender<Outcome>>),
     /// A room changed.
     Update(Box<RoomUpdate>),
-    /// The connection is gone; it will be made again.
-    Lost,
+    /// The connection is gone, for this reason; it will be made again.
+    Lost(TrackerLoss),
     /// It will not be made again, for this reason.
     Ended(Ending),
 }
@@ -80,7 +83,7 @@ pub(crate) struct Ask {
 /// The end of one connection.
 enum Cut {
     /// Try again.
-    Lost,
+    Lost(TrackerLoss),
     /// Signed out, superseded, or nobody is left to ask.
     Final,
 }
@@ -132,7 +135,7 @@ impl Uplink {
             let since = Instant::now();
             match self.serve(connection, &mut backoff).await {
                 Cut::Final => return,
-                Cut::Lost => report(&self.reports, TrackerReport::Lost).await,
+                Cut::Lost(why) => report(&self.reports, TrackerReport::Lost(why)).await,
             }
             if since.elapsed() > most {
                 backoff.reset();
@@ -191,13 +194,14 @@ impl Uplink {
                                 Ok(Some(cut)) => break cut,
                                 Err(error) => {
                                     debug!(%error, "the tracker's connection broke");
-                                    break Cut::Lost;
+                                    break Cut::Lost(loss(&error));
                                 }
                             },
                             Err(error) => warn!(%error, "the tracker sent something unreadable"),
                         }
                     }
-                    _ => break Cut::Lost,
+                    Ok(None) => break Cut::Lost(TrackerLoss::Closed),
+                    Err(error) => break Cut::Lost(loss(&error)),
                 },
                 ask = self.asks.recv() => {
                     let Some(Ask { request, reply, .. }) = ask else { break Cut::Final };
@@ -205,18 +209,18 @@ impl Uplink {
                     let sent = self.door.send(&mut connection, &request).await;
                     let id = sent.as_ref().ok().copied().unwrap_or(self.door.next_id);
                     waiting.insert(id, Waiting { request, reply: Some(reply), until });
-                    if sent.is_err() {
-                        break Cut::Lost;
+                    if let Err(error) = sent {
+                        break Cut::Lost(loss(&error));
                     }
                 }
                 () = until(reply_due) => {
                     // What became of the request is not known: the next login tells how things stand.
                     info!("the tracker took too long to answer");
-                    break Cut::Lost;
+                    break Cut::Lost(TrackerLoss::TimedOut);
                 }
                 () = sleep_until(silence) => {
                     if pinged || self.door.send(&mut connection, &TrackerRequest::Ping).await.is_err() {
-                        break Cut::Lost;
+                        break Cut::Lost(TrackerLoss::TimedOut);
                     }
                     pinged = true;
                 }
@@ -256,7 +260,7 @@ impl Uplink {
                 report(&self.reports, TrackerReport::Ended(Ending::Superseded)).await;
                 return Ok(Some(Cut::Final));
             }
-            Status::ShuttingDown => return Ok(Some(Cut::Lost)),
+            Status::ShuttingDown => return Ok(Some(Cut::Lost(TrackerLoss::Stopped))),
         };
         if let Some(RequestId::Number(id)) = id
             && let Some(Waiting { request, reply, .. }) = waiting.remove(&id)
@@ -369,10 +373,18 @@ fn broken(error: &FrameError) -> TrackerError {
     }
 }
 
+/// What a connection that broke tells of the reason.
+fn loss(error: &FrameError) -> TrackerLoss {
+    match error {
+        FrameError::Io(error) => TrackerLoss::of(error),
+        FrameError::NoObject | FrameError::TooLarge(_) => TrackerLoss::Failed,
+    }
+}
+
 /// Whether signing in again in the same way is of no use.
 fn is_final(error: &TrackerError) -> bool {
     match error {
-        TrackerError::Lost | TrackerError::Stranger => false,
+        TrackerError::Lost | TrackerError::Stranger | TrackerError::TurnedAway(_) => false,
         TrackerError::Refused(refusal) => {
             matches!(refusal.code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName)
         }

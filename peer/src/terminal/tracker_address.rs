@@ -1,0 +1,25 @@
+//! The question for the tracker's address, where nobody answers at the usual one and somebody sits at the terminal.
+
+use crate::api::tracker_loss::TrackerLoss;
+use crate::config::tracker_address;
+use crate::terminal::sign_in::{NotSignedIn, asked, tell};
+use crate::terminal::trouble::no_tracker;
+use crate::terminal::tty;
+
+const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
+
+/// Asks for another address than this one, at which nobody answers. Returns none if the user has none.
+pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, NotSignedIn> {
+    tell(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
+    loop {
+        let typed = asked(|| tty::ask(QUESTION)).await?;
+        let typed = typed.trim();
+        if typed.is_empty() {
+            return Ok(None);
+        }
+        match tracker_address(typed) {
+            Ok(address) => return Ok(Some(address)),
+            Err(why) => tell(format!("{why}\n")).await?,
+        }
+    }
+}
