@@ -206,7 +206,7 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
         panic!("the number of another key")
     };
     old.service.stop().await;
-    let mut new = new.again_after_death().await;
+    let new = new.again_after_death().await;
     new.tell("ana", "from the new one").await.unwrap();
     ana.hears("from the new one").await;
     ana.until(is_up(false)).await;
