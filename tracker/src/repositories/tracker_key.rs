@@ -46,7 +46,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<FoundKey>, OpenError> {
         Some(public) if public != seed.public_key() || rest || text != written(&seed) => {
             Err(damaged(2, "the public key does not belong to the seed on line 1: a digit is damaged"))
         }
-        public => Ok(FoundKey { seed, with_public_key: public.is_some() }).map(Some),
+        public => Ok(Some(FoundKey { seed, with_public_key: public.is_some() })),
     }
 }
 
