@@ -329,6 +329,40 @@ impl Screen {
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
+    /// Resizes as tmux and most terminals do: a row that is too long goes on in the next one, and the cursor stays at its
+    /// character. Only for what fits on the screen.
+    pub fn resize_and_rewrap(&mut self, rows: u16, columns: u16) {
+        let mut seen = self.seen.lock().unwrap();
+        let screen = seen.parser.screen();
+        let (cursor_row, cursor_column) = screen.cursor_position();
+        let shown: Vec<_> = screen.rows(0, screen.size().1.get()).collect();
+        let last = shown.iter().rposition(|row| !row.trim_end().is_empty()).unwrap_or(0);
+        let mut rewrapped = vt100::Parser::new(size_of(rows), size_of(columns), 1000);
+        if screen.bracketed_paste() {
+            rewrapped.process(b"\x1b[?2004h");
+        }
+        let mut cursor = (0, 0);
+        for (n, row) in shown.iter().enumerate() {
+            let is_cursors = n == usize::from(cursor_row);
+            if n > last && !is_cursors {
+                break;
+            }
+            if n > 0 && !screen.row_wrapped(u16::try_from(n - 1).unwrap()) {
+                rewrapped.process(b"\r\n");
+            }
+            let begun = rewrapped.screen().cursor_position();
+            rewrapped.process(row.trim_end().as_bytes());
+            if is_cursors {
+                let column = begun.1 + cursor_column;
+                cursor = (begun.0 + column / columns, column % columns);
+            }
+        }
+        rewrapped.process(format!("\x1b[{};{}H", cursor.0 + 1, cursor.1 + 1).as_bytes());
+        seen.parser = rewrapped;
+        drop(seen);
+        self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
+    }
+
     /// The screen as text.
     pub fn text(&self) -> String {
         self.seen.lock().unwrap().parser.screen().contents()

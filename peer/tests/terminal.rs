@@ -1,0 +1,151 @@
+//! Keys and marks at a terminal: Ctrl-C, a window that changes its width, what draws attention.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod programs;
+
+use common::{Peer, Tracker};
+use peer::api::Event;
+use programs::{Screen, flags, signal};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+const CTRL_C: &str = "\x03";
+const CTRL_Y: &str = "\x19";
+
+/// ana at a screen and bob beside her, in the same room.
+struct Scene {
+    tracker: Tracker,
+    ana: Screen,
+    bob: Peer,
+    data: TempDir,
+}
+
+async fn scene(more_flags: &[&str], environment: &[(&str, &str)], columns: u16) -> Scene {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    bob.create("sala").await;
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register"].iter().chain(more_flags).map(|&flag| flag.into()));
+    let environment: Vec<_> =
+        [("PEER_PASSWORD", "secret secret")].into_iter().chain(environment.iter().copied()).collect();
+    let mut ana = Screen::start(&arguments, &environment, 24, columns);
+    ana.shows("lobby");
+    ana.line("/join sala");
+    ana.shows("sala · ● bob");
+    bob.until(|event| matches!(event, Event::RoomUpdate { .. })).await;
+    bob.linked("ana").await;
+    Scene { tracker, ana, bob, data }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until Ctrl-C clears the line first"]
+async fn ctrl_c_clears_the_line_and_a_second_one_quits() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(&[], &[], 80).await;
+    let hint = "Press Ctrl-C again within 2 seconds to quit.";
+    ana.keys("half a message");
+    ana.ends_with(&["> half a message"]);
+    ana.keys(CTRL_C);
+    ana.ends_with(&[hint, "sala · ● bob", ">"]);
+    // Text that is typed in between makes the next one the first again.
+    ana.keys(&format!("another half{CTRL_C}"));
+    ana.ends_with(&[hint, hint, "sala · ● bob", ">"]);
+    ana.keys(CTRL_Y);
+    ana.ends_with(&["sala · ● bob", "> another half"]);
+    ana.line(" and the rest");
+    assert_eq!(bob.hears("another half and the rest").await, common::user("ana"));
+    ana.keys(&format!("{CTRL_C}{CTRL_C}"));
+    assert_eq!(ana.end(), 0);
+    ana.shows("Goodbye.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until Ctrl-C clears the line first"]
+async fn ctrl_c_ends_a_hidden_question_and_not_the_program() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(&[], &[], 80).await;
+    ana.line("/password");
+    ana.shows_row("The password you have (not shown; empty ends this)");
+    ana.keys(&format!("canary{CTRL_C}"));
+    ana.shows_row("✗ the password stays as it is");
+    ana.ends_with(&["sala · ● bob", ">"]);
+    ana.line("still here");
+    bob.hears("still here").await;
+    assert!(!String::from_utf8_lossy(&ana.bytes()).contains("canary"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_the_program_whatever_is_typed() {
+    let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = scene(&[], &[], 80).await;
+    ana.keys("half a message");
+    ana.ends_with(&["> half a message"]);
+    signal(ana.id(), Signal::INT);
+    assert_eq!(ana.end(), 0);
+    ana.wait("the terminal back", |screen| screen.is_cooked());
+    ana.shows("Goodbye.");
+}
+
+/// What ana's screen shows in a room whose name makes a long line above the input.
+async fn in_a_long_room(environment: &[(&str, &str)]) -> Scene {
+    let mut scene = scene(&[], environment, 80).await;
+    scene.ana.line("/create a-room-with-a-long-name");
+    scene.ana.ends_with(&["a-room-with-a-long-name", ">"]);
+    scene.bob.say("missed").await;
+    scene.bob.tell("ana", "psst").await.unwrap();
+    scene.ana.shows("psst");
+    scene.ana.ends_with(&["a-room-with-a-long-name [sala 1, @bob 1]", ">"]);
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until rows that the terminal has broken are counted"]
+async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
+    let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } =
+        in_a_long_room(&[("TMUX", "/tmp/tmux-0/default,1,0")]).await;
+    ana.keys("half a message that goes over the whole width of this screen, and then on in the next row");
+    ana.ends_with(&[
+        "> half a message that goes over the whole width of this screen, and then on in t",
+        "he next row",
+    ]);
+    for columns in [60, 30, 24, 70, 33, 80] {
+        ana.resize_and_rewrap(24, columns);
+        ana.wait("the line drawn anew", |screen| {
+            let rows = screen.rows();
+            rows.last().is_some_and(|row| row.ends_with("next row"))
+                && rows.iter().filter(|row| row.starts_with("> half a")).count() == 1
+        });
+        let text = ana.text();
+        let status = ana.rows().iter().filter(|row| row.starts_with("a-room-with")).count();
+        assert_eq!(status, 1, "{columns}:\n{text}");
+        assert!(text.contains("psst"), "{columns}:\n{text}");
+    }
+}
+
+/// The terminal of the test above is not known as one that breaks rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_uncounted_broken_rows_stay_on_the_screen() {
+    let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = in_a_long_room(&[]).await;
+    ana.resize_and_rewrap(24, 30);
+    ana.wait("an old row and the new one", |screen| {
+        screen.rows().iter().filter(|row| row.starts_with("a-room-with")).count() == 2
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_cuts_rows_off_loses_no_message() {
+    let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = in_a_long_room(&[]).await;
+    for columns in [60, 30, 24, 70] {
+        ana.resize(24, columns);
+        ana.wait("the line drawn anew", |screen| {
+            screen
+                .rows()
+                .iter()
+                .any(|row| row.starts_with("a-room-with") && row.chars().count() < columns.into())
+        });
+        let text = ana.text();
+        let status = ana.rows().iter().filter(|row| row.starts_with("a-room-with")).count();
+        assert_eq!(status, 1, "{columns}:\n{text}");
+        assert!(text.contains("[PRIVATE from bob"), "{columns}:\n{text}");
+    }
+}
