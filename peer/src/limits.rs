@@ -147,6 +147,9 @@ pub const OUTBOX_SHOWN: usize = 50;
 /// Own lines of which `/receipts` tells.
 pub const RECEIPTS: usize = 10;
 
+/// Time in which a second Ctrl-C on an empty line quits: a person who wants that presses it at once.
+pub const QUIT_KEY_WAIT: Duration = Duration::from_secs(2);
+
 /// How long `/quit` waits for lines on their way.
 pub const QUIT_WAIT: Duration = Duration::from_secs(5);
 

@@ -323,7 +323,7 @@ async fn no_color_is_respected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn however_it_ends_the_terminal_is_given_back() {
     let tracker = Tracker::start().await;
-    for (n, way) in ["/quit\r", CTRL_C, CTRL_D, "TERM", "newer login"].into_iter().enumerate() {
+    for (n, way) in ["/quit\r", "\x03\x03", CTRL_D, "TERM", "newer login"].into_iter().enumerate() {
         let data = tempfile::tempdir().unwrap();
         let name = format!("ana{n}");
         let mut ana = Screen::user(tracker.address, data.path(), &name, 24, 80);

@@ -41,7 +41,6 @@ async fn scene(more_flags: &[&str], environment: &[(&str, &str)], columns: u16) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until Ctrl-C clears the line first"]
 async fn ctrl_c_clears_the_line_and_a_second_one_quits() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(&[], &[], 80).await;
     let hint = "Press Ctrl-C again within 2 seconds to quit.";
@@ -62,7 +61,6 @@ async fn ctrl_c_clears_the_line_and_a_second_one_quits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until Ctrl-C clears the line first"]
 async fn ctrl_c_ends_a_hidden_question_and_not_the_program() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(&[], &[], 80).await;
     ana.line("/password");
@@ -99,7 +97,6 @@ async fn in_a_long_room(environment: &[(&str, &str)]) -> Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until rows that the terminal has broken are counted"]
 async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } =
         in_a_long_room(&[("TMUX", "/tmp/tmux-0/default,1,0")]).await;

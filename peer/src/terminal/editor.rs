@@ -7,14 +7,14 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use std::{env, io};
 
 use rustix::process::{Signal, getpid, kill_process};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::{
@@ -23,18 +23,17 @@ use rustyline::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
-use crate::identity::password::Password;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
 use crate::terminal::above_input::AboveInput;
 use crate::terminal::commands::COMMANDS;
 use crate::terminal::completion::{Words, complete};
+use crate::terminal::desk::{Desk, Guard, Question, clear};
+use crate::terminal::drawing::{Drawing, rewraps};
 use crate::terminal::input::Input;
 use crate::terminal::layout::{break_rows, shorten, width};
 use crate::terminal::output::{Sink, Stdout};
 use crate::terminal::paint::Paint;
-use crate::terminal::recall::Recall;
 use crate::terminal::status_line::StatusLine;
 use crate::terminal::tty;
 
@@ -48,98 +47,10 @@ const PROMPT_OFF: &str = "\x1b[2A\r\x1b[J";
 const END_AGAIN: Duration = Duration::from_millis(200);
 const END_TRIES: usize = 10;
 
-/// Letters of an answer that count: a yes is short.
-const ANSWER_MAX: usize = 16;
-
 /// The editor, from outside its thread.
 pub(crate) struct LineEditor {
     desk: Arc<Desk>,
     ended: oneshot::Receiver<()>,
-}
-
-/// What the editor's thread and the rest share.
-struct Desk {
-    lines: mpsc::Sender<Input>,
-    paint: Paint,
-    is_password: Guard,
-    state: Mutex<DeskState>,
-}
-
-/// What is asked instead of a line.
-struct Question {
-    text: String,
-    /// Whether the answer is shown nowhere.
-    hidden: bool,
-}
-
-/// Whether a line is the user's password.
-type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
-
-#[derive(Default)]
-struct DeskState {
-    status_line: StatusLine,
-    words: Words,
-    recall: Recall,
-    /// What is asked, one after the other, instead of a line.
-    questions: VecDeque<Question>,
-    secret: Zeroizing<String>,
-    /// Whether the line above the input has to be drawn anew for a question.
-    asked: bool,
-    /// Whether something stands in the input.
-    begun: bool,
-    refused: usize,
-}
-
-impl Desk {
-    fn state(&self) -> MutexGuard<'_, DeskState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands an answer over that was not shown. An empty one ends the questions.
-    fn hand_over_secret(&self) {
-        let mut state = self.state();
-        let answer = Password::typed(std::mem::take(&mut *state.secret));
-        let waiting = state.questions.len();
-        let answered = if answer.is_empty() { waiting } else { waiting.min(1) };
-        // Where too many lines wait to be looked at, it is asked again.
-        if self.lines.try_send(Input::Secret(answer)).is_ok() {
-            state.questions.drain(..answered);
-        }
-        state.asked = true;
-    }
-
-    /// Hands the answer to an open question over; it is not remembered.
-    fn hand_over_answer(&self, answer: &str) {
-        let mut state = self.state();
-        let answer: String = answer.chars().take(ANSWER_MAX).collect();
-        if self.lines.try_send(Input::Answer(answer)).is_ok() {
-            state.questions.clear();
-        }
-        state.asked = true;
-    }
-
-    /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print. A line that is the
-    /// user's password goes no further, and is not remembered: whether it is that.
-    fn hand_over(&self, line: &str) -> bool {
-        let own = (self.is_password)(line);
-        let mut state = self.state();
-        if !own {
-            state.recall.note(line);
-        }
-        let refused = state.refused;
-        if refused > 0 && self.lines.try_send(Input::TooFast(refused)).is_ok() {
-            state.refused = 0;
-        }
-        let input = match line.len() {
-            _ if own => Input::OwnPassword,
-            length if length > LINE_MAX => Input::TooLong(length),
-            _ => Input::Line(line.to_owned()),
-        };
-        if self.lines.try_send(input).is_err() {
-            state.refused += 1;
-        }
-        own
-    }
 }
 
 impl LineEditor {
@@ -150,7 +61,8 @@ impl LineEditor {
         is_password: Guard,
     ) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
-        let desk = Arc::new(Desk { lines, paint, is_password, state: Mutex::default() });
+        let rewraps = rewraps(|name| env::var(name).ok());
+        let desk = Arc::new(Desk { lines, paint, rewraps, is_password, state: Mutex::default() });
         // The prompt is drawn by the highlighter, also where it uses no colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
@@ -212,7 +124,7 @@ impl LineEditor {
     }
 }
 
-/// Reads until Ctrl-C, Ctrl-D or the terminal's end.
+/// Reads until a second Ctrl-C, Ctrl-D, SIGINT or the terminal's end.
 fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &Desk) {
     loop {
         match editor.readline(PROMPT) {
@@ -244,6 +156,7 @@ fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<Desk>) {
     for key in [KeyEvent(KeyCode::Down, Modifiers::NONE), KeyEvent::ctrl('N')] {
         bind(editor, key, Key::Newer);
     }
+    bind(editor, KeyEvent::ctrl('C'), Key::Interrupt);
     for key in [KeyEvent(KeyCode::Tab, Modifiers::NONE), KeyEvent::ctrl('I')] {
         bind(editor, key, Key::Complete);
     }
@@ -259,6 +172,7 @@ enum Key {
     Older,
     Newer,
     Complete,
+    Interrupt,
 }
 
 struct Keys {
@@ -269,6 +183,9 @@ struct Keys {
 impl ConditionalEventHandler for Keys {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         let (line, at) = (context.line(), context.pos());
+        if matches!(self.does, Key::Interrupt) {
+            return Some(self.desk.interrupted(line, at));
+        }
         let asked = self.desk.state().questions.front().map(|question| question.hidden);
         if let Some(hidden) = asked {
             return Some(match self.does {
@@ -286,11 +203,8 @@ impl ConditionalEventHandler for Keys {
         let recalled = match self.does {
             Key::Enter if line.is_empty() => return Some(Cmd::Noop),
             Key::Enter => {
-                // Letters that are deleted one by one are not kept for Ctrl-Y; a password is not to come back.
-                return Some(match self.desk.hand_over(line) {
-                    true if at == line.len() => Cmd::Kill(Movement::BackwardChar(u16::MAX)),
-                    _ => Cmd::Kill(Movement::WholeBuffer),
-                });
+                let own = self.desk.hand_over(line);
+                return Some(clear(own, line, at));
             }
             Key::Complete => return Some(self.complete(&line[..at])),
             // In a text of several lines the keys move between them first.
@@ -298,6 +212,7 @@ impl ConditionalEventHandler for Keys {
             Key::Newer if line[at..].contains('\n') => return None,
             Key::Older => self.desk.state().recall.older(line),
             Key::Newer => self.desk.state().recall.newer(),
+            Key::Interrupt => return None,
         };
         Some(recalled.map_or(Cmd::Noop, |line| Cmd::Replace(Movement::WholeBuffer, Some(line))))
     }
@@ -323,8 +238,8 @@ impl ConditionalEventHandler for Unseen {
             }
             Some(KeyEvent(KeyCode::Backspace, _)) => drop(state.secret.pop()),
             Some(KeyEvent(KeyCode::Char('U'), Modifiers::CTRL)) => state.secret.clear(),
-            // How a program is left stays as it is.
-            Some(KeyEvent(KeyCode::Char('C' | 'D'), Modifiers::CTRL)) => return None,
+            // The end of the input ends the program here too.
+            Some(KeyEvent(KeyCode::Char('D'), Modifiers::CTRL)) => return None,
             _ => {}
         }
         Some(Cmd::Noop)
@@ -402,12 +317,10 @@ impl Hinter for Assistant {
 }
 
 impl Highlighter for Assistant {
-    /// What was pasted may hold characters that steer the terminal; they take no column here. The rows are broken here
-    /// and not by the terminal: that one joins them again once it is wider, and then the editor, which counts on as many
-    /// rows as before, would clear rows that somebody said.
+    /// The rows are broken here and not by the terminal: that one joins them again once it is wider, and then the editor,
+    /// which counts on as many rows as before, would clear rows that somebody said.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
-        let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
-        let shown = if line.contains(steers) { line.replace(steers, "").into() } else { Cow::Borrowed(line) };
+        let shown = visible(line);
         match break_rows(&shown, width(PROMPT.trim_start()), columns()) {
             Some(broken) => broken.into(),
             None => shown,
@@ -418,15 +331,39 @@ impl Highlighter for Assistant {
         if !default {
             return prompt.into();
         }
-        let state = self.desk.state();
-        let row = match state.questions.front() {
-            Some(question) => self.desk.paint.strong(&shorten(&question.text, columns().saturating_sub(1))),
-            None => state.status_line.row(columns(), self.desk.paint),
+        let columns = columns();
+        let mut state = self.desk.state();
+        let begin = self.desk.begin_of_drawing(&state.drawing, columns);
+        let row = |paint: Paint| match state.questions.front() {
+            Some(question) => paint.strong(&shorten(&question.text, columns.saturating_sub(1))),
+            None => state.status_line.row(columns, paint),
         };
-        format!("{row}{}", self.desk.paint.strong(PROMPT)).into()
+        let (plain, row) = (row(Paint::plain()), row(self.desk.paint));
+        let (prompt, hint) = (PROMPT.trim_start().to_owned(), String::new());
+        let drawing = std::mem::take(&mut state.drawing);
+        state.drawing = Drawing { columns, status: plain, prompt, hint, ..drawing };
+        format!("{begin}{row}{}", self.desk.paint.strong(PROMPT)).into()
     }
 
-    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
-        self.desk.paint.faint(hint).into()
+    /// Notes the text and the cursor: the editor asks at every change of either, also where it draws but a letter.
+    fn highlight_char(&self, line: &str, at: usize, _: CmdKind) -> bool {
+        let drawing = &mut self.desk.state().drawing;
+        drawing.cursor = visible(line.get(..at).unwrap_or(line)).len();
+        drawing.input = visible(line).into_owned();
+        false
     }
+
+    /// Broken by rows for the same reason as the line.
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        let mut state = self.desk.state();
+        hint.clone_into(&mut state.drawing.hint);
+        let broken = break_rows(hint, state.drawing.end_of_input(), columns());
+        self.desk.paint.faint(broken.as_deref().unwrap_or(hint)).into()
+    }
+}
+
+/// What was pasted may hold characters that steer the terminal; they take no column here.
+fn visible(line: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if line.contains(steers) { line.replace(steers, "").into() } else { Cow::Borrowed(line) }
 }

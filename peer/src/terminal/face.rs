@@ -89,6 +89,14 @@ impl Face {
         }
     }
 
+    /// What the next Ctrl-C does: only people press it.
+    pub(crate) fn interrupted(&self) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.interrupted(),
+            Self::Json => Vec::new(),
+        }
+    }
+
     pub(crate) fn farewell(&mut self) -> Vec<String> {
         match self {
             Self::Text(view) => view.farewell(moment()),

@@ -27,6 +27,8 @@ pub(crate) enum Input {
     Secret(Password),
     /// Tab was pressed where several names fit.
     Choices(Vec<String>),
+    /// Ctrl-C has cleared the line, and may be followed by the one that quits.
+    Interrupted,
     /// There is no more.
     End,
 }

@@ -8,11 +8,14 @@ pub mod commands;
 mod completion;
 mod counted;
 mod delivery;
+mod desk;
+mod drawing;
 mod editor;
 pub mod errand;
 mod face;
 mod greeting;
 mod input;
+mod interrupt;
 pub mod json;
 mod layout;
 pub mod line;
@@ -270,6 +273,10 @@ impl Terminal {
             }
             Input::Choices(names) => {
                 self.show(self.face.choices(&names)).await?;
+                return Ok(None);
+            }
+            Input::Interrupted => {
+                self.show(self.face.interrupted()).await?;
                 return Ok(None);
             }
             Input::Secret(answer) => return self.take_secret(answer).await,

@@ -12,6 +12,7 @@ use crate::api::past::WaitingLine;
 use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Answer, Command, Conversation, Event, LinkState, TrackerState};
+use crate::limits::QUIT_KEY_WAIT;
 use crate::terminal::absence::Absence;
 use crate::terminal::commands::Spec;
 use crate::terminal::delivery::Deliveries;
@@ -380,6 +381,13 @@ impl View {
     #[must_use]
     pub fn choices(&self, names: &[String], moment: Moment) -> Vec<String> {
         self.tables(moment.columns).choices(names)
+    }
+
+    /// What the next Ctrl-C does.
+    #[must_use]
+    pub fn interrupted(&self) -> Vec<String> {
+        let seconds = QUIT_KEY_WAIT.as_secs();
+        vec![self.paint.faint(&format!("Press Ctrl-C again within {seconds} seconds to quit."))]
     }
 
     /// What was typed, for the record above its answer.

@@ -1,0 +1,159 @@
+//! What the line editor's thread and the rest of the terminal share: what is drawn, what is asked, what was typed.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rustyline::{Cmd, Movement};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::identity::password::Password;
+use crate::limits::LINE_MAX;
+use crate::terminal::completion::Words;
+use crate::terminal::drawing::Drawing;
+use crate::terminal::input::Input;
+use crate::terminal::interrupt::Interrupt;
+use crate::terminal::paint::Paint;
+use crate::terminal::recall::Recall;
+use crate::terminal::status_line::StatusLine;
+
+/// Clears the row and all below it.
+const CLEAR_BELOW: &str = "\r\x1b[J";
+
+/// Letters of an answer that count: a yes is short.
+const ANSWER_MAX: usize = 16;
+
+/// What the editor's thread and the rest share.
+pub(crate) struct Desk {
+    pub(crate) lines: mpsc::Sender<Input>,
+    pub(crate) paint: Paint,
+    /// Whether the terminal breaks rows that are too long once it is narrower.
+    pub(crate) rewraps: bool,
+    pub(crate) is_password: Guard,
+    pub(crate) state: Mutex<DeskState>,
+}
+
+/// What is asked instead of a line.
+pub(crate) struct Question {
+    pub(crate) text: String,
+    /// Whether the answer is shown nowhere.
+    pub(crate) hidden: bool,
+}
+
+/// Whether a line is the user's password.
+pub(crate) type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct DeskState {
+    pub(crate) status_line: StatusLine,
+    pub(crate) words: Words,
+    pub(crate) recall: Recall,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) drawing: Drawing,
+    /// What is asked, one after the other, instead of a line.
+    pub(crate) questions: VecDeque<Question>,
+    pub(crate) secret: Zeroizing<String>,
+    /// Whether the line above the input has to be drawn anew for a question.
+    pub(crate) asked: bool,
+    /// Whether something stands in the input.
+    pub(crate) begun: bool,
+    pub(crate) refused: usize,
+}
+
+impl Desk {
+    pub(crate) fn state(&self) -> MutexGuard<'_, DeskState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What takes the last drawing off the screen, after the editor has moved to where it believes that this begins, and
+    /// the screen has another width than then.
+    pub(crate) fn begin_of_drawing(&self, last: &Drawing, columns: usize) -> String {
+        if last.columns == columns || last.columns == 0 {
+            return String::new();
+        }
+        match if self.rewraps { last.rows_added(columns) } else { 0 } {
+            0 => CLEAR_BELOW.to_owned(),
+            rows => format!("\x1b[{rows}A{CLEAR_BELOW}"),
+        }
+    }
+
+    /// Hands an answer over that was not shown. An empty one ends the questions.
+    pub(crate) fn hand_over_secret(&self) {
+        let mut state = self.state();
+        let answer = Password::typed(std::mem::take(&mut *state.secret));
+        let waiting = state.questions.len();
+        let answered = if answer.is_empty() { waiting } else { waiting.min(1) };
+        // Where too many lines wait to be looked at, it is asked again.
+        if self.lines.try_send(Input::Secret(answer)).is_ok() {
+            state.questions.drain(..answered);
+        }
+        state.asked = true;
+    }
+
+    /// Hands the answer to an open question over; it is not remembered.
+    pub(crate) fn hand_over_answer(&self, answer: &str) {
+        let mut state = self.state();
+        let answer: String = answer.chars().take(ANSWER_MAX).collect();
+        if self.lines.try_send(Input::Answer(answer)).is_ok() {
+            state.questions.clear();
+        }
+        state.asked = true;
+    }
+
+    /// Takes a Ctrl-C and tells what the editor does: it ends a question without an answer, or clears the line, or quits.
+    pub(crate) fn interrupted(&self, line: &str, at: usize) -> Cmd {
+        let own = !line.is_empty() && (self.is_password)(line);
+        let (asked, quits) = {
+            let mut state = self.state();
+            let asked = state.questions.front().map(|question| question.hidden);
+            let quits = state.interrupt.press(line.is_empty() && asked.is_none(), Instant::now());
+            state.secret.clear();
+            (asked, quits)
+        };
+        if quits {
+            return Cmd::Interrupt;
+        }
+        match asked {
+            Some(true) => self.hand_over_secret(),
+            Some(false) => self.hand_over_answer(""),
+            None => {}
+        }
+        // Where too many lines wait, nobody reads a hint.
+        let _ = self.lines.try_send(Input::Interrupted);
+        if line.is_empty() { Cmd::Noop } else { clear(own, line, at) }
+    }
+
+    /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print. A line that is the
+    /// user's password goes no further, and is not remembered: whether it is that.
+    pub(crate) fn hand_over(&self, line: &str) -> bool {
+        let own = (self.is_password)(line);
+        let mut state = self.state();
+        if !own {
+            state.recall.note(line);
+        }
+        state.interrupt.reset();
+        let refused = state.refused;
+        if refused > 0 && self.lines.try_send(Input::TooFast(refused)).is_ok() {
+            state.refused = 0;
+        }
+        let input = match line.len() {
+            _ if own => Input::OwnPassword,
+            length if length > LINE_MAX => Input::TooLong(length),
+            _ => Input::Line(line.to_owned()),
+        };
+        if self.lines.try_send(input).is_err() {
+            state.refused += 1;
+        }
+        own
+    }
+}
+
+/// Empties the input. Letters that are deleted one by one are not kept for Ctrl-Y; a password is not to come back.
+pub(crate) fn clear(own_password: bool, line: &str, at: usize) -> Cmd {
+    if own_password && at == line.len() {
+        Cmd::Kill(Movement::BackwardChar(u16::MAX))
+    } else {
+        Cmd::Kill(Movement::WholeBuffer)
+    }
+}
