@@ -5,8 +5,8 @@
 mod common;
 mod programs;
 
-use common::{Peer, Tracker};
-use peer::api::Event;
+use common::{Peer, Tracker, user};
+use peer::api::{AccountCommand, Command, Event};
 use programs::{Screen, flags, signal};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ async fn ctrl_c_clears_the_line_and_a_second_one_quits() {
     ana.keys(CTRL_Y);
     ana.ends_with(&["sala · ● bob", "> another half"]);
     ana.line(" and the rest");
-    assert_eq!(bob.hears("another half and the rest").await, common::user("ana"));
+    assert_eq!(bob.hears("another half and the rest").await, user("ana"));
     ana.keys(&format!("{CTRL_C}{CTRL_C}"));
     assert_eq!(ana.end(), 0);
     ana.shows("Goodbye.");
@@ -145,4 +145,99 @@ async fn a_terminal_that_cuts_rows_off_loses_no_message() {
         assert_eq!(status, 1, "{columns}:\n{text}");
         assert!(text.contains("[PRIVATE from bob"), "{columns}:\n{text}");
     }
+}
+
+fn bells(screen: &Screen) -> usize {
+    // A notification ends with ST, so every BEL is a bell.
+    screen.bytes().iter().filter(|byte| **byte == 7).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until both are marked without colour"]
+async fn messages_to_me_are_marked_and_ring_without_colour() {
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[("NO_COLOR", "1")], 80).await;
+    bob.say("banana").await;
+    ana.shows("] <bob> banana");
+    ana.line("I am ana");
+    ana.shows("] <ana> I am ana");
+    assert_eq!(bells(&ana), 0, "neither other words nor own messages ring");
+    bob.tell("ana", "psst").await.unwrap();
+    ana.shows("] >> [PRIVATE from bob] psst");
+    ana.wait("the bell", |screen| bells(screen) > 0);
+    bob.say("hey Ana!").await;
+    ana.shows("] >> <bob> hey Ana!");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until there are notifications"]
+async fn a_notification_names_the_sender_and_hides_the_text() {
+    for (notify, notice) in
+        [("desktop", "private message from bob"), ("desktop-text", "private message from bob: \\u{1b}\\psst")]
+    {
+        let Scene { tracker: _tracker, mut ana, bob, data: _data } =
+            scene(&["--notify", notify], &[], 80).await;
+        bob.tell("ana", "\x1b\\psst").await.unwrap();
+        let wanted = format!("\x1b]9;{notice}\x1b\\");
+        ana.wait("the notification", |screen| String::from_utf8_lossy(&screen.bytes()).contains(&wanted));
+    }
+    // The control: a bell is all by default, and nothing where that is off.
+    for (flags, rings) in [(&[][..], true), (&["--notify", "off"], false)] {
+        let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(flags, &[], 80).await;
+        bob.tell("ana", "psst").await.unwrap();
+        ana.shows("psst");
+        assert!(!String::from_utf8_lossy(&ana.bytes()).contains("\x1b]9;"));
+        assert_eq!(bells(&ana) > 0, rings);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until Alt-n is a key"]
+async fn alt_n_opens_the_next_unread_conversation() {
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
+    ana.line("/create equipe");
+    ana.ends_with(&["equipe", ">"]);
+    ana.keys("draft");
+    bob.say("in the room").await;
+    bob.tell("ana", "in private").await.unwrap();
+    ana.ends_with(&["equipe [sala 1, @bob 1]", "> draft"]);
+    ana.keys("\x1bn");
+    ana.ends_with(&["sala [@bob 1] · ● bob", "> draft"]);
+    ana.keys("\x1bn");
+    ana.ends_with(&["@bob", "> draft"]);
+    ana.keys("\x1bn");
+    ana.shows("Nothing is unread.");
+    ana.ends_with(&["@bob", "> draft"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until the end of a warning is told"]
+async fn an_endorsement_after_a_warning_is_told() {
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
+    let mut new = bob.elsewhere().await;
+    let Event::NewKey { fingerprint } = new.until(|event| matches!(event, Event::NewKey { .. })).await else {
+        panic!("no key")
+    };
+    ana.shows("bob has another key than before");
+    new.service.stop().await;
+    let old = bob.again_after_death().await;
+    let key = fingerprint.to_string()[..16].to_owned();
+    old.run(Command::Account(AccountCommand::Endorse { key })).await.unwrap();
+    old.service.stop().await;
+    let mut new = new.again().await;
+    new.linked("ana").await;
+    ana.shows("All clear: a key of bob that you know vouches for the new one.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "fails until the end of a warning is told"]
+async fn an_accepted_key_ends_the_warning() {
+    let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
+    bob.service.stop().await;
+    let mut new = bob.elsewhere().await;
+    ana.shows("bob has another key than before");
+    ana.line("/accept bob");
+    ana.shows("All clear: you accepted bob's key.");
+    new.linked("ana").await;
+    ana.line("welcome");
+    assert_eq!(new.hears("welcome").await, user("ana"));
 }
