@@ -62,6 +62,11 @@ pub struct Config {
     #[arg(long, env = "PEER_FAIL_ON_ERROR", value_parser = FalseyValueParser::new())]
     pub fail_on_error: bool,
 
+    /// How a private message, or one that names you, calls you at a terminal: off, bell, desktop (bell and a notification
+    /// without the text), desktop-text.
+    #[arg(long, env = "PEER_NOTIFY", value_name = "HOW", default_value = "bell")]
+    pub notify: Notify,
+
     /// Run a tracker inside, on the tracker's address.
     #[arg(long, env = "PEER_HOST", value_parser = FalseyValueParser::new())]
     pub host: bool,
@@ -124,6 +129,20 @@ pub enum Input {
     Lines,
     /// One JSON object a line.
     Json,
+}
+
+/// How a message for the user draws attention at a terminal, beside its mark.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Notify {
+    /// By the mark alone.
+    Off,
+    /// By the terminal's bell.
+    #[default]
+    Bell,
+    /// By the bell and a notification of the desktop (OSC 9), which names the sender and hides the text.
+    Desktop,
+    /// The same, with the text.
+    DesktopText,
 }
 
 impl Config {

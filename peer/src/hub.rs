@@ -367,6 +367,7 @@ impl Hub {
         if let Some(links) = self.links.get() {
             links.hurry(user);
         }
+        self.lock().faces.tell([Event::KeyAccepted { peer: user.clone(), endorsed: true }]);
         self.heed_key(user);
         self.note_pins();
     }

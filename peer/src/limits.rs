@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 /// Links at a time, of all peers together: rooms of three need few, strangers may not take many.
 pub const LINKS_MAX: usize = 64;
 
@@ -146,6 +148,12 @@ pub const OUTBOX_SHOWN: usize = 50;
 
 /// Own lines of which `/receipts` tells.
 pub const RECEIPTS: usize = 10;
+
+/// Time between two bells, or notifications: one calls a person, a row of them is noise.
+pub const ALERT_PAUSE: TimeDelta = TimeDelta::seconds(5);
+
+/// Longest notification in columns: desktops show about so much.
+pub const NOTICE_COLUMNS: usize = 120;
 
 /// Time in which a second Ctrl-C on an empty line quits: a person who wants that presses it at once.
 pub const QUIT_KEY_WAIT: Duration = Duration::from_secs(2);

@@ -243,7 +243,8 @@ async fn talk(
         Output::Text => Format::Text,
         Output::Json => Format::Json { requests: config.input == Input::Json },
     };
-    let terminal = Terminal::start(service.clone(), events, you, format, stop).map_err(Failure::new)?;
+    let terminal =
+        Terminal::start(service.clone(), events, you, format, config.notify, stop).map_err(Failure::new)?;
     let ended = terminal.run().await.map_err(Failure::Other)?;
     if ended.refused && config.fail_on_error { Err(Failure::Refused) } else { Ok(()) }
 }

@@ -58,6 +58,7 @@ variants!(event_name, EVENTS: Event {
     Event::RoomDeleted { .. } => "room_deleted",
     Event::Link { .. } => "link",
     Event::KeyChanged { .. } => "key_changed",
+    Event::KeyAccepted { .. } => "key_accepted",
     Event::NewKey { .. } => "new_key",
     Event::Message { .. } => "message",
     Event::Missed { .. } => "missed",

@@ -153,7 +153,6 @@ fn bells(screen: &Screen) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until both are marked without colour"]
 async fn messages_to_me_are_marked_and_ring_without_colour() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[("NO_COLOR", "1")], 80).await;
     bob.say("banana").await;
@@ -169,7 +168,6 @@ async fn messages_to_me_are_marked_and_ring_without_colour() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until there are notifications"]
 async fn a_notification_names_the_sender_and_hides_the_text() {
     for (notify, notice) in
         [("desktop", "private message from bob"), ("desktop-text", "private message from bob: \\u{1b}\\psst")]
@@ -191,7 +189,6 @@ async fn a_notification_names_the_sender_and_hides_the_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until Alt-n is a key"]
 async fn alt_n_opens_the_next_unread_conversation() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
     ana.line("/create equipe");
@@ -210,7 +207,6 @@ async fn alt_n_opens_the_next_unread_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the end of a warning is told"]
 async fn an_endorsement_after_a_warning_is_told() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
     let mut new = bob.elsewhere().await;
@@ -229,7 +225,6 @@ async fn an_endorsement_after_a_warning_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails until the end of a warning is told"]
 async fn an_accepted_key_ends_the_warning() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
     bob.service.stop().await;

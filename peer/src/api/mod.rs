@@ -4,6 +4,7 @@
 //! of a wire.
 
 pub mod account;
+mod debug;
 pub mod error;
 pub mod loss;
 pub mod past;
@@ -205,13 +206,6 @@ fn default_lines() -> usize {
     PAST_LINES.0
 }
 
-/// Chat text stays out of logs.
-impl fmt::Debug for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Command(..)")
-    }
-}
-
 /// What a command brings, beside the events that it causes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -372,6 +366,14 @@ pub enum Event {
         /// The key that is not known.
         fingerprint: PublicKey,
     },
+    /// Keys of a user that were not the pinned ones are pinned now: messages go to that user again. Comes without a
+    /// `key_changed` before it where nobody had to be warned.
+    KeyAccepted {
+        /// Whose.
+        peer: Username,
+        /// Whether a key that was pinned before vouches for them; else the user of this peer accepted them.
+        endorsed: bool,
+    },
     /// This computer has a new key beside others of the account: friends who know those are warned of it, until one of
     /// them endorses it.
     NewKey {
@@ -477,18 +479,6 @@ impl Event {
     /// Something that went wrong and took no message with it.
     pub(crate) fn error(code: impl Into<String>, message: impl Into<Untrusted>) -> Self {
         Self::Error { code: code.into(), message: message.into(), messages: Vec::new() }
-    }
-}
-
-/// Chat text stays out of logs.
-impl fmt::Debug for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Message { id, .. } => write!(f, "Message({id})"),
-            Self::Sent { id, .. } => write!(f, "Sent({id})"),
-            Self::Error { code, .. } => write!(f, "Error({code})"),
-            other => f.write_str(&serde_json::to_string(other).map_err(|_| fmt::Error)?),
-        }
     }
 }
 

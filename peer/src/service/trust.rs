@@ -2,8 +2,8 @@
 
 use commons::names::Username;
 
-use crate::api::Answer;
 use crate::api::error::CommandError;
+use crate::api::{Answer, Event};
 use crate::delivery::hearing::link_trust;
 use crate::hub::Hub;
 use crate::identity::safety_number::safety_number;
@@ -16,6 +16,7 @@ impl Hub {
                 "the tracker announces no new key of {user}: nothing to accept"
             )));
         };
+        self.lock().faces.tell([Event::KeyAccepted { peer: user.clone(), endorsed: false }]);
         links.hurry(user);
         self.heed_key(user);
         Ok(self.keep_pins()?)

@@ -1,9 +1,11 @@
 //! "3 people wrote 12 lines while you were away": what is told before lines that were missed. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use commons::names::Username;
 
 use crate::api::Conversation;
 use crate::terminal::counted::counted;
+use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
 
 /// Within this time, who tells of no more lines than another tells of the same ones.
@@ -37,6 +39,12 @@ impl Absence {
         };
         format!("── {wrote} while you were away ──")
     }
+}
+
+/// Earlier messages of an author that are not here.
+pub(crate) fn missing_row(paint: Paint, lines: u64, from: &Username) -> String {
+    let lines = if lines == 1 { "1 earlier line".to_owned() } else { format!("{lines} earlier lines") };
+    paint.faint(&format!("({lines} of {from} not here yet)"))
 }
 
 #[cfg(test)]

@@ -157,6 +157,7 @@ fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<Desk>) {
         bind(editor, key, Key::Newer);
     }
     bind(editor, KeyEvent::ctrl('C'), Key::Interrupt);
+    bind(editor, KeyEvent::alt('n'), Key::NextUnread);
     for key in [KeyEvent(KeyCode::Tab, Modifiers::NONE), KeyEvent::ctrl('I')] {
         bind(editor, key, Key::Complete);
     }
@@ -173,6 +174,7 @@ enum Key {
     Newer,
     Complete,
     Interrupt,
+    NextUnread,
 }
 
 struct Keys {
@@ -212,6 +214,11 @@ impl ConditionalEventHandler for Keys {
             Key::Newer if line[at..].contains('\n') => return None,
             Key::Older => self.desk.state().recall.older(line),
             Key::Newer => self.desk.state().recall.newer(),
+            Key::NextUnread => {
+                // Where too many lines wait, there is more to read than this.
+                let _ = self.desk.lines.try_send(Input::NextUnread);
+                return Some(Cmd::Noop);
+            }
             Key::Interrupt => return None,
         };
         Some(recalled.map_or(Cmd::Noop, |line| Cmd::Replace(Movement::WholeBuffer, Some(line))))

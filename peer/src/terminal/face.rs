@@ -5,6 +5,7 @@ use tokio::time::sleep;
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
+use crate::limits::QUIT_KEY_WAIT;
 use crate::terminal::commands::Spec;
 use crate::terminal::json;
 use crate::terminal::layout::hang;
@@ -92,8 +93,27 @@ impl Face {
     /// What the next Ctrl-C does: only people press it.
     pub(crate) fn interrupted(&self) -> Vec<String> {
         match self {
-            Self::Text(view) => view.interrupted(),
-            Self::Json => Vec::new(),
+            Self::Text(view) => {
+                let seconds = QUIT_KEY_WAIT.as_secs();
+                view.hint(&format!("Press Ctrl-C again within {seconds} seconds to quit."))
+            }
+            Self::Json(_) => Vec::new(),
+        }
+    }
+
+    /// The answer to Alt-n where there is nothing to open.
+    pub(crate) fn nothing_unread(&self) -> Vec<String> {
+        match self {
+            Self::Text(view) => view.hint("Nothing is unread."),
+            Self::Json(_) => Vec::new(),
+        }
+    }
+
+    /// The bell or notification that is due, as it is written to the terminal.
+    pub(crate) fn alert(&mut self) -> Option<String> {
+        match self {
+            Self::Text(view) => view.alert(),
+            Self::Json(_) => None,
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Input {
     Choices(Vec<String>),
     /// Ctrl-C has cleared the line, and may be followed by the one that quits.
     Interrupted,
+    /// Alt-n: the next conversation with unread messages.
+    NextUnread,
     /// There is no more.
     End,
 }

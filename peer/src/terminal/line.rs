@@ -39,6 +39,10 @@ pub(crate) struct Said {
     pub(crate) note: Option<String>,
 }
 
+/// Marks a message for this user, in private or by name, where a person may overlook it: plain ASCII, with or without
+/// colours.
+const FOR_YOU: &str = ">>";
+
 /// Marks a line that was caught up: it may stand below later ones.
 pub(crate) const LATE: &str = "↺";
 
@@ -63,37 +67,44 @@ impl Line<'_> {
     /// `[12:00:00] <ana> text`
     pub(crate) fn plain(&self) -> Vec<String> {
         let name = self.name();
-        self.rows(&name, &self.paint.of_user(self.said.from.as_str(), &name), str::to_owned)
+        self.rows(false, &name, &self.paint.of_user(self.said.from.as_str(), &name), str::to_owned)
     }
 
     fn name(&self) -> String {
         format!("<{}{}>", self.said.from, if self.said.unencrypted { " ~" } else { "" })
     }
 
-    /// The same for a line that calls this user: with a bell, and the text set off.
+    /// The same for a line that calls this user: marked, and the text set off.
     pub(crate) fn mention(&self) -> Vec<String> {
         let name = self.name();
         let painted = self.paint.of_user(self.said.from.as_str(), &name);
-        let mut rows = self.rows(&name, &painted, |text| self.paint.mention(text));
-        if self.moment.columns.is_some()
-            && let Some(first) = rows.first_mut()
-        {
-            first.insert(0, '\u{7}');
-        }
-        rows
+        self.rows(true, &name, &painted, |text| self.paint.mention(text))
     }
 
-    /// `[12:00:00] [PRIVATE from ana] text`
-    pub(crate) fn private(&self, mark: &str) -> Vec<String> {
-        self.rows(mark, &self.paint.private(mark), str::to_owned)
+    /// `[12:00:00] >> [PRIVATE from ana] text`; one's own is not marked.
+    pub(crate) fn private(&self, mark: &str, own: bool) -> Vec<String> {
+        self.rows(!own, mark, &self.paint.private(mark), str::to_owned)
     }
 
-    fn rows(&self, name: &str, painted_name: &str, paint: impl Fn(&str) -> String) -> Vec<String> {
+    fn rows(
+        &self,
+        for_you: bool,
+        name: &str,
+        painted_name: &str,
+        paint: impl Fn(&str) -> String,
+    ) -> Vec<String> {
         let time = clock(self.said.at, self.moment);
         let note = self.said.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
-        let beside = width(&time) + width(&note) + width(name) + 2;
+        // Programs that read a pipe get the bare line.
+        let mark = if for_you && self.moment.columns.is_some() { FOR_YOU } else { "" };
+        let gap = if mark.is_empty() { "" } else { " " };
+        let beside = width(&time) + width(&note) + width(gap) + width(mark) + width(name) + 2;
         let columns = self.moment.columns.unwrap_or(usize::MAX);
-        let start = format!("{} {painted_name}", self.paint.faint(&format!("{time}{note}")));
+        let start = format!(
+            "{}{gap}{} {painted_name}",
+            self.paint.faint(&format!("{time}{note}")),
+            self.paint.strong(mark)
+        );
         let below = columns.saturating_sub(beside) < TEXT_COLUMNS;
         let indent = if below { NARROW_INDENT } else { beside };
         let text = display_safe_lines(&self.said.text);

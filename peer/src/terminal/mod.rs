@@ -2,10 +2,12 @@
 
 mod above_input;
 mod absence;
+mod alerts;
 mod asking;
 mod coming_back;
 pub mod commands;
 mod completion;
+mod connections;
 mod counted;
 mod delivery;
 mod desk;
@@ -32,6 +34,7 @@ mod requests;
 mod room_rows;
 mod rooms;
 pub mod safe_text;
+mod shortcuts;
 mod showing;
 pub mod sign_in;
 pub mod status_line;
@@ -55,6 +58,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
+use crate::config::Notify;
 use crate::events::Events;
 use crate::identity::password::Password;
 use crate::limits::LINE_MAX;
@@ -140,10 +144,11 @@ impl Terminal {
         events: Events,
         you: Username,
         format: Format,
+        notify: Notify,
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let face = match format {
-            Format::Text => Face::Text(Box::new(View::new(you, Paint::from_env()))),
+            Format::Text => Face::Text(Box::new(View::new(you, Paint::from_env()).notifying(notify))),
             Format::Json { requests } => Face::Json(Replies::new(requests)),
         };
         // The questions before left it off.
@@ -275,10 +280,8 @@ impl Terminal {
                 self.show(self.face.choices(&names)).await?;
                 return Ok(None);
             }
-            Input::Interrupted => {
-                self.show(self.face.interrupted()).await?;
-                return Ok(None);
-            }
+            Input::Interrupted => return self.interrupted().await,
+            Input::NextUnread => return self.next_unread().await,
             Input::Secret(answer) => return self.take_secret(answer).await,
             Input::NoText => return self.refuse(&usage("this line is no UTF-8 text")).await,
             Input::TooFast(lines) => {
@@ -312,27 +315,6 @@ impl Terminal {
             }
             Err(error) => self.refuse(&error).await,
         }
-    }
-
-    /// Shows what was typed above its answer, where the editor has taken it off the screen.
-    async fn echo(&mut self, line: &str) -> Result<(), Gone> {
-        if self.editor.is_some() { self.show(self.face.typed(line)).await } else { Ok(()) }
-    }
-
-    async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, Gone> {
-        self.refuse_command(error, None).await
-    }
-
-    /// Refuses a command; being asked for the password is no refusal.
-    async fn refuse_command(
-        &mut self,
-        error: &CommandError,
-        command: Option<&Command>,
-    ) -> Result<Option<Command>, Gone> {
-        self.refused |= !matches!(error, CommandError::PasswordWanted { .. });
-        let rows = self.face.error(error, command);
-        self.show(rows).await?;
-        Ok(None)
     }
 
     /// Carries a command out; what happens meanwhile is shown meanwhile, and what it caused before its answer.

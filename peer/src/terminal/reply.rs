@@ -106,9 +106,6 @@ impl Reply<'_> {
     fn done(&self, command: &Command) -> Option<String> {
         match command {
             Command::Block { user: Some(user) } => Some(format!("{user}'s private lines are shut out now")),
-            Command::Accept { user } => {
-                Some(format!("the key of {user} is accepted; compare it with /verify {user}"))
-            }
             Command::Verified { user } => Some(format!("{user} is verified")),
             Command::Account(AccountCommand::Endorse { key }) => Some(format!(
                 "the key {} is endorsed: friends who know this computer take it without a warning. Sign in there again",

@@ -43,7 +43,9 @@ impl Terminal {
             | Input::Secret(_)
             | Input::Answer(_)
             | Input::OwnPassword
-            | Input::Choices(_) => return Ok(None),
+            | Input::Choices(_)
+            | Input::Interrupted
+            | Input::NextUnread => return Ok(None),
         };
         let Request { id, password, wish } = match parse(&line) {
             Ok(request) => request,

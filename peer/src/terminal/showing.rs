@@ -1,5 +1,6 @@
 //! What the terminal shows: the first rows, events as they come, and the line above the input.
 
+use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
 use crate::limits::SCROLLBACK;
 use crate::terminal::Terminal;
@@ -30,6 +31,28 @@ impl Terminal {
         };
         let rows = view.welcome(&peers, &rooms, &waiting);
         self.show(rows).await
+    }
+
+    /// Shows what was typed above its answer, where the editor has taken it off the screen.
+    pub(crate) async fn echo(&mut self, line: &str) -> Result<(), Gone> {
+        if self.editor.is_some() { self.show(self.face.typed(line)).await } else { Ok(()) }
+    }
+
+    /// Refuses what was typed.
+    pub(crate) async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, Gone> {
+        self.refuse_command(error, None).await
+    }
+
+    /// Refuses a command; being asked for the password is no refusal.
+    pub(crate) async fn refuse_command(
+        &mut self,
+        error: &CommandError,
+        command: Option<&Command>,
+    ) -> Result<Option<Command>, Gone> {
+        self.refused |= !matches!(error, CommandError::PasswordWanted { .. });
+        let rows = self.face.error(error, command);
+        self.show(rows).await?;
+        Ok(None)
     }
 
     /// Shows an event and those that wait behind it.
@@ -88,7 +111,12 @@ impl Terminal {
                 repaint = editor.set(status_line, self.known.news(&status));
             }
         }
-        let rows = self.face.folded(rows);
+        let mut rows = self.face.folded(rows);
+        if let Some(first) = rows.first_mut()
+            && let Some(alert) = self.face.alert()
+        {
+            first.insert_str(0, &alert);
+        }
         if rows.is_empty() && repaint { self.output.repaint().await } else { self.output.show(&rows).await }
     }
 }

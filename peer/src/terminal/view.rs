@@ -1,7 +1,5 @@
 //! What happens, in the words and colours that a person reads. Pure: events and answers in, rows of the screen out.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::ListedPeer;
@@ -10,11 +8,12 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 use crate::api::error::CommandError;
 use crate::api::past::WaitingLine;
 use crate::api::status::Status;
-use crate::api::tracker_loss::TrackerLoss;
-use crate::api::{Answer, Command, Conversation, Event, LinkState, TrackerState};
-use crate::limits::QUIT_KEY_WAIT;
-use crate::terminal::absence::Absence;
+use crate::api::{Answer, Command, Conversation, Event};
+use crate::config::Notify;
+use crate::terminal::absence::{Absence, missing_row};
+use crate::terminal::alerts::Alerts;
 use crate::terminal::commands::Spec;
+use crate::terminal::connections::Connections;
 use crate::terminal::delivery::Deliveries;
 use crate::terminal::greeting::Greeting;
 use crate::terminal::line::{LATE, LATE_BY, Line, Moment, Said};
@@ -26,9 +25,8 @@ use crate::terminal::rooms::Rooms;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::tables::Tables;
-use crate::terminal::tracker_news;
 use crate::terminal::unread::{Missed, Unread};
-use crate::terminal::warning;
+use crate::terminal::warning::{self, KeyWarnings};
 
 /// What the screen shows, as far as later rows depend on it.
 pub struct View {
@@ -37,13 +35,13 @@ pub struct View {
     open: Option<Conversation>,
     rooms: Rooms,
     unread: Unread,
-    /// Whose links others can read, as long as they stand.
-    in_the_clear: BTreeSet<Username>,
+    connections: Connections,
     deliveries: Deliveries,
+    alerts: Alerts,
+    key_warnings: KeyWarnings,
     absence: Option<Absence>,
     arrival: Arrival,
     day: Option<NaiveDate>,
-    tracker_lost: bool,
 }
 
 impl std::fmt::Debug for View {
@@ -62,13 +60,25 @@ impl View {
             open: None,
             rooms: Rooms::default(),
             unread: Unread::default(),
-            in_the_clear: BTreeSet::new(),
+            connections: Connections::default(),
             deliveries: Deliveries::default(),
+            alerts: Alerts::new(Notify::default()),
+            key_warnings: KeyWarnings::default(),
             absence: None,
             arrival: Arrival::default(),
             day: None,
-            tracker_lost: false,
         }
+    }
+
+    /// Draws attention to messages for the user in this way.
+    #[must_use]
+    pub fn notifying(self, notify: Notify) -> Self {
+        Self { alerts: Alerts::new(notify), ..self }
+    }
+
+    /// The bell or notification that is due, as it is written to the terminal.
+    pub fn alert(&mut self) -> Option<String> {
+        self.alerts.take()
     }
 
     /// The first rows: who one is, what goes on, what to type next, what an earlier run left.
@@ -87,7 +97,9 @@ impl View {
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         let mut rows = match event {
             Event::LoggedIn { .. } => return Vec::new(),
-            Event::Link { peer, state, encrypted, .. } => self.link(peer, *state, *encrypted),
+            Event::Link { peer, state, encrypted, .. } => {
+                self.connections.link(self.paint, peer, *state, *encrypted)
+            }
             Event::Delivered { id, to } => {
                 self.deliveries.delivered(*id, to);
                 return Vec::new();
@@ -96,7 +108,10 @@ impl View {
                 self.deliveries.undelivered(*id, to, *reason);
                 return Vec::new();
             }
-            Event::KeyChanged { peer, fingerprint } => warning::key_changed(self.paint, peer, *fingerprint),
+            Event::KeyChanged { peer, fingerprint } => {
+                self.key_warnings.changed(self.paint, peer, *fingerprint)
+            }
+            Event::KeyAccepted { peer, endorsed } => self.key_warnings.accepted(self.paint, peer, *endorsed),
             Event::NewKey { fingerprint } => warning::new_key(self.paint, *fingerprint),
             Event::Fork { conversation, author } => warning::fork(self.paint, conversation, author),
             Event::Missed { conversation, people, lines } => {
@@ -116,7 +131,7 @@ impl View {
                 let conversation =
                     room.clone().map_or_else(|| Conversation::Private(from.clone()), Conversation::Room);
                 let (from, text, at) = (from.clone(), content.clone(), *sent_at);
-                let unencrypted = self.in_the_clear.contains(&from);
+                let unencrypted = self.connections.is_unencrypted(&from);
                 let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
                 let said = Said { id: *id, from, text, at, unencrypted, note };
                 self.heard(&conversation, said, *missing, moment)
@@ -128,7 +143,7 @@ impl View {
                 let said = Said { id: *id, from, text, at: now, unencrypted: false, note: None };
                 self.said(conversation, &said, moment)
             }
-            Event::Tracker { state, reason } => self.tracker(*state, *reason),
+            Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&format!(
                 "*** the tracker of {} is at {} now, with the same key: your account came along",
                 display_safe(from),
@@ -146,16 +161,6 @@ impl View {
         if !rows.is_empty() && self.day.replace(today).is_some_and(|day| day != today) {
             rows.insert(0, self.paint.system(&format!("── {} ──", today.format("%A, %-d %B %Y"))));
         }
-    }
-
-    /// A link that others can read is told, and what comes by it is marked.
-    fn link(&mut self, peer: &Username, state: LinkState, encrypted: bool) -> Vec<String> {
-        if encrypted || state == LinkState::Down {
-            self.in_the_clear.remove(peer);
-            return Vec::new();
-        }
-        self.in_the_clear.insert(peer.clone());
-        warning::not_encrypted(self.paint, peer)
     }
 
     /// What is news of own lines, now that so much has happened and so much time has passed.
@@ -262,31 +267,30 @@ impl View {
         missing: u64,
         moment: Moment,
     ) -> Vec<String> {
-        if self.open.as_ref() == Some(conversation) {
-            // It was there before it was told.
-            if self.arrival.has_shown(said.id) {
-                return Vec::new();
-            }
-            let missing = (missing > 0).then(|| self.missing(missing, &said.from));
+        let called = said.text.has_word(self.you.as_str());
+        let is_open = self.open.as_ref() == Some(conversation);
+        // It was there before it was told.
+        if is_open && self.arrival.has_shown(said.id) {
+            return Vec::new();
+        }
+        self.alerts.heard(conversation, &said, called, moment);
+        if is_open {
+            let missing = (missing > 0).then(|| missing_row(self.paint, missing, &said.from));
             return missing.into_iter().chain(self.said(conversation, &said, moment)).collect();
         }
-        let called = said.text.has_word(self.you.as_str());
-        let mut rows = match conversation {
-            Conversation::Private(_) => self.said(conversation, &said, moment),
-            Conversation::Room(_) => Vec::new(),
-        };
-        let from = said.from.clone();
-        let first = self.unread.keep(conversation, said);
-        if let Conversation::Room(_) = conversation {
-            let place = shown(conversation);
-            if called {
-                let row = format!("· {from} calls you in {place}: /switch {place}");
-                rows.push(format!("\u{7}{}", self.paint.mention(&row)));
-            } else if first {
-                rows.push(self.paint.system(&format!("· new in {place}: /switch {place}")));
-            }
+        if let Conversation::Private(_) = conversation {
+            let rows = self.said(conversation, &said, moment);
+            self.unread.keep(conversation, said);
+            return rows;
         }
-        rows
+        let (from, place) = (said.from.clone(), shown(conversation));
+        let first = self.unread.keep(conversation, said);
+        let called = called.then(|| {
+            let row = format!("· {from} calls you in {place}: /switch {place}");
+            self.paint.mention(&row)
+        });
+        let news = || self.paint.system(&format!("· new in {place}: /switch {place}"));
+        called.or_else(|| first.then(news)).into_iter().collect()
     }
 
     /// A line as it is read, `[HH:MM:SS] <user> text`; one of a private chat that is not open says so.
@@ -296,24 +300,11 @@ impl View {
             Conversation::Private(user) if self.open.as_ref() != Some(conversation) => {
                 let way = if said.from == self.you { "to" } else { "from" };
                 let mark = if said.unencrypted { " ~" } else { "" };
-                line.private(&format!("[PRIVATE {way} {user}{mark}]"))
+                line.private(&format!("[PRIVATE {way} {user}{mark}]"), said.from == self.you)
             }
             _ if said.from != self.you && said.text.has_word(self.you.as_str()) => line.mention(),
             _ => line.plain(),
         }
-    }
-
-    fn missing(&self, lines: u64, from: &Username) -> String {
-        let lines = if lines == 1 { "1 earlier line".to_owned() } else { format!("{lines} earlier lines") };
-        self.paint.faint(&format!("({lines} of {from} not here yet)"))
-    }
-
-    fn tracker(&mut self, state: TrackerState, reason: Option<TrackerLoss>) -> Vec<String> {
-        let lost = state == TrackerState::Lost;
-        if std::mem::replace(&mut self.tracker_lost, lost) == lost {
-            return Vec::new();
-        }
-        vec![self.paint.system(&tracker_news::row(state, reason))]
     }
 
     /// What an answer looks like.
@@ -383,11 +374,10 @@ impl View {
         self.tables(moment.columns).choices(names)
     }
 
-    /// What the next Ctrl-C does.
+    /// A word on what a key does.
     #[must_use]
-    pub fn interrupted(&self) -> Vec<String> {
-        let seconds = QUIT_KEY_WAIT.as_secs();
-        vec![self.paint.faint(&format!("Press Ctrl-C again within {seconds} seconds to quit."))]
+    pub fn hint(&self, text: &str) -> Vec<String> {
+        vec![self.paint.faint(text)]
     }
 
     /// What was typed, for the record above its answer.
@@ -428,8 +418,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::Undeliverable;
     use crate::api::past::{Past, PastLine};
+    use crate::api::{LinkState, TrackerState, Undeliverable};
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -522,26 +512,71 @@ mod tests {
         assert_eq!(view.event(&said(Some("sala"), "one"), moment()), ["· new in sala: /switch sala"]);
         assert!(view.event(&said(Some("sala"), "two"), moment()).is_empty());
         let called = view.event(&said(Some("sala"), "ana?"), moment());
-        assert_eq!(called, ["\u{7}· bob calls you in sala: /switch sala"]);
+        assert_eq!(called, ["· bob calls you in sala: /switch sala"]);
+        assert!(view.alert().is_some());
         let open = Conversation::Room(room("sala"));
         assert_eq!(view.opened(Some(&open)).len(), 2);
         let rows = view.arrive(&not_asked(), moment());
         let hint = "   /history shows what was said before";
-        let lines = [hint, "[12:00:07] <bob> one", "[12:00:07] <bob> two", "\u{7}[12:00:07] <bob> ana?"];
+        let lines = [hint, "[12:00:07] <bob> one", "[12:00:07] <bob> two", "[12:00:07] >> <bob> ana?"];
         assert_eq!(rows, lines, "{rows:#?}");
+        assert_eq!(view.alert(), None, "it has rung before");
         assert!(view.opened(Some(&open)).is_empty());
     }
 
     #[test]
     fn a_private_line_is_shown_at_once_and_again_in_its_chat() {
         let mut view = view();
-        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] [PRIVATE from bob] psst"]);
+        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob] psst"]);
+        assert!(view.alert().is_some());
         let chat = Conversation::Private(user("bob"));
         let sent = Event::Sent { id: Uuid::nil(), conversation: chat.clone(), content: "what?".into() };
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
         assert_eq!(view.opened(Some(&chat)).len(), 1);
         assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob> psst"]);
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] <ana> what?"]);
+    }
+
+    #[test]
+    fn own_messages_and_those_of_the_history_do_not_ring() {
+        let mut view = view();
+        let Event::RoomEntered { mut room } = sala("sala", &[("bob", true), ("ana", true)]) else { panic!() };
+        room.revision = 7;
+        let (of, conversation) = (Past::Room(room.name.clone()), Conversation::Room(room.name.clone()));
+        view.event(&Event::RoomEntered { room }, moment());
+        let line = |text: &str| PastLine {
+            id: Uuid::nil(),
+            from: user("bob"),
+            content: text.into(),
+            sent_at: at(20, 1).to_utc(),
+            signed: true,
+        };
+        view.arrive(&Ok(Answer::History { of, lines: vec![line("ana, before")] }), moment());
+        view.event(&said(Some("sala"), "ana, before"), moment());
+        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "I am ana".into() }, moment());
+        assert_eq!(view.alert(), None);
+        let Event::Message { room, from, content, sent_at, late, missing, .. } = said(Some("sala"), "ana!")
+        else {
+            panic!()
+        };
+        let news = Event::Message { id: Uuid::max(), room, from, content, sent_at, late, missing };
+        view.event(&news, Moment { columns: None, ..moment() });
+        assert_eq!(view.alert(), None, "a pipe has no bell");
+        view.event(&news, moment());
+        assert!(view.alert().is_some());
+    }
+
+    #[test]
+    fn a_warning_of_a_key_is_followed_by_an_all_clear() {
+        let mut view = view();
+        let accepted = |endorsed| Event::KeyAccepted { peer: user("bob"), endorsed };
+        assert!(view.event(&accepted(true), moment()).is_empty(), "nobody was warned");
+        let fingerprint = commons::keys::PublicKey::new([7; 32]);
+        view.event(&Event::KeyChanged { peer: user("bob"), fingerprint }, moment());
+        let rows = view.event(&accepted(true), moment());
+        assert_eq!(rows[0], "*** All clear: a key of bob that you know vouches for the new one.");
+        assert!(view.event(&accepted(true), moment()).is_empty(), "told once");
+        assert_eq!(view.event(&accepted(false), moment()).len(), 2);
     }
 
     #[test]
@@ -644,7 +679,7 @@ mod tests {
         let link = |state, encrypted| Event::Link { peer: user("bob"), state, encrypted, verified: false };
         assert!(view.event(&link(LinkState::Up, false), moment())[0].contains("not encrypted"));
         assert_eq!(view.event(&said(Some("equipe"), "hi"), moment()), ["[12:00:07] <bob ~> hi"]);
-        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] [PRIVATE from bob ~] psst"]);
+        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob ~] psst"]);
         view.event(&said(Some("sala"), "later"), moment());
         view.event(&link(LinkState::Down, false), moment());
         assert!(view.event(&link(LinkState::Up, true), moment()).is_empty());
@@ -659,7 +694,8 @@ mod tests {
         view.event(&said(None, "late"), moment());
         let tomorrow = Moment { now: at(21, 9), ..moment() };
         let rows = view.event(&said(None, "later"), tomorrow);
-        let expected = ["── Saturday, 21 November 2026 ──", "[2026-11-20 12:00:07] [PRIVATE from bob] later"];
+        let expected =
+            ["── Saturday, 21 November 2026 ──", "[2026-11-20 12:00:07] >> [PRIVATE from bob] later"];
         assert_eq!(rows, expected);
     }
 

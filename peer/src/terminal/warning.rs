@@ -1,5 +1,7 @@
 //! Warnings that must not be missed: somebody may be posing as a friend, or tell different people different things.
 
+use std::collections::BTreeSet;
+
 use commons::keys::PublicKey;
 use commons::names::Username;
 
@@ -9,8 +11,28 @@ use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
 
+/// The warnings of other keys that are not settled.
+#[derive(Default)]
+pub(crate) struct KeyWarnings {
+    of: BTreeSet<Username>,
+}
+
+impl KeyWarnings {
+    /// Warns of another key.
+    pub(crate) fn changed(&mut self, paint: Paint, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
+        self.of.insert(peer.clone());
+        key_changed(paint, peer, fingerprint)
+    }
+
+    /// Says that the warning is settled. A key that was endorsed before anybody was warned of it is no news.
+    pub(crate) fn accepted(&mut self, paint: Paint, peer: &Username, endorsed: bool) -> Vec<String> {
+        let warned = self.of.remove(peer);
+        if warned || !endorsed { all_clear(paint, peer, endorsed) } else { Vec::new() }
+    }
+}
+
 /// Another key than before, and what to do.
-pub(crate) fn key_changed(paint: Paint, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
+fn key_changed(paint: Paint, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
     loud(
         paint,
         &[
@@ -22,6 +44,19 @@ pub(crate) fn key_changed(paint: Paint, peer: &Username, fingerprint: PublicKey)
             format!("   only if they are the same, type /accept {peer}"),
         ],
     )
+}
+
+/// The warning of another key is settled.
+fn all_clear(paint: Paint, peer: &Username, endorsed: bool) -> Vec<String> {
+    let why = if endorsed {
+        format!("a key of {peer} that you know vouches for the new one.")
+    } else {
+        format!("you accepted {peer}'s key.")
+    };
+    vec![
+        paint.system(&format!("*** All clear: {why}")),
+        paint.system(&format!("    Messages go to {peer} again. To be sure, compare: /verify {peer}")),
+    ]
 }
 
 /// This computer has a key that friends do not know, and what to do.

@@ -1,0 +1,32 @@
+//! Keys that ask for something at once, whatever stands in the input: Ctrl-C and Alt-n.
+
+use crate::api::status::Status;
+use crate::api::{Command, Conversation};
+use crate::terminal::Terminal;
+use crate::terminal::output::Gone;
+
+impl Terminal {
+    /// Says what the next Ctrl-C does.
+    pub(crate) async fn interrupted(&mut self) -> Result<Option<Command>, Gone> {
+        self.show(self.face.interrupted()).await?;
+        Ok(None)
+    }
+
+    /// The command that opens the next conversation with unread messages.
+    pub(crate) async fn next_unread(&mut self) -> Result<Option<Command>, Gone> {
+        let next = next_unread(&self.service.status());
+        if next.is_none() {
+            self.show(self.face.nothing_unread()).await?;
+        }
+        Ok(next.map(|conversation| Command::Open { conversation }))
+    }
+}
+
+/// The next conversation with unread messages: behind the open one, and from the start again.
+fn next_unread(status: &Status) -> Option<Conversation> {
+    let at = |open: &Conversation| status.conversations.iter().position(|(chat, _)| chat == open);
+    let open = status.open.as_ref().and_then(at).map_or(0, |at| at + 1);
+    let (before, behind) = status.conversations.split_at(open);
+    let mut unread = behind.iter().chain(before).filter(|(_, count)| *count > 0);
+    unread.next().map(|(chat, _)| chat.clone())
+}
