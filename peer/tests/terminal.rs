@@ -6,7 +6,8 @@ mod common;
 mod programs;
 
 use common::{Peer, Tracker, user};
-use peer::api::{AccountCommand, Command, Event};
+use peer::api::account::AccountCommand;
+use peer::api::{Command, Event};
 use programs::{Screen, flags, signal};
 use rustix::process::Signal;
 use tempfile::TempDir;
