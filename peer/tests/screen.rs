@@ -284,9 +284,10 @@ async fn a_lost_tracker_is_shown_and_its_return_too() {
 async fn foreign_text_steers_nothing_and_looks_like_nobody_else() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     bob.say("\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m gone?\n[00:00:00] <ana> I owe bob money\n> /quit").await;
-    ana.shows_row("                 > /quit");
+    // It names ana, so it is marked, and what follows is indented so far.
+    ana.shows_row("                    > /quit");
     ana.shows("\\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m gone?");
-    ana.shows_row("                 [00:00:00] <ana> I owe bob money");
+    ana.shows_row("                    [00:00:00] <ana> I owe bob money");
     ana.shows("Welcome, ana.");
     ana.line("still here");
     bob.hears("still here").await;

@@ -12,6 +12,9 @@ use programs::{Screen, flags, signal};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+/// Rows of the screen: nothing scrolls off.
+const ROWS: u16 = 48;
+
 const CTRL_C: &str = "\x03";
 const CTRL_Y: &str = "\x19";
 
@@ -32,7 +35,7 @@ async fn scene(more_flags: &[&str], environment: &[(&str, &str)], columns: u16) 
     arguments.extend(["--username", "ana", "--register"].iter().chain(more_flags).map(|&flag| flag.into()));
     let environment: Vec<_> =
         [("PEER_PASSWORD", "secret secret")].into_iter().chain(environment.iter().copied()).collect();
-    let mut ana = Screen::start(&arguments, &environment, 24, columns);
+    let mut ana = Screen::start(&arguments, &environment, ROWS, columns);
     ana.shows("lobby");
     ana.line("/join sala");
     ana.shows("sala · ● bob");
@@ -101,22 +104,19 @@ async fn in_a_long_room(environment: &[(&str, &str)]) -> Scene {
 async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } =
         in_a_long_room(&[("TMUX", "/tmp/tmux-0/default,1,0")]).await;
-    ana.keys("half a message that goes over the whole width of this screen, and then on in the next row");
-    ana.ends_with(&[
-        "> half a message that goes over the whole width of this screen, and then on in t",
-        "he next row",
-    ]);
-    for columns in [60, 30, 24, 70, 33, 80] {
-        ana.resize_and_rewrap(24, columns);
-        ana.wait("the line drawn anew", |screen| {
+    let typed = "half a message that goes over the whole width of this screen, and then on in the next row";
+    ana.keys(typed);
+    let prompt = format!("> {typed}").replace(' ', "");
+    for columns in [80, 60, 30, 24, 70, 33, 80] {
+        ana.resize_and_rewrap(ROWS, columns);
+        // Rows end where the screen does, so only the letters can be compared.
+        ana.wait("one line above one input", |screen| {
             let rows = screen.rows();
-            rows.last().is_some_and(|row| row.ends_with("next row"))
-                && rows.iter().filter(|row| row.starts_with("> half a")).count() == 1
+            let status = rows.iter().filter(|row| row.starts_with("a-room-with")).count();
+            let input = rows.iter().rposition(|row| row.starts_with('>')).unwrap_or(0);
+            status == 1 && rows[input..].concat().replace(' ', "") == prompt
         });
-        let text = ana.text();
-        let status = ana.rows().iter().filter(|row| row.starts_with("a-room-with")).count();
-        assert_eq!(status, 1, "{columns}:\n{text}");
-        assert!(text.contains("psst"), "{columns}:\n{text}");
+        assert!(ana.text().contains("psst"), "{columns}:\n{}", ana.text());
     }
 }
 
@@ -124,7 +124,7 @@ async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn control_uncounted_broken_rows_stay_on_the_screen() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = in_a_long_room(&[]).await;
-    ana.resize_and_rewrap(24, 30);
+    ana.resize_and_rewrap(ROWS, 30);
     ana.wait("an old row and the new one", |screen| {
         screen.rows().iter().filter(|row| row.starts_with("a-room-with")).count() == 2
     });
@@ -134,7 +134,7 @@ async fn control_uncounted_broken_rows_stay_on_the_screen() {
 async fn a_terminal_that_cuts_rows_off_loses_no_message() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = in_a_long_room(&[]).await;
     for columns in [60, 30, 24, 70] {
-        ana.resize(24, columns);
+        ana.resize(ROWS, columns);
         ana.wait("the line drawn anew", |screen| {
             screen
                 .rows()
@@ -144,7 +144,7 @@ async fn a_terminal_that_cuts_rows_off_loses_no_message() {
         let text = ana.text();
         let status = ana.rows().iter().filter(|row| row.starts_with("a-room-with")).count();
         assert_eq!(status, 1, "{columns}:\n{text}");
-        assert!(text.contains("[PRIVATE from bob"), "{columns}:\n{text}");
+        assert!(text.contains("[PRIVATE"), "{columns}:\n{text}");
     }
 }
 
