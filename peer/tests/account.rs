@@ -187,7 +187,7 @@ async fn the_program_changes_the_password_from_files_and_ends_with_the_account()
     assert_eq!(ana.event("password_wanted")["tries_left"], 3);
     ana.line("canary");
     assert_eq!(ana.event("password_wanted")["tries_left"], 2);
-    ana.line("secret");
+    ana.line(PASSWORD);
     ana.event("account_deleted");
     let end = ana.end();
     assert_eq!((end.status, end.complained.len()), (Some(0), 0), "{end:?}");

@@ -158,6 +158,6 @@ async fn control_in_a_pipe_the_same_line_is_a_message() {
     let data = tempfile::tempdir().unwrap();
     let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
     ana.line("/create sala");
-    ana.line("secret");
-    assert_eq!(ana.event("sent")["content"], "secret");
+    ana.line(programs::PASSWORD);
+    assert_eq!(ana.event("sent")["content"], programs::PASSWORD);
 }
