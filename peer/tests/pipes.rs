@@ -291,7 +291,8 @@ async fn a_peer_can_host_the_tracker_itself() {
     bob.event("logged_in");
     ana.line("/quit");
     assert_eq!(ana.end().status, Some(0));
-    assert_eq!(bob.until(|line| json(line)["state"] == "lost"), r#"{"event":"tracker","state":"lost"}"#);
+    let lost = bob.until(|line| json(line)["state"] == "lost");
+    assert_eq!(json(&lost), json!({"event": "tracker", "state": "lost", "reason": "STOPPED"}));
     assert!(data.path().join("tracker/users_db.json").exists());
 }
 
