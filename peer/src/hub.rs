@@ -149,6 +149,8 @@ impl Hub {
                     let mut state = self.lock();
                     let events = state.chat.tracker_is(TrackerState::Lost, Some(why));
                     state.faces.tell(events);
+                    drop(state);
+                    self.relink();
                 }
                 TrackerReport::Ended(ending) => self.fail(&ending, &address),
             }

@@ -138,7 +138,7 @@ pub const PAST_LINES: (usize, usize) = (20, 1000);
 pub const EXPORT_LINES: usize = 1000;
 
 /// Lines that are shown of what was said before, as a conversation is entered: a glance, `/history` shows more.
-pub const SCROLLBACK: usize = 10;
+pub const SCROLLBACK: usize = 20;
 
 /// Digits at the end of a line's identity that stand for it: few lines wait at a time.
 pub const LINE_ID_DIGITS: usize = 4;

@@ -204,10 +204,13 @@ async fn talk(
     let known = known(config);
     // Nobody should type a name and a password before learning that.
     if known.interactive || config.errand.is_some() {
-        service.knock().await.map_err(|error| match error {
-            CommandError::TrackerLost => NotSignedIn::no_tracker(service),
-            error => NotSignedIn::Refused(error),
-        })?;
+        match service.knock().await {
+            // What is here can be opened without it.
+            Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
+            Err(CommandError::TrackerLost) => return Err(NotSignedIn::no_tracker(service).into()),
+            Err(error) => return Err(NotSignedIn::Refused(error).into()),
+            Ok(()) => {}
+        }
     }
     if let Some(Errand::Password { new_password_file }) = &config.errand {
         let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);

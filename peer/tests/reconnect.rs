@@ -51,7 +51,7 @@ async fn nobody_new_comes_in_while_the_tracker_is_away_and_all_is_whole_when_it_
     }
     let join = || Command::Join { room: room("sala") };
     assert_eq!(dora.run(join()).await, Err(CommandError::TrackerLost), "a free seat cannot be taken");
-    assert_eq!(eva.try_again().await.map(drop).unwrap_err().code(), "TRACKER_LOST", "nobody can sign in");
+    assert_eq!(eva.try_elsewhere().await.map(drop).unwrap_err().code(), "TRACKER_LOST", "nobody can sign in");
     ana.say("among us").await;
     bob.hears("among us").await;
 

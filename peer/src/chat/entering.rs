@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 
 use commons::names::{RoomName, Username};
-use commons::snapshot::RoomSnapshot;
+use commons::snapshot::{ChangeKind, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Conversation, Event, TrackerState};
 use crate::chat::Chat;
 use crate::history::remembered::RememberedRoom;
@@ -20,6 +21,35 @@ impl Chat {
         self.remembered = rooms.into_iter().map(|room| (room.id, room)).collect();
     }
 
+    /// Starts without the tracker: in the rooms that are remembered, of whose members only links will tell who is there.
+    pub(crate) fn offline(&mut self, me: Username, reason: Option<TrackerLoss>) -> Vec<Event> {
+        self.me = Some(me.clone());
+        let mut events = self.tracker_is(TrackerState::Lost, reason);
+        let mut rooms: Vec<_> = self.remembered.values().filter_map(|room| room.snapshot.clone()).collect();
+        rooms.sort_by(|a, b| a.name.cmp(&b.name));
+        for mut room in rooms {
+            room.members.iter_mut().for_each(|member| member.connected = member.username == me);
+            (room.peer_owner, room.peer_one, room.peer_two) = (None, None, None);
+            events.extend(self.entered(room, Instant::now()));
+        }
+        events
+    }
+
+    /// A peer's link came or went while nobody else tells who is there: its presence follows it.
+    pub(in crate::chat) fn presence_by_link(&mut self, peer: &Username, up: bool) -> Vec<Event> {
+        let mut events = Vec::new();
+        for room in self.rooms.values_mut() {
+            let members: Vec<_> = room.members.iter().map(|member| member.username.clone()).collect();
+            let changed = room.members.iter_mut().find(|it| it.username == *peer && it.connected != up);
+            let Some(member) = changed else { continue };
+            member.connected = up;
+            let change = if up { ChangeKind::Online } else { ChangeKind::Offline };
+            let (room, username) = (room.name.clone(), peer.clone());
+            events.push(Event::RoomUpdate { room, change, username, members });
+        }
+        events
+    }
+
     /// Signed in, for the first time or again; `seats` is where the tracker says that this user sits. After a login the first
     /// snapshot of a room replaces what was known.
     pub(in crate::chat) fn signed_in(
@@ -28,12 +58,11 @@ impl Chat {
         seats: impl Iterator<Item = RoomSnapshot>,
         now: Instant,
     ) -> Vec<Event> {
-        let first = self.me.replace(me.clone()).is_none();
+        let was_here = self.me.replace(me.clone()).is_some();
+        self.returned = was_here.then_some(now);
         let mut events = self.tracker_is(TrackerState::Connected, None);
-        if first {
+        if !std::mem::replace(&mut self.logged_in, true) {
             events.push(Event::LoggedIn { username: me });
-        } else {
-            self.returned = Some(now);
         }
         let (known, unknown): (Vec<_>, Vec<_>) =
             seats.filter(|room| self.sits_in(room)).partition(|room| self.is_known(room));

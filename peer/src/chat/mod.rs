@@ -52,6 +52,8 @@ pub(crate) struct Trust {
 pub(crate) struct Chat {
     me: Option<Username>,
     tracker: Option<TrackerState>,
+    /// Whether the tracker has let this user in, in this run.
+    logged_in: bool,
     /// When the tracker was found again.
     returned: Option<Instant>,
     rooms: BTreeMap<RoomName, RoomSnapshot>,
@@ -320,7 +322,11 @@ impl Chat {
         let ended = before.filter(|_| !up || rises);
         let ended = ended.map(|before| event(LinkState::Down, before.encrypted, before.verified));
         let risen = rises.then(|| event(LinkState::Up, trust.encrypted, trust.verified));
-        ended.into_iter().chain(risen).collect()
+        let mut events: Vec<_> = ended.into_iter().chain(risen).collect();
+        if self.tracker() == TrackerState::Lost {
+            events.extend(self.presence_by_link(peer, up));
+        }
+        events
     }
 
     /// Everybody who should be linked.
@@ -333,6 +339,9 @@ impl Chat {
         for room in self.rooms.values() {
             for member in room.members.iter().filter(|member| Some(&member.username) != self.me.as_ref()) {
                 let address = room.peer(&member.username).and_then(commons::peer::Peer::socket_addr);
+                // While nobody tells where a member is, it may still be where it was.
+                let last = self.memberships.get(&room.id).and_then(|it| it.address(&member.username));
+                let address = address.or(last.filter(|_| self.tracker() == TrackerState::Lost));
                 let wish = wanted.entry(member.username.clone()).or_insert(Wanted {
                     address,
                     private: false,

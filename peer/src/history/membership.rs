@@ -56,6 +56,11 @@ impl Membership {
         self.members.get(user).map(|seen| seen.from)
     }
 
+    /// Where a member's program took links last.
+    pub(crate) fn address(&self, user: &Username) -> Option<SocketAddr> {
+        self.members.get(user)?.address
+    }
+
     /// Whether both say the same of the members, whatever revision was seen last.
     pub(crate) fn has_same_members(&self, other: &Self) -> bool {
         self.members == other.members

@@ -33,6 +33,7 @@ pub struct SignIn {
 }
 
 /// A user's key on this computer.
+#[derive(Clone)]
 pub(crate) struct UserKey {
     seed: Seed,
     seal: Seal,

@@ -4,6 +4,7 @@ mod account;
 mod commands;
 mod looking_back;
 mod loss;
+mod offline;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -81,6 +82,16 @@ struct Local {
     blocked: BTreeSet<Username>,
     book: KeyBook,
     history: Kept,
+}
+
+/// Somebody who may use this peer.
+struct Admitted {
+    seed: Seed,
+    /// Whether the key was bound just now to an account that was there before.
+    fresh: bool,
+    local: Local,
+    /// The key by which to sign in later, where the tracker could not be reached.
+    unreached: Option<UserKey>,
 }
 
 /// Why a peer cannot start.
@@ -226,7 +237,7 @@ impl PeerService {
         if let Some(reports) = reports {
             self.spawn(Arc::clone(&self.hub).hear_tracker(self.config.tracker.clone(), reports)).await;
         }
-        let (seed, fresh, local) = match self.admitted(&home, &who).await {
+        let Admitted { seed, fresh, local, unreached } = match self.admitted(&home, &who).await {
             Ok(admitted) => admitted,
             Err(error) => {
                 home.abandon();
@@ -240,13 +251,19 @@ impl PeerService {
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };
         let (links, reports) =
-            PeerPeerCommunication::start(who.username, terms, book, self.who_is(), listener);
+            PeerPeerCommunication::start(who.username.clone(), terms, book, self.who_is(), listener);
         // Only one sign-in got the listener, so all are empty.
         let _ = self.hub.links.set(links);
         let _ = self.hub.people.set(people);
         let _ = self.hub.home.set(home);
         let _ = self.seed.set(seed);
+        if unreached.is_some() {
+            self.show_offline(&who);
+        }
         self.begin(history, reports).await;
+        if let Some(key) = unreached {
+            self.sign_in_later(who, key).await?;
+        }
         if fresh {
             self.tell_new_key().await;
         }
@@ -319,8 +336,8 @@ impl PeerService {
         self.spawn(Arc::clone(hub).hear_links(reports)).await;
     }
 
-    /// Signs in; the key, whether it was bound just now to an account that was there before, and what is kept here.
-    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<(Seed, bool, Local), CommandError> {
+    /// Signs in. Where the tracker cannot be reached, what is here is opened all the same.
+    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<Admitted, CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
         let key = UserKey::of(home, who, tracker, cost).await?;
         // Before the tracker is asked: its reply is held against what is known here. Under a new key nothing is.
@@ -328,12 +345,15 @@ impl PeerService {
             if key.is_new() { None } else { Some(self.open_local(home, &who.username, key.seed()).await?) };
         let rooms = known.as_ref().map(|local| local.history.2.rooms.clone());
         self.hub.lock().chat.remember(rooms.unwrap_or_default());
-        let admitted = self.judged(home, who, key).await;
-        match (admitted, known) {
-            (Ok((seed, fresh)), Some(known)) => Ok((seed, fresh, known)),
+        match (self.judged(home, who, key.clone()).await, known) {
+            (Ok((seed, fresh)), Some(local)) => Ok(Admitted { seed, fresh, local, unreached: None }),
             (Ok((seed, fresh)), None) => {
                 let local = self.open_local(home, &who.username, &seed).await?;
-                Ok((seed, fresh, local))
+                Ok(Admitted { seed, fresh, local, unreached: None })
+            }
+            (Err(CommandError::TrackerLost), Some(local)) if who.changed_to.is_none() => {
+                let seed = key.seed().clone();
+                Ok(Admitted { seed, fresh: false, local, unreached: Some(key) })
             }
             (Err(error), known) => {
                 if let Some(Local { history: (history, ..), .. }) = known {

@@ -33,17 +33,25 @@ impl Greeting<'_> {
         let whisper = others.first().map(|name| format!("@{name} hi"));
         let next: Vec<_> = [Some(enter), whisper, Some("/help".to_owned())].into_iter().flatten().collect();
         let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
-        let waiting = (waiting > 0).then(|| {
-            let lines = counted(waiting, "line of yours", "lines of yours");
-            format!("  {} {lines}: /outbox", self.paint.faint("waiting"))
-        });
         let rows = [
             format!("{} {you}.", self.paint.system("Welcome,")),
             format!("  {}  {}", self.paint.faint("online"), glance(&others, "nobody else yet")),
             format!("  {}   {}", self.paint.faint("rooms"), glance(&there, "none yet")),
             format!("  {}     {}", self.paint.faint("try"), self.paint.strong(&next.join("   "))),
         ];
-        rows.into_iter().chain(waiting).collect()
+        rows.into_iter().chain(self.waiting(waiting)).collect()
+    }
+
+    /// The same while the tracker, which knows who is there, cannot be asked.
+    pub(crate) fn offline_rows(&self, waiting: usize) -> Vec<String> {
+        let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
+        let welcome = format!("{} {you}.", self.paint.system("Welcome,"));
+        std::iter::once(welcome).chain(self.waiting(waiting)).collect()
+    }
+
+    fn waiting(&self, lines: usize) -> Option<String> {
+        let words = counted(lines, "line of yours", "lines of yours");
+        (lines > 0).then(|| format!("  {} {words}: /outbox", self.paint.faint("waiting")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the terminal shows: the first rows, events as they come, and the line above the input.
 
 use crate::api::error::CommandError;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Answer, Command, Event, TrackerState};
 use crate::limits::SCROLLBACK;
 use crate::terminal::Terminal;
 use crate::terminal::face::{Face, moment};
@@ -29,7 +29,10 @@ impl Terminal {
             Ok(Answer::Outbox { lines }) => lines,
             _ => Vec::new(),
         };
-        let rows = view.welcome(&peers, &rooms, &waiting);
+        let rows = match self.service.status().tracker {
+            TrackerState::Connected => view.welcome(&peers, &rooms, &waiting),
+            TrackerState::Lost => view.welcome_offline(&waiting),
+        };
         self.show(rows).await
     }
 

@@ -93,6 +93,12 @@ impl View {
         Greeting { paint: self.paint, you: &self.you }.rows(peers, rooms, waiting.len())
     }
 
+    /// The first rows where the tracker cannot be asked.
+    pub(crate) fn welcome_offline(&mut self, waiting: &[WaitingLine]) -> Vec<String> {
+        self.deliveries.resume(waiting);
+        Greeting { paint: self.paint, you: &self.you }.offline_rows(waiting.len())
+    }
+
     /// What an event looks like.
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         let mut rows = match event {

@@ -72,8 +72,12 @@ impl PeerTrackerCommunication {
     }
 
     async fn ask(&self, request: TrackerRequest, identity: Option<Identity>) -> Outcome {
+        self.put(request, identity, false).await
+    }
+
+    async fn put(&self, request: TrackerRequest, identity: Option<Identity>, is_patient: bool) -> Outcome {
         let (reply, answer) = oneshot::channel();
-        self.asks.send(Ask { request, identity, reply }).await.map_err(|_| TrackerError::Lost)?;
+        self.asks.send(Ask { request, identity, is_patient, reply }).await.map_err(|_| TrackerError::Lost)?;
         answer.await.map_err(|_| TrackerError::Lost)?
     }
 
@@ -99,6 +103,17 @@ impl PeerTrackerCommunication {
     ) -> Result<(), TrackerError> {
         let request = TrackerRequest::Login(credentials(username, password, listening));
         self.ask(request, Some(identity)).await.map(drop)
+    }
+
+    /// Signs in by the key alone, as soon as the tracker can be reached.
+    pub(crate) async fn log_in_when_reached(
+        &self,
+        username: &Username,
+        listening: SocketAddr,
+        identity: Identity,
+    ) -> Result<(), TrackerError> {
+        let request = TrackerRequest::Login(credentials(username, None, listening));
+        self.put(request, Some(identity), true).await.map(drop)
     }
 
     /// Everybody who is connected, page by page.

@@ -77,6 +77,8 @@ pub(crate) struct Ask {
     pub(crate) request: TrackerRequest,
     /// What to prove: goes with a sign-in.
     pub(crate) identity: Option<Identity>,
+    /// To try a sign-in until the tracker answers, and to reply only then.
+    pub(crate) is_patient: bool,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
@@ -86,6 +88,13 @@ enum Cut {
     Lost(TrackerLoss),
     /// Signed out, superseded, or nobody is left to ask.
     Final,
+}
+
+/// What the uplink begins with.
+enum First {
+    Connected(Connection<Socket>),
+    /// Nothing: whoever waits here is told when the tracker has answered.
+    Patient(oneshot::Sender<Outcome>),
 }
 
 pub(crate) struct Uplink {
@@ -128,17 +137,23 @@ impl Uplink {
 
     /// Serves until it is over: first whoever signs in, then, under that name, across lost connections.
     pub(crate) async fn run(mut self) {
-        let Some((credentials, mut connection)) = self.first_sign_in().await else { return };
+        let Some((credentials, first)) = self.first_sign_in().await else { return };
+        let (mut connection, mut patient) = match first {
+            First::Connected(connection) => (Some(connection), None),
+            First::Patient(reply) => (None, Some(reply)),
+        };
         let (first, most) = TRACKER_BACKOFF;
         let mut backoff = Backoff::new(first, most);
         loop {
-            let since = Instant::now();
-            match self.serve(connection, &mut backoff).await {
-                Cut::Final => return,
-                Cut::Lost(why) => report(&self.reports, TrackerReport::Lost(why)).await,
-            }
-            if since.elapsed() > most {
-                backoff.reset();
+            if let Some(connection) = connection.take() {
+                let since = Instant::now();
+                match self.serve(connection, &mut backoff).await {
+                    Cut::Final => return,
+                    Cut::Lost(why) => report(&self.reports, TrackerReport::Lost(why)).await,
+                }
+                if since.elapsed() > most {
+                    backoff.reset();
+                }
             }
             connection = loop {
                 let request = TrackerRequest::Login(credentials.clone());
@@ -148,20 +163,24 @@ impl Uplink {
                 };
                 match refusing(&mut self.asks, &self.reports, again).await {
                     None => return,
-                    Some(Ok(connection)) => break connection,
+                    Some(Ok(connection)) => break Some(connection),
                     Some(Err(error)) if is_final(&error) => {
                         return report(&self.reports, TrackerReport::Ended(Ending::Failed(error))).await;
                     }
                     Some(Err(_)) => {}
                 }
             };
+            if let Some(reply) = patient.take() {
+                // Whoever asked may have given up waiting.
+                let _ = reply.send(Ok(Box::default()));
+            }
         }
     }
 
-    /// Waits for a sign-in that the tracker accepts. Every attempt has a connection of its own.
-    async fn first_sign_in(&mut self) -> Option<(Credentials, Connection<Socket>)> {
+    /// Waits for a sign-in that the tracker accepts, or that is to be tried until it does. Every attempt has a connection of its own.
+    async fn first_sign_in(&mut self) -> Option<(Credentials, First)> {
         loop {
-            let Ask { request, identity, reply } = self.asks.recv().await?;
+            let Ask { request, identity, is_patient, reply } = self.asks.recv().await?;
             let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = &request
             else {
                 let _ = reply.send(Err(TrackerError::Lost));
@@ -170,8 +189,11 @@ impl Uplink {
             // The key is bound then: no password is needed, or sent, any more.
             let credentials = Credentials { password: None, ..credentials.clone() };
             self.door.identity = identity;
+            if is_patient {
+                return Some((credentials, First::Patient(reply)));
+            }
             if let Ok(connection) = self.door.attempt(request, Some(reply)).await {
-                return Some((credentials, connection));
+                return Some((credentials, First::Connected(connection)));
             }
         }
     }

@@ -1,0 +1,46 @@
+//! A start without the tracker: what this computer keeps is opened by the password alone, and the sign-in follows when the tracker
+//! answers.
+
+use std::sync::Arc;
+
+use commons::net::tls::Purpose;
+use tracing::warn;
+
+use crate::api::error::CommandError;
+use crate::identity::known_trackers::KnownTrackers;
+use crate::identity::user_key::{SignIn, UserKey, identity};
+use crate::service::PeerService;
+
+impl PeerService {
+    /// Shows the rooms that are known here, although the tracker has not answered.
+    pub(crate) fn show_offline(&self, who: &SignIn) {
+        let reason = self.tracker_failed();
+        let mut state = self.hub.lock();
+        let events = state.chat.offline(who.username.clone(), reason);
+        state.faces.tell(events);
+    }
+
+    /// Signs in by the key as soon as the tracker answers, and settles what is settled at a sign-in.
+    pub(crate) async fn sign_in_later(&self, who: SignIn, key: UserKey) -> Result<(), CommandError> {
+        let identity = identity(key.seed(), Purpose::Session)?;
+        let (hub, tracker, listening) = (Arc::clone(&self.hub), self.tracker.clone(), self.listening);
+        let (config, cost) = (self.config.clone(), self.config.seal_cost);
+        let sign_in = async move {
+            // A refusal has ended the program, and was told.
+            if tracker.log_in_when_reached(&who.username, listening, identity).await.is_err() {
+                return;
+            }
+            if let Some(proven) = tracker.tracker_key()
+                && let Err(error) = KnownTrackers::of(&config.data).pin(&config.tracker, proven)
+            {
+                warn!(%error, "the tracker's key could not be written down");
+            }
+            let Some(home) = hub.home.get() else { return };
+            if let Err(error) = key.settled(home, &tracker, &who, cost).await {
+                warn!(?error, "the change of the password is still not settled");
+            }
+        };
+        self.spawn(sign_in).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! A start without the tracker: the password opens what is here, and the rest follows when the tracker answers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Tracker, password_of, room, three_in, user};
+use commons::snapshot::ChangeKind;
+use peer::api::{Answer, Command, Conversation, Event, TrackerState};
+use peer::identity::password::Password;
+
+fn is_logged_in(event: &Event) -> bool {
+    matches!(event, Event::LoggedIn { .. })
+}
+
+fn tracker_is(wanted: TrackerState) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::Tracker { state, .. } if *state == wanted)
+}
+
+#[tokio::test]
+async fn a_start_without_a_tracker_opens_what_is_here() {
+    let mut tracker = Tracker::start().await;
+    let [ana, mut bob, carla] = three_in(&tracker, "sala").await;
+    ana.say("before").await;
+    bob.hears("before").await;
+    ana.service.stop().await;
+    carla.service.stop().await;
+    tracker.down().await;
+    bob.until(tracker_is(TrackerState::Lost)).await;
+
+    let mut ana = ana.again().await;
+    let Event::Tracker { state: TrackerState::Lost, .. } = ana.until(|_| true).await else {
+        panic!("another first event")
+    };
+    let Event::RoomEntered { room: entered } = ana.until(|_| true).await else {
+        panic!("another second event")
+    };
+    let there: Vec<_> = entered.members.iter().filter(|m| m.connected).map(|m| m.username.clone()).collect();
+    assert_eq!(there, [user("ana")], "nobody is linked yet");
+    assert_eq!(ana.service.status().open, Some(Conversation::Room(room("sala"))));
+    ana.run(Command::Unlock { password: password_of("ana") }).await.unwrap();
+    let history = ana.run(Command::History { conversation: None, lines: 9 }).await;
+    assert!(matches!(history, Ok(Answer::History { lines, .. }) if lines.len() == 1));
+
+    // Members are dialled where they were last, and presence follows the links.
+    ana.say("without a tracker").await;
+    bob.hears("without a tracker").await;
+    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Online, username, .. } if *username == user("bob"))).await;
+    let is_there = |answer| match answer {
+        Ok(Answer::Users { members, .. }) => members
+            .into_iter()
+            .filter(|present: &peer::api::Present| present.member.connected)
+            .map(|present| present.member.username)
+            .collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(is_there(ana.run(Command::Users { conversation: None }).await), [user("ana"), user("bob")]);
+    bob.service.stop().await;
+    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, username, .. } if *username == user("bob"))).await;
+    assert!(!ana.saw(is_logged_in));
+
+    tracker.up().await;
+    ana.until(tracker_is(TrackerState::Connected)).await;
+    ana.until(is_logged_in).await;
+    ana.run(Command::Rooms).await.unwrap();
+    assert!(!ana.saw(|e| matches!(e, Event::RoomLeft { .. } | Event::RoomAvailable { .. })));
+    tracker.down().await;
+    tracker.up().await;
+    ana.until(tracker_is(TrackerState::Connected)).await;
+    assert!(!ana.saw(is_logged_in), "told once");
+}
+
+#[tokio::test]
+async fn without_a_tracker_the_password_is_judged_here() {
+    let mut tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    ana.service.stop().await;
+    tracker.down().await;
+    let wrong = ana.try_again_with(&Password::typed("not the password")).await.map(drop).unwrap_err();
+    assert_eq!(wrong.code(), "INVALID_CREDENTIALS");
+    // The control, and a computer on which ana has no account.
+    ana.try_again().await.unwrap();
+    assert_eq!(ana.try_elsewhere().await.map(drop).unwrap_err().code(), "TRACKER_LOST");
+}
+
+#[tokio::test]
+async fn what_the_tracker_says_after_an_offline_start_is_told() {
+    for (is_other_key, code) in [(true, "TRACKER_KEY_CHANGED"), (false, "INVALID_CREDENTIALS")] {
+        let (mut tracker, other) = (Tracker::start().await, Tracker::start().await);
+        let ana = tracker.peer("ana").await;
+        ana.service.stop().await;
+        tracker.down().await;
+        let mut ana = ana.again().await;
+        if is_other_key {
+            tracker.takes_the_key_of(&other).await;
+        } else {
+            tracker.forgets().await;
+        }
+        ana.until(|e| matches!(e, Event::Error { code: told, .. } if told == code)).await;
+        assert_eq!(ana.service.failure().map(|error| error.code().to_owned()), Some(code.to_owned()));
+    }
+}
