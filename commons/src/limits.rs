@@ -32,6 +32,10 @@ pub const SPANS_MAX: usize = 512;
 /// What the original programs take with one `recv`, and therefore as one message, in bytes.
 pub const ORIGINAL_RECV: usize = 4096;
 
+/// Time between two writes to a legacy client: TCP joins writes that lie unread, and the client takes them for one message.
+/// Its threads read within a few milliseconds.
+pub const LEGACY_PACE: Duration = Duration::from_millis(20);
+
 /// Longest user name in characters.
 pub const USERNAME_MAX: usize = 32;
 

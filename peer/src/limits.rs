@@ -82,9 +82,6 @@ pub const HELLO_PAUSE: Duration = Duration::from_millis(200);
 /// entry of the user, also that of a newer link.
 pub const LEGACY_FORGETS: Duration = Duration::from_millis(300);
 
-/// An original program takes frames closer together than this as one.
-pub const ORIGINAL_PACE: Duration = Duration::from_millis(20);
-
 /// Silence on a link after which it is pinged.
 pub const LINK_SILENCE: Duration = Duration::from_secs(30);
 

@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) signed_in: Option<SignedIn>,
     /// How fast it may ask.
     pub(crate) rates: Rates,
+    /// Whether it is an original Python peer: in plaintext and without ids, up to and in the request that signs it in.
+    pub(crate) legacy: bool,
     wrong_passwords: u32,
 }
 
@@ -44,7 +46,22 @@ pub(crate) struct SignedIn {
 impl Client {
     /// Somebody at `from`.
     pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, outbox: Outbox) -> Self {
-        Self { from, key, outbox, signed_in: None, rates: Rates::default(), wrong_passwords: 0 }
+        Self {
+            from,
+            key,
+            outbox,
+            signed_in: None,
+            rates: Rates::default(),
+            legacy: false,
+            wrong_passwords: 0,
+        }
+    }
+
+    /// Learns from a request, with an id or without, what kind of program it is.
+    pub(crate) fn recognise(&mut self, with_id: bool) {
+        if self.signed_in.is_none() {
+            self.legacy = self.key.is_none() && !with_id;
+        }
     }
 
     /// Queues a reply.

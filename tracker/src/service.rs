@@ -83,6 +83,9 @@ impl TrackerService {
     /// Serves one request, `None` where it is no object. Everything that a client asks for passes here.
     pub(crate) async fn handle(&self, client: &mut Client, object: Option<Map<String, Value>>) -> Next {
         let asked = object.map_or_else(not_an_object, Asked::read);
+        client.recognise(
+            asked.as_ref().map_or_else(|refused| refused.id.is_some(), |asked| asked.id.is_some()),
+        );
         let paced = self.keep_pace(client, asked.as_ref().ok().map(|asked| &asked.request));
         let Asked { id, username, request } = match asked {
             Ok(asked) => asked,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use commons::limits::{FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
+use commons::limits::{FRAME_MAX, FRAME_MAX_BEFORE_LOGIN, LEGACY_PACE};
 use commons::net::connection::Connection;
 use commons::net::frame::{Frame, FrameError};
 use commons::net::plaintext::Plaintext;
@@ -166,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn request(&mut self, frame: &Frame) -> Result<(), Over> {
         let object = frame.parse_owned::<Map<String, Value>>().ok();
         let next = self.service.handle(&mut self.client, object).await;
+        self.connection.set_pause(self.client.legacy.then_some(LEGACY_PACE));
         if self.client.signed_in.is_some() && self.stranger.take().is_some() {
             self.connection.set_max_frame(FRAME_MAX);
         }
@@ -182,6 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Writes a line; one that the reader does not take is given up when the session is ended.
     async fn write(&mut self, line: Line) -> Result<(), Over> {
+        // A short wait, which the end of the session does not cut: what waits is said then.
+        self.connection.due().await;
         tokio::select! {
             biased;
             sent = self.connection.send_encoded(line.bytes.clone()) => sent.map_err(|_| Over::Broken),
@@ -316,7 +319,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    #[ignore = "fails until writes to a legacy client keep their distance"]
     async fn pushes_at_one_moment_reach_a_legacy_client_one_by_one() {
         assert_eq!(whole_messages(json!({"cmd": "LIST_ROOMS"}), 200).await, 200 * PUSHES);
     }

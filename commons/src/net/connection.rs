@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::codec::{Framed, FramedParts};
 
 use crate::limits::{LINGER_BYTES, LINGER_TIME, WRITE_TIMEOUT};
@@ -22,12 +22,45 @@ const LINK_BUFFER: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Connection<S> {
     framed: Framed<S, JsonCodec>,
+    pacer: Pacer,
+}
+
+/// Keeps writes apart, for a reader that takes what one `recv` brings for one message.
+#[derive(Debug, Default)]
+struct Pacer {
+    pause: Option<Duration>,
+    next: Option<Instant>,
+}
+
+impl Pacer {
+    /// Waits until the next write is due.
+    async fn due(&self) {
+        if let Some(next) = self.next {
+            sleep_until(next).await;
+        }
+    }
+
+    /// Something was written.
+    fn wrote(&mut self) {
+        self.next = self.pause.map(|pause| Instant::now() + pause);
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Speaks frames of at most `max_frame` bytes over `stream`.
     pub fn new(stream: S, max_frame: usize) -> Self {
-        Self { framed: Framed::with_capacity(stream, JsonCodec::new(max_frame), FIRST_BUFFER) }
+        let framed = Framed::with_capacity(stream, JsonCodec::new(max_frame), FIRST_BUFFER);
+        Self { framed, pacer: Pacer::default() }
+    }
+
+    /// Keeps writes apart by this much from now on.
+    pub fn set_pause(&mut self, pause: Option<Duration>) {
+        self.pacer.pause = pause;
+    }
+
+    /// Waits until the next write is due: the pause after the last one is over.
+    pub async fn due(&self) {
+        self.pacer.due().await;
     }
 
     /// Takes longer frames from now on.
@@ -53,13 +86,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends what [`encode`] made, one or several lines, in one write; an error where the reader takes none of
     /// it for [`WRITE_TIMEOUT`].
     pub async fn send_encoded(&mut self, lines: Bytes) -> Result<(), FrameError> {
-        timeout(WRITE_TIMEOUT, self.framed.send(lines)).await.map_err(std::io::Error::from)?
+        self.pacer.due().await;
+        let sent = timeout(WRITE_TIMEOUT, self.framed.send(lines)).await;
+        self.pacer.wrote();
+        sent.map_err(std::io::Error::from)?
     }
 
     /// Says goodbye: ends this direction and reads the other one to its end within bounds, for a close with
     /// unread bytes would be a reset that takes our last words with it.
     pub async fn close(self) {
-        let deadline = tokio::time::Instant::now() + LINGER_TIME;
+        let deadline = Instant::now() + LINGER_TIME;
         let mut stream = self.framed.into_inner();
         if timeout_at(deadline, stream.shutdown()).await.is_err() {
             return;
@@ -82,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut reader = FramedParts::new::<Bytes>(read, parts.codec);
         reader.read_buf = parts.read_buf;
         reader.read_buf.reserve(LINK_BUFFER);
-        (FrameReader { framed: Framed::from_parts(reader) }, FrameWriter { write })
+        (FrameReader { framed: Framed::from_parts(reader) }, FrameWriter { write, pacer: self.pacer })
     }
 }
 
@@ -108,16 +144,20 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     write: W,
+    pacer: Pacer,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes lines that [`encode`] made; an error where the reader takes none of them for [`WRITE_TIMEOUT`].
     pub async fn send_encoded(&mut self, lines: &[u8]) -> Result<(), FrameError> {
+        self.pacer.due().await;
         let write = async {
             self.write.write_all(lines).await?;
             self.write.flush().await
         };
-        Ok(timeout(WRITE_TIMEOUT, write).await.map_err(std::io::Error::from)??)
+        let written = timeout(WRITE_TIMEOUT, write).await;
+        self.pacer.wrote();
+        Ok(written.map_err(std::io::Error::from)??)
     }
 
     /// Ends this direction.
@@ -132,6 +172,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
+    use crate::limits::LEGACY_PACE;
 
     #[tokio::test]
     async fn frames_pass_a_stream_of_eight_bytes() {
@@ -151,6 +192,25 @@ mod tests {
         let mut near = Connection::new(near, 1000);
         let error = near.send(&json!({"content": "longer than eight bytes"})).await.unwrap_err();
         assert!(matches!(error, FrameError::Io(e) if e.kind() == std::io::ErrorKind::TimedOut));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_keep_their_distance_before_and_after_a_split() {
+        let (near, _far) = duplex(1000);
+        let mut near = Connection::new(near, 1000);
+        near.set_pause(Some(LEGACY_PACE));
+        let began = Instant::now();
+        near.send(&json!({})).await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO, "the first waits for nothing");
+        near.send(&json!({})).await.unwrap();
+        assert_eq!(began.elapsed(), LEGACY_PACE);
+        let (_, mut writer) = near.split();
+        writer.send_encoded(b"{}\n").await.unwrap();
+        assert_eq!(began.elapsed(), LEGACY_PACE * 2);
+        tokio::time::advance(LEGACY_PACE).await;
+        let later = Instant::now();
+        writer.send_encoded(b"{}\n").await.unwrap();
+        assert_eq!(later.elapsed(), Duration::ZERO, "it is due by now");
     }
 
     #[tokio::test]

@@ -1,17 +1,17 @@
 //! One link's life: reads what the peer says, writes what is in the peer's outbox, until either ends.
 
-use commons::limits::{BATCH_LINES, SPANS_MAX, TEXT_MAX};
+use commons::limits::{BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX};
 use commons::net::connection::{Connection, FrameReader, FrameWriter};
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
 use commons::protocol::between_peers::{Line, PeerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::history::line::ChatLine;
-use crate::limits::{LINK_DEAD, LINK_SILENCE, ORIGINAL_PACE, RETIRE_TIME};
+use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
 use crate::peer_communication::outbox::{Control, Manners, Next};
 use crate::peer_communication::switchboard::{GivenLines, LinkReport, Place, PlainLine, Switchboard};
 
@@ -19,10 +19,11 @@ use crate::peer_communication::switchboard::{GivenLines, LinkReport, Place, Plai
 pub(crate) async fn run(
     board: &Switchboard,
     place: &Place,
-    connection: Connection<Socket>,
+    mut connection: Connection<Socket>,
     first: Option<Frame>,
     manners: Manners,
 ) {
+    connection.set_pause((manners == Manners::Original).then_some(LEGACY_PACE));
     let (mut reader, mut writer) = connection.split();
     {
         let reading = read(board, place, &mut reader, first, manners);
@@ -156,7 +157,7 @@ async fn write<W: AsyncWrite + Unpin>(
     let mut buffer = Vec::new();
     loop {
         match place.outbox.next(place.id, &mut buffer, encode_control) {
-            Next::Write(manners) => {
+            Next::Write => {
                 writer.send_encoded(&buffer).await?;
                 let written = place.outbox.written(place.id);
                 if let Some(line) = written.line {
@@ -164,9 +165,6 @@ async fn write<W: AsyncWrite + Unpin>(
                 }
                 if written.room {
                     board.report(LinkReport::Room(place.user.clone())).await;
-                }
-                if manners == Manners::Original {
-                    sleep(ORIGINAL_PACE).await;
                 }
             }
             Next::TooLong(line) => board.report(LinkReport::TooLong(place.user.clone(), line)).await,

@@ -35,7 +35,7 @@ impl Manners {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Write what was put into the buffer, then say so.
-    Write(Manners),
+    Write,
     /// Wait for a change.
     Wait,
     /// This line is more than the other program can take: it was given up.
@@ -193,7 +193,7 @@ impl Outbox {
                 state.pop();
             }
         }
-        if buffer.is_empty() { Next::Wait } else { Next::Write(manners) }
+        if buffer.is_empty() { Next::Wait } else { Next::Write }
     }
 
     /// The buffer was written.
