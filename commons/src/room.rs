@@ -145,7 +145,7 @@ impl Room {
         };
         let member = |seat: &Seat| {
             let Peer { username, connected, keys, endorsements, .. } = peer_of(&seat.username);
-            Member { username, connected, since: seat.since, keys, endorsements }
+            Member { username, connected, since: seat.since, keys, endorsements, in_menu: false }
         };
         RoomSnapshot {
             id: self.id,

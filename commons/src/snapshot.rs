@@ -45,6 +45,9 @@ pub struct Member {
     /// Signatures by which one of the keys vouches for another: see [`Endorsement`](crate::endorsement::Endorsement).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endorsements: Vec<Signature>,
+    /// Whether the member's program, a legacy client, shows something else than this room, and drops its messages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_menu: bool,
 }
 
 /// What happened to a room.
@@ -82,6 +85,14 @@ impl RoomSnapshot {
     /// The records of all members that can be linked to.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         [&self.peer_owner, &self.peer_one, &self.peer_two].into_iter().flatten()
+    }
+
+    /// Names the owner in the owner's slot also where the owner is away: legacy clients read the name there without a
+    /// look whether there is one. Without an address, nobody is dialled.
+    pub fn name_owner(&mut self) {
+        if self.peer_owner.is_none() {
+            self.peer_owner = Some(Peer::never_seen(self.owner.clone()));
+        }
     }
 
     /// Whether a user holds a seat.
@@ -129,6 +140,7 @@ mod tests {
                     since: 1,
                     keys: Vec::new(),
                     endorsements: Vec::new(),
+                    in_menu: false,
                 })
                 .collect(),
             peer_owner: None,

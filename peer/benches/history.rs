@@ -52,6 +52,7 @@ fn room() -> RoomSnapshot {
         since: 1,
         keys: Vec::new(),
         endorsements: Vec::new(),
+        in_menu: false,
     };
     RoomSnapshot {
         id: Uuid::from_u128(7),

@@ -228,7 +228,6 @@ async fn legacy_client_is_told_once_that_somebody_left() {
 
 /// 4.12: the program reads the owner's name without a look whether there is an owner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until the owner's slot is filled for legacy clients"]
 async fn legacy_guest_survives_deletar_sala_while_the_owner_is_away() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
@@ -257,7 +256,6 @@ async fn control_legacy_client_dies_of_an_empty_owner_slot() {
 
 /// 4.14, 4.20: everything that the tracker tells an original is in Portuguese, in its own words where it has them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until legacy clients are answered in Portuguese"]
 async fn legacy_clients_are_answered_in_portuguese() {
     let tracker = Tracker::start().await;
     let mut py = LegacyClient::start(tracker.address);

@@ -41,6 +41,11 @@ impl ActiveConnection {
         self.outbox.push(line);
     }
 
+    /// Whether its program is an original Python peer.
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.pinged.key.is_none() && self.pinged.pongs.is_none()
+    }
+
     /// Ends the session.
     pub(crate) fn end(&self, ending: Ending) {
         self.outbox.end(ending);

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::frame::encode;
-use commons::protocol::with_tracker::ErrorCode;
+use commons::protocol::with_tracker::{ErrorCode, Refusal, RequestId, Status, TrackerRequest};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::connection_id::ConnectionId;
+use crate::handlers::outcome::Refused;
+use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
 use crate::outbox::Outbox;
 use crate::rates::Rates;
@@ -27,7 +29,7 @@ pub(crate) struct Client {
     pub(crate) signed_in: Option<SignedIn>,
     /// How fast it may ask.
     pub(crate) rates: Rates,
-    /// Whether it is an original Python peer: in plaintext and without ids, up to and in the request that signs it in.
+    /// Whether it is an original Python peer: it signs in in plaintext, and none of its requests has an id.
     pub(crate) legacy: bool,
     wrong_passwords: u32,
 }
@@ -59,17 +61,25 @@ impl Client {
 
     /// Learns from a request, with an id or without, what kind of program it is.
     pub(crate) fn recognise(&mut self, with_id: bool) {
-        if self.signed_in.is_none() {
-            self.legacy = self.key.is_none() && !with_id;
-        }
+        let unknown = self.signed_in.is_none() && self.key.is_none();
+        self.legacy = !with_id && (self.legacy || unknown);
     }
 
     /// Queues a reply.
     pub(crate) fn say(&self, message: impl Serialize) {
         match encode(&message) {
-            Ok(line) => self.outbox.push(line),
+            Ok(line) => self.outbox.answer(line),
             Err(error) => tracing::error!(%error, "a reply could not be written as JSON"),
         }
+    }
+
+    /// Tells it why not; `request` is what it asked for, where that could be read.
+    pub(crate) fn refuse(&self, id: Option<RequestId>, refused: Refused, request: Option<&TrackerRequest>) {
+        let user = self.signed_in.as_ref().map(|me| &me.username);
+        let legacy = self.legacy.then(|| legacy_texts::refused(&refused, request, user));
+        let Refused { code, msg } = refused;
+        tracing::debug!(from = %self.from, ?code, "refused");
+        self.say(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, id }));
     }
 
     /// Counts a wrong password.

@@ -37,6 +37,8 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) bytes: Bytes,
+    /// Whether it answers a request, rather than to tell something unasked.
+    pub(crate) answers: bool,
     _room: OwnedSemaphorePermit,
 }
 
@@ -48,12 +50,21 @@ impl Outbox {
         (Self { lines, room, ended: CancellationToken::new(), ending: Arc::default() }, waiting)
     }
 
-    /// Adds a line; ends the session where there is no room for it.
+    /// Adds a line that tells something unasked; ends the session where there is no room for it.
     pub(crate) fn push(&self, bytes: Bytes) {
+        self.add(bytes, false);
+    }
+
+    /// Adds a line that answers a request; ends the session where there is no room for it.
+    pub(crate) fn answer(&self, bytes: Bytes) {
+        self.add(bytes, true);
+    }
+
+    fn add(&self, bytes: Bytes, answers: bool) {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         match self.room.clone().try_acquire_many_owned(length) {
             // A session that has ended hears nothing any more.
-            Ok(room) => drop(self.lines.send(Line { bytes, _room: room })),
+            Ok(room) => drop(self.lines.send(Line { bytes, answers, _room: room })),
             Err(_) => self.end(Ending::Overflow),
         }
     }

@@ -11,10 +11,8 @@ use std::time::Duration;
 use chrono::Utc;
 use commons::keys::PublicKey;
 use commons::names::Username;
-use commons::net::frame::encode;
 use commons::protocol::with_tracker::{
-    Asked, ErrorCode, NotARequest, Pong, Refusal, Reply, RequestId, RoomUpdate, Secret, Status,
-    TrackerMessage, TrackerRequest,
+    Asked, ErrorCode, NotARequest, Pong, Reply, RequestId, Secret, Status, TrackerMessage, TrackerRequest,
 };
 use commons::snapshot::ChangeKind;
 use serde_json::{Map, Value};
@@ -30,10 +28,12 @@ use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
+use crate::legacy_texts;
 use crate::network::Watched;
 use crate::outbox::Ending;
 use crate::pace::in_seconds;
 use crate::passwords::Passwords;
+use crate::push::Push;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
 
@@ -90,11 +90,12 @@ impl TrackerService {
         let Asked { id, username, request } = match asked {
             Ok(asked) => asked,
             Err(NotARequest { id, code, msg }) => {
-                self.refuse(client, id, paced.err().unwrap_or(Refused { code, msg }));
+                client.refuse(id, paced.err().unwrap_or(Refused { code, msg }), None);
                 return Next::GoOn;
             }
         };
         let leaves = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
+        let asked = client.legacy.then(|| request.clone());
         let served = match (&client.signed_in, paced) {
             (_, Err(too_fast)) => Err(too_fast),
             (None, Ok(())) => self.greet(client, id.clone(), request).await,
@@ -107,7 +108,7 @@ impl TrackerService {
                 client.count_guess(refused.code);
                 // Who was about to leave and could not has been signed off already.
                 let gone = leaves && refused.code == ErrorCode::Storage;
-                self.refuse(client, id, refused);
+                client.refuse(id, refused, asked.as_ref());
                 if client.may_guess() && !gone { Next::GoOn } else { Next::Close }
             }
         }
@@ -126,13 +127,6 @@ impl TrackerService {
         })
     }
 
-    /// Tells a client why not.
-    pub(crate) fn refuse(&self, client: &Client, id: Option<RequestId>, refused: Refused) {
-        let Refused { code, msg } = refused;
-        tracing::debug!(from = %client.from, ?code, "refused");
-        client.say(Status::Error(Refusal { msg, code, id }));
-    }
-
     /// Serves somebody who has not signed in: nothing but that can be asked for.
     async fn greet(
         &self,
@@ -141,17 +135,20 @@ impl TrackerService {
         request: TrackerRequest,
     ) -> Result<(), Refused> {
         let from = origin(client);
+        let legacy = client.legacy.then(|| legacy_texts::done(&request, ""));
         match request {
             TrackerRequest::Register(credentials) => {
                 let admitted = self.users.register(credentials, from).await?;
                 tracing::info!(username = %admitted.username, from = %client.from, "registered");
-                let reply = Reply { msg: "welcome, your account is made".to_owned(), id, ..Reply::default() };
+                let msg = legacy.unwrap_or_else(|| "welcome, your account is made".to_owned());
+                let reply = Reply { msg, id, ..Reply::default() };
                 self.sign_in(client, admitted, reply, false).await?;
             }
             TrackerRequest::Login(credentials) => {
                 let admitted = self.users.login(credentials, from).await?;
                 let with_rooms = id.is_some();
-                let reply = Reply { msg: "welcome back".to_owned(), id, ..Reply::default() };
+                let msg = legacy.unwrap_or_else(|| "welcome back".to_owned());
+                let reply = Reply { msg, id, ..Reply::default() };
                 self.sign_in(client, admitted, reply, with_rooms).await?;
             }
             TrackerRequest::Pong => {}
@@ -169,6 +166,7 @@ impl TrackerService {
         username: Option<String>,
         request: TrackerRequest,
     ) -> Result<(), Refused> {
+        let legacy = client.legacy.then(|| legacy_texts::done(&request, me.username.as_str()));
         let outcome = match request {
             TrackerRequest::Pong => {
                 me.pongs.iter().for_each(|pongs| pongs.send_modify(|()| ()));
@@ -208,22 +206,28 @@ impl TrackerService {
             }
         };
         let turn = self.turn();
-        client.say(self.reply(outcome.msg, outcome.shows, id)?);
+        client.say(self.reply(legacy.unwrap_or(outcome.msg), outcome.shows, id, client.legacy)?);
         self.deliver(&turn, &outcome.notices, Some(me.connection));
         Ok(())
     }
 
     /// Looks up what a reply shows.
-    fn reply(&self, msg: String, shows: Shows, id: Option<RequestId>) -> Result<TrackerMessage, Refused> {
+    fn reply(
+        &self,
+        msg: String,
+        shows: Shows,
+        id: Option<RequestId>,
+        legacy: bool,
+    ) -> Result<TrackerMessage, Refused> {
         let (with_id, reply) = (id.is_some(), Reply { msg, id, ..Reply::default() });
         let reply = match shows {
             Shows::Nothing => reply,
             Shows::Pong => return Ok(TrackerMessage::Pong(Pong::to(reply.id))),
-            Shows::Room(name) => Reply { room: Some(self.rooms.snapshot(&name)?), ..reply },
+            Shows::Room(name) => Reply { room: Some(self.rooms.snapshot(&name, legacy)?), ..reply },
             Shows::Keys(username, own) => Reply { keys: Some(self.accounts.keys(&username, own)), ..reply },
             Shows::Peer(username) => Reply { peer: Some(Box::new(self.peers.show(&username))), ..reply },
             Shows::Rooms(page) => {
-                let (rooms, more) = self.rooms.list(&page, with_id)?;
+                let (rooms, more) = self.rooms.list(&page, with_id, legacy)?;
                 Reply { rooms: Some(rooms), more, ..reply }
             }
             Shows::Peers(page) => {
@@ -238,19 +242,15 @@ impl TrackerService {
     fn deliver(&self, _turn: &MutexGuard<'_, ()>, notices: &[Notice], asker: Option<ConnectionId>) {
         for notice in notices {
             let deleted = notice.change.kind == ChangeKind::Deleted;
-            let room = self.rooms.snapshot(&notice.room).ok().filter(|_| !deleted);
+            let room = self.rooms.snapshot(&notice.room, false).ok().filter(|_| !deleted);
             let members = room.iter().flat_map(|room| &room.members).map(|member| &member.username);
             let hearers: BTreeSet<Username> = members.chain(&notice.also).cloned().collect();
-            let update = RoomUpdate {
-                msg: notice.msg(),
-                change: notice.change.clone(),
-                name: room.is_none().then(|| notice.room.clone()),
-                room,
-            };
-            let Ok(line) = encode(&Status::RoomUpdate(update)) else { continue };
+            let Some(push) = Push::of(notice, room) else { continue };
             tracing::debug!(room = ?notice.room, change = ?notice.change, "telling the members");
             let connections = hearers.iter().filter_map(|username| self.connections.connection(username));
-            connections.filter(|connection| Some(connection.id) != asker).for_each(|c| c.push(line.clone()));
+            for connection in connections.filter(|connection| Some(connection.id) != asker) {
+                connection.push(push.line(connection.is_legacy()));
+            }
         }
     }
 
@@ -272,6 +272,7 @@ impl TrackerService {
             let pinged = Pinged { observed, key: client.key, pongs: pongs.clone() };
             let connection = self.connections.register(&username, pinged, outbox);
             self.presence.connect(&username, connection, address, port);
+            self.rooms.views.sign_in(&username, client.legacy);
             let rooms = with_rooms.then(|| self.rooms.snapshots_of(&username));
             client.say(Status::Ok(Reply { rooms, ..reply }));
             connection
@@ -331,6 +332,7 @@ impl TrackerService {
         let SignedIn { username, connection, .. } = me;
         self.connections.unregister(username, *connection);
         if self.presence.disconnect(username, *connection) {
+            self.rooms.views.sign_off(username);
             tracing::info!(%username, "signed off");
             self.presence_changed(username, ChangeKind::Offline, Some(*connection)).await;
         }

@@ -35,6 +35,9 @@ pub(crate) struct Session<S> {
     /// The place among the strangers, given back at the login.
     stranger: Option<StrangersPlace>,
     first_frame_came: bool,
+    /// Whether the last line that was written answers a request: the next request of a legacy client shows that it has read
+    /// that.
+    answered: bool,
 }
 
 /// Why a session is over.
@@ -85,6 +88,7 @@ pub(crate) async fn serve(
         began,
         stranger: Some(stranger),
         first_frame_came: false,
+        answered: false,
     };
     match opening {
         Opening::Tls => session.run().await,
@@ -111,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn turn_away(self, refused: Refused) {
-        self.service.refuse(&self.client, None, refused);
+        self.client.refuse(None, refused, None);
         self.farewell(Over::Said).await;
     }
 
@@ -151,6 +155,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         match frame {
             Ok(Some(frame)) => {
                 self.first_frame_came = true;
+                if self.answered {
+                    self.connection.skip_pause();
+                }
                 self.request(&frame).await
             }
             Ok(None) => Err(Over::Said),
@@ -177,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn last_words(&self, refused: Refused) -> Result<(), Over> {
-        self.service.refuse(&self.client, None, refused);
+        self.client.refuse(None, refused, None);
         Err(Over::Said)
     }
 
@@ -185,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn write(&mut self, line: Line) -> Result<(), Over> {
         // A short wait, which the end of the session does not cut: what waits is said then.
         self.connection.due().await;
+        self.answered = line.answers;
         tokio::select! {
             biased;
             sent = self.connection.send_encoded(line.bytes.clone()) => sent.map_err(|_| Over::Broken),
@@ -297,6 +305,7 @@ mod tests {
             began: Instant::now(),
             stranger: None,
             first_frame_came: false,
+            answered: false,
         };
         let session = tokio::spawn(session.run());
         far.write_all(first.to_string().as_bytes()).await.unwrap();

@@ -8,7 +8,7 @@ mod common;
 use std::time::Duration;
 
 use common::device::{Device, by_key};
-use common::{PASSWORD, TestTracker, WRONG, sign_in};
+use common::{PASSWORD, TestTracker, WRONG, sign_in, with_id};
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, pause, resume};
 use tracker::config::ConnectionLimits;
@@ -139,7 +139,7 @@ async fn loopback_is_not_counted_unless_told_so() {
 async fn a_network_makes_five_accounts_an_hour() {
     let tracker = limited().await;
     let register = async |source, name: &str| {
-        tracker.connect_from(source).await.ask(sign_in("REGISTER", name, 5000)).await
+        tracker.connect_from(source).await.ask(with_id(sign_in("REGISTER", name, 5000))).await
     };
     for number in 0..5 {
         assert_eq!(register(GUESSER, &format!("user{number}")).await["status"], "OK");

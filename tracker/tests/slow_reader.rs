@@ -20,7 +20,7 @@ async fn who_never_reads_is_closed_and_nobody_waits() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     let mut slow = tracker.original("slow").await;
-    let mut carla = tracker.original("carla").await;
+    let mut carla = tracker.user("carla").await;
     for n in 0..ROOMS {
         let name = format!("{n} {}", "日本".repeat(30));
         ana.ok(room("CREATE_ROOM", &name)).await;

@@ -79,7 +79,7 @@ async fn what_is_missing_or_odd_is_named() {
     ] {
         assert_eq!(client.refused(request.clone()).await, code, "{request}");
     }
-    let hint = client.ask(sign_in("REGISTER", "Ana", 5000)).await;
+    let hint = client.ask(with_id(sign_in("REGISTER", "Ana", 5000))).await;
     assert!(hint["msg"].as_str().unwrap().contains("try ana"), "{hint}");
     client.ok(with_id(sign_in("REGISTER", "ana", 5000))).await;
 }

@@ -58,6 +58,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.pacer.pause = pause;
     }
 
+    /// Lets the next write come at once: the reader has read the last one.
+    pub fn skip_pause(&mut self) {
+        self.pacer.next = None;
+    }
+
     /// Waits until the next write is due: the pause after the last one is over.
     pub async fn due(&self) {
         self.pacer.due().await;

@@ -277,7 +277,14 @@ impl Chat {
                 let member = |username: Username| {
                     let connected =
                         Some(&username) == self.me.as_ref() || self.linked.contains_key(&username);
-                    Member { username, connected, since: 0, keys: Vec::new(), endorsements: Vec::new() }
+                    Member {
+                        username,
+                        connected,
+                        since: 0,
+                        keys: Vec::new(),
+                        endorsements: Vec::new(),
+                        in_menu: false,
+                    }
                 };
                 self.members(&conversation).into_iter().map(member).collect()
             }
@@ -419,6 +426,7 @@ mod tests {
             since: 1,
             keys: Vec::new(),
             endorsements: Vec::new(),
+            in_menu: false,
         };
         RoomSnapshot {
             id: Uuid::nil(),

@@ -45,6 +45,7 @@ impl Rooms {
                 since: 0,
                 keys: Vec::new(),
                 endorsements: Vec::new(),
+                in_menu: false,
             });
             if username == who {
                 member.connected = online;

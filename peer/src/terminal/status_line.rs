@@ -141,6 +141,7 @@ mod tests {
             since: 1,
             keys: Vec::new(),
             endorsements: Vec::new(),
+            in_menu: false,
         }
     }
 

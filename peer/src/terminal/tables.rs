@@ -319,7 +319,14 @@ mod tests {
         let present = |name: &str, connected, trust| {
             let username = Username::parse(name).unwrap();
             Present {
-                member: Member { username, connected, since: 1, keys: Vec::new(), endorsements: Vec::new() },
+                member: Member {
+                    username,
+                    connected,
+                    since: 1,
+                    keys: Vec::new(),
+                    endorsements: Vec::new(),
+                    in_menu: false,
+                },
                 trust,
             }
         };

@@ -454,6 +454,7 @@ mod tests {
             since: 1,
             keys: Vec::new(),
             endorsements: Vec::new(),
+            in_menu: false,
         };
         let members = members.iter().map(member).collect();
         let room = RoomSnapshot {

@@ -11,6 +11,7 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 
 use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::page::PageBounds;
+use crate::legacy_views::LegacyViews;
 use crate::limits::SEATS_PER_USER;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::{RoomFailure, RoomRepository};
@@ -21,12 +22,14 @@ use crate::repositories::update::StorageError;
 pub(crate) struct RoomCommandHandler {
     rooms: RoomRepository,
     peers: PeerRepository,
+    /// What the legacy clients among the members show.
+    pub(crate) views: LegacyViews,
 }
 
 impl RoomCommandHandler {
     /// Over these rooms; `peers` are shown in them.
     pub(crate) fn new(rooms: RoomRepository, peers: PeerRepository) -> Self {
-        Self { rooms, peers }
+        Self { rooms, peers, views: LegacyViews::default() }
     }
 
     /// Makes a room and seats its owner.
@@ -48,8 +51,14 @@ impl RoomCommandHandler {
             self.seat_left(asker)?;
         }
         let outcome = Outcome::showing(format!("you are in {name}"), Shows::Room(name.clone()));
-        Ok(match self.rooms.join(&name, asker, Utc::now()).await? {
+        let joined = self.rooms.join(&name, asker, Utc::now()).await?;
+        let shows_anew = self.views.open(asker, &name);
+        Ok(match joined {
             Joined::Newly => outcome.and_tell(Notice::new(&name, ChangeKind::Joined, asker)),
+            // The others wait for it with what they say.
+            Joined::Already if shows_anew && self.rooms.note_presence(&name, asker).await? => {
+                outcome.and_tell(Notice::new(&name, ChangeKind::Online, asker))
+            }
             Joined::Already => outcome,
         })
     }
@@ -57,6 +66,7 @@ impl RoomCommandHandler {
     /// Frees a user's seat.
     pub(crate) async fn leave(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
         let name = RoomName::parse(room)?;
+        self.views.close(asker, &name);
         self.rooms.leave(&name, asker).await?;
         Ok(Outcome::said(format!("you left {name}")).and_tell(Notice::new(&name, ChangeKind::Left, asker)))
     }
@@ -65,6 +75,7 @@ impl RoomCommandHandler {
     pub(crate) async fn delete(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
         let name = RoomName::parse(room)?;
         let members = self.rooms.delete(&name, asker).await?;
+        self.views.close(asker, &name);
         let notice = Notice { also: members, ..Notice::new(&name, ChangeKind::Deleted, asker) };
         Ok(Outcome::said(format!("{name} is deleted")).and_tell(notice))
     }
@@ -126,9 +137,13 @@ impl RoomCommandHandler {
         notices
     }
 
-    /// A room as it is now.
-    pub(crate) fn snapshot(&self, name: &RoomName) -> Result<RoomSnapshot, RoomFailure> {
-        self.rooms.room(name).map(|room| self.show(&room, |_| true)).ok_or(RoomFailure::NotFound)
+    /// A room as it is now, for a legacy client or one of ours.
+    pub(crate) fn snapshot(&self, name: &RoomName, legacy: bool) -> Result<RoomSnapshot, RoomFailure> {
+        let mut shown = self.show(&self.rooms.room(name).ok_or(RoomFailure::NotFound)?, |_| true);
+        if legacy {
+            shown.name_owner();
+        }
+        Ok(shown)
     }
 
     /// The rooms in which a user sits, as they are now. Without the user's own endorsements, which nobody looks for
@@ -146,22 +161,33 @@ impl RoomCommandHandler {
         &self,
         page: &Page,
         with_id: bool,
+        legacy: bool,
     ) -> Result<(BTreeMap<String, RoomSnapshot>, bool), Refused> {
         let bounds = PageBounds::of(page, with_id)?;
         let (prefix, after) =
             (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
         Ok(self.rooms.scan(prefix, after, |rooms| {
             // Endorsements are for who sits there; with them a room may be more than an original program takes at once.
-            bounds.fill(rooms.map(|room| (room.name.as_str().to_owned(), self.show(room, |_| false))))
+            bounds.fill(rooms.map(|room| {
+                let mut shown = self.show(room, |_| false);
+                if legacy {
+                    shown.name_owner();
+                }
+                (room.name.as_str().to_owned(), shown)
+            }))
         }))
     }
 
     /// A room as it is told, with the endorsements of some.
     fn show(&self, room: &Room, endorsed: impl Fn(&Username) -> bool) -> RoomSnapshot {
-        room.snapshot(|username| {
+        let mut shown = room.snapshot(|username| {
             let peer = self.peers.peer(username);
             if endorsed(username) { peer } else { Peer { endorsements: Vec::new(), ..peer } }
-        })
+        });
+        for member in shown.members.iter_mut().filter(|member| member.connected) {
+            member.in_menu = self.views.hides(&member.username, &room.name);
+        }
+        shown
     }
 
     fn seat_left(&self, username: &Username) -> Result<(), Refused> {
@@ -180,13 +206,13 @@ mod tests {
     use commons::endorsement::Endorsement;
     use commons::keys::Seed;
     use commons::limits::{FRAME_MAX, KEYS_PER_USER, ORIGINAL_RECV, ROOM_NAME_MAX, USERNAME_MAX};
-    use commons::net::frame::encode;
-    use commons::protocol::with_tracker::{Reply, RequestId, RoomUpdate, Status};
+    use commons::protocol::with_tracker::{Reply, RequestId, Status};
     use commons::room::{GUEST_SEATS, Seat};
     use uuid::Uuid;
 
     use super::*;
     use crate::connection_id::ConnectionId;
+    use crate::push::Push;
     use crate::repositories::Repositories;
 
     /// Somebody with the longest name, who is there and has keys, each but the first endorsed.
@@ -260,10 +286,8 @@ mod tests {
         let (ana, bob) = (somebody(&peers, 1, KEYS_PER_USER).await, somebody(&peers, 2, KEYS_PER_USER).await);
         let room = full_room(0, &ana, [&bob, &original]);
         let notice = Notice::new(&room.name, ChangeKind::Offline, &ana);
-        let room = Some(handler.show(&room, |_| true));
-        let push =
-            Status::RoomUpdate(RoomUpdate { msg: notice.msg(), change: notice.change, room, name: None });
-        let bytes = encode(&push).unwrap().len();
+        handler.views.sign_in(&original, true);
+        let bytes = Push::of(&notice, Some(handler.show(&room, |_| true))).unwrap().line(true).len();
         assert!(bytes < ORIGINAL_RECV, "{bytes}");
     }
 }

@@ -1,0 +1,96 @@
+//! What legacy clients are told, in their language: their own tracker's sentences, where it had one.
+
+use commons::names::Username;
+use commons::protocol::with_tracker::{ErrorCode, TrackerRequest};
+use commons::snapshot::ChangeKind;
+
+use crate::handlers::outcome::{Notice, Refused};
+use crate::limits::SEATS_PER_USER;
+
+/// That a request of this user was carried out.
+pub(crate) fn done(request: &TrackerRequest, user: &str) -> String {
+    match request {
+        TrackerRequest::Register(_) => "Usuário registrado com sucesso.".to_owned(),
+        TrackerRequest::Login(_) => "Login realizado com sucesso.".to_owned(),
+        TrackerRequest::Logout => "Até logo.".to_owned(),
+        TrackerRequest::CreateRoom { room } => format!("Sala '{room}' criada com sucesso."),
+        TrackerRequest::JoinRoom { room } => format!("Usuário '{user}' entrou na sala '{room}'."),
+        TrackerRequest::LeaveRoom { room } => format!("Usuário '{user}' saiu da sala '{room}'."),
+        TrackerRequest::DeleteRoom { room } => format!("Sala '{room}' deletada com sucesso."),
+        TrackerRequest::ListPeers(_) => "Peers online.".to_owned(),
+        TrackerRequest::ListRooms(_) => "Salas disponíveis.".to_owned(),
+        _ => "Feito.".to_owned(),
+    }
+}
+
+/// Why a request was refused; `request` is absent where there was none that could be read.
+pub(crate) fn refused(
+    refused: &Refused,
+    request: Option<&TrackerRequest>,
+    user: Option<&Username>,
+) -> String {
+    let user = user.map_or("", Username::as_str);
+    let wait = refused.msg.rsplit_once("wait ").map_or("um pouco", |(_, wait)| wait);
+    match (refused.code, request) {
+        (_, Some(TrackerRequest::LeaveRoom { room })) if is_about_a_room(refused.code) => {
+            format!("Usuário '{user}' não está na sala '{room}'.")
+        }
+        (_, Some(TrackerRequest::DeleteRoom { room })) if is_about_a_room(refused.code) => {
+            format!("A sala '{room}' não existe ou não pode ser deletada.")
+        }
+        (ErrorCode::RoomExists, Some(TrackerRequest::CreateRoom { room })) => {
+            format!("A sala '{room}' já existe.")
+        }
+        (ErrorCode::RoomNotFound, Some(TrackerRequest::JoinRoom { room })) => {
+            format!("A sala '{room}' não existe.")
+        }
+        (ErrorCode::RoomFull, Some(TrackerRequest::JoinRoom { room })) => {
+            format!("A sala '{room}' não existe ou está cheia.")
+        }
+        (ErrorCode::InvalidName, Some(TrackerRequest::Register(_) | TrackerRequest::Login(_))) => {
+            let suggested = refused.msg.rsplit_once("try ").map(|(_, name)| format!(", como em {name}"));
+            let rule = "Nome inválido. Use até 32 caracteres: a–z, 0–9, ponto, hífen ou sublinhado";
+            format!("{rule}{}.", suggested.unwrap_or_default())
+        }
+        (ErrorCode::InvalidName, _) => {
+            "Nome de sala inválido. Use até 64 caracteres, sem espaço no início ou no fim.".to_owned()
+        }
+        (ErrorCode::NotLoggedIn, _) => "Comando inválido. Faça login ou registre-se primeiro.".to_owned(),
+        (ErrorCode::InvalidCredentials, _) => "Credenciais inválidas.".to_owned(),
+        (ErrorCode::UsernameTaken, _) => "Usuário já existe.".to_owned(),
+        (ErrorCode::UnknownCommand, _) => "Comando não suportado.".to_owned(),
+        (ErrorCode::MissingParameter, _) => "Parâmetros ausentes.".to_owned(),
+        (ErrorCode::PeerNotFound, _) => "Peer não encontrado.".to_owned(),
+        (ErrorCode::AlreadyLoggedIn, _) => "Esta sessão já tem um usuário.".to_owned(),
+        (ErrorCode::TooManyAttempts, _) => format!("Senhas erradas demais. Espere {wait} e tente de novo."),
+        (ErrorCode::RateLimited, _) => format!("Pedidos rápidos demais. Espere {wait}."),
+        (ErrorCode::Forbidden, _) => "Você só pode agir em seu próprio nome.".to_owned(),
+        (ErrorCode::TooManyRooms, _) => {
+            format!("Você está em {SEATS_PER_USER} salas. Saia de uma delas primeiro.")
+        }
+        (ErrorCode::PlaintextRefused, _) => {
+            "Este usuário tem uma chave e só entra com um programa que cifra.".to_owned()
+        }
+        (ErrorCode::Busy, _) => "O tracker está ocupado. Tente de novo mais tarde.".to_owned(),
+        (ErrorCode::Storage, _) => {
+            "A mudança não pôde ser gravada e não foi feita. Tente mais tarde.".to_owned()
+        }
+        (ErrorCode::FrameTooLarge, _) => "Mensagem longa demais.".to_owned(),
+        (ErrorCode::KeyNotFound, _) => "Você não tem essa chave.".to_owned(),
+        (_, _) => "Mensagem inválida.".to_owned(),
+    }
+}
+
+/// Whether the room, or the user's part in it, is the reason.
+fn is_about_a_room(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::RoomNotFound | ErrorCode::NotAMember | ErrorCode::NotOwner)
+}
+
+/// That a room has changed. Their program finds out by itself who came and who left.
+pub(crate) fn update(notice: &Notice) -> String {
+    let room = &notice.room;
+    match notice.change.kind {
+        ChangeKind::Deleted => format!("A sala '{room}' foi deletada."),
+        _ => format!("A configuração da sala '{room}' foi atualizada."),
+    }
+}
