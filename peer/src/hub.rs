@@ -249,6 +249,7 @@ impl Hub {
     /// Brings the links and the history into line with who sits where.
     pub(crate) async fn reseat(self: &Arc<Self>) {
         self.relink();
+        self.heed_views();
         let Some(history) = self.history.get() else { return };
         let (left, (changed, gone)) = {
             let chat = &mut self.lock().chat;

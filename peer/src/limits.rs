@@ -78,6 +78,10 @@ pub const DIAL_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Dura
 /// An original program takes what follows HELLO sooner than this as part of HELLO.
 pub const HELLO_PAUSE: Duration = Duration::from_millis(200);
 
+/// Messages written to a legacy client that are not written twice: at 20 ms each, those of five seconds, in which the
+/// history learns of them.
+pub const LEGACY_RECENT: usize = 256;
+
 /// How long a legacy client may take, after a link ended, until its threads have forgotten that link: each removes the
 /// entry of the user, also that of a newer link.
 pub const LEGACY_FORGETS: Duration = Duration::from_millis(300);

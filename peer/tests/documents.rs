@@ -66,6 +66,7 @@ variants!(event_name, EVENTS: Event {
     Event::PasswordWanted { .. } => "password_wanted",
     Event::Sent { .. } => "sent",
     Event::Delivered { .. } => "delivered",
+    Event::Written { .. } => "written",
     Event::Undelivered { .. } => "undelivered",
     Event::Tracker { .. } => "tracker",
     Event::TrackerMoved { .. } => "tracker_moved",

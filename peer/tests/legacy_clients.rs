@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{Tracker, room, user};
 use legacy::{Crashed, LegacyClient, Shown};
-use peer::api::{Command, Conversation, Event};
+use peer::api::{Answer, Command, Conversation, Event};
 use serde_json::json;
 
 /// 4.1, 4.5, 4.7–4.11, 4.21, 4.22: register, log in, lists; what is refused, and what survives.
@@ -149,7 +149,6 @@ async fn second_private_chat_loses_no_message() {
 
 /// 4.14, 4.19: after a login the original is in its menu, where it drops what comes for a room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails until room messages wait for JOIN_ROOM"]
 async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
@@ -159,6 +158,8 @@ async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
     ana.linked("py").await;
     drop(py);
     ana.until(|event| matches!(event, Event::Link { state: peer::api::LinkState::Down, .. })).await;
+    let offline = |event: &Event| matches!(event, Event::RoomUpdate { change, .. } if format!("{change:?}") == "Offline");
+    ana.until(offline).await;
     ana.say("while away").await;
     let py = LegacyClient::logged_in(tracker.address, "py");
     let online = |event: &Event| matches!(event, Event::RoomUpdate { change, .. } if format!("{change:?}") == "Online");
@@ -173,6 +174,39 @@ async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
         let next = py.until(|shown| matches!(shown, Shown::Room { .. } | Shown::Dropped { .. }));
         assert_eq!(next, Shown::Room { from: "ana".into(), text: text.into() });
     }
+}
+
+/// 4.19: nothing tells whether an original has shown a message, so it is never called delivered, and waits no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    ana.create("sala").await;
+    let py = LegacyClient::registered(tracker.address, "py");
+    py.join("sala");
+    ana.linked("py").await;
+    ana.say("short").await;
+    py.hears("short");
+    ana.until(|event| matches!(event, Event::Written { to, .. } if *to == user("py"))).await;
+    ana.say(&"x".repeat(5000)).await;
+    ana.until(|event| matches!(event, Event::Undelivered { to, .. } if *to == user("py"))).await;
+    ana.tell("py", "psst").await.unwrap();
+    py.hears_privately("psst");
+    ana.until(|event| matches!(event, Event::Written { .. })).await;
+    drop(py);
+    ana.until(|event| matches!(event, Event::Link { state: peer::api::LinkState::Down, .. })).await;
+    ana.say("later").await;
+
+    let Answer::Receipts { lines, .. } = ana.run(Command::Receipts { conversation: None }).await.unwrap()
+    else {
+        unreachable!()
+    };
+    let told: Vec<_> = lines.iter().map(|line| (&line.has[..], &line.written[..], &line.waits[..])).collect();
+    let py = [user("py")];
+    assert_eq!(told, [(&[][..], &py[..], &[][..]), (&[], &[], &[]), (&[], &[], &py)]);
+    let Answer::Outbox { lines } = ana.run(Command::Outbox).await.unwrap() else { unreachable!() };
+    assert!(lines.len() == 1 && &lines[0].line.content == "later", "{lines:?}");
+    assert!(!ana.saw(|event| matches!(event, Event::Delivered { .. })));
 }
 
 /// 4.13, 4.18: a thread of the original removes the entry of a link that ended, and with it that of the next link.

@@ -434,6 +434,13 @@ pub enum Event {
         /// At whose.
         to: Username,
     },
+    /// A message was written to somebody whose program, a legacy client, acknowledges nothing: no `delivered` follows.
+    Written {
+        /// Which.
+        id: Uuid,
+        /// To whom.
+        to: Username,
+    },
     /// A line did not and will not arrive.
     Undelivered {
         /// Which.

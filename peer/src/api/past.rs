@@ -64,6 +64,9 @@ pub struct OwnLine {
     pub sent_at: DateTime<Utc>,
     /// Who has it.
     pub has: Vec<Username>,
+    /// To whose program, one that acknowledges nothing, it was written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<Username>,
     /// Who has not.
     pub waits: Vec<Username>,
 }

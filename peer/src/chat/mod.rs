@@ -345,7 +345,9 @@ impl Chat {
             .collect();
         for room in self.rooms.values() {
             for member in room.members.iter().filter(|member| Some(&member.username) != self.me.as_ref()) {
-                let address = room.peer(&member.username).and_then(commons::peer::Peer::socket_addr);
+                // A program that shows something else dials by itself once it shows the room.
+                let peer = room.peer(&member.username).filter(|_| !member.in_menu);
+                let address = peer.and_then(commons::peer::Peer::socket_addr);
                 // While nobody tells where a member is, it may still be where it was.
                 let last = self.memberships.get(&room.id).and_then(|it| it.address(&member.username));
                 let address = address.or(last.filter(|_| self.tracker() == TrackerState::Lost));

@@ -1,5 +1,7 @@
 //! Where lines belong: what the history calls a conversation, who shares it, and what a link brings that is out of place.
 
+use std::collections::BTreeSet;
+
 use commons::names::{RoomName, Username};
 use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
@@ -82,9 +84,18 @@ impl Chat {
         }
     }
 
-    /// Whether somebody is connected, as far as the tracker has said.
+    /// The members whose programs, legacy clients, would drop what is said in a room.
+    pub(crate) fn not_looking(&self) -> BTreeSet<(Username, Uuid)> {
+        let absent = |room: &RoomSnapshot| {
+            let members = room.members.iter().filter(|member| member.in_menu);
+            members.map(|member| (member.username.clone(), room.id)).collect::<Vec<_>>()
+        };
+        self.rooms.values().flat_map(absent).collect()
+    }
+
+    /// Whether somebody is connected and looks, as far as the tracker has said.
     pub(crate) fn is_there(&self, user: &Username) -> bool {
-        let sits_there = |member: &Member| member.connected && member.username == *user;
+        let sits_there = |member: &Member| member.connected && !member.in_menu && member.username == *user;
         let in_private = self.private.get(user).is_some_and(Option::is_some);
         in_private || self.rooms.values().flat_map(|room| &room.members).any(sits_there)
     }

@@ -3,10 +3,11 @@
 //!
 //! A link begins with what the other side has not stored, in order; only then come the lines that are written meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commons::limits::{BATCH_BYTES, BATCH_LINES};
 use commons::names::Username;
+use uuid::Uuid;
 
 use crate::history::report::SaidLine;
 use crate::peer_communication::link_table::LinkId;
@@ -15,6 +16,8 @@ use crate::peer_communication::link_table::LinkId;
 #[derive(Debug, Default)]
 pub(crate) struct Feeds {
     feeds: BTreeMap<Username, Feed>,
+    /// Who does not look at which room: messages of that room wait, and later ones of other conversations do not.
+    not_looking: BTreeSet<(Username, Uuid)>,
 }
 
 #[derive(Debug)]
@@ -24,6 +27,8 @@ struct Feed {
     /// The last line that was put on its way, as a row of the history.
     after: i64,
     stage: Stage,
+    /// Messages that waited for the peer to look have to be asked for, once what was asked for is given.
+    again: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,7 @@ impl Feeds {
     /// A link has come up: whether what waited is to be asked for now.
     pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
         let stage = if held { Stage::Held } else { Stage::Asked };
-        self.feeds.insert(user.clone(), Feed { link, after: 0, stage });
+        self.feeds.insert(user.clone(), Feed { link, after: 0, stage, again: false });
         !held
     }
 
@@ -61,7 +66,7 @@ impl Feeds {
     /// An own line is durable: it goes to whoever has all that was before. `send` tells whether it fits.
     pub(crate) fn said(&mut self, said: &SaidLine, mut send: impl FnMut(&Username, LinkId) -> bool) {
         for user in &said.audience {
-            if let Some(link) = self.link_at(user, Stage::Live) {
+            if let Some(link) = self.link_at(user, Stage::Live).filter(|_| self.looks(user, said)) {
                 self.gave(user, said.row, send(user, link));
             }
         }
@@ -79,16 +84,48 @@ impl Feeds {
         let link = self.link_at(to, Stage::Asked)?;
         for batch in batches {
             let Some(last) = batch.last() else { continue };
-            let fit = send(link, batch);
+            let fit = !self.looks(to, last) || send(link, batch);
             self.gave(to, last.row, fit);
             if !fit {
                 return None;
             }
         }
-        if more.is_none() {
-            self.gave_all(to);
+        if more.is_none() && self.gave_all(to) {
+            return Some(0);
         }
         more
+    }
+
+    /// Sets who does not look at which room from now on. Those who look again come back, and are to be given what
+    /// waited by [`Self::look_again`].
+    pub(crate) fn stop_looking(&mut self, not_looking: BTreeSet<(Username, Uuid)>) -> Vec<(Username, Uuid)> {
+        let again = self.not_looking.difference(&not_looking).cloned().collect();
+        self.not_looking.extend(not_looking);
+        again
+    }
+
+    /// Somebody looks at a room again: behind which row to ask for what waited, where that can be given now.
+    pub(crate) fn look_again(&mut self, user: &Username, room: Uuid) -> Option<i64> {
+        if !self.not_looking.remove(&(user.clone(), room)) {
+            return None;
+        }
+        let feed = self.feeds.get_mut(user)?;
+        feed.after = 0;
+        match feed.stage {
+            Stage::Live => feed.stage = Stage::Asked,
+            Stage::Asked => {
+                feed.again = true;
+                return None;
+            }
+            Stage::Stuck | Stage::Held => return None,
+        }
+        Some(0)
+    }
+
+    /// Whether a message would be shown to this user, were it given now.
+    fn looks(&self, user: &Username, said: &SaidLine) -> bool {
+        let room = said.conversation.room().filter(|_| !self.not_looking.is_empty());
+        room.is_none_or(|room| !self.not_looking.contains(&(user.clone(), room)))
     }
 
     /// The link to a peer that is at this stage.
@@ -108,10 +145,17 @@ impl Feeds {
         }
     }
 
-    fn gave_all(&mut self, user: &Username) {
-        if let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Asked) {
-            feed.stage = Stage::Live;
+    /// All that was asked for was given. Whether there is more behind the first row.
+    fn gave_all(&mut self, user: &Username) -> bool {
+        let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Asked) else {
+            return false;
+        };
+        if std::mem::take(&mut feed.again) {
+            feed.after = 0;
+            return true;
         }
+        feed.stage = Stage::Live;
+        false
     }
 
     /// Whether the peer's key has changed and is not accepted. Where it is right again, after which row to go on.
@@ -174,6 +218,23 @@ mod tests {
         assert!(feeds.link_at(&bob(), Stage::Live).is_some());
         feeds.end(&bob());
         assert!(feeds.link_at(&bob(), Stage::Live).is_none());
+    }
+
+    #[test]
+    fn messages_wait_for_who_does_not_look_and_are_asked_for_again() {
+        let (room, mut feeds) = (Uuid::nil(), Feeds::default());
+        let away = BTreeSet::from([(bob(), room)]);
+        assert_eq!(feeds.stop_looking(away.clone()), []);
+        feeds.begin(&bob(), LinkId(1), false);
+        feeds.gave_all(&bob());
+        assert_eq!(feeds.stop_looking(BTreeSet::new()), [(bob(), room)]);
+        assert_eq!(feeds.look_again(&bob(), room), Some(0), "all that waited is asked for");
+        assert_eq!(feeds.look_again(&bob(), room), None, "once");
+        feeds.stop_looking(away);
+        assert_eq!(feeds.look_again(&bob(), room), None, "an answer is under way");
+        assert!(feeds.gave_all(&bob()), "and then it is asked again");
+        assert!(!feeds.gave_all(&bob()));
+        assert!(feeds.link_at(&bob(), Stage::Live).is_some());
     }
 
     #[test]

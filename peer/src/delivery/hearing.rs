@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::{Event, Undeliverable};
+use crate::api::Event;
 use crate::chat::Trust;
 use crate::chat::heard::{Heard, Spoken};
 use crate::delivery::news::News;
@@ -74,12 +74,8 @@ impl Hub {
             // The tracker says who leaves a room.
             LinkReport::Left(_, Some(_)) => {}
             LinkReport::Received(to, id) => history.delivered(to, vec![id]).await,
-            // All that will ever be known: it does not wait any more.
-            LinkReport::Written(to, id) => history.settle(to, vec![id]).await,
-            LinkReport::TooLong(to, id) => {
-                history.settle(to.clone(), vec![id]).await;
-                self.tell_undelivered(&to, vec![id], Undeliverable::TextTooLong);
-            }
+            LinkReport::Written(to, id) => history.written(to, vec![id]).await,
+            LinkReport::TooLong(to, id) => history.too_long(to, vec![id]).await,
             LinkReport::Room(user) => self.feed_on(&user),
             LinkReport::Pinned => self.note_pins(),
             LinkReport::Endorsed(user) => self.go_on_with(&user),

@@ -10,6 +10,7 @@ use commons::net::frame::encode;
 use commons::protocol::between_peers::{Line, PeerMessage};
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
@@ -19,7 +20,7 @@ use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{GivenUp, HeardLine, Report, SaidLine};
 use crate::hub::Hub;
-use crate::limits::{FEED_BYTES, JUST_WRITTEN};
+use crate::limits::{FEED_BYTES, HELLO_PAUSE, JUST_WRITTEN};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::outbox::{Full, Manners};
@@ -62,6 +63,13 @@ impl Hub {
                 self.lock().faces.tell(ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() }));
                 self.moved.notify_waiters();
             }
+            Report::Written { to, ids } => {
+                self.lock().faces.tell(ids.into_iter().map(|id| Event::Written { id, to: to.clone() }));
+                self.moved.notify_waiters();
+            }
+            Report::GivenUp { to, ids, why: GivenUp::TextTooLong } => {
+                self.tell_undelivered(&to, ids, Undeliverable::TextTooLong);
+            }
             Report::GivenUp { to, ids, why: GivenUp::Left } => {
                 self.tell_undelivered(&to, ids, Undeliverable::Left);
             }
@@ -90,6 +98,8 @@ impl Hub {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         state.saying -= lines.len();
+        let not_looking = state.chat.not_looking();
+        state.feeds.stop_looking(not_looking);
         for said in lines {
             let id = said.line.id;
             let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
@@ -157,6 +167,30 @@ impl Hub {
         });
         if let Some(after) = more {
             self.ask_for_waiting(to, after);
+        }
+    }
+
+    /// Lets messages wait for those who do not look at a room, and gives them to those who look again.
+    pub(crate) fn heed_views(self: &Arc<Self>) {
+        let again = {
+            let mut state = self.lock();
+            let not_looking = state.chat.not_looking();
+            state.feeds.stop_looking(not_looking)
+        };
+        for (user, room) in again {
+            let hub = Arc::clone(self);
+            tokio::spawn(async move {
+                // The tracker's push may be here before the other program has read its answer.
+                sleep(HELLO_PAUSE).await;
+                let after = {
+                    let mut state = hub.lock();
+                    let gone = state.chat.not_looking().contains(&(user.clone(), room));
+                    if gone { None } else { state.feeds.look_again(&user, room) }
+                };
+                if let Some(after) = after {
+                    hub.ask_for_waiting(&user, after);
+                }
+            });
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Receipt {
     pub sent_at: DateTime<Utc>,
     /// Who has stored it.
     pub has: Vec<Username>,
+    /// To whose legacy client it was written, which acknowledges nothing.
+    pub written: Vec<Username>,
     /// Who has not.
     pub waits: Vec<Username>,
 }

@@ -14,7 +14,7 @@ use crate::history::line::{ChatLine, Text};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::Load;
 use crate::history::report::{GivenUp, Report, SaidLine};
-use crate::history::rows::{group_at, read_audience, write_audience};
+use crate::history::rows::{group_at, note_written, read_audience, read_written, write_audience};
 use crate::history::spans::Spans;
 use crate::history::store::Store;
 
@@ -28,10 +28,31 @@ impl Store {
         self.stored_at(to, &rows)
     }
 
-    /// These lines wait for somebody no longer, and nobody is told.
-    pub(crate) fn let_go(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
+    /// These were written to a legacy client, which acknowledges nothing.
+    pub(crate) fn write_down(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
-        self.settle(to, &rows).map(drop)
+        let ids = self.settle(to, &rows)?;
+        for row in rows {
+            let noted = note_written(self.audience_text(row)?.as_deref(), to);
+            self.keep_audience(row, &noted)?;
+        }
+        if !ids.is_empty() {
+            self.tell(Report::Written { to: to.clone(), ids });
+        }
+        Ok(())
+    }
+
+    /// These do not reach somebody.
+    pub(crate) fn give_up(&mut self, to: &Username, ids: &[Uuid], why: GivenUp) -> Result<()> {
+        let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
+        let ids = self.settle(to, &rows)?;
+        for row in rows {
+            self.shrink_audience(row, std::slice::from_ref(to))?;
+        }
+        if !ids.is_empty() {
+            self.tell(Report::GivenUp { to: to.clone(), ids, why });
+        }
+        Ok(())
     }
 
     /// Somebody tells what it has of a conversation.
@@ -129,7 +150,7 @@ impl Store {
                 }
             }
             if !gone.is_empty() {
-                self.shrink_audience(row, &gone)?;
+                self.shrink_audience(row, &self.names(&gone)?)?;
             }
         }
         for (person, ids) in given_up {
@@ -148,19 +169,27 @@ impl Store {
     }
 
     /// A line is no longer for these: nobody is to take them for those who have it.
-    fn shrink_audience(&self, row: i64, gone: &[i64]) -> Result<()> {
-        let gone = self.names(gone)?;
-        let mut audience = self.audience(row)?;
+    fn shrink_audience(&self, row: i64, gone: &[Username]) -> Result<()> {
+        let text = self.audience_text(row)?;
+        let written = read_written(text.as_deref());
+        let mut audience = read_audience(text.as_deref());
         audience.retain(|name| !gone.contains(name));
+        let stays = |shrunk: String, name: &Username| note_written(Some(&shrunk), name);
+        self.keep_audience(row, &written.iter().fold(write_audience(&audience), stays))
+    }
+
+    fn keep_audience(&self, row: i64, text: &str) -> Result<()> {
         let mut update = self.db.prepare_cached("UPDATE lines SET audience = ?2 WHERE row = ?1")?;
-        update.execute(params![row, write_audience(&audience)])?;
-        Ok(())
+        update.execute(params![row, text]).map(drop)
     }
 
     fn audience(&self, row: i64) -> Result<Vec<Username>> {
+        Ok(read_audience(self.audience_text(row)?.as_deref()))
+    }
+
+    fn audience_text(&self, row: i64) -> Result<Option<String>> {
         let mut query = self.db.prepare_cached("SELECT audience FROM lines WHERE row = ?1")?;
-        let audience: Option<String> = query.query_row([row], |row| row.get(0))?;
-        Ok(read_audience(audience.as_deref()))
+        query.query_row([row], |row| row.get(0))
     }
 
     /// The own lines behind a row that wait for somebody, as many as these bytes hold.
@@ -248,6 +277,35 @@ mod tests {
 
     fn ids(lines: &[ChatLine]) -> Vec<Uuid> {
         lines.iter().map(|line| line.id).collect()
+    }
+
+    #[test]
+    fn message_is_written_to_a_legacy_client_given_up_or_waits() {
+        let mut ana = ledger(ANA);
+        let lines = ids(&say(&mut ana, &room(), &["1", "2", "3"], &[BOB, CARLA]));
+        let (bob, carla) = (user(BOB), user(CARLA));
+        ana.apply(Request::Written { to: bob.clone(), ids: vec![lines[0], lines[0]] });
+        ana.apply(Request::TooLong { to: bob.clone(), ids: vec![lines[1]] });
+        let told = [
+            Report::Written { to: bob.clone(), ids: vec![lines[0]] },
+            Report::GivenUp { to: bob.clone(), ids: vec![lines[1]], why: GivenUp::TextTooLong },
+        ];
+        assert_eq!(ana.commit(), told, "one report for each change");
+        delivered(&mut ana, CARLA, &lines[..1]);
+        // What shrinks the audience leaves the note of what was written.
+        ana.apply(Request::TooLong { to: carla.clone(), ids: vec![lines[2]] });
+        ana.commit();
+        let receipts: Vec<_> =
+            ana.receipts(&room(), 9).into_iter().map(|it| (it.has, it.written, it.waits)).collect();
+        let expected = [
+            (vec![carla.clone()], vec![bob.clone()], vec![]),
+            (vec![], vec![], vec![carla]),
+            (vec![], vec![], vec![bob.clone()]),
+        ];
+        assert_eq!(receipts, expected);
+        assert!(matches!(ana.withdraw(lines[0]), Err(NotWithdrawn::SomebodyHasIt(_))), "bob may have it");
+        ana.apply(Request::Written { to: bob.clone(), ids: vec![lines[2]] });
+        assert_eq!(ana.commit(), [Report::Written { to: bob, ids: vec![lines[2]] }]);
     }
 
     #[test]

@@ -147,10 +147,15 @@ impl History {
         self.put(Request::LeaveRoom(room)).await;
     }
 
-    /// These own lines wait for somebody no longer, and nobody is told: an original program was written them, or cannot
-    /// take them.
-    pub async fn settle(&self, to: Username, ids: Vec<Uuid>) {
-        self.put(Request::Settle { to, ids }).await;
+    /// Own messages were written to a legacy client, which acknowledges nothing: they wait no longer, and do not count
+    /// as stored there.
+    pub async fn written(&self, to: Username, ids: Vec<Uuid>) {
+        self.put(Request::Written { to, ids }).await;
+    }
+
+    /// Own messages are longer than a legacy client can take: they are given up.
+    pub async fn too_long(&self, to: Username, ids: Vec<Uuid>) {
+        self.put(Request::TooLong { to, ids }).await;
     }
 
     /// Lines of a conversation that wait for anybody but these are given up.

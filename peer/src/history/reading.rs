@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Result, params};
 use crate::history::answer::{KeptLine, Receipt, Waiting};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::report::HeardLine;
-use crate::history::rows::{KEPT, conversation, kept, read_audience, room_name};
+use crate::history::rows::{KEPT, conversation, kept, read_audience, read_written, room_name};
 use crate::history::store::{Name, Store};
 use crate::limits::{SEARCH_WORDS, UNSHOWN_LINES};
 
@@ -73,8 +73,9 @@ impl Store {
             let line = self.kept_line(row)?;
             let waits = self.waits(row)?;
             let mut has = read_audience(Some(&audience));
-            has.retain(|name| !waits.contains(name));
-            Ok(Receipt { id: line.id, text: line.text, sent_at: line.sent_at, has, waits })
+            let written = read_written(Some(&audience));
+            has.retain(|name| !waits.contains(name) && !written.contains(name));
+            Ok(Receipt { id: line.id, text: line.text, sent_at: line.sent_at, has, written, waits })
         };
         found.into_iter().rev().map(receipt).collect()
     }

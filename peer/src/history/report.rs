@@ -66,6 +66,13 @@ pub enum Report {
         /// Which.
         ids: Vec<Uuid>,
     },
+    /// Own messages that waited for this legacy client until now, and were written to it: all that will ever be known.
+    Written {
+        /// To whom.
+        to: Username,
+        /// Which.
+        ids: Vec<Uuid>,
+    },
     /// Own lines that wait for this user no longer, who has not got them.
     GivenUp {
         /// Who has not got them.
@@ -97,6 +104,8 @@ pub enum GivenUp {
     Left,
     /// It was erased here.
     Forgotten,
+    /// Longer than the user's legacy client can take.
+    TextTooLong,
 }
 
 /// An own line, kept.

@@ -90,7 +90,7 @@ pub enum Request {
     Hear(Heard),
     /// A line without provenance.
     KeepUnsigned(UnsignedLine),
-    /// Somebody has stored own lines, or was written them where nothing better can be known.
+    /// Somebody has stored own lines, as it says.
     Delivered {
         /// Who.
         to: Username,
@@ -110,8 +110,15 @@ pub enum Request {
     NoteRoom(Box<RememberedRoom>),
     /// A room that was left, or is gone.
     LeaveRoom(Uuid),
-    /// These own lines wait for somebody no longer, and nobody is told.
-    Settle {
+    /// Own messages were written to a legacy client, which acknowledges nothing.
+    Written {
+        /// To whom.
+        to: Username,
+        /// Which.
+        ids: Vec<Uuid>,
+    },
+    /// Own messages are longer than a legacy client can take.
+    TooLong {
         /// For whom.
         to: Username,
         /// Which.
@@ -163,7 +170,8 @@ impl Store {
             Request::Has { from, conversation, theirs } => self.deliver_spans(&from, &conversation, &theirs),
             Request::NoteRoom(room) => self.note_room(*room),
             Request::LeaveRoom(room) => self.leave_room(room),
-            Request::Settle { to, ids } => self.let_go(&to, &ids),
+            Request::Written { to, ids } => self.write_down(&to, &ids),
+            Request::TooLong { to, ids } => self.give_up(&to, &ids, GivenUp::TextTooLong),
             Request::KeepFor { conversation, members, since } => {
                 self.keep_for(&conversation, &members, since, GivenUp::Left)
             }

@@ -165,10 +165,27 @@ pub(crate) fn write_audience(audience: &[Username]) -> String {
     audience.iter().map(Username::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// Stands in an audience before the name of a legacy client to which the line was written.
+const WRITTEN: char = '~';
+
 /// Reads what [`write_audience`] wrote.
 pub(crate) fn read_audience(audience: Option<&str>) -> Vec<Username> {
     let names = audience.unwrap_or_default().split_ascii_whitespace();
-    names.filter_map(|name| Username::parse(name).ok()).collect()
+    names.filter_map(|name| Username::parse(name.trim_start_matches(WRITTEN)).ok()).collect()
+}
+
+/// Those of an audience to whom the line was written, and who acknowledge nothing.
+pub(crate) fn read_written(audience: Option<&str>) -> Vec<Username> {
+    let names = audience.unwrap_or_default().split_ascii_whitespace();
+    names.filter_map(|name| Username::parse(name.strip_prefix(WRITTEN)?).ok()).collect()
+}
+
+/// The audience with a note that the line was written to one of it.
+pub(crate) fn note_written(audience: Option<&str>, to: &Username) -> String {
+    let names = audience.unwrap_or_default().split_ascii_whitespace();
+    let noted =
+        names.map(|name| if name == to.as_str() { format!("{WRITTEN}{name}") } else { name.to_owned() });
+    noted.collect::<Vec<_>>().join(" ")
 }
 
 /// The columns of [`kept`], up to what a query adds.

@@ -71,6 +71,7 @@ pub(crate) fn snapshot_of(revision: u64, members: &[(&str, u64)]) -> RoomSnapsho
         since: *since,
         keys: vec![],
         endorsements: vec![],
+        in_menu: false,
     };
     RoomSnapshot {
         id: room().room().unwrap(),

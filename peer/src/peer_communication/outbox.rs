@@ -10,7 +10,7 @@ use commons::protocol::between_peers::Greeting;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::limits::{LINK_QUEUE_BYTES, WRITE_BATCH};
+use crate::limits::{LEGACY_RECENT, LINK_QUEUE_BYTES, WRITE_BATCH};
 use crate::peer_communication::link_table::LinkId;
 
 /// How one writes to the program at the other end.
@@ -70,6 +70,8 @@ struct State {
     refused: bool,
     writer: Option<(LinkId, Manners)>,
     writing: Option<Uuid>,
+    /// The last messages that were written to a legacy client: the history may not know yet, and give them again.
+    recent: VecDeque<Uuid>,
     control: Control,
 }
 
@@ -111,6 +113,9 @@ impl Outbox {
         let writer = state.writer.map(|(writer, _)| writer);
         if link.is_some() && link != writer {
             return Err(Full);
+        }
+        if line.is_some_and(|line| state.has_taken(line)) {
+            return Ok(());
         }
         if state.bytes + frame.len() > LINK_QUEUE_BYTES {
             state.refused = true;
@@ -204,11 +209,23 @@ impl Outbox {
         }
         let room = state.refused && state.bytes <= LINK_QUEUE_BYTES / 2;
         state.refused &= !room;
-        Written { line: state.writing.take(), room }
+        let line = state.writing.take();
+        state.recent.extend(line);
+        if state.recent.len() > LEGACY_RECENT {
+            state.recent.pop_front();
+        }
+        Written { line, room }
     }
 }
 
 impl State {
+    /// Whether a legacy client is given this message already.
+    fn has_taken(&self, line: Uuid) -> bool {
+        let legacy = matches!(self.writer, Some((_, Manners::Original)));
+        let queued = self.queue.iter().filter_map(|queued| queued.line);
+        legacy && queued.chain(self.writing).chain(self.recent.iter().copied()).any(|taken| taken == line)
+    }
+
     fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.bytes -= queued.frame.len();
@@ -274,6 +291,9 @@ mod tests {
         outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
         assert_eq!(written(&outbox, FIRST), ("a".into(), Written { line: Some(ids[0]), room: false }));
         assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::TooLong(ids[1]));
+        outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
         assert_eq!(written(&outbox, FIRST).0, "c");
+        outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
+        assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::Wait, "it has that");
     }
 }

@@ -107,6 +107,7 @@ impl Hub {
             content: receipt.text.into(),
             sent_at: receipt.sent_at,
             has: receipt.has,
+            written: receipt.written,
             waits: receipt.waits,
         });
         Ok(Answer::Receipts { of, lines: own.collect() })
@@ -119,7 +120,14 @@ impl Hub {
             let (id, content, sent_at) = (waiting.id, waiting.text.into(), waiting.sent_at);
             Some(WaitingLine {
                 of,
-                line: OwnLine { id, content, sent_at, has: Vec::new(), waits: waiting.waits },
+                line: OwnLine {
+                    id,
+                    content,
+                    sent_at,
+                    has: Vec::new(),
+                    written: Vec::new(),
+                    waits: waiting.waits,
+                },
             })
         });
         Answer::Outbox { lines: lines.collect() }

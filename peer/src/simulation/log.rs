@@ -37,7 +37,11 @@ impl Log {
             Report::NotKept { .. } | Report::Fork { .. } | Report::Trouble(_) => {
                 self.wrong.push(format!("{report:?}"));
             }
-            Report::Heard(_) | Report::Stored { .. } | Report::Holds { .. } | Report::Pending { .. } => {}
+            Report::Heard(_)
+            | Report::Stored { .. }
+            | Report::Holds { .. }
+            | Report::Written { .. }
+            | Report::Pending { .. } => {}
         }
     }
 

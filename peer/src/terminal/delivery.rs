@@ -42,6 +42,8 @@ struct Waiting {
     held: bool,
     /// What has arrived since the person knows.
     arrived: usize,
+    /// What has been written since the person knows, to a program that acknowledges nothing.
+    written: usize,
 }
 
 impl Deliveries {
@@ -79,6 +81,15 @@ impl Deliveries {
             && waiting.lines.remove(&id).is_some()
         {
             waiting.arrived += usize::from(waiting.told);
+        }
+    }
+
+    /// A message was written to a program that acknowledges nothing.
+    pub(crate) fn written(&mut self, id: Uuid, to: &Username) {
+        if let Some(waiting) = self.waiting.get_mut(to)
+            && waiting.lines.remove(&id).is_some()
+        {
+            waiting.written += usize::from(waiting.told);
         }
     }
 
@@ -139,6 +150,11 @@ impl Deliveries {
                     format!("{} lines", waiting.arrived)
                 };
                 rows.push(paint.faint(&format!("✓ {user} has your {lines} now")));
+            } else if waiting.lines.is_empty() && waiting.written > 0 {
+                let messages = counted(waiting.written, "message was", "messages were");
+                rows.push(
+                    paint.faint(&format!("→ {messages} sent to {user}, whose program confirms nothing")),
+                );
             } else if (overdue || waiting.held) && !waiting.told && !waiting.lines.is_empty() {
                 waiting.told = true;
                 let what = if waiting.lines.len() == 1 { "your line waits" } else { "your lines wait" };
@@ -202,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn messages_written_to_a_legacy_client_do_not_wait_and_are_not_called_delivered() {
+        let mut deliveries = said(2);
+        (1..=2).for_each(|n| deliveries.delivered(id(n), &user("carla")));
+        deliveries.written(id(1), &user("bob"));
+        assert_eq!(news(&mut deliveries, 2), ["… your line waits here for bob"]);
+        deliveries.written(id(2), &user("bob"));
+        assert_eq!(news(&mut deliveries, 3), ["→ 1 message was sent to bob, whose program confirms nothing"]);
+        assert_eq!((deliveries.waiting(), deliveries.due()), (0, None));
+    }
+
+    #[test]
     fn what_arrives_soon_is_no_news() {
         let mut deliveries = said(1);
         assert!(news(&mut deliveries, 1).is_empty());
@@ -249,6 +276,7 @@ mod tests {
             content: "old".into(),
             sent_at: at(0).now.to_utc(),
             has: Vec::new(),
+            written: vec![],
             waits: vec![user("bob")],
         };
         deliveries.resume(&[WaitingLine { of: crate::api::past::Past::With(user("bob")), line }]);

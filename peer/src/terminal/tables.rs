@@ -139,12 +139,20 @@ impl Tables<'_> {
             return vec![self.title(&format!("you have said nothing in {place} that is kept"))];
         }
         let row = |line: &OwnLine| {
-            let has = format!("{}/{}", line.has.len(), line.has.len() + line.waits.len());
+            let all = line.has.len() + line.written.len() + line.waits.len();
+            let has = format!("{}/{all}", line.has.len());
             vec![has, clock(line.sent_at, moment), names(&line.waits), first_row(line)]
         };
         let body: Vec<_> = lines.iter().map(row).collect();
+        let unconfirmed: BTreeSet<_> = lines.iter().flat_map(|line| &line.written).collect();
+        let unconfirmed: Vec<_> = unconfirmed.into_iter().cloned().collect();
+        let unconfirmed = (!unconfirmed.is_empty()).then(|| {
+            let who = names(&unconfirmed);
+            self.title(&format!("sent to {who} without confirmation: that program gives none"))
+        });
         let title = self.title(&format!("your last {} in {place}", counted(lines.len(), "line", "lines")));
-        std::iter::once(title).chain(self.rows(&["HAVE IT", "SAID", "NOT YET", "LINE"], &body)).collect()
+        let rows = self.rows(&["HAVE IT", "SAID", "NOT YET", "LINE"], &body);
+        std::iter::once(title).chain(rows).chain(unconfirmed).collect()
     }
 
     /// Own lines that wait.
@@ -432,6 +440,7 @@ mod tests {
             content: "hello\nworld".into(),
             sent_at: DateTime::UNIX_EPOCH,
             has: users(has),
+            written: vec![],
             waits: users(waits),
         }
     }

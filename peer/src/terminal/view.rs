@@ -110,6 +110,10 @@ impl View {
                 self.deliveries.delivered(*id, to);
                 return Vec::new();
             }
+            Event::Written { id, to } => {
+                self.deliveries.written(*id, to);
+                return Vec::new();
+            }
             Event::Undelivered { id, to, reason } => {
                 self.deliveries.undelivered(*id, to, *reason);
                 return Vec::new();
