@@ -203,6 +203,22 @@ async fn an_originals_files_are_taken_over() {
 }
 
 #[tokio::test]
+async fn unfit_guest_of_a_taken_over_room_costs_only_that_seat() {
+    let folder = original_files();
+    let path = folder.path().join("rooms_db.json");
+    let mut rooms: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    rooms["sala"]["peer_one"] =
+        json!({"username": "João", "address": null, "port": null, "connected": false});
+    fs::write(&path, rooms.to_string()).unwrap();
+    let tracker = TestTracker::start_in(folder, |_| ()).await;
+    let (mut ana, _) = tracker.back("ana").await;
+    let mut carla = tracker.user("carla").await;
+    let room = carla.ok(room("JOIN_ROOM", "sala")).await["room"].take();
+    assert_eq!((members(&room), &room["owner"]), (vec!["ana", "bob", "carla"], &json!("ana")));
+    drop(ana.hears("joined", "carla").await);
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_named_and_nothing_is_touched() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;

@@ -68,22 +68,31 @@ impl StoredSeat {
         let Self { username, since, joined_at } = self;
         Some(Seat { username: Username::parse(&username).ok()?, since, joined_at })
     }
+
+    /// The seat of a guest in an original file. A guest whose name does not fit loses it, and the room stays.
+    fn guest(self, room: &str) -> Option<Seat> {
+        if let Err(error) = Username::parse(&self.username) {
+            tracing::warn!(room, guest = self.username, %error, "a guest's name does not fit: the seat is freed");
+        }
+        self.seat()
+    }
 }
 
 impl StoredRoom {
-    /// The room of an original file: the owner is who sits in the owner's seat, else the first who sits at all.
+    /// The room of an original file: the owner is who sits in the owner's seat, else the first who sits at all. Without a
+    /// fitting owner, the room does not fit either.
     fn take_over(self, name: &str) -> Option<Room> {
         let seats = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
-        let seats = seats.map(|seat| StoredSeat { since: 1, ..seat });
-        let mut seats = seats.map(StoredSeat::seat).collect::<Option<Vec<_>>>()?.into_iter();
-        let owner_seat = seats.next()?;
+        let mut seats = seats.map(|seat| StoredSeat { since: 1, ..seat });
+        let owner_seat = seats.next()?.seat()?;
+        let mut guests = seats.filter_map(|seat| seat.guest(name));
         Some(Room {
             id: Uuid::new_v4(),
             name: RoomName::parse(name).ok()?,
             revision: 1,
             owner: owner_seat.username.clone(),
             owner_seat: Some(owner_seat),
-            guests: [seats.next(), seats.next()],
+            guests: [guests.next(), guests.next()],
         })
     }
 
