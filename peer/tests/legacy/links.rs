@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -17,10 +17,6 @@ use super::{PATIENCE, Shown, View, python_json, recv};
 struct PythonSocket(Mutex<Option<Arc<TcpStream>>>);
 
 impl PythonSocket {
-    fn new(stream: TcpStream) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(Arc::new(stream)))))
-    }
-
     fn handle(&self) -> Option<Arc<TcpStream>> {
         self.0.lock().unwrap().clone()
     }
@@ -52,7 +48,14 @@ pub struct Links {
     fast_again: Condvar,
     view: Arc<Mutex<View>>,
     show: Mutex<Sender<Shown>>,
-    ended: Mutex<bool>,
+    open: Mutex<Open>,
+}
+
+/// What the system closes at the end of the program.
+#[derive(Debug, Default)]
+struct Open {
+    ended: bool,
+    streams: Vec<Weak<TcpStream>>,
 }
 
 impl Links {
@@ -65,12 +68,12 @@ impl Links {
             fast_again: Condvar::new(),
             view,
             show: show.into(),
-            ended: Mutex::default(),
+            open: Mutex::default(),
         });
         let accepting = Arc::clone(&links);
         thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
-                if *accepting.ended.lock().unwrap() {
+                if accepting.open.lock().unwrap().ended {
                     return;
                 }
                 let links = Arc::clone(&accepting);
@@ -78,6 +81,16 @@ impl Links {
             }
         });
         links
+    }
+
+    fn socket(&self, stream: TcpStream) -> Arc<PythonSocket> {
+        let mut open = self.open.lock().unwrap();
+        if open.ended {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let stream = Arc::new(stream);
+        open.streams.push(Arc::downgrade(&stream));
+        Arc::new(PythonSocket(Mutex::new(Some(stream))))
     }
 
     fn show(&self, shown: Shown) {
@@ -93,7 +106,7 @@ impl Links {
         match recv(&stream, 1024) {
             Ok(Some(Ok(hello))) if hello["cmd"] == "HELLO" => {
                 let user = hello["username"].as_str().unwrap_or_default().to_owned();
-                let socket = PythonSocket::new(stream);
+                let socket = self.socket(stream);
                 self.connections().insert(user.clone(), Arc::clone(&socket));
                 self.show(Shown::Hello(user.clone()));
                 self.receive(&socket, &user);
@@ -121,7 +134,7 @@ impl Links {
         if stream.write_all(&python_json(&json!({"cmd": "HELLO", "username": me}))).is_err() {
             return false;
         }
-        let socket = PythonSocket::new(stream);
+        let socket = self.socket(stream);
         self.connections().insert(user.clone(), Arc::clone(&socket));
         let links = Arc::clone(self);
         thread::spawn(move || links.receive(&socket, &user));
@@ -192,11 +205,14 @@ impl Links {
 
     /// The program has ended: the system closes its sockets, whoever reads in them.
     pub(super) fn end(&self) {
-        *self.ended.lock().unwrap() = true;
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        for socket in self.connections().values() {
-            let shut = |stream: Arc<TcpStream>| stream.shutdown(std::net::Shutdown::Both);
-            let _ = socket.handle().map(shut);
+        {
+            let mut open = self.open.lock().unwrap();
+            open.ended = true;
+            for stream in open.streams.drain(..).filter_map(|stream| stream.upgrade()) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
+        // Whoever accepts wakes and ends.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
