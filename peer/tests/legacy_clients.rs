@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use common::{Tracker, room, user};
 use legacy::{Crashed, LegacyClient, Shown};
+use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Conversation, Event};
 use serde_json::json;
 
@@ -236,6 +237,17 @@ async fn leave_and_join_at_bot_speed_keep_the_link() {
         ana.run(Command::Leave { conversation: Some(Conversation::Room(room("sala"))) }).await.unwrap();
         py.until(|shown| *shown == Shown::Disconnected("ana".into()));
     }
+}
+
+/// 4.1, 4.20: the original tracker takes a TLS handshake for a damaged request and resets the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn original_tracker_is_named_as_the_reason() {
+    let tracker = Tracker::start().await;
+    let ana = tracker.peer("ana").await;
+    ana.service.stop().await;
+    let Err(error) = ana.try_again_at(legacy::tracker::start()).await else { panic!("signed in") };
+    assert!(matches!(error, CommandError::NotATracker { .. }), "{error:?}");
+    assert!(error.to_string().contains("original Python tracker"), "{error}");
 }
 
 /// 4.14, 4.25: one line on the screen for each departure.

@@ -85,7 +85,12 @@ impl Socket {
     /// for the caller to judge, before a byte is sent. An answer in plaintext is an error that holds a
     /// [`PlaintextAnswer`](crate::net::first_bytes::PlaintextAnswer).
     pub async fn dial_encrypted(address: impl ToSocketAddrs, me: &Identity) -> io::Result<Self> {
-        let stream = Self::dial(address).await?.into_tcp()?;
+        Self::dial(address).await?.encrypt(me).await
+    }
+
+    /// Encrypts a connection that was dialled, as [`Self::dial_encrypted`] does.
+    pub async fn encrypt(self, me: &Identity) -> io::Result<Self> {
+        let stream = self.into_tcp()?;
         // A name that is never sent: there are none to ask for.
         let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
         let stream = FirstBytes::remembering(stream);

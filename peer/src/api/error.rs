@@ -70,8 +70,8 @@ pub enum CommandError {
     },
     /// Somebody answers at the tracker's address, and not as a tracker.
     #[error(
-        "what answers at {address} does not speak as a tracker: it is another program, or a tracker without a free \
-         place, or somebody on the way changes what is sent"
+        "what answers at {address} does not speak as a tracker: it is the original Python tracker or another program, or a \
+         tracker without a free place, or somebody on the way changes what is sent"
     )]
     NotATracker {
         /// Where.

@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use commons::names::Username;
 use uuid::Uuid;
 
-use crate::api::Undeliverable;
 use crate::api::past::WaitingLine;
+use crate::api::{Event, Undeliverable};
 use crate::limits::{NAMED_LINES, OUTBOX_LINES};
 use crate::terminal::counted::counted;
 use crate::terminal::layout::shorten;
@@ -72,6 +72,16 @@ impl Deliveries {
             if lines.len() < OUTBOX_LINES {
                 lines.insert(id, now);
             }
+        }
+    }
+
+    /// Something became of a message.
+    pub(crate) fn note(&mut self, event: &Event) {
+        match event {
+            Event::Delivered { id, to } => self.delivered(*id, to),
+            Event::Written { id, to } => self.written(*id, to),
+            Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason),
+            _ => {}
         }
     }
 

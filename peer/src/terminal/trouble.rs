@@ -65,7 +65,8 @@ pub(crate) fn no_tracker(address: &str, why: Option<TrackerLoss>) -> Vec<String>
 fn not_a_tracker(address: &str) -> Vec<String> {
     vec![
         format!("what answers at {address} does not speak as a tracker"),
-        "   It is another program, or a tracker without a free place,".to_owned(),
+        "   It is the original Python tracker, which only original programs can use,".to_owned(),
+        "   or another program, or a tracker without a free place,".to_owned(),
         "   or somebody on the way changes what is sent.".to_owned(),
         "   Ask whoever runs the tracker for its address; --tracker HOST:PORT tells it.".to_owned(),
         "   If the address is right, try again later, or from another network.".to_owned(),

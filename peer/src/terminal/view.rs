@@ -106,16 +106,8 @@ impl View {
             Event::Link { peer, state, encrypted, .. } => {
                 self.connections.link(self.paint, peer, *state, *encrypted)
             }
-            Event::Delivered { id, to } => {
-                self.deliveries.delivered(*id, to);
-                return Vec::new();
-            }
-            Event::Written { id, to } => {
-                self.deliveries.written(*id, to);
-                return Vec::new();
-            }
-            Event::Undelivered { id, to, reason } => {
-                self.deliveries.undelivered(*id, to, *reason);
+            Event::Delivered { .. } | Event::Written { .. } | Event::Undelivered { .. } => {
+                self.deliveries.note(event);
                 return Vec::new();
             }
             Event::KeyChanged { peer, fingerprint } => {

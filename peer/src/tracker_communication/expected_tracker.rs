@@ -49,23 +49,27 @@ impl ExpectedTracker {
 
     /// Connects, encrypts, and demands the key; one that is met first is demanded from then on.
     pub(crate) async fn meet(&self, me: &Identity) -> Result<Socket, TrackerError> {
-        let socket = Socket::dial_encrypted(&self.address, me).await.map_err(|error| {
-            debug!(%error, "the tracker cannot be reached");
-            let refusal = refusal_in(&error);
-            let why = if refusal.is_some() { TrackerLoss::TurnedAway } else { TrackerLoss::of(&error) };
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
-            match refusal {
-                Some(refusal) => TrackerError::TurnedAway(refusal),
-                None if is_strange(&error) => TrackerError::Stranger,
-                None => TrackerError::Lost,
-            }
-        })?;
+        let dialled = Socket::dial(&self.address).await.map_err(|error| self.not_met(&error, false))?;
+        let socket = dialled.encrypt(me).await.map_err(|error| self.not_met(&error, true))?;
         let found = socket.remote_key().ok_or(TrackerError::Stranger)?;
         let pinned = *self.key.get_or_init(|| found);
         if pinned == found {
             Ok(socket)
         } else {
             Err(TrackerError::KeyChanged { pinned, found, given: self.given })
+        }
+    }
+
+    /// What it means that the tracker could not be met, before its socket took the connection or after.
+    fn not_met(&self, error: &io::Error, connected: bool) -> TrackerError {
+        debug!(%error, connected, "the tracker cannot be reached");
+        let refusal = refusal_in(error);
+        let why = if refusal.is_some() { TrackerLoss::TurnedAway } else { TrackerLoss::of(error) };
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        match refusal {
+            Some(refusal) => TrackerError::TurnedAway(refusal),
+            None if connected && is_strange(error) => TrackerError::Stranger,
+            None => TrackerError::Lost,
         }
     }
 }
@@ -83,8 +87,17 @@ fn refusal_in(error: &io::Error) -> Option<Refusal> {
     }
 }
 
-/// Whether somebody is there who does not shake hands as a tracker does: other bytes, or none before hanging up.
+/// Whether somebody is there who does not shake hands as a tracker does: other bytes, or none before hanging up. An original
+/// tracker takes the handshake for a damaged request and resets the connection.
 fn is_strange(error: &io::Error) -> bool {
     let in_plaintext = error.get_ref().is_some_and(|error| error.is::<PlaintextAnswer>());
-    in_plaintext || matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    let strange = matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    );
+    in_plaintext || strange
 }
