@@ -248,8 +248,10 @@ async fn a_refusal_ends_with_status_three_where_that_is_asked_for() {
         ana.close_input();
         ana.end()
     };
-    let (good, bad) = (r#"{"command":"rooms"}"#, r#"{"command":"join","room":"nowhere"}"#);
-    assert_eq!(run(&["--register", "--fail-on-error"], good).status, Some(0));
+    let (good, bad) = (r#"{"id":1,"command":"rooms"}"#, r#"{"command":"join","room":"nowhere"}"#);
+    let end = run(&["--register", "--fail-on-error"], good);
+    assert_eq!(end.status, Some(0));
+    assert_eq!(answers(&end.said), [(json!(1), "rooms".to_owned())], "the end of the input is no command");
     assert_eq!(run(&[], bad).status, Some(0));
     let end = run(&["--fail-on-error"], bad);
     assert_eq!((end.status, end.complained.len()), (Some(3), 1), "{end:?}");

@@ -241,7 +241,10 @@ impl Terminal {
                         self.face.begin(origin);
                         command
                     }
-                    Carried::Stopped => Command::Quit,
+                    Carried::Stopped => {
+                        self.face.begin(Origin::default());
+                        Command::Quit
+                    }
                 };
             };
             if let Some(rows) = rows {

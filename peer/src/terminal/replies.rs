@@ -92,6 +92,8 @@ impl Replies {
         match answer {
             // Its event is its answer.
             Answer::Done if matches!(command, Command::Say { .. }) => Vec::new(),
+            // The end of the input ends the program too, and is no command.
+            Answer::Quit { .. } if self.origin == Origin::default() => Vec::new(),
             Answer::Done | Answer::Quit { .. } if self.requests => {
                 reply(&Answer::Done, None, self.origin.id.as_ref())
             }
@@ -197,8 +199,11 @@ mod tests {
         assert_eq!((&error["in_reply_to"], &error["line"]), (&json!(7), &json!(1)));
         let wanted = replies.error(&CommandError::PasswordWanted { tries_left: 3 }, None);
         assert_eq!(wanted, [r#"{"event":"password_wanted","tries_left":3,"in_reply_to":7}"#]);
-        replies.begin(Origin::default());
+        replies.begin(Origin { line: Some(2), id: None });
         assert_eq!(replies.answer(&Answer::Done, &leave), [r#"{"event":"done"}"#]);
+        replies.begin(Origin::default());
+        let end = replies.answer(&Answer::Quit { undelivered: Vec::new() }, &Command::Quit);
+        assert!(end.is_empty(), "the end of the input is no command");
         assert!(Replies::default().answer(&Answer::Done, &leave).is_empty(), "lines are answered by events");
     }
 

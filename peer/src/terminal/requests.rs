@@ -28,7 +28,10 @@ impl Terminal {
         let line = match input {
             Input::Line(line) if line.trim().is_empty() => return Ok(None),
             Input::Line(line) => line,
-            Input::End => return Ok(Some(Command::Quit)),
+            Input::End => {
+                self.face.begin(Origin::default());
+                return Ok(Some(Command::Quit));
+            }
             Input::TooLong(length) => {
                 self.face.begin(origin);
                 let why = format!("a line has at most {LINE_MAX} bytes, this one has {length}");
