@@ -6,6 +6,7 @@
 pub mod answer;
 mod arrivals;
 mod catching_up;
+mod clock;
 pub mod conversation;
 mod database;
 mod delivery;
