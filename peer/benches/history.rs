@@ -17,6 +17,7 @@ use peer::history::ledger::{Author, Opened, Place};
 use peer::history::line::ChatLine;
 use peer::history::report::Report;
 use peer::history::request::{Heard, Said};
+use peer::limits::PACE_LINES;
 use rusqlite::{Connection, params};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -97,9 +98,10 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
     let writing = history.clone();
     let writer = tokio::spawn(async move {
         for n in 0..lines {
-            while writing.say(said(n)).await.is_err() {
+            while writing.waiting_lines(&ConversationId::Room(room().id)) >= PACE_LINES {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+            writing.say(said(n)).await;
         }
     });
     let mut out = Vec::with_capacity(lines);

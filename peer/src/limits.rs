@@ -227,10 +227,10 @@ pub const SEQ_MAX: u64 = 1 << 62;
 /// Highest Lamport time that is believed of another: beyond it somebody wants to use the numbers up.
 pub const LAMPORT_MAX: u64 = 1 << 62;
 
-/// Own lines of one conversation that may wait for somebody.
+/// Own messages of one conversation that may wait for one recipient; beyond it the oldest are given up.
 pub const OUTBOX_LINES: usize = 10_000;
 
-/// Bytes of text of one conversation that may wait for somebody.
+/// Bytes of text of one conversation that may wait for one recipient, for the same reason: a disk has an end.
 pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Requests that wait for the history: they hold a few batches of lines.

@@ -33,12 +33,6 @@ pub enum CommandError {
     /// No conversation is open, or not the one that was named.
     #[error("no conversation is open by that name, or none at all: /join a room or /msg somebody")]
     NoConversation,
-    /// As many lines wait here as may.
-    #[error(
-        "as much as may waits here already for somebody who is away ({0} lines or 16 MiB): /outbox shows it, /withdraw takes back \
-         what nobody has"
-    )]
-    QueueFull(usize),
     /// Looking at the past wants the password: [`Command::Unlock`](crate::api::Command::Unlock), then the same again.
     #[error("your password, to look back: {tries_left} tries left")]
     PasswordWanted {
@@ -162,7 +156,6 @@ impl CommandError {
             Self::NotYourself => "NOT_YOURSELF",
             Self::Unreachable(_) => "UNREACHABLE",
             Self::NoConversation => "NO_CONVERSATION",
-            Self::QueueFull(_) => "QUEUE_FULL",
             Self::PasswordWanted { .. } => "PASSWORD_WANTED",
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
             Self::KeyChanged(_) => "KEY_CHANGED",

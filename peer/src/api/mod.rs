@@ -547,6 +547,9 @@ pub enum Undeliverable {
     Waiting,
     /// It was erased here before it had arrived; whoever has it may still hand it on.
     Forgotten,
+    /// More messages wait for that user than one recipient may have: the oldest are given up. A member who comes back may
+    /// still fetch them.
+    QueueFull,
 }
 
 fn is_zero(number: &u64) -> bool {

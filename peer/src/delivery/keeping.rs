@@ -67,14 +67,14 @@ impl Hub {
                 self.lock().faces.tell(ids.into_iter().map(|id| Event::Written { id, to: to.clone() }));
                 self.moved.notify_waiters();
             }
-            Report::GivenUp { to, ids, why: GivenUp::TextTooLong } => {
-                self.tell_undelivered(&to, ids, Undeliverable::TextTooLong);
-            }
-            Report::GivenUp { to, ids, why: GivenUp::Left } => {
-                self.tell_undelivered(&to, ids, Undeliverable::Left);
-            }
-            Report::GivenUp { to, ids, why: GivenUp::Forgotten } => {
-                self.tell_undelivered(&to, ids, Undeliverable::Forgotten);
+            Report::GivenUp { to, ids, why } => {
+                let reason = match why {
+                    GivenUp::TextTooLong => Undeliverable::TextTooLong,
+                    GivenUp::Left => Undeliverable::Left,
+                    GivenUp::Forgotten => Undeliverable::Forgotten,
+                    GivenUp::QueueFull => Undeliverable::QueueFull,
+                };
+                self.tell_undelivered(&to, ids, reason);
             }
             Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),
             Report::Trouble(message) => {

@@ -65,11 +65,6 @@ pub struct Waiting {
     pub waits: Vec<Username>,
 }
 
-/// Too many own lines of this conversation wait for somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many lines wait for somebody")]
-pub struct Full;
-
 /// Why a line was not taken back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotWithdrawn {

@@ -1,15 +1,27 @@
 //! Own lines that somebody has not stored yet, in memory: what the table of that name says, quick to ask.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, Result};
 use uuid::Uuid;
+
+use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_LINES};
 
 /// The lines, by row.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     lines: BTreeMap<i64, WaitingLine>,
     rows: HashMap<Uuid, i64>,
+    /// By conversation and recipient.
+    queues: HashMap<(i64, i64), Queue>,
+}
+
+/// What waits in one conversation for one recipient.
+#[derive(Debug, Default)]
+struct Queue {
+    rows: BTreeSet<i64>,
+    /// Bytes of text.
+    bytes: usize,
 }
 
 /// An own line that waits.
@@ -41,6 +53,7 @@ impl Outbox {
             let recipient = found.get(6)?;
             if let Some(line) = outbox.lines.get_mut(&row) {
                 line.waits.push(recipient);
+                outbox.queues.entry((line.conversation, recipient)).or_default().add(row, line.bytes);
                 continue;
             }
             let bytes: Option<i64> = found.get(5)?;
@@ -60,8 +73,18 @@ impl Outbox {
 
     /// Adds a line.
     pub(crate) fn add(&mut self, row: i64, line: WaitingLine) {
+        for person in &line.waits {
+            self.queues.entry((line.conversation, *person)).or_default().add(row, line.bytes);
+        }
         self.rows.insert(line.id, row);
         self.lines.insert(row, line);
+    }
+
+    /// The oldest message that waits in a conversation for a recipient, where more wait than the quota allows.
+    pub(crate) fn surplus(&self, conversation: i64, person: i64) -> Option<i64> {
+        let queue = self.queues.get(&(conversation, person))?;
+        let is_full = queue.rows.len() > OUTBOX_LINES || queue.bytes > OUTBOX_BYTES_MAX;
+        queue.rows.first().copied().filter(|_| is_full)
     }
 
     /// All lines, oldest first.
@@ -89,12 +112,24 @@ impl Outbox {
     pub(crate) fn withdraw(&mut self, row: i64) {
         if let Some(line) = self.lines.get_mut(&row) {
             line.is_withdrawn = true;
+            let bytes = std::mem::take(&mut line.bytes);
+            for person in &line.waits {
+                if let Some(queue) = self.queues.get_mut(&(line.conversation, *person)) {
+                    queue.bytes -= bytes;
+                }
+            }
         }
     }
 
     /// A line waits for somebody no longer. The line comes back where it waited for nobody else.
     pub(crate) fn settle(&mut self, row: i64, person: i64) -> Option<WaitingLine> {
         let line = self.lines.get_mut(&row)?;
+        if line.waits.contains(&person)
+            && let Some(queue) = self.queues.get_mut(&(line.conversation, person))
+        {
+            queue.rows.remove(&row);
+            queue.bytes -= line.bytes;
+        }
         line.waits.retain(|waiting| *waiting != person);
         if !line.waits.is_empty() {
             return None;
@@ -102,5 +137,12 @@ impl Outbox {
         let line = self.lines.remove(&row)?;
         self.rows.remove(&line.id);
         Some(line)
+    }
+}
+
+impl Queue {
+    fn add(&mut self, row: i64, bytes: usize) {
+        self.rows.insert(row);
+        self.bytes += bytes;
     }
 }

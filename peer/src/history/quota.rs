@@ -1,12 +1,11 @@
 //! How many own lines of each conversation wait for somebody: shared between those who write and the one who keeps, so
-//! that a line too many is refused at once and not after it was shown.
+//! that a fast writer is slowed down before the history has looked. Nobody is refused by it: each recipient has a quota,
+//! which the outbox keeps.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::history::answer::Full;
 use crate::history::conversation::ConversationId;
-use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_LINES};
 
 /// What waits, by conversation. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -32,17 +31,6 @@ impl Load {
 }
 
 impl Quota {
-    /// Counts a line in, where there is room for it.
-    pub fn take(&self, conversation: &ConversationId, line: Load) -> Result<(), Full> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let load = waiting.entry(conversation.clone()).or_default();
-        if load.lines + line.lines > OUTBOX_LINES || load.bytes + line.bytes > OUTBOX_BYTES_MAX {
-            return Err(Full);
-        }
-        *load = Load { lines: load.lines + line.lines, bytes: load.bytes + line.bytes };
-        Ok(())
-    }
-
     /// How many lines of a conversation are counted.
     #[must_use]
     pub fn lines(&self, conversation: &ConversationId) -> usize {
@@ -50,7 +38,7 @@ impl Quota {
         waiting.get(conversation).map_or(0, |load| load.lines)
     }
 
-    /// Counts a line in that is kept already.
+    /// Counts a line in.
     pub fn add(&self, conversation: &ConversationId, line: Load) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let load = waiting.entry(conversation.clone()).or_default();

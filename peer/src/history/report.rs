@@ -106,6 +106,8 @@ pub enum GivenUp {
     Forgotten,
     /// Longer than the user's legacy client can take.
     TextTooLong,
+    /// More messages wait for that user than the quota of one recipient allows: the oldest are given up.
+    QueueFull,
 }
 
 /// An own line, kept.

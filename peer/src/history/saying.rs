@@ -145,10 +145,12 @@ impl Store {
                 stream: own.key,
                 seq: line.provenance.seq,
                 bytes: said.text.len(),
-                waits,
+                waits: waits.clone(),
                 is_withdrawn: false,
             };
+            let conversation = waiting.conversation;
             self.outbox.add(row, waiting);
+            self.keep_quota(conversation, &waits)?;
         }
         Ok(())
     }

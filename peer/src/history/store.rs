@@ -314,6 +314,12 @@ impl Store {
         match (self.news.last_mut(), news) {
             (Some(Report::Said(said)), Report::Said(more)) => said.extend(more),
             (Some(Report::Heard(heard)), Report::Heard(more)) => heard.extend(more),
+            (
+                Some(Report::GivenUp { to, ids, why }),
+                Report::GivenUp { to: other, ids: more, why: reason },
+            ) if *to == other && *why == reason => {
+                ids.extend(more);
+            }
             (_, news) => self.news.push(news),
         }
     }

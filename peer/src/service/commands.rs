@@ -11,14 +11,13 @@ use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Conversation, Undeliverable};
 use crate::history::History;
-use crate::history::answer::Full;
 use crate::history::conversation::ConversationId;
 use crate::history::request::Said;
 use crate::home::Home;
 use crate::hub::leave_frame;
 use crate::identity::password::Password;
 use crate::identity::user_key::is_password;
-use crate::limits::{OUTBOX_LINES, PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
+use crate::limits::{PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::service::PeerService;
 use crate::service::account::Account;
@@ -212,10 +211,8 @@ impl PeerService {
         };
         let said = Said { id, to: place, room, text, audience, revision, sent_at: Utc::now() };
         self.hub.lock().saying += 1;
-        history.say(said).await.map_err(|Full| {
-            self.hub.lock().saying -= 1;
-            CommandError::QueueFull(OUTBOX_LINES)
-        })
+        history.say(said).await;
+        Ok(())
     }
 
     /// Waits while many lines of a conversation are on their way to somebody who takes them.

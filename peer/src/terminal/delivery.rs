@@ -114,6 +114,7 @@ impl Deliveries {
             Undeliverable::Left => "no longer in that conversation",
             Undeliverable::Forgotten => "erased here before it had arrived",
             Undeliverable::TextTooLong => "too long for that user's program",
+            Undeliverable::QueueFull => "too many newer messages wait for that user",
         };
         if let Some(waiting) = self.waiting.get_mut(to) {
             waiting.lines.remove(&id);
