@@ -18,7 +18,6 @@ use uuid::Uuid;
 use crate::history::answer::{KeptLine, NotWithdrawn, Receipt, Waiting};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database::{self, OpenError};
-use crate::history::hearing::unsigned;
 use crate::history::life;
 use crate::history::line::ChatLine;
 use crate::history::outbox::Outbox;
@@ -26,9 +25,8 @@ use crate::history::quota::{Load, Quota};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::{HeardLine, Report};
 use crate::history::request::Request;
-use crate::history::staged::{Staged, words};
+use crate::history::staged::Staged;
 use crate::history::store::{Meta, Omission, Store};
-use crate::limits::AGAIN_MAX;
 
 /// Whose history it is. The seed is that of the key that proves the user on links.
 #[derive(Debug, Clone)]
@@ -90,21 +88,21 @@ impl From<OpenError> for HistoryError {
 /// The history.
 pub struct Ledger {
     pub(crate) store: Store,
-    folder: Option<PathBuf>,
-    quota: Quota,
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) quota: Quota,
     commits: u64,
-    is_open: bool,
+    pub(crate) is_open: bool,
     /// Whether memory is not as the database has it.
-    is_stale: bool,
+    pub(crate) is_stale: bool,
     /// How much had been changed when the transaction began.
     changes: u64,
     failure: Option<Error>,
     /// What is staged, as far as it matters when it fails.
-    staged: Vec<Staged>,
+    pub(crate) staged: Vec<Staged>,
     /// What only we know and the disk did not take yet.
-    again: Vec<Request>,
-    reports: Vec<Report>,
-    in_trouble: bool,
+    pub(crate) again: Vec<Request>,
+    pub(crate) reports: Vec<Report>,
+    pub(crate) in_trouble: bool,
 }
 
 impl fmt::Debug for Ledger {
@@ -379,53 +377,6 @@ impl Ledger {
             self.quota.release(&conversation, load);
         }
         Ok(())
-    }
-
-    /// Nothing of the transaction has happened.
-    fn undo(&mut self, error: &Error) {
-        let why = words(error);
-        if !self.in_trouble {
-            self.in_trouble = true;
-            tracing::error!(code = ?error.sqlite_error_code(), "the history cannot be written");
-            self.reports.push(Report::Trouble(why.to_owned()));
-        }
-        if let Some(folder) = self.folder.as_ref().filter(|_| database::is_damage(error)) {
-            // Without the mark the next start finds the damage later, or not.
-            let _ = database::suspect(folder);
-        }
-        if !self.store.db.is_autocommit() {
-            // A transaction that cannot be rolled back is rolled back by the next start.
-            let _ = self.store.db.execute_batch("ROLLBACK");
-        }
-        self.is_open = false;
-        self.is_stale = self.store.reload().is_err();
-        for (from, ids) in self.store.in_doubt.drain(..) {
-            self.store.arrivals.entry(from).or_default().miss_ids(ids);
-        }
-        let mut lost = Vec::new();
-        for staged in std::mem::take(&mut self.staged) {
-            match staged {
-                Staged::Said(to, load, id) => {
-                    lost.push(id);
-                    load.into_iter().for_each(|load| self.quota.release(&to, load));
-                }
-                Staged::Heard(from, ids) => self.store.arrivals.entry(from).or_default().miss_ids(ids),
-                // Nobody sends it again, so it is shown all the same.
-                Staged::Unsigned(line) => self.store.tell(Report::Heard(vec![unsigned(line, 0)])),
-                Staged::Asked(request) => {
-                    if self.store.apply(request.clone()).is_err() {
-                        self.again.push(request);
-                    }
-                }
-                Staged::Again(request) => self.again.push(request),
-            }
-        }
-        if !lost.is_empty() {
-            self.store.tell(Report::NotKept { ids: lost, why: why.to_owned() });
-        }
-        self.reports.append(&mut self.store.news);
-        let surplus = self.again.len().saturating_sub(AGAIN_MAX);
-        self.again.drain(..surplus);
     }
 
     fn count_waiting(&self) -> rusqlite::Result<()> {

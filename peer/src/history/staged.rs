@@ -5,8 +5,13 @@ use rusqlite::{Error, ErrorCode};
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
+use crate::history::database;
+use crate::history::hearing::unsigned;
+use crate::history::ledger::Ledger;
 use crate::history::quota::Load;
+use crate::history::report::Report;
 use crate::history::request::{Request, Said, UnsignedLine};
+use crate::limits::AGAIN_MAX;
 
 /// What is to be done about a request that was staged in vain.
 pub(crate) enum Staged {
@@ -39,8 +44,57 @@ impl Staged {
     }
 }
 
+impl Ledger {
+    /// Nothing of the transaction has happened.
+    pub(crate) fn undo(&mut self, error: &Error) {
+        let why = words(error);
+        if !self.in_trouble {
+            self.in_trouble = true;
+            tracing::error!(code = ?error.sqlite_error_code(), "the history cannot be written");
+            self.reports.push(Report::Trouble(why.to_owned()));
+        }
+        if let Some(folder) = self.folder.as_ref().filter(|_| database::is_damage(error)) {
+            // Without the mark the next start finds the damage later, or not.
+            let _ = database::suspect(folder);
+        }
+        if !self.store.db.is_autocommit() {
+            // A transaction that cannot be rolled back is rolled back by the next start.
+            let _ = self.store.db.execute_batch("ROLLBACK");
+        }
+        self.is_open = false;
+        self.is_stale = self.store.reload().is_err();
+        for (from, ids) in self.store.in_doubt.drain(..) {
+            self.store.arrivals.entry(from).or_default().miss_ids(ids);
+        }
+        let mut lost = Vec::new();
+        for staged in std::mem::take(&mut self.staged) {
+            match staged {
+                Staged::Said(to, load, id) => {
+                    lost.push(id);
+                    load.into_iter().for_each(|load| self.quota.release(&to, load));
+                }
+                Staged::Heard(from, ids) => self.store.arrivals.entry(from).or_default().miss_ids(ids),
+                // Nobody sends it again, so it is shown all the same.
+                Staged::Unsigned(line) => self.store.tell(Report::Heard(vec![unsigned(line, 0)])),
+                Staged::Asked(request) => {
+                    if self.store.apply(request.clone()).is_err() {
+                        self.again.push(request);
+                    }
+                }
+                Staged::Again(request) => self.again.push(request),
+            }
+        }
+        if !lost.is_empty() {
+            self.store.tell(Report::NotKept { ids: lost, why: why.to_owned() });
+        }
+        self.reports.append(&mut self.store.news);
+        let surplus = self.again.len().saturating_sub(AGAIN_MAX);
+        self.again.drain(..surplus);
+    }
+}
+
 /// What failed, for a user: no names, no texts.
-pub(crate) fn words(error: &Error) -> &'static str {
+fn words(error: &Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "the history is damaged",
