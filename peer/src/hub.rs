@@ -37,6 +37,7 @@ use crate::identity::recognised_password::RecognisedPassword;
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
+use crate::peer_communication::outbox::Manners;
 use crate::tracker_communication::uplink::{Ending, TrackerReport};
 
 /// The chat, the faces and the links.
@@ -53,6 +54,8 @@ pub(crate) struct Hub {
     pub(crate) moved: Notify,
     /// The history knows anew who sits where.
     pub(crate) seated: Notify,
+    /// Somebody has told how far a conversation is.
+    pub(crate) told_time: Notify,
 }
 
 #[derive(Default)]
@@ -71,6 +74,8 @@ pub(crate) struct State {
     pub(crate) missed: BTreeMap<ConversationId, Missed>,
     /// Of whom it is not known yet what was missed of which conversation, since the link that stands came up.
     pub(crate) awaited: BTreeSet<(Username, ConversationId)>,
+    /// Conversations of which it was told, in this run, how far they are, or was waited for that long enough.
+    pub(crate) timed: BTreeSet<ConversationId>,
     /// Why the peer ended by itself, if it did.
     pub(crate) failure: Option<CommandError>,
 }
@@ -223,6 +228,13 @@ impl Hub {
         let state = self.lock();
         let is_dialled = state.chat.is_there(user) && !links.book(|book| book.is_changed(user));
         state.feeds.is_fed(user) || is_dialled
+    }
+
+    /// Whether somebody is there who may yet tell how far a conversation is: an original program never does.
+    pub(crate) fn may_tell(&self, state: &State, user: &Username) -> bool {
+        let Some(links) = self.links.get() else { return false };
+        let is_silent = links.manners(user).is_some_and(|manners| manners != Manners::Ours);
+        state.chat.is_there(user) && !is_silent && !links.book(|book| book.is_changed(user))
     }
 
     /// The tracker's record of somebody to talk to in private.

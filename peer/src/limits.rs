@@ -227,6 +227,14 @@ pub const SEQ_MAX: u64 = 1 << 62;
 /// Highest Lamport time that is believed of another: beyond it somebody wants to use the numbers up.
 pub const LAMPORT_MAX: u64 = 1 << 62;
 
+/// How far the Lamport time of a message may be ahead of those that are here to be believed. Nobody writes as many messages,
+/// and to use up [`LAMPORT_MAX`] in such steps takes a billion of them.
+pub const CLOCK_STEP: u64 = 1 << 32;
+
+/// How long the first message in a conversation waits for a member who is there to tell how far the conversation is. The
+/// link that would carry the message carries that first.
+pub const CLOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// Own messages of one conversation that may wait for one recipient; beyond it the oldest are given up.
 pub const OUTBOX_LINES: usize = 10_000;
 

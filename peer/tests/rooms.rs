@@ -161,7 +161,6 @@ async fn lists_come_whole_although_they_come_in_pages() {
 }
 
 #[tokio::test]
-#[ignore = "fails until a newcomer learns the time of the conversation"]
 async fn first_message_of_a_newcomer_is_the_last_of_the_history() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);

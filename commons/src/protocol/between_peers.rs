@@ -36,6 +36,8 @@ pub enum PeerMessage<'a> {
         room_id: Option<Uuid>,
         /// What of whom.
         streams: Vec<StreamSpans>,
+        /// How far the conversation is: the highest Lamport time that the speaker believes.
+        lamport: Option<u64>,
     },
     /// "Give me these": answered by LINES, one batch a WANT.
     Want {
@@ -193,7 +195,11 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
             "LEAVE" => Self::Leave { room: fields.room.map(|room| room.0) },
             "RECEIVED" => Self::Received { id: fields.id.ok_or("RECEIVED needs \"id\"")? },
             "REFUSED" => Self::Refused { code: fields.code.ok_or("REFUSED needs \"code\"")?.0 },
-            "HAVE" => Self::Have { room_id: fields.room_id, streams: streams(&mut fields)? },
+            "HAVE" => Self::Have {
+                room_id: fields.room_id,
+                streams: streams(&mut fields)?,
+                lamport: fields.lamport,
+            },
             "WANT" => Self::Want { room_id: fields.room_id, streams: streams(&mut fields)? },
             "LINES" => {
                 let lines = fields.lines.ok_or("LINES needs \"lines\"")?;
@@ -242,8 +248,16 @@ impl Serialize for PeerMessage<'_> {
                 map.serialize_entry("cmd", "REFUSED")?;
                 map.serialize_entry("code", code)?;
             }
-            Self::Have { room_id, streams } | Self::Want { room_id, streams } => {
-                map.serialize_entry("cmd", if matches!(self, Self::Have { .. }) { "HAVE" } else { "WANT" })?;
+            Self::Have { room_id, streams, lamport } => {
+                map.serialize_entry("cmd", "HAVE")?;
+                map.serialize_entry("room_id", room_id)?;
+                map.serialize_entry("streams", streams)?;
+                if let Some(lamport) = lamport {
+                    map.serialize_entry("lamport", lamport)?;
+                }
+            }
+            Self::Want { room_id, streams } => {
+                map.serialize_entry("cmd", "WANT")?;
                 map.serialize_entry("room_id", room_id)?;
                 map.serialize_entry("streams", streams)?;
             }

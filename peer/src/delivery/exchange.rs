@@ -130,8 +130,9 @@ impl Exchange<'_> {
     async fn tell(&mut self, user: &Username) {
         for conversation in self.catch_up.due_to_tell(user, &self.shared_with(user), Instant::now()) {
             let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
-            let streams = self.history.spans_for(conversation.clone(), user.clone(), since).await;
-            if self.send(user, &PeerMessage::Have { room_id: conversation.room(), streams }) {
+            let (streams, lamport) =
+                self.history.holdings_for(conversation.clone(), user.clone(), since).await;
+            if self.send(user, &PeerMessage::Have { room_id: conversation.room(), streams, lamport }) {
                 self.catch_up.told(user, &conversation, Instant::now());
             }
         }

@@ -58,7 +58,9 @@ impl Hub {
             LinkReport::Plain(from, line) => self.hear(Heard { from, what: Spoken::Plain(line) }).await,
             LinkReport::Lines(from, link, _) if self.is_replaced(&from, link) => {}
             LinkReport::Lines(from, _, lines) => self.hear(Heard { from, what: Spoken::Given(lines) }).await,
-            LinkReport::Have(from, room, theirs) => self.hear_what_is_there(from, room, theirs).await,
+            LinkReport::Have(from, room, theirs, lamport) => {
+                self.hear_what_is_there(from, room, theirs, lamport).await;
+            }
             LinkReport::Want(from, room, wanted) => {
                 let conversation = conversation(&from, room);
                 self.tell_news(News::Want(from, conversation, wanted));
@@ -172,7 +174,13 @@ impl Hub {
     }
 
     /// A peer tells what it has: own lines among it have arrived, and what is lacking here was missed.
-    async fn hear_what_is_there(&self, from: Username, room: Option<Uuid>, theirs: Vec<StreamSpans>) {
+    async fn hear_what_is_there(
+        &self,
+        from: Username,
+        room: Option<Uuid>,
+        theirs: Vec<StreamSpans>,
+        lamport: Option<u64>,
+    ) {
         let Some(history) = self.history.get() else { return };
         let conversation = conversation(&from, room);
         let (first, shared) = {
@@ -181,7 +189,9 @@ impl Hub {
             (state.awaited.remove(&(from.clone(), conversation.clone())), shared)
         };
         if shared {
-            history.has(from.clone(), conversation.clone(), theirs.clone()).await;
+            history.has(from.clone(), conversation.clone(), theirs.clone(), lamport).await;
+            self.lock().timed.insert(conversation.clone());
+            self.told_time.notify_waiters();
         }
         if first {
             let lacking = history.lacking(conversation.clone(), theirs.clone()).await;

@@ -86,7 +86,8 @@ impl Hub {
     /// Tells an author what of its lines is stored here.
     fn receipt(&self, author: Username, conversation: ConversationId, stream: StreamSpans) {
         let Some(links) = self.links.get() else { return };
-        let receipt = PeerMessage::Have { room_id: conversation.room(), streams: vec![stream] };
+        let receipt =
+            PeerMessage::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
         let fit = links.manners(&author) != Some(Manners::Ours)
             || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
         // A receipt that finds no room on the link is told again soon, as to everybody else.

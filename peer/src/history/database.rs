@@ -22,7 +22,8 @@ const SUSPECT: &str = "history.suspect";
 const DOMAIN: &[u8] = b"p2p-chat history v1\0";
 
 /// From nothing to the present shape, a step a version.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("rooms.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("rooms.sql"), include_str!("clocks.sql")];
 
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]
@@ -146,4 +147,29 @@ pub(crate) fn put_aside(folder: &Path) -> io::Result<PathBuf> {
     }
     clear_suspicion(folder)?;
     Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_history_gets_a_clock_for_each_conversation() {
+        let database = Connection::open_in_memory().unwrap();
+        database.execute_batch(MIGRATIONS[0]).unwrap();
+        database
+            .execute_batch(
+                "PRAGMA user_version = 1; PRAGMA foreign_keys = OFF;
+                 INSERT INTO meta VALUES (7, 'life', 99, 4, 0, 0);
+                 INSERT INTO conversations (id, room) VALUES (1, x'01'), (2, x'02'), (3, x'03');
+                 INSERT INTO lines (row, conversation, author, id, lamport, revision, sent_at, late)
+                 VALUES (1, 1, 1, x'01', 40, 1, 0, 0), (2, 1, 1, x'02', 4611686018427387904, 1, 0, 0),
+                        (3, 2, 1, x'03', 99, 1, 0, 0);",
+            )
+            .unwrap();
+        prepare(&database).unwrap();
+        let mut query = database.prepare("SELECT clock FROM conversations ORDER BY id").unwrap();
+        let clocks: Result<Vec<i64>, _> = query.query_map([], |row| row.get(0)).unwrap().collect();
+        assert_eq!(clocks.unwrap(), [40, 99, 0]);
+    }
 }

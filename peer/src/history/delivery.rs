@@ -353,11 +353,11 @@ mod tests {
         say(&mut ana, &room(), &["3"], &[BOB, CARLA]);
         hear(&mut bob, ANA, &room(), &lines);
         let theirs = bob.spans(&room());
-        ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs });
+        ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs, lamport: None });
         assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&lines) }]);
         // In another conversation the same numbers are others.
         let theirs = bob.spans(&room());
-        ana.apply(Request::Has { from: user(CARLA), conversation: private(CARLA), theirs });
+        ana.apply(Request::Has { from: user(CARLA), conversation: private(CARLA), theirs, lamport: None });
         assert_eq!(ana.commit(), []);
     }
 

@@ -71,7 +71,7 @@ impl Store {
         let conversation = self.conversation(&line.conversation, line.room.as_ref())?;
         let author = self.person(&line.from)?;
         let row = self.meta.next_row;
-        let lamport = self.meta.lamport + 1;
+        let lamport = self.next_time(&line.conversation);
         let added = self
             .db
             .prepare_cached(
@@ -90,7 +90,7 @@ impl Store {
         self.arrivals.entry(line.from.clone()).or_default().came(line.id);
         if added > 0 {
             self.new_row();
-            self.meta.lamport = lamport;
+            self.note_time(&line.conversation, lamport)?;
             self.tell(Report::Heard(vec![unsigned(line, row)]));
         }
         Ok(())
@@ -170,8 +170,9 @@ impl Store {
         self.db.prepare_cached("RELEASE whole")?.execute([])?;
         self.meta.next_row += group.len().cast_signed() as i64;
         self.note_span(name, first, last);
-        let lamports = group.iter().map(|line| line.provenance.lamport);
-        self.meta.lamport = lamports.fold(self.meta.lamport, u64::max);
+        for line in group {
+            self.note_time(&name.conversation, line.provenance.lamport)?;
+        }
         if let Some(own) = self.own.get_mut(&conversation)
             && own.key != key
         {

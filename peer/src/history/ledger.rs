@@ -155,6 +155,7 @@ impl Ledger {
             people: HashMap::new(),
             conversations: HashMap::new(),
             streams: HashMap::new(),
+            told_times: HashMap::new(),
             own: BTreeMap::new(),
             rooms: BTreeMap::new(),
             arrivals: BTreeMap::new(),
@@ -246,9 +247,14 @@ impl Ledger {
         self.ask(|store| store.spans(of))
     }
 
-    /// What of it somebody may be told whose seat reaches back to this state of the room.
-    pub fn spans_for(&mut self, of: &ConversationId, to: &Username, since: u64) -> Vec<StreamSpans> {
-        self.ask(|store| store.spans_for(of, to, since))
+    /// What of it somebody may be told whose seat reaches back to this state of the room, and how far the conversation is.
+    pub fn holdings_for(
+        &mut self,
+        of: &ConversationId,
+        to: &Username,
+        since: u64,
+    ) -> (Vec<StreamSpans>, Option<u64>) {
+        self.ask(|store| store.holdings_for(of, to, since))
     }
 
     /// What this peer lacks of what somebody has; `None` while the disk fails.

@@ -23,7 +23,10 @@ pub(crate) fn begin(db: &Connection, folder: Option<&Path>) -> Result<(), OpenEr
     let life = folder.map(renew).transpose()?.unwrap_or_default();
     let other = another_incarnation().0.cast_signed();
     if known.is_none() {
-        db.execute("INSERT INTO meta VALUES (?1, ?2, 0, 1, 0, 0)", params![other, life])?;
+        db.execute(
+            "INSERT INTO meta (incarnation, life, next_row, shown, indexed) VALUES (?1, ?2, 1, 0, 0)",
+            params![other, life],
+        )?;
     } else if known == present {
         db.execute("UPDATE meta SET life = ?1", [life])?;
     } else {

@@ -132,9 +132,15 @@ impl History {
         self.put(Request::Delivered { to, ids }).await;
     }
 
-    /// Somebody told in HAVE what it has: own lines among these are delivered.
-    pub async fn has(&self, from: Username, conversation: ConversationId, theirs: Vec<StreamSpans>) {
-        self.put(Request::Has { from, conversation, theirs }).await;
+    /// Somebody told in HAVE what it has, and how far the conversation is: own lines among these are delivered.
+    pub async fn has(
+        &self,
+        from: Username,
+        conversation: ConversationId,
+        theirs: Vec<StreamSpans>,
+        lamport: Option<u64>,
+    ) {
+        self.put(Request::Has { from, conversation, theirs, lamport }).await;
     }
 
     /// Notes what a room is called and who sits in it since when.
@@ -196,9 +202,15 @@ impl History {
         self.ask(move |ledger| ledger.spans(&of)).await
     }
 
-    /// What of it goes into a HAVE to somebody whose seat reaches back to this state of the room.
-    pub async fn spans_for(&self, of: ConversationId, to: Username, since: u64) -> Vec<StreamSpans> {
-        self.ask(move |ledger| ledger.spans_for(&of, &to, since)).await
+    /// What goes into a HAVE to somebody whose seat reaches back to this state of the room: what is here, and how far the
+    /// conversation is.
+    pub async fn holdings_for(
+        &self,
+        of: ConversationId,
+        to: Username,
+        since: u64,
+    ) -> (Vec<StreamSpans>, Option<u64>) {
+        self.ask(move |ledger| ledger.holdings_for(&of, &to, since)).await
     }
 
     /// What this peer lacks of what somebody has, for a WANT; `None` while the disk fails: nobody knows then.
@@ -243,7 +255,7 @@ impl History {
         self.asked(move |ledger| ledger.withdraw(id)).await.unwrap_or(Err(NotWithdrawn::NotKept))
     }
 
-    /// Lines of a conversation in their order, behind a Lamport time, and where to go on.
+    /// Lines of a conversation in their order, from a place on (`i64::MIN` is the beginning), and where to go on.
     pub async fn export(&self, of: ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
         self.ask(move |ledger| ledger.export(&of, after, lines)).await
     }

@@ -10,18 +10,24 @@ use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::report::HeardLine;
 use crate::history::rows::{KEPT, conversation, kept, read_audience, read_written, room_name};
 use crate::history::store::{Name, Store};
-use crate::limits::{SEARCH_WORDS, UNSHOWN_LINES};
+use crate::limits::{LAMPORT_MAX, SEARCH_WORDS, UNSHOWN_LINES};
 
 impl Store {
     /// The last lines of a conversation, oldest first, in an order that follows from the lines alone.
     pub(crate) fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<KeptLine>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let clock = known.clock.cast_signed();
         let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.conversation = ?1 AND l.text IS NOT NULL
-             ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?2"
+            "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+             ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?4"
         ))?;
-        let mut found: Vec<_> =
-            query.query_map(params![known.key, limit(lines)], kept)?.collect::<Result<_>>()?;
+        let mut found = Vec::new();
+        // Those whose times are not believed stand before all others.
+        for (after, to) in [(-1, clock), (clock, i64::MAX)] {
+            let rest = limit(lines - found.len());
+            let piece = query.query_map(params![known.key, after, to, rest], kept)?;
+            found.extend(piece.collect::<Result<Vec<_>>>()?);
+        }
         found.reverse();
         Ok(found)
     }
@@ -36,25 +42,33 @@ impl Store {
         query.query_map(params![expression, limit(lines)], kept)?.collect()
     }
 
-    /// Lines of a conversation in their order, behind a Lamport time, and where to go on. Lines of one time are never torn apart.
+    /// Lines of a conversation in their order, from a place on, and where to go on. Lines of one time are never torn apart. A
+    /// place is a Lamport time; those that are not believed come first, and their places are negative.
     pub(crate) fn export(
         &mut self,
         of: &ConversationId,
         after: i64,
         lines: usize,
     ) -> Result<(Vec<KeptLine>, Option<i64>)> {
+        const FAR: i64 = LAMPORT_MAX.cast_signed() + 1;
         let Some(known) = self.known_conversation(of)? else { return Ok((Vec::new(), None)) };
+        let clock = known.clock.cast_signed();
+        let is_far = known.has_far_times && after < -1;
+        let (first, to) =
+            if is_far { (after.saturating_add(FAR).max(clock), i64::MAX) } else { (after.max(-1), clock) };
         let mut query = self.db.prepare_cached(
-            "SELECT lamport FROM lines WHERE conversation = ?1 AND lamport > ?2 ORDER BY lamport LIMIT 1 OFFSET ?3",
+            "SELECT lamport FROM lines WHERE conversation = ?1 AND lamport > ?2 AND lamport <= ?3
+             ORDER BY lamport LIMIT 1 OFFSET ?4",
         )?;
         let last: Option<i64> =
-            query.query_row(params![known.key, after, limit(lines)], |row| row.get(0)).optional()?;
+            query.query_row(params![known.key, first, to, limit(lines)], |row| row.get(0)).optional()?;
         let mut query = self.db.prepare_cached(&format!(
             "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
              ORDER BY l.lamport, a.name, s.incarnation, l.seq, l.row"
         ))?;
-        let found = query.query_map(params![known.key, after, last.unwrap_or(i64::MAX)], kept)?;
-        Ok((found.collect::<Result<_>>()?, last))
+        let found = query.query_map(params![known.key, first, last.unwrap_or(to)], kept)?;
+        let found = found.collect::<Result<_>>()?;
+        Ok((found, if is_far { Some(last.map_or(-1, |last| last - FAR)) } else { last }))
     }
 
     /// The last own lines of a conversation, oldest first.
@@ -63,10 +77,12 @@ impl Store {
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(
             "SELECT row, audience FROM lines WHERE conversation = ?1 AND author = ?2 AND text IS NOT NULL
-             AND audience IS NOT NULL ORDER BY lamport DESC LIMIT ?3",
+             AND audience IS NOT NULL AND lamport <= ?4 ORDER BY lamport DESC LIMIT ?3",
         )?;
         let found: Vec<(i64, String)> = query
-            .query_map(params![known.key, me, limit(lines)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map(params![known.key, me, limit(lines), known.clock.cast_signed()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
             .collect::<Result<_>>()?;
         drop(query);
         let receipt = |(row, audience): (i64, String)| {

@@ -105,6 +105,8 @@ pub enum Request {
         conversation: ConversationId,
         /// What.
         theirs: Vec<StreamSpans>,
+        /// How far the conversation is, as a Lamport time.
+        lamport: Option<u64>,
     },
     /// A room as the tracker tells it, and as this peer saw its members come.
     NoteRoom(Box<RememberedRoom>),
@@ -167,7 +169,10 @@ impl Store {
             Request::Hear(heard) => self.hear(heard),
             Request::KeepUnsigned(line) => self.keep_unsigned(line),
             Request::Delivered { to, ids } => self.deliver(&to, &ids),
-            Request::Has { from, conversation, theirs } => self.deliver_spans(&from, &conversation, &theirs),
+            Request::Has { from, conversation, theirs, lamport } => {
+                lamport.map_or(Ok(()), |told| self.note_told_time(&conversation, told))?;
+                self.deliver_spans(&from, &conversation, &theirs)
+            }
             Request::NoteRoom(room) => self.note_room(*room),
             Request::LeaveRoom(room) => self.leave_room(room),
             Request::Written { to, ids } => self.write_down(&to, &ids),

@@ -18,6 +18,7 @@ use crate::history::quota::Load;
 use crate::history::remembered::Unwritten;
 use crate::history::report::{Report, SaidLine};
 use crate::history::spans::Spans;
+use crate::limits::LAMPORT_MAX;
 
 /// The database and what is known of it.
 pub(crate) struct Store {
@@ -31,6 +32,8 @@ pub(crate) struct Store {
     pub(crate) people: HashMap<Username, i64>,
     pub(crate) conversations: HashMap<ConversationId, Conversation>,
     pub(crate) streams: HashMap<StreamName, Stream>,
+    /// How far others say that conversations are; no part of the database.
+    pub(crate) told_times: HashMap<ConversationId, u64>,
     /// What we write, by conversation.
     pub(crate) own: BTreeMap<i64, OwnStream>,
     /// The rooms that this user is in, as this run knows them.
@@ -59,13 +62,14 @@ pub(crate) enum Omission {
     Doubles,
     /// Reports before the disk has it.
     Storing,
+    /// Believes every Lamport time.
+    Times,
 }
 
 /// The one row of `meta`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Meta {
     pub(crate) incarnation: Incarnation,
-    pub(crate) lamport: u64,
     pub(crate) next_row: i64,
     pub(crate) shown: i64,
     pub(crate) indexed: i64,
@@ -78,6 +82,11 @@ pub(crate) struct Conversation {
     pub(crate) name: Option<RoomName>,
     /// The latest state of the room that the tracker told.
     pub(crate) revision: u64,
+    /// The Lamport clock, and what the database has of it.
+    pub(crate) clock: u64,
+    pub(crate) written_clock: u64,
+    /// Whether messages are here whose times are out of its reach.
+    pub(crate) has_far_times: bool,
 }
 
 /// Somebody's stream.
@@ -183,7 +192,15 @@ impl Store {
                 };
                 self.db
                     .execute("INSERT INTO conversations (room, peer) VALUES (?1, ?2)", params![room, peer])?;
-                Conversation { key: self.db.last_insert_rowid(), name: None, revision: 0 }
+                let key = self.db.last_insert_rowid();
+                Conversation {
+                    key,
+                    name: None,
+                    revision: 0,
+                    clock: 0,
+                    written_clock: 0,
+                    has_far_times: false,
+                }
             }
         };
         if name.is_some() && found.name.as_ref() != name {
@@ -202,30 +219,34 @@ impl Store {
         }
         let read = |row: &rusqlite::Row<'_>| {
             let name: Option<String> = row.get(1)?;
+            let clock = row.get::<_, i64>(3)?.cast_unsigned();
             Ok(Conversation {
                 key: row.get(0)?,
                 name: name.and_then(|name| RoomName::parse(&name).ok()),
                 revision: row.get::<_, i64>(2)?.cast_unsigned(),
+                clock,
+                written_clock: clock,
+                has_far_times: false,
             })
         };
         let found = match id {
             ConversationId::Room(room) => self
                 .db
-                .prepare_cached("SELECT id, name, revision FROM conversations WHERE room = ?1")?
+                .prepare_cached("SELECT id, name, revision, clock FROM conversations WHERE room = ?1")?
                 .query_row([room.as_bytes()], read)
                 .optional()?,
             ConversationId::Private(peer) => {
                 let Some(peer) = self.known_person(peer)? else { return Ok(None) };
                 self.db
-                    .prepare_cached("SELECT id, name, revision FROM conversations WHERE peer = ?1")?
+                    .prepare_cached("SELECT id, name, revision, clock FROM conversations WHERE peer = ?1")?
                     .query_row([peer], read)
                     .optional()?
             }
         };
-        if let Some(found) = &found {
-            self.conversations.insert(id.clone(), found.clone());
-        }
-        Ok(found)
+        let Some(mut found) = found else { return Ok(None) };
+        found.has_far_times = self.latest_time(found.key, found.clock, LAMPORT_MAX)?.is_some();
+        self.conversations.insert(id.clone(), found.clone());
+        Ok(Some(found))
     }
 
     /// A stream that has begun, as it is kept in memory from now on.
@@ -295,6 +316,7 @@ impl Store {
             }
             stream.is_written = true;
         }
+        self.write_clocks()?;
         if self.meta != self.written {
             self.meta.write(&self.db)?;
             self.written = self.meta.clone();
@@ -328,29 +350,20 @@ impl Store {
 impl Meta {
     /// Reads the row.
     pub(crate) fn read(db: &Connection) -> Result<Self> {
-        db.query_row("SELECT incarnation, lamport, next_row, shown, indexed FROM meta", [], |row| {
+        db.query_row("SELECT incarnation, next_row, shown, indexed FROM meta", [], |row| {
             Ok(Self {
                 incarnation: Incarnation(row.get::<_, i64>(0)?.cast_unsigned()),
-                lamport: row.get::<_, i64>(1)?.cast_unsigned(),
-                next_row: row.get(2)?,
-                shown: row.get(3)?,
-                indexed: row.get(4)?,
+                next_row: row.get(1)?,
+                shown: row.get(2)?,
+                indexed: row.get(3)?,
             })
         })
     }
 
     /// Writes the row.
     pub(crate) fn write(&self, db: &Connection) -> Result<()> {
-        db.prepare_cached(
-            "UPDATE meta SET incarnation = ?1, lamport = ?2, next_row = ?3, shown = ?4, indexed = ?5",
-        )?
-        .execute(params![
-            self.incarnation.0.cast_signed(),
-            self.lamport.cast_signed(),
-            self.next_row,
-            self.shown,
-            self.indexed
-        ])?;
+        db.prepare_cached("UPDATE meta SET incarnation = ?1, next_row = ?2, shown = ?3, indexed = ?4")?
+            .execute(params![self.incarnation.0.cast_signed(), self.next_row, self.shown, self.indexed])?;
         Ok(())
     }
 }

@@ -62,8 +62,8 @@ async fn read<R: AsyncRead + Unpin>(
         let report = match frame.parse::<PeerMessage<'_>>() {
             Ok(PeerMessage::Message(line)) => heard(place, line),
             Ok(PeerMessage::Lines { room_id, lines }) if ours => given(place, room_id, lines, true),
-            Ok(PeerMessage::Have { room_id, streams }) if ours && streams.len() <= SPANS_MAX => {
-                Some(LinkReport::Have(place.user.clone(), room_id, streams))
+            Ok(PeerMessage::Have { room_id, streams, lamport }) if ours && streams.len() <= SPANS_MAX => {
+                Some(LinkReport::Have(place.user.clone(), room_id, streams, lamport))
             }
             Ok(PeerMessage::Want { room_id, streams }) if ours && streams.len() <= SPANS_MAX => {
                 Some(LinkReport::Want(place.user.clone(), room_id, streams))

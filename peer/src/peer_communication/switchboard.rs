@@ -42,8 +42,8 @@ pub(crate) enum LinkReport {
     Plain(Username, PlainLine),
     /// A peer gave lines that prove themselves, by this link.
     Lines(Username, LinkId, GivenLines),
-    /// A peer tells which lines of a conversation it has; `None` is the private one.
-    Have(Username, Option<Uuid>, Vec<StreamSpans>),
+    /// A peer tells which lines of a conversation it has, and how far that is; `None` is the private one.
+    Have(Username, Option<Uuid>, Vec<StreamSpans>, Option<u64>),
     /// A peer asks for lines of a conversation.
     Want(Username, Option<Uuid>, Vec<StreamSpans>),
     /// A peer left a conversation; `None` is the private one.

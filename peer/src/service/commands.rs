@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::hub::leave_frame;
 use crate::identity::password::Password;
 use crate::identity::user_key::is_password;
-use crate::limits::{PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
+use crate::limits::{CLOCK_WAIT, PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::service::PeerService;
 use crate::service::account::Account;
@@ -199,6 +199,7 @@ impl PeerService {
         text: String,
         id: Uuid,
     ) -> Result<(), CommandError> {
+        self.learn_time(&to).await?;
         let (place, revision, audience) = {
             let chat = &self.hub.lock().chat;
             let (place, revision) = chat.place(&to)?;
@@ -213,6 +214,28 @@ impl PeerService {
         self.hub.lock().saying += 1;
         history.say(said).await;
         Ok(())
+    }
+
+    /// Waits a moment, before the first message in a conversation, for a member who is there to tell how far it is: the message
+    /// is to stand behind what was said there. The link that would carry the message is waited for by that, and no other.
+    async fn learn_time(&self, to: &Conversation) -> Result<(), CommandError> {
+        let deadline = Instant::now() + CLOCK_WAIT;
+        loop {
+            let told = self.hub.told_time.notified();
+            let place = {
+                let state = self.hub.lock();
+                let (place, _) = state.chat.place(to)?;
+                let mut listeners = state.chat.listeners(to)?.into_iter();
+                if state.timed.contains(&place) || !listeners.any(|user| self.hub.may_tell(&state, &user)) {
+                    return Ok(());
+                }
+                place
+            };
+            if timeout_at(deadline, told).await.is_err() {
+                self.hub.lock().timed.insert(place);
+                return Ok(());
+            }
+        }
     }
 
     /// Waits while many lines of a conversation are on their way to somebody who takes them.

@@ -183,7 +183,7 @@ fn create(file: &Path) -> std::io::Result<File> {
 }
 
 async fn write_lines(history: &History, of: ConversationId, mut out: File) -> std::io::Result<usize> {
-    let (mut after, mut written) = (-1, 0);
+    let (mut after, mut written) = (i64::MIN, 0);
     loop {
         let (lines, next) = history.export(of.clone(), after, EXPORT_LINES).await;
         written += lines.len();

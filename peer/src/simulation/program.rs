@@ -37,7 +37,7 @@ const FEED: usize = 2000;
 /// What goes by a link.
 #[derive(Debug, Clone)]
 pub(crate) enum Frame {
-    Have(Option<Uuid>, Vec<StreamSpans>),
+    Have(Option<Uuid>, Vec<StreamSpans>, Option<u64>),
     Want(Option<Uuid>, Vec<StreamSpans>),
     Lines { room_id: Option<Uuid>, lines: Vec<ChatLine>, late: bool },
 }
@@ -237,11 +237,11 @@ impl Program {
     /// A link brought a frame.
     pub(crate) fn hear(&mut self, from: &Username, frame: Frame, now: Instant) {
         match frame {
-            Frame::Have(room, theirs) => {
+            Frame::Have(room, theirs, lamport) => {
                 let conversation = conversation(from, room);
                 if self.chat.shared_with(from).contains(&conversation) {
                     let (conversation, theirs) = (conversation.clone(), theirs.clone());
-                    self.tasks.push_back(Request::Has { from: from.clone(), conversation, theirs });
+                    self.tasks.push_back(Request::Has { from: from.clone(), conversation, theirs, lamport });
                 }
                 self.catch_up.heard(from, &conversation, theirs);
                 self.ask(from, now);
@@ -285,8 +285,8 @@ impl Program {
     fn tell(&mut self, user: &Username, now: Instant) {
         for of in self.catch_up.due_to_tell(user, &self.chat.shared_with(user), now) {
             let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
-            let streams = self.question(|ledger| ledger.spans_for(&of, user, since));
-            if self.send(user, Frame::Have(of.room(), streams)) {
+            let (streams, lamport) = self.question(|ledger| ledger.holdings_for(&of, user, since));
+            if self.send(user, Frame::Have(of.room(), streams, lamport)) {
                 self.catch_up.told(user, &of, now);
             }
         }
@@ -367,7 +367,7 @@ impl Program {
                 Report::Said(lines) => self.said(&lines),
                 Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line, log)),
                 Report::Holds { author, conversation, stream } => {
-                    let fit = self.send(&author, Frame::Have(conversation.room(), vec![stream]));
+                    let fit = self.send(&author, Frame::Have(conversation.room(), vec![stream], None));
                     self.catch_up.stored(&conversation, Some(&author).filter(|_| fit));
                 }
                 Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),

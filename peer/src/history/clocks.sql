@@ -1,0 +1,11 @@
+-- A Lamport clock for each conversation: the latest time in reach of zero. Times out of reach are not believed.
+ALTER TABLE conversations ADD COLUMN clock INTEGER NOT NULL DEFAULT 0;
+
+UPDATE conversations SET clock = coalesce(
+    (SELECT max(lamport) FROM lines WHERE conversation = conversations.id AND lamport <= 4294967296), 0
+);
+
+ALTER TABLE meta DROP COLUMN lamport;
+
+-- How many commits have changed something.
+ALTER TABLE meta ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
