@@ -547,8 +547,8 @@ pub enum Undeliverable {
     Waiting,
     /// It was erased here before it had arrived; whoever has it may still hand it on.
     Forgotten,
-    /// More messages wait for that user than one recipient may have: the oldest are given up. A member who comes back may
-    /// still fetch them.
+    /// More messages wait for that user than one recipient may have: the oldest are given up. Others in the room may still
+    /// hand them on.
     QueueFull,
 }
 

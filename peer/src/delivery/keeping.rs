@@ -140,7 +140,9 @@ impl Hub {
                 missed.came_in_time();
             }
         }
-        state.chat.note_unread(conversation);
+        if state.chat.me() != Some(&from) {
+            state.chat.note_unread(conversation);
+        }
         let private = room.is_none();
         state
             .faces

@@ -119,6 +119,7 @@ impl Store {
 
     /// For LINES to somebody: whole groups of these, from this state of the room on. Not from states that are not known here
     /// yet: who sits there now may have been away then. Own lines only where they were for this user when they were written.
+    /// The asker's own lines in any case, for another computer wrote them.
     pub(crate) fn hand_over(
         &mut self,
         of: &ConversationId,
@@ -137,6 +138,7 @@ impl Store {
             if of.room().is_none() && author != self.me {
                 continue;
             }
+            let states = if author == *to { 0..=u64::MAX } else { since..=known };
             let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
             let Some(stream) = self.known_stream(&name)? else { continue };
             let key = stream.key;
@@ -153,7 +155,7 @@ impl Store {
                     }
                     next = end.provenance.seq + 1;
                     if !is_for
-                        || !(since..=known).contains(&begin.provenance.revision)
+                        || !states.contains(&begin.provenance.revision)
                         || batch.iter().any(|line| line.id == begin.id)
                     {
                         continue;
@@ -266,6 +268,33 @@ mod tests {
         // The control: bob gets both by the same question.
         catch_up(&mut bob, &mut ana, ANA, &room(), 0);
         assert_eq!(kept(&mut bob, &room()), ["for bob alone", "for both"]);
+    }
+
+    #[test]
+    fn own_messages_of_another_computer_come_from_any_member() {
+        let (mut old, mut bob) = (ledger(ANA), ledger(BOB));
+        let mut earlier = said(&room(), "of an earlier stay", &[BOB]);
+        earlier.revision = 1;
+        old.apply(Request::Say(earlier));
+        old.apply(Request::Say(said(&room(), "of this stay", &[BOB])));
+        let lines: Vec<_> = said_lines(old.commit()).into_iter().map(|said| said.line).collect();
+        hear(&mut bob, ANA, &room(), &lines);
+        // The account was carried: the key is the same, the store is another one.
+        let mut new = Ledger::open(&crate::history::ledger::Place::Memory, &author(ANA)).unwrap().0;
+        new.apply(snapshot(REVISION, &[(ANA, 3), (BOB, 2)]));
+        let wanted = new.lacking(&room(), &bob.spans(&room())).unwrap();
+        let handed = bob.hand_over(&room(), &user(ANA), &wanted, 3);
+        let shown = heard_lines(&hear(&mut new, BOB, &room(), &handed));
+        let shown: Vec<_> = shown.iter().map(|heard| (heard.line.from.as_str(), &*heard.line.text)).collect();
+        assert_eq!(shown, [(ANA, "of an earlier stay"), (ANA, "of this stay")]);
+        // What this computer writes is a stream of its own behind them, and goes back in the same way.
+        let next = say(&mut new, &room(), &["of the new computer"], &[BOB]);
+        hear(&mut bob, ANA, &room(), &next);
+        catch_up(&mut old, &mut bob, BOB, &room(), 1);
+        assert_eq!(kept(&mut old, &room()), kept(&mut new, &room()));
+        assert_eq!(old.lacking(&room(), &bob.spans(&room())).unwrap(), []);
+        assert!(catch_up(&mut ledger(CARLA), &mut bob, BOB, &room(), 3) > 0);
+        assert_eq!(bob.hand_over(&room(), &user(CARLA), &wanted, 3).len(), 1, "the stay counts for others");
     }
 
     #[test]

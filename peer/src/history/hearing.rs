@@ -1,4 +1,5 @@
-//! Lines of others: kept only where they prove themselves, once, and without contradicting what is here.
+//! Lines of others, and own ones of other computers: kept only where they prove themselves, once, and without contradicting
+//! what is here.
 
 use commons::names::RoomName;
 use commons::protocol::provenance::StreamSpans;
@@ -37,7 +38,7 @@ impl Store {
             let verdict = match self.judge(&name, &from, &group, &keys)? {
                 Ok(chain) => match self.keep(known.key, &name, &group, &chain, late)? {
                     Some(missing) => {
-                        self.tell_group(&name, room.as_ref(), &chain, group, late, missing);
+                        self.tell_group(&name, room.as_ref(), group, late, missing);
                         continue;
                     }
                     None => Verdict::Refused("an identity that is another line's"),
@@ -209,16 +210,11 @@ impl Store {
         &mut self,
         name: &StreamName,
         room: Option<&RoomName>,
-        chain: &Chain,
         group: Vec<ChatLine>,
         late: bool,
         missing: u64,
     ) {
         self.settled(&group);
-        if name.author == self.me && chain.device == self.device {
-            // Lines that this store lost came back.
-            return;
-        }
         let first = self.meta.next_row - group.len().cast_signed() as i64;
         let mut missing = Some(missing);
         let lines = group.into_iter().zip(first..).filter_map(|(line, row)| {

@@ -124,11 +124,11 @@ impl Store {
         Ok(names.into_iter().zip(counts.into_values()).collect())
     }
 
-    /// Lines of others that were perhaps never shown, oldest first.
+    /// Lines of others, and own ones of other computers, that were perhaps never shown, oldest first.
     pub(crate) fn unshown(&mut self) -> Result<Vec<HeardLine>> {
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.row > ?1 AND l.author <> ?2 AND l.text IS NOT NULL ORDER BY l.row"
+            "{KEPT} WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL ORDER BY l.row"
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
         let found = query.query_map([shown, me], kept)?;

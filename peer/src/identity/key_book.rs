@@ -114,6 +114,19 @@ impl KeyBook {
         Announced { news: new.filter(|new| self.is_news(user, *new)), endorsed }
     }
 
+    /// Notes the keys of the user's own account, by whose lines own ones of other computers are believed: those that are
+    /// announced at the first meeting, and later those that a known one has endorsed. Whether that is to be kept.
+    pub(crate) fn announce_own(&mut self, me: &Username, own: PublicKey, said: &Announcement) -> bool {
+        let is_first = !self.pins.contains_key(me);
+        let pin =
+            self.pins.entry(me.clone()).or_insert_with(|| Pin { keys: said.keys.clone(), ..Pin::default() });
+        let is_further = !pin.keys.contains(&own) && pin.keys.len() < PINNED_KEYS_MAX;
+        if is_further {
+            pin.keys.push(own);
+        }
+        self.follow(me, said) || is_further || is_first
+    }
+
     /// Pins the announced keys to which endorsements lead from a pinned one, over others if need be; whether there were
     /// any. Nobody compared them: that they are the user's is the word of a key that is.
     fn follow(&mut self, user: &Username, said: &Announcement) -> bool {

@@ -275,7 +275,14 @@ impl View {
         if is_open && self.arrival.has_shown(said.id) {
             return Vec::new();
         }
-        self.alerts.heard(conversation, &said, called, moment);
+        // What was written on another computer is no news.
+        let is_own = said.from == self.you;
+        if is_own && !is_open {
+            return Vec::new();
+        }
+        if !is_own {
+            self.alerts.heard(conversation, &said, called, moment);
+        }
         if is_open {
             let missing = (missing > 0).then(|| missing_row(self.paint, missing, &said.from));
             return missing.into_iter().chain(self.said(conversation, &said, moment)).collect();
