@@ -22,6 +22,10 @@ pub(crate) fn altered(frame: &Frame, by: &Username) -> Option<Frame> {
     let group = lines.iter().rposition(|line| line.provenance.previous.is_some())?;
     lines.drain(..group);
     let last = lines.last_mut().filter(|last| last.author != *by && last.provenance.signature.is_some())?;
+    // What its author signed with this very text is no alteration, and its author would rightly take it back.
+    if last.text.plain() == FORGED {
+        return None;
+    }
     last.text = Text::Plain(FORGED.into());
     Some(frame)
 }
