@@ -18,6 +18,9 @@ const LOCK: &str = "lock";
 const IDENTITY: &str = "identity.json";
 const NEXT_IDENTITY: &str = "next_identity.json";
 
+/// What lies sealed beside the private key.
+const SEALED: [&str; 4] = ["history.db", "known_keys.sealed", "blocked.sealed", NEXT_IDENTITY];
+
 /// A user's folder, locked.
 #[derive(Debug)]
 pub(crate) struct Home {
@@ -35,6 +38,13 @@ pub enum HomeError {
     /// The disk failed, or refused.
     #[error("cannot use {0}: {1}")]
     Io(PathBuf, io::Error),
+    /// The private key is gone, and these files open only with it.
+    #[error(
+        "{IDENTITY} with your key is missing in {0}, and only it opens {files}. Put it back from a backup, or take the key from an \
+         exported identity with `peer identity import FILE`; to begin with a new key, of which your friends are warned, move that \
+         folder away", files = .1.join(" and ")
+    )]
+    KeyMissing(PathBuf, Vec<&'static str>),
     /// A file holds something else than this program wrote.
     #[error("{0} is damaged. {remedy}", remedy = remedy(.0))]
     Damaged(PathBuf),
@@ -144,6 +154,12 @@ impl Home {
     /// The user's private key under its seal; `None` where this computer has none.
     pub(crate) fn identity(&self) -> Result<Option<Sealed>, HomeError> {
         self.read(IDENTITY)
+    }
+
+    /// That no key was here before: with another one, what lies sealed here would never open again.
+    pub(crate) fn expect_new(&self) -> Result<(), HomeError> {
+        let sealed: Vec<_> = SEALED.into_iter().filter(|name| self.folder.join(name).exists()).collect();
+        if sealed.is_empty() { Ok(()) } else { Err(HomeError::KeyMissing(self.folder.clone(), sealed)) }
     }
 
     /// Keeps a new private key under its seal. Where there is one already, that one stays and this is an error: with a

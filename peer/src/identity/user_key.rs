@@ -71,6 +71,7 @@ impl UserKey {
         let password = who.password.clone();
         let Some((seed, opened)) = opened(home, &password).await.map_err(|error| shut(error, home, who))?
         else {
+            home.expect_new()?;
             if who.register && who.password.is_too_short() {
                 return Err(CommandError::PasswordTooShort);
             }
