@@ -152,6 +152,7 @@ impl Deliveries {
             };
             rows.push(format!("{time} {}", paint.failure(&what)));
         }
+        let (mut overdue_lines, mut is_news) = (BTreeSet::new(), false);
         for (user, waiting) in &mut self.waiting {
             let overdue = waiting.overdue_at().is_some_and(|at| at <= moment.now);
             if waiting.lines.is_empty() && waiting.arrived > 0 {
@@ -168,18 +169,36 @@ impl Deliveries {
                 );
             } else if (overdue || waiting.held) && !waiting.told && !waiting.lines.is_empty() {
                 waiting.told = true;
-                let what = if waiting.lines.len() == 1 { "your line waits" } else { "your lines wait" };
-                rows.push(if waiting.held {
-                    paint.failure(&format!(
+                if waiting.held {
+                    let what = if waiting.lines.len() == 1 { "your line waits" } else { "your lines wait" };
+                    rows.push(paint.failure(&format!(
                         "… {what} here until the new key of {user} is right: /verify {user}"
-                    ))
+                    )));
                 } else {
-                    paint.faint(&format!("… {what} here for {user}"))
-                });
+                    is_news = true;
+                    overdue_lines.extend(waiting.lines.keys().copied());
+                }
             }
+        }
+        if is_news {
+            rows.push(paint.faint(&self.waits_for(&overdue_lines)));
         }
         self.waiting.retain(|_, waiting| !waiting.lines.is_empty());
         rows
+    }
+
+    /// Names everybody for whom any of these lines waits.
+    fn waits_for(&self, lines: &BTreeSet<Uuid>) -> String {
+        let lacks = |waiting: &Waiting| waiting.lines.keys().any(|id| lines.contains(id));
+        let users = self.waiting.iter().filter(|(_, waiting)| !waiting.held && lacks(waiting));
+        let users: Vec<_> = users.map(|(user, _)| user.as_str()).collect();
+        let names = match users.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => String::new(),
+        };
+        let what = if lines.len() == 1 { "your line waits" } else { "your lines wait" };
+        format!("… {what} here for {names}")
     }
 
     fn quote(&self, id: Uuid) -> String {
@@ -265,6 +284,18 @@ mod tests {
         assert_eq!(news(&mut deliveries, 61), ["✓ carla has your 3 lines now"]);
         assert!(news(&mut deliveries, 62).is_empty());
         assert_eq!(deliveries.waiting(), 0);
+    }
+
+    #[test]
+    fn row_names_everybody_for_whom_a_line_waits() {
+        let mut deliveries = said(1);
+        assert_eq!(news(&mut deliveries, 2), ["… your line waits here for bob and carla"]);
+        deliveries.delivered(id(1), &user("bob"));
+        assert_eq!(news(&mut deliveries, 3), ["✓ bob has your line now"]);
+        // Carla is known to be away; the next line waits for both.
+        let to = [user("bob"), user("carla")];
+        deliveries.sent(id(2), &"again".into(), to, at(4).now.to_utc());
+        assert_eq!(news(&mut deliveries, 6), ["… your line waits here for bob and carla"]);
     }
 
     #[test]
