@@ -15,6 +15,7 @@ use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
 use crate::delivery::feeds::batches;
+use crate::delivery::missed::Told;
 use crate::delivery::news::News;
 use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
@@ -122,7 +123,7 @@ impl Hub {
     }
 
     /// A line of somebody else is stored.
-    pub(crate) fn show(&self, HeardLine { line, missing }: HeardLine) {
+    pub(crate) fn show(&self, HeardLine { line, missing, place }: HeardLine) {
         let KeptLine { row, conversation: at, room, from, id, text, sent_at, late, .. } = line;
         let Some(conversation) = named(&at, room) else { return };
         let room = match &conversation {
@@ -130,17 +131,21 @@ impl Hub {
             Conversation::Private(_) => None,
         };
         let mut state = self.lock();
+        let me = state.chat.me().cloned();
         if let Some(missed) = state.missed.get_mut(&at) {
             if late {
-                let told = missed.tell();
-                let missed =
-                    |(people, lines)| Event::Missed { conversation: conversation.clone(), people, lines };
-                state.faces.tell(told.map(missed));
-            } else {
-                missed.came_in_time();
+                let told = missed.tell(me.as_ref());
+                let missed = |Told { people, lines }| Event::Missed {
+                    conversation: conversation.clone(),
+                    people,
+                    lines,
+                };
+                state.faces.tell(told.into_iter().map(missed));
+            } else if let Some(place) = place {
+                missed.came_in_time(&from, place);
             }
         }
-        if state.chat.me() != Some(&from) {
+        if me.as_ref() != Some(&from) {
             state.chat.note_unread(conversation);
         }
         let private = room.is_none();
@@ -159,7 +164,8 @@ impl Hub {
         let ours = links.manners(to) == Some(Manners::Ours);
         // What was written a moment ago, to a program that runs, was only waiting for its link.
         let late_before = (Utc::now() - JUST_WRITTEN).max(links.started(to).unwrap_or_default());
-        let is_late = |batch: &[SaidLine]| batch.last().is_some_and(|last| last.line.sent_at < late_before);
+        let is_late =
+            |batch: &[SaidLine]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
         let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
         let more = self.lock().feeds.give(to, &batches, more.then_some(after), |link, batch| {
             if ours && is_late(batch) {

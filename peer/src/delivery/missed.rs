@@ -1,49 +1,76 @@
-//! How much was said in a conversation while one was away: told once, however many members tell of the same lines. Pure.
+//! How many messages were written in a conversation while one was away: each is told of once, however many members tell of it.
+//! Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, StreamSpans};
 
 use crate::history::spans::Spans;
 use crate::limits::MISSED_STREAMS;
 
+/// Numbers of messages, by stream.
+type Numbers = BTreeMap<(String, Incarnation), Spans>;
+
 /// What the members of one conversation told of that is not here.
 #[derive(Debug, Default)]
 pub(crate) struct Missed {
     /// All that was ever counted.
-    known: BTreeMap<(String, Incarnation), Spans>,
-    /// Whose lines were counted and not told of yet.
-    people: BTreeSet<String>,
-    /// How many.
-    lines: u64,
+    known: Numbers,
+    /// What was counted and not told of yet.
+    untold: Numbers,
+}
+
+/// What is told at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// How many people wrote; 0 for oneself, on another computer.
+    pub(crate) people: usize,
+    /// How many messages.
+    pub(crate) lines: u64,
 }
 
 impl Missed {
-    /// A member has lines that are lacking here.
+    /// A member has messages that are lacking here.
     pub(crate) fn note(&mut self, lacking: &[StreamSpans]) {
         for StreamSpans { username, incarnation, spans } in lacking {
             let Ok(spans) = Spans::read(spans) else { continue };
-            if self.known.len() >= MISSED_STREAMS {
-                return;
+            let stream = (username.clone(), *incarnation);
+            if self.known.len() >= MISSED_STREAMS && !self.known.contains_key(&stream) {
+                continue;
             }
-            let known = self.known.entry((username.clone(), *incarnation)).or_default();
+            let known = self.known.entry(stream.clone()).or_default();
             for (first, last) in spans.minus(known).iter() {
                 known.insert(first, last);
-                self.people.insert(username.clone());
-                self.lines += last - first + 1;
+                self.untold.entry(stream.clone()).or_default().insert(first, last);
             }
         }
     }
 
-    /// A line has come as it was said: if it was counted, it was only on its way.
-    pub(crate) fn came_in_time(&mut self) {
-        self.lines = self.lines.saturating_sub(1);
+    /// A message has come as it was written: if it was counted, it was only on its way.
+    pub(crate) fn came_in_time(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
+        let stream = (author.as_str().to_owned(), incarnation);
+        if let Some(untold) = self.untold.get_mut(&stream) {
+            let mut came = Spans::default();
+            came.insert(seq, seq);
+            *untold = untold.minus(&came);
+        }
     }
 
-    /// A line has come late: how many people wrote how many lines, where that was not told yet.
-    pub(crate) fn tell(&mut self) -> Option<(usize, u64)> {
-        let (people, lines) = (std::mem::take(&mut self.people), std::mem::take(&mut self.lines));
-        (lines > 0).then_some((people.len(), lines))
+    /// A message has come late: what is to be told before it, of others and of oneself, where that was not told yet.
+    pub(crate) fn tell(&mut self, me: Option<&Username>) -> Vec<Told> {
+        let (mut people, mut others, mut own) = (BTreeSet::new(), 0, 0);
+        for ((author, _), numbers) in std::mem::take(&mut self.untold) {
+            let lines: u64 = numbers.iter().map(|(first, last)| last - first + 1).sum();
+            if me.is_some_and(|me| me.as_str() == author) {
+                own += lines;
+            } else if lines > 0 {
+                others += lines;
+                people.insert(author);
+            }
+        }
+        let told = [Told { people: people.len(), lines: others }, Told { people: 0, lines: own }];
+        told.into_iter().filter(|told| told.lines > 0).collect()
     }
 }
 
@@ -55,25 +82,45 @@ mod tests {
         StreamSpans { username: author.into(), incarnation: Incarnation(1), spans: vec![(first, last)] }
     }
 
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn told(missed: &mut Missed) -> Vec<(usize, u64)> {
+        missed.tell(Some(&user("me"))).into_iter().map(|told| (told.people, told.lines)).collect()
+    }
+
     #[test]
     fn what_two_members_tell_of_is_counted_once() {
         let mut missed = Missed::default();
         missed.note(&[lacking("ana", 1, 3)]);
         missed.note(&[lacking("ana", 2, 4), lacking("bob", 1, 1)]);
-        assert_eq!(missed.tell(), Some((2, 5)));
+        assert_eq!(told(&mut missed), [(2, 5)]);
         missed.note(&[lacking("ana", 3, 4)]);
-        assert_eq!(missed.tell(), None, "the rest of what was told of");
+        assert_eq!(told(&mut missed), [], "the rest of what was told of");
         missed.note(&[lacking("ana", 4, 6)]);
-        assert_eq!(missed.tell(), Some((1, 2)));
+        assert_eq!(told(&mut missed), [(1, 2)]);
     }
 
     #[test]
-    fn what_was_on_its_way_was_not_missed() {
+    fn only_a_message_that_was_counted_is_taken_off_the_count() {
         let mut missed = Missed::default();
-        missed.note(&[lacking("ana", 1, 2)]);
-        missed.came_in_time();
-        missed.came_in_time();
-        missed.came_in_time();
-        assert_eq!(missed.tell(), None);
+        missed.note(&[lacking("ana", 1, 3)]);
+        // Written after the count: it takes nothing off.
+        missed.came_in_time(&user("ana"), (Incarnation(1), 4));
+        missed.came_in_time(&user("bob"), (Incarnation(1), 1));
+        missed.came_in_time(&user("ana"), (Incarnation(1), 2));
+        missed.came_in_time(&user("ana"), (Incarnation(1), 2));
+        assert_eq!(told(&mut missed), [(1, 2)]);
+        missed.note(&[lacking("bob", 1, 1)]);
+        missed.came_in_time(&user("bob"), (Incarnation(1), 1));
+        assert_eq!(told(&mut missed), [], "all was on its way");
+    }
+
+    #[test]
+    fn own_messages_of_another_computer_are_told_apart() {
+        let mut missed = Missed::default();
+        missed.note(&[lacking("ana", 1, 3), lacking("me", 1, 2)]);
+        assert_eq!(told(&mut missed), [(1, 3), (0, 2)]);
     }
 }

@@ -219,6 +219,7 @@ impl Store {
         let mut missing = Some(missing);
         let lines = group.into_iter().zip(first..).filter_map(|(line, row)| {
             let missing = missing.take().unwrap_or(0);
+            let place = Some((line.provenance.incarnation, line.provenance.seq));
             let Text::Plain(text) = line.text else { return None };
             let line = KeptLine {
                 row,
@@ -231,7 +232,7 @@ impl Store {
                 signed: true,
                 late,
             };
-            Some(HeardLine { line, missing })
+            Some(HeardLine { line, missing, place })
         });
         let lines: Vec<_> = lines.collect();
         if !lines.is_empty() {
@@ -269,5 +270,5 @@ impl Store {
 pub(crate) fn unsigned(line: UnsignedLine, row: i64) -> HeardLine {
     let UnsignedLine { conversation, room, from, id, sent_at, text } = line;
     let line = KeptLine { row, conversation, room, from, id, text, sent_at, signed: false, late: false };
-    HeardLine { line, missing: 0 }
+    HeardLine { line, missing: 0, place: None }
 }

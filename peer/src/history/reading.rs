@@ -132,7 +132,7 @@ impl Store {
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
         let found = query.query_map([shown, me], kept)?;
-        found.map(|line| Ok(HeardLine { line: line?, missing: 0 })).collect()
+        found.map(|line| Ok(HeardLine { line: line?, missing: 0, place: None })).collect()
     }
 
     /// The conversations that hold lines.

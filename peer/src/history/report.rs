@@ -1,7 +1,7 @@
 //! What the history tells: what is durable, what came in, what became of the lines that wait.
 
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::StreamSpans;
+use commons::protocol::provenance::{Incarnation, StreamSpans};
 use uuid::Uuid;
 
 use crate::history::answer::KeptLine;
@@ -132,4 +132,6 @@ pub struct HeardLine {
     pub line: KeptLine,
     /// Earlier lines of this author that are not here, where that is news.
     pub missing: u64,
+    /// Its stream and number, where it came with what proves it.
+    pub place: Option<(Incarnation, u64)>,
 }

@@ -39,7 +39,6 @@ pub struct View {
     deliveries: Deliveries,
     alerts: Alerts,
     key_warnings: KeyWarnings,
-    absence: Option<Absence>,
     arrival: Arrival,
     day: Option<NaiveDate>,
 }
@@ -64,7 +63,6 @@ impl View {
             deliveries: Deliveries::default(),
             alerts: Alerts::new(Notify::default()),
             key_warnings: KeyWarnings::default(),
-            absence: None,
             arrival: Arrival::default(),
             day: None,
         }
@@ -117,7 +115,9 @@ impl View {
             Event::NewKey { fingerprint } => warning::new_key(self.paint, *fingerprint),
             Event::Fork { conversation, author } => warning::fork(self.paint, conversation, author),
             Event::Missed { conversation, people, lines } => {
-                self.missed_while_away(conversation, *people, *lines, moment)
+                let here = self.open.as_ref() == Some(conversation);
+                let absence = Absence { conversation, people: *people, lines: *lines };
+                vec![self.paint.system(&absence.words(here))]
             }
             Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
             Event::RoomEntered { room } => self.entered(room),
@@ -187,25 +187,6 @@ impl View {
                 members.filter(|user| *user != self.you).collect()
             }
         }
-    }
-
-    /// Lines that were missed are about to come; several members may tell of the same ones.
-    fn missed_while_away(
-        &mut self,
-        conversation: &Conversation,
-        people: usize,
-        lines: u64,
-        moment: Moment,
-    ) -> Vec<String> {
-        let absence =
-            Absence { conversation: conversation.clone(), people, lines, told: moment.now.to_utc() };
-        if self.absence.as_ref().is_some_and(|told| told.covers(&absence)) {
-            return Vec::new();
-        }
-        let here = self.open.as_ref() == Some(conversation);
-        let row = self.paint.system(&absence.words(here));
-        self.absence = Some(absence);
-        vec![row]
     }
 
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
@@ -653,7 +634,6 @@ mod tests {
         let conversation = Conversation::Room(room("sala"));
         let missed = Event::Missed { conversation, people: 2, lines: 12 };
         assert_eq!(view.event(&missed, moment()), ["── 2 people wrote 12 lines while you were away ──"]);
-        assert!(view.event(&missed, moment()).is_empty(), "another member tells the same");
         let mut late = said(Some("sala"), "hi");
         if let Event::Message { late, missing, .. } = &mut late {
             (*late, *missing) = (true, 3);
