@@ -197,6 +197,9 @@ impl Hub {
             );
             self.lock().faces.tell([Event::error("HISTORY_DAMAGED", message)]);
         }
+        if let Some(loss) = &opened.lost {
+            self.lock().faces.tell([Event::error("HISTORY_DAMAGED", loss.to_string())]);
+        }
         let waits = |user: &Username| opened.waiting.iter().any(|(waiting, _)| waiting == user);
         for (conversation, _) in opened.conversations {
             match conversation {

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use commons::keys::Seed;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::history::record::{self, Held, Loss};
 use crate::limits::{DATABASE_CACHE_KIB, DATABASE_STATEMENTS, DATABASE_WAIT};
 
 const FILE: &str = "history.db";
@@ -39,11 +40,32 @@ pub(crate) enum OpenError {
     Database(#[from] rusqlite::Error),
 }
 
-/// Opens the file in this folder, or begins one.
-pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<Connection, OpenError> {
+/// Opens the file in this folder, or begins one. What it has lost is told, and the file is copied before it is changed.
+pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Option<Loss>), OpenError> {
     let database = open(&folder.join(FILE), seed, folder.join(SUSPECT).exists())?;
+    let recorded = record::read(folder)?.zip(held(&database)?);
+    let lacks = recorded.and_then(|(recorded, held)| held.behind(recorded));
+    let loss =
+        lacks.map(|lacks| Ok::<_, io::Error>(Loss { lacks, copy: copy_aside(folder)? })).transpose()?;
+    prepare(&database)?;
     clear_suspicion(folder)?;
-    Ok(database)
+    Ok((database, loss))
+}
+
+/// How much a history holds; nothing where the file is not of this version.
+pub(crate) fn held(database: &Connection) -> rusqlite::Result<Option<Held>> {
+    let version: isize = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match version {
+        0 => Ok(Some(Held::default())),
+        version if version == MIGRATIONS.len().cast_signed() => {
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(Held { messages: row.get::<_, i64>(0)? - 1, commits: row.get(1)? })
+            };
+            let found = database.query_row("SELECT next_row, commits FROM meta", [], read).optional()?;
+            Ok(Some(found.unwrap_or_default()))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// A database that is nowhere.
@@ -101,7 +123,6 @@ fn open(path: &Path, seed: &Seed, suspect: bool) -> Result<Connection, OpenError
             .into());
         }
     }
-    prepare(&database)?;
     Ok(database)
 }
 
@@ -134,18 +155,40 @@ fn prepare(database: &Connection) -> Result<(), OpenError> {
 
 /// Renames the file and what belongs to it, and tells where it is.
 pub(crate) fn put_aside(folder: &Path) -> io::Result<PathBuf> {
+    let aside = set_aside(folder, &["-wal", "-shm", ""], |from, to| fs::rename(from, to))?;
+    clear_suspicion(folder)?;
+    record::remove(folder)?;
+    Ok(aside)
+}
+
+/// Copies the file and its journal, where there is something in the file, and tells where the copy is.
+fn copy_aside(folder: &Path) -> io::Result<Option<PathBuf>> {
+    if folder.join(FILE).metadata()?.len() == 0 {
+        return Ok(None);
+    }
+    set_aside(folder, &["-wal", ""], |from, to| {
+        let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        io::copy(&mut fs::File::open(from)?, &mut target)?;
+        target.sync_all()
+    })
+    .map(Some)
+}
+
+fn set_aside(
+    folder: &Path,
+    endings: &[&str],
+    set: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let path = folder.join(FILE);
     let name = |ending: &str| PathBuf::from(format!("{}{ending}", path.display()));
     let free = (1..).map(|n| name(&format!(".damaged-{n}"))).find(|aside| !aside.exists());
     let aside = free.unwrap_or_else(|| name(".damaged"));
-    for ending in ["-wal", "-shm", ""] {
-        let target = PathBuf::from(format!("{}{ending}", aside.display()));
-        match fs::rename(name(ending), target) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
+    for ending in endings {
+        let from = name(ending);
+        if from.exists() {
+            set(&from, &PathBuf::from(format!("{}{ending}", aside.display())))?;
         }
     }
-    clear_suspicion(folder)?;
     Ok(aside)
 }
 

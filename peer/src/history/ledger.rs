@@ -22,6 +22,7 @@ use crate::history::life;
 use crate::history::line::ChatLine;
 use crate::history::outbox::Outbox;
 use crate::history::quota::{Load, Quota};
+use crate::history::record::{Loss, Record};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::{HeardLine, Report};
 use crate::history::request::Request;
@@ -59,6 +60,8 @@ pub struct Opened {
     pub rooms: Vec<RememberedRoom>,
     /// Where a history was put that could not be read; this one starts empty.
     pub damaged: Option<PathBuf>,
+    /// What is missing of what was kept at the last commit.
+    pub lost: Option<Loss>,
 }
 
 /// Why a history does not open.
@@ -89,6 +92,7 @@ impl From<OpenError> for HistoryError {
 pub struct Ledger {
     pub(crate) store: Store,
     pub(crate) folder: Option<PathBuf>,
+    record: Option<Record>,
     pub(crate) quota: Quota,
     commits: u64,
     pub(crate) is_open: bool,
@@ -129,12 +133,15 @@ impl Ledger {
             Place::File(folder) => Some(folder.clone()),
             Place::Memory => None,
         };
-        let db = match &folder {
+        let (db, lost) = match &folder {
             Some(folder) => database::open_file(folder, &author.seed)?,
-            None => database::open_memory()?,
+            None => (database::open_memory()?, None),
         };
-        life::begin(&db, folder.as_deref())?;
-        Ok(Self::over(db, folder, author)?)
+        life::begin(&db, folder.as_deref(), lost.is_some())?;
+        let held = database::held(&db)?.unwrap_or_default();
+        let record = folder.as_deref().map(|folder| Record::begin(folder, held)).transpose()?;
+        let (ledger, opened) = Self::over(db, folder, author)?;
+        Ok((Self { record, ..ledger }, Opened { lost, ..opened }))
     }
 
     /// The history that this database holds.
@@ -169,6 +176,7 @@ impl Ledger {
         let mut ledger = Self {
             store,
             folder,
+            record: None,
             quota: Quota::default(),
             commits: 0,
             is_open: false,
@@ -187,6 +195,7 @@ impl Ledger {
             conversations: ledger.store.kept_conversations()?,
             rooms: ledger.store.remembered_rooms()?,
             damaged: None,
+            lost: None,
         };
         Ok((ledger, opened))
     }
@@ -368,12 +377,16 @@ impl Ledger {
         self.store.write_notes()?;
         if self.store.db.total_changes() != self.changes {
             self.store.write_rooms()?;
+            self.store.count_commit()?;
         }
         if !self.store.omits(Omission::Storing) {
             self.store.db.execute_batch("COMMIT")?;
             self.is_open = false;
         }
         self.commits += u64::from(self.store.db.total_changes() != self.changes);
+        if let Some(record) = &mut self.record {
+            record.note(self.store.held());
+        }
         self.in_trouble = false;
         self.staged.clear();
         self.store.in_doubt.clear();
@@ -450,8 +463,17 @@ mod tests {
         assert_eq!(texts_in(crash(folder.path()).path(), ANA), [""; 0]);
     }
 
+    /// The history in a copy of these files whose journal is this: its texts, and what it says that it lost.
+    fn with_journal(files: &Path, journal: &[u8]) -> (Vec<String>, Option<Loss>, tempfile::TempDir) {
+        let copy = crash(files);
+        let _ = fs::remove_file(copy.path().join("history.db-shm"));
+        fs::write(copy.path().join("history.db-wal"), journal).unwrap();
+        let (mut ledger, opened) = ledger_in(copy.path(), ANA);
+        (kept(&mut ledger, &room()), opened.lost, copy)
+    }
+
     #[test]
-    fn a_torn_journal_costs_only_what_it_tore() {
+    fn damaged_journal_costs_what_is_behind_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         let all: Vec<_> = (0..12).map(|n| n.to_string()).collect();
@@ -461,18 +483,58 @@ mod tests {
         let image = crash(folder.path());
         let journal = fs::read(image.path().join("history.db-wal")).unwrap();
         for cut in (0..journal.len()).step_by(journal.len() / 60) {
-            let torn = crash(image.path());
-            let _ = fs::remove_file(torn.path().join("history.db-shm"));
-            fs::write(torn.path().join("history.db-wal"), &journal[..cut]).unwrap();
-            let texts = texts_in(torn.path(), ANA);
-            assert!(all.starts_with(&texts), "{texts:?}");
-            let flipped = crash(image.path());
-            let _ = fs::remove_file(flipped.path().join("history.db-shm"));
-            let mut bytes = journal.clone();
-            bytes[cut] ^= 1;
-            fs::write(flipped.path().join("history.db-wal"), bytes).unwrap();
-            assert!(all.starts_with(&texts_in(flipped.path(), ANA)));
+            let mut flipped = journal.clone();
+            flipped[cut] ^= 1;
+            for damaged in [&journal[..cut], &flipped] {
+                let (texts, lost, copy) = with_journal(image.path(), damaged);
+                assert!(all.starts_with(&texts), "{texts:?}");
+                let loss = lost.unwrap_or_else(|| panic!("{cut}: {texts:?}"));
+                assert_eq!(loss.lacks.messages, (all.len() - texts.len()).cast_signed() as i64);
+                // What could perhaps be rescued is kept as it was.
+                let aside = format!("{}-wal", loss.copy.unwrap().display());
+                assert_eq!(fs::read(aside).unwrap(), damaged);
+                assert_eq!(ledger_in(copy.path(), ANA).1.lost, None, "told once");
+            }
         }
+        let (texts, lost, _copy) = with_journal(image.path(), &journal);
+        assert_eq!((texts, lost), (all, None));
+    }
+
+    #[test]
+    fn store_that_lost_messages_begins_another_life() {
+        let goes_on = |damage: bool| {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut ana, _) = ledger_in(folder.path(), ANA);
+            (0..12).for_each(|n| drop(say(&mut ana, &room(), &[&n.to_string()], &[BOB])));
+            let life = ana.store.meta.incarnation;
+            let names = ["history.db", "history.db-wal", "history.record"];
+            let crashed = names.map(|name| fs::read(folder.path().join(name)).unwrap());
+            ana.close();
+            for (name, mut bytes) in names.into_iter().zip(crashed) {
+                if damage && name == "history.db-wal" {
+                    let late = bytes.len() * 3 / 4;
+                    bytes[late] ^= 1;
+                }
+                fs::write(folder.path().join(name), bytes).unwrap();
+            }
+            let (ana, opened) = ledger_in(folder.path(), ANA);
+            assert_eq!(opened.lost.is_some(), damage);
+            ana.store.meta.incarnation == life
+        };
+        assert!(goes_on(false));
+        assert!(!goes_on(true), "the numbers of what was lost are out");
+    }
+
+    /// The control: without the record, nobody notices.
+    #[test]
+    fn control_without_a_record_the_loss_is_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        say(&mut ana, &room(), &["1"], &[BOB]);
+        let image = crash(folder.path());
+        fs::remove_file(image.path().join("history.record")).unwrap();
+        let (texts, lost, _copy) = with_journal(image.path(), &[]);
+        assert_eq!((texts.len(), lost), (0, None), "and nobody notices");
     }
 
     #[test]

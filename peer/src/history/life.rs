@@ -16,8 +16,9 @@ use crate::identity::private_file;
 
 const FILE: &str = "history.life";
 
-/// Goes on with the life of the store, or begins another one where this is not the file that was closed last.
-pub(crate) fn begin(db: &Connection, folder: Option<&Path>) -> Result<(), OpenError> {
+/// Goes on with the life of the store, or begins another one where this is not the file that was closed last, or has lost
+/// something: numbers of the life before may be out.
+pub(crate) fn begin(db: &Connection, folder: Option<&Path>, has_lost: bool) -> Result<(), OpenError> {
     let known: Option<String> = db.query_row("SELECT life FROM meta", [], |row| row.get(0)).optional()?;
     let present = folder.map(present).transpose()?.flatten();
     let life = folder.map(renew).transpose()?.unwrap_or_default();
@@ -27,7 +28,7 @@ pub(crate) fn begin(db: &Connection, folder: Option<&Path>) -> Result<(), OpenEr
             "INSERT INTO meta (incarnation, life, next_row, shown, indexed) VALUES (?1, ?2, 1, 0, 0)",
             params![other, life],
         )?;
-    } else if known == present {
+    } else if known == present && !has_lost {
         db.execute("UPDATE meta SET life = ?1", [life])?;
     } else {
         db.execute("UPDATE meta SET life = ?1, incarnation = ?2", params![life, other])?;

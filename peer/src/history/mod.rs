@@ -23,6 +23,7 @@ pub mod membership;
 mod outbox;
 pub mod quota;
 mod reading;
+pub mod record;
 pub mod remembered;
 pub mod report;
 pub mod request;

@@ -15,6 +15,7 @@ use crate::history::arrivals::{Arrivals, StreamName};
 use crate::history::conversation::ConversationId;
 use crate::history::outbox::Outbox;
 use crate::history::quota::Load;
+use crate::history::record::Held;
 use crate::history::remembered::Unwritten;
 use crate::history::report::{Report, SaidLine};
 use crate::history::spans::Spans;
@@ -73,6 +74,7 @@ pub(crate) struct Meta {
     pub(crate) next_row: i64,
     pub(crate) shown: i64,
     pub(crate) indexed: i64,
+    pub(crate) commits: i64,
 }
 
 /// A conversation.
@@ -324,6 +326,19 @@ impl Store {
         Ok(())
     }
 
+    /// The transaction that is about to be committed changes something.
+    pub(crate) fn count_commit(&mut self) -> Result<()> {
+        self.meta.commits += 1;
+        self.written.commits = self.meta.commits;
+        self.db.prepare_cached("UPDATE meta SET commits = ?1")?.execute([self.meta.commits])?;
+        Ok(())
+    }
+
+    /// How much is kept, for the record.
+    pub(crate) fn held(&self) -> Held {
+        Held { messages: self.meta.next_row - 1, commits: self.meta.commits }
+    }
+
     /// A row for a new line.
     pub(crate) fn new_row(&mut self) -> i64 {
         let row = self.meta.next_row;
@@ -350,12 +365,13 @@ impl Store {
 impl Meta {
     /// Reads the row.
     pub(crate) fn read(db: &Connection) -> Result<Self> {
-        db.query_row("SELECT incarnation, next_row, shown, indexed FROM meta", [], |row| {
+        db.query_row("SELECT incarnation, next_row, shown, indexed, commits FROM meta", [], |row| {
             Ok(Self {
                 incarnation: Incarnation(row.get::<_, i64>(0)?.cast_unsigned()),
                 next_row: row.get(1)?,
                 shown: row.get(2)?,
                 indexed: row.get(3)?,
+                commits: row.get(4)?,
             })
         })
     }

@@ -1,0 +1,158 @@
+//! How much the history held at its last commit, in a small file beside the database.
+//!
+//! SQLite ends the replay of its journal at the first damaged frame and says nothing, so what stands behind it would be lost in
+//! silence. The record is written after each commit and never waits for the disk: after a power cut it may be behind the
+//! database, which is no loss, and it is never ahead of it. It tells two numbers, and no text and no name.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+const FILE: &str = "history.record";
+
+/// What the check is the digest of, before the numbers.
+const DOMAIN: &str = "p2p-chat history record v1";
+
+/// The record of a history that is open.
+#[derive(Debug)]
+pub(crate) struct Record {
+    file: File,
+    written: Held,
+}
+
+/// How much a history holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Messages that were ever kept, erased ones included.
+    pub messages: i64,
+    /// Commits that changed something.
+    pub commits: i64,
+}
+
+/// What a history that is opened has lost since its last commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// How much.
+    pub lacks: Held,
+    /// A copy of the files, made before anything was changed, where there was something to copy.
+    pub copy: Option<PathBuf>,
+}
+
+/// What is missing, and what to do.
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lacks.messages {
+            0 => write!(f, "the latest changes to the history on this computer are lost")?,
+            1 => write!(f, "the last message of the history on this computer is lost")?,
+            messages => write!(f, "the last {messages} messages of the history on this computer are lost")?,
+        }
+        write!(f, ": its files are damaged or older than they were. Others send again what they have")?;
+        match &self.copy {
+            Some(copy) => write!(f, "; the files as they were are in {}", copy.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Held {
+    /// What this lacks of the other; nothing where it holds as much.
+    pub(crate) fn behind(self, other: Self) -> Option<Self> {
+        let lacks = Self {
+            messages: (other.messages - self.messages).max(0),
+            commits: (other.commits - self.commits).max(0),
+        };
+        (lacks != Self::default()).then_some(lacks)
+    }
+
+    fn encode(self) -> String {
+        let numbers = format!("{:020} {:020}", self.messages, self.commits);
+        let digest = Sha256::new().chain_update(DOMAIN).chain_update(&numbers).finalize();
+        format!("{numbers} {}\n", base16ct::lower::encode_string(&digest[..8]))
+    }
+
+    /// Nothing where the text is not one that was written whole: then nothing is known.
+    fn decode(text: &str) -> Option<Self> {
+        let (messages, rest) = text.split_once(' ')?;
+        let (commits, _) = rest.split_once(' ')?;
+        let held = Self { messages: messages.parse().ok()?, commits: commits.parse().ok()? };
+        (held.encode() == text).then_some(held)
+    }
+}
+
+/// What the record in this folder says; nothing where there is none that can be read.
+pub(crate) fn read(folder: &Path) -> io::Result<Option<Held>> {
+    match std::fs::read(folder.join(FILE)) {
+        Ok(bytes) => Ok(str::from_utf8(&bytes).ok().and_then(Held::decode)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes the record of a history that was set aside.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Record {
+    /// Begins the record of a history that holds this.
+    pub(crate) fn begin(folder: &Path, held: Held) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(folder.join(FILE))?;
+        let text = held.encode();
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)?;
+        Ok(Self { file, written: held })
+    }
+
+    /// Notes what a commit has made durable.
+    pub(crate) fn note(&mut self, held: Held) {
+        if held == self.written {
+            return;
+        }
+        match self.file.write_all_at(held.encode().as_bytes(), 0) {
+            Ok(()) => self.written = held,
+            // A loss behind this commit would not be noticed; the commit itself stands.
+            Err(error) => tracing::warn!(%error, "the record of the history cannot be written"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_says_what_was_noted_last_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()).unwrap(), None);
+        let mut record = Record::begin(folder.path(), Held::default()).unwrap();
+        let held = Held { messages: 12, commits: 7 };
+        record.note(held);
+        assert_eq!(read(folder.path()).unwrap(), Some(held));
+        let text = std::fs::read(folder.path().join(FILE)).unwrap();
+        for cut in 0..text.len() {
+            std::fs::write(folder.path().join(FILE), &text[..cut]).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), None);
+            let mut flipped = text.clone();
+            flipped[cut] ^= 1;
+            std::fs::write(folder.path().join(FILE), flipped).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn only_what_is_lacking_is_a_loss() {
+        let held = |messages, commits| Held { messages, commits };
+        assert_eq!(held(5, 5).behind(held(5, 5)), None);
+        assert_eq!(held(6, 9).behind(held(5, 5)), None, "the record is behind after a power cut");
+        assert_eq!(held(5, 4).behind(held(5, 5)), Some(held(0, 1)));
+        assert_eq!(held(2, 3).behind(held(5, 5)), Some(held(3, 2)));
+    }
+}
