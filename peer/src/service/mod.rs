@@ -247,9 +247,9 @@ impl PeerService {
         let Local { people, blocked, mut book, history } = local;
         self.hub.lock().chat.set_blocked(blocked);
         self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
-        // The rooms do not tell a user's own endorsements.
-        let said = if unreached.is_none() { self.tracker.keys_of(&who.username).await } else { None };
-        let is_further = said.is_some_and(|said| book.announce_own(&who.username, seed.public_key(), &said));
+        if unreached.is_none() {
+            self.learn_own_keys(&who.username, &seed, &people, &mut book).await?;
+        }
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };
@@ -260,9 +260,6 @@ impl PeerService {
         let _ = self.hub.people.set(people);
         let _ = self.hub.home.set(home);
         let _ = self.seed.set(seed);
-        if is_further {
-            self.hub.note_pins();
-        }
         if unreached.is_some() {
             self.show_offline(&who);
         }

@@ -1,12 +1,16 @@
 //! Whose key is whose, as far as the user decides it: `/accept`, `/verify`, `/verified`.
 
+use commons::keys::Seed;
 use commons::names::Username;
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Event};
 use crate::delivery::hearing::link_trust;
 use crate::hub::Hub;
+use crate::identity::key_book::KeyBook;
+use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
+use crate::service::PeerService;
 
 impl Hub {
     /// Takes what the tracker announces of a user's keys for right.
@@ -59,5 +63,22 @@ impl Hub {
         });
         let number = safety_number((&me, links.own_key()), (&user, key));
         Ok(Answer::SafetyNumber { user, number, verified, changed })
+    }
+}
+
+impl PeerService {
+    /// Learns by which keys own messages of other computers are believed. The rooms do not tell a user's own endorsements.
+    pub(crate) async fn learn_own_keys(
+        &self,
+        me: &Username,
+        seed: &Seed,
+        people: &KnownPeople,
+        book: &mut KeyBook,
+    ) -> Result<(), CommandError> {
+        let Some(said) = self.tracker.keys_of(me).await else { return Ok(()) };
+        if book.announce_own(me, seed.public_key(), &said) {
+            people.keep_pins(|| book.pins().clone())?;
+        }
+        Ok(())
     }
 }
