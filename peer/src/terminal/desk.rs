@@ -102,8 +102,7 @@ impl Desk {
     }
 
     /// Takes a Ctrl-C and tells what the editor does: it ends a question without an answer, or clears the line, or quits.
-    pub(crate) fn interrupted(&self, line: &str, at: usize) -> Cmd {
-        let own = !line.is_empty() && (self.is_password)(line);
+    pub(crate) fn interrupted(&self, line: &str) -> Cmd {
         let (asked, quits) = {
             let mut state = self.state();
             let asked = state.questions.front().map(|question| question.hidden);
@@ -121,12 +120,12 @@ impl Desk {
         }
         // Where too many lines wait, nobody reads a hint.
         let _ = self.lines.try_send(Input::Interrupted);
-        if line.is_empty() { Cmd::Noop } else { clear(own, line, at) }
+        if line.is_empty() { Cmd::Noop } else { clear() }
     }
 
     /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print. A line that is the
-    /// user's password goes no further, and is not remembered: whether it is that.
-    pub(crate) fn hand_over(&self, line: &str) -> bool {
+    /// user's password goes no further, and is not remembered.
+    pub(crate) fn hand_over(&self, line: &str) {
         let own = (self.is_password)(line);
         let mut state = self.state();
         if !own {
@@ -145,15 +144,10 @@ impl Desk {
         if self.lines.try_send(input).is_err() {
             state.refused += 1;
         }
-        own
     }
 }
 
-/// Empties the input. Letters that are deleted one by one are not kept for Ctrl-Y; a password is not to come back.
-pub(crate) fn clear(own_password: bool, line: &str, at: usize) -> Cmd {
-    if own_password && at == line.len() {
-        Cmd::Kill(Movement::BackwardChar(u16::MAX))
-    } else {
-        Cmd::Kill(Movement::WholeBuffer)
-    }
+/// Empties the input. Any other deletion is done once only when a key of ours asks for it, and would leave the rest.
+pub(crate) fn clear() -> Cmd {
+    Cmd::Kill(Movement::WholeBuffer)
 }

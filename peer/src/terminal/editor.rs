@@ -186,7 +186,7 @@ impl ConditionalEventHandler for Keys {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         let (line, at) = (context.line(), context.pos());
         if matches!(self.does, Key::Interrupt) {
-            return Some(self.desk.interrupted(line, at));
+            return Some(self.desk.interrupted(line));
         }
         let asked = self.desk.state().questions.front().map(|question| question.hidden);
         if let Some(hidden) = asked {
@@ -205,8 +205,8 @@ impl ConditionalEventHandler for Keys {
         let recalled = match self.does {
             Key::Enter if line.is_empty() => return Some(Cmd::Noop),
             Key::Enter => {
-                let own = self.desk.hand_over(line);
-                return Some(clear(own, line, at));
+                self.desk.hand_over(line);
+                return Some(clear());
             }
             Key::Complete => return Some(self.complete(&line[..at])),
             // In a text of several lines the keys move between them first.
