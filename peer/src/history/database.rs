@@ -52,20 +52,18 @@ pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Optio
     Ok((database, loss))
 }
 
-/// How much a history holds; nothing where the file is not of this version.
+/// How much a history holds; nothing where a later version wrote it. Earlier ones counted no commits: the journal of a new
+/// file may end between two of their steps.
 pub(crate) fn held(database: &Connection) -> rusqlite::Result<Option<Held>> {
     let version: isize = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 => Ok(Some(Held::default())),
-        version if version == MIGRATIONS.len().cast_signed() => {
-            let read = |row: &rusqlite::Row<'_>| {
-                Ok(Held { messages: row.get::<_, i64>(0)? - 1, commits: row.get(1)? })
-            };
-            let found = database.query_row("SELECT next_row, commits FROM meta", [], read).optional()?;
-            Ok(Some(found.unwrap_or_default()))
-        }
-        _ => Ok(None),
+    let present = MIGRATIONS.len().cast_signed();
+    if version == 0 || version > present {
+        return Ok((version == 0).then(Held::default));
     }
+    let commits = if version == present { "commits" } else { "9223372036854775807" };
+    let mut query = database.prepare(&format!("SELECT next_row - 1, {commits} FROM meta"))?;
+    let found = query.query_row([], |row| Ok(Held { messages: row.get(0)?, commits: row.get(1)? }));
+    Ok(Some(found.optional()?.unwrap_or_default()))
 }
 
 /// A database that is nowhere.

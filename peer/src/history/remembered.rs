@@ -227,7 +227,11 @@ mod tests {
         later.into_iter().for_each(|said| ana.apply(Request::Say(said)));
         ana.commit();
         let db: &Connection = &ana.store.db;
-        db.execute_batch("DROP TABLE rooms; PRAGMA user_version = 1").unwrap();
+        db.execute_batch(
+            "DROP TABLE rooms; ALTER TABLE conversations DROP COLUMN clock; ALTER TABLE meta DROP COLUMN commits;
+             ALTER TABLE meta ADD COLUMN lamport INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 1",
+        )
+        .unwrap();
         ana.store.rooms.clear();
         ana.close();
         let rooms = remembered(folder.path());
