@@ -8,10 +8,9 @@ mod offline;
 mod trust;
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{io, path::PathBuf};
 
 use commons::keys::{NotAKey, Seed};
 use commons::names::Username;
@@ -247,9 +246,7 @@ impl PeerService {
         let Local { people, blocked, mut book, history } = local;
         self.hub.lock().chat.set_blocked(blocked);
         self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
-        if unreached.is_none() {
-            self.learn_own_keys(&who.username, &seed, &people, &mut book).await?;
-        }
+        self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &people, &mut book).await?;
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };

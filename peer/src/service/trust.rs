@@ -70,11 +70,14 @@ impl PeerService {
     /// Learns by which keys own messages of other computers are believed. The rooms do not tell a user's own endorsements.
     pub(crate) async fn learn_own_keys(
         &self,
-        me: &Username,
-        seed: &Seed,
+        is_reached: bool,
+        (me, seed): (&Username, &Seed),
         people: &KnownPeople,
         book: &mut KeyBook,
     ) -> Result<(), CommandError> {
+        if !is_reached {
+            return Ok(());
+        }
         let Some(said) = self.tracker.keys_of(me).await else { return Ok(()) };
         if book.announce_own(me, seed.public_key(), &said) {
             people.keep_pins(|| book.pins().clone())?;
