@@ -13,6 +13,7 @@ use commons::names::Username;
 use commons::snapshot::{Member, RoomSnapshot};
 use peer::history::History;
 use peer::history::conversation::ConversationId;
+use peer::history::finding::Search;
 use peer::history::ledger::{Author, Opened, Place};
 use peer::history::line::ChatLine;
 use peer::history::report::Report;
@@ -215,11 +216,29 @@ async fn main() {
         let words =
             if n % 2 == 0 { format!("number{}", n * 487) } else { text(n * 31).replace("number", "") };
         let start = Instant::now();
-        bob.search(words, 50).await;
+        bob.search(words.into(), 50).await;
         times.push(start.elapsed());
     }
     let worst = times.iter().max().copied().unwrap_or_default();
     println!("search in {KEPT} lines: median {:?}, longest {worst:?}", median(times));
+    let from = |name: &str| Some(user(name));
+    let latest = Utc::now() - chrono::TimeDelta::days(1);
+    for (what, wanted) in [
+        (
+            "a common word of an author who wrote none",
+            Search { from: from("carla"), ..Search::from("deploy") },
+        ),
+        ("a common word until yesterday", Search { until: Some(latest), ..Search::from("deploy") }),
+        ("an author, without words", Search { from: from("ana"), ..Search::default() }),
+        ("no message of an author", Search { from: from("carla"), ..Search::default() }),
+    ] {
+        let start = Instant::now();
+        let found = bob.search(wanted, 50).await.len();
+        println!("search with a filter, {what}: {found} in {:?}", start.elapsed());
+    }
+    let start = Instant::now();
+    let list = bob.conversation_list().await.len();
+    println!("list of {list} conversation: {:?}", start.elapsed());
     bob.close().await;
     let start = Instant::now();
     let (bob, _reports, _) = open(b.path(), "bob").await;

@@ -292,6 +292,12 @@ pub const DATABASE_STATEMENTS: usize = 64;
 /// Rows that are added to the index of words in one transaction: a request waits a few milliseconds at most.
 pub const INDEX_PIECE: i64 = 2_000;
 
+/// Letters of a message that was found that are shown, and of these before its first hit: some two rows of a screen.
+pub const EXCERPT_LETTERS: usize = 160;
+
+/// See [`EXCERPT_LETTERS`].
+pub const EXCERPT_BEFORE: usize = 60;
+
 /// Words of one search that count.
 pub const SEARCH_WORDS: usize = 32;
 

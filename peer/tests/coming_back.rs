@@ -40,8 +40,8 @@ fn is_change(event: &Event) -> bool {
 async fn remembers(peer: &Peer, text: &str) -> bool {
     let password = password_of(peer.name.as_str());
     peer.run(peer::api::Command::Unlock { password }).await.unwrap();
-    let found = peer.run(peer::api::Command::Search { words: text.to_owned() }).await;
-    matches!(found, Ok(Answer::Found { lines }) if lines.len() == 1)
+    let found = peer.run(peer::api::Command::Search { words: text.to_owned(), before: None }).await;
+    matches!(found, Ok(Answer::Found { lines, .. }) if lines.len() == 1)
 }
 
 #[tokio::test]

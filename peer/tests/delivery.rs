@@ -158,21 +158,21 @@ async fn looking_back_wants_the_password_and_three_wrong_ones_end_the_program() 
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.say("uma lição de coração").await;
     bob.hears("uma lição de coração").await;
-    let shut = bob.run(Command::History { lines: 5, conversation: None }).await.unwrap_err();
+    let shut = bob.run(Command::History { lines: 5, conversation: None, before: None }).await.unwrap_err();
     assert_eq!(shut.code(), "PASSWORD_WANTED");
     let password = |text: &str| Command::Unlock { password: peer::identity::password::Password::typed(text) };
     assert_eq!(bob.run(password("wrong")).await.unwrap_err().code(), "PASSWORD_WANTED");
     bob.run(password("password of bob")).await.unwrap();
     let Answer::History { lines, .. } =
-        bob.run(Command::History { lines: 5, conversation: None }).await.unwrap()
+        bob.run(Command::History { lines: 5, conversation: None, before: None }).await.unwrap()
     else {
         panic!()
     };
     assert_eq!(lines.len(), 1);
     assert!(lines[0].signed && lines[0].from == user("ana"));
-    let search = |words: &str| Command::Search { words: words.to_owned() };
+    let search = |words: &str| Command::Search { words: words.to_owned(), before: None };
     for (words, found) in [("licao cora", 1), ("nothing", 0), ("\" OR *", 0)] {
-        let Answer::Found { lines } = bob.run(search(words)).await.unwrap() else { panic!() };
+        let Answer::Found { lines, .. } = bob.run(search(words)).await.unwrap() else { panic!() };
         assert_eq!(lines.len(), found, "{words}");
     }
 

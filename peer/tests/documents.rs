@@ -84,6 +84,7 @@ variants!(answer_name, ANSWERS: Answer {
     Answer::Blocked { .. } => "blocked",
     Answer::History { .. } => "history",
     Answer::Found { .. } => "found",
+    Answer::Conversations { .. } => "conversations",
     Answer::Receipts { .. } => "receipts",
     Answer::Outbox { .. } => "outbox",
     Answer::Withdrawn { .. } => "withdrawn",

@@ -206,3 +206,10 @@ fn another_key(address: &str, pinned: &PublicKey, found: &PublicKey, given: bool
          {address}#{found} (known here: {pinned})"
     )
 }
+
+impl Event {
+    /// Something that went wrong and took no message with it.
+    pub(crate) fn error(code: impl Into<String>, message: impl Into<Untrusted>) -> Self {
+        Self::Error { code: code.into(), message: message.into(), messages: Vec::new() }
+    }
+}

@@ -25,11 +25,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
-use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::past::{FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
 use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
-use crate::limits::PAST_LINES;
 use crate::untrusted::Untrusted;
 
 /// Where lines go: a room, or one other user.
@@ -140,16 +139,22 @@ pub enum Command {
     /// Show the last messages of a conversation.
     History {
         /// How many.
-        #[serde(default = "default_lines")]
+        #[serde(default = "past::default_lines")]
         lines: usize,
         /// The conversation; the open one where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
+        /// The message before which they stand; the end of the conversation where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Uuid>,
     },
     /// Find messages in all conversations.
     Search {
-        /// Words that they contain.
+        /// Words that they contain, and filters: `from:bob`, `in:sala`, `in:@bob`, `since:2026-11-01`, `until:2026-11-30`.
         words: String,
+        /// The message that they are older than; the newest come first where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Uuid>,
     },
     /// Unlock the history, after [`PasswordWanted`](error::CommandError::PasswordWanted).
     Unlock {
@@ -200,10 +205,6 @@ impl Command {
     pub fn tell(to: Username, text: impl Into<String>) -> Self {
         Self::Say { conversation: Some(Conversation::Private(to)), text: text.into(), id: None }
     }
-}
-
-fn default_lines() -> usize {
-    PAST_LINES.0
 }
 
 /// What a command brings, beside the events that it causes.
@@ -263,13 +264,27 @@ pub enum Answer {
         /// Which conversation: a field `room` or `with`.
         #[serde(flatten)]
         of: Past,
+        /// The name by which a command finds a room, where a newer one has the plain name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        named: Option<RoomName>,
         /// Its lines.
         lines: Vec<PastLine>,
+        /// Whether there are older ones: ask for those `before` the first of these.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
     /// Lines that hold what was looked for, newest first.
     Found {
         /// Of any conversation.
         lines: Vec<FoundLine>,
+        /// Whether there are older ones: ask for those `before` the last of these.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
+    },
+    /// The conversations that are kept on this computer, or that one takes part in.
+    Conversations {
+        /// The one with the newest message first.
+        conversations: Vec<KeptConversation>,
     },
     /// A conversation was written to a file.
     Exported {
@@ -480,13 +495,6 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         messages: Vec<Uuid>,
     },
-}
-
-impl Event {
-    /// Something that went wrong and took no message with it.
-    pub(crate) fn error(code: impl Into<String>, message: impl Into<Untrusted>) -> Self {
-        Self::Error { code: code.into(), message: message.into(), messages: Vec::new() }
-    }
 }
 
 /// Whether a peer can be talked to.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::Conversation;
+use crate::limits::PAST_LINES;
 use crate::untrusted::Untrusted;
 
 /// A conversation that is looked back at.
@@ -42,12 +43,44 @@ pub struct PastLine {
     pub signed: bool,
 }
 
+/// A conversation that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptConversation {
+    /// What it is: a field `room` or `with`.
+    #[serde(flatten)]
+    pub of: Past,
+    /// The name by which a command finds a room, where a newer one has the plain name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<RoomName>,
+    /// The id of a room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// How many messages are kept.
+    pub messages: u64,
+    /// When the earliest of them was sent, by its author's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<DateTime<Utc>>,
+    /// When the latest of them was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<DateTime<Utc>>,
+    /// How many came since it was open last.
+    pub unread: usize,
+    /// Whether one takes no part in it any more: the room was left or deleted, the private chat was closed.
+    pub ended: bool,
+}
+
 /// A line that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundLine {
     /// Where: a field `room` or `with`.
     #[serde(flatten)]
     pub of: Past,
+    /// The name by which a command finds a room, where a newer one has the plain name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<RoomName>,
+    /// A part of the text, with what was looked for between asterisks; absent where no words were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Untrusted>,
     /// The line.
     #[serde(flatten)]
     pub line: PastLine,
@@ -80,4 +113,9 @@ pub struct WaitingLine {
     /// The line.
     #[serde(flatten)]
     pub line: OwnLine,
+}
+
+/// How many messages are shown where no number is given.
+pub(crate) fn default_lines() -> usize {
+    PAST_LINES.0
 }

@@ -210,13 +210,23 @@ mod tests {
             (json!({"command": "rooms"}), Command::Rooms),
             (json!({"command": "users"}), Command::Users { conversation: None }),
             (json!({"command": "whoami"}), Command::WhoAmI),
-            (json!({"command": "history"}), Command::History { lines: PAST_LINES.0, conversation: None }),
+            (
+                json!({"command": "history"}),
+                Command::History { lines: PAST_LINES.0, conversation: None, before: None },
+            ),
             (
                 json!({"command": "history", "lines": 5, "conversation": {"room": "sala"}, "password": "secret"}),
-                Command::History { lines: 5, conversation: Some(in_sala()) },
+                Command::History { lines: 5, conversation: Some(in_sala()), before: None },
             ),
-            (json!({"command": "search", "words": "olá"}), Command::Search { words: "olá".to_owned() }),
-            (json!({"command": "conversations"}), Command::Conversations),
+            (
+                json!({"command": "search", "words": "olá"}),
+                Command::Search { words: "olá".to_owned(), before: None },
+            ),
+            (
+                json!({"command": "search", "words": "x", "before": uuid::Uuid::nil()}),
+                Command::Search { words: "x".to_owned(), before: Some(uuid::Uuid::nil()) },
+            ),
+            (json!({"command": "conversations", "password": "secret"}), Command::Conversations),
             (
                 json!({"command": "export", "file": "x.jsonl", "password": "secret"}),
                 Command::Export { file: "x.jsonl".into(), conversation: None },
@@ -313,6 +323,7 @@ mod tests {
             (r#"{"command":"history","lines":0}"#, "a whole number from 1"),
             (r#"{"command":"history","lines":1.5}"#, "a whole number from 1"),
             (r#"{"command":"withdraw","message":"8a9"}"#, "four digits"),
+            (r#"{"command":"history","before":"8a90"}"#, "a whole message id"),
             (r#"{"command":"delete_account"}"#, "needs \"password\""),
             (r#"{"command":7}"#, "\"command\" is a string"),
             (r#"{}"#, "\"command\" is missing"),

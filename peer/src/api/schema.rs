@@ -6,6 +6,7 @@
 use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::api::Conversation;
 use crate::limits::LINE_ID_DIGITS;
@@ -25,6 +26,8 @@ pub enum Type {
     Count,
     /// A message id, or the last digits of it.
     Message,
+    /// A whole message id.
+    MessageId,
     /// A password, as it was typed.
     Password,
 }
@@ -75,11 +78,20 @@ pub const COMMANDS: &[Schema] = &[
     schema("whoami", &[], "tell who you are and how you are connected"),
     schema(
         "history",
-        &[optional("lines", Type::Count), optional("conversation", Type::Conversation), PASSWORD],
-        "show the last messages of a conversation",
+        &[
+            optional("lines", Type::Count),
+            optional("conversation", Type::Conversation),
+            optional("before", Type::MessageId),
+            PASSWORD,
+        ],
+        "show the last messages of a conversation, or those before one",
     ),
-    schema("search", &[required("words", Type::Text), PASSWORD], "find messages in all conversations"),
-    schema("conversations", &[], "list the conversations on this computer"),
+    schema(
+        "search",
+        &[required("words", Type::Text), optional("before", Type::MessageId), PASSWORD],
+        "find messages by words, from:USER, in:ROOM or in:@USER, since:DAY, until:DAY",
+    ),
+    schema("conversations", &[PASSWORD], "list the conversations on this computer, ended ones too"),
     schema(
         "export",
         &[required("file", Type::Text), optional("conversation", Type::Conversation), PASSWORD],
@@ -157,6 +169,7 @@ impl Type {
             Self::Conversation => Conversation::deserialize(value).is_ok(),
             Self::Count => value.as_u64().is_some_and(|count| count > 0 && usize::try_from(count).is_ok()),
             Self::Message => text.is_some_and(is_message_id),
+            Self::MessageId => text.is_some_and(|text| Uuid::parse_str(text).is_ok()),
         }
     }
 
@@ -169,6 +182,7 @@ impl Type {
             Self::Conversation => "{\"room\":…} or {\"to\":…}",
             Self::Count => "a whole number from 1",
             Self::Message => "a message id, or its last four digits or more",
+            Self::MessageId => "a whole message id",
             Self::Password => "a text",
         }
     }

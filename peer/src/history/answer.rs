@@ -29,6 +29,8 @@ pub struct KeptLine {
     pub signed: bool,
     /// Whether it was caught up.
     pub late: bool,
+    /// Where the words of a search stand in the text, as spans of characters.
+    pub hits: Vec<(usize, usize)>,
 }
 
 /// Who has an own line, and who has not.

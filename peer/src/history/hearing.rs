@@ -231,6 +231,7 @@ impl Store {
                 sent_at: line.sent_at,
                 signed: true,
                 late,
+                hits: Vec::new(),
             };
             Some(HeardLine { line, missing, place })
         });
@@ -269,6 +270,17 @@ impl Store {
 /// A line without provenance, as it is told.
 pub(crate) fn unsigned(line: UnsignedLine, row: i64) -> HeardLine {
     let UnsignedLine { conversation, room, from, id, sent_at, text } = line;
-    let line = KeptLine { row, conversation, room, from, id, text, sent_at, signed: false, late: false };
+    let line = KeptLine {
+        row,
+        conversation,
+        room,
+        from,
+        id,
+        text,
+        sent_at,
+        signed: false,
+        late: false,
+        hits: Vec::new(),
+    };
     HeardLine { line, missing: 0, place: None }
 }

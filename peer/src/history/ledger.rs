@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use commons::keys::{PublicKey, Seed};
-use commons::names::{RoomName, Username};
+use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, Error};
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::history::answer::{KeptLine, NotWithdrawn, Receipt, Waiting};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database::{self, OpenError};
+use crate::history::finding::Search;
 use crate::history::life;
 use crate::history::line::ChatLine;
 use crate::history::outbox::Outbox;
@@ -284,13 +285,24 @@ impl Ledger {
 
     /// The last lines of a conversation, oldest first.
     pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Vec<KeptLine> {
-        self.ask(|store| store.recent(of, lines))
+        self.page(of, None, lines)
     }
 
-    /// Lines with these words, newest first. What is not in the index yet is indexed first.
-    pub fn search(&mut self, words: &str, lines: usize) -> Vec<KeptLine> {
+    /// The last lines of a conversation before this row, oldest first.
+    pub fn page(&mut self, of: &ConversationId, before: Option<i64>, lines: usize) -> Vec<KeptLine> {
+        self.ask(|store| store.page(of, before, lines))
+    }
+
+    /// The row of the message with this id.
+    pub fn row_of(&mut self, id: &Uuid) -> Option<i64> {
+        self.ask(|store| store.row_of(id))
+    }
+
+    /// Lines that fit, newest first. What is not in the index yet is indexed first.
+    pub fn search(&mut self, wanted: impl Into<Search>, lines: usize) -> Vec<KeptLine> {
         while self.tidy() {}
-        self.ask(|store| store.search(words, lines))
+        let wanted = wanted.into();
+        self.ask(|store| store.search(&wanted, lines))
     }
 
     /// Own lines of a conversation, oldest first, and who has them.
@@ -313,12 +325,6 @@ impl Ledger {
         self.ask(|store| store.waiting_counts(Some(of)))
     }
 
-    /// The rooms of this name that hold lines.
-    pub fn rooms_called(&mut self, name: &RoomName) -> Vec<ConversationId> {
-        let kept = self.ask(|store| store.kept_conversations());
-        kept.into_iter().filter(|(_, called)| called.as_ref() == Some(name)).map(|(id, _)| id).collect()
-    }
-
     /// Lines of a conversation in their order.
     pub fn export(&mut self, of: &ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
         self.ask(|store| store.export(of, after, lines))
@@ -335,7 +341,7 @@ impl Ledger {
     }
 
     /// The answer to a question; nothing where the disk fails. What is staged is committed before.
-    fn ask<T: Default>(&mut self, question: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> T {
+    pub(crate) fn ask<T: Default>(&mut self, question: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> T {
         self.transaction(question).unwrap_or_default()
     }
 
@@ -412,6 +418,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use commons::names::RoomName;
     use rusqlite::Connection;
 
     use super::*;

@@ -11,6 +11,7 @@ pub mod conversation;
 mod database;
 mod delivery;
 mod erasing;
+pub mod finding;
 pub(crate) mod group;
 mod hearing;
 mod index;
@@ -19,6 +20,7 @@ mod keeper;
 pub mod ledger;
 mod life;
 pub mod line;
+pub mod listing;
 pub mod membership;
 mod outbox;
 pub mod quota;
@@ -40,16 +42,18 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
-use commons::names::{RoomName, Username};
+use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::history::answer::{KeptLine, NotWithdrawn, Receipt, Waiting};
-use crate::history::conversation::ConversationId;
+use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::history::finding::Search;
 use crate::history::keeper::{Counters, Keeper, Task};
 use crate::history::ledger::{Author, HistoryError, Ledger, Opened, Place};
 use crate::history::line::ChatLine;
+use crate::history::listing::KeptConversation;
 use crate::history::quota::{Load, Quota};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::Report;
@@ -233,12 +237,22 @@ impl History {
 
     /// The last lines of a conversation, oldest first, in the order that all who have them agree on.
     pub async fn recent(&self, of: ConversationId, lines: usize) -> Vec<KeptLine> {
-        self.ask(move |ledger| ledger.recent(&of, lines)).await
+        self.page(of, None, lines).await
     }
 
-    /// Lines that hold all these words, the last one perhaps only begun; newest first.
-    pub async fn search(&self, words: String, lines: usize) -> Vec<KeptLine> {
-        self.ask(move |ledger| ledger.search(&words, lines)).await
+    /// The same before this row.
+    pub async fn page(&self, of: ConversationId, before: Option<i64>, lines: usize) -> Vec<KeptLine> {
+        self.ask(move |ledger| ledger.page(&of, before, lines)).await
+    }
+
+    /// The row of the message with this id.
+    pub async fn row_of(&self, id: Uuid) -> Option<i64> {
+        self.ask(move |ledger| ledger.row_of(&id)).await
+    }
+
+    /// Lines that fit, newest first.
+    pub async fn search(&self, wanted: Search, lines: usize) -> Vec<KeptLine> {
+        self.ask(move |ledger| ledger.search(wanted, lines)).await
     }
 
     /// The last own lines of a conversation, oldest first, and who has them.
@@ -261,9 +275,14 @@ impl History {
         self.ask(move |ledger| ledger.export(&of, after, lines)).await
     }
 
-    /// The rooms of this name that hold lines.
-    pub async fn rooms_called(&self, name: RoomName) -> Vec<ConversationId> {
-        self.ask(move |ledger| ledger.rooms_called(&name)).await
+    /// The conversations that hold lines, the one met first in front.
+    pub async fn conversations(&self) -> Vec<NamedConversation> {
+        self.ask(Ledger::conversations).await
+    }
+
+    /// The same with what there is of each.
+    pub async fn conversation_list(&self) -> Vec<KeptConversation> {
+        self.ask(Ledger::conversation_list).await
     }
 
     /// Erases the lines of a conversation, which do not come again, and tells how many. What waited is given up.

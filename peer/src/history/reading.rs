@@ -6,40 +6,46 @@ use commons::names::Username;
 use rusqlite::{OptionalExtension, Result, params};
 
 use crate::history::answer::{KeptLine, Receipt, Waiting};
-use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::history::conversation::ConversationId;
 use crate::history::report::HeardLine;
-use crate::history::rows::{KEPT, conversation, kept, read_audience, read_written, room_name};
-use crate::history::store::{Name, Store};
-use crate::limits::{LAMPORT_MAX, SEARCH_WORDS, UNSHOWN_LINES};
+use crate::history::rows::{KEPT, kept, read_audience, read_written};
+use crate::history::store::Store;
+use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
 
 impl Store {
-    /// The last lines of a conversation, oldest first, in an order that follows from the lines alone.
-    pub(crate) fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<KeptLine>> {
+    /// The last lines of a conversation, or the last before this row; oldest first, in an order that follows from the lines
+    /// alone.
+    pub(crate) fn page(
+        &mut self,
+        of: &ConversationId,
+        before: Option<i64>,
+        lines: usize,
+    ) -> Result<Vec<KeptLine>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let clock = known.clock.cast_signed();
         let mut query = self.db.prepare_cached(&format!(
             "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+               AND (?5 IS NULL OR ({ORDER}) < (
+                 SELECT {ORDER} FROM lines l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
+                 WHERE l.row = ?5))
              ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?4"
         ))?;
-        let mut found = Vec::new();
+        let time_of =
+            |row: i64| self.db.query_row("SELECT lamport FROM lines WHERE row = ?1", [row], |it| it.get(0));
         // Those whose times are not believed stand before all others.
-        for (after, to) in [(-1, clock), (clock, i64::MAX)] {
+        let pieces: &[(i64, i64, Option<i64>)] = match before.map(time_of).transpose()? {
+            None => &[(-1, clock, None), (clock, i64::MAX, None)],
+            Some(time) if time <= clock => &[(-1, time, before), (clock, i64::MAX, None)],
+            Some(time) => &[(clock, time, before)],
+        };
+        let mut found = Vec::new();
+        for (after, to, before) in pieces {
             let rest = limit(lines - found.len());
-            let piece = query.query_map(params![known.key, after, to, rest], kept)?;
+            let piece = query.query_map(params![known.key, after, to, rest, before], kept)?;
             found.extend(piece.collect::<Result<Vec<_>>>()?);
         }
         found.reverse();
         Ok(found)
-    }
-
-    /// Lines that hold all these words, newest first. What is not indexed is not found.
-    pub(crate) fn search(&mut self, words: &str, lines: usize) -> Result<Vec<KeptLine>> {
-        let Some(expression) = expression(words) else { return Ok(Vec::new()) };
-        let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.row IN (SELECT rowid FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?2)
-             ORDER BY l.row DESC"
-        ))?;
-        query.query_map(params![expression, limit(lines)], kept)?.collect()
     }
 
     /// Lines of a conversation in their order, from a place on, and where to go on. Lines of one time are never torn apart. A
@@ -135,19 +141,6 @@ impl Store {
         found.map(|line| Ok(HeardLine { line: line?, missing: 0, place: None })).collect()
     }
 
-    /// The conversations that hold lines.
-    pub(crate) fn kept_conversations(&self) -> Result<Vec<NamedConversation>> {
-        let mut query = self.db.prepare_cached(
-            "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
-             WHERE EXISTS (SELECT 1 FROM lines l WHERE l.conversation = c.id)",
-        )?;
-        query
-            .query_map([], |row| {
-                Ok((conversation(row.get(0)?, row.get::<_, Option<Name>>(1)?)?, room_name(row.get(2)?)))
-            })?
-            .collect()
-    }
-
     fn kept_line(&self, row: i64) -> Result<KeptLine> {
         self.db.prepare_cached(&format!("{KEPT} WHERE l.row = ?1"))?.query_row([row], kept)
     }
@@ -162,14 +155,9 @@ fn limit(lines: usize) -> i64 {
     i64::try_from(lines).unwrap_or(i64::MAX)
 }
 
-/// What a user typed as an expression of FTS5: each word quoted, so that nothing in it is an operator, and the last one
-/// a prefix, since it may only be begun. Nothing where there is no word in it.
-fn expression(words: &str) -> Option<String> {
-    let words = words.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
-    let quoted = words.take(SEARCH_WORDS).map(|word| format!("\"{}\"", word.replace(['"', '\0'], " ")));
-    let quoted: Vec<_> = quoted.collect();
-    (!quoted.is_empty()).then(|| format!("{} *", quoted.join(" ")))
-}
+/// The order of a conversation's lines as one value; what an unsigned line lacks comes first, as NULL does.
+const ORDER: &str =
+    "l.lamport, a.name, ifnull(s.incarnation, -9223372036854775808), ifnull(l.seq, -1), l.row";
 
 #[cfg(test)]
 mod tests {
@@ -268,5 +256,14 @@ mod tests {
         let last: Vec<_> = ana.recent(&room(), 3).into_iter().map(|line| line.text).collect();
         assert_eq!(last, texts[22..]);
         assert_eq!(ana.recent(&private(CARLA), 3), []);
+        // Page by page from the end, nothing is left out and nothing comes twice.
+        let (mut paged, mut before) = (Vec::new(), None);
+        loop {
+            let page = ana.page(&room(), before, 10);
+            let Some(oldest) = page.first() else { break };
+            before = Some(oldest.row);
+            paged.splice(0..0, page.into_iter().map(|line| line.text));
+        }
+        assert_eq!(paged, texts);
     }
 }

@@ -206,6 +206,7 @@ pub(crate) fn kept(row: &Row<'_>) -> Result<KeptLine> {
         sent_at: time(row.get(7)?),
         signed: row.get(8)?,
         late: row.get(9)?,
+        hits: Vec::new(),
     })
 }
 
@@ -223,6 +224,6 @@ pub(crate) fn room_name(name: Option<String>) -> Option<RoomName> {
     name.and_then(|name| RoomName::parse(&name).ok())
 }
 
-fn time(millis: i64) -> DateTime<Utc> {
+pub(crate) fn time(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }

@@ -76,9 +76,7 @@ impl PeerService {
                 self.tracker.delete_room(&room).await?;
             }
             Command::Users { conversation } => return hub.users(conversation),
-            Command::Conversations => {
-                return Err(CommandError::Usage("conversations cannot be listed yet".to_owned()));
-            }
+            Command::Conversations => return hub.conversations(history).await,
             Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status() }),
             Command::Block { user: None } => {
                 return Ok(Answer::Blocked {
@@ -90,10 +88,10 @@ impl PeerService {
             Command::Accept { user } => self.hub.accept_keys(&user)?,
             Command::Verify { user } => return self.hub.safety_number(user),
             Command::Verified { user } => self.hub.verify_keys(&user)?,
-            Command::History { lines, conversation } => {
-                return hub.recent(history, lines, conversation).await;
+            Command::History { lines, conversation, before } => {
+                return hub.recent(history, lines, conversation, before).await;
             }
-            Command::Search { words } => return hub.search(history, words).await,
+            Command::Search { words, before } => return hub.search(history, &words, before).await,
             Command::Unlock { password } => self.unlock(home, password).await?,
             Command::Export { file, conversation } => {
                 return hub.export(history, file, conversation).await;

@@ -119,14 +119,14 @@ mod tests {
     #[test]
     fn the_password_is_for_what_was_asked_and_an_empty_one_is_none() {
         let mut asking = Asking::default();
-        assert!(!asking.password(Command::Search { words: "x".into() }));
+        assert!(!asking.password(Command::Search { words: "x".into(), before: None }));
         let Next::Run(unlock @ Command::Unlock { .. }) = asking.answer(Password::typed("wrong")) else {
             panic!("no command")
         };
         assert!(asking.password(unlock), "it was wrong");
         assert!(asking.wants_password());
-        assert!(asking.judged() == Some(Command::Search { words: "x".into() }));
-        asking.password(Command::History { lines: 1, conversation: None });
+        assert!(asking.judged() == Some(Command::Search { words: "x".into(), before: None }));
+        asking.password(Command::History { lines: 1, conversation: None, before: None });
         assert!(matches!(asking.answer(Password::typed("")), Next::Refuse(..)));
         assert!(!asking.wants_password());
     }

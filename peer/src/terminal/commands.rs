@@ -16,6 +16,8 @@ pub enum Typed {
     Nothing,
     /// The list of commands, or one of them.
     Help(Option<&'static Spec>),
+    /// What is older than what was shown last.
+    More,
     /// Another password; both are asked where nobody sees them.
     NewPassword,
     /// Something of the peer.
@@ -96,11 +98,30 @@ pub const COMMANDS: &[Spec] = &[
     spec("/delete", &["/deletar_sala"], "[ROOM]", "end a room that is yours", Takes::Room, |rest| {
         run(Command::Delete { room: optional(rest, room)? })
     }),
-    spec("/history", &[], "[N]", "what was said here before", Takes::Nothing, |rest| {
-        run(Command::History { lines: optional(rest, count)?.unwrap_or(PAST_LINES.0), conversation: None })
+    spec("/conversations", &[], "", "all conversations kept here, ended ones too", Takes::Nothing, |_| {
+        run(Command::Conversations)
     }),
-    spec("/search", &[], "WORDS", "find lines of all conversations", Takes::Nothing, |rest| {
-        run(Command::Search { words: some(rest)?.to_owned() })
+    spec(
+        "/history",
+        &[],
+        "[N] [ROOM]",
+        "what was said here before, or in ROOM or @USER",
+        Takes::Conversation,
+        |rest| {
+            let (lines, conversation) = history(rest)?;
+            run(Command::History { lines, conversation, before: None })
+        },
+    ),
+    spec(
+        "/search",
+        &[],
+        "WORDS",
+        "find messages; from:USER in:ROOM|@USER since:DAY until:DAY",
+        Takes::Nothing,
+        |rest| run(Command::Search { words: some(rest)?.to_owned(), before: None }),
+    ),
+    spec("/more", &[], "", "what is older than what /history or /search has shown", Takes::Nothing, |_| {
+        Ok(Typed::More)
     }),
     spec("/receipts", &[], "", "who has your last lines", Takes::Nothing, |_| {
         run(Command::Receipts { conversation: None })
@@ -109,9 +130,17 @@ pub const COMMANDS: &[Spec] = &[
     spec("/withdraw", &[], "ID", "take a line back that nobody has", Takes::Nothing, |rest| {
         run(Command::Withdraw { id: line_id(rest)? })
     }),
-    spec("/export", &[], "FILE", "write this conversation to a new file", Takes::Nothing, |rest| {
-        run(Command::Export { file: some(rest)?.into(), conversation: None })
-    }),
+    spec(
+        "/export",
+        &[],
+        "FILE",
+        "write this conversation, or the one behind in:, to a new file",
+        Takes::Nothing,
+        |rest| {
+            let (file, conversation) = export(rest)?;
+            run(Command::Export { file: file.into(), conversation })
+        },
+    ),
     spec(
         "/forget",
         &[],
@@ -194,6 +223,22 @@ fn optional<T>(rest: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Result<O
 
 fn some(text: &str) -> Result<&str, Wrong> {
     if text.is_empty() { Err(Wrong::Missing) } else { Ok(text) }
+}
+
+/// `50 sala`, `50`, `sala`: a first word that is a number is one.
+fn history(rest: &str) -> Result<(usize, Option<Conversation>), Wrong> {
+    let (first, behind) = split_word(rest);
+    match first.parse::<i64>() {
+        Ok(_) => Ok((count(first)?, optional(behind, conversation)?)),
+        Err(_) => Ok((PAST_LINES.0, optional(rest, conversation)?)),
+    }
+}
+
+/// `chat of may.jsonl in:sala`: a file's name may have spaces, so the conversation has a mark.
+fn export(rest: &str) -> Result<(&str, Option<Conversation>), Wrong> {
+    let marked = rest.rsplit_once(" in:").filter(|(_, name)| !name.is_empty());
+    let (file, place) = marked.map_or((rest, None), |(file, name)| (file.trim_end(), Some(name)));
+    Ok((some(file)?, place.map(conversation).transpose()?))
 }
 
 fn count(text: &str) -> Result<usize, Wrong> {
@@ -389,15 +434,32 @@ mod tests {
                 "/delete-account bob",
                 Command::Account(AccountCommand::Delete { name: Some(bob()), password: None }),
             ),
-            ("/history", Command::History { lines: PAST_LINES.0, conversation: None }),
-            ("/history 5", Command::History { lines: 5, conversation: None }),
-            ("/search olá  mundo ", Command::Search { words: "olá  mundo".into() }),
+            ("/history", Command::History { lines: PAST_LINES.0, conversation: None, before: None }),
+            ("/history 5", Command::History { lines: 5, conversation: None, before: None }),
+            ("/history 5 @bob", Command::History { lines: 5, conversation: Some(private()), before: None }),
+            (
+                "/history sala",
+                Command::History {
+                    lines: PAST_LINES.0,
+                    conversation: Some(Conversation::Room(sala())),
+                    before: None,
+                },
+            ),
+            ("/search olá  mundo ", Command::Search { words: "olá  mundo".into(), before: None }),
+            ("/conversations", Command::Conversations),
             ("/receipts", Command::Receipts { conversation: None }),
             ("/outbox", Command::Outbox),
             ("/withdraw 8A90", Command::Withdraw { id: "8a90".into() }),
             (
                 "/export chat of may.jsonl",
                 Command::Export { file: "chat of may.jsonl".into(), conversation: None },
+            ),
+            (
+                "/export chat of may.jsonl in:sala",
+                Command::Export {
+                    file: "chat of may.jsonl".into(),
+                    conversation: Some(Conversation::Room(sala())),
+                },
             ),
             ("/forget sala", Command::Forget { conversation: Conversation::Room(sala()) }),
             ("/forget @bob", Command::Forget { conversation: private() }),
@@ -411,6 +473,7 @@ mod tests {
         assert_runs("sair daqui", true, &say("sair daqui"));
         assert!(parse("  \t", true) == Ok(Typed::Nothing));
         assert!(parse("/password", true) == Ok(Typed::NewPassword));
+        assert!(parse("/more", true) == Ok(Typed::More));
         assert!(parse("/help", true) == Ok(Typed::Help(None)));
         assert!(parse("/help join", true) == Ok(Typed::Help(find("/join"))));
     }
@@ -429,7 +492,7 @@ mod tests {
         assert!(refusal("/msg Bob hi").contains("try bob"));
         assert!(refusal("@ hi").contains("@bob hi"));
         assert!(refusal("/forget").contains("/forget ROOM|@USER"));
-        for line in ["/history all", "/history 0", "/history -1"] {
+        for line in ["/history 0", "/history -1", "/history 0 sala"] {
             assert!(refusal(line).contains("number"), "{line}");
         }
         for line in ["/withdraw 8a9", "/withdraw hello"] {

@@ -8,6 +8,7 @@ mod coming_back;
 pub mod commands;
 mod completion;
 mod connections;
+mod conversation_rows;
 mod counted;
 mod delivery;
 mod desk;
@@ -24,6 +25,7 @@ pub mod line;
 mod losses;
 mod new_password;
 mod output;
+mod paging;
 pub mod paint;
 mod past;
 mod questions;
@@ -71,6 +73,7 @@ use crate::terminal::face::Face;
 use crate::terminal::input::{Input, read_stdin};
 use crate::terminal::new_password::QUESTIONS;
 use crate::terminal::output::{Gone, Output, Stdout};
+use crate::terminal::paging::Paging;
 use crate::terminal::paint::Paint;
 use crate::terminal::replies::{Origin, Replies};
 use crate::terminal::view::View;
@@ -105,6 +108,7 @@ pub struct Terminal {
     output: Output,
     editor: Option<LineEditor>,
     known: Known,
+    paging: Paging,
     /// The line that is being said: it comes back as an event, or is shown beside the error.
     said: String,
     asking: Asking,
@@ -118,12 +122,6 @@ pub struct Terminal {
     /// Whether a person types: somebody who can be asked, and whose password is not for sending.
     person: bool,
     stop: CancellationToken,
-}
-
-impl std::fmt::Debug for Terminal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Terminal").field("editing", &self.editor.is_some()).finish_non_exhaustive()
-    }
 }
 
 /// How a command ended.
@@ -171,6 +169,7 @@ impl Terminal {
             output,
             editor,
             known,
+            paging: Paging::default(),
             said: String::new(),
             asking: Asking::default(),
             asked_from: Origin::default(),
@@ -313,6 +312,7 @@ impl Terminal {
                 self.show(Vec::new()).await?;
                 Ok(None)
             }
+            Ok(Typed::More) => self.more().await,
             Ok(Typed::Run(command)) => {
                 Ok(if self.asks_first(&command).await? { None } else { Some(command) })
             }
@@ -337,7 +337,7 @@ impl Terminal {
             self.ask(&[]);
         }
         let rows = match &answer {
-            Ok(answer) => self.face.answer(answer, &command),
+            Ok(answer) => self.rows_of_answer(answer, &command),
             Err(wanted @ CommandError::PasswordWanted { tries_left }) => {
                 self.refused |= tells_password(&command);
                 if is_request {

@@ -19,24 +19,38 @@ pub(crate) struct PastRows {
 }
 
 impl PastRows {
-    /// The last lines of a conversation, oldest first.
-    pub(crate) fn history(self, of: &Past, lines: &[PastLine]) -> Vec<String> {
+    /// The last lines of a conversation, or the last before one, oldest first.
+    pub(crate) fn history(
+        self,
+        place: &str,
+        lines: &[PastLine],
+        is_earlier: bool,
+        more: bool,
+    ) -> Vec<String> {
+        let which = if is_earlier { "earlier" } else { "the last" };
         let title = match lines.len() {
-            0 => format!("nothing is kept of {}", place(of)),
-            count => format!("── {}: the last {} ──", place(of), counted(count, "line", "lines")),
+            0 if is_earlier => format!("nothing older is kept of {place}"),
+            0 => format!("nothing is kept of {place}"),
+            count => format!("── {place}: {which} {}{} ──", counted(count, "line", "lines"), older(more)),
         };
         let rows = lines.iter().flat_map(|line| self.line(&line.clone().into()));
         std::iter::once(self.paint.system(&title)).chain(rows).collect()
     }
 
     /// What was found; the newest, which one probably looks for, stands last, next to the input.
-    pub(crate) fn found(self, lines: &[FoundLine]) -> Vec<String> {
+    pub(crate) fn found(self, lines: &[FoundLine], more: bool) -> Vec<String> {
         let title = match lines.len() {
             0 => "no line holds these words".to_owned(),
-            count => format!("── {} found, the newest last ──", counted(count, "line", "lines")),
+            count => {
+                let found = counted(count, "line", "lines");
+                format!("── {found} found, the newest last{} ──", older(more))
+            }
         };
         let line = |found: &FoundLine| {
-            self.line(&Said { note: Some(place(&found.of)), ..found.line.clone().into() })
+            let FoundLine { of, named, excerpt, line } = found.clone();
+            let said = Said::from(line);
+            let text = excerpt.unwrap_or_else(|| said.text.clone());
+            self.line(&Said { note: Some(address(&of, named.as_ref())), text, ..said })
         };
         std::iter::once(self.paint.system(&title)).chain(lines.iter().rev().flat_map(line)).collect()
     }
@@ -73,7 +87,7 @@ impl Arrival {
     ) -> Vec<String> {
         self.is_due = false;
         match looked {
-            Ok(Answer::History { of, lines }) if place(of) == shown(open) => {
+            Ok(Answer::History { of, lines, .. }) if place(of) == shown(open) => {
                 let past: Vec<_> = lines.iter().filter(|line| !is_unread(line.id)).cloned().collect();
                 self.shown = past.iter().map(|line| line.id).collect();
                 rows.scrollback(&past)
@@ -89,6 +103,16 @@ impl Arrival {
     pub(crate) fn has_shown(&self, id: Uuid) -> bool {
         self.shown.contains(&id)
     }
+}
+
+/// How to see what is older.
+fn older(more: bool) -> &'static str {
+    if more { "; older: /more" } else { "" }
+}
+
+/// A conversation as it is typed, also a room of which a newer one has the plain name.
+pub(crate) fn address(of: &Past, named: Option<&RoomName>) -> String {
+    named.map_or_else(|| place(of), |name| shown(&Conversation::Room(name.clone())))
 }
 
 /// Where something was said, as it is typed.
@@ -134,22 +158,29 @@ mod tests {
             "[1970-01-02 00:00:02] <bob ~> two",
             "                              > rows",
         ];
-        assert_eq!(rows().history(&sala(), &lines), shown);
-        assert_eq!(rows().history(&sala(), &[]), ["nothing is kept of sala"]);
+        assert_eq!(rows().history("sala", &lines, false, false), shown);
+        assert_eq!(rows().history("sala", &[], false, false), ["nothing is kept of sala"]);
+        let more = rows().history("sala", &lines, true, true);
+        assert_eq!(more[0], "── sala: earlier 2 lines; older: /more ──");
     }
 
     #[test]
     fn what_was_found_says_where_and_ends_with_the_newest() {
         let with_bob = Past::With(Username::parse("bob").unwrap());
         let lines = [
-            FoundLine { of: with_bob, line: line(2, "newer", true) },
-            FoundLine { of: sala(), line: line(1, "older", true) },
+            FoundLine { of: with_bob, named: None, excerpt: None, line: line(2, "newer", true) },
+            FoundLine {
+                of: sala(),
+                named: RoomName::parse("sala#3c24").ok(),
+                excerpt: Some("…is *older*".into()),
+                line: line(1, "this is older", true),
+            },
         ];
         let shown = [
             "── 2 lines found, the newest last ──",
-            "[00:00:01] sala <bob> older",
+            "[00:00:01] sala#3c24 <bob> …is *older*",
             "[00:00:02] @bob <bob> newer",
         ];
-        assert_eq!(rows().found(&lines), shown);
+        assert_eq!(rows().found(&lines, false), shown);
     }
 }

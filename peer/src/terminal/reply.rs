@@ -9,7 +9,7 @@ use crate::api::{Answer, Command, Conversation};
 use crate::terminal::counted::counted;
 use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;
-use crate::terminal::past::{PastRows, place};
+use crate::terminal::past::{PastRows, address, place};
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::shown;
 use crate::terminal::tables::Tables;
@@ -47,8 +47,14 @@ impl Reply<'_> {
             Answer::SafetyNumber { user, number, verified, changed } => {
                 self.safety_number(user, number, *verified, *changed)
             }
-            Answer::History { of, lines } => self.past().history(of, lines),
-            Answer::Found { lines } => self.past().found(lines),
+            Answer::History { of, named, lines, more } => {
+                let is_earlier = matches!(command, Command::History { before: Some(_), .. });
+                self.past().history(&address(of, named.as_ref()), lines, is_earlier, *more)
+            }
+            Answer::Found { lines, more } => self.past().found(lines, *more),
+            Answer::Conversations { conversations } => {
+                self.tables.conversations(conversations, self.moment.now.timezone())
+            }
             Answer::Exported { file, lines } => {
                 let file = display_safe(&*file.to_string_lossy());
                 self.told(&format!("{} written to {file}", counted(*lines, "line", "lines")))

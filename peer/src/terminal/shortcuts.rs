@@ -1,15 +1,23 @@
-//! Keys that ask for something at once, whatever stands in the input: Ctrl-C and Alt-n.
+//! Short ways to ask for something: the keys Ctrl-C and Alt-n, and `/more`.
 
 use crate::api::status::Status;
 use crate::api::{Command, Conversation};
-use crate::terminal::Terminal;
 use crate::terminal::output::Gone;
+use crate::terminal::{Terminal, usage};
 
 impl Terminal {
     /// Says what the next Ctrl-C does.
     pub(crate) async fn interrupted(&mut self) -> Result<Option<Command>, Gone> {
         self.show(self.face.interrupted()).await?;
         Ok(None)
+    }
+
+    /// The command that shows what is older than what was shown last: `/more`.
+    pub(crate) async fn more(&mut self) -> Result<Option<Command>, Gone> {
+        match self.paging.next() {
+            Some(command) => Ok(Some(command)),
+            None => self.refuse(&usage("nothing older is kept: begin with /history or /search")).await,
+        }
     }
 
     /// The command that opens the next conversation with unread messages.

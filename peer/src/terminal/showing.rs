@@ -12,6 +12,12 @@ use crate::untrusted::Untrusted;
 /// Rows that are shown between two looks at how things stand.
 const EVENTS_AT_ONCE: usize = 64;
 
+impl std::fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal").field("editing", &self.editor.is_some()).finish_non_exhaustive()
+    }
+}
+
 impl Terminal {
     /// The first rows; a person is told what goes on and what to type.
     pub(crate) async fn welcome(&mut self) -> Result<(), Gone> {
@@ -72,6 +78,12 @@ impl Terminal {
         self.show(rows).await
     }
 
+    /// An answer, which `/more` may go on from.
+    pub(crate) fn rows_of_answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
+        self.paging.note(command, answer);
+        self.face.answer(answer, command)
+    }
+
     fn rows_of(&mut self, event: &Event) -> Vec<String> {
         self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
         match event {
@@ -103,8 +115,10 @@ impl Terminal {
             let open = self.service.status().open;
             rows.extend(view.opened(open.as_ref()));
             if view.has_arrived() {
-                let looked =
-                    self.service.execute(Command::History { lines: SCROLLBACK, conversation: None }).await;
+                let looked = self
+                    .service
+                    .execute(Command::History { lines: SCROLLBACK, conversation: None, before: None })
+                    .await;
                 rows.extend(view.arrive(&looked, moment()));
             }
             rows.extend(view.progress(moment()));

@@ -542,7 +542,10 @@ mod tests {
             sent_at: at(20, 1).to_utc(),
             signed: true,
         };
-        view.arrive(&Ok(Answer::History { of, lines: vec![line("ana, before")] }), moment());
+        view.arrive(
+            &Ok(Answer::History { of, named: None, lines: vec![line("ana, before")], more: false }),
+            moment(),
+        );
         view.event(&said(Some("sala"), "ana, before"), moment());
         view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "I am ana".into() }, moment());
         assert_eq!(view.alert(), None);
@@ -655,7 +658,7 @@ mod tests {
         assert!(view.has_arrived());
         let (id, content) = (Uuid::nil(), "before".into());
         let line = PastLine { id, from: user("bob"), content, sent_at: at(20, 1).to_utc(), signed: true };
-        let looked = Ok(Answer::History { of, lines: vec![line] });
+        let looked = Ok(Answer::History { of, named: None, lines: vec![line], more: false });
         assert_eq!(view.arrive(&looked, moment()), ["[12:00:01] <bob> before"]);
         assert!(view.event(&said(Some("sala"), "before"), moment()).is_empty(), "it stands there");
         assert!(!view.has_arrived());

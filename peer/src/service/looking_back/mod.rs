@@ -1,5 +1,11 @@
 //! Looking at the past: what was said, who has it, what waits. Commands in, answers out; the gate stands before some.
 
+mod excerpt;
+mod naming;
+mod query;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,15 +15,19 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::error::CommandError;
-use crate::api::past::{FoundLine, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
 use crate::api::{Answer, Conversation};
 use crate::delivery::keeping::named;
 use crate::gate::Shut;
 use crate::history::History;
 use crate::history::answer::{KeptLine, NotWithdrawn};
 use crate::history::conversation::ConversationId;
+use crate::history::finding::Search;
 use crate::hub::Hub;
 use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
+use crate::service::looking_back::excerpt::excerpt;
+use crate::service::looking_back::naming::{Named, NotNamed, names, resolve};
+use crate::service::looking_back::query::Query;
 use commons::protocol::with_tracker::ErrorCode;
 
 impl Hub {
@@ -26,28 +36,89 @@ impl Hub {
         Ok(self.lock().gate.look(Instant::now())?)
     }
 
-    /// The last messages of a conversation.
+    /// The last messages of a conversation, or the last before one.
     pub(crate) async fn recent(
         &self,
         history: &History,
         lines: usize,
         conversation: Option<Conversation>,
+        before: Option<Uuid>,
     ) -> Result<Answer, CommandError> {
         self.look()?;
-        let (of, id) = self.looked_at(conversation)?;
-        let lines = history.recent(id, lines.min(PAST_LINES.1)).await;
-        Ok(Answer::History { of, lines: lines.into_iter().map(past_line).collect() })
+        let Named { id, of, named } = self.looked_at(history, conversation).await?;
+        let (before, lines) = (row_before(history, before).await?, lines.min(PAST_LINES.1));
+        let mut kept = history.page(id, before, lines + 1).await;
+        // One more than asked for tells that there are more.
+        let more = kept.len() > lines;
+        kept.drain(..kept.len().saturating_sub(lines));
+        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_line).collect(), more })
     }
 
-    /// Lines of any conversation that hold these words.
-    pub(crate) async fn search(&self, history: &History, words: String) -> Result<Answer, CommandError> {
+    /// Messages of any conversation that fit what was typed.
+    pub(crate) async fn search(
+        &self,
+        history: &History,
+        words: &str,
+        before: Option<Uuid>,
+    ) -> Result<Answer, CommandError> {
         self.look()?;
-        let lines = history.search(words, PAST_LINES.0).await;
-        let found = |kept: KeptLine| {
-            let of = named(&kept.conversation, kept.room.clone())?.into();
-            Some(FoundLine { of, line: past_line(kept) })
+        let Query { words, from, place, since, until } = Query::parse(words).map_err(CommandError::Usage)?;
+        let of = match place {
+            Some(place) => Some(self.looked_at(history, Some(place)).await?.id),
+            None => None,
         };
-        Ok(Answer::Found { lines: lines.into_iter().filter_map(found).collect() })
+        let before = row_before(history, before).await?;
+        let wanted = Search { words, from, of, since, until, before };
+        let mut lines = history.search(wanted, PAST_LINES.0 + 1).await;
+        let more = lines.len() > PAST_LINES.0;
+        lines.truncate(PAST_LINES.0);
+        let names = self.names(history).await;
+        let found = |kept: KeptLine| {
+            let Named { of, named, .. } = names.iter().find(|it| it.id == kept.conversation)?.clone();
+            let excerpt = (!kept.hits.is_empty()).then(|| excerpt(&kept.text, &kept.hits).into());
+            Some(FoundLine { of, named, excerpt, line: past_line(kept) })
+        };
+        Ok(Answer::Found { lines: lines.into_iter().filter_map(found).collect(), more })
+    }
+
+    /// The conversations that are kept, and those that one takes part in.
+    pub(crate) async fn conversations(&self, history: &History) -> Result<Answer, CommandError> {
+        self.look()?;
+        let list = history.conversation_list().await;
+        let names = self.names(history).await;
+        let mut current: BTreeMap<ConversationId, (Conversation, usize)> = {
+            let chat = &self.lock().chat;
+            let place = |(it, unread): (Conversation, usize)| Some((chat.place(&it).ok()?.0, (it, unread)));
+            chat.conversations().into_iter().filter_map(place).collect()
+        };
+        let mut all = Vec::new();
+        for kept in list {
+            let Some(name) = names.iter().find(|it| it.id == kept.name.0).cloned() else { continue };
+            let part = current.remove(&name.id);
+            all.push(KeptConversation {
+                id: name.id.room(),
+                of: name.of,
+                named: name.named,
+                messages: kept.messages,
+                first: Some(kept.sent.0),
+                last: Some(kept.sent.1),
+                ended: part.is_none(),
+                unread: part.map_or(0, |(_, unread)| unread),
+            });
+        }
+        let empty = current.into_iter().map(|(id, (conversation, unread))| KeptConversation {
+            of: conversation.into(),
+            named: None,
+            id: id.room(),
+            messages: 0,
+            first: None,
+            last: None,
+            unread,
+            ended: false,
+        });
+        all.extend(empty);
+        all.sort_by_key(|it| Reverse(it.last));
+        Ok(Answer::Conversations { conversations: all })
     }
 
     /// Writes a conversation to a file that is not there yet, a JSON object a line.
@@ -58,7 +129,7 @@ impl Hub {
         conversation: Option<Conversation>,
     ) -> Result<Answer, CommandError> {
         self.look()?;
-        let (_, id) = self.looked_at(conversation)?;
+        let Named { id, .. } = self.looked_at(history, conversation).await?;
         let failed = |error| CommandError::Local(format!("cannot write {}: {error}", file.display()));
         let out = create(&file).map_err(failed)?;
         match write_lines(history, id, out).await {
@@ -78,19 +149,8 @@ impl Hub {
         conversation: Conversation,
     ) -> Result<Answer, CommandError> {
         self.look()?;
-        let place = self.lock().chat.place(&conversation);
-        let meant = match (place, conversation) {
-            (Ok((id, _)), _) => vec![id],
-            (Err(_), Conversation::Room(name)) => history.rooms_called(name).await,
-            (Err(error), Conversation::Private(_)) => return Err(error),
-        };
-        if meant.is_empty() {
-            return Err(CommandError::NoConversation);
-        }
-        let mut lines = 0;
-        for id in meant {
-            lines += history.forget(id).await;
-        }
+        let Named { id, .. } = self.looked_at(history, Some(conversation)).await?;
+        let lines = history.forget(id).await;
         Ok(Answer::Forgotten { lines })
     }
 
@@ -100,7 +160,7 @@ impl Hub {
         history: &History,
         conversation: Option<Conversation>,
     ) -> Result<Answer, CommandError> {
-        let (of, id) = self.looked_at(conversation)?;
+        let Named { id, of, .. } = self.looked_at(history, conversation).await?;
         let lines = history.receipts(id, RECEIPTS).await;
         let own = lines.into_iter().map(|receipt| OwnLine {
             id: receipt.id,
@@ -155,13 +215,48 @@ impl Hub {
         Ok(Answer::Withdrawn { id: found })
     }
 
-    /// The conversation that is named, or the open one.
-    fn looked_at(&self, named: Option<Conversation>) -> Result<(Past, ConversationId), CommandError> {
-        let chat = &self.lock().chat;
-        let conversation = named.map_or_else(|| chat.opened(), Ok)?;
-        let (id, _) = chat.place(&conversation)?;
-        Ok((conversation.into(), id))
+    /// The conversation that is named, also one that has ended; or the open one.
+    async fn looked_at(
+        &self,
+        history: &History,
+        wanted: Option<Conversation>,
+    ) -> Result<Named, CommandError> {
+        let (conversation, place) = {
+            let chat = &self.lock().chat;
+            let conversation = wanted.map_or_else(|| chat.opened(), Ok)?;
+            let place = chat.place(&conversation).ok();
+            (conversation, place)
+        };
+        if let Some((id, _)) = place {
+            return Ok(Named { id, of: conversation.into(), named: None });
+        }
+        resolve(&self.names(history).await, &conversation).map_err(|why| match why {
+            NotNamed::Unknown => CommandError::NoConversation,
+            NotNamed::Ambiguous => CommandError::Usage(
+                "several rooms of this name end so: type more digits, as /conversations shows them"
+                    .to_owned(),
+            ),
+        })
     }
+
+    /// The names of the conversations that are kept.
+    async fn names(&self, history: &History) -> Vec<Named> {
+        let kept = history.conversations().await;
+        let chat = &self.lock().chat;
+        let member_of = |(it, _): (Conversation, usize)| match (chat.place(&it), it) {
+            (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
+            _ => None,
+        };
+        let current: Vec<_> = chat.conversations().into_iter().filter_map(member_of).collect();
+        names(&kept, &current)
+    }
+}
+
+/// The row of the message before which somebody looks.
+async fn row_before(history: &History, before: Option<Uuid>) -> Result<Option<i64>, CommandError> {
+    let Some(id) = before else { return Ok(None) };
+    let unknown = || CommandError::Usage("no message with that id is kept here".to_owned());
+    history.row_of(id).await.ok_or_else(unknown).map(Some)
 }
 
 impl From<Shut> for CommandError {

@@ -1,0 +1,220 @@
+//! The search: which messages hold certain words, of an author, in a conversation, in a span of time.
+
+use chrono::{DateTime, Utc};
+use commons::names::Username;
+use rusqlite::{OptionalExtension, Result, Row, params};
+use uuid::Uuid;
+
+use crate::history::answer::KeptLine;
+use crate::history::conversation::ConversationId;
+use crate::history::rows::kept;
+use crate::history::store::Store;
+use crate::limits::SEARCH_WORDS;
+
+/// What a user searches for. What is absent does not matter.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Words that a message holds, the last one perhaps only begun.
+    pub words: String,
+    /// Its author.
+    pub from: Option<Username>,
+    /// Its conversation.
+    pub of: Option<ConversationId>,
+    /// The earliest time that it was sent at.
+    pub since: Option<DateTime<Utc>>,
+    /// The time before which it was sent.
+    pub until: Option<DateTime<Utc>>,
+    /// The row before which it is kept.
+    pub before: Option<i64>,
+}
+
+impl From<&str> for Search {
+    fn from(words: &str) -> Self {
+        Self { words: words.to_owned(), ..Self::default() }
+    }
+}
+
+impl From<String> for Search {
+    fn from(words: String) -> Self {
+        Self { words, ..Self::default() }
+    }
+}
+
+/// Words that a user looks for stay out of logs.
+impl std::fmt::Debug for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Search").finish_non_exhaustive()
+    }
+}
+
+/// Mark the hits in what the index returns: characters that nobody writes.
+const MARKS: (char, char) = ('\u{2}', '\u{3}');
+
+/// The columns of [`kept`], and the text with its hits marked. The index gives the newest first, and stops when there are
+/// enough.
+const FOUND: &str =
+    "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late,
+         highlight(words, 0, char(2), char(3))
+     FROM words CROSS JOIN lines l ON l.row = words.rowid CROSS JOIN people a ON a.id = l.author
+     CROSS JOIN conversations c ON c.id = l.conversation LEFT JOIN people p ON p.id = c.peer
+     WHERE words MATCH ?1 AND words.rowid < ?2 AND (?3 IS NULL OR l.author = ?3)
+         AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
+     ORDER BY words.rowid DESC LIMIT ?7";
+
+/// The same without words.
+const FOUND_WITHOUT_WORDS: &str =
+    "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late, NULL
+     FROM lines l CROSS JOIN people a ON a.id = l.author CROSS JOIN conversations c ON c.id = l.conversation
+     LEFT JOIN people p ON p.id = c.peer
+     WHERE ?1 IS NULL AND l.text IS NOT NULL AND l.row < ?2 AND (?3 IS NULL OR l.author = ?3)
+         AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
+     ORDER BY l.row DESC LIMIT ?7";
+
+impl Store {
+    /// The messages that fit, newest first. What is not indexed is not found.
+    pub(crate) fn search(&mut self, wanted: &Search, lines: usize) -> Result<Vec<KeptLine>> {
+        let expression = expression(&wanted.words);
+        let has_filter =
+            wanted.from.is_some() || wanted.of.is_some() || wanted.since.is_some() || wanted.until.is_some();
+        if expression.is_none() && !(has_filter && wanted.words.trim().is_empty()) {
+            return Ok(Vec::new());
+        }
+        let author = match &wanted.from {
+            None => None,
+            Some(name) => match self.known_person(name)? {
+                None => return Ok(Vec::new()),
+                known => known,
+            },
+        };
+        let conversation = match &wanted.of {
+            None => None,
+            Some(of) => match self.known_conversation(of)? {
+                None => return Ok(Vec::new()),
+                Some(known) => Some(known.key),
+            },
+        };
+        let query = if expression.is_some() { FOUND } else { FOUND_WITHOUT_WORDS };
+        let mut query = self.db.prepare_cached(query)?;
+        let found = query.query_map(
+            params![
+                expression,
+                wanted.before.unwrap_or(i64::MAX),
+                author,
+                conversation,
+                wanted.since.map_or(i64::MIN, |since| since.timestamp_millis()),
+                wanted.until.map_or(i64::MAX, |until| until.timestamp_millis()),
+                i64::try_from(lines).unwrap_or(i64::MAX),
+            ],
+            found,
+        )?;
+        found.collect()
+    }
+
+    /// The row of the message with this id.
+    pub(crate) fn row_of(&self, id: &Uuid) -> Result<Option<i64>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT row FROM lines WHERE id = ?1 AND author IN (SELECT id FROM people) AND text IS NOT NULL",
+        )?;
+        query.query_row([id.as_bytes()], |row| row.get(0)).optional()
+    }
+}
+
+fn found(row: &Row<'_>) -> Result<KeptLine> {
+    let line = kept(row)?;
+    let marked: Option<String> = row.get(10)?;
+    Ok(KeptLine { hits: marked.map_or_else(Vec::new, |marked| hits(&line.text, &marked)), ..line })
+}
+
+/// Where the marks stand, as spans of characters of the unmarked text. A mark that the author wrote is text.
+fn hits(text: &str, marked: &str) -> Vec<(usize, usize)> {
+    let (mut hits, mut begun, mut at) = (Vec::new(), None, 0);
+    let mut text = text.chars().peekable();
+    for c in marked.chars() {
+        if text.peek() == Some(&c) {
+            text.next();
+            at += 1;
+        } else if c == MARKS.0 {
+            begun = Some(at);
+        } else if c == MARKS.1
+            && let Some(begin) = begun.take()
+        {
+            hits.push((begin, at));
+        }
+    }
+    hits
+}
+
+/// What a user typed as an expression of FTS5: each word quoted, so that nothing in it is an operator, and the last one
+/// a prefix, since it may only be begun. Nothing where there is no word in it.
+fn expression(words: &str) -> Option<String> {
+    let words = words.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
+    let quoted = words.take(SEARCH_WORDS).map(|word| format!("\"{}\"", word.replace(['"', '\0'], " ")));
+    let quoted: Vec<_> = quoted.collect();
+    (!quoted.is_empty()).then(|| format!("{} *", quoted.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::ledger::Ledger;
+    use crate::history::testing::*;
+
+    fn texts_of(ledger: &mut Ledger, wanted: Search) -> Vec<String> {
+        ledger.search(wanted, 9).into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn filters_narrow_the_search_alone_and_with_words() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let lines = say(&mut ana, &room(), &["plan one", "plan two"], &[BOB]);
+        hear(&mut bob, ANA, &room(), &lines);
+        say(&mut bob, &room(), &["plan three"], &[ANA]);
+        say(&mut bob, &private(ANA), &["plan four", "else"], &[ANA]);
+        let plan = || Search::from("plan");
+        assert_eq!(texts_of(&mut bob, plan()), ["plan four", "plan three", "plan two", "plan one"]);
+        let from_ana = Search { from: Some(user(ANA)), ..plan() };
+        assert_eq!(texts_of(&mut bob, from_ana), ["plan two", "plan one"]);
+        let in_private = Search { of: Some(private(ANA)), ..Search::default() };
+        assert_eq!(texts_of(&mut bob, in_private), ["else", "plan four"]);
+        for nothing in [
+            Search { from: Some(user(CARLA)), ..plan() },
+            Search { of: Some(private(CARLA)), ..plan() },
+            Search { from: Some(user(ANA)), ..Search::from("* \"") },
+            Search::default(),
+        ] {
+            assert_eq!(texts_of(&mut bob, nothing), [""; 0]);
+        }
+        let row = bob.search("three", 1)[0].row;
+        assert_eq!(texts_of(&mut bob, Search { before: Some(row), ..plan() }), ["plan two", "plan one"]);
+    }
+
+    #[test]
+    fn a_span_of_time_holds_its_start_and_not_its_end() {
+        let mut ana = ledger(ANA);
+        say(&mut ana, &room(), &["now"], &[]);
+        let sent = ana.search("now", 1)[0].sent_at;
+        let later = sent + chrono::TimeDelta::milliseconds(1);
+        let mut count = |since, until| ana.search(Search { since, until, ..Search::from("now") }, 9).len();
+        assert_eq!(count(Some(sent), Some(later)), 1);
+        assert_eq!(count(None, Some(sent)), 0);
+        assert_eq!(count(Some(later), None), 0);
+    }
+
+    #[test]
+    fn hits_are_spans_of_characters_of_the_text() {
+        let mut ana = ledger(ANA);
+        say(&mut ana, &room(), &["o Coração \u{2}do\u{3} coração"], &[]);
+        assert_eq!(ana.search("coracao", 1)[0].hits, [(2, 9), (15, 22)]);
+        assert_eq!(ana.search("cora", 1)[0].hits.len(), 2);
+        assert_eq!(hits("a b", "a \u{2}b\u{3}"), [(2, 3)]);
+    }
+
+    #[test]
+    fn a_message_is_found_by_its_id() {
+        let mut ana = ledger(ANA);
+        let lines = say(&mut ana, &room(), &["here"], &[]);
+        let row = ana.search("here", 1)[0].row;
+        assert_eq!(ana.row_of(&lines[0].id), Some(row));
+        assert_eq!(ana.row_of(&Uuid::nil()), None);
+    }
+}

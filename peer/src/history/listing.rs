@@ -1,0 +1,84 @@
+//! The list of the conversations that are kept, with how much there is of each and from when.
+
+use chrono::{DateTime, Utc};
+use rusqlite::Result;
+
+use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::history::ledger::Ledger;
+use crate::history::rows::{conversation, room_name, time};
+use crate::history::store::{Name, Store};
+
+/// A conversation that holds messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptConversation {
+    /// Which it is, and what a room is called.
+    pub name: NamedConversation,
+    /// How many messages there are.
+    pub messages: u64,
+    /// When the earliest was sent, and the latest, by their authors' clocks.
+    pub sent: (DateTime<Utc>, DateTime<Utc>),
+}
+
+impl Store {
+    /// The conversations that hold lines, the one met first in front.
+    pub(crate) fn kept_conversations(&self) -> Result<Vec<NamedConversation>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
+             WHERE EXISTS (SELECT 1 FROM lines l WHERE l.conversation = c.id) ORDER BY c.id",
+        )?;
+        query
+            .query_map([], |row| {
+                Ok((conversation(row.get(0)?, row.get::<_, Option<Name>>(1)?)?, room_name(row.get(2)?)))
+            })?
+            .collect()
+    }
+
+    /// The same with what there is of each. Reads every line.
+    pub(crate) fn conversation_list(&self) -> Result<Vec<KeptConversation>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT c.room, p.name, c.name, count(*), min(l.sent_at), max(l.sent_at)
+             FROM conversations c JOIN lines l ON l.conversation = c.id LEFT JOIN people p ON p.id = c.peer
+             WHERE l.text IS NOT NULL GROUP BY c.id ORDER BY c.id",
+        )?;
+        query
+            .query_map([], |row| {
+                let id: ConversationId = conversation(row.get(0)?, row.get::<_, Option<Name>>(1)?)?;
+                Ok(KeptConversation {
+                    name: (id, room_name(row.get(2)?)),
+                    messages: row.get::<_, i64>(3)?.cast_unsigned(),
+                    sent: (time(row.get(4)?), time(row.get(5)?)),
+                })
+            })?
+            .collect()
+    }
+}
+
+impl Ledger {
+    /// The conversations that hold lines, the one met first in front.
+    pub fn conversations(&mut self) -> Vec<NamedConversation> {
+        self.ask(|store| store.kept_conversations())
+    }
+
+    /// The same with what there is of each.
+    pub fn conversation_list(&mut self) -> Vec<KeptConversation> {
+        self.ask(|store| store.conversation_list())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::testing::*;
+
+    #[test]
+    fn conversations_are_listed_with_counts_and_dates() {
+        let mut ana = ledger(ANA);
+        say(&mut ana, &room(), &["one", "two"], &[BOB]);
+        say(&mut ana, &private(BOB), &["three"], &[BOB]);
+        let list = ana.conversation_list();
+        let counts: Vec<_> = list.iter().map(|kept| (kept.name.0.clone(), kept.messages)).collect();
+        assert_eq!(counts, [(room(), 2), (private(BOB), 1)]);
+        assert!(list.iter().all(|kept| kept.sent.0 <= kept.sent.1));
+        ana.forget(&room());
+        assert_eq!(ana.conversation_list().len(), 1);
+    }
+}

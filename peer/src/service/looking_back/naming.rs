@@ -1,0 +1,162 @@
+//! How the conversations that are kept are named: several rooms may have had one name, one after the other. Pure.
+//!
+//! A name means the room that one is a member of, or else the newest. An older one has the end of its id behind the name:
+//! `sala#3c24`. That stays the same, whatever rooms come later.
+
+use commons::names::RoomName;
+use uuid::Uuid;
+
+use crate::api::Conversation;
+use crate::api::past::Past;
+use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::limits::LINE_ID_DIGITS;
+
+/// A kept conversation and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) id: ConversationId,
+    pub(crate) of: Past,
+    /// The name by which a command finds it, where that is not the plain one.
+    pub(crate) named: Option<RoomName>,
+}
+
+/// Why a name means no conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotNamed {
+    /// There is none.
+    Unknown,
+    /// There are several.
+    Ambiguous,
+}
+
+/// All names. `kept` has the conversation met first in front; `current` are the rooms that one is a member of.
+pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> Vec<Named> {
+    let named = kept.iter().filter_map(|(id, room)| match (id, room) {
+        (ConversationId::Private(user), _) => {
+            Some(Named { id: id.clone(), of: Past::With(user.clone()), named: None })
+        }
+        (ConversationId::Room(uuid), Some(name)) => {
+            let of = Past::Room(name.clone());
+            let named =
+                if is_plain(*uuid, name, kept, current) { None } else { long_name(*uuid, name, kept) };
+            Some(Named { id: id.clone(), of, named })
+        }
+        // Its name never came.
+        (ConversationId::Room(_), None) => None,
+    });
+    named.collect()
+}
+
+/// The conversation that this name means.
+pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, NotNamed> {
+    let of = Past::from(wanted.clone());
+    if let Some(plain) = names.iter().find(|it| it.of == of && it.named.is_none()) {
+        return Ok(plain.clone());
+    }
+    let Conversation::Room(name) = wanted else { return Err(NotNamed::Unknown) };
+    let Some((name, digits)) = name.as_str().rsplit_once('#') else { return Err(NotNamed::Unknown) };
+    let is_id = digits.len() >= LINE_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let fits = |it: &&Named| {
+        is_id
+            && matches!(&it.of, Past::Room(room) if room.as_str() == name)
+            && it.id.room().is_some_and(|id| ends(id, &digits.to_lowercase()))
+    };
+    let mut fitting = names.iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        (Some(_), Some(_)) => Err(NotNamed::Ambiguous),
+        (None, _) => Err(NotNamed::Unknown),
+    }
+}
+
+fn is_plain(id: Uuid, name: &RoomName, kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> bool {
+    match current.iter().find(|(room, _)| room == name) {
+        Some((_, member_of)) => *member_of == id,
+        None => called(name, kept).last() == Some(id),
+    }
+}
+
+/// As much of the id behind the name as tells it from others of that name.
+fn long_name(id: Uuid, name: &RoomName, kept: &[NamedConversation]) -> Option<RoomName> {
+    let digits = id.to_string();
+    let lengths = LINE_ID_DIGITS..=digits.len();
+    let unique = lengths.map(|length| &digits[digits.len() - length..]).find(|end| {
+        !end.starts_with('-') && called(name, kept).filter(|other| ends(*other, end)).count() == 1
+    })?;
+    // A name that is as long as names may be leaves no place.
+    RoomName::parse(&format!("{name}#{unique}")).ok()
+}
+
+fn called<'a>(name: &'a RoomName, kept: &'a [NamedConversation]) -> impl Iterator<Item = Uuid> + 'a {
+    kept.iter().filter(move |(_, room)| room.as_ref() == Some(name)).filter_map(|(id, _)| id.room())
+}
+
+fn ends(id: Uuid, digits: &str) -> bool {
+    id.to_string().ends_with(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::names::Username;
+
+    use super::*;
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn kept(rooms: &[(u128, &str)]) -> Vec<NamedConversation> {
+        rooms
+            .iter()
+            .map(|(id, name)| (ConversationId::Room(Uuid::from_u128(*id)), Some(room(name))))
+            .collect()
+    }
+
+    fn found(names: &[Named], name: &str) -> Result<Uuid, NotNamed> {
+        resolve(names, &Conversation::Room(room(name))).map(|found| found.id.room().unwrap())
+    }
+
+    #[test]
+    fn a_name_means_the_newest_room_and_older_ones_have_their_ids() {
+        let kept = kept(&[(0x1aaaa, "sala"), (0x2bbbb, "sala"), (3, "equipe")]);
+        let all = names(&kept, &[]);
+        let shown: Vec<_> = all.iter().map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
+        assert_eq!(shown, [Some("sala#aaaa".to_owned()), None, None]);
+        assert_eq!(found(&all, "sala"), Ok(Uuid::from_u128(0x2bbbb)));
+        assert_eq!(found(&all, "sala#aaaa"), Ok(Uuid::from_u128(0x1aaaa)));
+        assert_eq!(found(&all, "sala#1AAAA"), Ok(Uuid::from_u128(0x1aaaa)));
+        assert_eq!(found(&all, "sala#bbbb"), Ok(Uuid::from_u128(0x2bbbb)), "the newest has an id too");
+        for unknown in ["sala#cccc", "sala#aaa", "other", "equipe#aaaa", "sala#2", "#aaaa"] {
+            assert_eq!(found(&all, unknown), Err(NotNamed::Unknown), "{unknown}");
+        }
+        // A room that one is a member of goes before a newer one.
+        let member = names(&kept, &[(room("sala"), Uuid::from_u128(0x1aaaa))]);
+        assert_eq!(found(&member, "sala"), Ok(Uuid::from_u128(0x1aaaa)));
+        assert_eq!(found(&member, "sala#bbbb"), Ok(Uuid::from_u128(0x2bbbb)));
+    }
+
+    #[test]
+    fn a_room_that_is_really_called_so_goes_before_an_id() {
+        let all = names(&kept(&[(0xaaaa, "sala"), (2, "sala"), (3, "sala#aaaa")]), &[]);
+        assert_eq!(found(&all, "sala#aaaa"), Ok(Uuid::from_u128(3)));
+        assert_eq!(found(&all, "sala#0aaaa"), Ok(Uuid::from_u128(0xaaaa)));
+    }
+
+    #[test]
+    fn ids_that_end_alike_are_told_apart() {
+        let all = names(&kept(&[(0x1_aaaa, "sala"), (0x2_aaaa, "sala"), (3, "sala")]), &[]);
+        let shown: Vec<_> = all.iter().filter_map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
+        assert_eq!(shown, ["sala#1aaaa", "sala#2aaaa"]);
+        assert_eq!(found(&all, "sala#aaaa"), Err(NotNamed::Ambiguous));
+    }
+
+    #[test]
+    fn a_private_chat_has_its_users_name() {
+        let bob = Username::parse("bob").unwrap();
+        let all = names(&[(ConversationId::Private(bob.clone()), None)], &[]);
+        assert_eq!(all[0].of, Past::With(bob.clone()));
+        assert!(resolve(&all, &Conversation::Private(bob)).is_ok());
+        let eve = Conversation::Private(Username::parse("eve").unwrap());
+        assert_eq!(resolve(&all, &eve), Err(NotNamed::Unknown));
+    }
+}

@@ -1,0 +1,80 @@
+//! The conversations that are kept, as a table. Pure.
+
+use chrono::{DateTime, FixedOffset, Utc};
+
+use crate::api::past::KeptConversation;
+use crate::terminal::counted::counted;
+use crate::terminal::past::address;
+use crate::terminal::tables::Tables;
+
+impl Tables<'_> {
+    /// All conversations, the one with the newest message first; days by the user's clock.
+    pub(crate) fn conversations(&self, all: &[KeptConversation], zone: FixedOffset) -> Vec<String> {
+        if all.is_empty() {
+            return vec![self.title("no conversations yet: /join a room or /msg somebody")];
+        }
+        let day = |at: Option<DateTime<Utc>>| {
+            at.map_or_else(|| "-".to_owned(), |at| at.with_timezone(&zone).format("%Y-%m-%d").to_string())
+        };
+        let row = |it: &KeptConversation| {
+            let state = match (it.ended, it.unread) {
+                (true, _) => "ended".to_owned(),
+                (false, 0) => String::new(),
+                (false, unread) => format!("{unread} unread"),
+            };
+            vec![
+                address(&it.of, it.named.as_ref()),
+                it.messages.to_string(),
+                day(it.first),
+                day(it.last),
+                state,
+            ]
+        };
+        let body: Vec<_> = all.iter().map(row).collect();
+        let title = self.title(&counted(all.len(), "conversation", "conversations"));
+        let head = ["CONVERSATION", "LINES", "FIRST", "LAST", ""];
+        std::iter::once(title).chain(self.rows(&head, &body)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Offset;
+    use commons::names::{RoomName, Username};
+
+    use super::*;
+    use crate::api::past::Past;
+    use crate::terminal::paint::Paint;
+
+    #[test]
+    fn ended_and_unread_conversations_say_so_in_words() {
+        let sala = || RoomName::parse("sala").unwrap();
+        let at = Some(DateTime::UNIX_EPOCH);
+        let kept = |of, named: Option<&str>, unread, ended| KeptConversation {
+            of,
+            named: named.map(|name| RoomName::parse(name).unwrap()),
+            id: None,
+            messages: 12,
+            first: at,
+            last: at,
+            unread,
+            ended,
+        };
+        let bob = Past::With(Username::parse("bob").unwrap());
+        let empty = KeptConversation { messages: 0, first: None, last: None, ..kept(bob, None, 2, false) };
+        let all = [
+            kept(Past::Room(sala()), None, 0, false),
+            kept(Past::Room(sala()), Some("sala#3c24"), 0, true),
+            empty,
+        ];
+        let tables = Tables { paint: Paint::plain(), you: None, columns: Some(80) };
+        let shown = [
+            "3 conversations",
+            "  CONVERSATION  LINES  FIRST       LAST",
+            "  sala          12     1970-01-01  1970-01-01",
+            "  sala#3c24     12     1970-01-01  1970-01-01  ended",
+            "  @bob          0      -           -           2 unread",
+        ];
+        assert_eq!(tables.conversations(&all, Utc.fix()), shown);
+    }
+}

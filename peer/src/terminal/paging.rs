@@ -1,0 +1,91 @@
+//! What `/more` shows: what was kept before the oldest message that is on the screen. Pure.
+
+use crate::api::past::Past;
+use crate::api::{Answer, Command, Conversation};
+
+/// Where to go on.
+#[derive(Default)]
+pub(crate) struct Paging {
+    next: Option<Command>,
+}
+
+impl Paging {
+    /// Notes what a command has shown.
+    pub(crate) fn note(&mut self, command: &Command, answer: &Answer) {
+        match (command, answer) {
+            (Command::History { lines, .. }, Answer::History { of, named, lines: shown, more }) => {
+                let room = named.clone().map(Conversation::Room);
+                let conversation = Some(room.unwrap_or_else(|| match of {
+                    Past::Room(room) => Conversation::Room(room.clone()),
+                    Past::With(user) => Conversation::Private(user.clone()),
+                }));
+                let before = shown.first().filter(|_| *more).map(|oldest| oldest.id);
+                let lines = *lines;
+                self.next = before.map(|id| Command::History { lines, conversation, before: Some(id) });
+            }
+            (Command::Search { words, .. }, Answer::Found { lines, more }) => {
+                let before = lines.last().filter(|_| *more).map(|oldest| oldest.line.id);
+                self.next = before.map(|id| Command::Search { words: words.clone(), before: Some(id) });
+            }
+            _ => {}
+        }
+    }
+
+    /// The command that goes on, where there is more.
+    pub(crate) fn next(&self) -> Option<Command> {
+        self.next.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use commons::names::{RoomName, Username};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::api::past::{FoundLine, PastLine};
+
+    fn line(id: u128) -> PastLine {
+        PastLine {
+            id: Uuid::from_u128(id),
+            from: Username::parse("bob").unwrap(),
+            content: "hi".into(),
+            sent_at: DateTime::UNIX_EPOCH,
+            signed: true,
+        }
+    }
+
+    fn of() -> Past {
+        Past::Room(RoomName::parse("sala").unwrap())
+    }
+
+    #[test]
+    fn goes_on_before_the_oldest_message_of_the_same_conversation() {
+        let mut paging = Paging::default();
+        assert!(paging.next().is_none());
+        let command = Command::History { lines: 5, conversation: None, before: None };
+        let older = RoomName::parse("sala#3c24").ok();
+        let shown = |more, named| Answer::History { of: of(), named, lines: vec![line(1), line(2)], more };
+        let before = Some(Uuid::from_u128(1));
+        for (named, name) in [(None, "sala"), (older, "sala#3c24")] {
+            paging.note(&command, &shown(true, named));
+            let conversation = RoomName::parse(name).ok().map(Conversation::Room);
+            assert!(paging.next() == Some(Command::History { lines: 5, conversation, before }));
+        }
+        paging.note(&command, &Answer::Done);
+        assert!(paging.next().is_some(), "other answers change nothing");
+        paging.note(&command, &shown(false, None));
+        assert!(paging.next().is_none(), "that was all");
+    }
+
+    #[test]
+    fn goes_on_with_the_same_search() {
+        let mut paging = Paging::default();
+        let found = |id| FoundLine { of: of(), named: None, excerpt: None, line: line(id) };
+        let command = Command::Search { words: "x from:bob".into(), before: None };
+        paging.note(&command, &Answer::Found { lines: vec![found(9), found(4)], more: true });
+        let next = Command::Search { words: "x from:bob".into(), before: Some(Uuid::from_u128(4)) };
+        assert!(paging.next() == Some(next));
+    }
+}
