@@ -216,15 +216,16 @@ async fn talk(
         let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
         return Ok(change_password(service, &known, &new).await?);
     }
-    let typed = matches!(known.password, PasswordSource::Asked);
+    // A script that gives its password in a line behind `/history` would say it to the room, were the history open.
+    let opens_history = matches!(known.password, PasswordSource::Asked) || config.input == Input::Json;
     let signed_in = tokio::select! {
         signed_in = sign_in(service, known) => signed_in,
         () = stop.cancelled() => return Ok(()),
     };
     let you = match signed_in {
         Ok(you) => {
-            if typed {
-                service.password_was_typed();
+            if opens_history {
+                service.unlock_history();
             }
             you
         }

@@ -160,18 +160,19 @@ async fn a_line_that_is_no_request_is_refused_by_its_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_history_opens_by_a_field_and_never_by_the_next_line() {
+async fn signing_in_opens_the_history_and_a_wrong_field_counts() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = registered(tracker.address, data.path(), "ana");
     ana.ask(&json!({"id": 1, "command": "create", "room": "sala"}));
     ana.ask(&json!({"id": 2, "command": "say", "text": "said here"}));
-    let locked = ana.ask(&json!({"id": 3, "command": "history"}));
-    assert_eq!(locked, json!({"event": "password_wanted", "tries_left": 3, "in_reply_to": 3}));
-    // The next line is a command like any other.
+    let open = ana.ask(&json!({"id": 3, "command": "history"}));
+    assert_eq!(open["lines"][0]["content"], "said here");
     assert_eq!(ana.ask(&json!({"id": 4, "command": "rooms"}))["event"], "rooms");
     let wrong = ana.ask(&json!({"id": 5, "command": "history", "password": "wrong"}));
     assert_eq!(wrong, json!({"event": "password_wanted", "tries_left": 2, "in_reply_to": 5}));
+    // The next line is a command like any other.
+    assert_eq!(ana.ask(&json!({"id": 8, "command": "rooms"}))["event"], "rooms");
     let shown = ana.ask(&json!({"id": 6, "command": "history", "password": PASSWORD}));
     assert_eq!(shown["lines"][0]["content"], "said here");
     assert_eq!(ana.ask(&json!({"id": 7, "command": "history", "lines": 1}))["event"], "history");

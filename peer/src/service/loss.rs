@@ -40,8 +40,8 @@ impl PeerService {
         self.hub.lock().password = RecognisedPassword::new(password).ok();
     }
 
-    /// The user has typed the password just now, to sign in: the history is unlocked.
-    pub fn password_was_typed(&self) {
+    /// Unlocks the history for a user who has just signed in with the password.
+    pub fn unlock_history(&self) {
         // A right password is never refused.
         let _ = self.hub.lock().gate.tried(true, tokio::time::Instant::now());
     }
