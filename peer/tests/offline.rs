@@ -97,6 +97,6 @@ async fn what_the_tracker_says_after_an_offline_start_is_told() {
             tracker.forgets().await;
         }
         ana.until(|e| matches!(e, Event::Error { code: told, .. } if told == code)).await;
-        assert_eq!(ana.service.failure().map(|error| error.code().to_owned()), Some(code.to_owned()));
+        assert_eq!(ana.service.failure().map(|error| error.code()), Some(code.to_owned()));
     }
 }

@@ -22,13 +22,13 @@ impl Chat {
     }
 
     /// Starts without the tracker: in the rooms that are remembered, of whose members only links will tell who is there.
-    pub(crate) fn offline(&mut self, me: Username, reason: Option<TrackerLoss>) -> Vec<Event> {
+    pub(crate) fn offline(&mut self, me: &Username, reason: Option<TrackerLoss>) -> Vec<Event> {
         self.me = Some(me.clone());
         let mut events = self.tracker_is(TrackerState::Lost, reason);
         let mut rooms: Vec<_> = self.remembered.values().filter_map(|room| room.snapshot.clone()).collect();
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         for mut room in rooms {
-            room.members.iter_mut().for_each(|member| member.connected = member.username == me);
+            room.members.iter_mut().for_each(|member| member.connected = member.username == *me);
             (room.peer_owner, room.peer_one, room.peer_two) = (None, None, None);
             events.extend(self.entered(room, Instant::now()));
         }

@@ -350,7 +350,7 @@ impl Chat {
                 let address = peer.and_then(commons::peer::Peer::socket_addr);
                 // While nobody tells where a member is, it may still be where it was.
                 let last = self.memberships.get(&room.id).and_then(|it| it.address(&member.username));
-                let address = address.or(last.filter(|_| self.tracker() == TrackerState::Lost));
+                let address = address.or_else(|| last.filter(|_| self.tracker() == TrackerState::Lost));
                 let wish = wanted.entry(member.username.clone()).or_insert(Wanted {
                     address,
                     private: false,

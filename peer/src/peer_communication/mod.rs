@@ -126,7 +126,7 @@ impl PeerPeerCommunication {
         self.book(|book| match () {
             () if *user == self.board.me => Trust::Verified,
             () if book.is_changed(user) => Trust::Changed,
-            () if speaks_by.or(book.key(user)).is_some_and(|key| book.is_verified(user, &key)) => {
+            () if speaks_by.or_else(|| book.key(user)).is_some_and(|key| book.is_verified(user, &key)) => {
                 Trust::Verified
             }
             () if original || book.is_known_to_have_none(user) => Trust::Unencrypted,
@@ -137,7 +137,9 @@ impl PeerPeerCommunication {
     /// The key that this user speaks with: that of the standing link, else the one that is to be expected. A change comes first.
     pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
         let speaks_by = self.board.link_key(user);
-        self.book(|book| if book.is_changed(user) { book.key(user) } else { speaks_by.or(book.key(user)) })
+        self.book(
+            |book| if book.is_changed(user) { book.key(user) } else { speaks_by.or_else(|| book.key(user)) },
+        )
     }
 
     /// The key that the standing link to this user has proven.

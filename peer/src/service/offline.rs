@@ -16,7 +16,7 @@ impl PeerService {
     pub(crate) fn show_offline(&self, who: &SignIn) {
         let reason = self.tracker_failed();
         let mut state = self.hub.lock();
-        let events = state.chat.offline(who.username.clone(), reason);
+        let events = state.chat.offline(&who.username, reason);
         state.faces.tell(events);
     }
 

@@ -177,7 +177,7 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Account(AccountCommand::Revoke { key: some(rest)?.to_owned() }))
     }),
     spec("/password", &[], "", "change your password", Takes::Nothing, |_| Ok(Typed::NewPassword)),
-    spec("/delete-account", &[], "[NAME]", "end your account for ever", Takes::Nothing, |rest| {
+    spec("/delete-account", &[], "", "end your account for ever", Takes::Nothing, |rest| {
         run(Command::Account(AccountCommand::Delete { name: optional(rest, user)?, password: None }))
     }),
     spec("/help", &[], "[COMMAND]", "this list", Takes::Command, |rest| {
