@@ -33,7 +33,7 @@ pub fn hold(bytes: &[u8]) {
     let rows = view.event(&message, moment);
     let mut rows = rows.iter().map(|row| row.trim_start_matches('\u{7}'));
     let first = rows.next().unwrap();
-    assert!(first.starts_with("[00:00:00] [PRIVATE from bob]") && first.width() <= columns, "{first:?}");
+    assert!(first.starts_with("[00:00:00] >> [PRIVATE from bob]") && first.width() <= columns, "{first:?}");
     for row in rows {
         assert!(row.starts_with("  ") && row.width() <= columns, "{row:?}");
     }
