@@ -90,7 +90,7 @@ async fn no_password_is_logged_at_trace() {
     let mut ana = Piped::start_in(&flags, Some(FIRST), &environment);
     ana.line("/search needle");
     ana.line(FIRST);
-    ana.until(|line| line.contains("a needle"));
+    ana.until(|line| line.contains("a *needle*"));
     ana.close_input();
     assert_eq!(ana.end().status, Some(0));
 

@@ -121,9 +121,12 @@ impl View {
             }
             Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
             Event::RoomEntered { room } => self.entered(room),
-            Event::RoomAvailable { room } => vec![self.paint.system(&format!(
-                "*** you have a seat in {room}, which is new to this computer: /join {room} enters it"
-            ))],
+            Event::RoomAvailable { room } => {
+                let room = display_safe(room);
+                vec![self.paint.system(&format!(
+                    "*** you have a seat in {room}, which is new to this computer: /join {room} enters it"
+                ))]
+            }
             Event::RoomUpdate { room, change, username, members } => {
                 self.room_changed(room, *change, username, members)
             }
