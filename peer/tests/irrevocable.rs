@@ -143,6 +143,8 @@ async fn a_line_that_is_the_password_is_neither_sent_nor_remembered() {
     ana.line(PASSWORD);
     ana.shows("this line is your password: it was not sent");
     assert!(!ana.text().contains(PASSWORD), "it goes off the screen");
+    ana.line(&format!("@bob {PASSWORD}"));
+    ana.line(&format!("/msg bob {PASSWORD}"));
     // Nothing of it is left in the input, and Up brings back the lines before it only.
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.line("next");

@@ -7,6 +7,13 @@ use crate::identity::password::Password;
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::service::PeerService;
 
+/// `/msg` and a user's name.
+const WORDS_BEFORE_PASSWORD: usize = 2;
+
+fn without_first_word(text: &str) -> Option<&str> {
+    text.trim_start().split_once(char::is_whitespace).map(|(_, rest)| rest)
+}
+
 impl PeerService {
     /// What nobody can bring back once this command was carried out. A frontend for people asks before.
     #[must_use]
@@ -28,10 +35,14 @@ impl PeerService {
         }
     }
 
-    /// Whether a line is the user's password: at a terminal it is not sent.
+    /// Whether a line is the user's password, also behind `@USER` or `/msg USER`: at a terminal it is not sent.
     #[must_use]
     pub fn is_password(&self, line: &str) -> bool {
-        self.hub.lock().password.as_ref().is_some_and(|password| password.is(line))
+        let state = self.hub.lock();
+        let Some(password) = &state.password else { return false };
+        std::iter::successors(Some(line), |text| without_first_word(text))
+            .take(WORDS_BEFORE_PASSWORD + 1)
+            .any(|text| password.is(text))
     }
 
     /// Recognises the password from now on, where it is typed as a message.

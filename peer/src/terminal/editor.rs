@@ -37,6 +37,9 @@ use crate::terminal::paint::Paint;
 use crate::terminal::status_line::StatusLine;
 use crate::terminal::tty;
 
+/// Set to anything, it has rows cleared that the terminal broke when the window became narrower.
+const CLEARS_BROKEN_ROWS: &str = "PEER_CLEAR_BROKEN_ROWS";
+
 /// Two rows: the line above the input, filled in whenever it is drawn, and the input's own.
 const PROMPT: &str = "\n> ";
 
@@ -61,7 +64,9 @@ impl LineEditor {
         is_password: Guard,
     ) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
-        let rewraps = rewraps(|name| env::var(name).ok());
+        // Where the window changes again while a row is on its way, too many rows are counted, and a message may be cleared.
+        // So it has to be asked for.
+        let rewraps = env::var_os(CLEARS_BROKEN_ROWS).is_some() && rewraps(|name| env::var(name).ok());
         let desk = Arc::new(Desk { lines, paint, rewraps, is_password, state: Mutex::default() });
         // The prompt is drawn by the highlighter, also where it uses no colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
