@@ -29,17 +29,22 @@ impl Gate {
     /// Whether the past may be looked at now.
     pub(crate) fn look(&mut self, now: Instant) -> Result<(), Shut> {
         self.touch(now);
-        self.open.map(|_| ()).ok_or_else(|| self.shut())
+        self.open.filter(|_| !self.is_exhausted()).map(|_| ()).ok_or_else(|| self.shut())
     }
 
     /// A password was tried.
     pub(crate) fn tried(&mut self, right: bool, now: Instant) -> Result<(), Shut> {
-        if right {
+        if right && !self.is_exhausted() {
             *self = Self { open: Some(now), wrong: 0 };
             return Ok(());
         }
         self.wrong += 1;
         Err(self.shut())
+    }
+
+    /// The tries are used up: no password opens any more.
+    fn is_exhausted(&self) -> bool {
+        self.wrong >= GATE_TRIES
     }
 
     /// How often the password may still be typed wrong.
@@ -70,5 +75,7 @@ mod tests {
         let mut gate = Gate::default();
         let left: Vec<_> = (0..3).map(|_| gate.tried(false, now).unwrap_err().tries_left).collect();
         assert_eq!(left, [2, 1, 0]);
+        assert_eq!(gate.tried(true, now), Err(Shut { tries_left: 0 }), "the right one comes too late");
+        assert_eq!(gate.look(now), Err(Shut { tries_left: 0 }));
     }
 }

@@ -271,3 +271,22 @@ async fn json_input_goes_with_json_output_only() {
     let end = program(tracker.address, data.path(), "ana", &["--output", "text"]).end();
     assert_eq!(end.status, Some(2), "{end:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_password_counts_after_the_third_wrong_one() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    let delete = |id: u8, password: &str| {
+        json!({"id": id, "command": "delete_account", "password": password}).to_string()
+    };
+    let wrong = (1..=3).map(|id| delete(id, "wrong wrong"));
+    let all: Vec<_> = wrong.chain([delete(4, PASSWORD)]).collect();
+    ana.line(&all.join("\n"));
+    let end = ana.end();
+    assert_eq!(end.status, Some(1), "{end:?}");
+    assert!(!end.said.concat().contains("account_deleted"), "{end:?}");
+    // The control: the account is still there.
+    let mut ana = program(tracker.address, data.path(), "ana", &[]);
+    ana.event("logged_in");
+}

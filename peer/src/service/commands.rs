@@ -36,6 +36,10 @@ impl PeerService {
             hub.said_all().await;
         }
         hub.lock().gate.touch(Instant::now());
+        // What stands behind the reason of the end is not carried out: after too many wrong passwords it may be one.
+        if let Some(error) = self.failure().filter(|_| command != Command::Quit) {
+            return Err(error);
+        }
         match command {
             Command::Say { conversation, text, id } => {
                 check_length(&text)?;
