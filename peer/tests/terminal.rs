@@ -123,6 +123,7 @@ async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
 
 /// The terminal of the test above is not known as one that breaks rows.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "the control of a test that is ignored, and as uncertain"]
 async fn control_uncounted_broken_rows_stay_on_the_screen() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = in_a_long_room(&[]).await;
     ana.resize_and_rewrap(ROWS, 30);
