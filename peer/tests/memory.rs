@@ -1,4 +1,4 @@
-//! What others on the same computer can read of a running program: neither its memory nor its environment.
+//! Protection of a running program's memory and environment from other programs on the same computer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! What a user is told where the tracker cannot be had: nobody is there, it has no room, or it went away.
+//! The words for a tracker that cannot be had: nobody is there, it is full, or it went away.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

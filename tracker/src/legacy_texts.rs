@@ -1,4 +1,4 @@
-//! What legacy clients are told, in their language: their own tracker's sentences, where it had one.
+//! Texts for legacy clients, in their language: their own tracker's sentences, where it had one.
 
 use commons::names::Username;
 use commons::protocol::with_tracker::{ErrorCode, TrackerRequest};

@@ -1,4 +1,4 @@
-//! What a frontend asks about the user's own account.
+//! The commands about the user's own account.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What logs may show of commands and events: no text of a chat, no password.
+//! The form of commands and events in logs: no text of a chat, no password.
 
 use std::fmt;
 

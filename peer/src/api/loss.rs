@@ -1,4 +1,4 @@
-//! What a command destroys for good: a frontend shows it before it asks for the yes of a person.
+//! The loss that a command causes for good: a frontend shows it before it asks a person for a yes.
 
 use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};

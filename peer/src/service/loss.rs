@@ -1,4 +1,4 @@
-//! What a command would destroy, told before it is carried out.
+//! Guards against slips: the loss that a command would cause, and the password typed as a message.
 
 use crate::api::account::AccountCommand;
 use crate::api::loss::Loss;
@@ -10,6 +10,7 @@ use crate::service::PeerService;
 /// `/msg` and a user's name.
 const WORDS_BEFORE_PASSWORD: usize = 2;
 
+/// The text behind the first word, if there is one.
 fn without_first_word(text: &str) -> Option<&str> {
     text.trim_start().split_once(char::is_whitespace).map(|(_, rest)| rest)
 }
@@ -53,7 +54,7 @@ impl PeerService {
 
     /// Unlocks the history for a user who has just signed in with the password.
     pub fn unlock_history(&self) {
-        // A right password is never refused.
+        // Nothing was tried wrong before the sign-in, so this is not refused.
         let _ = self.hub.lock().gate.tried(true, tokio::time::Instant::now());
     }
 }

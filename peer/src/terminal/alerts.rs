@@ -1,4 +1,4 @@
-//! What draws attention to a message for this user: the terminal's bell, and a notification of the desktop. Pure.
+//! Alerts for a message to this user: the terminal's bell, and a notification of the desktop. Pure.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! What a command destroys, in words, and the question before it. Pure.
+//! The question before a command that destroys something, with the loss in words. Pure.
 
 use commons::names::Username;
 

@@ -1,4 +1,4 @@
-//! What `/more` shows: what was kept before the oldest message that is on the screen. Pure.
+//! The pages of `/more`: the messages before the oldest one on the screen. Pure.
 
 use crate::api::past::Past;
 use crate::api::{Answer, Command, Conversation};

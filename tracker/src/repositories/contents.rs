@@ -1,4 +1,4 @@
-//! What a JSON file and its journal hold together: the entries, and what is carried along beside them. Pure.
+//! The content of a JSON file and its journal together: the entries, and the data beside them. Pure.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! What a folder holds: all of its files, read and judged together. Nothing is touched.
+//! The content of a data folder: all of its files, read and judged together. Nothing is touched.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What is typed after `/search`: words, and the filters `from:`, `in:`, `since:` and `until:`. Pure.
+//! The query typed after `/search`: words, and the filters `from:`, `in:`, `since:` and `until:`. Pure.
 
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveTime, Utc};
 use commons::names::{RoomName, Username};
