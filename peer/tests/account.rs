@@ -211,7 +211,7 @@ async fn a_password_of_seven_characters_makes_no_account() {
 }
 
 #[tokio::test]
-async fn a_short_password_from_before_still_signs_in_and_is_not_set_again() {
+async fn short_password_signs_in_but_is_not_set_again() {
     let tracker = Tracker::start().await;
     let short = Password::typed("old");
     let mut ana = Talk::in_the_clear(tracker.address).await;

@@ -303,7 +303,7 @@ async fn lost_key_stops_the_start_before_a_new_one_is_bound() {
 }
 
 #[tokio::test]
-async fn what_a_damaged_journal_held_is_told_and_comes_from_room_mates() {
+async fn loss_in_a_damaged_journal_is_told_and_comes_again() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;

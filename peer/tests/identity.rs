@@ -258,7 +258,7 @@ async fn message_from_ones_other_computer_comes_from_a_room_mate() {
 
 /// The control: the password alone makes no key whose messages are one's own.
 #[tokio::test]
-async fn control_message_by_a_key_that_nobody_endorsed_is_not_ones_own() {
+async fn control_message_by_an_unendorsed_key_is_not_ones_own() {
     let tracker = Tracker::start().await;
     let (old, new, bob) = two_computers_of_ana(&tracker, false).await;
     new.service.stop().await;

@@ -223,7 +223,7 @@ async fn a_session_has_three_guesses_at_its_own_password() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_deletes_nothing_on_a_session_with_a_bound_key_either() {
+async fn wrong_password_deletes_no_account_of_a_bound_key() {
     let tracker = TestTracker::start().await;
     let device = Device::new();
     let mut session = device.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;

@@ -61,7 +61,7 @@ async fn a_network_has_sixteen_connections() {
 }
 
 #[tokio::test]
-async fn an_encrypted_connection_that_is_one_too_many_is_told_the_limit_and_the_wait() {
+async fn surplus_encrypted_connection_learns_limit_and_wait() {
     let tracker = TestTracker::start_with(|config| {
         config.limit_loopback = true;
         (config.connections.per_network, config.connections.new_per_network) = (1, 2);

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_known_room_is_entered_again_and_an_unknown_one_offered_once() {
+    async fn known_room_is_entered_again_and_unknown_one_offered_once() {
         let now = Instant::now();
         let login = |chat: &mut Chat, room: &RoomSnapshot| {
             let told = chat.signed_in(user("ana"), std::iter::once(room.clone()), now);

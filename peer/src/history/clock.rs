@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_outlives_the_program_and_what_is_told_does_not_count_as_order() {
+    fn clock_outlives_the_program_and_a_claim_orders_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         hear(&mut ana, CARLA, &room(), &[at_time(CARLA, 40, "40")]);

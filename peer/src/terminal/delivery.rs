@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_written_to_a_legacy_client_do_not_wait_and_are_not_called_delivered() {
+    fn message_written_to_a_legacy_client_is_not_delivered() {
         let mut deliveries = said(2);
         (1..=2).for_each(|n| deliveries.delivered(id(n), &user("carla")));
         deliveries.written(id(1), &user("bob"));
