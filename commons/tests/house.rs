@@ -4,56 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod sources;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
-const CRATES: [&str; 3] = ["commons", "tracker", "peer"];
+use sources::{root, sources};
 
 /// Longest file in lines of code: its own tests do not count, nor does what is said about the code.
 const FILE_LINES: usize = 350;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// A source file, and its code without tests, comments and blank lines.
-struct Source {
-    path: String,
-    whole: String,
-    code: String,
-}
-
-impl Source {
-    fn new(path: String, whole: String) -> Self {
-        // A simulated world is a test too: it stands where it can name what is private.
-        let test = path.contains("/simulation/");
-        let product = if test { "" } else { whole.split("#[cfg(test)]\nmod ").next().unwrap_or_default() };
-        let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
-        let code = product.lines().filter(is_code).collect::<Vec<_>>().join("\n");
-        Self { path, whole, code }
-    }
-}
-
-/// Every source file of the three crates; tests, examples and benches are not the product.
-fn sources() -> Vec<Source> {
-    fn walk(folder: &Path, found: &mut Vec<Source>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-                found.push(Source::new(name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for name in CRATES {
-        walk(&root().join(name).join("src"), &mut found);
-    }
-    found
-}
 
 /// Files that may not name something, the exceptions, and a line that would break the rule.
 struct Rule {

@@ -1,0 +1,231 @@
+//! The rules of our language that a machine can check, read out of sources and documentation.
+//!
+//! Where a rule is newer than the text, a limit says how many places are still to be rewritten. It may only fall.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod sources;
+
+use sources::{all_sources, pages, sources};
+
+/// Sentences that begin with one of [`QUESTION_WORDS`] and are not questions.
+const QUESTION_SENTENCES_LEFT: usize = 742;
+
+/// Comments of an item that say no more than its name.
+const SHORT_DOCS_LEFT: usize = 202;
+
+/// Names of functions, types and modules that hold a retired word.
+const RETIRED_NAMES_LEFT: usize = 142;
+
+/// Tests whose name is longer than [`TEST_NAME`].
+const LONG_TEST_NAMES_LEFT: usize = 99;
+
+/// Letters in the name of a test.
+const TEST_NAME: usize = 60;
+
+/// Words in the comment of an item.
+const DOC_WORDS: usize = 3;
+
+/// A sentence begins with its subject, which these words hide.
+const QUESTION_WORDS: [&str; 6] = ["Who", "Whoever", "Whom", "Whose", "What", "Whatever"];
+
+/// Words of a dialect that nobody else speaks. Those that end in `*` stand for all that begin so.
+const RETIRED: [&str; 29] = [
+    "hear*",
+    "tell",
+    "told",
+    "said",
+    "saying",
+    "face",
+    "faces",
+    "stranger",
+    "strangers",
+    "manners",
+    "hindrance",
+    "switchboard",
+    "keeper",
+    "missed",
+    "news",
+    "gone",
+    "desk",
+    "ghost",
+    "crowd",
+    "doorkeeper",
+    "settle*",
+    "heed*",
+    "reseat*",
+    "relink*",
+    "knock*",
+    "hurry",
+    "vacate",
+    "whois",
+    "guessing",
+];
+
+/// The paragraphs of text in the comments of a source file.
+fn comments(whole: &str) -> Vec<String> {
+    let words = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with("//").then(|| line.trim_start_matches(['/', '!']).trim().to_owned())
+    };
+    paragraphs(whole.lines().map(|line| words(line).unwrap_or_default()))
+}
+
+/// Lines between empty ones, joined.
+fn paragraphs(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut found = vec![String::new()];
+    for line in lines {
+        match found.last_mut() {
+            Some(last) if !line.is_empty() => {
+                last.push_str(&line);
+                last.push(' ');
+            }
+            _ => found.push(String::new()),
+        }
+    }
+    found
+}
+
+/// The paragraphs of a page without its code. An item of a list and a cell of a table begin a paragraph.
+fn prose(page: &str) -> Vec<String> {
+    let text = page.split("```").step_by(2).collect::<Vec<_>>().join("\n\n");
+    let starts = |line: &&str| line.starts_with(['-', '*', '|', '#', '>']);
+    let mut lines = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if starts(&line) {
+            lines.push(String::new());
+        }
+        for cell in line.split('|') {
+            lines.push(cell.trim_matches(['-', '*', '#', '>', ' ']).to_owned());
+            if line.starts_with('|') {
+                lines.push(String::new());
+            }
+        }
+    }
+    paragraphs(lines.into_iter())
+}
+
+/// The texts in quotation marks.
+fn strings(code: &str) -> Vec<String> {
+    code.lines().flat_map(|line| line.split('"').skip(1).step_by(2).map(str::to_owned)).collect()
+}
+
+/// Sentences that begin with a question word and ask nothing.
+fn hidden_subjects(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for sentence in text.split_inclusive(['.', '!', '?', ':']).map(str::trim_start) {
+        let first = sentence.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+        if QUESTION_WORDS.contains(&first) && !sentence.ends_with('?') {
+            found.push(sentence.to_owned());
+        }
+    }
+    found
+}
+
+/// Comments of items with fewer than [`DOC_WORDS`] words.
+fn short_docs(whole: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut doc = String::new();
+    for line in whole.lines().map(str::trim_start) {
+        if let Some(text) = line.strip_prefix("///") {
+            doc.push_str(text);
+        } else {
+            if !doc.is_empty() && doc.split_whitespace().count() < DOC_WORDS {
+                found.push(format!("///{doc}"));
+            }
+            doc.clear();
+        }
+    }
+    found
+}
+
+/// The names that code gives to functions, types and modules.
+fn names(code: &str) -> Vec<&str> {
+    let keywords = ["fn", "struct", "enum", "trait", "type", "mod"];
+    let words: Vec<_> =
+        code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+    words.windows(2).filter(|pair| keywords.contains(&pair[0])).map(|pair| pair[1]).collect()
+}
+
+/// A word of the name that is retired.
+fn retired(name: &str) -> Option<&'static str> {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() {
+            words.push('_');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    let is = |word: &str, retired: &str| match retired.strip_suffix('*') {
+        Some(start) => word.starts_with(start),
+        None => word == retired,
+    };
+    RETIRED.into_iter().find(|retired| words.split('_').any(|word| is(word, retired)))
+}
+
+fn at_most(limit: usize, found: &[String]) {
+    let newest = found.iter().rev().take(20).map(String::as_str).collect::<Vec<_>>().join("\n  ");
+    assert!(found.len() <= limit, "{} instead of {limit}; some of them:\n  {newest}", found.len());
+}
+
+#[test]
+fn a_sentence_begins_with_its_subject() {
+    assert_eq!(hidden_subjects("It ends. Who was late waits.").len(), 1);
+    assert_eq!(hidden_subjects("Who is late? The last one: whose turn is it?"), [""; 0]);
+    let page = "| a | What it does. |\n```\nWho\n```\nWhat else. It is";
+    assert_eq!(prose(page).iter().flat_map(|text| hidden_subjects(text)).count(), 2);
+    let mut found = Vec::new();
+    let mut note = |path: &str, texts: Vec<String>| {
+        found.extend(texts.iter().flat_map(|text| hidden_subjects(text)).map(|it| format!("{path}: {it}")));
+    };
+    for source in all_sources() {
+        note(&source.path, comments(&source.whole));
+        note(&source.path, strings(&source.code));
+    }
+    for (path, page) in pages() {
+        note(&path, prose(&page));
+    }
+    at_most(QUESTION_SENTENCES_LEFT, &found);
+}
+
+#[test]
+fn a_comment_says_more_than_the_name() {
+    assert_eq!(short_docs("/// Whom.\nfn a();\n/// It has\n/// two lines.\nfn b();"), ["/// Whom."]);
+    let found = all_sources().into_iter().flat_map(|source| {
+        short_docs(&source.whole).into_iter().map(move |doc| format!("{}: {doc}", source.path))
+    });
+    at_most(SHORT_DOCS_LEFT, &found.collect::<Vec<_>>());
+}
+
+#[test]
+fn names_hold_no_retired_word() {
+    assert_eq!(retired("hear_links"), Some("hear*"));
+    assert_eq!(retired("StrangersPlace"), Some("strangers"));
+    assert_eq!(retired("newspaper"), None);
+    assert_eq!(names("pub fn one() {} struct Two;"), ["one", "Two"]);
+    let found = sources().into_iter().flat_map(|source| {
+        let names = names(&source.code).into_iter().filter(|name| retired(name).is_some());
+        let mut found: Vec<_> = names.map(|name| format!("{}: {name}", source.path)).collect();
+        let file = source.path.rsplit('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        found.extend(retired(&file).map(|_| source.path.clone()));
+        found
+    });
+    at_most(RETIRED_NAMES_LEFT, &found.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_test_has_a_short_name() {
+    let mut found = Vec::new();
+    for source in all_sources() {
+        let mut is_test = false;
+        for line in source.whole.lines().map(str::trim) {
+            if let Some(rest) = line.split("fn ").nth(1).filter(|_| is_test) {
+                let name = rest.split('(').next().unwrap();
+                found.extend((name.len() > TEST_NAME).then(|| format!("{}: {name}", source.path)));
+                is_test = false;
+            }
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        }
+    }
+    at_most(LONG_TEST_NAMES_LEFT, &found);
+}

@@ -1,0 +1,69 @@
+//! The source files of the three crates, as the tests about the code read them.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
+
+use std::fs;
+use std::path::Path;
+
+const CRATES: [&str; 3] = ["commons", "tracker", "peer"];
+
+/// The top folder of the checkout.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A source file, and its code without tests, comments and blank lines.
+pub struct Source {
+    /// The path from the top folder.
+    pub path: String,
+    pub whole: String,
+    /// The product's code in it.
+    pub code: String,
+}
+
+impl Source {
+    fn new(path: String, whole: String) -> Self {
+        // A simulated world is a test too: it stands where it can name what is private.
+        let test = path.contains("/simulation/");
+        let product = if test { "" } else { whole.split("#[cfg(test)]\nmod ").next().unwrap_or_default() };
+        let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+        let code = product.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+        Self { path, whole, code }
+    }
+}
+
+/// Every source file of the three crates; tests, examples and benches are not the product.
+pub fn sources() -> Vec<Source> {
+    let is_product = |source: &Source| source.path.split('/').nth(1) == Some("src");
+    all_sources().into_iter().filter(is_product).collect()
+}
+
+/// Every Rust file of the three crates, also tests, examples and benches.
+pub fn all_sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    for name in CRATES {
+        walk(&root().join(name), "rs", &mut found);
+    }
+    found.into_iter().map(|(path, whole)| Source::new(path, whole)).collect()
+}
+
+/// Every page of the documentation: its path and its text.
+pub fn pages() -> Vec<(String, String)> {
+    let mut found = vec![("README.md".to_owned(), fs::read_to_string(root().join("README.md")).unwrap())];
+    for folder in ["docs", "data"] {
+        walk(&root().join(folder), "md", &mut found);
+    }
+    found
+}
+
+fn walk(folder: &Path, extension: &str, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, extension, found);
+        } else if path.extension().is_some_and(|it| it == extension) {
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
