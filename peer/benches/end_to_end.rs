@@ -149,8 +149,8 @@ fn pasted(peers: &mut [Peer; 3]) -> f64 {
     let [ana, bob, carla] = peers;
     let last = thread::scope(|scope| {
         scope.spawn(|| (0..PASTED).for_each(|n| say(ana, n)));
-        let ends = [bob, carla]
-            .map(|peer| scope.spawn(move || (0..PASTED).map(|_| peer.until("message").0).last().unwrap()));
+        let last = |peer: &mut Peer| (0..PASTED).fold(begin, |_, _| peer.until("message").0);
+        let ends = [bob, carla].map(|peer| scope.spawn(move || last(peer)));
         ends.into_iter().map(|end| end.join().unwrap()).max().unwrap()
     });
     PASTED as f64 / (last - begin).as_secs_f64()
