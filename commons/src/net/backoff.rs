@@ -24,9 +24,12 @@ impl Backoff {
         full.mul_f64(0.5 + 0.5 * fastrand::f64())
     }
 
-    /// Starts over, after things went well.
-    pub fn reset(&mut self) {
-        self.next = self.first;
+    /// A connection ended that held for so long. Only one that outlasted the longest wait starts the waits over: a server
+    /// that accepts and hangs up at once is not asked again and again.
+    pub fn connection_ended(&mut self, held: Duration) {
+        if held > self.most {
+            self.next = self.first;
+        }
     }
 }
 
@@ -42,7 +45,18 @@ mod tests {
             let wait = backoff.wait().as_secs_f64();
             assert!((full / 2.0..=full).contains(&wait), "{wait} of {full}");
         }
-        backoff.reset();
+        backoff.connection_ended(second * 9);
         assert!(backoff.wait() <= second / 2);
+    }
+
+    #[test]
+    fn connections_that_end_at_once_do_not_start_the_waits_over() {
+        let second = Duration::from_secs(1);
+        let mut backoff = Backoff::new(second / 2, second * 8);
+        for _ in 0..6 {
+            backoff.wait();
+            backoff.connection_ended(second);
+        }
+        assert!(backoff.wait() >= second * 4);
     }
 }

@@ -147,13 +147,11 @@ impl Uplink {
         loop {
             if let Some(connection) = connection.take() {
                 let since = Instant::now();
-                match self.serve(connection, &mut backoff).await {
+                match self.serve(connection).await {
                     Cut::Final => return,
                     Cut::Lost(why) => report(&self.reports, TrackerReport::Lost(why)).await,
                 }
-                if since.elapsed() > most {
-                    backoff.reset();
-                }
+                backoff.connection_ended(since.elapsed());
             }
             connection = loop {
                 let request = TrackerRequest::Login(credentials.clone());
@@ -199,7 +197,7 @@ impl Uplink {
     }
 
     /// Serves one connection to its end.
-    async fn serve(&mut self, mut connection: Connection<Socket>, backoff: &mut Backoff) -> Cut {
+    async fn serve(&mut self, mut connection: Connection<Socket>) -> Cut {
         let mut waiting: HashMap<i64, Waiting> = HashMap::new();
         let mut heard = Instant::now();
         let mut pinged = false;
@@ -248,7 +246,6 @@ impl Uplink {
                 }
             }
         };
-        backoff.reset();
         let mut waiting: Vec<_> = waiting.into_iter().collect();
         waiting.sort_by_key(|(id, _)| *id);
         for (_, Waiting { request, reply, .. }) in waiting {
