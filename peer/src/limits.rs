@@ -53,6 +53,9 @@ pub const ASK_PATIENCE: Duration = Duration::from_secs(3);
 /// Streams of a conversation of which it is counted what was missed: far more than three people on a few computers have.
 pub const MISSED_STREAMS: usize = 256;
 
+/// Most missed messages that are counted: a member can claim any number, and more than this helps nobody.
+pub const MISSED_COUNT: u64 = 1_000_000;
+
 /// How long an answer to WANT may take before it is asked again.
 pub const WANT_WAIT: Duration = Duration::from_secs(10);
 

@@ -7,7 +7,7 @@ use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, StreamSpans};
 
 use crate::history::spans::Spans;
-use crate::limits::MISSED_STREAMS;
+use crate::limits::{MISSED_COUNT, MISSED_STREAMS};
 
 /// Numbers of messages, by stream.
 type Numbers = BTreeMap<(String, Incarnation), Spans>;
@@ -26,7 +26,7 @@ pub(crate) struct Missed {
 pub(crate) struct Told {
     /// How many people wrote; 0 for oneself, on another computer.
     pub(crate) people: usize,
-    /// How many messages.
+    /// How many messages, at most [`MISSED_COUNT`].
     pub(crate) lines: u64,
 }
 
@@ -61,11 +61,13 @@ impl Missed {
     pub(crate) fn tell(&mut self, me: Option<&Username>) -> Vec<Told> {
         let (mut people, mut others, mut own) = (BTreeSet::new(), 0, 0);
         for ((author, _), numbers) in std::mem::take(&mut self.untold) {
-            let lines: u64 = numbers.iter().map(|(first, last)| last - first + 1).sum();
+            let count =
+                |sum: u64, (first, last): (u64, u64)| sum.saturating_add(last - first + 1).min(MISSED_COUNT);
+            let lines = numbers.iter().fold(0, count);
             if me.is_some_and(|me| me.as_str() == author) {
-                own += lines;
+                own = MISSED_COUNT.min(own + lines);
             } else if lines > 0 {
-                others += lines;
+                others = MISSED_COUNT.min(others + lines);
                 people.insert(author);
             }
         }
@@ -77,6 +79,7 @@ impl Missed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SEQ_MAX;
 
     fn lacking(author: &str, first: u64, last: u64) -> StreamSpans {
         StreamSpans { username: author.into(), incarnation: Incarnation(1), spans: vec![(first, last)] }
@@ -100,6 +103,16 @@ mod tests {
         assert_eq!(told(&mut missed), [], "the rest of what was told of");
         missed.note(&[lacking("ana", 4, 6)]);
         assert_eq!(told(&mut missed), [(1, 2)]);
+    }
+
+    #[test]
+    fn a_claim_of_endless_messages_is_counted_to_the_limit() {
+        let mut missed = Missed::default();
+        for incarnation in 1..=4 {
+            let incarnation = Incarnation(incarnation);
+            missed.note(&[StreamSpans { username: "ana".into(), incarnation, spans: vec![(1, SEQ_MAX)] }]);
+        }
+        assert_eq!(told(&mut missed), [(1, MISSED_COUNT)]);
     }
 
     #[test]
