@@ -239,10 +239,12 @@ pub(crate) async fn sealed_anew(
     Ok(blocking(move || Sealed::seal(seed.as_bytes(), CONTEXT, &password, cost)).await??)
 }
 
-/// Whether a password is the one under which the user's key is sealed.
+/// Whether a password opens the user's key, also the one of a change that was cut short.
 pub(crate) async fn is_password(home: &Home, password: Password) -> Result<bool, CommandError> {
-    let Some(sealed) = home.identity()? else { return Ok(false) };
-    Ok(blocking(move || open(&sealed, &password)).await?.is_ok())
+    match opened(home, &password).await {
+        Err(CommandError::Refused { code: ErrorCode::InvalidCredentials, .. }) => Ok(false),
+        found => Ok(found?.is_some()),
+    }
 }
 
 /// What proves the user in sessions or on links.
@@ -294,5 +296,26 @@ impl From<SealError> for CommandError {
 impl From<HomeError> for CommandError {
     fn from(error: HomeError) -> Self {
         Self::Local(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: SealCost = SealCost { memory: 64, passes: 1 };
+
+    #[tokio::test]
+    async fn password_of_an_unfinished_change_opens_the_key_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), "tracker", &Username::parse("ana").unwrap()).unwrap();
+        let (old, new) = (Password::typed("the old one"), Password::typed("the new one"));
+        let seed = Seed::random().unwrap();
+        let sealed = |password: &Password| sealed_anew(&seed, password.clone(), CHEAP);
+        home.reseal_identity(&sealed(&old).await.unwrap()).unwrap();
+        home.keep_next_identity(&sealed(&new).await.unwrap()).unwrap();
+        assert!(is_password(&home, old).await.unwrap());
+        assert!(is_password(&home, new).await.unwrap());
+        assert!(!is_password(&home, Password::typed("another one")).await.unwrap());
     }
 }
