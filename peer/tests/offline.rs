@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+mod programs;
+
+use std::fs;
 
 use common::{Tracker, password_of, room, three_in, user};
 use commons::snapshot::ChangeKind;
 use peer::api::{Answer, Command, Conversation, Event, TrackerState};
 use peer::identity::password::Password;
+use programs::{PASSWORD, Piped};
 
 fn is_logged_in(event: &Event) -> bool {
     matches!(event, Event::LoggedIn { .. })
@@ -99,4 +103,27 @@ async fn what_the_tracker_says_after_an_offline_start_is_told() {
         ana.until(|e| matches!(e, Event::Error { code: told, .. } if told == code)).await;
         assert_eq!(ana.service.failure().map(|error| error.code()), Some(code.to_owned()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_a_name_server_opens_what_is_here() {
+    const NOWHERE: &str = "chat.invalid:6060";
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
+    ana.event("logged_in");
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(0));
+    // The same account, as it is kept where the tracker was given by a name.
+    fs::rename(data.path().join(tracker.address.to_string()), data.path().join(NOWHERE)).unwrap();
+    let flags =
+        ["--tracker", NOWHERE, "--data", data.path().to_str().unwrap(), "--output", "json", "--username"];
+    let start = |name: &str| {
+        let flags: Vec<_> = flags.into_iter().chain([name]).map(str::to_owned).collect();
+        Piped::start(&flags, Some(PASSWORD))
+    };
+    assert_eq!(start("ana").event("tracker")["state"], "lost");
+    fs::remove_dir_all(data.path().join(NOWHERE)).unwrap();
+    let nobody = start("bob").end();
+    assert_eq!(nobody.status, Some(1), "without an account it is a mistake in the address: {nobody:?}");
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{io, path::PathBuf};
 
 use commons::keys::{NotAKey, Seed};
+use commons::limits::DIAL_TIMEOUT;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::{Listener, resolve};
@@ -20,6 +21,7 @@ use commons::net::tls::Purpose;
 use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Event;
@@ -140,9 +142,14 @@ impl PeerService {
             }
         };
         config.tracker = address;
-        let tracker = resolve(&config.tracker).await;
-        let tracker = tracker.map_err(|error| StartError::Tracker(config.tracker.clone(), error))?;
-        let address = config.listen.unwrap_or_else(|| default_listen(tracker.ip()));
+        let found = timeout(DIAL_TIMEOUT, resolve(&config.tracker)).await.map_err(io::Error::from).flatten();
+        let tracker_ip = match found {
+            Ok(tracker) => tracker.ip(),
+            // Without a name server an account that is here still opens offline.
+            Err(_) if !home::users(&config.data, &config.tracker).is_empty() => Ipv4Addr::UNSPECIFIED.into(),
+            Err(error) => return Err(StartError::Tracker(config.tracker, error)),
+        };
+        let address = config.listen.unwrap_or_else(|| default_listen(tracker_ip));
         let listen_error = |error| StartError::Listen(address, error);
         let listener = Listener::bind(address).await.map_err(listen_error)?;
         let listening = listener.local_addr().map_err(listen_error)?;
