@@ -87,13 +87,14 @@ async fn a_held_seat_is_freed_once_its_time_is_over() {
     let mut ana = tracker.user_at("ana", port.port).await;
     let mut bob = tracker.user_at("bob", port.port).await;
     let mut dora = tracker.user_at("dora", port.port).await;
-    ana.ok(room("CREATE_ROOM", "sala")).await;
     let next = async |client: &mut common::Client| loop {
         let line = client.recv().await;
         if line["status"] != "PING" {
             return line;
         }
     };
+    ana.send(&room("CREATE_ROOM", "sala")).await;
+    assert_eq!(next(&mut ana).await["status"], "OK");
     bob.send(&room("JOIN_ROOM", "sala")).await;
     assert_eq!(next(&mut bob).await["status"], "OK");
     assert_eq!(next(&mut ana).await["change"]["kind"], "joined");
