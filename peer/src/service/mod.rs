@@ -2,26 +2,25 @@
 
 mod account;
 mod commands;
+mod listen_address;
 mod looking_back;
 mod loss;
 mod offline;
 mod trust;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{io, path::PathBuf};
 
 use commons::keys::{NotAKey, Seed};
-use commons::limits::DIAL_TIMEOUT;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
-use commons::net::socket::{Listener, resolve};
+use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
 use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Event;
@@ -43,6 +42,7 @@ use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::switchboard::{LinkReport, Terms, WhoIs};
+use crate::service::listen_address::listen_address;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::uplink::TrackerReport;
@@ -142,14 +142,12 @@ impl PeerService {
             }
         };
         config.tracker = address;
-        let found = timeout(DIAL_TIMEOUT, resolve(&config.tracker)).await.map_err(io::Error::from).flatten();
-        let tracker_ip = match found {
-            Ok(tracker) => tracker.ip(),
-            // Without a name server an account that is here still opens offline.
-            Err(_) if !home::users(&config.data, &config.tracker).is_empty() => Ipv4Addr::UNSPECIFIED.into(),
-            Err(error) => return Err(StartError::Tracker(config.tracker, error)),
+        let address = match config.listen {
+            Some(address) => address,
+            None => listen_address(&config.tracker, &config.data)
+                .await
+                .map_err(|error| StartError::Tracker(config.tracker.clone(), error))?,
         };
-        let address = config.listen.unwrap_or_else(|| default_listen(tracker_ip));
         let listen_error = |error| StartError::Listen(address, error);
         let listener = Listener::bind(address).await.map_err(listen_error)?;
         let listening = listener.local_addr().map_err(listen_error)?;
@@ -430,14 +428,4 @@ impl PeerService {
             home.release();
         }
     }
-}
-
-/// Where the tracker is on this computer, so are the others; else they may be anywhere.
-fn default_listen(tracker: IpAddr) -> SocketAddr {
-    let ip = match tracker {
-        ip if ip.is_loopback() => ip,
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    };
-    SocketAddr::new(ip, 0)
 }

@@ -1,0 +1,25 @@
+//! The address at which links are taken where the user names none.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use commons::limits::DIAL_TIMEOUT;
+use commons::net::socket::resolve;
+use tokio::time::timeout;
+
+use crate::home;
+
+/// An address on loopback if the tracker is there, else on all interfaces; at a free port. Fails where the tracker's name
+/// leads nowhere, unless an account is here: that one opens offline, without a name server too.
+pub(crate) async fn listen_address(tracker: &str, data: &Path) -> io::Result<SocketAddr> {
+    let found = timeout(DIAL_TIMEOUT, resolve(tracker)).await.map_err(io::Error::from).flatten();
+    let ip = match found.map(|address| address.ip()) {
+        Ok(ip) if ip.is_loopback() => ip,
+        Ok(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        Ok(IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
+        Err(_) if !home::users(data, tracker).is_empty() => Ipv4Addr::UNSPECIFIED.into(),
+        Err(error) => return Err(error),
+    };
+    Ok(SocketAddr::new(ip, 0))
+}
