@@ -7,6 +7,7 @@ mod looking_back;
 mod loss;
 mod offline;
 mod trust;
+mod typed_password;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
