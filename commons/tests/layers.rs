@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["peer_communication"],
             &["tracker_communication"],
             &["history"],
-            &["api"],
+            &["api", "usual_tracker"],
             &["identity"],
             &["home", "nearest"],
             &["gate", "untrusted"],
@@ -73,7 +73,6 @@ const CIRCLES: &[&[&str]] = &[
     &["peer/src/history/remembered.rs", "peer/src/history/store.rs"],
     &["peer/src/terminal/asking.rs", "peer/src/terminal/mod.rs"],
     &["peer/src/terminal/coming_back.rs", "peer/src/terminal/sign_in.rs", "peer/src/terminal/who.rs"],
-    &["peer/src/tracker_communication/expected_tracker.rs", "peer/src/tracker_communication/uplink.rs"],
     &[
         "tracker/src/repositories/collection.rs",
         "tracker/src/repositories/committer.rs",

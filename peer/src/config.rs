@@ -1,5 +1,6 @@
 //! The command line: every flag has an environment variable.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
 use etcetera::BaseStrategy;
+
+use crate::usual_tracker::UsualTracker;
 
 /// Where a tracker listens that was told nothing else.
 pub const DEFAULT_TRACKER: &str = "127.0.0.1:6060";
@@ -22,7 +25,8 @@ pub struct Config {
     #[command(subcommand)]
     pub errand: Option<Errand>,
 
-    /// The tracker's address; behind `#` its key as `tracker fingerprint` prints it [default: 127.0.0.1:6060]
+    /// The tracker's address; behind `#` its key as `tracker fingerprint` prints it [default: the one that was typed at an
+    /// earlier start, else 127.0.0.1:6060]
     #[arg(long, global = true, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]", value_parser = tracker_address)]
     pub tracker: Option<String>,
 
@@ -156,10 +160,18 @@ impl Config {
         }
     }
 
-    /// The tracker's address; behind `#` its key, where that is known.
-    #[must_use]
-    pub fn tracker(&self) -> String {
-        self.tracker.clone().unwrap_or_else(|| DEFAULT_TRACKER.to_owned())
+    /// The tracker's address; behind `#` its key, where that is known. An error where the kept address cannot be read.
+    pub fn tracker(&self) -> io::Result<String> {
+        match &self.tracker {
+            Some(address) => Ok(address.clone()),
+            None => self.default_tracker(),
+        }
+    }
+
+    /// The tracker's address where no flag tells it. A tracker that is started here listens at the default address.
+    pub fn default_tracker(&self) -> io::Result<String> {
+        let usual = if self.host { None } else { UsualTracker::of(&self.data()).address()? };
+        Ok(usual.unwrap_or_else(|| DEFAULT_TRACKER.to_owned()))
     }
 
     /// The folder for what this computer keeps.
@@ -189,6 +201,20 @@ mod tests {
             let name = flag.get_long().unwrap_or_default().replace('-', "_").to_uppercase();
             assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(format!("PEER_{name}").as_str()));
         }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_kept_address_and_a_host_needs_neither() {
+        let data = tempfile::tempdir().unwrap();
+        let tracker = |flags: &[&str]| {
+            let folder = ["peer", "--data", data.path().to_str().unwrap()];
+            Config::try_parse_from(folder.iter().chain(flags)).unwrap().tracker().unwrap()
+        };
+        assert_eq!(tracker(&[]), DEFAULT_TRACKER);
+        UsualTracker::of(data.path()).remember("chat.example:7070").unwrap();
+        assert_eq!(tracker(&[]), "chat.example:7070");
+        assert_eq!(tracker(&["--tracker", "127.0.0.1:1"]), "127.0.0.1:1");
+        assert_eq!(tracker(&["--host"]), DEFAULT_TRACKER);
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::outbox::Manners;
-use crate::tracker_communication::uplink::{Ending, TrackerReport};
+use crate::tracker_communication::tracker_report::{Ending, TrackerReport};
 
 /// The chat, the faces and the links.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@
 //! - [`history`]: what was said, kept on this computer, and what of it waits for whom.
 //! - `delivery`: lines on their way between links, history and faces.
 //! - [`log_file`]: what is logged, and where.
+//! - [`usual_tracker`]: the tracker's address that a person typed, for the next start.
 //! - [`untrusted`]: text that others chose, which cannot be printed by accident.
 
 pub mod api;
@@ -31,3 +32,4 @@ mod simulation;
 pub mod terminal;
 mod tracker_communication;
 pub mod untrusted;
+pub mod usual_tracker;

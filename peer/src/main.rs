@@ -20,6 +20,7 @@ use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
 use peer::terminal::trouble::{in_one_line, joining};
 use peer::terminal::{Format, Terminal, json, tracker_address, tty};
+use peer::usual_tracker::UsualTracker;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -109,7 +110,7 @@ async fn run(config: Config) -> Result<(), Failure> {
     if let Some(Errand::Identity(errand)) = &config.errand {
         return Ok(carry_identity(errand, &config, &known(&config)).await?);
     }
-    let mut tracker = config.tracker();
+    let mut tracker = config.tracker().map_err(Failure::new)?;
     let mut hosted = None;
     if config.host {
         if tracker.contains('#') {
@@ -138,6 +139,20 @@ async fn run(config: Config) -> Result<(), Failure> {
         None => Ok(()),
     };
     outcome.and(ended)
+}
+
+/// Keeps the tracker's address for the next start, where somebody has typed it and signed in there.
+fn remember_tracker(service: &PeerService, config: &Config) {
+    let address = service.status().tracker_address;
+    let is_new = config.tracker.is_none()
+        && !config.host
+        && config.default_tracker().is_ok_and(|usual| usual != address);
+    if is_new && let Err(error) = UsualTracker::of(&config.data()).remember(&address) {
+        let _ = writeln!(
+            stderr(),
+            "The tracker's address cannot be kept: {error}. Start with --tracker {address} next time."
+        );
+    }
 }
 
 /// Starts the peer. Where nobody answers at the usual address, and nobody on this computer has an account there, a person at
@@ -224,6 +239,7 @@ async fn talk(
     };
     let you = match signed_in {
         Ok(you) => {
+            remember_tracker(service, config);
             if opens_history {
                 service.unlock_history();
             }

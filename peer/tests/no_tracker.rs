@@ -143,11 +143,25 @@ async fn with_nobody_at_the_usual_address_another_is_asked_for() {
     ana.shows("The same again:");
     ana.line(PASSWORD);
     ana.shows("Welcome, ana.");
-    // In pipes nobody is asked.
-    let mut flags = folder.to_vec();
-    flags.extend(["--username".to_owned(), "ana".to_owned()]);
-    let mut entering = network.command_on(0);
-    entering.arg(env!("CARGO_BIN_EXE_peer"));
-    let end = Piped::start_as(entering, &flags, Some(PASSWORD)).end();
+    ana.line("/quit");
+    assert_eq!(ana.end(), 0);
+    // The next start, also in pipes, goes to the address that was typed.
+    let in_pipes = |folder: &[String]| {
+        let mut entering = network.command_on(0);
+        entering.arg(env!("CARGO_BIN_EXE_peer"));
+        let flags = folder.iter().map(String::as_str).chain(["--username", "ana", "--output", "json"]);
+        let flags: Vec<_> = flags.map(str::to_owned).collect();
+        Piped::start_as(entering, &flags, Some(PASSWORD))
+    };
+    let mut again = in_pipes(&folder);
+    again.event("logged_in");
+    again.line("/quit");
+    assert_eq!(again.end().status, Some(0));
+    // The control: a flag wins, and where nothing was typed a program in pipes is asked for nothing.
+    let default = ["--tracker".to_owned(), "127.0.0.1:6060".to_owned()];
+    let end = in_pipes(&[folder.as_slice(), default.as_slice()].concat()).end();
+    assert_eq!(end.status, Some(1), "{end:?}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let end = in_pipes(&["--data".to_owned(), elsewhere.path().to_str().unwrap().to_owned()]).end();
     assert_eq!(end.status, Some(1), "{end:?}");
 }

@@ -14,7 +14,7 @@ use crate::home::{Home, HomeError};
 use crate::identity::password::Password;
 use crate::identity::seal::{SealCost, SealError, Sealed};
 use crate::tracker_communication::PeerTrackerCommunication;
-use crate::tracker_communication::uplink::TrackerError;
+use crate::tracker_communication::tracker_report::TrackerError;
 
 /// What the seal of a private key is for.
 const CONTEXT: &str = "p2p-chat identity v2";
@@ -105,8 +105,8 @@ impl UserKey {
         cost: SealCost,
     ) -> Result<Self, CommandError> {
         // Where nobody answers, nothing is left behind.
-        tracker.knock().await.map_err(|error| CommandError::from_tracker(error, tracker.address()))?;
-        let seed = Seed::random().map_err(|error| CommandError::Local(error.to_string()))?;
+        let reached = tracker.knock().await;
+        let seed = reached.map_err(|error| CommandError::from_tracker(error, tracker.address()))?.seed;
         home.new_identity(&sealed_anew(&seed, password, cost).await?)?;
         Ok(Self { seed, seal: Seal::New })
     }

@@ -19,7 +19,7 @@ use crate::identity::seal::SealCost;
 use crate::identity::user_key::{opened, sealed_anew};
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN};
 use crate::tracker_communication::PeerTrackerCommunication;
-use crate::tracker_communication::uplink::TrackerError;
+use crate::tracker_communication::tracker_report::TrackerError;
 
 /// The account of whoever is signed in.
 pub(crate) struct Account<'a> {

@@ -21,7 +21,7 @@ use crate::limits::{CLOCK_WAIT, PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::service::PeerService;
 use crate::service::account::Account;
-use crate::tracker_communication::uplink::TrackerError;
+use crate::tracker_communication::tracker_report::TrackerError;
 
 impl PeerService {
     /// Carries a command out. Where it fails nothing changed. What is said is durable only once the event tells so; what

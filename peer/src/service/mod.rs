@@ -42,11 +42,11 @@ use crate::identity::seal::SealCost;
 use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::switchboard::{LinkReport, Terms, WhoIs};
+use crate::peer_communication::switchboard::{LinkReport, Terms};
 use crate::service::listen_address::listen_address;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
-use crate::tracker_communication::uplink::TrackerReport;
+use crate::tracker_communication::tracker_report::TrackerReport;
 
 /// What a peer needs to know to start.
 #[derive(Debug, Clone)]
@@ -290,7 +290,9 @@ impl PeerService {
             return Ok(());
         }
         let proven = self.tracker.knock().await.map_err(|error| CommandError::from_tracker(error, here))?;
-        let Some((from, key)) = elsewhere.into_iter().find(|(_, key)| *key == proven) else { return Ok(()) };
+        let Some((from, key)) = elsewhere.into_iter().find(|(_, key)| *key == proven.tracker) else {
+            return Ok(());
+        };
         // Pinned first: whoever finds the folder here, also after a crash, demands the key here.
         self.known_trackers.pin(here, key).map_err(local)?;
         if home::move_in(data, user, &from, here)? {
@@ -298,14 +300,6 @@ impl PeerService {
             self.hub.lock().faces.tell([Event::TrackerMoved { from, to }]);
         }
         Ok(())
-    }
-
-    /// Tells of a key that was bound just now to an account that has others: it is up to the user to endorse it.
-    async fn tell_new_key(&self) {
-        let keys = self.tracker.list_keys().await.unwrap_or_default();
-        let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
-        let event = new.map(|bound| Event::NewKey { fingerprint: bound.key });
-        self.hub.lock().faces.tell(event);
     }
 
     /// Opens what this computer keeps under the user's key.
@@ -391,15 +385,6 @@ impl PeerService {
         let Some(key) = self.tracker.tracker_key() else { return Ok(()) };
         let pinned = self.known_trackers.pin(&self.config.tracker, key);
         pinned.map_err(|error| CommandError::Local(error.to_string()))
-    }
-
-    /// How the links learn of a stranger's keys.
-    fn who_is(&self) -> WhoIs {
-        let tracker = self.tracker.clone();
-        Box::new(move |user| {
-            let tracker = tracker.clone();
-            Box::pin(async move { tracker.keys_of(&user).await })
-        })
     }
 
     /// Runs a task until the service stops.

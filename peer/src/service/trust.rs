@@ -10,6 +10,7 @@ use crate::hub::Hub;
 use crate::identity::key_book::KeyBook;
 use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
+use crate::peer_communication::switchboard::WhoIs;
 use crate::service::PeerService;
 
 impl Hub {
@@ -67,6 +68,23 @@ impl Hub {
 }
 
 impl PeerService {
+    /// How the links learn of a stranger's keys.
+    pub(crate) fn who_is(&self) -> WhoIs {
+        let tracker = self.tracker.clone();
+        Box::new(move |user| {
+            let tracker = tracker.clone();
+            Box::pin(async move { tracker.keys_of(&user).await })
+        })
+    }
+
+    /// Tells of a key that was bound just now to an account that has others: it is up to the user to endorse it.
+    pub(crate) async fn tell_new_key(&self) {
+        let keys = self.tracker.list_keys().await.unwrap_or_default();
+        let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
+        let event = new.map(|bound| Event::NewKey { fingerprint: bound.key });
+        self.hub.lock().faces.tell(event);
+    }
+
     /// Learns by which keys own messages of other computers are believed. The rooms do not tell a user's own endorsements.
     pub(crate) async fn learn_own_keys(
         &self,

@@ -1,13 +1,13 @@
 //! What the program does instead of a conversation: it carries an identity, or changes the password.
 
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
-use crate::config::{Config, DEFAULT_TRACKER, IdentityErrand};
+use crate::config::{Config, IdentityErrand};
 use crate::home;
 use crate::identity::identity_file::{Place, export, import};
 use crate::identity::seal::SealCost;
@@ -25,7 +25,7 @@ pub async fn carry_identity(
     let cost = SealCost::default();
     match errand {
         IdentityErrand::Export { file } => {
-            let (data, tracker) = (config.data(), config.tracker());
+            let (data, tracker) = (config.data(), config.tracker().map_err(|error| unreadable(&error))?);
             let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
             let Who { username, question } = who(known, &home::users(&data, &tracker)).await?;
             let place = Place { data, tracker, username };
@@ -41,21 +41,30 @@ pub async fn carry_identity(
             let data = config.data();
             let tracker = config.tracker.as_deref();
             let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file).await?;
-            tell(&format!("{} is at home here now: {}", place.username, start(&place, &data, config)));
+            tell(&format!(
+                "{} is at home here now: {}",
+                place.username,
+                start(&place, &data, config).map_err(|error| unreadable(&error))?
+            ));
         }
     }
     Ok(())
 }
 
+/// The kept address of the tracker cannot be read.
+fn unreadable(error: &io::Error) -> CommandError {
+    CommandError::Local(error.to_string())
+}
+
 /// What starts a peer on what was imported.
-fn start(place: &Place, data: &Path, config: &Config) -> String {
-    let tracker = if place.tracker == DEFAULT_TRACKER {
+fn start(place: &Place, data: &Path, config: &Config) -> io::Result<String> {
+    let tracker = if place.tracker == config.default_tracker()? {
         String::new()
     } else {
         format!(" --tracker {}", place.tracker)
     };
     let data = if config.data.is_some() { format!(" --data {}", data.display()) } else { String::new() };
-    format!("peer{tracker}{data} --username {}", place.username)
+    Ok(format!("peer{tracker}{data} --username {}", place.username))
 }
 
 /// Changes the password of an account of this computer.

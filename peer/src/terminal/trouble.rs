@@ -128,7 +128,11 @@ pub fn joining(command: &str, key: PublicKey, columns: Option<usize>) -> Vec<Str
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::api::TrackerState;
+    use crate::terminal::tracker_news;
 
     const ADDRESS: &str = "chat.example.org:21200";
 
@@ -168,6 +172,21 @@ mod tests {
         for rows in [strange, no_tracker(DEFAULT_TRACKER, None), no_tracker("127.0.0.1:21200", why)] {
             assert!(rows.iter().all(|row| row.len() < SCREEN), "{rows:#?}");
         }
+    }
+
+    #[test]
+    fn each_reason_for_a_lost_tracker_has_words_of_its_own() {
+        use TrackerLoss::{Closed, Failed, Refused, Reset, Stopped, TimedOut, TurnedAway};
+        let row = |why| tracker_news::row(TrackerState::Lost, Some(why));
+        let rows: BTreeSet<_> =
+            [Stopped, Closed, Reset, TimedOut, Refused, TurnedAway, Failed].into_iter().map(row).collect();
+        assert_eq!(rows.len(), 7, "{rows:#?}");
+        assert!(row(TimedOut).contains("does not answer any more"));
+        // At a start a stop is seen as a refusal.
+        let row = |why| no_tracker(ADDRESS, Some(why)).swap_remove(0);
+        let rows = [Refused, Reset, TimedOut].map(row);
+        assert_eq!(BTreeSet::from(rows.clone()).len(), 3, "{rows:#?}");
+        assert!(rows[2].ends_with("no answer came in time"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use commons::protocol::with_tracker::{ErrorCode, Refusal, Status, TrackerMessage
 use tracing::debug;
 
 use crate::api::tracker_loss::TrackerLoss;
-use crate::tracker_communication::uplink::TrackerError;
+use crate::tracker_communication::tracker_report::TrackerError;
 
 /// A tracker's address and key.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ impl ExpectedTracker {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A try has failed for this reason.
+    pub(crate) fn note_failure(&self, why: TrackerLoss) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
     /// Connects, encrypts, and demands the key; one that is met first is demanded from then on.
     pub(crate) async fn meet(&self, me: &Identity) -> Result<Socket, TrackerError> {
         let dialled = Socket::dial(&self.address).await.map_err(|error| self.not_met(&error, false))?;
@@ -65,7 +70,7 @@ impl ExpectedTracker {
         debug!(%error, connected, "the tracker cannot be reached");
         let refusal = refusal_in(error);
         let why = if refusal.is_some() { TrackerLoss::TurnedAway } else { TrackerLoss::of(error) };
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.note_failure(why);
         match refusal {
             Some(refusal) => TrackerError::TurnedAway(refusal),
             None if connected && is_strange(error) => TrackerError::Stranger,

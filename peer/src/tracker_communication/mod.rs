@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use commons::keys::{PublicKey, Seed, Signature};
+use commons::keys::{PublicKey, Signature};
 use commons::names::{RoomName, Username};
-use commons::net::tls::{Identity, Purpose};
+use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{
     BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
 };
@@ -19,10 +19,14 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::key_book::Announcement;
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
-use crate::tracker_communication::uplink::{Ask, Outcome, TrackerError, TrackerReport, Uplink};
+use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
+use crate::tracker_communication::uplink::{Ask, Uplink};
 
+mod door;
 pub(crate) mod expected_tracker;
-pub(crate) mod uplink;
+mod standing;
+pub(crate) mod tracker_report;
+mod uplink;
 
 /// The way to the tracker. It comes back by itself after the first sign-in; while it is away every request is
 /// [`TrackerError::Lost`] at once.
@@ -30,6 +34,7 @@ pub(crate) mod uplink;
 pub(crate) struct PeerTrackerCommunication {
     tracker: Arc<ExpectedTracker>,
     asks: mpsc::Sender<Ask>,
+    probes: mpsc::Sender<Probe>,
     task: AbortHandle,
 }
 
@@ -38,10 +43,11 @@ impl PeerTrackerCommunication {
     pub(crate) fn start(tracker: ExpectedTracker) -> (Self, mpsc::Receiver<TrackerReport>) {
         let tracker = Arc::new(tracker);
         let (asks, asked) = mpsc::channel(REQUESTS_MAX);
+        let (probes, probed) = mpsc::channel(REQUESTS_MAX);
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
-        let uplink = Uplink::new(tracker.clone(), asked, reports);
+        let uplink = Uplink::new(tracker.clone(), asked, probed, reports);
         let task = tokio::spawn(uplink.run()).abort_handle();
-        (Self { tracker, asks, task }, receiver)
+        (Self { tracker, asks, probes, task }, receiver)
     }
 
     /// Where the tracker is.
@@ -59,12 +65,12 @@ impl PeerTrackerCommunication {
         self.tracker.key()
     }
 
-    /// Whether the tracker answers, and proves the key that is expected of it: the one that it has proven now. Nothing
-    /// is said.
-    pub(crate) async fn knock(&self) -> Result<PublicKey, TrackerError> {
-        let nobody = Seed::random().and_then(|seed| Identity::new(&seed, Purpose::Session));
-        let socket = self.tracker.meet(&nobody.map_err(|_| TrackerError::Lost)?).await?;
-        socket.remote_key().ok_or(TrackerError::Stranger)
+    /// Whether the tracker answers, and proves the key that is expected of it. Nothing is said, and the connection stands
+    /// for a sign-in that follows soon. Before the first sign-in only.
+    pub(crate) async fn knock(&self) -> Result<Reached, TrackerError> {
+        let (reply, answer) = oneshot::channel();
+        self.probes.send(reply).await.map_err(|_| TrackerError::Lost)?;
+        answer.await.map_err(|_| TrackerError::Lost)?
     }
 
     async fn request(&self, request: TrackerRequest) -> Outcome {

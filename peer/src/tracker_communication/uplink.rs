@@ -4,73 +4,28 @@
 //! it was said, so that a snapshot in a reply and one in an announcement cannot overtake each other.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
-use commons::keys::PublicKey;
-use commons::limits::FRAME_MAX;
 use commons::net::backoff::Backoff;
 use commons::net::connection::Connection;
-use commons::net::frame::{FrameError, encode};
+use commons::net::frame::FrameError;
 use commons::net::socket::Socket;
 use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{
-    Credentials, ErrorCode, Pong, Refusal, Reply, RequestId, RoomUpdate, Status, TrackerMessage,
-    TrackerRequest,
+    Credentials, ErrorCode, Pong, RequestId, Status, TrackerMessage, TrackerRequest,
 };
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, REQUEST_TIMEOUT, TRACKER_BACKOFF};
+use crate::tracker_communication::door::{Door, loss};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
-
-/// Why a request brought no reply that says OK.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TrackerError {
-    /// There is no connection, or it broke before the reply.
-    Lost,
-    /// The tracker refused.
-    Refused(Refusal),
-    /// Somebody answers who does not speak as a tracker, or is not let speak so.
-    Stranger,
-    /// Somebody answers in plaintext that there is no room, which nothing proves to be the tracker's word.
-    TurnedAway(Refusal),
-    /// Another key answers than the pinned one.
-    KeyChanged {
-        /// The key that was met before, or given.
-        pinned: PublicKey,
-        /// The key that answers now.
-        found: PublicKey,
-        /// The user told the expected one.
-        given: bool,
-    },
-}
-
-pub(crate) type Outcome = Result<Box<Reply>, TrackerError>;
-
-/// What the tracker tells the service, in order.
-pub(crate) enum TrackerReport {
-    /// What came of a request; whoever asked waits at the sender, if anybody does.
-    Answered(TrackerRequest, Outcome, Option<oneshot::Sender<Outcome>>),
-    /// A room changed.
-    Update(Box<RoomUpdate>),
-    /// The connection is gone, for this reason; it will be made again.
-    Lost(TrackerLoss),
-    /// It will not be made again, for this reason.
-    Ended(Ending),
-}
-
-/// Why the uplink does not come back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// The user signed in elsewhere.
-    Superseded,
-    /// The tracker does not take the user any more, or is another one.
-    Failed(TrackerError),
-}
+use crate::tracker_communication::standing::Standing;
+use crate::tracker_communication::tracker_report::{
+    Ending, Outcome, Probe, TrackerError, TrackerReport, report,
+};
 
 /// A request on its way to the uplink's task.
 pub(crate) struct Ask {
@@ -99,16 +54,10 @@ enum First {
 
 pub(crate) struct Uplink {
     asks: mpsc::Receiver<Ask>,
+    /// Closed after the first sign-in.
+    probes: mpsc::Receiver<Probe>,
     reports: mpsc::Sender<TrackerReport>,
     door: Door,
-}
-
-/// Makes connections and numbers the requests on them.
-struct Door {
-    tracker: Arc<ExpectedTracker>,
-    identity: Option<Identity>,
-    reports: mpsc::Sender<TrackerReport>,
-    next_id: i64,
 }
 
 struct Waiting {
@@ -117,27 +66,22 @@ struct Waiting {
     until: Instant,
 }
 
-/// A request as it is sent.
-#[derive(Serialize)]
-struct Tagged<'a> {
-    #[serde(flatten)]
-    request: &'a TrackerRequest,
-    id: i64,
-}
-
 impl Uplink {
     pub(crate) fn new(
         tracker: Arc<ExpectedTracker>,
         asks: mpsc::Receiver<Ask>,
+        probes: mpsc::Receiver<Probe>,
         reports: mpsc::Sender<TrackerReport>,
     ) -> Self {
-        let door = Door { tracker, identity: None, reports: reports.clone(), next_id: 0 };
-        Self { asks, reports, door }
+        let door = Door { tracker, identity: None, standing: None, reports: reports.clone(), next_id: 0 };
+        Self { asks, probes, reports, door }
     }
 
     /// Serves until it is over: first whoever signs in, then, under that name, across lost connections.
     pub(crate) async fn run(mut self) {
         let Some((credentials, first)) = self.first_sign_in().await else { return };
+        self.probes.close();
+        self.door.standing = None;
         let (mut connection, mut patient) = match first {
             First::Connected(connection) => (Some(connection), None),
             First::Patient(reply) => (None, Some(reply)),
@@ -175,10 +119,23 @@ impl Uplink {
         }
     }
 
-    /// Waits for a sign-in that the tracker accepts, or that is to be tried until it does. Every attempt has a connection of its own.
+    /// Waits for a sign-in that the tracker accepts, or that is to be tried until it does. A connection that stands is
+    /// used for it, where it has proven the same key.
     async fn first_sign_in(&mut self) -> Option<(Credentials, First)> {
         loop {
-            let Ask { request, identity, is_patient, reply } = self.asks.recv().await?;
+            let ask = tokio::select! {
+                ask = self.asks.recv() => ask?,
+                Some(probe) = self.probes.recv() => {
+                    // The caller may have stopped waiting.
+                    let _ = probe.send(self.door.probe().await);
+                    continue;
+                }
+                () = ended(self.door.standing.as_mut()) => {
+                    self.door.standing = None;
+                    continue;
+                }
+            };
+            let Ask { request, identity, is_patient, reply } = ask;
             let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = &request
             else {
                 let _ = reply.send(Err(TrackerError::Lost));
@@ -293,73 +250,6 @@ impl Uplink {
     }
 }
 
-impl Door {
-    /// One connection and one sign-in on it; the outcome is reported where it is an OK or somebody waits for it.
-    async fn attempt(
-        &mut self,
-        request: TrackerRequest,
-        reply: Option<oneshot::Sender<Outcome>>,
-    ) -> Result<Connection<Socket>, TrackerError> {
-        let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.sign_in(&request)).await;
-        let (outcome, connection) = match attempt {
-            Ok(Ok((outcome, connection))) => (outcome, Some(connection)),
-            Ok(Err(error)) => (Err(error), None),
-            Err(_) => (Err(TrackerError::Lost), None),
-        };
-        let error = outcome.as_ref().err().cloned();
-        if error.is_none() || reply.is_some() {
-            report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
-        }
-        match (error, connection) {
-            (None, Some(connection)) => Ok(connection),
-            (error, _) => Err(error.unwrap_or(TrackerError::Lost)),
-        }
-    }
-
-    async fn sign_in(
-        &mut self,
-        request: &TrackerRequest,
-    ) -> Result<(Outcome, Connection<Socket>), TrackerError> {
-        let identity = self.identity.as_ref().ok_or(TrackerError::Lost)?;
-        let mut connection = Connection::new(self.tracker.meet(identity).await?, FRAME_MAX);
-        let outcome = self.ask(request, &mut connection).await.map_err(|error| {
-            debug!(%error, "the tracker's connection broke at the sign-in");
-            broken(&error)
-        })?;
-        Ok((outcome, connection))
-    }
-
-    async fn ask(
-        &mut self,
-        request: &TrackerRequest,
-        connection: &mut Connection<Socket>,
-    ) -> Result<Outcome, FrameError> {
-        let id = self.send(connection, request).await?;
-        while let Some(frame) = connection.recv().await? {
-            let outcome = match frame.parse_owned() {
-                Ok(TrackerMessage::Status(status)) => match *status {
-                    Status::Ok(reply) if reply.id == Some(RequestId::Number(id)) => Ok(Box::new(reply)),
-                    Status::Error(refusal) => Err(TrackerError::Refused(refusal)),
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            return Ok(outcome);
-        }
-        Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
-    }
-
-    async fn send(
-        &mut self,
-        connection: &mut Connection<Socket>,
-        request: &TrackerRequest,
-    ) -> Result<i64, FrameError> {
-        self.next_id += 1;
-        connection.send_encoded(encode(&Tagged { request, id: self.next_id })?).await?;
-        Ok(self.next_id)
-    }
-}
-
 /// Awaits something while whoever asks meanwhile is told at once that the tracker is lost; `None` once nobody can ask
 /// any more.
 async fn refusing<T>(
@@ -379,27 +269,6 @@ async fn refusing<T>(
     }
 }
 
-/// The service is gone only at the end of the program.
-async fn report(reports: &mpsc::Sender<TrackerReport>, report: TrackerReport) {
-    let _ = reports.send(report).await;
-}
-
-/// What it means that a connection broke: changed bytes are noticed, a tracker that is gone says nothing.
-fn broken(error: &FrameError) -> TrackerError {
-    match error {
-        FrameError::Io(error) if error.kind() != io::ErrorKind::InvalidData => TrackerError::Lost,
-        _ => TrackerError::Stranger,
-    }
-}
-
-/// What a connection that broke tells of the reason.
-fn loss(error: &FrameError) -> TrackerLoss {
-    match error {
-        FrameError::Io(error) => TrackerLoss::of(error),
-        FrameError::NoObject | FrameError::TooLarge(_) => TrackerLoss::Failed,
-    }
-}
-
 /// Whether signing in again in the same way is of no use.
 fn is_final(error: &TrackerError) -> bool {
     match error {
@@ -408,6 +277,15 @@ fn is_final(error: &TrackerError) -> bool {
             matches!(refusal.code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName)
         }
         TrackerError::KeyChanged { .. } => true,
+    }
+}
+
+/// Waits until the tracker has ended the connection that stands; for ever where there is none. A frame that
+/// comes unasked is the tracker's last one.
+async fn ended(standing: Option<&mut Standing>) {
+    match standing {
+        Some(standing) => drop(standing.connection.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -43,6 +43,7 @@ struct Seen {
     deed: Mutex<Deed>,
     recorded: Mutex<Vec<u8>>,
     flips: AtomicUsize,
+    connections: AtomicUsize,
     cut: Mutex<CancellationToken>,
 }
 
@@ -55,6 +56,7 @@ impl Proxy {
             deed: Mutex::new(Deed::Pass),
             recorded: Mutex::default(),
             flips: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
             cut: Mutex::default(),
         });
         let mut task = JoinSet::new();
@@ -81,6 +83,11 @@ impl Proxy {
         self.seen.flips.load(Ordering::SeqCst)
     }
 
+    /// How many connections came by now.
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
     /// Whether these bytes went through, as this proxy could read them.
     pub fn heard(&self, text: &str) -> bool {
         let recorded = self.seen.recorded.lock().unwrap();
@@ -96,6 +103,7 @@ impl Proxy {
 async fn serve(listener: Listener, seen: Arc<Seen>) {
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
+        seen.connections.fetch_add(1, Ordering::SeqCst);
         let seen = Arc::clone(&seen);
         connections.spawn(async move {
             let cut = seen.cut.lock().unwrap().clone();

@@ -1,0 +1,158 @@
+//! The way into the tracker: makes connections, asks for sign-ins on them, and numbers the requests.
+
+use std::io;
+use std::sync::Arc;
+
+use commons::keys::Seed;
+use commons::limits::FRAME_MAX;
+use commons::net::connection::Connection;
+use commons::net::frame::{FrameError, encode};
+use commons::net::socket::Socket;
+use commons::net::tls::{Identity, Purpose};
+use commons::protocol::with_tracker::{Refusal, RequestId, Status, TrackerMessage, TrackerRequest};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tracing::debug;
+
+use crate::api::tracker_loss::TrackerLoss;
+use crate::limits::REQUEST_TIMEOUT;
+use crate::tracker_communication::expected_tracker::ExpectedTracker;
+use crate::tracker_communication::standing::Standing;
+use crate::tracker_communication::tracker_report::{Outcome, Reached, TrackerError, TrackerReport, report};
+
+/// Makes connections and numbers the requests on them.
+pub(crate) struct Door {
+    pub(crate) tracker: Arc<ExpectedTracker>,
+    pub(crate) identity: Option<Identity>,
+    /// A connection on which nobody has signed in yet.
+    pub(crate) standing: Option<Standing>,
+    pub(crate) reports: mpsc::Sender<TrackerReport>,
+    pub(crate) next_id: i64,
+}
+
+/// A request as it is sent.
+#[derive(Serialize)]
+struct Tagged<'a> {
+    #[serde(flatten)]
+    request: &'a TrackerRequest,
+    id: i64,
+}
+
+impl Door {
+    /// One connection and one sign-in on it; the outcome is reported where it is an OK or somebody waits for it.
+    pub(crate) async fn attempt(
+        &mut self,
+        request: TrackerRequest,
+        reply: Option<oneshot::Sender<Outcome>>,
+    ) -> Result<Connection<Socket>, TrackerError> {
+        let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.sign_in(&request)).await;
+        let (outcome, standing) = match attempt {
+            Ok(Ok((outcome, standing))) => (outcome, Some(standing)),
+            Ok(Err(error)) => (Err(error), None),
+            Err(_) => {
+                self.tracker.note_failure(TrackerLoss::TimedOut);
+                (Err(TrackerError::Lost), None)
+            }
+        };
+        let (error, is_awaited) = (outcome.as_ref().err().cloned(), reply.is_some());
+        if error.is_none() || is_awaited {
+            report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
+        }
+        match (error, standing) {
+            (None, Some(standing)) => Ok(standing.connection),
+            (error, standing) => {
+                // After a refusal the user may try again at once, or make an account.
+                self.standing = standing.filter(|_| is_awaited);
+                Err(error.unwrap_or(TrackerError::Lost))
+            }
+        }
+    }
+
+    /// Whether the tracker answers, and proves the key that is expected of it. Nothing is said.
+    pub(crate) async fn probe(&mut self) -> Result<Reached, TrackerError> {
+        let made_for_it = self.standing.as_ref().and_then(|standing| standing.seed.clone());
+        if let (Some(seed), Some(tracker)) = (made_for_it, self.tracker.key()) {
+            return Ok(Reached { tracker, seed });
+        }
+        // One on which a key has been tried that is kept on this computer.
+        self.standing = None;
+        let nobody = Seed::random().and_then(|seed| Ok((Identity::new(&seed, Purpose::Session)?, seed)));
+        let (identity, seed) = nobody.map_err(|_| TrackerError::Lost)?;
+        let connection = Connection::new(self.tracker.meet(&identity).await?, FRAME_MAX);
+        let tracker = self.tracker.key().ok_or(TrackerError::Stranger)?;
+        self.standing = Some(Standing { connection, own: identity.key(), seed: Some(seed.clone()) });
+        Ok(Reached { tracker, seed })
+    }
+
+    /// Asks for a sign-in, on the connection that stands if it has proven the user's key.
+    async fn sign_in(&mut self, request: &TrackerRequest) -> Result<(Outcome, Standing), TrackerError> {
+        let identity = self.identity.clone().ok_or(TrackerError::Lost)?;
+        let own = identity.key();
+        let mut seed = None;
+        if let Some(mut standing) = self.standing.take().filter(|standing| standing.own == own) {
+            match self.ask(request, &mut standing.connection).await {
+                Ok(outcome) if !is_farewell(&outcome) => return Ok((outcome, standing)),
+                // The tracker waits for a sign-in only so long.
+                _ => seed = standing.seed,
+            }
+        }
+        let mut connection = Connection::new(self.tracker.meet(&identity).await?, FRAME_MAX);
+        let outcome = self.ask(request, &mut connection).await.map_err(|error| {
+            debug!(%error, "the tracker's connection broke at the sign-in");
+            self.tracker.note_failure(loss(&error));
+            broken(&error)
+        })?;
+        Ok((outcome, Standing { connection, own, seed }))
+    }
+
+    async fn ask(
+        &mut self,
+        request: &TrackerRequest,
+        connection: &mut Connection<Socket>,
+    ) -> Result<Outcome, FrameError> {
+        let id = self.send(connection, request).await?;
+        while let Some(frame) = connection.recv().await? {
+            let outcome = match frame.parse_owned() {
+                Ok(TrackerMessage::Status(status)) => match *status {
+                    Status::Ok(reply) if reply.id == Some(RequestId::Number(id)) => Ok(Box::new(reply)),
+                    Status::Error(refusal) => Err(TrackerError::Refused(refusal)),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            return Ok(outcome);
+        }
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        connection: &mut Connection<Socket>,
+        request: &TrackerRequest,
+    ) -> Result<i64, FrameError> {
+        self.next_id += 1;
+        connection.send_encoded(encode(&Tagged { request, id: self.next_id })?).await?;
+        Ok(self.next_id)
+    }
+}
+
+/// The error that a broken connection means: changed bytes are noticed, and an absent tracker sends nothing.
+fn broken(error: &FrameError) -> TrackerError {
+    match error {
+        FrameError::Io(error) if error.kind() != io::ErrorKind::InvalidData => TrackerError::Lost,
+        _ => TrackerError::Stranger,
+    }
+}
+
+/// Whether the tracker has closed a connection without a word on the request: its last words answer none.
+fn is_farewell(outcome: &Outcome) -> bool {
+    matches!(outcome, Err(TrackerError::Refused(Refusal { id: None, .. })))
+}
+
+/// The reason that a broken connection gives.
+pub(crate) fn loss(error: &FrameError) -> TrackerLoss {
+    match error {
+        FrameError::Io(error) => TrackerLoss::of(error),
+        FrameError::NoObject | FrameError::TooLarge(_) => TrackerLoss::Failed,
+    }
+}

@@ -1,0 +1,198 @@
+//! A newcomer's start: how many connections it costs the tracker, and what becomes of one that did not last.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+mod programs;
+mod proxy;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{CHEAP_SEAL, Tracker, password_of, user};
+use commons::keys::Seed;
+use commons::limits::FRAME_MAX;
+use commons::net::connection::Connection;
+use commons::net::plaintext::Plaintext;
+use commons::net::socket::Listener;
+use commons::net::tls::{Identity, Purpose};
+use peer::api::tracker_loss::TrackerLoss;
+use peer::api::{Event, TrackerState};
+use peer::identity::user_key::SignIn;
+use peer::service::{Keep, PeerConfig, PeerService};
+use programs::{PASSWORD, Piped, Screen, flags};
+use proxy::Proxy;
+use serde_json::{Value, json};
+
+async fn service(tracker: SocketAddr, data: &Path) -> Arc<PeerService> {
+    let config = PeerConfig {
+        tracker: tracker.to_string(),
+        listen: None,
+        data: data.to_owned(),
+        plaintext: Plaintext::default(),
+        seal_cost: CHEAP_SEAL,
+        keep: Keep::InMemory,
+    };
+    PeerService::start(config).await.unwrap()
+}
+
+fn ana(register: bool) -> SignIn {
+    SignIn { username: user("ana"), password: password_of("ana"), register, changed_to: None }
+}
+
+/// The reaction of a scripted tracker to a request.
+enum Act {
+    Reply(Value),
+    /// Says this, and closes the connection.
+    LastWords(Value),
+    /// Nothing, and reads on.
+    Swallow,
+}
+
+/// A tracker that does with each request of each connection, both counted from 0, what a test says.
+async fn scripted(script: impl Fn(usize, usize, &Value) -> Act + Send + 'static) -> SocketAddr {
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let identity = Identity::new(&Seed::random().unwrap(), Purpose::Session).unwrap();
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut talk = Connection::new(socket.accept_encrypted(&identity).await.unwrap(), FRAME_MAX);
+            for number in 0.. {
+                let Ok(Some(frame)) = talk.recv().await else { break };
+                match script(connection, number, &frame.parse_owned().unwrap()) {
+                    Act::Reply(reply) => talk.send(&reply).await.unwrap(),
+                    Act::LastWords(words) => {
+                        talk.send(&words).await.unwrap();
+                        talk.close().await;
+                        break;
+                    }
+                    Act::Swallow => {}
+                }
+            }
+        }
+    });
+    address
+}
+
+fn ok(request: &Value) -> Act {
+    Act::Reply(json!({"status": "OK", "msg": "", "id": request["id"], "keys": []}))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomers_start_costs_two_connections_at_most() {
+    let tracker = Tracker::start().await;
+    let way = Proxy::to(tracker.address).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Screen::start(&flags(way.address, data.path()), &[], 24, 80);
+    ana.shows("Your name:");
+    ana.line("ana");
+    ana.shows("Password:");
+    ana.line(PASSWORD);
+    ana.shows("Make one? [Y/n]");
+    ana.line("y");
+    ana.shows("The same again:");
+    ana.line(PASSWORD);
+    ana.shows("Welcome, ana.");
+    assert!(way.connections() <= 2, "{}", way.connections());
+    ana.line("/quit");
+    assert_eq!(ana.end(), 0);
+    // The key that was tried first is the one that is kept: it signs in without a password.
+    let mut again = Piped::bot(way.address, data.path(), "ana", false);
+    again.event("logged_in");
+}
+
+#[tokio::test]
+async fn a_knock_a_wrong_password_and_a_new_account_share_one() {
+    let tracker = Tracker::start().await;
+    let way = Proxy::to(tracker.address).await;
+    let data = tempfile::tempdir().unwrap();
+    let peer = service(way.address, data.path()).await;
+    peer.knock().await.unwrap();
+    peer.knock().await.unwrap();
+    assert_eq!(peer.sign_in(ana(false)).await.unwrap_err().code(), "INVALID_CREDENTIALS");
+    peer.sign_in(ana(true)).await.unwrap();
+    assert_eq!(way.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_meanwhile_is_made_anew() {
+    let tracker = Tracker::start().await;
+    let way = Proxy::to(tracker.address).await;
+    let data = tempfile::tempdir().unwrap();
+    let peer = service(way.address, data.path()).await;
+    peer.knock().await.unwrap();
+    way.cut();
+    assert_eq!(peer.sign_in(ana(false)).await.unwrap_err().code(), "INVALID_CREDENTIALS");
+    way.cut();
+    peer.sign_in(ana(true)).await.unwrap();
+    assert_eq!(way.connections(), 3);
+}
+
+#[tokio::test]
+async fn last_words_of_a_connection_are_no_answer_to_a_sign_in() {
+    let last_words = json!({"status": "ERROR", "code": "NOT_LOGGED_IN", "msg": "sign in sooner"});
+    let tracker = scripted(move |connection, _, request| match connection {
+        0 => Act::LastWords(last_words.clone()),
+        _ => ok(request),
+    });
+    let data = tempfile::tempdir().unwrap();
+    let peer = service(tracker.await, data.path()).await;
+    peer.knock().await.unwrap();
+    peer.sign_in(ana(true)).await.unwrap();
+}
+
+/// The last words are an answer where the connection was made for the request: a full tracker is not dialled twice.
+#[tokio::test]
+async fn control_last_words_on_a_new_connection_are_told() {
+    let last_words = json!({"status": "ERROR", "code": "BUSY", "msg": "many others want to sign in"});
+    let tracker = scripted(move |connection, _, request| match connection {
+        0 | 1 => Act::LastWords(last_words.clone()),
+        _ => ok(request),
+    });
+    let data = tempfile::tempdir().unwrap();
+    let peer = service(tracker.await, data.path()).await;
+    peer.knock().await.unwrap();
+    assert_eq!(peer.sign_in(ana(true)).await.unwrap_err().code(), "BUSY");
+}
+
+#[tokio::test]
+async fn a_tracker_that_falls_silent_is_lost_by_a_time_out() {
+    let tracker = scripted(|_, _, request| match request["cmd"].as_str() {
+        Some("PING") => Act::Swallow,
+        _ => ok(request),
+    });
+    let data = tempfile::tempdir().unwrap();
+    let peer = service(tracker.await, data.path()).await;
+    let mut events = peer.subscribe();
+    peer.sign_in(ana(true)).await.unwrap();
+    // From here on nothing comes, and the clock runs as fast as it is waited for.
+    tokio::time::pause();
+    loop {
+        if let Event::Tracker { state: TrackerState::Lost, reason } = events.recv().await.unwrap() {
+            return assert_eq!(reason, Some(TrackerLoss::TimedOut));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tracker_that_answers_no_handshake_is_a_time_out() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let peer = service(silent.local_addr().unwrap(), data.path()).await;
+    tokio::time::pause();
+    assert_eq!(peer.knock().await.unwrap_err().code(), "TRACKER_LOST");
+    assert_eq!(peer.tracker_failed(), Some(TrackerLoss::TimedOut));
+}
+
+#[tokio::test]
+async fn a_tracker_that_answers_no_sign_in_is_a_time_out() {
+    let tracker = scripted(|_, _, _| Act::Swallow);
+    let data = tempfile::tempdir().unwrap();
+    let peer = service(tracker.await, data.path()).await;
+    peer.knock().await.unwrap();
+    tokio::time::pause();
+    assert_eq!(peer.sign_in(ana(true)).await.unwrap_err().code(), "TRACKER_LOST");
+    assert_eq!(peer.tracker_failed(), Some(TrackerLoss::TimedOut));
+}
