@@ -68,6 +68,10 @@ pub(crate) const REGULARS_IN_A_ROW: usize = 3;
 /// answered BUSY. At 20 ms each, a second's work.
 pub(crate) const HASHES_WAITING_MAX: usize = 64;
 
+/// How long a password check may wait for its turn before it is answered BUSY. A peer waits five seconds for an answer, so it
+/// hears this one; and a connection that asks has its place no longer than that.
+pub(crate) const HASH_WAIT_MAX: Duration = Duration::from_secs(4);
+
 /// Rooms in which one user may sit, so that the own rooms in a LOGIN's reply fit one frame.
 pub(crate) const SEATS_PER_USER: usize = 16;
 

@@ -11,10 +11,11 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use commons::user::PasswordDigest;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use zeroize::Zeroize;
 
 use crate::config::PasswordCost;
-use crate::limits::{HASH_MEMORY_MAX, HASHING_THREADS};
+use crate::limits::{HASH_MEMORY_MAX, HASH_WAIT_MAX, HASHING_THREADS};
 use crate::password_queue::{Asker, PasswordQueue};
 use crate::repositories::user::StoredPassword;
 
@@ -133,7 +134,9 @@ impl Passwords {
             let shared = self.shared.clone();
             spawn_blocking(move || serve(&shared, hasher));
         }
-        answer.await.map_err(|_| PasswordError::Failed)?
+        // A job that is given up stays in the queue until its turn, where it costs nothing.
+        let answer = timeout(HASH_WAIT_MAX, answer).await.map_err(|_| PasswordError::Busy)?;
+        answer.map_err(|_| PasswordError::Failed)?
     }
 }
 
@@ -242,6 +245,7 @@ mod tests {
 
     use futures_util::future::join_all;
     use tokio::sync::Semaphore;
+    use tokio::time::advance;
 
     use super::*;
     use crate::limits::HASHES_WAITING_MAX;
@@ -307,6 +311,33 @@ mod tests {
         let (_, others) = tokio::join!(held, others);
         assert_eq!(others[0], Err(PasswordError::Busy));
         assert!(others[1..].iter().all(Result::is_ok));
+    }
+
+    /// Newer ones of the same network may go first for as long as there are any.
+    #[tokio::test(start_paused = true)]
+    async fn a_hash_that_waits_too_long_is_told_so() {
+        let passwords = passwords();
+        let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
+        let held = join_all((0..HASHING_THREADS).map(|_| {
+            let (go_on, started) = (go_on.clone(), started.clone());
+            passwords.run(asker(), move |_| {
+                started.add_permits(1);
+                go_on.wait();
+                Ok(())
+            })
+        }));
+        let waits = async {
+            let _started = started.acquire_many(HASHING_THREADS as u32).await.unwrap();
+            let mut waiting = Box::pin(passwords.hash(asker(), PasswordDigest::of_typed("x")));
+            assert!(futures_util::poll!(&mut waiting).is_pending());
+            advance(HASH_WAIT_MAX).await;
+            let told = waiting.await;
+            go_on.wait();
+            told
+        };
+        assert_eq!(tokio::join!(held, waits).1, Err(PasswordError::Busy));
+        // The control: with nothing before it, it is done.
+        assert!(passwords.hash(asker(), PasswordDigest::of_typed("x")).await.is_ok());
     }
 
     #[tokio::test]
