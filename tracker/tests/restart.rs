@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use common::{PASSWORD, TestTracker, config, members, room};
@@ -216,6 +217,47 @@ async fn unfit_guest_of_a_taken_over_room_costs_only_that_seat() {
     let room = carla.ok(room("JOIN_ROOM", "sala")).await["room"].take();
     assert_eq!((members(&room), &room["owner"]), (vec!["ana", "bob", "carla"], &json!("ana")));
     drop(ana.hears("joined", "carla").await);
+}
+
+/// The report of `tracker check` on a folder.
+fn report(folder: &Path) -> String {
+    let check = Command::new(env!("CARGO_BIN_EXE_tracker")).arg("check").arg(folder).output().unwrap();
+    assert!(check.status.success(), "{check:?}");
+    String::from_utf8(check.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn unfit_owner_of_a_taken_over_room_costs_seat_and_room() {
+    let folder = original_files();
+    let path = folder.path().join("rooms_db.json");
+    let mut rooms: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let joao = json!({"username": "João", "address": null, "port": null, "connected": false});
+    rooms["sala"]["peer_one"] = rooms["sala"]["peer_owner"].take();
+    rooms["sala"]["peer_owner"] = joao.clone();
+    rooms["orphan"]["peer_two"] = joao;
+    fs::write(&path, rooms.to_string()).unwrap();
+    // It is told before the first start, which is the time to mend it.
+    let told = report(folder.path());
+    let of_owner = told.lines().find(|line| line.contains("the name of its owner \"João\"")).expect(&told);
+    assert!(of_owner.contains("the room \"sala\" belongs to ana now"), "{of_owner}");
+    assert!(of_owner.contains("give that user a name that fits"), "{of_owner}");
+    assert!(told.contains("a seat in the room \"orphan\" is free: the name \"João\""), "{told}");
+    // Nobody in it fits: it stays out, and the report says where to read on.
+    let kept = told.lines().find(|line| line.contains("\"shouting\" does not fit")).expect(&told);
+    assert!(kept.contains("data/README.md"), "{kept}");
+    let tracker = TestTracker::start_in(folder, |_| ()).await;
+    let (mut ana, _) = tracker.back("ana").await;
+    let mut carla = tracker.user("carla").await;
+    let sala = carla.ok(room("JOIN_ROOM", "sala")).await["room"].take();
+    assert_eq!((members(&sala), &sala["owner"]), (vec!["ana", "bob", "carla"], &json!("ana")));
+    drop(ana.hears("joined", "carla").await);
+    drop((ana, carla));
+    // It is told once, and the new owner may end the room.
+    let folder = tracker.stop().await;
+    assert!(!report(folder.path()).contains("the name of its owner"));
+    let tracker = TestTracker::start_in(folder, |_| ()).await;
+    let (mut ana, _) = tracker.back("ana").await;
+    ana.ok(room("DELETE_ROOM", "sala")).await;
 }
 
 #[tokio::test]

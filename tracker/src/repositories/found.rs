@@ -10,6 +10,7 @@ use crate::repositories::contents::Contents;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::json_file::{Files, Loaded};
 use crate::repositories::manifest::{self, Entries};
+use crate::repositories::record::Record;
 use crate::repositories::tracker_key::{self, FoundKey};
 use crate::repositories::user::StoredPassword;
 
@@ -130,6 +131,7 @@ impl Found {
                 rooms.contents.unfit.insert(name, original);
                 continue;
             }
+            notes.extend(room.take_over_notes(&original));
             for seat in &mut room.guests {
                 if let Some(guest) = seat.take_if(|guest| !has_account(&guest.username)) {
                     notes.push(format!(

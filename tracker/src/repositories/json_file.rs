@@ -327,7 +327,7 @@ impl<T: Record> Loaded<T> {
         });
         let kept = unfit
             .keys()
-            .map(|entry| format!("{file}: {entry:?} does not fit our rules: it is kept, and not served"));
+            .map(|entry| format!("{file}: {entry:?} does not fit our rules: it is kept, and not served. data/README.md says how to bring it back"));
         cut.into_iter().chain(kept).collect()
     }
 

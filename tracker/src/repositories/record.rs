@@ -10,6 +10,11 @@ pub(crate) trait Record: Clone + Send + Sync + 'static {
     /// Writes the entry as it stands in the file.
     fn write(&self) -> serde_json::Result<Box<RawValue>>;
 
+    /// Notes for the operator on an entry that was taken over from this one of an original file, a sentence or two each.
+    fn take_over_notes(&self, _original: &RawValue) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Prepares the entry for another run of the tracker.
     fn begin_run(&mut self) {}
 

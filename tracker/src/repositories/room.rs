@@ -68,31 +68,22 @@ impl StoredSeat {
         let Self { username, since, joined_at } = self;
         Some(Seat { username: Username::parse(&username).ok()?, since, joined_at })
     }
-
-    /// The seat of a guest in an original file. A guest whose name does not fit loses it, and the room stays.
-    fn guest(self, room: &str) -> Option<Seat> {
-        if let Err(error) = Username::parse(&self.username) {
-            tracing::warn!(room, guest = self.username, %error, "a guest's name does not fit: the seat is freed");
-        }
-        self.seat()
-    }
 }
 
 impl StoredRoom {
-    /// The room of an original file: the owner is who sits in the owner's seat, else the first who sits at all. Without a
-    /// fitting owner, the room does not fit either.
+    /// The room of an original file: the owner is who sits in the owner's seat, else the first who sits at all. A member
+    /// whose name does not fit loses the seat, an owner the room too. Without any other member it does not fit either.
     fn take_over(self, name: &str) -> Option<Room> {
         let seats = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
-        let mut seats = seats.map(|seat| StoredSeat { since: 1, ..seat });
-        let owner_seat = seats.next()?.seat()?;
-        let mut guests = seats.filter_map(|seat| seat.guest(name));
+        let mut seats = seats.filter_map(|seat| StoredSeat { since: 1, ..seat }.seat());
+        let owner_seat = seats.next()?;
         Some(Room {
             id: Uuid::new_v4(),
             name: RoomName::parse(name).ok()?,
             revision: 1,
             owner: owner_seat.username.clone(),
             owner_seat: Some(owner_seat),
-            guests: [guests.next(), guests.next()],
+            guests: [seats.next(), seats.next()],
         })
     }
 
@@ -136,6 +127,30 @@ impl Record for Room {
             peer_one: seat(&self.guests[0]),
             peer_two: seat(&self.guests[1]),
         })
+    }
+
+    /// The names that do not fit, and what became of their seats.
+    fn take_over_notes(&self, original: &RawValue) -> Vec<String> {
+        let Ok(StoredRoom { peer_owner, peer_one, peer_two, .. }) = serde_json::from_str(original.get())
+        else {
+            return Vec::new();
+        };
+        let (name, owner) = (self.name.as_str(), &self.owner);
+        let mut seats = [peer_owner, peer_one, peer_two].into_iter().flatten();
+        // An owner who has left sits in no place, and the first who does owns the room.
+        let first = seats.next().filter(|seat| Username::parse(&seat.username).is_err());
+        let lost = first.map(|StoredSeat { username, .. }| {
+            format!(
+                "the room {name:?} belongs to {owner} now, and a seat is free: the name of its owner {username:?} does not fit our \
+                 rules. If {username:?} is to keep it, stop the tracker, put the original files back into an empty folder, and give \
+                 that user a name that fits in all three of them before the next start"
+            )
+        });
+        let unfit = seats.filter(|seat| Username::parse(&seat.username).is_err());
+        let freed = unfit.map(|StoredSeat { username, .. }| {
+            format!("a seat in the room {name:?} is free: the name {username:?} does not fit our rules")
+        });
+        lost.into_iter().chain(freed).collect()
     }
 
     /// Presence may have used up the block of revisions in which the room was written.
