@@ -7,10 +7,9 @@ mod by_hand;
 mod common;
 mod proxy;
 
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use by_hand::{ByHand, Talk, digest, files_in, hello, message, seal_as_before, sealed_in, seed_in, sign_in};
 use common::{Peer, Tracker, user};
@@ -103,20 +102,6 @@ async fn a_seal_of_the_first_version_opens_and_is_sealed_anew_at_once() {
     assert_eq!(seed_in(again.folder(), "ana").as_bytes(), seed.as_bytes());
 }
 
-/// What the programs log, all of it.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 fn holds(content: &[u8], text: &str) -> bool {
     content.windows(text.len()).any(|window| window == text.as_bytes())
 }
@@ -127,11 +112,10 @@ fn folder_holds(folder: &Path, text: &str) -> bool {
 
 #[tokio::test]
 async fn secrets_are_in_no_folder_and_in_no_log() {
-    let log = Log::default();
-    let writer = log.clone();
+    let log = tempfile::NamedTempFile::new().unwrap();
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
+        .with_writer(Arc::new(log.reopen().unwrap()))
         .init();
     let mut tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
@@ -158,7 +142,7 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
         peer.service.stop().await;
     }
     tracker.down().await;
-    let log = log.0.lock().unwrap().clone();
+    let log = std::fs::read(log.path()).unwrap();
     // What is to be there is found.
     assert!(holds(&log, "a line under another name was dropped"), "nothing was logged");
     assert!(folder_holds(tracker.folder(), ROOM));

@@ -8,10 +8,10 @@ mod common;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::device::{Device, ask};
-use common::program::{Program, all_rooms, write_until_killed};
+use common::program::{Program, Writers, all_rooms, assert_kept};
 use common::{PASSWORD, PATIENCE, room, sign_in, with_id};
 use commons::net::connection::Connection;
 use commons::net::socket::Socket;
@@ -23,35 +23,13 @@ async fn fifteen_kills_lose_nothing_that_was_acknowledged() {
     let mut expected: Vec<String> = Vec::new();
     for round in 0..15 {
         let program = Program::start(folder.path());
-        let (sender, mut acknowledged) = tokio::sync::mpsc::channel(1000);
-        let mut writers = Vec::new();
-        for n in 0..4 {
-            let client = program.connect().await;
-            writers.push(tokio::spawn(write_until_killed(client, format!("u{round}-{n}"), sender.clone())));
-        }
-        drop(sender);
-        for _ in 0..20 + 3 * round {
-            expected.push(acknowledged.recv().await.unwrap());
-        }
+        let mut writers = Writers::start(&program, round, 4).await;
+        expected.extend(writers.next(20 + 3 * round).await);
         drop(program);
-        while let Some(more) = acknowledged.recv().await {
-            expected.push(more);
-        }
-        for writer in writers {
-            writer.await.unwrap();
-        }
+        expected.extend(writers.rest().await);
     }
-    let program = Program::start(folder.path());
-    let mut client = program.connect().await;
-    client.ok(sign_in("REGISTER", "witness", 5000)).await;
-    let rooms = all_rooms(&mut client).await;
     assert!(expected.len() >= 15 * 20);
-    for what in &expected {
-        match what.split_once(' ').unwrap() {
-            ("user", name) => drop(client.ok(json!({"cmd": "GET_PEER", "peer": name})).await),
-            (_, name) => assert!(rooms.iter().any(|room| room == name), "{name} is lost"),
-        }
-    }
+    assert_kept(folder.path(), &expected).await;
 }
 
 /// Set for the child that plays the store of the control.
@@ -221,7 +199,7 @@ async fn a_signal_stops_it_in_good_order() {
         program.signal(signal);
         assert_eq!(ana.recv().await, json!({"status": "SHUTTING_DOWN"}));
         assert_eq!(program.child.wait().unwrap().code(), Some(0));
-        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
         assert_eq!(fs::read_to_string(folder.path().join("users_db.journal")).unwrap().lines().count(), 1);
         let users: Value =
             serde_json::from_slice(&fs::read(folder.path().join("users_db.json")).unwrap()).unwrap();

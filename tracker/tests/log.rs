@@ -4,9 +4,10 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use common::device::Device;
 use common::{TestTracker, sign_in};
@@ -35,29 +36,15 @@ async fn the_tracker_logs_only_its_own_events() {
     assert_eq!(foreign, [] as [&str; 0]);
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn control_libraries_log_too_without_the_filter() {
-    let log = Log::default();
-    let writer = log.clone();
+    let log = tempfile::NamedTempFile::new().unwrap();
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
+        .with_writer(Arc::new(log.reopen().unwrap()))
         .init();
     let tracker = TestTracker::start().await;
     drop(Device::new().session(tracker.address, sign_in("REGISTER", "ana", 5000)).await);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = fs::read_to_string(log.path()).unwrap();
     assert!(log.contains("rustls::"), "{log}");
 }

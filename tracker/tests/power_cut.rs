@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::device::{Device, by_key};
-use common::program::{Program, all_rooms, write_until_killed};
+use common::program::{Program, Writers, assert_kept};
 use common::{sign_in, with_id};
 use commons::limits::FRAME_MAX;
 use commons::net::connection::Connection;
@@ -24,7 +24,6 @@ use commons::net::socket::Socket;
 use commons::net::tls::Purpose;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 /// Bytes of the disk: room for some thousands of rooms.
 const DISK_BYTES: u64 = 32 * 1024 * 1024;
@@ -128,39 +127,19 @@ async fn cut_power(times: usize) {
     let mut expected: Vec<String> = Vec::new();
     for round in 0..times {
         let program = Program::start(&disk.data());
-        let (sender, mut acknowledged) = mpsc::channel(1000);
-        let mut clients = vec![tokio::spawn(come_and_go(program.address, format!("p{round}")))];
-        for n in 0..2 {
-            let client = program.connect().await;
-            clients.push(tokio::spawn(write_until_killed(client, format!("u{round}-{n}"), sender.clone())));
-        }
-        drop(sender);
-        for _ in 0..10 + 7 * (round % 5) {
-            expected.push(acknowledged.recv().await.unwrap());
-        }
+        let visitor = tokio::spawn(come_and_go(program.address, format!("p{round}")));
+        let mut writers = Writers::start(&program, round, 2).await;
+        expected.extend(writers.next(10 + 7 * (round % 5)).await);
         program.signal("STOP");
         let copy = disk.copy();
         drop(program);
-        while let Some(more) = acknowledged.recv().await {
-            expected.push(more);
-        }
-        for client in clients {
-            client.await.unwrap();
-        }
+        expected.extend(writers.rest().await);
+        visitor.await.unwrap();
         drop(disk);
         disk = Disk::of(copy);
     }
-    let program = Program::start(&disk.data());
-    let mut client = program.connect().await;
-    client.ok(sign_in("REGISTER", "witness", 5000)).await;
-    let rooms = all_rooms(&mut client).await;
     assert!(expected.len() >= times * 10);
-    for what in &expected {
-        match what.split_once(' ').unwrap() {
-            ("user", name) => drop(client.ok(json!({"cmd": "GET_PEER", "peer": name})).await),
-            (_, name) => assert!(rooms.iter().any(|room| room == name), "{name} is lost"),
-        }
-    }
+    assert_kept(&disk.data(), &expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

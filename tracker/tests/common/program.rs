@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinSet;
 
 use crate::common::{Client, room, sign_in};
 
@@ -59,12 +61,46 @@ impl Drop for Program {
     }
 }
 
+/// Clients that write until the tracker is gone.
+pub(crate) struct Writers {
+    acknowledged: Receiver<String>,
+    clients: JoinSet<()>,
+}
+
+impl Writers {
+    /// So many, whose names are of this round alone.
+    pub(crate) async fn start(program: &Program, round: usize, count: usize) -> Self {
+        let (sender, acknowledged) = channel(1000);
+        let mut clients = JoinSet::new();
+        for number in 0..count {
+            let client = program.connect().await;
+            clients.spawn(write_until_killed(client, format!("u{round}-{number}"), sender.clone()));
+        }
+        Self { acknowledged, clients }
+    }
+
+    /// The next so many changes that are acknowledged.
+    pub(crate) async fn next(&mut self, count: usize) -> Vec<String> {
+        let mut next = Vec::new();
+        while next.len() < count {
+            next.push(self.acknowledged.recv().await.unwrap());
+        }
+        next
+    }
+
+    /// The other acknowledged changes, after the tracker's end.
+    pub(crate) async fn rest(mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(more) = self.acknowledged.recv().await {
+            rest.push(more);
+        }
+        self.clients.join_all().await;
+        rest
+    }
+}
+
 /// Registers a user and makes rooms until the tracker is gone; what was acknowledged.
-pub(crate) async fn write_until_killed(
-    mut client: Client,
-    name: String,
-    acknowledged: tokio::sync::mpsc::Sender<String>,
-) {
+async fn write_until_killed(mut client: Client, name: String, acknowledged: Sender<String>) {
     client.try_send(&sign_in("REGISTER", &name, 5000)).await;
     let Some(reply) = client.try_recv().await else { return };
     assert_eq!(reply["status"], "OK", "{reply}");
@@ -78,6 +114,20 @@ pub(crate) async fn write_until_killed(
             if cmd == "CREATE_ROOM" {
                 let _ = acknowledged.send(format!("room {room_name}")).await;
             }
+        }
+    }
+}
+
+/// Starts the tracker on a folder, and looks for all that was acknowledged.
+pub(crate) async fn assert_kept(data: &Path, acknowledged: &[String]) {
+    let program = Program::start(data);
+    let mut client = program.connect().await;
+    client.ok(sign_in("REGISTER", "witness", 5000)).await;
+    let rooms = all_rooms(&mut client).await;
+    for what in acknowledged {
+        match what.split_once(' ').unwrap() {
+            ("user", name) => drop(client.ok(json!({"cmd": "GET_PEER", "peer": name})).await),
+            (_, name) => assert!(rooms.iter().any(|room| room == name), "{name} is lost"),
         }
     }
 }
