@@ -27,8 +27,9 @@ const AHEAD: usize = 4;
 /// way here that this is far less than one commit may hold.
 const LAST_BATCH: usize = COMMIT_LINES / 2;
 
-/// How long it may take until all have everything, from when the last program is back in its room.
-const CONVERGED: Duration = Duration::from_secs(5);
+/// How long it may take until all have everything, from when the last program is back in its room: some seconds, on a machine
+/// with much else to do.
+const CONVERGED: Duration = Duration::from_secs(30);
 
 /// A user, whose program is started again and again.
 struct User<'a> {

@@ -107,7 +107,7 @@ fn answer_pings(listener: Listener, identity: Identity) {
 #[tokio::test]
 async fn the_sweep_pings_encrypted_and_only_the_sessions_own_key_is_alive() {
     let tracker = TestTracker::start_with(|config| {
-        (config.ping_interval, config.ping_timeout) = (Duration::from_millis(200), Duration::from_secs(2));
+        (config.ping_interval, config.ping_timeout) = (Duration::from_millis(200), PATIENCE);
     })
     .await;
     let (ana, bob, thief) = (Device::new(), Device::new(), Device::new());

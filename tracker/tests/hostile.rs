@@ -189,7 +189,7 @@ async fn thirty_rounds_of_garbage_harm_nobody() {
     }
     let growth = resident().saturating_sub(before);
     assert!(growth <= 20 * 1024 * 1024, "grew by {growth} bytes");
-    assert!(slowest < Duration::from_secs(1), "an answer took {slowest:?}");
+    assert!(slowest < Duration::from_secs(10), "an answer took {slowest:?}");
     // No task has died.
     tracker.stop().await;
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PingPort, TestTracker, members, room, sign_in, with_id};
+use common::{PATIENCE, PingPort, TestTracker, members, room, sign_in, with_id};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_stop_is_told_to_those_who_understand() {
 #[tokio::test]
 async fn a_held_seat_is_freed_once_its_time_is_over() {
     let tracker = TestTracker::start_with(|config| {
-        config.ping_interval = Duration::from_millis(300);
+        (config.ping_interval, config.ping_timeout) = (Duration::from_millis(300), PATIENCE);
         config.seat_hold = Duration::ZERO;
     })
     .await;

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Long enough for a machine with much else to do; nothing waits so long where all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn digest(name: &str) -> String {
     PasswordDigest::of_typed(&format!("password of {name}")).as_str().to_owned()

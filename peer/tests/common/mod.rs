@@ -29,7 +29,7 @@ use tracker::password_reset::PasswordReset;
 use tracker::server::TrackerServer;
 
 /// Long enough for a machine with much else to do; nothing waits so long where all is well.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sealing costs next to nothing.
 pub const CHEAP_SEAL: SealCost = SealCost { memory: 64, passes: 1 };

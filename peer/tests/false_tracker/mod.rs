@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::by_hand::{Talk, hello};
 
 /// Long enough for a machine with much else to do; nothing waits so long where all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the tracker claims of a room.
 #[derive(Clone)]

@@ -5,14 +5,10 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Shown, View, participants, python_json, recv};
-
-/// How long the program waits for an answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(5);
+use super::{PATIENCE, Shown, View, participants, python_json, recv};
 
 /// One connection, a thread that reads it, and a queue of answers.
 pub(super) struct TrackerLink {
@@ -55,7 +51,7 @@ impl TrackerLink {
     pub(super) fn ask(&self, request: &Value) -> Value {
         self.send(request);
         let timeout = |_| json!({"status": "ERROR", "msg": "Tracker timeout."});
-        self.answers.lock().unwrap().recv_timeout(ANSWER_WAIT).unwrap_or_else(timeout)
+        self.answers.lock().unwrap().recv_timeout(PATIENCE).unwrap_or_else(timeout)
     }
 
     pub(super) fn end(&self) {

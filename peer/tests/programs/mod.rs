@@ -17,7 +17,7 @@ use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use serde_json::Value;
 
 /// Long enough for a machine with much else to do; nothing waits so long where all is well.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of every user of a program, as long as a new one has to be.
 pub const PASSWORD: &str = "a secret of theirs";
