@@ -24,6 +24,7 @@ pub fn hold(bytes: &[u8]) {
         id: Uuid::nil(),
         room: None,
         from,
+        to: None,
         content: text.as_ref().into(),
         sent_at,
         late: false,

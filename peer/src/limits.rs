@@ -62,6 +62,9 @@ pub const WANT_WAIT: Duration = Duration::from_secs(10);
 /// How long lines that a peer has told of and did not give, or that could not be kept, are left alone.
 pub const VAIN_PAUSE: Duration = Duration::from_secs(10);
 
+/// Pause before the tracker is asked again for the keys of one's own account, where it went away meanwhile.
+pub const OWN_KEYS_PAUSE: Duration = Duration::from_secs(5);
+
 /// News for whoever catches up; what does not fit is made up for by the next look.
 pub const CATCH_UP_NEWS: usize = 1024;
 

@@ -271,6 +271,86 @@ async fn control_message_by_an_unendorsed_key_is_not_ones_own() {
     );
 }
 
+#[tokio::test]
+async fn own_keys_are_learnt_when_the_tracker_comes_after_the_start() {
+    let mut tracker = Tracker::start().await;
+    let (old, new, _bob) = two_computers_of_ana(&tracker, true).await;
+    new.service.stop().await;
+    tracker.down().await;
+    let mut old = old.again().await;
+    old.linked("bob").await;
+    let is_from_the_new =
+        |e: &Event| matches!(e, Event::Message { content, .. } if *content == *"from the new computer");
+    assert!(!old.saw(is_from_the_new), "its key is not known yet");
+    tracker.up().await;
+    old.until(|e| matches!(e, Event::LoggedIn { .. })).await;
+    assert_eq!(old.hears("from the new computer").await, user("ana"));
+}
+
+/// Whether this is one's own message from another computer, in the private chat with bob.
+fn is_own_to_bob(text: &'static str) -> impl Fn(&Event) -> bool {
+    move |event| {
+        let Event::Message { room: None, from, to: Some(to), content, .. } = event else { return false };
+        *from == user("ana") && *to == user("bob") && *content == *text
+    }
+}
+
+/// Ana's two computers, both off, the second endorsed by the first unless it is not `trusted`; each has written to bob in
+/// private, and they share no room.
+async fn two_computers_that_wrote_to_bob(tracker: &Tracker, trusted: bool) -> (Peer, Peer, Peer) {
+    let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.tell("bob", "from the old computer").await.unwrap();
+    bob.hears("from the old computer").await;
+    let mut new = ana.elsewhere().await;
+    let digits = digits_of_the_new_key(&mut new).await;
+    new.service.stop().await;
+    let old = ana.again_after_death().await;
+    if trusted {
+        assert_eq!(endorse(&old, &digits).await, Ok(Answer::Done));
+    }
+    old.service.stop().await;
+    let new = new.again().await;
+    new.tell("bob", "from the new computer").await.unwrap();
+    if !trusted {
+        bob.until(is_change).await;
+        bob.run(Command::Accept { user: user("ana") }).await.unwrap();
+    }
+    bob.hears("from the new computer").await;
+    (old, new, bob)
+}
+
+#[tokio::test]
+async fn private_message_of_ones_other_computer_comes_from_the_friend() {
+    let tracker = Tracker::start().await;
+    let (old, mut new, mut bob) = two_computers_that_wrote_to_bob(&tracker, true).await;
+    new.until(is_own_to_bob("from the old computer")).await;
+    new.service.stop().await;
+    let mut old = old.again().await;
+    old.open(Conversation::Private(user("bob"))).await.unwrap();
+    let missed = old.until(|e| matches!(e, Event::Missed { .. })).await;
+    assert!(matches!(missed, Event::Missed { people: 0, lines: 1, .. }), "{missed:?}");
+    old.until(is_own_to_bob("from the new computer")).await;
+    let unread = old.service.status().conversations;
+    assert!(unread.iter().all(|(_, unread)| *unread == 0), "{unread:?}");
+    old.say("back").await;
+    bob.hears("back").await;
+    assert!(!old.saw(|e| matches!(e, Event::Error { .. })) && !old.saw(is_change));
+}
+
+/// The control: the password alone makes no key whose private messages are one's own.
+#[tokio::test]
+async fn control_private_message_by_an_unendorsed_key_is_not_ones_own() {
+    let tracker = Tracker::start().await;
+    let (old, new, mut bob) = two_computers_that_wrote_to_bob(&tracker, false).await;
+    new.service.stop().await;
+    let mut old = old.again().await;
+    bob.tell("ana", "are you there?").await.unwrap();
+    old.hears("are you there?").await;
+    old.tell("bob", "yes").await.unwrap();
+    bob.hears("yes").await;
+    assert!(!old.saw(is_own_to_bob("from the new computer")));
+}
+
 /// Runs the program to its end: its status and all that it said.
 fn run(data: &Path, tracker: &Tracker, more: &[&str]) -> (Option<i32>, String) {
     let mut arguments: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();

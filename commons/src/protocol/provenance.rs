@@ -27,7 +27,7 @@ pub struct Provenance {
     pub previous: Option<Digest>,
     /// The author's key: on the first line of a group.
     pub device: Option<PublicKey>,
-    /// Over the digest of this line, by the author's key: ends a group. Private lines are not signed.
+    /// Over the digest of this line, by the author's key: ends a group. Earlier versions signed no private messages.
     pub signature: Option<Signature>,
 }
 

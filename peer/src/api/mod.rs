@@ -403,6 +403,9 @@ pub enum Event {
         room: Option<RoomName>,
         /// Who said it.
         from: Username,
+        /// Whose private chat an own message of another computer belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Username>,
         /// What was said.
         content: Untrusted,
         /// When, by the author's clock.

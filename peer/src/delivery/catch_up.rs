@@ -77,6 +77,14 @@ impl CatchUp {
         }
     }
 
+    /// More keys are believed than before: what came in vain is asked for again.
+    pub(crate) fn believe_more(&mut self) {
+        for talk in self.partners.values_mut().flat_map(|partner| partner.talks.values_mut()) {
+            talk.open = true;
+            talk.wanted.clear();
+        }
+    }
+
     /// Which of the conversations that are shared with a peer it is to be told of now.
     pub(crate) fn due_to_tell(
         &self,

@@ -77,6 +77,10 @@ impl Exchange<'_> {
                 self.catch_up.reseated();
                 self.look_around().await;
             }
+            News::OwnKeys => {
+                self.catch_up.believe_more();
+                self.look_around().await;
+            }
             News::Have(user, conversation, theirs) => {
                 self.catch_up.heard(&user, &conversation, theirs);
                 self.ask(&user).await;
@@ -130,8 +134,9 @@ impl Exchange<'_> {
     async fn tell(&mut self, user: &Username) {
         for conversation in self.catch_up.due_to_tell(user, &self.shared_with(user), Instant::now()) {
             let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
+            let device = self.links.link_key(user);
             let (streams, lamport) =
-                self.history.holdings_for(conversation.clone(), user.clone(), since).await;
+                self.history.holdings_for(conversation.clone(), user.clone(), device, since).await;
             if self.send(user, &PeerMessage::Have { room_id: conversation.room(), streams, lamport }) {
                 self.catch_up.told(user, &conversation, Instant::now());
             }
@@ -154,7 +159,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Gives a member of a room what it asks for, as far as its seat reaches back; of a private chat only own lines.
+    /// Gives a member of a room what it asks for, as far as its seat reaches back; in private what either has written.
     async fn give(&mut self, user: &Username, conversation: ConversationId, wanted: Vec<StreamSpans>) {
         let Some(since) = self.hub.lock().chat.since(&conversation, user) else { return };
         if self.links.book(|book| book.is_changed(user)) {

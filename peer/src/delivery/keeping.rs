@@ -126,12 +126,12 @@ impl Hub {
     pub(crate) fn show(&self, HeardLine { line, missing, place }: HeardLine) {
         let KeptLine { row, conversation: at, room, from, id, text, sent_at, late, .. } = line;
         let Some(conversation) = named(&at, room) else { return };
-        let room = match &conversation {
-            Conversation::Room(room) => Some(room.clone()),
-            Conversation::Private(_) => None,
-        };
         let mut state = self.lock();
         let me = state.chat.me().cloned();
+        let (room, to) = match &conversation {
+            Conversation::Room(room) => (Some(room.clone()), None),
+            Conversation::Private(user) => (None, (me.as_ref() == Some(&from)).then(|| user.clone())),
+        };
         if let Some(missed) = state.missed.get_mut(&at) {
             if late {
                 let told = missed.tell(me.as_ref());
@@ -149,9 +149,8 @@ impl Hub {
             state.chat.note_unread(conversation);
         }
         let private = room.is_none();
-        state
-            .faces
-            .tell_row(Event::Message { id, room, from, content: text.into(), sent_at, late, missing }, row);
+        let content = text.into();
+        state.faces.tell_row(Event::Message { id, room, from, to, content, sent_at, late, missing }, row);
         drop(state);
         if private {
             self.relink();

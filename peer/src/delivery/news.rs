@@ -13,6 +13,8 @@ pub(crate) enum News {
     Down(Username),
     /// Who sits where has changed.
     Seats,
+    /// More keys of one's own account are known.
+    OwnKeys,
     /// A peer tells what it has.
     Have(Username, ConversationId, Vec<StreamSpans>),
     /// A peer asks for lines.

@@ -1,5 +1,6 @@
 //! What this peer has of a conversation, what it lacks of what another has, and what it can hand to it.
 
+use commons::keys::PublicKey;
 use commons::limits::{BATCH_BYTES, BATCH_LINES, SPANS_MAX};
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::{Incarnation, StreamSpans};
@@ -11,7 +12,7 @@ use crate::history::delivery::encoded_len;
 use crate::history::line::ChatLine;
 use crate::history::rows::{conversation, group_at, room_name};
 use crate::history::spans::Spans;
-use crate::history::store::{Name, Store};
+use crate::history::store::{Name, Store, Stream};
 
 impl Store {
     /// For a HAVE.
@@ -39,17 +40,23 @@ impl Store {
         Ok(streams)
     }
 
-    /// For a HAVE to somebody whose seat reaches back to this state of the room: of others' lines those that it may have
-    /// from here, of its own all, which is their receipt.
+    /// For a HAVE to somebody on this device whose seat reaches back to this state of the room: all of the device's own
+    /// messages, which is their receipt, and of all others those that it may have from here.
     pub(crate) fn spans_for(
         &mut self,
         of: &ConversationId,
         to: &Username,
+        on: Option<PublicKey>,
         since: u64,
     ) -> Result<Vec<StreamSpans>> {
         let mut told = self.spans(of)?;
-        for stream in told.iter_mut().filter(|stream| stream.username != to.as_str()) {
-            let first = self.first_from(of, stream, since)?;
+        for stream in &mut told {
+            let is_own = stream.username == to.as_str();
+            let device = self.stream_of(of, stream)?.map(|stream| stream.device);
+            if is_own && on.is_none_or(|asking| device == Some(asking)) {
+                continue;
+            }
+            let first = self.first_from(of, stream, if is_own { 0 } else { since }, is_own)?;
             let from = |first: u64| {
                 let reaching = stream.spans.iter().filter(move |(_, last)| *last >= first);
                 reaching.map(|(begin, last)| (first.max(*begin), *last)).collect()
@@ -60,16 +67,28 @@ impl Store {
         Ok(told)
     }
 
-    /// The first line of a stream that was written in this state of the room or a later one.
-    fn first_from(&mut self, of: &ConversationId, stream: &StreamSpans, since: u64) -> Result<Option<u64>> {
-        let Ok(author) = Username::parse(&stream.username) else { return Ok(None) };
-        let name = StreamName { conversation: of.clone(), author, incarnation: stream.incarnation };
-        let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { return Ok(None) };
-        let mut query =
-            self.db.prepare_cached("SELECT min(seq) FROM lines WHERE stream = ?1 AND revision >= ?2")?;
+    /// The first message of a stream that was written in this state of the room or a later one; of the asker's own ones in
+    /// private, the first that is signed.
+    fn first_from(
+        &mut self,
+        of: &ConversationId,
+        stream: &StreamSpans,
+        since: u64,
+        is_own: bool,
+    ) -> Result<Option<u64>> {
+        let Some(key) = self.stream_of(of, stream)?.map(|stream| stream.key) else { return Ok(None) };
+        let needs_signature = is_own && of.room().is_none();
+        let mut query = self.db.prepare_cached(
+            "SELECT min(seq) FROM lines WHERE stream = ?1 AND revision >= ?2 AND (signature IS NOT NULL OR NOT ?3)",
+        )?;
         let since = i64::try_from(since).unwrap_or(i64::MAX);
-        let first: Option<i64> = query.query_row([key, since], |row| row.get(0))?;
+        let first: Option<i64> = query.query_row(params![key, since, needs_signature], |row| row.get(0))?;
         Ok(first.map(i64::cast_unsigned))
+    }
+
+    fn stream_of(&mut self, of: &ConversationId, told: &StreamSpans) -> Result<Option<&mut Stream>> {
+        let Ok(author) = Username::parse(&told.username) else { return Ok(None) };
+        self.known_stream(&StreamName { conversation: of.clone(), author, incarnation: told.incarnation })
     }
 
     /// For a WANT: of authors whose lines can be taken.
@@ -104,7 +123,7 @@ impl Store {
     /// line may be the one that is lacking.
     fn can_write(&mut self, of: &ConversationId, author: &Username) -> Result<bool> {
         match of {
-            ConversationId::Private(other) => Ok(other == author),
+            ConversationId::Private(other) => Ok(other == author || self.me == *author),
             ConversationId::Room(_) => {
                 let Some(room) = self.known_conversation(of)?.map(|known| known.key) else {
                     return Ok(false);
@@ -119,7 +138,7 @@ impl Store {
 
     /// For LINES to somebody: whole groups of these, from this state of the room on. Not from states that are not known here
     /// yet: who sits there now may have been away then. Own lines only where they were for this user when they were written.
-    /// The asker's own lines in any case, for another computer wrote them.
+    /// The asker's own lines in any case, for another computer wrote them; in private those that are signed.
     pub(crate) fn hand_over(
         &mut self,
         of: &ConversationId,
@@ -134,11 +153,8 @@ impl Store {
             let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
                 continue;
             };
-            // In private nothing but the link vouches for a line, and it vouches for ours only.
-            if of.room().is_none() && author != self.me {
-                continue;
-            }
-            let states = if author == *to { 0..=u64::MAX } else { since..=known };
+            let is_own = author == *to;
+            let states = if is_own { 0..=u64::MAX } else { since..=known };
             let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
             let Some(stream) = self.known_stream(&name)? else { continue };
             let key = stream.key;
@@ -148,6 +164,8 @@ impl Store {
                     let group = group_at(&self.db, key, next)?;
                     let is_for =
                         group.iter().all(|stored| !stored.is_said_here || stored.audience.contains(to));
+                    // Nothing but the link of its author vouches for a private message that is not signed.
+                    let needs_signature = is_own && of.room().is_none();
                     let lines: Vec<_> = group.into_iter().map(|stored| stored.line).collect();
                     let (Some(begin), Some(end)) = (lines.first(), lines.last()) else { break };
                     if begin.provenance.seq > last || end.provenance.seq < next {
@@ -155,6 +173,7 @@ impl Store {
                     }
                     next = end.provenance.seq + 1;
                     if !is_for
+                        || needs_signature && end.provenance.signature.is_none()
                         || !states.contains(&begin.provenance.revision)
                         || batch.iter().any(|line| line.id == begin.id)
                     {
@@ -298,20 +317,36 @@ mod tests {
     }
 
     #[test]
-    fn private_lines_are_handed_over_by_their_author_only() {
+    fn private_messages_are_handed_over_by_either_side() {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let lines = say(&mut ana, &private(BOB), &["1", "2"], &[BOB]);
+        let mut lines = say(&mut ana, &private(BOB), &["of an earlier version", "1", "2"], &[BOB]);
+        lines[0].provenance.signature = None;
         hear(&mut bob, ANA, &private(ANA), &lines);
         say(&mut bob, &private(ANA), &["3"], &[ANA]);
         let all = bob.spans(&private(ANA));
-        let handed = bob.hand_over(&private(ANA), &user(ANA), &all, 0);
-        assert!(handed.iter().all(|line| line.author == user(BOB)));
-        // A store of Ana's that knows nothing of Bob asks only for what he can vouch for.
+        // Another store of Ana's that knows nothing of Bob.
         let mut other = ledger(ANA);
         let wanted = other.lacking(&private(BOB), &all).unwrap();
-        assert_eq!(wanted.len(), 1);
-        hear(&mut other, BOB, &private(BOB), &bob.hand_over(&private(ANA), &user(ANA), &wanted, 0));
-        assert_eq!(kept(&mut other, &private(BOB)), ["3"]);
+        let handed = bob.hand_over(&private(ANA), &user(ANA), &wanted, 0);
+        hear(&mut other, BOB, &private(BOB), &handed);
+        assert_eq!(kept(&mut other, &private(BOB)), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn another_device_is_told_only_of_what_can_be_handed_to_it() {
+        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let mut lines = say(&mut ana, &private(BOB), &["of an earlier version", "1"], &[BOB]);
+        lines[0].provenance.signature = None;
+        hear(&mut bob, ANA, &private(ANA), &lines);
+        let mut told = |of: ConversationId, on| {
+            let (streams, _) = bob.holdings_for(&of, &user(ANA), Some(device(on)), 0);
+            streams.into_iter().flat_map(|stream| stream.spans).collect::<Vec<_>>()
+        };
+        assert_eq!(told(private(ANA), ANA), [(1, 2)], "the receipt");
+        assert_eq!(told(private(ANA), CARLA), [(2, 2)]);
+        bob.forget(&private(ANA));
+        let mut told = |on| bob.holdings_for(&private(ANA), &user(ANA), Some(device(on)), 0).0.len();
+        assert_eq!((told(ANA), told(CARLA)), (1, 0), "erased messages are still acknowledged");
     }
 
     #[test]

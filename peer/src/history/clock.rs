@@ -6,6 +6,7 @@
 //! messages alone and only grows with it. Messages beyond it move nobody's clock and stand before all others, so that they
 //! hide none; all who hold the same messages have them in the same order.
 
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use rusqlite::{OptionalExtension, Result, params};
@@ -73,10 +74,11 @@ impl Store {
         &mut self,
         of: &ConversationId,
         to: &Username,
+        on: Option<PublicKey>,
         since: u64,
     ) -> Result<(Vec<StreamSpans>, Option<u64>)> {
         let clock = self.known_conversation(of)?.map(|known| known.clock);
-        Ok((self.spans_for(of, to, since)?, clock.filter(|clock| *clock > 0)))
+        Ok((self.spans_for(of, to, on, since)?, clock.filter(|clock| *clock > 0)))
     }
 
     /// Writes the clocks that have moved.
@@ -177,7 +179,7 @@ mod tests {
         for n in 0..9 {
             say(&mut ana, &room(), &[&n.to_string()], &[BOB]);
         }
-        let (_, lamport) = ana.holdings_for(&room(), &user(CARLA), u64::MAX);
+        let (_, lamport) = ana.holdings_for(&room(), &user(CARLA), None, u64::MAX);
         assert_eq!(lamport, Some(9));
         let tells = |lamport| Request::Has { from: user(ANA), conversation: room(), theirs: vec![], lamport };
         carla.apply(tells(lamport));

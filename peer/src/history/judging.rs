@@ -57,23 +57,22 @@ impl Store {
         if !keys.contains(&chain.device) {
             return Ok(Err(Verdict::Refused("not a key of its author")));
         }
-        match &name.conversation {
-            ConversationId::Private(other) => {
-                if name.author != *from || name.author != *other {
-                    return Ok(Err(Verdict::Refused("a private line of somebody else")));
-                }
-            }
-            ConversationId::Room(_) => {
-                let signature = group.last().and_then(|last| last.provenance.signature);
-                let is_signed =
-                    signature.is_some_and(|it| group::is_signed(&chain.device, &chain.tip(), &it));
-                if !is_signed && !self.omits(Omission::Signatures) {
-                    return Ok(Err(Verdict::Refused("a signature that is not its author's")));
-                }
-                if let Some(verdict) = self.judge_seat(name, group[0].provenance.revision)? {
-                    return Ok(Err(verdict));
-                }
-            }
+        if let ConversationId::Private(other) = &name.conversation
+            && (other != from || ![other, &self.me].contains(&&name.author))
+        {
+            return Ok(Err(Verdict::Refused("a private line of somebody else")));
+        }
+        let signature = group.last().and_then(|last| last.provenance.signature);
+        // Earlier versions sign no private messages: the link vouches for those of its own user.
+        let needs_none = name.conversation.room().is_none() && name.author == *from && signature.is_none();
+        let is_signed = signature.is_some_and(|it| group::is_signed(&chain.device, &chain.tip(), &it));
+        if !is_signed && !needs_none && !self.omits(Omission::Signatures) {
+            return Ok(Err(Verdict::Refused("a signature that is not its author's")));
+        }
+        if name.conversation.room().is_some()
+            && let Some(verdict) = self.judge_seat(name, group[0].provenance.revision)?
+        {
+            return Ok(Err(verdict));
         }
         Ok(self.judge_place(name, first, last, &chain)?.map_or(Ok(chain), Err))
     }
@@ -338,7 +337,6 @@ mod tests {
     fn a_private_line_comes_from_its_author_only() {
         let mut ana = ledger(ANA);
         let lines = say(&mut ana, &private(BOB), &["only you", "read this"], &[BOB]);
-        assert!(lines.iter().all(|line| line.provenance.signature.is_none()));
         let mut bob = ledger(BOB);
         assert_eq!(texts(&hear(&mut bob, CARLA, &private(CARLA), &lines)), [""; 0]);
         assert_eq!(texts(&hear(&mut bob, CARLA, &private(ANA), &lines)), [""; 0]);
@@ -346,6 +344,27 @@ mod tests {
         let reports = hear(&mut bob, ANA, &private(ANA), &lines);
         assert_eq!(texts(&reports), ["only you"]);
         assert_eq!(receipts(&reports), [lines[1].id]);
+        // As earlier versions wrote them: the link of the author vouches, but not for a wrong signature.
+        for signature in [None, lines[1].provenance.signature] {
+            let mut line = lines[0].clone();
+            line.provenance.signature = signature;
+            let heard = texts(&hear(&mut ledger(BOB), ANA, &private(ANA), &[line]));
+            assert_eq!(heard.len(), usize::from(signature.is_none()));
+        }
+    }
+
+    #[test]
+    fn own_private_message_is_taken_from_the_partner_if_signed() {
+        let (mut ana, mut new) = (ledger(ANA), ledger(ANA));
+        let lines = say(&mut ana, &private(BOB), &["mine"], &[BOB]);
+        let mut unsigned = lines.clone();
+        unsigned[0].provenance.signature = None;
+        let mut altered = lines.clone();
+        altered[0].text = Text::Plain("not mine".into());
+        for (by, of, forged) in [(BOB, BOB, &unsigned), (BOB, BOB, &altered), (CARLA, CARLA, &lines)] {
+            assert_eq!(refusals(&hear(&mut new, by, &private(of), forged)).len(), 1);
+        }
+        assert_eq!(texts(&hear(&mut new, BOB, &private(BOB), &lines)), ["mine"]);
     }
 
     #[test]

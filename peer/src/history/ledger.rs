@@ -257,14 +257,16 @@ impl Ledger {
         self.ask(|store| store.spans(of))
     }
 
-    /// What of it somebody may be told whose seat reaches back to this state of the room, and how far the conversation is.
+    /// What of it somebody on this device may be told whose seat reaches back to this state of the room, and how far the
+    /// conversation is.
     pub fn holdings_for(
         &mut self,
         of: &ConversationId,
         to: &Username,
+        on: Option<PublicKey>,
         since: u64,
     ) -> (Vec<StreamSpans>, Option<u64>) {
-        self.ask(|store| store.holdings_for(of, to, since))
+        self.ask(|store| store.holdings_for(of, to, on, since))
     }
 
     /// What this peer lacks of what somebody has; `None` while the disk fails.

@@ -42,6 +42,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::{mpsc, oneshot};
@@ -207,15 +208,16 @@ impl History {
         self.ask(move |ledger| ledger.spans(&of)).await
     }
 
-    /// What goes into a HAVE to somebody whose seat reaches back to this state of the room: what is here, and how far the
+    /// What goes into a HAVE to somebody on this device whose seat reaches back to this state of the room: what is here, and how far the
     /// conversation is.
     pub async fn holdings_for(
         &self,
         of: ConversationId,
         to: Username,
+        on: Option<PublicKey>,
         since: u64,
     ) -> (Vec<StreamSpans>, Option<u64>) {
-        self.ask(move |ledger| ledger.holdings_for(&of, &to, since)).await
+        self.ask(move |ledger| ledger.holdings_for(&of, &to, on, since)).await
     }
 
     /// What this peer lacks of what somebody has, for a WANT; `None` while the disk fails: nobody knows then.

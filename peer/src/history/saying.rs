@@ -93,9 +93,7 @@ impl Store {
         let mut lines = std::mem::take(&mut own.open);
         own.bytes = 0;
         let Some(first) = lines.first().map(|first| first.line.provenance.seq) else { return Ok(()) };
-        if own.name.conversation.room().is_some()
-            && let Some(last) = lines.last_mut()
-        {
+        if let Some(last) = lines.last_mut() {
             let signature = group::sign(&self.key, &own.digest);
             last.line.provenance.signature = Some(signature);
             self.db

@@ -39,6 +39,7 @@ impl PeerService {
             if let Err(error) = key.settled(home, &tracker, &who, cost).await {
                 warn!(?error, "the change of the password is still not settled");
             }
+            hub.learn_own_keys(&tracker, &who.username).await;
         };
         self.spawn(sign_in).await;
         Ok(())

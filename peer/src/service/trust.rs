@@ -2,16 +2,20 @@
 
 use commons::keys::Seed;
 use commons::names::Username;
+use tokio::time::sleep;
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Event};
 use crate::delivery::hearing::link_trust;
+use crate::delivery::news::News;
 use crate::hub::Hub;
 use crate::identity::key_book::KeyBook;
 use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
+use crate::limits::OWN_KEYS_PAUSE;
 use crate::peer_communication::switchboard::WhoIs;
 use crate::service::PeerService;
+use crate::tracker_communication::PeerTrackerCommunication;
 
 impl Hub {
     /// Takes what the tracker announces of a user's keys for right.
@@ -64,6 +68,24 @@ impl Hub {
         });
         let number = safety_number((&me, links.own_key()), (&user, key));
         Ok(Answer::SafetyNumber { user, number, verified, changed })
+    }
+}
+
+impl Hub {
+    /// Learns, in a run that began without the tracker, by which keys own messages of other computers are believed; what was not
+    /// believed before is asked for again. Waits for the tracker where it goes away meanwhile.
+    pub(crate) async fn learn_own_keys(&self, tracker: &PeerTrackerCommunication, me: &Username) {
+        let Some(links) = self.links.get() else { return };
+        let said = loop {
+            match tracker.keys_of(me).await {
+                Some(said) => break said,
+                None => sleep(OWN_KEYS_PAUSE).await,
+            }
+        };
+        if links.book(|book| book.announce_own(me, links.own_key(), &said)) {
+            self.note_pins();
+            self.tell_news(News::OwnKeys);
+        }
     }
 }
 

@@ -285,7 +285,7 @@ impl Program {
     fn tell(&mut self, user: &Username, now: Instant) {
         for of in self.catch_up.due_to_tell(user, &self.chat.shared_with(user), now) {
             let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
-            let (streams, lamport) = self.question(|ledger| ledger.holdings_for(&of, user, since));
+            let (streams, lamport) = self.question(|ledger| ledger.holdings_for(&of, user, None, since));
             if self.send(user, Frame::Have(of.room(), streams, lamport)) {
                 self.catch_up.told(user, &of, now);
             }

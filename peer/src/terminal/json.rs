@@ -65,6 +65,7 @@ mod tests {
                     id,
                     room: None,
                     from: bob.clone(),
+                    to: None,
                     content: content.as_str().into(),
                     sent_at: DateTime::UNIX_EPOCH,
                     late: false,

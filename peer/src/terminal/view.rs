@@ -132,9 +132,9 @@ impl View {
             }
             Event::RoomLeft { room } => self.room_gone(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_gone(room, "this room was deleted:", moment),
-            Event::Message { id, room, from, content, sent_at, late, missing } => {
-                let conversation =
-                    room.clone().map_or_else(|| Conversation::Private(from.clone()), Conversation::Room);
+            Event::Message { id, room, from, to, content, sent_at, late, missing } => {
+                let private = || Conversation::Private(to.as_ref().unwrap_or(from).clone());
+                let conversation = room.clone().map_or_else(private, Conversation::Room);
                 let (from, text, at) = (from.clone(), content.clone(), *sent_at);
                 let unencrypted = self.connections.is_unencrypted(&from);
                 let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
@@ -464,6 +464,7 @@ mod tests {
             id: Uuid::nil(),
             room: place.map(room),
             from: user("bob"),
+            to: None,
             content: text.into(),
             sent_at,
             late: false,
@@ -552,11 +553,12 @@ mod tests {
         view.event(&said(Some("sala"), "ana, before"), moment());
         view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "I am ana".into() }, moment());
         assert_eq!(view.alert(), None);
-        let Event::Message { room, from, content, sent_at, late, missing, .. } = said(Some("sala"), "ana!")
+        let Event::Message { room, from, to, content, sent_at, late, missing, .. } =
+            said(Some("sala"), "ana!")
         else {
             panic!()
         };
-        let news = Event::Message { id: Uuid::max(), room, from, content, sent_at, late, missing };
+        let news = Event::Message { id: Uuid::max(), room, from, to, content, sent_at, late, missing };
         view.event(&news, Moment { columns: None, ..moment() });
         assert_eq!(view.alert(), None, "a pipe has no bell");
         view.event(&news, moment());
