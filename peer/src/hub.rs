@@ -105,9 +105,13 @@ impl Hub {
         }
         state.faces.tell(changed);
         let announced: Vec<_> = wanted.keys().cloned().collect();
+        // While nobody tells where somebody is, it may still be where it was.
+        let is_lost = state.chat.tracker() == TrackerState::Lost;
+        let last = |user: &Username| links.book(|book| book.address(user)).filter(|_| is_lost);
         let wishes: BTreeMap<_, _> = wanted
             .into_iter()
-            .map(|(user, want)| (user, Wish { address: want.address, eager: want.private }))
+            .map(|(user, want)| (last(&user).or(want.address), user, want.private))
+            .map(|(address, user, eager)| (user, Wish { address, eager }))
             .collect();
         for user in links.want(&wishes) {
             let events = state.chat.link_is(&user, false, Trust::default());
@@ -200,7 +204,10 @@ impl Hub {
         if let Some(loss) = &opened.lost {
             self.lock().faces.tell([Event::error("HISTORY_DAMAGED", loss.to_string())]);
         }
-        let waits = |user: &Username| opened.waiting.iter().any(|(waiting, _)| waiting == user);
+        let waits = |user: &Username| {
+            let waits = opened.waiting.iter().any(|(waiting, _)| waiting == user);
+            waits || self.is_found_without_tracker(user)
+        };
         for (conversation, _) in opened.conversations {
             match conversation {
                 ConversationId::Private(user) if waits(&user) => {

@@ -127,3 +127,25 @@ async fn a_start_without_a_name_server_opens_what_is_here() {
     let nobody = start("bob").end();
     assert_eq!(nobody.status, Some(1), "without an account it is a mistake in the address: {nobody:?}");
 }
+
+#[tokio::test]
+async fn private_partner_is_dialled_where_it_was_last() {
+    for restarts in ["ana", "bob"] {
+        let mut tracker = Tracker::start().await;
+        let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+        ana.tell("bob", "before").await.unwrap();
+        bob.hears("before").await;
+        let (gone, mut stays) = if restarts == "ana" { (ana, bob) } else { (bob, ana) };
+        gone.service.stop().await;
+        tracker.down().await;
+        stays.until(tracker_is(TrackerState::Lost)).await;
+
+        let (mut back, there) = (gone.again().await, stays.name.as_str().to_owned());
+        back.linked(&there).await;
+        back.tell(&there, "without a tracker").await.unwrap();
+        stays.hears("without a tracker").await;
+        stays.tell(restarts, "and back").await.unwrap();
+        back.hears("and back").await;
+        assert!(!back.saw(is_logged_in));
+    }
+}

@@ -76,6 +76,9 @@ pub struct Greeting<'a> {
     pub instance: Option<u64>,
     /// Whether the program understands HAVE, WANT and LINES.
     pub catch_up: bool,
+    /// The port at which the program takes links: with the IP address of this one, where to dial it later while no tracker
+    /// answers. Not 0.
+    pub port: Option<u16>,
 }
 
 /// A chat line as the wire carries it.
@@ -123,6 +126,7 @@ struct Fields<'a> {
     sent_at: Option<DateTime<Utc>>,
     instance: Option<u64>,
     catch_up: Option<bool>,
+    port: Option<u16>,
     room_id: Option<Uuid>,
     withdrawn: Option<Digest>,
     incarnation: Option<Incarnation>,
@@ -178,7 +182,8 @@ impl<'a> Fields<'a> {
 
     fn greeting(self) -> Result<Greeting<'a>, &'static str> {
         let username = self.username.ok_or("a greeting needs \"username\"")?.0;
-        Ok(Greeting { username, instance: self.instance, catch_up: self.catch_up.unwrap_or(false) })
+        let (catch_up, port) = (self.catch_up.unwrap_or(false), self.port.filter(|port| *port > 0));
+        Ok(Greeting { username, instance: self.instance, catch_up, port })
     }
 }
 
@@ -229,6 +234,9 @@ impl Serialize for PeerMessage<'_> {
                 }
                 if greeting.catch_up {
                     map.serialize_entry("catch_up", &true)?;
+                }
+                if let Some(port) = greeting.port {
+                    map.serialize_entry("port", &port)?;
                 }
             }
             Self::Message(line) => {
@@ -328,7 +336,12 @@ mod tests {
     #[test]
     fn reads_what_the_original_programs_send() {
         let read = |json| serde_json::from_str::<PeerMessage<'_>>(json).unwrap();
-        let hello = PeerMessage::Hello(Greeting { username: "ana".into(), instance: None, catch_up: false });
+        let hello = PeerMessage::Hello(Greeting {
+            username: "ana".into(),
+            instance: None,
+            catch_up: false,
+            port: None,
+        });
         assert_eq!(read(r#"{"cmd": "HELLO", "username": "ana"}"#), hello);
         let PeerMessage::Message(line) =
             read(r#"{"cmd": "MESSAGE", "room": null, "username": "ana", "content": "ol\u00e1"}"#)

@@ -5,6 +5,7 @@
 //! unless a pinned one has endorsed it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use commons::endorsement::Endorsement;
 use commons::keys::{PublicKey, Signature};
@@ -59,6 +60,9 @@ pub(crate) struct Pin {
     /// before they are used: then the user has to accept them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unproven: Vec<PublicKey>,
+    /// Where the user's program took links last, by the last link that proved one of these keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<SocketAddr>,
 }
 
 /// How a proven key relates to the user that it is claimed for.
@@ -199,7 +203,7 @@ impl KeyBook {
         match self.announced.get(user).filter(|keys| !keys.is_empty()) {
             Some(keys) if keys.contains(&key) => {
                 let unproven = keys.iter().filter(|other| **other != key).copied().collect();
-                self.pins.insert(user.clone(), Pin { keys: vec![key], compared: Vec::new(), unproven });
+                self.pins.insert(user.clone(), Pin { keys: vec![key], unproven, ..Pin::default() });
                 Judgement::Known { first: true }
             }
             Some(_) => Judgement::Changed,
@@ -229,6 +233,17 @@ impl KeyBook {
             None => self.announced.get(&user).cloned().unwrap_or_default(),
         };
         (user, keys)
+    }
+
+    /// Remembers where a user who has keys here takes links; whether that is news.
+    pub(crate) fn note_address(&mut self, user: &Username, address: SocketAddr) -> bool {
+        let pin = self.pins.get_mut(user);
+        pin.is_some_and(|pin| pin.address.replace(address) != Some(address))
+    }
+
+    /// Where a user took links last.
+    pub(crate) fn address(&self, user: &Username) -> Option<SocketAddr> {
+        self.pins.get(user)?.address
     }
 
     /// Whether a key is one by which this user is linked.

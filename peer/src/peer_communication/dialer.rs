@@ -97,6 +97,7 @@ async fn greet_encrypted(
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
             let instance = Some(greeting.instance.unwrap_or(0));
             let (key, manners) = (Some(key), Manners::of(&greeting));
+            board.note_address(user, address).await;
             Ok(Greeted { connection, instance, key, manners, first: None })
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
@@ -115,6 +116,7 @@ async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<
             username: board.me.as_str().into(),
             instance: None,
             catch_up: false,
+            port: None,
         }))
         .await?;
     let first = match connection.recv_within(HELLO_PAUSE).await {

@@ -84,14 +84,16 @@ async fn greeted(
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     loop {
         let Some(frame) = connection.recv_within(FIRST_BYTE_TIMEOUT).await? else { return Ok(None) };
-        let (user, instance, manners) = match frame.parse() {
+        let (user, instance, manners, port) = match frame.parse() {
             Ok(PeerMessage::Ping) => {
                 connection.send(&PeerMessage::Pong).await?;
                 sleep(PONG_PAUSE).await;
                 continue;
             }
             Ok(PeerMessage::Hello(greeting)) => match Username::parse(&greeting.username) {
-                Ok(user) if user != board.me => (user, greeting.instance, Manners::of(&greeting)),
+                Ok(user) if user != board.me => {
+                    (user, greeting.instance, Manners::of(&greeting), greeting.port)
+                }
                 _ => return Ok(None),
             },
             _ => return Ok(None),
@@ -106,6 +108,9 @@ async fn greeted(
                 connection.close().await;
             }
             return Ok(None);
+        }
+        if let Some(port) = port.filter(|_| key.is_some()) {
+            board.note_address(&user, SocketAddr::new(from.ip(), port)).await;
         }
         connection.set_max_frame(FRAME_MAX);
         let instance = key.map(|_| instance.unwrap_or(0));

@@ -47,7 +47,9 @@ impl PeerPeerCommunication {
         listener: Listener,
     ) -> (Self, mpsc::Receiver<LinkReport>) {
         let instance = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
-        let (board, reports) = Switchboard::new(me, instance, terms, book, who_is);
+        // A socket that is bound has an address.
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        let (board, reports) = Switchboard::new(me, (instance, port), terms, book, who_is);
         let mut tasks = JoinSet::new();
         tasks.spawn(listener::run(Arc::clone(&board), listener));
         tasks.spawn(dialer::run(Arc::clone(&board)));

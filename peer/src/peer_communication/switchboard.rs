@@ -56,7 +56,7 @@ pub(crate) enum LinkReport {
     TooLong(Username, Uuid),
     /// There is room again on a link that had none.
     Room(Username),
-    /// A peer's keys were pinned.
+    /// A peer's keys were pinned, or its address is another one.
     Pinned,
     /// A further key of this peer's is pinned, because a pinned one has endorsed it.
     Endorsed(Username),
@@ -108,6 +108,8 @@ pub(crate) struct Switchboard {
     who_is: WhoIs,
     /// When this program started, in milliseconds since 1970.
     pub(crate) instance: u64,
+    /// Where it takes links.
+    pub(crate) port: u16,
     /// Cancelled at the very end: links drop what they are doing.
     pub(crate) stop: CancellationToken,
     /// There may be somebody to dial.
@@ -136,7 +138,7 @@ struct State {
 impl Switchboard {
     pub(crate) fn new(
         me: Username,
-        instance: u64,
+        (instance, port): (u64, u16),
         terms: Terms,
         book: KeyBook,
         who_is: WhoIs,
@@ -149,6 +151,7 @@ impl Switchboard {
             terms,
             who_is,
             instance,
+            port,
             stop: CancellationToken::new(),
             dial: Notify::new(),
             links_changed: Notify::new(),
@@ -161,7 +164,8 @@ impl Switchboard {
 
     /// Who this is, as the other side of an encrypted link is told.
     pub(crate) fn greeting(&self) -> Greeting<'_> {
-        Greeting { username: self.me.as_str().into(), instance: Some(self.instance), catch_up: true }
+        let (instance, port) = (Some(self.instance), Some(self.port));
+        Greeting { username: self.me.as_str().into(), instance, catch_up: true, port }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -230,6 +234,13 @@ impl Switchboard {
             self.meet(user).await;
         }
         self.book(|book| book.is_known_to_have_none(user))
+    }
+
+    /// Remembers where a user who has proven a pinned key takes links.
+    pub(crate) async fn note_address(&self, user: &Username, address: SocketAddr) {
+        if self.book(|book| book.note_address(user, address)) {
+            self.report(LinkReport::Pinned).await;
+        }
     }
 
     async fn meet(&self, user: &Username) {
@@ -424,7 +435,7 @@ mod tests {
             Box::pin(async move { Some(said) })
         });
         let terms = Terms { identity, plaintext: Plaintext::default() };
-        Switchboard::new(user("ana"), 1, terms, book, who_is)
+        Switchboard::new(user("ana"), (1, 1024), terms, book, who_is)
     }
 
     #[tokio::test(start_paused = true)]

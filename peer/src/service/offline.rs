@@ -3,13 +3,25 @@
 
 use std::sync::Arc;
 
+use commons::names::Username;
 use commons::net::tls::Purpose;
 use tracing::warn;
 
+use crate::api::TrackerState;
 use crate::api::error::CommandError;
+use crate::hub::Hub;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::service::PeerService;
+
+impl Hub {
+    /// Whether the tracker is away and it is known where somebody took links last.
+    pub(crate) fn is_found_without_tracker(&self, user: &Username) -> bool {
+        let state = self.lock();
+        let is_missed = state.chat.tracker() == TrackerState::Lost && !state.chat.blocked().contains(user);
+        is_missed && self.links.get().is_some_and(|links| links.book(|book| book.address(user)).is_some())
+    }
+}
 
 impl PeerService {
     /// Shows the rooms that are known here, although the tracker has not answered.
