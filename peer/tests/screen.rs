@@ -281,6 +281,21 @@ async fn a_lost_tracker_is_shown_and_its_return_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn start_without_a_tracker_says_what_to_type_if_it_moved() {
+    let Scene { mut tracker, mut ana, bob: _bob, data } = scene(24, 80).await;
+    ana.line("/quit");
+    assert_eq!(ana.end(), 0);
+    tracker.down().await;
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana"].map(Into::into));
+    let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", PASSWORD)], 24, 80);
+    ana.shows("Welcome, ana.");
+    ana.shows("--tracker HOST:PORT; your account comes along");
+    // The room of before is open.
+    ana.ends_with(&["sala (offline: tracker) · ● bob", ">"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn foreign_text_steers_nothing_and_looks_like_nobody_else() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     bob.say("\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m gone?\n[00:00:00] <ana> I owe bob money\n> /quit").await;

@@ -42,11 +42,19 @@ impl Greeting<'_> {
         rows.into_iter().chain(self.waiting(waiting)).collect()
     }
 
-    /// The same while the tracker, which knows who is there, cannot be asked.
-    pub(crate) fn offline_rows(&self, waiting: usize) -> Vec<String> {
+    /// The same while the tracker at this address, which knows who is there, cannot be asked.
+    pub(crate) fn offline_rows(&self, tracker: &str, waiting: usize) -> Vec<String> {
         let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
-        let welcome = format!("{} {you}.", self.paint.system("Welcome,"));
-        std::iter::once(welcome).chain(self.waiting(waiting)).collect()
+        let rows = [
+            format!("{} {you}.", self.paint.system("Welcome,")),
+            format!(
+                "  {} no answer at {}: looking for it",
+                self.paint.faint("tracker"),
+                display_safe(tracker)
+            ),
+            format!("  {}  --tracker HOST:PORT; your account comes along", self.paint.faint("moved?")),
+        ];
+        rows.into_iter().chain(self.waiting(waiting)).collect()
     }
 
     fn waiting(&self, lines: usize) -> Option<String> {

@@ -35,9 +35,10 @@ impl Terminal {
             Ok(Answer::Outbox { lines }) => lines,
             _ => Vec::new(),
         };
-        let rows = match self.service.status().tracker {
+        let status = self.service.status();
+        let rows = match status.tracker {
             TrackerState::Connected => view.welcome(&peers, &rooms, &waiting),
-            TrackerState::Lost => view.welcome_offline(&waiting),
+            TrackerState::Lost => view.welcome_offline(&status.tracker_address, &waiting),
         };
         self.show(rows).await
     }

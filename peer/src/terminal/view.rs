@@ -92,9 +92,9 @@ impl View {
     }
 
     /// The first rows where the tracker cannot be asked.
-    pub(crate) fn welcome_offline(&mut self, waiting: &[WaitingLine]) -> Vec<String> {
+    pub(crate) fn welcome_offline(&mut self, tracker: &str, waiting: &[WaitingLine]) -> Vec<String> {
         self.deliveries.resume(waiting);
-        Greeting { paint: self.paint, you: &self.you }.offline_rows(waiting.len())
+        Greeting { paint: self.paint, you: &self.you }.offline_rows(tracker, waiting.len())
     }
 
     /// What an event looks like.
