@@ -281,12 +281,62 @@ async fn no_password_counts_after_the_third_wrong_one() {
         json!({"id": id, "command": "delete_account", "password": password}).to_string()
     };
     let wrong = (1..=3).map(|id| delete(id, "wrong wrong"));
-    let all: Vec<_> = wrong.chain([delete(4, PASSWORD)]).collect();
+    let behind = [r#"{"id":5,"command":"create","room":"sala"}"#, r#"{"id":6,"command":"quit"}"#];
+    let behind = behind.map(str::to_owned);
+    let all: Vec<_> = wrong.chain([delete(4, PASSWORD)]).chain(behind.clone()).collect();
     ana.line(&all.join("\n"));
+    ana.close_input();
     let end = ana.end();
     assert_eq!(end.status, Some(1), "{end:?}");
-    assert!(!end.said.concat().contains("account_deleted"), "{end:?}");
-    // The control: the account is still there.
+    let ids: Vec<_> = answers(&end.said).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [1, 2, 3], "what stands behind is not read: {end:?}");
+    // The control: the account is still there, and the same is carried out.
     let mut ana = program(tracker.address, data.path(), "ana", &[]);
+    ana.line(&behind.join("\n"));
+    assert_eq!(json(&ana.until(|line| json(line)["in_reply_to"] == 5))["event"], "done");
+    assert_eq!(ana.end().status, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_is_read_behind_the_third_wrong_password() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
     ana.event("logged_in");
+    ana.line("/history\nwrong wrong\nwrong wrong\nwrong wrong\n/create sala\n/quit");
+    ana.close_input();
+    let end = ana.end();
+    assert_eq!(end.status, Some(1), "{end:?}");
+    let mut ana = Piped::bot(tracker.address, data.path(), "ana", false);
+    ana.event("logged_in");
+    ana.line("/rooms");
+    assert_eq!(ana.event("rooms")["rooms"], json!([]), "none was made");
+    // The control: with the right password the rest is read.
+    ana.line(&format!("/history\n{}\n/create sala\n/quit", programs::PASSWORD));
+    ana.event("room_entered");
+    assert_eq!(ana.end().status, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_before_the_tracker_answers_are_carried_out() {
+    let mut tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    ana.ask(&json!({"id": 1, "command": "create", "room": "sala"}));
+    ana.ask(&json!({"id": 2, "command": "say", "text": "before"}));
+    ana.request(&json!({"command": "quit"}));
+    assert_eq!(ana.end().status, Some(0));
+    tracker.down().await;
+
+    let mut ana = program(tracker.address, data.path(), "ana", &[]);
+    let history = ana.ask(&json!({"id": 3, "command": "history"}));
+    assert_eq!((&history["event"], &history["lines"][0]["content"]), (&json!("history"), &json!("before")));
+    assert_eq!(ana.ask(&json!({"id": 4, "command": "say", "text": "meanwhile"}))["event"], "sent");
+    let refused = ana.ask(&json!({"id": 5, "command": "rooms"}));
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("error"), &json!("TRACKER_LOST")));
+    let states: Vec<_> = ana.passed().iter().map(|line| json(line)["event"].clone()).collect();
+    assert!(states.contains(&json!("room_entered")) && !states.contains(&json!("logged_in")), "{states:?}");
+    tracker.up().await;
+    assert_eq!(ana.event("logged_in")["username"], "ana");
+    assert_eq!(ana.ask(&json!({"id": 6, "command": "rooms"}))["event"], "rooms");
 }

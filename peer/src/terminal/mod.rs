@@ -211,18 +211,17 @@ impl Terminal {
     async fn talk(&mut self) -> Result<Result<Vec<String>, String>, Gone> {
         self.welcome().await?;
         loop {
+            // Where the service has ended, what was typed ahead is not read any more: nobody meant it for that.
+            let reads = self.service.failure().is_none();
             let input = tokio::select! {
                 event = next(&mut self.events, &self.output) => match event {
                     Some(event) => {
                         self.tell(event).await?;
                         continue;
                     }
-                    None => return Ok(match self.service.failure() {
-                        Some(error) => Err(trouble::rows(&error).join("\n")),
-                        None => Ok(self.face.farewell()),
-                    }),
+                    None => return Ok(self.ended(Vec::new())),
                 },
-                input = self.input.recv() => input.unwrap_or(Input::End),
+                input = self.input.recv(), if reads => input.unwrap_or(Input::End),
                 () = self.face.is_due() => {
                     self.show(Vec::new()).await?;
                     continue;
@@ -247,7 +246,7 @@ impl Terminal {
                 };
             };
             if let Some(rows) = rows {
-                return Ok(Ok(rows.into_iter().chain(self.face.farewell()).collect()));
+                return Ok(self.ended(rows));
             }
         }
     }

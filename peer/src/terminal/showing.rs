@@ -6,7 +6,7 @@ use crate::limits::SCROLLBACK;
 use crate::terminal::Terminal;
 use crate::terminal::face::{Face, moment};
 use crate::terminal::output::Gone;
-use crate::terminal::tty;
+use crate::terminal::{trouble, tty};
 use crate::untrusted::Untrusted;
 
 /// Rows that are shown between two looks at how things stand.
@@ -41,6 +41,14 @@ impl Terminal {
             TrackerState::Lost => view.welcome_offline(&status.tracker_address, &waiting),
         };
         self.show(rows).await
+    }
+
+    /// The end: the last rows, or why the service ended by itself.
+    pub(crate) fn ended(&mut self, rows: Vec<String>) -> Result<Vec<String>, String> {
+        match self.service.failure() {
+            Some(error) => Err(trouble::rows(&error).join("\n")),
+            None => Ok(rows.into_iter().chain(self.face.farewell()).collect()),
+        }
     }
 
     /// Shows what was typed above its answer, where the editor has taken it off the screen.
