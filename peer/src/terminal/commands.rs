@@ -145,7 +145,7 @@ pub const COMMANDS: &[Spec] = &[
         "/forget",
         &[],
         "ROOM|@USER",
-        "erase a conversation on this computer",
+        "erase it on this computer; see /conversations",
         Takes::Conversation,
         |rest| run(Command::Forget { conversation: conversation(rest)? }),
     ),

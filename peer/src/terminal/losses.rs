@@ -2,6 +2,7 @@
 
 use commons::names::Username;
 
+use crate::api::Conversation;
 use crate::api::loss::Loss;
 
 /// What is lost, as rows; and the question, which fits a row.
@@ -23,13 +24,18 @@ pub(crate) fn warning(loss: &Loss) -> Warning {
                 question: format!("Delete {room}? [y/N]"),
             }
         }
-        Loss::History(conversation) => Warning {
-            rows: vec![format!(
+        Loss::History(conversation) => {
+            let mut rows = vec![format!(
                 "All messages of {conversation} on this computer are erased, and those that wait for somebody are \
                  not delivered. Nobody can undo this."
-            )],
-            question: format!("Forget {conversation}? [y/N]"),
-        },
+            )];
+            if let Conversation::Room(_) = conversation {
+                rows.push(
+                    "Other rooms that had this name stay: /conversations tells what to call them.".to_owned(),
+                );
+            }
+            Warning { rows, question: format!("Forget {conversation}? [y/N]") }
+        }
         Loss::Account(user) => Warning {
             rows: vec![format!(
                 "The account {user}, its rooms, its key and all messages on this computer are deleted. Nobody can undo \
@@ -53,6 +59,10 @@ mod tests {
         let shown = warning(&Loss::Room { room, others: vec![user("bob"), user("carla")] });
         assert!(shown.rows[0].contains("bob, carla"), "{:?}", shown.rows);
         assert_eq!(shown.question, "Delete sala? [y/N]");
+        let forgotten =
+            |conversation| warning(&Loss::History(conversation)).rows.concat().contains("Other rooms");
+        let room = RoomName::parse("sala").unwrap();
+        assert!(forgotten(Conversation::Room(room)) && !forgotten(Conversation::Private(user("bob"))));
         assert!(warning(&Loss::Account(user("ana"))).rows[0].contains("all messages on this computer"));
     }
 }

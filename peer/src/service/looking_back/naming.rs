@@ -54,6 +54,9 @@ pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, N
         return Ok(plain.clone());
     }
     let Conversation::Room(name) = wanted else { return Err(NotNamed::Unknown) };
+    if let Some(named) = names.iter().find(|it| it.named.as_ref() == Some(name)) {
+        return Ok(named.clone());
+    }
     let Some((name, digits)) = name.as_str().rsplit_once('#') else { return Err(NotNamed::Unknown) };
     let is_id = digits.len() >= LINE_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let fits = |it: &&Named| {
@@ -83,8 +86,8 @@ fn long_name(id: Uuid, name: &RoomName, kept: &[NamedConversation]) -> Option<Ro
     let unique = lengths.map(|length| &digits[digits.len() - length..]).find(|end| {
         !end.starts_with('-') && called(name, kept).filter(|other| ends(*other, end)).count() == 1
     })?;
-    // A name that is as long as names may be leaves no place.
-    RoomName::parse(&format!("{name}#{unique}")).ok()
+    // Behind a name that is as long as names may be there is no place: the whole id stands for it.
+    RoomName::parse(&format!("{name}#{unique}")).or_else(|_| RoomName::parse(&format!("#{digits}"))).ok()
 }
 
 fn called<'a>(name: &'a RoomName, kept: &'a [NamedConversation]) -> impl Iterator<Item = Uuid> + 'a {
@@ -148,6 +151,16 @@ mod tests {
         let shown: Vec<_> = all.iter().filter_map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
         assert_eq!(shown, ["sala#1aaaa", "sala#2aaaa"]);
         assert_eq!(found(&all, "sala#aaaa"), Err(NotNamed::Ambiguous));
+    }
+
+    #[test]
+    fn the_longest_name_means_the_newest_room_too() {
+        let longest = "x".repeat(commons::limits::ROOM_NAME_MAX);
+        let all = names(&kept(&[(0xaaaa, &longest), (2, &longest)]), &[]);
+        assert_eq!(found(&all, &longest), Ok(Uuid::from_u128(2)));
+        let older = all[0].named.as_ref().unwrap().to_string();
+        assert_eq!(older, "#00000000-0000-0000-0000-00000000aaaa");
+        assert_eq!(found(&all, &older), Ok(Uuid::from_u128(0xaaaa)));
     }
 
     #[test]
