@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{TestTracker, WRONG, room, sign_in};
+use common::{PASSWORD, TestTracker, WRONG, room, sign_in};
 use commons::net::plaintext::Plaintext;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,6 +65,26 @@ async fn a_bad_object_leaves_the_session_and_the_next_request() {
         assert_eq!(ana.recv().await["code"], "MALFORMED", "{bad}");
         assert_eq!(ana.recv().await, json!({"cmd": "PONG"}), "{bad}");
     }
+}
+
+/// One reader reads a request, so two keys of one name cannot mean one user to a check and another one behind it.
+#[tokio::test]
+async fn last_of_doubled_keys_counts_everywhere() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    ana.ok(room("CREATE_ROOM", "sala")).await;
+    drop(tracker.user("bob").await);
+    let mut client = tracker.connect().await;
+    let login = format!(
+        r#"{{"cmd":"LOGIN","username":"ana","username":"bob","password":"{PASSWORD}","port":5000,"id":1}}"#
+    );
+    client.send_bytes(login.as_bytes()).await;
+    assert_eq!(client.recv().await["status"], "OK");
+    client.send_bytes(br#"{"cmd":"DELETE_ROOM","username":"bob","room":"sala","username":"ana"}"#).await;
+    assert_eq!(client.recv().await["code"], "FORBIDDEN", "the session is bob's");
+    client.send_bytes(br#"{"cmd":"DELETE_ROOM","username":"ana","room":"sala","username":"bob"}"#).await;
+    assert_eq!(client.recv().await["code"], "NOT_A_MEMBER");
+    ana.hears_nothing().await;
 }
 
 #[tokio::test]

@@ -6,34 +6,100 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use common::device::Device;
-use common::{TestTracker, sign_in};
+use common::{Client, PASSWORD, TestTracker, WRONG, sign_in};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 /// What the banner writes besides log events.
 const BANNER: [&str; 2] = ["data in", "fingerprint"];
 
+/// The tracker's program, which logs everything that it may.
+struct Loud(Child, SocketAddr);
+
+impl Loud {
+    fn start(folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).env("RUST_LOG", "trace");
+        let mut tracker = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(tracker.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let address = ready.trim().rsplit(' ').next().unwrap().parse().unwrap();
+        Self(tracker, address)
+    }
+
+    /// Stops it in good order; its log.
+    fn end(mut self) -> String {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        let mut log = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        assert!(self.0.wait().unwrap().success());
+        log
+    }
+}
+
 #[tokio::test]
 async fn the_tracker_logs_only_its_own_events() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
-    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.path()).env("RUST_LOG", "trace");
-    let mut tracker = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut ready = String::new();
-    BufReader::new(tracker.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-    let address = ready.trim().rsplit(' ').next().unwrap().parse().unwrap();
-    drop(Device::new().session(address, sign_in("REGISTER", "ana", 5000)).await);
-    kill_process(Pid::from_child(&tracker), Signal::TERM).unwrap();
-    let mut log = String::new();
-    tracker.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert!(tracker.wait().unwrap().success());
+    let tracker = Loud::start(folder.path());
+    drop(Device::new().session(tracker.1, sign_in("REGISTER", "ana", 5000)).await);
+    let log = tracker.end();
     assert!(log.contains("new connection"), "nothing was logged: {log}");
     let own = |line: &&str| BANNER.iter().any(|words| line.contains(words)) || line.contains(" tracker::");
     let foreign: Vec<_> = log.lines().filter(|line| !own(line)).collect();
     assert_eq!(foreign, [] as [&str; 0]);
+}
+
+/// A password in a field where it does not belong, in a request that is no request, and behind what is too long.
+#[tokio::test]
+async fn no_misplaced_password_is_logged_or_kept() {
+    const TYPED: &str = "canary-typed";
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Loud::start(folder.path());
+    let mut ana = Client::connect(tracker.1).await;
+    ana.ok(sign_in("REGISTER", "ana", 5000)).await;
+    for secret in [TYPED, WRONG] {
+        for request in [
+            json!({"cmd": secret}),
+            json!({"cmd": "LOGIN", "username": secret, "password": secret, "port": 5000}),
+            json!({"cmd": "LOGIN", "username": "ana", "password": [secret], "port": 5000}),
+            json!({"cmd": "LOGIN", "username": "ana", "password": secret, "port": secret}),
+            json!({"cmd": "LOGIN", "username": "ana", "password": secret, "port": 5000, "address": secret}),
+            json!({"cmd": "REGISTER", "username": "bob", "password": TYPED, "port": 5000, "id": secret}),
+        ] {
+            assert_eq!(Client::connect(tracker.1).await.ask(request).await["status"], "ERROR");
+        }
+        for words in [
+            format!("{secret}\n"),
+            format!("{{\"cmd\":\"LOGIN\",\"password\":\"{secret}{}", "x".repeat(5000)),
+        ] {
+            let mut client = Client::connect(tracker.1).await;
+            client.send_bytes(words.as_bytes()).await;
+            assert_eq!(client.recv().await["status"], "ERROR");
+        }
+        for request in [
+            json!({"cmd": "CHANGE_PASSWORD", "password": secret, "new_password": TYPED}),
+            json!({"cmd": "GET_PEER", "peer": secret}),
+            json!({"cmd": "DELETE_ROOM", "room": secret}),
+        ] {
+            assert_eq!(ana.ask(request).await["status"], "ERROR");
+        }
+    }
+    let log = tracker.end();
+    // The control: the log holds what it should.
+    assert!(log.contains("registered username=ana"), "{log}");
+    for secret in [TYPED, WRONG, PASSWORD] {
+        assert!(!log.contains(secret), "{log}");
+        for file in fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            let content = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+            assert!(!content.contains(secret), "{}", file.display());
+        }
+    }
 }
 
 #[tokio::test]
