@@ -195,7 +195,10 @@ async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
     py.hears_privately("psst");
     ana.until(|event| matches!(event, Event::Written { .. })).await;
     drop(py);
-    ana.until(|event| matches!(event, Event::Link { state: peer::api::LinkState::Down, .. })).await;
+    let down = |event: &Event| {
+        matches!(event, Event::Link { state: peer::api::LinkState::Down, encrypted: false, .. })
+    };
+    ana.until(down).await;
     ana.say("later").await;
 
     let Answer::Receipts { lines, .. } = ana.run(Command::Receipts { conversation: None }).await.unwrap()

@@ -168,6 +168,7 @@ mod tests {
     #[test]
     fn who_has_no_tracker_and_who_has_something_else_are_told_apart() {
         let strange = rows(&CommandError::NotATracker { address: ADDRESS.to_owned() });
+        assert!(strange.iter().any(|row| row.contains("original Python tracker")), "{strange:#?}");
         let why = Some(TrackerLoss::TimedOut);
         for rows in [strange, no_tracker(DEFAULT_TRACKER, None), no_tracker("127.0.0.1:21200", why)] {
             assert!(rows.iter().all(|row| row.len() < SCREEN), "{rows:#?}");
