@@ -253,8 +253,8 @@ pub const HISTORY_QUEUE: usize = 1024;
 /// Reports of the history that nobody has read yet.
 pub const HISTORY_REPORTS: usize = 1024;
 
-/// Time after a commit in which the next one gathers: short beside what a person notices, long beside what a disk takes.
-pub const COMMIT_PAUSE: Duration = Duration::from_millis(5);
+/// How long the marks of deliveries wait for another commit: losing them in a crash does no harm.
+pub const MARKS_WAIT: Duration = Duration::from_secs(1);
 
 /// Lines in one commit, or other requests: what a crash may take is small, and nobody waits long.
 pub const COMMIT_LINES: usize = 512;
@@ -262,8 +262,8 @@ pub const COMMIT_LINES: usize = 512;
 /// How long the end of the history is waited for where it was not closed in good order: a commit on a slow disk.
 pub const HISTORY_END: Duration = Duration::from_secs(5);
 
-/// Silence after which the history does what can wait.
-pub const HISTORY_IDLE: Duration = Duration::from_millis(100);
+/// Silence after which the history does what can wait: it notes what was shown, and indexes for the search.
+pub const HISTORY_IDLE: Duration = Duration::from_secs(1);
 
 /// Groups of one link whose end has not come: one for each conversation that two can share, and some to spare.
 pub const HELD_GROUPS: usize = 32;

@@ -183,19 +183,6 @@ async fn looking_back_wants_the_password_and_three_wrong_ones_end_the_program() 
 }
 
 #[tokio::test]
-async fn a_thousand_lines_at_once_cost_few_waits_for_the_disk() {
-    let tracker = Tracker::start().await;
-    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
-    let before = (ana.service.commits(), bob.service.commits());
-    for n in 0..1000 {
-        ana.say(&format!("line {n}")).await;
-    }
-    bob.next_lines(1000).await;
-    let cost = (ana.service.commits() - before.0, bob.service.commits() - before.1);
-    assert!(cost.0 <= 20 && cost.1 <= 20, "commits of the author and of a member: {cost:?}");
-}
-
-#[tokio::test]
 async fn much_that_waits_for_who_is_away_holds_nobody_up() {
     const MANY: usize = 2 * PACE_LINES;
     let tracker = Tracker::start().await;

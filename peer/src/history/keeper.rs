@@ -1,7 +1,9 @@
 //! The thread that owns the database: it takes what is asked for, and commits in groups.
 //!
-//! A single line is committed at once. While the disk is busy, and for a moment after it, what comes is gathered, so that
-//! a thousand lines at once cost a few waits for the disk. A question sees only what is durable: it ends the gathering.
+//! A message is committed as soon as the disk is free, together with everything that arrived while the disk was busy
+//! (group commit), so that a thousand messages at once cost a few waits for the disk. The marks of deliveries wait for
+//! the next commit, at most [`MARKS_WAIT`]: if a crash takes one, the recipient's next HAVE brings it back. A question sees
+//! only what is durable: it ends the gathering.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use tokio::time::timeout;
 use crate::history::ledger::Ledger;
 use crate::history::report::Report;
 use crate::history::request::Request;
-use crate::limits::{COMMIT_LINES, COMMIT_PAUSE, HISTORY_IDLE};
+use crate::limits::{COMMIT_LINES, HISTORY_IDLE, MARKS_WAIT};
 
 /// What the thread is asked for.
 pub(crate) enum Task {
@@ -48,7 +50,8 @@ pub(crate) struct Keeper {
     counters: Arc<Counters>,
     /// For its clock only: a channel alone cannot be waited for with a limit.
     runtime: Runtime,
-    committed_at: Option<Instant>,
+    /// When the marks are committed that wait for another commit, where some wait.
+    marks_due: Option<Instant>,
 }
 
 impl Keeper {
@@ -59,7 +62,7 @@ impl Keeper {
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        Ok(Self { ledger, queue, reports, counters, runtime, committed_at: None })
+        Ok(Self { ledger, queue, reports, counters, runtime, marks_due: None })
     }
 
     /// Works until it is asked to close, or nobody can ask any more.
@@ -103,8 +106,11 @@ impl Keeper {
                     }
                 }
                 Err(mpsc::error::TryRecvError::Empty) => {
-                    match self.runtime.block_on(async { timeout(HISTORY_IDLE, self.queue.recv()).await }) {
+                    let marks = self.marks_due.map(|due| due.saturating_duration_since(Instant::now()));
+                    let wait = marks.unwrap_or(HISTORY_IDLE);
+                    match self.runtime.block_on(async { timeout(wait, self.queue.recv()).await }) {
                         Ok(task) => return task,
+                        Err(_) if marks.is_some() => self.commit(),
                         Err(_) => idle = true,
                     }
                 }
@@ -112,41 +118,39 @@ impl Keeper {
         }
     }
 
-    /// Stages a request and what else comes before the next commit, and commits. What is no request ends it and is
-    /// returned.
+    /// Stages a request and all others that wait, and commits. What is no request ends it and is returned.
     fn gather(&mut self, first: Request) -> Option<Task> {
         let mut next = Some(Task::Keep(first));
-        let mut staged = 0;
+        let (mut staged, mut only_marks) = (0, true);
         while let Some(Task::Keep(request)) = next {
             staged += request.lines();
+            only_marks &= request.is_mark();
             self.ledger.apply(request);
-            next = if staged < COMMIT_LINES { self.next_to_gather() } else { None };
+            next = if staged < COMMIT_LINES { self.next_in_queue() } else { None };
         }
-        self.commit();
+        if only_marks && staged < COMMIT_LINES {
+            self.marks_due.get_or_insert_with(|| Instant::now() + MARKS_WAIT);
+            let reports = self.ledger.reports_of_marks();
+            self.report(reports);
+        } else {
+            self.commit();
+        }
         next
     }
 
-    fn next_to_gather(&mut self) -> Option<Task> {
-        loop {
-            let task = match self.queue.try_recv() {
-                Ok(task) => task,
-                Err(_) => {
-                    let rest = COMMIT_PAUSE.checked_sub(self.committed_at?.elapsed())?;
-                    self.runtime.block_on(async { timeout(rest, self.queue.recv()).await }).ok()??
-                }
-            };
-            if !matches!(task, Task::Shown) {
-                return Some(task);
-            }
-        }
+    fn next_in_queue(&mut self) -> Option<Task> {
+        std::iter::from_fn(|| self.queue.try_recv().ok()).find(|task| !matches!(task, Task::Shown))
     }
 
     fn commit(&mut self) {
         self.note_shown();
+        self.marks_due = None;
         let reports = self.ledger.commit();
-        if self.count() {
-            self.committed_at = Some(Instant::now());
-        }
+        self.count();
+        self.report(reports);
+    }
+
+    fn report(&self, reports: Vec<Report>) {
         for report in reports {
             // Without a reader there is nobody to tell.
             let _ = self.reports.blocking_send(report);
@@ -158,9 +162,7 @@ impl Keeper {
         self.ledger.note_shown(self.counters.shown.load(Ordering::Relaxed));
     }
 
-    /// Whether the disk was waited for since the last time.
-    fn count(&self) -> bool {
-        let commits = self.ledger.commits();
-        self.counters.commits.swap(commits, Ordering::Relaxed) != commits
+    fn count(&self) {
+        self.counters.commits.store(self.ledger.commits(), Ordering::Relaxed);
     }
 }

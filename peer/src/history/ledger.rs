@@ -108,6 +108,9 @@ pub struct Ledger {
     pub(crate) again: Vec<Request>,
     pub(crate) reports: Vec<Report>,
     pub(crate) in_trouble: bool,
+    /// How long a simulated disk is waited for at each commit.
+    #[cfg(test)]
+    pub(crate) disk_wait: std::time::Duration,
 }
 
 impl fmt::Debug for Ledger {
@@ -188,6 +191,8 @@ impl Ledger {
             again: Vec::new(),
             reports: Vec::new(),
             in_trouble: false,
+            #[cfg(test)]
+            disk_wait: std::time::Duration::ZERO,
         };
         ledger.count_waiting()?;
         let opened = Opened {
@@ -227,6 +232,11 @@ impl Ledger {
             }
         }
         std::mem::take(&mut self.reports)
+    }
+
+    /// What became of marks that are staged alone. A mark is true before it is durable: the other side has the message.
+    pub(crate) fn reports_of_marks(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.store.news)
     }
 
     /// All lines up to this row were shown: written with the next commit.
@@ -392,6 +402,8 @@ impl Ledger {
             self.is_open = false;
         }
         self.commits += u64::from(self.store.db.total_changes() != self.changes);
+        #[cfg(test)]
+        std::thread::sleep(self.disk_wait);
         if let Some(record) = &mut self.record {
             record.note(self.store.held());
         }

@@ -152,6 +152,11 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it only marks what is true elsewhere: a crash may take it, and it comes again.
+    pub(crate) fn is_mark(&self) -> bool {
+        matches!(self, Self::Delivered { .. } | Self::Has { .. } | Self::Linked { .. })
+    }
+
     /// What it counts in a commit: its lines, or one.
     pub(crate) fn lines(&self) -> usize {
         match self {
