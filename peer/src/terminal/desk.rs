@@ -18,9 +18,6 @@ use crate::terminal::paint::Paint;
 use crate::terminal::recall::Recall;
 use crate::terminal::status_line::StatusLine;
 
-/// Clears the row and all below it.
-const CLEAR_BELOW: &str = "\r\x1b[J";
-
 /// Letters of an answer that count: a yes is short.
 const ANSWER_MAX: usize = 16;
 
@@ -28,8 +25,6 @@ const ANSWER_MAX: usize = 16;
 pub(crate) struct Desk {
     pub(crate) lines: mpsc::Sender<Input>,
     pub(crate) paint: Paint,
-    /// Whether the terminal breaks rows that are too long once it is narrower.
-    pub(crate) rewraps: bool,
     pub(crate) is_password: Guard,
     pub(crate) state: Mutex<DeskState>,
 }
@@ -56,6 +51,8 @@ pub(crate) struct DeskState {
     pub(crate) secret: Zeroizing<String>,
     /// Whether the line above the input has to be drawn anew for a question.
     pub(crate) asked: bool,
+    /// Whether the last key was the one that suspends the program.
+    pub(crate) suspended: bool,
     /// Whether something stands in the input.
     pub(crate) begun: bool,
     pub(crate) refused: usize,
@@ -64,18 +61,6 @@ pub(crate) struct DeskState {
 impl Desk {
     pub(crate) fn state(&self) -> MutexGuard<'_, DeskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What takes the last drawing off the screen, after the editor has moved to where it believes that this begins, and
-    /// the screen has another width than then.
-    pub(crate) fn begin_of_drawing(&self, last: &Drawing, columns: usize) -> String {
-        if last.columns == columns || last.columns == 0 {
-            return String::new();
-        }
-        match if self.rewraps { last.rows_added(columns) } else { 0 } {
-            0 => CLEAR_BELOW.to_owned(),
-            rows => format!("\x1b[{rows}A{CLEAR_BELOW}"),
-        }
     }
 
     /// Hands an answer over that was not shown. An empty one ends the questions.

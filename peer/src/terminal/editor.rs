@@ -7,19 +7,19 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-use std::{env, io};
 
 use rustix::process::{Signal, getpid, kill_process};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::highlight::Highlighter;
 use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::{
     Cmd, ColorMode, Completer, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
-    EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, RepeatCount, Validator,
+    EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, Prompt, RepeatCount, Validator,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -29,7 +29,7 @@ use crate::terminal::above_input::AboveInput;
 use crate::terminal::commands::COMMANDS;
 use crate::terminal::completion::{Words, complete};
 use crate::terminal::desk::{Desk, Guard, Question, clear};
-use crate::terminal::drawing::{Drawing, rewraps};
+use crate::terminal::drawing::{CLEAR_BELOW, status_columns};
 use crate::terminal::input::Input;
 use crate::terminal::layout::{break_rows, shorten, width};
 use crate::terminal::output::{Sink, Stdout};
@@ -37,11 +37,25 @@ use crate::terminal::paint::Paint;
 use crate::terminal::status_line::StatusLine;
 use crate::terminal::tty;
 
-/// Set to anything, it has rows cleared that the terminal broke when the window became narrower.
-const CLEARS_BROKEN_ROWS: &str = "PEER_CLEAR_BROKEN_ROWS";
-
 /// Two rows: the line above the input, filled in whenever it is drawn, and the input's own.
 const PROMPT: &str = "\n> ";
+
+/// The prompt as the editor asks for it: right after it has read how wide the screen is. From then on it counts on rows
+/// of so many columns.
+struct MeasuredPrompt<'a> {
+    desk: &'a Desk,
+}
+
+impl Prompt for MeasuredPrompt<'_> {
+    fn raw(&self) -> &str {
+        self.desk.state().drawing.columns = columns();
+        PROMPT
+    }
+
+    fn styled(&self) -> &str {
+        PROMPT
+    }
+}
 
 /// Takes the prompt of an empty input off the screen, from the row below it.
 const PROMPT_OFF: &str = "\x1b[2A\r\x1b[J";
@@ -64,10 +78,7 @@ impl LineEditor {
         is_password: Guard,
     ) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
-        // Where the window changes again while a row is on its way, too many rows are counted, and a message may be cleared.
-        // So it has to be asked for.
-        let rewraps = env::var_os(CLEARS_BROKEN_ROWS).is_some() && rewraps(|name| env::var(name).ok());
-        let desk = Arc::new(Desk { lines, paint, rewraps, is_password, state: Mutex::default() });
+        let desk = Arc::new(Desk { lines, paint, is_password, state: Mutex::default() });
         // The prompt is drawn by the highlighter, also where it uses no colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
@@ -131,8 +142,9 @@ impl LineEditor {
 
 /// Reads until a second Ctrl-C, Ctrl-D, SIGINT or the terminal's end.
 fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &Desk) {
+    let prompt = MeasuredPrompt { desk };
     loop {
-        match editor.readline(PROMPT) {
+        match editor.readline(&prompt) {
             Ok(_) => {}
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 let _ = desk.lines.try_send(Input::NoText);
@@ -239,6 +251,8 @@ struct Unseen {
 impl ConditionalEventHandler for Unseen {
     fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         let mut state = self.desk.state();
+        // When the program goes on, the editor reads how wide the screen is without asking for the prompt.
+        state.suspended = matches!(event.get(0), Some(KeyEvent(KeyCode::Char('Z'), Modifiers::CTRL)));
         if !state.questions.front().is_some_and(|question| question.hidden) {
             return None;
         }
@@ -316,6 +330,9 @@ impl Hinter for Assistant {
     fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<Ghost> {
         let mut state = self.desk.state();
         state.begun = !line.is_empty();
+        if std::mem::take(&mut state.suspended) {
+            state.drawing.columns = columns();
+        }
         if line.is_empty() || at < line.len() || !state.questions.is_empty() {
             return None;
         }
@@ -333,44 +350,34 @@ impl Highlighter for Assistant {
     /// which counts on as many rows as before, would clear rows that somebody said.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let shown = visible(line);
-        match break_rows(&shown, width(PROMPT.trim_start()), columns()) {
-            Some(broken) => broken.into(),
-            None => shown,
-        }
+        let mut state = self.desk.state();
+        let drawing = &mut state.drawing;
+        let (broken, end) = break_rows(&shown, width(PROMPT.trim_start()), drawing.columns);
+        drawing.end_of_input = end;
+        broken.into()
     }
 
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, default: bool) -> Cow<'b, str> {
         if !default {
             return prompt.into();
         }
-        let columns = columns();
         let mut state = self.desk.state();
-        let begin = self.desk.begin_of_drawing(&state.drawing, columns);
-        let row = |paint: Paint| match state.questions.front() {
-            Some(question) => paint.strong(&shorten(&question.text, columns.saturating_sub(1))),
-            None => state.status_line.row(columns, paint),
+        let columns = state.drawing.columns;
+        // The editor has moved to the first row of the last drawing: all below is ours.
+        let begin = if state.drawing.last_columns == columns { "" } else { CLEAR_BELOW };
+        state.drawing.last_columns = columns;
+        let row = match state.questions.front() {
+            Some(question) => self.desk.paint.strong(&shorten(&question.text, columns.saturating_sub(1))),
+            None => state.status_line.row(status_columns(columns), self.desk.paint),
         };
-        let (plain, row) = (row(Paint::plain()), row(self.desk.paint));
-        let (prompt, hint) = (PROMPT.trim_start().to_owned(), String::new());
-        let drawing = std::mem::take(&mut state.drawing);
-        state.drawing = Drawing { columns, status: plain, prompt, hint, ..drawing };
         format!("{begin}{row}{}", self.desk.paint.strong(PROMPT)).into()
-    }
-
-    /// Notes the text and the cursor: the editor asks at every change of either, also where it draws but a letter.
-    fn highlight_char(&self, line: &str, at: usize, _: CmdKind) -> bool {
-        let drawing = &mut self.desk.state().drawing;
-        drawing.cursor = visible(line.get(..at).unwrap_or(line)).len();
-        drawing.input = visible(line).into_owned();
-        false
     }
 
     /// Broken by rows for the same reason as the line.
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
-        let mut state = self.desk.state();
-        hint.clone_into(&mut state.drawing.hint);
-        let broken = break_rows(hint, state.drawing.end_of_input(), columns());
-        self.desk.paint.faint(broken.as_deref().unwrap_or(hint)).into()
+        let drawing = self.desk.state().drawing;
+        let (broken, _) = break_rows(hint, drawing.end_of_input, drawing.columns);
+        self.desk.paint.faint(&broken).into()
     }
 }
 

@@ -37,17 +37,18 @@ pub(crate) fn shorten(text: &str, columns: usize) -> String {
     short
 }
 
+/// Columns from one tab stop to the next.
+const TAB: usize = 8;
+
 /// The text with a line end wherever a screen of so many columns would break it, the first row beginning at column
-/// `start`. `None` where terminals count differently, and so have to break it themselves.
-pub(crate) fn break_rows(text: &str, start: usize, columns: usize) -> Option<String> {
+/// `start`; and the column behind it. A cluster that terminals count differently takes as many columns as any of them gives it.
+pub(crate) fn break_rows(text: &str, start: usize, columns: usize) -> (String, usize) {
     let mut broken = String::with_capacity(text.len());
     let mut used = start;
     for cluster in text.graphemes(true) {
-        let wide = width(cluster);
+        let wide = if cluster == "\t" { TAB - used % TAB } else { most_columns(cluster) };
         if cluster == "\n" {
             used = 0;
-        } else if cluster.contains('\t') || wide != cluster.width() {
-            return None;
         } else if used + wide > columns {
             broken.push('\n');
             used = wide;
@@ -56,7 +57,7 @@ pub(crate) fn break_rows(text: &str, start: usize, columns: usize) -> Option<Str
         }
         broken.push_str(cluster);
     }
-    Some(broken)
+    (broken, used)
 }
 
 /// The text in rows of at most `columns`, broken at spaces where there are any. Never empty.
@@ -172,12 +173,15 @@ mod tests {
     }
 
     #[test]
-    fn breaks_where_a_screen_would_or_leaves_it_to_the_screen() {
-        assert_eq!(break_rows("abcdefgh", 2, 5).unwrap(), "abc\ndefgh");
-        assert_eq!(break_rows("ab\ncdefgh", 2, 5).unwrap(), "ab\ncdefg\nh");
-        assert_eq!(break_rows("a部屋", 2, 5).unwrap(), "a部\n屋");
-        assert_eq!(break_rows("部屋", 2, 5).unwrap(), "部\n屋");
-        assert_eq!((break_rows("a\tb", 2, 5), break_rows("👩\u{200d}👧", 2, 5)), (None, None));
+    fn breaks_where_any_screen_would() {
+        let broken = |text, start| break_rows(text, start, 5);
+        assert_eq!(broken("abcdefgh", 2), ("abc\ndefgh".into(), 5));
+        assert_eq!(broken("ab\ncdefgh", 2), ("ab\ncdefg\nh".into(), 1));
+        assert_eq!(broken("a部屋", 2), ("a部\n屋".into(), 2));
+        assert_eq!(broken("部屋", 2), ("部\n屋".into(), 2));
+        assert_eq!(broken("a\tb", 2), ("a\n\t\nb".into(), 1));
+        assert_eq!(broken("a👩\u{200d}👧", 2), ("a\n👩\u{200d}👧".into(), 4));
+        assert_eq!(broken("a", 5), ("\na".into(), 1));
     }
 
     #[test]

@@ -60,10 +60,10 @@ impl StatusLine {
         Self { pieces }
     }
 
-    /// One row of a screen of so many columns.
+    /// One row of at most so many columns.
     pub(crate) fn row(&self, columns: usize, paint: Paint) -> String {
         let mut row = String::new();
-        let mut left = columns.saturating_sub(1);
+        let mut left = columns;
         for (tone, text) in &self.pieces {
             // What does not fit ends the row, so that nothing stands behind a gap.
             if left == 0 {
@@ -188,8 +188,8 @@ mod tests {
         let line = StatusLine::new(&status(), &[member("bob", true)], 1);
         for columns in 0..60 {
             let line = line.row(columns, Paint::plain());
-            assert!(width(&line) < columns.max(1), "{columns}: {line}");
+            assert!(width(&line) <= columns, "{columns}: {line}");
         }
-        assert_eq!(StatusLine::new(&status(), &[], 0).row(12, Paint::plain()), "sala [equi…");
+        assert_eq!(StatusLine::new(&status(), &[], 0).row(11, Paint::plain()), "sala [equi…");
     }
 }

@@ -363,6 +363,11 @@ impl Screen {
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
+    /// Writes to the screen, as if the program did.
+    pub fn print(&self, bytes: &str) {
+        self.seen.lock().unwrap().parser.process(bytes.as_bytes());
+    }
+
     /// The screen as text.
     pub fn text(&self) -> String {
         self.seen.lock().unwrap().parser.screen().contents()
