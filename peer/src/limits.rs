@@ -147,6 +147,12 @@ pub const EXPORT_LINES: usize = 1000;
 /// Lines that are shown of what was said before, as a conversation is entered: a glance, `/history` shows more.
 pub const SCROLLBACK: usize = 20;
 
+/// Rows of the screen that one message takes: longer pastes are read elsewhere, and 8,190 line feeds are nobody's message.
+pub const MESSAGE_ROWS: usize = 60;
+
+/// Rows of the screen that are shown between two looks at the input: a screen or two.
+pub const ROWS_AT_ONCE: usize = 200;
+
 /// Digits at the end of a line's identity that stand for it: few lines wait at a time.
 pub const LINE_ID_DIGITS: usize = 4;
 

@@ -168,6 +168,42 @@ fn bells(screen: &Screen) -> usize {
     // A notification ends with ST, so every BEL is a bell.
     screen.bytes().iter().filter(|byte| **byte == 7).count()
 }
+/// As many line feeds as a message may have.
+fn line_feeds() -> String {
+    format!("first{}the end", "\n".repeat(8000))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_thousands_of_rows_is_cut_and_exported() {
+    let Scene { tracker: _tracker, mut ana, bob, data } = scene(&[], &[], 80).await;
+    bob.say(&line_feeds()).await;
+    ana.shows("more rows: /export FILE writes all");
+    ana.ends_with(&["sala · ● bob", ">"]);
+    assert!(ana.text().contains("<bob> first") && !ana.text().contains("the end"), "{}", ana.text());
+    let file = data.path().join("all.jsonl");
+    ana.line(&format!("/export {}", file.display()));
+    ana.shows("to look back");
+    ana.line("secret secret");
+    ana.shows("written to");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("the end"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_can_type_and_quit_during_a_flood() {
+    let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(&[], &[], 80).await;
+    let flood = line_feeds();
+    for _ in 0..100 {
+        bob.say(&flood).await;
+    }
+    ana.line("stop it");
+    assert_eq!(bob.hears("stop it").await, user("ana"));
+    for _ in 0..100 {
+        bob.say(&flood).await;
+    }
+    ana.keys(&format!("{CTRL_C}{CTRL_C}"));
+    assert_eq!(ana.end(), 0);
+}
+
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_to_me_are_marked_and_ring_without_colour() {

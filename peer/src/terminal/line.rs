@@ -6,6 +6,8 @@ use commons::names::Username;
 use uuid::Uuid;
 
 use crate::api::past::PastLine;
+use crate::limits::MESSAGE_ROWS;
+use crate::terminal::counted::counted;
 use crate::terminal::layout::{fold, width};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe_lines;
@@ -113,7 +115,18 @@ impl Line<'_> {
             0 if !below => format!("{start} {}", paint(piece)),
             _ => format!("{}{}", " ".repeat(indent), paint(piece)),
         });
-        below.then(|| start.clone()).into_iter().chain(rows).collect()
+        self.cut(below.then(|| start.clone()).into_iter().chain(rows).collect(), indent)
+    }
+
+    /// The rows as far as one message fills a screen, with a word on the rest; a pipe gets all of them.
+    fn cut(&self, mut rows: Vec<String>, indent: usize) -> Vec<String> {
+        let more = rows.len().saturating_sub(MESSAGE_ROWS);
+        if more > 0 && self.moment.columns.is_some() {
+            rows.truncate(MESSAGE_ROWS);
+            let rest = format!("… {}: /export FILE writes all", counted(more, "more row", "more rows"));
+            rows.push(format!("{}{rest}", " ".repeat(indent)));
+        }
+        rows
     }
 }
 
@@ -122,4 +135,30 @@ pub(crate) fn clock(at: DateTime<Utc>, moment: Moment) -> String {
     let at = at.with_timezone(&moment.now.timezone());
     let today = at.date_naive() == moment.now.date_naive();
     at.format(if today { "[%H:%M:%S]" } else { "[%Y-%m-%d %H:%M:%S]" }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_fills_no_more_than_its_rows() {
+        let rows = |lines: usize, columns| {
+            let said = Said {
+                id: Uuid::nil(),
+                from: Username::parse("bob").unwrap(),
+                text: format!("first{}last", "\n".repeat(lines - 1)).into(),
+                at: DateTime::UNIX_EPOCH,
+                unencrypted: false,
+                note: None,
+            };
+            let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns };
+            Line { said: &said, moment, paint: Paint::plain() }.plain()
+        };
+        let cut = rows(8190, Some(80));
+        assert_eq!(cut.len(), MESSAGE_ROWS + 1);
+        assert_eq!(cut[MESSAGE_ROWS].trim(), "… 8130 more rows: /export FILE writes all");
+        assert!(rows(MESSAGE_ROWS, Some(80)).last().unwrap().ends_with("last"), "what just fits is whole");
+        assert_eq!(rows(8190, None).len(), 8190, "a program that reads a pipe gets all of it");
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event, TrackerState};
-use crate::limits::SCROLLBACK;
+use crate::limits::{ROWS_AT_ONCE, SCROLLBACK};
 use crate::terminal::Terminal;
 use crate::terminal::face::{Face, moment};
 use crate::terminal::output::Gone;
@@ -77,6 +77,9 @@ impl Terminal {
     pub(crate) async fn tell(&mut self, event: Event) -> Result<(), Gone> {
         let mut rows = self.rows_of(&event);
         for _ in 1..EVENTS_AT_ONCE {
+            if rows.len() >= ROWS_AT_ONCE {
+                break;
+            }
             // What was said before goes in front of what follows.
             if matches!(&self.face, Face::Text(view) if view.has_arrived()) {
                 break;

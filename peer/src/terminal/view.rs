@@ -10,6 +10,7 @@ use crate::api::past::WaitingLine;
 use crate::api::status::Status;
 use crate::api::{Answer, Command, Conversation, Event};
 use crate::config::Notify;
+use crate::limits::MESSAGE_ROWS;
 use crate::terminal::absence::{Absence, missing_row};
 use crate::terminal::alerts::Alerts;
 use crate::terminal::commands::Spec;
@@ -376,7 +377,8 @@ impl View {
     /// What was typed, for the record above its answer.
     #[must_use]
     pub fn typed(&self, line: &str) -> Vec<String> {
-        line.lines().map(|line| self.paint.faint(&format!("> {}", display_safe(line)))).collect()
+        let rows = line.lines().map(|line| self.paint.faint(&format!("> {}", display_safe(line))));
+        rows.take(MESSAGE_ROWS).collect()
     }
 
     /// The last words, after what was heard in rooms and not read.
