@@ -168,14 +168,14 @@ pub const ALERT_PAUSE: TimeDelta = TimeDelta::seconds(5);
 /// Longest notification in columns: desktops show about so much.
 pub const NOTICE_COLUMNS: usize = 120;
 
+/// Columns that the status row may take however narrow the screen: a screen of 80 that is split in two has so many.
+pub const STATUS_COLUMNS: usize = 39;
+
 /// Time in which a second Ctrl-C on an empty line quits: a person who wants that presses it at once.
 pub const QUIT_KEY_WAIT: Duration = Duration::from_secs(2);
 
 /// How long `/quit` waits for lines on their way.
 pub const QUIT_WAIT: Duration = Duration::from_secs(5);
-
-/// Columns that the status row may take however narrow the screen: a screen of 80 that is split in two has so many.
-pub const STATUS_COLUMNS: usize = 39;
 
 /// Names remembered for completion.
 pub const KNOWN_NAMES: usize = 2000;

@@ -316,8 +316,12 @@ fn stop_signal() -> io::Result<CancellationToken> {
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let (mut asked, stop) = (signal(kind)?, stop.clone());
         tokio::spawn(async move {
-            asked.recv().await;
-            stop.cancel();
+            loop {
+                asked.recv().await;
+                if !(kind == SignalKind::interrupt() && tty::interrupts_are_caught()) {
+                    return stop.cancel();
+                }
+            }
         });
     }
     Ok(stop)

@@ -60,3 +60,36 @@ async fn nothing_is_echoed_between_two_questions_for_a_secret() {
     ana.wait("the terminal back", |screen| screen.is_cooked());
     assert!(!ana.text().contains("canary"), "{}", ana.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_drops_the_line_and_a_second_one_quits() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut bob = tracker.peer("bob").await;
+    bob.create("sala").await;
+    let mut arguments = flags(tracker.address, data.path());
+    arguments.extend(["--username", "ana", "--register"].map(Into::into));
+    let mut ana = Screen::start(&arguments, &[DUMB, ("PEER_PASSWORD", PASSWORD)], 48, 80);
+    ana.shows("Welcome, ana.");
+    ana.line("/join sala");
+    bob.linked("ana").await;
+    let hints = |count: usize| {
+        move |screen: &Screen| screen.text().matches("Press Ctrl-C again within 2 seconds").count() == count
+    };
+    ana.keys("half a message\x03");
+    ana.wait("the hint", hints(1));
+    ana.line("a whole one");
+    bob.hears("a whole one").await;
+    // A question ends without an answer, and the program goes on.
+    ana.line("/history");
+    ana.shows("your password, to look back");
+    ana.keys("\x03");
+    ana.shows("the past stays shut");
+    ana.line("still here");
+    bob.hears("still here").await;
+    ana.keys("\x03");
+    ana.wait("the hint", hints(2));
+    ana.keys("\x03");
+    assert_eq!(ana.end(), 0);
+    ana.shows("Goodbye.");
+}

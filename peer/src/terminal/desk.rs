@@ -55,6 +55,8 @@ pub(crate) struct DeskState {
     pub(crate) suspended: bool,
     /// Whether something stands in the input.
     pub(crate) begun: bool,
+    /// Whether the hint on Ctrl-C was shown.
+    pub(crate) hinted: bool,
     pub(crate) refused: usize,
 }
 
@@ -88,12 +90,15 @@ impl Desk {
 
     /// Takes a Ctrl-C and tells what the editor does: it ends a question without an answer, or clears the line, or quits.
     pub(crate) fn interrupted(&self, line: &str) -> Cmd {
-        let (asked, quits) = {
+        let (asked, quits, hints) = {
             let mut state = self.state();
             let asked = state.questions.front().map(|question| question.hidden);
             let quits = state.interrupt.press(line.is_empty() && asked.is_none(), Instant::now());
             state.secret.clear();
-            (asked, quits)
+            // One who only clears the line needs to be told once.
+            let hints = asked.is_none() && (line.is_empty() || !state.hinted);
+            state.hinted |= hints;
+            (asked, quits, hints)
         };
         if quits {
             return Cmd::Interrupt;
@@ -103,8 +108,10 @@ impl Desk {
             Some(false) => self.hand_over_answer(""),
             None => {}
         }
-        // Where too many lines wait, nobody reads a hint.
-        let _ = self.lines.try_send(Input::Interrupted);
+        if hints {
+            // Where too many lines wait, nobody reads it.
+            let _ = self.lines.try_send(Input::Interrupted);
+        }
         if line.is_empty() { Cmd::Noop } else { clear() }
     }
 

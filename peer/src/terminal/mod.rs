@@ -55,6 +55,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use commons::names::Username;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +72,7 @@ use crate::terminal::completion::Known;
 use crate::terminal::editor::LineEditor;
 use crate::terminal::face::Face;
 use crate::terminal::input::{Input, read_stdin};
+use crate::terminal::interrupt::Interrupt;
 use crate::terminal::new_password::QUESTIONS;
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paging::Paging;
@@ -114,6 +116,9 @@ pub struct Terminal {
     asking: Asking,
     /// Whether the terminal itself hides what is typed, where there is no editor that does.
     is_hidden: bool,
+    /// Ctrl-C where there is no editor that takes it: it comes as a signal.
+    interrupts: Option<Signal>,
+    interrupt: Interrupt,
     /// Where the command came from that waits for the password.
     asked_from: Origin,
     /// Lines of input so far.
@@ -161,6 +166,9 @@ impl Terminal {
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
         let known = Known::default();
+        let by_signal = person && editor.is_none();
+        let interrupts = by_signal.then(|| signal(SignalKind::interrupt())).transpose()?;
+        tty::catch_interrupts(by_signal);
         Ok(Self {
             service,
             events,
@@ -172,6 +180,8 @@ impl Terminal {
             paging: Paging::default(),
             said: String::new(),
             asking: Asking::default(),
+            interrupts,
+            interrupt: Interrupt::default(),
             asked_from: Origin::default(),
             lines: 0,
             refused: false,
@@ -191,6 +201,7 @@ impl Terminal {
                 Ok(Vec::new())
             }
         };
+        tty::catch_interrupts(false);
         // From here on nobody takes typed lines.
         drop(self.input);
         self.output.close().await;
@@ -213,21 +224,27 @@ impl Terminal {
         loop {
             // Where the service has ended, what was typed ahead is not read any more: nobody meant it for that.
             let reads = self.service.failure().is_none();
-            let input = tokio::select! {
-                event = next(&mut self.events, &self.output) => match event {
-                    Some(event) => {
-                        self.tell(event).await?;
+            // Typed input goes before the messages of others.
+            let typed = if self.editor.is_some() && reads { self.input.try_recv().ok() } else { None };
+            let input = match typed {
+                Some(typed) => typed,
+                None => tokio::select! {
+                    event = next(&mut self.events, &self.output) => match event {
+                        Some(event) => {
+                            self.tell(event).await?;
+                            continue;
+                        }
+                        None => return Ok(self.ended(Vec::new())),
+                    },
+                    input = self.input.recv(), if reads => input.unwrap_or(Input::End),
+                    () = self.face.is_due() => {
+                        self.show(Vec::new()).await?;
                         continue;
                     }
-                    None => return Ok(self.ended(Vec::new())),
+                    () = next_interrupt(&mut self.interrupts) => Input::Interrupted,
+                    () = self.stop.cancelled() => Input::End,
+                    () = self.output.gone() => return Err(Gone),
                 },
-                input = self.input.recv(), if reads => input.unwrap_or(Input::End),
-                () = self.face.is_due() => {
-                    self.show(Vec::new()).await?;
-                    continue;
-                }
-                () = self.stop.cancelled() => Input::End,
-                () = self.output.gone() => return Err(Gone),
             };
             let Some(mut command) = self.understand(input).await? else { continue };
             let rows = loop {
@@ -258,6 +275,9 @@ impl Terminal {
             return self.understand_request(input, origin).await;
         }
         self.face.begin(origin);
+        if matches!(input, Input::Line(_)) {
+            self.interrupt.reset();
+        }
         let line = match input {
             Input::Line(line) if self.asking.wants_password() => {
                 return Ok(Some(self.asking.told(Password::typed(line))));
@@ -387,6 +407,14 @@ fn usage(text: &str) -> CommandError {
 
 fn unlock(password: Password) -> Command {
     Command::Unlock { password }
+}
+
+/// Waits for the next Ctrl-C that comes as a signal.
+async fn next_interrupt(interrupts: &mut Option<Signal>) {
+    match interrupts {
+        Some(interrupts) => drop(interrupts.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
 /// The next event, once all that was shown before can be seen: asking for it says so, and after a crash what was not

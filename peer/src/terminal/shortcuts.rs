@@ -1,14 +1,34 @@
 //! Short ways to ask for something: the keys Ctrl-C and Alt-n, and `/more`.
 
+use std::time::Instant;
+
 use crate::api::status::Status;
 use crate::api::{Command, Conversation};
+use crate::identity::password::Password;
 use crate::terminal::output::Gone;
 use crate::terminal::{Terminal, usage};
 
 impl Terminal {
-    /// Says what the next Ctrl-C does.
+    /// Says what the next Ctrl-C does. Without an editor the rule of Ctrl-C is kept here; the terminal itself has dropped what
+    /// was typed.
     pub(crate) async fn interrupted(&mut self) -> Result<Option<Command>, Gone> {
-        self.show(self.face.interrupted()).await?;
+        if self.editor.is_some() {
+            self.show(self.face.interrupted()).await?;
+            return Ok(None);
+        }
+        let (secret, yes) = (self.asking.wants_password(), self.asking.wants_yes());
+        if self.interrupt.press(!secret && !yes, Instant::now()) {
+            return Ok(Some(Command::Quit));
+        }
+        if secret {
+            return self.take_secret(Password::typed("")).await;
+        }
+        if yes {
+            return self.answered("").await;
+        }
+        // The terminal has shown ^C on this row.
+        let rows = std::iter::once(String::new()).chain(self.face.interrupted());
+        self.show(rows.collect()).await?;
         Ok(None)
     }
 

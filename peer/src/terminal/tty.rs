@@ -2,11 +2,15 @@
 
 use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// The state at the start. One process has one terminal.
 static AT_START: OnceLock<Termios> = OnceLock::new();
+
+/// Whether Ctrl-C, which comes as a signal, is a key of the conversation. One process has one terminal.
+static CATCHES_INTERRUPTS: AtomicBool = AtomicBool::new(false);
 
 /// Tells the terminal that pasted text need not be marked any more.
 const PASTE_UNMARKED: &str = "\x1b[?2004l";
@@ -35,6 +39,17 @@ pub fn restore() {
 pub fn columns() -> Option<usize> {
     let size = tcgetwinsize(stdout()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Takes Ctrl-C as a key from now on, or lets it end the program again.
+pub(crate) fn catch_interrupts(on: bool) {
+    CATCHES_INTERRUPTS.store(on, Ordering::Relaxed);
+}
+
+/// Whether the conversation takes Ctrl-C, so that it does not end the program.
+#[must_use]
+pub fn interrupts_are_caught() -> bool {
+    CATCHES_INTERRUPTS.load(Ordering::Relaxed)
 }
 
 /// Whether somebody sits there who can be asked.
