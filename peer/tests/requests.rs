@@ -340,3 +340,53 @@ async fn commands_before_the_tracker_answers_are_carried_out() {
     assert_eq!(ana.event("logged_in")["username"], "ana");
     assert_eq!(ana.ask(&json!({"id": 6, "command": "rooms"}))["event"], "rooms");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_old_password_counts_among_the_tries() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    let change =
+        |id: u8, old: &str| json!({"id": id, "command": "password", "old": old, "new": "another one"});
+    for id in 1..=2 {
+        assert_eq!(ana.ask(&change(id, "wrong wrong"))["code"], "INVALID_CREDENTIALS");
+    }
+    assert_eq!(ana.ask(&change(3, "wrong wrong"))["code"], "TOO_MANY_ATTEMPTS");
+    ana.request(&change(4, PASSWORD));
+    let end = ana.end();
+    assert_eq!(end.status, Some(1), "{end:?}");
+    // The controls: nothing was changed, and the right one is taken.
+    let mut ana = program(tracker.address, data.path(), "ana", &[]);
+    assert_eq!(ana.ask(&change(1, "wrong wrong"))["code"], "INVALID_CREDENTIALS");
+    assert_eq!(ana.ask(&change(2, PASSWORD))["event"], "done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_names_the_command_that_json_has() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    let refused = ana.ask(&json!({"id": 1, "command": "say", "text": "x"}));
+    assert_eq!(refused["code"], "NO_CONVERSATION");
+    assert_eq!(
+        refused["message"],
+        "No conversation is open. \"join\" a room, or open a chat with \"say\" USER."
+    );
+    // The control: who types lines is told what to type.
+    let mut bob = Piped::bot(tracker.address, data.path(), "bob", true);
+    bob.line("x");
+    let message = bob.event("error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("/join a room"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_stands_twice_is_refused() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    assert_eq!(ana.ask(&json!({"id": 1, "command": "create", "room": "sala"}))["event"], "done");
+    ana.line(r#"{"id":2,"command":"say","text":"one","text":"two"}"#);
+    let refused = json(&ana.until(|line| json(line)["in_reply_to"] == 2));
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("error"), &json!("USAGE")));
+    assert_eq!(ana.ask(&json!({"id": 3, "command": "say", "text": "two"}))["event"], "sent", "the control");
+}

@@ -8,6 +8,7 @@ use common::{Tracker, password_of, room, three_in, user};
 use commons::protocol::with_tracker::ErrorCode;
 use commons::snapshot::ChangeKind;
 use peer::api::error::CommandError;
+use peer::api::missing_conversation::MissingConversation;
 use peer::api::{Answer, Command, Conversation, Event};
 
 #[tokio::test]
@@ -85,7 +86,7 @@ async fn coming_and_going_is_told() {
     ana.run(Command::Delete { room: None }).await.unwrap();
     carla.until(|e| matches!(e, Event::RoomDeleted { room: name } if *name == room("sala"))).await;
     let nowhere = carla.run(Command::say("anybody?")).await.unwrap_err();
-    assert_eq!(nowhere, CommandError::NoConversation);
+    assert_eq!(nowhere, MissingConversation::NoneOpen.into());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::Event;
+use crate::api::missing_conversation::MissingConversation;
 use crate::untrusted::Untrusted;
 
 /// Why a command was not carried out. Nothing changed.
@@ -22,7 +23,9 @@ pub enum CommandError {
         msg: Untrusted,
     },
     /// The tracker cannot be asked now.
-    #[error("the tracker cannot be reached: talk goes on, this command has to wait until it is back")]
+    #[error(
+        "The tracker cannot be reached, so nothing was done. Talk goes on; try again when the tracker is back."
+    )]
     TrackerLost,
     /// A private chat with oneself.
     #[error("that is you: choose somebody else")]
@@ -30,9 +33,9 @@ pub enum CommandError {
     /// The user is not connected.
     #[error("{0} is not connected: try again when /peers shows the name")]
     Unreachable(Username),
-    /// No conversation is open, or not the one that was named.
-    #[error("no conversation is open by that name, or none at all: /join a room or /msg somebody")]
-    NoConversation,
+    /// There is no conversation to work on.
+    #[error("{0}")]
+    NoConversation(MissingConversation),
     /// Looking at the past wants the password: [`Command::Unlock`](crate::api::Command::Unlock), then the same again.
     #[error("your password, to look back: {tries_left} tries left")]
     PasswordWanted {
@@ -155,7 +158,7 @@ impl CommandError {
             Self::TrackerLost => "TRACKER_LOST",
             Self::NotYourself => "NOT_YOURSELF",
             Self::Unreachable(_) => "UNREACHABLE",
-            Self::NoConversation => "NO_CONVERSATION",
+            Self::NoConversation(_) => "NO_CONVERSATION",
             Self::PasswordWanted { .. } => "PASSWORD_WANTED",
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
             Self::KeyChanged(_) => "KEY_CHANGED",
@@ -205,6 +208,12 @@ fn another_key(address: &str, pinned: &PublicKey, found: &PublicKey, given: bool
          whoever runs it what `tracker fingerprint` prints. Only if that is the new key, start once with --tracker \
          {address}#{found} (known here: {pinned})"
     )
+}
+
+impl From<MissingConversation> for CommandError {
+    fn from(missing: MissingConversation) -> Self {
+        Self::NoConversation(missing)
+    }
 }
 
 impl Event {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::api::Command;
+use crate::api::repeated_key::repeated_key;
 use crate::api::schema::{COMMANDS, Field, Schema};
 use crate::identity::password::Password;
 use crate::nearest;
@@ -68,6 +69,11 @@ pub fn parse(line: &str) -> Result<Request, NotARequest> {
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => return Err(wrong(None, "\"id\" is a string or an integer".to_owned())),
     };
+    if let Some(key) = repeated_key(line) {
+        let id = id.filter(|_| key != "id");
+        let key = shown(&key).unwrap_or_else(|| "a field".to_owned());
+        return Err(wrong(id, format!("{key} stands twice in this request: give it once")));
+    }
     match read(fields) {
         Ok((password, wish)) => Ok(Request { id, password, wish }),
         Err(reason) => Err(wrong(id, reason)),
@@ -330,6 +336,8 @@ mod tests {
             ("[]", "no JSON object"),
             ("/quit", "no JSON"),
             (r#"{"command":"quit"} {"command":"quit"}"#, "no JSON"),
+            (r#"{"command":"say","text":"x","text":"y"}"#, "\"text\" stands twice"),
+            (r#"{"command":"say","text":"x","conversation":{"to":"a","to":"b"}}"#, "\"to\" stands twice"),
             ("", "no JSON"),
         ] {
             assert!(refusal(line).contains(named), "{line}: {}", refusal(line));
@@ -347,6 +355,7 @@ mod tests {
             r#"{"command":"unlock","password":["canary"]}"#,
             r#"{"command":"withdraw","message":"canary"}"#,
             r#"{"id":["canary"],"command":"quit"}"#,
+            r#"{"command":"quit","canary 1":1,"canary 1":1}"#,
         ] {
             let refused = parse(line).unwrap_err();
             assert!(!format!("{refused:?}").to_lowercase().contains("canary"), "{refused:?}");

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::error::CommandError;
+use crate::api::missing_conversation::MissingConversation;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Conversation, Event, LinkState, TrackerState};
 use crate::chat::heard::Early;
@@ -178,15 +179,14 @@ impl Chat {
         self.gone(name.as_str(), |room| Event::RoomDeleted { room })
     }
 
-    /// Forgets a conversation; the next one that stands is open then.
+    /// Forgets a conversation; a room is open then, or none. Never a private chat: who types on would write to somebody
+    /// unawares.
     fn close(&mut self, conversation: &Conversation) {
         self.unread.remove(conversation);
         if self.open.as_ref() == Some(conversation) {
-            let rooms = self.rooms.keys().cloned().map(Conversation::Room);
-            let next = rooms.chain(self.private.keys().cloned().map(Conversation::Private)).next();
             self.open = None;
-            if let Some(next) = next {
-                self.open(next);
+            if let Some(room) = self.rooms.keys().next().cloned() {
+                self.open(Conversation::Room(room));
             }
         }
     }
@@ -208,7 +208,7 @@ impl Chat {
             Conversation::Room(room) => self.rooms.contains_key(room),
             Conversation::Private(user) => self.private.contains_key(user),
         };
-        stands.then_some(()).ok_or(CommandError::NoConversation)
+        stands.then_some(()).ok_or_else(|| MissingConversation::from(conversation).into())
     }
 
     /// Begins a private chat; where its other side is, if that is news.
@@ -229,14 +229,14 @@ impl Chat {
 
     /// Ends a private chat.
     pub(crate) fn end_private(&mut self, user: &Username) -> Result<(), CommandError> {
-        self.private.remove(user).ok_or(CommandError::NoConversation)?;
+        self.private.remove(user).ok_or_else(|| MissingConversation::NoChat(user.clone()))?;
         self.close(&Conversation::Private(user.clone()));
         Ok(())
     }
 
     /// The conversation that lines go to.
     pub(crate) fn opened(&self) -> Result<Conversation, CommandError> {
-        self.open.clone().ok_or(CommandError::NoConversation)
+        self.open.clone().ok_or(CommandError::NoConversation(MissingConversation::NoneOpen))
     }
 
     /// The other members of a room that is the user's own.
@@ -487,7 +487,7 @@ mod tests {
         assert!(matches!(told[..], [Event::RoomUpdate { change: ChangeKind::Left, .. }]));
         let told = chat.signed_in(user("ana"), [].into_iter(), now);
         assert!(matches!(told[..], [Event::RoomLeft { .. }]));
-        assert_eq!(chat.opened(), Err(CommandError::NoConversation));
+        assert_eq!(chat.opened(), Err(MissingConversation::NoneOpen.into()));
     }
 
     #[tokio::test]
@@ -554,7 +554,20 @@ mod tests {
         assert!(chat.conversations().contains(&(private.clone(), 0)));
         chat.end_private(&user("bob")).unwrap();
         assert_eq!(chat.opened(), Ok(Conversation::Room(RoomName::parse("sala").unwrap())));
-        assert_eq!(chat.switch(private), Err(CommandError::NoConversation));
+        assert_eq!(chat.switch(private), Err(MissingConversation::NoChat(user("bob")).into()));
+    }
+
+    #[tokio::test]
+    async fn no_private_chat_is_opened_unasked() {
+        let mut chat = ana_in(sala(2, &["ana", "bob"]));
+        for name in ["bob", "carla"] {
+            chat.begin_private(user(name), None);
+        }
+        chat.updated(update(ChangeKind::Deleted, "ana", None), Instant::now());
+        assert_eq!(chat.opened(), Err(MissingConversation::NoneOpen.into()));
+        chat.switch(Conversation::Private(user("bob"))).unwrap();
+        chat.end_private(&user("bob")).unwrap();
+        assert_eq!(chat.opened(), Err(MissingConversation::NoneOpen.into()));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::api::Conversation;
 use crate::api::error::CommandError;
+use crate::api::missing_conversation::MissingConversation;
 use crate::chat::Chat;
 use crate::chat::heard::{Heard, Spoken};
 use crate::history::conversation::ConversationId;
@@ -78,7 +79,7 @@ impl Chat {
         match conversation {
             Conversation::Private(user) => Ok((ConversationId::Private(user.clone()), 0)),
             Conversation::Room(name) => {
-                let room = self.rooms.get(name).ok_or(CommandError::NoConversation)?;
+                let room = self.rooms.get(name).ok_or_else(|| MissingConversation::from(conversation))?;
                 Ok((ConversationId::Room(room.id), room.revision))
             }
         }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
+use crate::api::missing_conversation::MissingConversation;
 use crate::api::{Answer, Command, Conversation, Undeliverable};
 use crate::history::History;
 use crate::history::conversation::ConversationId;
@@ -111,6 +112,11 @@ impl PeerService {
                 if let AccountCommand::Delete { name, password } = &wish {
                     self.may_delete(home, name.as_ref(), password.clone()).await?;
                 }
+                if let AccountCommand::ChangePassword { old, new } = &wish
+                    && !new.is_too_short()
+                {
+                    self.may_change(home, old.clone()).await?;
+                }
                 let new = match &wish {
                     AccountCommand::ChangePassword { new, .. } => Some(new.clone()),
                     _ => None,
@@ -161,10 +167,19 @@ impl PeerService {
         }
     }
 
+    /// Whether the password may be changed by the old one. A wrong one counts among the tries; the seal says so, as before,
+    /// until they are used up.
+    async fn may_change(&self, home: &Home, old: Password) -> Result<(), CommandError> {
+        match self.unlock(home, old).await {
+            Err(CommandError::PasswordWanted { .. }) => Ok(()),
+            judged => judged,
+        }
+    }
+
     fn open_room(&self) -> Result<RoomName, CommandError> {
         match self.hub.lock().chat.opened()? {
             Conversation::Room(room) => Ok(room),
-            Conversation::Private(_) => Err(CommandError::NoConversation),
+            Conversation::Private(_) => Err(MissingConversation::NotARoom.into()),
         }
     }
 

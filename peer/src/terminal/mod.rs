@@ -20,6 +20,7 @@ mod greeting;
 mod input;
 mod interrupt;
 pub mod json;
+mod json_names;
 mod layout;
 pub mod line;
 mod losses;

@@ -11,6 +11,8 @@ use crate::api::error::CommandError;
 use crate::api::schema::COMMANDS;
 use crate::api::{Answer, Command, Event};
 use crate::terminal::json;
+use crate::terminal::json_names::with_json_names;
+use crate::untrusted::Foreign;
 
 /// Where a command came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl Replies {
 
     /// An event; one that answers a message says so, once.
     pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
-        match event {
+        match &self.worded(event) {
             Event::Sent { id, .. } => {
                 let origin = self.unsent.remove(id).unwrap_or_default();
                 reply(event, None, origin.id.as_ref())
@@ -84,6 +86,18 @@ impl Replies {
                 rows
             }
             event => json::event(event),
+        }
+    }
+
+    /// The event; where commands are JSON, a message that names a command names it as such.
+    fn worded(&self, event: &Event) -> Event {
+        match event {
+            Event::Error { code, message, messages } if self.requests => Event::Error {
+                code: code.clone(),
+                message: with_json_names(message.raw()).into(),
+                messages: messages.clone(),
+            },
+            event => event.clone(),
         }
     }
 
@@ -107,7 +121,11 @@ impl Replies {
         if let Some(Command::Say { id: Some(id), .. }) = command {
             self.unsent.remove(id);
         }
-        let event = error.event();
+        let event = match error {
+            // The tracker's words stay as they are.
+            CommandError::Refused { .. } | CommandError::TurnedAway { .. } => error.event(),
+            own => self.worded(&own.event()),
+        };
         let line = self.origin.line.filter(|_| matches!(event, Event::Error { .. }));
         reply(&event, line, self.origin.id.as_ref())
     }
@@ -129,6 +147,7 @@ mod tests {
 
     use super::*;
     use crate::api::Conversation;
+    use crate::api::missing_conversation::MissingConversation;
 
     fn from(line: u64, id: i64) -> Origin {
         Origin { line: Some(line), id: Some(RequestId::Number(id)) }
@@ -195,7 +214,7 @@ mod tests {
         assert_eq!(quit, [r#"{"event":"done","in_reply_to":7}"#]);
         let rooms = replies.answer(&Answer::Rooms { rooms: Vec::new() }, &Command::Rooms);
         assert_eq!(rooms, [r#"{"event":"rooms","rooms":[],"in_reply_to":7}"#]);
-        let error = one(&replies.error(&CommandError::NoConversation, None));
+        let error = one(&replies.error(&MissingConversation::NoneOpen.into(), None));
         assert_eq!((&error["in_reply_to"], &error["line"]), (&json!(7), &json!(1)));
         let wanted = replies.error(&CommandError::PasswordWanted { tries_left: 3 }, None);
         assert_eq!(wanted, [r#"{"event":"password_wanted","tries_left":3,"in_reply_to":7}"#]);

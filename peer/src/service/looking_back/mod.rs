@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::error::CommandError;
+use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
 use crate::api::{Answer, Conversation};
 use crate::delivery::keeping::named;
@@ -240,7 +241,7 @@ impl Hub {
             return Ok(Named { id, of: conversation.into(), named: None });
         }
         resolve(&self.names(history).await, &conversation).map_err(|why| match why {
-            NotNamed::Unknown => CommandError::NoConversation,
+            NotNamed::Unknown => MissingConversation::NotKept(conversation.clone()).into(),
             NotNamed::Ambiguous => CommandError::Usage(
                 "several rooms of this name end so: type more digits, as /conversations shows them"
                     .to_owned(),
