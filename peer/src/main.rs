@@ -1,7 +1,7 @@
 //! The peer as a program: flags in, a conversation at the terminal or in JSON, an exit status out.
 
 use std::io::{self, IsTerminal, Write, stderr, stdout};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,8 +17,9 @@ use peer::identity::seal::SealCost;
 use peer::log_file;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
+use peer::terminal::hosting::hosting;
 use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
-use peer::terminal::trouble::{in_one_line, joining};
+use peer::terminal::trouble::in_one_line;
 use peer::terminal::{Format, Terminal, json, tracker_address, tty};
 use peer::usual_tracker::UsualTracker;
 use tokio::runtime::Runtime;
@@ -29,6 +30,9 @@ use tracker::server::{StartError, TrackerServer};
 
 /// What may still run when all is said: a thread that waits for typed input ends with the program.
 const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// An address that is for documents only (RFC 5737): the way to it is the way out of this computer.
+const SOMEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
 /// Wrong usage, as the command line parser says it too.
 const WRONG_USAGE: u8 = 2;
@@ -120,8 +124,8 @@ async fn run(config: Config) -> Result<(), Failure> {
         }
         let inside = Hosted::start(&tracker, config.data().join("tracker")).await?;
         tracker = inside.address.to_string();
-        let join = joining(&format!("peer --tracker {}", inside.told()), inside.key, tty::columns());
-        let _ = writeln!(stderr(), "This peer is the tracker too. Others join with:\n{}", join.join("\n"));
+        let rows = hosting(inside.address, local_address(), inside.key, tty::columns());
+        let _ = writeln!(stderr(), "{}", rows.join("\n"));
         hosted = Some(inside);
     }
     let outcome = match start(&config, tracker, &stop).await {
@@ -295,19 +299,18 @@ impl Hosted {
         Ok(Self { address, key, stop, running: tokio::spawn(run) })
     }
 
-    /// The address as others are told it: which one of several is theirs to reach is not known here.
-    fn told(&self) -> String {
-        if self.address.ip().is_unspecified() {
-            format!("YOUR-ADDRESS:{}", self.address.port())
-        } else {
-            self.address.to_string()
-        }
-    }
-
     async fn end(self) -> Result<(), Failure> {
         self.stop.cancel();
         self.running.await.map_err(Failure::new)?.map_err(Failure::Other)
     }
+}
+
+/// The address by which this computer goes into its network. Nothing is sent.
+fn local_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(SOMEWHERE).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
 /// Cancelled when the program is asked to end.

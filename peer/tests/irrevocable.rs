@@ -86,6 +86,16 @@ async fn forgetting_a_conversation_wants_a_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_asked_about_an_unknown_conversation() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = typed_in(&tracker, data.path(), "ana");
+    ana.line("/forget nowhere");
+    ana.shows("✗ Nothing is kept here of nowhere.");
+    assert!(!ana.text().contains("[y/N]"), "{}", ana.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn control_in_a_pipe_both_are_done_at_once() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();

@@ -466,7 +466,7 @@ async fn another_password_is_asked_for_and_never_shown() {
     ana.line(" one");
     ana.shows_row("The new one again");
     ana.line("another canary");
-    ana.shows("✗ the two are different: once more");
+    ana.shows("✗ The two new passwords are different. Type the new one again, twice.");
     ana.shows_row("The new one");
     ana.line("canary one");
     ana.shows_row("The new one again");

@@ -186,6 +186,9 @@ async fn a_message_of_thousands_of_rows_is_cut_and_exported() {
     ana.line("secret secret");
     ana.shows("written to");
     assert!(std::fs::read_to_string(&file).unwrap().contains("the end"));
+    // A second one of that name is not overwritten.
+    ana.line(&format!("/export {}", file.display()));
+    ana.shows("exists already, and nothing was written");
 }
 
 #[tokio::test(flavor = "multi_thread")]

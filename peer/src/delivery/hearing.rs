@@ -121,11 +121,11 @@ impl Hub {
         let mut state = self.lock();
         let (code, message) = match why {
             Hindrance::NotAccepted => {
-                let accept = state.chat.me().map_or_else(String::new, |me| format!(" to type /accept {me}"));
+                let accept = state.chat.me().map_or_else(String::new, |me| format!(" /accept {me}"));
                 let digits = first_digits(&links.own_key(), ENDORSED_DIGITS_MIN);
                 let message = format!(
-                    "{user} does not accept this computer's key yet: type /endorse {digits} on the computer that {user} \
-                     knows, or ask {user}{accept}"
+                    "{user} does not accept this computer's key yet. Ask {user} to type{accept}; or, if you still use a \
+                     computer that {user} knows, type /endorse {digits} there"
                 );
                 ("KEY_CHANGED", message)
             }

@@ -1,6 +1,7 @@
 //! The loss that a command would cause: a frontend for people asks before it gives the command.
 
 use crate::api::account::AccountCommand;
+use crate::api::error::CommandError;
 use crate::api::loss::Loss;
 use crate::api::{Command, Conversation};
 use crate::service::PeerService;
@@ -23,6 +24,16 @@ impl PeerService {
             Command::Forget { conversation } => Some(Loss::History(conversation.clone())),
             Command::Account(AccountCommand::Delete { .. }) => chat.me().cloned().map(Loss::Account),
             _ => None,
+        }
+    }
+
+    /// Why a command would lose nothing, because the conversation that it names is not kept here.
+    pub async fn is_refused(&self, loss: &Loss) -> Result<(), CommandError> {
+        match (loss, self.hub.history.get()) {
+            (Loss::History(conversation), Some(history)) => {
+                self.hub.keeps(history, conversation.clone()).await
+            }
+            _ => Ok(()),
         }
     }
 }

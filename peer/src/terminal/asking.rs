@@ -106,7 +106,10 @@ impl Asking {
             Answered::Complete(wish) => Next::Run(Command::Account(wish)),
             Answered::More => Next::Wait,
             Answered::Nothing => Next::Refuse(usage("the password stays as it is"), &[]),
-            Answered::Different => Next::Refuse(usage("the two are different: once more"), &QUESTIONS[1..]),
+            Answered::Different => Next::Refuse(
+                usage("The two new passwords are different. Type the new one again, twice."),
+                &QUESTIONS[1..],
+            ),
             Answered::TooShort => Next::Refuse(CommandError::PasswordTooShort, &QUESTIONS[1..]),
         }
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, FixedOffset, Utc};
 
-use crate::api::past::KeptConversation;
+use crate::api::past::{KeptConversation, Past};
 use crate::terminal::counted::counted;
 use crate::terminal::past::address;
 use crate::terminal::tables::Tables;
@@ -18,6 +18,8 @@ impl Tables<'_> {
         };
         let row = |it: &KeptConversation| {
             let state = match (it.ended, it.unread) {
+                // Nobody has ended a private chat: it is only not open here.
+                (true, _) if matches!(it.of, Past::With(_)) => "closed".to_owned(),
                 (true, _) => "ended".to_owned(),
                 (false, 0) => String::new(),
                 (false, unread) => format!("{unread} unread"),
@@ -43,7 +45,6 @@ mod tests {
     use commons::names::{RoomName, Username};
 
     use super::*;
-    use crate::api::past::Past;
     use crate::terminal::paint::Paint;
 
     #[test]
@@ -62,18 +63,21 @@ mod tests {
         };
         let bob = Past::With(Username::parse("bob").unwrap());
         let empty = KeptConversation { messages: 0, first: None, last: None, ..kept(bob, None, 2, false) };
+        let carla = Past::With(Username::parse("carla").unwrap());
         let all = [
             kept(Past::Room(sala()), None, 0, false),
             kept(Past::Room(sala()), Some("sala#3c24"), 0, true),
             empty,
+            kept(carla, None, 0, true),
         ];
         let tables = Tables { paint: Paint::plain(), you: None, columns: Some(80) };
         let shown = [
-            "3 conversations",
+            "4 conversations",
             "  CONVERSATION  LINES  FIRST       LAST",
             "  sala          12     1970-01-01  1970-01-01",
             "  sala#3c24     12     1970-01-01  1970-01-01  ended",
             "  @bob          0      -           -           2 unread",
+            "  @carla        12     1970-01-01  1970-01-01  closed",
         ];
         assert_eq!(tables.conversations(&all, Utc.fix()), shown);
     }

@@ -17,6 +17,8 @@ mod editor;
 pub mod errand;
 mod face;
 mod greeting;
+mod help;
+pub mod hosting;
 mod input;
 mod interrupt;
 pub mod json;

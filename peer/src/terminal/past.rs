@@ -40,7 +40,7 @@ impl PastRows {
     /// What was found; the newest, which one probably looks for, stands last, next to the input.
     pub(crate) fn found(self, lines: &[FoundLine], more: bool) -> Vec<String> {
         let title = match lines.len() {
-            0 => "no line holds these words".to_owned(),
+            0 => "no message was found".to_owned(),
             count => {
                 let found = counted(count, "line", "lines");
                 format!("── {found} found, the newest last{} ──", older(more))

@@ -38,6 +38,11 @@ impl Terminal {
         // The password is what the account asks for.
         let loss = self.service.loss(command).filter(|loss| !matches!(loss, Loss::Account(_)));
         let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
+        // What cannot be done anyway is not asked about.
+        if let Err(error) = self.service.is_refused(&loss).await {
+            self.refuse_command(&error, Some(command)).await?;
+            return Ok(true);
+        }
         self.asking.confirm(command.clone());
         let Warning { mut rows, question } = warning(&loss);
         match &self.editor {

@@ -11,7 +11,6 @@ use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;
 use crate::terminal::past::{PastRows, address, place};
 use crate::terminal::safe_text::display_safe;
-use crate::terminal::status_line::shown;
 use crate::terminal::tables::Tables;
 use crate::terminal::waits::in_words;
 use crate::untrusted::Foreign;
@@ -31,7 +30,7 @@ impl Reply<'_> {
             Answer::Done => self.done(command).map(|row| self.paint.system(&row)).into_iter().collect(),
             Answer::Peers { peers } => self.tables.peers(peers),
             Answer::Rooms { rooms } => self.tables.rooms(rooms),
-            Answer::Users { conversation, members } => self.tables.members(&shown(conversation), members),
+            Answer::Users { conversation, members } => self.tables.members(conversation, members),
             Answer::WhoAmI { status } => self.tables.status(status),
             Answer::Blocked { users } => {
                 let names: Vec<_> = users.iter().map(Username::as_str).collect();

@@ -27,7 +27,7 @@ use crate::terminal::who::{ask_name, who};
 pub(crate) const PASSWORD: &str = "Password: ";
 
 /// A new password was not typed twice.
-const DIFFERENT: &str = "The two are different: once more.\n";
+const DIFFERENT: &str = "The two are different. Type the password again, twice.\n";
 
 /// What is known before anybody is asked.
 #[derive(Debug, Clone, Default)]

@@ -1,4 +1,4 @@
-//! Answers as aligned rows: who is online, which rooms there are, the list of commands.
+//! Answers as aligned rows: who is online, which rooms there are, which messages wait.
 
 use std::cmp::max;
 use std::collections::BTreeSet;
@@ -10,12 +10,11 @@ use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::past::{OwnLine, WaitingLine};
 use crate::api::status::Status;
-use crate::api::{Present, TrackerState, Trust};
+use crate::api::{Conversation, Present, TrackerState, Trust};
 use crate::identity::key_digits::first_digits;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_SHOWN};
-use crate::terminal::commands::{COMMANDS, Spec};
 use crate::terminal::counted::counted;
-use crate::terminal::layout::{fold, pad, shorten, width};
+use crate::terminal::layout::{pad, shorten, width};
 use crate::terminal::line::{Moment, clock};
 use crate::terminal::paint::Paint;
 use crate::terminal::past::place;
@@ -23,7 +22,7 @@ use crate::terminal::safe_text::{display_safe, display_safe_lines};
 use crate::terminal::status_line::shown;
 
 /// Columns where nobody says how wide the screen is: a pipe has no edge.
-const PIPE_COLUMNS: usize = 200;
+pub(crate) const PIPE_COLUMNS: usize = 200;
 
 /// Names that are listed where Tab could mean many: who wants another one types on.
 const CHOICES: usize = 60;
@@ -95,9 +94,13 @@ impl Tables<'_> {
         format!("{} {}{you}", if member.connected { '●' } else { '○' }, member.username)
     }
 
-    /// Who is in a conversation.
-    pub(crate) fn members(&self, title: &str, members: &[Present]) -> Vec<String> {
-        let state = |member: &Member| if member.connected { "online" } else { "offline, the seat is kept" };
+    /// Who is in a conversation. Only a room keeps a seat for somebody who is away.
+    pub(crate) fn members(&self, conversation: &Conversation, members: &[Present]) -> Vec<String> {
+        let state = |member: &Member| match conversation {
+            _ if member.connected => "online",
+            Conversation::Room(_) => "offline, the seat is kept",
+            Conversation::Private(_) => "offline",
+        };
         let worth = |present: &Present| match present.trust {
             _ if self.is_you(present.member.username.as_str()) => "",
             Trust::Verified => "✓ verified",
@@ -110,7 +113,7 @@ impl Tables<'_> {
             vec![self.presence(member), state(member).to_owned(), worth(present).to_owned()]
         };
         let body: Vec<_> = members.iter().map(row).collect();
-        std::iter::once(self.title(title)).chain(self.rows(&["", "", ""], &body)).collect()
+        std::iter::once(self.title(&shown(conversation))).chain(self.rows(&["", "", ""], &body)).collect()
     }
 
     /// The user's own keys.
@@ -140,7 +143,8 @@ impl Tables<'_> {
         }
         let row = |line: &OwnLine| {
             let all = line.has.len() + line.written.len() + line.waits.len();
-            let has = format!("{}/{all}", line.has.len());
+            // Nobody else was there.
+            let has = if all == 0 { "–".to_owned() } else { format!("{}/{all}", line.has.len()) };
             vec![has, clock(line.sent_at, moment), names(&line.waits), first_row(line)]
         };
         let body: Vec<_> = lines.iter().map(row).collect();
@@ -216,56 +220,6 @@ impl Tables<'_> {
             row("in", if chats.is_empty() { "no conversation".to_owned() } else { chats.join(", ") }),
         ];
         self.rows(&["", ""], &body)
-    }
-
-    /// What can be typed.
-    pub(crate) fn help(&self, only: Option<&Spec>) -> Vec<String> {
-        let listed: Vec<&Spec> = only.map_or_else(|| COMMANDS.iter().collect(), |spec| vec![spec]);
-        let left = listed.iter().map(|spec| width(&spec.usage())).fold(0, max);
-        let mut rows = Vec::new();
-        for spec in listed {
-            let aliases = match spec.aliases {
-                [] => String::new(),
-                aliases => format!(" (also {})", aliases.join(", ")),
-            };
-            rows.extend(self.entry(&spec.usage(), left, &format!("{}{aliases}", spec.help)));
-        }
-        if only.is_none() {
-            rows.extend(self.entry(
-                "text",
-                left,
-                "said in the open conversation; //text starts with a slash",
-            ));
-            rows.extend(self.entry("@USER text", left, "said to one person, whatever is open"));
-            rows.extend(self.entry(
-                "marks",
-                left,
-                "● online ○ offline ✓ verified ! another key than before ~ not encrypted ↺ came late",
-            ));
-            rows.extend(self.entry(
-                "keys",
-                left,
-                "Tab completes, Alt-Enter starts a new line, Up recalls, Ctrl-D ends",
-            ));
-        }
-        rows
-    }
-
-    /// What is typed at the left, what it means beside it or, on a narrow screen, below.
-    fn entry(&self, typed: &str, left: usize, meaning: &str) -> Vec<String> {
-        const MEANING: usize = 24;
-        let columns = self.columns.unwrap_or(PIPE_COLUMNS).saturating_sub(1);
-        let beside = columns.saturating_sub(left + 4);
-        if beside < MEANING {
-            let below =
-                fold(meaning, columns.saturating_sub(6)).into_iter().map(|row| format!("      {row}"));
-            return std::iter::once(format!("  {}", self.paint.strong(typed))).chain(below).collect();
-        }
-        let gap = " ".repeat(left.saturating_sub(width(typed)) + 2);
-        let first = format!("  {}{gap}", self.paint.strong(typed));
-        let next = " ".repeat(left + 4);
-        let rows = fold(meaning, beside).into_iter().enumerate();
-        rows.map(|(n, row)| format!("{}{row}", if n == 0 { &first } else { &next })).collect()
     }
 }
 
@@ -355,7 +309,10 @@ mod tests {
             "  ● dora       online                     the key has changed",
             "  ● eve        online                     not encrypted",
         ];
-        assert_eq!(tables.members("sala", &members), rows);
+        let sala = Conversation::Room(commons::names::RoomName::parse("sala").unwrap());
+        assert_eq!(tables.members(&sala, &members), rows);
+        let chat = Conversation::Private(Username::parse("carla").unwrap());
+        assert_eq!(tables.members(&chat, &members[2..3])[1], "  ○ carla  offline  not verified");
     }
 
     #[test]
@@ -453,12 +410,13 @@ mod tests {
     #[test]
     fn receipts_tell_how_many_have_a_line_and_who_has_not() {
         let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns: None };
-        let lines = [own(1, &["bob", "carla"], &[]), own(2, &["bob"], &["carla"])];
+        let lines = [own(1, &["bob", "carla"], &[]), own(2, &["bob"], &["carla"]), own(3, &[], &[])];
         let rows = [
-            "your last 2 lines in sala",
+            "your last 3 lines in sala",
             "  HAVE IT  SAID        NOT YET  LINE",
             "  2/2      [00:00:00]  –        hello …",
             "  1/2      [00:00:00]  carla    hello …",
+            "  –        [00:00:00]  –        hello …",
         ];
         assert_eq!(tables(None).receipts("sala", &lines, moment), rows);
     }
@@ -474,13 +432,5 @@ mod tests {
         let many: Vec<_> = (0..60).map(waiting).collect();
         assert_eq!(tables(None).outbox(&many).last().map(String::as_str), Some("  and 10 more"));
         assert_eq!(tables(None).outbox(&[waiting(7), waiting(7)]).len(), 4, "whatever is told, it ends");
-    }
-
-    #[test]
-    fn the_help_names_every_command() {
-        let help = tables(None).help(None).join("\n");
-        for spec in COMMANDS {
-            assert!(help.contains(&spec.usage()) && help.contains(spec.help), "{}", spec.name);
-        }
     }
 }

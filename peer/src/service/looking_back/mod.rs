@@ -7,7 +7,7 @@ mod query;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -140,7 +140,17 @@ impl Hub {
     ) -> Result<Answer, CommandError> {
         self.look()?;
         let Named { id, .. } = self.looked_at(history, conversation).await?;
-        let failed = |error| CommandError::Local(format!("cannot write {}: {error}", file.display()));
+        let failed = |error: io::Error| {
+            CommandError::Local(match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    format!(
+                        "{} exists already, and nothing was written. Choose another name.",
+                        file.display()
+                    )
+                }
+                _ => format!("cannot write {}: {error}", file.display()),
+            })
+        };
         let out = create(&file).map_err(failed)?;
         match write_lines(history, id, out).await {
             Ok(lines) => Ok(Answer::Exported { file, lines }),
@@ -150,6 +160,15 @@ impl Hub {
                 Err(failed(error))
             }
         }
+    }
+
+    /// Whether anything is kept of a conversation.
+    pub(crate) async fn keeps(
+        &self,
+        history: &History,
+        conversation: Conversation,
+    ) -> Result<(), CommandError> {
+        self.looked_at(history, Some(conversation)).await.map(drop)
     }
 
     /// Erases a conversation on this computer, also a room that was left.
@@ -283,11 +302,11 @@ fn is_meant(id: &Uuid, typed: &str) -> bool {
 }
 
 /// Only for this user, and never in place of another file.
-fn create(file: &Path) -> std::io::Result<File> {
+fn create(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
-async fn write_lines(history: &History, of: ConversationId, mut out: File) -> std::io::Result<usize> {
+async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io::Result<usize> {
     let (mut after, mut written) = (i64::MIN, 0);
     loop {
         let (lines, next) = history.export(of.clone(), after, EXPORT_LINES).await;
