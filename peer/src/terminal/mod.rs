@@ -169,7 +169,7 @@ impl Terminal {
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
         let known = Known::default();
-        let by_signal = person && editor.is_none();
+        let by_signal = editing && editor.is_none();
         let interrupts = by_signal.then(|| signal(SignalKind::interrupt())).transpose()?;
         tty::catch_interrupts(by_signal);
         Ok(Self {
