@@ -23,6 +23,14 @@ impl Untrusted {
     }
 }
 
+impl Untrusted {
+    /// The same text with other words in it; it is trusted no more than before.
+    #[must_use]
+    pub fn reworded(&self, reword: impl FnOnce(&str) -> String) -> Self {
+        Self(reword(&self.0))
+    }
+}
+
 impl From<String> for Untrusted {
     fn from(text: String) -> Self {
         Self(text)

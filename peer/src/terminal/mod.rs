@@ -48,6 +48,7 @@ pub mod tracker_address;
 mod tracker_news;
 pub mod trouble;
 pub mod tty;
+mod turns;
 mod unread;
 pub mod view;
 mod waits;
@@ -63,7 +64,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Answer, Command};
 use crate::config::Notify;
 use crate::events::Events;
 use crate::identity::password::Password;
@@ -81,6 +82,7 @@ use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paging::Paging;
 use crate::terminal::paint::Paint;
 use crate::terminal::replies::{Origin, Replies};
+use crate::terminal::turns::{Turn, next};
 use crate::terminal::view::View;
 
 const OWN_PASSWORD: &str = "this line is your password: it was not sent. If somebody saw it on your screen, change it with /password";
@@ -225,29 +227,10 @@ impl Terminal {
     async fn talk(&mut self) -> Result<Result<Vec<String>, String>, Gone> {
         self.welcome().await?;
         loop {
-            // Where the service has ended, what was typed ahead is not read any more: nobody meant it for that.
-            let reads = self.service.failure().is_none();
-            // Typed input goes before the messages of others.
-            let typed = if self.editor.is_some() && reads { self.input.try_recv().ok() } else { None };
-            let input = match typed {
-                Some(typed) => typed,
-                None => tokio::select! {
-                    event = next(&mut self.events, &self.output) => match event {
-                        Some(event) => {
-                            self.tell(event).await?;
-                            continue;
-                        }
-                        None => return Ok(self.ended(Vec::new())),
-                    },
-                    input = self.input.recv(), if reads => input.unwrap_or(Input::End),
-                    () = self.face.is_due() => {
-                        self.show(Vec::new()).await?;
-                        continue;
-                    }
-                    () = next_interrupt(&mut self.interrupts) => Input::Interrupted,
-                    () = self.stop.cancelled() => Input::End,
-                    () = self.output.gone() => return Err(Gone),
-                },
+            let input = match self.turn().await? {
+                Turn::Input(input) => input,
+                Turn::Shown => continue,
+                Turn::Over(rows) => return Ok(rows),
             };
             let Some(mut command) = self.understand(input).await? else { continue };
             let rows = loop {
@@ -410,19 +393,4 @@ fn usage(text: &str) -> CommandError {
 
 fn unlock(password: Password) -> Command {
     Command::Unlock { password }
-}
-
-/// Waits for the next Ctrl-C that comes as a signal.
-async fn next_interrupt(interrupts: &mut Option<Signal>) {
-    match interrupts {
-        Some(interrupts) => drop(interrupts.recv().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// The next event, once all that was shown before can be seen: asking for it says so, and after a crash what was not
-/// seen is told again.
-async fn next(events: &mut Events, output: &Output) -> Option<Event> {
-    output.is_seen().await;
-    events.recv().await
 }

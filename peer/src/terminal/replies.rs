@@ -12,7 +12,6 @@ use crate::api::schema::COMMANDS;
 use crate::api::{Answer, Command, Event};
 use crate::terminal::json;
 use crate::terminal::json_names::with_json_names;
-use crate::untrusted::Foreign;
 
 /// Where a command came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +93,7 @@ impl Replies {
         match event {
             Event::Error { code, message, messages } if self.requests => Event::Error {
                 code: code.clone(),
-                message: with_json_names(message.raw()).into(),
+                message: message.reworded(with_json_names),
                 messages: messages.clone(),
             },
             event => event.clone(),

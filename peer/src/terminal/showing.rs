@@ -5,7 +5,9 @@ use crate::api::{Answer, Command, Event, TrackerState};
 use crate::limits::{ROWS_AT_ONCE, SCROLLBACK};
 use crate::terminal::Terminal;
 use crate::terminal::face::{Face, moment};
+use crate::terminal::input::Input;
 use crate::terminal::output::Gone;
+use crate::terminal::turns::{Turn, next, next_interrupt};
 use crate::terminal::{trouble, tty};
 use crate::untrusted::Untrusted;
 
@@ -71,6 +73,35 @@ impl Terminal {
         let rows = self.face.error(error, command);
         self.show(rows).await?;
         Ok(None)
+    }
+
+    /// Waits for what comes next. Typed input goes before the messages of others.
+    pub(crate) async fn turn(&mut self) -> Result<Turn, Gone> {
+        // Where the service has ended, what was typed ahead is not read any more: nobody meant it for that.
+        let reads = self.service.failure().is_none();
+        if self.editor.is_some()
+            && reads
+            && let Ok(typed) = self.input.try_recv()
+        {
+            return Ok(Turn::Input(typed));
+        }
+        tokio::select! {
+            event = next(&mut self.events, &self.output) => match event {
+                Some(event) => {
+                    self.tell(event).await?;
+                    Ok(Turn::Shown)
+                }
+                None => Ok(Turn::Over(self.ended(Vec::new()))),
+            },
+            input = self.input.recv(), if reads => Ok(Turn::Input(input.unwrap_or(Input::End))),
+            () = self.face.is_due() => {
+                self.show(Vec::new()).await?;
+                Ok(Turn::Shown)
+            }
+            () = next_interrupt(&mut self.interrupts) => Ok(Turn::Input(Input::Interrupted)),
+            () = self.stop.cancelled() => Ok(Turn::Input(Input::End)),
+            () = self.output.gone() => Err(Gone),
+        }
     }
 
     /// Shows an event and those that wait behind it.
