@@ -124,7 +124,7 @@ async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
     }
 }
 
-/// What remains: a status row that is longer than the window is wide from one moment to the next.
+/// The limit of this: a status row that is longer than the window is wide from one moment to the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_status_row_that_breaks_leaves_a_piece() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = in_a_long_room(&[]).await;

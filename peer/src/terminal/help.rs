@@ -4,7 +4,7 @@ use crate::terminal::commands::{COMMANDS, Spec};
 use crate::terminal::layout::{fold, pad, width};
 use crate::terminal::tables::{PIPE_COLUMNS, Tables};
 
-/// What each command does, in the few letters that a column has.
+/// The effect of each command, in the few letters that a column has.
 const SHORT: &[(&str, &str)] = &[
     ("/rooms", "rooms there are"),
     ("/peers", "who is online"),
@@ -39,7 +39,7 @@ const SHORT: &[(&str, &str)] = &[
     ("/quit", "sign out"),
 ];
 
-/// What stands below the two columns.
+/// The rows below the two columns.
 const BELOW: [&str; 4] = [
     "text is said here; //text begins with a slash; @USER text goes to one person",
     "● online ○ offline ✓ verified ! key changed ~ not encrypted ↺ came late",
@@ -48,7 +48,7 @@ const BELOW: [&str; 4] = [
 ];
 
 impl Tables<'_> {
-    /// What can be typed.
+    /// The list of all commands, or one of them.
     pub(crate) fn help(&self, only: Option<&Spec>) -> Vec<String> {
         if only.is_none()
             && let Some(rows) = self.two_columns()
@@ -106,7 +106,7 @@ impl Tables<'_> {
         Some(first.iter().enumerate().map(row).chain(below).collect())
     }
 
-    /// What is typed at the left, what it means beside it or, on a narrow screen, below.
+    /// The typed text at the left, its meaning beside it or, on a narrow screen, below.
     fn entry(&self, typed: &str, left: usize, meaning: &str) -> Vec<String> {
         const MEANING: usize = 24;
         let columns = self.columns.unwrap_or(PIPE_COLUMNS).saturating_sub(1);

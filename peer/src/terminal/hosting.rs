@@ -6,7 +6,7 @@ use commons::keys::PublicKey;
 
 use crate::terminal::trouble::joining;
 
-/// What others type, and from where that works. `local` is this computer's address in its network.
+/// The command that others type, and from where it works. `local` is this computer's address in its network.
 #[must_use]
 pub fn hosting(
     listening: SocketAddr,

@@ -38,7 +38,7 @@ impl Terminal {
         // The password is what the account asks for.
         let loss = self.service.loss(command).filter(|loss| !matches!(loss, Loss::Account(_)));
         let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
-        // What cannot be done anyway is not asked about.
+        // A command that will be refused is not asked about.
         if let Err(error) = self.service.is_refused(&loss).await {
             self.refuse_command(&error, Some(command)).await?;
             return Ok(true);

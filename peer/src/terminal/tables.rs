@@ -94,7 +94,7 @@ impl Tables<'_> {
         format!("{} {}{you}", if member.connected { '●' } else { '○' }, member.username)
     }
 
-    /// Who is in a conversation. Only a room keeps a seat for somebody who is away.
+    /// The members of a conversation. Only a room keeps a seat for a member who is away.
     pub(crate) fn members(&self, conversation: &Conversation, members: &[Present]) -> Vec<String> {
         let state = |member: &Member| match conversation {
             _ if member.connected => "online",

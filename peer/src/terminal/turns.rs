@@ -1,4 +1,4 @@
-//! What the loop takes next: something typed, an event, Ctrl-C as a signal.
+//! The next turn of the terminal's loop: something typed, an event, Ctrl-C as a signal.
 
 use tokio::signal::unix::Signal;
 
@@ -7,7 +7,7 @@ use crate::events::Events;
 use crate::terminal::input::Input;
 use crate::terminal::output::Output;
 
-/// What came.
+/// The next thing that happens in the loop.
 pub(crate) enum Turn {
     /// Something to understand.
     Input(Input),
