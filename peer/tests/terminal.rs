@@ -267,6 +267,23 @@ async fn alt_n_opens_the_next_unread_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_closed_private_chat_is_named_and_a_room_opens() {
+    let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = scene(&[], &[], 80).await;
+    ana.line("@bob");
+    ana.ends_with(&["@bob", ">"]);
+    ana.line("/leave");
+    ana.shows("*** the chat with bob is closed");
+    ana.ends_with(&["sala · ● bob", ">"]);
+    // The room is left too: what is typed then goes to nobody.
+    ana.line("@bob");
+    ana.ends_with(&["@bob", ">"]);
+    ana.line("/switch sala");
+    ana.ends_with(&["sala · ● bob", ">"]);
+    ana.line("/leave");
+    ana.ends_with(&["*** you are no longer in sala", "lobby", ">"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endorsement_after_a_warning_is_told() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
     let mut new = bob.elsewhere().await;

@@ -39,8 +39,9 @@ impl Face {
 
     /// A command that is about to be carried out.
     pub(crate) fn note(&mut self, command: &mut Command) {
-        if let Self::Json(replies) = self {
-            replies.note(command);
+        match self {
+            Self::Text(view) => view.note(command),
+            Self::Json(replies) => replies.note(command),
         }
     }
 

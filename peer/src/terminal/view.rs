@@ -301,6 +301,13 @@ impl View {
         }
     }
 
+    /// Names the conversation that is left: another one may be open when the answer comes.
+    pub(crate) fn note(&self, command: &mut Command) {
+        if let Command::Leave { conversation: conversation @ None } = command {
+            conversation.clone_from(&self.open);
+        }
+    }
+
     /// What an answer looks like.
     pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
         if let Answer::Withdrawn { id } = answer {
