@@ -161,8 +161,9 @@ async fn a_terminal_that_cuts_rows_off_loses_no_message() {
         ana.resize(ROWS, columns);
         ana.wait("a line above the input, and the message", |screen| {
             let rows = screen.rows();
-            let status: Vec<_> = rows.iter().filter(|row| row.starts_with("a-room-with")).collect();
-            let drawn_anew = status.len() == 1 && status[0].chars().count() < columns.into();
+            let mut status = rows.iter().filter(|row| row.starts_with("a-room-with"));
+            // A row that was on its way for the wider window may leave a piece; no message goes.
+            let drawn_anew = status.any(|row| row.chars().count() < columns.into());
             drawn_anew && screen.text().contains("[PRIVATE")
         });
     }
