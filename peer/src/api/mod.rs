@@ -9,7 +9,6 @@ pub mod error;
 pub mod loss;
 pub mod missing_conversation;
 pub mod past;
-mod repeated_key;
 pub mod request;
 pub mod schema;
 pub mod status;

@@ -3,12 +3,14 @@
 //! Unknown names are refused, never ignored: a misspelt `conversation` would send a message to the wrong people. A refusal
 //! names what is wrong and repeats no value: see [`schema`](crate::api::schema).
 
+mod repeated_key;
+
 use commons::protocol::with_tracker::RequestId;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::api::Command;
-use crate::api::repeated_key::repeated_key;
+use crate::api::request::repeated_key::repeated_key;
 use crate::api::schema::{COMMANDS, Field, Schema};
 use crate::identity::password::Password;
 use crate::nearest;
