@@ -208,6 +208,7 @@ mod tests {
     use commons::limits::BATCH_LINES;
 
     use super::*;
+    use crate::history::answer::NotWithdrawn;
     use crate::history::ledger::Ledger;
     use crate::history::request::Request;
     use crate::history::testing::*;
@@ -306,6 +307,8 @@ mod tests {
         let shown = heard_lines(&hear(&mut new, BOB, &room(), &handed));
         let shown: Vec<_> = shown.iter().map(|heard| (heard.line.from.as_str(), &*heard.line.text)).collect();
         assert_eq!(shown, [(ANA, "of an earlier stay"), (ANA, "of this stay")]);
+        // Who has them is not known here, so they cannot be taken back here.
+        assert_eq!(new.withdraw(lines[0].id), Err(NotWithdrawn::Unknown));
         // What this computer writes is a stream of its own behind them, and goes back in the same way.
         let next = say(&mut new, &room(), &["of the new computer"], &[BOB]);
         hear(&mut bob, ANA, &room(), &next);
