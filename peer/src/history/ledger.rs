@@ -213,10 +213,13 @@ impl Ledger {
 
     /// Stages a request.
     pub fn apply(&mut self, request: Request) {
+        // Earlier requests that are tried again are staged first: a second failure keeps the order.
+        if self.failure.is_none() {
+            self.failure = self.begin().err();
+        }
         self.staged.push(Staged::of(&request));
         if self.failure.is_none() {
-            let done = self.begin().and_then(|()| self.store.apply(request));
-            self.failure = done.err();
+            self.failure = self.store.apply(request).err();
         }
     }
 
@@ -383,11 +386,10 @@ impl Ledger {
         self.store.db.execute_batch("BEGIN")?;
         self.is_open = true;
         self.changes = self.store.db.total_changes();
-        for request in std::mem::take(&mut self.again) {
-            self.staged.push(Staged::of(&request));
-            self.store.apply(request)?;
-        }
-        Ok(())
+        let again = std::mem::take(&mut self.again);
+        // All before the first is tried: where it fails, none of the others may be lost.
+        self.staged.extend(again.iter().map(Staged::of));
+        again.into_iter().try_for_each(|request| self.store.apply(request))
     }
 
     fn end(&mut self) -> rusqlite::Result<()> {
@@ -736,6 +738,35 @@ mod tests {
         ana.apply(Request::Say(late));
         let late: Vec<_> = said_lines(ana.commit()).into_iter().map(|said| said.line).collect();
         assert_eq!(refusals(&hear(&mut bob, ANA, &room(), &late)).len(), 1);
+    }
+
+    #[test]
+    fn failed_requests_are_retried_in_their_order() {
+        let mut ana = ledger(ANA);
+        let waiting = say(&mut ana, &room(), &["waits"], &[BOB]);
+        let writable = |ledger: &Ledger, value: bool| {
+            ledger.store.db.pragma_update(None, "query_only", !value).unwrap();
+        };
+        // Bob acknowledges a message; Carla leaves and comes back.
+        let requests = [
+            Request::Delivered { to: user(BOB), ids: vec![waiting[0].id] },
+            snapshot(9, &[(ANA, 1), (BOB, 2)]),
+            snapshot(10, &[(ANA, 1), (BOB, 2), (CARLA, 10)]),
+        ];
+        for request in requests {
+            writable(&ana, false);
+            ana.apply(request);
+            ana.commit();
+        }
+        writable(&ana, true);
+        let mut line = said(&room(), "again here", &[ANA]);
+        line.revision = 10;
+        let mut carla = ledger(CARLA);
+        carla.apply(Request::Say(line));
+        let lines: Vec<_> = said_lines(carla.commit()).into_iter().map(|said| said.line).collect();
+        let reports = hear(&mut ana, CARLA, &room(), &lines);
+        assert_eq!((texts(&reports), refusals(&reports)), (vec!["again here".to_owned()], vec![]));
+        assert!(ana.outbox().is_empty(), "the acknowledgement was not lost");
     }
 
     #[test]
