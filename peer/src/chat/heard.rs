@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use commons::names::Username;
 use tokio::time::Instant;
+use tracing::warn;
+use uuid::Uuid;
 
 use crate::limits::{EARLY_BATCHES, EARLY_WAIT};
 use crate::peer_communication::switchboard::{GivenLines, PlainLine};
@@ -21,6 +23,16 @@ pub(crate) enum Spoken {
     Given(GivenLines),
 }
 
+impl Spoken {
+    /// The room that is named, as the program names it.
+    fn room(&self) -> (Option<&str>, Option<Uuid>) {
+        match self {
+            Self::Plain(line) => (line.room.as_deref(), None),
+            Self::Given(given) => (None, given.room_id),
+        }
+    }
+}
+
 /// What came for a room in which it is out of place, as far as is known: the tracker's word of it may be on its way.
 #[derive(Default)]
 pub(crate) struct Early {
@@ -33,22 +45,32 @@ impl Early {
         while self.waiting.len() >= EARLY_BATCHES
             || self.waiting.front().is_some_and(|(since, _)| is_late(*since, now))
         {
-            self.waiting.pop_front();
+            self.waiting.pop_front().iter().for_each(note_dropped);
         }
         self.waiting.push_back((now, heard));
     }
 
-    /// Whether something of this user waits: what comes later must not overtake it.
-    pub(crate) fn holds(&self, from: &Username) -> bool {
-        self.waiting.iter().any(|(_, heard)| heard.from == *from)
+    /// Whether earlier messages of the same user to the same room wait: later ones must not overtake them.
+    pub(crate) fn holds(&self, later: &Heard, now: Instant) -> bool {
+        let is_before =
+            |earlier: &Heard| earlier.from == later.from && earlier.what.room() == later.what.room();
+        self.waiting.iter().any(|(since, earlier)| !is_late(*since, now) && is_before(earlier))
     }
 
     /// All that still waits, oldest first, each with the time since when.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<(Instant, Heard)> {
-        self.waiting.drain(..).filter(|(since, _)| !is_late(*since, now)).collect()
+        let (late, waiting): (Vec<_>, _) =
+            self.waiting.drain(..).partition(|(since, _)| is_late(*since, now));
+        late.iter().for_each(note_dropped);
+        waiting
     }
 }
 
 fn is_late(since: Instant, now: Instant) -> bool {
     since + EARLY_WAIT < now
+}
+
+/// A dropped message is not acknowledged, so a modern program gives it again.
+fn note_dropped((_, heard): &(Instant, Heard)) {
+    warn!(peer = ?heard.from, "messages for a room in which their author is not known to sit were dropped");
 }

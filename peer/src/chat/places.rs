@@ -32,7 +32,7 @@ impl Chat {
             Some(Some(room))
                 if room.has_member(&heard.from)
                     && self.kept.get(&room.id) == Some(&room.revision)
-                    && !self.early.holds(&heard.from) =>
+                    && !self.early.holds(&heard, now) =>
             {
                 Some((ConversationId::Room(room.id), Some(room.name.clone()), heard))
             }
@@ -158,5 +158,30 @@ mod tests {
         let later = now + EARLY_WAIT * 2;
         chat.updated(update(ChangeKind::Joined, "carla", Some(sala(3, &["ana", "carla"]))), later);
         assert!(chat.admit_early(later).is_empty());
+    }
+
+    #[tokio::test]
+    async fn early_message_holds_back_its_own_room_only() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(1, &["ana", "bob"]));
+        chat.note_kept(Uuid::nil(), 1);
+        assert!(chat.admit(line("bob", Some("left a moment ago")), now).is_none());
+        assert!(chat.admit(line("bob", Some("sala")), now).is_some());
+        // The control: in its own room nothing overtakes it.
+        assert!(chat.admit(line("carla", Some("sala")), now).is_none());
+        chat.updated(update(ChangeKind::Joined, "carla", Some(sala(2, &["ana", "carla"]))), now);
+        chat.note_kept(Uuid::nil(), 2);
+        assert!(chat.admit(line("carla", Some("sala")), now).is_none());
+    }
+
+    #[tokio::test]
+    async fn early_message_that_is_too_late_holds_back_nothing() {
+        let now = Instant::now();
+        let mut chat = ana_in(sala(1, &["ana"]));
+        assert!(chat.admit(line("bob", Some("sala")), now).is_none());
+        let later = now + EARLY_WAIT * 2;
+        chat.updated(update(ChangeKind::Joined, "bob", Some(sala(2, &["ana", "bob"]))), later);
+        chat.note_kept(Uuid::nil(), 2);
+        assert!(chat.admit(line("bob", Some("sala")), later).is_some());
     }
 }
