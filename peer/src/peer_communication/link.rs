@@ -5,6 +5,7 @@ use commons::net::connection::{Connection, FrameReader, FrameWriter};
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
 use commons::protocol::between_peers::{Line, PeerMessage};
+use commons::protocol::provenance::StreamSpans;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
@@ -60,12 +61,12 @@ async fn read<R: AsyncRead + Unpin>(
         let Some(frame) = frame else { return Ok(()) };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message(line)) => heard(place, line),
+            Ok(PeerMessage::Message(line)) => heard(place, line, manners),
             Ok(PeerMessage::Lines { room_id, lines }) if ours => given(place, room_id, lines, true),
-            Ok(PeerMessage::Have { room_id, streams, lamport }) if ours && streams.len() <= SPANS_MAX => {
+            Ok(PeerMessage::Have { room_id, streams, lamport }) if ours && is_bounded(&streams) => {
                 Some(LinkReport::Have(place.user.clone(), room_id, streams, lamport))
             }
-            Ok(PeerMessage::Want { room_id, streams }) if ours && streams.len() <= SPANS_MAX => {
+            Ok(PeerMessage::Want { room_id, streams }) if ours && is_bounded(&streams) => {
                 Some(LinkReport::Want(place.user.clone(), room_id, streams))
             }
             Ok(PeerMessage::Received { id }) if ours => Some(LinkReport::Received(place.user.clone(), id)),
@@ -112,14 +113,25 @@ async fn recv_or_ping<R: AsyncRead + Unpin>(
     }
 }
 
-/// A line under the link's own name, and of bounded length.
-fn heard(place: &Place, line: Line<'_>) -> Option<LinkReport> {
+/// Whether a HAVE or WANT tells of no more pieces than it may.
+fn is_bounded(streams: &[StreamSpans]) -> bool {
+    // A stream without pieces counts too.
+    streams.iter().map(|stream| stream.spans.len().max(1)).sum::<usize>() <= SPANS_MAX
+}
+
+/// A message under the link's own name, and of bounded length. Only a program that keeps no history may leave it unsigned: else
+/// a member could tell each of the others something else, and no fork would show.
+fn heard(place: &Place, line: Line<'_>, manners: Manners) -> Option<LinkReport> {
     if line.username != place.user.as_str() {
         warn!(peer = ?place.user, claimed = ?line.username, "a line under another name was dropped");
         return None;
     }
     if line.provenance.is_some() {
         return given(place, line.room_id, vec![line], false);
+    }
+    if manners == Manners::Ours {
+        warn!(peer = ?place.user, "an unsigned message of a program that signs was dropped");
+        return None;
     }
     if line.content.len() > TEXT_MAX {
         warn!(peer = ?place.user, bytes = line.content.len(), "a line over the limit was dropped");
@@ -197,14 +209,20 @@ fn encode_control(control: &Control, buffer: &mut Vec<u8>) {
 mod tests {
     use std::sync::Arc;
 
+    use commons::keys::Seed;
     use commons::limits::FRAME_MAX;
     use commons::names::Username;
+    use commons::net::plaintext::Plaintext;
+    use commons::net::tls::{Identity, Purpose};
+    use commons::protocol::provenance::Incarnation;
     use tokio::io::duplex;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::identity::key_book::KeyBook;
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::outbox::Outbox;
+    use crate::peer_communication::switchboard::{Terms, WhoIs};
 
     #[tokio::test(start_paused = true)]
     async fn a_link_that_stays_silent_is_pinged_and_given_up_in_time() {
@@ -220,5 +238,56 @@ mod tests {
         let mut said = Vec::new();
         place.outbox.next(id, &mut said, encode_control);
         assert_eq!(said, b"{\"cmd\":\"PING\"}\n");
+    }
+
+    /// What becomes of these frames, by a link on which the other side speaks so.
+    async fn reports_of(manners: Manners, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
+        let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
+        let terms = Terms { identity, plaintext: Plaintext::default() };
+        let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
+        let me = Username::parse("ana").unwrap();
+        let (board, mut reports) = Switchboard::new(me, 1, terms, KeyBook::default(), who_is);
+        let (outbox, user) = (Arc::new(Outbox::default()), Username::parse("bob").unwrap());
+        let place = Place { user, id: LinkId(1), outbox, retire: CancellationToken::new() };
+        let (near, far) = duplex(FRAME_MAX);
+        let (mut reader, _) = Connection::new(near, FRAME_MAX).split();
+        let mut far = Connection::new(far, FRAME_MAX);
+        for frame in frames {
+            far.send(frame).await.unwrap();
+        }
+        drop(far);
+        read(&board, &place, &mut reader, None, manners).await.unwrap();
+        std::iter::from_fn(|| reports.try_recv().ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn unsigned_message_of_a_modern_program_is_refused() {
+        let line = Line {
+            username: "bob".into(),
+            room: None,
+            content: "only for you".into(),
+            withdrawn: None,
+            id: None,
+            sent_at: None,
+            room_id: None,
+            provenance: None,
+        };
+        let unsigned = [PeerMessage::Message(line)];
+        assert!(reports_of(Manners::Ours, &unsigned).await.is_empty());
+        // The control: programs that keep no history sign nothing.
+        for manners in [Manners::Plain, Manners::Original] {
+            assert_eq!(reports_of(manners, &unsigned).await.len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn have_with_too_many_pieces_is_dropped() {
+        let have = |pieces: usize| {
+            let spans = (0..pieces as u64).map(|n| (2 * n + 1, 2 * n + 1)).collect();
+            let streams = vec![StreamSpans { username: "bob".into(), incarnation: Incarnation(1), spans }];
+            [PeerMessage::Have { room_id: None, streams, lamport: None }]
+        };
+        assert!(reports_of(Manners::Ours, &have(SPANS_MAX + 1)).await.is_empty());
+        assert_eq!(reports_of(Manners::Ours, &have(SPANS_MAX)).await.len(), 1, "the control");
     }
 }
