@@ -1,8 +1,10 @@
 //! Which key each tracker had when it was met first, in `known_trackers.json`: another one later stops the peer.
 
 use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use commons::keys::PublicKey;
 
@@ -34,13 +36,21 @@ impl KnownTrackers {
 
     /// Remembers a tracker's key.
     pub(crate) fn pin(&self, address: &str, key: PublicKey) -> io::Result<()> {
-        let mut known = self.read()?;
-        if known.insert(address.to_owned(), key) == Some(key) {
+        if self.key(address)? == Some(key) {
             return Ok(());
         }
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
+        // Several programs may use one data folder: between reading and writing nobody else may write.
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(self.path.with_extension("lock"))?;
+        lock.lock()?;
+        let mut known = self.read()?;
+        known.insert(address.to_owned(), key);
         private_file::write(&self.path, &known)
     }
 
@@ -67,5 +77,25 @@ mod tests {
         assert_eq!(elsewhere, BTreeMap::from([("localhost:6060".to_owned(), key)]));
         fs::write(data.path().join("not yet there/known_trackers.json"), "{").unwrap();
         assert!(known.key("127.0.0.1:6060").is_err());
+    }
+
+    #[test]
+    fn two_programs_pin_at_once_and_both_pins_stay() {
+        let data = tempfile::tempdir().unwrap();
+        let known = KnownTrackers::of(data.path());
+        let programs: Vec<_> = (0..8)
+            .map(|program| {
+                let known = known.clone();
+                std::thread::spawn(move || {
+                    for n in 0..20 {
+                        known
+                            .pin(&format!("tracker-{program}-{n}:1"), PublicKey::new([program; 32]))
+                            .unwrap();
+                    }
+                })
+            })
+            .collect();
+        programs.into_iter().for_each(|program| program.join().unwrap());
+        assert_eq!(known.elsewhere("").unwrap().len(), 160);
     }
 }
