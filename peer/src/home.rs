@@ -75,6 +75,13 @@ fn folder_of_tracker(data: &Path, tracker: &str) -> PathBuf {
     data.join(tracker.replace(['/', '\\'], "_"))
 }
 
+/// Whether a tracker's address, which may come from a file, names a folder of its own: it has a port, and `.`, `..` and the
+/// names of our own files have none.
+pub(crate) fn is_folder_name(tracker: &str) -> bool {
+    tracker.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        && !tracker.contains('\0')
+}
+
 /// Whether this computer has a key of this user at this tracker.
 pub(crate) fn exists(data: &Path, tracker: &str, user: &Username) -> bool {
     folder_of(data, tracker, user).join(IDENTITY).exists()

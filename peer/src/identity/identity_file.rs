@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::api::error::CommandError;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::identity::key_book::Pin;
 use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
@@ -117,6 +117,9 @@ pub async fn import(
         Some(Err(address)) => (address.to_owned(), None),
         Some(Ok((address, key))) => (address.to_owned(), Some(key.parse().map_err(local)?)),
     };
+    if !home::is_folder_name(&tracker) {
+        return Err(CommandError::Local(format!("{} names no tracker's address", file.display())));
+    }
     let username = exported.username.clone();
     let (context, opening) = (exported.context(), password.clone());
     let secret = blocking(move || exported.sealed.open(&context, &opening)).await??;
@@ -250,5 +253,31 @@ mod tests {
         // Only the changes were in the way.
         std::fs::write(&file, text).unwrap();
         import(here.path(), None, &password(), CHEAP, &file).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn address_in_a_file_leads_out_of_no_folder() {
+        let (there, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let here = outside.path().join("data");
+        for tracker in ["..", ".", "", "../../elsewhere:1", "no port"] {
+            let exported = Exported {
+                version: VERSION,
+                username: Username::parse("ana").unwrap(),
+                tracker: tracker.to_owned(),
+                sealed: sealed_known(tracker).await,
+            };
+            let file = there.path().join("evil.identity");
+            private_file::write(&file, &exported).unwrap();
+            assert!(import(&here, None, &password(), CHEAP, &file).await.is_err(), "{tracker:?}");
+            assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0, "{tracker:?}");
+        }
+    }
+
+    /// An identity as somebody seals it who chose the password and the tracker's address.
+    async fn sealed_known(tracker: &str) -> Sealed {
+        let known = Known { tracker_key: None, pins: BTreeMap::new(), blocked: BTreeSet::new() };
+        let secret = Zeroizing::new([vec![7; SEED], serde_json::to_vec(&known).unwrap()].concat());
+        let context = context(&Username::parse("ana").unwrap(), tracker);
+        blocking(move || Sealed::seal(&secret, &context, &password(), CHEAP)).await.unwrap().unwrap()
     }
 }
