@@ -7,8 +7,11 @@ use chrono::TimeDelta;
 /// Links at a time, of all peers together: rooms of three need few, strangers may not take many.
 pub const LINKS_MAX: usize = 64;
 
-/// Connections that have not said HELLO yet.
+/// Connections that have not said HELLO yet; a further one takes the place of the oldest.
 pub const STRANGERS_MAX: usize = 32;
+
+/// From a connection to its HELLO: the tracker's PINGs and a slow handshake have time, and nobody holds a place for longer.
+pub const GREETING_WAIT: Duration = Duration::from_secs(30);
 
 /// Links kept to one original program: it dials although it was dialled.
 pub const ORIGINAL_LINKS_MAX: usize = 2;

@@ -1,5 +1,6 @@
 //! Takes connections from other peers and from the tracker's sweep: the first frame decides what each becomes.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use commons::net::connection::Connection;
 use commons::net::frame::FrameError;
 use commons::net::socket::{Listener, Opening, Socket};
 use commons::protocol::between_peers::{KEY_CHANGED, PeerMessage};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::limits::{PONG_PAUSE, STRANGERS_MAX};
+use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::outbox::Manners;
@@ -27,7 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until the switchboard stops.
 pub(crate) async fn run(board: Arc<Switchboard>, listener: Listener) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    // Connections that have not said HELLO yet, the oldest first.
+    let mut strangers: VecDeque<CancellationToken> = VecDeque::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -36,25 +38,38 @@ pub(crate) async fn run(board: Arc<Switchboard>, listener: Listener) {
                     warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
-                Ok((socket, from)) => match Arc::clone(&strangers).try_acquire_owned() {
-                    Err(_) => debug!(%from, "too many strangers: a connection was closed"),
-                    Ok(stranger) => {
-                        let board = Arc::clone(&board);
-                        connections.spawn(async move {
-                            let greeted = greeted(&board, socket, from).await;
-                            drop(stranger);
-                            match greeted {
-                                Ok(Some(greeted)) => admit(&board, greeted).await,
-                                Ok(None) => {}
-                                Err(error) => debug!(%from, %error, "a connection came to nothing"),
-                            }
-                        });
-                    }
-                },
+                Ok((socket, from)) => {
+                    let over = CancellationToken::new();
+                    make_room(&mut strangers);
+                    strangers.push_back(over.clone());
+                    let board = Arc::clone(&board);
+                    connections.spawn(async move {
+                        let greeting = timeout(GREETING_WAIT, greeted(&board, socket, from));
+                        let greeted = over.run_until_cancelled(greeting).await;
+                        over.cancel();
+                        match greeted {
+                            Some(Ok(Ok(Some(greeted)))) => admit(&board, greeted).await,
+                            Some(Ok(Ok(None))) => {}
+                            Some(Ok(Err(error))) => debug!(%from, %error, "a connection came to nothing"),
+                            Some(Err(_)) | None => debug!(%from, "a connection said no HELLO in time"),
+                        }
+                    });
+                }
             },
             Some(_) = connections.join_next() => {}
             () = board.stop.cancelled() => return,
         }
+    }
+}
+
+/// Closes the oldest of these connections where there are too many: one that is held open without a HELLO must not keep
+/// members out, and an honest greeting takes moments.
+fn make_room(strangers: &mut VecDeque<CancellationToken>) {
+    strangers.retain(|over| !over.is_cancelled());
+    if strangers.len() >= STRANGERS_MAX
+        && let Some(oldest) = strangers.pop_front()
+    {
+        oldest.cancel();
     }
 }
 
@@ -130,4 +145,44 @@ async fn admit(board: &Switchboard, greeted: Greeted) {
         return;
     }
     link::run(board, &place, connection, None, manners).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::keys::Seed;
+    use commons::net::plaintext::Plaintext;
+    use commons::net::tls::{Identity, Purpose};
+
+    use super::*;
+    use crate::identity::key_book::KeyBook;
+    use crate::peer_communication::switchboard::{Terms, WhoIs};
+
+    #[tokio::test]
+    async fn silent_connections_shut_nobody_out() {
+        let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
+        let terms = Terms { identity, plaintext: Plaintext::default() };
+        let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
+        let me = Username::parse("ana").unwrap();
+        let (board, _reports) = Switchboard::new(me, 1, terms, KeyBook::default(), who_is);
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let running = tokio::spawn(run(Arc::clone(&board), listener));
+        let mut strangers = Vec::new();
+        for _ in 0..STRANGERS_MAX {
+            // Answered: the listener has it.
+            strangers.push(pinged(address).await.unwrap());
+        }
+        pinged(address).await.expect("a newcomer is answered");
+        board.stop.cancel();
+        running.await.unwrap();
+    }
+
+    async fn pinged(address: SocketAddr) -> Result<Connection<Socket>, FrameError> {
+        let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX);
+        connection.send(&PeerMessage::Ping).await?;
+        match connection.recv().await? {
+            Some(_) => Ok(connection),
+            None => Err(std::io::Error::other("hung up").into()),
+        }
+    }
 }
