@@ -75,7 +75,7 @@ pub(crate) enum Judgement {
     },
     /// Other keys are pinned.
     Changed,
-    /// Nothing is known of that user.
+    /// Nothing is pinned for that user, and the key is not announced.
     Unknown,
 }
 
@@ -94,6 +94,8 @@ pub(crate) struct KeyBook {
     told: BTreeMap<Username, BTreeSet<PublicKey>>,
     /// When the tracker was asked again about a key that it announces and that is not accepted.
     asked: BTreeMap<Username, Instant>,
+    /// When the tracker was asked about a user who has no key: somebody else may have registered the name since.
+    asked_keyless: BTreeMap<Username, Instant>,
 }
 
 impl KeyBook {
@@ -164,6 +166,16 @@ impl KeyBook {
         may
     }
 
+    /// Whether to ask the tracker about a user without a known key, before plaintext is spoken with it.
+    pub(crate) fn may_ask_keyless(&mut self, user: &Username, now: Instant) -> bool {
+        self.asked_keyless.retain(|_, asked| now < *asked + ASK_AGAIN_PAUSE);
+        let may = !self.has_keys(user) && !self.asked_keyless.contains_key(user);
+        if may {
+            self.asked_keyless.insert(user.clone(), now);
+        }
+        may
+    }
+
     /// The announced keys that are a change: others are pinned, and these are neither accepted nor were there before.
     fn not_accepted(&self, user: &Username) -> impl DoubleEndedIterator<Item = PublicKey> {
         let pin = self.pins.get(user);
@@ -206,8 +218,8 @@ impl KeyBook {
                 self.pins.insert(user.clone(), Pin { keys: vec![key], unproven, ..Pin::default() });
                 Judgement::Known { first: true }
             }
-            Some(_) => Judgement::Changed,
-            None => Judgement::Unknown,
+            // Nobody knew a key of this user: that it is another one than before cannot be said.
+            Some(_) | None => Judgement::Unknown,
         }
     }
 

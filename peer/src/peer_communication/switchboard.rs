@@ -230,7 +230,8 @@ impl Switchboard {
 
     /// Whether a user is one who never had keys, and may therefore be talked to in the clear.
     pub(crate) async fn speaks_in_the_clear(&self, user: &Username) -> bool {
-        if !self.book(|book| book.was_announced(user)) {
+        // A user who had no key may have one by now, or somebody else may have registered the name.
+        if self.book(|book| book.may_ask_keyless(user, Instant::now())) {
             self.meet(user).await;
         }
         self.book(|book| book.is_known_to_have_none(user))
@@ -299,10 +300,14 @@ impl Switchboard {
         let outbox = {
             let mut state = self.lock();
             let placed = state.table.offer(user, id, offer, retire.clone(), Instant::now());
+            if matches!(placed, Placed::Refused) {
+                return None;
+            }
             let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
             state.hindered.retain(|(hindered, _)| hindered != user);
-            settle(placed, &outbox, id, manners).then_some(outbox)
-        }?;
+            settle(placed, &outbox, id, manners);
+            outbox
+        };
         self.links_changed.notify_waiters();
         self.report(LinkReport::Changed(user.clone())).await;
         Some(Place { user: user.clone(), id, outbox, retire })
@@ -384,14 +389,13 @@ impl Switchboard {
     }
 }
 
-/// Carries out what the table decided; whether the link stays.
-fn settle(placed: Placed<CancellationToken>, outbox: &Outbox, id: LinkId, manners: Manners) -> bool {
-    let Placed::Kept { writes, retired, .. } = placed else { return false };
+/// Carries out what the table decided.
+fn settle(placed: Placed<CancellationToken>, outbox: &Outbox, id: LinkId, manners: Manners) {
+    let Placed::Kept { writes, retired } = placed else { return };
     if writes {
         outbox.attach(id, manners);
     }
     retired.iter().for_each(CancellationToken::cancel);
-    true
 }
 
 #[cfg(test)]
@@ -404,7 +408,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::limits::ASK_AGAIN_PAUSE;
+    use crate::limits::{ASK_AGAIN_PAUSE, LINKS_MAX};
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -473,5 +477,43 @@ mod tests {
         // The control: a key that only its owner vouches for.
         assert!(!board.judge(&bob, device(3).public_key()).await);
         assert!(matches!(reports.try_recv(), Ok(LinkReport::KeyChanged(..))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn later_registrant_of_a_name_is_not_taken_for_a_legacy_client() {
+        let tracker = Arc::new(Tracker::default());
+        let (board, _reports) = ana(&tracker);
+        let dora = user("dora");
+        assert!(board.speaks_in_the_clear(&dora).await);
+        *tracker.says.lock().unwrap() =
+            Announcement { keys: vec![device(4).public_key()], endorsements: Vec::new() };
+        advance(ASK_AGAIN_PAUSE).await;
+        assert!(!board.speaks_in_the_clear(&dora).await, "the name has a key by now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_link_leaves_nothing_behind() {
+        let (board, mut reports) = ana(&Arc::new(Tracker::default()));
+        let offer = |instance| Offer { instance: Some(instance), dialled: false, key: None };
+        for n in 0..LINKS_MAX {
+            assert!(board.place(&user(&format!("user{n}")), offer(1), Manners::Ours).await.is_some());
+        }
+        let carla = user("carla");
+        board.hindered(&carla, Hindrance::NotAccepted).await;
+        assert!(board.place(&carla, offer(1), Manners::Ours).await.is_none(), "there are too many");
+        assert!(!board.lock().outboxes.contains_key(&carla));
+        while reports.try_recv().is_ok() {}
+        board.hindered(&carla, Hindrance::NotAccepted).await;
+        assert!(reports.try_recv().is_err(), "it was told before, and no link has stood since");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unknown_user_with_another_key_raises_no_alarm() {
+        let tracker = Arc::new(Tracker::default());
+        let (board, mut reports) = ana(&tracker);
+        *tracker.says.lock().unwrap() =
+            Announcement { keys: vec![device(4).public_key()], endorsements: Vec::new() };
+        assert!(!board.judge(&user("dora"), device(5).public_key()).await);
+        assert!(reports.try_recv().is_err(), "nobody knew a key of dora");
     }
 }
