@@ -209,14 +209,14 @@ async fn main() {
     lines.extend(say(&ana, &mut said_reports, KEPT - LINES).await);
     hear(&bob, &mut heard_reports, &lines[LINES..]).await;
     let start = Instant::now();
-    bob.search("deploy".into(), 50).await;
+    bob.search("deploy".into(), 50).await.unwrap();
     println!("first search, what was not indexed yet included: {:?}", start.elapsed());
     let mut times = Vec::new();
     for n in 0..SEARCHES {
         let words =
             if n % 2 == 0 { format!("number{}", n * 487) } else { text(n * 31).replace("number", "") };
         let start = Instant::now();
-        bob.search(words.into(), 50).await;
+        bob.search(words.into(), 50).await.unwrap();
         times.push(start.elapsed());
     }
     let worst = times.iter().max().copied().unwrap_or_default();
@@ -233,18 +233,18 @@ async fn main() {
         ("no message of an author", Search { from: from("carla"), ..Search::default() }),
     ] {
         let start = Instant::now();
-        let found = bob.search(wanted, 50).await.len();
+        let found = bob.search(wanted, 50).await.unwrap().len();
         println!("search with a filter, {what}: {found} in {:?}", start.elapsed());
     }
     let start = Instant::now();
-    let list = bob.conversation_list().await.len();
+    let list = bob.conversation_list().await.unwrap().len();
     println!("list of {list} conversation: {:?}", start.elapsed());
     bob.close().await;
     let start = Instant::now();
     let (bob, _reports, _) = open(b.path(), "bob").await;
     println!("open with {KEPT} lines: {:?}", start.elapsed());
     let start = Instant::now();
-    let recent = bob.recent(ConversationId::Room(room().id), 50).await;
+    let recent = bob.recent(ConversationId::Room(room().id), 50).await.unwrap();
     println!("last {} of them: {:?}", recent.len(), start.elapsed());
     bob.close().await;
     ana.close().await;

@@ -35,6 +35,9 @@ pub const PACE_LINES: usize = 2000;
 /// Lines from one look at who is behind to the next.
 pub const PACE_STRIDE: usize = 500;
 
+/// How long writing waits at most before one message while recipients take some: a slow one must not hold up commands.
+pub const PACE_MOST: Duration = Duration::from_secs(10);
+
 /// See [`PACE_LINES`].
 pub const PACE_WAIT: Duration = Duration::from_secs(1);
 
@@ -222,6 +225,13 @@ pub const PINNED_KEYS_MAX: usize = 16;
 /// Time between two questions to the tracker about a key that it announces and that is not accepted: whoever has it may
 /// dial as often as they like.
 pub const ASK_AGAIN_PAUSE: Duration = Duration::from_secs(10);
+
+/// Questions to the tracker about users who are unknown here, in any [`QUESTIONS_TIME`]: whoever dials may invent names, and
+/// the tracker's rate limit leaves room for this user's own requests.
+pub const QUESTIONS_MAX: usize = 10;
+
+/// See [`QUESTIONS_MAX`].
+pub const QUESTIONS_TIME: Duration = Duration::from_secs(10);
 
 /// Digits of a key that stand for all of it where it is endorsed: nobody finds another key that begins so.
 pub const ENDORSED_DIGITS_MIN: usize = 16;

@@ -81,6 +81,11 @@ pub enum NotWithdrawn {
     NotKept,
 }
 
+/// The database did not answer: the disk failed, or the history is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the history could not be read or written: check the disk, then try again")]
+pub struct HistoryFailed;
+
 macro_rules! hide_text {
     ($($name:ident),*) => {$(
         /// Chat text stays out of logs.

@@ -15,7 +15,7 @@ use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, Error};
 use uuid::Uuid;
 
-use crate::history::answer::{KeptLine, NotWithdrawn, Receipt, Waiting};
+use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Waiting};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database::{self, OpenError};
 use crate::history::finding::Search;
@@ -299,50 +299,64 @@ impl Ledger {
     }
 
     /// The last lines of a conversation, oldest first.
-    pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Vec<KeptLine> {
+    pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<KeptLine>, HistoryFailed> {
         self.page(of, None, lines)
     }
 
     /// The last lines of a conversation before this row, oldest first.
-    pub fn page(&mut self, of: &ConversationId, before: Option<i64>, lines: usize) -> Vec<KeptLine> {
-        self.ask(|store| store.page(of, before, lines))
+    pub fn page(
+        &mut self,
+        of: &ConversationId,
+        before: Option<i64>,
+        lines: usize,
+    ) -> Result<Vec<KeptLine>, HistoryFailed> {
+        self.read(|store| store.page(of, before, lines))
     }
 
     /// The row of the message with this id.
-    pub fn row_of(&mut self, id: &Uuid) -> Option<i64> {
-        self.ask(|store| store.row_of(id))
+    pub fn row_of(&mut self, id: &Uuid) -> Result<Option<i64>, HistoryFailed> {
+        self.read(|store| store.row_of(id))
     }
 
     /// Lines that fit, newest first. What is not in the index yet is indexed first.
-    pub fn search(&mut self, wanted: impl Into<Search>, lines: usize) -> Vec<KeptLine> {
+    pub fn search(
+        &mut self,
+        wanted: impl Into<Search>,
+        lines: usize,
+    ) -> Result<Vec<KeptLine>, HistoryFailed> {
         while self.tidy() {}
         let wanted = wanted.into();
-        self.ask(|store| store.search(&wanted, lines))
+        self.read(|store| store.search(&wanted, lines))
     }
 
     /// Own lines of a conversation, oldest first, and who has them.
-    pub fn receipts(&mut self, of: &ConversationId, lines: usize) -> Vec<Receipt> {
-        self.ask(|store| store.receipts(of, lines))
+    pub fn receipts(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<Receipt>, HistoryFailed> {
+        self.read(|store| store.receipts(of, lines))
     }
 
     /// Own lines that wait, oldest first.
-    pub fn outbox(&mut self) -> Vec<Waiting> {
-        self.ask(Store::waiting)
+    pub fn outbox(&mut self) -> Result<Vec<Waiting>, HistoryFailed> {
+        self.read(Store::waiting)
     }
 
     /// How many own lines wait for whom.
-    pub fn waiting(&mut self) -> Vec<(Username, usize)> {
-        self.ask(|store| store.waiting_counts(None))
+    pub fn waiting(&mut self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
+        self.read(|store| store.waiting_counts(None))
     }
 
     /// How many own lines of a conversation wait for whom.
-    pub fn waiting_in(&mut self, of: &ConversationId) -> Vec<(Username, usize)> {
-        self.ask(|store| store.waiting_counts(Some(of)))
+    pub fn waiting_in(&mut self, of: &ConversationId) -> Result<Vec<(Username, usize)>, HistoryFailed> {
+        self.read(|store| store.waiting_counts(Some(of)))
     }
 
     /// Lines of a conversation in their order.
-    pub fn export(&mut self, of: &ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
-        self.ask(|store| store.export(of, after, lines))
+    pub fn export(
+        &mut self,
+        of: &ConversationId,
+        after: i64,
+        lines: usize,
+    ) -> Result<(Vec<KeptLine>, Option<i64>), HistoryFailed> {
+        self.read(|store| store.export(of, after, lines))
     }
 
     /// Takes an own line back.
@@ -351,8 +365,16 @@ impl Ledger {
     }
 
     /// Erases a conversation.
-    pub fn forget(&mut self, conversation: &ConversationId) -> usize {
-        self.transaction(|store| store.forget(conversation)).unwrap_or_default()
+    pub fn forget(&mut self, conversation: &ConversationId) -> Result<usize, HistoryFailed> {
+        self.read(|store| store.forget(conversation))
+    }
+
+    /// The answer to a question of a user, who has to know when there is none. Staged requests are committed before.
+    pub(crate) fn read<T>(
+        &mut self,
+        question: impl FnOnce(&mut Store) -> rusqlite::Result<T>,
+    ) -> Result<T, HistoryFailed> {
+        self.transaction(question).ok_or(HistoryFailed)
     }
 
     /// The answer to a question; nothing where the disk fails. What is staged is committed before.
@@ -637,7 +659,7 @@ mod tests {
         fs::write(&file, bytes).unwrap();
         let (mut ana, opened) = ledger_in(folder.path(), ANA);
         assert_eq!(opened.damaged, None, "a start reads little");
-        assert_eq!(kept(&mut ana, &room()), [""; 0]);
+        assert_eq!(ana.recent(&room(), usize::MAX), Err(HistoryFailed));
         assert_eq!(ana.commit(), [Report::Trouble("the history is damaged".into())]);
         drop(ana);
         let (mut ana, opened) = ledger_in(folder.path(), ANA);
@@ -674,7 +696,7 @@ mod tests {
         line.room = RoomName::parse(names[1]).ok();
         ana.apply(Request::Say(line));
         assert_eq!(said_lines(ana.commit()).len(), 1);
-        assert_eq!(ana.search(names[0], 9).len(), 1, "the index holds it too");
+        assert_eq!(ana.search(names[0], 9).unwrap().len(), 1, "the index holds it too");
         for name in names {
             assert!(!is_in_files(folder.path(), name), "{name} in the journal");
         }
@@ -766,7 +788,23 @@ mod tests {
         let lines: Vec<_> = said_lines(carla.commit()).into_iter().map(|said| said.line).collect();
         let reports = hear(&mut ana, CARLA, &room(), &lines);
         assert_eq!((texts(&reports), refusals(&reports)), (vec!["again here".to_owned()], vec![]));
-        assert!(ana.outbox().is_empty(), "the acknowledgement was not lost");
+        assert!(ana.outbox().unwrap().is_empty(), "the acknowledgement was not lost");
+    }
+
+    #[test]
+    fn failed_disk_is_told_and_not_taken_for_an_empty_history() {
+        let mut ana = ledger(ANA);
+        say(&mut ana, &room(), &["secret"], &[BOB]);
+        ana.store.db.pragma_update(None, "query_only", true).unwrap();
+        assert_eq!(ana.forget(&room()), Err(HistoryFailed));
+        ana.store.db.pragma_update(None, "query_only", false).unwrap();
+        assert_eq!(kept(&mut ana, &room()), ["secret"]);
+        ana.store.db.execute_batch("ALTER TABLE lines RENAME TO elsewhere").unwrap();
+        assert_eq!(ana.export(&room(), i64::MIN, 9), Err(HistoryFailed));
+        assert_eq!(ana.outbox(), Err(HistoryFailed));
+        assert_eq!(ana.recent(&room(), 9), Err(HistoryFailed));
+        ana.store.db.execute_batch("ALTER TABLE elsewhere RENAME TO lines").unwrap();
+        assert_eq!(ana.forget(&room()), Ok(1), "the control");
     }
 
     #[test]

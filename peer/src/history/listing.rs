@@ -1,8 +1,8 @@
 //! The list of the conversations that are kept, with how much there is of each and from when.
 
 use chrono::{DateTime, Utc};
-use rusqlite::Result;
 
+use crate::history::answer::HistoryFailed;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::ledger::Ledger;
 use crate::history::rows::{conversation, room_name, time};
@@ -21,7 +21,7 @@ pub struct KeptConversation {
 
 impl Store {
     /// The conversations that hold lines, the one met first in front.
-    pub(crate) fn kept_conversations(&self) -> Result<Vec<NamedConversation>> {
+    pub(crate) fn kept_conversations(&self) -> rusqlite::Result<Vec<NamedConversation>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
              WHERE EXISTS (SELECT 1 FROM lines l WHERE l.conversation = c.id) ORDER BY c.id",
@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// The same with what there is of each. Reads every line.
-    pub(crate) fn conversation_list(&self) -> Result<Vec<KeptConversation>> {
+    pub(crate) fn conversation_list(&self) -> rusqlite::Result<Vec<KeptConversation>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name, count(*), min(l.sent_at), max(l.sent_at)
              FROM conversations c JOIN lines l ON l.conversation = c.id LEFT JOIN people p ON p.id = c.peer
@@ -55,13 +55,13 @@ impl Store {
 
 impl Ledger {
     /// The conversations that hold lines, the one met first in front.
-    pub fn conversations(&mut self) -> Vec<NamedConversation> {
-        self.ask(|store| store.kept_conversations())
+    pub fn conversations(&mut self) -> Result<Vec<NamedConversation>, HistoryFailed> {
+        self.read(|store| store.kept_conversations())
     }
 
     /// The same with what there is of each.
-    pub fn conversation_list(&mut self) -> Vec<KeptConversation> {
-        self.ask(|store| store.conversation_list())
+    pub fn conversation_list(&mut self) -> Result<Vec<KeptConversation>, HistoryFailed> {
+        self.read(|store| store.conversation_list())
     }
 }
 
@@ -74,11 +74,11 @@ mod tests {
         let mut ana = ledger(ANA);
         say(&mut ana, &room(), &["one", "two"], &[BOB]);
         say(&mut ana, &private(BOB), &["three"], &[BOB]);
-        let list = ana.conversation_list();
+        let list = ana.conversation_list().unwrap();
         let counts: Vec<_> = list.iter().map(|kept| (kept.name.0.clone(), kept.messages)).collect();
         assert_eq!(counts, [(room(), 2), (private(BOB), 1)]);
         assert!(list.iter().all(|kept| kept.sent.0 <= kept.sent.1));
-        ana.forget(&room());
-        assert_eq!(ana.conversation_list().len(), 1);
+        ana.forget(&room()).unwrap();
+        assert_eq!(ana.conversation_list().unwrap().len(), 1);
     }
 }

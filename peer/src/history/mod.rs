@@ -48,7 +48,7 @@ use commons::protocol::provenance::StreamSpans;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::history::answer::{KeptLine, NotWithdrawn, Receipt, Waiting};
+use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Waiting};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::finding::Search;
 use crate::history::keeper::{Counters, Keeper, Task};
@@ -70,6 +70,23 @@ pub struct History {
     counters: Arc<Counters>,
     /// Behind the queue, which closes first.
     _thread: Arc<Thread>,
+}
+
+/// A place in the queue of the history for an own message, which takes it without waiting.
+#[derive(Debug)]
+pub struct QueuePlace<'a> {
+    permit: mpsc::Permit<'a, Task>,
+    quota: &'a Quota,
+}
+
+impl QueuePlace<'_> {
+    /// Queues an own message.
+    pub fn say(self, said: Said) {
+        if !said.audience.is_empty() {
+            self.quota.add(&said.to, Load::of(&said.text));
+        }
+        self.permit.send(Task::Keep(Request::Say(said)));
+    }
 }
 
 /// The thread, as whoever drops the last handle sees it. The library tears itself down when the program ends, and must not be in
@@ -111,10 +128,15 @@ impl History {
 
     /// Queues an own line. It is not durable yet: [`Report::Said`] says when it is.
     pub async fn say(&self, said: Said) {
-        if !said.audience.is_empty() {
-            self.quota.add(&said.to, Load::of(&said.text));
+        if let Some(place) = self.place().await {
+            place.say(said);
         }
-        self.put(Request::Say(said)).await;
+    }
+
+    /// Waits for a place in the queue for an own message; `None` after the end. Dropped meanwhile it leaves nothing behind.
+    pub async fn place(&self) -> Option<QueuePlace<'_>> {
+        let permit = self.tasks.reserve().await.ok()?;
+        Some(QueuePlace { permit, quota: &self.quota })
     }
 
     /// There is a new link to somebody, before its first lines: what came half by the one before comes again, and receipts
@@ -183,13 +205,13 @@ impl History {
     }
 
     /// How many own lines wait for whom.
-    pub async fn waiting(&self) -> Vec<(Username, usize)> {
-        self.ask(Ledger::waiting).await
+    pub async fn waiting(&self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
+        self.read(Ledger::waiting).await
     }
 
     /// How many own lines of a conversation wait for whom.
-    pub async fn waiting_in(&self, of: ConversationId) -> Vec<(Username, usize)> {
-        self.ask(move |ledger| ledger.waiting_in(&of)).await
+    pub async fn waiting_in(&self, of: ConversationId) -> Result<Vec<(Username, usize)>, HistoryFailed> {
+        self.read(move |ledger| ledger.waiting_in(&of)).await
     }
 
     /// How many own lines of a conversation wait for somebody.
@@ -238,33 +260,38 @@ impl History {
     }
 
     /// The last lines of a conversation, oldest first, in the order that all who have them agree on.
-    pub async fn recent(&self, of: ConversationId, lines: usize) -> Vec<KeptLine> {
+    pub async fn recent(&self, of: ConversationId, lines: usize) -> Result<Vec<KeptLine>, HistoryFailed> {
         self.page(of, None, lines).await
     }
 
     /// The same before this row.
-    pub async fn page(&self, of: ConversationId, before: Option<i64>, lines: usize) -> Vec<KeptLine> {
-        self.ask(move |ledger| ledger.page(&of, before, lines)).await
+    pub async fn page(
+        &self,
+        of: ConversationId,
+        before: Option<i64>,
+        lines: usize,
+    ) -> Result<Vec<KeptLine>, HistoryFailed> {
+        self.read(move |ledger| ledger.page(&of, before, lines)).await
     }
 
     /// The row of the message with this id.
-    pub async fn row_of(&self, id: Uuid) -> Option<i64> {
-        self.ask(move |ledger| ledger.row_of(&id)).await
+    pub async fn row_of(&self, id: Uuid) -> Result<Option<i64>, HistoryFailed> {
+        self.read(move |ledger| ledger.row_of(&id)).await
     }
 
     /// Lines that fit, newest first.
-    pub async fn search(&self, wanted: Search, lines: usize) -> Vec<KeptLine> {
-        self.ask(move |ledger| ledger.search(wanted, lines)).await
+    pub async fn search(&self, wanted: Search, lines: usize) -> Result<Vec<KeptLine>, HistoryFailed> {
+        self.read(move |ledger| ledger.search(wanted, lines)).await
     }
 
     /// The last own lines of a conversation, oldest first, and who has them.
-    pub async fn receipts(&self, of: ConversationId, lines: usize) -> Vec<Receipt> {
-        self.ask(move |ledger| ledger.receipts(&of, lines)).await
+    pub async fn receipts(&self, of: ConversationId, lines: usize) -> Result<Vec<Receipt>, HistoryFailed> {
+        self.read(move |ledger| ledger.receipts(&of, lines)).await
     }
 
     /// Own lines that wait for somebody, oldest first.
-    pub async fn outbox(&self) -> Vec<Waiting> {
-        self.ask(Ledger::outbox).await
+    pub async fn outbox(&self) -> Result<Vec<Waiting>, HistoryFailed> {
+        self.read(Ledger::outbox).await
     }
 
     /// Takes an own line back that nobody has.
@@ -273,23 +300,28 @@ impl History {
     }
 
     /// Lines of a conversation in their order, from a place on (`i64::MIN` is the beginning), and where to go on.
-    pub async fn export(&self, of: ConversationId, after: i64, lines: usize) -> (Vec<KeptLine>, Option<i64>) {
-        self.ask(move |ledger| ledger.export(&of, after, lines)).await
+    pub async fn export(
+        &self,
+        of: ConversationId,
+        after: i64,
+        lines: usize,
+    ) -> Result<(Vec<KeptLine>, Option<i64>), HistoryFailed> {
+        self.read(move |ledger| ledger.export(&of, after, lines)).await
     }
 
     /// The conversations that hold lines, the one met first in front.
-    pub async fn conversations(&self) -> Vec<NamedConversation> {
-        self.ask(Ledger::conversations).await
+    pub async fn conversations(&self) -> Result<Vec<NamedConversation>, HistoryFailed> {
+        self.read(Ledger::conversations).await
     }
 
     /// The same with what there is of each.
-    pub async fn conversation_list(&self) -> Vec<KeptConversation> {
-        self.ask(Ledger::conversation_list).await
+    pub async fn conversation_list(&self) -> Result<Vec<KeptConversation>, HistoryFailed> {
+        self.read(Ledger::conversation_list).await
     }
 
     /// Erases the lines of a conversation, which do not come again, and tells how many. What waited is given up.
-    pub async fn forget(&self, conversation: ConversationId) -> usize {
-        self.ask(move |ledger| ledger.forget(&conversation)).await
+    pub async fn forget(&self, conversation: ConversationId) -> Result<usize, HistoryFailed> {
+        self.read(move |ledger| ledger.forget(&conversation)).await
     }
 
     /// All lines up to this row were shown. Cheap: it is written with the next commit, or in an idle moment.
@@ -319,6 +351,14 @@ impl History {
     async fn put(&self, request: Request) {
         // After the end nobody is told of anything.
         let _ = self.tasks.send(Task::Keep(request)).await;
+    }
+
+    /// The answer to a question of a user, who has to know when there is none.
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Ledger) -> Result<T, HistoryFailed> + Send + 'static,
+    ) -> Result<T, HistoryFailed> {
+        self.asked(question).await.unwrap_or(Err(HistoryFailed))
     }
 
     /// The answer to a question, nothing after the end.
@@ -440,9 +480,9 @@ mod tests {
             History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
         ana.say(said(&private(CARLA), "elsewhere", &[CARLA])).await;
         ana.flush().await;
-        assert_eq!(ana.waiting().await, [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
+        assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
         ana.say(said(&private(BOB), "one more", &[BOB])).await;
-        assert_eq!(ana.waiting().await, [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
+        assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
         assert!(matches!(next(&mut reports).await, Report::Said(_)));
         let given_up = Report::GivenUp { to: user(BOB), ids: vec![lines[0].id], why: GivenUp::QueueFull };
         assert_eq!(next(&mut reports).await, given_up);
@@ -479,7 +519,7 @@ mod tests {
         let (oldest, rest) = ids.split_at(given_up.len());
         assert_eq!(given_up, oldest, "the oldest, in whole batches");
         assert!(rest.len() <= OUTBOX_LINES, "what waits is bounded");
-        assert_eq!(ana.waiting().await, [(user(CARLA), rest.len())]);
+        assert_eq!(ana.waiting().await.unwrap(), [(user(CARLA), rest.len())]);
     }
 
     #[tokio::test]
@@ -503,5 +543,31 @@ mod tests {
         while reports.recv().await.is_some() {}
         let (_, _, opened) = History::open(&Place::File(folder.path().to_owned()), &author(BOB)).unwrap();
         assert_eq!(opened.unshown, []);
+    }
+
+    #[tokio::test]
+    async fn message_whose_author_gave_up_waiting_is_not_counted() {
+        let (_folder, ana, mut reports) = open(ANA);
+        // The thread stands still, and the queue fills.
+        let (go_on, gate) = std::sync::mpsc::channel::<()>();
+        let standing = tokio::spawn({
+            let ana = ana.clone();
+            async move { ana.ask(move |_| gate.recv().unwrap_or_default()).await }
+        });
+        let mut queued = 0;
+        while let Ok(Some(place)) = timeout(Duration::from_millis(1), ana.place()).await {
+            place.say(said(&private(BOB), "queued", &[BOB]));
+            queued += 1;
+        }
+        assert!(queued >= HISTORY_QUEUE - 1, "{queued}");
+        assert_eq!(ana.waiting_lines(&private(BOB)), queued, "the one that gave up is not among them");
+        go_on.send(()).unwrap();
+        standing.await.unwrap();
+        let mut kept = 0;
+        while kept < queued {
+            kept += said_lines(vec![next(&mut reports).await]).len();
+        }
+        ana.close().await;
+        assert!(reports.try_recv().is_err());
     }
 }

@@ -166,7 +166,7 @@ mod tests {
     use crate::history::testing::*;
 
     fn found(ledger: &mut Ledger, words: &str) -> Vec<String> {
-        ledger.search(words, 9).into_iter().map(|line| line.text).collect()
+        ledger.search(words, 9).unwrap().into_iter().map(|line| line.text).collect()
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(found(&mut ana, "部屋"), ["部屋 で"]);
         // What comes later is found too.
         say(&mut ana, &room(), &["coração novo"], &[]);
-        assert_eq!(ana.search("coracao", 1).len(), 1);
+        assert_eq!(ana.search("coracao", 1).unwrap().len(), 1);
         assert_eq!(found(&mut ana, "coracao novo"), ["coração novo"]);
     }
 
@@ -234,7 +234,8 @@ mod tests {
         ana.apply(Request::KeepUnsigned(line));
         assert_eq!(texts(&ana.commit()), [""; 0]);
         say(&mut ana, &room(), &["signed"], &[]);
-        let marks: Vec<_> = ana.recent(&room(), 9).into_iter().map(|line| (line.text, line.signed)).collect();
+        let marks: Vec<_> =
+            ana.recent(&room(), 9).unwrap().into_iter().map(|line| (line.text, line.signed)).collect();
         assert_eq!(marks, [("plain".to_owned(), false), ("signed".to_owned(), true)]);
     }
 
@@ -248,18 +249,18 @@ mod tests {
         }
         let (mut exported, mut after) = (Vec::new(), Some(0));
         while let Some(row) = after {
-            let (lines, next) = ana.export(&room(), row, 10);
+            let (lines, next) = ana.export(&room(), row, 10).unwrap();
             exported.extend(lines.into_iter().map(|line| line.text));
             after = next;
         }
         assert_eq!(exported, texts);
-        let last: Vec<_> = ana.recent(&room(), 3).into_iter().map(|line| line.text).collect();
+        let last: Vec<_> = ana.recent(&room(), 3).unwrap().into_iter().map(|line| line.text).collect();
         assert_eq!(last, texts[22..]);
-        assert_eq!(ana.recent(&private(CARLA), 3), []);
+        assert_eq!(ana.recent(&private(CARLA), 3).unwrap(), []);
         // Page by page from the end, nothing is left out and nothing comes twice.
         let (mut paged, mut before) = (Vec::new(), None);
         loop {
-            let page = ana.page(&room(), before, 10);
+            let page = ana.page(&room(), before, 10).unwrap();
             let Some(oldest) = page.first() else { break };
             before = Some(oldest.row);
             paged.splice(0..0, page.into_iter().map(|line| line.text));

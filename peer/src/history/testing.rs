@@ -195,5 +195,5 @@ pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
 
 /// The texts that a conversation holds, in its order.
 pub(crate) fn kept(ledger: &mut Ledger, of: &ConversationId) -> Vec<String> {
-    ledger.recent(of, usize::MAX).into_iter().map(|line| line.text).collect()
+    ledger.recent(of, usize::MAX).unwrap().into_iter().map(|line| line.text).collect()
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::api::{Answer, Command, Conversation, Undeliverable};
+use crate::api::{Answer, Command, Conversation, Event, Undeliverable};
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::request::Said;
@@ -18,7 +18,7 @@ use crate::home::Home;
 use crate::hub::leave_frame;
 use crate::identity::password::Password;
 use crate::identity::user_key::is_password;
-use crate::limits::{CLOCK_WAIT, PACE_LINES, PACE_STRIDE, PACE_WAIT, QUIT_WAIT};
+use crate::limits::{CLOCK_WAIT, QUIT_WAIT};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::service::PeerService;
 use crate::service::account::Account;
@@ -33,8 +33,11 @@ impl PeerService {
         else {
             return Err(not_signed_in());
         };
-        if !matches!(command, Command::Say { .. }) {
-            hub.said_all().await;
+        match command {
+            Command::Say { .. } => {}
+            // A disk that does not answer must not keep anybody here.
+            Command::Quit => drop(timeout(QUIT_WAIT, hub.said_all()).await),
+            _ => hub.said_all().await,
         }
         hub.lock().gate.touch(Instant::now());
         // What stands behind the reason of the end is not carried out: after too many wrong passwords it may be one.
@@ -103,7 +106,7 @@ impl PeerService {
             }
             Command::Forget { conversation } => return hub.forget(history, conversation).await,
             Command::Receipts { conversation } => return hub.receipts(history, conversation).await,
-            Command::Outbox => return Ok(hub.outbox(history).await),
+            Command::Outbox => return hub.outbox(history).await,
             Command::Withdraw { id } => return hub.withdraw(history, &id).await,
             Command::Account(wish) => {
                 let (Some(user), Some(seed)) = (hub.lock().chat.me().cloned(), self.seed.get()) else {
@@ -217,19 +220,19 @@ impl PeerService {
         id: Uuid,
     ) -> Result<(), CommandError> {
         self.learn_time(&to).await?;
-        let (place, revision, audience) = {
-            let chat = &self.hub.lock().chat;
-            let (place, revision) = chat.place(&to)?;
-            (place, revision, chat.listeners(&to)?)
-        };
-        self.keep_pace(history, &place, &audience).await;
+        let (place, _) = self.hub.lock().chat.place(&to)?;
+        self.hub.keep_pace(history, &place, &to).await;
+        let Some(queue) = history.place().await else { return Err(not_signed_in()) };
+        // Only now: while it waited, members may have come or gone.
+        let mut state = self.hub.lock();
+        let (place, revision) = state.chat.place(&to)?;
+        let audience = state.chat.listeners(&to)?;
         let room = match to {
             Conversation::Room(room) => Some(room),
             Conversation::Private(_) => None,
         };
-        let said = Said { id, to: place, room, text, audience, revision, sent_at: Utc::now() };
-        self.hub.lock().saying += 1;
-        history.say(said).await;
+        state.saying += 1;
+        queue.say(Said { id, to: place, room, text, audience, revision, sent_at: Utc::now() });
         Ok(())
     }
 
@@ -255,31 +258,6 @@ impl PeerService {
         }
     }
 
-    /// Waits while many lines of a conversation are on their way to somebody who takes them.
-    async fn keep_pace(&self, history: &History, place: &ConversationId, audience: &[Username]) {
-        let paced = std::mem::take(&mut self.hub.lock().paced);
-        if history.waiting_lines(place) < PACE_LINES {
-            return;
-        }
-        // Those that wait for somebody who is away wait for nothing that will come soon: who they wait for is asked, but
-        // not for every line, since the answer costs a look at all of them.
-        if paced > 0 {
-            self.hub.lock().paced = paced - 1;
-            return;
-        }
-        loop {
-            let moved = self.hub.moved.notified();
-            let waiting = history.waiting().await;
-            let behind = |(user, lines): &(Username, usize)| {
-                *lines >= PACE_LINES && audience.contains(user) && self.hub.lock().feeds.is_fed(user)
-            };
-            if !waiting.iter().any(behind) || timeout(PACE_WAIT, moved).await.is_err() {
-                self.hub.lock().paced = PACE_STRIDE;
-                return;
-            }
-        }
-    }
-
     /// Waits a while for own lines, all or those of a conversation, on their way to those who are there.
     async fn settle(&self, history: &History, of: Option<&ConversationId>) {
         let deadline = Instant::now() + QUIT_WAIT;
@@ -289,6 +267,8 @@ impl PeerService {
                 None => history.waiting().await,
                 Some(of) => history.waiting_in(of.clone()).await,
             };
+            // With a failed disk nothing can be told of it, nor does anything go on its way.
+            let waiting = waiting.unwrap_or_default();
             let on_its_way = waiting.iter().any(|(user, _)| self.hub.is_expected(user));
             if !on_its_way || timeout_at(deadline, moved).await.is_err() {
                 return;
@@ -313,12 +293,17 @@ impl PeerService {
     /// the next start.
     async fn quit(&self, history: &History) -> Answer {
         self.settle(history, None).await;
-        for waiting in history.outbox().await {
+        let outbox = history.outbox().await;
+        if let Err(error) = &outbox {
+            // Else the program would end as if nothing waited.
+            self.hub.lock().faces.tell([Event::error("STORAGE", error.to_string())]);
+        }
+        for waiting in outbox.unwrap_or_default() {
             for user in waiting.waits {
                 self.hub.tell_undelivered(&user, vec![waiting.id], Undeliverable::Waiting);
             }
         }
-        let undelivered = history.waiting().await;
+        let undelivered = history.waiting().await.unwrap_or_default();
         self.tracker.logout().await;
         self.stop().await;
         Answer::Quit { undelivered }

@@ -8,6 +8,7 @@ mod loss;
 mod offline;
 mod trust;
 mod typed_password;
+mod writing_pace;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -21,7 +21,7 @@ use crate::api::{Answer, Conversation};
 use crate::delivery::keeping::named;
 use crate::gate::Shut;
 use crate::history::History;
-use crate::history::answer::{KeptLine, NotWithdrawn};
+use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn};
 use crate::history::conversation::ConversationId;
 use crate::history::finding::Search;
 use crate::hub::Hub;
@@ -57,7 +57,7 @@ impl Hub {
         self.look()?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
         let (before, lines) = (row_before(history, before).await?, lines.min(PAST_LINES.1));
-        let mut kept = history.page(id, before, lines + 1).await;
+        let mut kept = history.page(id, before, lines + 1).await?;
         // One more than asked for tells that there are more.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
@@ -79,10 +79,10 @@ impl Hub {
         };
         let before = row_before(history, before).await?;
         let wanted = Search { words, from, of, since, until, before };
-        let mut lines = history.search(wanted, PAST_LINES.0 + 1).await;
+        let mut lines = history.search(wanted, PAST_LINES.0 + 1).await?;
         let more = lines.len() > PAST_LINES.0;
         lines.truncate(PAST_LINES.0);
-        let names = self.names(history).await;
+        let names = self.names(history).await?;
         let found = |kept: KeptLine| {
             let Named { of, named, .. } = names.iter().find(|it| it.id == kept.conversation)?.clone();
             let excerpt = (!kept.hits.is_empty()).then(|| excerpt(&kept.text, &kept.hits).into());
@@ -94,8 +94,8 @@ impl Hub {
     /// The conversations that are kept, and those that one takes part in.
     pub(crate) async fn conversations(&self, history: &History) -> Result<Answer, CommandError> {
         self.look()?;
-        let list = history.conversation_list().await;
-        let names = self.names(history).await;
+        let list = history.conversation_list().await?;
+        let names = self.names(history).await?;
         let mut current: BTreeMap<ConversationId, (Conversation, usize)> = {
             let chat = &self.lock().chat;
             let place = |(it, unread): (Conversation, usize)| Some((chat.place(&it).ok()?.0, (it, unread)));
@@ -179,7 +179,7 @@ impl Hub {
     ) -> Result<Answer, CommandError> {
         self.look()?;
         let Named { id, .. } = self.looked_at(history, Some(conversation)).await?;
-        let lines = history.forget(id).await;
+        let lines = history.forget(id).await?;
         Ok(Answer::Forgotten { lines })
     }
 
@@ -190,7 +190,7 @@ impl Hub {
         conversation: Option<Conversation>,
     ) -> Result<Answer, CommandError> {
         let Named { id, of, .. } = self.looked_at(history, conversation).await?;
-        let lines = history.receipts(id, RECEIPTS).await;
+        let lines = history.receipts(id, RECEIPTS).await?;
         let own = lines.into_iter().map(|receipt| OwnLine {
             id: receipt.id,
             content: receipt.text.into(),
@@ -203,8 +203,8 @@ impl Hub {
     }
 
     /// What waits for whom.
-    pub(crate) async fn outbox(&self, history: &History) -> Answer {
-        let lines = history.outbox().await.into_iter().filter_map(|waiting| {
+    pub(crate) async fn outbox(&self, history: &History) -> Result<Answer, CommandError> {
+        let lines = history.outbox().await?.into_iter().filter_map(|waiting| {
             let of = named(&waiting.conversation, waiting.room)?.into();
             let (id, content, sent_at) = (waiting.id, waiting.text.into(), waiting.sent_at);
             Some(WaitingLine {
@@ -219,13 +219,13 @@ impl Hub {
                 },
             })
         });
-        Answer::Outbox { lines: lines.collect() }
+        Ok(Answer::Outbox { lines: lines.collect() })
     }
 
     /// Takes a line back that nobody has.
     pub(crate) async fn withdraw(&self, history: &History, id: &str) -> Result<Answer, CommandError> {
         let usage = |text: String| CommandError::Usage(text);
-        let waiting = history.outbox().await;
+        let waiting = history.outbox().await?;
         let mut meant = waiting.iter().map(|line| line.id).filter(|waiting| is_meant(waiting, id));
         let found = meant.next().ok_or_else(|| {
             usage(format!("no line that waits has {id}: /outbox shows those there are, each with its end"))
@@ -259,7 +259,7 @@ impl Hub {
         if let Some((id, _)) = place {
             return Ok(Named { id, of: conversation.into(), named: None });
         }
-        resolve(&self.names(history).await, &conversation).map_err(|why| match why {
+        resolve(&self.names(history).await?, &conversation).map_err(|why| match why {
             NotNamed::Unknown => MissingConversation::NotKept(conversation.clone()).into(),
             NotNamed::Ambiguous => CommandError::Usage(
                 "several rooms of this name end so: type more digits, as /conversations shows them"
@@ -269,15 +269,15 @@ impl Hub {
     }
 
     /// The names of the conversations that are kept.
-    async fn names(&self, history: &History) -> Vec<Named> {
-        let kept = history.conversations().await;
+    async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
+        let kept = history.conversations().await?;
         let chat = &self.lock().chat;
         let member_of = |(it, _): (Conversation, usize)| match (chat.place(&it), it) {
             (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
             _ => None,
         };
         let current: Vec<_> = chat.conversations().into_iter().filter_map(member_of).collect();
-        names(&kept, &current)
+        Ok(names(&kept, &current))
     }
 }
 
@@ -285,7 +285,13 @@ impl Hub {
 async fn row_before(history: &History, before: Option<Uuid>) -> Result<Option<i64>, CommandError> {
     let Some(id) = before else { return Ok(None) };
     let unknown = || CommandError::Usage("no message with that id is kept here".to_owned());
-    history.row_of(id).await.ok_or_else(unknown).map(Some)
+    history.row_of(id).await?.ok_or_else(unknown).map(Some)
+}
+
+impl From<HistoryFailed> for CommandError {
+    fn from(error: HistoryFailed) -> Self {
+        Self::Local(error.to_string())
+    }
 }
 
 impl From<Shut> for CommandError {
@@ -309,7 +315,8 @@ fn create(file: &Path) -> io::Result<File> {
 async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io::Result<usize> {
     let (mut after, mut written) = (i64::MIN, 0);
     loop {
-        let (lines, next) = history.export(of.clone(), after, EXPORT_LINES).await;
+        let (lines, next) =
+            history.export(of.clone(), after, EXPORT_LINES).await.map_err(io::Error::other)?;
         written += lines.len();
         let mut piece = Vec::new();
         for line in lines.into_iter().map(past_line) {

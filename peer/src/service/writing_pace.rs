@@ -1,0 +1,83 @@
+//! The pace of writing: a fast author waits for recipients that take messages, so that the outbox stays short. Bounded: a
+//! recipient that takes few must not hold up the author's commands.
+
+use tokio::time::{Instant, timeout_at};
+
+use commons::names::Username;
+
+use crate::api::Conversation;
+use crate::history::History;
+use crate::history::conversation::ConversationId;
+use crate::hub::Hub;
+use crate::limits::{PACE_LINES, PACE_MOST, PACE_STRIDE, PACE_WAIT};
+
+impl Hub {
+    /// Waits while many messages of a conversation are on their way to a recipient that takes them, at most [`PACE_MOST`].
+    pub(crate) async fn keep_pace(&self, history: &History, place: &ConversationId, to: &Conversation) {
+        let paced = std::mem::take(&mut self.lock().paced);
+        if history.waiting_lines(place) < PACE_LINES {
+            return;
+        }
+        // Those that wait for somebody who is away wait for nothing that will come soon: who they wait for is asked, but
+        // not for every message, since the answer costs a look at all of them.
+        if paced > 0 {
+            self.lock().paced = paced - 1;
+            return;
+        }
+        let most = Instant::now() + PACE_MOST;
+        loop {
+            let moved = self.moved.notified();
+            let waiting = history.waiting().await.unwrap_or_default();
+            let is_behind = {
+                let state = self.lock();
+                let audience = state.chat.listeners(to).unwrap_or_default();
+                let behind = |(user, lines): &(Username, usize)| {
+                    *lines >= PACE_LINES && audience.contains(user) && state.feeds.is_fed(user)
+                };
+                waiting.iter().any(behind)
+            };
+            let next = most.min(Instant::now() + PACE_WAIT);
+            if !is_behind || timeout_at(next, moved).await.is_err() || Instant::now() >= most {
+                self.lock().paced = PACE_STRIDE;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::history::ledger::Place;
+    use crate::history::testing::{ANA, BOB, author, private, said, user};
+    use crate::peer_communication::link_table::LinkId;
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_recipient_does_not_hold_up_the_author_for_long() {
+        let (history, mut reports, _) = History::open(&Place::Memory, &author(ANA)).unwrap();
+        tokio::spawn(async move { while reports.recv().await.is_some() {} });
+        for n in 0..PACE_LINES {
+            history.say(said(&private(BOB), &n.to_string(), &[BOB])).await;
+        }
+        history.flush().await;
+        let hub = Arc::new(Hub::default());
+        hub.lock().chat.begin_private(user(BOB), None);
+        hub.lock().feeds.begin(&user(BOB), LinkId(1), false);
+        let pacing = tokio::spawn({
+            let hub = Arc::clone(&hub);
+            async move { hub.keep_pace(&history, &private(BOB), &Conversation::Private(user(BOB))).await }
+        });
+        // The recipient takes a message again and again.
+        let since = Instant::now();
+        while !pacing.is_finished() && since.elapsed() < 100 * PACE_MOST {
+            hub.moved.notify_waiters();
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert!(pacing.is_finished());
+    }
+}
