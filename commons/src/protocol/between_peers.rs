@@ -59,7 +59,7 @@ pub enum PeerMessage<'a> {
     Pong,
     /// "I do not talk to you": the listener's answer to a HELLO whose key is not the one it has pinned.
     Refused {
-        /// Why: [`KEY_CHANGED`].
+        /// Why: [`KEY_CHANGED`] or [`KEY_UNKNOWN`].
         code: Cow<'a, str>,
     },
     /// A command of a later version: ignored.
@@ -220,6 +220,9 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
 
 /// Why a HELLO is refused: its key is not one that is pinned for its name.
 pub const KEY_CHANGED: &str = "KEY_CHANGED";
+
+/// The listener cannot tell whose key this is: the tracker did not say, or announces others. The dialer tries again later.
+pub const KEY_UNKNOWN: &str = "KEY_UNKNOWN";
 
 impl Serialize for PeerMessage<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {

@@ -18,7 +18,7 @@ use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::outbox::Manners;
-use crate::peer_communication::switchboard::{Hindrance, Switchboard};
+use crate::peer_communication::switchboard::{Hindrance, Switchboard, Verdict};
 
 /// Dials until the switchboard stops.
 pub(crate) async fn run(board: Arc<Switchboard>) {
@@ -86,7 +86,7 @@ async fn greet_encrypted(
 ) -> Result<Greeted, FrameError> {
     let socket = Socket::dial_encrypted(address, &board.terms.identity).await?;
     let Some(key) = socket.remote_key() else { return Err(other("not encrypted")) };
-    if !board.judge(user, key).await {
+    if board.judge(user, key).await != Verdict::Good {
         return Err(other("somebody else answered"));
     }
     let mut connection = Connection::new(socket, FRAME_MAX);

@@ -11,7 +11,7 @@ use commons::names::Username;
 use commons::net::connection::Connection;
 use commons::net::frame::FrameError;
 use commons::net::socket::{Listener, Opening, Socket};
-use commons::protocol::between_peers::{KEY_CHANGED, PeerMessage};
+use commons::protocol::between_peers::{KEY_CHANGED, KEY_UNKNOWN, PeerMessage};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::outbox::Manners;
-use crate::peer_communication::switchboard::Switchboard;
+use crate::peer_communication::switchboard::{Switchboard, Verdict};
 
 /// Pause after an accept that failed: the usual cause, too many open files, passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -113,15 +113,18 @@ async fn greeted(
             },
             _ => return Ok(None),
         };
-        let welcome = match key {
-            Some(key) => board.judge(&user, key).await,
-            None => board.speaks_in_the_clear(&user).await,
+        let refused = match key {
+            Some(key) => match board.judge(&user, key).await {
+                Verdict::Good => None,
+                Verdict::Changed => Some(KEY_CHANGED),
+                Verdict::Unknown => Some(KEY_UNKNOWN),
+            },
+            None if board.speaks_in_the_clear(&user).await => None,
+            None => return Ok(None),
         };
-        if !welcome {
-            if key.is_some() {
-                connection.send(&PeerMessage::Refused { code: KEY_CHANGED.into() }).await?;
-                connection.close().await;
-            }
+        if let Some(code) = refused {
+            connection.send(&PeerMessage::Refused { code: code.into() }).await?;
+            connection.close().await;
             return Ok(None);
         }
         if let Some(port) = port.filter(|_| key.is_some()) {

@@ -27,6 +27,7 @@ mod link;
 pub(crate) mod link_table;
 mod listener;
 pub(crate) mod outbox;
+mod question_pace;
 pub(crate) mod switchboard;
 
 /// All links of this peer.

@@ -24,6 +24,7 @@ use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::outbox::{Full, Manners, Outbox};
+use crate::peer_communication::question_pace::QuestionPace;
 
 /// What keeps somebody who is there from being linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,17 @@ pub(crate) enum Hindrance {
     NotAccepted,
     /// An original program, which speaks in the clear, where this one does not.
     Plaintext,
+}
+
+/// What the book of keys, and the tracker, say of a key that somebody has proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the user's.
+    Good,
+    /// Another one is pinned.
+    Changed,
+    /// Nobody can tell: the tracker did not say, or announces others.
+    Unknown,
 }
 
 /// What the links tell the service.
@@ -131,6 +143,8 @@ struct State {
     book: KeyBook,
     table: LinkTable<CancellationToken>,
     outboxes: HashMap<Username, Arc<Outbox>>,
+    /// When the tracker was asked about unknown users.
+    questions: QuestionPace,
     /// Why whom was not linked, as was reported: once, until a link stands.
     hindered: BTreeSet<(Username, Hindrance)>,
 }
@@ -145,7 +159,13 @@ impl Switchboard {
     ) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
         let table = LinkTable::new(me.clone());
-        let state = Mutex::new(State { book, table, outboxes: HashMap::new(), hindered: BTreeSet::new() });
+        let state = Mutex::new(State {
+            book,
+            table,
+            outboxes: HashMap::new(),
+            questions: QuestionPace::default(),
+            hindered: BTreeSet::new(),
+        });
         let board = Self {
             me,
             terms,
@@ -195,43 +215,51 @@ impl Switchboard {
         look(&mut self.lock().book)
     }
 
-    /// Judges a key that somebody who claims to be this user has proven, asking the tracker about a stranger.
-    pub(crate) async fn judge(&self, user: &Username, key: PublicKey) -> bool {
+    /// Judges a key that somebody who claims to be this user has proven. The tracker is asked about an unknown user, at a bounded
+    /// pace: anybody can invent names, and each question counts against this user's own rate limit.
+    pub(crate) async fn judge(&self, user: &Username, key: PublicKey) -> Verdict {
         let mut judgement = self.book(|book| book.judge(user, key));
-        if judgement == Judgement::Unknown
-            || judgement == Judgement::Changed
-                && self.book(|book| book.may_ask_again(user, key, Instant::now()))
-        {
+        let may_ask = match judgement {
+            Judgement::Known { .. } => false,
+            Judgement::Changed => self.book(|book| book.may_ask_again(user, key, Instant::now())),
+            Judgement::Unknown => self.lock().questions.may_ask(Instant::now()),
+        };
+        if may_ask {
             self.meet(user).await;
             judgement = self.book(|book| book.judge(user, key));
         }
         match judgement {
-            Judgement::Known { first: false } => true,
+            Judgement::Known { first: false } => Verdict::Good,
             Judgement::Known { first: true } => {
                 self.report(LinkReport::Pinned).await;
-                true
+                Verdict::Good
             }
             Judgement::Changed => {
                 if !self.book(|book| book.is_news(user, key)) {
-                    return false;
+                    return Verdict::Changed;
                 }
                 // Only what the tracker announces can be accepted, and it may know of this key by now, or of its
                 // endorsement.
                 self.meet(user).await;
                 let endorsed = self.book(|book| book.judge(user, key)) != Judgement::Changed;
-                if !endorsed {
-                    self.report(LinkReport::KeyChanged(user.clone(), key)).await;
+                if endorsed {
+                    return Verdict::Good;
                 }
-                endorsed
+                self.report(LinkReport::KeyChanged(user.clone(), key)).await;
+                Verdict::Changed
             }
-            Judgement::Unknown => false,
+            Judgement::Unknown => Verdict::Unknown,
         }
     }
 
     /// Whether a user is one who never had keys, and may therefore be talked to in the clear.
     pub(crate) async fn speaks_in_the_clear(&self, user: &Username) -> bool {
         // A user who had no key may have one by now, or somebody else may have registered the name.
-        if self.book(|book| book.may_ask_keyless(user, Instant::now())) {
+        let may_ask = {
+            let (mut state, now) = (self.lock(), Instant::now());
+            state.book.may_ask_keyless(user, now) && state.questions.may_ask(now)
+        };
+        if may_ask {
             self.meet(user).await;
         }
         self.book(|book| book.is_known_to_have_none(user))
@@ -408,7 +436,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::limits::{ASK_AGAIN_PAUSE, LINKS_MAX};
+    use crate::limits::{ASK_AGAIN_PAUSE, LINKS_MAX, QUESTIONS_MAX};
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -450,7 +478,7 @@ mod tests {
         let keys = vec![device(1).public_key(), second];
         *tracker.says.lock().unwrap() = Announcement { keys: keys.clone(), endorsements: Vec::new() };
         for _ in 0..20 {
-            assert!(!board.judge(&bob, second).await);
+            assert_eq!(board.judge(&bob, second).await, Verdict::Changed);
         }
         assert!(matches!(reports.try_recv(), Ok(LinkReport::KeyChanged(_, key)) if key == second));
         assert!(reports.try_recv().is_err(), "warned once");
@@ -459,7 +487,7 @@ mod tests {
         let endorsements = vec![Endorsement::sign(&bob, &device(1), second)];
         *tracker.says.lock().unwrap() = Announcement { keys, endorsements };
         advance(ASK_AGAIN_PAUSE).await;
-        assert!(board.judge(&bob, second).await);
+        assert_eq!(board.judge(&bob, second).await, Verdict::Good);
         assert!(matches!(reports.try_recv(), Ok(LinkReport::Endorsed(user)) if user == bob));
     }
 
@@ -471,11 +499,11 @@ mod tests {
         let keys = vec![device(1).public_key(), second];
         let endorsements = vec![Endorsement::sign(&bob, &device(1), second)];
         *tracker.says.lock().unwrap() = Announcement { keys, endorsements };
-        assert!(board.judge(&bob, second).await);
+        assert_eq!(board.judge(&bob, second).await, Verdict::Good);
         assert!(matches!(reports.try_recv(), Ok(LinkReport::Endorsed(_))));
         assert!(reports.try_recv().is_err());
         // The control: a key that only its owner vouches for.
-        assert!(!board.judge(&bob, device(3).public_key()).await);
+        assert_eq!(board.judge(&bob, device(3).public_key()).await, Verdict::Changed);
         assert!(matches!(reports.try_recv(), Ok(LinkReport::KeyChanged(..))));
     }
 
@@ -513,7 +541,19 @@ mod tests {
         let (board, mut reports) = ana(&tracker);
         *tracker.says.lock().unwrap() =
             Announcement { keys: vec![device(4).public_key()], endorsements: Vec::new() };
-        assert!(!board.judge(&user("dora"), device(5).public_key()).await);
+        assert_eq!(board.judge(&user("dora"), device(5).public_key()).await, Verdict::Unknown);
         assert!(reports.try_recv().is_err(), "nobody knew a key of dora");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn invented_names_ask_the_tracker_at_a_bounded_pace() {
+        let tracker = Arc::new(Tracker::default());
+        let (board, _reports) = ana(&tracker);
+        for n in 0..4 * QUESTIONS_MAX {
+            let invented = user(&format!("invented{n}"));
+            assert_eq!(board.judge(&invented, device(5).public_key()).await, Verdict::Unknown);
+            assert!(!board.speaks_in_the_clear(&user(&format!("original{n}"))).await || n < QUESTIONS_MAX);
+        }
+        assert_eq!(tracker.asked.load(Ordering::Relaxed), QUESTIONS_MAX);
     }
 }

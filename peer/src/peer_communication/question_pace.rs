@@ -1,0 +1,43 @@
+//! The pace of questions to the tracker about users who are unknown here. Pure: time is an argument.
+//!
+//! Anybody who can dial this peer can invent names, and each question counts against the rate limit of this user.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::limits::{QUESTIONS_MAX, QUESTIONS_TIME};
+
+/// When the last questions were asked.
+#[derive(Debug, Default)]
+pub(crate) struct QuestionPace {
+    asked: VecDeque<Instant>,
+}
+
+impl QuestionPace {
+    /// Whether one more question may be asked now; it is counted then.
+    pub(crate) fn may_ask(&mut self, now: Instant) -> bool {
+        while self.asked.front().is_some_and(|asked| *asked + QUESTIONS_TIME <= now) {
+            self.asked.pop_front();
+        }
+        let may = self.asked.len() < QUESTIONS_MAX;
+        if may {
+            self.asked.push_back(now);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn questions_are_bounded_in_any_time_and_go_on_after_it() {
+        let (mut pace, now) = (QuestionPace::default(), Instant::now());
+        let asked = (0..99).filter(|_| pace.may_ask(now)).count();
+        assert_eq!(asked, QUESTIONS_MAX);
+        assert!(!pace.may_ask(now + QUESTIONS_TIME / 2));
+        assert!(pace.may_ask(now + QUESTIONS_TIME));
+    }
+}
