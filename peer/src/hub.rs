@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use crate::chat::{Chat, Trust};
 use crate::delivery::feeds::Feeds;
 use crate::delivery::missed::Missed;
 use crate::delivery::news::News;
+use crate::delivery::serving_links::ServingLinks;
 use crate::events::Faces;
 use crate::gate::Gate;
 use crate::history::History;
@@ -50,10 +52,14 @@ pub(crate) struct Hub {
     pub(crate) people: OnceLock<KnownPeople>,
     pub(crate) history: OnceLock<History>,
     pub(crate) news: OnceLock<mpsc::Sender<News>>,
+    /// News found no room in that queue since it was looked at last.
+    pub(crate) news_lost: AtomicBool,
     /// Own lines have become durable, or were stored by one of those whom they are for.
     pub(crate) moved: Notify,
     /// The history knows anew who sits where.
     pub(crate) seated: Notify,
+    /// Held while the history is told who sits where: an older state must not be noted after a newer one.
+    seating: tokio::sync::Mutex<()>,
     /// Somebody has told how far a conversation is.
     pub(crate) told_time: Notify,
 }
@@ -63,6 +69,7 @@ pub(crate) struct State {
     pub(crate) chat: Chat,
     pub(crate) faces: Faces,
     pub(crate) feeds: Feeds,
+    pub(crate) serving: ServingLinks,
     pub(crate) gate: Gate,
     /// By which a line that is the user's password is recognised.
     pub(crate) password: Option<RecognisedPassword>,
@@ -273,6 +280,7 @@ impl Hub {
         self.relink();
         self.heed_views();
         let Some(history) = self.history.get() else { return };
+        let _turn = self.seating.lock().await;
         let (left, (changed, gone)) = {
             let chat = &mut self.lock().chat;
             (chat.take_left(), chat.not_kept())
@@ -307,10 +315,21 @@ impl Hub {
         });
     }
 
-    /// Tells whoever catches up; what is lost here is made up for by its next look around.
+    /// Tells the task that catches up, without waiting. Where its queue is full it looks at everything again instead: only news
+    /// that this makes up for may be told so.
     pub(crate) fn tell_news(&self, news: News) {
+        if let Some(queue) = self.news.get()
+            && queue.try_send(news).is_err()
+        {
+            self.news_lost.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the task that catches up of news that nothing makes up for, and waits for room in its queue.
+    pub(crate) async fn hand_news(&self, news: News) {
         if let Some(queue) = self.news.get() {
-            let _ = queue.try_send(news);
+            // At the end of the program nobody catches up any more.
+            let _ = queue.send(news).await;
         }
     }
 
@@ -420,4 +439,25 @@ impl Hub {
 /// A LEAVE as it is sent; `None` is the private conversation.
 pub(crate) fn leave_frame(room: Option<&RoomName>) -> Option<Bytes> {
     encode(&PeerMessage::Leave { room: room.map(|room| room.as_str().into()) }).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn news_of_a_link_waits_for_room_and_other_news_is_made_up_for() {
+        let hub = Arc::new(Hub::default());
+        let (queue, mut news) = mpsc::channel(1);
+        hub.news.set(queue).unwrap();
+        hub.tell_news(News::Seats);
+        assert!(!hub.news_lost.load(Ordering::Relaxed));
+        hub.tell_news(News::Seats);
+        assert!(hub.news_lost.load(Ordering::Relaxed), "there was no room");
+        let (user, handing) = (Username::parse("bob").unwrap(), Arc::clone(&hub));
+        let handed = tokio::spawn(async move { handing.hand_news(News::Up(user)).await });
+        assert!(matches!(news.recv().await, Some(News::Seats)));
+        assert!(matches!(news.recv().await, Some(News::Up(_))));
+        handed.await.unwrap();
+    }
 }

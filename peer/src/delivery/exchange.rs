@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use commons::names::Username;
@@ -9,7 +10,7 @@ use commons::net::frame::encode;
 use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::delivery::catch_up::CatchUp;
 use crate::delivery::news::News;
@@ -26,8 +27,14 @@ struct Exchange<'a> {
     hub: &'a Hub,
     history: &'a History,
     links: &'a PeerPeerCommunication,
-    tracker: PeerTrackerCommunication,
     catch_up: CatchUp,
+}
+
+/// The search for those for whom private messages wait.
+struct Search<'a> {
+    hub: &'a Hub,
+    history: &'a History,
+    tracker: PeerTrackerCommunication,
     /// For whom lines wait who is not here: when to look again, and how long to wait then.
     sought: BTreeMap<Username, (Instant, Duration)>,
 }
@@ -35,28 +42,38 @@ struct Exchange<'a> {
 /// Exchanges with the others until nobody has news any more.
 pub(crate) async fn run(hub: Arc<Hub>, tracker: PeerTrackerCommunication, mut news: mpsc::Receiver<News>) {
     let (Some(history), Some(links)) = (hub.history.get(), hub.links.get()) else { return };
-    let mut exchange = Exchange {
-        hub: &hub,
-        history,
-        links,
-        tracker,
-        catch_up: CatchUp::default(),
-        sought: BTreeMap::new(),
-    };
-    let mut tick = interval(CATCH_UP_TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            news = news.recv() => match news {
-                Some(news) => exchange.take(news).await,
-                None => return,
-            },
-            _ = tick.tick() => {
-                exchange.look_around().await;
-                exchange.seek().await;
+    let mut exchange = Exchange { hub: &hub, history, links, catch_up: CatchUp::default() };
+    let mut search = Search { hub: &hub, history, tracker, sought: BTreeMap::new() };
+    let exchanging = async {
+        let mut tick = ticks();
+        loop {
+            tokio::select! {
+                news = news.recv() => match news {
+                    Some(news) => exchange.take(news).await,
+                    None => return,
+                },
+                _ = tick.tick() => exchange.look_around().await,
             }
         }
+    };
+    // On its own: a tracker that does not answer must not hold up what the links bring.
+    let searching = async {
+        let mut tick = ticks();
+        loop {
+            tick.tick().await;
+            search.seek().await;
+        }
+    };
+    tokio::select! {
+        () = exchanging => {}
+        () = searching => {}
     }
+}
+
+fn ticks() -> Interval {
+    let mut tick = interval(CATCH_UP_TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
 }
 
 impl Exchange<'_> {
@@ -96,33 +113,12 @@ impl Exchange<'_> {
     }
 
     async fn look_around(&mut self) {
+        if self.hub.news_lost.swap(false, Ordering::Relaxed) {
+            self.catch_up.reseated();
+        }
         for user in self.catch_up.partners() {
             self.tell(&user).await;
             self.ask(&user).await;
-        }
-    }
-
-    /// Asks the tracker whether those have come for whom private lines wait.
-    async fn seek(&mut self) {
-        let away = self.hub.lock().chat.away();
-        if away.is_empty() {
-            self.sought.clear();
-            return;
-        }
-        let mut waiting = self.history.waiting().await;
-        waiting.retain(|(user, _)| away.contains(user));
-        self.sought.retain(|user, _| waiting.iter().any(|(waiting, _)| waiting == user));
-        let now = Instant::now();
-        for (user, _) in waiting {
-            let (first, most) = SEEK_BACKOFF;
-            let (due, wait) = self.sought.entry(user.clone()).or_insert((now, first));
-            if *due <= now {
-                (*due, *wait) = (now + *wait, most.min(*wait * 2));
-                if let Ok(found) = self.tracker.peer(&user).await {
-                    // Who has another key now is told of, and waited for.
-                    let _ = self.hub.found(&user, found.map(|found| found.peer));
-                }
-            }
         }
     }
 
@@ -174,5 +170,31 @@ impl Exchange<'_> {
     /// Whether it is on its way. What a full link loses is told, asked or given again.
     fn send(&self, to: &Username, message: &PeerMessage<'_>) -> bool {
         encode(message).is_ok_and(|frame| self.links.send(to, frame).is_ok())
+    }
+}
+
+impl Search<'_> {
+    /// Asks the tracker whether those have come for whom private lines wait.
+    async fn seek(&mut self) {
+        let away = self.hub.lock().chat.away();
+        if away.is_empty() {
+            self.sought.clear();
+            return;
+        }
+        let mut waiting = self.history.waiting().await.unwrap_or_default();
+        waiting.retain(|(user, _)| away.contains(user));
+        self.sought.retain(|user, _| waiting.iter().any(|(waiting, _)| waiting == user));
+        let now = Instant::now();
+        for (user, _) in waiting {
+            let (first, most) = SEEK_BACKOFF;
+            let (due, wait) = self.sought.entry(user.clone()).or_insert((now, first));
+            if *due <= now {
+                (*due, *wait) = (now + *wait, most.min(*wait * 2));
+                if let Ok(found) = self.tracker.peer(&user).await {
+                    // Who has another key now is told of, and waited for.
+                    let _ = self.hub.found(&user, found.map(|found| found.peer));
+                }
+            }
+        }
     }
 }

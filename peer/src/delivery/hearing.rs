@@ -13,6 +13,7 @@ use crate::api::Event;
 use crate::chat::Trust;
 use crate::chat::heard::{Heard, Spoken};
 use crate::delivery::news::News;
+use crate::delivery::serving_links::LinkChange;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
 use crate::hub::Hub;
@@ -63,11 +64,21 @@ impl Hub {
             }
             LinkReport::Want(from, room, wanted) => {
                 let conversation = conversation(&from, room);
+                // A member may ask as often as it likes: it must not hold up what others say, and asks again.
                 self.tell_news(News::Want(from, conversation, wanted));
             }
             LinkReport::Changed(user) => {
-                history.linked(user.clone()).await;
-                self.hear_link_change(&user);
+                let serving = self.links.get().and_then(|links| links.link(&user));
+                let change = self.lock().serving.changed(&user, serving);
+                if change == LinkChange::Began {
+                    history.linked(user.clone()).await;
+                }
+                let up = self.hear_link_change(&user);
+                match change {
+                    LinkChange::Began => self.hand_news(News::Up(user)).await,
+                    LinkChange::None if up => {}
+                    LinkChange::None | LinkChange::Ended => self.hand_news(News::Down(user)).await,
+                }
             }
             LinkReport::Left(user, None) => {
                 self.lock().chat.left_private(&user);
@@ -96,8 +107,9 @@ impl Hub {
         serving.is_some_and(|serving| serving != link)
     }
 
-    fn hear_link_change(&self, user: &Username) {
-        let Some(links) = self.links.get() else { return };
+    /// Notes how the link to a user is now; whether one stands.
+    fn hear_link_change(&self, user: &Username) -> bool {
+        let Some(links) = self.links.get() else { return false };
         let up = links.is_linked(user);
         let trust = link_trust(links, user);
         let mut state = self.lock();
@@ -111,8 +123,7 @@ impl Hub {
             state.feeds.end(user);
             state.awaited.retain(|(peer, _)| peer != user);
         }
-        drop(state);
-        self.tell_news(if up { News::Up(user.clone()) } else { News::Down(user.clone()) });
+        up
     }
 
     /// Says why somebody who is there is not linked.
@@ -167,7 +178,7 @@ impl Hub {
                 let lines = given.lines;
                 history.hear(request::Heard { from, conversation, room, lines, late, trusted }).await;
                 if late {
-                    self.tell_news(news);
+                    self.hand_news(news).await;
                 }
             }
         }
@@ -198,7 +209,7 @@ impl Hub {
             // Told before the first of these lines, if any comes late.
             self.lock().missed.entry(conversation.clone()).or_default().note(&lacking.unwrap_or_default());
         }
-        self.tell_news(News::Have(from, conversation, theirs));
+        self.hand_news(News::Have(from, conversation, theirs)).await;
     }
 }
 

@@ -7,3 +7,4 @@ pub(crate) mod hearing;
 pub(crate) mod keeping;
 pub(crate) mod missed;
 pub(crate) mod news;
+pub(crate) mod serving_links;

@@ -1,0 +1,57 @@
+//! The link by which each peer is served: a link that was replaced may end long after another one began. Pure.
+
+use std::collections::BTreeMap;
+
+use commons::names::Username;
+
+use crate::peer_communication::link_table::LinkId;
+
+/// The link to each linked peer whose beginning was noted.
+#[derive(Debug, Default)]
+pub(crate) struct ServingLinks {
+    links: BTreeMap<Username, LinkId>,
+}
+
+/// What a report that something about the links to a peer has changed comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkChange {
+    /// A link serves that did not before: all begins anew.
+    Began,
+    /// The same link serves as before, or none as before.
+    None,
+    /// No link serves any more.
+    Ended,
+}
+
+impl ServingLinks {
+    /// Notes which link serves a peer now.
+    pub(crate) fn changed(&mut self, user: &Username, serving: Option<LinkId>) -> LinkChange {
+        let before = match serving {
+            Some(link) => self.links.insert(user.clone(), link),
+            None => self.links.remove(user),
+        };
+        match (before, serving) {
+            (before, serving) if before == serving => LinkChange::None,
+            (_, Some(_)) => LinkChange::Began,
+            (_, None) => LinkChange::Ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_of_a_replaced_link_is_no_new_link() {
+        let bob = Username::parse("bob").unwrap();
+        let mut serving = ServingLinks::default();
+        let mut changed = |link: Option<u64>| serving.changed(&bob, link.map(LinkId));
+        assert_eq!(changed(Some(1)), LinkChange::Began);
+        assert_eq!(changed(Some(2)), LinkChange::Began);
+        assert_eq!(changed(Some(2)), LinkChange::None, "the first one has ended now");
+        assert_eq!(changed(None), LinkChange::Ended);
+        assert_eq!(changed(None), LinkChange::None);
+        assert_eq!(changed(Some(3)), LinkChange::Began);
+    }
+}
