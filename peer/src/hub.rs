@@ -26,6 +26,7 @@ use crate::chat::{Chat, Trust};
 use crate::delivery::feeds::Feeds;
 use crate::delivery::missed::Missed;
 use crate::delivery::news::News;
+use crate::delivery::seeks::Seeks;
 use crate::delivery::serving_links::ServingLinks;
 use crate::events::Faces;
 use crate::gate::Gate;
@@ -70,6 +71,7 @@ pub(crate) struct State {
     pub(crate) faces: Faces,
     pub(crate) feeds: Feeds,
     pub(crate) serving: ServingLinks,
+    pub(crate) seeks: Seeks,
     pub(crate) gate: Gate,
     /// By which a line that is the user's password is recognised.
     pub(crate) password: Option<RecognisedPassword>,
@@ -403,7 +405,15 @@ impl Hub {
             return Err(CommandError::NotYourself);
         }
         let Some(people) = self.people.get() else { return Err(CommandError::TrackerLost) };
-        Ok(people.keep_blocked(state.chat.block(user, shut_out))?)
+        let mut blocked = state.chat.blocked().clone();
+        if shut_out {
+            blocked.insert(user.clone());
+        } else {
+            blocked.remove(user);
+        }
+        people.keep_blocked(&blocked)?;
+        state.chat.set_blocked(blocked);
+        Ok(())
     }
 
     /// Goes on with a user of whom a further key is pinned, because a pinned one has endorsed it.

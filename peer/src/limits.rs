@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+/// Time between two questions to the tracker about one recipient of private messages who is not linked: messages that are
+/// written meanwhile wait in the outbox.
+pub const SEEK_PAUSE: Duration = Duration::from_secs(3);
+
 /// Links at a time, of all peers together: rooms of three need few, strangers may not take many.
 pub const LINKS_MAX: usize = 64;
 
@@ -222,6 +226,9 @@ pub const NEW_KEYS_TOLD: usize = 8;
 /// Keys that are pinned for one user, those of devices that are gone included; further ones have to be accepted.
 pub const PINNED_KEYS_MAX: usize = 16;
 
+/// Users of whom it is remembered which keys the tracker announces: names can be invented, and those who were met stay.
+pub const ANNOUNCED_MAX: usize = 1024;
+
 /// Time between two questions to the tracker about a key that it announces and that is not accepted: whoever has it may
 /// dial as often as they like.
 pub const ASK_AGAIN_PAUSE: Duration = Duration::from_secs(10);
@@ -304,6 +311,10 @@ pub const GROUP_ROWS: u64 = 64;
 
 /// Latest lines of a conversation among which the heads of the streams are looked for.
 pub const RECENT_HEADS: i64 = 64;
+
+/// Groups that are looked at to answer one WANT, though each may hold nothing for the asker: a member must not keep the
+/// database busy.
+pub const HAND_OVER_GROUPS: usize = 1024;
 
 /// Requests that are tried again when the disk takes them: snapshots of rooms, deliveries.
 pub const AGAIN_MAX: usize = 10_000;

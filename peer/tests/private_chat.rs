@@ -68,3 +68,18 @@ async fn who_is_blocked_is_not_heard_in_private() {
     ana.tell("bob", "let in").await.unwrap();
     bob.hears("let in").await;
 }
+
+#[tokio::test]
+async fn many_private_messages_to_an_absent_user_all_wait() {
+    let tracker = Tracker::start().await;
+    let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
+    ana.tell("bob", "first").await.unwrap();
+    bob.hears("first").await;
+    bob.service.stop().await;
+    for n in 0..40 {
+        ana.tell("bob", &n.to_string()).await.unwrap();
+    }
+    // The control: a name that nobody has is still refused.
+    let nobody = ana.tell("nobody", "hm").await;
+    assert!(matches!(nobody, Err(CommandError::Refused { code: ErrorCode::PeerNotFound, .. })), "{nobody:?}");
+}

@@ -372,16 +372,6 @@ impl Chat {
         self.blocked = users;
     }
 
-    /// Shuts a user's private lines out or lets them in again; all who are shut out then.
-    pub(crate) fn block(&mut self, user: &Username, shut_out: bool) -> &BTreeSet<Username> {
-        if shut_out {
-            self.blocked.insert(user.clone());
-        } else {
-            self.blocked.remove(user);
-        }
-        &self.blocked
-    }
-
     pub(crate) fn blocked(&self) -> &BTreeSet<Username> {
         &self.blocked
     }

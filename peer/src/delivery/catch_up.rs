@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use commons::limits::SPANS_MAX;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use tokio::time::Instant;
@@ -117,6 +118,9 @@ impl CatchUp {
         let talk = partner.talks.entry(conversation.clone()).or_default();
         talk.theirs.retain(|known| !theirs.iter().any(|new| is_same(known, new)));
         talk.theirs.extend(theirs);
+        // A peer may invent as many streams as it likes; one HAVE tells of no more than these.
+        let surplus = talk.theirs.len().saturating_sub(SPANS_MAX);
+        talk.theirs.drain(..surplus);
         talk.open = true;
         talk.wanted.clear();
     }
@@ -317,5 +321,16 @@ mod tests {
             assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
             assert_eq!(catch_up.ask(&bob, &SALA, spans(author, 4, 5), last), spans(author, 4, 5));
         }
+    }
+
+    #[tokio::test]
+    async fn invented_streams_take_bounded_memory() {
+        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        catch_up.up(&bob);
+        for n in 0..5 * SPANS_MAX as u64 {
+            let (username, incarnation) = ("bob".to_owned(), Incarnation(n));
+            catch_up.heard(&bob, &SALA, vec![StreamSpans { username, incarnation, spans: vec![(1, 1)] }]);
+        }
+        assert_eq!(catch_up.partners[&bob].talks[&SALA].theirs.len(), SPANS_MAX);
     }
 }

@@ -26,6 +26,8 @@ struct Feed {
     link: LinkId,
     /// The last line that was put on its way, as a row of the history.
     after: i64,
+    /// Behind which row the history was asked last: the answer to an earlier question, of another link, is not taken.
+    asked: i64,
     stage: Stage,
     /// Messages that waited for the peer to look have to be asked for, once what was asked for is given.
     again: bool,
@@ -43,11 +45,19 @@ enum Stage {
     Held,
 }
 
+impl Feed {
+    /// What waits behind a row is asked for.
+    fn ask(&mut self, after: i64) -> i64 {
+        (self.stage, self.asked) = (Stage::Asked, after);
+        after
+    }
+}
+
 impl Feeds {
     /// A link has come up: whether what waited is to be asked for now.
     pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
         let stage = if held { Stage::Held } else { Stage::Asked };
-        self.feeds.insert(user.clone(), Feed { link, after: 0, stage, again: false });
+        self.feeds.insert(user.clone(), Feed { link, after: 0, asked: 0, stage, again: false });
         !held
     }
 
@@ -59,8 +69,7 @@ impl Feeds {
     /// There is room again: after which row to go on, if that is what it waited for.
     pub(crate) fn go_on(&mut self, user: &Username) -> Option<i64> {
         let feed = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Stuck)?;
-        feed.stage = Stage::Asked;
-        Some(feed.after)
+        Some(feed.ask(feed.after))
     }
 
     /// An own line is durable: it goes to whoever has all that was before. `send` tells whether it fits.
@@ -77,11 +86,15 @@ impl Feeds {
     pub(crate) fn give(
         &mut self,
         to: &Username,
+        asked: i64,
         batches: &[&[SaidLine]],
         more: Option<i64>,
         mut send: impl FnMut(LinkId, &[SaidLine]) -> bool,
     ) -> Option<i64> {
         let link = self.link_at(to, Stage::Asked)?;
+        if self.feeds.get(to).is_none_or(|feed| feed.asked != asked) {
+            return None;
+        }
         for batch in batches {
             let Some(last) = batch.last() else { continue };
             let fit = !self.looks(to, last) || send(link, batch);
@@ -90,10 +103,9 @@ impl Feeds {
                 return None;
             }
         }
-        if more.is_none() && self.gave_all(to) {
-            return Some(0);
-        }
-        more
+        let again = more.is_none() && self.gave_all(to);
+        let next = if again { Some(0) } else { more }?;
+        self.feeds.get_mut(to).map(|feed| feed.ask(next))
     }
 
     /// Sets who does not look at which room from now on. Those who look again come back, and are to be given what
@@ -112,14 +124,13 @@ impl Feeds {
         let feed = self.feeds.get_mut(user)?;
         feed.after = 0;
         match feed.stage {
-            Stage::Live => feed.stage = Stage::Asked,
+            Stage::Live => Some(feed.ask(0)),
             Stage::Asked => {
                 feed.again = true;
-                return None;
+                None
             }
-            Stage::Stuck | Stage::Held => return None,
+            Stage::Stuck | Stage::Held => None,
         }
-        Some(0)
     }
 
     /// Whether a message would be shown to this user, were it given now.
@@ -162,12 +173,10 @@ impl Feeds {
     pub(crate) fn hold(&mut self, user: &Username, held: bool) -> Option<i64> {
         let feed = self.feeds.get_mut(user)?;
         let released = !held && feed.stage == Stage::Held;
-        feed.stage = match feed.stage {
-            _ if held => Stage::Held,
-            Stage::Held => Stage::Asked,
-            other => other,
-        };
-        released.then_some(feed.after)
+        if held {
+            feed.stage = Stage::Held;
+        }
+        released.then(|| feed.ask(feed.after))
     }
 }
 
@@ -248,5 +257,20 @@ mod tests {
         assert_eq!(feeds.hold(&bob(), false), None, "nothing was held");
         feeds.hold(&bob(), true);
         assert!(!feeds.is_fed(&bob()) && feeds.go_on(&bob()).is_none());
+    }
+
+    #[test]
+    fn answer_to_a_question_of_an_earlier_link_is_not_taken() {
+        let mut feeds = Feeds::default();
+        feeds.begin(&bob(), LinkId(1), false);
+        assert_eq!(feeds.give(&bob(), 0, &[], Some(7), |_, _| true), Some(7));
+        feeds.begin(&bob(), LinkId(2), false);
+        assert_eq!(feeds.give(&bob(), 7, &[], None, |_, _| true), None);
+        assert!(
+            feeds.link_at(&bob(), Stage::Live).is_none(),
+            "what is before row 7 was not given by this link"
+        );
+        feeds.give(&bob(), 0, &[], None, |_, _| true);
+        assert!(feeds.link_at(&bob(), Stage::Live).is_some(), "the control");
     }
 }

@@ -77,7 +77,9 @@ impl Hub {
                 };
                 self.tell_undelivered(&to, ids, reason);
             }
-            Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),
+            Report::Pending { to, asked, lines, after, more } => {
+                self.give_waiting(&to, asked, &lines, more.then_some(after));
+            }
             Report::Trouble(message) => {
                 self.lock().faces.tell([Event::error("STORAGE", message)]);
             }
@@ -158,7 +160,7 @@ impl Hub {
     }
 
     /// Lines that waited for a peer go to it, in order.
-    fn give_waiting(&self, to: &Username, lines: &[SaidLine], after: i64, more: bool) {
+    fn give_waiting(&self, to: &Username, asked: i64, lines: &[SaidLine], more: Option<i64>) {
         let Some(links) = self.links.get() else { return };
         let ours = links.manners(to) == Some(Manners::Ours);
         // What was written a moment ago, to a program that runs, was only waiting for its link.
@@ -166,7 +168,7 @@ impl Hub {
         let is_late =
             |batch: &[SaidLine]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
         let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
-        let more = self.lock().feeds.give(to, &batches, more.then_some(after), |link, batch| {
+        let more = self.lock().feeds.give(to, asked, &batches, more, |link, batch| {
             if ours && is_late(batch) {
                 give_batch(links, to, link, batch).is_ok()
             } else {
@@ -250,7 +252,12 @@ impl<'a> Live<'a> {
         } else {
             self.plain.get_or_init(|| message(Line { provenance: None, room_id: None, ..wire() }))
         };
-        frame.clone().map_or(Ok(()), |frame| links.feed(to, link, Some(line.id), frame))
+        let Some(frame) = frame.clone() else {
+            // Its text was bounded when it was written: this would be an error of this program.
+            tracing::error!(id = %line.id, "a message cannot be encoded and is not sent");
+            return Ok(());
+        };
+        links.feed(to, link, Some(line.id), frame)
     }
 }
 
@@ -263,8 +270,11 @@ fn give_batch(
 ) -> Result<(), Full> {
     let Some(room_id) = batch.first().map(|said| said.conversation.room()) else { return Ok(()) };
     let lines = batch.iter().map(|said| said.line.wire(None, None)).collect();
-    let Ok(frame) = encode(&PeerMessage::Lines { room_id, lines }) else { return Ok(()) };
-    links.feed(to, link, None, frame)
+    match encode(&PeerMessage::Lines { room_id, lines }) {
+        Ok(frame) => links.feed(to, link, None, frame),
+        // One by one they fit a frame each.
+        Err(_) => batch.iter().try_for_each(|said| Live::new(said).give(links, to, link)),
+    }
 }
 
 /// What people call a conversation; a room is known by its name.

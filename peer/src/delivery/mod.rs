@@ -7,4 +7,5 @@ pub(crate) mod hearing;
 pub(crate) mod keeping;
 pub(crate) mod missed;
 pub(crate) mod news;
+pub(crate) mod seeks;
 pub(crate) mod serving_links;

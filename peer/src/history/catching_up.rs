@@ -13,6 +13,7 @@ use crate::history::line::ChatLine;
 use crate::history::rows::{conversation, group_at, room_name};
 use crate::history::spans::Spans;
 use crate::history::store::{Name, Store, Stream};
+use crate::limits::HAND_OVER_GROUPS;
 
 impl Store {
     /// For a HAVE.
@@ -149,18 +150,22 @@ impl Store {
         let known = self.known_conversation(of)?.map_or(0, |known| known.revision);
         let mut batch: Vec<ChatLine> = Vec::new();
         let mut room = BATCH_BYTES;
-        for told in wanted {
-            let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
-                continue;
-            };
+        let mut looks = HAND_OVER_GROUPS;
+        for (told, author, spans) in merged(wanted) {
             let is_own = author == *to;
             let states = if is_own { 0..=u64::MAX } else { since..=known };
             let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
-            let Some(stream) = self.known_stream(&name)? else { continue };
-            let key = stream.key;
+            let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
+            // What was written before the membership is not read message by message.
+            let begin = if is_own { Some(0) } else { self.first_from(of, told, since, false)? };
+            let Some(begin) = begin else { continue };
             for (first, last) in spans.iter() {
-                let mut next = first;
-                loop {
+                let mut next = first.max(begin);
+                while next <= last {
+                    if looks == 0 {
+                        return Ok(batch);
+                    }
+                    looks -= 1;
                     let group = group_at(&self.db, key, next)?;
                     let is_for =
                         group.iter().all(|stored| !stored.is_said_here || stored.audience.contains(to));
@@ -201,6 +206,24 @@ impl Store {
             Ok((conversation(row.get(0)?, row.get::<_, Option<Name>>(1)?)?, room_name(row.get(2)?)))
         })
     }
+}
+
+/// What is wanted, each stream once: a WANT that repeats a stream costs no more than one that does not.
+fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, Spans)> {
+    let mut merged: Vec<(&StreamSpans, Username, Spans)> = Vec::new();
+    for told in wanted {
+        let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
+            continue;
+        };
+        let is_same = |known: &StreamSpans| {
+            known.username == told.username && known.incarnation == told.incarnation
+        };
+        match merged.iter_mut().find(|(known, ..)| is_same(known)) {
+            Some((.., known)) => spans.iter().for_each(|(first, last)| known.insert(first, last)),
+            None => merged.push((told, author, spans)),
+        }
+    }
+    merged
 }
 
 #[cfg(test)]
@@ -388,5 +411,17 @@ mod tests {
         let mut first = Ledger::open(&crate::history::ledger::Place::Memory, &author(CARLA)).unwrap().0;
         first.apply(snapshot(REVISION, &[(CARLA, 1), (ANA, 2)]));
         assert_eq!(missing(&mut first, 3), 3);
+    }
+
+    #[test]
+    fn want_that_repeats_a_stream_is_looked_at_once() {
+        let mut ana = ledger(ANA);
+        say(&mut ana, &room(), &["1", "2", "3"], &[BOB]);
+        let wanted = ana.spans(&room());
+        let repeated: Vec<_> = (0..9).flat_map(|_| wanted.clone()).collect();
+        assert_eq!(merged(&repeated), merged(&wanted));
+        let given = ana.hand_over(&room(), &user(BOB), &repeated, 0);
+        assert_eq!(given, ana.hand_over(&room(), &user(BOB), &wanted, 0));
+        assert_eq!(given.len(), 3);
     }
 }

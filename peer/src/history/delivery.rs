@@ -227,6 +227,7 @@ impl Store {
         let waiting = person.map(|person| self.outbox.for_person(person, after));
         let waiting: Vec<_> =
             waiting.into_iter().flatten().map(|(row, line)| (row, line.stream, line.seq)).collect();
+        let asked = after;
         let (mut lines, mut taken, mut after, mut more) = (Vec::new(), HashSet::new(), after, false);
         let mut room = bytes;
         for (row, stream, seq) in waiting {
@@ -250,7 +251,7 @@ impl Store {
             }
             after = row;
         }
-        self.news.push(Report::Pending { to: to.clone(), lines, after, more });
+        self.news.push(Report::Pending { to: to.clone(), asked, lines, after, more });
         Ok(())
     }
 

@@ -86,6 +86,8 @@ pub enum Report {
     Pending {
         /// For whom.
         to: Username,
+        /// Behind which row was asked.
+        asked: i64,
         /// Whole groups; among them may be lines that this user has.
         lines: Vec<SaidLine>,
         /// Where to go on.

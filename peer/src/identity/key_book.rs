@@ -16,7 +16,7 @@ use commons::snapshot::Member;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::limits::{ASK_AGAIN_PAUSE, NEW_KEYS_TOLD, PINNED_KEYS_MAX};
+use crate::limits::{ANNOUNCED_MAX, ASK_AGAIN_PAUSE, NEW_KEYS_TOLD, PINNED_KEYS_MAX};
 
 /// What the tracker says of a user's keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +65,12 @@ pub(crate) struct Pin {
     pub(crate) address: Option<SocketAddr>,
 }
 
+/// What is kept of one user, as it was at some moment.
+pub(crate) struct Standing {
+    pin: Option<Pin>,
+    accepted: Option<Vec<PublicKey>>,
+}
+
 /// How a proven key relates to the user that it is claimed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judgement {
@@ -111,6 +117,9 @@ impl KeyBook {
 
     /// Notes what the tracker says.
     pub(crate) fn announce(&mut self, user: &Username, said: &Announcement) -> Announced {
+        if self.announced.len() >= ANNOUNCED_MAX && !self.announced.contains_key(user) {
+            self.forget_an_announcement();
+        }
         self.announced.insert(user.clone(), said.keys.clone());
         if let Some(pin) = self.pins.get_mut(user) {
             pin.unproven.retain(|key| said.keys.contains(key));
@@ -118,6 +127,33 @@ impl KeyBook {
         let endorsed = self.follow(user, said);
         let new = self.not_accepted(user).last();
         Announced { news: new.filter(|new| self.is_news(user, *new)), endorsed }
+    }
+
+    /// Makes room for another announcement: one of a user who was never met goes, and is asked for again where it is needed.
+    fn forget_an_announcement(&mut self) {
+        let is_met = |user: &Username| self.pins.contains_key(user) || self.accepted.contains_key(user);
+        let least =
+            self.announced.iter().filter(|(user, _)| !is_met(user)).min_by_key(|(_, keys)| keys.len());
+        if let Some(user) = least.map(|(user, _)| user.clone()) {
+            self.announced.remove(&user);
+        }
+    }
+
+    /// What is kept of a user, and whether a change of it is accepted: to be restored where it cannot be written.
+    pub(crate) fn standing(&self, user: &Username) -> Standing {
+        Standing { pin: self.pins.get(user).cloned(), accepted: self.accepted.get(user).cloned() }
+    }
+
+    /// Undoes what was done for a user since.
+    pub(crate) fn restore(&mut self, user: &Username, Standing { pin, accepted }: Standing) {
+        let _ = match pin {
+            Some(pin) => self.pins.insert(user.clone(), pin),
+            None => self.pins.remove(user),
+        };
+        let _ = match accepted {
+            Some(accepted) => self.accepted.insert(user.clone(), accepted),
+            None => self.accepted.remove(user),
+        };
     }
 
     /// Notes the keys of the user's own account, by whose lines own ones of other computers are believed: those that are
@@ -585,5 +621,15 @@ mod tests {
         book.judge(&bob(), key(1));
         book.announce(&bob(), &said(&[]));
         assert!(book.has_keys(&bob()));
+    }
+
+    #[test]
+    fn announcements_of_invented_names_take_bounded_memory() {
+        let mut book = met();
+        for n in 0..2 * ANNOUNCED_MAX {
+            book.announce(&Username::parse(&format!("invented{n}")).unwrap(), &said(&[]));
+        }
+        assert_eq!(book.announced.len(), ANNOUNCED_MAX);
+        assert!(book.was_announced(&bob()), "bob was met");
     }
 }

@@ -193,22 +193,30 @@ impl PeerService {
         }
         // Since the change came up one of the keys that are known may have endorsed the other.
         let changed = links.book(|book| book.is_changed(user));
-        if changed || !links.is_linked(user) {
+        let is_away = !links.is_linked(user) && self.hub.lock().seeks.may_seek(user, Instant::now());
+        if changed || is_away {
             match self.tracker.peer(user).await {
                 Ok(found) => {
                     self.hub.found(user, found.map(|found| found.peer))?;
                     return Ok(());
                 }
                 Err(TrackerError::Lost) if changed => return Err(CommandError::KeyChanged(user.clone())),
-                // Lines to somebody met before wait here until there is a way again.
-                Err(TrackerError::Lost) if links.book(|book| book.has_keys(user)) => {}
-                Err(TrackerError::Lost) if self.hub.lock().chat.talks_with(user) => {}
-                Err(error) => return Err(error.into()),
+                // Messages to a known user wait here until there is a way again.
+                Err(error) if !is_unknown(&error) && self.is_met(links, user) => {}
+                Err(error) => {
+                    self.hub.lock().seeks.forget(user);
+                    return Err(error.into());
+                }
             }
         }
         self.hub.lock().chat.begin_private(user.clone(), None);
         self.hub.relink();
         Ok(())
+    }
+
+    /// Whether a user was met before, in this run or an earlier one.
+    fn is_met(&self, links: &PeerPeerCommunication, user: &Username) -> bool {
+        links.book(|book| book.has_keys(user)) || self.hub.lock().chat.talks_with(user)
     }
 
     /// Says a line to everybody who hears it: it goes into the history, and from there on its way.
@@ -308,6 +316,11 @@ impl PeerService {
         self.stop().await;
         Answer::Quit { undelivered }
     }
+}
+
+/// Whether the tracker says that it has no such user.
+fn is_unknown(error: &TrackerError) -> bool {
+    matches!(error, TrackerError::Refused(refusal) if refusal.code == ErrorCode::PeerNotFound)
 }
 
 fn check_length(text: &str) -> Result<(), CommandError> {

@@ -9,7 +9,7 @@ use crate::api::{Answer, Event};
 use crate::delivery::hearing::link_trust;
 use crate::delivery::news::News;
 use crate::hub::Hub;
-use crate::identity::key_book::KeyBook;
+use crate::identity::key_book::{KeyBook, Standing};
 use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
 use crate::limits::OWN_KEYS_PAUSE;
@@ -20,15 +20,26 @@ use crate::tracker_communication::PeerTrackerCommunication;
 impl Hub {
     /// Takes what the tracker announces of a user's keys for right.
     pub(crate) fn accept_keys(&self, user: &Username) -> Result<(), CommandError> {
+        let before = self.links.get().map(|links| links.book(|book| book.standing(user)));
         let Some(links) = self.links.get().filter(|links| links.book(|book| book.accept(user))) else {
             return Err(CommandError::Usage(format!(
                 "the tracker announces no new key of {user}: nothing to accept"
             )));
         };
+        self.keep_or_restore(user, before)?;
         self.lock().faces.tell([Event::KeyAccepted { peer: user.clone(), endorsed: false }]);
         links.hurry(user);
         self.heed_key(user);
-        Ok(self.keep_pins()?)
+        Ok(())
+    }
+
+    /// Writes down whose keys are whose; where that fails, what was changed for this user is undone.
+    fn keep_or_restore(&self, user: &Username, before: Option<Standing>) -> Result<(), CommandError> {
+        let kept = self.keep_pins();
+        if let (Err(_), Some(links), Some(before)) = (&kept, self.links.get(), before) {
+            links.book(|book| book.restore(user, before));
+        }
+        Ok(kept?)
     }
 
     /// Remembers that the safety number was compared: of the key that was shown. Keys that were not compared are kept no more.
@@ -37,11 +48,13 @@ impl Hub {
         if links.is_some_and(|links| links.book(|book| book.is_changed(user))) {
             return Err(CommandError::KeyChanged(user.clone()));
         }
+        let before = links.map(|links| links.book(|book| book.standing(user)));
         let key = links.and_then(|links| links.book(|book| book.shown(user)).or_else(|| links.key(user)));
         let verified = links.zip(key).is_some_and(|(links, key)| links.book(|book| book.verify(user, key)));
         if !verified {
             return Err(CommandError::Usage(format!("talk to {user} first, then compare: /verify {user}")));
         }
+        self.keep_or_restore(user, before)?;
         if let Some(links) = links {
             links.end_links_by_others(user);
             if links.is_linked(user) {
@@ -49,7 +62,7 @@ impl Hub {
                 self.lock().chat.link_is(user, true, link_trust(links, user));
             }
         }
-        Ok(self.keep_pins()?)
+        Ok(())
     }
 
     /// The number to compare with a user.
@@ -123,5 +136,70 @@ impl PeerService {
             people.keep_pins(|| book.pins().clone())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use commons::keys::PublicKey;
+    use commons::net::plaintext::Plaintext;
+    use commons::net::socket::Listener;
+    use commons::net::tls::{Identity, Purpose};
+
+    use super::*;
+    use crate::identity::key_book::{Announcement, Judgement};
+    use crate::peer_communication::PeerPeerCommunication;
+    use crate::peer_communication::switchboard::{Terms, WhoIs};
+
+    fn bob() -> Username {
+        Username::parse("bob").unwrap()
+    }
+
+    /// A hub that knows bob by one key and keeps what it knows in this folder.
+    async fn hub_in(folder: &Path) -> Hub {
+        let (seed, key) = (Seed::new([1; 32]), PublicKey::new([2; 32]));
+        let mut book = KeyBook::default();
+        book.announce(&bob(), &Announcement { keys: vec![key], endorsements: Vec::new() });
+        assert_eq!(book.judge(&bob(), key), Judgement::Known { first: true });
+        let identity = Identity::new(&seed, Purpose::Link).unwrap();
+        let terms = Terms { identity, plaintext: Plaintext::default() };
+        let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let me = Username::parse("ana").unwrap();
+        let (links, _) = PeerPeerCommunication::start(me, terms, book, who_is, listener);
+        let hub = Hub::default();
+        hub.links.set(links).unwrap();
+        assert!(hub.people.set(KnownPeople::of(folder, &seed)).is_ok());
+        hub
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_not_changed() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("not there");
+        let hub = hub_in(&folder).await;
+        let links = hub.links.get().unwrap();
+        let announce = || {
+            let keys = vec![PublicKey::new([3; 32])];
+            links.book(|book| book.announce(&bob(), &Announcement { keys, endorsements: Vec::new() }));
+        };
+        let is_changed = || links.book(|book| book.is_changed(&bob()));
+        let is_verified = || links.book(|book| book.is_verified(&bob(), &PublicKey::new([2; 32])));
+        let is_blocked = || hub.lock().chat.blocked().contains(&bob());
+        assert!(hub.verify_keys(&bob()).is_err() && !is_verified());
+        assert!(hub.block(&bob(), true).is_err() && !is_blocked());
+        std::fs::create_dir(&folder).unwrap();
+        hub.verify_keys(&bob()).unwrap();
+        hub.block(&bob(), true).unwrap();
+        assert!(is_verified() && is_blocked(), "the control");
+        announce();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(hub.accept_keys(&bob()).is_err() && is_changed());
+        assert!(hub.block(&bob(), false).is_err() && is_blocked());
+        std::fs::create_dir(&folder).unwrap();
+        hub.accept_keys(&bob()).unwrap();
+        assert!(!is_changed(), "the control");
     }
 }

@@ -370,7 +370,9 @@ impl Program {
                     let fit = self.send(&author, Frame::Have(conversation.room(), vec![stream], None));
                     self.catch_up.stored(&conversation, Some(&author).filter(|_| fit));
                 }
-                Report::Pending { to, lines, after, more } => self.give_waiting(&to, &lines, after, more),
+                Report::Pending { to, asked, lines, after, more } => {
+                    self.give_waiting(&to, asked, &lines, more.then_some(after));
+                }
                 _ => {}
             }
         }
@@ -387,9 +389,9 @@ impl Program {
         self.feeds = feeds;
     }
 
-    fn give_waiting(&mut self, to: &Username, lines: &[SaidLine], after: i64, more: bool) {
+    fn give_waiting(&mut self, to: &Username, asked: i64, lines: &[SaidLine], more: Option<i64>) {
         let mut feeds = std::mem::take(&mut self.feeds);
-        let more = feeds.give(to, &batches(lines), more.then_some(after), |_, batch| {
+        let more = feeds.give(to, asked, &batches(lines), more, |_, batch| {
             let room_id = batch.first().and_then(|said| said.conversation.room());
             let lines = batch.iter().map(|said| said.line.clone()).collect();
             self.send(to, Frame::Lines { room_id, lines, late: true })
