@@ -15,6 +15,7 @@ use crate::identity::private_file;
 use crate::identity::seal::Sealed;
 
 const LOCK: &str = "lock";
+const INSTANCE: &str = "instance.json";
 const IDENTITY: &str = "identity.json";
 const NEXT_IDENTITY: &str = "next_identity.json";
 
@@ -141,6 +142,17 @@ impl Home {
             let _ = fs::remove_file(self.folder.join(LOCK));
             let _ = fs::remove_dir(&self.folder);
         }
+    }
+
+    /// The instance of a run that starts now, in milliseconds since 1970: higher than that of every run before it on this
+    /// computer. Others take the lower one for a link of an earlier run, and a clock may be set back.
+    pub(crate) fn next_instance(&self, now: u64) -> u64 {
+        let path = self.folder.join(INSTANCE);
+        // Without the file the clock has to do.
+        let last: Option<u64> = private_file::read(&path).ok().flatten();
+        let instance = last.map_or(now, |last| now.max(last.saturating_add(1)));
+        let _ = private_file::write(&path, &instance);
+        instance
     }
 
     /// Whether it is this user's.
@@ -357,5 +369,16 @@ mod tests {
         assert!(users(data.path(), "t").is_empty(), "a folder made in vain");
         fs::write(data.path().join("t/ana").join(IDENTITY), "{}").unwrap();
         assert_eq!(users(data.path(), "t"), BTreeSet::from([ana()]));
+    }
+
+    #[test]
+    fn later_run_has_a_higher_instance_though_the_clock_was_set_back() {
+        let data = tempfile::tempdir().unwrap();
+        let home = Home::open(data.path(), "127.0.0.1:6060", &Username::parse("ana").unwrap()).unwrap();
+        assert_eq!(home.next_instance(1_000), 1_000);
+        assert_eq!(home.next_instance(500), 1_001);
+        assert_eq!(home.next_instance(2_000), 2_000);
+        fs::write(home.folder().join(INSTANCE), "no number").unwrap();
+        assert_eq!(home.next_instance(700), 700);
     }
 }

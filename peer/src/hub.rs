@@ -398,24 +398,6 @@ impl Hub {
         others.map(|user| (user.clone(), links.trust(&user))).collect()
     }
 
-    /// Shuts a user's private lines out or lets them in again.
-    pub(crate) fn block(&self, user: &Username, shut_out: bool) -> Result<(), CommandError> {
-        let mut state = self.lock();
-        if state.chat.me() == Some(user) {
-            return Err(CommandError::NotYourself);
-        }
-        let Some(people) = self.people.get() else { return Err(CommandError::TrackerLost) };
-        let mut blocked = state.chat.blocked().clone();
-        if shut_out {
-            blocked.insert(user.clone());
-        } else {
-            blocked.remove(user);
-        }
-        people.keep_blocked(&blocked)?;
-        state.chat.set_blocked(blocked);
-        Ok(())
-    }
-
     /// Goes on with a user of whom a further key is pinned, because a pinned one has endorsed it.
     pub(crate) fn go_on_with(&self, user: &Username) {
         if let Some(links) = self.links.get() {

@@ -45,8 +45,9 @@ pub const PACE_MOST: Duration = Duration::from_secs(10);
 /// See [`PACE_LINES`].
 pub const PACE_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the last receipts of a member that has left are awaited: they may be under way.
-pub const LAST_RECEIPTS: Duration = Duration::from_millis(500);
+/// How long the last acknowledgements of a member who has left are waited for, also on a slow link: after that what waited for
+/// it is given up.
+pub const LAST_RECEIPTS: Duration = Duration::from_secs(5);
 
 /// Time between two looks at what is to be told, asked again or sought.
 pub const CATCH_UP_TICK: Duration = Duration::from_secs(1);

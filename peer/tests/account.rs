@@ -11,12 +11,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use by_hand::{Talk, sealed_in};
-use common::{Peer, Tracker, password_of, user};
+use common::{CHEAP_SEAL, Peer, Tracker, password_of, user};
+use commons::net::plaintext::Plaintext;
 use commons::protocol::with_tracker::BoundKey;
 use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Event};
 use peer::identity::password::Password;
+use peer::identity::user_key::SignIn;
+use peer::service::{Keep, PeerConfig, PeerService};
 use programs::{PASSWORD, Piped, flags, json};
 
 async fn wish(peer: &Peer, wish: AccountCommand) -> Result<Answer, CommandError> {
@@ -223,4 +226,29 @@ async fn short_password_signs_in_but_is_not_set_again() {
     assert_eq!(wish(&elsewhere, same).await.unwrap_err().code(), "PASSWORD_TOO_SHORT");
     elsewhere.service.stop().await;
     elsewhere.try_again_with(&short).await.unwrap();
+}
+
+#[tokio::test]
+async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
+    let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
+    let config = PeerConfig {
+        tracker: tracker.address.to_string(),
+        listen: None,
+        data: data.path().to_owned(),
+        plaintext: Plaintext::default(),
+        seal_cost: CHEAP_SEAL,
+        keep: Keep::OnDisk,
+    };
+    let service = PeerService::start(config).await.unwrap();
+    let who = |register| SignIn { username: user("ana"), password: old(), register, changed_to: None };
+    // The tracker's key cannot be written down: something stands in the way.
+    let obstacle = data.path().join("known_trackers.new");
+    fs::create_dir(&obstacle).unwrap();
+    let failed = service.sign_in(who(true)).await;
+    assert!(matches!(failed, Err(CommandError::Local(_))), "{failed:?}");
+    assert_eq!(service.status().username, None);
+    fs::remove_dir(&obstacle).unwrap();
+    service.sign_in(who(false)).await.unwrap();
+    assert_eq!(service.status().username, Some(user("ana")));
+    service.stop().await;
 }

@@ -215,9 +215,8 @@ fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, Spans)> {
         let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
             continue;
         };
-        let is_same = |known: &StreamSpans| {
-            known.username == told.username && known.incarnation == told.incarnation
-        };
+        let is_same =
+            |known: &StreamSpans| known.username == told.username && known.incarnation == told.incarnation;
         match merged.iter_mut().find(|(known, ..)| is_same(known)) {
             Some((.., known)) => spans.iter().for_each(|(first, last)| known.insert(first, last)),
             None => merged.push((told, author, spans)),

@@ -246,7 +246,7 @@ mod tests {
         let terms = Terms { identity, plaintext: Plaintext::default() };
         let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, mut reports) = Switchboard::new(me, 1, terms, KeyBook::default(), who_is);
+        let (board, mut reports) = Switchboard::new(me, (1, 0), terms, KeyBook::default(), who_is);
         let (outbox, user) = (Arc::new(Outbox::default()), Username::parse("bob").unwrap());
         let place = Place { user, id: LinkId(1), outbox, retire: CancellationToken::new() };
         let (near, far) = duplex(FRAME_MAX);

@@ -166,7 +166,7 @@ mod tests {
         let terms = Terms { identity, plaintext: Plaintext::default() };
         let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, _reports) = Switchboard::new(me, 1, terms, KeyBook::default(), who_is);
+        let (board, _reports) = Switchboard::new(me, (1, 0), terms, KeyBook::default(), who_is);
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let running = tokio::spawn(run(Arc::clone(&board), listener));

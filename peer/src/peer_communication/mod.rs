@@ -38,16 +38,16 @@ pub(crate) struct PeerPeerCommunication {
 }
 
 impl PeerPeerCommunication {
-    /// Takes links on `listener` and dials whoever is wanted, as `me`, on these terms; reports come by the
-    /// receiver.
+    /// Takes links on `listener` and dials whoever is wanted, as `me` in this instance, on these terms; reports come by
+    /// the receiver.
     pub(crate) fn start(
         me: Username,
+        instance: u64,
         terms: Terms,
         book: KeyBook,
         who_is: WhoIs,
         listener: Listener,
     ) -> (Self, mpsc::Receiver<LinkReport>) {
-        let instance = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
         // A socket that is bound has an address.
         let port = listener.local_addr().map_or(0, |address| address.port());
         let (board, reports) = Switchboard::new(me, (instance, port), terms, book, who_is);

@@ -193,12 +193,12 @@ impl PeerService {
         }
         // Since the change came up one of the keys that are known may have endorsed the other.
         let changed = links.book(|book| book.is_changed(user));
-        let is_away = !links.is_linked(user) && self.hub.lock().seeks.may_seek(user, Instant::now());
+        let is_away = !links.is_linked(user) && !self.was_sought(user);
         if changed || is_away {
             match self.tracker.peer(user).await {
                 Ok(found) => {
-                    self.hub.found(user, found.map(|found| found.peer))?;
-                    return Ok(());
+                    let found = self.hub.found(user, found.map(|found| found.peer));
+                    return found.inspect_err(|_| self.hub.lock().seeks.forget(user));
                 }
                 Err(TrackerError::Lost) if changed => return Err(CommandError::KeyChanged(user.clone())),
                 // Messages to a known user wait here until there is a way again.
@@ -212,6 +212,12 @@ impl PeerService {
         self.hub.lock().chat.begin_private(user.clone(), None);
         self.hub.relink();
         Ok(())
+    }
+
+    /// Whether the tracker was asked a moment ago about the absent partner of a private chat: messages to it wait.
+    fn was_sought(&self, user: &Username) -> bool {
+        let mut state = self.hub.lock();
+        state.chat.away().contains(user) && !state.seeks.may_seek(user, Instant::now())
     }
 
     /// Whether a user was met before, in this run or an earlier one.

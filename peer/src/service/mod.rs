@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{io, path::PathBuf};
 
+use chrono::Utc;
 use commons::keys::{NotAKey, Seed};
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
@@ -29,6 +30,7 @@ use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
+use crate::chat::Chat;
 use crate::delivery::exchange;
 use crate::events::Events;
 use crate::history::History;
@@ -247,18 +249,36 @@ impl PeerService {
             Ok(admitted) => admitted,
             Err(error) => {
                 home.abandon();
+                self.sign_out_again().await;
                 return Err(error);
             }
         };
         let Local { people, blocked, mut book, history } = local;
+        let learned = self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &people, &mut book);
+        let proof = learned.await.and_then(|()| identity(&seed, Purpose::Link));
+        let proof = match proof {
+            Ok(proof) => proof,
+            Err(error) => {
+                history.0.close().await;
+                self.sign_out_again().await;
+                return Err(error);
+            }
+        };
         self.hub.lock().chat.set_blocked(blocked);
         self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
-        self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &people, &mut book).await?;
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
-        let terms = Terms { identity: identity(&seed, Purpose::Link)?, plaintext: self.config.plaintext };
-        let (links, reports) =
-            PeerPeerCommunication::start(who.username.clone(), terms, book, self.who_is(), listener);
+        let terms = Terms { identity: proof, plaintext: self.config.plaintext };
+        let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+        let instance = home.next_instance(now);
+        let (links, reports) = PeerPeerCommunication::start(
+            who.username.clone(),
+            instance,
+            terms,
+            book,
+            self.who_is(),
+            listener,
+        );
         // Only one sign-in got the listener, so all are empty.
         let _ = self.hub.links.set(links);
         let _ = self.hub.people.set(people);
@@ -275,6 +295,14 @@ impl PeerService {
             self.tell_new_key().await;
         }
         Ok(())
+    }
+
+    /// Undoes a sign-in that the tracker accepted and that then failed on this computer, so that it can be tried again.
+    async fn sign_out_again(&self) {
+        if self.hub.lock().chat.me().is_some() {
+            self.tracker.logout().await;
+            self.hub.lock().chat = Chat::default();
+        }
     }
 
     /// Brings the user's folder along where the tracker has moved: from an address at which the key was met that the

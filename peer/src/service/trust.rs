@@ -18,6 +18,24 @@ use crate::service::PeerService;
 use crate::tracker_communication::PeerTrackerCommunication;
 
 impl Hub {
+    /// Shuts a user's private lines out or lets them in again.
+    pub(crate) fn block(&self, user: &Username, shut_out: bool) -> Result<(), CommandError> {
+        let mut state = self.lock();
+        if state.chat.me() == Some(user) {
+            return Err(CommandError::NotYourself);
+        }
+        let Some(people) = self.people.get() else { return Err(CommandError::TrackerLost) };
+        let mut blocked = state.chat.blocked().clone();
+        if shut_out {
+            blocked.insert(user.clone());
+        } else {
+            blocked.remove(user);
+        }
+        people.keep_blocked(&blocked)?;
+        state.chat.set_blocked(blocked);
+        Ok(())
+    }
+
     /// Takes what the tracker announces of a user's keys for right.
     pub(crate) fn accept_keys(&self, user: &Username) -> Result<(), CommandError> {
         let before = self.links.get().map(|links| links.book(|book| book.standing(user)));
@@ -168,7 +186,7 @@ mod tests {
         let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let me = Username::parse("ana").unwrap();
-        let (links, _) = PeerPeerCommunication::start(me, terms, book, who_is, listener);
+        let (links, _) = PeerPeerCommunication::start(me, 1, terms, book, who_is, listener);
         let hub = Hub::default();
         hub.links.set(links).unwrap();
         assert!(hub.people.set(KnownPeople::of(folder, &seed)).is_ok());

@@ -211,7 +211,7 @@ impl PeerTrackerCommunication {
         self.request(TrackerRequest::DeleteAccount { password }).await.map(drop)
     }
 
-    /// Signs out; whether or not that succeeds, nothing is asked any more.
+    /// Signs out; whether or not that succeeds, nothing is asked any more before another sign-in.
     pub(crate) async fn logout(&self) {
         let _ = self.request(TrackerRequest::Logout).await;
     }

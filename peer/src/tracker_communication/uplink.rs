@@ -41,7 +41,9 @@ pub(crate) struct Ask {
 enum Cut {
     /// Try again.
     Lost(TrackerLoss),
-    /// Signed out, superseded, or nobody is left to ask.
+    /// Signed out: the same program may sign in again.
+    SignedOut,
+    /// Superseded, the account deleted, or nobody is left to ask.
     Final,
 }
 
@@ -79,7 +81,15 @@ impl Uplink {
 
     /// Serves until it is over: first whoever signs in, then, under that name, across lost connections.
     pub(crate) async fn run(mut self) {
-        let Some((credentials, first)) = self.first_sign_in().await else { return };
+        while let Some((credentials, first)) = self.first_sign_in().await {
+            if !self.serve_user(credentials, first).await {
+                return;
+            }
+        }
+    }
+
+    /// Serves a user who has signed in; whether somebody may sign in afterwards.
+    async fn serve_user(&mut self, credentials: Credentials, first: First) -> bool {
         self.probes.close();
         self.door.standing = None;
         let (mut connection, mut patient) = match first {
@@ -92,7 +102,8 @@ impl Uplink {
             if let Some(connection) = connection.take() {
                 let since = Instant::now();
                 match self.serve(connection).await {
-                    Cut::Final => return,
+                    Cut::Final => return false,
+                    Cut::SignedOut => return true,
                     Cut::Lost(why) => report(&self.reports, TrackerReport::Lost(why)).await,
                 }
                 backoff.connection_ended(since.elapsed());
@@ -104,10 +115,11 @@ impl Uplink {
                     self.door.attempt(request, None).await
                 };
                 match refusing(&mut self.asks, &self.reports, again).await {
-                    None => return,
+                    None => return false,
                     Some(Ok(connection)) => break Some(connection),
                     Some(Err(error)) if is_final(&error) => {
-                        return report(&self.reports, TrackerReport::Ended(Ending::Failed(error))).await;
+                        report(&self.reports, TrackerReport::Ended(Ending::Failed(error))).await;
+                        return false;
                     }
                     Some(Err(_)) => {}
                 }
@@ -208,7 +220,7 @@ impl Uplink {
         for (_, Waiting { request, reply, .. }) in waiting {
             report(&self.reports, TrackerReport::Answered(request, Err(TrackerError::Lost), reply)).await;
         }
-        if matches!(cut, Cut::Final) {
+        if matches!(cut, Cut::Final | Cut::SignedOut) {
             connection.close().await;
         }
         cut
@@ -241,10 +253,14 @@ impl Uplink {
         if let Some(RequestId::Number(id)) = id
             && let Some(Waiting { request, reply, .. }) = waiting.remove(&id)
         {
-            let last = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
-            let signed_out = last && outcome.is_ok();
+            let cut = match &request {
+                TrackerRequest::Logout => Some(Cut::SignedOut),
+                TrackerRequest::DeleteAccount { .. } => Some(Cut::Final),
+                _ => None,
+            };
+            let cut = cut.filter(|_| outcome.is_ok());
             report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
-            return Ok(signed_out.then_some(Cut::Final));
+            return Ok(cut);
         }
         Ok(None)
     }
