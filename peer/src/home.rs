@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn later_run_has_a_higher_instance_though_the_clock_was_set_back() {
+    fn later_run_has_higher_instance_after_clock_was_set_back() {
         let data = tempfile::tempdir().unwrap();
         let home = Home::open(data.path(), "127.0.0.1:6060", &Username::parse("ana").unwrap()).unwrap();
         assert_eq!(home.next_instance(1_000), 1_000);

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -317,24 +317,6 @@ impl Hub {
         });
     }
 
-    /// Tells the task that catches up, without waiting. Where its queue is full it looks at everything again instead: only news
-    /// that this makes up for may be told so.
-    pub(crate) fn tell_news(&self, news: News) {
-        if let Some(queue) = self.news.get()
-            && queue.try_send(news).is_err()
-        {
-            self.news_lost.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Tells the task that catches up of news that nothing makes up for, and waits for room in its queue.
-    pub(crate) async fn hand_news(&self, news: News) {
-        if let Some(queue) = self.news.get() {
-            // At the end of the program nobody catches up any more.
-            let _ = queue.send(news).await;
-        }
-    }
-
     /// Makes way for the lines that wait for a peer: whether they are to be asked for now.
     pub(crate) fn begin_feed(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
@@ -431,25 +413,4 @@ impl Hub {
 /// A LEAVE as it is sent; `None` is the private conversation.
 pub(crate) fn leave_frame(room: Option<&RoomName>) -> Option<Bytes> {
     encode(&PeerMessage::Leave { room: room.map(|room| room.as_str().into()) }).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn news_of_a_link_waits_for_room_and_other_news_is_made_up_for() {
-        let hub = Arc::new(Hub::default());
-        let (queue, mut news) = mpsc::channel(1);
-        hub.news.set(queue).unwrap();
-        hub.tell_news(News::Seats);
-        assert!(!hub.news_lost.load(Ordering::Relaxed));
-        hub.tell_news(News::Seats);
-        assert!(hub.news_lost.load(Ordering::Relaxed), "there was no room");
-        let (user, handing) = (Username::parse("bob").unwrap(), Arc::clone(&hub));
-        let handed = tokio::spawn(async move { handing.hand_news(News::Up(user)).await });
-        assert!(matches!(news.recv().await, Some(News::Seats)));
-        assert!(matches!(news.recv().await, Some(News::Up(_))));
-        handed.await.unwrap();
-    }
 }

@@ -22,6 +22,26 @@ use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::outbox::Manners;
 use crate::tracker_communication::PeerTrackerCommunication;
 
+impl Hub {
+    /// Tells the task that catches up, without waiting. Where its queue is full it looks at everything again instead: only news
+    /// that this makes up for may be told so.
+    pub(crate) fn tell_news(&self, news: News) {
+        if let Some(queue) = self.news.get()
+            && queue.try_send(news).is_err()
+        {
+            self.news_lost.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the task that catches up of news that nothing makes up for, and waits for room in its queue.
+    pub(crate) async fn send_to_exchange(&self, news: News) {
+        if let Some(queue) = self.news.get() {
+            // At the end of the program nobody catches up any more.
+            let _ = queue.send(news).await;
+        }
+    }
+}
+
 /// The task's own.
 struct Exchange<'a> {
     hub: &'a Hub,
@@ -196,5 +216,26 @@ impl Search<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn news_of_a_link_waits_for_room_and_other_news_is_made_up_for() {
+        let hub = Arc::new(Hub::default());
+        let (queue, mut news) = mpsc::channel(1);
+        hub.news.set(queue).unwrap();
+        hub.tell_news(News::Seats);
+        assert!(!hub.news_lost.load(Ordering::Relaxed));
+        hub.tell_news(News::Seats);
+        assert!(hub.news_lost.load(Ordering::Relaxed), "there was no room");
+        let (user, handing) = (Username::parse("bob").unwrap(), Arc::clone(&hub));
+        let handed = tokio::spawn(async move { handing.send_to_exchange(News::Up(user)).await });
+        assert!(matches!(news.recv().await, Some(News::Seats)));
+        assert!(matches!(news.recv().await, Some(News::Up(_))));
+        handed.await.unwrap();
     }
 }

@@ -46,7 +46,7 @@ enum Stage {
 }
 
 impl Feed {
-    /// What waits behind a row is asked for.
+    /// Asks for the messages that wait behind a row.
     fn ask(&mut self, after: i64) -> i64 {
         (self.stage, self.asked) = (Stage::Asked, after);
         after

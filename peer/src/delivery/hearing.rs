@@ -75,9 +75,9 @@ impl Hub {
                 }
                 let up = self.hear_link_change(&user);
                 match change {
-                    LinkChange::Began => self.hand_news(News::Up(user)).await,
+                    LinkChange::Began => self.send_to_exchange(News::Up(user)).await,
                     LinkChange::None if up => {}
-                    LinkChange::None | LinkChange::Ended => self.hand_news(News::Down(user)).await,
+                    LinkChange::None | LinkChange::Ended => self.send_to_exchange(News::Down(user)).await,
                 }
             }
             LinkReport::Left(user, None) => {
@@ -178,7 +178,7 @@ impl Hub {
                 let lines = given.lines;
                 history.hear(request::Heard { from, conversation, room, lines, late, trusted }).await;
                 if late {
-                    self.hand_news(news).await;
+                    self.send_to_exchange(news).await;
                 }
             }
         }
@@ -209,7 +209,7 @@ impl Hub {
             // Told before the first of these lines, if any comes late.
             self.lock().missed.entry(conversation.clone()).or_default().note(&lacking.unwrap_or_default());
         }
-        self.hand_news(News::Have(from, conversation, theirs)).await;
+        self.send_to_exchange(News::Have(from, conversation, theirs)).await;
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct ServingLinks {
     links: BTreeMap<Username, LinkId>,
 }
 
-/// What a report that something about the links to a peer has changed comes to.
+/// The meaning of a report that the links to a peer have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkChange {
     /// A link serves that did not before: all begins anew.

@@ -156,7 +156,7 @@ impl Store {
             let states = if is_own { 0..=u64::MAX } else { since..=known };
             let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
             let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
-            // What was written before the membership is not read message by message.
+            // Messages from before the membership are skipped at once.
             let begin = if is_own { Some(0) } else { self.first_from(of, told, since, false)? };
             let Some(begin) = begin else { continue };
             for (first, last) in spans.iter() {
@@ -208,7 +208,7 @@ impl Store {
     }
 }
 
-/// What is wanted, each stream once: a WANT that repeats a stream costs no more than one that does not.
+/// The wanted numbers, each stream once: a WANT that repeats a stream costs no more than one that does not.
 fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, Spans)> {
     let mut merged: Vec<(&StreamSpans, Username, Spans)> = Vec::new();
     for told in wanted {
@@ -369,7 +369,7 @@ mod tests {
         };
         assert_eq!(told(private(ANA), ANA), [(1, 2)], "the receipt");
         assert_eq!(told(private(ANA), CARLA), [(2, 2)]);
-        bob.forget(&private(ANA));
+        bob.forget(&private(ANA)).unwrap();
         let mut told = |on| bob.holdings_for(&private(ANA), &user(ANA), Some(device(on)), 0).0.len();
         assert_eq!((told(ANA), told(CARLA)), (1, 0), "erased messages are still acknowledged");
     }

@@ -65,7 +65,7 @@ pub(crate) struct Pin {
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// What is kept of one user, as it was at some moment.
+/// The pinned and accepted keys of one user, as they were at some moment.
 pub(crate) struct Standing {
     pin: Option<Pin>,
     accepted: Option<Vec<PublicKey>>,
@@ -139,12 +139,12 @@ impl KeyBook {
         }
     }
 
-    /// What is kept of a user, and whether a change of it is accepted: to be restored where it cannot be written.
+    /// The pinned and accepted keys of a user: to be restored if a change cannot be written.
     pub(crate) fn standing(&self, user: &Username) -> Standing {
         Standing { pin: self.pins.get(user).cloned(), accepted: self.accepted.get(user).cloned() }
     }
 
-    /// Undoes what was done for a user since.
+    /// Undoes the changes to the keys of a user since then.
     pub(crate) fn restore(&mut self, user: &Username, Standing { pin, accepted }: Standing) {
         let _ = match pin {
             Some(pin) => self.pins.insert(user.clone(), pin),

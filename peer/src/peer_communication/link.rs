@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(said, b"{\"cmd\":\"PING\"}\n");
     }
 
-    /// What becomes of these frames, by a link on which the other side speaks so.
+    /// The reports that these frames cause on a link to such a program.
     async fn reports_of(manners: Manners, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
         let terms = Terms { identity, plaintext: Plaintext::default() };

@@ -35,7 +35,7 @@ pub(crate) enum Hindrance {
     Plaintext,
 }
 
-/// What the book of keys, and the tracker, say of a key that somebody has proven.
+/// The judgement on a key that somebody has proven, by the pinned keys and the tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is the user's.

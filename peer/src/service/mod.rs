@@ -5,6 +5,7 @@ mod commands;
 mod listen_address;
 mod looking_back;
 mod loss;
+mod moved_tracker;
 mod offline;
 mod trust;
 mod typed_password;
@@ -26,11 +27,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::chat::Chat;
 use crate::delivery::exchange;
 use crate::events::Events;
 use crate::history::History;
@@ -293,40 +292,6 @@ impl PeerService {
         }
         if fresh {
             self.tell_new_key().await;
-        }
-        Ok(())
-    }
-
-    /// Undoes a sign-in that the tracker accepted and that then failed on this computer, so that it can be tried again.
-    async fn sign_out_again(&self) {
-        if self.hub.lock().chat.me().is_some() {
-            self.tracker.logout().await;
-            self.hub.lock().chat = Chat::default();
-        }
-    }
-
-    /// Brings the user's folder along where the tracker has moved: from an address at which the key was met that the
-    /// tracker proves now.
-    async fn move_in(&self, user: &Username) -> Result<(), CommandError> {
-        let PeerConfig { data, tracker: here, .. } = &self.config;
-        if home::exists(data, here, user) {
-            return Ok(());
-        }
-        let local = |error: io::Error| CommandError::Local(error.to_string());
-        let mut elsewhere = self.known_trackers.elsewhere(here).map_err(local)?;
-        elsewhere.retain(|address, _| home::users(data, address).contains(user));
-        if elsewhere.is_empty() {
-            return Ok(());
-        }
-        let proven = self.tracker.knock().await.map_err(|error| CommandError::from_tracker(error, here))?;
-        let Some((from, key)) = elsewhere.into_iter().find(|(_, key)| *key == proven.tracker) else {
-            return Ok(());
-        };
-        // Pinned first: whoever finds the folder here, also after a crash, demands the key here.
-        self.known_trackers.pin(here, key).map_err(local)?;
-        if home::move_in(data, user, &from, here)? {
-            let to = here.clone();
-            self.hub.lock().faces.tell([Event::TrackerMoved { from, to }]);
         }
         Ok(())
     }

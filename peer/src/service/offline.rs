@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::api::TrackerState;
 use crate::api::error::CommandError;
+use crate::chat::Chat;
 use crate::hub::Hub;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::user_key::{SignIn, UserKey, identity};
@@ -24,6 +25,14 @@ impl Hub {
 }
 
 impl PeerService {
+    /// Undoes a sign-in that the tracker accepted and that then failed on this computer, so that it can be tried again.
+    pub(crate) async fn sign_out_again(&self) {
+        if self.hub.lock().chat.me().is_some() {
+            self.tracker.logout().await;
+            self.hub.lock().chat = Chat::default();
+        }
+    }
+
     /// Shows the rooms that are known here, although the tracker has not answered.
     pub(crate) fn show_offline(&self, who: &SignIn) {
         let reason = self.tracker_failed();
