@@ -1,9 +1,8 @@
 //! Which key each tracker had when it was met first, in `known_trackers.json`: another one later stops the peer.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use commons::keys::PublicKey;
@@ -39,15 +38,10 @@ impl KnownTrackers {
         if self.key(address)? == Some(key) {
             return Ok(());
         }
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
         // Several programs may use one data folder: between reading and writing nobody else may write.
-        let lock = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(self.path.with_extension("lock"))?;
+        let lock = File::open(folder)?;
         lock.lock()?;
         let mut known = self.read()?;
         known.insert(address.to_owned(), key);
