@@ -462,7 +462,7 @@ mod tests {
             _ => None,
         });
         let given_up = given_up.unwrap();
-        assert_eq!((given_up.len(), ana.outbox().len()), (50, OUTBOX_LINES - 49), "the whole batch");
+        assert_eq!((given_up.len(), ana.outbox().unwrap().len()), (50, OUTBOX_LINES - 49), "the whole batch");
         ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
         let Some(Report::Pending { lines, .. }) = ana.commit().pop() else { panic!() };
         assert!(lines.iter().all(|said| !given_up.contains(&said.line.id)));

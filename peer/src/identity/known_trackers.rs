@@ -38,7 +38,7 @@ impl KnownTrackers {
         if self.key(address)? == Some(key) {
             return Ok(());
         }
-        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
         fs::create_dir_all(folder)?;
         // Several programs may use one data folder: between reading and writing nobody else may write.
         let lock = File::open(folder)?;
