@@ -34,6 +34,9 @@ pub(crate) const LOGIN_TIME: Duration = Duration::from_secs(30);
 /// Wrong passwords that a connection may offer; the last of them closes it.
 pub(crate) const WRONG_PASSWORDS_MAX: u32 = 3;
 
+/// How often a login's password is judged where the account changes meanwhile: once more tells a new account of that name.
+pub(crate) const JUDGED_PER_LOGIN_MAX: u32 = 2;
+
 /// Bytes that may wait for a session's reader before the session is closed.
 pub(crate) const OUTBOX_BYTES: usize = 256 * 1024;
 

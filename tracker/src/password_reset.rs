@@ -60,6 +60,6 @@ impl PasswordReset {
     /// The keys go first: stopped in between, the old password still stands, and this can be run again.
     async fn replace(&self, hash: String) -> Result<(), StorageError> {
         self.repositories.peers().unbind_all(&self.username).await?;
-        self.repositories.users().replace(&self.username, hash).await.map(drop)
+        self.repositories.users().replace(&self.username, None, hash).await.map(drop)
     }
 }

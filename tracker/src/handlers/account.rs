@@ -14,7 +14,7 @@ use crate::handlers::outcome::{Outcome, Refused, Shows};
 use crate::handlers::user::{Origin, digest};
 use crate::repositories::peer::{Endorsed, PeerRepository};
 use crate::repositories::update::StorageError;
-use crate::repositories::user::UserRepository;
+use crate::repositories::user::{StoredPassword, UserRepository};
 
 /// Serves what users ask about their own accounts.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl AccountCommandHandler {
         if bound && self.users.exists(username) {
             return Ok(());
         }
-        Err(Refused::new(ErrorCode::InvalidCredentials, "the account or its key has just been taken away"))
+        Err(taken_away())
     }
 
     /// A user's keys, as a session shows them that has proven `own`.
@@ -115,23 +115,31 @@ impl AccountCommandHandler {
         new_password: &Secret,
     ) -> Result<Outcome, Refused> {
         let new_password = digest("new_password", &new_password.0)?;
-        self.prove(asker, from, password).await?;
+        let present = self.prove(asker, from, password).await?;
         let hash = self.door.hash(asker, new_password, from.ip).await?;
-        self.users.replace(asker, hash).await?;
+        if !self.users.replace(asker, Some(present), hash).await? {
+            return Err(Refused::new(
+                ErrorCode::Busy,
+                "the account was changed at this very moment: try again",
+            ));
+        }
         Ok(Outcome::said("the password is changed"))
     }
 
     /// Whether the asker is the user beyond doubt: by the password, or else by a key that is bound. A session in the
-    /// clear may be anybody's who came upon it.
+    /// clear may be anybody's who came upon it. Returns the stored password of the account that was proven.
     pub(crate) async fn prove(
         &self,
         asker: &Username,
         from: Origin,
         password: Option<Secret>,
-    ) -> Result<(), Refused> {
+    ) -> Result<StoredPassword, Refused> {
         match (password, from.key) {
             (Some(Secret(offered)), _) => self.door.judge(asker, offered, from.ip).await,
-            (None, Some(_)) => self.still_admits(asker, from.key),
+            (None, Some(_)) => {
+                self.still_admits(asker, from.key)?;
+                self.users.password(asker).ok_or_else(taken_away)
+            }
             (None, None) => {
                 let msg = "\"password\" may be absent on an encrypted session only";
                 Err(Refused::new(ErrorCode::MissingParameter, msg))
@@ -148,8 +156,12 @@ impl AccountCommandHandler {
     /// Deletes an account that sits nowhere any more. The password goes last: whatever stops the tracker before, the
     /// user can sign in and go on.
     pub(crate) async fn remove(&self, departure: &Departure<'_>) -> Result<(), StorageError> {
-        self.peers.remove(departure.username).await?;
-        self.users.remove(departure.username).await
+        let username = departure.username;
+        self.peers.remove(username).await?;
+        self.users.remove(username).await?;
+        // A login that was judged before may have bound a key in between.
+        let (users, owner) = (self.users.clone(), username.clone());
+        self.peers.remove_orphan(username, move || users.exists(&owner)).await
     }
 }
 
@@ -159,31 +171,213 @@ impl Drop for Departure<'_> {
     }
 }
 
+fn taken_away() -> Refused {
+    Refused::new(ErrorCode::InvalidCredentials, "the account or its key has just been taken away")
+}
+
 fn lock(departing: &Mutex<BTreeSet<Username>>) -> MutexGuard<'_, BTreeSet<Username>> {
     departing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::net::IpAddr;
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    use commons::protocol::with_tracker::Credentials;
+    use commons::user::PasswordDigest;
+    use tempfile::TempDir;
+    use tokio::sync::oneshot;
+    use tokio::task::spawn_blocking;
+
     use super::*;
     use crate::config::PasswordCost;
+    use crate::handlers::user::{Admitted, UserCommandHandler};
     use crate::network::Watched;
     use crate::passwords::Passwords;
     use crate::repositories::Repositories;
 
+    struct Desk {
+        users: UserRepository,
+        peers: PeerRepository,
+        logins: UserCommandHandler,
+        accounts: AccountCommandHandler,
+        _folder: TempDir,
+    }
+
+    impl Desk {
+        fn open() -> Self {
+            Self::open_in(tempfile::tempdir().unwrap())
+        }
+
+        fn open_in(folder: TempDir) -> Self {
+            let repositories = Repositories::open(folder.path()).unwrap();
+            let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+            let (users, peers) = (repositories.users(), repositories.peers());
+            let door = Arc::new(Doorkeeper::new(users.clone(), passwords, Watched { loopback: false }));
+            let logins = UserCommandHandler::new(users.clone(), peers.clone(), door.clone());
+            let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), door);
+            Self { users, peers, logins, accounts, _folder: folder }
+        }
+
+        async fn register(&self, password: &str, key: Option<PublicKey>) {
+            self.logins.register(credentials(password), from(key)).await.unwrap();
+        }
+
+        async fn login(&self, password: &str, key: Option<PublicKey>) -> Result<Admitted, Refused> {
+            self.logins.login(credentials(password), from(key)).await
+        }
+
+        async fn delete(&self) {
+            let ana = ana();
+            let departure = self.accounts.depart(&ana);
+            self.accounts.remove(&departure).await.unwrap();
+        }
+
+        fn keys(&self) -> Vec<PublicKey> {
+            self.peers.peer(&ana()).keys
+        }
+    }
+
+    fn ana() -> Username {
+        Username::parse("ana").unwrap()
+    }
+
+    fn credentials(password: &str) -> Credentials {
+        let password = Some(secret(password));
+        Credentials { username: "ana".to_owned(), password, address: None, port: 5000 }
+    }
+
+    fn secret(password: &str) -> Secret {
+        Secret(PasswordDigest::of_typed(password).as_str().to_owned())
+    }
+
+    fn from(key: Option<PublicKey>) -> Origin {
+        Origin { ip: IpAddr::from([127, 0, 0, 1]), key }
+    }
+
+    /// Runs a test with one thread for passwords.
+    fn run(test: impl Future<Output = ()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(test);
+    }
+
+    /// Lets a request begin, up to the judgement or the hash of its password. It goes on once it is awaited.
+    async fn begin(request: &mut Pin<Box<impl Future>>) {
+        let (busy, begun) = oneshot::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let thread = spawn_blocking(move || (busy.send(()), released.recv()));
+        begun.await.unwrap();
+        let first = std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context).is_pending()));
+        assert!(first.await, "it waits for the thread");
+        drop(release);
+        let _ = thread.await.unwrap();
+    }
+
+    fn former() -> PublicKey {
+        PublicKey::new([1; 32])
+    }
+
+    fn later() -> PublicKey {
+        PublicKey::new([2; 32])
+    }
+
+    #[test]
+    fn key_that_outlived_its_account_opens_no_later_one() {
+        run(async {
+            let desk = Desk::open();
+            desk.peers.bind_key(&ana(), former(), || true).await.unwrap();
+            desk.register("theirs", Some(later())).await;
+            assert_eq!(desk.keys(), [later()]);
+        });
+    }
+
+    #[test]
+    fn login_during_deletion_leaves_no_key_behind() {
+        run(async {
+            for key in [Some(former()), None] {
+                let desk = Desk::open();
+                desk.register("mine", None).await;
+                let mut login = Box::pin(desk.login("mine", key));
+                begin(&mut login).await;
+                desk.delete().await;
+                assert_eq!(login.await.unwrap_err().code, ErrorCode::InvalidCredentials);
+                assert_eq!(desk.keys(), []);
+            }
+        });
+    }
+
+    #[test]
+    fn former_owner_is_not_signed_in_to_a_new_account() {
+        run(async {
+            for (key, code) in
+                [(Some(former()), ErrorCode::InvalidCredentials), (None, ErrorCode::PlaintextRefused)]
+            {
+                let desk = Desk::open();
+                desk.register("mine", None).await;
+                let mut login = Box::pin(desk.login("mine", key));
+                begin(&mut login).await;
+                desk.delete().await;
+                desk.register("theirs", Some(later())).await;
+                assert_eq!(login.await.unwrap_err().code, code);
+                assert_eq!(desk.keys(), [later()]);
+            }
+        });
+    }
+
+    #[test]
+    fn former_owner_does_not_change_a_new_accounts_password() {
+        run(async {
+            let desk = Desk::open();
+            desk.register("mine", Some(former())).await;
+            let wanted = secret("mine again");
+            let ana = ana();
+            let change = desk.accounts.change_password(&ana, from(Some(former())), None, &wanted);
+            let mut change = Box::pin(change);
+            begin(&mut change).await;
+            desk.delete().await;
+            desk.register("theirs", Some(later())).await;
+            assert_eq!(change.await.unwrap_err().code, ErrorCode::Busy);
+            assert!(desk.login("theirs", Some(later())).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn control_login_that_nothing_disturbs_binds_its_key() {
+        run(async {
+            let desk = Desk::open();
+            desk.register("mine", None).await;
+            let mut login = Box::pin(desk.login("mine", Some(former())));
+            begin(&mut login).await;
+            assert!(login.await.is_ok());
+            assert_eq!(desk.keys(), [former()]);
+        });
+    }
+
+    #[test]
+    fn two_first_logins_with_an_original_digest_both_succeed() {
+        run(async {
+            let folder = tempfile::tempdir().unwrap();
+            let users = format!(r#"{{"ana": "{}"}}"#, secret("mine").0);
+            std::fs::write(folder.path().join("users_db.json"), users).unwrap();
+            let desk = Desk::open_in(folder);
+            let mut first = Box::pin(desk.login("mine", Some(former())));
+            begin(&mut first).await;
+            desk.login("mine", Some(later())).await.unwrap();
+            first.await.unwrap();
+            assert_eq!(desk.keys(), [later(), former()]);
+        });
+    }
+
     #[tokio::test]
     async fn who_was_admitted_is_not_let_in_once_the_key_or_the_account_is_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let repositories = Repositories::open(folder.path()).unwrap();
-        let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
-        let (users, peers) = (repositories.users(), repositories.peers());
-        let door = Doorkeeper::new(users.clone(), passwords, Watched { loopback: false });
-        let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), Arc::new(door));
-        let (ana, kept, lost) =
-            (Username::parse("ana").unwrap(), PublicKey::new([1; 32]), PublicKey::new([2; 32]));
+        let Desk { users, peers, accounts, .. } = &Desk::open();
+        let (ana, kept, lost) = (ana(), former(), later());
         users.create(&ana, "$argon2id$".to_owned()).await.unwrap();
         for key in [kept, lost] {
-            peers.bind_key(&ana, key).await.unwrap();
+            assert!(peers.bind_key(&ana, key, || true).await.unwrap());
             assert_eq!(accounts.still_admits(&ana, Some(key)), Ok(()));
         }
         let code = |key| accounts.still_admits(&ana, key).map_err(|refused| refused.code);

@@ -45,30 +45,30 @@ impl Doorkeeper {
         }
     }
 
-    /// Judges the password that is offered for an account, if it is to be judged now.
+    /// Judges the password that is offered for an account, if it is to be judged now. Returns the stored password that it
+    /// matches: by the time of the answer the account may have another one, or be gone.
     pub(crate) async fn judge(
         &self,
         account: &Username,
         offered: String,
         from: IpAddr,
-    ) -> Result<(), Refused> {
+    ) -> Result<StoredPassword, Refused> {
         let attempt = self.attempt(account, from)?;
         let stored = self.users.password(account);
         let judged = self.passwords.judge(self.asker(account, from), stored.clone(), offered).await;
         self.judged(attempt, &judged);
-        match judged? {
-            Judgement::Right => {}
-            Judgement::RightAndHashed(hash) => {
-                if let Some(StoredPassword::Digest(digest)) = stored {
-                    self.users.upgrade(account, digest, hash).await?;
-                }
+        let matched = match (judged?, stored) {
+            (Judgement::RightAndHashed(hash), Some(StoredPassword::Digest(digest))) => {
+                self.users.upgrade(account, digest, hash.clone()).await?;
+                StoredPassword::Hash(hash)
             }
-            Judgement::Wrong => {
+            (Judgement::Right | Judgement::RightAndHashed(_), Some(stored)) => stored,
+            (Judgement::Wrong, _) | (_, None) => {
                 return Err(Refused::new(ErrorCode::InvalidCredentials, "wrong user name or password"));
             }
-        }
+        };
         self.signed_in(account, from);
-        Ok(())
+        Ok(matched)
     }
 
     /// The hash to store for a new password of an account.

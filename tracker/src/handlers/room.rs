@@ -221,7 +221,7 @@ mod tests {
         let seeds: Vec<_> = (0..keys).map(|_| Seed::random().unwrap()).collect();
         for (place, seed) in seeds.iter().enumerate() {
             let said = Endorsement { by: seeds[0].public_key(), key: seed.public_key() };
-            peers.bind_key(&user, said.key).await.unwrap();
+            peers.bind_key(&user, said.key, || true).await.unwrap();
             if place > 0 {
                 let signature = Endorsement::sign(&user, &seeds[0], said.key);
                 peers.endorse(&user, said, signature).await.unwrap();

@@ -10,8 +10,9 @@ use commons::user::PasswordDigest;
 
 use crate::handlers::doorkeeper::Doorkeeper;
 use crate::handlers::outcome::Refused;
+use crate::limits::JUDGED_PER_LOGIN_MAX;
 use crate::repositories::peer::{PeerRepository, claimed_address};
-use crate::repositories::user::UserRepository;
+use crate::repositories::user::{StoredPassword, UserRepository};
 
 /// Makes accounts and judges logins.
 #[derive(Debug)]
@@ -61,55 +62,77 @@ impl UserCommandHandler {
         }
         let registration = self.door.registration(from.ip)?;
         let made = self.create(username, digest, from.ip).await;
-        if !matches!(made, Ok(true)) {
+        if !matches!(made, Ok(Some(_))) {
             self.door.not_registered(registration);
         }
-        if !made? {
-            return Err(taken());
+        let Some(password) = made? else { return Err(taken()) };
+        if !self.bind(username, from.key, password).await? {
+            return Err(changed_meanwhile());
         }
-        self.bind(username, from.key).await?;
         self.door.signed_in(username, from.ip);
         Ok(admitted)
     }
 
+    /// Makes the account. Returns its stored password, or `None` where the name is taken.
     async fn create(
         &self,
         username: &Username,
         digest: PasswordDigest,
         from: IpAddr,
-    ) -> Result<bool, Refused> {
+    ) -> Result<Option<StoredPassword>, Refused> {
         let hash = self.door.hash(username, digest, from).await?;
-        Ok(self.users.create(username, hash).await?)
+        let (users, owner) = (self.users.clone(), username.clone());
+        self.peers.remove_orphan(username, move || users.exists(&owner)).await?;
+        let made = self.users.create(username, hash.clone()).await?;
+        Ok(made.then_some(StoredPassword::Hash(hash)))
     }
 
     /// Judges a login: by the key that the client has proven, or by a password, which binds that key.
     pub(crate) async fn login(&self, credentials: Credentials, from: Origin) -> Result<Admitted, Refused> {
         let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
-        let keys = self.peers.peer(username).keys;
         if let (None, Some(key)) = (&credentials.password, from.key) {
             let msg = "this key is not known for that user: sign in with the password";
             let refused = || Refused::new(ErrorCode::InvalidCredentials, msg);
-            if !keys.contains(&key) {
+            if !self.peers.peer(username).keys.contains(&key) {
                 return Err(refused());
             }
             self.door.signed_in(username, from.ip);
             return Ok(admitted);
         }
         let offered = offered(&credentials)?;
-        if from.key.is_none() && !keys.is_empty() {
-            let msg = "this account has keys: it signs in by an encrypted session only";
-            return Err(Refused::new(ErrorCode::PlaintextRefused, msg));
+        for _ in 0..JUDGED_PER_LOGIN_MAX {
+            if from.key.is_none() && !self.peers.peer(username).keys.is_empty() {
+                let msg = "this account has keys: it signs in by an encrypted session only";
+                return Err(Refused::new(ErrorCode::PlaintextRefused, msg));
+            }
+            let password = self.door.judge(username, offered.clone(), from.ip).await?;
+            if self.bind(username, from.key, password).await? {
+                return Ok(admitted);
+            }
         }
-        self.door.judge(username, offered, from.ip).await?;
-        self.bind(username, from.key).await?;
-        Ok(admitted)
+        Err(changed_meanwhile())
     }
 
-    async fn bind(&self, username: &Username, key: Option<PublicKey>) -> Result<(), Refused> {
-        let Some(key) = key else { return Ok(()) };
-        Ok(self.peers.bind_key(username, key).await?)
+    /// Gives the client's key, if it has proven one, to the account that has this password. Returns false where the
+    /// account was deleted, made anew or changed since the password was judged.
+    async fn bind(
+        &self,
+        username: &Username,
+        key: Option<PublicKey>,
+        password: StoredPassword,
+    ) -> Result<bool, Refused> {
+        let Some(key) = key else {
+            let without_keys = self.peers.peer(username).keys.is_empty();
+            return Ok(without_keys && self.users.has(username, &password));
+        };
+        let (users, owner) = (self.users.clone(), username.clone());
+        Ok(self.peers.bind_key(username, key, move || users.has(&owner, &password)).await?)
     }
+}
+
+fn changed_meanwhile() -> Refused {
+    Refused::new(ErrorCode::Busy, "the account was changed at this very moment: try again")
 }
 
 /// The digest in a field of a request.

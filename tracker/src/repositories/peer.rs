@@ -137,16 +137,26 @@ impl PeerRepository {
         !connected && since.elapsed() >= time
     }
 
-    /// Gives a user one more key, for good; where there are too many the oldest one goes.
-    pub(crate) async fn bind_key(&self, username: &Username, key: PublicKey) -> Result<(), StorageError> {
+    /// Gives a user one more key, for good, if `admitted` still holds at that moment. If there are too many keys, the
+    /// oldest one goes. Returns whether the user has the key.
+    pub(crate) async fn bind_key(
+        &self,
+        username: &Username,
+        key: PublicKey,
+        admitted: impl Fn() -> bool + Send + 'static,
+    ) -> Result<bool, StorageError> {
         let bind = move |peer: &mut Peer| {
+            if !admitted() {
+                return false;
+            }
             if peer.keys.contains(&key) {
-                return;
+                return true;
             }
             if peer.keys.len() >= KEYS_PER_USER {
                 peer.keys.remove(0);
             }
             peer.keys.push(key);
+            true
         };
         self.change_keys(username, bind).await
     }
@@ -227,6 +237,19 @@ impl PeerRepository {
             presence.offline_since.remove(username);
         }
         self.records.update(username.as_str(), |_| (Change::Remove, ())).await
+    }
+
+    /// Forgets a record that no account stands behind: its keys are not for the next user of the name.
+    pub(crate) async fn remove_orphan(
+        &self,
+        username: &Username,
+        has_account: impl Fn() -> bool + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let decide = move |present: Option<&Peer>| {
+            let orphan = present.is_some() && !has_account();
+            (if orphan { Change::Remove } else { Change::Keep }, ())
+        };
+        self.records.update(username.as_str(), decide).await
     }
 
     /// Shows a user as connected at this place, unless a newer login has done so.

@@ -67,6 +67,11 @@ impl UserRepository {
         self.users.get(username.as_str())
     }
 
+    /// Whether an account has this very password still: not another one, and no later account of the same name.
+    pub(crate) fn has(&self, username: &Username, password: &StoredPassword) -> bool {
+        self.users.read(username.as_str(), |present| present == password).unwrap_or(false)
+    }
+
     /// Makes an account; `false` where the name has one.
     pub(crate) async fn create(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
         let decide = move |present: Option<&StoredPassword>| match present {
@@ -76,9 +81,17 @@ impl UserRepository {
         self.users.update(username.as_str(), decide).await
     }
 
-    /// Gives an account another password; `false` where there is no such account.
-    pub(crate) async fn replace(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
+    /// Gives an account another password, if it has this one, or has any; `false` where it does not.
+    pub(crate) async fn replace(
+        &self,
+        username: &Username,
+        expected: Option<StoredPassword>,
+        hash: String,
+    ) -> Result<bool, StorageError> {
         let decide = move |present: Option<&StoredPassword>| match present {
+            Some(_) if expected.as_ref().is_some_and(|expected| present != Some(expected)) => {
+                (Change::Keep, false)
+            }
             Some(_) => (Change::Put(StoredPassword::Hash(hash.clone())), true),
             None => (Change::Keep, false),
         };
