@@ -21,6 +21,7 @@ impl Push {
             msg: notice.msg(),
             change: notice.change.clone(),
             name: room.is_none().then(|| notice.room.clone()),
+            room_id: notice.room_id,
             room,
         };
         let line = encode(&Status::RoomUpdate(update.clone())).ok()?;

@@ -105,6 +105,7 @@ async fn deleting_is_the_owners_and_everybody_hears_of_it() {
     let push = bob.recv().await;
     assert_eq!(push["change"], json!({"kind": "deleted", "username": "ana"}));
     assert_eq!((&push["room"], &push["name"]), (&Value::Null, &json!("sala")));
+    assert_eq!(push["room_id"], first["room"]["id"]);
     ana.hears_nothing().await;
     dora.hears_nothing().await;
     let second = ana.ok(room("CREATE_ROOM", "sala")).await;

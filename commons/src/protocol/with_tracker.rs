@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::keys::{PublicKey, Signature};
 use crate::names::RoomName;
@@ -294,6 +295,9 @@ pub struct RoomUpdate {
     /// Which room it was, where `room` cannot tell it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<RoomName>,
+    /// The id of a deleted room: by now the name may belong to another room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_id: Option<Uuid>,
 }
 
 /// The answer to PING, on every wire.

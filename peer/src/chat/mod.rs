@@ -126,7 +126,7 @@ impl Chat {
     /// A room changed, says the tracker. An older state than the known one is yesterday's news.
     pub(crate) fn updated(&mut self, update: RoomUpdate, now: Instant) -> Vec<Event> {
         let Some(room) = update.room else {
-            return self.deleted(update.name, &update.change.username);
+            return self.deleted(update.name, update.room_id, &update.change.username);
         };
         match self.rooms.get(&room.name) {
             Some(known) if known.id == room.id && known.revision >= room.revision => Vec::new(),
@@ -170,8 +170,14 @@ impl Chat {
             .collect()
     }
 
-    /// A room is gone. A tracker that does not say which means the only one of that owner.
-    fn deleted(&mut self, name: Option<RoomName>, owner: &Username) -> Vec<Event> {
+    /// A room is gone: the one with this id, since another room may have its name by now. A tracker that does not say which
+    /// means the only one of that owner.
+    fn deleted(&mut self, name: Option<RoomName>, id: Option<Uuid>, owner: &Username) -> Vec<Event> {
+        if let Some(id) = id {
+            let name = self.rooms.values().find(|room| room.id == id).map(|room| room.name.clone());
+            return name
+                .map_or_else(Vec::new, |name| self.gone(name.as_str(), |room| Event::RoomDeleted { room }));
+        }
         let mut owned = self.rooms.values().filter(|room| room.owner == *owner).map(|room| room.name.clone());
         let Some(name) = name.or_else(|| owned.next().filter(|_| owned.next().is_none())) else {
             return Vec::new();
@@ -446,7 +452,24 @@ mod tests {
         room: Option<RoomSnapshot>,
     ) -> RoomUpdate {
         let change = RoomChange { kind, username: user(username) };
-        RoomUpdate { msg: String::new(), change, name: None, room }
+        RoomUpdate { msg: String::new(), change, name: None, room_id: None, room }
+    }
+
+    #[tokio::test]
+    async fn late_deletion_spares_a_new_room_of_the_same_name() {
+        let now = Instant::now();
+        let (old, new) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let deleted = RoomUpdate {
+            name: Some(sala(1, &[]).name),
+            room_id: Some(old),
+            ..update(ChangeKind::Deleted, "bob", None)
+        };
+        let mut chat = ana_in(RoomSnapshot { id: new, ..sala(1, &["ana"]) });
+        assert!(chat.updated(deleted.clone(), now).is_empty());
+        assert!(chat.opened().is_ok());
+        // The control: the room that it names does go.
+        let mut chat = ana_in(RoomSnapshot { id: old, ..sala(1, &["ana", "bob"]) });
+        assert!(matches!(chat.updated(deleted, now)[..], [Event::RoomDeleted { .. }]));
     }
 
     #[tokio::test]

@@ -90,6 +90,6 @@ impl Rooms {
     fn changed(&mut self, kind: ChangeKind, user: &Username) -> RoomUpdate {
         self.note();
         let change = RoomChange { kind, username: user.clone() };
-        RoomUpdate { msg: String::new(), change, room: Some(self.snapshot()), name: None }
+        RoomUpdate { msg: String::new(), change, room: Some(self.snapshot()), name: None, room_id: None }
     }
 }

@@ -3,8 +3,9 @@
 use commons::keys::PublicKey;
 use commons::names::{NameError, RoomName, Username};
 use commons::protocol::with_tracker::{ErrorCode, Page};
-use commons::room::RoomError;
+use commons::room::{Room, RoomError};
 use commons::snapshot::{ChangeKind, RoomChange};
+use uuid::Uuid;
 
 use crate::passwords::PasswordError;
 use crate::repositories::room::RoomFailure;
@@ -46,6 +47,8 @@ pub(crate) enum Shows {
 pub(crate) struct Notice {
     /// Which room.
     pub(crate) room: RoomName,
+    /// The id of a deleted room.
+    pub(crate) room_id: Option<Uuid>,
     /// What happened.
     pub(crate) change: RoomChange,
     /// Who hears of it beside those who sit there now.
@@ -83,7 +86,13 @@ impl Notice {
     /// For the members of the room.
     pub(crate) fn new(room: &RoomName, kind: ChangeKind, username: &Username) -> Self {
         let change = RoomChange { kind, username: username.clone() };
-        Self { room: room.clone(), change, also: Vec::new() }
+        Self { room: room.clone(), room_id: None, change, also: Vec::new() }
+    }
+
+    /// For the members of a room that is deleted.
+    pub(crate) fn deleted(room: &Room, by: &Username) -> Self {
+        let also = room.seats().map(|seat| seat.username.clone()).collect();
+        Self { room_id: Some(room.id), also, ..Self::new(&room.name, ChangeKind::Deleted, by) }
     }
 
     /// For people.

@@ -74,10 +74,9 @@ impl RoomCommandHandler {
     /// Ends a room.
     pub(crate) async fn delete(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
         let name = RoomName::parse(room)?;
-        let members = self.rooms.delete(&name, asker).await?;
+        let room = self.rooms.delete(&name, asker).await?;
         self.views.close(asker, &name);
-        let notice = Notice { also: members, ..Notice::new(&name, ChangeKind::Deleted, asker) };
-        Ok(Outcome::said(format!("{name} is deleted")).and_tell(notice))
+        Ok(Outcome::said(format!("{name} is deleted")).and_tell(Notice::deleted(&room, asker)))
     }
 
     /// A member's presence changed: what the rooms in which the user sits are to hear.
@@ -101,8 +100,8 @@ impl RoomCommandHandler {
         let mut notices = Vec::new();
         let mut vacate = async || {
             for name in self.rooms.owned_by(username) {
-                let members = self.rooms.delete(&name, username).await?;
-                notices.push(Notice { also: members, ..Notice::new(&name, ChangeKind::Deleted, username) });
+                let room = self.rooms.delete(&name, username).await?;
+                notices.push(Notice::deleted(&room, username));
             }
             for room in self.rooms.rooms_of(username) {
                 self.rooms.leave(&room.name, username).await?;

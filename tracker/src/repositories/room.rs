@@ -264,17 +264,13 @@ impl RoomRepository {
         self.change(name, move |room| Ok(room.leave(&username)?)).await
     }
 
-    /// Ends a room; who sat in it.
-    pub(crate) async fn delete(
-        &self,
-        name: &RoomName,
-        username: &Username,
-    ) -> Result<Vec<Username>, RoomFailure> {
+    /// Ends a room. Returns its last state.
+    pub(crate) async fn delete(&self, name: &RoomName, username: &Username) -> Result<Room, RoomFailure> {
         let username = username.clone();
         let decide = move |present: Option<&Room>| {
             let Some(room) = present else { return (Change::Keep, Err(RoomFailure::NotFound)) };
             match room.may_delete(&username) {
-                Ok(()) => (Change::Remove, Ok(room.seats().map(|seat| seat.username.clone()).collect())),
+                Ok(()) => (Change::Remove, Ok(room.clone())),
                 Err(error) => (Change::Keep, Err(error.into())),
             }
         };
