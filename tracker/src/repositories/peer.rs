@@ -82,8 +82,8 @@ pub(crate) struct PeerRepository {
     started: Instant,
 }
 
-/// Who is present. Never locked while a change of a collection is awaited; a scan of the rooms may look in here, but
-/// nothing in here looks at the rooms.
+/// Who is present. Never locked while a change of a collection is awaited. A scan of the rooms may look in here, and
+/// this may look at the records, but at no rooms.
 #[derive(Debug, Default)]
 struct Presence {
     sessions: BTreeMap<Username, Session>,
@@ -220,13 +220,21 @@ impl PeerRepository {
             let Peer { keys, endorsements, .. } = &mut after;
             endorsements.retain(|signature| Endorsement::read(&owner, keys, signature).is_some());
             let change = if after == before { Change::Keep } else { Change::Put(after.clone()) };
-            (change, (answer, after.keys, after.endorsements))
+            (change, answer)
         };
-        let (answer, keys, endorsements) = self.records.update(username.as_str(), decide).await?;
-        if let Some(session) = self.presence_mut().sessions.get_mut(username) {
-            (session.peer.keys, session.peer.endorsements) = (keys, endorsements);
+        let answer = self.records.update(username.as_str(), decide).await?;
+        let mut presence = self.presence_mut();
+        if let Some(session) = presence.sessions.get_mut(username) {
+            (session.peer.keys, session.peer.endorsements) = self.bound_keys(username);
         }
         Ok(answer)
+    }
+
+    /// A user's keys and endorsements as the disk has them. Read while the presence is locked, so that a session never
+    /// goes back to those of an earlier moment.
+    fn bound_keys(&self, username: &Username) -> (Vec<PublicKey>, Vec<Signature>) {
+        let keys = |peer: &Peer| (peer.keys.clone(), peer.endorsements.clone());
+        self.records.read(username.as_str(), keys).unwrap_or_default()
     }
 
     /// Forgets all that is known of a user, keys included.
@@ -254,11 +262,14 @@ impl PeerRepository {
 
     /// Shows a user as connected at this place, unless a newer login has done so.
     pub(crate) fn connect(&self, username: &Username, connection: ConnectionId, address: IpAddr, port: u16) {
-        let Peer { last_ping, keys, endorsements, .. } = self.peer(username);
         let mut presence = self.presence_mut();
         if presence.sessions.get(username).is_some_and(|session| session.connection > connection) {
             return;
         }
+        let seen = presence.sessions.get(username).map(|session| session.peer.last_ping);
+        let last_ping =
+            seen.or_else(|| self.records.read(username.as_str(), |peer| peer.last_ping)).flatten();
+        let (keys, endorsements) = self.bound_keys(username);
         let peer = Peer {
             address: Some(address),
             port: Some(port),
@@ -342,7 +353,64 @@ impl PeerRepository {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Poll;
+    use std::thread;
+
+    use tempfile::TempDir;
+
     use super::*;
+    use crate::repositories::Repositories;
+
+    /// Enough to meet each order in which two threads may run.
+    const ROUNDS: u8 = 100;
+
+    fn repository() -> (PeerRepository, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        (Repositories::open(folder.path()).unwrap().peers(), folder)
+    }
+
+    fn ana() -> Username {
+        Username::parse("ana").unwrap()
+    }
+
+    fn key(byte: u8) -> PublicKey {
+        PublicKey::new([byte; 32])
+    }
+
+    #[test]
+    fn key_that_is_bound_during_a_login_is_shown() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (peers, _folder) = repository();
+        let here = IpAddr::from([127, 0, 0, 1]);
+        for round in 0..ROUNDS {
+            let done = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        peers.connect(&ana(), ConnectionId(1), here, 5000);
+                    }
+                });
+                let bound = runtime.block_on(peers.bind_key(&ana(), key(round), || true));
+                done.store(true, Ordering::Relaxed);
+                assert!(bound.unwrap());
+            });
+            assert!(peers.peer(&ana()).keys.contains(&key(round)), "round {round}");
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_bound_at_one_time_are_all_shown() {
+        let (peers, _folder) = repository();
+        peers.connect(&ana(), ConnectionId(1), IpAddr::from([127, 0, 0, 1]), 5000);
+        let (ana, admitted) = (ana(), || true);
+        let mut first = Box::pin(peers.bind_key(&ana, key(1), admitted));
+        let _ = std::future::poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_ready())).await;
+        peers.bind_key(&ana, key(2), admitted).await.unwrap();
+        first.await.unwrap();
+        assert_eq!(peers.peer(&ana).keys, [key(1), key(2)]);
+    }
 
     #[test]
     fn an_address_that_nobody_can_dial_is_none() {
