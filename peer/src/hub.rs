@@ -23,7 +23,7 @@ use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::{self, Answer, Event, Present, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
-use crate::delivery::feeds::Feeds;
+use crate::delivery::feeds::Replication;
 use crate::delivery::missed::Missed;
 use crate::delivery::news::News;
 use crate::delivery::seeks::Seeks;
@@ -69,7 +69,7 @@ pub(crate) struct Hub {
 pub(crate) struct State {
     pub(crate) chat: Chat,
     pub(crate) faces: Faces,
-    pub(crate) feeds: Feeds,
+    pub(crate) feeds: Replication,
     pub(crate) serving: ServingLinks,
     pub(crate) seeks: Seeks,
     pub(crate) gate: Gate,

@@ -14,14 +14,14 @@ use crate::peer_communication::link_table::LinkId;
 
 /// Every linked peer, and how far it was given the own lines.
 #[derive(Debug, Default)]
-pub(crate) struct Feeds {
-    feeds: BTreeMap<Username, Feed>,
+pub(crate) struct Replication {
+    feeds: BTreeMap<Username, PeerProgress>,
     /// Who does not look at which room: messages of that room wait, and later ones of other conversations do not.
     not_looking: BTreeSet<(Username, Uuid)>,
 }
 
 #[derive(Debug)]
-struct Feed {
+struct PeerProgress {
     /// By which link: what is said after another one took its place waits for what that one has to give first.
     link: LinkId,
     /// The last line that was put on its way, as a row of the history.
@@ -45,7 +45,7 @@ enum Stage {
     Held,
 }
 
-impl Feed {
+impl PeerProgress {
     /// Asks for the messages that wait behind a row.
     fn ask(&mut self, after: i64) -> i64 {
         (self.stage, self.asked) = (Stage::Asked, after);
@@ -53,11 +53,11 @@ impl Feed {
     }
 }
 
-impl Feeds {
+impl Replication {
     /// A link has come up: whether what waited is to be asked for now.
     pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
         let stage = if held { Stage::Held } else { Stage::Asked };
-        self.feeds.insert(user.clone(), Feed { link, after: 0, asked: 0, stage, again: false });
+        self.feeds.insert(user.clone(), PeerProgress { link, after: 0, asked: 0, stage, again: false });
         !held
     }
 
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_waited_goes_first_and_a_full_link_goes_on_where_it_stopped() {
-        let mut feeds = Feeds::default();
+        let mut feeds = Replication::default();
         assert!(feeds.begin(&bob(), LinkId(1), false));
         assert!(
             feeds.link_at(&bob(), Stage::Asked).is_some() && feeds.link_at(&bob(), Stage::Live).is_none()
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn messages_wait_for_who_does_not_look_and_are_asked_for_again() {
-        let (room, mut feeds) = (Uuid::nil(), Feeds::default());
+        let (room, mut feeds) = (Uuid::nil(), Replication::default());
         let away = BTreeSet::from([(bob(), room)]);
         assert_eq!(feeds.stop_looking(away.clone()), []);
         feeds.begin(&bob(), LinkId(1), false);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn lines_to_a_changed_key_wait_until_it_is_accepted() {
-        let mut feeds = Feeds::default();
+        let mut feeds = Replication::default();
         assert!(!feeds.begin(&bob(), LinkId(1), true));
         feeds.gave_all(&bob());
         assert!(feeds.link_at(&bob(), Stage::Live).is_none());
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn answer_to_a_question_of_an_earlier_link_is_not_taken() {
-        let mut feeds = Feeds::default();
+        let mut feeds = Replication::default();
         feeds.begin(&bob(), LinkId(1), false);
         assert_eq!(feeds.give(&bob(), 0, &[], Some(7), |_, _| true), Some(7));
         feeds.begin(&bob(), LinkId(2), false);

@@ -17,7 +17,7 @@ use crate::api::{Conversation, TrackerState};
 use crate::chat::heard::{Heard, Spoken};
 use crate::chat::{Chat, Trust};
 use crate::delivery::catch_up::CatchUp;
-use crate::delivery::feeds::{Feeds, batches};
+use crate::delivery::feeds::{Replication, batches};
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::{Ledger, Opened};
 use crate::history::line::ChatLine;
@@ -72,7 +72,7 @@ pub(crate) struct Program {
     life: u32,
     ledger: Ledger,
     chat: Chat,
-    feeds: Feeds,
+    feeds: Replication,
     catch_up: CatchUp,
     links: BTreeMap<Username, End>,
     /// What the history is asked for and has not done.
@@ -102,7 +102,7 @@ impl Program {
             life,
             ledger,
             chat: Chat::default(),
-            feeds: Feeds::default(),
+            feeds: Replication::default(),
             catch_up: CatchUp::default(),
             links: BTreeMap::new(),
             tasks: VecDeque::new(),
