@@ -23,9 +23,9 @@ use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::{self, Answer, Event, Present, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
-use crate::delivery::feeds::Replication;
 use crate::delivery::missed::Missed;
 use crate::delivery::news::News;
+use crate::delivery::replication::Replication;
 use crate::delivery::seeks::Seeks;
 use crate::delivery::serving_links::ServingLinks;
 use crate::events::Faces;
@@ -69,7 +69,7 @@ pub(crate) struct Hub {
 pub(crate) struct State {
     pub(crate) chat: Chat,
     pub(crate) faces: Faces,
-    pub(crate) feeds: Replication,
+    pub(crate) replication: Replication,
     pub(crate) serving: ServingLinks,
     pub(crate) seeks: Seeks,
     pub(crate) gate: Gate,
@@ -246,7 +246,7 @@ impl Hub {
         let Some(links) = self.links.get() else { return false };
         let state = self.lock();
         let is_dialled = state.chat.is_there(user) && !links.book(|book| book.is_changed(user));
-        state.feeds.is_fed(user) || is_dialled
+        state.replication.is_fed(user) || is_dialled
     }
 
     /// Whether somebody is there who may yet tell how far a conversation is: an original program never does.
@@ -322,7 +322,7 @@ impl Hub {
         let Some(links) = self.links.get() else { return false };
         let held = links.book(|book| book.is_changed(user));
         let mut state = self.lock();
-        links.link(user).is_some_and(|link| state.feeds.begin(user, link, held))
+        links.link(user).is_some_and(|link| state.replication.begin(user, link, held))
     }
 
     /// Lets the history know, for as long as it runs, what every face has shown: after a crash it is not told again.

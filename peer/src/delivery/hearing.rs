@@ -120,7 +120,7 @@ impl Hub {
         }
         state.faces.tell(events);
         if !up {
-            state.feeds.end(user);
+            state.replication.end(user);
             state.awaited.retain(|(peer, _)| peer != user);
         }
         up

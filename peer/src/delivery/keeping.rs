@@ -14,9 +14,9 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
-use crate::delivery::feeds::batches;
 use crate::delivery::missed::Told;
 use crate::delivery::news::News;
+use crate::delivery::replication::batches;
 use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{GivenUp, HeardLine, Report, SaidLine};
@@ -103,19 +103,19 @@ impl Hub {
         let mut state = self.lock();
         state.saying -= lines.len();
         let not_looking = state.chat.not_looking();
-        state.feeds.stop_looking(not_looking);
+        state.replication.stop_looking(not_looking);
         for said in lines {
             let id = said.line.id;
             let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
             let content = said.line.text.plain().into();
             state.faces.tell([Event::Sent { id, conversation, content }]);
             for to in said.audience.iter().filter(|user| links.book(|book| book.is_changed(user))) {
-                state.feeds.hold(to, true);
+                state.replication.hold(to, true);
                 let (to, reason) = (to.clone(), Undeliverable::KeyChanged);
                 state.faces.tell([Event::Undelivered { id, to, reason }]);
             }
             let live = Live::new(said);
-            state.feeds.said(said, |user, link| live.give(links, user, link).is_ok());
+            state.replication.said(said, |user, link| live.give(links, user, link).is_ok());
         }
         drop(state);
         self.moved.notify_waiters();
@@ -168,7 +168,7 @@ impl Hub {
         let is_late =
             |batch: &[SaidLine]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
         let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
-        let more = self.lock().feeds.give(to, asked, &batches, more, |link, batch| {
+        let more = self.lock().replication.give(to, asked, &batches, more, |link, batch| {
             if ours && is_late(batch) {
                 give_batch(links, to, link, batch).is_ok()
             } else {
@@ -185,7 +185,7 @@ impl Hub {
         let again = {
             let mut state = self.lock();
             let not_looking = state.chat.not_looking();
-            state.feeds.stop_looking(not_looking)
+            state.replication.stop_looking(not_looking)
         };
         for (user, room) in again {
             let hub = Arc::clone(self);
@@ -195,7 +195,7 @@ impl Hub {
                 let after = {
                     let mut state = hub.lock();
                     let gone = state.chat.not_looking().contains(&(user.clone(), room));
-                    if gone { None } else { state.feeds.look_again(&user, room) }
+                    if gone { None } else { state.replication.look_again(&user, room) }
                 };
                 if let Some(after) = after {
                     hub.ask_for_waiting(&user, after);
@@ -206,7 +206,7 @@ impl Hub {
 
     /// Goes on with what waits for a peer, where there was no room.
     pub(crate) fn feed_on(&self, user: &Username) {
-        let after = self.lock().feeds.go_on(user);
+        let after = self.lock().replication.go_on(user);
         if let Some(after) = after {
             self.ask_for_waiting(user, after);
         }
@@ -216,7 +216,7 @@ impl Hub {
     pub(crate) fn heed_key(&self, user: &Username) {
         let Some(links) = self.links.get() else { return };
         let changed = links.book(|book| book.is_changed(user));
-        let after = self.lock().feeds.hold(user, changed);
+        let after = self.lock().replication.hold(user, changed);
         if let Some(after) = after {
             self.ask_for_waiting(user, after);
         }

@@ -2,10 +2,10 @@
 
 pub(crate) mod catch_up;
 pub(crate) mod exchange;
-pub(crate) mod feeds;
 pub(crate) mod hearing;
 pub(crate) mod keeping;
 pub(crate) mod missed;
 pub(crate) mod news;
+pub(crate) mod replication;
 pub(crate) mod seeks;
 pub(crate) mod serving_links;

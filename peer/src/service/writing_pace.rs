@@ -32,7 +32,7 @@ impl Hub {
                 let state = self.lock();
                 let audience = state.chat.listeners(to).unwrap_or_default();
                 let behind = |(user, lines): &(Username, usize)| {
-                    *lines >= PACE_LINES && audience.contains(user) && state.feeds.is_fed(user)
+                    *lines >= PACE_LINES && audience.contains(user) && state.replication.is_fed(user)
                 };
                 waiting.iter().any(behind)
             };
@@ -67,7 +67,7 @@ mod tests {
         history.flush().await;
         let hub = Arc::new(Hub::default());
         hub.lock().chat.begin_private(user(BOB), None);
-        hub.lock().feeds.begin(&user(BOB), LinkId(1), false);
+        hub.lock().replication.begin(&user(BOB), LinkId(1), false);
         let pacing = tokio::spawn({
             let hub = Arc::clone(&hub);
             async move { hub.keep_pace(&history, &private(BOB), &Conversation::Private(user(BOB))).await }

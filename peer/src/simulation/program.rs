@@ -17,7 +17,7 @@ use crate::api::{Conversation, TrackerState};
 use crate::chat::heard::{Heard, Spoken};
 use crate::chat::{Chat, Trust};
 use crate::delivery::catch_up::CatchUp;
-use crate::delivery::feeds::{Replication, batches};
+use crate::delivery::replication::{Replication, batches};
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::{Ledger, Opened};
 use crate::history::line::ChatLine;

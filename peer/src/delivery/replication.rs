@@ -36,19 +36,19 @@ struct PeerProgress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// What waited was asked for.
-    Asked,
+    Querying,
     /// Nothing waits any more: lines go as they are written.
     Live,
     /// The link had no room.
-    Stuck,
+    Blocked,
     /// The peer's key has changed: lines wait until it is accepted.
-    Held,
+    KeyChanged,
 }
 
 impl PeerProgress {
     /// Asks for the messages that wait behind a row.
     fn ask(&mut self, after: i64) -> i64 {
-        (self.stage, self.asked) = (Stage::Asked, after);
+        (self.stage, self.asked) = (Stage::Querying, after);
         after
     }
 }
@@ -56,7 +56,7 @@ impl PeerProgress {
 impl Replication {
     /// A link has come up: whether what waited is to be asked for now.
     pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
-        let stage = if held { Stage::Held } else { Stage::Asked };
+        let stage = if held { Stage::KeyChanged } else { Stage::Querying };
         self.feeds.insert(user.clone(), PeerProgress { link, after: 0, asked: 0, stage, again: false });
         !held
     }
@@ -68,7 +68,7 @@ impl Replication {
 
     /// There is room again: after which row to go on, if that is what it waited for.
     pub(crate) fn go_on(&mut self, user: &Username) -> Option<i64> {
-        let feed = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Stuck)?;
+        let feed = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Blocked)?;
         Some(feed.ask(feed.after))
     }
 
@@ -91,7 +91,7 @@ impl Replication {
         more: Option<i64>,
         mut send: impl FnMut(LinkId, &[SaidLine]) -> bool,
     ) -> Option<i64> {
-        let link = self.link_at(to, Stage::Asked)?;
+        let link = self.link_at(to, Stage::Querying)?;
         if self.feeds.get(to).is_none_or(|feed| feed.asked != asked) {
             return None;
         }
@@ -125,11 +125,11 @@ impl Replication {
         feed.after = 0;
         match feed.stage {
             Stage::Live => Some(feed.ask(0)),
-            Stage::Asked => {
+            Stage::Querying => {
                 feed.again = true;
                 None
             }
-            Stage::Stuck | Stage::Held => None,
+            Stage::Blocked | Stage::KeyChanged => None,
         }
     }
 
@@ -146,19 +146,19 @@ impl Replication {
 
     /// Whether lines are on their way.
     pub(crate) fn is_fed(&self, user: &Username) -> bool {
-        self.feeds.get(user).is_some_and(|feed| feed.stage != Stage::Held)
+        self.feeds.get(user).is_some_and(|feed| feed.stage != Stage::KeyChanged)
     }
 
     fn gave(&mut self, user: &Username, row: i64, fit: bool) {
         if let Some(feed) = self.feeds.get_mut(user) {
             feed.after = if fit { feed.after.max(row) } else { feed.after };
-            feed.stage = if fit { feed.stage } else { Stage::Stuck };
+            feed.stage = if fit { feed.stage } else { Stage::Blocked };
         }
     }
 
     /// All that was asked for was given. Whether there is more behind the first row.
     fn gave_all(&mut self, user: &Username) -> bool {
-        let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Asked) else {
+        let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Querying) else {
             return false;
         };
         if std::mem::take(&mut feed.again) {
@@ -172,9 +172,9 @@ impl Replication {
     /// Whether the peer's key has changed and is not accepted. Where it is right again, after which row to go on.
     pub(crate) fn hold(&mut self, user: &Username, held: bool) -> Option<i64> {
         let feed = self.feeds.get_mut(user)?;
-        let released = !held && feed.stage == Stage::Held;
+        let released = !held && feed.stage == Stage::KeyChanged;
         if held {
-            feed.stage = Stage::Held;
+            feed.stage = Stage::KeyChanged;
         }
         released.then(|| feed.ask(feed.after))
     }
@@ -217,7 +217,7 @@ mod tests {
         let mut feeds = Replication::default();
         assert!(feeds.begin(&bob(), LinkId(1), false));
         assert!(
-            feeds.link_at(&bob(), Stage::Asked).is_some() && feeds.link_at(&bob(), Stage::Live).is_none()
+            feeds.link_at(&bob(), Stage::Querying).is_some() && feeds.link_at(&bob(), Stage::Live).is_none()
         );
         feeds.gave(&bob(), 7, true);
         feeds.gave(&bob(), 8, false);
