@@ -12,8 +12,8 @@ use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use crate::delivery::catch_up::CatchUp;
 use crate::delivery::news::News;
+use crate::delivery::sync::SyncState;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
@@ -47,7 +47,7 @@ struct Exchange<'a> {
     hub: &'a Hub,
     history: &'a History,
     links: &'a PeerPeerCommunication,
-    catch_up: CatchUp,
+    catch_up: SyncState,
 }
 
 /// The search for those for whom private messages wait.
@@ -62,7 +62,7 @@ struct Search<'a> {
 /// Exchanges with the others until nobody has news any more.
 pub(crate) async fn run(hub: Arc<Hub>, tracker: PeerTrackerCommunication, mut news: mpsc::Receiver<News>) {
     let (Some(history), Some(links)) = (hub.history.get(), hub.links.get()) else { return };
-    let mut exchange = Exchange { hub: &hub, history, links, catch_up: CatchUp::default() };
+    let mut exchange = Exchange { hub: &hub, history, links, catch_up: SyncState::default() };
     let mut search = Search { hub: &hub, history, tracker, sought: BTreeMap::new() };
     let exchanging = async {
         let mut tick = ticks();

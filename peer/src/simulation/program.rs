@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::api::{Conversation, TrackerState};
 use crate::chat::heard::{Heard, Spoken};
 use crate::chat::{Chat, Trust};
-use crate::delivery::catch_up::CatchUp;
 use crate::delivery::replication::{Replication, batches};
+use crate::delivery::sync::SyncState;
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::{Ledger, Opened};
 use crate::history::line::ChatLine;
@@ -73,7 +73,7 @@ pub(crate) struct Program {
     ledger: Ledger,
     chat: Chat,
     feeds: Replication,
-    catch_up: CatchUp,
+    catch_up: SyncState,
     links: BTreeMap<Username, End>,
     /// What the history is asked for and has not done.
     tasks: VecDeque<Request>,
@@ -103,7 +103,7 @@ impl Program {
             ledger,
             chat: Chat::default(),
             feeds: Replication::default(),
-            catch_up: CatchUp::default(),
+            catch_up: SyncState::default(),
             links: BTreeMap::new(),
             tasks: VecDeque::new(),
             reports: VecDeque::new(),

@@ -16,7 +16,7 @@ use crate::limits::{ASK_PATIENCE, CONVERSATIONS_MAX, TELL_PAUSE, VAIN_PAUSE, WAN
 
 /// What is known of every linked peer that catches up.
 #[derive(Debug, Default)]
-pub(crate) struct CatchUp {
+pub(crate) struct SyncState {
     partners: BTreeMap<Username, Partner>,
 }
 
@@ -47,7 +47,7 @@ struct Talk {
     fetched: Vec<StreamSpans>,
 }
 
-impl CatchUp {
+impl SyncState {
     /// A peer is linked anew.
     pub(crate) fn up(&mut self, user: &Username) {
         self.partners.insert(user.clone(), Partner::default());
@@ -243,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_is_told_at_link_up_and_again_only_of_news() {
         let now = Instant::now();
-        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
         assert_eq!(catch_up.due_to_tell(&bob, &[SALA], now), [SALA]);
         catch_up.told(&bob, &SALA, now);
@@ -260,7 +260,7 @@ mod tests {
     #[tokio::test]
     async fn who_has_more_is_asked_batch_by_batch_until_nothing_is_lacking_or_it_does_not_come() {
         let now = Instant::now();
-        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
         catch_up.heard(&bob, &SALA, lines("dora", 100));
         assert!(catch_up.next_to_look_at(&bob, &[], now).is_none(), "not shared yet");
@@ -287,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn a_question_without_an_answer_is_asked_again() {
         let now = Instant::now();
-        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
         catch_up.heard(&bob, &SALA, lines("dora", 100));
         catch_up.next_to_look_at(&bob, &[SALA], now);
@@ -302,7 +302,7 @@ mod tests {
         let now = Instant::now();
         for author in ["ana", "bob"] {
             let rest = |author| spans(author, 3, 5);
-            let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+            let (mut catch_up, bob) = (SyncState::default(), user("bob"));
             catch_up.up(&bob);
             catch_up.up(&user("ana"));
             catch_up.heard(&bob, &SALA, lines(author, 5));
@@ -325,7 +325,7 @@ mod tests {
 
     #[tokio::test]
     async fn invented_streams_take_bounded_memory() {
-        let (mut catch_up, bob) = (CatchUp::default(), user("bob"));
+        let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
         for n in 0..5 * SPANS_MAX as u64 {
             let (username, incarnation) = ("bob".to_owned(), Incarnation(n));
