@@ -17,24 +17,24 @@ use crate::limits::{ASK_PATIENCE, CONVERSATIONS_MAX, TELL_PAUSE, VAIN_PAUSE, WAN
 /// What is known of every linked peer that catches up.
 #[derive(Debug, Default)]
 pub(crate) struct SyncState {
-    partners: BTreeMap<Username, Partner>,
+    partners: BTreeMap<Username, PeerSync>,
 }
 
 #[derive(Debug, Default)]
-struct Partner {
-    talks: BTreeMap<ConversationId, Talk>,
+struct PeerSync {
+    talks: BTreeMap<ConversationId, ConversationSync>,
     /// What was asked for and has not come yet, and until when it is awaited.
     asked: Option<(ConversationId, Instant)>,
 }
 
 #[derive(Debug, Default)]
-struct Talk {
+struct ConversationSync {
     /// When the peer was told what is here.
     told: Option<Instant>,
     /// Something has come since.
     stale: bool,
     /// What the peer has.
-    theirs: Vec<StreamSpans>,
+    remote_have: Vec<StreamSpans>,
     /// Whether that is to be held against what is here.
     open: bool,
     /// What was asked for: where it is lacking again, it was in vain.
@@ -42,15 +42,15 @@ struct Talk {
     /// When it may be asked for once more.
     again: Option<Instant>,
     /// What was lacking, at some moment, that its linked author should give: where it still is, it is asked for.
-    patient: Option<(Instant, Vec<StreamSpans>)>,
+    author_grace: Option<(Instant, Vec<StreamSpans>)>,
     /// Of these a linked author did not give what is lacking: the rest is asked for as well.
-    fetched: Vec<StreamSpans>,
+    fetch_anyway: Vec<StreamSpans>,
 }
 
 impl SyncState {
     /// A peer is linked anew.
     pub(crate) fn up(&mut self, user: &Username) {
-        self.partners.insert(user.clone(), Partner::default());
+        self.partners.insert(user.clone(), PeerSync::default());
     }
 
     /// A peer is not linked any more.
@@ -94,7 +94,7 @@ impl SyncState {
         now: Instant,
     ) -> Vec<ConversationId> {
         let Some(partner) = self.partners.get(user) else { return Vec::new() };
-        let due = |talk: &Talk| match talk.told {
+        let due = |talk: &ConversationSync| match talk.told {
             None => true,
             Some(told) => talk.stale && told + TELL_PAUSE <= now,
         };
@@ -110,17 +110,22 @@ impl SyncState {
     }
 
     /// A peer tells what it has, of some streams or all.
-    pub(crate) fn heard(&mut self, user: &Username, conversation: &ConversationId, theirs: Vec<StreamSpans>) {
+    pub(crate) fn heard(
+        &mut self,
+        user: &Username,
+        conversation: &ConversationId,
+        remote_have: Vec<StreamSpans>,
+    ) {
         let Some(partner) = self.partners.get_mut(user) else { return };
         if partner.talks.len() >= CONVERSATIONS_MAX && !partner.talks.contains_key(conversation) {
             return;
         }
         let talk = partner.talks.entry(conversation.clone()).or_default();
-        talk.theirs.retain(|known| !theirs.iter().any(|new| is_same(known, new)));
-        talk.theirs.extend(theirs);
+        talk.remote_have.retain(|known| !remote_have.iter().any(|new| is_same(known, new)));
+        talk.remote_have.extend(remote_have);
         // A peer may invent as many streams as it likes; one HAVE tells of no more than these.
-        let surplus = talk.theirs.len().saturating_sub(SPANS_MAX);
-        talk.theirs.drain(..surplus);
+        let surplus = talk.remote_have.len().saturating_sub(SPANS_MAX);
+        talk.remote_have.drain(..surplus);
         talk.open = true;
         talk.wanted.clear();
     }
@@ -153,17 +158,18 @@ impl SyncState {
                 talk.wanted.clear();
             }
         }
-        let waited =
-            |talk: &Talk| talk.patient.as_ref().is_some_and(|(since, _)| *since + ASK_PATIENCE <= now);
+        let waited = |talk: &ConversationSync| {
+            talk.author_grace.as_ref().is_some_and(|(since, _)| *since + ASK_PATIENCE <= now)
+        };
         let mut talks = partner.talks.iter_mut().filter(|(conversation, _)| shared.contains(conversation));
-        let rested = |talk: &Talk| talk.again.is_some_and(|again| again <= now);
+        let rested = |talk: &ConversationSync| talk.again.is_some_and(|again| again <= now);
         let (conversation, talk) = talks.find(|(_, talk)| talk.open || waited(talk) || rested(talk))?;
         talk.open = false;
         if rested(talk) {
             talk.again = None;
             talk.wanted.clear();
         }
-        Some((conversation.clone(), talk.theirs.clone()))
+        Some((conversation.clone(), talk.remote_have.clone()))
     }
 
     /// What to ask of a peer that has these lines, which are lacking here; nothing where they will come by themselves,
@@ -178,18 +184,19 @@ impl SyncState {
         let authors: BTreeSet<_> = self.partners.keys().map(|linked| linked.as_str().to_owned()).collect();
         let Some(partner) = self.partners.get_mut(user) else { return Vec::new() };
         let Some(talk) = partner.talks.get_mut(conversation) else { return Vec::new() };
-        talk.fetched.retain(|fetched| lacking.iter().any(|stream| is_same(stream, fetched)));
+        talk.fetch_anyway.retain(|fetch_anyway| lacking.iter().any(|stream| is_same(stream, fetch_anyway)));
         let comes_by_itself = |stream: &StreamSpans| {
-            authors.contains(&stream.username) && !talk.fetched.iter().any(|fetched| is_same(stream, fetched))
+            authors.contains(&stream.username)
+                && !talk.fetch_anyway.iter().any(|fetch_anyway| is_same(stream, fetch_anyway))
         };
         let (on_their_way, mut wanted): (Vec<_>, Vec<_>) = lacking.into_iter().partition(comes_by_itself);
-        talk.patient = match talk.patient.take() {
+        talk.author_grace = match talk.author_grace.take() {
             _ if on_their_way.is_empty() => None,
             Some((since, awaited)) if since + ASK_PATIENCE <= now => {
                 // An author gives in order: where the first that was lacking still is, nothing comes.
                 let stuck = |now: &StreamSpans| awaited.iter().any(|then| starts_as(now, then));
                 let (stuck, coming): (Vec<_>, Vec<_>) = on_their_way.into_iter().partition(stuck);
-                talk.fetched.extend(stuck.iter().cloned());
+                talk.fetch_anyway.extend(stuck.iter().cloned());
                 wanted.extend(stuck);
                 (!coming.is_empty()).then_some((now, coming))
             }
@@ -331,6 +338,6 @@ mod tests {
             let (username, incarnation) = ("bob".to_owned(), Incarnation(n));
             catch_up.heard(&bob, &SALA, vec![StreamSpans { username, incarnation, spans: vec![(1, 1)] }]);
         }
-        assert_eq!(catch_up.partners[&bob].talks[&SALA].theirs.len(), SPANS_MAX);
+        assert_eq!(catch_up.partners[&bob].talks[&SALA].remote_have.len(), SPANS_MAX);
     }
 }
