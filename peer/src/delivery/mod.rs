@@ -1,6 +1,5 @@
 //! How lines travel between the links, the history and the faces: what comes in, what goes out, what is caught up.
 
-pub(crate) mod exchange;
 pub(crate) mod hearing;
 pub(crate) mod keeping;
 pub(crate) mod missed;
@@ -9,3 +8,4 @@ pub(crate) mod replication;
 pub(crate) mod seeks;
 pub(crate) mod serving_links;
 pub(crate) mod sync;
+pub(crate) mod sync_task;

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::delivery::exchange;
+use crate::delivery::sync_task;
 use crate::events::Events;
 use crate::history::History;
 use crate::history::ledger::{Author, Opened, Place};
@@ -325,7 +325,7 @@ impl PeerService {
         hub.resume(opened);
         self.spawn(Arc::clone(hub).note_what_is_shown()).await;
         self.spawn(Arc::clone(hub).hear_history(kept)).await;
-        self.spawn(exchange::run(Arc::clone(hub), self.tracker.clone(), told)).await;
+        self.spawn(sync_task::run(Arc::clone(hub), self.tracker.clone(), told)).await;
         hub.reseat().await;
         self.spawn(Arc::clone(hub).hear_links(reports)).await;
     }

@@ -180,7 +180,7 @@ impl Program {
         for (conversation, _, heard) in self.chat.admit_early(now) {
             self.keep(&conversation, heard, now);
         }
-        self.look_around(now);
+        self.poll_presence(now);
     }
 
     /// Those who have left had time enough.
@@ -275,7 +275,7 @@ impl Program {
     }
 
     /// Time has passed.
-    pub(crate) fn look_around(&mut self, now: Instant) {
+    pub(crate) fn poll_presence(&mut self, now: Instant) {
         for user in self.catch_up.partners() {
             self.tell(&user, now);
             self.ask(&user, now);

@@ -246,7 +246,7 @@ impl World {
                 self.with(who, |program, log| program.hear_history(reports, log));
             }
             Event::Tick(who, life) if self.stations[who].life == life => {
-                self.with(who, |program, _| program.look_around(now));
+                self.with(who, |program, _| program.poll_presence(now));
                 self.at(self.now + CATCH_UP_TICK.as_millis() as u64, Event::Tick(who, life));
             }
             Event::GiveUp(who, life, room) if self.stations[who].life == life => {

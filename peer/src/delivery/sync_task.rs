@@ -43,7 +43,7 @@ impl Hub {
 }
 
 /// The task's own.
-struct Exchange<'a> {
+struct SyncTask<'a> {
     hub: &'a Hub,
     history: &'a History,
     links: &'a PeerPeerCommunication,
@@ -62,7 +62,7 @@ struct Search<'a> {
 /// Exchanges with the others until nobody has news any more.
 pub(crate) async fn run(hub: Arc<Hub>, tracker: PeerTrackerCommunication, mut news: mpsc::Receiver<News>) {
     let (Some(history), Some(links)) = (hub.history.get(), hub.links.get()) else { return };
-    let mut exchange = Exchange { hub: &hub, history, links, catch_up: SyncState::default() };
+    let mut exchange = SyncTask { hub: &hub, history, links, catch_up: SyncState::default() };
     let mut search = Search { hub: &hub, history, tracker, sought: BTreeMap::new() };
     let exchanging = async {
         let mut tick = ticks();
@@ -72,7 +72,7 @@ pub(crate) async fn run(hub: Arc<Hub>, tracker: PeerTrackerCommunication, mut ne
                     Some(news) => exchange.take(news).await,
                     None => return,
                 },
-                _ = tick.tick() => exchange.look_around().await,
+                _ = tick.tick() => exchange.poll_presence().await,
             }
         }
     };
@@ -96,7 +96,7 @@ fn ticks() -> Interval {
     tick
 }
 
-impl Exchange<'_> {
+impl SyncTask<'_> {
     async fn take(&mut self, news: News) {
         match news {
             News::Up(user) => {
@@ -112,11 +112,11 @@ impl Exchange<'_> {
             News::Down(user) => self.catch_up.down(&user),
             News::Seats => {
                 self.catch_up.reseated();
-                self.look_around().await;
+                self.poll_presence().await;
             }
             News::OwnKeys => {
                 self.catch_up.believe_more();
-                self.look_around().await;
+                self.poll_presence().await;
             }
             News::Have(user, conversation, theirs) => {
                 self.catch_up.heard(&user, &conversation, theirs);
@@ -132,7 +132,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn look_around(&mut self) {
+    async fn poll_presence(&mut self) {
         if self.hub.news_lost.swap(false, Ordering::Relaxed) {
             self.catch_up.reseated();
         }
