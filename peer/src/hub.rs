@@ -24,10 +24,10 @@ use crate::api::status::Status;
 use crate::api::{self, Answer, Event, Present, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
 use crate::delivery::missed::Missed;
-use crate::delivery::news::News;
 use crate::delivery::replication::Replication;
 use crate::delivery::seeks::Seeks;
 use crate::delivery::serving_links::ServingLinks;
+use crate::delivery::sync_event::SyncEvent;
 use crate::events::Faces;
 use crate::gate::Gate;
 use crate::history::History;
@@ -52,7 +52,7 @@ pub(crate) struct Hub {
     pub(crate) home: OnceLock<Home>,
     pub(crate) people: OnceLock<KnownPeople>,
     pub(crate) history: OnceLock<History>,
-    pub(crate) news: OnceLock<mpsc::Sender<News>>,
+    pub(crate) news: OnceLock<mpsc::Sender<SyncEvent>>,
     /// News found no room in that queue since it was looked at last.
     pub(crate) news_lost: AtomicBool,
     /// Own lines have become durable, or were stored by one of those whom they are for.
@@ -301,7 +301,7 @@ impl Hub {
         // Who hears the links hears what waited for this first.
         self.seated.notify_one();
         if is_news {
-            self.tell_news(News::Seats);
+            self.tell_news(SyncEvent::Seats);
         }
     }
 

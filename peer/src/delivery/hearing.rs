@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::api::Event;
 use crate::chat::Trust;
 use crate::chat::heard::{Heard, Spoken};
-use crate::delivery::news::News;
 use crate::delivery::serving_links::LinkChange;
+use crate::delivery::sync_event::SyncEvent;
 use crate::history::conversation::ConversationId;
 use crate::history::request::{self, UnsignedLine};
 use crate::hub::Hub;
@@ -65,7 +65,7 @@ impl Hub {
             LinkReport::Want(from, room, wanted) => {
                 let conversation = conversation(&from, room);
                 // A member may ask as often as it likes: it must not hold up what others say, and asks again.
-                self.tell_news(News::Want(from, conversation, wanted));
+                self.tell_news(SyncEvent::Want(from, conversation, wanted));
             }
             LinkReport::Changed(user) => {
                 let serving = self.links.get().and_then(|links| links.link(&user));
@@ -75,9 +75,11 @@ impl Hub {
                 }
                 let up = self.hear_link_change(&user);
                 match change {
-                    LinkChange::Began => self.send_to_exchange(News::Up(user)).await,
+                    LinkChange::Began => self.send_to_exchange(SyncEvent::Up(user)).await,
                     LinkChange::None if up => {}
-                    LinkChange::None | LinkChange::Ended => self.send_to_exchange(News::Down(user)).await,
+                    LinkChange::None | LinkChange::Ended => {
+                        self.send_to_exchange(SyncEvent::Down(user)).await
+                    }
                 }
             }
             LinkReport::Left(user, None) => {
@@ -174,7 +176,7 @@ impl Hub {
                 let late = given.late;
                 let authors = given.lines.iter().map(|line| line.author.clone());
                 let trusted = links.book(|book| authors.map(|author| book.trusted(author)).collect());
-                let news = News::Given(from.clone(), conversation.clone());
+                let news = SyncEvent::Given(from.clone(), conversation.clone());
                 let lines = given.lines;
                 history.hear(request::Heard { from, conversation, room, lines, late, trusted }).await;
                 if late {
@@ -209,7 +211,7 @@ impl Hub {
             // Told before the first of these lines, if any comes late.
             self.lock().missed.entry(conversation.clone()).or_default().note(&lacking.unwrap_or_default());
         }
-        self.send_to_exchange(News::Have(from, conversation, theirs)).await;
+        self.send_to_exchange(SyncEvent::Have(from, conversation, theirs)).await;
     }
 }
 

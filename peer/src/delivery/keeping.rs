@@ -15,8 +15,8 @@ use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
 use crate::delivery::missed::Told;
-use crate::delivery::news::News;
 use crate::delivery::replication::batches;
+use crate::delivery::sync_event::SyncEvent;
 use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{GivenUp, HeardLine, Report, SaidLine};
@@ -94,7 +94,11 @@ impl Hub {
         let fit = links.manners(&author) != Some(Manners::Ours)
             || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
         // A receipt that finds no room on the link is told again soon, as to everybody else.
-        self.tell_news(if fit { News::Stored(author, conversation) } else { News::Grown(conversation) });
+        self.tell_news(if fit {
+            SyncEvent::Stored(author, conversation)
+        } else {
+            SyncEvent::Grown(conversation)
+        });
     }
 
     /// Own lines are durable: they are shown as sent, and go to whoever is linked and has all that was before.
@@ -121,7 +125,7 @@ impl Hub {
         self.moved.notify_waiters();
         let mut grown: Vec<_> = lines.iter().map(|said| said.conversation.clone()).collect();
         grown.dedup();
-        grown.into_iter().for_each(|conversation| self.tell_news(News::Grown(conversation)));
+        grown.into_iter().for_each(|conversation| self.tell_news(SyncEvent::Grown(conversation)));
     }
 
     /// A line of somebody else is stored.

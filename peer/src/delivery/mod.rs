@@ -3,9 +3,9 @@
 pub(crate) mod hearing;
 pub(crate) mod keeping;
 pub(crate) mod missed;
-pub(crate) mod news;
 pub(crate) mod replication;
 pub(crate) mod seeks;
 pub(crate) mod serving_links;
 pub(crate) mod sync;
+pub(crate) mod sync_event;
 pub(crate) mod sync_task;

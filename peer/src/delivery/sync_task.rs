@@ -12,8 +12,8 @@ use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use crate::delivery::news::News;
 use crate::delivery::sync::SyncState;
+use crate::delivery::sync_event::SyncEvent;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
@@ -25,7 +25,7 @@ use crate::tracker_communication::PeerTrackerCommunication;
 impl Hub {
     /// Tells the task that catches up, without waiting. Where its queue is full it looks at everything again instead: only news
     /// that this makes up for may be told so.
-    pub(crate) fn tell_news(&self, news: News) {
+    pub(crate) fn tell_news(&self, news: SyncEvent) {
         if let Some(queue) = self.news.get()
             && queue.try_send(news).is_err()
         {
@@ -34,7 +34,7 @@ impl Hub {
     }
 
     /// Tells the task that catches up of news that nothing makes up for, and waits for room in its queue.
-    pub(crate) async fn send_to_exchange(&self, news: News) {
+    pub(crate) async fn send_to_exchange(&self, news: SyncEvent) {
         if let Some(queue) = self.news.get() {
             // At the end of the program nobody catches up any more.
             let _ = queue.send(news).await;
@@ -60,7 +60,11 @@ struct Search<'a> {
 }
 
 /// Exchanges with the others until nobody has news any more.
-pub(crate) async fn run(hub: Arc<Hub>, tracker: PeerTrackerCommunication, mut news: mpsc::Receiver<News>) {
+pub(crate) async fn run(
+    hub: Arc<Hub>,
+    tracker: PeerTrackerCommunication,
+    mut news: mpsc::Receiver<SyncEvent>,
+) {
     let (Some(history), Some(links)) = (hub.history.get(), hub.links.get()) else { return };
     let mut exchange = SyncTask { hub: &hub, history, links, catch_up: SyncState::default() };
     let mut search = Search { hub: &hub, history, tracker, sought: BTreeMap::new() };
@@ -97,9 +101,9 @@ fn ticks() -> Interval {
 }
 
 impl SyncTask<'_> {
-    async fn take(&mut self, news: News) {
+    async fn take(&mut self, news: SyncEvent) {
         match news {
-            News::Up(user) => {
+            SyncEvent::Up(user) => {
                 if self.links.manners(&user) == Some(Manners::Ours) {
                     self.catch_up.up(&user);
                     self.tell(&user).await;
@@ -109,26 +113,26 @@ impl SyncTask<'_> {
                     self.history.pending(user, 0, FEED_BYTES).await;
                 }
             }
-            News::Down(user) => self.catch_up.down(&user),
-            News::Seats => {
+            SyncEvent::Down(user) => self.catch_up.down(&user),
+            SyncEvent::Seats => {
                 self.catch_up.reseated();
                 self.poll_presence().await;
             }
-            News::OwnKeys => {
+            SyncEvent::OwnKeys => {
                 self.catch_up.believe_more();
                 self.poll_presence().await;
             }
-            News::Have(user, conversation, theirs) => {
+            SyncEvent::Have(user, conversation, theirs) => {
                 self.catch_up.heard(&user, &conversation, theirs);
                 self.ask(&user).await;
             }
-            News::Given(user, conversation) => {
+            SyncEvent::Given(user, conversation) => {
                 self.catch_up.given(&user, &conversation);
                 self.ask(&user).await;
             }
-            News::Want(user, conversation, wanted) => self.give(&user, conversation, wanted).await,
-            News::Stored(user, conversation) => self.catch_up.stored(&conversation, Some(&user)),
-            News::Grown(conversation) => self.catch_up.stored(&conversation, None),
+            SyncEvent::Want(user, conversation, wanted) => self.give(&user, conversation, wanted).await,
+            SyncEvent::Stored(user, conversation) => self.catch_up.stored(&conversation, Some(&user)),
+            SyncEvent::Grown(conversation) => self.catch_up.stored(&conversation, None),
         }
     }
 
@@ -228,14 +232,14 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let (queue, mut news) = mpsc::channel(1);
         hub.news.set(queue).unwrap();
-        hub.tell_news(News::Seats);
+        hub.tell_news(SyncEvent::Seats);
         assert!(!hub.news_lost.load(Ordering::Relaxed));
-        hub.tell_news(News::Seats);
+        hub.tell_news(SyncEvent::Seats);
         assert!(hub.news_lost.load(Ordering::Relaxed), "there was no room");
         let (user, handing) = (Username::parse("bob").unwrap(), Arc::clone(&hub));
-        let handed = tokio::spawn(async move { handing.send_to_exchange(News::Up(user)).await });
-        assert!(matches!(news.recv().await, Some(News::Seats)));
-        assert!(matches!(news.recv().await, Some(News::Up(_))));
+        let handed = tokio::spawn(async move { handing.send_to_exchange(SyncEvent::Up(user)).await });
+        assert!(matches!(news.recv().await, Some(SyncEvent::Seats)));
+        assert!(matches!(news.recv().await, Some(SyncEvent::Up(_))));
         handed.await.unwrap();
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Event};
 use crate::delivery::hearing::link_trust;
-use crate::delivery::news::News;
+use crate::delivery::sync_event::SyncEvent;
 use crate::hub::Hub;
 use crate::identity::key_book::{KeyBook, Standing};
 use crate::identity::known_people::KnownPeople;
@@ -115,7 +115,7 @@ impl Hub {
         };
         if links.book(|book| book.announce_own(me, links.own_key(), &said)) {
             self.note_pins();
-            self.tell_news(News::OwnKeys);
+            self.tell_news(SyncEvent::OwnKeys);
         }
     }
 }

@@ -6,7 +6,7 @@ use commons::protocol::provenance::StreamSpans;
 use crate::history::conversation::ConversationId;
 
 /// What happens that may be a reason to tell, ask or give.
-pub(crate) enum News {
+pub(crate) enum SyncEvent {
     /// A peer is linked anew.
     Up(Username),
     /// A peer is not linked any more.
