@@ -23,7 +23,7 @@ use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::{self, Answer, Event, Present, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
-use crate::delivery::missed::Missed;
+use crate::delivery::missed_counter::MissedCounter;
 use crate::delivery::replication::Replication;
 use crate::delivery::seeks::Seeks;
 use crate::delivery::serving_links::ServingLinks;
@@ -80,7 +80,7 @@ pub(crate) struct State {
     /// How many more may be said before it is asked again who is behind.
     pub(crate) paced: usize,
     /// What was missed of each conversation.
-    pub(crate) missed: BTreeMap<ConversationId, Missed>,
+    pub(crate) missed: BTreeMap<ConversationId, MissedCounter>,
     /// Of whom it is not known yet what was missed of which conversation, since the link that stands came up.
     pub(crate) awaited: BTreeSet<(Username, ConversationId)>,
     /// Conversations of which it was told, in this run, how far they are, or was waited for that long enough.

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
-use crate::delivery::missed::Told;
+use crate::delivery::missed_counter::Told;
 use crate::delivery::replication::batches;
 use crate::delivery::sync_event::SyncEvent;
 use crate::history::answer::KeptLine;
@@ -148,7 +148,7 @@ impl Hub {
                 };
                 state.faces.tell(told.into_iter().map(missed));
             } else if let Some(place) = place {
-                missed.came_in_time(&from, place);
+                missed.arrived_live(&from, place);
             }
         }
         if me.as_ref() != Some(&from) {

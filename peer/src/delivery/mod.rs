@@ -2,7 +2,7 @@
 
 pub(crate) mod hearing;
 pub(crate) mod keeping;
-pub(crate) mod missed;
+pub(crate) mod missed_counter;
 pub(crate) mod replication;
 pub(crate) mod seeks;
 pub(crate) mod serving_links;

@@ -14,7 +14,7 @@ type Numbers = BTreeMap<(String, Incarnation), Spans>;
 
 /// What the members of one conversation told of that is not here.
 #[derive(Debug, Default)]
-pub(crate) struct Missed {
+pub(crate) struct MissedCounter {
     /// All that was ever counted.
     known: Numbers,
     /// What was counted and not told of yet.
@@ -30,7 +30,7 @@ pub(crate) struct Told {
     pub(crate) lines: u64,
 }
 
-impl Missed {
+impl MissedCounter {
     /// A member has messages that are lacking here.
     pub(crate) fn note(&mut self, lacking: &[StreamSpans]) {
         for StreamSpans { username, incarnation, spans } in lacking {
@@ -48,7 +48,7 @@ impl Missed {
     }
 
     /// A message has come as it was written: if it was counted, it was only on its way.
-    pub(crate) fn came_in_time(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
+    pub(crate) fn arrived_live(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
         let stream = (author.as_str().to_owned(), incarnation);
         if let Some(untold) = self.untold.get_mut(&stream) {
             let mut came = Spans::default();
@@ -89,13 +89,13 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
-    fn told(missed: &mut Missed) -> Vec<(usize, u64)> {
+    fn told(missed: &mut MissedCounter) -> Vec<(usize, u64)> {
         missed.tell(Some(&user("me"))).into_iter().map(|told| (told.people, told.lines)).collect()
     }
 
     #[test]
     fn what_two_members_tell_of_is_counted_once() {
-        let mut missed = Missed::default();
+        let mut missed = MissedCounter::default();
         missed.note(&[lacking("ana", 1, 3)]);
         missed.note(&[lacking("ana", 2, 4), lacking("bob", 1, 1)]);
         assert_eq!(told(&mut missed), [(2, 5)]);
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_claim_of_endless_messages_is_counted_to_the_limit() {
-        let mut missed = Missed::default();
+        let mut missed = MissedCounter::default();
         for incarnation in 1..=4 {
             let incarnation = Incarnation(incarnation);
             missed.note(&[StreamSpans { username: "ana".into(), incarnation, spans: vec![(1, SEQ_MAX)] }]);
@@ -117,22 +117,22 @@ mod tests {
 
     #[test]
     fn only_a_message_that_was_counted_is_taken_off_the_count() {
-        let mut missed = Missed::default();
+        let mut missed = MissedCounter::default();
         missed.note(&[lacking("ana", 1, 3)]);
         // Written after the count: it takes nothing off.
-        missed.came_in_time(&user("ana"), (Incarnation(1), 4));
-        missed.came_in_time(&user("bob"), (Incarnation(1), 1));
-        missed.came_in_time(&user("ana"), (Incarnation(1), 2));
-        missed.came_in_time(&user("ana"), (Incarnation(1), 2));
+        missed.arrived_live(&user("ana"), (Incarnation(1), 4));
+        missed.arrived_live(&user("bob"), (Incarnation(1), 1));
+        missed.arrived_live(&user("ana"), (Incarnation(1), 2));
+        missed.arrived_live(&user("ana"), (Incarnation(1), 2));
         assert_eq!(told(&mut missed), [(1, 2)]);
         missed.note(&[lacking("bob", 1, 1)]);
-        missed.came_in_time(&user("bob"), (Incarnation(1), 1));
+        missed.arrived_live(&user("bob"), (Incarnation(1), 1));
         assert_eq!(told(&mut missed), [], "all was on its way");
     }
 
     #[test]
     fn own_messages_of_another_computer_are_told_apart() {
-        let mut missed = Missed::default();
+        let mut missed = MissedCounter::default();
         missed.note(&[lacking("ana", 1, 3), lacking("me", 1, 2)]);
         assert_eq!(told(&mut missed), [(1, 3), (0, 2)]);
     }
