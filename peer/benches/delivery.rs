@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use common::{Peer, Tracker, three_in, three_keeping};
 use peer::api::{Command, Event};
-use peer::events::Events;
+use peer::event_bus::Events;
 use peer::service::{Keep, PeerService};
 use rusqlite::{Connection, params};
 

@@ -15,7 +15,7 @@ use bare_tls::BareTls;
 use chrono::{DateTime, Utc};
 use common::{Peer, Tracker, three_keeping};
 use peer::api::{Command, Event};
-use peer::events::Events;
+use peer::event_bus::Events;
 use peer::service::{Keep, PeerService};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};

@@ -11,7 +11,7 @@ use chrono::Local;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use peer::api::{Command, Event, LinkState, TrackerState};
-use peer::events::Events;
+use peer::event_bus::Events;
 use peer::identity::password::Password;
 use peer::identity::seal::SealCost;
 use peer::identity::user_key::SignIn;

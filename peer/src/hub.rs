@@ -28,7 +28,7 @@ use crate::delivery::replication::Replication;
 use crate::delivery::seeks::Seeks;
 use crate::delivery::serving_links::ServingLinks;
 use crate::delivery::sync_event::SyncEvent;
-use crate::events::Faces;
+use crate::event_bus::EventBus;
 use crate::gate::Gate;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
@@ -68,7 +68,7 @@ pub(crate) struct Hub {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) chat: Chat,
-    pub(crate) faces: Faces,
+    pub(crate) event_bus: EventBus,
     pub(crate) replication: Replication,
     pub(crate) serving: ServingLinks,
     pub(crate) seeks: Seeks,
@@ -112,7 +112,7 @@ impl Hub {
             changed.extend(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
             further.extend(endorsed.then(|| user.clone()));
         }
-        state.faces.tell(changed);
+        state.event_bus.publish(changed);
         let announced: Vec<_> = wanted.keys().cloned().collect();
         // While nobody tells where somebody is, it may still be where it was.
         let is_lost = state.chat.tracker() == TrackerState::Lost;
@@ -124,7 +124,7 @@ impl Hub {
             .collect();
         for user in links.want(&wishes) {
             let events = state.chat.link_is(&user, false, Trust::default());
-            state.faces.tell(events);
+            state.event_bus.publish(events);
         }
         drop(state);
         announced.iter().for_each(|user| self.heed_key(user));
@@ -144,7 +144,7 @@ impl Hub {
                         let mut state = self.lock();
                         let left = state.chat.leaves(&request);
                         let events = state.chat.answered(&request, answer, Instant::now());
-                        state.faces.tell(events);
+                        state.event_bus.publish(events);
                         if let Some((room, listeners)) = left {
                             self.say_goodbye(&state.chat, &room, &listeners);
                         }
@@ -159,14 +159,14 @@ impl Hub {
                     {
                         let mut state = self.lock();
                         let events = state.chat.updated(*update, Instant::now());
-                        state.faces.tell(events);
+                        state.event_bus.publish(events);
                     }
                     self.reseat().await;
                 }
                 TrackerReport::Lost(why) => {
                     let mut state = self.lock();
                     let events = state.chat.tracker_is(TrackerState::Lost, Some(why));
-                    state.faces.tell(events);
+                    state.event_bus.publish(events);
                     drop(state);
                     self.relink();
                 }
@@ -190,7 +190,7 @@ impl Hub {
             Ending::Superseded => CommandError::Superseded,
             Ending::Failed(error) => CommandError::from_tracker(error.clone(), address),
         };
-        self.lock().faces.tell([why.event()]);
+        self.lock().event_bus.publish([why.event()]);
         self.end(why);
     }
 
@@ -198,7 +198,7 @@ impl Hub {
     pub(crate) fn end(&self, why: CommandError) {
         let mut state = self.lock();
         state.failure = Some(why);
-        state.faces.end();
+        state.event_bus.end();
     }
 
     /// Goes on where an earlier run ended: what was not shown is, and lines that wait look for those whom they are for.
@@ -208,10 +208,10 @@ impl Hub {
                 "the history could not be read: it was set aside as {}, and a new one begun",
                 aside.display()
             );
-            self.lock().faces.tell([Event::error("HISTORY_DAMAGED", message)]);
+            self.lock().event_bus.publish([Event::error("HISTORY_DAMAGED", message)]);
         }
         if let Some(loss) = &opened.lost {
-            self.lock().faces.tell([Event::error("HISTORY_DAMAGED", loss.to_string())]);
+            self.lock().event_bus.publish([Event::error("HISTORY_DAMAGED", loss.to_string())]);
         }
         let waits = |user: &Username| {
             let waits = opened.waiting.iter().any(|(waiting, _)| waiting == user);
@@ -267,7 +267,7 @@ impl Hub {
             self.go_on_with(user);
         }
         if let Some(fingerprint) = news {
-            self.lock().faces.tell([Event::KeyChanged { peer: user.clone(), fingerprint }]);
+            self.lock().event_bus.publish([Event::KeyChanged { peer: user.clone(), fingerprint }]);
         }
         if links.book(|book| book.is_changed(user)) {
             return Err(CommandError::KeyChanged(user.clone()));
@@ -327,7 +327,7 @@ impl Hub {
 
     /// Lets the history know, for as long as it runs, what every face has shown: after a crash it is not told again.
     pub(crate) async fn note_what_is_shown(self: Arc<Self>) {
-        let shows = self.lock().faces.shows();
+        let shows = self.lock().event_bus.shows();
         loop {
             shows.notified().await;
             self.note_shown();
@@ -336,7 +336,7 @@ impl Hub {
 
     /// Lets the history know what every face has shown.
     pub(crate) fn note_shown(&self) {
-        if let (Some(row), Some(history)) = (self.lock().faces.shown(), self.history.get()) {
+        if let (Some(row), Some(history)) = (self.lock().event_bus.shown(), self.history.get()) {
             history.note_shown(row);
         }
     }
@@ -385,7 +385,7 @@ impl Hub {
         if let Some(links) = self.links.get() {
             links.hurry(user);
         }
-        self.lock().faces.tell([Event::KeyAccepted { peer: user.clone(), endorsed: true }]);
+        self.lock().event_bus.publish([Event::KeyAccepted { peer: user.clone(), endorsed: true }]);
         self.heed_key(user);
         self.note_pins();
     }
@@ -394,7 +394,7 @@ impl Hub {
     pub(crate) fn note_pins(&self) {
         if let Err(error) = self.keep_pins() {
             let message = error.to_string();
-            self.lock().faces.tell([Event::error("LOCAL", message)]);
+            self.lock().event_bus.publish([Event::error("LOCAL", message)]);
         }
     }
 
@@ -406,7 +406,7 @@ impl Hub {
 
     pub(crate) fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {
         let events = ids.into_iter().map(|id| Event::Undelivered { id, to: to.clone(), reason });
-        self.lock().faces.tell(events);
+        self.lock().event_bus.publish(events);
     }
 }
 

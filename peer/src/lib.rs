@@ -16,7 +16,7 @@ pub mod api;
 mod chat;
 pub mod config;
 mod delivery;
-pub mod events;
+pub mod event_bus;
 mod gate;
 pub mod history;
 pub mod home;

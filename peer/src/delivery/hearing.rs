@@ -34,7 +34,7 @@ impl Hub {
                 },
                 () = self.seated.notified() => None,
             };
-            let behind = self.lock().faces.behind();
+            let behind = self.lock().event_bus.behind();
             for face in behind {
                 face.caught_up().await;
             }
@@ -97,7 +97,7 @@ impl Hub {
             LinkReport::Hindered(user, why) => self.tell_hindered(&user, why),
             LinkReport::KeyChanged(peer, fingerprint) => {
                 self.heed_key(&peer);
-                self.lock().faces.tell([Event::KeyChanged { peer, fingerprint }]);
+                self.lock().event_bus.publish([Event::KeyChanged { peer, fingerprint }]);
             }
         }
     }
@@ -120,7 +120,7 @@ impl Hub {
             let shared = state.chat.shared_with(user).into_iter().map(|of| (user.clone(), of));
             state.awaited.extend(shared);
         }
-        state.faces.tell(events);
+        state.event_bus.publish(events);
         if !up {
             state.replication.end(user);
             state.awaited.retain(|(peer, _)| peer != user);
@@ -150,7 +150,7 @@ impl Hub {
                 ("PLAINTEXT_REFUSED", message)
             }
         };
-        state.faces.tell([Event::error(code, message)]);
+        state.event_bus.publish([Event::error(code, message)]);
     }
 
     /// Lines came by a link: into the history with them, if they are in place.

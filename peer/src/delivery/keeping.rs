@@ -42,7 +42,11 @@ impl Hub {
                 self.moved.notify_waiters();
                 let message =
                     format!("{} of your lines could not be written to the disk: {why}", ids.len()).into();
-                self.lock().faces.tell([Event::Error { code: "STORAGE".to_owned(), message, messages: ids }]);
+                self.lock().event_bus.publish([Event::Error {
+                    code: "STORAGE".to_owned(),
+                    message,
+                    messages: ids,
+                }]);
             }
             Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),
             Report::Stored { from, id } => {
@@ -55,17 +59,21 @@ impl Hub {
             Report::Fork { conversation, room, author, .. } => {
                 let fork =
                     named(&conversation, room).map(|conversation| Event::Fork { conversation, author });
-                self.lock().faces.tell(fork);
+                self.lock().event_bus.publish(fork);
             }
             Report::Refused { from, author, why } => {
                 warn!(peer = ?from, ?author, why, "lines were refused");
             }
             Report::Delivered { to, ids } => {
-                self.lock().faces.tell(ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() }));
+                self.lock()
+                    .event_bus
+                    .publish(ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() }));
                 self.moved.notify_waiters();
             }
             Report::Written { to, ids } => {
-                self.lock().faces.tell(ids.into_iter().map(|id| Event::Written { id, to: to.clone() }));
+                self.lock()
+                    .event_bus
+                    .publish(ids.into_iter().map(|id| Event::Written { id, to: to.clone() }));
                 self.moved.notify_waiters();
             }
             Report::GivenUp { to, ids, why } => {
@@ -81,7 +89,7 @@ impl Hub {
                 self.give_waiting(&to, asked, &lines, more.then_some(after));
             }
             Report::Trouble(message) => {
-                self.lock().faces.tell([Event::error("STORAGE", message)]);
+                self.lock().event_bus.publish([Event::error("STORAGE", message)]);
             }
         }
     }
@@ -112,11 +120,11 @@ impl Hub {
             let id = said.line.id;
             let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
             let content = said.line.text.plain().into();
-            state.faces.tell([Event::Sent { id, conversation, content }]);
+            state.event_bus.publish([Event::Sent { id, conversation, content }]);
             for to in said.audience.iter().filter(|user| links.book(|book| book.is_changed(user))) {
                 state.replication.hold(to, true);
                 let (to, reason) = (to.clone(), Undeliverable::KeyChanged);
-                state.faces.tell([Event::Undelivered { id, to, reason }]);
+                state.event_bus.publish([Event::Undelivered { id, to, reason }]);
             }
             let live = Live::new(said);
             state.replication.said(said, |user, link| live.give(links, user, link).is_ok());
@@ -146,7 +154,7 @@ impl Hub {
                     people,
                     lines,
                 };
-                state.faces.tell(told.into_iter().map(missed));
+                state.event_bus.publish(told.into_iter().map(missed));
             } else if let Some(place) = place {
                 missed.arrived_live(&from, place);
             }
@@ -156,7 +164,9 @@ impl Hub {
         }
         let private = room.is_none();
         let content = text.into();
-        state.faces.tell_row(Event::Message { id, room, from, to, content, sent_at, late, missing }, row);
+        state
+            .event_bus
+            .publish_row(Event::Message { id, room, from, to, content, sent_at, late, missing }, row);
         drop(state);
         if private {
             self.relink();

@@ -310,7 +310,7 @@ impl PeerService {
         let outbox = history.outbox().await;
         if let Err(error) = &outbox {
             // Else the program would end as if nothing waited.
-            self.hub.lock().faces.tell([Event::error("STORAGE", error.to_string())]);
+            self.hub.lock().event_bus.publish([Event::error("STORAGE", error.to_string())]);
         }
         for waiting in outbox.unwrap_or_default() {
             for user in waiting.waits {

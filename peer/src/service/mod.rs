@@ -31,7 +31,7 @@ use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::delivery::sync_task;
-use crate::events::Events;
+use crate::event_bus::Events;
 use crate::history::History;
 use crate::history::ledger::{Author, Opened, Place};
 use crate::history::report::Report;
@@ -179,7 +179,7 @@ impl PeerService {
 
     /// Everything that happens from now on.
     pub fn subscribe(&self) -> Events {
-        self.hub.lock().faces.add()
+        self.hub.lock().event_bus.add()
     }
 
     /// Who has an account on this computer at this tracker, as far as its key is known also where it was before.
@@ -398,7 +398,7 @@ impl PeerService {
         }
         self.tracker.abort();
         self.hub.note_shown();
-        self.hub.lock().faces.end();
+        self.hub.lock().event_bus.end();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
         if let Some(history) = self.hub.history.get() {

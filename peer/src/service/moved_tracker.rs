@@ -31,7 +31,7 @@ impl PeerService {
         self.known_trackers.pin(here, key).map_err(local)?;
         if home::move_in(data, user, &from, here)? {
             let to = here.clone();
-            self.hub.lock().faces.tell([Event::TrackerMoved { from, to }]);
+            self.hub.lock().event_bus.publish([Event::TrackerMoved { from, to }]);
         }
         Ok(())
     }

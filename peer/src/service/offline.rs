@@ -38,7 +38,7 @@ impl PeerService {
         let reason = self.tracker_failed();
         let mut state = self.hub.lock();
         let events = state.chat.offline(&who.username, reason);
-        state.faces.tell(events);
+        state.event_bus.publish(events);
     }
 
     /// Signs in by the key as soon as the tracker answers, and settles what is settled at a sign-in.

@@ -45,7 +45,7 @@ impl Hub {
             )));
         };
         self.keep_or_restore(user, before)?;
-        self.lock().faces.tell([Event::KeyAccepted { peer: user.clone(), endorsed: false }]);
+        self.lock().event_bus.publish([Event::KeyAccepted { peer: user.clone(), endorsed: false }]);
         links.hurry(user);
         self.heed_key(user);
         Ok(())
@@ -135,7 +135,7 @@ impl PeerService {
         let keys = self.tracker.list_keys().await.unwrap_or_default();
         let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
         let event = new.map(|bound| Event::NewKey { fingerprint: bound.key });
-        self.hub.lock().faces.tell(event);
+        self.hub.lock().event_bus.publish(event);
     }
 
     /// Learns by which keys own messages of other computers are believed. The rooms do not tell a user's own endorsements.

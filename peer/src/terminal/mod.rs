@@ -66,7 +66,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command};
 use crate::config::Notify;
-use crate::events::Events;
+use crate::event_bus::Events;
 use crate::identity::password::Password;
 use crate::limits::LINE_MAX;
 use crate::service::PeerService;

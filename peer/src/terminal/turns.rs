@@ -3,7 +3,7 @@
 use tokio::signal::unix::Signal;
 
 use crate::api::Event;
-use crate::events::Events;
+use crate::event_bus::Events;
 use crate::terminal::input::Input;
 use crate::terminal::output::Output;
 

@@ -14,7 +14,7 @@ use commons::names::{RoomName, Username};
 use commons::net::plaintext::Plaintext;
 use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Conversation, Event};
-use peer::events::Events;
+use peer::event_bus::Events;
 use peer::identity::password::Password;
 use peer::identity::seal::SealCost;
 use peer::identity::user_key::SignIn;

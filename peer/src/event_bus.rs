@@ -11,8 +11,8 @@ use crate::limits::EVENTS_MAX;
 /// What happens, as one face sees it.
 #[derive(Debug)]
 pub struct Events {
-    events: mpsc::UnboundedReceiver<Told>,
-    backlog: Arc<Backlog>,
+    events: mpsc::UnboundedReceiver<Envelope>,
+    backlog: Arc<SubscriberLag>,
     shown: Arc<Notify>,
     /// The last line that was read, as a row of the history.
     read: i64,
@@ -20,7 +20,7 @@ pub struct Events {
 
 /// An event, and the row of the history that it shows.
 #[derive(Debug, Clone)]
-struct Told {
+struct Envelope {
     event: Event,
     row: Option<i64>,
 }
@@ -28,8 +28,8 @@ struct Told {
 /// The faces that are told. Telling never waits; who brings news from a link asks first whether the faces keep up, and
 /// that bounds what can be untold.
 #[derive(Debug, Default)]
-pub(crate) struct Faces {
-    faces: Vec<(mpsc::UnboundedSender<Told>, Arc<Backlog>)>,
+pub(crate) struct EventBus {
+    event_bus: Vec<(mpsc::UnboundedSender<Envelope>, Arc<SubscriberLag>)>,
     /// The last row of the history that was told.
     row: i64,
     /// A face has shown more.
@@ -39,7 +39,7 @@ pub(crate) struct Faces {
 
 /// How far a face is behind.
 #[derive(Debug, Default)]
-pub(crate) struct Backlog {
+pub(crate) struct SubscriberLag {
     unread: AtomicUsize,
     read: Notify,
     /// The last row of the history that was not only read but shown.
@@ -63,8 +63,8 @@ impl Events {
         self.note_read(told)
     }
 
-    fn note_read(&mut self, told: Option<Told>) -> Option<Event> {
-        let Told { event, row } = told?;
+    fn note_read(&mut self, told: Option<Envelope>) -> Option<Event> {
+        let Envelope { event, row } = told?;
         if self.backlog.unread.fetch_sub(1, Ordering::Relaxed) == EVENTS_MAX {
             self.backlog.read.notify_waiters();
         }
@@ -80,7 +80,7 @@ impl Drop for Events {
     }
 }
 
-impl Backlog {
+impl SubscriberLag {
     /// Waits until the face has room again.
     pub(crate) async fn caught_up(&self) {
         loop {
@@ -93,32 +93,32 @@ impl Backlog {
     }
 }
 
-impl Faces {
+impl EventBus {
     /// A face that is told everything from now on.
     pub(crate) fn add(&mut self) -> Events {
         let (sender, events) = mpsc::unbounded_channel();
-        let backlog = Arc::new(Backlog { shown: self.row.into(), ..Backlog::default() });
+        let backlog = Arc::new(SubscriberLag { shown: self.row.into(), ..SubscriberLag::default() });
         if !self.ended {
-            self.faces.push((sender, Arc::clone(&backlog)));
+            self.event_bus.push((sender, Arc::clone(&backlog)));
         }
         Events { events, backlog, shown: Arc::clone(&self.shown), read: self.row }
     }
 
     /// Tells all faces.
-    pub(crate) fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
+    pub(crate) fn publish(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
-            self.tell_all(&Told { event, row: None });
+            self.publish_to_all(&Envelope { event, row: None });
         }
     }
 
     /// Tells all faces of a row of the history.
-    pub(crate) fn tell_row(&mut self, event: Event, row: i64) {
+    pub(crate) fn publish_row(&mut self, event: Event, row: i64) {
         self.row = row;
-        self.tell_all(&Told { event, row: Some(row) });
+        self.publish_to_all(&Envelope { event, row: Some(row) });
     }
 
-    fn tell_all(&mut self, told: &Told) {
-        self.faces.retain(|(face, backlog)| {
+    fn publish_to_all(&mut self, told: &Envelope) {
+        self.event_bus.retain(|(face, backlog)| {
             backlog.unread.fetch_add(1, Ordering::Relaxed);
             face.send(told.clone()).is_ok()
         });
@@ -131,12 +131,12 @@ impl Faces {
 
     /// The last row of the history that every face has shown; `None` without a face.
     pub(crate) fn shown(&self) -> Option<i64> {
-        self.faces.iter().map(|(_, backlog)| backlog.shown.load(Ordering::Relaxed)).min()
+        self.event_bus.iter().map(|(_, backlog)| backlog.shown.load(Ordering::Relaxed)).min()
     }
 
     /// The faces that are too far behind to be told more from the links.
-    pub(crate) fn behind(&self) -> Vec<Arc<Backlog>> {
-        let open = self.faces.iter().filter(|(face, _)| !face.is_closed());
+    pub(crate) fn behind(&self) -> Vec<Arc<SubscriberLag>> {
+        let open = self.event_bus.iter().filter(|(face, _)| !face.is_closed());
         let behind = open.filter(|(_, backlog)| backlog.unread.load(Ordering::Relaxed) >= EVENTS_MAX);
         behind.map(|(_, backlog)| Arc::clone(backlog)).collect()
     }
@@ -144,6 +144,6 @@ impl Faces {
     /// The end: faces read what is left and are done.
     pub(crate) fn end(&mut self) {
         self.ended = true;
-        self.faces.clear();
+        self.event_bus.clear();
     }
 }
