@@ -29,10 +29,10 @@ use crate::delivery::seeks::Seeks;
 use crate::delivery::serving_links::ServingLinks;
 use crate::delivery::sync_event::SyncEvent;
 use crate::event_bus::EventBus;
-use crate::gate::Gate;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::Opened;
+use crate::history_lock::HistoryLock;
 use crate::home::Home;
 use crate::identity::key_book::{Announced, Announcement};
 use crate::identity::known_people::{KnownPeople, PeopleError};
@@ -72,7 +72,7 @@ pub(crate) struct State {
     pub(crate) replication: Replication,
     pub(crate) serving: ServingLinks,
     pub(crate) seeks: Seeks,
-    pub(crate) gate: Gate,
+    pub(crate) history_lock: HistoryLock,
     /// By which a line that is the user's password is recognised.
     pub(crate) password: Option<RecognisedPassword>,
     /// Own lines that were said and are not yet told of.

@@ -39,7 +39,7 @@ impl PeerService {
             Command::Quit => drop(timeout(QUIT_WAIT, hub.said_all()).await),
             _ => hub.said_all().await,
         }
-        hub.lock().gate.touch(Instant::now());
+        hub.lock().history_lock.touch(Instant::now());
         // What stands behind the reason of the end is not carried out: after too many wrong passwords it may be one.
         if let Some(error) = self.failure().filter(|_| command != Command::Quit) {
             return Err(error);
@@ -144,7 +144,7 @@ impl PeerService {
     /// Opens the past to whoever knows the password; who does not know it after some tries ends the program.
     async fn unlock(&self, home: &Home, password: Password) -> Result<(), CommandError> {
         let right = is_password(home, password).await?;
-        let tried = self.hub.lock().gate.tried(right, Instant::now());
+        let tried = self.hub.lock().history_lock.attempt(right, Instant::now());
         tried.map_err(|shut| {
             let error = CommandError::from(shut);
             if shut.tries_left == 0 {
@@ -166,7 +166,7 @@ impl PeerService {
         }
         match password {
             Some(password) => self.unlock(home, password).await,
-            None => Err(self.hub.lock().gate.shut().into()),
+            None => Err(self.hub.lock().history_lock.shut().into()),
         }
     }
 

@@ -19,11 +19,11 @@ use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
 use crate::api::{Answer, Conversation};
 use crate::delivery::keeping::named;
-use crate::gate::Shut;
 use crate::history::History;
 use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn};
 use crate::history::conversation::ConversationId;
 use crate::history::finding::Search;
+use crate::history_lock::Locked;
 use crate::hub::Hub;
 use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
 use crate::service::PeerService;
@@ -36,14 +36,14 @@ impl PeerService {
     /// Unlocks the history for a user who has just signed in with the password.
     pub fn unlock_history(&self) {
         // Nothing was tried wrong before the sign-in, so this is not refused.
-        let _ = self.hub.lock().gate.tried(true, Instant::now());
+        let _ = self.hub.lock().history_lock.attempt(true, Instant::now());
     }
 }
 
 impl Hub {
     /// Whether the past may be looked at now.
     pub(crate) fn look(&self) -> Result<(), CommandError> {
-        Ok(self.lock().gate.look(Instant::now())?)
+        Ok(self.lock().history_lock.check(Instant::now())?)
     }
 
     /// The last messages of a conversation, or the last before one.
@@ -294,8 +294,8 @@ impl From<HistoryFailed> for CommandError {
     }
 }
 
-impl From<Shut> for CommandError {
-    fn from(Shut { tries_left }: Shut) -> Self {
+impl From<Locked> for CommandError {
+    fn from(Locked { tries_left }: Locked) -> Self {
         match tries_left {
             0 => Self::Refused { code: ErrorCode::TooManyAttempts, msg: "too many wrong passwords".into() },
             tries_left => Self::PasswordWanted { tries_left },

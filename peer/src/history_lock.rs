@@ -7,19 +7,19 @@ use crate::limits::{GATE_IDLE, GATE_TRIES};
 
 /// How often the password may still be typed wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shut {
+pub(crate) struct Locked {
     pub(crate) tries_left: usize,
 }
 
 /// Shut at first.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct HistoryLock {
     /// When something was last done with the gate open.
     open: Option<Instant>,
     wrong: usize,
 }
 
-impl Gate {
+impl HistoryLock {
     /// Something is done at this peer.
     pub(crate) fn touch(&mut self, now: Instant) {
         let idle = |since: Instant| now.duration_since(since) >= GATE_IDLE;
@@ -27,13 +27,13 @@ impl Gate {
     }
 
     /// Whether the past may be looked at now.
-    pub(crate) fn look(&mut self, now: Instant) -> Result<(), Shut> {
+    pub(crate) fn check(&mut self, now: Instant) -> Result<(), Locked> {
         self.touch(now);
         self.open.filter(|_| !self.is_exhausted()).map(|_| ()).ok_or_else(|| self.shut())
     }
 
     /// A password was tried.
-    pub(crate) fn tried(&mut self, right: bool, now: Instant) -> Result<(), Shut> {
+    pub(crate) fn attempt(&mut self, right: bool, now: Instant) -> Result<(), Locked> {
         if right && !self.is_exhausted() {
             *self = Self { open: Some(now), wrong: 0 };
             return Ok(());
@@ -48,8 +48,8 @@ impl Gate {
     }
 
     /// How often the password may still be typed wrong.
-    pub(crate) fn shut(&self) -> Shut {
-        Shut { tries_left: GATE_TRIES.saturating_sub(self.wrong) }
+    pub(crate) fn shut(&self) -> Locked {
+        Locked { tries_left: GATE_TRIES.saturating_sub(self.wrong) }
     }
 }
 
@@ -60,22 +60,26 @@ mod tests {
     #[tokio::test]
     async fn the_first_look_and_one_after_a_pause_want_the_password() {
         let now = Instant::now();
-        let mut gate = Gate::default();
-        assert_eq!(gate.look(now), Err(Shut { tries_left: 3 }));
-        assert_eq!(gate.tried(true, now), Ok(()));
+        let mut history_lock = HistoryLock::default();
+        assert_eq!(history_lock.check(now), Err(Locked { tries_left: 3 }));
+        assert_eq!(history_lock.attempt(true, now), Ok(()));
         let busy = now + GATE_IDLE / 2;
-        gate.touch(busy);
-        assert_eq!(gate.look(busy + GATE_IDLE / 2), Ok(()));
-        assert_eq!(gate.look(busy + GATE_IDLE * 2), Err(Shut { tries_left: 3 }));
+        history_lock.touch(busy);
+        assert_eq!(history_lock.check(busy + GATE_IDLE / 2), Ok(()));
+        assert_eq!(history_lock.check(busy + GATE_IDLE * 2), Err(Locked { tries_left: 3 }));
     }
 
     #[tokio::test]
     async fn three_wrong_passwords_are_too_many() {
         let now = Instant::now();
-        let mut gate = Gate::default();
-        let left: Vec<_> = (0..3).map(|_| gate.tried(false, now).unwrap_err().tries_left).collect();
+        let mut history_lock = HistoryLock::default();
+        let left: Vec<_> = (0..3).map(|_| history_lock.attempt(false, now).unwrap_err().tries_left).collect();
         assert_eq!(left, [2, 1, 0]);
-        assert_eq!(gate.tried(true, now), Err(Shut { tries_left: 0 }), "the right one comes too late");
-        assert_eq!(gate.look(now), Err(Shut { tries_left: 0 }));
+        assert_eq!(
+            history_lock.attempt(true, now),
+            Err(Locked { tries_left: 0 }),
+            "the right one comes too late"
+        );
+        assert_eq!(history_lock.check(now), Err(Locked { tries_left: 0 }));
     }
 }
