@@ -33,7 +33,6 @@ use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::ledger::Opened;
 use crate::history_lock::HistoryLock;
-use crate::home::Home;
 use crate::identity::key_book::{Announced, Announcement};
 use crate::identity::known_people::{KnownPeople, PeopleError};
 use crate::identity::recognised_password::RecognisedPassword;
@@ -41,6 +40,7 @@ use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::outbox::Manners;
+use crate::profile::Profile;
 use crate::tracker_communication::tracker_report::{Ending, TrackerReport};
 
 /// The chat, the faces and the links.
@@ -49,7 +49,7 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     /// There once somebody has signed in, as is what follows.
     pub(crate) links: OnceLock<PeerPeerCommunication>,
-    pub(crate) home: OnceLock<Home>,
+    pub(crate) profile: OnceLock<Profile>,
     pub(crate) people: OnceLock<KnownPeople>,
     pub(crate) history: OnceLock<History>,
     pub(crate) news: OnceLock<mpsc::Sender<SyncEvent>>,

@@ -5,7 +5,7 @@
 //! - [`terminal`]: the faces for people and programs; [`config`]: the command line.
 //! - `hub`: where everything meets; `chat`: what the peer knows, pure.
 //! - `tracker_communication`, `peer_communication`: the two kinds of connections.
-//! - [`identity`]: this user's key, sealed under the password; whose key is whose. [`home`]: the folder that keeps it.
+//! - [`identity`]: this user's key, sealed under the password; whose key is whose. [`profile`]: the folder that keeps it.
 //! - [`history`]: what was said, kept on this computer, and what of it waits for whom.
 //! - `delivery`: lines on their way between links, history and faces.
 //! - [`log_file`]: what is logged, and where.
@@ -19,13 +19,13 @@ mod delivery;
 pub mod event_bus;
 pub mod history;
 mod history_lock;
-pub mod home;
 mod hub;
 pub mod identity;
 pub mod limits;
 pub mod log_file;
 mod nearest;
 mod peer_communication;
+pub mod profile;
 pub mod service;
 #[cfg(test)]
 mod simulation;

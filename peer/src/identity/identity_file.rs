@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::api::error::CommandError;
-use crate::home::{self, Home};
 use crate::identity::key_book::Pin;
 use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
@@ -23,6 +22,7 @@ use crate::identity::private_file;
 use crate::identity::seal::{SealCost, Sealed};
 use crate::identity::user_key::{blocking, opened, sealed_anew};
 use crate::limits::IDENTITY_FILE_MAX;
+use crate::profile::{self, Profile};
 
 /// The form of the file.
 const VERSION: u8 = 1;
@@ -77,13 +77,13 @@ pub async fn export(
     file: &Path,
 ) -> Result<(), CommandError> {
     let Place { data, tracker, username } = from;
-    let home = Home::open(data, tracker, username)?;
+    let profile = Profile::open(data, tracker, username)?;
     let exported = async {
-        let Some((seed, _)) = opened(&home, password).await? else {
+        let Some((seed, _)) = opened(&profile, password).await? else {
             return Err(CommandError::Local(format!("there is no account {username} on this computer")));
         };
         let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
-        let people = KnownPeople::of(home.folder(), &seed);
+        let people = KnownPeople::of(profile.folder(), &seed);
         let known = Known { tracker_key, pins: people.pins()?, blocked: people.blocked()? };
         let mut secret = Zeroizing::new(seed.as_bytes().to_vec());
         secret.extend(serde_json::to_vec(&known).map_err(local)?);
@@ -94,7 +94,7 @@ pub async fn export(
         private_file::create(file, &exported).map_err(|error| at(file, &error))
     };
     let exported = exported.await;
-    home.abandon();
+    profile.remove_if_new();
     exported
 }
 
@@ -117,7 +117,7 @@ pub async fn import(
         Some(Err(address)) => (address.to_owned(), None),
         Some(Ok((address, key))) => (address.to_owned(), Some(key.parse().map_err(local)?)),
     };
-    if !home::is_folder_name(&tracker) {
+    if !profile::is_folder_name(&tracker) {
         return Err(CommandError::Local(format!("{} names no tracker's address", file.display())));
     }
     let username = exported.username.clone();
@@ -129,12 +129,12 @@ pub async fn import(
     let known: Known = serde_json::from_slice(known).map_err(|_| damaged())?;
 
     let place = Place { data: data.to_owned(), tracker, username };
-    let home = Home::open(&place.data, &place.tracker, &place.username)?;
-    let imported = settle_in(&home, &place, &seed, known, given_key, password, cost).await;
+    let profile = Profile::open(&place.data, &place.tracker, &place.username)?;
+    let imported = settle_in(&profile, &place, &seed, known, given_key, password, cost).await;
     match imported {
         Ok(()) => Ok(place),
         Err(error) => {
-            home.abandon();
+            profile.remove_if_new();
             Err(error)
         }
     }
@@ -142,7 +142,7 @@ pub async fn import(
 
 /// Writes what was in the file where it belongs, the key last: until it is there, all can be done again.
 async fn settle_in(
-    home: &Home,
+    profile: &Profile,
     place: &Place,
     seed: &Seed,
     known: Known,
@@ -151,7 +151,7 @@ async fn settle_in(
     cost: SealCost,
 ) -> Result<(), CommandError> {
     let Place { data, tracker, username } = place;
-    if home.identity()?.is_some() {
+    if profile.identity()?.is_some() {
         return Err(CommandError::Local(format!(
             "there is an account {username} on this computer already: choose another folder with --data"
         )));
@@ -166,10 +166,10 @@ async fn settle_in(
             _ => trackers.pin(tracker, key).map_err(local)?,
         }
     }
-    let people = KnownPeople::of(home.folder(), seed);
+    let people = KnownPeople::of(profile.folder(), seed);
     people.keep_pins(|| known.pins)?;
     people.keep_blocked(&known.blocked)?;
-    Ok(home.new_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
+    Ok(profile.new_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
 }
 
 fn local(error: impl std::fmt::Display) -> CommandError {
@@ -197,14 +197,14 @@ mod tests {
 
     async fn exported(data: &Path) -> PathBuf {
         let ana = ana_in(data);
-        let home = Home::open(data, &ana.tracker, &ana.username).unwrap();
-        home.new_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
+        let profile = Profile::open(data, &ana.tracker, &ana.username).unwrap();
+        profile.new_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
         let bob = Pin { keys: vec![PublicKey::new([2; 32])], ..Pin::default() };
-        let people = KnownPeople::of(home.folder(), &Seed::new([7; 32]));
+        let people = KnownPeople::of(profile.folder(), &Seed::new([7; 32]));
         people.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
         people.keep_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();
         KnownTrackers::of(data).pin(&ana.tracker, PublicKey::new([9; 32])).unwrap();
-        drop(home);
+        drop(profile);
         let file = data.join("ana.identity");
         export(&ana, &password(), CHEAP, &file).await.unwrap();
         file
@@ -215,10 +215,10 @@ mod tests {
         let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let file = exported(there.path()).await;
         let place = import(here.path(), None, &password(), CHEAP, &file).await.unwrap();
-        let home = Home::open(here.path(), &place.tracker, &place.username).unwrap();
-        let (seed, _) = opened(&home, &password()).await.unwrap().unwrap();
+        let profile = Profile::open(here.path(), &place.tracker, &place.username).unwrap();
+        let (seed, _) = opened(&profile, &password()).await.unwrap().unwrap();
         assert_eq!(seed.as_bytes(), &[7; 32]);
-        let people = KnownPeople::of(home.folder(), &seed);
+        let people = KnownPeople::of(profile.folder(), &seed);
         assert!(people.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
         assert!(people.blocked().unwrap().contains(&Username::parse("eve").unwrap()));
         let tracker = KnownTrackers::of(here.path()).key(&place.tracker).unwrap();

@@ -10,9 +10,9 @@ use commons::protocol::with_tracker::ErrorCode;
 use tracing::warn;
 
 use crate::api::error::CommandError;
-use crate::home::{Home, HomeError};
 use crate::identity::password::Password;
 use crate::identity::seal::{SealCost, SealError, Sealed};
+use crate::profile::{Profile, ProfileError};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerError;
 
@@ -63,25 +63,26 @@ impl UserKey {
     /// The key that this computer has, opened by the password, also where the account is to be made: a key is never
     /// overwritten. A new one where there is none.
     pub(crate) async fn of(
-        home: &Home,
+        profile: &Profile,
         who: &SignIn,
         tracker: &PeerTrackerCommunication,
         cost: SealCost,
     ) -> Result<Self, CommandError> {
         let password = who.password.clone();
-        let Some((seed, opened)) = opened(home, &password).await.map_err(|error| shut(error, home, who))?
+        let Some((seed, opened)) =
+            opened(profile, &password).await.map_err(|error| shut(error, profile, who))?
         else {
-            home.expect_new()?;
+            profile.expect_new()?;
             if who.register && who.password.is_too_short() {
                 return Err(CommandError::PasswordTooShort);
             }
-            return Self::new(home, password, tracker, cost).await;
+            return Self::new(profile, password, tracker, cost).await;
         };
-        if home.next_identity()?.is_some() {
+        if profile.next_identity()?.is_some() {
             return Ok(Self { seed, seal: Seal::Unsettled(opened) });
         }
-        if home.identity()?.is_some_and(|sealed| sealed.is_earlier()) {
-            reseal(home, &seed, password, cost).await?;
+        if profile.identity()?.is_some_and(|sealed| sealed.is_earlier()) {
+            reseal(profile, &seed, password, cost).await?;
         }
         Ok(Self { seed, seal: Seal::Kept })
     }
@@ -99,7 +100,7 @@ impl UserKey {
     /// Makes a key. It is on the disk before the tracker hears of it: what is bound there can be used here, whatever
     /// happens in between.
     async fn new(
-        home: &Home,
+        profile: &Profile,
         password: Password,
         tracker: &PeerTrackerCommunication,
         cost: SealCost,
@@ -107,14 +108,14 @@ impl UserKey {
         // Where nobody answers, nothing is left behind.
         let reached = tracker.knock().await;
         let seed = reached.map_err(|error| CommandError::from_tracker(error, tracker.address()))?.seed;
-        home.new_identity(&sealed_anew(&seed, password, cost).await?)?;
+        profile.new_identity(&sealed_anew(&seed, password, cost).await?)?;
         Ok(Self { seed, seal: Seal::New })
     }
 
     /// Signs in at the tracker. A refusal leaves no key that was made for it.
     pub(crate) async fn sign_in(
         &self,
-        home: &Home,
+        profile: &Profile,
         tracker: &PeerTrackerCommunication,
         who: &SignIn,
         listening: SocketAddr,
@@ -125,7 +126,7 @@ impl UserKey {
         match self.seal {
             // It may be bound.
             Seal::New if error == TrackerError::Lost => {}
-            Seal::New => home.remove_identity()?,
+            Seal::New => profile.remove_identity()?,
             _ if who.changed_to.is_some() || !is_refusal(&error, ErrorCode::InvalidCredentials) => {}
             _ if taken => return Err(CommandError::PasswordChanged(username)),
             _ => return Err(CommandError::AccountUnknown(username)),
@@ -165,19 +166,19 @@ impl UserKey {
     /// was cut short, the tracker may have either password: the one that was typed now becomes the only one.
     pub(crate) async fn settled(
         self,
-        home: &Home,
+        profile: &Profile,
         tracker: &PeerTrackerCommunication,
         who: &SignIn,
         cost: SealCost,
     ) -> Result<Seed, CommandError> {
         match (&who.changed_to, self.seal) {
             (Some(new), _) => {
-                if let Err(error) = reseal(home, &self.seed, new.clone(), cost).await {
+                if let Err(error) = reseal(profile, &self.seed, new.clone(), cost).await {
                     warn!(?error, "the password of before still opens the key on this computer");
                 }
             }
             (None, Seal::Unsettled(opened)) => match tracker.change_password(&who.password.digest()).await {
-                Ok(()) => home.settle_identity(opened == Opened::Next)?,
+                Ok(()) => profile.finish_password_change(opened == Opened::Next)?,
                 // Both seals stay, and the next sign-in tries again.
                 Err(error) => warn!(?error, "a change of the password is still not settled"),
             },
@@ -192,8 +193,8 @@ fn is_refusal(error: &TrackerError, code: ErrorCode) -> bool {
 }
 
 /// What it means to somebody who signs in that the seal of the key here does not open.
-fn shut(error: CommandError, home: &Home, who: &SignIn) -> CommandError {
-    let (username, folder) = (who.username.clone(), home.folder().to_owned());
+fn shut(error: CommandError, profile: &Profile, who: &SignIn) -> CommandError {
+    let (username, folder) = (who.username.clone(), profile.folder().to_owned());
     match error {
         CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if who.register => {
             CommandError::KeyHere { username, folder }
@@ -205,20 +206,28 @@ fn shut(error: CommandError, home: &Home, who: &SignIn) -> CommandError {
     }
 }
 
-async fn reseal(home: &Home, seed: &Seed, password: Password, cost: SealCost) -> Result<(), CommandError> {
-    Ok(home.reseal_identity(&sealed_anew(seed, password, cost).await?)?)
+async fn reseal(
+    profile: &Profile,
+    seed: &Seed,
+    password: Password,
+    cost: SealCost,
+) -> Result<(), CommandError> {
+    Ok(profile.reseal_identity(&sealed_anew(seed, password, cost).await?)?)
 }
 
 /// The private key that this computer has, if any, and which seal the password has opened.
-pub(crate) async fn opened(home: &Home, password: &Password) -> Result<Option<(Seed, Opened)>, CommandError> {
-    let Some(present) = home.identity()? else { return Ok(None) };
-    let (next, password) = (home.next_identity()?, password.clone());
+pub(crate) async fn opened(
+    profile: &Profile,
+    password: &Password,
+) -> Result<Option<(Seed, Opened)>, CommandError> {
+    let Some(present) = profile.identity()? else { return Ok(None) };
+    let (next, password) = (profile.next_identity()?, password.clone());
     let opening = move || match (open(&present, &password), next) {
         (Err(SealError::WrongPassword), Some(next)) => Ok((open(&next, &password)?, Opened::Next)),
         (seed, _) => Ok((seed?, Opened::Present)),
     };
     Ok(Some(blocking(opening).await?.map_err(|error: SealError| match error {
-        SealError::Unusable => home.damaged_identity().into(),
+        SealError::Unusable => profile.damaged_identity().into(),
         error => CommandError::from(error),
     })?))
 }
@@ -240,8 +249,8 @@ pub(crate) async fn sealed_anew(
 }
 
 /// Whether a password opens the user's key, also the one of a change that was cut short.
-pub(crate) async fn is_password(home: &Home, password: Password) -> Result<bool, CommandError> {
-    match opened(home, &password).await {
+pub(crate) async fn is_password(profile: &Profile, password: Password) -> Result<bool, CommandError> {
+    match opened(profile, &password).await {
         Err(CommandError::Refused { code: ErrorCode::InvalidCredentials, .. }) => Ok(false),
         found => Ok(found?.is_some()),
     }
@@ -293,8 +302,8 @@ impl From<SealError> for CommandError {
     }
 }
 
-impl From<HomeError> for CommandError {
-    fn from(error: HomeError) -> Self {
+impl From<ProfileError> for CommandError {
+    fn from(error: ProfileError) -> Self {
         Self::Local(error.to_string())
     }
 }
@@ -308,14 +317,14 @@ mod tests {
     #[tokio::test]
     async fn password_of_an_unfinished_change_opens_the_key_too() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path(), "tracker", &Username::parse("ana").unwrap()).unwrap();
+        let profile = Profile::open(folder.path(), "tracker", &Username::parse("ana").unwrap()).unwrap();
         let (old, new) = (Password::typed("the old one"), Password::typed("the new one"));
         let seed = Seed::random().unwrap();
         let sealed = |password: &Password| sealed_anew(&seed, password.clone(), CHEAP);
-        home.reseal_identity(&sealed(&old).await.unwrap()).unwrap();
-        home.keep_next_identity(&sealed(&new).await.unwrap()).unwrap();
-        assert!(is_password(&home, old).await.unwrap());
-        assert!(is_password(&home, new).await.unwrap());
-        assert!(!is_password(&home, Password::typed("another one")).await.unwrap());
+        profile.reseal_identity(&sealed(&old).await.unwrap()).unwrap();
+        profile.keep_next_identity(&sealed(&new).await.unwrap()).unwrap();
+        assert!(is_password(&profile, old).await.unwrap());
+        assert!(is_password(&profile, new).await.unwrap());
+        assert!(!is_password(&profile, Password::typed("another one")).await.unwrap());
     }
 }

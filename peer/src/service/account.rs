@@ -12,19 +12,19 @@ use commons::protocol::with_tracker::{BoundKey, ErrorCode};
 use crate::api::Answer;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
-use crate::home::Home;
 use crate::identity::key_digits::chosen;
 use crate::identity::password::Password;
 use crate::identity::seal::SealCost;
 use crate::identity::user_key::{opened, sealed_anew};
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN};
+use crate::profile::Profile;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerError;
 
 /// The account of whoever is signed in.
 pub(crate) struct Account<'a> {
     pub(crate) tracker: &'a PeerTrackerCommunication,
-    pub(crate) home: &'a Home,
+    pub(crate) profile: &'a Profile,
     pub(crate) user: &'a Username,
     /// The private key of this computer.
     pub(crate) seed: &'a Seed,
@@ -72,16 +72,16 @@ impl Account<'_> {
             return Err(CommandError::PasswordTooShort);
         }
         let digest = new.digest();
-        let Some((seed, _)) = opened(self.home, &old).await? else {
+        let Some((seed, _)) = opened(self.profile, &old).await? else {
             return Err(CommandError::Local("there is no key on this computer any more".to_owned()));
         };
-        self.home.keep_next_identity(&sealed_anew(&seed, new, self.seal_cost).await?)?;
+        self.profile.keep_next_identity(&sealed_anew(&seed, new, self.seal_cost).await?)?;
         match self.tracker.change_password(&digest).await {
-            Ok(()) => Ok(self.home.settle_identity(true)?),
+            Ok(()) => Ok(self.profile.finish_password_change(true)?),
             // Whether the tracker has it is not known: both seals stay for the next sign-in to find out.
             Err(TrackerError::Lost) => Err(CommandError::TrackerLost),
             Err(refused) => {
-                self.home.settle_identity(false)?;
+                self.profile.finish_password_change(false)?;
                 Err(refused.into())
             }
         }

@@ -14,12 +14,12 @@ use crate::api::{Answer, Command, Conversation, Event, Undeliverable};
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::request::Said;
-use crate::home::Home;
 use crate::hub::leave_frame;
 use crate::identity::password::Password;
 use crate::identity::user_key::is_password;
 use crate::limits::{CLOCK_WAIT, QUIT_WAIT};
 use crate::peer_communication::PeerPeerCommunication;
+use crate::profile::Profile;
 use crate::service::PeerService;
 use crate::service::account::Account;
 use crate::tracker_communication::tracker_report::TrackerError;
@@ -29,7 +29,8 @@ impl PeerService {
     /// is asked after it waits for that.
     pub async fn execute(&self, command: Command) -> Result<Answer, CommandError> {
         let hub = &self.hub;
-        let (Some(home), Some(links), Some(history)) = (hub.home.get(), hub.links.get(), hub.history.get())
+        let (Some(profile), Some(links), Some(history)) =
+            (hub.profile.get(), hub.links.get(), hub.history.get())
         else {
             return Err(not_signed_in());
         };
@@ -100,7 +101,7 @@ impl PeerService {
                 return hub.recent(history, lines, conversation, before).await;
             }
             Command::Search { words, before } => return hub.search(history, &words, before).await,
-            Command::Unlock { password } => self.unlock(home, password).await?,
+            Command::Unlock { password } => self.unlock(profile, password).await?,
             Command::Export { file, conversation } => {
                 return hub.export(history, file, conversation).await;
             }
@@ -113,26 +114,26 @@ impl PeerService {
                     return Err(not_signed_in());
                 };
                 if let AccountCommand::Delete { name, password } = &wish {
-                    self.may_delete(home, name.as_ref(), password.clone()).await?;
+                    self.may_delete(profile, name.as_ref(), password.clone()).await?;
                 }
                 if let AccountCommand::ChangePassword { old, new } = &wish
                     && !new.is_too_short()
                 {
-                    self.may_change(home, old.clone()).await?;
+                    self.may_change(profile, old.clone()).await?;
                 }
                 let new = match &wish {
                     AccountCommand::ChangePassword { new, .. } => Some(new.clone()),
                     _ => None,
                 };
                 let (tracker, seal_cost) = (&self.tracker, self.config.seal_cost);
-                let account = Account { tracker, home, user: &user, seed, seal_cost };
+                let account = Account { tracker, profile, user: &user, seed, seal_cost };
                 let answer = account.execute(wish).await?;
                 if let Some(new) = new {
                     self.recognise(&new);
                 }
                 if answer == Answer::AccountDeleted {
                     self.stop().await;
-                    home.remove()?;
+                    profile.remove()?;
                 }
                 return Ok(answer);
             }
@@ -142,8 +143,8 @@ impl PeerService {
     }
 
     /// Opens the past to whoever knows the password; who does not know it after some tries ends the program.
-    async fn unlock(&self, home: &Home, password: Password) -> Result<(), CommandError> {
-        let right = is_password(home, password).await?;
+    async fn unlock(&self, profile: &Profile, password: Password) -> Result<(), CommandError> {
+        let right = is_password(profile, password).await?;
         let tried = self.hub.lock().history_lock.attempt(right, Instant::now());
         tried.map_err(|shut| {
             let error = CommandError::from(shut);
@@ -157,23 +158,23 @@ impl PeerService {
     /// Whether the account may be deleted: by the password, and under the name where that was typed too.
     async fn may_delete(
         &self,
-        home: &Home,
+        profile: &Profile,
         name: Option<&Username>,
         password: Option<Password>,
     ) -> Result<(), CommandError> {
-        if let Some(name) = name.filter(|name| !home.is_of(name)) {
+        if let Some(name) = name.filter(|name| !profile.is_of(name)) {
             return Err(CommandError::Usage(format!("{name} is not your name: nothing was deleted")));
         }
         match password {
-            Some(password) => self.unlock(home, password).await,
+            Some(password) => self.unlock(profile, password).await,
             None => Err(self.hub.lock().history_lock.shut().into()),
         }
     }
 
     /// Whether the password may be changed by the old one. A wrong one counts among the tries; the seal says so, as before,
     /// until they are used up.
-    async fn may_change(&self, home: &Home, old: Password) -> Result<(), CommandError> {
-        match self.unlock(home, old).await {
+    async fn may_change(&self, profile: &Profile, old: Password) -> Result<(), CommandError> {
+        match self.unlock(profile, old).await {
             Err(CommandError::PasswordWanted { .. }) => Ok(()),
             judged => judged,
         }

@@ -8,7 +8,7 @@ use commons::limits::DIAL_TIMEOUT;
 use commons::net::socket::resolve;
 use tokio::time::timeout;
 
-use crate::home;
+use crate::profile;
 
 /// An address on loopback if the tracker is there, else on all interfaces; at a free port. Fails where the tracker's name
 /// leads nowhere, unless an account is here: that one opens offline, without a name server too.
@@ -18,7 +18,7 @@ pub(crate) async fn listen_address(tracker: &str, data: &Path) -> io::Result<Soc
         Ok(ip) if ip.is_loopback() => ip,
         Ok(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
         Ok(IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
-        Err(_) if !home::users(data, tracker).is_empty() => Ipv4Addr::UNSPECIFIED.into(),
+        Err(_) if !profile::users(data, tracker).is_empty() => Ipv4Addr::UNSPECIFIED.into(),
         Err(error) => return Err(error),
     };
     Ok(SocketAddr::new(ip, 0))

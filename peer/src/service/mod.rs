@@ -35,7 +35,6 @@ use crate::event_bus::Events;
 use crate::history::History;
 use crate::history::ledger::{Author, Opened, Place};
 use crate::history::report::Report;
-use crate::home::{self, Home};
 use crate::hub::Hub;
 use crate::identity::key_book::KeyBook;
 use crate::identity::known_people::KnownPeople;
@@ -45,6 +44,7 @@ use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::switchboard::{LinkReport, Terms};
+use crate::profile::{self, Profile};
 use crate::service::listen_address::listen_address;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
@@ -190,13 +190,13 @@ impl PeerService {
         let elsewhere = self.known_trackers.elsewhere(here).unwrap_or_default();
         let same = elsewhere.iter().filter(|(_, key)| Some(**key) == self.tracker.tracker_key());
         let addresses = std::iter::once(here).chain(same.map(|(address, _)| address));
-        addresses.flat_map(|address| home::users(data, address)).collect()
+        addresses.flat_map(|address| profile::users(data, address)).collect()
     }
 
     /// Whether this computer has been this user at this tracker.
     #[must_use]
     pub fn knows(&self, user: &Username) -> bool {
-        home::exists(&self.config.data, &self.config.tracker, user) || self.accounts().contains(user)
+        profile::exists(&self.config.data, &self.config.tracker, user) || self.accounts().contains(user)
     }
 
     /// Why the service ended by itself, if it did.
@@ -232,22 +232,22 @@ impl PeerService {
 
     /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
-        if self.hub.home.get().is_some() {
+        if self.hub.profile.get().is_some() {
             let msg = "you are signed in already".into();
             return Err(CommandError::Refused { code: ErrorCode::AlreadyLoggedIn, msg });
         }
         if !who.register {
-            self.move_in(&who.username).await?;
+            self.migrate_from(&who.username).await?;
         }
-        let home = Home::open(&self.config.data, &self.config.tracker, &who.username)?;
+        let profile = Profile::open(&self.config.data, &self.config.tracker, &who.username)?;
         let reports = self.tracker_reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {
             self.spawn(Arc::clone(&self.hub).hear_tracker(self.config.tracker.clone(), reports)).await;
         }
-        let Admitted { seed, fresh, local, unreached } = match self.admitted(&home, &who).await {
+        let Admitted { seed, fresh, local, unreached } = match self.admitted(&profile, &who).await {
             Ok(admitted) => admitted,
             Err(error) => {
-                home.abandon();
+                profile.remove_if_new();
                 self.sign_out_again().await;
                 return Err(error);
             }
@@ -269,7 +269,7 @@ impl PeerService {
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let terms = Terms { identity: proof, plaintext: self.config.plaintext };
         let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
-        let instance = home.next_instance(now);
+        let instance = profile.next_instance(now);
         let (links, reports) = PeerPeerCommunication::start(
             who.username.clone(),
             instance,
@@ -281,7 +281,7 @@ impl PeerService {
         // Only one sign-in got the listener, so all are empty.
         let _ = self.hub.links.set(links);
         let _ = self.hub.people.set(people);
-        let _ = self.hub.home.set(home);
+        let _ = self.hub.profile.set(profile);
         let _ = self.seed.set(seed);
         if unreached.is_some() {
             self.show_offline(&who);
@@ -297,17 +297,22 @@ impl PeerService {
     }
 
     /// Opens what this computer keeps under the user's key.
-    async fn open_local(&self, home: &Home, user: &Username, seed: &Seed) -> Result<Local, CommandError> {
-        let people = KnownPeople::of(home.folder(), seed);
+    async fn open_local(
+        &self,
+        profile: &Profile,
+        user: &Username,
+        seed: &Seed,
+    ) -> Result<Local, CommandError> {
+        let people = KnownPeople::of(profile.folder(), seed);
         let (blocked, book) = (people.blocked()?, KeyBook::new(people.pins()?));
-        let history = self.history(home, user, seed).await?;
+        let history = self.history(profile, user, seed).await?;
         Ok(Local { people, blocked, book, history })
     }
 
     /// Opens what this computer keeps of the user's conversations.
-    async fn history(&self, home: &Home, user: &Username, seed: &Seed) -> Result<Kept, CommandError> {
+    async fn history(&self, profile: &Profile, user: &Username, seed: &Seed) -> Result<Kept, CommandError> {
         let place = match self.config.keep {
-            Keep::OnDisk => Place::File(home.folder().to_owned()),
+            Keep::OnDisk => Place::File(profile.folder().to_owned()),
             Keep::InMemory => Place::Memory,
         };
         let author = Author { username: user.clone(), seed: seed.clone() };
@@ -331,18 +336,21 @@ impl PeerService {
     }
 
     /// Signs in. Where the tracker cannot be reached, what is here is opened all the same.
-    async fn admitted(&self, home: &Home, who: &SignIn) -> Result<Admitted, CommandError> {
+    async fn admitted(&self, profile: &Profile, who: &SignIn) -> Result<Admitted, CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
-        let key = UserKey::of(home, who, tracker, cost).await?;
+        let key = UserKey::of(profile, who, tracker, cost).await?;
         // Before the tracker is asked: its reply is held against what is known here. Under a new key nothing is.
-        let known =
-            if key.is_new() { None } else { Some(self.open_local(home, &who.username, key.seed()).await?) };
+        let known = if key.is_new() {
+            None
+        } else {
+            Some(self.open_local(profile, &who.username, key.seed()).await?)
+        };
         let rooms = known.as_ref().map(|local| local.history.2.rooms.clone());
         self.hub.lock().chat.remember(rooms.unwrap_or_default());
-        match (self.judged(home, who, key.clone()).await, known) {
+        match (self.judged(profile, who, key.clone()).await, known) {
             (Ok((seed, fresh)), Some(local)) => Ok(Admitted { seed, fresh, local, unreached: None }),
             (Ok((seed, fresh)), None) => {
-                let local = self.open_local(home, &who.username, &seed).await?;
+                let local = self.open_local(profile, &who.username, &seed).await?;
                 Ok(Admitted { seed, fresh, local, unreached: None })
             }
             (Err(CommandError::TrackerLost), Some(local)) if who.changed_to.is_none() => {
@@ -359,9 +367,14 @@ impl PeerService {
     }
 
     /// Asks the tracker in.
-    async fn judged(&self, home: &Home, who: &SignIn, key: UserKey) -> Result<(Seed, bool), CommandError> {
+    async fn judged(
+        &self,
+        profile: &Profile,
+        who: &SignIn,
+        key: UserKey,
+    ) -> Result<(Seed, bool), CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
-        let judged = key.sign_in(home, tracker, who, self.listening).await;
+        let judged = key.sign_in(profile, tracker, who, self.listening).await;
         let proven = match &judged {
             Ok(()) => true,
             Err(error) => self.key_given && error.is_of_a_tracker(),
@@ -371,7 +384,7 @@ impl PeerService {
         }
         judged?;
         let fresh = key.is_new() && !who.register;
-        Ok((key.settled(home, tracker, who, cost).await?, fresh))
+        Ok((key.settled(profile, tracker, who, cost).await?, fresh))
     }
 
     /// Remembers the tracker's key: once somebody is signed in, or as soon as the tracker has proven one that was given.
@@ -404,8 +417,8 @@ impl PeerService {
         if let Some(history) = self.hub.history.get() {
             history.close().await;
         }
-        if let Some(home) = self.hub.home.get() {
-            home.release();
+        if let Some(profile) = self.hub.profile.get() {
+            profile.release();
         }
     }
 }

@@ -56,8 +56,8 @@ impl PeerService {
             {
                 warn!(%error, "the tracker's key could not be written down");
             }
-            let Some(home) = hub.home.get() else { return };
-            if let Err(error) = key.settled(home, &tracker, &who, cost).await {
+            let Some(profile) = hub.profile.get() else { return };
+            if let Err(error) = key.settled(profile, &tracker, &who, cost).await {
                 warn!(?error, "the change of the password is still not settled");
             }
             hub.learn_own_keys(&tracker, &who.username).await;

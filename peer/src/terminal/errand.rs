@@ -8,10 +8,10 @@ use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::config::{Config, IdentityErrand};
-use crate::home;
 use crate::identity::identity_file::{Place, export, import};
 use crate::identity::seal::SealCost;
 use crate::identity::user_key::SignIn;
+use crate::profile;
 use crate::service::PeerService;
 use crate::terminal::sign_in::{Known, NotSignedIn, PASSWORD, PasswordSource};
 use crate::terminal::who::{Who, who};
@@ -27,7 +27,7 @@ pub async fn carry_identity(
         IdentityErrand::Export { file } => {
             let (data, tracker) = (config.data(), config.tracker().map_err(|error| unreadable(&error))?);
             let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
-            let Who { username, question } = who(known, &home::users(&data, &tracker)).await?;
+            let Who { username, question } = who(known, &profile::users(&data, &tracker)).await?;
             let place = Place { data, tracker, username };
             export(&place, &known.password(&question, false).await?, cost, file).await?;
             tell(&format!(

@@ -24,7 +24,7 @@ const SEALED: [&str; 4] = ["history.db", "known_keys.sealed", "blocked.sealed", 
 
 /// A user's folder, locked.
 #[derive(Debug)]
-pub(crate) struct Home {
+pub(crate) struct Profile {
     folder: PathBuf,
     lock: File,
     made: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Home {
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum HomeError {
+pub enum ProfileError {
     /// Another program holds it.
     #[error("{0} is in use by another peer: quit that one, or choose another folder with --data")]
     InUse(PathBuf),
@@ -98,30 +98,30 @@ pub(crate) fn users(data: &Path, tracker: &str) -> BTreeSet<Username> {
 
 /// Moves a user's folder to another address of the tracker; whether there was one to move. A crash leaves it at the one
 /// address or at the other.
-pub(crate) fn move_in(data: &Path, user: &Username, from: &str, to: &str) -> Result<bool, HomeError> {
+pub(crate) fn migrate_from(data: &Path, user: &Username, from: &str, to: &str) -> Result<bool, ProfileError> {
     let (old, new) = (folder_of(data, from, user), folder_of(data, to, user));
     if !old.is_dir() || new.exists() {
         return Ok(false);
     }
     // Locked: the lock moves along.
-    let home = Home::open(data, from, user)?;
-    if home.made {
+    let profile = Profile::open(data, from, user)?;
+    if profile.made {
         // Somebody else has moved it in this moment.
-        home.abandon();
+        profile.remove_if_new();
         return Ok(false);
     }
-    let io_error = |error| HomeError::Io(new.clone(), error);
+    let io_error = |error| ProfileError::Io(new.clone(), error);
     DirBuilder::new().recursive(true).mode(0o700).create(folder_of_tracker(data, to)).map_err(io_error)?;
     private_file::rename(&old, &new).map_err(io_error)?;
     Ok(true)
 }
 
-impl Home {
+impl Profile {
     /// Makes the folder where it is missing, and locks it.
-    pub(crate) fn open(data: &Path, tracker: &str, user: &Username) -> Result<Self, HomeError> {
+    pub(crate) fn open(data: &Path, tracker: &str, user: &Username) -> Result<Self, ProfileError> {
         let folder = folder_of(data, tracker, user);
         let made = !folder.is_dir();
-        let io_error = |error| HomeError::Io(folder.clone(), error);
+        let io_error = |error| ProfileError::Io(folder.clone(), error);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io_error)?;
         if made {
             let mut below_data = folder.ancestors().take_while(|above| *above != data);
@@ -130,13 +130,13 @@ impl Home {
         let lock = lock_file(&folder.join(LOCK)).map_err(io_error)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder, lock, made }),
-            Err(TryLockError::WouldBlock) => Err(HomeError::InUse(folder)),
+            Err(TryLockError::WouldBlock) => Err(ProfileError::InUse(folder)),
             Err(TryLockError::Error(error)) => Err(io_error(error)),
         }
     }
 
     /// Removes a folder that was made for a user who turned out not to be one.
-    pub(crate) fn abandon(self) {
+    pub(crate) fn remove_if_new(self) {
         if self.made {
             // An empty folder left behind does no harm.
             let _ = fs::remove_file(self.folder.join(LOCK));
@@ -171,77 +171,77 @@ impl Home {
     }
 
     /// The user's private key under its seal; `None` where this computer has none.
-    pub(crate) fn identity(&self) -> Result<Option<Sealed>, HomeError> {
+    pub(crate) fn identity(&self) -> Result<Option<Sealed>, ProfileError> {
         self.read(IDENTITY)
     }
 
     /// That no key was here before: with another one, what lies sealed here would never open again.
-    pub(crate) fn expect_new(&self) -> Result<(), HomeError> {
+    pub(crate) fn expect_new(&self) -> Result<(), ProfileError> {
         let sealed: Vec<_> = SEALED.into_iter().filter(|name| self.folder.join(name).exists()).collect();
-        if sealed.is_empty() { Ok(()) } else { Err(HomeError::KeyMissing(self.folder.clone(), sealed)) }
+        if sealed.is_empty() { Ok(()) } else { Err(ProfileError::KeyMissing(self.folder.clone(), sealed)) }
     }
 
     /// Keeps a new private key under its seal. Where there is one already, that one stays and this is an error: with a
     /// key goes the history under it.
-    pub(crate) fn new_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
+    pub(crate) fn new_identity(&self, sealed: &Sealed) -> Result<(), ProfileError> {
         let path = self.folder.join(IDENTITY);
-        private_file::write_new(&path, sealed).map_err(|error| HomeError::Io(path, error))
+        private_file::write_new(&path, sealed).map_err(|error| ProfileError::Io(path, error))
     }
 
     /// Keeps the private key that lies here under another seal.
-    pub(crate) fn reseal_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
+    pub(crate) fn reseal_identity(&self, sealed: &Sealed) -> Result<(), ProfileError> {
         self.write(IDENTITY, sealed)?;
-        self.settle_identity(false)
+        self.finish_password_change(false)
     }
 
     /// Removes a private key that was made in vain.
-    pub(crate) fn remove_identity(&self) -> Result<(), HomeError> {
+    pub(crate) fn remove_identity(&self) -> Result<(), ProfileError> {
         let path = self.folder.join(IDENTITY);
-        private_file::remove(&path).map_err(|error| HomeError::Io(path, error))
+        private_file::remove(&path).map_err(|error| ProfileError::Io(path, error))
     }
 
     /// That the private key's file is not what this program wrote.
-    pub(crate) fn damaged_identity(&self) -> HomeError {
-        HomeError::Damaged(self.folder.join(IDENTITY))
+    pub(crate) fn damaged_identity(&self) -> ProfileError {
+        ProfileError::Damaged(self.folder.join(IDENTITY))
     }
 
     /// The private key under the seal of a new password, where a change of the password was cut short.
-    pub(crate) fn next_identity(&self) -> Result<Option<Sealed>, HomeError> {
+    pub(crate) fn next_identity(&self) -> Result<Option<Sealed>, ProfileError> {
         self.read(NEXT_IDENTITY)
     }
 
     /// Keeps the private key under the seal of a new password, beside the old one.
-    pub(crate) fn keep_next_identity(&self, sealed: &Sealed) -> Result<(), HomeError> {
+    pub(crate) fn keep_next_identity(&self, sealed: &Sealed) -> Result<(), ProfileError> {
         self.write(NEXT_IDENTITY, sealed)
     }
 
     /// Ends a change of the password: the new seal takes the place of the old one, or goes.
-    pub(crate) fn settle_identity(&self, take_next: bool) -> Result<(), HomeError> {
+    pub(crate) fn finish_password_change(&self, take_next: bool) -> Result<(), ProfileError> {
         let next = self.folder.join(NEXT_IDENTITY);
         let settled = if take_next {
             private_file::rename(&next, &self.folder.join(IDENTITY))
         } else {
             private_file::remove(&next)
         };
-        settled.map_err(|error| HomeError::Io(next, error))
+        settled.map_err(|error| ProfileError::Io(next, error))
     }
 
     /// Removes everything of this user here: the account is gone.
-    pub(crate) fn remove(&self) -> Result<(), HomeError> {
-        fs::remove_dir_all(&self.folder).map_err(|error| HomeError::Io(self.folder.clone(), error))
+    pub(crate) fn remove(&self) -> Result<(), ProfileError> {
+        fs::remove_dir_all(&self.folder).map_err(|error| ProfileError::Io(self.folder.clone(), error))
     }
 
-    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, HomeError> {
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ProfileError> {
         let path = self.folder.join(name);
         private_file::read(&path).map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => HomeError::Damaged(path),
-            _ => HomeError::Io(path, error),
+            ErrorKind::InvalidData => ProfileError::Damaged(path),
+            _ => ProfileError::Io(path, error),
         })
     }
 
-    fn write(&self, name: &str, content: &impl Serialize) -> Result<(), HomeError> {
+    fn write(&self, name: &str, content: &impl Serialize) -> Result<(), ProfileError> {
         let path = self.folder.join(name);
-        private_file::write(&path, content).map_err(|error| HomeError::Io(path, error))
+        private_file::write(&path, content).map_err(|error| ProfileError::Io(path, error))
     }
 }
 
@@ -266,11 +266,11 @@ mod tests {
     #[test]
     fn two_programs_cannot_be_the_same_user_here() {
         let data = tempfile::tempdir().unwrap();
-        let first = Home::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
-        assert!(matches!(Home::open(data.path(), "127.0.0.1:6060", &ana()), Err(HomeError::InUse(_))));
-        Home::open(data.path(), "127.0.0.1:7070", &ana()).unwrap();
+        let first = Profile::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
+        assert!(matches!(Profile::open(data.path(), "127.0.0.1:6060", &ana()), Err(ProfileError::InUse(_))));
+        Profile::open(data.path(), "127.0.0.1:7070", &ana()).unwrap();
         drop(first);
-        Home::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
+        Profile::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
     }
 
     fn sealed(first: u8) -> Sealed {
@@ -278,54 +278,54 @@ mod tests {
         Sealed::seal(&[first; 32], "a test", &Password::typed("secret"), cost).unwrap()
     }
 
-    fn text_of(home: &Home, name: &str) -> String {
-        fs::read_to_string(home.folder().join(name)).unwrap()
+    fn text_of(profile: &Profile, name: &str) -> String {
+        fs::read_to_string(profile.folder().join(name)).unwrap()
     }
 
     #[test]
     fn a_new_key_never_takes_the_place_of_another() {
         let data = tempfile::tempdir().unwrap();
-        let home = Home::open(data.path(), "t", &ana()).unwrap();
-        home.new_identity(&sealed(1)).unwrap();
-        let before = text_of(&home, IDENTITY);
-        assert!(home.new_identity(&sealed(2)).is_err());
-        assert_eq!(text_of(&home, IDENTITY), before);
-        home.reseal_identity(&sealed(1)).unwrap();
-        assert_ne!(text_of(&home, IDENTITY), before);
-        home.remove_identity().unwrap();
-        home.new_identity(&sealed(2)).unwrap();
+        let profile = Profile::open(data.path(), "t", &ana()).unwrap();
+        profile.new_identity(&sealed(1)).unwrap();
+        let before = text_of(&profile, IDENTITY);
+        assert!(profile.new_identity(&sealed(2)).is_err());
+        assert_eq!(text_of(&profile, IDENTITY), before);
+        profile.reseal_identity(&sealed(1)).unwrap();
+        assert_ne!(text_of(&profile, IDENTITY), before);
+        profile.remove_identity().unwrap();
+        profile.new_identity(&sealed(2)).unwrap();
     }
 
     #[test]
     fn only_this_user_may_read_what_is_here() {
         let data = tempfile::tempdir().unwrap();
-        let home = Home::open(data.path(), "t", &ana()).unwrap();
-        let lock = home.folder().join(LOCK);
+        let profile = Profile::open(data.path(), "t", &ana()).unwrap();
+        let lock = profile.folder().join(LOCK);
         let mode = || fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(), 0o600);
-        drop(home);
+        drop(profile);
         fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
-        let _home = Home::open(data.path(), "t", &ana()).unwrap();
+        let _home = Profile::open(data.path(), "t", &ana()).unwrap();
         assert_eq!(mode(), 0o600);
     }
 
     #[test]
     fn a_damaged_file_is_named_with_what_to_do_and_left_as_it_is() {
         let data = tempfile::tempdir().unwrap();
-        let home = Home::open(data.path(), "t", &ana()).unwrap();
+        let profile = Profile::open(data.path(), "t", &ana()).unwrap();
         let told = |name: &str| {
             let judged = match name {
-                IDENTITY => home.identity().map(drop),
-                _ => home.next_identity().map(drop),
+                IDENTITY => profile.identity().map(drop),
+                _ => profile.next_identity().map(drop),
             };
             judged.err().map(|error| error.to_string()).unwrap_or_default()
         };
         for name in [IDENTITY, NEXT_IDENTITY] {
             assert_eq!(told(name), "");
-            fs::write(home.folder().join(name), "{ torn").unwrap();
+            fs::write(profile.folder().join(name), "{ torn").unwrap();
             let told = told(name);
             assert!(told.contains(name) && told.contains("ove it away"), "{told}");
-            assert_eq!(text_of(&home, name), "{ torn");
+            assert_eq!(text_of(&profile, name), "{ torn");
         }
         assert!(told(IDENTITY).contains("peer identity import"));
     }
@@ -333,12 +333,12 @@ mod tests {
     #[test]
     fn only_a_folder_made_in_vain_is_removed() {
         let data = tempfile::tempdir().unwrap();
-        Home::open(data.path(), "t", &ana()).unwrap().abandon();
+        Profile::open(data.path(), "t", &ana()).unwrap().remove_if_new();
         assert!(!exists(data.path(), "t", &ana()));
-        let home = Home::open(data.path(), "t", &ana()).unwrap();
-        home.new_identity(&sealed(1)).unwrap();
-        drop(home);
-        Home::open(data.path(), "t", &ana()).unwrap().abandon();
+        let profile = Profile::open(data.path(), "t", &ana()).unwrap();
+        profile.new_identity(&sealed(1)).unwrap();
+        drop(profile);
+        Profile::open(data.path(), "t", &ana()).unwrap().remove_if_new();
         assert!(exists(data.path(), "t", &ana()));
     }
 
@@ -346,17 +346,17 @@ mod tests {
     fn a_folder_moves_whole_unless_it_is_in_use_or_another_is_in_its_place() {
         let data = tempfile::tempdir().unwrap();
         let there = |address| folder_of(data.path(), address, &ana()).is_dir();
-        let moved = |from, to| move_in(data.path(), &ana(), from, to);
+        let moved = |from, to| migrate_from(data.path(), &ana(), from, to);
         assert!(!moved("old:1", "new:1").unwrap(), "there is nothing to move");
-        let home = Home::open(data.path(), "old:1", &ana()).unwrap();
-        fs::write(home.folder().join(IDENTITY), "{}").unwrap();
-        assert!(matches!(moved("old:1", "new:1"), Err(HomeError::InUse(_))));
+        let profile = Profile::open(data.path(), "old:1", &ana()).unwrap();
+        fs::write(profile.folder().join(IDENTITY), "{}").unwrap();
+        assert!(matches!(moved("old:1", "new:1"), Err(ProfileError::InUse(_))));
         assert!(there("old:1") && !there("new:1"));
-        drop(home);
+        drop(profile);
         assert!(moved("old:1", "new:1").unwrap());
         assert!(!there("old:1"));
         assert_eq!(users(data.path(), "new:1"), BTreeSet::from([ana()]));
-        drop(Home::open(data.path(), "old:1", &ana()).unwrap());
+        drop(Profile::open(data.path(), "old:1", &ana()).unwrap());
         assert!(!moved("old:1", "new:1").unwrap(), "another is in its place");
         assert!(there("old:1"));
     }
@@ -365,7 +365,7 @@ mod tests {
     fn who_has_a_key_is_at_home() {
         let data = tempfile::tempdir().unwrap();
         assert!(users(data.path(), "t").is_empty());
-        drop(Home::open(data.path(), "t", &ana()).unwrap());
+        drop(Profile::open(data.path(), "t", &ana()).unwrap());
         assert!(users(data.path(), "t").is_empty(), "a folder made in vain");
         fs::write(data.path().join("t/ana").join(IDENTITY), "{}").unwrap();
         assert_eq!(users(data.path(), "t"), BTreeSet::from([ana()]));
@@ -374,11 +374,11 @@ mod tests {
     #[test]
     fn later_run_has_higher_instance_after_clock_was_set_back() {
         let data = tempfile::tempdir().unwrap();
-        let home = Home::open(data.path(), "127.0.0.1:6060", &Username::parse("ana").unwrap()).unwrap();
-        assert_eq!(home.next_instance(1_000), 1_000);
-        assert_eq!(home.next_instance(500), 1_001);
-        assert_eq!(home.next_instance(2_000), 2_000);
-        fs::write(home.folder().join(INSTANCE), "no number").unwrap();
-        assert_eq!(home.next_instance(700), 700);
+        let profile = Profile::open(data.path(), "127.0.0.1:6060", &Username::parse("ana").unwrap()).unwrap();
+        assert_eq!(profile.next_instance(1_000), 1_000);
+        assert_eq!(profile.next_instance(500), 1_001);
+        assert_eq!(profile.next_instance(2_000), 2_000);
+        fs::write(profile.folder().join(INSTANCE), "no number").unwrap();
+        assert_eq!(profile.next_instance(700), 700);
     }
 }
