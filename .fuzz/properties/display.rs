@@ -2,7 +2,7 @@
 //! direction of text or hides is left in it.
 
 use peer::terminal::safe_text::{display_safe, display_safe_lines};
-use peer::untrusted::Untrusted;
+use peer::untrusted::UntrustedText;
 
 /// The most marks that one letter may carry.
 const MARKS: usize = 8;
@@ -12,7 +12,7 @@ pub fn hold(bytes: &[u8]) {
     let safe = display_safe(text.as_ref());
     assert_eq!(display_safe(&safe), safe);
     is_harmless(&safe);
-    for line in display_safe_lines(&Untrusted::from(text.as_ref())) {
+    for line in display_safe_lines(&UntrustedText::from(text.as_ref())) {
         is_harmless(&line);
     }
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Chat text, or the words of a tracker: it may steer a terminal, hide, or pose as something else.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Untrusted(String);
+pub struct UntrustedText(String);
 
-impl Untrusted {
+impl UntrustedText {
     /// Whether the text holds a word, however it is capitalised, as a word of its own.
     #[must_use]
     pub fn has_word(&self, word: &str) -> bool {
@@ -23,7 +23,7 @@ impl Untrusted {
     }
 }
 
-impl Untrusted {
+impl UntrustedText {
     /// The same text with other words in it; it is trusted no more than before.
     #[must_use]
     pub fn reworded(&self, reword: impl FnOnce(&str) -> String) -> Self {
@@ -31,58 +31,58 @@ impl Untrusted {
     }
 }
 
-impl From<String> for Untrusted {
+impl From<String> for UntrustedText {
     fn from(text: String) -> Self {
         Self(text)
     }
 }
 
-impl From<&str> for Untrusted {
+impl From<&str> for UntrustedText {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
     }
 }
 
-impl PartialEq<str> for Untrusted {
+impl PartialEq<str> for UntrustedText {
     fn eq(&self, other: &str) -> bool {
         self.0 == other
     }
 }
 
 /// Chat text stays out of logs.
-impl fmt::Debug for Untrusted {
+impl fmt::Debug for UntrustedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Untrusted({} bytes)", self.0.len())
     }
 }
 
 /// What others chose, or may have: whatever passes the one function that makes it fit for a screen.
-pub trait Foreign {
+pub trait AsUntrusted {
     /// The text itself: to compare, to measure, to send on; never for a screen.
-    fn raw(&self) -> &str;
+    fn expose(&self) -> &str;
 }
 
-impl Foreign for Untrusted {
-    fn raw(&self) -> &str {
+impl AsUntrusted for UntrustedText {
+    fn expose(&self) -> &str {
         &self.0
     }
 }
 
 /// Printable, but no more than that: a name can be a forest of marks.
-impl Foreign for RoomName {
-    fn raw(&self) -> &str {
+impl AsUntrusted for RoomName {
+    fn expose(&self) -> &str {
         self.as_str()
     }
 }
 
-impl Foreign for str {
-    fn raw(&self) -> &str {
+impl AsUntrusted for str {
+    fn expose(&self) -> &str {
         self
     }
 }
 
-impl Foreign for String {
-    fn raw(&self) -> &str {
+impl AsUntrusted for String {
+    fn expose(&self) -> &str {
         self
     }
 }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn nothing_of_the_text_is_shown_and_all_of_it_is_sent() {
-        let text = Untrusted::from("canary");
+        let text = UntrustedText::from("canary");
         assert_eq!(format!("{text:?}"), "Untrusted(6 bytes)");
         assert_eq!(serde_json::to_string(&text).unwrap(), "\"canary\"");
     }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_word_is_found_only_where_it_stands_alone() {
         for (text, found) in [("hey Ana!", true), ("banana", false), ("ana_b", false), ("", false)] {
-            assert_eq!(Untrusted::from(text).has_word("ana"), found, "{text}");
+            assert_eq!(UntrustedText::from(text).has_word("ana"), found, "{text}");
         }
     }
 }

@@ -20,7 +20,7 @@ use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Event, LinkState, Trust, Undeliverable};
 use peer::identity::user_key::SignIn;
 use peer::service::{Keep, PeerConfig, PeerService};
-use peer::untrusted::Foreign;
+use peer::untrusted::AsUntrusted;
 use proxy::{Deed, Proxy, Way};
 use serde_json::json;
 use tokio::time::timeout;
@@ -139,7 +139,7 @@ async fn a_flipped_bit_breaks_a_link_and_never_changes_a_line() {
     proxy.does(Deed::Pass);
     assert!(arrives(&proxy, &ana, "the last").await);
     bob.hears("the last").await;
-    assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if !said.contains(content.raw()))));
+    assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if !said.contains(content.expose()))));
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_flipped_bit_changes_a_line_in_the_clear() {
     link.send(&hello).await;
     link.send(&line).await;
     let heard = bob.until(|e| matches!(e, Event::Message { .. })).await;
-    assert!(matches!(heard, Event::Message { content, .. } if content.raw().contains('`')));
+    assert!(matches!(heard, Event::Message { content, .. } if content.expose().contains('`')));
 }
 
 #[tokio::test]

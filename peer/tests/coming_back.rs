@@ -21,7 +21,7 @@ use peer::api::error::CommandError;
 use peer::api::{Answer, Event};
 use peer::identity::password::Password;
 use peer::identity::user_key::SignIn;
-use peer::untrusted::Foreign;
+use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen, flags};
 
 fn register(who: &mut SignIn) {
@@ -328,7 +328,7 @@ async fn loss_in_a_damaged_journal_is_told_and_comes_again() {
     let mut ana = ana.at_home_in(image).await;
     let told = ana.until(|e| matches!(e, Event::Error { code, .. } if code == "HISTORY_DAMAGED")).await;
     let Event::Error { message, .. } = told else { panic!() };
-    let told = Foreign::raw(&message);
+    let told = AsUntrusted::expose(&message);
     assert!(told.contains("the last 3 messages"), "{told}");
     // That the room was entered here is lost too.
     ana.join("sala").await;

@@ -57,7 +57,7 @@ async fn who_was_away_gets_the_lines_of_an_author_who_is_gone_from_another_membe
             // From another member whatever was not heard as it was said is late.
             Event::Message { from, content, late, .. } => {
                 assert_eq!((from.as_str(), late), ("ana", true));
-                heard.push(peer::untrusted::Foreign::raw(&content).to_owned());
+                heard.push(peer::untrusted::AsUntrusted::expose(&content).to_owned());
             }
             _ => unreachable!(),
         }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use common::{Peer, Tracker};
 use peer::api::Event;
-use peer::untrusted::Foreign;
+use peer::untrusted::AsUntrusted;
 use programs::{Piped, flags};
 
 const FRONT_PAGE: &str = include_str!("../../README.md");
@@ -83,7 +83,7 @@ async fn stage(tracker: &Tracker, folder: &Path) -> Peer {
 /// What ana hears next.
 async fn heard(ana: &mut Peer) -> String {
     match ana.until(|event| matches!(event, Event::Message { .. })).await {
-        Event::Message { content, .. } => content.raw().to_owned(),
+        Event::Message { content, .. } => content.expose().to_owned(),
         other => panic!("{other:?}"),
     }
 }

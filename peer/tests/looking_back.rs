@@ -8,7 +8,7 @@ mod programs;
 use common::{Peer, Tracker, password_of, room};
 use peer::api::past::{FoundLine, KeptConversation, Past};
 use peer::api::{Answer, Command, Conversation, Event};
-use peer::untrusted::Foreign;
+use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ async fn history(peer: &Peer, name: &str) -> Result<Vec<String>, String> {
     let conversation = Some(Conversation::Room(room(name)));
     match peer.run(Command::History { lines: 9, conversation, before: None }).await {
         Ok(Answer::History { lines, .. }) => {
-            Ok(lines.into_iter().map(|line| line.content.raw().to_owned()).collect())
+            Ok(lines.into_iter().map(|line| line.content.expose().to_owned()).collect())
         }
         Ok(_) => panic!("no history"),
         Err(error) => Err(error.code()),
@@ -61,7 +61,7 @@ async fn found(peer: &Peer, words: &str) -> Vec<FoundLine> {
 }
 
 async fn texts(peer: &Peer, words: &str) -> Vec<String> {
-    found(peer, words).await.into_iter().map(|found| found.line.content.raw().to_owned()).collect()
+    found(peer, words).await.into_iter().map(|found| found.line.content.expose().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn filters_narrow_a_search_and_hits_are_marked() {
         assert_eq!(texts(&ana, typed).await, wanted, "{typed}");
     }
     let excerpt = found(&ana, "coracao").await.remove(0).excerpt.unwrap();
-    assert_eq!(excerpt.raw(), "um plano melhor, *coração*");
+    assert_eq!(excerpt.expose(), "um plano melhor, *coração*");
     assert_eq!(found(&ana, "in:@bob").await[0].excerpt, None, "nothing was looked for");
     let wrong = Command::Search { words: "since:yesterday".into(), before: None };
     assert_eq!(ana.run(wrong).await.unwrap_err().code(), "USAGE");
@@ -155,7 +155,7 @@ async fn older_messages_come_page_by_page_once_each() {
             panic!("no history")
         };
         before = lines.first().map(|line| line.id);
-        all.splice(0..0, lines.into_iter().map(|line| line.content.raw().to_owned()));
+        all.splice(0..0, lines.into_iter().map(|line| line.content.expose().to_owned()));
         pages += 1;
         if !more {
             break;

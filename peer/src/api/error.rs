@@ -9,7 +9,7 @@ use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::Event;
 use crate::api::missing_conversation::MissingConversation;
-use crate::untrusted::Untrusted;
+use crate::untrusted::UntrustedText;
 
 /// Why a command was not carried out. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum CommandError {
         /// Why, for programs.
         code: ErrorCode,
         /// Why, for people; the tracker's words.
-        msg: Untrusted,
+        msg: UntrustedText,
     },
     /// The tracker cannot be asked now.
     #[error(
@@ -83,7 +83,7 @@ pub enum CommandError {
         /// Why, for programs.
         code: ErrorCode,
         /// Why, for people; somebody's words.
-        msg: Untrusted,
+        msg: UntrustedText,
     },
     /// The user signed in elsewhere.
     #[error("signed in elsewhere under this name: this program ends")]
@@ -178,7 +178,7 @@ impl CommandError {
 
     /// What went wrong, for people: the tracker's words where it refused, ours otherwise.
     #[must_use]
-    pub fn words(&self) -> Untrusted {
+    pub fn words(&self) -> UntrustedText {
         match self {
             Self::Refused { msg, .. } | Self::TurnedAway { msg, .. } => msg.clone(),
             own => own.to_string().into(),
@@ -218,7 +218,7 @@ impl From<MissingConversation> for CommandError {
 
 impl Event {
     /// Something that went wrong and took no message with it.
-    pub(crate) fn error(code: impl Into<String>, message: impl Into<Untrusted>) -> Self {
+    pub(crate) fn error(code: impl Into<String>, message: impl Into<UntrustedText>) -> Self {
         Self::Error { code: code.into(), message: message.into(), messages: Vec::new() }
     }
 }

@@ -30,7 +30,7 @@ use crate::api::past::{FoundLine, KeptConversation, OwnLine, Past, PastLine, Wai
 use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
-use crate::untrusted::Untrusted;
+use crate::untrusted::UntrustedText;
 
 /// Where lines go: a room, or one other user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -408,7 +408,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<Username>,
         /// What was said.
-        content: Untrusted,
+        content: UntrustedText,
         /// When, by the author's clock.
         sent_at: DateTime<Utc>,
         /// Whether it was caught up, rather than heard as it was said.
@@ -444,7 +444,7 @@ pub enum Event {
         #[serde(flatten)]
         conversation: Conversation,
         /// What was said; may have been pasted.
-        content: Untrusted,
+        content: UntrustedText,
     },
     /// A line arrived at one of those it was for.
     Delivered {
@@ -494,7 +494,7 @@ pub enum Event {
         /// For programs.
         code: String,
         /// For people; may be the tracker's words.
-        message: Untrusted,
+        message: UntrustedText,
         /// The own messages that are lost by it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         messages: Vec<Uuid>,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::api::Conversation;
 use crate::limits::PAST_LINES;
-use crate::untrusted::Untrusted;
+use crate::untrusted::UntrustedText;
 
 /// A conversation that is looked back at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct PastLine {
     /// Who said it.
     pub from: Username,
     /// What was said.
-    pub content: Untrusted,
+    pub content: UntrustedText,
     /// When, by the author's clock.
     pub sent_at: DateTime<Utc>,
     /// Whether the author's key vouches for it: by a signature, in private by the link.
@@ -80,7 +80,7 @@ pub struct FoundLine {
     pub named: Option<RoomName>,
     /// A part of the text, with what was looked for between asterisks; absent where no words were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub excerpt: Option<Untrusted>,
+    pub excerpt: Option<UntrustedText>,
     /// The line.
     #[serde(flatten)]
     pub line: PastLine,
@@ -92,7 +92,7 @@ pub struct OwnLine {
     /// Which.
     pub id: Uuid,
     /// What was said.
-    pub content: Untrusted,
+    pub content: UntrustedText,
     /// When.
     pub sent_at: DateTime<Utc>,
     /// Who has it.

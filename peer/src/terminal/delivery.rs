@@ -15,7 +15,7 @@ use crate::terminal::layout::shorten;
 use crate::terminal::line::Moment;
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe_lines;
-use crate::untrusted::Untrusted;
+use crate::untrusted::UntrustedText;
 
 /// A line that is there within this time is no news.
 const SOON: TimeDelta = TimeDelta::seconds(2);
@@ -26,7 +26,7 @@ const QUOTED: usize = 30;
 /// Own lines that wait for somebody, and those that wait in vain.
 #[derive(Default)]
 pub(crate) struct Deliveries {
-    named: VecDeque<(Uuid, Untrusted)>,
+    named: VecDeque<(Uuid, UntrustedText)>,
     waiting: BTreeMap<Username, Waiting>,
     lost: BTreeMap<(Username, &'static str), Vec<Uuid>>,
 }
@@ -59,7 +59,7 @@ impl Deliveries {
     pub(crate) fn sent(
         &mut self,
         id: Uuid,
-        text: &Untrusted,
+        text: &UntrustedText,
         to: impl IntoIterator<Item = Username>,
         now: DateTime<Utc>,
     ) {

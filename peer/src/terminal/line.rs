@@ -11,7 +11,7 @@ use crate::terminal::counted::counted;
 use crate::terminal::layout::{fold, width};
 use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe_lines;
-use crate::untrusted::Untrusted;
+use crate::untrusted::UntrustedText;
 
 /// Beside a name there must be so many columns for the text, else it starts on the next row.
 const TEXT_COLUMNS: usize = 16;
@@ -33,7 +33,7 @@ pub struct Moment {
 pub(crate) struct Said {
     pub(crate) id: Uuid,
     pub(crate) from: Username,
-    pub(crate) text: Untrusted,
+    pub(crate) text: UntrustedText,
     pub(crate) at: DateTime<Utc>,
     /// Whether others could read it on its way, and nobody knows who wrote it.
     pub(crate) unencrypted: bool,

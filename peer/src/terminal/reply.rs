@@ -13,7 +13,7 @@ use crate::terminal::past::{PastRows, address, place};
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::tables::Tables;
 use crate::terminal::waits::in_words;
-use crate::untrusted::Foreign;
+use crate::untrusted::AsUntrusted;
 
 /// Words an answer.
 pub(crate) struct Reply<'a> {
@@ -156,7 +156,7 @@ pub(crate) fn password_wanted(paint: Paint, tries_left: usize) -> String {
 }
 
 /// Something failed that nobody asked for: the words may be a stranger's.
-pub(crate) fn failure(paint: Paint, words: &(impl Foreign + ?Sized)) -> String {
+pub(crate) fn failure(paint: Paint, words: &(impl AsUntrusted + ?Sized)) -> String {
     paint.failure(&format!("✗ {}", display_safe(words)))
 }
 

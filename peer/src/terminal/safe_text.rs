@@ -5,7 +5,7 @@
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::limits::COMBINING_MARKS;
-use crate::untrusted::{Foreign, Untrusted};
+use crate::untrusted::{AsUntrusted, UntrustedText};
 
 /// What a tab becomes: its width must not depend on where it stands.
 const TAB: &str = "    ";
@@ -13,14 +13,14 @@ const TAB: &str = "    ";
 /// The text on one row: control, format, private and unassigned characters, line separators and blank letters as
 /// `\u{…}`, a line feed as `\n`, tabs as spaces, and no more than [`COMBINING_MARKS`] marks on one letter.
 #[must_use]
-pub fn display_safe(text: &(impl Foreign + ?Sized)) -> String {
-    one_row(text.raw())
+pub fn display_safe(text: &(impl AsUntrusted + ?Sized)) -> String {
+    one_row(text.expose())
 }
 
 /// The same of text that may have several lines, a row each.
 #[must_use]
-pub fn display_safe_lines(text: &Untrusted) -> Vec<String> {
-    let lines = text.raw().trim_end().split('\n');
+pub fn display_safe_lines(text: &UntrustedText) -> Vec<String> {
+    let lines = text.expose().trim_end().split('\n');
     lines.map(|line| one_row(line.strip_suffix('\r').unwrap_or(line))).collect()
 }
 

@@ -9,7 +9,7 @@ use crate::terminal::input::Input;
 use crate::terminal::output::Gone;
 use crate::terminal::turns::{Turn, next, next_interrupt};
 use crate::terminal::{trouble, tty};
-use crate::untrusted::Untrusted;
+use crate::untrusted::UntrustedText;
 
 /// Rows that are shown between two looks at how things stand.
 const EVENTS_AT_ONCE: usize = 64;
@@ -136,7 +136,7 @@ impl Terminal {
     }
 
     /// Whether this is why the program ends: a person is told so once, at the very end.
-    pub(crate) fn is_last_word(&self, words: &Untrusted) -> bool {
+    pub(crate) fn is_last_word(&self, words: &UntrustedText) -> bool {
         matches!(self.face, Face::Text(_))
             && self.service.failure().is_some_and(|error| error.words() == *words)
     }

@@ -12,7 +12,7 @@ use crate::terminal::layout::shorten;
 use crate::terminal::reply::words;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::waits::in_words;
-use crate::untrusted::Untrusted;
+use crate::untrusted::UntrustedText;
 
 /// Columns that every screen has.
 const SCREEN: usize = 80;
@@ -33,7 +33,7 @@ pub(crate) fn rows(error: &CommandError) -> Vec<String> {
 }
 
 /// Somebody at the tracker's address has no room.
-fn turned_away(address: &str, msg: &Untrusted) -> Vec<String> {
+fn turned_away(address: &str, msg: &UntrustedText) -> Vec<String> {
     let claim = in_words(&display_safe(msg));
     vec![
         format!("the tracker at {address} does not let you in now"),

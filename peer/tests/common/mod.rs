@@ -19,7 +19,7 @@ use peer::identity::password::Password;
 use peer::identity::seal::SealCost;
 use peer::identity::user_key::SignIn;
 use peer::service::{Keep, PeerConfig, PeerService};
-use peer::untrusted::Foreign;
+use peer::untrusted::AsUntrusted;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -368,7 +368,7 @@ impl Peer {
         let mut lines = Vec::new();
         while lines.len() < count {
             if let Event::Message { content, .. } = self.until(|e| matches!(e, Event::Message { .. })).await {
-                lines.push(content.raw().to_owned());
+                lines.push(content.expose().to_owned());
             }
         }
         lines
