@@ -9,6 +9,7 @@ mod catching_up;
 mod clock;
 pub mod conversation;
 mod database;
+mod db_thread;
 mod delivery;
 mod erasing;
 pub mod finding;
@@ -16,7 +17,6 @@ pub(crate) mod group;
 mod hearing;
 mod index;
 mod judging;
-mod keeper;
 pub mod ledger;
 mod life;
 pub mod line;
@@ -50,8 +50,8 @@ use uuid::Uuid;
 
 use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Waiting};
 use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
-use crate::history::keeper::{Counters, Keeper, Task};
 use crate::history::ledger::{Author, HistoryError, Ledger, Opened, Place};
 use crate::history::line::ChatLine;
 use crate::history::listing::KeptConversation;
@@ -118,7 +118,8 @@ impl History {
         let (over, ended) = std::sync::mpsc::channel();
         let thread = Arc::new(Thread { ended: ended.into() });
         let quota = ledger.quota();
-        let keeper = Keeper::new(ledger, queue, reports, Arc::clone(&counters)).map_err(io::Error::other)?;
+        let keeper =
+            DbThread::new(ledger, queue, reports, Arc::clone(&counters)).map_err(io::Error::other)?;
         thread::Builder::new().name("history".into()).spawn(move || {
             keeper.run();
             drop(over);

@@ -43,7 +43,7 @@ pub(crate) struct Counters {
 }
 
 /// What the thread owns.
-pub(crate) struct Keeper {
+pub(crate) struct DbThread {
     ledger: Ledger,
     queue: mpsc::Receiver<Task>,
     reports: mpsc::Sender<Report>,
@@ -54,7 +54,7 @@ pub(crate) struct Keeper {
     marks_due: Option<Instant>,
 }
 
-impl Keeper {
+impl DbThread {
     pub(crate) fn new(
         ledger: Ledger,
         queue: mpsc::Receiver<Task>,
