@@ -14,7 +14,7 @@ use commons::snapshot::{Member, RoomSnapshot};
 use peer::history::History;
 use peer::history::conversation::ConversationId;
 use peer::history::finding::Search;
-use peer::history::ledger::{Author, Opened, Place};
+use peer::history::history_db::{Author, Opened, Place};
 use peer::history::line::ChatLine;
 use peer::history::report::Report;
 use peer::history::request::{Heard, Said};

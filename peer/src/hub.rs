@@ -31,7 +31,7 @@ use crate::delivery::sync_event::SyncEvent;
 use crate::event_bus::EventBus;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
-use crate::history::ledger::Opened;
+use crate::history::history_db::Opened;
 use crate::history_lock::HistoryLock;
 use crate::identity::key_book::{Announced, Announcement};
 use crate::identity::known_people::{KnownPeople, PeopleError};

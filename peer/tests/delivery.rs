@@ -14,7 +14,7 @@ use commons::protocol::between_peers::PeerMessage;
 use commons::snapshot::RoomSnapshot;
 use peer::api::{Answer, Command, Event};
 use peer::history::conversation::ConversationId;
-use peer::history::ledger::{Ledger, Place};
+use peer::history::history_db::{HistoryDb, Place};
 use peer::history::report::Report;
 use peer::history::request::{Request, Said};
 use peer::limits::PACE_LINES;
@@ -246,7 +246,7 @@ async fn who_joins_has_missed_nothing_of_what_was_said_before() {
 
 /// Lines of an author as they go over the wire, signed in groups of so many.
 fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> {
-    let (mut ledger, _) = Ledger::open(&Place::Memory, &author.author()).unwrap();
+    let (mut ledger, _) = HistoryDb::open(&Place::Memory, &author.author()).unwrap();
     ledger.apply(Request::NoteRoom(Box::new(room.clone().into())));
     let mut lines = Vec::new();
     for text in groups {

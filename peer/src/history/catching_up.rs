@@ -231,14 +231,14 @@ mod tests {
 
     use super::*;
     use crate::history::answer::NotWithdrawn;
-    use crate::history::ledger::Ledger;
+    use crate::history::history_db::HistoryDb;
     use crate::history::request::Request;
     use crate::history::testing::*;
 
     /// Asks somebody until nothing is lacking; how many batches it took.
     fn catch_up(
-        ledger: &mut Ledger,
-        from: &mut Ledger,
+        ledger: &mut HistoryDb,
+        from: &mut HistoryDb,
         name: &str,
         of: &ConversationId,
         since: u64,
@@ -322,7 +322,7 @@ mod tests {
         let lines: Vec<_> = said_lines(old.commit()).into_iter().map(|said| said.line).collect();
         hear(&mut bob, ANA, &room(), &lines);
         // The account was carried: the key is the same, the store is another one.
-        let mut new = Ledger::open(&crate::history::ledger::Place::Memory, &author(ANA)).unwrap().0;
+        let mut new = HistoryDb::open(&crate::history::history_db::Place::Memory, &author(ANA)).unwrap().0;
         new.apply(snapshot(REVISION, &[(ANA, 3), (BOB, 2)]));
         let wanted = new.lacking(&room(), &bob.spans(&room())).unwrap();
         let handed = bob.hand_over(&room(), &user(ANA), &wanted, 3);
@@ -398,7 +398,7 @@ mod tests {
         let mut ana = ledger(ANA);
         let groups: Vec<_> =
             (0..6).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB, CARLA])).collect();
-        let missing = |ledger: &mut Ledger, group: usize| {
+        let missing = |ledger: &mut HistoryDb, group: usize| {
             heard_lines(&hear(ledger, ANA, &room(), &groups[group]))[0].missing
         };
         let mut bob = ledger(BOB);
@@ -407,7 +407,8 @@ mod tests {
         assert_eq!(missing(&mut bob, 5), 0);
         assert_eq!(missing(&mut bob, 2), 0, "known to be missing");
         // Who was there before the author cannot have missed a line unnoticed.
-        let mut first = Ledger::open(&crate::history::ledger::Place::Memory, &author(CARLA)).unwrap().0;
+        let mut first =
+            HistoryDb::open(&crate::history::history_db::Place::Memory, &author(CARLA)).unwrap().0;
         first.apply(snapshot(REVISION, &[(CARLA, 1), (ANA, 2)]));
         assert_eq!(missing(&mut first, 3), 3);
     }

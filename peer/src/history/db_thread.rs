@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::history::ledger::Ledger;
+use crate::history::history_db::HistoryDb;
 use crate::history::report::Report;
 use crate::history::request::Request;
 use crate::limits::{COMMIT_LINES, HISTORY_IDLE, MARKS_WAIT};
@@ -24,7 +24,7 @@ pub(crate) enum Task {
     /// To keep something.
     Keep(Request),
     /// A question. What it changes, it commits itself.
-    Ask(Box<dyn FnOnce(&mut Ledger) + Send>),
+    Ask(Box<dyn FnOnce(&mut HistoryDb) + Send>),
     /// To note what was shown, in an idle moment.
     Shown,
     /// An end in good order.
@@ -44,7 +44,7 @@ pub(crate) struct Counters {
 
 /// What the thread owns.
 pub(crate) struct DbThread {
-    ledger: Ledger,
+    ledger: HistoryDb,
     queue: mpsc::Receiver<Task>,
     reports: mpsc::Sender<Report>,
     counters: Arc<Counters>,
@@ -56,7 +56,7 @@ pub(crate) struct DbThread {
 
 impl DbThread {
     pub(crate) fn new(
-        ledger: Ledger,
+        ledger: HistoryDb,
         queue: mpsc::Receiver<Task>,
         reports: mpsc::Sender<Report>,
         counters: Arc<Counters>,

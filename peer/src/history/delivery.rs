@@ -296,12 +296,12 @@ pub(crate) fn encoded_len<'a>(lines: impl Iterator<Item = &'a ChatLine>) -> usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::ledger::Ledger;
+    use crate::history::history_db::HistoryDb;
     use crate::history::request::Request;
     use crate::history::testing::*;
     use crate::limits::OUTBOX_LINES;
 
-    fn delivered(ledger: &mut Ledger, to: &str, ids: &[Uuid]) -> Vec<Report> {
+    fn delivered(ledger: &mut HistoryDb, to: &str, ids: &[Uuid]) -> Vec<Report> {
         ledger.apply(Request::Delivered { to: user(to), ids: ids.to_vec() });
         ledger.commit()
     }

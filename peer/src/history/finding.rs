@@ -156,10 +156,10 @@ fn expression(words: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::ledger::Ledger;
+    use crate::history::history_db::HistoryDb;
     use crate::history::testing::*;
 
-    fn texts_of(ledger: &mut Ledger, wanted: Search) -> Vec<String> {
+    fn texts_of(ledger: &mut HistoryDb, wanted: Search) -> Vec<String> {
         ledger.search(wanted, 9).unwrap().into_iter().map(|line| line.text).collect()
     }
 

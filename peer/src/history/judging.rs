@@ -194,7 +194,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::history::ledger::{Ledger, Place};
+    use crate::history::history_db::{HistoryDb, Place};
     use crate::history::line::{NO_DIGEST, Text};
     use crate::history::report::Report;
     use crate::history::request::Request;
@@ -311,7 +311,7 @@ mod tests {
     fn only_a_seat_gives_a_voice_and_only_from_its_time() {
         let (lines, ..) = stream();
         let hears = |rooms: &[Request]| {
-            let mut bob = Ledger::open(&Place::Memory, &author(BOB)).unwrap().0;
+            let mut bob = HistoryDb::open(&Place::Memory, &author(BOB)).unwrap().0;
             rooms.iter().for_each(|room| bob.apply(room.clone()));
             hear(&mut bob, CARLA, &room(), &lines)
         };
@@ -416,7 +416,7 @@ mod tests {
         let mut ana = ledger(ANA);
         let groups: Vec<_> = (0..200).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
         let mut bob = ledger(BOB);
-        let taken = |bob: &mut Ledger, groups: &mut dyn Iterator<Item = &Vec<ChatLine>>| {
+        let taken = |bob: &mut HistoryDb, groups: &mut dyn Iterator<Item = &Vec<ChatLine>>| {
             groups.map(|group| texts(&hear(bob, ANA, &room(), group)).len()).sum::<usize>()
         };
         assert_eq!(taken(&mut bob, &mut groups.iter().step_by(2)), STREAM_PIECES);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::history::answer::HistoryFailed;
 use crate::history::conversation::{ConversationId, NamedConversation};
-use crate::history::ledger::Ledger;
+use crate::history::history_db::HistoryDb;
 use crate::history::rows::{conversation, room_name, time};
 use crate::history::store::{Name, Store};
 
@@ -53,7 +53,7 @@ impl Store {
     }
 }
 
-impl Ledger {
+impl HistoryDb {
     /// The conversations that hold lines, the one met first in front.
     pub fn conversations(&mut self) -> Result<Vec<NamedConversation>, HistoryFailed> {
         self.read(|store| store.kept_conversations())

@@ -15,9 +15,9 @@ mod erasing;
 pub mod finding;
 pub(crate) mod group;
 mod hearing;
+pub mod history_db;
 mod index;
 mod judging;
-pub mod ledger;
 mod life;
 pub mod line;
 pub mod listing;
@@ -52,7 +52,7 @@ use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Wai
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
-use crate::history::ledger::{Author, HistoryError, Ledger, Opened, Place};
+use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place};
 use crate::history::line::ChatLine;
 use crate::history::listing::KeptConversation;
 use crate::history::quota::{Load, Quota};
@@ -111,7 +111,7 @@ impl History {
         place: &Place,
         author: &Author,
     ) -> Result<(Self, mpsc::Receiver<Report>, Opened), HistoryError> {
-        let (ledger, opened) = Ledger::open(place, author)?;
+        let (ledger, opened) = HistoryDb::open(place, author)?;
         let (tasks, queue) = mpsc::channel(HISTORY_QUEUE);
         let (reports, reported) = mpsc::channel(HISTORY_REPORTS);
         let counters = Arc::new(Counters::default());
@@ -207,7 +207,7 @@ impl History {
 
     /// How many own lines wait for whom.
     pub async fn waiting(&self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
-        self.read(Ledger::waiting).await
+        self.read(HistoryDb::waiting).await
     }
 
     /// How many own lines of a conversation wait for whom.
@@ -292,7 +292,7 @@ impl History {
 
     /// Own lines that wait for somebody, oldest first.
     pub async fn outbox(&self) -> Result<Vec<Waiting>, HistoryFailed> {
-        self.read(Ledger::outbox).await
+        self.read(HistoryDb::outbox).await
     }
 
     /// Takes an own line back that nobody has.
@@ -312,12 +312,12 @@ impl History {
 
     /// The conversations that hold lines, the one met first in front.
     pub async fn conversations(&self) -> Result<Vec<NamedConversation>, HistoryFailed> {
-        self.read(Ledger::conversations).await
+        self.read(HistoryDb::conversations).await
     }
 
     /// The same with what there is of each.
     pub async fn conversation_list(&self) -> Result<Vec<KeptConversation>, HistoryFailed> {
-        self.read(Ledger::conversation_list).await
+        self.read(HistoryDb::conversation_list).await
     }
 
     /// Erases the lines of a conversation, which do not come again, and tells how many. What waited is given up.
@@ -357,7 +357,7 @@ impl History {
     /// The answer to a question of a user, who has to know when there is none.
     async fn read<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Ledger) -> Result<T, HistoryFailed> + Send + 'static,
+        question: impl FnOnce(&mut HistoryDb) -> Result<T, HistoryFailed> + Send + 'static,
     ) -> Result<T, HistoryFailed> {
         self.asked(question).await.unwrap_or(Err(HistoryFailed))
     }
@@ -365,17 +365,17 @@ impl History {
     /// The answer to a question, nothing after the end.
     async fn ask<T: Default + Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Ledger) -> T + Send + 'static,
+        question: impl FnOnce(&mut HistoryDb) -> T + Send + 'static,
     ) -> T {
         self.asked(question).await.unwrap_or_default()
     }
 
     async fn asked<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Ledger) -> T + Send + 'static,
+        question: impl FnOnce(&mut HistoryDb) -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        let question = Box::new(move |ledger: &mut Ledger| {
+        let question = Box::new(move |ledger: &mut HistoryDb| {
             // Who asked may have gone.
             let _ = answer.send(question(ledger));
         });

@@ -161,11 +161,11 @@ const ORDER: &str =
 
 #[cfg(test)]
 mod tests {
-    use crate::history::ledger::Ledger;
+    use crate::history::history_db::HistoryDb;
     use crate::history::request::{Request, UnsignedLine};
     use crate::history::testing::*;
 
-    fn found(ledger: &mut Ledger, words: &str) -> Vec<String> {
+    fn found(ledger: &mut HistoryDb, words: &str) -> Vec<String> {
         ledger.search(words, 9).unwrap().into_iter().map(|line| line.text).collect()
     }
 

@@ -163,8 +163,8 @@ mod tests {
     use crate::history::testing::*;
 
     fn remembered(folder: &std::path::Path) -> Vec<RememberedRoom> {
-        use crate::history::ledger::{Ledger, Place};
-        let (ledger, opened) = Ledger::open(&Place::File(folder.to_owned()), &author(ANA)).unwrap();
+        use crate::history::history_db::{HistoryDb, Place};
+        let (ledger, opened) = HistoryDb::open(&Place::File(folder.to_owned()), &author(ANA)).unwrap();
         ledger.close();
         opened.rooms
     }
@@ -193,7 +193,7 @@ mod tests {
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         let mut room_of_three =
             RememberedRoom::from(snapshot_of(REVISION, &[(ANA, 1), (BOB, 2), (CARLA, 3)]));
-        let mut presence = |ledger: &mut crate::history::ledger::Ledger, revision: u64| {
+        let mut presence = |ledger: &mut crate::history::history_db::HistoryDb, revision: u64| {
             let snapshot = room_of_three.snapshot.as_mut().unwrap();
             snapshot.revision = revision;
             snapshot.members[1].connected ^= true;

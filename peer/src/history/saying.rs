@@ -201,7 +201,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::ledger::Ledger;
+    use crate::history::history_db::HistoryDb;
     use crate::history::request::Request;
     use crate::history::testing::*;
 
@@ -211,7 +211,7 @@ mod tests {
         sizes.collect()
     }
 
-    fn say_all(ledger: &mut Ledger, said: impl IntoIterator<Item = Said>) -> Vec<ChatLine> {
+    fn say_all(ledger: &mut HistoryDb, said: impl IntoIterator<Item = Said>) -> Vec<ChatLine> {
         said.into_iter().for_each(|said| ledger.apply(Request::Say(said)));
         said_lines(ledger.commit()).into_iter().map(|said| said.line).collect()
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::history::conversation::ConversationId;
 use crate::history::database;
 use crate::history::hearing::unsigned;
-use crate::history::ledger::Ledger;
+use crate::history::history_db::HistoryDb;
 use crate::history::quota::Load;
 use crate::history::report::Report;
 use crate::history::request::{Request, Said, UnsignedLine};
@@ -44,7 +44,7 @@ impl Staged {
     }
 }
 
-impl Ledger {
+impl HistoryDb {
     /// Nothing of the transaction has happened.
     pub(crate) fn undo(&mut self, error: &Error) {
         let why = words(error);

@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
-use crate::history::ledger::{Author, Ledger, Opened, Place};
+use crate::history::history_db::{Author, HistoryDb, Opened, Place};
 use crate::history::line::ChatLine;
 use crate::history::report::{HeardLine, Report, SaidLine};
 use crate::history::request::{Heard, Request, Said};
@@ -91,17 +91,17 @@ pub(crate) fn everybody() -> Request {
 }
 
 /// A history in memory, of one who sits in the room.
-pub(crate) fn ledger(name: &str) -> Ledger {
+pub(crate) fn ledger(name: &str) -> HistoryDb {
     open(&Place::Memory, name).0
 }
 
 /// A history in a folder, of one who sits in the room.
-pub(crate) fn ledger_in(folder: &Path, name: &str) -> (Ledger, Opened) {
+pub(crate) fn ledger_in(folder: &Path, name: &str) -> (HistoryDb, Opened) {
     open(&Place::File(folder.to_owned()), name)
 }
 
-fn open(place: &Place, name: &str) -> (Ledger, Opened) {
-    let (mut ledger, opened) = Ledger::open(place, &author(name)).unwrap();
+fn open(place: &Place, name: &str) -> (HistoryDb, Opened) {
+    let (mut ledger, opened) = HistoryDb::open(place, &author(name)).unwrap();
     ledger.apply(everybody());
     assert_eq!(ledger.commit(), []);
     (ledger, opened)
@@ -121,7 +121,7 @@ pub(crate) fn said(to: &ConversationId, text: &str, audience: &[&str]) -> Said {
 
 /// Says these in one group, and gives the lines as they go to others.
 pub(crate) fn say(
-    ledger: &mut Ledger,
+    ledger: &mut HistoryDb,
     to: &ConversationId,
     texts: &[&str],
     audience: &[&str],
@@ -153,7 +153,7 @@ pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[ChatLine
 
 /// Hears lines, and gives all reports.
 pub(crate) fn hear(
-    ledger: &mut Ledger,
+    ledger: &mut HistoryDb,
     from: &str,
     conversation: &ConversationId,
     lines: &[ChatLine],
@@ -194,6 +194,6 @@ pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
 }
 
 /// The texts that a conversation holds, in its order.
-pub(crate) fn kept(ledger: &mut Ledger, of: &ConversationId) -> Vec<String> {
+pub(crate) fn kept(ledger: &mut HistoryDb, of: &ConversationId) -> Vec<String> {
     ledger.recent(of, usize::MAX).unwrap().into_iter().map(|line| line.text).collect()
 }

@@ -33,7 +33,7 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::delivery::sync_task;
 use crate::event_bus::Events;
 use crate::history::History;
-use crate::history::ledger::{Author, Opened, Place};
+use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
 use crate::hub::Hub;
 use crate::identity::key_book::KeyBook;

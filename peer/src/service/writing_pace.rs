@@ -53,7 +53,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::history::ledger::Place;
+    use crate::history::history_db::Place;
     use crate::history::testing::{ANA, BOB, author, private, said, user};
     use crate::peer_communication::link_table::LinkId;
 

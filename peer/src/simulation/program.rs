@@ -19,7 +19,7 @@ use crate::chat::{Chat, Trust};
 use crate::delivery::replication::{Replication, batches};
 use crate::delivery::sync::SyncState;
 use crate::history::conversation::ConversationId;
-use crate::history::ledger::{Ledger, Opened};
+use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::line::ChatLine;
 use crate::history::report::{HeardLine, Report, SaidLine};
 use crate::history::request::{self, Request, Said};
@@ -70,7 +70,7 @@ pub(crate) struct Sent {
 pub(crate) struct Program {
     me: Username,
     life: u32,
-    ledger: Ledger,
+    ledger: HistoryDb,
     chat: Chat,
     feeds: Replication,
     catch_up: SyncState,
@@ -90,7 +90,7 @@ pub(crate) struct Program {
 impl Program {
     /// Starts on a history, once the tracker has let its user in.
     pub(crate) fn start(
-        (ledger, opened): (Ledger, Opened),
+        (ledger, opened): (HistoryDb, Opened),
         me: &Username,
         life: u32,
         rooms: Vec<RoomSnapshot>,
@@ -126,7 +126,7 @@ impl Program {
     }
 
     /// The program is gone. What it had not heard of is told to the log: the user never saw it.
-    pub(crate) fn crash(self, log: &mut Log) -> Ledger {
+    pub(crate) fn crash(self, log: &mut Log) -> HistoryDb {
         self.reports.into_iter().for_each(|report| log.miss(&report));
         self.ledger
     }
@@ -350,7 +350,7 @@ impl Program {
         self.reports.extend(self.ledger.commit());
     }
 
-    fn question<T>(&mut self, question: impl FnOnce(&mut Ledger) -> T) -> T {
+    fn question<T>(&mut self, question: impl FnOnce(&mut HistoryDb) -> T) -> T {
         self.work(usize::MAX);
         let answer = question(&mut self.ledger);
         self.reports.extend(self.ledger.commit());

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::history::answer::KeptLine;
 use crate::history::conversation::ConversationId;
-use crate::history::ledger::Ledger;
+use crate::history::history_db::HistoryDb;
 use crate::simulation::log::Log;
 use crate::simulation::rooms::Rooms;
 use crate::simulation::world::World;
@@ -16,7 +16,7 @@ use crate::simulation::world::World;
 /// What somebody has in the end.
 struct Holding {
     name: Username,
-    ledger: Ledger,
+    ledger: HistoryDb,
     log: Log,
     lines: BTreeMap<Uuid, Held>,
     /// Each conversation in its order.
@@ -93,7 +93,7 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
 }
 
 impl Holding {
-    fn of(name: Username, mut ledger: Ledger, log: Log) -> Self {
+    fn of(name: Username, mut ledger: HistoryDb, log: Log) -> Self {
         let conversations = ledger.store.kept_conversations().unwrap();
         let (mut lines, mut order) = (BTreeMap::new(), BTreeMap::new());
         for (of, _) in conversations {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::Conversation;
-use crate::history::ledger::{Ledger, Opened, Place};
+use crate::history::history_db::{HistoryDb, Opened, Place};
 use crate::history::store::Omission;
 use crate::history::testing::{author, user};
 use crate::limits::{CATCH_UP_TICK, LAST_RECEIPTS};
@@ -77,7 +77,7 @@ pub(crate) struct Station {
     pub(crate) name: Username,
     pub(crate) program: Option<Program>,
     /// The history while no program runs.
-    pub(crate) disk: Option<(Ledger, Opened)>,
+    pub(crate) disk: Option<(HistoryDb, Opened)>,
     pub(crate) log: Log,
     life: u32,
     side: bool,
@@ -116,7 +116,7 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         let count = rng.usize(3..=NAMES.len());
         let stations = NAMES[..count].iter().map(|name| {
-            let (mut ledger, opened) = Ledger::open(&Place::Memory, &author(name)).unwrap();
+            let (mut ledger, opened) = HistoryDb::open(&Place::Memory, &author(name)).unwrap();
             ledger.store.omission = omission;
             // Else it is another one each time.
             ledger.store.meta.incarnation = Incarnation(rng.u64(..));
@@ -430,7 +430,7 @@ impl World {
         if !db.is_autocommit() {
             db.execute_batch("ROLLBACK").unwrap();
         }
-        let (mut ledger, opened) = Ledger::over(db, None, &author(station.name.as_str())).unwrap();
+        let (mut ledger, opened) = HistoryDb::over(db, None, &author(station.name.as_str())).unwrap();
         ledger.store.omission = self.omission;
         station.disk = Some((ledger, opened));
         self.after(1..6000, Event::Start(who));

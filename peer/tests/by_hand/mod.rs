@@ -19,7 +19,7 @@ use commons::net::connection::Connection;
 use commons::net::socket::{Listener, Opening, Socket};
 use commons::net::tls::{Identity, Purpose};
 use commons::user::PasswordDigest;
-use peer::history::ledger::Author;
+use peer::history::history_db::Author;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

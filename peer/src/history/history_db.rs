@@ -90,7 +90,7 @@ impl From<OpenError> for HistoryError {
 }
 
 /// The history.
-pub struct Ledger {
+pub struct HistoryDb {
     pub(crate) store: Store,
     pub(crate) folder: Option<PathBuf>,
     record: Option<Record>,
@@ -113,13 +113,13 @@ pub struct Ledger {
     pub(crate) disk_wait: std::time::Duration,
 }
 
-impl fmt::Debug for Ledger {
+impl fmt::Debug for HistoryDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger").field("commits", &self.commits).finish_non_exhaustive()
     }
 }
 
-impl Ledger {
+impl HistoryDb {
     /// Opens the history, or begins one. One that is damaged, or of another key, is put aside.
     pub fn open(place: &Place, author: &Author) -> Result<(Self, Opened), HistoryError> {
         match (Self::open_present(place, author), place) {
@@ -675,7 +675,7 @@ mod tests {
         ana.store.db.execute_batch("PRAGMA user_version = 99").unwrap();
         ana.close();
         let before = fs::read(folder.path().join("history.db")).unwrap();
-        let refused = Ledger::open(&Place::File(folder.path().to_owned()), &author(ANA));
+        let refused = HistoryDb::open(&Place::File(folder.path().to_owned()), &author(ANA));
         assert!(matches!(refused, Err(HistoryError::Newer)));
         assert_eq!(fs::read(folder.path().join("history.db")).unwrap(), before);
     }
@@ -766,7 +766,7 @@ mod tests {
     fn failed_requests_are_retried_in_their_order() {
         let mut ana = ledger(ANA);
         let waiting = say(&mut ana, &room(), &["waits"], &[BOB]);
-        let writable = |ledger: &Ledger, value: bool| {
+        let writable = |ledger: &HistoryDb, value: bool| {
             ledger.store.db.pragma_update(None, "query_only", !value).unwrap();
         };
         // Bob acknowledges a message; Carla leaves and comes back.
