@@ -14,8 +14,8 @@ use crate::chat::Trust;
 use crate::chat::heard::{Heard, Spoken};
 use crate::delivery::serving_links::LinkChange;
 use crate::delivery::sync_event::SyncEvent;
+use crate::history::command::{self, UnsignedLine};
 use crate::history::conversation::ConversationId;
-use crate::history::request::{self, UnsignedLine};
 use crate::hub::Hub;
 use crate::identity::key_digits::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
@@ -178,7 +178,7 @@ impl Hub {
                 let trusted = links.book(|book| authors.map(|author| book.trusted(author)).collect());
                 let news = SyncEvent::Given(from.clone(), conversation.clone());
                 let lines = given.lines;
-                history.hear(request::Heard { from, conversation, room, lines, late, trusted }).await;
+                history.hear(command::Heard { from, conversation, room, lines, late, trusted }).await;
                 if late {
                     self.send_to_exchange(news).await;
                 }

@@ -231,8 +231,8 @@ mod tests {
 
     use super::*;
     use crate::history::answer::NotWithdrawn;
+    use crate::history::command::Request;
     use crate::history::history_db::HistoryDb;
-    use crate::history::request::Request;
     use crate::history::testing::*;
 
     /// Asks somebody until nothing is lacking; how many batches it took.

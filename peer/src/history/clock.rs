@@ -98,9 +98,9 @@ mod tests {
     use commons::protocol::provenance::{Incarnation, Provenance};
     use uuid::Uuid;
 
+    use crate::history::command::Request;
     use crate::history::group;
     use crate::history::line::{ChatLine, NO_DIGEST, Text};
-    use crate::history::request::Request;
     use crate::history::store::Omission;
     use crate::history::testing::*;
     use crate::limits::{CLOCK_STEP, LAMPORT_MAX};

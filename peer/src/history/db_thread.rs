@@ -14,9 +14,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::history::command::Request;
 use crate::history::history_db::HistoryDb;
 use crate::history::report::Report;
-use crate::history::request::Request;
 use crate::limits::{COMMIT_LINES, HISTORY_IDLE, MARKS_WAIT};
 
 /// What the thread is asked for.

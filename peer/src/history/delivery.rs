@@ -296,8 +296,8 @@ pub(crate) fn encoded_len<'a>(lines: impl Iterator<Item = &'a ChatLine>) -> usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::command::Request;
     use crate::history::history_db::HistoryDb;
-    use crate::history::request::Request;
     use crate::history::testing::*;
     use crate::limits::OUTBOX_LINES;
 

@@ -7,11 +7,11 @@ use rusqlite::{ErrorCode, OptionalExtension, Result, params};
 
 use crate::history::answer::KeptLine;
 use crate::history::arrivals::StreamName;
+use crate::history::command::{Heard, UnsignedLine};
 use crate::history::group::Chain;
 use crate::history::judging::{Verdict, numbers};
 use crate::history::line::{ChatLine, Text};
 use crate::history::report::{HeardLine, Report};
-use crate::history::request::{Heard, UnsignedLine};
 use crate::history::rows::NewLine;
 use crate::history::store::{Omission, Store};
 

@@ -16,6 +16,7 @@ use rusqlite::{Connection, Error};
 use uuid::Uuid;
 
 use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Waiting};
+use crate::history::command::Request;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database::{self, OpenError};
 use crate::history::finding::Search;
@@ -26,7 +27,6 @@ use crate::history::quota::{Load, Quota};
 use crate::history::record::{Loss, Record};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::{HeardLine, Report};
-use crate::history::request::Request;
 use crate::history::staged::Staged;
 use crate::history::store::{Meta, Omission, Store};
 

@@ -194,10 +194,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::history::command::Request;
     use crate::history::history_db::{HistoryDb, Place};
     use crate::history::line::{NO_DIGEST, Text};
     use crate::history::report::Report;
-    use crate::history::request::Request;
     use crate::history::testing::*;
 
     /// Three groups of a stream: five lines, one, and four.

@@ -7,6 +7,7 @@ pub mod answer;
 mod arrivals;
 mod catching_up;
 mod clock;
+pub mod command;
 pub mod conversation;
 mod database;
 mod db_thread;
@@ -28,7 +29,6 @@ mod reading;
 pub mod record;
 pub mod remembered;
 pub mod report;
-pub mod request;
 mod rows;
 mod saying;
 mod seats;
@@ -49,6 +49,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Waiting};
+use crate::history::command::{Heard, Request, Said, UnsignedLine};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
@@ -58,7 +59,6 @@ use crate::history::listing::KeptConversation;
 use crate::history::quota::{Load, Quota};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::Report;
-use crate::history::request::{Heard, Request, Said, UnsignedLine};
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 
 /// The history of this peer's user, as others hold it. The thread ends when the last clone is gone, which waits for that

@@ -161,8 +161,8 @@ const ORDER: &str =
 
 #[cfg(test)]
 mod tests {
+    use crate::history::command::{Request, UnsignedLine};
     use crate::history::history_db::HistoryDb;
-    use crate::history::request::{Request, UnsignedLine};
     use crate::history::testing::*;
 
     fn found(ledger: &mut HistoryDb, words: &str) -> Vec<String> {

@@ -82,7 +82,7 @@ pub enum Report {
         /// Why.
         why: GivenUp,
     },
-    /// The answer to a [`Pending`](crate::history::request::Request::Pending).
+    /// The answer to a [`Pending`](crate::history::command::Request::Pending).
     Pending {
         /// For whom.
         to: Username,

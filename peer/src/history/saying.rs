@@ -8,13 +8,13 @@ use rusqlite::{ErrorCode, Result, params};
 use uuid::Uuid;
 
 use crate::history::arrivals::StreamName;
+use crate::history::command::Said;
 use crate::history::conversation::ConversationId;
 use crate::history::group;
 use crate::history::line::{ChatLine, NO_DIGEST, Text, digest, to_millis};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::Load;
 use crate::history::report::{Report, SaidLine};
-use crate::history::request::Said;
 use crate::history::rows::{NewLine, digest_at, write_audience};
 use crate::history::store::{OwnStream, Store};
 use crate::limits::RECENT_HEADS;
@@ -201,8 +201,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::command::Request;
     use crate::history::history_db::HistoryDb;
-    use crate::history::request::Request;
     use crate::history::testing::*;
 
     /// The sizes of the groups in which these lines are said.

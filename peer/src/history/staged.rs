@@ -4,13 +4,13 @@ use commons::names::Username;
 use rusqlite::{Error, ErrorCode};
 use uuid::Uuid;
 
+use crate::history::command::{Request, Said, UnsignedLine};
 use crate::history::conversation::ConversationId;
 use crate::history::database;
 use crate::history::hearing::unsigned;
 use crate::history::history_db::HistoryDb;
 use crate::history::quota::Load;
 use crate::history::report::Report;
-use crate::history::request::{Request, Said, UnsignedLine};
 use crate::limits::AGAIN_MAX;
 
 /// What is to be done about a request that was staged in vain.

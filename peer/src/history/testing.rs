@@ -10,11 +10,11 @@ use commons::snapshot::{Member, RoomSnapshot};
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
+use crate::history::command::{Heard, Request, Said};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{Author, HistoryDb, Opened, Place};
 use crate::history::line::ChatLine;
 use crate::history::report::{HeardLine, Report, SaidLine};
-use crate::history::request::{Heard, Request, Said};
 
 pub(crate) const ANA: &str = "ana";
 pub(crate) const BOB: &str = "bob";

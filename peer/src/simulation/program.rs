@@ -18,11 +18,11 @@ use crate::chat::heard::{Heard, Spoken};
 use crate::chat::{Chat, Trust};
 use crate::delivery::replication::{Replication, batches};
 use crate::delivery::sync::SyncState;
+use crate::history::command::{self, Request, Said};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::line::ChatLine;
 use crate::history::report::{HeardLine, Report, SaidLine};
-use crate::history::request::{self, Request, Said};
 use crate::history::testing::device;
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::switchboard::GivenLines;
@@ -259,7 +259,7 @@ impl Program {
     fn keep(&mut self, conversation: &ConversationId, Heard { from, what }: Heard, now: Instant) {
         let Spoken::Given(GivenLines { lines, late, .. }) = what else { return };
         let trusted = lines.iter().map(|line| (line.author.clone(), vec![device(line.author.as_str())]));
-        let heard = request::Heard {
+        let heard = command::Heard {
             from: from.clone(),
             conversation: conversation.clone(),
             room: None,
