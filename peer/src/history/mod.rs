@@ -4,6 +4,7 @@
 //! (`keeper`), by rules that know no thread and no clock (`ledger`); here is what others hold of it.
 
 pub mod answer;
+mod append;
 mod arrivals;
 mod catching_up;
 mod clock;
@@ -30,7 +31,6 @@ pub mod record;
 pub mod remembered;
 pub mod report;
 mod rows;
-mod saying;
 mod seats;
 pub mod spans;
 mod staged;
