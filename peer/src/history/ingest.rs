@@ -9,11 +9,11 @@ use crate::history::answer::KeptLine;
 use crate::history::arrivals::StreamName;
 use crate::history::command::{Heard, UnsignedLine};
 use crate::history::group::Chain;
-use crate::history::judging::{Verdict, numbers};
 use crate::history::line::{ChatLine, Text};
 use crate::history::report::{HeardLine, Report};
 use crate::history::rows::NewLine;
 use crate::history::store::{Omission, Store};
+use crate::history::verify::{Verdict, numbers};
 
 impl Store {
     /// Stages what of these lines completes a group that proves itself.

@@ -19,7 +19,6 @@ pub(crate) mod group;
 pub mod history_db;
 mod index;
 mod ingest;
-mod judging;
 mod life;
 pub mod line;
 pub mod listing;
@@ -37,6 +36,7 @@ mod staged;
 pub(crate) mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+mod verify;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
