@@ -6,7 +6,6 @@
 pub mod answer;
 mod append;
 mod arrivals;
-mod catching_up;
 mod clock;
 pub mod command;
 pub mod conversation;
@@ -34,6 +33,7 @@ mod seats;
 pub mod spans;
 mod staged;
 pub(crate) mod store;
+mod sync_queries;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verify;
