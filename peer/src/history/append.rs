@@ -7,13 +7,13 @@ use commons::protocol::provenance::Provenance;
 use rusqlite::{ErrorCode, Result, params};
 use uuid::Uuid;
 
-use crate::history::arrivals::StreamName;
 use crate::history::command::Said;
 use crate::history::conversation::ConversationId;
 use crate::history::group;
 use crate::history::line::{ChatLine, NO_DIGEST, Text, digest, to_millis};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::Load;
+use crate::history::reassembly::StreamName;
 use crate::history::report::{Report, SaidLine};
 use crate::history::rows::{NewLine, digest_at, write_audience};
 use crate::history::store::{OwnStream, Store};

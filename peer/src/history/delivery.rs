@@ -8,11 +8,11 @@ use rusqlite::{Result, params};
 use uuid::Uuid;
 
 use crate::history::answer::NotWithdrawn;
-use crate::history::arrivals::StreamName;
 use crate::history::conversation::ConversationId;
 use crate::history::line::{ChatLine, Text};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::Load;
+use crate::history::reassembly::StreamName;
 use crate::history::report::{GivenUp, Report, SaidLine};
 use crate::history::rows::{group_at, note_written, read_audience, read_written, write_audience};
 use crate::history::spans::Spans;

@@ -5,7 +5,6 @@
 
 pub mod answer;
 mod append;
-mod arrivals;
 mod clock;
 pub mod command;
 pub mod conversation;
@@ -24,6 +23,7 @@ pub mod membership;
 mod outbox;
 mod queries;
 pub mod quota;
+mod reassembly;
 pub mod record;
 pub mod remembered;
 pub mod report;

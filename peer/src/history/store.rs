@@ -11,10 +11,10 @@ use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use uuid::Uuid;
 
-use crate::history::arrivals::{Arrivals, StreamName};
 use crate::history::conversation::ConversationId;
 use crate::history::outbox::Outbox;
 use crate::history::quota::Load;
+use crate::history::reassembly::{BatchAssembler, StreamName};
 use crate::history::record::Held;
 use crate::history::remembered::Unwritten;
 use crate::history::report::{Report, SaidLine};
@@ -41,7 +41,7 @@ pub(crate) struct Store {
     pub(crate) rooms: BTreeMap<Uuid, Unwritten>,
     pub(crate) outbox: Outbox,
     /// By link; no part of the database.
-    pub(crate) arrivals: BTreeMap<Username, Arrivals>,
+    pub(crate) arrivals: BTreeMap<Username, BatchAssembler>,
     /// What to report once it is durable.
     pub(crate) news: Vec<Report>,
     /// What waits no longer, once that is durable.

@@ -6,11 +6,11 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 use rusqlite::{Result, params};
 
-use crate::history::arrivals::StreamName;
 use crate::history::conversation::ConversationId;
 use crate::history::group::{self, Chain};
 use crate::history::life::another_incarnation;
 use crate::history::line::ChatLine;
+use crate::history::reassembly::StreamName;
 use crate::history::rows::{digest_at, previous_at};
 use crate::history::store::{Omission, Store};
 use crate::limits::{STREAM_PIECES, STREAMS_OF_ONE};

@@ -164,7 +164,7 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                 let why = match make_account(service, &known, who).await? {
                     Offered::Made => return Ok(username),
                     Offered::Declined => "Once more",
-                    Offered::Taken => "Wrong password, for that name has an account",
+                    Offered::Assembled => "Wrong password, for that name has an account",
                 };
                 if !can_retype || left == 0 {
                     return Err(NotSignedIn::Refused(error));
@@ -199,7 +199,7 @@ enum Offered {
     /// The user did not want one.
     Declined,
     /// Somebody has an account of that name.
-    Taken,
+    Assembled,
 }
 
 /// Offers to make an account, where the tracker takes the password for none.
@@ -217,7 +217,7 @@ async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Resu
     };
     match try_in(service, &SignIn { password, register: true, ..who }, true).await? {
         Ok(()) => Ok(Offered::Made),
-        Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Taken),
+        Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Assembled),
         Err(CommandError::TrackerLost) => Err(NotSignedIn::no_tracker(service)),
         Err(error) => Err(NotSignedIn::Refused(error)),
     }

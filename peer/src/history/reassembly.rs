@@ -32,7 +32,7 @@ impl StreamName {
 
 /// What one link brought.
 #[derive(Debug, Default)]
-pub(crate) struct Arrivals {
+pub(crate) struct BatchAssembler {
     /// Groups without their end.
     held: HashMap<StreamName, Group>,
     /// Lines that came and could not be kept: no receipt may pass them until they have come again.
@@ -53,20 +53,20 @@ struct Group {
 
 /// What a line completes, and what it shows to be lost.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct Assembled {
     /// A group to its end.
     pub(crate) whole: Option<Vec<ChatLine>>,
     /// How many lines of groups were given up, whose end will not come.
     pub(crate) broken: usize,
 }
 
-impl Arrivals {
+impl BatchAssembler {
     /// Takes a line in.
-    pub(crate) fn take(&mut self, conversation: &ConversationId, line: ChatLine) -> Taken {
+    pub(crate) fn take(&mut self, conversation: &ConversationId, line: ChatLine) -> Assembled {
         self.last = Some(line.id);
         if conversation.room().is_none() {
             // In private the link vouches for each line.
-            return Taken { whole: Some(vec![line]), broken: 0 };
+            return Assembled { whole: Some(vec![line]), broken: 0 };
         }
         let name = StreamName::of(conversation, &line);
         let mut group = self.held.remove(&name).unwrap_or_default();
@@ -79,13 +79,13 @@ impl Arrivals {
             group = Group::default();
         } else if !follows {
             broken = self.miss(&group.lines) + self.miss(std::slice::from_ref(&line));
-            return Taken { whole: None, broken };
+            return Assembled { whole: None, broken };
         }
         let ends = line.provenance.signature.is_some();
         group.bytes += line.encoded_len();
         group.lines.push(line);
         if ends {
-            return Taken { whole: Some(group.lines), broken };
+            return Assembled { whole: Some(group.lines), broken };
         }
         let is_full = group.lines.len() >= BATCH_LINES || group.bytes > BATCH_BYTES;
         if is_full || self.held.len() >= HELD_GROUPS {
@@ -93,7 +93,7 @@ impl Arrivals {
         } else {
             self.held.insert(name, group);
         }
-        Taken { whole: None, broken }
+        Assembled { whole: None, broken }
     }
 
     /// A line came that is complete in itself.
@@ -157,9 +157,9 @@ mod tests {
     #[test]
     fn a_receipt_waits_for_the_end_of_the_group() {
         let lines = lines();
-        let mut link = Arrivals::default();
-        assert_eq!(link.take(&room(), lines[0].clone()), Taken::default());
-        assert_eq!(link.take(&room(), lines[1].clone()), Taken::default());
+        let mut link = BatchAssembler::default();
+        assert_eq!(link.take(&room(), lines[0].clone()), Assembled::default());
+        assert_eq!(link.take(&room(), lines[1].clone()), Assembled::default());
         assert_eq!(link.receipt(), None);
         assert_eq!(link.take(&room(), lines[2].clone()).whole.as_ref(), Some(&lines));
         assert_eq!(link.receipt(), Some(lines[2].id));
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn no_receipt_passes_a_line_that_was_lost() {
         let lines = lines();
-        let mut link = Arrivals::default();
+        let mut link = BatchAssembler::default();
         link.take(&room(), lines[0].clone());
         // The second is missing: the first and the third have to come again.
-        assert_eq!(link.take(&room(), lines[2].clone()), Taken { whole: None, broken: 2 });
+        assert_eq!(link.take(&room(), lines[2].clone()), Assembled { whole: None, broken: 2 });
         assert_eq!(link.receipt(), None);
         for line in &lines {
             link.take(&room(), line.clone());
@@ -185,10 +185,10 @@ mod tests {
     #[test]
     fn a_group_that_begins_again_is_not_lost() {
         let lines = lines();
-        let mut link = Arrivals::default();
+        let mut link = BatchAssembler::default();
         link.take(&room(), lines[0].clone());
         link.take(&room(), lines[1].clone());
-        assert_eq!(link.take(&room(), lines[0].clone()), Taken::default());
+        assert_eq!(link.take(&room(), lines[0].clone()), Assembled::default());
         link.take(&room(), lines[1].clone());
         assert_eq!(link.take(&room(), lines[2].clone()).whole, Some(lines));
     }
@@ -196,13 +196,13 @@ mod tests {
     #[test]
     fn what_is_held_for_a_link_is_bounded() {
         let mut line = lines().remove(0);
-        let mut link = Arrivals::default();
+        let mut link = BatchAssembler::default();
         for incarnation in 0..2 * HELD_GROUPS as u64 {
             line.provenance.incarnation = Incarnation(incarnation);
             link.take(&room(), line.clone());
         }
         assert_eq!(link.held.len(), HELD_GROUPS);
-        let mut link = Arrivals::default();
+        let mut link = BatchAssembler::default();
         for seq in 1..=2 * BATCH_LINES as u64 {
             line.provenance.seq = seq;
             link.take(&room(), line.clone());
