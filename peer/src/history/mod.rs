@@ -3,6 +3,7 @@
 //! A line is durable before anybody is told of it, and verified before it is kept. One thread owns the database
 //! (`keeper`), by rules that know no thread and no clock (`ledger`); here is what others hold of it.
 
+mod acks;
 pub mod answer;
 mod append;
 mod clock;
@@ -11,7 +12,6 @@ pub mod conversation;
 mod database;
 mod db_thread;
 mod deletion;
-mod delivery;
 pub mod finding;
 pub(crate) mod group;
 pub mod history_db;

@@ -6,8 +6,8 @@ use commons::names::{RoomName, Username};
 use commons::protocol::provenance::{Incarnation, StreamSpans};
 use rusqlite::{Result, params};
 
+use crate::history::acks::encoded_len;
 use crate::history::conversation::ConversationId;
-use crate::history::delivery::encoded_len;
 use crate::history::line::ChatLine;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{conversation, group_at, room_name};
