@@ -20,7 +20,7 @@ use crate::history::command::Request;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database::{self, OpenError};
 use crate::history::finding::Search;
-use crate::history::life;
+use crate::history::incarnation;
 use crate::history::line::ChatLine;
 use crate::history::outbox::Outbox;
 use crate::history::quota::{Load, Quota};
@@ -141,7 +141,7 @@ impl HistoryDb {
             Some(folder) => database::open_file(folder, &author.seed)?,
             None => (database::open_memory()?, None),
         };
-        life::begin(&db, folder.as_deref(), lost.is_some())?;
+        incarnation::begin(&db, folder.as_deref(), lost.is_some())?;
         let held = database::held(&db)?.unwrap_or_default();
         let record = folder.as_deref().map(|folder| Record::begin(folder, held)).transpose()?;
         let (ledger, opened) = Self::over(db, folder, author)?;

@@ -8,7 +8,7 @@ use rusqlite::{Result, params};
 
 use crate::history::conversation::ConversationId;
 use crate::history::group::{self, Chain};
-use crate::history::life::another_incarnation;
+use crate::history::incarnation::another_incarnation;
 use crate::history::line::ChatLine;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{digest_at, previous_at};
