@@ -27,7 +27,7 @@ use crate::history::quota::{Load, Quota};
 use crate::history::record::{Loss, Record};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::{HeardLine, Report};
-use crate::history::staged::Staged;
+use crate::history::rollback::RollbackAction;
 use crate::history::store::{Meta, Omission, Store};
 
 /// Whose history it is. The seed is that of the key that proves the user on links.
@@ -103,7 +103,7 @@ pub struct HistoryDb {
     changes: u64,
     failure: Option<Error>,
     /// What is staged, as far as it matters when it fails.
-    pub(crate) staged: Vec<Staged>,
+    pub(crate) staged: Vec<RollbackAction>,
     /// What only we know and the disk did not take yet.
     pub(crate) again: Vec<Request>,
     pub(crate) reports: Vec<Report>,
@@ -217,7 +217,7 @@ impl HistoryDb {
         if self.failure.is_none() {
             self.failure = self.begin().err();
         }
-        self.staged.push(Staged::of(&request));
+        self.staged.push(RollbackAction::of(&request));
         if self.failure.is_none() {
             self.failure = self.store.apply(request).err();
         }
@@ -410,7 +410,7 @@ impl HistoryDb {
         self.changes = self.store.db.total_changes();
         let again = std::mem::take(&mut self.again);
         // All before the first is tried: where it fails, none of the others may be lost.
-        self.staged.extend(again.iter().map(Staged::of));
+        self.staged.extend(again.iter().map(RollbackAction::of));
         again.into_iter().try_for_each(|request| self.store.apply(request))
     }
 

@@ -27,11 +27,11 @@ mod reassembly;
 pub mod record;
 pub mod remembered;
 pub mod report;
+mod rollback;
 mod rows;
 mod search_index;
 mod seats;
 pub mod spans;
-mod staged;
 pub(crate) mod store;
 mod sync_queries;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::history::report::Report;
 use crate::limits::AGAIN_MAX;
 
 /// What is to be done about a request that was staged in vain.
-pub(crate) enum Staged {
+pub(crate) enum RollbackAction {
     /// It is reported as not kept, and what it counted is given back.
     Said(ConversationId, Option<Load>, Uuid),
     /// They come again.
@@ -27,7 +27,7 @@ pub(crate) enum Staged {
     Again(Request),
 }
 
-impl Staged {
+impl RollbackAction {
     /// What remains of a request.
     pub(crate) fn of(request: &Request) -> Self {
         match request {
@@ -69,19 +69,21 @@ impl HistoryDb {
         let mut lost = Vec::new();
         for staged in std::mem::take(&mut self.staged) {
             match staged {
-                Staged::Said(to, load, id) => {
+                RollbackAction::Said(to, load, id) => {
                     lost.push(id);
                     load.into_iter().for_each(|load| self.quota.release(&to, load));
                 }
-                Staged::Heard(from, ids) => self.store.arrivals.entry(from).or_default().miss_ids(ids),
+                RollbackAction::Heard(from, ids) => {
+                    self.store.arrivals.entry(from).or_default().miss_ids(ids)
+                }
                 // Nobody sends it again, so it is shown all the same.
-                Staged::Unsigned(line) => self.store.tell(Report::Heard(vec![unsigned(line, 0)])),
-                Staged::Asked(request) => {
+                RollbackAction::Unsigned(line) => self.store.tell(Report::Heard(vec![unsigned(line, 0)])),
+                RollbackAction::Asked(request) => {
                     if self.store.apply(request.clone()).is_err() {
                         self.again.push(request);
                     }
                 }
-                Staged::Again(request) => self.again.push(request),
+                RollbackAction::Again(request) => self.again.push(request),
             }
         }
         if !lost.is_empty() {
