@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::history::command::Said;
 use crate::history::conversation::ConversationId;
-use crate::history::group;
 use crate::history::line::{ChatLine, NO_DIGEST, Text, digest, to_millis};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::Load;
 use crate::history::reassembly::StreamName;
 use crate::history::report::{Report, SaidLine};
 use crate::history::rows::{NewLine, digest_at, write_audience};
+use crate::history::signed_batch;
 use crate::history::store::{OwnStream, Store};
 use crate::limits::RECENT_HEADS;
 
@@ -94,7 +94,7 @@ impl Store {
         own.bytes = 0;
         let Some(first) = lines.first().map(|first| first.line.provenance.seq) else { return Ok(()) };
         if let Some(last) = lines.last_mut() {
-            let signature = group::sign(&self.key, &own.digest);
+            let signature = signed_batch::sign(&self.key, &own.digest);
             last.line.provenance.signature = Some(signature);
             self.db
                 .prepare_cached("UPDATE lines SET signature = ?2 WHERE row = ?1")?

@@ -99,8 +99,8 @@ mod tests {
     use uuid::Uuid;
 
     use crate::history::command::Request;
-    use crate::history::group;
     use crate::history::line::{ChatLine, NO_DIGEST, Text};
+    use crate::history::signed_batch;
     use crate::history::store::Omission;
     use crate::history::testing::*;
     use crate::limits::{CLOCK_STEP, LAMPORT_MAX};
@@ -119,8 +119,8 @@ mod tests {
         };
         let text = Text::Plain(text.to_owned());
         let mut line = ChatLine { id: Uuid::now_v7(), author: user(name), sent_at: time(), text, provenance };
-        let chain = group::chain(&room(), &user(name), std::slice::from_ref(&line)).unwrap();
-        line.provenance.signature = Some(group::sign(&key(name), &chain.tip()));
+        let chain = signed_batch::chain(&room(), &user(name), std::slice::from_ref(&line)).unwrap();
+        line.provenance.signature = Some(signed_batch::sign(&key(name), &chain.tip()));
         line
     }
 

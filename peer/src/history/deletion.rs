@@ -74,7 +74,7 @@ mod tests {
 
     /// The digest that the line after these has to name.
     fn own_tip(lines: &[crate::history::line::ChatLine]) -> Option<commons::protocol::provenance::Digest> {
-        crate::history::group::chain(&room(), &user(BOB), lines).ok().map(|chain| chain.tip())
+        crate::history::signed_batch::chain(&room(), &user(BOB), lines).ok().map(|chain| chain.tip())
     }
 
     #[test]

@@ -7,11 +7,11 @@ use rusqlite::{ErrorCode, OptionalExtension, Result, params};
 
 use crate::history::answer::KeptLine;
 use crate::history::command::{Heard, UnsignedLine};
-use crate::history::group::Chain;
 use crate::history::line::{ChatLine, Text};
 use crate::history::reassembly::StreamName;
 use crate::history::report::{HeardLine, Report};
 use crate::history::rows::NewLine;
+use crate::history::signed_batch::Chain;
 use crate::history::store::{Omission, Store};
 use crate::history::verify::{Verdict, numbers};
 

@@ -7,11 +7,11 @@ use commons::names::Username;
 use rusqlite::{Result, params};
 
 use crate::history::conversation::ConversationId;
-use crate::history::group::{self, Chain};
 use crate::history::incarnation::another_incarnation;
 use crate::history::line::ChatLine;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{digest_at, previous_at};
+use crate::history::signed_batch::{self, Chain};
 use crate::history::store::{Omission, Store};
 use crate::limits::{STREAM_PIECES, STREAMS_OF_ONE};
 
@@ -46,7 +46,7 @@ impl Store {
         group: &[ChatLine],
         keys: &[PublicKey],
     ) -> Result<std::result::Result<Chain, Verdict>> {
-        let chain = match group::chain(&name.conversation, &self.me, group) {
+        let chain = match signed_batch::chain(&name.conversation, &self.me, group) {
             Ok(chain) => chain,
             Err(why) => return Ok(Err(Verdict::Refused(why))),
         };
@@ -65,7 +65,7 @@ impl Store {
         let signature = group.last().and_then(|last| last.provenance.signature);
         // Earlier versions sign no private messages: the link vouches for those of its own user.
         let needs_none = name.conversation.room().is_none() && name.author == *from && signature.is_none();
-        let is_signed = signature.is_some_and(|it| group::is_signed(&chain.device, &chain.tip(), &it));
+        let is_signed = signature.is_some_and(|it| signed_batch::is_signed(&chain.device, &chain.tip(), &it));
         if !is_signed && !needs_none && !self.omits(Omission::Signatures) {
             return Ok(Err(Verdict::Refused("a signature that is not its author's")));
         }
@@ -211,8 +211,8 @@ mod tests {
     fn signed_by(name: &str, lines: &[ChatLine]) -> Vec<ChatLine> {
         let mut lines = lines.to_vec();
         lines[0].provenance.device = Some(device(name));
-        let tip = group::chain(&room(), &user(BOB), &lines).unwrap().tip();
-        lines.last_mut().unwrap().provenance.signature = Some(group::sign(&key(name), &tip));
+        let tip = signed_batch::chain(&room(), &user(BOB), &lines).unwrap().tip();
+        lines.last_mut().unwrap().provenance.signature = Some(signed_batch::sign(&key(name), &tip));
         lines
     }
 

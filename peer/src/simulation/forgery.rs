@@ -5,8 +5,8 @@ use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, Provenance, StreamSpans};
 use uuid::Uuid;
 
-use crate::history::group;
 use crate::history::line::{ChatLine, NO_DIGEST, Text};
+use crate::history::signed_batch;
 use crate::history::testing::{device, key, room, user};
 use crate::simulation::program::Frame;
 
@@ -60,7 +60,7 @@ pub(crate) fn line(by: &Username, revision: u64, number: u64) -> ChatLine {
         text: Text::Plain(FORGED.into()),
         provenance,
     };
-    let chain = group::chain(&room(), &user("ana"), std::slice::from_ref(&line)).unwrap();
-    line.provenance.signature = Some(group::sign(&key(by.as_str()), &chain.tip()));
+    let chain = signed_batch::chain(&room(), &user("ana"), std::slice::from_ref(&line)).unwrap();
+    line.provenance.signature = Some(signed_batch::sign(&key(by.as_str()), &chain.tip()));
     line
 }
