@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, StreamSpans};
 
-use crate::history::spans::Spans;
+use crate::history::seq_ranges::SeqRanges;
 use crate::limits::{MISSED_COUNT, MISSED_STREAMS};
 
 /// Numbers of messages, by stream.
-type Numbers = BTreeMap<(String, Incarnation), Spans>;
+type Numbers = BTreeMap<(String, Incarnation), SeqRanges>;
 
 /// What the members of one conversation told of that is not here.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl MissedCounter {
     /// A member has messages that are lacking here.
     pub(crate) fn note(&mut self, lacking: &[StreamSpans]) {
         for StreamSpans { username, incarnation, spans } in lacking {
-            let Ok(spans) = Spans::read(spans) else { continue };
+            let Ok(spans) = SeqRanges::read(spans) else { continue };
             let stream = (username.clone(), *incarnation);
             if self.known.len() >= MISSED_STREAMS && !self.known.contains_key(&stream) {
                 continue;
@@ -51,7 +51,7 @@ impl MissedCounter {
     pub(crate) fn arrived_live(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
         let stream = (author.as_str().to_owned(), incarnation);
         if let Some(untold) = self.untold.get_mut(&stream) {
-            let mut came = Spans::default();
+            let mut came = SeqRanges::default();
             came.insert(seq, seq);
             *untold = untold.minus(&came);
         }

@@ -15,7 +15,7 @@ use crate::history::quota::Load;
 use crate::history::reassembly::StreamName;
 use crate::history::report::{GivenUp, Report, SaidLine};
 use crate::history::rows::{group_at, note_written, read_audience, read_written, write_audience};
-use crate::history::spans::Spans;
+use crate::history::seq_ranges::SeqRanges;
 use crate::history::store::Store;
 
 impl Store {
@@ -65,7 +65,7 @@ impl Store {
         let mut rows = Vec::new();
         let me = self.me.clone();
         for told in theirs.iter().filter(|told| told.username == me.as_str()) {
-            let Ok(spans) = Spans::read(&told.spans) else { continue };
+            let Ok(spans) = SeqRanges::read(&told.spans) else { continue };
             let name = StreamName {
                 conversation: conversation.clone(),
                 author: me.clone(),

@@ -30,8 +30,8 @@ mod rollback;
 mod rows;
 mod search_index;
 mod seats;
+pub mod seq_ranges;
 pub(crate) mod signed_batch;
-pub mod spans;
 pub(crate) mod store;
 mod sync_queries;
 #[cfg(test)]

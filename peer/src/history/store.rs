@@ -18,7 +18,7 @@ use crate::history::reassembly::{BatchAssembler, StreamName};
 use crate::history::record::Held;
 use crate::history::remembered::Unwritten;
 use crate::history::report::{Report, SaidLine};
-use crate::history::spans::Spans;
+use crate::history::seq_ranges::SeqRanges;
 use crate::limits::LAMPORT_MAX;
 
 /// The database and what is known of it.
@@ -97,7 +97,7 @@ pub(crate) struct Stream {
     pub(crate) key: i64,
     pub(crate) device: PublicKey,
     /// What is or was here of it.
-    pub(crate) spans: Spans,
+    pub(crate) spans: SeqRanges,
     /// Whether the database knows the spans.
     pub(crate) is_written: bool,
     /// The last line before the others were erased.
@@ -266,7 +266,7 @@ impl Store {
                     Ok(Stream {
                         key: row.get(0)?,
                         device: PublicKey::new(row.get(1)?),
-                        spans: Spans::default(),
+                        spans: SeqRanges::default(),
                         is_written: true,
                         tip: tip.map(|(seq, digest)| (seq.cast_unsigned(), Digest(digest))),
                     })
@@ -295,7 +295,7 @@ impl Store {
             )?
             .execute(params![conversation, author, name.incarnation.0.cast_signed(), device.as_bytes()])?;
         let key = self.db.last_insert_rowid();
-        let stream = Stream { key, device, spans: Spans::default(), is_written: true, tip: None };
+        let stream = Stream { key, device, spans: SeqRanges::default(), is_written: true, tip: None };
         self.streams.insert(name.clone(), stream);
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::line::ChatLine;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{conversation, group_at, room_name};
-use crate::history::spans::Spans;
+use crate::history::seq_ranges::SeqRanges;
 use crate::history::store::{Name, Store, Stream};
 use crate::limits::HAND_OVER_GROUPS;
 
@@ -101,7 +101,8 @@ impl Store {
         let mut room = SPANS_MAX;
         let mut lacking = Vec::new();
         for told in theirs {
-            let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
+            let (Ok(author), Ok(spans)) = (Username::parse(&told.username), SeqRanges::read(&told.spans))
+            else {
                 continue;
             };
             if !self.can_write(of, &author)? {
@@ -209,10 +210,10 @@ impl Store {
 }
 
 /// The wanted numbers, each stream once: a WANT that repeats a stream costs no more than one that does not.
-fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, Spans)> {
-    let mut merged: Vec<(&StreamSpans, Username, Spans)> = Vec::new();
+fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, SeqRanges)> {
+    let mut merged: Vec<(&StreamSpans, Username, SeqRanges)> = Vec::new();
     for told in wanted {
-        let (Ok(author), Ok(spans)) = (Username::parse(&told.username), Spans::read(&told.spans)) else {
+        let (Ok(author), Ok(spans)) = (Username::parse(&told.username), SeqRanges::read(&told.spans)) else {
             continue;
         };
         let is_same =

@@ -6,12 +6,12 @@ use crate::limits::SEQ_MAX;
 
 /// A set of numbers from 1, kept as its pieces: two that touch are one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spans {
+pub struct SeqRanges {
     /// First number to last.
     pieces: BTreeMap<u64, u64>,
 }
 
-impl Spans {
+impl SeqRanges {
     /// The set that a list of pieces tells of. A list of somebody else is believed only where it is ascending, without
     /// overlaps, and counts from 1.
     pub fn read(list: &[(u64, u64)]) -> Result<Self, &'static str> {
@@ -115,8 +115,8 @@ mod tests {
 
     use super::*;
 
-    fn of(pieces: &[(u64, u64)]) -> Spans {
-        let mut spans = Spans::default();
+    fn of(pieces: &[(u64, u64)]) -> SeqRanges {
+        let mut spans = SeqRanges::default();
         pieces.iter().for_each(|(first, last)| spans.insert(*first, *last));
         spans
     }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn only_ascending_pieces_from_one_are_read() {
-        assert_eq!(Spans::read(&[(1, 2), (3, 3), (5, 9)]).unwrap().list(), [(1, 3), (5, 9)]);
+        assert_eq!(SeqRanges::read(&[(1, 2), (3, 3), (5, 9)]).unwrap().list(), [(1, 3), (5, 9)]);
         let hostile: [&[(u64, u64)]; 6] = [
             &[(0, 1)],
             &[(2, 1)],
@@ -137,10 +137,10 @@ mod tests {
             &[(SEQ_MAX, SEQ_MAX + 1)],
         ];
         for hostile in hostile {
-            assert!(Spans::read(hostile).is_err(), "{hostile:?}");
+            assert!(SeqRanges::read(hostile).is_err(), "{hostile:?}");
         }
         assert_eq!(
-            Spans::read(&[(1, SEQ_MAX)]).unwrap().minus(&of(&[(2, 5)])).list(),
+            SeqRanges::read(&[(1, SEQ_MAX)]).unwrap().minus(&of(&[(2, 5)])).list(),
             [(1, 1), (6, SEQ_MAX)]
         );
     }
@@ -161,7 +161,7 @@ mod tests {
                 prop_assert_eq!(spans.touches(number, number + 3), (number..=number + 3).any(|n| set.contains(&n)));
             }
             // What is told is what is read: ascending, and without pieces that touch.
-            prop_assert_eq!(Spans::read(&spans.list()), Ok(spans.clone()));
+            prop_assert_eq!(SeqRanges::read(&spans.list()), Ok(spans.clone()));
             prop_assert!(spans.list().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
         }
     }
