@@ -11,7 +11,7 @@ use crate::history::answer::NotWithdrawn;
 use crate::history::conversation::ConversationId;
 use crate::history::line::{ChatLine, Text};
 use crate::history::outbox::WaitingLine;
-use crate::history::quota::Load;
+use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;
 use crate::history::report::{GivenUp, Report, SaidLine};
 use crate::history::rows::{group_at, note_written, read_audience, read_written, write_audience};
@@ -146,7 +146,7 @@ impl Store {
     fn free(&mut self, line: &WaitingLine) -> Result<()> {
         if !line.is_withdrawn {
             let (conversation, _) = self.stream_names(line.stream)?;
-            self.freed.push((conversation, Load { lines: 1, bytes: line.bytes }));
+            self.freed.push((conversation, QuotaUsage { lines: 1, bytes: line.bytes }));
         }
         Ok(())
     }
@@ -475,7 +475,7 @@ mod tests {
         let mut ana = ledger(ANA);
         let quota = ana.quota();
         for text in ["1", "2"] {
-            quota.add(&room(), Load::of(text));
+            quota.add(&room(), QuotaUsage::of(text));
         }
         let lines = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
         assert_eq!((quota.lines(&room()), quota.lines(&private(BOB))), (2, 0));
@@ -485,7 +485,7 @@ mod tests {
         assert_eq!(quota.lines(&room()), 1);
         ana.withdraw(lines[1]).unwrap();
         assert_eq!(quota.lines(&room()), 0);
-        quota.add(&room(), Load::of("5"));
+        quota.add(&room(), QuotaUsage::of("5"));
         ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
         ana.commit();
         assert_eq!(quota.lines(&room()), 1, "counted out once");

@@ -11,7 +11,7 @@ use crate::history::command::Said;
 use crate::history::conversation::ConversationId;
 use crate::history::line::{ChatLine, NO_DIGEST, Text, digest, to_millis};
 use crate::history::outbox::WaitingLine;
-use crate::history::quota::Load;
+use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;
 use crate::history::report::{Report, SaidLine};
 use crate::history::rows::{NewLine, digest_at, write_audience};
@@ -50,7 +50,7 @@ impl Store {
         match new.write(&self.db) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.own.insert(conversation.key, own);
-                self.freed.extend((!said.audience.is_empty()).then(|| (said.to, Load::of(&said.text))));
+                self.freed.extend((!said.audience.is_empty()).then(|| (said.to, QuotaUsage::of(&said.text))));
                 self.tell(Report::NotKept { ids: vec![said.id], why: "the line was said before".into() });
                 return Ok(());
             }

@@ -23,7 +23,7 @@ use crate::history::finding::Search;
 use crate::history::incarnation;
 use crate::history::line::ChatLine;
 use crate::history::outbox::Outbox;
-use crate::history::quota::{Load, Quota};
+use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::record::{Loss, Record};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::{HeardLine, Report};
@@ -445,7 +445,7 @@ impl HistoryDb {
     fn count_waiting(&self) -> rusqlite::Result<()> {
         for (_, line) in self.store.outbox.iter().filter(|(_, line)| !line.is_withdrawn) {
             let (conversation, _) = self.store.stream_names(line.stream)?;
-            self.quota.add(&conversation, Load { lines: 1, bytes: line.bytes });
+            self.quota.add(&conversation, QuotaUsage { lines: 1, bytes: line.bytes });
         }
         Ok(())
     }
@@ -726,7 +726,7 @@ mod tests {
         let long = "x".repeat(8_000);
         let theirs: Vec<_> = (0..4).map(|_| say(&mut ana, &room(), &[&long], &[BOB])).collect();
         let mut own = said(&room(), &long, &[ANA]);
-        quota.add(&room(), Load::of(&long));
+        quota.add(&room(), QuotaUsage::of(&long));
         bob.apply(heard(ANA, &room(), &theirs[0]));
         bob.apply(heard(ANA, &room(), &theirs[1]));
         bob.apply(Request::Say(own.clone()));

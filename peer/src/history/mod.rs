@@ -56,7 +56,7 @@ use crate::history::finding::Search;
 use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place};
 use crate::history::line::ChatLine;
 use crate::history::listing::KeptConversation;
-use crate::history::quota::{Load, Quota};
+use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::Report;
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
@@ -83,7 +83,7 @@ impl QueuePlace<'_> {
     /// Queues an own message.
     pub fn say(self, said: Said) {
         if !said.audience.is_empty() {
-            self.quota.add(&said.to, Load::of(&said.text));
+            self.quota.add(&said.to, QuotaUsage::of(&said.text));
         }
         self.permit.send(Task::Keep(Request::Say(said)));
     }

@@ -10,19 +10,19 @@ use crate::history::conversation::ConversationId;
 /// What waits, by conversation. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct Quota {
-    waiting: Arc<Mutex<HashMap<ConversationId, Load>>>,
+    waiting: Arc<Mutex<HashMap<ConversationId, QuotaUsage>>>,
 }
 
 /// Lines and their bytes of text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Load {
+pub struct QuotaUsage {
     /// How many lines.
     pub lines: usize,
     /// How many bytes.
     pub bytes: usize,
 }
 
-impl Load {
+impl QuotaUsage {
     /// One line of this text.
     #[must_use]
     pub fn of(text: &str) -> Self {
@@ -39,17 +39,17 @@ impl Quota {
     }
 
     /// Counts a line in.
-    pub fn add(&self, conversation: &ConversationId, line: Load) {
+    pub fn add(&self, conversation: &ConversationId, line: QuotaUsage) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let load = waiting.entry(conversation.clone()).or_default();
-        *load = Load { lines: load.lines + line.lines, bytes: load.bytes + line.bytes };
+        *load = QuotaUsage { lines: load.lines + line.lines, bytes: load.bytes + line.bytes };
     }
 
     /// Counts lines out.
-    pub fn release(&self, conversation: &ConversationId, line: Load) {
+    pub fn release(&self, conversation: &ConversationId, line: QuotaUsage) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(load) = waiting.get_mut(conversation) {
-            *load = Load {
+            *load = QuotaUsage {
                 lines: load.lines.saturating_sub(line.lines),
                 bytes: load.bytes.saturating_sub(line.bytes),
             };

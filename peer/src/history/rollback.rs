@@ -9,14 +9,14 @@ use crate::history::conversation::ConversationId;
 use crate::history::database;
 use crate::history::history_db::HistoryDb;
 use crate::history::ingest::unsigned;
-use crate::history::quota::Load;
+use crate::history::quota::QuotaUsage;
 use crate::history::report::Report;
 use crate::limits::AGAIN_MAX;
 
 /// What is to be done about a request that was staged in vain.
 pub(crate) enum RollbackAction {
     /// It is reported as not kept, and what it counted is given back.
-    Said(ConversationId, Option<Load>, Uuid),
+    Said(ConversationId, Option<QuotaUsage>, Uuid),
     /// They come again.
     Heard(Username, Vec<Uuid>),
     /// It does not, and is shown all the same.
@@ -32,7 +32,7 @@ impl RollbackAction {
     pub(crate) fn of(request: &Request) -> Self {
         match request {
             Request::Say(Said { id, to, text, audience, .. }) => {
-                Self::Said(to.clone(), (!audience.is_empty()).then(|| Load::of(text)), *id)
+                Self::Said(to.clone(), (!audience.is_empty()).then(|| QuotaUsage::of(text)), *id)
             }
             Request::Hear(heard) => {
                 Self::Heard(heard.from.clone(), heard.lines.iter().map(|line| line.id).collect())

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::outbox::Outbox;
-use crate::history::quota::Load;
+use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::{BatchAssembler, StreamName};
 use crate::history::record::Held;
 use crate::history::remembered::Unwritten;
@@ -45,7 +45,7 @@ pub(crate) struct Store {
     /// What to report once it is durable.
     pub(crate) news: Vec<Report>,
     /// What waits no longer, once that is durable.
-    pub(crate) freed: Vec<(ConversationId, Load)>,
+    pub(crate) freed: Vec<(ConversationId, QuotaUsage)>,
     /// Streams that their authors gave more of, or again.
     pub(crate) given: BTreeSet<StreamName>,
     /// Lines of others that are staged.
