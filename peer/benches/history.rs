@@ -16,7 +16,7 @@ use peer::history::command::{Heard, Said};
 use peer::history::conversation::ConversationId;
 use peer::history::finding::Search;
 use peer::history::history_db::{Author, Opened, Place};
-use peer::history::line::ChatLine;
+use peer::history::line::SignedMessage;
 use peer::history::report::Report;
 use peer::limits::PACE_LINES;
 use rusqlite::{Connection, params};
@@ -95,7 +95,7 @@ async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Op
 }
 
 /// Says lines, each stored by both others as soon as it is durable; what goes out.
-async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usize) -> Vec<ChatLine> {
+async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usize) -> Vec<SignedMessage> {
     let writing = history.clone();
     let writer = tokio::spawn(async move {
         for n in 0..lines {
@@ -119,7 +119,7 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
     out
 }
 
-async fn hear(history: &History, reports: &mut mpsc::Receiver<Report>, lines: &[ChatLine]) {
+async fn hear(history: &History, reports: &mut mpsc::Receiver<Report>, lines: &[SignedMessage]) {
     let key = lines[0].provenance.device.unwrap();
     let trusted: BTreeMap<_, Vec<PublicKey>> = [(user("ana"), vec![key])].into();
     let hearing = history.clone();

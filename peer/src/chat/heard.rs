@@ -8,7 +8,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::limits::{EARLY_BATCHES, EARLY_WAIT};
-use crate::peer_communication::switchboard::{GivenLines, PlainLine};
+use crate::peer_communication::switchboard::{MessageBatch, PlainMessage};
 
 /// What a link brought.
 pub(crate) struct Heard {
@@ -19,8 +19,8 @@ pub(crate) struct Heard {
 
 /// With or without provenance.
 pub(crate) enum Spoken {
-    Plain(PlainLine),
-    Given(GivenLines),
+    Plain(PlainMessage),
+    Given(MessageBatch),
 }
 
 impl Spoken {

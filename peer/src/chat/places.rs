@@ -137,11 +137,11 @@ mod tests {
     use super::*;
     use crate::chat::tests::{ana_in, sala, update, user};
     use crate::limits::EARLY_WAIT;
-    use crate::peer_communication::switchboard::PlainLine;
+    use crate::peer_communication::switchboard::PlainMessage;
 
     fn line(from: &str, room: Option<&str>) -> Heard {
         let room = room.map(str::to_owned);
-        let line = PlainLine { room, content: "hi".into(), id: None, sent_at: None };
+        let line = PlainMessage { room, content: "hi".into(), id: None, sent_at: None };
         Heard { from: user(from), what: Spoken::Plain(line) }
     }
 

@@ -14,7 +14,7 @@ use crate::chat::Trust;
 use crate::chat::heard::{Heard, Spoken};
 use crate::delivery::serving_links::LinkChange;
 use crate::delivery::sync_event::SyncEvent;
-use crate::history::command::{self, UnsignedLine};
+use crate::history::command::{self, UnsignedMessage};
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
 use crate::identity::key_digits::first_digits;
@@ -169,7 +169,7 @@ impl Hub {
             Spoken::Plain(line) => {
                 let id = line.id.unwrap_or_else(Uuid::now_v7);
                 let sent_at = line.sent_at.unwrap_or_else(Utc::now);
-                let line = UnsignedLine { conversation, room, from, id, sent_at, text: line.content };
+                let line = UnsignedMessage { conversation, room, from, id, sent_at, text: line.content };
                 history.keep_unsigned(line).await;
             }
             Spoken::Given(given) => {

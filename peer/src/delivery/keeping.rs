@@ -17,9 +17,9 @@ use crate::api::{Conversation, Event, Undeliverable};
 use crate::delivery::missed_counter::Told;
 use crate::delivery::replication::batches;
 use crate::delivery::sync_event::SyncEvent;
-use crate::history::answer::KeptLine;
+use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::report::{GivenUp, HeardLine, Report, SaidLine};
+use crate::history::report::{GivenUp, IncomingMessage, OutgoingMessage, Report};
 use crate::hub::Hub;
 use crate::limits::{FEED_BYTES, HELLO_PAUSE, JUST_WRITTEN};
 use crate::peer_communication::PeerPeerCommunication;
@@ -110,7 +110,7 @@ impl Hub {
     }
 
     /// Own lines are durable: they are shown as sent, and go to whoever is linked and has all that was before.
-    fn said(&self, lines: &[SaidLine]) {
+    fn said(&self, lines: &[OutgoingMessage]) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         state.saying -= lines.len();
@@ -137,8 +137,8 @@ impl Hub {
     }
 
     /// A line of somebody else is stored.
-    pub(crate) fn show(&self, HeardLine { line, missing, place }: HeardLine) {
-        let KeptLine { row, conversation: at, room, from, id, text, sent_at, late, .. } = line;
+    pub(crate) fn show(&self, IncomingMessage { line, missing, place }: IncomingMessage) {
+        let StoredMessage { row, conversation: at, room, from, id, text, sent_at, late, .. } = line;
         let Some(conversation) = named(&at, room) else { return };
         let mut state = self.lock();
         let me = state.chat.me().cloned();
@@ -174,13 +174,13 @@ impl Hub {
     }
 
     /// Lines that waited for a peer go to it, in order.
-    fn give_waiting(&self, to: &Username, asked: i64, lines: &[SaidLine], more: Option<i64>) {
+    fn give_waiting(&self, to: &Username, asked: i64, lines: &[OutgoingMessage], more: Option<i64>) {
         let Some(links) = self.links.get() else { return };
         let ours = links.manners(to) == Some(Manners::Ours);
         // What was written a moment ago, to a program that runs, was only waiting for its link.
         let late_before = (Utc::now() - JUST_WRITTEN).max(links.started(to).unwrap_or_default());
         let is_late =
-            |batch: &[SaidLine]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
+            |batch: &[OutgoingMessage]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
         let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
         let more = self.lock().replication.give(to, asked, &batches, more, |link, batch| {
             if ours && is_late(batch) {
@@ -246,19 +246,19 @@ impl Hub {
 
 /// A line as it was just written, encoded once for all to whom it goes.
 struct Live<'a> {
-    said: &'a SaidLine,
+    said: &'a OutgoingMessage,
     proven: OnceCell<Option<Bytes>>,
     /// For programs that keep no history: they know nothing of provenance.
     plain: OnceCell<Option<Bytes>>,
 }
 
 impl<'a> Live<'a> {
-    fn new(said: &'a SaidLine) -> Self {
+    fn new(said: &'a OutgoingMessage) -> Self {
         Self { said, proven: OnceCell::new(), plain: OnceCell::new() }
     }
 
     fn give(&self, links: &PeerPeerCommunication, to: &Username, link: LinkId) -> Result<(), Full> {
-        let SaidLine { line, room, conversation, .. } = self.said;
+        let OutgoingMessage { line, room, conversation, .. } = self.said;
         let wire = || line.wire(room.as_ref(), conversation.room());
         let message = |line| encode(&PeerMessage::Message(line)).ok();
         let frame = if links.manners(to) == Some(Manners::Ours) {
@@ -280,7 +280,7 @@ fn give_batch(
     links: &PeerPeerCommunication,
     to: &Username,
     link: LinkId,
-    batch: &[SaidLine],
+    batch: &[OutgoingMessage],
 ) -> Result<(), Full> {
     let Some(room_id) = batch.first().map(|said| said.conversation.room()) else { return Ok(()) };
     let lines = batch.iter().map(|said| said.line.wire(None, None)).collect();

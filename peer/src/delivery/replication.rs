@@ -9,7 +9,7 @@ use commons::limits::{BATCH_BYTES, BATCH_LINES};
 use commons::names::Username;
 use uuid::Uuid;
 
-use crate::history::report::SaidLine;
+use crate::history::report::OutgoingMessage;
 use crate::peer_communication::link_table::LinkId;
 
 /// Every linked peer, and how far it was given the own lines.
@@ -73,7 +73,7 @@ impl Replication {
     }
 
     /// An own line is durable: it goes to whoever has all that was before. `send` tells whether it fits.
-    pub(crate) fn said(&mut self, said: &SaidLine, mut send: impl FnMut(&Username, LinkId) -> bool) {
+    pub(crate) fn said(&mut self, said: &OutgoingMessage, mut send: impl FnMut(&Username, LinkId) -> bool) {
         for user in &said.audience {
             if let Some(link) = self.link_at(user, Stage::Live).filter(|_| self.looks(user, said)) {
                 self.gave(user, said.row, send(user, link));
@@ -87,9 +87,9 @@ impl Replication {
         &mut self,
         to: &Username,
         asked: i64,
-        batches: &[&[SaidLine]],
+        batches: &[&[OutgoingMessage]],
         more: Option<i64>,
-        mut send: impl FnMut(LinkId, &[SaidLine]) -> bool,
+        mut send: impl FnMut(LinkId, &[OutgoingMessage]) -> bool,
     ) -> Option<i64> {
         let link = self.link_at(to, Stage::Querying)?;
         if self.feeds.get(to).is_none_or(|feed| feed.asked != asked) {
@@ -134,7 +134,7 @@ impl Replication {
     }
 
     /// Whether a message would be shown to this user, were it given now.
-    fn looks(&self, user: &Username, said: &SaidLine) -> bool {
+    fn looks(&self, user: &Username, said: &OutgoingMessage) -> bool {
         let room = said.conversation.room().filter(|_| !self.not_looking.is_empty());
         room.is_none_or(|room| !self.not_looking.contains(&(user.clone(), room)))
     }
@@ -181,7 +181,7 @@ impl Replication {
 }
 
 /// Cuts lines into batches of one conversation each, where groups end.
-pub(crate) fn batches(lines: &[SaidLine]) -> Vec<&[SaidLine]> {
+pub(crate) fn batches(lines: &[OutgoingMessage]) -> Vec<&[OutgoingMessage]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut group) = (0, 0, 0);
     for (at, said) in lines.iter().enumerate() {

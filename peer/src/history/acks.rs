@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::history::answer::NotWithdrawn;
 use crate::history::conversation::ConversationId;
-use crate::history::line::{ChatLine, Text};
+use crate::history::line::{SignedMessage, Text};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;
-use crate::history::report::{GivenUp, Report, SaidLine};
+use crate::history::report::{GivenUp, OutgoingMessage, Report};
 use crate::history::rows::{group_at, note_written, read_audience, read_written, write_audience};
 use crate::history::seq_ranges::SeqRanges;
 use crate::history::store::Store;
@@ -241,7 +241,7 @@ impl Store {
                 room = room.saturating_sub(size);
                 let names = self.stream_names(stream)?;
                 taken.extend(group.iter().map(|stored| stored.row));
-                lines.extend(group.into_iter().map(|stored| SaidLine {
+                lines.extend(group.into_iter().map(|stored| OutgoingMessage {
                     row: stored.row,
                     conversation: names.0.clone(),
                     room: names.1.clone(),
@@ -289,8 +289,8 @@ impl Store {
 }
 
 /// What a batch of lines takes on the wire.
-pub(crate) fn encoded_len<'a>(lines: impl Iterator<Item = &'a ChatLine>) -> usize {
-    lines.map(ChatLine::encoded_len).sum()
+pub(crate) fn encoded_len<'a>(lines: impl Iterator<Item = &'a SignedMessage>) -> usize {
+    lines.map(SignedMessage::encoded_len).sum()
 }
 
 #[cfg(test)]
@@ -306,7 +306,7 @@ mod tests {
         ledger.commit()
     }
 
-    fn ids(lines: &[ChatLine]) -> Vec<Uuid> {
+    fn ids(lines: &[SignedMessage]) -> Vec<Uuid> {
         lines.iter().map(|line| line.id).collect()
     }
 

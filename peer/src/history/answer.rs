@@ -10,7 +10,7 @@ use crate::history::conversation::ConversationId;
 
 /// A line as it is kept.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeptLine {
+pub struct StoredMessage {
     /// Its row.
     pub row: i64,
     /// Where it was said.
@@ -97,4 +97,4 @@ macro_rules! hide_text {
     )*};
 }
 
-hide_text!(KeptLine, Receipt, Waiting);
+hide_text!(StoredMessage, Receipt, Waiting);

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::history::command::Said;
 use crate::history::conversation::ConversationId;
-use crate::history::line::{ChatLine, NO_DIGEST, Text, digest, to_millis};
+use crate::history::line::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;
-use crate::history::report::{Report, SaidLine};
+use crate::history::report::{OutgoingMessage, Report};
 use crate::history::rows::{NewLine, digest_at, write_audience};
 use crate::history::signed_batch;
 use crate::history::store::{OwnStream, Store};
@@ -62,7 +62,7 @@ impl Store {
         own.digest = digest;
         own.heads.clear();
         own.bytes += line.encoded_len();
-        own.open.push(SaidLine {
+        own.open.push(OutgoingMessage {
             row,
             conversation: said.to,
             room: said.room.or(conversation.name),
@@ -105,9 +105,9 @@ impl Store {
         Ok(())
     }
 
-    fn next_line(&self, own: &OwnStream, said: &Said) -> ChatLine {
+    fn next_line(&self, own: &OwnStream, said: &Said) -> SignedMessage {
         let begins = own.open.is_empty();
-        ChatLine {
+        SignedMessage {
             id: said.id,
             author: self.me.clone(),
             sent_at: to_millis(said.sent_at),
@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// Notes for whom the line waits.
-    fn wait_for(&mut self, row: i64, own: &OwnStream, line: &ChatLine, said: &Said) -> Result<()> {
+    fn wait_for(&mut self, row: i64, own: &OwnStream, line: &SignedMessage, said: &Said) -> Result<()> {
         let mut waits = Vec::new();
         for recipient in &said.audience {
             let person = self.person(recipient)?;
@@ -206,12 +206,12 @@ mod tests {
     use crate::history::testing::*;
 
     /// The sizes of the groups in which these lines are said.
-    fn groups(lines: &[ChatLine]) -> Vec<usize> {
+    fn groups(lines: &[SignedMessage]) -> Vec<usize> {
         let sizes = lines.chunk_by(|_, next| next.provenance.previous.is_none()).map(<[_]>::len);
         sizes.collect()
     }
 
-    fn say_all(ledger: &mut HistoryDb, said: impl IntoIterator<Item = Said>) -> Vec<ChatLine> {
+    fn say_all(ledger: &mut HistoryDb, said: impl IntoIterator<Item = Said>) -> Vec<SignedMessage> {
         said.into_iter().for_each(|said| ledger.apply(Request::Say(said)));
         said_lines(ledger.commit()).into_iter().map(|said| said.line).collect()
     }

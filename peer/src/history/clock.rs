@@ -99,14 +99,14 @@ mod tests {
     use uuid::Uuid;
 
     use crate::history::command::Request;
-    use crate::history::line::{ChatLine, NO_DIGEST, Text};
+    use crate::history::line::{NO_DIGEST, SignedMessage, Text};
     use crate::history::signed_batch;
     use crate::history::store::Omission;
     use crate::history::testing::*;
     use crate::limits::{CLOCK_STEP, LAMPORT_MAX};
 
     /// A signed message of this author with any time, the first of a store of its own.
-    fn at_time(name: &str, lamport: u64, text: &str) -> ChatLine {
+    fn at_time(name: &str, lamport: u64, text: &str) -> SignedMessage {
         let provenance = Provenance {
             incarnation: Incarnation(lamport),
             seq: 1,
@@ -118,7 +118,8 @@ mod tests {
             signature: None,
         };
         let text = Text::Plain(text.to_owned());
-        let mut line = ChatLine { id: Uuid::now_v7(), author: user(name), sent_at: time(), text, provenance };
+        let mut line =
+            SignedMessage { id: Uuid::now_v7(), author: user(name), sent_at: time(), text, provenance };
         let chain = signed_batch::chain(&room(), &user(name), std::slice::from_ref(&line)).unwrap();
         line.provenance.signature = Some(signed_batch::sign(&key(name), &chain.tip()));
         line

@@ -10,7 +10,7 @@ use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::GivenUp;
 use crate::history::store::Store;
@@ -44,7 +44,7 @@ pub struct Heard {
     /// What the room is called.
     pub room: Option<RoomName>,
     /// The lines, in order within each stream.
-    pub lines: Vec<ChatLine>,
+    pub lines: Vec<SignedMessage>,
     /// Whether they were caught up.
     pub late: bool,
     /// The keys that are accepted of each author.
@@ -53,7 +53,7 @@ pub struct Heard {
 
 /// A line of a program that keeps no provenance.
 #[derive(Clone)]
-pub struct UnsignedLine {
+pub struct UnsignedMessage {
     /// Where it was said.
     pub conversation: ConversationId,
     /// What the room is called.
@@ -79,7 +79,7 @@ macro_rules! hide_text {
     )*};
 }
 
-hide_text!(Said: id, Heard: from, UnsignedLine: id);
+hide_text!(Said: id, Heard: from, UnsignedMessage: id);
 
 /// Something to be kept. It is durable when the commit after it has succeeded, and only then reported.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ pub enum Request {
     /// Lines of others.
     Hear(Heard),
     /// A line without provenance.
-    KeepUnsigned(UnsignedLine),
+    KeepUnsigned(UnsignedMessage),
     /// Somebody has stored own lines, as it says.
     Delivered {
         /// Who.

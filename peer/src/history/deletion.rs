@@ -73,7 +73,9 @@ mod tests {
     }
 
     /// The digest that the line after these has to name.
-    fn own_tip(lines: &[crate::history::line::ChatLine]) -> Option<commons::protocol::provenance::Digest> {
+    fn own_tip(
+        lines: &[crate::history::line::SignedMessage],
+    ) -> Option<commons::protocol::provenance::Digest> {
         crate::history::signed_batch::chain(&room(), &user(BOB), lines).ok().map(|chain| chain.tip())
     }
 

@@ -5,7 +5,7 @@ use commons::names::Username;
 use rusqlite::{OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
-use crate::history::answer::KeptLine;
+use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::rows::kept;
 use crate::history::store::Store;
@@ -72,7 +72,7 @@ const FOUND_WITHOUT_WORDS: &str =
 
 impl Store {
     /// The messages that fit, newest first. What is not indexed is not found.
-    pub(crate) fn search(&mut self, wanted: &Search, lines: usize) -> Result<Vec<KeptLine>> {
+    pub(crate) fn search(&mut self, wanted: &Search, lines: usize) -> Result<Vec<StoredMessage>> {
         let expression = expression(&wanted.words);
         let has_filter =
             wanted.from.is_some() || wanted.of.is_some() || wanted.since.is_some() || wanted.until.is_some();
@@ -119,10 +119,10 @@ impl Store {
     }
 }
 
-fn found(row: &Row<'_>) -> Result<KeptLine> {
+fn found(row: &Row<'_>) -> Result<StoredMessage> {
     let line = kept(row)?;
     let marked: Option<String> = row.get(10)?;
-    Ok(KeptLine { hits: marked.map_or_else(Vec::new, |marked| hits(&line.text, &marked)), ..line })
+    Ok(StoredMessage { hits: marked.map_or_else(Vec::new, |marked| hits(&line.text, &marked)), ..line })
 }
 
 /// Where the marks stand, as spans of characters of the unmarked text. A mark that the author wrote is text.

@@ -15,18 +15,18 @@ use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, Error};
 use uuid::Uuid;
 
-use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Waiting};
+use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage, Waiting};
 use crate::history::command::Request;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database::{self, OpenError};
 use crate::history::finding::Search;
 use crate::history::incarnation;
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::history::outbox::Outbox;
 use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::record::{Loss, Record};
 use crate::history::remembered::RememberedRoom;
-use crate::history::report::{HeardLine, Report};
+use crate::history::report::{IncomingMessage, Report};
 use crate::history::rollback::RollbackAction;
 use crate::history::store::{Meta, Omission, Store};
 
@@ -52,7 +52,7 @@ pub enum Place {
 #[derive(Debug, Default)]
 pub struct Opened {
     /// Lines that came in and were perhaps never shown, oldest first.
-    pub unshown: Vec<HeardLine>,
+    pub unshown: Vec<IncomingMessage>,
     /// How many own lines wait for whom.
     pub waiting: Vec<(Username, usize)>,
     /// The conversations that hold lines.
@@ -294,12 +294,12 @@ impl HistoryDb {
         to: &Username,
         wanted: &[StreamSpans],
         since: u64,
-    ) -> Vec<ChatLine> {
+    ) -> Vec<SignedMessage> {
         self.ask(|store| store.hand_over(of, to, wanted, since))
     }
 
     /// The last lines of a conversation, oldest first.
-    pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<KeptLine>, HistoryFailed> {
+    pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.page(of, None, lines)
     }
 
@@ -309,7 +309,7 @@ impl HistoryDb {
         of: &ConversationId,
         before: Option<i64>,
         lines: usize,
-    ) -> Result<Vec<KeptLine>, HistoryFailed> {
+    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.read(|store| store.page(of, before, lines))
     }
 
@@ -323,7 +323,7 @@ impl HistoryDb {
         &mut self,
         wanted: impl Into<Search>,
         lines: usize,
-    ) -> Result<Vec<KeptLine>, HistoryFailed> {
+    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
         while self.tidy() {}
         let wanted = wanted.into();
         self.read(|store| store.search(&wanted, lines))
@@ -355,7 +355,7 @@ impl HistoryDb {
         of: &ConversationId,
         after: i64,
         lines: usize,
-    ) -> Result<(Vec<KeptLine>, Option<i64>), HistoryFailed> {
+    ) -> Result<(Vec<StoredMessage>, Option<i64>), HistoryFailed> {
         self.read(|store| store.export(of, after, lines))
     }
 

@@ -5,11 +5,11 @@ use commons::names::RoomName;
 use commons::protocol::provenance::StreamSpans;
 use rusqlite::{ErrorCode, OptionalExtension, Result, params};
 
-use crate::history::answer::KeptLine;
-use crate::history::command::{Heard, UnsignedLine};
-use crate::history::line::{ChatLine, Text};
+use crate::history::answer::StoredMessage;
+use crate::history::command::{Heard, UnsignedMessage};
+use crate::history::line::{SignedMessage, Text};
 use crate::history::reassembly::StreamName;
-use crate::history::report::{HeardLine, Report};
+use crate::history::report::{IncomingMessage, Report};
 use crate::history::rows::NewLine;
 use crate::history::signed_batch::Chain;
 use crate::history::store::{Omission, Store};
@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// Stages a line without provenance.
-    pub(crate) fn keep_unsigned(&mut self, line: UnsignedLine) -> Result<()> {
+    pub(crate) fn keep_unsigned(&mut self, line: UnsignedMessage) -> Result<()> {
         let conversation = self.conversation(&line.conversation, line.room.as_ref())?;
         let author = self.person(&line.from)?;
         let row = self.meta.next_row;
@@ -124,7 +124,7 @@ impl Store {
         &mut self,
         conversation: i64,
         name: &StreamName,
-        group: &[ChatLine],
+        group: &[SignedMessage],
         chain: &Chain,
         late: bool,
     ) -> Result<Option<u64>> {
@@ -210,7 +210,7 @@ impl Store {
         &mut self,
         name: &StreamName,
         room: Option<&RoomName>,
-        group: Vec<ChatLine>,
+        group: Vec<SignedMessage>,
         late: bool,
         missing: u64,
     ) {
@@ -221,7 +221,7 @@ impl Store {
             let missing = missing.take().unwrap_or(0);
             let place = Some((line.provenance.incarnation, line.provenance.seq));
             let Text::Plain(text) = line.text else { return None };
-            let line = KeptLine {
+            let line = StoredMessage {
                 row,
                 conversation: name.conversation.clone(),
                 room: room.cloned(),
@@ -233,7 +233,7 @@ impl Store {
                 late,
                 hits: Vec::new(),
             };
-            Some(HeardLine { line, missing, place })
+            Some(IncomingMessage { line, missing, place })
         });
         let lines: Vec<_> = lines.collect();
         if !lines.is_empty() {
@@ -260,7 +260,7 @@ impl Store {
     }
 
     /// No receipt waits for these any longer.
-    fn settled(&mut self, group: &[ChatLine]) {
+    fn settled(&mut self, group: &[SignedMessage]) {
         for link in self.arrivals.values_mut() {
             group.iter().for_each(|line| link.keep(&line.id));
         }
@@ -268,9 +268,9 @@ impl Store {
 }
 
 /// A line without provenance, as it is told.
-pub(crate) fn unsigned(line: UnsignedLine, row: i64) -> HeardLine {
-    let UnsignedLine { conversation, room, from, id, sent_at, text } = line;
-    let line = KeptLine {
+pub(crate) fn unsigned(line: UnsignedMessage, row: i64) -> IncomingMessage {
+    let UnsignedMessage { conversation, room, from, id, sent_at, text } = line;
+    let line = StoredMessage {
         row,
         conversation,
         room,
@@ -282,5 +282,5 @@ pub(crate) fn unsigned(line: UnsignedLine, row: i64) -> HeardLine {
         late: false,
         hits: Vec::new(),
     };
-    HeardLine { line, missing: 0, place: None }
+    IncomingMessage { line, missing: 0, place: None }
 }

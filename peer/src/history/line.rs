@@ -25,7 +25,7 @@ pub const NO_DIGEST: Digest = Digest([0; 32]);
 
 /// A line with its provenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChatLine {
+pub struct SignedMessage {
     /// Tells it from all others.
     pub id: Uuid,
     /// Who wrote it.
@@ -79,7 +79,7 @@ impl Text {
 pub fn digest(
     conversation: &ConversationId,
     me: &Username,
-    line: &ChatLine,
+    line: &SignedMessage,
     device: &PublicKey,
     previous: &Digest,
 ) -> Digest {
@@ -120,7 +120,7 @@ pub fn digest(
     Digest(hash.finalize().into())
 }
 
-impl ChatLine {
+impl SignedMessage {
     /// The line as others are sent it.
     #[must_use]
     pub fn wire<'a>(&'a self, room: Option<&'a RoomName>, room_id: Option<Uuid>) -> Line<'a> {
@@ -210,8 +210,8 @@ mod tests {
     use super::*;
     use crate::history::testing::{device, room, time, user};
 
-    fn line(text: &str) -> ChatLine {
-        ChatLine {
+    fn line(text: &str) -> SignedMessage {
+        SignedMessage {
             id: Uuid::from_u128(0x0194_2150_43fb_7a5c_9c38_2f6d_1b7e_8a90),
             author: user("ana"),
             sent_at: time(),
@@ -249,20 +249,20 @@ mod tests {
     #[test]
     fn comes_back_from_the_wire_as_it_went() {
         let mut line = line("olá");
-        assert_eq!(ChatLine::read(line.wire(None, None)).as_ref(), Ok(&line));
+        assert_eq!(SignedMessage::read(line.wire(None, None)).as_ref(), Ok(&line));
         let digest = digest(&room(), &user("bob"), &line, &device("ana"), &NO_DIGEST);
         line.text = Text::Withdrawn(line.text.digest());
-        let read = ChatLine::read(line.wire(None, None)).unwrap();
+        let read = SignedMessage::read(line.wire(None, None)).unwrap();
         assert_eq!(read, line);
         assert_eq!(super::digest(&room(), &user("bob"), &read, &device("ana"), &NO_DIGEST), digest);
     }
 
     #[test]
     fn what_is_beyond_its_bounds_is_no_line() {
-        let refused = |change: fn(&mut ChatLine)| {
+        let refused = |change: fn(&mut SignedMessage)| {
             let mut line = line("hi");
             change(&mut line);
-            ChatLine::read(line.wire(None, None)).is_err()
+            SignedMessage::read(line.wire(None, None)).is_err()
         };
         assert!(!refused(|_| ()));
         assert!(refused(|line| line.text = Text::Plain("x".repeat(TEXT_MAX + 1))));
@@ -275,7 +275,7 @@ mod tests {
         without.provenance.seq = 1;
         let mut wire = without.wire(None, None);
         wire.id = None;
-        assert!(ChatLine::read(wire).is_err());
+        assert!(SignedMessage::read(wire).is_err());
     }
 
     #[test]

@@ -48,13 +48,13 @@ use commons::protocol::provenance::StreamSpans;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn, Receipt, Waiting};
-use crate::history::command::{Heard, Request, Said, UnsignedLine};
+use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage, Waiting};
+use crate::history::command::{Heard, Request, Said, UnsignedMessage};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
 use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place};
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::history::listing::KeptConversation;
 use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::remembered::RememberedRoom;
@@ -152,7 +152,7 @@ impl History {
     }
 
     /// Keeps a line of an original program, or of one that keeps no provenance.
-    pub async fn keep_unsigned(&self, line: UnsignedLine) {
+    pub async fn keep_unsigned(&self, line: UnsignedMessage) {
         self.put(Request::KeepUnsigned(line)).await;
     }
 
@@ -256,12 +256,16 @@ impl History {
         to: Username,
         wanted: Vec<StreamSpans>,
         since: u64,
-    ) -> Vec<ChatLine> {
+    ) -> Vec<SignedMessage> {
         self.ask(move |ledger| ledger.hand_over(&of, &to, &wanted, since)).await
     }
 
     /// The last lines of a conversation, oldest first, in the order that all who have them agree on.
-    pub async fn recent(&self, of: ConversationId, lines: usize) -> Result<Vec<KeptLine>, HistoryFailed> {
+    pub async fn recent(
+        &self,
+        of: ConversationId,
+        lines: usize,
+    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.page(of, None, lines).await
     }
 
@@ -271,7 +275,7 @@ impl History {
         of: ConversationId,
         before: Option<i64>,
         lines: usize,
-    ) -> Result<Vec<KeptLine>, HistoryFailed> {
+    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.read(move |ledger| ledger.page(&of, before, lines)).await
     }
 
@@ -281,7 +285,7 @@ impl History {
     }
 
     /// Lines that fit, newest first.
-    pub async fn search(&self, wanted: Search, lines: usize) -> Result<Vec<KeptLine>, HistoryFailed> {
+    pub async fn search(&self, wanted: Search, lines: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.read(move |ledger| ledger.search(wanted, lines)).await
     }
 
@@ -306,7 +310,7 @@ impl History {
         of: ConversationId,
         after: i64,
         lines: usize,
-    ) -> Result<(Vec<KeptLine>, Option<i64>), HistoryFailed> {
+    ) -> Result<(Vec<StoredMessage>, Option<i64>), HistoryFailed> {
         self.read(move |ledger| ledger.export(&of, after, lines)).await
     }
 

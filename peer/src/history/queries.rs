@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use commons::names::Username;
 use rusqlite::{OptionalExtension, Result, params};
 
-use crate::history::answer::{KeptLine, Receipt, Waiting};
+use crate::history::answer::{Receipt, StoredMessage, Waiting};
 use crate::history::conversation::ConversationId;
-use crate::history::report::HeardLine;
+use crate::history::report::IncomingMessage;
 use crate::history::rows::{KEPT, kept, read_audience, read_written};
 use crate::history::store::Store;
 use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
@@ -20,7 +20,7 @@ impl Store {
         of: &ConversationId,
         before: Option<i64>,
         lines: usize,
-    ) -> Result<Vec<KeptLine>> {
+    ) -> Result<Vec<StoredMessage>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let clock = known.clock.cast_signed();
         let mut query = self.db.prepare_cached(&format!(
@@ -55,7 +55,7 @@ impl Store {
         of: &ConversationId,
         after: i64,
         lines: usize,
-    ) -> Result<(Vec<KeptLine>, Option<i64>)> {
+    ) -> Result<(Vec<StoredMessage>, Option<i64>)> {
         const FAR: i64 = LAMPORT_MAX.cast_signed() + 1;
         let Some(known) = self.known_conversation(of)? else { return Ok((Vec::new(), None)) };
         let clock = known.clock.cast_signed();
@@ -107,7 +107,7 @@ impl Store {
         let rows: Vec<_> =
             self.outbox.iter().filter(|(_, line)| !line.is_withdrawn).map(|(row, _)| row).collect();
         let waiting = |row: i64| {
-            let KeptLine { id, conversation, room, text, sent_at, .. } = self.kept_line(row)?;
+            let StoredMessage { id, conversation, room, text, sent_at, .. } = self.kept_line(row)?;
             Ok(Waiting { id, conversation, room, text, sent_at, waits: self.waits(row)? })
         };
         rows.into_iter().map(waiting).collect()
@@ -131,17 +131,17 @@ impl Store {
     }
 
     /// Lines of others, and own ones of other computers, that were perhaps never shown, oldest first.
-    pub(crate) fn unshown(&mut self) -> Result<Vec<HeardLine>> {
+    pub(crate) fn unshown(&mut self) -> Result<Vec<IncomingMessage>> {
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(&format!(
             "{KEPT} WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL ORDER BY l.row"
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
         let found = query.query_map([shown, me], kept)?;
-        found.map(|line| Ok(HeardLine { line: line?, missing: 0, place: None })).collect()
+        found.map(|line| Ok(IncomingMessage { line: line?, missing: 0, place: None })).collect()
     }
 
-    fn kept_line(&self, row: i64) -> Result<KeptLine> {
+    fn kept_line(&self, row: i64) -> Result<StoredMessage> {
         self.db.prepare_cached(&format!("{KEPT} WHERE l.row = ?1"))?.query_row([row], kept)
     }
 
@@ -161,7 +161,7 @@ const ORDER: &str =
 
 #[cfg(test)]
 mod tests {
-    use crate::history::command::{Request, UnsignedLine};
+    use crate::history::command::{Request, UnsignedMessage};
     use crate::history::history_db::HistoryDb;
     use crate::history::testing::*;
 
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_line_without_provenance_is_kept_once_and_marked() {
         let mut ana = ledger(ANA);
-        let line = UnsignedLine {
+        let line = UnsignedMessage {
             conversation: room(),
             room: sala(),
             from: user(BOB),

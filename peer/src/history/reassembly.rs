@@ -8,7 +8,7 @@ use commons::protocol::provenance::Incarnation;
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::limits::{HELD_GROUPS, MISSED_LINES};
 
 /// Names a stream to everybody.
@@ -21,7 +21,7 @@ pub(crate) struct StreamName {
 
 impl StreamName {
     /// The stream of a line.
-    pub(crate) fn of(conversation: &ConversationId, line: &ChatLine) -> Self {
+    pub(crate) fn of(conversation: &ConversationId, line: &SignedMessage) -> Self {
         Self {
             conversation: conversation.clone(),
             author: line.author.clone(),
@@ -46,7 +46,7 @@ pub(crate) struct BatchAssembler {
 /// Lines that follow each other.
 #[derive(Debug, Default)]
 struct Group {
-    lines: Vec<ChatLine>,
+    lines: Vec<SignedMessage>,
     /// What they take on the wire.
     bytes: usize,
 }
@@ -55,14 +55,14 @@ struct Group {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Assembled {
     /// A group to its end.
-    pub(crate) whole: Option<Vec<ChatLine>>,
+    pub(crate) whole: Option<Vec<SignedMessage>>,
     /// How many lines of groups were given up, whose end will not come.
     pub(crate) broken: usize,
 }
 
 impl BatchAssembler {
     /// Takes a line in.
-    pub(crate) fn take(&mut self, conversation: &ConversationId, line: ChatLine) -> Assembled {
+    pub(crate) fn take(&mut self, conversation: &ConversationId, line: SignedMessage) -> Assembled {
         self.last = Some(line.id);
         if conversation.room().is_none() {
             // In private the link vouches for each line.
@@ -102,7 +102,7 @@ impl BatchAssembler {
     }
 
     /// These lines have to come again.
-    pub(crate) fn miss(&mut self, lines: &[ChatLine]) -> usize {
+    pub(crate) fn miss(&mut self, lines: &[SignedMessage]) -> usize {
         self.miss_ids(lines.iter().map(|line| line.id));
         lines.len()
     }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::history::testing::*;
 
-    fn lines() -> Vec<ChatLine> {
+    fn lines() -> Vec<SignedMessage> {
         say(&mut ledger(ANA), &room(), &["1", "2", "3"], &[BOB])
     }
 

@@ -4,15 +4,15 @@ use commons::names::{RoomName, Username};
 use commons::protocol::provenance::{Incarnation, StreamSpans};
 use uuid::Uuid;
 
-use crate::history::answer::KeptLine;
+use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 
 /// News of the history, in the order in which it happened; all of it is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// Own lines that are kept, with what proves them: each group to its end.
-    Said(Vec<SaidLine>),
+    Said(Vec<OutgoingMessage>),
     /// Own lines that could not be kept.
     NotKept {
         /// Which.
@@ -21,7 +21,7 @@ pub enum Report {
         why: String,
     },
     /// New lines of others, in the order of their rows.
-    Heard(Vec<HeardLine>),
+    Heard(Vec<IncomingMessage>),
     /// The receipt to give on that link: everything it brought up to this line is stored, is a double, or was refused
     /// for good. Withheld while something before it is not; it follows when that has come again.
     Stored {
@@ -89,7 +89,7 @@ pub enum Report {
         /// Behind which row was asked.
         asked: i64,
         /// Whole groups; among them may be lines that this user has.
-        lines: Vec<SaidLine>,
+        lines: Vec<OutgoingMessage>,
         /// Where to go on.
         after: i64,
         /// Whether there is more.
@@ -114,7 +114,7 @@ pub enum GivenUp {
 
 /// An own line, kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaidLine {
+pub struct OutgoingMessage {
     /// Its row.
     pub row: i64,
     /// Where it was said.
@@ -122,16 +122,16 @@ pub struct SaidLine {
     /// What the room is called.
     pub room: Option<RoomName>,
     /// The line, as it goes to others.
-    pub line: ChatLine,
+    pub line: SignedMessage,
     /// For whom.
     pub audience: Vec<Username>,
 }
 
 /// A line of somebody else, kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeardLine {
+pub struct IncomingMessage {
     /// The line; its row is 0 where the disk did not take it and nobody will send it again.
-    pub line: KeptLine,
+    pub line: StoredMessage,
     /// Earlier lines of this author that are not here, where that is news.
     pub missing: u64,
     /// Its stream and number, where it came with what proves it.

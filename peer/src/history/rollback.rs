@@ -4,7 +4,7 @@ use commons::names::Username;
 use rusqlite::{Error, ErrorCode};
 use uuid::Uuid;
 
-use crate::history::command::{Request, Said, UnsignedLine};
+use crate::history::command::{Request, Said, UnsignedMessage};
 use crate::history::conversation::ConversationId;
 use crate::history::database;
 use crate::history::history_db::HistoryDb;
@@ -20,7 +20,7 @@ pub(crate) enum RollbackAction {
     /// They come again.
     Heard(Username, Vec<Uuid>),
     /// It does not, and is shown all the same.
-    Unsigned(UnsignedLine),
+    Unsigned(UnsignedMessage),
     /// It is answered from what there is.
     Asked(Request),
     /// Only we know of it: it is tried again.

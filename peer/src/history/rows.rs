@@ -7,9 +7,9 @@ use commons::protocol::provenance::{Digest, Incarnation, Provenance};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
-use crate::history::answer::KeptLine;
+use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::line::{ChatLine, Text};
+use crate::history::line::{SignedMessage, Text};
 use crate::history::store::Name;
 use crate::limits::GROUP_ROWS;
 
@@ -19,7 +19,7 @@ pub(crate) struct NewLine<'a> {
     pub(crate) conversation: i64,
     pub(crate) author: i64,
     pub(crate) stream: i64,
-    pub(crate) line: &'a ChatLine,
+    pub(crate) line: &'a SignedMessage,
     pub(crate) digest: Digest,
     pub(crate) late: bool,
     pub(crate) audience: Option<String>,
@@ -64,7 +64,7 @@ impl NewLine<'_> {
 /// A line of a stream as it stands in the table.
 pub(crate) struct StoredLine {
     pub(crate) row: i64,
-    pub(crate) line: ChatLine,
+    pub(crate) line: SignedMessage,
     pub(crate) audience: Vec<Username>,
     /// Whether it was said on this computer: then the audience is all for whom it was.
     pub(crate) is_said_here: bool,
@@ -127,7 +127,7 @@ fn read_line(row: &Row<'_>) -> Result<StoredLine> {
     let heads: Option<Vec<u8>> = row.get(10)?;
     let previous: Option<[u8; 32]> = row.get(11)?;
     let audience: Option<String> = row.get(14)?;
-    let line = ChatLine {
+    let line = SignedMessage {
         id: Uuid::from_bytes(row.get(1)?),
         author: row.get::<_, Name>(2)?.0,
         sent_at: time(row.get(3)?),
@@ -195,8 +195,8 @@ pub(crate) const KEPT: &str =
      LEFT JOIN people p ON p.id = c.peer LEFT JOIN streams s ON s.id = l.stream";
 
 /// Reads a row of [`KEPT`].
-pub(crate) fn kept(row: &Row<'_>) -> Result<KeptLine> {
-    Ok(KeptLine {
+pub(crate) fn kept(row: &Row<'_>) -> Result<StoredMessage> {
+    Ok(StoredMessage {
         row: row.get(0)?,
         conversation: conversation(row.get(1)?, row.get::<_, Option<Name>>(2)?)?,
         room: room_name(row.get(3)?),

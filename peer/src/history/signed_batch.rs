@@ -9,7 +9,7 @@ use commons::protocol::provenance::Digest;
 use ed25519_dalek::{Signer, SigningKey};
 
 use crate::history::conversation::ConversationId;
-use crate::history::line::{ChatLine, NO_DIGEST, digest};
+use crate::history::line::{NO_DIGEST, SignedMessage, digest};
 
 /// What is signed begins with this: the same key also proves links.
 const DOMAIN: &[u8] = b"p2p-chat line signature v1\0";
@@ -36,7 +36,7 @@ impl Chain {
 pub(crate) fn chain(
     conversation: &ConversationId,
     me: &Username,
-    group: &[ChatLine],
+    group: &[SignedMessage],
 ) -> Result<Chain, &'static str> {
     const BROKEN: &str = "lines that do not belong together";
     let Some(first) = group.first() else { return Err(BROKEN) };
@@ -46,7 +46,7 @@ pub(crate) fn chain(
     if (first.provenance.seq == 1) != (previous == NO_DIGEST) {
         return Err("a first line after another, or another after none");
     }
-    let follows = |(earlier, later): (&ChatLine, &ChatLine)| {
+    let follows = |(earlier, later): (&SignedMessage, &SignedMessage)| {
         let (a, b) = (&earlier.provenance, &later.provenance);
         earlier.author == later.author
             && a.incarnation == b.incarnation
@@ -108,7 +108,7 @@ mod tests {
             let frame: PeerMessage<'_> = serde_json::from_str(lines.get()).unwrap();
             assert_eq!(serde_json::to_string(&frame).unwrap(), lines.get());
             let PeerMessage::Lines { room_id, lines } = frame else { panic!("no LINES") };
-            let group: Vec<_> = lines.into_iter().map(|line| ChatLine::read(line).unwrap()).collect();
+            let group: Vec<_> = lines.into_iter().map(|line| SignedMessage::read(line).unwrap()).collect();
             let conversation = match room_id {
                 Some(room) => ConversationId::Room(room),
                 None => ConversationId::Private(group[0].author.clone()),

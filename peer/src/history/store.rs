@@ -17,7 +17,7 @@ use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::{BatchAssembler, StreamName};
 use crate::history::record::Held;
 use crate::history::remembered::Unwritten;
-use crate::history::report::{Report, SaidLine};
+use crate::history::report::{OutgoingMessage, Report};
 use crate::history::seq_ranges::SeqRanges;
 use crate::limits::LAMPORT_MAX;
 
@@ -114,7 +114,7 @@ pub(crate) struct OwnStream {
     /// The last line of each other stream that came since ours, by stream.
     pub(crate) heads: BTreeMap<i64, Uuid>,
     /// Lines that wait for the signature that ends their group.
-    pub(crate) open: Vec<SaidLine>,
+    pub(crate) open: Vec<OutgoingMessage>,
     /// What these take on the wire.
     pub(crate) bytes: usize,
 }

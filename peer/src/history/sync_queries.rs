@@ -8,7 +8,7 @@ use rusqlite::{Result, params};
 
 use crate::history::acks::encoded_len;
 use crate::history::conversation::ConversationId;
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{conversation, group_at, room_name};
 use crate::history::seq_ranges::SeqRanges;
@@ -147,9 +147,9 @@ impl Store {
         to: &Username,
         wanted: &[StreamSpans],
         since: u64,
-    ) -> Result<Vec<ChatLine>> {
+    ) -> Result<Vec<SignedMessage>> {
         let known = self.known_conversation(of)?.map_or(0, |known| known.revision);
-        let mut batch: Vec<ChatLine> = Vec::new();
+        let mut batch: Vec<SignedMessage> = Vec::new();
         let mut room = BATCH_BYTES;
         let mut looks = HAND_OVER_GROUPS;
         for (told, author, spans) in merged(wanted) {

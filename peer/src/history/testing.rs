@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::history::command::{Heard, Request, Said};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{Author, HistoryDb, Opened, Place};
-use crate::history::line::ChatLine;
-use crate::history::report::{HeardLine, Report, SaidLine};
+use crate::history::line::SignedMessage;
+use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 
 pub(crate) const ANA: &str = "ana";
 pub(crate) const BOB: &str = "bob";
@@ -125,12 +125,12 @@ pub(crate) fn say(
     to: &ConversationId,
     texts: &[&str],
     audience: &[&str],
-) -> Vec<ChatLine> {
+) -> Vec<SignedMessage> {
     texts.iter().for_each(|text| ledger.apply(Request::Say(said(to, text, audience))));
     said_lines(ledger.commit()).into_iter().map(|said| said.line).collect()
 }
 
-pub(crate) fn said_lines(reports: Vec<Report>) -> Vec<SaidLine> {
+pub(crate) fn said_lines(reports: Vec<Report>) -> Vec<OutgoingMessage> {
     let said = reports.into_iter().filter_map(|report| match report {
         Report::Said(said) => Some(said),
         _ => None,
@@ -139,7 +139,7 @@ pub(crate) fn said_lines(reports: Vec<Report>) -> Vec<SaidLine> {
 }
 
 /// Lines as they come by somebody's link, everybody's key being known.
-pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[ChatLine]) -> Request {
+pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[SignedMessage]) -> Request {
     let trusted: BTreeMap<_, _> = [ANA, BOB, CARLA].map(|name| (user(name), vec![device(name)])).into();
     Request::Hear(Heard {
         from: user(from),
@@ -156,13 +156,13 @@ pub(crate) fn hear(
     ledger: &mut HistoryDb,
     from: &str,
     conversation: &ConversationId,
-    lines: &[ChatLine],
+    lines: &[SignedMessage],
 ) -> Vec<Report> {
     ledger.apply(heard(from, conversation, lines));
     ledger.commit()
 }
 
-pub(crate) fn heard_lines(reports: &[Report]) -> Vec<HeardLine> {
+pub(crate) fn heard_lines(reports: &[Report]) -> Vec<IncomingMessage> {
     let heard = reports.iter().filter_map(|report| match report {
         Report::Heard(heard) => Some(heard.clone()),
         _ => None,

@@ -8,7 +8,7 @@ use rusqlite::{Result, params};
 
 use crate::history::conversation::ConversationId;
 use crate::history::incarnation::another_incarnation;
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{digest_at, previous_at};
 use crate::history::signed_batch::{self, Chain};
@@ -43,7 +43,7 @@ impl Store {
         &mut self,
         name: &StreamName,
         from: &Username,
-        group: &[ChatLine],
+        group: &[SignedMessage],
         keys: &[PublicKey],
     ) -> Result<std::result::Result<Chain, Verdict>> {
         let chain = match signed_batch::chain(&name.conversation, &self.me, group) {
@@ -183,8 +183,8 @@ impl Store {
 }
 
 /// First and last number of a group.
-pub(crate) fn numbers(group: &[ChatLine]) -> (u64, u64) {
-    let seq = |line: Option<&ChatLine>| line.map_or(0, |line| line.provenance.seq);
+pub(crate) fn numbers(group: &[SignedMessage]) -> (u64, u64) {
+    let seq = |line: Option<&SignedMessage>| line.map_or(0, |line| line.provenance.seq);
     (seq(group.first()), seq(group.last()))
 }
 
@@ -201,14 +201,14 @@ mod tests {
     use crate::history::testing::*;
 
     /// Three groups of a stream: five lines, one, and four.
-    fn stream() -> (Vec<ChatLine>, Vec<ChatLine>, Vec<ChatLine>) {
+    fn stream() -> (Vec<SignedMessage>, Vec<SignedMessage>, Vec<SignedMessage>) {
         let mut ana = ledger(ANA);
         let mut group = |texts: &[&str]| say(&mut ana, &room(), texts, &[BOB, CARLA]);
         (group(&["1", "2", "3", "4", "5"]), group(&["6"]), group(&["7", "8", "9", "10"]))
     }
 
     /// The same lines signed anew by somebody else's key.
-    fn signed_by(name: &str, lines: &[ChatLine]) -> Vec<ChatLine> {
+    fn signed_by(name: &str, lines: &[SignedMessage]) -> Vec<SignedMessage> {
         let mut lines = lines.to_vec();
         lines[0].provenance.device = Some(device(name));
         let tip = signed_batch::chain(&room(), &user(BOB), &lines).unwrap().tip();
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn any_cut_at_the_end_of_a_group_proves_itself_in_any_order() {
         let (a, b, c) = stream();
-        let orders: [[&[ChatLine]; 3]; 3] = [[&a, &b, &c], [&c, &a, &b], [&b, &c, &a]];
+        let orders: [[&[SignedMessage]; 3]; 3] = [[&a, &b, &c], [&c, &a, &b], [&b, &c, &a]];
         for order in orders {
             let mut bob = ledger(BOB);
             for group in order {
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn nobody_but_the_author_can_write_alter_move_or_reorder_a_line() {
         let (lines, ..) = stream();
-        let changed = |change: fn(&mut Vec<ChatLine>)| {
+        let changed = |change: fn(&mut Vec<SignedMessage>)| {
             let mut lines = lines.clone();
             change(&mut lines);
             lines
@@ -416,7 +416,7 @@ mod tests {
         let mut ana = ledger(ANA);
         let groups: Vec<_> = (0..200).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
         let mut bob = ledger(BOB);
-        let taken = |bob: &mut HistoryDb, groups: &mut dyn Iterator<Item = &Vec<ChatLine>>| {
+        let taken = |bob: &mut HistoryDb, groups: &mut dyn Iterator<Item = &Vec<SignedMessage>>| {
             groups.map(|group| texts(&hear(bob, ANA, &room(), group)).len()).sum::<usize>()
         };
         assert_eq!(taken(&mut bob, &mut groups.iter().step_by(2)), STREAM_PIECES);

@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
 use crate::peer_communication::outbox::{Control, Manners, Next};
-use crate::peer_communication::switchboard::{GivenLines, LinkReport, Place, PlainLine, Switchboard};
+use crate::peer_communication::switchboard::{LinkReport, MessageBatch, Place, PlainMessage, Switchboard};
 
 /// Runs a link to its end. `first` is a frame that came before the link had its place.
 pub(crate) async fn run(
@@ -141,7 +141,7 @@ fn heard(place: &Place, line: Line<'_>, manners: Manners) -> Option<LinkReport> 
     let room = room.map(|room| room.into_owned());
     Some(LinkReport::Plain(
         place.user.clone(),
-        PlainLine { room, content: content.into_owned(), id, sent_at },
+        PlainMessage { room, content: content.into_owned(), id, sent_at },
     ))
 }
 
@@ -150,9 +150,9 @@ fn given(place: &Place, room_id: Option<Uuid>, lines: Vec<Line<'_>>, late: bool)
         warn!(peer = ?place.user, lines = lines.len(), "a batch over the limit was dropped");
         return None;
     }
-    match lines.into_iter().map(ChatLine::read).collect() {
+    match lines.into_iter().map(SignedMessage::read).collect() {
         Ok(lines) => {
-            Some(LinkReport::Lines(place.user.clone(), place.id, GivenLines { room_id, lines, late }))
+            Some(LinkReport::Lines(place.user.clone(), place.id, MessageBatch { room_id, lines, late }))
         }
         Err(error) => {
             warn!(peer = ?place.user, %error, "lines that cannot be read were dropped");

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::history::line::ChatLine;
+use crate::history::line::SignedMessage;
 use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
@@ -51,9 +51,9 @@ pub(crate) enum LinkReport {
     /// A peer's link came up or went down: ask which.
     Changed(Username),
     /// A peer's program that keeps no provenance said something.
-    Plain(Username, PlainLine),
+    Plain(Username, PlainMessage),
     /// A peer gave lines that prove themselves, by this link.
-    Lines(Username, LinkId, GivenLines),
+    Lines(Username, LinkId, MessageBatch),
     /// A peer tells which lines of a conversation it has, and how far that is; `None` is the private one.
     Have(Username, Option<Uuid>, Vec<StreamSpans>, Option<u64>),
     /// A peer asks for lines of a conversation.
@@ -82,7 +82,7 @@ pub(crate) enum LinkReport {
 pub(crate) type WhoIs = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
 
 /// A line as it came without provenance, its author being the link's own user.
-pub(crate) struct PlainLine {
+pub(crate) struct PlainMessage {
     pub(crate) room: Option<String>,
     pub(crate) content: String,
     pub(crate) id: Option<Uuid>,
@@ -90,9 +90,9 @@ pub(crate) struct PlainLine {
 }
 
 /// Lines of a room, or of the private conversation of the two.
-pub(crate) struct GivenLines {
+pub(crate) struct MessageBatch {
     pub(crate) room_id: Option<Uuid>,
-    pub(crate) lines: Vec<ChatLine>,
+    pub(crate) lines: Vec<SignedMessage>,
     /// Not as they were written, but afterwards.
     pub(crate) late: bool,
 }

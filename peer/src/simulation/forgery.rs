@@ -5,7 +5,7 @@ use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, Provenance, StreamSpans};
 use uuid::Uuid;
 
-use crate::history::line::{ChatLine, NO_DIGEST, Text};
+use crate::history::line::{NO_DIGEST, SignedMessage, Text};
 use crate::history::signed_batch;
 use crate::history::testing::{device, key, room, user};
 use crate::simulation::program::Frame;
@@ -33,7 +33,7 @@ pub(crate) fn altered(frame: &Frame, by: &Username) -> Option<Frame> {
 /// All of the streams that these lines are of.
 pub(crate) fn streams(frame: &Frame) -> Vec<StreamSpans> {
     let Frame::Lines { lines, .. } = frame else { return Vec::new() };
-    let stream = |line: &ChatLine| StreamSpans {
+    let stream = |line: &SignedMessage| StreamSpans {
         username: line.author.as_str().to_owned(),
         incarnation: line.provenance.incarnation,
         spans: vec![(1, 1000)],
@@ -42,7 +42,7 @@ pub(crate) fn streams(frame: &Frame) -> Vec<StreamSpans> {
 }
 
 /// A line of one's own, well signed, of a state of the room in which one had no seat.
-pub(crate) fn line(by: &Username, revision: u64, number: u64) -> ChatLine {
+pub(crate) fn line(by: &Username, revision: u64, number: u64) -> SignedMessage {
     let provenance = Provenance {
         incarnation: Incarnation(number),
         seq: 1,
@@ -53,7 +53,7 @@ pub(crate) fn line(by: &Username, revision: u64, number: u64) -> ChatLine {
         device: Some(device(by.as_str())),
         signature: None,
     };
-    let mut line = ChatLine {
+    let mut line = SignedMessage {
         id: Uuid::from_u128(number.into()),
         author: by.clone(),
         sent_at: DateTime::UNIX_EPOCH,

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use commons::names::Username;
 use uuid::Uuid;
 
-use crate::history::answer::KeptLine;
-use crate::history::report::{Report, SaidLine};
+use crate::history::answer::StoredMessage;
+use crate::history::report::{OutgoingMessage, Report};
 
 #[derive(Default)]
 pub(crate) struct Log {
     /// Own lines that were shown as sent.
-    pub(crate) said: Vec<SaidLine>,
+    pub(crate) said: Vec<OutgoingMessage>,
     /// Lines of others, with the life of the program in which they were shown.
-    pub(crate) shown: Vec<(u32, KeptLine)>,
+    pub(crate) shown: Vec<(u32, StoredMessage)>,
     /// How often it was told that somebody has an own line.
     pub(crate) delivered: BTreeMap<(Uuid, Username), usize>,
     /// Lines that were given up, and for whom.
@@ -53,7 +53,7 @@ impl Log {
     }
 
     /// A line of somebody else is on the screen.
-    pub(crate) fn show(&mut self, life: u32, line: KeptLine) {
+    pub(crate) fn show(&mut self, life: u32, line: StoredMessage) {
         self.shown.push((life, line));
     }
 }

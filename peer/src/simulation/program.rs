@@ -21,11 +21,11 @@ use crate::delivery::sync::SyncState;
 use crate::history::command::{self, Request, Said};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, Opened};
-use crate::history::line::ChatLine;
-use crate::history::report::{HeardLine, Report, SaidLine};
+use crate::history::line::SignedMessage;
+use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 use crate::history::testing::device;
 use crate::peer_communication::link_table::LinkId;
-use crate::peer_communication::switchboard::GivenLines;
+use crate::peer_communication::switchboard::MessageBatch;
 use crate::simulation::log::Log;
 
 /// Frames that one link holds in one direction: few, so that links are often full.
@@ -39,7 +39,7 @@ const FEED: usize = 2000;
 pub(crate) enum Frame {
     Have(Option<Uuid>, Vec<StreamSpans>, Option<u64>),
     Want(Option<Uuid>, Vec<StreamSpans>),
-    Lines { room_id: Option<Uuid>, lines: Vec<ChatLine>, late: bool },
+    Lines { room_id: Option<Uuid>, lines: Vec<SignedMessage>, late: bool },
 }
 
 /// What the tracker says.
@@ -248,7 +248,7 @@ impl Program {
             }
             Frame::Want(room, wanted) => self.hand_over(from, &conversation(from, room), &wanted),
             Frame::Lines { room_id, lines, late } => {
-                let what = Spoken::Given(GivenLines { room_id, lines, late });
+                let what = Spoken::Given(MessageBatch { room_id, lines, late });
                 if let Some((of, _, heard)) = self.chat.admit(Heard { from: from.clone(), what }, now) {
                     self.keep(&of, heard, now);
                 }
@@ -257,7 +257,7 @@ impl Program {
     }
 
     fn keep(&mut self, conversation: &ConversationId, Heard { from, what }: Heard, now: Instant) {
-        let Spoken::Given(GivenLines { lines, late, .. }) = what else { return };
+        let Spoken::Given(MessageBatch { lines, late, .. }) = what else { return };
         let trusted = lines.iter().map(|line| (line.author.clone(), vec![device(line.author.as_str())]));
         let heard = command::Heard {
             from: from.clone(),
@@ -378,7 +378,7 @@ impl Program {
         }
     }
 
-    fn said(&mut self, lines: &[SaidLine]) {
+    fn said(&mut self, lines: &[OutgoingMessage]) {
         let mut feeds = std::mem::take(&mut self.feeds);
         for said in lines {
             let (room_id, lines) = (said.conversation.room(), vec![said.line.clone()]);
@@ -389,7 +389,7 @@ impl Program {
         self.feeds = feeds;
     }
 
-    fn give_waiting(&mut self, to: &Username, asked: i64, lines: &[SaidLine], more: Option<i64>) {
+    fn give_waiting(&mut self, to: &Username, asked: i64, lines: &[OutgoingMessage], more: Option<i64>) {
         let mut feeds = std::mem::take(&mut self.feeds);
         let more = feeds.give(to, asked, &batches(lines), more, |_, batch| {
             let room_id = batch.first().and_then(|said| said.conversation.room());
@@ -402,7 +402,7 @@ impl Program {
         }
     }
 
-    fn show(&mut self, HeardLine { line, .. }: HeardLine, log: &mut Log) {
+    fn show(&mut self, IncomingMessage { line, .. }: IncomingMessage, log: &mut Log) {
         self.shown = line.row;
         if let ConversationId::Private(user) = &line.conversation {
             self.chat.note_unread(Conversation::Private(user.clone()));

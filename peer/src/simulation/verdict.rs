@@ -6,7 +6,7 @@ use commons::names::Username;
 use rusqlite::params;
 use uuid::Uuid;
 
-use crate::history::answer::KeptLine;
+use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::HistoryDb;
 use crate::simulation::log::Log;
@@ -24,7 +24,7 @@ struct Holding {
 }
 
 struct Held {
-    kept: KeptLine,
+    kept: StoredMessage,
     revision: u64,
     seq: u64,
 }

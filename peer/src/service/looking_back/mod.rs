@@ -20,7 +20,7 @@ use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLi
 use crate::api::{Answer, Conversation};
 use crate::delivery::keeping::named;
 use crate::history::History;
-use crate::history::answer::{HistoryFailed, KeptLine, NotWithdrawn};
+use crate::history::answer::{HistoryFailed, NotWithdrawn, StoredMessage};
 use crate::history::conversation::ConversationId;
 use crate::history::finding::Search;
 use crate::history_lock::Locked;
@@ -83,7 +83,7 @@ impl Hub {
         let more = lines.len() > PAST_LINES.0;
         lines.truncate(PAST_LINES.0);
         let names = self.names(history).await?;
-        let found = |kept: KeptLine| {
+        let found = |kept: StoredMessage| {
             let Named { of, named, .. } = names.iter().find(|it| it.id == kept.conversation)?.clone();
             let excerpt = (!kept.hits.is_empty()).then(|| excerpt(&kept.text, &kept.hits).into());
             Some(FoundLine { of, named, excerpt, line: past_line(kept) })
@@ -333,7 +333,7 @@ async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io
     Ok(written)
 }
 
-fn past_line(kept: KeptLine) -> PastLine {
-    let KeptLine { id, from, text, sent_at, signed, .. } = kept;
+fn past_line(kept: StoredMessage) -> PastLine {
+    let StoredMessage { id, from, text, sent_at, signed, .. } = kept;
     PastLine { id, from, content: text.into(), sent_at, signed }
 }
