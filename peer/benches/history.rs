@@ -16,7 +16,7 @@ use peer::history::command::{Heard, Said};
 use peer::history::conversation::ConversationId;
 use peer::history::finding::Search;
 use peer::history::history_db::{Author, Opened, Place};
-use peer::history::line::SignedMessage;
+use peer::history::message::SignedMessage;
 use peer::history::report::Report;
 use peer::limits::PACE_LINES;
 use rusqlite::{Connection, params};

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::history::answer::NotWithdrawn;
 use crate::history::conversation::ConversationId;
-use crate::history::line::{SignedMessage, Text};
+use crate::history::message::{SignedMessage, Text};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;

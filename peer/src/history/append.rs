@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::history::command::Said;
 use crate::history::conversation::ConversationId;
-use crate::history::line::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
+use crate::history::message::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
 use crate::history::outbox::WaitingLine;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;

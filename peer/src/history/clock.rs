@@ -99,7 +99,7 @@ mod tests {
     use uuid::Uuid;
 
     use crate::history::command::Request;
-    use crate::history::line::{NO_DIGEST, SignedMessage, Text};
+    use crate::history::message::{NO_DIGEST, SignedMessage, Text};
     use crate::history::signed_batch;
     use crate::history::store::Omission;
     use crate::history::testing::*;

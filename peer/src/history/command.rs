@@ -10,7 +10,7 @@ use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::history::remembered::RememberedRoom;
 use crate::history::report::GivenUp;
 use crate::history::store::Store;

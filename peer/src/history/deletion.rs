@@ -74,7 +74,7 @@ mod tests {
 
     /// The digest that the line after these has to name.
     fn own_tip(
-        lines: &[crate::history::line::SignedMessage],
+        lines: &[crate::history::message::SignedMessage],
     ) -> Option<commons::protocol::provenance::Digest> {
         crate::history::signed_batch::chain(&room(), &user(BOB), lines).ok().map(|chain| chain.tip())
     }

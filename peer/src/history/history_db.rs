@@ -21,7 +21,7 @@ use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database::{self, OpenError};
 use crate::history::finding::Search;
 use crate::history::incarnation;
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::history::outbox::Outbox;
 use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::record::{Loss, Record};

@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, OptionalExtension, Result, params};
 
 use crate::history::answer::StoredMessage;
 use crate::history::command::{Heard, UnsignedMessage};
-use crate::history::line::{SignedMessage, Text};
+use crate::history::message::{SignedMessage, Text};
 use crate::history::reassembly::StreamName;
 use crate::history::report::{IncomingMessage, Report};
 use crate::history::rows::NewLine;

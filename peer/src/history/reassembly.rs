@@ -8,7 +8,7 @@ use commons::protocol::provenance::Incarnation;
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::limits::{HELD_GROUPS, MISSED_LINES};
 
 /// Names a stream to everybody.

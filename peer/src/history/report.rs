@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 
 /// News of the history, in the order in which it happened; all of it is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::line::{SignedMessage, Text};
+use crate::history::message::{SignedMessage, Text};
 use crate::history::store::Name;
 use crate::limits::GROUP_ROWS;
 

@@ -9,7 +9,7 @@ use commons::protocol::provenance::Digest;
 use ed25519_dalek::{Signer, SigningKey};
 
 use crate::history::conversation::ConversationId;
-use crate::history::line::{NO_DIGEST, SignedMessage, digest};
+use crate::history::message::{NO_DIGEST, SignedMessage, digest};
 
 /// What is signed begins with this: the same key also proves links.
 const DOMAIN: &[u8] = b"p2p-chat line signature v1\0";

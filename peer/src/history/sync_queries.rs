@@ -8,7 +8,7 @@ use rusqlite::{Result, params};
 
 use crate::history::acks::encoded_len;
 use crate::history::conversation::ConversationId;
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{conversation, group_at, room_name};
 use crate::history::seq_ranges::SeqRanges;

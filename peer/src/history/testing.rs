@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::history::command::{Heard, Request, Said};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{Author, HistoryDb, Opened, Place};
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 
 pub(crate) const ANA: &str = "ana";

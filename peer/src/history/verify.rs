@@ -8,7 +8,7 @@ use rusqlite::{Result, params};
 
 use crate::history::conversation::ConversationId;
 use crate::history::incarnation::another_incarnation;
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{digest_at, previous_at};
 use crate::history::signed_batch::{self, Chain};
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::history::command::Request;
     use crate::history::history_db::{HistoryDb, Place};
-    use crate::history::line::{NO_DIGEST, Text};
+    use crate::history::message::{NO_DIGEST, Text};
     use crate::history::report::Report;
     use crate::history::testing::*;
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
 use crate::peer_communication::outbox::{Control, Manners, Next};
 use crate::peer_communication::switchboard::{LinkReport, MessageBatch, Place, PlainMessage, Switchboard};

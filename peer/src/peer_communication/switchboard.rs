@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};

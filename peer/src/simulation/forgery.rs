@@ -5,7 +5,7 @@ use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, Provenance, StreamSpans};
 use uuid::Uuid;
 
-use crate::history::line::{NO_DIGEST, SignedMessage, Text};
+use crate::history::message::{NO_DIGEST, SignedMessage, Text};
 use crate::history::signed_batch;
 use crate::history::testing::{device, key, room, user};
 use crate::simulation::program::Frame;

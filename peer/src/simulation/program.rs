@@ -21,7 +21,7 @@ use crate::delivery::sync::SyncState;
 use crate::history::command::{self, Request, Said};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, Opened};
-use crate::history::line::SignedMessage;
+use crate::history::message::SignedMessage;
 use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 use crate::history::testing::device;
 use crate::peer_communication::link_table::LinkId;
