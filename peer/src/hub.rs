@@ -39,7 +39,7 @@ use crate::identity::recognised_password::RecognisedPassword;
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
-use crate::peer_communication::outbox::Manners;
+use crate::peer_communication::send_queue::Manners;
 use crate::profile::Profile;
 use crate::tracker_communication::tracker_report::{Ending, TrackerReport};
 

@@ -24,7 +24,7 @@ use crate::hub::Hub;
 use crate::limits::{FEED_BYTES, HELLO_PAUSE, JUST_WRITTEN};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::LinkId;
-use crate::peer_communication::outbox::{Full, Manners};
+use crate::peer_communication::send_queue::{Full, Manners};
 
 impl Hub {
     /// Hears the history until it is over. Never waits for it: it may be waiting for this.

@@ -19,7 +19,7 @@ use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
 use crate::limits::{CATCH_UP_TICK, FEED_BYTES, SEEK_BACKOFF};
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::outbox::Manners;
+use crate::peer_communication::send_queue::Manners;
 use crate::tracker_communication::PeerTrackerCommunication;
 
 impl Hub {

@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
-use crate::peer_communication::outbox::Manners;
+use crate::peer_communication::send_queue::Manners;
 use crate::peer_communication::switchboard::{Hindrance, Switchboard, Verdict};
 
 /// Dials until the switchboard stops.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
-use crate::peer_communication::outbox::{Control, Manners, Next};
+use crate::peer_communication::send_queue::{Control, Manners, Next};
 use crate::peer_communication::switchboard::{LinkReport, MessageBatch, Place, PlainMessage, Switchboard};
 
 /// Runs a link to its end. `first` is a frame that came before the link had its place.
@@ -221,12 +221,12 @@ mod tests {
     use super::*;
     use crate::identity::key_book::KeyBook;
     use crate::peer_communication::link_table::LinkId;
-    use crate::peer_communication::outbox::Outbox;
+    use crate::peer_communication::send_queue::SendQueue;
     use crate::peer_communication::switchboard::{Terms, WhoIs};
 
     #[tokio::test(start_paused = true)]
     async fn a_link_that_stays_silent_is_pinged_and_given_up_in_time() {
-        let (outbox, id) = (Arc::new(Outbox::default()), LinkId(1));
+        let (outbox, id) = (Arc::new(SendQueue::default()), LinkId(1));
         outbox.attach(id, Manners::Ours);
         let user = Username::parse("bob").unwrap();
         let place = Place { user, id, outbox, retire: CancellationToken::new() };
@@ -247,7 +247,7 @@ mod tests {
         let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
         let (board, mut reports) = Switchboard::new(me, (1, 0), terms, KeyBook::default(), who_is);
-        let (outbox, user) = (Arc::new(Outbox::default()), Username::parse("bob").unwrap());
+        let (outbox, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
         let place = Place { user, id: LinkId(1), outbox, retire: CancellationToken::new() };
         let (near, far) = duplex(FRAME_MAX);
         let (mut reader, _) = Connection::new(near, FRAME_MAX).split();

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
-use crate::peer_communication::outbox::Manners;
+use crate::peer_communication::send_queue::Manners;
 use crate::peer_communication::switchboard::{Switchboard, Verdict};
 
 /// Pause after an accept that failed: the usual cause, too many open files, passes.

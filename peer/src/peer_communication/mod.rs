@@ -19,15 +19,15 @@ use crate::api::Trust;
 use crate::identity::key_book::KeyBook;
 use crate::limits::GOODBYE_WAIT;
 use crate::peer_communication::link_table::{LinkId, Wish};
-use crate::peer_communication::outbox::{Full, Manners};
+use crate::peer_communication::send_queue::{Full, Manners};
 use crate::peer_communication::switchboard::{LinkReport, Switchboard, Terms, WhoIs};
 
 mod dialer;
 mod link;
 pub(crate) mod link_table;
 mod listener;
-pub(crate) mod outbox;
 mod question_pace;
+pub(crate) mod send_queue;
 pub(crate) mod switchboard;
 
 /// All links of this peer.

@@ -23,8 +23,8 @@ use crate::history::message::SignedMessage;
 use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
-use crate::peer_communication::outbox::{Full, Manners, Outbox};
 use crate::peer_communication::question_pace::QuestionPace;
+use crate::peer_communication::send_queue::{Full, Manners, SendQueue};
 
 /// What keeps somebody who is there from being linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +109,7 @@ pub(crate) struct Terms {
 pub(crate) struct Place {
     pub(crate) user: Username,
     pub(crate) id: LinkId,
-    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) outbox: Arc<SendQueue>,
     /// Cancelled when the link is to finish what it is doing and end.
     pub(crate) retire: CancellationToken,
 }
@@ -142,7 +142,7 @@ impl std::fmt::Debug for Switchboard {
 struct State {
     book: KeyBook,
     table: LinkTable<CancellationToken>,
-    outboxes: HashMap<Username, Arc<Outbox>>,
+    outboxes: HashMap<Username, Arc<SendQueue>>,
     /// When the tracker was asked about unknown users.
     questions: QuestionPace,
     /// Why whom was not linked, as was reported: once, until a link stands.
@@ -317,7 +317,7 @@ impl Switchboard {
         }
     }
 
-    fn outbox(&self, user: &Username) -> Option<Arc<Outbox>> {
+    fn outbox(&self, user: &Username) -> Option<Arc<SendQueue>> {
         self.lock().outboxes.get(user).cloned()
     }
 
@@ -418,7 +418,7 @@ impl Switchboard {
 }
 
 /// Carries out what the table decided.
-fn settle(placed: Placed<CancellationToken>, outbox: &Outbox, id: LinkId, manners: Manners) {
+fn settle(placed: Placed<CancellationToken>, outbox: &SendQueue, id: LinkId, manners: Manners) {
     let Placed::Kept { writes, retired } = placed else { return };
     if writes {
         outbox.attach(id, manners);

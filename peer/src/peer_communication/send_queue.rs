@@ -58,14 +58,14 @@ pub(crate) struct Written {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub(crate) struct SendQueue {
     state: Mutex<State>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Queued>,
+    queue: VecDeque<QueuedFrame>,
     bytes: usize,
     refused: bool,
     writer: Option<(LinkId, Manners)>,
@@ -76,7 +76,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Queued {
+struct QueuedFrame {
     line: Option<Uuid>,
     frame: Bytes,
 }
@@ -92,7 +92,7 @@ pub(crate) struct Control {
     pub(crate) pong: bool,
 }
 
-impl Outbox {
+impl SendQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,7 +122,7 @@ impl Outbox {
             return Err(Full);
         }
         state.bytes += frame.len();
-        state.queue.push_back(Queued { line, frame });
+        state.queue.push_back(QueuedFrame { line, frame });
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -179,7 +179,7 @@ impl Outbox {
             }
         };
         if manners == Manners::Original {
-            if let Some(Queued { line, frame }) = state.pop() {
+            if let Some(QueuedFrame { line, frame }) = state.pop() {
                 if let Some(line) = line
                     && frame.len() > ORIGINAL_RECV
                 {
@@ -226,7 +226,7 @@ impl State {
         legacy && queued.chain(self.writing).chain(self.recent.iter().copied()).any(|taken| taken == line)
     }
 
-    fn pop(&mut self) -> Option<Queued> {
+    fn pop(&mut self) -> Option<QueuedFrame> {
         let queued = self.queue.pop_front()?;
         self.bytes -= queued.frame.len();
         Some(queued)
@@ -246,7 +246,7 @@ mod tests {
 
     fn no_control(_: &Control, _: &mut Vec<u8>) {}
 
-    fn written(outbox: &Outbox, link: LinkId) -> (String, Written) {
+    fn written(outbox: &SendQueue, link: LinkId) -> (String, Written) {
         let mut buffer = Vec::new();
         outbox.next(link, &mut buffer, no_control);
         (String::from_utf8(buffer).unwrap(), outbox.written(link))
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn frames_go_in_order_and_not_by_a_link_that_was_replaced() {
-        let outbox = Outbox::default();
+        let outbox = SendQueue::default();
         outbox.attach(FIRST, Manners::Ours);
         for text in ["a", "b"] {
             outbox.push(frame(text)).unwrap();
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn who_was_refused_is_told_when_there_is_room() {
-        let outbox = Outbox::default();
+        let outbox = SendQueue::default();
         outbox.attach(FIRST, Manners::Ours);
         outbox.push(Bytes::from(vec![b'x'; LINK_QUEUE_BYTES])).unwrap();
         assert_eq!(outbox.push(frame("b")), Err(Full));
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn an_original_program_gets_one_frame_a_write_and_none_that_it_cannot_take() {
-        let (outbox, ids) = (Outbox::default(), [(); 3].map(|()| Uuid::now_v7()));
+        let (outbox, ids) = (SendQueue::default(), [(); 3].map(|()| Uuid::now_v7()));
         outbox.attach(FIRST, Manners::Original);
         outbox.push_by(FIRST, Some(ids[0]), frame("a")).unwrap();
         outbox.push_by(FIRST, Some(ids[1]), Bytes::from(vec![b'x'; ORIGINAL_RECV + 1])).unwrap();
