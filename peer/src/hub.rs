@@ -39,7 +39,7 @@ use crate::identity::recognised_password::RecognisedPassword;
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
-use crate::peer_communication::send_queue::Manners;
+use crate::peer_communication::send_queue::Dialect;
 use crate::profile::Profile;
 use crate::tracker_communication::tracker_report::{Ending, TrackerReport};
 
@@ -252,7 +252,7 @@ impl Hub {
     /// Whether somebody is there who may yet tell how far a conversation is: an original program never does.
     pub(crate) fn may_tell(&self, state: &State, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
-        let is_silent = links.manners(user).is_some_and(|manners| manners != Manners::Ours);
+        let is_silent = links.dialect(user).is_some_and(|dialect| dialect != Dialect::Full);
         state.chat.is_there(user) && !is_silent && !links.book(|book| book.is_changed(user))
     }
 

@@ -24,7 +24,7 @@ use crate::hub::Hub;
 use crate::limits::{FEED_BYTES, HELLO_PAUSE, JUST_WRITTEN};
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::LinkId;
-use crate::peer_communication::send_queue::{Full, Manners};
+use crate::peer_communication::send_queue::{Dialect, Full};
 
 impl Hub {
     /// Hears the history until it is over. Never waits for it: it may be waiting for this.
@@ -51,7 +51,7 @@ impl Hub {
             Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),
             Report::Stored { from, id } => {
                 let links = self.links.get();
-                if let Some(links) = links.filter(|links| links.manners(&from) == Some(Manners::Plain)) {
+                if let Some(links) = links.filter(|links| links.dialect(&from) == Some(Dialect::Basic)) {
                     links.receipt(&from, id);
                 }
             }
@@ -99,7 +99,7 @@ impl Hub {
         let Some(links) = self.links.get() else { return };
         let receipt =
             PeerMessage::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
-        let fit = links.manners(&author) != Some(Manners::Ours)
+        let fit = links.dialect(&author) != Some(Dialect::Full)
             || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
         // A receipt that finds no room on the link is told again soon, as to everybody else.
         self.tell_news(if fit {
@@ -176,7 +176,7 @@ impl Hub {
     /// Lines that waited for a peer go to it, in order.
     fn give_waiting(&self, to: &Username, asked: i64, lines: &[OutgoingMessage], more: Option<i64>) {
         let Some(links) = self.links.get() else { return };
-        let ours = links.manners(to) == Some(Manners::Ours);
+        let ours = links.dialect(to) == Some(Dialect::Full);
         // What was written a moment ago, to a program that runs, was only waiting for its link.
         let late_before = (Utc::now() - JUST_WRITTEN).max(links.started(to).unwrap_or_default());
         let is_late =
@@ -261,7 +261,7 @@ impl<'a> Live<'a> {
         let OutgoingMessage { line, room, conversation, .. } = self.said;
         let wire = || line.wire(room.as_ref(), conversation.room());
         let message = |line| encode(&PeerMessage::Message(line)).ok();
-        let frame = if links.manners(to) == Some(Manners::Ours) {
+        let frame = if links.dialect(to) == Some(Dialect::Full) {
             self.proven.get_or_init(|| message(wire()))
         } else {
             self.plain.get_or_init(|| message(Line { provenance: None, room_id: None, ..wire() }))

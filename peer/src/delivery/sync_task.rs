@@ -19,7 +19,7 @@ use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
 use crate::limits::{CATCH_UP_TICK, FEED_BYTES, SEEK_BACKOFF};
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::send_queue::Manners;
+use crate::peer_communication::send_queue::Dialect;
 use crate::tracker_communication::PeerTrackerCommunication;
 
 impl Hub {
@@ -104,7 +104,7 @@ impl SyncTask<'_> {
     async fn take(&mut self, news: SyncEvent) {
         match news {
             SyncEvent::Up(user) => {
-                if self.links.manners(&user) == Some(Manners::Ours) {
+                if self.links.dialect(&user) == Some(Dialect::Full) {
                     self.catch_up.up(&user);
                     self.tell(&user).await;
                 }

@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
-use crate::peer_communication::send_queue::Manners;
+use crate::peer_communication::send_queue::Dialect;
 use crate::peer_communication::switchboard::{Hindrance, Switchboard, Verdict};
 
 /// Dials until the switchboard stops.
@@ -38,7 +38,7 @@ pub(crate) async fn run(board: Arc<Switchboard>) {
 }
 
 async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
-    let Greeted { connection, instance, key, manners, first } = match greet(&board, &user, address).await {
+    let Greeted { connection, instance, key, dialect, first } = match greet(&board, &user, address).await {
         Ok(greeted) => greeted,
         Err(error) => {
             debug!(peer = ?user, %error, "dial failed");
@@ -46,8 +46,8 @@ async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
             return;
         }
     };
-    match board.place(&user, Offer { instance, dialled: true, key }, manners).await {
-        Some(place) => link::run(&board, &place, connection, first, manners).await,
+    match board.place(&user, Offer { instance, dialled: true, key }, dialect).await {
+        Some(place) => link::run(&board, &place, connection, first, dialect).await,
         None => connection.close().await,
     }
 }
@@ -59,7 +59,7 @@ struct Greeted {
     instance: Option<u64>,
     /// What it has proven.
     key: Option<PublicKey>,
-    manners: Manners,
+    dialect: Dialect,
     /// What an original program said already.
     first: Option<Frame>,
 }
@@ -96,9 +96,9 @@ async fn greet_encrypted(
     match frame.parse() {
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
             let instance = Some(greeting.instance.unwrap_or(0));
-            let (key, manners) = (Some(key), Manners::of(&greeting));
+            let (key, dialect) = (Some(key), Dialect::of(&greeting));
             board.note_address(user, address).await;
-            Ok(Greeted { connection, instance, key, manners, first: None })
+            Ok(Greeted { connection, instance, key, dialect, first: None })
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
             board.hindered(user, Hindrance::NotAccepted).await;
@@ -125,7 +125,7 @@ async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<
         Ok(None) => return Err(other("hung up")),
         Ok(Some(frame)) => Some(frame),
     };
-    Ok(Greeted { connection, instance: None, key: None, manners: Manners::Original, first })
+    Ok(Greeted { connection, instance: None, key: None, dialect: Dialect::Legacy, first })
 }
 
 fn other(what: &str) -> FrameError {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
-use crate::peer_communication::send_queue::{Control, Manners, Next};
+use crate::peer_communication::send_queue::{Control, Dialect, Next};
 use crate::peer_communication::switchboard::{LinkReport, MessageBatch, Place, PlainMessage, Switchboard};
 
 /// Runs a link to its end. `first` is a frame that came before the link had its place.
@@ -22,12 +22,12 @@ pub(crate) async fn run(
     place: &Place,
     mut connection: Connection<Socket>,
     first: Option<Frame>,
-    manners: Manners,
+    dialect: Dialect,
 ) {
-    connection.set_pause((manners == Manners::Original).then_some(LEGACY_PACE));
+    connection.set_pause((dialect == Dialect::Legacy).then_some(LEGACY_PACE));
     let (mut reader, mut writer) = connection.split();
     {
-        let reading = read(board, place, &mut reader, first, manners);
+        let reading = read(board, place, &mut reader, first, dialect);
         let writing = write(board, place, &mut writer);
         tokio::pin!(reading, writing);
         tokio::select! {
@@ -48,9 +48,9 @@ async fn read<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
     mut first: Option<Frame>,
-    manners: Manners,
+    dialect: Dialect,
 ) -> Result<(), FrameError> {
-    let ours = manners != Manners::Original;
+    let ours = dialect != Dialect::Legacy;
     loop {
         let frame = match first.take().map(|frame| Ok(Some(frame))).or_else(|| reader.try_recv()) {
             Some(frame) => frame?,
@@ -61,7 +61,7 @@ async fn read<R: AsyncRead + Unpin>(
         let Some(frame) = frame else { return Ok(()) };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message(line)) => heard(place, line, manners),
+            Ok(PeerMessage::Message(line)) => heard(place, line, dialect),
             Ok(PeerMessage::Lines { room_id, lines }) if ours => given(place, room_id, lines, true),
             Ok(PeerMessage::Have { room_id, streams, lamport }) if ours && is_bounded(&streams) => {
                 Some(LinkReport::Have(place.user.clone(), room_id, streams, lamport))
@@ -121,7 +121,7 @@ fn is_bounded(streams: &[StreamSpans]) -> bool {
 
 /// A message under the link's own name, and of bounded length. Only a program that keeps no history may leave it unsigned: else
 /// a member could tell each of the others something else, and no fork would show.
-fn heard(place: &Place, line: Line<'_>, manners: Manners) -> Option<LinkReport> {
+fn heard(place: &Place, line: Line<'_>, dialect: Dialect) -> Option<LinkReport> {
     if line.username != place.user.as_str() {
         warn!(peer = ?place.user, claimed = ?line.username, "a line under another name was dropped");
         return None;
@@ -129,7 +129,7 @@ fn heard(place: &Place, line: Line<'_>, manners: Manners) -> Option<LinkReport> 
     if line.provenance.is_some() {
         return given(place, line.room_id, vec![line], false);
     }
-    if manners == Manners::Ours {
+    if dialect == Dialect::Full {
         warn!(peer = ?place.user, "an unsigned message of a program that signs was dropped");
         return None;
     }
@@ -227,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_link_that_stays_silent_is_pinged_and_given_up_in_time() {
         let (outbox, id) = (Arc::new(SendQueue::default()), LinkId(1));
-        outbox.attach(id, Manners::Ours);
+        outbox.attach(id, Dialect::Full);
         let user = Username::parse("bob").unwrap();
         let place = Place { user, id, outbox, retire: CancellationToken::new() };
         let (near, _far) = duplex(FRAME_MAX);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     /// The reports that these frames cause on a link to such a program.
-    async fn reports_of(manners: Manners, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
+    async fn reports_of(dialect: Dialect, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
         let terms = Terms { identity, plaintext: Plaintext::default() };
         let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
@@ -256,7 +256,7 @@ mod tests {
             far.send(frame).await.unwrap();
         }
         drop(far);
-        read(&board, &place, &mut reader, None, manners).await.unwrap();
+        read(&board, &place, &mut reader, None, dialect).await.unwrap();
         std::iter::from_fn(|| reports.try_recv().ok()).collect()
     }
 
@@ -273,10 +273,10 @@ mod tests {
             provenance: None,
         };
         let unsigned = [PeerMessage::Message(line)];
-        assert!(reports_of(Manners::Ours, &unsigned).await.is_empty());
+        assert!(reports_of(Dialect::Full, &unsigned).await.is_empty());
         // The control: programs that keep no history sign nothing.
-        for manners in [Manners::Plain, Manners::Original] {
-            assert_eq!(reports_of(manners, &unsigned).await.len(), 1);
+        for dialect in [Dialect::Basic, Dialect::Legacy] {
+            assert_eq!(reports_of(dialect, &unsigned).await.len(), 1);
         }
     }
 
@@ -287,7 +287,7 @@ mod tests {
             let streams = vec![StreamSpans { username: "bob".into(), incarnation: Incarnation(1), spans }];
             [PeerMessage::Have { room_id: None, streams, lamport: None }]
         };
-        assert!(reports_of(Manners::Ours, &have(SPANS_MAX + 1)).await.is_empty());
-        assert_eq!(reports_of(Manners::Ours, &have(SPANS_MAX)).await.len(), 1, "the control");
+        assert!(reports_of(Dialect::Full, &have(SPANS_MAX + 1)).await.is_empty());
+        assert_eq!(reports_of(Dialect::Full, &have(SPANS_MAX)).await.len(), 1, "the control");
     }
 }

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
-use crate::peer_communication::send_queue::Manners;
+use crate::peer_communication::send_queue::Dialect;
 use crate::peer_communication::switchboard::{Switchboard, Verdict};
 
 /// Pause after an accept that failed: the usual cause, too many open files, passes.
@@ -81,7 +81,7 @@ struct Greeted {
     instance: Option<u64>,
     /// What it has proven.
     key: Option<PublicKey>,
-    manners: Manners,
+    dialect: Dialect,
 }
 
 /// Who says HELLO. PINGs before it are answered, slowly; anything else closes.
@@ -99,7 +99,7 @@ async fn greeted(
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     loop {
         let Some(frame) = connection.recv_within(FIRST_BYTE_TIMEOUT).await? else { return Ok(None) };
-        let (user, instance, manners, port) = match frame.parse() {
+        let (user, instance, dialect, port) = match frame.parse() {
             Ok(PeerMessage::Ping) => {
                 connection.send(&PeerMessage::Pong).await?;
                 sleep(PONG_PAUSE).await;
@@ -107,7 +107,7 @@ async fn greeted(
             }
             Ok(PeerMessage::Hello(greeting)) => match Username::parse(&greeting.username) {
                 Ok(user) if user != board.me => {
-                    (user, greeting.instance, Manners::of(&greeting), greeting.port)
+                    (user, greeting.instance, Dialect::of(&greeting), greeting.port)
                 }
                 _ => return Ok(None),
             },
@@ -132,14 +132,14 @@ async fn greeted(
         }
         connection.set_max_frame(FRAME_MAX);
         let instance = key.map(|_| instance.unwrap_or(0));
-        let manners = if key.is_some() { manners } else { Manners::Original };
-        return Ok(Some(Greeted { connection, user, instance, key, manners }));
+        let dialect = if key.is_some() { dialect } else { Dialect::Legacy };
+        return Ok(Some(Greeted { connection, user, instance, key, dialect }));
     }
 }
 
 async fn admit(board: &Switchboard, greeted: Greeted) {
-    let Greeted { mut connection, user, instance, key, manners } = greeted;
-    let Some(place) = board.place(&user, Offer { instance, dialled: false, key }, manners).await else {
+    let Greeted { mut connection, user, instance, key, dialect } = greeted;
+    let Some(place) = board.place(&user, Offer { instance, dialled: false, key }, dialect).await else {
         connection.close().await;
         return;
     };
@@ -147,7 +147,7 @@ async fn admit(board: &Switchboard, greeted: Greeted) {
         board.lost(&place).await;
         return;
     }
-    link::run(board, &place, connection, None, manners).await;
+    link::run(board, &place, connection, None, dialect).await;
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::api::Trust;
 use crate::identity::key_book::KeyBook;
 use crate::limits::GOODBYE_WAIT;
 use crate::peer_communication::link_table::{LinkId, Wish};
-use crate::peer_communication::send_queue::{Full, Manners};
+use crate::peer_communication::send_queue::{Dialect, Full};
 use crate::peer_communication::switchboard::{LinkReport, Switchboard, Terms, WhoIs};
 
 mod dialer;
@@ -84,8 +84,8 @@ impl PeerPeerCommunication {
     }
 
     /// How one speaks to a peer; `None` without a link.
-    pub(crate) fn manners(&self, user: &Username) -> Option<Manners> {
-        self.board.writer(user).map(|(_, manners)| manners)
+    pub(crate) fn dialect(&self, user: &Username) -> Option<Dialect> {
+        self.board.writer(user).map(|(_, dialect)| dialect)
     }
 
     /// When a peer's program was started, as it says.

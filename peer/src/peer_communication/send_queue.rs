@@ -15,19 +15,19 @@ use crate::peer_communication::link_table::LinkId;
 
 /// How one writes to the program at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manners {
+pub(crate) enum Dialect {
     /// One of ours: it keeps a history and catches up.
-    Ours,
+    Full,
     /// One that speaks the wire but keeps no history: it is told single lines, and receipts each.
-    Plain,
+    Basic,
     /// An original program: a frame of bounded length in each write, and nothing is known of what arrives.
-    Original,
+    Legacy,
 }
 
-impl Manners {
+impl Dialect {
     /// Towards somebody on an encrypted link.
     pub(crate) fn of(greeting: &Greeting<'_>) -> Self {
-        if greeting.catch_up { Self::Ours } else { Self::Plain }
+        if greeting.catch_up { Self::Full } else { Self::Basic }
     }
 }
 
@@ -68,7 +68,7 @@ struct State {
     queue: VecDeque<QueuedFrame>,
     bytes: usize,
     refused: bool,
-    writer: Option<(LinkId, Manners)>,
+    writer: Option<(LinkId, Dialect)>,
     writing: Option<Uuid>,
     /// The last messages that were written to a legacy client: the history may not know yet, and give them again.
     recent: VecDeque<Uuid>,
@@ -135,8 +135,8 @@ impl SendQueue {
     }
 
     /// Lets a link write; what another one did not write is forgotten.
-    pub(crate) fn attach(&self, link: LinkId, manners: Manners) {
-        *self.lock() = State { writer: Some((link, manners)), ..State::default() };
+    pub(crate) fn attach(&self, link: LinkId, dialect: Dialect) {
+        *self.lock() = State { writer: Some((link, dialect)), ..State::default() };
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
@@ -150,7 +150,7 @@ impl SendQueue {
     }
 
     /// By which link one writes to the peer now, and how; `None` without one.
-    pub(crate) fn writer(&self) -> Option<(LinkId, Manners)> {
+    pub(crate) fn writer(&self) -> Option<(LinkId, Dialect)> {
         self.lock().writer
     }
 
@@ -169,8 +169,8 @@ impl SendQueue {
         buffer.clear();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let manners = match state.writer {
-            Some((writer, manners)) if writer == link => manners,
+        let dialect = match state.writer {
+            Some((writer, dialect)) if writer == link => dialect,
             _ => {
                 drop(guard);
                 // A wake-up that this link took was meant for its successor.
@@ -178,7 +178,7 @@ impl SendQueue {
                 return Next::Detached;
             }
         };
-        if manners == Manners::Original {
+        if dialect == Dialect::Legacy {
             if let Some(QueuedFrame { line, frame }) = state.pop() {
                 if let Some(line) = line
                     && frame.len() > ORIGINAL_RECV
@@ -221,7 +221,7 @@ impl SendQueue {
 impl State {
     /// Whether a legacy client is given this message already.
     fn has_taken(&self, line: Uuid) -> bool {
-        let legacy = matches!(self.writer, Some((_, Manners::Original)));
+        let legacy = matches!(self.writer, Some((_, Dialect::Legacy)));
         let queued = self.queue.iter().filter_map(|queued| queued.line);
         legacy && queued.chain(self.writing).chain(self.recent.iter().copied()).any(|taken| taken == line)
     }
@@ -255,13 +255,13 @@ mod tests {
     #[test]
     fn frames_go_in_order_and_not_by_a_link_that_was_replaced() {
         let outbox = SendQueue::default();
-        outbox.attach(FIRST, Manners::Ours);
+        outbox.attach(FIRST, Dialect::Full);
         for text in ["a", "b"] {
             outbox.push(frame(text)).unwrap();
         }
         assert_eq!(written(&outbox, FIRST).0, "ab");
         outbox.push(frame("c")).unwrap();
-        outbox.attach(SECOND, Manners::Ours);
+        outbox.attach(SECOND, Dialect::Full);
         assert_eq!(outbox.push_by(FIRST, None, frame("d")), Err(Full), "what was before it is lost");
         assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::Detached);
         assert_eq!(
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn who_was_refused_is_told_when_there_is_room() {
         let outbox = SendQueue::default();
-        outbox.attach(FIRST, Manners::Ours);
+        outbox.attach(FIRST, Dialect::Full);
         outbox.push(Bytes::from(vec![b'x'; LINK_QUEUE_BYTES])).unwrap();
         assert_eq!(outbox.push(frame("b")), Err(Full));
         assert_eq!(written(&outbox, FIRST).1, Written { line: None, room: true });
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn an_original_program_gets_one_frame_a_write_and_none_that_it_cannot_take() {
         let (outbox, ids) = (SendQueue::default(), [(); 3].map(|()| Uuid::now_v7()));
-        outbox.attach(FIRST, Manners::Original);
+        outbox.attach(FIRST, Dialect::Legacy);
         outbox.push_by(FIRST, Some(ids[0]), frame("a")).unwrap();
         outbox.push_by(FIRST, Some(ids[1]), Bytes::from(vec![b'x'; ORIGINAL_RECV + 1])).unwrap();
         outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();

@@ -24,7 +24,7 @@ use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
 use crate::peer_communication::question_pace::QuestionPace;
-use crate::peer_communication::send_queue::{Full, Manners, SendQueue};
+use crate::peer_communication::send_queue::{Dialect, Full, SendQueue};
 
 /// What keeps somebody who is there from being linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -306,7 +306,7 @@ impl Switchboard {
     }
 
     /// By which link one speaks to a peer, and how; `None` without one.
-    pub(crate) fn writer(&self, user: &Username) -> Option<(LinkId, Manners)> {
+    pub(crate) fn writer(&self, user: &Username) -> Option<(LinkId, Dialect)> {
         self.outbox(user)?.writer()
     }
 
@@ -322,7 +322,7 @@ impl Switchboard {
     }
 
     /// Finds a place for a link that has come up.
-    pub(crate) async fn place(&self, user: &Username, offer: Offer, manners: Manners) -> Option<Place> {
+    pub(crate) async fn place(&self, user: &Username, offer: Offer, dialect: Dialect) -> Option<Place> {
         let id = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
         let retire = CancellationToken::new();
         let outbox = {
@@ -333,7 +333,7 @@ impl Switchboard {
             }
             let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
             state.hindered.retain(|(hindered, _)| hindered != user);
-            settle(placed, &outbox, id, manners);
+            settle(placed, &outbox, id, dialect);
             outbox
         };
         self.links_changed.notify_waiters();
@@ -418,10 +418,10 @@ impl Switchboard {
 }
 
 /// Carries out what the table decided.
-fn settle(placed: Placed<CancellationToken>, outbox: &SendQueue, id: LinkId, manners: Manners) {
+fn settle(placed: Placed<CancellationToken>, outbox: &SendQueue, id: LinkId, dialect: Dialect) {
     let Placed::Kept { writes, retired } = placed else { return };
     if writes {
-        outbox.attach(id, manners);
+        outbox.attach(id, dialect);
     }
     retired.iter().for_each(CancellationToken::cancel);
 }
@@ -524,11 +524,11 @@ mod tests {
         let (board, mut reports) = ana(&Arc::new(Tracker::default()));
         let offer = |instance| Offer { instance: Some(instance), dialled: false, key: None };
         for n in 0..LINKS_MAX {
-            assert!(board.place(&user(&format!("user{n}")), offer(1), Manners::Ours).await.is_some());
+            assert!(board.place(&user(&format!("user{n}")), offer(1), Dialect::Full).await.is_some());
         }
         let carla = user("carla");
         board.hindered(&carla, Hindrance::NotAccepted).await;
-        assert!(board.place(&carla, offer(1), Manners::Ours).await.is_none(), "there are too many");
+        assert!(board.place(&carla, offer(1), Dialect::Full).await.is_none(), "there are too many");
         assert!(!board.lock().outboxes.contains_key(&carla));
         while reports.try_recv().is_ok() {}
         board.hindered(&carla, Hindrance::NotAccepted).await;
