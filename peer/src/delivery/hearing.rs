@@ -21,7 +21,7 @@ use crate::identity::key_digits::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::LinkId;
-use crate::peer_communication::switchboard::{Hindrance, LinkReport};
+use crate::peer_communication::switchboard::{LinkRefusal, LinkReport};
 
 impl Hub {
     /// Hears the links until it is over, as fast as the slowest face reads.
@@ -129,11 +129,11 @@ impl Hub {
     }
 
     /// Says why somebody who is there is not linked.
-    fn tell_hindered(&self, user: &Username, why: Hindrance) {
+    fn tell_hindered(&self, user: &Username, why: LinkRefusal) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         let (code, message) = match why {
-            Hindrance::NotAccepted => {
+            LinkRefusal::NotAccepted => {
                 let accept = state.chat.me().map_or_else(String::new, |me| format!(" /accept {me}"));
                 let digits = first_digits(&links.own_key(), ENDORSED_DIGITS_MIN);
                 let message = format!(
@@ -142,7 +142,7 @@ impl Hub {
                 );
                 ("KEY_CHANGED", message)
             }
-            Hindrance::Plaintext => {
+            LinkRefusal::Plaintext => {
                 let message = format!(
                     "{user} uses a program that does not encrypt, and --plaintext of this one keeps such links out: what \
                      you write to {user} waits here"

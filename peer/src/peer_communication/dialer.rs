@@ -18,7 +18,7 @@ use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::send_queue::Dialect;
-use crate::peer_communication::switchboard::{Hindrance, Switchboard, Verdict};
+use crate::peer_communication::switchboard::{LinkRefusal, Switchboard, Verdict};
 
 /// Dials until the switchboard stops.
 pub(crate) async fn run(board: Arc<Switchboard>) {
@@ -74,7 +74,7 @@ async fn greet(board: &Switchboard, user: &Username, address: SocketAddr) -> Res
     } else if board.terms.plaintext.reaches(address.ip()) {
         greet_in_the_clear(board, address).await
     } else {
-        board.hindered(user, Hindrance::Plaintext).await;
+        board.hindered(user, LinkRefusal::Plaintext).await;
         Err(other("an original program, and not to be spoken with in the clear"))
     }
 }
@@ -101,7 +101,7 @@ async fn greet_encrypted(
             Ok(Greeted { connection, instance, key, dialect, first: None })
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
-            board.hindered(user, Hindrance::NotAccepted).await;
+            board.hindered(user, LinkRefusal::NotAccepted).await;
             Err(other("this key is not accepted there"))
         }
         _ => Err(other("not welcome")),

@@ -28,7 +28,7 @@ use crate::peer_communication::send_queue::{Dialect, Full, SendQueue};
 
 /// What keeps somebody who is there from being linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Hindrance {
+pub(crate) enum LinkRefusal {
     /// Our own key is not accepted there.
     NotAccepted,
     /// An original program, which speaks in the clear, where this one does not.
@@ -75,7 +75,7 @@ pub(crate) enum LinkReport {
     /// Somebody who claims to be this user has proven a key that is not pinned for that name.
     KeyChanged(Username, PublicKey),
     /// There is no link to somebody who is there: told once.
-    Hindered(Username, Hindrance),
+    Hindered(Username, LinkRefusal),
 }
 
 /// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
@@ -146,7 +146,7 @@ struct State {
     /// When the tracker was asked about unknown users.
     questions: QuestionPace,
     /// Why whom was not linked, as was reported: once, until a link stands.
-    hindered: BTreeSet<(Username, Hindrance)>,
+    hindered: BTreeSet<(Username, LinkRefusal)>,
 }
 
 impl Switchboard {
@@ -364,7 +364,7 @@ impl Switchboard {
     }
 
     /// There is no link to a peer who is there, for this reason.
-    pub(crate) async fn hindered(&self, user: &Username, why: Hindrance) {
+    pub(crate) async fn hindered(&self, user: &Username, why: LinkRefusal) {
         let news = self.lock().hindered.insert((user.clone(), why));
         if news {
             self.report(LinkReport::Hindered(user.clone(), why)).await;
@@ -527,11 +527,11 @@ mod tests {
             assert!(board.place(&user(&format!("user{n}")), offer(1), Dialect::Full).await.is_some());
         }
         let carla = user("carla");
-        board.hindered(&carla, Hindrance::NotAccepted).await;
+        board.hindered(&carla, LinkRefusal::NotAccepted).await;
         assert!(board.place(&carla, offer(1), Dialect::Full).await.is_none(), "there are too many");
         assert!(!board.lock().outboxes.contains_key(&carla));
         while reports.try_recv().is_ok() {}
-        board.hindered(&carla, Hindrance::NotAccepted).await;
+        board.hindered(&carla, LinkRefusal::NotAccepted).await;
         assert!(reports.try_recv().is_err(), "it was told before, and no link has stood since");
     }
 
