@@ -8,7 +8,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::limits::{EARLY_BATCHES, EARLY_WAIT};
-use crate::peer_communication::switchboard::{MessageBatch, PlainMessage};
+use crate::peer_communication::link_registry::{MessageBatch, PlainMessage};
 
 /// What a link brought.
 pub(crate) struct Heard {

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::chat::tests::{ana_in, sala, update, user};
     use crate::limits::EARLY_WAIT;
-    use crate::peer_communication::switchboard::PlainMessage;
+    use crate::peer_communication::link_registry::PlainMessage;
 
     fn line(from: &str, room: Option<&str>) -> Heard {
         let room = room.map(str::to_owned);

@@ -20,8 +20,8 @@ use crate::hub::Hub;
 use crate::identity::key_digits::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::peer_communication::PeerPeerCommunication;
+use crate::peer_communication::link_registry::{LinkRefusal, LinkReport};
 use crate::peer_communication::link_table::LinkId;
-use crate::peer_communication::switchboard::{LinkRefusal, LinkReport};
 
 impl Hub {
     /// Hears the links until it is over, as fast as the slowest face reads.

@@ -16,12 +16,12 @@ use tracing::debug;
 
 use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
+use crate::peer_communication::link_registry::{LinkRefusal, LinkRegistry, Verdict};
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::send_queue::Dialect;
-use crate::peer_communication::switchboard::{LinkRefusal, Switchboard, Verdict};
 
 /// Dials until the switchboard stops.
-pub(crate) async fn run(board: Arc<Switchboard>) {
+pub(crate) async fn run(board: Arc<LinkRegistry>) {
     let mut dials = JoinSet::new();
     loop {
         for (user, address) in board.take_due() {
@@ -37,7 +37,7 @@ pub(crate) async fn run(board: Arc<Switchboard>) {
     }
 }
 
-async fn dial(board: Arc<Switchboard>, user: Username, address: SocketAddr) {
+async fn dial(board: Arc<LinkRegistry>, user: Username, address: SocketAddr) {
     let Greeted { connection, instance, key, dialect, first } = match greet(&board, &user, address).await {
         Ok(greeted) => greeted,
         Err(error) => {
@@ -66,7 +66,7 @@ struct Greeted {
 
 /// A user with keys is talked to encrypted and only by one of them; who never had any is an original program, talked to
 /// where that is wanted: on this computer, if nothing else was said.
-async fn greet(board: &Switchboard, user: &Username, address: SocketAddr) -> Result<Greeted, FrameError> {
+async fn greet(board: &LinkRegistry, user: &Username, address: SocketAddr) -> Result<Greeted, FrameError> {
     if board.book(|book| book.has_keys(user)) {
         greet_encrypted(board, user, address).await
     } else if !board.speaks_in_the_clear(user).await {
@@ -80,7 +80,7 @@ async fn greet(board: &Switchboard, user: &Username, address: SocketAddr) -> Res
 }
 
 async fn greet_encrypted(
-    board: &Switchboard,
+    board: &LinkRegistry,
     user: &Username,
     address: SocketAddr,
 ) -> Result<Greeted, FrameError> {
@@ -109,7 +109,7 @@ async fn greet_encrypted(
 }
 
 /// An original program says nothing to a HELLO, and takes what follows too soon as part of it.
-async fn greet_in_the_clear(board: &Switchboard, address: SocketAddr) -> Result<Greeted, FrameError> {
+async fn greet_in_the_clear(board: &LinkRegistry, address: SocketAddr) -> Result<Greeted, FrameError> {
     let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX);
     connection
         .send(&PeerMessage::Hello(Greeting {

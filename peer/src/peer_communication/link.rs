@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
+use crate::peer_communication::link_registry::{LinkRegistry, LinkReport, MessageBatch, Place, PlainMessage};
 use crate::peer_communication::send_queue::{Control, Dialect, Next};
-use crate::peer_communication::switchboard::{LinkReport, MessageBatch, Place, PlainMessage, Switchboard};
 
 /// Runs a link to its end. `first` is a frame that came before the link had its place.
 pub(crate) async fn run(
-    board: &Switchboard,
+    board: &LinkRegistry,
     place: &Place,
     mut connection: Connection<Socket>,
     first: Option<Frame>,
@@ -44,7 +44,7 @@ pub(crate) async fn run(
 }
 
 async fn read<R: AsyncRead + Unpin>(
-    board: &Switchboard,
+    board: &LinkRegistry,
     place: &Place,
     reader: &mut FrameReader<R>,
     mut first: Option<Frame>,
@@ -162,7 +162,7 @@ fn given(place: &Place, room_id: Option<Uuid>, lines: Vec<Line<'_>>, late: bool)
 }
 
 async fn write<W: AsyncWrite + Unpin>(
-    board: &Switchboard,
+    board: &LinkRegistry,
     place: &Place,
     writer: &mut FrameWriter<W>,
 ) -> Result<(), FrameError> {
@@ -220,9 +220,9 @@ mod tests {
 
     use super::*;
     use crate::identity::key_book::KeyBook;
+    use crate::peer_communication::link_registry::{Terms, WhoIs};
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::send_queue::SendQueue;
-    use crate::peer_communication::switchboard::{Terms, WhoIs};
 
     #[tokio::test(start_paused = true)]
     async fn a_link_that_stays_silent_is_pinged_and_given_up_in_time() {
@@ -246,7 +246,7 @@ mod tests {
         let terms = Terms { identity, plaintext: Plaintext::default() };
         let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, mut reports) = Switchboard::new(me, (1, 0), terms, KeyBook::default(), who_is);
+        let (board, mut reports) = LinkRegistry::new(me, (1, 0), terms, KeyBook::default(), who_is);
         let (outbox, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
         let place = Place { user, id: LinkId(1), outbox, retire: CancellationToken::new() };
         let (near, far) = duplex(FRAME_MAX);

@@ -19,15 +19,15 @@ use tracing::{debug, warn};
 
 use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
 use crate::peer_communication::link;
+use crate::peer_communication::link_registry::{LinkRegistry, Verdict};
 use crate::peer_communication::link_table::Offer;
 use crate::peer_communication::send_queue::Dialect;
-use crate::peer_communication::switchboard::{Switchboard, Verdict};
 
 /// Pause after an accept that failed: the usual cause, too many open files, passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until the switchboard stops.
-pub(crate) async fn run(board: Arc<Switchboard>, listener: Listener) {
+pub(crate) async fn run(board: Arc<LinkRegistry>, listener: Listener) {
     // Connections that have not said HELLO yet, the oldest first.
     let mut strangers: VecDeque<CancellationToken> = VecDeque::new();
     let mut connections = JoinSet::new();
@@ -86,7 +86,7 @@ struct Greeted {
 
 /// Who says HELLO. PINGs before it are answered, slowly; anything else closes.
 async fn greeted(
-    board: &Switchboard,
+    board: &LinkRegistry,
     socket: Socket,
     from: SocketAddr,
 ) -> Result<Option<Greeted>, FrameError> {
@@ -137,7 +137,7 @@ async fn greeted(
     }
 }
 
-async fn admit(board: &Switchboard, greeted: Greeted) {
+async fn admit(board: &LinkRegistry, greeted: Greeted) {
     let Greeted { mut connection, user, instance, key, dialect } = greeted;
     let Some(place) = board.place(&user, Offer { instance, dialled: false, key }, dialect).await else {
         connection.close().await;
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::identity::key_book::KeyBook;
-    use crate::peer_communication::switchboard::{Terms, WhoIs};
+    use crate::peer_communication::link_registry::{Terms, WhoIs};
 
     #[tokio::test]
     async fn silent_connections_shut_nobody_out() {
@@ -166,7 +166,7 @@ mod tests {
         let terms = Terms { identity, plaintext: Plaintext::default() };
         let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, _reports) = Switchboard::new(me, (1, 0), terms, KeyBook::default(), who_is);
+        let (board, _reports) = LinkRegistry::new(me, (1, 0), terms, KeyBook::default(), who_is);
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let running = tokio::spawn(run(Arc::clone(&board), listener));

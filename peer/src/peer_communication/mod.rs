@@ -18,22 +18,22 @@ use uuid::Uuid;
 use crate::api::Trust;
 use crate::identity::key_book::KeyBook;
 use crate::limits::GOODBYE_WAIT;
+use crate::peer_communication::link_registry::{LinkRegistry, LinkReport, Terms, WhoIs};
 use crate::peer_communication::link_table::{LinkId, Wish};
 use crate::peer_communication::send_queue::{Dialect, Full};
-use crate::peer_communication::switchboard::{LinkReport, Switchboard, Terms, WhoIs};
 
 mod dialer;
 mod link;
+pub(crate) mod link_registry;
 pub(crate) mod link_table;
 mod listener;
 mod question_pace;
 pub(crate) mod send_queue;
-pub(crate) mod switchboard;
 
 /// All links of this peer.
 #[derive(Debug)]
 pub(crate) struct PeerPeerCommunication {
-    board: Arc<Switchboard>,
+    board: Arc<LinkRegistry>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
@@ -50,7 +50,7 @@ impl PeerPeerCommunication {
     ) -> (Self, mpsc::Receiver<LinkReport>) {
         // A socket that is bound has an address.
         let port = listener.local_addr().map_or(0, |address| address.port());
-        let (board, reports) = Switchboard::new(me, (instance, port), terms, book, who_is);
+        let (board, reports) = LinkRegistry::new(me, (instance, port), terms, book, who_is);
         let mut tasks = JoinSet::new();
         tasks.spawn(listener::run(Arc::clone(&board), listener));
         tasks.spawn(dialer::run(Arc::clone(&board)));

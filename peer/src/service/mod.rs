@@ -43,7 +43,7 @@ use crate::identity::seal::SealCost;
 use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::switchboard::{LinkReport, Terms};
+use crate::peer_communication::link_registry::{LinkReport, Terms};
 use crate::profile::{self, Profile};
 use crate::service::listen_address::listen_address;
 use crate::tracker_communication::PeerTrackerCommunication;

@@ -13,7 +13,7 @@ use crate::identity::key_book::{KeyBook, Standing};
 use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
 use crate::limits::OWN_KEYS_PAUSE;
-use crate::peer_communication::switchboard::WhoIs;
+use crate::peer_communication::link_registry::WhoIs;
 use crate::service::PeerService;
 use crate::tracker_communication::PeerTrackerCommunication;
 
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::identity::key_book::{Announcement, Judgement};
     use crate::peer_communication::PeerPeerCommunication;
-    use crate::peer_communication::switchboard::{Terms, WhoIs};
+    use crate::peer_communication::link_registry::{Terms, WhoIs};
 
     fn bob() -> Username {
         Username::parse("bob").unwrap()

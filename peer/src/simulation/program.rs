@@ -24,8 +24,8 @@ use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::message::SignedMessage;
 use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 use crate::history::testing::device;
+use crate::peer_communication::link_registry::MessageBatch;
 use crate::peer_communication::link_table::LinkId;
-use crate::peer_communication::switchboard::MessageBatch;
 use crate::simulation::log::Log;
 
 /// Frames that one link holds in one direction: few, so that links are often full.

@@ -114,7 +114,7 @@ pub(crate) struct Place {
     pub(crate) retire: CancellationToken,
 }
 
-pub(crate) struct Switchboard {
+pub(crate) struct LinkRegistry {
     pub(crate) me: Username,
     pub(crate) terms: Terms,
     who_is: WhoIs,
@@ -133,7 +133,7 @@ pub(crate) struct Switchboard {
     next_link: AtomicU64,
 }
 
-impl std::fmt::Debug for Switchboard {
+impl std::fmt::Debug for LinkRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Switchboard").field("me", &self.me).finish_non_exhaustive()
     }
@@ -149,7 +149,7 @@ struct State {
     hindered: BTreeSet<(Username, LinkRefusal)>,
 }
 
-impl Switchboard {
+impl LinkRegistry {
     pub(crate) fn new(
         me: Username,
         (instance, port): (u64, u16),
@@ -454,7 +454,7 @@ mod tests {
     }
 
     /// Ana's switchboard, who has met bob's first device.
-    fn ana(tracker: &Arc<Tracker>) -> (Arc<Switchboard>, mpsc::Receiver<LinkReport>) {
+    fn ana(tracker: &Arc<Tracker>) -> (Arc<LinkRegistry>, mpsc::Receiver<LinkReport>) {
         let mut book = KeyBook::default();
         let keys = vec![device(1).public_key()];
         book.announce(&user("bob"), &Announcement { keys, endorsements: Vec::new() });
@@ -467,7 +467,7 @@ mod tests {
             Box::pin(async move { Some(said) })
         });
         let terms = Terms { identity, plaintext: Plaintext::default() };
-        Switchboard::new(user("ana"), (1, 1024), terms, book, who_is)
+        LinkRegistry::new(user("ana"), (1, 1024), terms, book, who_is)
     }
 
     #[tokio::test(start_paused = true)]
