@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
     use crate::identity::key_book::KeyBook;
-    use crate::peer_communication::link_registry::{Terms, WhoIs};
+    use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::send_queue::SendQueue;
 
@@ -243,8 +243,8 @@ mod tests {
     /// The reports that these frames cause on a link to such a program.
     async fn reports_of(dialect: Dialect, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
-        let terms = Terms { identity, plaintext: Plaintext::default() };
-        let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
+        let terms = LinkConfig { identity, plaintext: Plaintext::default() };
+        let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
         let (board, mut reports) = LinkRegistry::new(me, (1, 0), terms, KeyBook::default(), who_is);
         let (outbox, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());

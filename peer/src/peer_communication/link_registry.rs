@@ -79,7 +79,7 @@ pub(crate) enum LinkReport {
 }
 
 /// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
-pub(crate) type WhoIs = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
+pub(crate) type KeyLookup = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
 
 /// A line as it came without provenance, its author being the link's own user.
 pub(crate) struct PlainMessage {
@@ -98,7 +98,7 @@ pub(crate) struct MessageBatch {
 }
 
 /// How links are spoken on.
-pub(crate) struct Terms {
+pub(crate) struct LinkConfig {
     /// What this user proves.
     pub(crate) identity: Identity,
     /// With whom in the clear, of those who have no key.
@@ -116,8 +116,8 @@ pub(crate) struct Place {
 
 pub(crate) struct LinkRegistry {
     pub(crate) me: Username,
-    pub(crate) terms: Terms,
-    who_is: WhoIs,
+    pub(crate) terms: LinkConfig,
+    who_is: KeyLookup,
     /// When this program started, in milliseconds since 1970.
     pub(crate) instance: u64,
     /// Where it takes links.
@@ -153,9 +153,9 @@ impl LinkRegistry {
     pub(crate) fn new(
         me: Username,
         (instance, port): (u64, u16),
-        terms: Terms,
+        terms: LinkConfig,
         book: KeyBook,
-        who_is: WhoIs,
+        who_is: KeyLookup,
     ) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
         let table = LinkTable::new(me.clone());
@@ -461,12 +461,12 @@ mod tests {
         book.judge(&user("bob"), device(1).public_key());
         let identity = Identity::new(&device(0), Purpose::Link).unwrap();
         let tracker = Arc::clone(tracker);
-        let who_is: WhoIs = Box::new(move |_| {
+        let who_is: KeyLookup = Box::new(move |_| {
             tracker.asked.fetch_add(1, Ordering::Relaxed);
             let said = tracker.says.lock().unwrap().clone();
             Box::pin(async move { Some(said) })
         });
-        let terms = Terms { identity, plaintext: Plaintext::default() };
+        let terms = LinkConfig { identity, plaintext: Plaintext::default() };
         LinkRegistry::new(user("ana"), (1, 1024), terms, book, who_is)
     }
 

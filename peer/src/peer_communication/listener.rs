@@ -158,13 +158,13 @@ mod tests {
 
     use super::*;
     use crate::identity::key_book::KeyBook;
-    use crate::peer_communication::link_registry::{Terms, WhoIs};
+    use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
 
     #[tokio::test]
     async fn silent_connections_shut_nobody_out() {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
-        let terms = Terms { identity, plaintext: Plaintext::default() };
-        let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
+        let terms = LinkConfig { identity, plaintext: Plaintext::default() };
+        let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
         let (board, _reports) = LinkRegistry::new(me, (1, 0), terms, KeyBook::default(), who_is);
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();

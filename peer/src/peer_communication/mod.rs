@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::api::Trust;
 use crate::identity::key_book::KeyBook;
 use crate::limits::GOODBYE_WAIT;
-use crate::peer_communication::link_registry::{LinkRegistry, LinkReport, Terms, WhoIs};
+use crate::peer_communication::link_registry::{KeyLookup, LinkConfig, LinkRegistry, LinkReport};
 use crate::peer_communication::link_table::{LinkId, Wish};
 use crate::peer_communication::send_queue::{Dialect, Full};
 
@@ -43,9 +43,9 @@ impl PeerPeerCommunication {
     pub(crate) fn start(
         me: Username,
         instance: u64,
-        terms: Terms,
+        terms: LinkConfig,
         book: KeyBook,
-        who_is: WhoIs,
+        who_is: KeyLookup,
         listener: Listener,
     ) -> (Self, mpsc::Receiver<LinkReport>) {
         // A socket that is bound has an address.

@@ -43,7 +43,7 @@ use crate::identity::seal::SealCost;
 use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::link_registry::{LinkReport, Terms};
+use crate::peer_communication::link_registry::{LinkConfig, LinkReport};
 use crate::profile::{self, Profile};
 use crate::service::listen_address::listen_address;
 use crate::tracker_communication::PeerTrackerCommunication;
@@ -267,7 +267,7 @@ impl PeerService {
         self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
-        let terms = Terms { identity: proof, plaintext: self.config.plaintext };
+        let terms = LinkConfig { identity: proof, plaintext: self.config.plaintext };
         let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
         let instance = profile.next_instance(now);
         let (links, reports) = PeerPeerCommunication::start(

@@ -13,7 +13,7 @@ use crate::identity::key_book::{KeyBook, Standing};
 use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
 use crate::limits::OWN_KEYS_PAUSE;
-use crate::peer_communication::link_registry::WhoIs;
+use crate::peer_communication::link_registry::KeyLookup;
 use crate::service::PeerService;
 use crate::tracker_communication::PeerTrackerCommunication;
 
@@ -122,7 +122,7 @@ impl Hub {
 
 impl PeerService {
     /// How the links learn of a stranger's keys.
-    pub(crate) fn who_is(&self) -> WhoIs {
+    pub(crate) fn who_is(&self) -> KeyLookup {
         let tracker = self.tracker.clone();
         Box::new(move |user| {
             let tracker = tracker.clone();
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::identity::key_book::{Announcement, Judgement};
     use crate::peer_communication::PeerPeerCommunication;
-    use crate::peer_communication::link_registry::{Terms, WhoIs};
+    use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
 
     fn bob() -> Username {
         Username::parse("bob").unwrap()
@@ -182,8 +182,8 @@ mod tests {
         book.announce(&bob(), &Announcement { keys: vec![key], endorsements: Vec::new() });
         assert_eq!(book.judge(&bob(), key), Judgement::Known { first: true });
         let identity = Identity::new(&seed, Purpose::Link).unwrap();
-        let terms = Terms { identity, plaintext: Plaintext::default() };
-        let who_is: WhoIs = Box::new(|_| Box::pin(async { None }));
+        let terms = LinkConfig { identity, plaintext: Plaintext::default() };
+        let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let me = Username::parse("ana").unwrap();
         let (links, _) = PeerPeerCommunication::start(me, 1, terms, book, who_is, listener);
