@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
 use crate::peer_communication::link;
 use crate::peer_communication::link_registry::{LinkRefusal, LinkRegistry, Verdict};
-use crate::peer_communication::link_table::Offer;
+use crate::peer_communication::link_table::NewLink;
 use crate::peer_communication::send_queue::Dialect;
 
 /// Dials until the switchboard stops.
@@ -46,7 +46,7 @@ async fn dial(board: Arc<LinkRegistry>, user: Username, address: SocketAddr) {
             return;
         }
     };
-    match board.place(&user, Offer { instance, dialled: true, key }, dialect).await {
+    match board.place(&user, NewLink { instance, dialled: true, key }, dialect).await {
         Some(place) => link::run(&board, &place, connection, first, dialect).await,
         None => connection.close().await,
     }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::history::message::SignedMessage;
 use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
 use crate::limits::REPORTS_MAX;
-use crate::peer_communication::link_table::{LinkId, LinkTable, Offer, Placed, Wish};
+use crate::peer_communication::link_table::{Admit, LinkId, LinkTable, NewLink, Wish};
 use crate::peer_communication::question_pace::QuestionPace;
 use crate::peer_communication::send_queue::{Dialect, Full, SendQueue};
 
@@ -322,13 +322,13 @@ impl LinkRegistry {
     }
 
     /// Finds a place for a link that has come up.
-    pub(crate) async fn place(&self, user: &Username, offer: Offer, dialect: Dialect) -> Option<Place> {
+    pub(crate) async fn place(&self, user: &Username, offer: NewLink, dialect: Dialect) -> Option<Place> {
         let id = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
         let retire = CancellationToken::new();
         let outbox = {
             let mut state = self.lock();
             let placed = state.table.offer(user, id, offer, retire.clone(), Instant::now());
-            if matches!(placed, Placed::Refused) {
+            if matches!(placed, Admit::Refused) {
                 return None;
             }
             let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
@@ -418,8 +418,8 @@ impl LinkRegistry {
 }
 
 /// Carries out what the table decided.
-fn settle(placed: Placed<CancellationToken>, outbox: &SendQueue, id: LinkId, dialect: Dialect) {
-    let Placed::Kept { writes, retired } = placed else { return };
+fn settle(placed: Admit<CancellationToken>, outbox: &SendQueue, id: LinkId, dialect: Dialect) {
+    let Admit::Kept { writes, retired } = placed else { return };
     if writes {
         outbox.attach(id, dialect);
     }
@@ -522,7 +522,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn refused_link_leaves_nothing_behind() {
         let (board, mut reports) = ana(&Arc::new(Tracker::default()));
-        let offer = |instance| Offer { instance: Some(instance), dialled: false, key: None };
+        let offer = |instance| NewLink { instance: Some(instance), dialled: false, key: None };
         for n in 0..LINKS_MAX {
             assert!(board.place(&user(&format!("user{n}")), offer(1), Dialect::Full).await.is_some());
         }

@@ -29,7 +29,7 @@ pub(crate) struct Wish {
 
 /// A link that has come up and wants a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct NewLink {
     /// When the other program was started; `None` for an original program.
     pub(crate) instance: Option<u64>,
     /// Whether this side dialled.
@@ -40,7 +40,7 @@ pub(crate) struct Offer {
 
 /// What becomes of an offered link.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Placed<H> {
+pub(crate) enum Admit<H> {
     /// It stays.
     Kept {
         /// Whether lines go by this link now.
@@ -55,7 +55,7 @@ pub(crate) enum Placed<H> {
 #[derive(Debug)]
 struct Linked<H> {
     id: LinkId,
-    offer: Offer,
+    offer: NewLink,
     handle: H,
 }
 
@@ -159,10 +159,10 @@ impl<H: Clone> LinkTable<H> {
         &mut self,
         user: &Username,
         id: LinkId,
-        offer: Offer,
+        offer: NewLink,
         handle: H,
         now: Instant,
-    ) -> Placed<H> {
+    ) -> Admit<H> {
         let crowded = self.entries.values().map(|entry| entry.links.len()).sum::<usize>() >= LINKS_MAX;
         let me = self.me.clone();
         let entry = self.entries.entry(user.clone()).or_insert_with(|| Entry::new(now));
@@ -174,15 +174,15 @@ impl<H: Clone> LinkTable<H> {
             (None, Some(other)) => {
                 other.instance.is_some() || entry.links.len() >= ORIGINAL_LINKS_MAX || crowded
             }
-            (Some(_), Some(Offer { instance: None, .. })) => false,
-            (Some(new), Some(Offer { instance: Some(old), dialled, .. })) => {
+            (Some(_), Some(NewLink { instance: None, .. })) => false,
+            (Some(new), Some(NewLink { instance: Some(old), dialled, .. })) => {
                 let mine_stays = me < *user;
                 new < old || (new == old && dialled != offer.dialled && dialled == mine_stays)
             }
         };
         if refused {
             self.forget_idle();
-            return Placed::Refused;
+            return Admit::Refused;
         }
         entry.failures = 0;
         let retired: Vec<H> = match offer.instance {
@@ -190,7 +190,7 @@ impl<H: Clone> LinkTable<H> {
             Some(_) => entry.links.drain(..).map(|link| link.handle).collect(),
         };
         entry.links.push(Linked { id, offer, handle });
-        Placed::Kept { writes: entry.links.len() == 1, retired }
+        Admit::Kept { writes: entry.links.len() == 1, retired }
     }
 
     /// Dials a user at once, whatever failed before.
@@ -305,8 +305,8 @@ mod tests {
         BTreeMap::from([(user(name), Wish { address, eager })])
     }
 
-    fn ours(instance: u64, dialled: bool) -> Offer {
-        Offer { instance: Some(instance), dialled, key: None }
+    fn ours(instance: u64, dialled: bool) -> NewLink {
+        NewLink { instance: Some(instance), dialled, key: None }
     }
 
     #[tokio::test]
@@ -343,7 +343,7 @@ mod tests {
                     let dialled = ana_dialled == (other == "bob");
                     let link = u32::from(ana_dialled);
                     let placed = table.offer(&user(other), LinkId(link.into()), ours(7, dialled), link, now);
-                    if let Placed::Kept { retired, .. } = placed {
+                    if let Admit::Kept { retired, .. } = placed {
                         assert_eq!(retired, Vec::from_iter(stands.replace(link)));
                     }
                 }
@@ -359,8 +359,8 @@ mod tests {
         let mut bob = table("bob");
         bob.offer(&user("ana"), LinkId(1), ours(7, false), 1, now);
         let placed = bob.offer(&user("ana"), LinkId(2), ours(8, false), 2, now);
-        assert_eq!(placed, Placed::Kept { writes: true, retired: vec![1] });
-        assert_eq!(bob.offer(&user("ana"), LinkId(3), ours(7, false), 3, now), Placed::Refused);
+        assert_eq!(placed, Admit::Kept { writes: true, retired: vec![1] });
+        assert_eq!(bob.offer(&user("ana"), LinkId(3), ours(7, false), 3, now), Admit::Refused);
         assert_eq!(bob.lost(&user("ana"), LinkId(1), now), None, "an old link's end is nobody's news");
         assert_eq!(bob.lost(&user("ana"), LinkId(2), now), Some(vec![]));
     }
@@ -369,12 +369,12 @@ mod tests {
     async fn an_original_program_keeps_two_links_that_fall_together() {
         let now = Instant::now();
         let mut bob = table("bob");
-        let original = |dialled| Offer { instance: None, dialled, key: None };
+        let original = |dialled| NewLink { instance: None, dialled, key: None };
         let first = bob.offer(&user("py"), LinkId(1), original(true), 1, now);
-        assert_eq!(first, Placed::Kept { writes: true, retired: vec![] });
+        assert_eq!(first, Admit::Kept { writes: true, retired: vec![] });
         let second = bob.offer(&user("py"), LinkId(2), original(false), 2, now);
-        assert_eq!(second, Placed::Kept { writes: false, retired: vec![] });
-        assert_eq!(bob.offer(&user("py"), LinkId(3), original(false), 3, now), Placed::Refused);
+        assert_eq!(second, Admit::Kept { writes: false, retired: vec![] });
+        assert_eq!(bob.offer(&user("py"), LinkId(3), original(false), 3, now), Admit::Refused);
         assert_eq!(bob.lost(&user("py"), LinkId(2), now), Some(vec![1]));
         assert!(!bob.is_linked(&user("py")));
     }
@@ -382,7 +382,7 @@ mod tests {
     #[tokio::test]
     async fn legacy_client_is_dialled_once_it_has_forgotten_its_links() {
         let now = Instant::now();
-        let original = Offer { instance: None, dialled: true, key: None };
+        let original = NewLink { instance: None, dialled: true, key: None };
         let mut ana = table("ana");
         ana.want(&wish("py", false), now);
         for id in [1, 2] {
@@ -441,8 +441,8 @@ mod tests {
         let mut me = table("me");
         for n in 0..LINKS_MAX as u64 {
             let placed = me.offer(&user(&format!("p{n}")), LinkId(n), ours(1, false), 0, now);
-            assert!(matches!(placed, Placed::Kept { .. }));
+            assert!(matches!(placed, Admit::Kept { .. }));
         }
-        assert_eq!(me.offer(&user("late"), LinkId(99), ours(1, false), 0, now), Placed::Refused);
+        assert_eq!(me.offer(&user("late"), LinkId(99), ours(1, false), 0, now), Admit::Refused);
     }
 }

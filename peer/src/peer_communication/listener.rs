@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
 use crate::peer_communication::link;
 use crate::peer_communication::link_registry::{LinkRegistry, Verdict};
-use crate::peer_communication::link_table::Offer;
+use crate::peer_communication::link_table::NewLink;
 use crate::peer_communication::send_queue::Dialect;
 
 /// Pause after an accept that failed: the usual cause, too many open files, passes.
@@ -139,7 +139,7 @@ async fn greeted(
 
 async fn admit(board: &LinkRegistry, greeted: Greeted) {
     let Greeted { mut connection, user, instance, key, dialect } = greeted;
-    let Some(place) = board.place(&user, Offer { instance, dialled: false, key }, dialect).await else {
+    let Some(place) = board.place(&user, NewLink { instance, dialled: false, key }, dialect).await else {
         connection.close().await;
         return;
     };
