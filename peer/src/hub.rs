@@ -33,7 +33,7 @@ use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::Opened;
 use crate::history_lock::HistoryLock;
-use crate::identity::key_book::{Announced, Announcement};
+use crate::identity::known_keys::{Announcement, KeyUpdate};
 use crate::identity::known_people::{KnownPeople, PeopleError};
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::limits::LAST_RECEIPTS;
@@ -108,7 +108,7 @@ impl Hub {
         let (mut changed, mut further) = (Vec::new(), Vec::new());
         for (user, want) in &wanted {
             let Some(said) = &want.keys else { continue };
-            let Announced { news, endorsed } = links.book(|book| book.announce(user, said));
+            let KeyUpdate { news, endorsed } = links.book(|book| book.announce(user, said));
             changed.extend(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
             further.extend(endorsed.then(|| user.clone()));
         }
@@ -127,7 +127,7 @@ impl Hub {
             state.event_bus.publish(events);
         }
         drop(state);
-        announced.iter().for_each(|user| self.heed_key(user));
+        announced.iter().for_each(|user| self.apply_key_hold(user));
         further.iter().for_each(|user| self.go_on_with(user));
     }
 
@@ -262,7 +262,7 @@ impl Hub {
         let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
         let address = Some(&peer).filter(|peer| peer.connected).and_then(|peer| peer.socket_addr());
         let said = Announcement::from(peer);
-        let Announced { news, endorsed } = links.book(|book| book.announce(user, &said));
+        let KeyUpdate { news, endorsed } = links.book(|book| book.announce(user, &said));
         if endorsed {
             self.go_on_with(user);
         }
@@ -386,7 +386,7 @@ impl Hub {
             links.hurry(user);
         }
         self.lock().event_bus.publish([Event::KeyAccepted { peer: user.clone(), endorsed: true }]);
-        self.heed_key(user);
+        self.apply_key_hold(user);
         self.note_pins();
     }
 

@@ -24,7 +24,7 @@ use crate::chat::heard::Early;
 use crate::chat::known_names::KnownNames;
 use crate::history::membership::Membership;
 use crate::history::remembered::RememberedRoom;
-use crate::identity::key_book::Announcement;
+use crate::identity::known_keys::Announcement;
 use crate::limits::RETURN_GRACE;
 
 /// Who should be linked, and where.

@@ -96,7 +96,7 @@ impl Hub {
             LinkReport::Endorsed(user) => self.go_on_with(&user),
             LinkReport::Hindered(user, why) => self.tell_hindered(&user, why),
             LinkReport::KeyChanged(peer, fingerprint) => {
-                self.heed_key(&peer);
+                self.apply_key_hold(&peer);
                 self.lock().event_bus.publish([Event::KeyChanged { peer, fingerprint }]);
             }
         }

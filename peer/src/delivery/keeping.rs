@@ -227,7 +227,7 @@ impl Hub {
     }
 
     /// Holds back what waits for a peer while its key has changed, and goes on when it is right again.
-    pub(crate) fn heed_key(&self, user: &Username) {
+    pub(crate) fn apply_key_hold(&self, user: &Username) {
         let Some(links) = self.links.get() else { return };
         let changed = links.book(|book| book.is_changed(user));
         let after = self.lock().replication.hold(user, changed);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::api::error::CommandError;
-use crate::identity::key_book::Pin;
+use crate::identity::known_keys::Pin;
 use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::password::Password;

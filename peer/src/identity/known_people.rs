@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use crate::api::error::CommandError;
-use crate::identity::key_book::Pin;
+use crate::identity::known_keys::Pin;
 use crate::identity::private_file;
 
 /// What the key of the files is the digest of, before the seed.

@@ -219,7 +219,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::identity::key_book::KeyBook;
+    use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::send_queue::SendQueue;
@@ -246,7 +246,7 @@ mod tests {
         let terms = LinkConfig { identity, plaintext: Plaintext::default() };
         let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, mut reports) = LinkRegistry::new(me, (1, 0), terms, KeyBook::default(), who_is);
+        let (board, mut reports) = LinkRegistry::new(me, (1, 0), terms, KnownKeys::default(), who_is);
         let (outbox, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
         let place = Place { user, id: LinkId(1), outbox, retire: CancellationToken::new() };
         let (near, far) = duplex(FRAME_MAX);

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
-use crate::identity::key_book::{Announced, Announcement, Judgement, KeyBook};
+use crate::identity::known_keys::{Announcement, KeyStatus, KeyUpdate, KnownKeys};
 use crate::limits::REPORTS_MAX;
 use crate::peer_communication::link_table::{Admit, LinkId, LinkTable, NewLink, Wish};
 use crate::peer_communication::question_pace::QuestionPace;
@@ -140,7 +140,7 @@ impl std::fmt::Debug for LinkRegistry {
 }
 
 struct State {
-    book: KeyBook,
+    book: KnownKeys,
     table: LinkTable<CancellationToken>,
     outboxes: HashMap<Username, Arc<SendQueue>>,
     /// When the tracker was asked about unknown users.
@@ -154,7 +154,7 @@ impl LinkRegistry {
         me: Username,
         (instance, port): (u64, u16),
         terms: LinkConfig,
-        book: KeyBook,
+        book: KnownKeys,
         who_is: KeyLookup,
     ) -> (Arc<Self>, mpsc::Receiver<LinkReport>) {
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
@@ -211,7 +211,7 @@ impl LinkRegistry {
     }
 
     /// Looks something up in the book of keys, or writes it there.
-    pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KeyBook) -> R) -> R {
+    pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KnownKeys) -> R) -> R {
         look(&mut self.lock().book)
     }
 
@@ -220,35 +220,35 @@ impl LinkRegistry {
     pub(crate) async fn judge(&self, user: &Username, key: PublicKey) -> Verdict {
         let mut judgement = self.book(|book| book.judge(user, key));
         let may_ask = match judgement {
-            Judgement::Known { .. } => false,
-            Judgement::Changed => self.book(|book| book.may_ask_again(user, key, Instant::now())),
-            Judgement::Unknown => self.lock().questions.may_ask(Instant::now()),
+            KeyStatus::Known { .. } => false,
+            KeyStatus::Changed => self.book(|book| book.may_ask_again(user, key, Instant::now())),
+            KeyStatus::Unknown => self.lock().questions.may_ask(Instant::now()),
         };
         if may_ask {
             self.meet(user).await;
             judgement = self.book(|book| book.judge(user, key));
         }
         match judgement {
-            Judgement::Known { first: false } => Verdict::Good,
-            Judgement::Known { first: true } => {
+            KeyStatus::Known { first: false } => Verdict::Good,
+            KeyStatus::Known { first: true } => {
                 self.report(LinkReport::Pinned).await;
                 Verdict::Good
             }
-            Judgement::Changed => {
+            KeyStatus::Changed => {
                 if !self.book(|book| book.is_news(user, key)) {
                     return Verdict::Changed;
                 }
                 // Only what the tracker announces can be accepted, and it may know of this key by now, or of its
                 // endorsement.
                 self.meet(user).await;
-                let endorsed = self.book(|book| book.judge(user, key)) != Judgement::Changed;
+                let endorsed = self.book(|book| book.judge(user, key)) != KeyStatus::Changed;
                 if endorsed {
                     return Verdict::Good;
                 }
                 self.report(LinkReport::KeyChanged(user.clone(), key)).await;
                 Verdict::Changed
             }
-            Judgement::Unknown => Verdict::Unknown,
+            KeyStatus::Unknown => Verdict::Unknown,
         }
     }
 
@@ -274,7 +274,7 @@ impl LinkRegistry {
 
     async fn meet(&self, user: &Username) {
         let Some(said) = (self.who_is)(user.clone()).await else { return };
-        let Announced { news, endorsed } = self.book(|book| book.announce(user, &said));
+        let KeyUpdate { news, endorsed } = self.book(|book| book.announce(user, &said));
         if endorsed {
             self.report(LinkReport::Endorsed(user.clone())).await;
         }
@@ -455,7 +455,7 @@ mod tests {
 
     /// Ana's switchboard, who has met bob's first device.
     fn ana(tracker: &Arc<Tracker>) -> (Arc<LinkRegistry>, mpsc::Receiver<LinkReport>) {
-        let mut book = KeyBook::default();
+        let mut book = KnownKeys::default();
         let keys = vec![device(1).public_key()];
         book.announce(&user("bob"), &Announcement { keys, endorsements: Vec::new() });
         book.judge(&user("bob"), device(1).public_key());

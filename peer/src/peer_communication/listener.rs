@@ -157,7 +157,7 @@ mod tests {
     use commons::net::tls::{Identity, Purpose};
 
     use super::*;
-    use crate::identity::key_book::KeyBook;
+    use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
 
     #[tokio::test]
@@ -166,7 +166,7 @@ mod tests {
         let terms = LinkConfig { identity, plaintext: Plaintext::default() };
         let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, _reports) = LinkRegistry::new(me, (1, 0), terms, KeyBook::default(), who_is);
+        let (board, _reports) = LinkRegistry::new(me, (1, 0), terms, KnownKeys::default(), who_is);
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let running = tokio::spawn(run(Arc::clone(&board), listener));

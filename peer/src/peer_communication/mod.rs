@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::Trust;
-use crate::identity::key_book::KeyBook;
+use crate::identity::known_keys::KnownKeys;
 use crate::limits::GOODBYE_WAIT;
 use crate::peer_communication::link_registry::{KeyLookup, LinkConfig, LinkRegistry, LinkReport};
 use crate::peer_communication::link_table::{LinkId, Wish};
@@ -44,7 +44,7 @@ impl PeerPeerCommunication {
         me: Username,
         instance: u64,
         terms: LinkConfig,
-        book: KeyBook,
+        book: KnownKeys,
         who_is: KeyLookup,
         listener: Listener,
     ) -> (Self, mpsc::Receiver<LinkReport>) {
@@ -114,7 +114,7 @@ impl PeerPeerCommunication {
     }
 
     /// Looks something up in the book of keys, or writes it there.
-    pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KeyBook) -> R) -> R {
+    pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KnownKeys) -> R) -> R {
         self.board.book(look)
     }
 

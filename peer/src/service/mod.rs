@@ -36,7 +36,7 @@ use crate::history::History;
 use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
 use crate::hub::Hub;
-use crate::identity::key_book::KeyBook;
+use crate::identity::known_keys::KnownKeys;
 use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::seal::SealCost;
@@ -84,7 +84,7 @@ type Kept = (History, mpsc::Receiver<Report>, Opened);
 struct Local {
     people: KnownPeople,
     blocked: BTreeSet<Username>,
-    book: KeyBook,
+    book: KnownKeys,
     history: Kept,
 }
 
@@ -304,7 +304,7 @@ impl PeerService {
         seed: &Seed,
     ) -> Result<Local, CommandError> {
         let people = KnownPeople::of(profile.folder(), seed);
-        let (blocked, book) = (people.blocked()?, KeyBook::new(people.pins()?));
+        let (blocked, book) = (people.blocked()?, KnownKeys::new(people.pins()?));
         let history = self.history(profile, user, seed).await?;
         Ok(Local { people, blocked, book, history })
     }

@@ -9,7 +9,7 @@ use crate::api::{Answer, Event};
 use crate::delivery::hearing::link_trust;
 use crate::delivery::sync_event::SyncEvent;
 use crate::hub::Hub;
-use crate::identity::key_book::{KeyBook, Standing};
+use crate::identity::known_keys::{KnownKeys, Standing};
 use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
 use crate::limits::OWN_KEYS_PAUSE;
@@ -47,7 +47,7 @@ impl Hub {
         self.keep_or_restore(user, before)?;
         self.lock().event_bus.publish([Event::KeyAccepted { peer: user.clone(), endorsed: false }]);
         links.hurry(user);
-        self.heed_key(user);
+        self.apply_key_hold(user);
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl PeerService {
         is_reached: bool,
         (me, seed): (&Username, &Seed),
         people: &KnownPeople,
-        book: &mut KeyBook,
+        book: &mut KnownKeys,
     ) -> Result<(), CommandError> {
         if !is_reached {
             return Ok(());
@@ -167,7 +167,7 @@ mod tests {
     use commons::net::tls::{Identity, Purpose};
 
     use super::*;
-    use crate::identity::key_book::{Announcement, Judgement};
+    use crate::identity::known_keys::{Announcement, KeyStatus};
     use crate::peer_communication::PeerPeerCommunication;
     use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
 
@@ -178,9 +178,9 @@ mod tests {
     /// A hub that knows bob by one key and keeps what it knows in this folder.
     async fn hub_in(folder: &Path) -> Hub {
         let (seed, key) = (Seed::new([1; 32]), PublicKey::new([2; 32]));
-        let mut book = KeyBook::default();
+        let mut book = KnownKeys::default();
         book.announce(&bob(), &Announcement { keys: vec![key], endorsements: Vec::new() });
-        assert_eq!(book.judge(&bob(), key), Judgement::Known { first: true });
+        assert_eq!(book.judge(&bob(), key), KeyStatus::Known { first: true });
         let identity = Identity::new(&seed, Purpose::Link).unwrap();
         let terms = LinkConfig { identity, plaintext: Plaintext::default() };
         let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::api::tracker_loss::TrackerLoss;
-use crate::identity::key_book::Announcement;
+use crate::identity::known_keys::Announcement;
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};

@@ -41,7 +41,7 @@ impl From<Peer> for Announcement {
 
 /// What an announcement brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Announced {
+pub(crate) struct KeyUpdate {
     /// A key that is no pinned one, where others are, and that the user was not told of.
     pub(crate) news: Option<PublicKey>,
     /// Whether a further key is pinned now because a pinned one has endorsed it.
@@ -73,7 +73,7 @@ pub(crate) struct Standing {
 
 /// How a proven key relates to the user that it is claimed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Judgement {
+pub(crate) enum KeyStatus {
     /// It is the user's; `first` tells that it is pinned by this meeting.
     Known {
         /// Whether the pins changed.
@@ -87,7 +87,7 @@ pub(crate) enum Judgement {
 
 /// Pinned and announced keys.
 #[derive(Debug, Default)]
-pub(crate) struct KeyBook {
+pub(crate) struct KnownKeys {
     pins: BTreeMap<Username, Pin>,
     announced: BTreeMap<Username, Vec<PublicKey>>,
     /// Announced keys that the user has accepted: each is pinned when it is proven.
@@ -104,7 +104,7 @@ pub(crate) struct KeyBook {
     asked_keyless: BTreeMap<Username, Instant>,
 }
 
-impl KeyBook {
+impl KnownKeys {
     /// With the pins of earlier runs.
     pub(crate) fn new(pins: BTreeMap<Username, Pin>) -> Self {
         Self { pins, ..Self::default() }
@@ -116,7 +116,7 @@ impl KeyBook {
     }
 
     /// Notes what the tracker says.
-    pub(crate) fn announce(&mut self, user: &Username, said: &Announcement) -> Announced {
+    pub(crate) fn announce(&mut self, user: &Username, said: &Announcement) -> KeyUpdate {
         if self.announced.len() >= ANNOUNCED_MAX && !self.announced.contains_key(user) {
             self.forget_an_announcement();
         }
@@ -126,7 +126,7 @@ impl KeyBook {
         }
         let endorsed = self.follow(user, said);
         let new = self.not_accepted(user).last();
-        Announced { news: new.filter(|new| self.is_news(user, *new)), endorsed }
+        KeyUpdate { news: new.filter(|new| self.is_news(user, *new)), endorsed }
     }
 
     /// Makes room for another announcement: one of a user who was never met goes, and is asked for again where it is needed.
@@ -229,7 +229,7 @@ impl KeyBook {
 
     /// Judges a key that somebody who claims to be this user has proven. The first one that fits what is announced is
     /// pinned, and so is one that was accepted. No other is: nobody has proven them.
-    pub(crate) fn judge(&mut self, user: &Username, key: PublicKey) -> Judgement {
+    pub(crate) fn judge(&mut self, user: &Username, key: PublicKey) -> KeyStatus {
         let pinned = self.pins.get(user).map(|pin| &pin.keys);
         // What anybody can make up is not remembered.
         if pinned.into_iter().chain(self.announced.get(user)).flatten().any(|known| *known == key) {
@@ -237,25 +237,25 @@ impl KeyBook {
         }
         if self.accepted.get(user).is_some_and(|accepted| accepted.contains(&key)) {
             self.take(user, key);
-            return Judgement::Known { first: true };
+            return KeyStatus::Known { first: true };
         }
         // What is not announced any more was given up when the others were accepted.
         let given_up = self.accepted.contains_key(user) && !self.is_announced(user, &key);
         if let Some(pin) = self.pins.get_mut(user) {
             if pin.keys.contains(&key) && !given_up {
-                return Judgement::Known { first: false };
+                return KeyStatus::Known { first: false };
             }
             pin.unproven.retain(|unproven| *unproven != key);
-            return Judgement::Changed;
+            return KeyStatus::Changed;
         }
         match self.announced.get(user).filter(|keys| !keys.is_empty()) {
             Some(keys) if keys.contains(&key) => {
                 let unproven = keys.iter().filter(|other| **other != key).copied().collect();
                 self.pins.insert(user.clone(), Pin { keys: vec![key], unproven, ..Pin::default() });
-                Judgement::Known { first: true }
+                KeyStatus::Known { first: true }
             }
             // Nobody knew a key of this user: that it is another one than before cannot be said.
-            Some(_) | None => Judgement::Unknown,
+            Some(_) | None => KeyStatus::Unknown,
         }
     }
 
@@ -416,10 +416,10 @@ mod tests {
     }
 
     /// A book in which bob's first device is pinned.
-    fn met() -> KeyBook {
-        let mut book = KeyBook::default();
+    fn met() -> KnownKeys {
+        let mut book = KnownKeys::default();
         book.announce(&bob(), &endorsed(&[1], &[]));
-        assert_eq!(book.judge(&bob(), device(1).public_key()), Judgement::Known { first: true });
+        assert_eq!(book.judge(&bob(), device(1).public_key()), KeyStatus::Known { first: true });
         book
     }
 
@@ -428,19 +428,19 @@ mod tests {
         let mut book = met();
         assert!(book.verify(&bob(), device(1).public_key()));
         let took = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
-        assert_eq!(took, Announced { news: None, endorsed: true });
-        assert_eq!(book.judge(&bob(), device(2).public_key()), Judgement::Known { first: false });
+        assert_eq!(took, KeyUpdate { news: None, endorsed: true });
+        assert_eq!(book.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
         assert!(!book.is_verified(&bob(), &device(2).public_key()), "the number is of the other key");
         let again = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
-        assert_eq!(again, Announced { news: None, endorsed: false });
+        assert_eq!(again, KeyUpdate { news: None, endorsed: false });
         // What was pinned stays, also after the next start.
-        let mut book = KeyBook::new(book.pins().clone());
+        let mut book = KnownKeys::new(book.pins().clone());
         assert_eq!(book.announce(&bob(), &endorsed(&[2], &[])).news, None);
         // The control: without the endorsement it is one.
         let key = device(2).public_key();
         assert_eq!(
             met().announce(&bob(), &endorsed(&[1, 2], &[])),
-            Announced { news: Some(key), endorsed: false }
+            KeyUpdate { news: Some(key), endorsed: false }
         );
     }
 
@@ -449,15 +449,15 @@ mod tests {
         for chain in [[(1, 2), (2, 3), (3, 4)], [(3, 4), (2, 3), (1, 2)], [(2, 3), (3, 4), (1, 2)]] {
             let mut book = met();
             let took = book.announce(&bob(), &endorsed(&[4, 2, 1, 3], &chain));
-            assert_eq!(took, Announced { news: None, endorsed: true }, "{chain:?}");
+            assert_eq!(took, KeyUpdate { news: None, endorsed: true }, "{chain:?}");
             assert_eq!(book.pins()[&bob()].keys.len(), 4);
         }
         // One missing link, and what comes after it is a change.
         let mut book = met();
         let took = book.announce(&bob(), &endorsed(&[1, 2, 3, 4], &[(1, 2), (3, 4)]));
-        assert_eq!(took, Announced { news: Some(device(4).public_key()), endorsed: true });
-        assert_eq!(book.judge(&bob(), device(2).public_key()), Judgement::Known { first: false });
-        assert_eq!(book.judge(&bob(), device(3).public_key()), Judgement::Changed);
+        assert_eq!(took, KeyUpdate { news: Some(device(4).public_key()), endorsed: true });
+        assert_eq!(book.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
+        assert_eq!(book.judge(&bob(), device(3).public_key()), KeyStatus::Changed);
     }
 
     #[test]
@@ -466,7 +466,7 @@ mod tests {
         let made_up = endorsed(&[1, 8, 9], &[(8, 9), (9, 8)]);
         assert_eq!(
             book.announce(&bob(), &made_up),
-            Announced { news: Some(made_up.keys[2]), endorsed: false }
+            KeyUpdate { news: Some(made_up.keys[2]), endorsed: false }
         );
         for signature in [
             Signature([7; 64]),
@@ -477,10 +477,10 @@ mod tests {
             let bad = Announcement { endorsements: vec![signature], ..made_up.clone() };
             assert!(!book.announce(&bob(), &bad).endorsed, "{signature:?}");
         }
-        assert_eq!(book.judge(&bob(), device(9).public_key()), Judgement::Changed);
+        assert_eq!(book.judge(&bob(), device(9).public_key()), KeyStatus::Changed);
         // The control: an honest one is taken.
         assert!(book.announce(&bob(), &endorsed(&[1, 8, 9], &[(1, 9)])).endorsed);
-        assert_eq!(book.judge(&bob(), device(9).public_key()), Judgement::Known { first: false });
+        assert_eq!(book.judge(&bob(), device(9).public_key()), KeyStatus::Known { first: false });
     }
 
     #[test]
@@ -490,9 +490,9 @@ mod tests {
             (2..100).filter(|n| book.announce(&bob(), &endorsed(&[1, *n], &[(1, *n)])).endorsed).count();
         assert_eq!(took, PINNED_KEYS_MAX - 1);
         let last = device(99).public_key();
-        assert_eq!(book.judge(&bob(), last), Judgement::Changed);
+        assert_eq!(book.judge(&bob(), last), KeyStatus::Changed);
         assert!(book.accept(&bob()));
-        assert_eq!(book.judge(&bob(), last), Judgement::Known { first: true });
+        assert_eq!(book.judge(&bob(), last), KeyStatus::Known { first: true });
     }
 
     #[tokio::test]
@@ -507,27 +507,27 @@ mod tests {
 
     #[test]
     fn the_first_meeting_pins_and_then_only_the_pin_counts() {
-        let mut book = KeyBook::default();
-        assert_eq!(book.judge(&bob(), key(1)), Judgement::Unknown);
+        let mut book = KnownKeys::default();
+        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Unknown);
         assert_eq!(book.announce(&bob(), &said(&[key(1)])).news, None);
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Unknown, "the tracker says otherwise");
-        assert_eq!(book.judge(&bob(), key(1)), Judgement::Known { first: true });
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Unknown, "the tracker says otherwise");
+        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: true });
         // A tracker that hands out another key now is not believed.
         assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, Some(key(2)));
         assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, None, "told once");
         assert!(book.is_changed(&bob()));
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed);
-        assert_eq!(book.judge(&bob(), key(1)), Judgement::Known { first: false });
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
+        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: false });
         assert!(book.accept(&bob()));
         assert!(!book.is_changed(&bob()));
-        assert_eq!(book.judge(&bob(), key(1)), Judgement::Changed, "it is not announced any more");
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Known { first: true });
+        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Changed, "it is not announced any more");
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Known { first: true });
         assert_eq!(book.pins()[&bob()].keys, [key(2)]);
     }
 
     #[test]
     fn a_change_undoes_the_verification() {
-        let mut book = KeyBook::default();
+        let mut book = KnownKeys::default();
         assert!(!book.verify(&bob(), key(1)));
         book.announce(&bob(), &said(&[key(1)]));
         assert!(!book.verify(&bob(), key(1)), "nobody has proven it");
@@ -543,25 +543,25 @@ mod tests {
 
     #[test]
     fn an_announcement_alone_pins_nothing() {
-        let mut book = KeyBook::default();
+        let mut book = KnownKeys::default();
         book.announce(&bob(), &said(&[key(1), key(2)]));
         assert!(book.pins().is_empty());
         // The one that is proven is pinned; the other is no change before it is used, and one then.
-        assert_eq!(book.judge(&bob(), key(1)), Judgement::Known { first: true });
+        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: true });
         assert_eq!(book.pins()[&bob()].keys, [key(1)]);
         assert!(!book.is_changed(&bob()));
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
         assert_eq!(book.trusted(bob()).1, [key(1)]);
         // The same after a restart.
-        let mut book = KeyBook::new(book.pins().clone());
+        let mut book = KnownKeys::new(book.pins().clone());
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed);
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
         assert!(book.is_changed(&bob()));
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
         // Accepted, it waits for its proof.
         assert!(book.accept(&bob()));
         assert_eq!(book.pins()[&bob()].keys, [key(1)]);
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Known { first: true });
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Known { first: true });
         assert_eq!(book.pins()[&bob()].keys, [key(1), key(2)]);
     }
 
@@ -569,14 +569,14 @@ mod tests {
     fn verifying_a_key_keeps_no_other_that_was_not_compared() {
         // As an earlier version pinned what the tracker announced.
         let keys = vec![key(1), key(2)];
-        let mut book = KeyBook::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
+        let mut book = KnownKeys::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
         book.announce(&bob(), &said(&[key(1), key(2)]));
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Known { first: false });
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Known { first: false });
         assert!(book.verify(&bob(), key(1)));
         assert_eq!(book.pins()[&bob()].keys, [key(1)]);
         assert!(book.is_verified(&bob(), &key(1)) && !book.is_verified(&bob(), &key(2)));
         assert!(!book.is_changed(&bob()), "nobody uses the other one");
-        assert_eq!(book.judge(&bob(), key(2)), Judgement::Changed);
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
         // Compared too, both stay.
         assert!(book.accept(&bob()) && book.verify(&bob(), key(2)));
         assert_eq!(book.pins()[&bob()].keys, [key(1), key(2)]);
@@ -587,7 +587,7 @@ mod tests {
 
     #[test]
     fn a_changed_key_is_compared_before_it_is_accepted() {
-        let mut book = KeyBook::default();
+        let mut book = KnownKeys::default();
         book.announce(&bob(), &said(&[key(1)]));
         book.judge(&bob(), key(1));
         assert!(book.verify(&bob(), key(1)));
@@ -597,14 +597,14 @@ mod tests {
         assert_eq!(book.key(&bob()), Some(key(2)));
         assert!(!book.verify(&bob(), key(2)), "accepted first");
         // A key that the tracker does not announce cannot be accepted, so it is none to compare.
-        assert_eq!(book.judge(&bob(), key(3)), Judgement::Changed);
+        assert_eq!(book.judge(&bob(), key(3)), KeyStatus::Changed);
         assert_eq!(book.key(&bob()), Some(key(2)));
         assert!(book.accept(&bob()) && book.verify(&bob(), key(2)) && book.is_verified(&bob(), &key(2)));
     }
 
     #[test]
     fn a_change_is_told_once_and_a_crowd_of_keys_up_to_a_limit() {
-        let mut book = KeyBook::default();
+        let mut book = KnownKeys::default();
         book.announce(&bob(), &said(&[key(1)]));
         book.judge(&bob(), key(1));
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
@@ -615,7 +615,7 @@ mod tests {
 
     #[test]
     fn who_ever_had_keys_is_known_to_have_them() {
-        let mut book = KeyBook::default();
+        let mut book = KnownKeys::default();
         assert!(!book.has_keys(&bob()));
         book.announce(&bob(), &said(&[key(1)]));
         book.judge(&bob(), key(1));
