@@ -33,8 +33,8 @@ use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::Opened;
 use crate::history_lock::HistoryLock;
+use crate::identity::contacts::{Contacts, ContactsError};
 use crate::identity::known_keys::{Announcement, KeyUpdate};
-use crate::identity::known_people::{KnownPeople, PeopleError};
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::limits::LAST_RECEIPTS;
 use crate::peer_communication::PeerPeerCommunication;
@@ -50,7 +50,7 @@ pub(crate) struct Hub {
     /// There once somebody has signed in, as is what follows.
     pub(crate) links: OnceLock<PeerPeerCommunication>,
     pub(crate) profile: OnceLock<Profile>,
-    pub(crate) people: OnceLock<KnownPeople>,
+    pub(crate) people: OnceLock<Contacts>,
     pub(crate) history: OnceLock<History>,
     pub(crate) news: OnceLock<mpsc::Sender<SyncEvent>>,
     /// News found no room in that queue since it was looked at last.
@@ -399,7 +399,7 @@ impl Hub {
     }
 
     /// Writes down whose keys are whose.
-    pub(crate) fn keep_pins(&self) -> Result<(), PeopleError> {
+    pub(crate) fn keep_pins(&self) -> Result<(), ContactsError> {
         let (Some(links), Some(people)) = (self.links.get(), self.people.get()) else { return Ok(()) };
         people.keep_pins(|| links.book(|book| book.pins().clone()))
     }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::api::error::CommandError;
+use crate::identity::contacts::Contacts;
 use crate::identity::known_keys::Pin;
-use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::password::Password;
 use crate::identity::private_file;
@@ -83,7 +83,7 @@ pub async fn export(
             return Err(CommandError::Local(format!("there is no account {username} on this computer")));
         };
         let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
-        let people = KnownPeople::of(profile.folder(), &seed);
+        let people = Contacts::of(profile.folder(), &seed);
         let known = Known { tracker_key, pins: people.pins()?, blocked: people.blocked()? };
         let mut secret = Zeroizing::new(seed.as_bytes().to_vec());
         secret.extend(serde_json::to_vec(&known).map_err(local)?);
@@ -166,7 +166,7 @@ async fn settle_in(
             _ => trackers.pin(tracker, key).map_err(local)?,
         }
     }
-    let people = KnownPeople::of(profile.folder(), seed);
+    let people = Contacts::of(profile.folder(), seed);
     people.keep_pins(|| known.pins)?;
     people.keep_blocked(&known.blocked)?;
     Ok(profile.new_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
@@ -200,7 +200,7 @@ mod tests {
         let profile = Profile::open(data, &ana.tracker, &ana.username).unwrap();
         profile.new_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
         let bob = Pin { keys: vec![PublicKey::new([2; 32])], ..Pin::default() };
-        let people = KnownPeople::of(profile.folder(), &Seed::new([7; 32]));
+        let people = Contacts::of(profile.folder(), &Seed::new([7; 32]));
         people.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
         people.keep_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();
         KnownTrackers::of(data).pin(&ana.tracker, PublicKey::new([9; 32])).unwrap();
@@ -218,7 +218,7 @@ mod tests {
         let profile = Profile::open(here.path(), &place.tracker, &place.username).unwrap();
         let (seed, _) = opened(&profile, &password()).await.unwrap().unwrap();
         assert_eq!(seed.as_bytes(), &[7; 32]);
-        let people = KnownPeople::of(profile.folder(), &seed);
+        let people = Contacts::of(profile.folder(), &seed);
         assert!(people.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
         assert!(people.blocked().unwrap().contains(&Username::parse("eve").unwrap()));
         let tracker = KnownTrackers::of(here.path()).key(&place.tracker).unwrap();

@@ -1,9 +1,9 @@
 //! What proves people, and what makes sure of it: this user's key and its password, the keys of others and of trackers.
 
+pub(crate) mod contacts;
 pub mod identity_file;
 pub(crate) mod key_digits;
 pub(crate) mod known_keys;
-pub(crate) mod known_people;
 pub(crate) mod known_trackers;
 pub mod password;
 pub(crate) mod private_file;

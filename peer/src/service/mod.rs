@@ -36,8 +36,8 @@ use crate::history::History;
 use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
 use crate::hub::Hub;
+use crate::identity::contacts::Contacts;
 use crate::identity::known_keys::KnownKeys;
-use crate::identity::known_people::KnownPeople;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::seal::SealCost;
 use crate::identity::user_key::{SignIn, UserKey, identity};
@@ -82,7 +82,7 @@ type Kept = (History, mpsc::Receiver<Report>, Opened);
 
 /// What this computer keeps under the user's key.
 struct Local {
-    people: KnownPeople,
+    people: Contacts,
     blocked: BTreeSet<Username>,
     book: KnownKeys,
     history: Kept,
@@ -303,7 +303,7 @@ impl PeerService {
         user: &Username,
         seed: &Seed,
     ) -> Result<Local, CommandError> {
-        let people = KnownPeople::of(profile.folder(), seed);
+        let people = Contacts::of(profile.folder(), seed);
         let (blocked, book) = (people.blocked()?, KnownKeys::new(people.pins()?));
         let history = self.history(profile, user, seed).await?;
         Ok(Local { people, blocked, book, history })

@@ -9,8 +9,8 @@ use crate::api::{Answer, Event};
 use crate::delivery::hearing::link_trust;
 use crate::delivery::sync_event::SyncEvent;
 use crate::hub::Hub;
+use crate::identity::contacts::Contacts;
 use crate::identity::known_keys::{KnownKeys, Standing};
-use crate::identity::known_people::KnownPeople;
 use crate::identity::safety_number::safety_number;
 use crate::limits::OWN_KEYS_PAUSE;
 use crate::peer_communication::link_registry::KeyLookup;
@@ -143,7 +143,7 @@ impl PeerService {
         &self,
         is_reached: bool,
         (me, seed): (&Username, &Seed),
-        people: &KnownPeople,
+        people: &Contacts,
         book: &mut KnownKeys,
     ) -> Result<(), CommandError> {
         if !is_reached {
@@ -189,7 +189,7 @@ mod tests {
         let (links, _) = PeerPeerCommunication::start(me, 1, terms, book, who_is, listener);
         let hub = Hub::default();
         hub.links.set(links).unwrap();
-        assert!(hub.people.set(KnownPeople::of(folder, &seed)).is_ok());
+        assert!(hub.people.set(Contacts::of(folder, &seed)).is_ok());
         hub
     }
 

@@ -53,7 +53,7 @@ struct Sealed {
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PeopleError {
+pub(crate) enum ContactsError {
     /// It does not hold what this user's key has sealed in that place.
     #[error(
         "{path} is damaged, or was written under another key. Put it back from a backup; or move it away: {without}"
@@ -73,13 +73,13 @@ pub(crate) enum PeopleError {
 }
 
 /// The files in a user's folder, and what opens them.
-pub(crate) struct KnownPeople {
+pub(crate) struct Contacts {
     folder: PathBuf,
     cipher: XChaCha20Poly1305,
     writing: Mutex<()>,
 }
 
-impl KnownPeople {
+impl Contacts {
     /// Those of the user whose key this is.
     pub(crate) fn of(folder: &Path, seed: &Seed) -> Self {
         // 256 random bits need no stretching.
@@ -90,7 +90,7 @@ impl KnownPeople {
     }
 
     /// Whose keys are whose.
-    pub(crate) fn pins(&self) -> Result<BTreeMap<Username, Pin>, PeopleError> {
+    pub(crate) fn pins(&self) -> Result<BTreeMap<Username, Pin>, ContactsError> {
         self.read(&PINS)
     }
 
@@ -98,24 +98,24 @@ impl KnownPeople {
     pub(crate) fn keep_pins(
         &self,
         latest: impl FnOnce() -> BTreeMap<Username, Pin>,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<(), ContactsError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(&PINS, &latest())
     }
 
     /// Whose private lines are shut out.
-    pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, PeopleError> {
+    pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, ContactsError> {
         self.read(&BLOCKED)
     }
 
     /// Keeps whose private lines are shut out.
-    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), PeopleError> {
+    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
         self.write(&BLOCKED, users)
     }
 
     /// What a file holds, nothing where there is none. A readable one, as earlier versions wrote it, is taken over, and
     /// removed once the sealed one is durable; beside a sealed one it counts for nothing.
-    fn read<T: Serialize + DeserializeOwned + Default>(&self, kept: &Kept) -> Result<T, PeopleError> {
+    fn read<T: Serialize + DeserializeOwned + Default>(&self, kept: &Kept) -> Result<T, ContactsError> {
         let (path, readable) = (self.path(kept), self.folder.join(kept.name).with_extension("json"));
         let known = match load::<Sealed>(&path, kept)? {
             Some(sealed) => self.open(&sealed, path.clone(), kept)?,
@@ -129,14 +129,19 @@ impl KnownPeople {
         };
         // What a crash left half written may be readable too.
         for left in [readable, path.with_extension("new")] {
-            private_file::remove(&left).map_err(|error| PeopleError::Io(left, error))?;
+            private_file::remove(&left).map_err(|error| ContactsError::Io(left, error))?;
         }
         Ok(known)
     }
 
-    fn open<T: DeserializeOwned>(&self, file: &Sealed, path: PathBuf, kept: &Kept) -> Result<T, PeopleError> {
+    fn open<T: DeserializeOwned>(
+        &self,
+        file: &Sealed,
+        path: PathBuf,
+        kept: &Kept,
+    ) -> Result<T, ContactsError> {
         if file.version != VERSION {
-            return Err(PeopleError::Newer(path));
+            return Err(ContactsError::Newer(path));
         }
         let opened = || {
             let unhex = |text| base16ct::lower::decode_vec(text).ok();
@@ -144,15 +149,15 @@ impl KnownPeople {
             let payload = Payload { msg: &unhex(&file.sealed)?, aad: kept.name.as_bytes() };
             serde_json::from_slice(&self.cipher.decrypt(&nonce.into(), payload).ok()?).ok()
         };
-        opened().ok_or(PeopleError::Damaged { path, without: kept.without })
+        opened().ok_or(ContactsError::Damaged { path, without: kept.without })
     }
 
-    fn write(&self, kept: &Kept, known: &impl Serialize) -> Result<(), PeopleError> {
+    fn write(&self, kept: &Kept, known: &impl Serialize) -> Result<(), ContactsError> {
         let path = self.path(kept);
         let sealed = self.seal(kept, known);
         sealed
             .and_then(|sealed| private_file::write(&path, &sealed))
-            .map_err(|error| PeopleError::Io(path, error))
+            .map_err(|error| ContactsError::Io(path, error))
     }
 
     fn seal(&self, kept: &Kept, known: &impl Serialize) -> io::Result<Sealed> {
@@ -170,21 +175,21 @@ impl KnownPeople {
 }
 
 /// A file as it is; what is wrong with it tells nothing of what it holds.
-fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, PeopleError> {
+fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, ContactsError> {
     private_file::read(path).map_err(|error| match error.kind() {
-        ErrorKind::InvalidData => PeopleError::Damaged { path: path.to_owned(), without: kept.without },
-        _ => PeopleError::Io(path.to_owned(), error),
+        ErrorKind::InvalidData => ContactsError::Damaged { path: path.to_owned(), without: kept.without },
+        _ => ContactsError::Io(path.to_owned(), error),
     })
 }
 
-impl std::fmt::Debug for KnownPeople {
+impl std::fmt::Debug for Contacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KnownPeople").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
-impl From<PeopleError> for CommandError {
-    fn from(error: PeopleError) -> Self {
+impl From<ContactsError> for CommandError {
+    fn from(error: ContactsError) -> Self {
         Self::Local(error.to_string())
     }
 }
@@ -206,8 +211,8 @@ mod tests {
     }
 
     /// Two files that tell of bob.
-    fn kept_in(folder: &Path) -> KnownPeople {
-        let people = KnownPeople::of(folder, &Seed::new([7; 32]));
+    fn kept_in(folder: &Path) -> Contacts {
+        let people = Contacts::of(folder, &Seed::new([7; 32]));
         people.keep_pins(pins).unwrap();
         people.keep_blocked(&BTreeSet::from([bob()])).unwrap();
         people
@@ -224,10 +229,10 @@ mod tests {
     #[test]
     fn what_was_kept_is_known_again_and_is_not_in_the_clear() {
         let folder = tempfile::tempdir().unwrap();
-        let empty = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        let empty = Contacts::of(folder.path(), &Seed::new([7; 32]));
         assert!(empty.pins().unwrap().is_empty() && empty.blocked().unwrap().is_empty());
         kept_in(folder.path());
-        let people = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        let people = Contacts::of(folder.path(), &Seed::new([7; 32]));
         assert_eq!(people.pins().unwrap(), pins());
         assert_eq!(people.blocked().unwrap(), BTreeSet::from([bob()]));
         assert_eq!(names_in(folder.path()), ["blocked.sealed", "known_keys.sealed"]);
@@ -259,7 +264,7 @@ mod tests {
         assert!(told > 200, "only {told} flips counted");
         for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
             fs::write(&path, &whole[..cut]).unwrap();
-            assert!(matches!(people.pins(), Err(PeopleError::Damaged { .. })), "cut at {cut}");
+            assert!(matches!(people.pins(), Err(ContactsError::Damaged { .. })), "cut at {cut}");
         }
         // Nothing was made of the damaged ones, and only the damage was in the way.
         fs::write(&path, whole).unwrap();
@@ -270,21 +275,21 @@ mod tests {
     fn neither_another_users_key_nor_another_place_opens_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let people = kept_in(folder.path());
-        let other = KnownPeople::of(folder.path(), &Seed::new([8; 32]));
-        assert!(matches!(other.pins(), Err(PeopleError::Damaged { .. })));
+        let other = Contacts::of(folder.path(), &Seed::new([8; 32]));
+        assert!(matches!(other.pins(), Err(ContactsError::Damaged { .. })));
         fs::copy(folder.path().join("known_keys.sealed"), folder.path().join("blocked.sealed")).unwrap();
         let error = people.blocked().unwrap_err().to_string();
         assert!(error.contains("blocked.sealed") && error.contains("then nobody is blocked"), "{error}");
         // An empty list of names in the place of an empty book would be read, were it not for the place.
         people.keep_blocked(&BTreeSet::new()).unwrap();
         fs::copy(folder.path().join("blocked.sealed"), folder.path().join("known_keys.sealed")).unwrap();
-        assert!(matches!(people.pins(), Err(PeopleError::Damaged { .. })));
+        assert!(matches!(people.pins(), Err(ContactsError::Damaged { .. })));
     }
 
     #[test]
     fn a_readable_file_is_taken_over_and_goes() {
         let folder = tempfile::tempdir().unwrap();
-        let people = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        let people = Contacts::of(folder.path(), &Seed::new([7; 32]));
         let path = |name: &str| folder.path().join(name);
         private_file::write(&path("known_keys.json"), &pins()).unwrap();
         private_file::write(&path("blocked.json"), &[bob()]).unwrap();
@@ -302,7 +307,7 @@ mod tests {
     #[test]
     fn a_readable_file_that_is_damaged_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let people = KnownPeople::of(folder.path(), &Seed::new([7; 32]));
+        let people = Contacts::of(folder.path(), &Seed::new([7; 32]));
         fs::write(folder.path().join("known_keys.json"), "{\"bob\"").unwrap();
         let error = people.pins().unwrap_err().to_string();
         assert!(error.contains("known_keys.json") && !error.contains("bob"), "{error}");
