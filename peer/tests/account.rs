@@ -17,8 +17,8 @@ use commons::protocol::with_tracker::BoundKey;
 use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Event};
+use peer::identity::device_key::SignIn;
 use peer::identity::password::Password;
-use peer::identity::user_key::SignIn;
 use peer::service::{Keep, PeerConfig, PeerService};
 use programs::{PASSWORD, Piped, flags, json};
 

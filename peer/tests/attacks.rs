@@ -18,7 +18,7 @@ use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
 use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Event, LinkState, Trust, Undeliverable};
-use peer::identity::user_key::SignIn;
+use peer::identity::device_key::SignIn;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::untrusted::AsUntrusted;
 use proxy::{Deed, Proxy, Way};

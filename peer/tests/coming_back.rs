@@ -19,8 +19,8 @@ use commons::net::tls::{Identity, Purpose};
 use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
 use peer::api::{Answer, Event};
+use peer::identity::device_key::SignIn;
 use peer::identity::password::Password;
-use peer::identity::user_key::SignIn;
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen, flags};
 

@@ -19,7 +19,7 @@ use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
 use peer::api::tracker_loss::TrackerLoss;
 use peer::api::{Event, TrackerState};
-use peer::identity::user_key::SignIn;
+use peer::identity::device_key::SignIn;
 use peer::service::{Keep, PeerConfig, PeerService};
 use programs::{PASSWORD, Piped, Screen, flags};
 use proxy::Proxy;

@@ -15,12 +15,12 @@ use zeroize::Zeroizing;
 
 use crate::api::error::CommandError;
 use crate::identity::contacts::Contacts;
+use crate::identity::device_key::{blocking, opened, sealed_anew};
 use crate::identity::known_keys::Pin;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::password::Password;
 use crate::identity::private_file;
 use crate::identity::seal::{SealCost, Sealed};
-use crate::identity::user_key::{blocking, opened, sealed_anew};
 use crate::limits::IDENTITY_FILE_MAX;
 use crate::profile::{self, Profile};
 

@@ -1,6 +1,7 @@
 //! What proves people, and what makes sure of it: this user's key and its password, the keys of others and of trackers.
 
 pub(crate) mod contacts;
+pub mod device_key;
 pub mod identity_file;
 pub(crate) mod key_digits;
 pub(crate) mod known_keys;
@@ -10,4 +11,3 @@ pub(crate) mod private_file;
 pub(crate) mod recognised_password;
 pub(crate) mod safety_number;
 pub mod seal;
-pub mod user_key;

@@ -37,10 +37,10 @@ use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
 use crate::hub::Hub;
 use crate::identity::contacts::Contacts;
+use crate::identity::device_key::{DeviceKey, SignIn, identity};
 use crate::identity::known_keys::KnownKeys;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::seal::SealCost;
-use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_registry::{LinkConfig, LinkReport};
@@ -95,7 +95,7 @@ struct Admitted {
     fresh: bool,
     local: Local,
     /// The key by which to sign in later, where the tracker could not be reached.
-    unreached: Option<UserKey>,
+    unreached: Option<DeviceKey>,
 }
 
 /// Why a peer cannot start.
@@ -338,7 +338,7 @@ impl PeerService {
     /// Signs in. Where the tracker cannot be reached, what is here is opened all the same.
     async fn admitted(&self, profile: &Profile, who: &SignIn) -> Result<Admitted, CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
-        let key = UserKey::of(profile, who, tracker, cost).await?;
+        let key = DeviceKey::of(profile, who, tracker, cost).await?;
         // Before the tracker is asked: its reply is held against what is known here. Under a new key nothing is.
         let known = if key.is_new() {
             None
@@ -371,7 +371,7 @@ impl PeerService {
         &self,
         profile: &Profile,
         who: &SignIn,
-        key: UserKey,
+        key: DeviceKey,
     ) -> Result<(Seed, bool), CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
         let judged = key.sign_in(profile, tracker, who, self.listening).await;

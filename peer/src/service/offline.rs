@@ -11,8 +11,8 @@ use crate::api::TrackerState;
 use crate::api::error::CommandError;
 use crate::chat::Chat;
 use crate::hub::Hub;
+use crate::identity::device_key::{DeviceKey, SignIn, identity};
 use crate::identity::known_trackers::KnownTrackers;
-use crate::identity::user_key::{SignIn, UserKey, identity};
 use crate::service::PeerService;
 
 impl Hub {
@@ -42,7 +42,7 @@ impl PeerService {
     }
 
     /// Signs in by the key as soon as the tracker answers, and settles what is settled at a sign-in.
-    pub(crate) async fn sign_in_later(&self, who: SignIn, key: UserKey) -> Result<(), CommandError> {
+    pub(crate) async fn sign_in_later(&self, who: SignIn, key: DeviceKey) -> Result<(), CommandError> {
         let identity = identity(key.seed(), Purpose::Session)?;
         let (hub, tracker, listening) = (Arc::clone(&self.hub), self.tracker.clone(), self.listening);
         let (config, cost) = (self.config.clone(), self.config.seal_cost);

@@ -2,7 +2,7 @@
 //! or has another password now. The tracker tells neither from the other, so that nobody learns who has an account.
 
 use crate::api::error::CommandError;
-use crate::identity::user_key::SignIn;
+use crate::identity::device_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 use crate::terminal::counted::counted;

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::api::error::CommandError;
 use crate::api::tracker_loss::TrackerLoss;
+use crate::identity::device_key::SignIn;
 use crate::identity::password::Password;
-use crate::identity::user_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 use crate::terminal::coming_back::come_back;

@@ -34,7 +34,7 @@ pub struct SignIn {
 
 /// A user's key on this computer.
 #[derive(Clone)]
-pub(crate) struct UserKey {
+pub(crate) struct DeviceKey {
     seed: Seed,
     seal: Seal,
 }
@@ -59,7 +59,7 @@ pub(crate) enum Opened {
     Next,
 }
 
-impl UserKey {
+impl DeviceKey {
     /// The key that this computer has, opened by the password, also where the account is to be made: a key is never
     /// overwritten. A new one where there is none.
     pub(crate) async fn of(
