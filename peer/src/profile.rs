@@ -11,7 +11,7 @@ use commons::names::Username;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::identity::private_file;
+use crate::identity::atomic_file;
 use crate::identity::seal::Sealed;
 
 const LOCK: &str = "lock";
@@ -112,7 +112,7 @@ pub(crate) fn migrate_from(data: &Path, user: &Username, from: &str, to: &str) -
     }
     let io_error = |error| ProfileError::Io(new.clone(), error);
     DirBuilder::new().recursive(true).mode(0o700).create(folder_of_tracker(data, to)).map_err(io_error)?;
-    private_file::rename(&old, &new).map_err(io_error)?;
+    atomic_file::rename(&old, &new).map_err(io_error)?;
     Ok(true)
 }
 
@@ -125,7 +125,7 @@ impl Profile {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io_error)?;
         if made {
             let mut below_data = folder.ancestors().take_while(|above| *above != data);
-            below_data.try_for_each(private_file::sync_entry).map_err(io_error)?;
+            below_data.try_for_each(atomic_file::sync_entry).map_err(io_error)?;
         }
         let lock = lock_file(&folder.join(LOCK)).map_err(io_error)?;
         match lock.try_lock() {
@@ -149,9 +149,9 @@ impl Profile {
     pub(crate) fn next_instance(&self, now: u64) -> u64 {
         let path = self.folder.join(INSTANCE);
         // Without the file the clock has to do.
-        let last: Option<u64> = private_file::read(&path).ok().flatten();
+        let last: Option<u64> = atomic_file::read(&path).ok().flatten();
         let instance = last.map_or(now, |last| now.max(last.saturating_add(1)));
-        let _ = private_file::write(&path, &instance);
+        let _ = atomic_file::write(&path, &instance);
         instance
     }
 
@@ -185,7 +185,7 @@ impl Profile {
     /// key goes the history under it.
     pub(crate) fn new_identity(&self, sealed: &Sealed) -> Result<(), ProfileError> {
         let path = self.folder.join(IDENTITY);
-        private_file::write_new(&path, sealed).map_err(|error| ProfileError::Io(path, error))
+        atomic_file::write_new(&path, sealed).map_err(|error| ProfileError::Io(path, error))
     }
 
     /// Keeps the private key that lies here under another seal.
@@ -197,7 +197,7 @@ impl Profile {
     /// Removes a private key that was made in vain.
     pub(crate) fn remove_identity(&self) -> Result<(), ProfileError> {
         let path = self.folder.join(IDENTITY);
-        private_file::remove(&path).map_err(|error| ProfileError::Io(path, error))
+        atomic_file::remove(&path).map_err(|error| ProfileError::Io(path, error))
     }
 
     /// That the private key's file is not what this program wrote.
@@ -219,9 +219,9 @@ impl Profile {
     pub(crate) fn finish_password_change(&self, take_next: bool) -> Result<(), ProfileError> {
         let next = self.folder.join(NEXT_IDENTITY);
         let settled = if take_next {
-            private_file::rename(&next, &self.folder.join(IDENTITY))
+            atomic_file::rename(&next, &self.folder.join(IDENTITY))
         } else {
-            private_file::remove(&next)
+            atomic_file::remove(&next)
         };
         settled.map_err(|error| ProfileError::Io(next, error))
     }
@@ -233,7 +233,7 @@ impl Profile {
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ProfileError> {
         let path = self.folder.join(name);
-        private_file::read(&path).map_err(|error| match error.kind() {
+        atomic_file::read(&path).map_err(|error| match error.kind() {
             ErrorKind::InvalidData => ProfileError::Damaged(path),
             _ => ProfileError::Io(path, error),
         })
@@ -241,7 +241,7 @@ impl Profile {
 
     fn write(&self, name: &str, content: &impl Serialize) -> Result<(), ProfileError> {
         let path = self.folder.join(name);
-        private_file::write(&path, content).map_err(|error| ProfileError::Io(path, error))
+        atomic_file::write(&path, content).map_err(|error| ProfileError::Io(path, error))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use commons::net::socket::host_and_port;
 
-use crate::identity::private_file;
+use crate::identity::atomic_file;
 
 /// The address that is kept in a data folder.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ impl UsualTracker {
 
     /// The address, `host:port`; `None` where none was typed.
     pub fn address(&self) -> io::Result<Option<String>> {
-        let Some(address) = private_file::read::<String>(&self.path)? else { return Ok(None) };
+        let Some(address) = atomic_file::read::<String>(&self.path)? else { return Ok(None) };
         let damaged = |why| {
             let why =
                 format!("{} is damaged: {why}. Remove it, or start with --tracker", self.path.display());
@@ -38,7 +38,7 @@ impl UsualTracker {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        private_file::write(&self.path, &address)
+        atomic_file::write(&self.path, &address)
     }
 }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::history::database::OpenError;
-use crate::identity::private_file;
+use crate::identity::atomic_file;
 
 const FILE: &str = "history.life";
 
@@ -39,14 +39,14 @@ pub(crate) fn begin(db: &Connection, folder: Option<&Path>, has_lost: bool) -> R
 /// What the file beside the database is now; nothing where there is none, or not one of ours.
 fn present(folder: &Path) -> io::Result<Option<String>> {
     let path = folder.join(FILE);
-    let Some(token) = private_file::read::<Uuid>(&path).unwrap_or(None) else { return Ok(None) };
+    let Some(token) = atomic_file::read::<Uuid>(&path).unwrap_or(None) else { return Ok(None) };
     let metadata = path.metadata()?;
     Ok(Some(format!("{token} {} {}.{}", metadata.ino(), metadata.ctime(), metadata.ctime_nsec())))
 }
 
 /// Writes another file, and tells what it is.
 fn renew(folder: &Path) -> io::Result<String> {
-    private_file::write(&folder.join(FILE), &Uuid::new_v4())?;
+    atomic_file::write(&folder.join(FILE), &Uuid::new_v4())?;
     present(folder)?.ok_or_else(|| io::Error::other("history.life cannot be read back"))
 }
 

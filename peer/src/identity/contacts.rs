@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use crate::api::error::CommandError;
+use crate::identity::atomic_file;
 use crate::identity::known_keys::Pin;
-use crate::identity::private_file;
 
 /// What the key of the files is the digest of, before the seed.
 const DOMAIN: &[u8] = b"p2p-chat known people v1\0";
@@ -129,7 +129,7 @@ impl Contacts {
         };
         // What a crash left half written may be readable too.
         for left in [readable, path.with_extension("new")] {
-            private_file::remove(&left).map_err(|error| ContactsError::Io(left, error))?;
+            atomic_file::remove(&left).map_err(|error| ContactsError::Io(left, error))?;
         }
         Ok(known)
     }
@@ -156,7 +156,7 @@ impl Contacts {
         let path = self.path(kept);
         let sealed = self.seal(kept, known);
         sealed
-            .and_then(|sealed| private_file::write(&path, &sealed))
+            .and_then(|sealed| atomic_file::write(&path, &sealed))
             .map_err(|error| ContactsError::Io(path, error))
     }
 
@@ -176,7 +176,7 @@ impl Contacts {
 
 /// A file as it is; what is wrong with it tells nothing of what it holds.
 fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, ContactsError> {
-    private_file::read(path).map_err(|error| match error.kind() {
+    atomic_file::read(path).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => ContactsError::Damaged { path: path.to_owned(), without: kept.without },
         _ => ContactsError::Io(path.to_owned(), error),
     })
@@ -291,15 +291,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let people = Contacts::of(folder.path(), &Seed::new([7; 32]));
         let path = |name: &str| folder.path().join(name);
-        private_file::write(&path("known_keys.json"), &pins()).unwrap();
-        private_file::write(&path("blocked.json"), &[bob()]).unwrap();
+        atomic_file::write(&path("known_keys.json"), &pins()).unwrap();
+        atomic_file::write(&path("blocked.json"), &[bob()]).unwrap();
         fs::write(path("known_keys.new"), "{\"bob\"").unwrap();
         fs::write(path("blocked.new"), "[\"bob\"").unwrap();
         assert_eq!(people.pins().unwrap(), pins());
         assert_eq!(people.blocked().unwrap(), BTreeSet::from([bob()]));
         assert_eq!(names_in(folder.path()), ["blocked.sealed", "known_keys.sealed"]);
         // One that a crash left behind, or that somebody put there, says nothing any more.
-        private_file::write(&path("known_keys.json"), &BTreeMap::<Username, Pin>::new()).unwrap();
+        atomic_file::write(&path("known_keys.json"), &BTreeMap::<Username, Pin>::new()).unwrap();
         assert_eq!(people.pins().unwrap(), pins());
         assert!(!path("known_keys.json").exists());
     }

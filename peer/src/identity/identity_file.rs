@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::api::error::CommandError;
+use crate::identity::atomic_file;
 use crate::identity::contacts::Contacts;
 use crate::identity::device_key::{blocking, opened, sealed_anew};
 use crate::identity::known_keys::Pin;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::password::Password;
-use crate::identity::private_file;
 use crate::identity::seal::{SealCost, Sealed};
 use crate::limits::IDENTITY_FILE_MAX;
 use crate::profile::{self, Profile};
@@ -91,7 +91,7 @@ pub async fn export(
         let sealed = blocking(move || Sealed::seal(&secret, &context, &password, cost)).await??;
         let (username, tracker) = (username.clone(), tracker.clone());
         let exported = Exported { version: VERSION, username, tracker, sealed };
-        private_file::create(file, &exported).map_err(|error| at(file, &error))
+        atomic_file::create(file, &exported).map_err(|error| at(file, &error))
     };
     let exported = exported.await;
     profile.remove_if_new();
@@ -108,7 +108,7 @@ pub async fn import(
     file: &Path,
 ) -> Result<Place, CommandError> {
     let exported: Exported =
-        private_file::read_bounded(file, IDENTITY_FILE_MAX).map_err(|error| at(file, &error))?;
+        atomic_file::read_bounded(file, IDENTITY_FILE_MAX).map_err(|error| at(file, &error))?;
     if exported.version != VERSION {
         return Err(CommandError::Local(format!("{} is of another version", file.display())));
     }
@@ -267,7 +267,7 @@ mod tests {
                 sealed: sealed_known(tracker).await,
             };
             let file = there.path().join("evil.identity");
-            private_file::write(&file, &exported).unwrap();
+            atomic_file::write(&file, &exported).unwrap();
             assert!(import(&here, None, &password(), CHEAP, &file).await.is_err(), "{tracker:?}");
             assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0, "{tracker:?}");
         }

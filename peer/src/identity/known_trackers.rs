@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use commons::keys::PublicKey;
 
-use crate::identity::private_file;
+use crate::identity::atomic_file;
 
 /// The trackers that were met from this folder.
 #[derive(Debug, Clone)]
@@ -45,11 +45,11 @@ impl KnownTrackers {
         lock.lock()?;
         let mut known = self.read()?;
         known.insert(address.to_owned(), key);
-        private_file::write(&self.path, &known)
+        atomic_file::write(&self.path, &known)
     }
 
     fn read(&self) -> io::Result<BTreeMap<String, PublicKey>> {
-        Ok(private_file::read(&self.path)?.unwrap_or_default())
+        Ok(atomic_file::read(&self.path)?.unwrap_or_default())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What proves people, and what makes sure of it: this user's key and its password, the keys of others and of trackers.
 
+pub(crate) mod atomic_file;
 pub(crate) mod contacts;
 pub mod device_key;
 pub mod identity_file;
@@ -7,7 +8,6 @@ pub(crate) mod key_digits;
 pub(crate) mod known_keys;
 pub(crate) mod known_trackers;
 pub mod password;
-pub(crate) mod private_file;
 pub(crate) mod recognised_password;
 pub(crate) mod safety_number;
 pub mod seal;
