@@ -17,7 +17,7 @@ use crate::delivery::sync_event::SyncEvent;
 use crate::history::command::{self, UnsignedMessage};
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
-use crate::identity::key_digits::first_digits;
+use crate::identity::key_prefix::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_registry::{LinkRefusal, LinkReport};

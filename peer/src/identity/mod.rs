@@ -4,7 +4,7 @@ pub(crate) mod atomic_file;
 pub(crate) mod contacts;
 pub mod device_key;
 pub mod identity_file;
-pub(crate) mod key_digits;
+pub(crate) mod key_prefix;
 pub(crate) mod known_keys;
 pub(crate) mod known_trackers;
 pub mod password;

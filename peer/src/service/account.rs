@@ -13,7 +13,7 @@ use crate::api::Answer;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::identity::device_key::{opened, sealed_anew};
-use crate::identity::key_digits::chosen;
+use crate::identity::key_prefix::chosen;
 use crate::identity::password::Password;
 use crate::identity::seal::SealCost;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN};

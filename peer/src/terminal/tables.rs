@@ -11,7 +11,7 @@ use commons::snapshot::{Member, RoomSnapshot};
 use crate::api::past::{OwnLine, WaitingLine};
 use crate::api::status::Status;
 use crate::api::{Conversation, Present, TrackerState, Trust};
-use crate::identity::key_digits::first_digits;
+use crate::identity::key_prefix::first_digits;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::counted::counted;
 use crate::terminal::layout::{pad, shorten, width};

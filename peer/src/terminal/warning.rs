@@ -6,7 +6,7 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 
 use crate::api::Conversation;
-use crate::identity::key_digits::first_digits;
+use crate::identity::key_prefix::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
