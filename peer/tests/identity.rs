@@ -12,7 +12,7 @@ use common::{CHEAP_SEAL, Peer, Tracker, password_of, room, three_in, user};
 use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Conversation, Event, Trust, Undeliverable};
-use peer::identity::identity_file::{Place, export, import};
+use peer::identity::identity_export::{Place, export, import};
 use programs::{PASSWORD, Piped, flags};
 use tempfile::TempDir;
 

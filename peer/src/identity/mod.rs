@@ -3,7 +3,7 @@
 pub(crate) mod atomic_file;
 pub(crate) mod contacts;
 pub mod device_key;
-pub mod identity_file;
+pub mod identity_export;
 pub(crate) mod key_prefix;
 pub(crate) mod known_keys;
 pub(crate) mod known_trackers;

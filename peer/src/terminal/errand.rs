@@ -9,7 +9,7 @@ use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::config::{Config, IdentityErrand};
 use crate::identity::device_key::SignIn;
-use crate::identity::identity_file::{Place, export, import};
+use crate::identity::identity_export::{Place, export, import};
 use crate::identity::seal::SealCost;
 use crate::profile;
 use crate::service::PeerService;
