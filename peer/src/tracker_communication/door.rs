@@ -21,7 +21,7 @@ use crate::tracker_communication::standing::Standing;
 use crate::tracker_communication::tracker_report::{Outcome, Reached, TrackerError, TrackerReport, report};
 
 /// Makes connections and numbers the requests on them.
-pub(crate) struct Door {
+pub(crate) struct Connector {
     pub(crate) tracker: Arc<ExpectedTracker>,
     pub(crate) identity: Option<Identity>,
     /// A connection on which nobody has signed in yet.
@@ -38,7 +38,7 @@ struct Tagged<'a> {
     id: i64,
 }
 
-impl Door {
+impl Connector {
     /// One connection and one sign-in on it; the outcome is reported where it is an OK or somebody waits for it.
     pub(crate) async fn attempt(
         &mut self,

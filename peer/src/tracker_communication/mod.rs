@@ -20,7 +20,7 @@ use crate::identity::known_keys::Announcement;
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
-use crate::tracker_communication::uplink::{Ask, Uplink};
+use crate::tracker_communication::uplink::{Request, Uplink};
 
 mod door;
 pub(crate) mod expected_tracker;
@@ -33,7 +33,7 @@ mod uplink;
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTrackerCommunication {
     tracker: Arc<ExpectedTracker>,
-    asks: mpsc::Sender<Ask>,
+    asks: mpsc::Sender<Request>,
     probes: mpsc::Sender<Probe>,
     task: AbortHandle,
 }
@@ -83,7 +83,10 @@ impl PeerTrackerCommunication {
 
     async fn put(&self, request: TrackerRequest, identity: Option<Identity>, is_patient: bool) -> Outcome {
         let (reply, answer) = oneshot::channel();
-        self.asks.send(Ask { request, identity, is_patient, reply }).await.map_err(|_| TrackerError::Lost)?;
+        self.asks
+            .send(Request { request, identity, is_patient, reply })
+            .await
+            .map_err(|_| TrackerError::Lost)?;
         answer.await.map_err(|_| TrackerError::Lost)?
     }
 

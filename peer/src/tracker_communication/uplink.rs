@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, REQUEST_TIMEOUT, TRACKER_BACKOFF};
-use crate::tracker_communication::door::{Door, loss};
+use crate::tracker_communication::door::{Connector, loss};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::standing::Standing;
 use crate::tracker_communication::tracker_report::{
@@ -28,7 +28,7 @@ use crate::tracker_communication::tracker_report::{
 };
 
 /// A request on its way to the uplink's task.
-pub(crate) struct Ask {
+pub(crate) struct Request {
     pub(crate) request: TrackerRequest,
     /// What to prove: goes with a sign-in.
     pub(crate) identity: Option<Identity>,
@@ -38,7 +38,7 @@ pub(crate) struct Ask {
 }
 
 /// The end of one connection.
-enum Cut {
+enum Disconnect {
     /// Try again.
     Lost(TrackerLoss),
     /// Signed out: the same program may sign in again.
@@ -55,14 +55,14 @@ enum First {
 }
 
 pub(crate) struct Uplink {
-    asks: mpsc::Receiver<Ask>,
+    asks: mpsc::Receiver<Request>,
     /// Closed after the first sign-in.
     probes: mpsc::Receiver<Probe>,
     reports: mpsc::Sender<TrackerReport>,
-    door: Door,
+    door: Connector,
 }
 
-struct Waiting {
+struct InFlight {
     request: TrackerRequest,
     reply: Option<oneshot::Sender<Outcome>>,
     until: Instant,
@@ -71,11 +71,12 @@ struct Waiting {
 impl Uplink {
     pub(crate) fn new(
         tracker: Arc<ExpectedTracker>,
-        asks: mpsc::Receiver<Ask>,
+        asks: mpsc::Receiver<Request>,
         probes: mpsc::Receiver<Probe>,
         reports: mpsc::Sender<TrackerReport>,
     ) -> Self {
-        let door = Door { tracker, identity: None, standing: None, reports: reports.clone(), next_id: 0 };
+        let door =
+            Connector { tracker, identity: None, standing: None, reports: reports.clone(), next_id: 0 };
         Self { asks, probes, reports, door }
     }
 
@@ -102,9 +103,9 @@ impl Uplink {
             if let Some(connection) = connection.take() {
                 let since = Instant::now();
                 match self.serve(connection).await {
-                    Cut::Final => return false,
-                    Cut::SignedOut => return true,
-                    Cut::Lost(why) => report(&self.reports, TrackerReport::Lost(why)).await,
+                    Disconnect::Final => return false,
+                    Disconnect::SignedOut => return true,
+                    Disconnect::Lost(why) => report(&self.reports, TrackerReport::Lost(why)).await,
                 }
                 backoff.connection_ended(since.elapsed());
             }
@@ -147,7 +148,7 @@ impl Uplink {
                     continue;
                 }
             };
-            let Ask { request, identity, is_patient, reply } = ask;
+            let Request { request, identity, is_patient, reply } = ask;
             let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = &request
             else {
                 let _ = reply.send(Err(TrackerError::Lost));
@@ -166,8 +167,8 @@ impl Uplink {
     }
 
     /// Serves one connection to its end.
-    async fn serve(&mut self, mut connection: Connection<Socket>) -> Cut {
-        let mut waiting: HashMap<i64, Waiting> = HashMap::new();
+    async fn serve(&mut self, mut connection: Connection<Socket>) -> Disconnect {
+        let mut waiting: HashMap<i64, InFlight> = HashMap::new();
         let mut heard = Instant::now();
         let mut pinged = false;
         let cut = loop {
@@ -183,33 +184,33 @@ impl Uplink {
                                 Ok(Some(cut)) => break cut,
                                 Err(error) => {
                                     debug!(%error, "the tracker's connection broke");
-                                    break Cut::Lost(loss(&error));
+                                    break Disconnect::Lost(loss(&error));
                                 }
                             },
                             Err(error) => warn!(%error, "the tracker sent something unreadable"),
                         }
                     }
-                    Ok(None) => break Cut::Lost(TrackerLoss::Closed),
-                    Err(error) => break Cut::Lost(loss(&error)),
+                    Ok(None) => break Disconnect::Lost(TrackerLoss::Closed),
+                    Err(error) => break Disconnect::Lost(loss(&error)),
                 },
                 ask = self.asks.recv() => {
-                    let Some(Ask { request, reply, .. }) = ask else { break Cut::Final };
+                    let Some(Request { request, reply, .. }) = ask else { break Disconnect::Final };
                     let until = Instant::now() + REQUEST_TIMEOUT;
                     let sent = self.door.send(&mut connection, &request).await;
                     let id = sent.as_ref().ok().copied().unwrap_or(self.door.next_id);
-                    waiting.insert(id, Waiting { request, reply: Some(reply), until });
+                    waiting.insert(id, InFlight { request, reply: Some(reply), until });
                     if let Err(error) = sent {
-                        break Cut::Lost(loss(&error));
+                        break Disconnect::Lost(loss(&error));
                     }
                 }
                 () = until(reply_due) => {
                     // What became of the request is not known: the next login tells how things stand.
                     info!("the tracker took too long to answer");
-                    break Cut::Lost(TrackerLoss::TimedOut);
+                    break Disconnect::Lost(TrackerLoss::TimedOut);
                 }
                 () = sleep_until(silence) => {
                     if pinged || self.door.send(&mut connection, &TrackerRequest::Ping).await.is_err() {
-                        break Cut::Lost(TrackerLoss::TimedOut);
+                        break Disconnect::Lost(TrackerLoss::TimedOut);
                     }
                     pinged = true;
                 }
@@ -217,10 +218,10 @@ impl Uplink {
         };
         let mut waiting: Vec<_> = waiting.into_iter().collect();
         waiting.sort_by_key(|(id, _)| *id);
-        for (_, Waiting { request, reply, .. }) in waiting {
+        for (_, InFlight { request, reply, .. }) in waiting {
             report(&self.reports, TrackerReport::Answered(request, Err(TrackerError::Lost), reply)).await;
         }
-        if matches!(cut, Cut::Final | Cut::SignedOut) {
+        if matches!(cut, Disconnect::Final | Disconnect::SignedOut) {
             connection.close().await;
         }
         cut
@@ -230,8 +231,8 @@ impl Uplink {
         &mut self,
         message: TrackerMessage,
         connection: &mut Connection<Socket>,
-        waiting: &mut HashMap<i64, Waiting>,
-    ) -> Result<Option<Cut>, FrameError> {
+        waiting: &mut HashMap<i64, InFlight>,
+    ) -> Result<Option<Disconnect>, FrameError> {
         let TrackerMessage::Status(status) = message else { return Ok(None) };
         let (id, outcome) = match *status {
             Status::Ok(reply) => (reply.id.clone(), Ok(Box::new(reply))),
@@ -246,16 +247,16 @@ impl Uplink {
             }
             Status::Superseded => {
                 report(&self.reports, TrackerReport::Ended(Ending::Superseded)).await;
-                return Ok(Some(Cut::Final));
+                return Ok(Some(Disconnect::Final));
             }
-            Status::ShuttingDown => return Ok(Some(Cut::Lost(TrackerLoss::Stopped))),
+            Status::ShuttingDown => return Ok(Some(Disconnect::Lost(TrackerLoss::Stopped))),
         };
         if let Some(RequestId::Number(id)) = id
-            && let Some(Waiting { request, reply, .. }) = waiting.remove(&id)
+            && let Some(InFlight { request, reply, .. }) = waiting.remove(&id)
         {
             let cut = match &request {
-                TrackerRequest::Logout => Some(Cut::SignedOut),
-                TrackerRequest::DeleteAccount { .. } => Some(Cut::Final),
+                TrackerRequest::Logout => Some(Disconnect::SignedOut),
+                TrackerRequest::DeleteAccount { .. } => Some(Disconnect::Final),
                 _ => None,
             };
             let cut = cut.filter(|_| outcome.is_ok());
@@ -269,7 +270,7 @@ impl Uplink {
 /// Awaits something while whoever asks meanwhile is told at once that the tracker is lost; `None` once nobody can ask
 /// any more.
 async fn refusing<T>(
-    asks: &mut mpsc::Receiver<Ask>,
+    asks: &mut mpsc::Receiver<Request>,
     reports: &mpsc::Sender<TrackerReport>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
@@ -278,7 +279,7 @@ async fn refusing<T>(
         tokio::select! {
             done = &mut future => return Some(done),
             ask = asks.recv() => {
-                let Ask { request, reply, .. } = ask?;
+                let Request { request, reply, .. } = ask?;
                 report(reports, TrackerReport::Answered(request, Err(TrackerError::Lost), Some(reply))).await;
             }
         }
