@@ -41,7 +41,7 @@ use crate::peer_communication::PeerPeerCommunication;
 use crate::peer_communication::link_table::Wish;
 use crate::peer_communication::send_queue::Dialect;
 use crate::profile::Profile;
-use crate::tracker_communication::tracker_report::{Ending, TrackerReport};
+use crate::tracker_communication::tracker_report::{EndReason, TrackerReport};
 
 /// The chat, the faces and the links.
 #[derive(Debug, Default)]
@@ -185,10 +185,10 @@ impl Hub {
     }
 
     /// The service cannot go on: the faces are told and have to end.
-    fn fail(&self, ending: &Ending, address: &str) {
+    fn fail(&self, ending: &EndReason, address: &str) {
         let why = match ending {
-            Ending::Superseded => CommandError::Superseded,
-            Ending::Failed(error) => CommandError::from_tracker(error.clone(), address),
+            EndReason::Superseded => CommandError::Superseded,
+            EndReason::Failed(error) => CommandError::from_tracker(error.clone(), address),
         };
         self.lock().event_bus.publish([why.event()]);
         self.end(why);

@@ -51,12 +51,12 @@ pub(crate) enum TrackerReport {
     /// The connection is gone, for this reason; it will be made again.
     Lost(TrackerLoss),
     /// It will not be made again, for this reason.
-    Ended(Ending),
+    Ended(EndReason),
 }
 
 /// Why the uplink does not come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum EndReason {
     /// The user signed in elsewhere.
     Superseded,
     /// The tracker does not take the user any more, or is another one.

@@ -24,7 +24,7 @@ use crate::tracker_communication::door::{Connector, loss};
 use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::standing::Standing;
 use crate::tracker_communication::tracker_report::{
-    Ending, Outcome, Probe, TrackerError, TrackerReport, report,
+    EndReason, Outcome, Probe, TrackerError, TrackerReport, report,
 };
 
 /// A request on its way to the uplink's task.
@@ -119,7 +119,7 @@ impl Uplink {
                     None => return false,
                     Some(Ok(connection)) => break Some(connection),
                     Some(Err(error)) if is_final(&error) => {
-                        report(&self.reports, TrackerReport::Ended(Ending::Failed(error))).await;
+                        report(&self.reports, TrackerReport::Ended(EndReason::Failed(error))).await;
                         return false;
                     }
                     Some(Err(_)) => {}
@@ -246,7 +246,7 @@ impl Uplink {
                 return Ok(None);
             }
             Status::Superseded => {
-                report(&self.reports, TrackerReport::Ended(Ending::Superseded)).await;
+                report(&self.reports, TrackerReport::Ended(EndReason::Superseded)).await;
                 return Ok(Some(Disconnect::Final));
             }
             Status::ShuttingDown => return Ok(Some(Disconnect::Lost(TrackerLoss::Stopped))),
