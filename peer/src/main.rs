@@ -180,7 +180,7 @@ async fn start(
         let service = PeerService::start(peer_config).await.map_err(Failure::new)?;
         let is_missing = may_ask
             && service.accounts().is_empty()
-            && service.knock().await == Err(CommandError::TrackerLost);
+            && service.probe().await == Err(CommandError::TrackerLost);
         if !is_missing {
             return Ok(Some(service));
         }
@@ -223,7 +223,7 @@ async fn talk(
     let known = known(config);
     // Nobody should type a name and a password before learning that.
     if known.interactive || config.errand.is_some() {
-        match service.knock().await {
+        match service.probe().await {
             // What is here can be opened without it.
             Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
             Err(CommandError::TrackerLost) => return Err(NotSignedIn::no_tracker(service).into()),

@@ -109,8 +109,8 @@ async fn a_knock_a_wrong_password_and_a_new_account_share_one() {
     let way = Proxy::to(tracker.address).await;
     let data = tempfile::tempdir().unwrap();
     let peer = service(way.address, data.path()).await;
-    peer.knock().await.unwrap();
-    peer.knock().await.unwrap();
+    peer.probe().await.unwrap();
+    peer.probe().await.unwrap();
     assert_eq!(peer.sign_in(ana(false)).await.unwrap_err().code(), "INVALID_CREDENTIALS");
     peer.sign_in(ana(true)).await.unwrap();
     assert_eq!(way.connections(), 1);
@@ -122,7 +122,7 @@ async fn a_connection_that_was_cut_meanwhile_is_made_anew() {
     let way = Proxy::to(tracker.address).await;
     let data = tempfile::tempdir().unwrap();
     let peer = service(way.address, data.path()).await;
-    peer.knock().await.unwrap();
+    peer.probe().await.unwrap();
     way.cut();
     assert_eq!(peer.sign_in(ana(false)).await.unwrap_err().code(), "INVALID_CREDENTIALS");
     way.cut();
@@ -139,7 +139,7 @@ async fn last_words_of_a_connection_are_no_answer_to_a_sign_in() {
     });
     let data = tempfile::tempdir().unwrap();
     let peer = service(tracker.await, data.path()).await;
-    peer.knock().await.unwrap();
+    peer.probe().await.unwrap();
     peer.sign_in(ana(true)).await.unwrap();
 }
 
@@ -153,7 +153,7 @@ async fn control_last_words_on_a_new_connection_are_told() {
     });
     let data = tempfile::tempdir().unwrap();
     let peer = service(tracker.await, data.path()).await;
-    peer.knock().await.unwrap();
+    peer.probe().await.unwrap();
     assert_eq!(peer.sign_in(ana(true)).await.unwrap_err().code(), "BUSY");
 }
 
@@ -182,7 +182,7 @@ async fn a_tracker_that_answers_no_handshake_is_a_time_out() {
     let data = tempfile::tempdir().unwrap();
     let peer = service(silent.local_addr().unwrap(), data.path()).await;
     tokio::time::pause();
-    assert_eq!(peer.knock().await.unwrap_err().code(), "TRACKER_LOST");
+    assert_eq!(peer.probe().await.unwrap_err().code(), "TRACKER_LOST");
     assert_eq!(peer.tracker_failed(), Some(TrackerLoss::TimedOut));
 }
 
@@ -191,7 +191,7 @@ async fn a_tracker_that_answers_no_sign_in_is_a_time_out() {
     let tracker = scripted(|_, _, _| Act::Swallow);
     let data = tempfile::tempdir().unwrap();
     let peer = service(tracker.await, data.path()).await;
-    peer.knock().await.unwrap();
+    peer.probe().await.unwrap();
     tokio::time::pause();
     assert_eq!(peer.sign_in(ana(true)).await.unwrap_err().code(), "TRACKER_LOST");
     assert_eq!(peer.tracker_failed(), Some(TrackerLoss::TimedOut));

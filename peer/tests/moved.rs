@@ -112,7 +112,7 @@ async fn refused(tracker: SocketAddr) -> [String; 2] {
         seal_cost: CHEAP_SEAL,
         keep: Keep::InMemory,
     };
-    let knocked = PeerService::start(config).await.unwrap().knock().await.unwrap_err();
+    let knocked = PeerService::start(config).await.unwrap().probe().await.unwrap_err();
     let signed_in = tokio::task::spawn_blocking(move || {
         let end = Piped::bot(tracker, data.path(), "ana", true).end();
         json(end.said.last().unwrap())["code"].as_str().unwrap().to_owned()

@@ -106,7 +106,7 @@ impl DeviceKey {
         cost: SealCost,
     ) -> Result<Self, CommandError> {
         // Where nobody answers, nothing is left behind.
-        let reached = tracker.knock().await;
+        let reached = tracker.probe().await;
         let seed = reached.map_err(|error| CommandError::from_tracker(error, tracker.address()))?.seed;
         profile.new_identity(&sealed_anew(&seed, password, cost).await?)?;
         Ok(Self { seed, seal: Seal::New })

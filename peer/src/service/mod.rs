@@ -47,7 +47,7 @@ use crate::peer_communication::link_registry::{LinkConfig, LinkReport};
 use crate::profile::{self, Profile};
 use crate::service::listen_address::listen_address;
 use crate::tracker_communication::PeerTrackerCommunication;
-use crate::tracker_communication::expected_tracker::ExpectedTracker;
+use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::TrackerReport;
 
 /// What a peer needs to know to start.
@@ -155,7 +155,7 @@ impl PeerService {
         let listener = Listener::bind(address).await.map_err(listen_error)?;
         let listening = listener.local_addr().map_err(listen_error)?;
         let (tracker, reports) =
-            PeerTrackerCommunication::start(ExpectedTracker::new(config.tracker.clone(), key, given));
+            PeerTrackerCommunication::start(TrackerEndpoint::new(config.tracker.clone(), key, given));
         Ok(Arc::new(Self {
             config,
             listening,
@@ -224,8 +224,8 @@ impl PeerService {
     }
 
     /// Whether the tracker answers, and is the one that was met before: nobody should type a password to another.
-    pub async fn knock(&self) -> Result<(), CommandError> {
-        let knocked = self.tracker.knock().await;
+    pub async fn probe(&self) -> Result<(), CommandError> {
+        let knocked = self.tracker.probe().await;
         knocked.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
         if self.key_given { self.remember_tracker() } else { Ok(()) }
     }

@@ -23,7 +23,7 @@ impl PeerService {
         if elsewhere.is_empty() {
             return Ok(());
         }
-        let proven = self.tracker.knock().await.map_err(|error| CommandError::from_tracker(error, here))?;
+        let proven = self.tracker.probe().await.map_err(|error| CommandError::from_tracker(error, here))?;
         let Some((from, key)) = elsewhere.into_iter().find(|(_, key)| *key == proven.tracker) else {
             return Ok(());
         };

@@ -16,13 +16,13 @@ use tracing::debug;
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::limits::REQUEST_TIMEOUT;
-use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::standing::Standing;
+use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Reached, TrackerError, TrackerReport, report};
 
 /// Makes connections and numbers the requests on them.
 pub(crate) struct Connector {
-    pub(crate) tracker: Arc<ExpectedTracker>,
+    pub(crate) tracker: Arc<TrackerEndpoint>,
     pub(crate) identity: Option<Identity>,
     /// A connection on which nobody has signed in yet.
     pub(crate) standing: Option<Standing>,

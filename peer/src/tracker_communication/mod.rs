@@ -18,13 +18,13 @@ use tokio::task::AbortHandle;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::known_keys::Announcement;
 use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
-use crate::tracker_communication::expected_tracker::ExpectedTracker;
+use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
 use crate::tracker_communication::uplink::{Request, Uplink};
 
 mod door;
-pub(crate) mod expected_tracker;
 mod standing;
+pub(crate) mod tracker_endpoint;
 pub(crate) mod tracker_report;
 mod uplink;
 
@@ -32,7 +32,7 @@ mod uplink;
 /// [`TrackerError::Lost`] at once.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTrackerCommunication {
-    tracker: Arc<ExpectedTracker>,
+    tracker: Arc<TrackerEndpoint>,
     asks: mpsc::Sender<Request>,
     probes: mpsc::Sender<Probe>,
     task: AbortHandle,
@@ -40,7 +40,7 @@ pub(crate) struct PeerTrackerCommunication {
 
 impl PeerTrackerCommunication {
     /// The way to this tracker; what it says comes by the receiver.
-    pub(crate) fn start(tracker: ExpectedTracker) -> (Self, mpsc::Receiver<TrackerReport>) {
+    pub(crate) fn start(tracker: TrackerEndpoint) -> (Self, mpsc::Receiver<TrackerReport>) {
         let tracker = Arc::new(tracker);
         let (asks, asked) = mpsc::channel(REQUESTS_MAX);
         let (probes, probed) = mpsc::channel(REQUESTS_MAX);
@@ -67,7 +67,7 @@ impl PeerTrackerCommunication {
 
     /// Whether the tracker answers, and proves the key that is expected of it. Nothing is said, and the connection stands
     /// for a sign-in that follows soon. Before the first sign-in only.
-    pub(crate) async fn knock(&self) -> Result<Reached, TrackerError> {
+    pub(crate) async fn probe(&self) -> Result<Reached, TrackerError> {
         let (reply, answer) = oneshot::channel();
         self.probes.send(reply).await.map_err(|_| TrackerError::Lost)?;
         answer.await.map_err(|_| TrackerError::Lost)?

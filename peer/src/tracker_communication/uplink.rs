@@ -21,8 +21,8 @@ use tracing::{debug, info, warn};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, REQUEST_TIMEOUT, TRACKER_BACKOFF};
 use crate::tracker_communication::door::{Connector, loss};
-use crate::tracker_communication::expected_tracker::ExpectedTracker;
 use crate::tracker_communication::standing::Standing;
+use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{
     EndReason, Outcome, Probe, TrackerError, TrackerReport, report,
 };
@@ -70,7 +70,7 @@ struct InFlight {
 
 impl Uplink {
     pub(crate) fn new(
-        tracker: Arc<ExpectedTracker>,
+        tracker: Arc<TrackerEndpoint>,
         asks: mpsc::Receiver<Request>,
         probes: mpsc::Receiver<Probe>,
         reports: mpsc::Sender<TrackerReport>,

@@ -15,7 +15,7 @@ use crate::tracker_communication::tracker_report::TrackerError;
 
 /// A tracker's address and key.
 #[derive(Debug)]
-pub(crate) struct ExpectedTracker {
+pub(crate) struct TrackerEndpoint {
     address: String,
     /// Given, met before, or met now.
     key: OnceLock<PublicKey>,
@@ -25,7 +25,7 @@ pub(crate) struct ExpectedTracker {
     failed: Mutex<Option<TrackerLoss>>,
 }
 
-impl ExpectedTracker {
+impl TrackerEndpoint {
     /// The tracker at an address, with its key where that is known; `given`, where the user has told it.
     pub(crate) fn new(address: String, key: Option<PublicKey>, given: bool) -> Self {
         let key = key.map(OnceLock::from).unwrap_or_default();
