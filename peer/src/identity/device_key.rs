@@ -277,7 +277,7 @@ impl CommandError {
             TrackerError::TurnedAway(refusal) => {
                 Self::TurnedAway { address: address.to_owned(), code: refusal.code, msg: refusal.msg.into() }
             }
-            TrackerError::Stranger => Self::NotATracker { address: address.to_owned() },
+            TrackerError::NotATracker => Self::NotATracker { address: address.to_owned() },
             TrackerError::KeyChanged { pinned, found, given } => {
                 Self::TrackerKeyChanged { address: address.to_owned(), pinned, found, given }
             }

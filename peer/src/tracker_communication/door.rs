@@ -79,7 +79,7 @@ impl Connector {
         let nobody = Seed::random().and_then(|seed| Ok((Identity::new(&seed, Purpose::Session)?, seed)));
         let (identity, seed) = nobody.map_err(|_| TrackerError::Lost)?;
         let connection = Connection::new(self.tracker.meet(&identity).await?, FRAME_MAX);
-        let tracker = self.tracker.key().ok_or(TrackerError::Stranger)?;
+        let tracker = self.tracker.key().ok_or(TrackerError::NotATracker)?;
         self.standing = Some(Standing { connection, own: identity.key(), seed: Some(seed.clone()) });
         Ok(Reached { tracker, seed })
     }
@@ -140,7 +140,7 @@ impl Connector {
 fn broken(error: &FrameError) -> TrackerError {
     match error {
         FrameError::Io(error) if error.kind() != io::ErrorKind::InvalidData => TrackerError::Lost,
-        _ => TrackerError::Stranger,
+        _ => TrackerError::NotATracker,
     }
 }
 

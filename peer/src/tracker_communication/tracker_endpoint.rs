@@ -56,7 +56,7 @@ impl TrackerEndpoint {
     pub(crate) async fn meet(&self, me: &Identity) -> Result<Socket, TrackerError> {
         let dialled = Socket::dial(&self.address).await.map_err(|error| self.not_met(&error, false))?;
         let socket = dialled.encrypt(me).await.map_err(|error| self.not_met(&error, true))?;
-        let found = socket.remote_key().ok_or(TrackerError::Stranger)?;
+        let found = socket.remote_key().ok_or(TrackerError::NotATracker)?;
         let pinned = *self.key.get_or_init(|| found);
         if pinned == found {
             Ok(socket)
@@ -73,7 +73,7 @@ impl TrackerEndpoint {
         self.note_failure(why);
         match refusal {
             Some(refusal) => TrackerError::TurnedAway(refusal),
-            None if connected && is_strange(error) => TrackerError::Stranger,
+            None if connected && is_strange(error) => TrackerError::NotATracker,
             None => TrackerError::Lost,
         }
     }

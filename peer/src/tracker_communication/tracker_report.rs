@@ -14,7 +14,7 @@ pub(crate) enum TrackerError {
     /// The tracker refused.
     Refused(Refusal),
     /// Somebody answers who does not speak as a tracker, or is not let speak so.
-    Stranger,
+    NotATracker,
     /// Somebody answers in plaintext that there is no room, which nothing proves to be the tracker's word.
     TurnedAway(Refusal),
     /// Another key answers than the pinned one.

@@ -289,7 +289,7 @@ async fn refusing<T>(
 /// Whether signing in again in the same way is of no use.
 fn is_final(error: &TrackerError) -> bool {
     match error {
-        TrackerError::Lost | TrackerError::Stranger | TrackerError::TurnedAway(_) => false,
+        TrackerError::Lost | TrackerError::NotATracker | TrackerError::TurnedAway(_) => false,
         TrackerError::Refused(refusal) => {
             matches!(refusal.code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName)
         }
