@@ -15,7 +15,6 @@ mod desk;
 mod drawing;
 mod editor;
 pub mod errand;
-mod face;
 mod greeting;
 mod help;
 pub mod hosting;
@@ -33,6 +32,7 @@ pub mod paint;
 mod past;
 mod questions;
 mod recall;
+mod renderer;
 mod replies;
 mod reply;
 mod requests;
@@ -74,13 +74,13 @@ use crate::terminal::asking::{Asking, tells_password};
 use crate::terminal::commands::{Typed, parse};
 use crate::terminal::completion::Known;
 use crate::terminal::editor::LineEditor;
-use crate::terminal::face::Face;
 use crate::terminal::input::{Input, read_stdin};
 use crate::terminal::interrupt::Interrupt;
 use crate::terminal::new_password::QUESTIONS;
 use crate::terminal::output::{Gone, Output, Stdout};
 use crate::terminal::paging::Paging;
 use crate::terminal::paint::Paint;
+use crate::terminal::renderer::Renderer;
 use crate::terminal::replies::{Origin, Replies};
 use crate::terminal::turns::{Turn, next};
 use crate::terminal::view::View;
@@ -110,7 +110,7 @@ pub struct Ended {
 pub struct Terminal {
     service: Arc<PeerService>,
     events: Events,
-    face: Face,
+    face: Renderer,
     input: mpsc::Receiver<Input>,
     output: Output,
     editor: Option<LineEditor>,
@@ -156,8 +156,8 @@ impl Terminal {
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let face = match format {
-            Format::Text => Face::Text(Box::new(View::new(you, Paint::from_env()).notifying(notify))),
-            Format::Json { requests } => Face::Json(Replies::new(requests)),
+            Format::Text => Renderer::Text(Box::new(View::new(you, Paint::from_env()).notifying(notify))),
+            Format::Json { requests } => Renderer::Json(Replies::new(requests)),
         };
         // The questions before left it off.
         tty::set_echo(true)?;
@@ -257,7 +257,7 @@ impl Terminal {
     /// The command that was typed, if it was one; all else is answered here.
     async fn understand(&mut self, input: Input) -> Result<Option<Command>, Gone> {
         let origin = Origin { line: self.number(&input), id: None };
-        if matches!(&self.face, Face::Json(replies) if replies.requests) {
+        if matches!(&self.face, Renderer::Json(replies) if replies.requests) {
             return self.understand_request(input, origin).await;
         }
         self.face.begin(origin);
@@ -329,7 +329,7 @@ impl Terminal {
     async fn carry_out(&mut self, mut command: Command) -> Result<Carried, Gone> {
         self.face.note(&mut command);
         let Some(answer) = self.execute(&command).await? else { return Ok(Carried::Stopped) };
-        let is_request = matches!(&self.face, Face::Json(replies) if replies.requests);
+        let is_request = matches!(&self.face, Renderer::Json(replies) if replies.requests);
         if let Command::Unlock { .. } = &command
             && !is_request
             && !matches!(answer, Err(CommandError::PasswordWanted { .. }))

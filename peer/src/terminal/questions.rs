@@ -6,9 +6,9 @@ use crate::api::loss::Loss;
 use crate::identity::password::Password;
 use crate::terminal::asking::Next;
 use crate::terminal::counted::counted;
-use crate::terminal::face::Face;
 use crate::terminal::losses::{Warning, warning};
 use crate::terminal::output::Gone;
+use crate::terminal::renderer::Renderer;
 use crate::terminal::replies::Origin;
 use crate::terminal::{Carried, Terminal, usage};
 
@@ -72,13 +72,13 @@ impl Terminal {
             self.asked_from = self.face.begin(Origin::default());
         }
         let loss = command_loss.map(|loss| warning(&loss));
-        if let Some(loss) = loss.as_ref().filter(|_| !wrong && matches!(self.face, Face::Text(_))) {
+        if let Some(loss) = loss.as_ref().filter(|_| !wrong && matches!(self.face, Renderer::Text(_))) {
             self.show(loss.rows.clone()).await?;
         }
         let left = counted(tries_left, "try", "tries");
         let asked = loss.map_or_else(|| "Your password, to look back".to_owned(), |loss| loss.question);
         if self.editor.is_none() {
-            if let (Face::Text(_), true) = (&self.face, self.asking.is_for_deletion()) {
+            if let (Renderer::Text(_), true) = (&self.face, self.asking.is_for_deletion()) {
                 return self
                     .show(vec![format!("{asked} ({left} left): the next line is taken for it")])
                     .await;

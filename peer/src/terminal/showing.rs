@@ -4,9 +4,9 @@ use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event, TrackerState};
 use crate::limits::{ROWS_AT_ONCE, SCROLLBACK};
 use crate::terminal::Terminal;
-use crate::terminal::face::{Face, moment};
 use crate::terminal::input::Input;
 use crate::terminal::output::Gone;
+use crate::terminal::renderer::{Renderer, moment};
 use crate::terminal::turns::{Turn, next, next_interrupt};
 use crate::terminal::{trouble, tty};
 use crate::untrusted::UntrustedText;
@@ -23,7 +23,7 @@ impl std::fmt::Debug for Terminal {
 impl Terminal {
     /// The first rows; a person is told what goes on and what to type.
     pub(crate) async fn welcome(&mut self) -> Result<(), Gone> {
-        let Face::Text(view) = &mut self.face else { return Ok(()) };
+        let Renderer::Text(view) = &mut self.face else { return Ok(()) };
         // What cannot be asked now is shown as empty: the first screen has to come.
         let peers = match self.service.execute(Command::Peers).await {
             Ok(Answer::Peers { peers }) => peers,
@@ -112,7 +112,7 @@ impl Terminal {
                 break;
             }
             // What was said before goes in front of what follows.
-            if matches!(&self.face, Face::Text(view) if view.has_arrived()) {
+            if matches!(&self.face, Renderer::Text(view) if view.has_arrived()) {
                 break;
             }
             let Some(event) = self.events.try_recv() else { break };
@@ -137,7 +137,7 @@ impl Terminal {
 
     /// Whether this is why the program ends: a person is told so once, at the very end.
     pub(crate) fn is_last_word(&self, words: &UntrustedText) -> bool {
-        matches!(self.face, Face::Text(_))
+        matches!(self.face, Renderer::Text(_))
             && self.service.failure().is_some_and(|error| error.words() == *words)
     }
 
@@ -154,7 +154,7 @@ impl Terminal {
     pub(crate) async fn show(&mut self, mut rows: Vec<String>) -> Result<(), Gone> {
         self.hide_secrets();
         let mut repaint = false;
-        if let Face::Text(view) = &mut self.face {
+        if let Renderer::Text(view) = &mut self.face {
             let open = self.service.status().open;
             rows.extend(view.opened(open.as_ref()));
             if view.has_arrived() {

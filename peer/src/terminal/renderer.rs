@@ -15,12 +15,12 @@ use crate::terminal::tty;
 use crate::terminal::view::View;
 
 /// Whom things are shown to.
-pub(crate) enum Face {
+pub(crate) enum Renderer {
     Text(Box<View>),
     Json(Replies),
 }
 
-impl Face {
+impl Renderer {
     /// The rows as they fit on the screen; a program takes them as they are.
     pub(crate) fn folded(&self, rows: Vec<String>) -> Vec<String> {
         match (self, tty::columns()) {
