@@ -18,7 +18,7 @@ use peer::log_file;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::errand::{carry_identity, change_password};
 use peer::terminal::hosting::hosting;
-use peer::terminal::sign_in::{Known, NotSignedIn, PasswordSource, sign_in};
+use peer::terminal::sign_in::{Known, PasswordSource, SignInError, sign_in};
 use peer::terminal::trouble::in_one_line;
 use peer::terminal::{Format, Terminal, json, tracker_address, tty};
 use peer::usual_tracker::UsualTracker;
@@ -53,10 +53,10 @@ impl Failure {
     }
 }
 
-impl From<NotSignedIn> for Failure {
-    fn from(error: NotSignedIn) -> Self {
+impl From<SignInError> for Failure {
+    fn from(error: SignInError) -> Self {
         match error {
-            NotSignedIn::Usage(reason) => Self::Usage(reason.to_owned()),
+            SignInError::Usage(reason) => Self::Usage(reason.to_owned()),
             error => Self::new(error),
         }
     }
@@ -191,8 +191,8 @@ async fn start(
         };
         tracker = match typed {
             Ok(Some(address)) => address,
-            Ok(None) => return Err(NotSignedIn::no_tracker(&service).into()),
-            Err(NotSignedIn::Left) => return Ok(None),
+            Ok(None) => return Err(SignInError::no_tracker(&service).into()),
+            Err(SignInError::Left) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
     }
@@ -226,8 +226,8 @@ async fn talk(
         match service.probe().await {
             // What is here can be opened without it.
             Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
-            Err(CommandError::TrackerLost) => return Err(NotSignedIn::no_tracker(service).into()),
-            Err(error) => return Err(NotSignedIn::Refused(error).into()),
+            Err(CommandError::TrackerLost) => return Err(SignInError::no_tracker(service).into()),
+            Err(error) => return Err(SignInError::Refused(error).into()),
             Ok(()) => {}
         }
     }
@@ -249,12 +249,12 @@ async fn talk(
             }
             you
         }
-        Err(NotSignedIn::Left) => return Ok(()),
-        Err(error @ NotSignedIn::Usage(_)) => return Err(error.into()),
+        Err(SignInError::Left) => return Ok(()),
+        Err(error @ SignInError::Usage(_)) => return Err(error.into()),
         Err(error) => {
             let told = match &error {
-                NotSignedIn::Refused(refusal) => Some(refusal),
-                NotSignedIn::NoTracker(..) => Some(&CommandError::TrackerLost),
+                SignInError::Refused(refusal) => Some(refusal),
+                SignInError::NoTracker(..) => Some(&CommandError::TrackerLost),
                 _ => None,
             };
             if let (Output::Json, Some(told)) = (output, told) {

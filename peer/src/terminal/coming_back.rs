@@ -6,11 +6,11 @@ use crate::identity::device_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 use crate::terminal::counted::counted;
-use crate::terminal::sign_in::{NotSignedIn, ask_password, ask_yes, tell, try_in};
+use crate::terminal::sign_in::{SignInError, ask_password, ask_yes, tell, try_in};
 
 /// Makes the account again with the key that is here, or learns its new password. `is_there` where the tracker is known
 /// to have the account.
-pub(crate) async fn come_back(service: &PeerService, who: SignIn, is_there: bool) -> Result<(), NotSignedIn> {
+pub(crate) async fn come_back(service: &PeerService, who: SignIn, is_there: bool) -> Result<(), SignInError> {
     let question = format!(
         "This tracker has no account {0}, or another password of it.\n\
          Make the account again with this computer's key? [Y/n] (n: tell the password) ",
@@ -34,5 +34,5 @@ pub(crate) async fn come_back(service: &PeerService, who: SignIn, is_there: bool
             done => return Ok(done?),
         }
     }
-    Err(NotSignedIn::Left)
+    Err(SignInError::Left)
 }

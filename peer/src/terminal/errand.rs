@@ -13,7 +13,7 @@ use crate::identity::identity_export::{Place, export, import};
 use crate::identity::seal::SealCost;
 use crate::profile;
 use crate::service::PeerService;
-use crate::terminal::sign_in::{Known, NotSignedIn, PASSWORD, PasswordSource};
+use crate::terminal::sign_in::{Known, PASSWORD, PasswordSource, SignInError};
 use crate::terminal::who::{Who, who};
 
 /// Carries an identity out of this computer or into it.
@@ -21,7 +21,7 @@ pub async fn carry_identity(
     errand: &IdentityErrand,
     config: &Config,
     known: &Known,
-) -> Result<(), NotSignedIn> {
+) -> Result<(), SignInError> {
     let cost = SealCost::default();
     match errand {
         IdentityErrand::Export { file } => {
@@ -72,7 +72,7 @@ pub async fn change_password(
     service: &Arc<PeerService>,
     known: &Known,
     new: &PasswordSource,
-) -> Result<(), NotSignedIn> {
+) -> Result<(), SignInError> {
     let Who { username, question } = who(known, &service.accounts()).await?;
     if !service.knows(&username) {
         return Err(CommandError::Local(format!("there is no account {username} on this computer")).into());

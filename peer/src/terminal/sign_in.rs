@@ -67,7 +67,7 @@ impl std::fmt::Debug for PasswordSource {
 
 /// Why nobody is signed in.
 #[derive(Debug, thiserror::Error)]
-pub enum NotSignedIn {
+pub enum SignInError {
     /// Too little is known, and nobody can be asked.
     #[error("{0}")]
     Usage(&'static str),
@@ -88,7 +88,7 @@ pub enum NotSignedIn {
     Terminal(#[from] io::Error),
 }
 
-impl NotSignedIn {
+impl SignInError {
     /// Nobody answers at this peer's tracker.
     #[must_use]
     pub fn no_tracker(service: &PeerService) -> Self {
@@ -98,17 +98,17 @@ impl NotSignedIn {
 
 impl Known {
     /// Whether the password can be had: from a file, from the environment, or by asking.
-    pub(crate) fn can_tell_the_password(&self) -> Result<(), NotSignedIn> {
+    pub(crate) fn can_tell_the_password(&self) -> Result<(), SignInError> {
         if self.interactive || !matches!(self.password, PasswordSource::Asked) {
             return Ok(());
         }
-        Err(NotSignedIn::Usage(
+        Err(SignInError::Usage(
             "a password is needed: --password-file FILE, or PEER_PASSWORD in the environment",
         ))
     }
 
     /// The password, asked where it is not known: twice where it is a new one.
-    pub(crate) async fn password(&self, question: &str, new: bool) -> Result<Password, NotSignedIn> {
+    pub(crate) async fn password(&self, question: &str, new: bool) -> Result<Password, SignInError> {
         self.can_tell_the_password()?;
         Ok(match &self.password {
             PasswordSource::Given(password) => Password::typed(password.clone()),
@@ -120,7 +120,7 @@ impl Known {
 
 /// Signs in, asking for what is missing where somebody can be asked. A user who is new on this computer is asked for the
 /// password once: it is tried, and an account is offered only where the tracker does not take it.
-pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, NotSignedIn> {
+pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, SignInError> {
     let first = who(&known, &service.accounts()).await?;
     known.can_tell_the_password()?;
     let (mut username, mut register) = (first.username, known.register);
@@ -147,9 +147,9 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
         let error = match try_in(service, &who, known.interactive).await? {
             Ok(()) => return Ok(username),
             Err(CommandError::TrackerLost) => {
-                return Err(NotSignedIn::no_tracker(service));
+                return Err(SignInError::no_tracker(service));
             }
-            Err(error) if !known.interactive => return Err(NotSignedIn::Refused(error)),
+            Err(error) if !known.interactive => return Err(SignInError::Refused(error)),
             Err(error) => error,
         };
         tries += 1;
@@ -167,11 +167,11 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                     Offered::Assembled => "Wrong password, for that name has an account",
                 };
                 if !can_retype || left == 0 {
-                    return Err(NotSignedIn::Refused(error));
+                    return Err(SignInError::Refused(error));
                 }
                 tell(tries_left(why, left)).await?;
             }
-            _ if left == 0 => return Err(NotSignedIn::Refused(error)),
+            _ if left == 0 => return Err(SignInError::Refused(error)),
             CommandError::Refused { code: ErrorCode::UsernameTaken, .. } => {
                 if ask_yes(format!("{username} has an account already. Log in to it? [Y/n] ")).await? {
                     typed = Some(who.password);
@@ -187,7 +187,7 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
             CommandError::SealShut { folder, .. } | CommandError::KeyHere { folder, .. } if can_retype => {
                 tell(shut(folder, register, left)).await?;
             }
-            _ => return Err(NotSignedIn::Refused(error)),
+            _ => return Err(SignInError::Refused(error)),
         }
     }
 }
@@ -203,7 +203,7 @@ enum Offered {
 }
 
 /// Offers to make an account, where the tracker takes the password for none.
-async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Result<Offered, NotSignedIn> {
+async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Result<Offered, SignInError> {
     let question = format!(
         "This tracker has no account {} with this password.\nMake one? [Y/n] (n: it was mistyped) ",
         who.username
@@ -218,13 +218,13 @@ async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Resu
     match try_in(service, &SignIn { password, register: true, ..who }, true).await? {
         Ok(()) => Ok(Offered::Made),
         Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Assembled),
-        Err(CommandError::TrackerLost) => Err(NotSignedIn::no_tracker(service)),
-        Err(error) => Err(NotSignedIn::Refused(error)),
+        Err(CommandError::TrackerLost) => Err(SignInError::no_tracker(service)),
+        Err(error) => Err(SignInError::Refused(error)),
     }
 }
 
 /// The password that was typed once, if it is typed again and long enough for a new one; else another one, typed twice.
-async fn confirmed(password: Password) -> Result<Password, NotSignedIn> {
+async fn confirmed(password: Password) -> Result<Password, SignInError> {
     if password.is_too_short() {
         tell(too_short()).await?;
     } else if is_repeated(&password).await? {
@@ -261,7 +261,7 @@ pub(crate) async fn try_in(
     service: &PeerService,
     who: &SignIn,
     interactive: bool,
-) -> Result<Result<(), CommandError>, NotSignedIn> {
+) -> Result<Result<(), CommandError>, SignInError> {
     loop {
         let tried = service.sign_in(who.clone()).await;
         let Err(CommandError::Refused { code, msg } | CommandError::TurnedAway { code, msg, .. }) = &tried
@@ -275,19 +275,19 @@ pub(crate) async fn try_in(
         // The tracker's words tell how long to wait.
         let told = in_words(&display_safe(msg));
         if !ask_yes(format!("{told}. Try again? [Y/n] ")).await? {
-            return Err(NotSignedIn::Left);
+            return Err(SignInError::Left);
         }
     }
 }
 
-fn read_password(path: &PathBuf) -> Result<Password, NotSignedIn> {
+fn read_password(path: &PathBuf) -> Result<Password, SignInError> {
     let text =
-        std::fs::read_to_string(path).map_err(|error| NotSignedIn::PasswordFile(path.clone(), error))?;
+        std::fs::read_to_string(path).map_err(|error| SignInError::PasswordFile(path.clone(), error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Password::typed(text.strip_suffix('\r').unwrap_or(text)))
 }
 
-pub(crate) async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
+pub(crate) async fn ask_yes(question: String) -> Result<bool, SignInError> {
     loop {
         let question = question.clone();
         match asked(move || tty::ask(&question)).await?.trim().to_lowercase().as_str() {
@@ -299,7 +299,7 @@ pub(crate) async fn ask_yes(question: String) -> Result<bool, NotSignedIn> {
 }
 
 /// A new password is typed twice: nobody sees a slip.
-pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password, NotSignedIn> {
+pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password, SignInError> {
     loop {
         let question = question.clone();
         let password = asked(move || tty::ask_hidden(&question)).await?;
@@ -319,7 +319,7 @@ pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password
 }
 
 /// Whether a new password is typed once more as it was.
-async fn is_repeated(password: &Password) -> Result<bool, NotSignedIn> {
+async fn is_repeated(password: &Password) -> Result<bool, SignInError> {
     let again = asked(|| tty::ask_hidden("The same again: ")).await?;
     Ok(Password::typed(again) == *password)
 }
@@ -332,15 +332,15 @@ fn too_short() -> String {
     )
 }
 
-pub(crate) async fn tell(text: String) -> Result<(), NotSignedIn> {
+pub(crate) async fn tell(text: String) -> Result<(), SignInError> {
     asked(move || tty::say(&text).map(|()| Some(String::new()))).await.map(drop)
 }
 
 /// Asks on a thread of its own, which is left behind where the program ends before the answer.
 pub(crate) async fn asked(
     ask: impl FnOnce() -> io::Result<Option<String>> + Send + 'static,
-) -> Result<String, NotSignedIn> {
+) -> Result<String, SignInError> {
     let (answer, asked) = oneshot::channel();
     thread::Builder::new().name("question".to_owned()).spawn(move || answer.send(ask()))?;
-    asked.await.map_err(|_| NotSignedIn::Left)??.ok_or(NotSignedIn::Left)
+    asked.await.map_err(|_| SignInError::Left)??.ok_or(SignInError::Left)
 }

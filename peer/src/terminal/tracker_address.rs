@@ -2,14 +2,14 @@
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::config::tracker_address;
-use crate::terminal::sign_in::{NotSignedIn, asked, tell};
+use crate::terminal::sign_in::{SignInError, asked, tell};
 use crate::terminal::trouble::no_tracker;
 use crate::terminal::tty;
 
 const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
 
 /// Asks for another address than this one, at which nobody answers. Returns none if the user has none.
-pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, NotSignedIn> {
+pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, SignInError> {
     tell(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
     loop {
         let typed = asked(|| tty::ask(QUESTION)).await?;

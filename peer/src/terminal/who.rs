@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use commons::names::Username;
 
 use crate::terminal::safe_text::display_safe;
-use crate::terminal::sign_in::{Known, NotSignedIn, PASSWORD, asked, tell};
+use crate::terminal::sign_in::{Known, PASSWORD, SignInError, asked, tell};
 use crate::terminal::tty;
 
 /// A user, and how the password is asked for.
@@ -21,7 +21,7 @@ impl Who {
 }
 
 /// The user who is meant, of those who have an account on this computer or who is new here.
-pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<Who, NotSignedIn> {
+pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<Who, SignInError> {
     if let Some(username) = &known.username {
         return Ok(Who::told(username.clone()));
     }
@@ -37,7 +37,7 @@ pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<
             Ok(Who { username: (*only).clone(), question })
         }
         (_, false) => {
-            Err(NotSignedIn::Usage("say who you are with --username NAME: nobody can be asked here"))
+            Err(SignInError::Usage("say who you are with --username NAME: nobody can be asked here"))
         }
         ([], true) => ask_name().await.map(Who::told),
         (several, true) => {
@@ -49,7 +49,7 @@ pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<
 }
 
 /// A name that is typed.
-pub(crate) async fn ask_name() -> Result<Username, NotSignedIn> {
+pub(crate) async fn ask_name() -> Result<Username, SignInError> {
     loop {
         let typed = asked(|| tty::ask("Your name: ")).await?;
         match Username::parse(typed.trim()) {
