@@ -5,7 +5,7 @@ use chrono::DateTime;
 use commons::names::Username;
 use peer::api::Event;
 use peer::terminal::line::Moment;
-use peer::terminal::paint::Paint;
+use peer::terminal::style::Style;
 use peer::terminal::view::View;
 use unicode_width::UnicodeWidthStr;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub fn hold(bytes: &[u8]) {
         late: false,
         missing: 0,
     };
-    let mut view = View::new(Username::parse("zoe").unwrap(), Paint::plain());
+    let mut view = View::new(Username::parse("zoe").unwrap(), Style::plain());
     let rows = view.event(&message, moment);
     let mut rows = rows.iter().map(|row| row.trim_start_matches('\u{7}'));
     let first = rows.next().unwrap();

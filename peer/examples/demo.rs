@@ -16,9 +16,9 @@ use peer::identity::device_key::SignIn;
 use peer::identity::password::Password;
 use peer::identity::seal::SealCost;
 use peer::service::{Keep, PeerConfig, PeerService};
-use peer::terminal::commands::{Typed, parse};
+use peer::terminal::commands::{ParsedInput, parse};
 use peer::terminal::line::Moment;
-use peer::terminal::paint::Paint;
+use peer::terminal::style::Style;
 use peer::terminal::view::View;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -151,7 +151,7 @@ async fn demo() -> Result<(), Failed> {
 }
 
 fn scene(text: &str) {
-    println!("\n{}", Paint::from_env().strong(text));
+    println!("\n{}", Style::from_env().strong(text));
 }
 
 fn is_connected(event: &Event) -> bool {
@@ -221,7 +221,7 @@ impl Person {
         let service = PeerService::start(config).await?;
         let events = service.subscribe();
         let username = Username::parse(name)?;
-        let view = View::new(username.clone(), Paint::from_env());
+        let view = View::new(username.clone(), Style::from_env());
         let password = Password::typed(format!("the secret of {name}"));
         service.sign_in(SignIn { username, password, register, changed_to: None }).await?;
         let mut person = Self { service, events, view, name: name.to_owned(), seen: Vec::new() };
@@ -233,7 +233,7 @@ impl Person {
 
     /// Prints rows of this person's screen.
     fn show(&self, rows: &[String]) {
-        let name = Paint::from_env().of_user(&self.name, &format!("{:>7}", self.name));
+        let name = Style::from_env().of_user(&self.name, &format!("{:>7}", self.name));
         let mut out = std::io::stdout().lock();
         for row in rows {
             // Whoever reads may have gone: the demo goes on.
@@ -246,7 +246,7 @@ impl Person {
         if line.starts_with(['/', '@']) {
             self.show(&[format!("> {line}")]);
         }
-        let Typed::Run(command) = parse(line, true)? else {
+        let ParsedInput::Run(command) = parse(line, true)? else {
             return Err(format!("{line} is no command").into());
         };
         let answer = timeout(PATIENCE, self.service.execute(command.clone())).await??;
@@ -264,7 +264,7 @@ impl Person {
     /// Types a line that is refused with this code.
     async fn is_refused(&mut self, line: &str, code: &str) -> Result<(), Failed> {
         self.show(&[format!("> {line}")]);
-        let Typed::Run(command) = parse(line, true)? else {
+        let ParsedInput::Run(command) = parse(line, true)? else {
             return Err(format!("{line} is no command").into());
         };
         match timeout(PATIENCE, self.service.execute(command)).await? {

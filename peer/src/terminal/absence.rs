@@ -4,8 +4,8 @@ use commons::names::Username;
 
 use crate::api::Conversation;
 use crate::terminal::counted::counted;
-use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
+use crate::terminal::style::Style;
 
 /// Lines that were missed in a conversation; nobody else's where no people wrote them.
 pub(crate) struct Absence<'a> {
@@ -31,7 +31,7 @@ impl Absence<'_> {
 }
 
 /// Earlier messages of an author that are not here.
-pub(crate) fn missing_row(paint: Paint, lines: u64, from: &Username) -> String {
+pub(crate) fn missing_row(paint: Style, lines: u64, from: &Username) -> String {
     let lines = if lines == 1 { "1 earlier line".to_owned() } else { format!("{lines} earlier lines") };
     paint.faint(&format!("({lines} of {from} not here yet)"))
 }

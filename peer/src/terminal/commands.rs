@@ -11,7 +11,7 @@ use crate::nearest;
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Typed {
+pub enum ParsedInput {
     /// Nothing: the line is empty.
     Nothing,
     /// The list of commands, or one of them.
@@ -24,7 +24,7 @@ pub enum Typed {
     Run(Command),
 }
 
-impl Typed {
+impl ParsedInput {
     /// Whether the line is shown again as soon as it is said.
     pub(crate) fn is_talk(&self) -> bool {
         matches!(self, Self::Nothing | Self::Run(Command::Say { .. }))
@@ -33,7 +33,7 @@ impl Typed {
 
 /// What an argument names, for completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
+pub enum ArgKind {
     /// There is none, or anything.
     Nothing,
     /// A room.
@@ -58,8 +58,8 @@ pub struct Spec {
     /// What it does.
     pub help: &'static str,
     /// What its first argument names.
-    pub takes: Takes,
-    build: fn(&str) -> Result<Typed, Wrong>,
+    pub takes: ArgKind,
+    build: fn(&str) -> Result<ParsedInput, ArgError>,
 }
 
 impl PartialEq for Spec {
@@ -72,19 +72,21 @@ impl Eq for Spec {}
 
 /// Every command, in the order in which `/help` shows them.
 pub const COMMANDS: &[Spec] = &[
-    spec("/rooms", &[], "", "which rooms there are", Takes::Nothing, |_| run(Command::Rooms)),
-    spec("/peers", &[], "", "who is online", Takes::Nothing, |_| run(Command::Peers)),
-    spec("/create", &[], "ROOM", "make a room and enter it", Takes::Nothing, |rest| {
+    spec("/rooms", &[], "", "which rooms there are", ArgKind::Nothing, |_| run(Command::Rooms)),
+    spec("/peers", &[], "", "who is online", ArgKind::Nothing, |_| run(Command::Peers)),
+    spec("/create", &[], "ROOM", "make a room and enter it", ArgKind::Nothing, |rest| {
         run(Command::Create { room: new_room(rest)? })
     }),
-    spec("/join", &[], "ROOM", "enter a room", Takes::Room, |rest| run(Command::Join { room: room(rest)? })),
-    spec("/users", &[], "", "who is in this conversation", Takes::Nothing, |_| {
+    spec("/join", &[], "ROOM", "enter a room", ArgKind::Room, |rest| {
+        run(Command::Join { room: room(rest)? })
+    }),
+    spec("/users", &[], "", "who is in this conversation", ArgKind::Nothing, |_| {
         run(Command::Users { conversation: None })
     }),
-    spec("/msg", &[], "USER [TEXT]", "talk in private; without text, open the chat", Takes::User, |rest| {
+    spec("/msg", &[], "USER [TEXT]", "talk in private; without text, open the chat", ArgKind::User, |rest| {
         private(rest)
     }),
-    spec("/switch", &[], "ROOM|@USER", "show another conversation", Takes::Conversation, |rest| {
+    spec("/switch", &[], "ROOM|@USER", "show another conversation", ArgKind::Conversation, |rest| {
         run(Command::Open { conversation: conversation(rest)? })
     }),
     spec(
@@ -92,13 +94,13 @@ pub const COMMANDS: &[Spec] = &[
         &["/sair"],
         "[ROOM]",
         "leave this conversation, or the named one",
-        Takes::Conversation,
+        ArgKind::Conversation,
         |rest| run(Command::Leave { conversation: optional(rest, conversation)? }),
     ),
-    spec("/delete", &["/deletar_sala"], "[ROOM]", "end a room that is yours", Takes::Room, |rest| {
+    spec("/delete", &["/deletar_sala"], "[ROOM]", "end a room that is yours", ArgKind::Room, |rest| {
         run(Command::Delete { room: optional(rest, room)? })
     }),
-    spec("/conversations", &[], "", "all conversations kept here, ended ones too", Takes::Nothing, |_| {
+    spec("/conversations", &[], "", "all conversations kept here, ended ones too", ArgKind::Nothing, |_| {
         run(Command::Conversations)
     }),
     spec(
@@ -106,7 +108,7 @@ pub const COMMANDS: &[Spec] = &[
         &[],
         "[N] [ROOM]",
         "what was said here before, or in ROOM or @USER",
-        Takes::Conversation,
+        ArgKind::Conversation,
         |rest| {
             let (lines, conversation) = history(rest)?;
             run(Command::History { lines, conversation, before: None })
@@ -117,17 +119,19 @@ pub const COMMANDS: &[Spec] = &[
         &[],
         "WORDS",
         "find messages; from:USER in:ROOM|@USER since:DAY until:DAY",
-        Takes::Nothing,
+        ArgKind::Nothing,
         |rest| run(Command::Search { words: some(rest)?.to_owned(), before: None }),
     ),
-    spec("/more", &[], "", "what is older than what /history or /search has shown", Takes::Nothing, |_| {
-        Ok(Typed::More)
+    spec("/more", &[], "", "what is older than what /history or /search has shown", ArgKind::Nothing, |_| {
+        Ok(ParsedInput::More)
     }),
-    spec("/receipts", &[], "", "who has your last lines", Takes::Nothing, |_| {
+    spec("/receipts", &[], "", "who has your last lines", ArgKind::Nothing, |_| {
         run(Command::Receipts { conversation: None })
     }),
-    spec("/outbox", &[], "", "your lines that wait, and for whom", Takes::Nothing, |_| run(Command::Outbox)),
-    spec("/withdraw", &[], "ID", "take a line back that nobody has", Takes::Nothing, |rest| {
+    spec("/outbox", &[], "", "your lines that wait, and for whom", ArgKind::Nothing, |_| {
+        run(Command::Outbox)
+    }),
+    spec("/withdraw", &[], "ID", "take a line back that nobody has", ArgKind::Nothing, |rest| {
         run(Command::Withdraw { id: line_id(rest)? })
     }),
     spec(
@@ -135,7 +139,7 @@ pub const COMMANDS: &[Spec] = &[
         &[],
         "FILE",
         "write this conversation, or the one behind in:, to a new file",
-        Takes::Nothing,
+        ArgKind::Nothing,
         |rest| {
             let (file, conversation) = export(rest)?;
             run(Command::Export { file: file.into(), conversation })
@@ -146,44 +150,46 @@ pub const COMMANDS: &[Spec] = &[
         &[],
         "ROOM|@USER",
         "erase it on this computer; see /conversations",
-        Takes::Conversation,
+        ArgKind::Conversation,
         |rest| run(Command::Forget { conversation: conversation(rest)? }),
     ),
-    spec("/whoami", &[], "", "who you are and how you are connected", Takes::Nothing, |_| {
+    spec("/whoami", &[], "", "who you are and how you are connected", ArgKind::Nothing, |_| {
         run(Command::WhoAmI)
     }),
-    spec("/block", &[], "[NAME]", "shut out somebody's private lines, or list whom", Takes::User, |rest| {
+    spec("/block", &[], "[NAME]", "shut out somebody's private lines, or list whom", ArgKind::User, |rest| {
         run(Command::Block { user: optional(rest, user)? })
     }),
-    spec("/unblock", &[], "NAME", "hear somebody's private lines again", Takes::User, |rest| {
+    spec("/unblock", &[], "NAME", "hear somebody's private lines again", ArgKind::User, |rest| {
         run(Command::Unblock { user: user(rest)? })
     }),
-    spec("/verify", &[], "USER", "the number to compare with somebody", Takes::User, |rest| {
+    spec("/verify", &[], "USER", "the number to compare with somebody", ArgKind::User, |rest| {
         run(Command::Verify { user: user(rest)? })
     }),
-    spec("/verified", &[], "USER", "remember that the numbers were the same", Takes::User, |rest| {
+    spec("/verified", &[], "USER", "remember that the numbers were the same", ArgKind::User, |rest| {
         run(Command::Verified { user: user(rest)? })
     }),
-    spec("/accept", &[], "USER", "take somebody's changed key for right", Takes::User, |rest| {
+    spec("/accept", &[], "USER", "take somebody's changed key for right", ArgKind::User, |rest| {
         run(Command::Accept { user: user(rest)? })
     }),
-    spec("/keys", &[], "", "your keys: each of your computers has one", Takes::Nothing, |_| {
+    spec("/keys", &[], "", "your keys: each of your computers has one", ArgKind::Nothing, |_| {
         run(Command::Account(AccountCommand::Keys))
     }),
-    spec("/endorse", &[], "KEY", "vouch for the key of your newer computer", Takes::Nothing, |rest| {
+    spec("/endorse", &[], "KEY", "vouch for the key of your newer computer", ArgKind::Nothing, |rest| {
         run(Command::Account(AccountCommand::Endorse { key: some(rest)?.to_owned() }))
     }),
-    spec("/revoke", &[], "KEY", "take a key away, as of a computer that is lost", Takes::Nothing, |rest| {
+    spec("/revoke", &[], "KEY", "take a key away, as of a computer that is lost", ArgKind::Nothing, |rest| {
         run(Command::Account(AccountCommand::Revoke { key: some(rest)?.to_owned() }))
     }),
-    spec("/password", &[], "", "change your password", Takes::Nothing, |_| Ok(Typed::NewPassword)),
-    spec("/delete-account", &[], "", "end your account for ever", Takes::Nothing, |rest| {
+    spec("/password", &[], "", "change your password", ArgKind::Nothing, |_| Ok(ParsedInput::NewPassword)),
+    spec("/delete-account", &[], "", "end your account for ever", ArgKind::Nothing, |rest| {
         run(Command::Account(AccountCommand::Delete { name: optional(rest, user)?, password: None }))
     }),
-    spec("/help", &[], "[COMMAND]", "this list", Takes::Command, |rest| {
-        Ok(Typed::Help(optional(rest, |name| find(name).ok_or_else(|| Wrong::Unknown(name.to_owned())))?))
+    spec("/help", &[], "[COMMAND]", "this list", ArgKind::Command, |rest| {
+        Ok(ParsedInput::Help(optional(rest, |name| {
+            find(name).ok_or_else(|| ArgError::Unknown(name.to_owned()))
+        })?))
     }),
-    spec("/quit", &["/exit"], "", "sign out; your seats are kept", Takes::Nothing, |_| run(Command::Quit)),
+    spec("/quit", &["/exit"], "", "sign out; your seats are kept", ArgKind::Nothing, |_| run(Command::Quit)),
 ];
 
 const fn spec(
@@ -191,14 +197,14 @@ const fn spec(
     aliases: &'static [&'static str],
     arguments: &'static str,
     help: &'static str,
-    takes: Takes,
-    build: fn(&str) -> Result<Typed, Wrong>,
+    takes: ArgKind,
+    build: fn(&str) -> Result<ParsedInput, ArgError>,
 ) -> Spec {
     Spec { name, aliases, arguments, help, takes, build }
 }
 
 /// What is wrong with an argument.
-enum Wrong {
+enum ArgError {
     Missing,
     /// It is not what it has to be.
     Not(&'static str),
@@ -207,26 +213,26 @@ enum Wrong {
     Unknown(String),
 }
 
-impl From<NameError> for Wrong {
+impl From<NameError> for ArgError {
     fn from(error: NameError) -> Self {
         Self::Name(error)
     }
 }
 
-fn run(command: Command) -> Result<Typed, Wrong> {
-    Ok(Typed::Run(command))
+fn run(command: Command) -> Result<ParsedInput, ArgError> {
+    Ok(ParsedInput::Run(command))
 }
 
-fn optional<T>(rest: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Result<Option<T>, Wrong> {
+fn optional<T>(rest: &str, parse: impl Fn(&str) -> Result<T, ArgError>) -> Result<Option<T>, ArgError> {
     if rest.is_empty() { Ok(None) } else { parse(rest).map(Some) }
 }
 
-fn some(text: &str) -> Result<&str, Wrong> {
-    if text.is_empty() { Err(Wrong::Missing) } else { Ok(text) }
+fn some(text: &str) -> Result<&str, ArgError> {
+    if text.is_empty() { Err(ArgError::Missing) } else { Ok(text) }
 }
 
 /// `50 sala`, `50`, `sala`: a first word that is a number is one.
-fn history(rest: &str) -> Result<(usize, Option<Conversation>), Wrong> {
+fn history(rest: &str) -> Result<(usize, Option<Conversation>), ArgError> {
     let (first, behind) = split_word(rest);
     match first.parse::<i64>() {
         Ok(_) => Ok((count(first)?, optional(behind, conversation)?)),
@@ -235,42 +241,42 @@ fn history(rest: &str) -> Result<(usize, Option<Conversation>), Wrong> {
 }
 
 /// `chat of may.jsonl in:sala`: a file's name may have spaces, so the conversation has a mark.
-fn export(rest: &str) -> Result<(&str, Option<Conversation>), Wrong> {
+fn export(rest: &str) -> Result<(&str, Option<Conversation>), ArgError> {
     let marked = rest.rsplit_once(" in:").filter(|(_, name)| !name.is_empty());
     let (file, place) = marked.map_or((rest, None), |(file, name)| (file.trim_end(), Some(name)));
     Ok((some(file)?, place.map(conversation).transpose()?))
 }
 
-fn count(text: &str) -> Result<usize, Wrong> {
-    text.parse().ok().filter(|count| *count > 0).ok_or(Wrong::Not("N is a number of lines"))
+fn count(text: &str) -> Result<usize, ArgError> {
+    text.parse().ok().filter(|count| *count > 0).ok_or(ArgError::Not("N is a number of lines"))
 }
 
 /// The end of a line's identity, as `/outbox` shows it.
-fn line_id(text: &str) -> Result<String, Wrong> {
+fn line_id(text: &str) -> Result<String, ArgError> {
     let is_id =
         some(text)?.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && text.len() >= LINE_ID_DIGITS;
     if is_id {
         Ok(text.to_lowercase())
     } else {
-        Err(Wrong::Not("ID is what /outbox shows, four digits or more"))
+        Err(ArgError::Not("ID is what /outbox shows, four digits or more"))
     }
 }
 
 /// A room's name as typed: keyboards differ in how they make accented letters, names do not.
-fn room(text: &str) -> Result<RoomName, Wrong> {
+fn room(text: &str) -> Result<RoomName, ArgError> {
     Ok(RoomName::parse(&some(text)?.nfc().collect::<String>())?)
 }
 
-fn new_room(text: &str) -> Result<RoomName, Wrong> {
+fn new_room(text: &str) -> Result<RoomName, ArgError> {
     let room = room(text)?;
     Ok(RoomName::parse_new(room.as_str())?)
 }
 
-fn user(text: &str) -> Result<Username, Wrong> {
+fn user(text: &str) -> Result<Username, ArgError> {
     Ok(Username::parse(some(text.strip_prefix('@').unwrap_or(text))?)?)
 }
 
-fn conversation(text: &str) -> Result<Conversation, Wrong> {
+fn conversation(text: &str) -> Result<Conversation, ArgError> {
     if text.starts_with('@') {
         user(text).map(Conversation::Private)
     } else {
@@ -279,7 +285,7 @@ fn conversation(text: &str) -> Result<Conversation, Wrong> {
 }
 
 /// `bob` opens the chat with bob, `bob text` says something in it and opens nothing.
-fn private(rest: &str) -> Result<Typed, Wrong> {
+fn private(rest: &str) -> Result<ParsedInput, ArgError> {
     let (name, text) = split_word(rest);
     let to = user(name)?;
     run(match text {
@@ -301,12 +307,12 @@ impl Spec {
         format!("{} {}", self.name, self.arguments).trim_end().to_owned()
     }
 
-    fn wrong(&self, wrong: Wrong) -> CommandError {
+    fn wrong(&self, wrong: ArgError) -> CommandError {
         CommandError::Usage(match wrong {
-            Wrong::Missing => format!("type {}: {}", self.usage(), self.help),
-            Wrong::Not(what) => format!("{what} ({})", self.usage()),
-            Wrong::Name(error) => format!("{error} ({})", self.usage()),
-            Wrong::Unknown(name) => return unknown(&format!("/{}", name.trim_start_matches('/'))),
+            ArgError::Missing => format!("type {}: {}", self.usage(), self.help),
+            ArgError::Not(what) => format!("{what} ({})", self.usage()),
+            ArgError::Name(error) => format!("{error} ({})", self.usage()),
+            ArgError::Unknown(name) => return unknown(&format!("/{}", name.trim_start_matches('/'))),
         })
     }
 }
@@ -320,29 +326,29 @@ pub(crate) fn find(name: &str) -> Option<&'static Spec> {
 }
 
 /// What a typed line asks for. Whether a conversation is open decides what a bare `sair` leaves.
-pub fn parse(line: &str, conversation_open: bool) -> Result<Typed, CommandError> {
+pub fn parse(line: &str, conversation_open: bool) -> Result<ParsedInput, CommandError> {
     let line = line.trim_end();
     match line.trim_start() {
-        "" => return Ok(Typed::Nothing),
-        "sair" if conversation_open => return Ok(Typed::Run(Command::Leave { conversation: None })),
-        "sair" | "exit" => return Ok(Typed::Run(Command::Quit)),
+        "" => return Ok(ParsedInput::Nothing),
+        "sair" if conversation_open => return Ok(ParsedInput::Run(Command::Leave { conversation: None })),
+        "sair" | "exit" => return Ok(ParsedInput::Run(Command::Quit)),
         _ => {}
     }
     if let Some(text) = line.strip_prefix("//") {
-        return Ok(Typed::Run(Command::say(format!("/{text}"))));
+        return Ok(ParsedInput::Run(Command::say(format!("/{text}"))));
     }
     if let Some(rest) = line.strip_prefix('@') {
         let wrong = |wrong| match wrong {
-            Wrong::Missing | Wrong::Not(_) => {
+            ArgError::Missing | ArgError::Not(_) => {
                 CommandError::Usage("type @name and the text, as in: @bob hi".to_owned())
             }
-            Wrong::Name(error) => CommandError::Usage(format!("{error} (@name text)")),
-            Wrong::Unknown(name) => unknown(&name),
+            ArgError::Name(error) => CommandError::Usage(format!("{error} (@name text)")),
+            ArgError::Unknown(name) => unknown(&name),
         };
         return private(rest).map_err(wrong);
     }
     if !line.starts_with('/') {
-        return Ok(Typed::Run(Command::say(line)));
+        return Ok(ParsedInput::Run(Command::say(line)));
     }
     let (name, rest) = split_word(line);
     let Some(spec) = find(name) else { return Err(unknown(name)) };
@@ -388,7 +394,7 @@ mod tests {
     // A command shows nothing of itself in Debug, so the lines are compared, not the commands.
     fn assert_runs(line: &str, open: bool, command: &Command) {
         assert!(
-            parse(line, open) == Ok(Typed::Run(command.clone())),
+            parse(line, open) == Ok(ParsedInput::Run(command.clone())),
             "{line:?} is {:?}",
             serde_json::to_string(command)
         );
@@ -471,11 +477,11 @@ mod tests {
         }
         assert_runs("sair", false, &Command::Quit);
         assert_runs("sair daqui", true, &say("sair daqui"));
-        assert!(parse("  \t", true) == Ok(Typed::Nothing));
-        assert!(parse("/password", true) == Ok(Typed::NewPassword));
-        assert!(parse("/more", true) == Ok(Typed::More));
-        assert!(parse("/help", true) == Ok(Typed::Help(None)));
-        assert!(parse("/help join", true) == Ok(Typed::Help(find("/join"))));
+        assert!(parse("  \t", true) == Ok(ParsedInput::Nothing));
+        assert!(parse("/password", true) == Ok(ParsedInput::NewPassword));
+        assert!(parse("/more", true) == Ok(ParsedInput::More));
+        assert!(parse("/help", true) == Ok(ParsedInput::Help(None)));
+        assert!(parse("/help join", true) == Ok(ParsedInput::Help(find("/join"))));
     }
 
     #[test]

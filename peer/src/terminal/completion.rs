@@ -4,7 +4,7 @@ use commons::names::{RoomName, Username};
 
 use crate::api::Conversation;
 use crate::api::status::Status;
-use crate::terminal::commands::{COMMANDS, Spec, Takes, find};
+use crate::terminal::commands::{ArgKind, COMMANDS, Spec, find};
 
 /// The names that Tab can complete to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,12 +56,12 @@ pub(crate) fn complete(before_cursor: &str, words: &Words) -> (usize, Vec<String
         let (start, typed) = (name.len() + 1, &before_cursor[name.len() + 1..]);
         let at = if typed.starts_with('@') { "@" } else { "" };
         let mut candidates: Box<dyn Iterator<Item = String>> = match find(name).map(|spec| spec.takes) {
-            Some(Takes::Room) => Box::new(words.rooms.iter().cloned()),
-            Some(Takes::User) if !typed.contains(' ') => {
+            Some(ArgKind::Room) => Box::new(words.rooms.iter().cloned()),
+            Some(ArgKind::User) if !typed.contains(' ') => {
                 Box::new(words.users.iter().map(|user| format!("{at}{user} ")))
             }
-            Some(Takes::Conversation) => Box::new(words.conversations.iter().cloned()),
-            Some(Takes::Command) => Box::new(COMMANDS.iter().map(|spec| spec.name.to_owned())),
+            Some(ArgKind::Conversation) => Box::new(words.conversations.iter().cloned()),
+            Some(ArgKind::Command) => Box::new(COMMANDS.iter().map(|spec| spec.name.to_owned())),
             _ => return last_word(before_cursor, words),
         };
         return (start, fitting(typed, &mut candidates));

@@ -6,7 +6,7 @@ use commons::names::Username;
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{LinkState, TrackerState};
-use crate::terminal::paint::Paint;
+use crate::terminal::style::Style;
 use crate::terminal::tracker_news;
 use crate::terminal::warning;
 
@@ -21,7 +21,7 @@ impl Connections {
     /// A link came up or went down; one that others can read is told.
     pub(crate) fn link(
         &mut self,
-        paint: Paint,
+        paint: Style,
         peer: &Username,
         state: LinkState,
         encrypted: bool,
@@ -42,7 +42,7 @@ impl Connections {
     /// The tracker can be asked, or no longer; told where that is another state than before.
     pub(crate) fn tracker(
         &mut self,
-        paint: Paint,
+        paint: Style,
         state: TrackerState,
         reason: Option<TrackerLoss>,
     ) -> Vec<String> {

@@ -45,7 +45,7 @@ mod tests {
     use commons::names::{RoomName, Username};
 
     use super::*;
-    use crate::terminal::paint::Paint;
+    use crate::terminal::style::Style;
 
     #[test]
     fn ended_and_unread_conversations_say_so_in_words() {
@@ -70,7 +70,7 @@ mod tests {
             empty,
             kept(carla, None, 0, true),
         ];
-        let tables = Tables { paint: Paint::plain(), you: None, columns: Some(80) };
+        let tables = Tables { paint: Style::plain(), you: None, columns: Some(80) };
         let shown = [
             "4 conversations",
             "  CONVERSATION  LINES  FIRST       LAST",

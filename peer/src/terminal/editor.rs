@@ -28,13 +28,13 @@ use crate::limits::{LINE_MAX, TYPED_AHEAD};
 use crate::terminal::above_input::AboveInput;
 use crate::terminal::commands::COMMANDS;
 use crate::terminal::completion::{Words, complete};
-use crate::terminal::desk::{Desk, Guard, Question, clear};
 use crate::terminal::drawing::{CLEAR_BELOW, status_columns};
+use crate::terminal::editor_state::{EditorShared, Guard, Question, clear};
 use crate::terminal::input::Input;
 use crate::terminal::layout::{break_rows, shorten, width};
 use crate::terminal::output::{Sink, Stdout};
-use crate::terminal::paint::Paint;
 use crate::terminal::status_line::StatusLine;
+use crate::terminal::style::Style;
 use crate::terminal::tty;
 
 /// Two rows: the line above the input, filled in whenever it is drawn, and the input's own.
@@ -43,7 +43,7 @@ const PROMPT: &str = "\n> ";
 /// The prompt as the editor asks for it: right after it has read how wide the screen is. From then on it counts on rows
 /// of so many columns.
 struct MeasuredPrompt<'a> {
-    desk: &'a Desk,
+    desk: &'a EditorShared,
 }
 
 impl Prompt for MeasuredPrompt<'_> {
@@ -66,7 +66,7 @@ const END_TRIES: usize = 10;
 
 /// The editor, from outside its thread.
 pub(crate) struct LineEditor {
-    desk: Arc<Desk>,
+    desk: Arc<EditorShared>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -74,11 +74,11 @@ impl LineEditor {
     /// Starts editing; gives the editor, the lines it makes, and where rows are printed above it. Fails where the
     /// terminal is none.
     pub(crate) fn start(
-        paint: Paint,
+        paint: Style,
         is_password: Guard,
     ) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
-        let desk = Arc::new(Desk { lines, paint, is_password, state: Mutex::default() });
+        let desk = Arc::new(EditorShared { lines, paint, is_password, state: Mutex::default() });
         // The prompt is drawn by the highlighter, also where it uses no colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
@@ -141,7 +141,7 @@ impl LineEditor {
 }
 
 /// Reads until a second Ctrl-C, Ctrl-D, SIGINT or the terminal's end.
-fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &Desk) {
+fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &EditorShared) {
     let prompt = MeasuredPrompt { desk };
     loop {
         match editor.readline(&prompt) {
@@ -159,7 +159,7 @@ fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &Desk) {
     }
 }
 
-fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<Desk>) {
+fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<EditorShared>) {
     let bind = |editor: &mut Editor<_, _>, key: KeyEvent, does: Key| {
         let handler = Keys { desk: Arc::clone(desk), does };
         editor.bind_sequence(key, EventHandler::Conditional(Box::new(handler)));
@@ -179,7 +179,7 @@ fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<Desk>) {
         bind(editor, key, Key::Complete);
     }
     editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
-    let handler = Unseen { desk: Arc::clone(desk) };
+    let handler = HiddenInput { desk: Arc::clone(desk) };
     editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(handler)));
 }
 
@@ -195,7 +195,7 @@ enum Key {
 }
 
 struct Keys {
-    desk: Arc<Desk>,
+    desk: Arc<EditorShared>,
     does: Key,
 }
 
@@ -244,11 +244,11 @@ impl ConditionalEventHandler for Keys {
 
 /// Takes the letters of an answer that nobody may see: the editor is told of none, so it draws none, and can neither
 /// undo nor bring back what it never had.
-struct Unseen {
-    desk: Arc<Desk>,
+struct HiddenInput {
+    desk: Arc<EditorShared>,
 }
 
-impl ConditionalEventHandler for Unseen {
+impl ConditionalEventHandler for HiddenInput {
     fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         let mut state = self.desk.state();
         // When the program goes on, the editor reads how wide the screen is without asking for the prompt.
@@ -305,16 +305,16 @@ fn columns() -> usize {
 /// Hints and draws for the editor.
 #[derive(Completer, Helper, Validator)]
 struct Assistant {
-    desk: Arc<Desk>,
+    desk: Arc<EditorShared>,
 }
 
 /// What may come next: the rest of an earlier line, which Right takes over, or a command's arguments.
-struct Ghost {
+struct InlineHint {
     text: String,
     taken_by_right: bool,
 }
 
-impl Hint for Ghost {
+impl Hint for InlineHint {
     fn display(&self) -> &str {
         &self.text
     }
@@ -325,9 +325,9 @@ impl Hint for Ghost {
 }
 
 impl Hinter for Assistant {
-    type Hint = Ghost;
+    type Hint = InlineHint;
 
-    fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<Ghost> {
+    fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<InlineHint> {
         let mut state = self.desk.state();
         state.begun = !line.is_empty();
         if std::mem::take(&mut state.suspended) {
@@ -337,11 +337,11 @@ impl Hinter for Assistant {
             return None;
         }
         if let Some(text) = state.recall.rest_of(line) {
-            return Some(Ghost { text, taken_by_right: true });
+            return Some(InlineHint { text, taken_by_right: true });
         }
         let spec = COMMANDS.iter().find(|spec| line.trim_end() == spec.name && !spec.arguments.is_empty())?;
         let gap = if line.ends_with(' ') { "" } else { " " };
-        Some(Ghost { text: format!("{gap}{}", spec.arguments), taken_by_right: false })
+        Some(InlineHint { text: format!("{gap}{}", spec.arguments), taken_by_right: false })
     }
 }
 

@@ -5,15 +5,15 @@ use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::RoomSnapshot;
 
 use crate::terminal::counted::counted;
-use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::style::Style;
 
 /// Names on the first screen: it is a glance, `/rooms` and `/peers` show all.
 const NAMED: usize = 8;
 
 /// Greets a user.
 pub(crate) struct Greeting<'a> {
-    pub(crate) paint: Paint,
+    pub(crate) paint: Style,
     pub(crate) you: &'a Username,
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     fn suggested(rooms: &[RoomSnapshot]) -> String {
         let you = Username::parse("ana").unwrap();
-        let rows = Greeting { paint: Paint::plain(), you: &you }.rows(&[], rooms, 0);
+        let rows = Greeting { paint: Style::plain(), you: &you }.rows(&[], rooms, 0);
         rows[3].trim_start().trim_start_matches("try").trim().to_owned()
     }
 

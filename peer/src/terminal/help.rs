@@ -127,13 +127,13 @@ impl Tables<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::paint::Paint;
+    use crate::terminal::style::Style;
 
     /// Rows of a small screen above the status row and the input.
     const ROWS: usize = 22;
 
     fn tables(columns: Option<usize>) -> Tables<'static> {
-        Tables { paint: Paint::plain(), you: None, columns }
+        Tables { paint: Style::plain(), you: None, columns }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::api::past::PastLine;
 use crate::limits::MESSAGE_ROWS;
 use crate::terminal::counted::counted;
 use crate::terminal::layout::{fold, width};
-use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe_lines;
+use crate::terminal::style::Style;
 use crate::untrusted::UntrustedText;
 
 /// Beside a name there must be so many columns for the text, else it starts on the next row.
@@ -62,7 +62,7 @@ impl From<PastLine> for Said {
 pub(crate) struct Line<'a> {
     pub(crate) said: &'a Said,
     pub(crate) moment: Moment,
-    pub(crate) paint: Paint,
+    pub(crate) paint: Style,
 }
 
 impl Line<'_> {
@@ -153,7 +153,7 @@ mod tests {
                 note: None,
             };
             let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns };
-            Line { said: &said, moment, paint: Paint::plain() }.plain()
+            Line { said: &said, moment, paint: Style::plain() }.plain()
         };
         let cut = rows(8190, Some(80));
         assert_eq!(cut.len(), MESSAGE_ROWS + 1);

@@ -10,15 +10,16 @@ mod completion;
 mod connections;
 mod conversation_rows;
 mod counted;
-mod delivery;
-mod desk;
+mod delivery_notices;
 mod drawing;
 mod editor;
+mod editor_state;
 pub mod errand;
 mod greeting;
 mod help;
 pub mod hosting;
 mod input;
+mod input_history;
 mod interrupt;
 pub mod json;
 mod json_names;
@@ -28,10 +29,8 @@ mod losses;
 mod new_password;
 mod output;
 mod paging;
-pub mod paint;
 mod past;
 mod questions;
-mod recall;
 mod renderer;
 mod replies;
 mod reply;
@@ -43,6 +42,7 @@ mod shortcuts;
 mod showing;
 pub mod sign_in;
 pub mod status_line;
+pub mod style;
 mod tables;
 pub mod tracker_address;
 mod tracker_news;
@@ -71,17 +71,17 @@ use crate::identity::password::Password;
 use crate::limits::LINE_MAX;
 use crate::service::PeerService;
 use crate::terminal::asking::{Asking, tells_password};
-use crate::terminal::commands::{Typed, parse};
+use crate::terminal::commands::{ParsedInput, parse};
 use crate::terminal::completion::Known;
 use crate::terminal::editor::LineEditor;
 use crate::terminal::input::{Input, read_stdin};
 use crate::terminal::interrupt::Interrupt;
 use crate::terminal::new_password::QUESTIONS;
-use crate::terminal::output::{Gone, Output, Stdout};
+use crate::terminal::output::{Output, OutputClosed, Stdout};
 use crate::terminal::paging::Paging;
-use crate::terminal::paint::Paint;
 use crate::terminal::renderer::Renderer;
 use crate::terminal::replies::{Origin, Replies};
+use crate::terminal::style::Style;
 use crate::terminal::turns::{Turn, next};
 use crate::terminal::view::View;
 
@@ -135,7 +135,7 @@ pub struct Terminal {
 }
 
 /// How a command ended.
-pub(crate) enum Carried {
+pub(crate) enum CommandOutcome {
     Out,
     /// The past is open: this was to be done.
     Unlocked(Command),
@@ -156,7 +156,7 @@ impl Terminal {
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let face = match format {
-            Format::Text => Renderer::Text(Box::new(View::new(you, Paint::from_env()).notifying(notify))),
+            Format::Text => Renderer::Text(Box::new(View::new(you, Style::from_env()).notifying(notify))),
             Format::Json { requests } => Renderer::Json(Replies::new(requests)),
         };
         // The questions before left it off.
@@ -165,7 +165,7 @@ impl Terminal {
         let editing = person && io::stdout().is_terminal();
         let own = Arc::clone(&service);
         let guard = Box::new(move |line: &str| own.is_password(line));
-        let (editor, input, output) = match editing.then(|| LineEditor::start(Paint::from_env(), guard)) {
+        let (editor, input, output) = match editing.then(|| LineEditor::start(Style::from_env(), guard)) {
             Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
             // A terminal that cannot edit still takes lines.
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
@@ -201,7 +201,7 @@ impl Terminal {
         let last_rows = match self.talk().await {
             Ok(rows) => rows,
             // Whoever read the output is gone: sign out all the same.
-            Err(Gone) => {
+            Err(OutputClosed) => {
                 let _ = self.service.execute(Command::Quit).await;
                 Ok(Vec::new())
             }
@@ -224,7 +224,7 @@ impl Terminal {
     }
 
     /// The loop: the last rows, or why the service ended by itself.
-    async fn talk(&mut self) -> Result<Result<Vec<String>, String>, Gone> {
+    async fn talk(&mut self) -> Result<Result<Vec<String>, String>, OutputClosed> {
         self.welcome().await?;
         loop {
             let input = match self.turn().await? {
@@ -235,14 +235,14 @@ impl Terminal {
             let Some(mut command) = self.understand(input).await? else { continue };
             let rows = loop {
                 command = match self.carry_out(command).await? {
-                    Carried::Out => break None,
-                    Carried::Quit(rows) => break Some(rows),
-                    Carried::Unlocked(command) => {
+                    CommandOutcome::Out => break None,
+                    CommandOutcome::Quit(rows) => break Some(rows),
+                    CommandOutcome::Unlocked(command) => {
                         let origin = std::mem::take(&mut self.asked_from);
                         self.face.begin(origin);
                         command
                     }
-                    Carried::Stopped => {
+                    CommandOutcome::Stopped => {
                         self.face.begin(Origin::default());
                         Command::Quit
                     }
@@ -255,7 +255,7 @@ impl Terminal {
     }
 
     /// The command that was typed, if it was one; all else is answered here.
-    async fn understand(&mut self, input: Input) -> Result<Option<Command>, Gone> {
+    async fn understand(&mut self, input: Input) -> Result<Option<Command>, OutputClosed> {
         let origin = Origin { line: self.number(&input), id: None };
         if matches!(&self.face, Renderer::Json(replies) if replies.requests) {
             return self.understand_request(input, origin).await;
@@ -303,22 +303,22 @@ impl Terminal {
             self.echo(&line).await?;
         }
         match typed {
-            Ok(Typed::Nothing) => Ok(None),
-            Ok(Typed::Help(only)) => {
+            Ok(ParsedInput::Nothing) => Ok(None),
+            Ok(ParsedInput::Help(only)) => {
                 self.show(self.face.help(only)).await?;
                 Ok(None)
             }
-            Ok(Typed::NewPassword) if self.editor.is_none() => {
+            Ok(ParsedInput::NewPassword) if self.editor.is_none() => {
                 self.refuse(&usage("a password is not read from here: use `peer password`")).await
             }
-            Ok(Typed::NewPassword) => {
+            Ok(ParsedInput::NewPassword) => {
                 self.asking.begin();
                 self.ask(&QUESTIONS);
                 self.show(Vec::new()).await?;
                 Ok(None)
             }
-            Ok(Typed::More) => self.more().await,
-            Ok(Typed::Run(command)) => {
+            Ok(ParsedInput::More) => self.more().await,
+            Ok(ParsedInput::Run(command)) => {
                 Ok(if self.asks_first(&command).await? { None } else { Some(command) })
             }
             Err(error) => self.refuse(&error).await,
@@ -326,9 +326,9 @@ impl Terminal {
     }
 
     /// Carries a command out; what happens meanwhile is shown meanwhile, and what it caused before its answer.
-    async fn carry_out(&mut self, mut command: Command) -> Result<Carried, Gone> {
+    async fn carry_out(&mut self, mut command: Command) -> Result<CommandOutcome, OutputClosed> {
         self.face.note(&mut command);
-        let Some(answer) = self.execute(&command).await? else { return Ok(Carried::Stopped) };
+        let Some(answer) = self.execute(&command).await? else { return Ok(CommandOutcome::Stopped) };
         let is_request = matches!(&self.face, Renderer::Json(replies) if replies.requests);
         if let Command::Unlock { .. } = &command
             && !is_request
@@ -350,7 +350,7 @@ impl Terminal {
                 } else {
                     self.ask_password(command, *tries_left).await?;
                 }
-                return Ok(Carried::Out);
+                return Ok(CommandOutcome::Out);
             }
             Err(error) => {
                 if matches!(command, Command::Say { .. }) {
@@ -362,14 +362,17 @@ impl Terminal {
             }
         };
         if answer == Ok(Answer::AccountDeleted) || command == Command::Quit {
-            return Ok(Carried::Quit(rows));
+            return Ok(CommandOutcome::Quit(rows));
         }
         self.show(rows).await?;
-        Ok(Carried::Out)
+        Ok(CommandOutcome::Out)
     }
 
     /// What a command brings; what happens meanwhile is shown meanwhile. `None` where the program was asked to stop.
-    async fn execute(&mut self, command: &Command) -> Result<Option<Result<Answer, CommandError>>, Gone> {
+    async fn execute(
+        &mut self,
+        command: &Command,
+    ) -> Result<Option<Result<Answer, CommandError>>, OutputClosed> {
         let service = Arc::clone(&self.service);
         let execution = service.execute(command.clone());
         tokio::pin!(execution);

@@ -16,7 +16,7 @@ const BATCH: usize = 32 * 1024;
 
 /// The reader is gone: nothing more can be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Gone;
+pub(crate) struct OutputClosed;
 
 /// Something to write.
 enum Piece {
@@ -89,7 +89,7 @@ impl Output {
     }
 
     /// Queues rows, waiting while the reader is behind.
-    pub(crate) async fn show(&self, rows: &[String]) -> Result<(), Gone> {
+    pub(crate) async fn show(&self, rows: &[String]) -> Result<(), OutputClosed> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl Output {
     }
 
     /// Has the line above the input drawn again.
-    pub(crate) async fn repaint(&self) -> Result<(), Gone> {
+    pub(crate) async fn repaint(&self) -> Result<(), OutputClosed> {
         self.send(Piece::Repaint).await
     }
 
@@ -109,7 +109,7 @@ impl Output {
         }
     }
 
-    async fn send(&self, piece: Piece) -> Result<(), Gone> {
+    async fn send(&self, piece: Piece) -> Result<(), OutputClosed> {
         self.queued.fetch_add(1, Ordering::Relaxed);
         let overdue = async {
             self.stop.cancelled().await;
@@ -117,8 +117,8 @@ impl Output {
         };
         tokio::select! {
             biased;
-            sent = self.pieces.send(piece) => sent.map_err(|_| Gone),
-            () = overdue => Err(Gone),
+            sent = self.pieces.send(piece) => sent.map_err(|_| OutputClosed),
+            () = overdue => Err(OutputClosed),
         }
     }
 

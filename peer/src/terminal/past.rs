@@ -8,13 +8,13 @@ use crate::api::past::{FoundLine, Past, PastLine};
 use crate::api::{Answer, Conversation};
 use crate::terminal::counted::counted;
 use crate::terminal::line::{Line, Moment, Said};
-use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
+use crate::terminal::style::Style;
 
 /// Shows the past on a screen.
 #[derive(Clone, Copy)]
 pub(crate) struct PastRows {
-    pub(crate) paint: Paint,
+    pub(crate) paint: Style,
     pub(crate) moment: Moment,
 }
 
@@ -57,7 +57,7 @@ impl PastRows {
 
     /// What stands above a conversation as it is entered.
     pub(crate) fn scrollback(self, lines: &[PastLine]) -> Vec<String> {
-        let plain = Self { paint: Paint::plain(), ..self };
+        let plain = Self { paint: Style::plain(), ..self };
         let rows = lines.iter().flat_map(|line| plain.line(&line.clone().into()));
         rows.map(|row| self.paint.faint(&row)).collect()
     }
@@ -142,7 +142,7 @@ mod tests {
 
     fn rows() -> PastRows {
         let now = DateTime::UNIX_EPOCH.fixed_offset();
-        PastRows { paint: Paint::plain(), moment: Moment { now, columns: Some(80) } }
+        PastRows { paint: Style::plain(), moment: Moment { now, columns: Some(80) } }
     }
 
     fn sala() -> Past {

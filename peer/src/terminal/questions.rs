@@ -7,10 +7,10 @@ use crate::identity::password::Password;
 use crate::terminal::asking::Next;
 use crate::terminal::counted::counted;
 use crate::terminal::losses::{Warning, warning};
-use crate::terminal::output::Gone;
+use crate::terminal::output::OutputClosed;
 use crate::terminal::renderer::Renderer;
 use crate::terminal::replies::Origin;
-use crate::terminal::{Carried, Terminal, usage};
+use crate::terminal::{CommandOutcome, Terminal, usage};
 
 impl Terminal {
     /// Asks, where somebody can type without being seen.
@@ -21,7 +21,7 @@ impl Terminal {
     }
 
     /// The next answer that was not shown: the password that opens the past, or one of `/password`.
-    pub(crate) async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, Gone> {
+    pub(crate) async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, OutputClosed> {
         match self.asking.answer(answer) {
             Next::Run(command) => return Ok(Some(command)),
             Next::Wait => self.show(Vec::new()).await?,
@@ -34,7 +34,7 @@ impl Terminal {
     }
 
     /// Asks a person for a yes before something is lost; whether the command waits for it.
-    pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, Gone> {
+    pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, OutputClosed> {
         // The password is what the account asks for.
         let loss = self.service.loss(command).filter(|loss| !matches!(loss, Loss::Account(_)));
         let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
@@ -54,7 +54,7 @@ impl Terminal {
     }
 
     /// The answer to that: the command after a yes.
-    pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, Gone> {
+    pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, OutputClosed> {
         let confirmed = self.asking.confirmed(answer);
         if confirmed.is_none() {
             return self.refuse(&usage("nothing was deleted")).await;
@@ -65,7 +65,11 @@ impl Terminal {
     }
 
     /// Asks for the password, without which this command looks at nothing.
-    pub(crate) async fn ask_password(&mut self, command: Command, tries_left: usize) -> Result<(), Gone> {
+    pub(crate) async fn ask_password(
+        &mut self,
+        command: Command,
+        tries_left: usize,
+    ) -> Result<(), OutputClosed> {
         let command_loss = self.service.loss(&command).filter(|loss| matches!(loss, Loss::Account(_)));
         let wrong = self.asking.password(command);
         if !wrong {
@@ -94,16 +98,19 @@ impl Terminal {
     }
 
     /// The password was judged for the last time: what was to be done then, where it was right.
-    pub(crate) async fn unlocked(&mut self, judged: Result<(), CommandError>) -> Result<Carried, Gone> {
+    pub(crate) async fn unlocked(
+        &mut self,
+        judged: Result<(), CommandError>,
+    ) -> Result<CommandOutcome, OutputClosed> {
         let looking = self.asking.judged();
         // The answer may have come before the question.
         self.ask(&[]);
         match (judged, looking) {
-            (Ok(()), Some(command)) => return Ok(Carried::Unlocked(command)),
+            (Ok(()), Some(command)) => return Ok(CommandOutcome::Unlocked(command)),
             (Ok(()), None) => {}
             (Err(error), _) if self.is_last_word(&error.words()) => {}
             (Err(error), _) => drop(self.refuse(&error).await?),
         }
-        Ok(Carried::Out)
+        Ok(CommandOutcome::Out)
     }
 }

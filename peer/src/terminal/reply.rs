@@ -8,16 +8,16 @@ use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Conversation};
 use crate::terminal::counted::counted;
 use crate::terminal::line::Moment;
-use crate::terminal::paint::Paint;
 use crate::terminal::past::{PastRows, address, place};
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
 use crate::terminal::waits::in_words;
 use crate::untrusted::AsUntrusted;
 
 /// Words an answer.
 pub(crate) struct Reply<'a> {
-    pub(crate) paint: Paint,
+    pub(crate) paint: Style,
     /// The conversation that the screen shows.
     pub(crate) open: Option<&'a Conversation>,
     pub(crate) tables: Tables<'a>,
@@ -136,7 +136,7 @@ impl Reply<'_> {
 }
 
 /// Why something was not done, or what is wanted before it is.
-pub(crate) fn refusal(paint: Paint, error: &CommandError) -> String {
+pub(crate) fn refusal(paint: Style, error: &CommandError) -> String {
     match error {
         CommandError::PasswordWanted { tries_left } => password_wanted(paint, *tries_left),
         error => paint.failure(&format!("✗ {}{}", words(error), advice(error))),
@@ -150,13 +150,13 @@ pub(crate) fn words(error: &CommandError) -> String {
 }
 
 /// The gate before the past is shut.
-pub(crate) fn password_wanted(paint: Paint, tries_left: usize) -> String {
+pub(crate) fn password_wanted(paint: Style, tries_left: usize) -> String {
     let left = counted(tries_left, "try", "tries");
     paint.system(&format!("your password, to look back ({left} left): the next line is taken for it"))
 }
 
 /// Something failed that nobody asked for: the words may be a stranger's.
-pub(crate) fn failure(paint: Paint, words: &(impl AsUntrusted + ?Sized)) -> String {
+pub(crate) fn failure(paint: Style, words: &(impl AsUntrusted + ?Sized)) -> String {
     paint.failure(&format!("✗ {}", display_safe(words)))
 }
 

@@ -5,7 +5,7 @@ use crate::api::request::{NotARequest, Request, Wish, parse};
 use crate::api::{Answer, Command};
 use crate::limits::LINE_MAX;
 use crate::terminal::input::Input;
-use crate::terminal::output::Gone;
+use crate::terminal::output::OutputClosed;
 use crate::terminal::replies::Origin;
 use crate::terminal::{Terminal, unlock, usage};
 
@@ -24,7 +24,7 @@ impl Terminal {
         &mut self,
         input: Input,
         origin: Origin,
-    ) -> Result<Option<Command>, Gone> {
+    ) -> Result<Option<Command>, OutputClosed> {
         let line = match input {
             Input::Line(line) if line.trim().is_empty() => return Ok(None),
             Input::Line(line) => line,
@@ -72,7 +72,7 @@ impl Terminal {
     }
 
     /// Unlocks the history for the command that brought the password; says so where that is wrong.
-    async fn unlocks(&mut self, unlock: Command) -> Result<bool, Gone> {
+    async fn unlocks(&mut self, unlock: Command) -> Result<bool, OutputClosed> {
         match self.execute(&unlock).await? {
             Some(Ok(Answer::Done)) => return Ok(true),
             Some(Err(error)) => {

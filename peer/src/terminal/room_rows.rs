@@ -4,13 +4,13 @@ use commons::names::{RoomName, Username};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
 use crate::terminal::counted::counted;
-use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
 
 /// Shows rooms to a user.
 pub(crate) struct RoomRows<'a> {
-    pub(crate) paint: Paint,
+    pub(crate) paint: Style,
     pub(crate) you: &'a Username,
 }
 

@@ -5,13 +5,13 @@ use std::time::Instant;
 use crate::api::status::Status;
 use crate::api::{Command, Conversation};
 use crate::identity::password::Password;
-use crate::terminal::output::Gone;
+use crate::terminal::output::OutputClosed;
 use crate::terminal::{Terminal, usage};
 
 impl Terminal {
     /// Says what the next Ctrl-C does. Without an editor the rule of Ctrl-C is kept here; the terminal itself has dropped what
     /// was typed.
-    pub(crate) async fn interrupted(&mut self) -> Result<Option<Command>, Gone> {
+    pub(crate) async fn interrupted(&mut self) -> Result<Option<Command>, OutputClosed> {
         if self.editor.is_some() {
             self.show(self.face.interrupted()).await?;
             return Ok(None);
@@ -33,7 +33,7 @@ impl Terminal {
     }
 
     /// The command that shows what is older than what was shown last: `/more`.
-    pub(crate) async fn more(&mut self) -> Result<Option<Command>, Gone> {
+    pub(crate) async fn more(&mut self) -> Result<Option<Command>, OutputClosed> {
         match self.paging.next() {
             Some(command) => Ok(Some(command)),
             None => self.refuse(&usage("nothing older is kept: begin with /history or /search")).await,
@@ -41,7 +41,7 @@ impl Terminal {
     }
 
     /// The command that opens the next conversation with unread messages.
-    pub(crate) async fn next_unread(&mut self) -> Result<Option<Command>, Gone> {
+    pub(crate) async fn next_unread(&mut self) -> Result<Option<Command>, OutputClosed> {
         let next = next_unread(&self.service.status());
         if next.is_none() {
             self.show(self.face.nothing_unread()).await?;

@@ -5,7 +5,7 @@ use crate::api::{Answer, Command, Event, TrackerState};
 use crate::limits::{ROWS_AT_ONCE, SCROLLBACK};
 use crate::terminal::Terminal;
 use crate::terminal::input::Input;
-use crate::terminal::output::Gone;
+use crate::terminal::output::OutputClosed;
 use crate::terminal::renderer::{Renderer, moment};
 use crate::terminal::turns::{Turn, next, next_interrupt};
 use crate::terminal::{trouble, tty};
@@ -22,7 +22,7 @@ impl std::fmt::Debug for Terminal {
 
 impl Terminal {
     /// The first rows; a person is told what goes on and what to type.
-    pub(crate) async fn welcome(&mut self) -> Result<(), Gone> {
+    pub(crate) async fn welcome(&mut self) -> Result<(), OutputClosed> {
         let Renderer::Text(view) = &mut self.face else { return Ok(()) };
         // What cannot be asked now is shown as empty: the first screen has to come.
         let peers = match self.service.execute(Command::Peers).await {
@@ -54,12 +54,12 @@ impl Terminal {
     }
 
     /// Shows what was typed above its answer, where the editor has taken it off the screen.
-    pub(crate) async fn echo(&mut self, line: &str) -> Result<(), Gone> {
+    pub(crate) async fn echo(&mut self, line: &str) -> Result<(), OutputClosed> {
         if self.editor.is_some() { self.show(self.face.typed(line)).await } else { Ok(()) }
     }
 
     /// Refuses what was typed.
-    pub(crate) async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, Gone> {
+    pub(crate) async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, OutputClosed> {
         self.refuse_command(error, None).await
     }
 
@@ -68,7 +68,7 @@ impl Terminal {
         &mut self,
         error: &CommandError,
         command: Option<&Command>,
-    ) -> Result<Option<Command>, Gone> {
+    ) -> Result<Option<Command>, OutputClosed> {
         self.refused |= !matches!(error, CommandError::PasswordWanted { .. });
         let rows = self.face.error(error, command);
         self.show(rows).await?;
@@ -76,7 +76,7 @@ impl Terminal {
     }
 
     /// Waits for what comes next. Typed input goes before the messages of others.
-    pub(crate) async fn turn(&mut self) -> Result<Turn, Gone> {
+    pub(crate) async fn turn(&mut self) -> Result<Turn, OutputClosed> {
         // Where the service has ended, what was typed ahead is not read any more: nobody meant it for that.
         let reads = self.service.failure().is_none();
         if self.editor.is_some()
@@ -100,12 +100,12 @@ impl Terminal {
             }
             () = next_interrupt(&mut self.interrupts) => Ok(Turn::Input(Input::Interrupted)),
             () = self.stop.cancelled() => Ok(Turn::Input(Input::End)),
-            () = self.output.gone() => Err(Gone),
+            () = self.output.gone() => Err(OutputClosed),
         }
     }
 
     /// Shows an event and those that wait behind it.
-    pub(crate) async fn tell(&mut self, event: Event) -> Result<(), Gone> {
+    pub(crate) async fn tell(&mut self, event: Event) -> Result<(), OutputClosed> {
         let mut rows = self.rows_of(&event);
         for _ in 1..EVENTS_AT_ONCE {
             if rows.len() >= ROWS_AT_ONCE {
@@ -151,7 +151,7 @@ impl Terminal {
     }
 
     /// Prints rows, with what the open conversation shows where it changed; the line above the input follows.
-    pub(crate) async fn show(&mut self, mut rows: Vec<String>) -> Result<(), Gone> {
+    pub(crate) async fn show(&mut self, mut rows: Vec<String>) -> Result<(), OutputClosed> {
         self.hide_secrets();
         let mut repaint = false;
         if let Renderer::Text(view) = &mut self.face {

@@ -6,8 +6,8 @@ use commons::snapshot::Member;
 use crate::api::status::Status;
 use crate::api::{Conversation, TrackerState, Trust};
 use crate::terminal::layout::{shorten, width};
-use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe;
+use crate::terminal::style::Style;
 
 /// `sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○ carla`, cut to the screen only when it is drawn: the screen may
 /// be another by then.
@@ -61,7 +61,7 @@ impl StatusLine {
     }
 
     /// One row of at most so many columns.
-    pub(crate) fn row(&self, columns: usize, paint: Paint) -> String {
+    pub(crate) fn row(&self, columns: usize, paint: Style) -> String {
         let mut row = String::new();
         let mut left = columns;
         for (tone, text) in &self.pieces {
@@ -148,11 +148,11 @@ mod tests {
     #[test]
     fn tells_where_one_is_and_what_happens_elsewhere() {
         let members = [member("ana", true), member("bob", true), member("carla", false)];
-        let line = StatusLine::new(&status(), &members, 3).row(80, Paint::plain());
+        let line = StatusLine::new(&status(), &members, 3).row(80, Style::plain());
         assert_eq!(line, "sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○ carla");
         let calm =
             Status { open: None, conversations: Vec::new(), tracker: TrackerState::Connected, ..status() };
-        assert_eq!(StatusLine::new(&calm, &[], 0).row(80, Paint::plain()), "lobby");
+        assert_eq!(StatusLine::new(&calm, &[], 0).row(80, Style::plain()), "lobby");
     }
 
     #[test]
@@ -167,11 +167,11 @@ mod tests {
             trust.into_iter().map(|(name, trust)| (Username::parse(name).unwrap(), trust)).collect();
         let calm = Status { conversations: Vec::new(), tracker: TrackerState::Connected, trust, ..status() };
         let members = ["bob", "carla", "dora", "eve"].map(|name| member(name, name != "carla"));
-        let line = StatusLine::new(&calm, &members, 0).row(80, Paint::plain());
+        let line = StatusLine::new(&calm, &members, 0).row(80, Style::plain());
         assert_eq!(line, "sala · ● bob ✓ ○ carla ! ● dora ~ ● eve");
         let chat = Conversation::Private(Username::parse("bob").unwrap());
         let private = Status { open: Some(chat), ..calm };
-        assert_eq!(StatusLine::new(&private, &[], 0).row(80, Paint::plain()), "@bob ✓");
+        assert_eq!(StatusLine::new(&private, &[], 0).row(80, Style::plain()), "@bob ✓");
     }
 
     #[test]
@@ -187,9 +187,9 @@ mod tests {
     fn stays_on_one_row_however_narrow() {
         let line = StatusLine::new(&status(), &[member("bob", true)], 1);
         for columns in 0..60 {
-            let line = line.row(columns, Paint::plain());
+            let line = line.row(columns, Style::plain());
             assert!(width(&line) <= columns, "{columns}: {line}");
         }
-        assert_eq!(StatusLine::new(&status(), &[], 0).row(11, Paint::plain()), "sala [equi…");
+        assert_eq!(StatusLine::new(&status(), &[], 0).row(11, Style::plain()), "sala [equi…");
     }
 }

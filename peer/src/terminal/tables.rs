@@ -16,10 +16,10 @@ use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_
 use crate::terminal::counted::counted;
 use crate::terminal::layout::{pad, shorten, width};
 use crate::terminal::line::{Moment, clock};
-use crate::terminal::paint::Paint;
 use crate::terminal::past::place;
 use crate::terminal::safe_text::{display_safe, display_safe_lines};
 use crate::terminal::status_line::shown;
+use crate::terminal::style::Style;
 
 /// Columns where nobody says how wide the screen is: a pipe has no edge.
 pub(crate) const PIPE_COLUMNS: usize = 200;
@@ -29,7 +29,7 @@ const CHOICES: usize = 60;
 
 /// Makes tables for a screen of so many columns.
 pub(crate) struct Tables<'a> {
-    pub(crate) paint: Paint,
+    pub(crate) paint: Style,
     pub(crate) you: Option<&'a Username>,
     pub(crate) columns: Option<usize>,
 }
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     fn tables(columns: Option<usize>) -> Tables<'static> {
-        Tables { paint: Paint::plain(), you: None, columns }
+        Tables { paint: Style::plain(), you: None, columns }
     }
 
     #[test]

@@ -15,29 +15,29 @@ use crate::terminal::absence::{Absence, missing_row};
 use crate::terminal::alerts::Alerts;
 use crate::terminal::commands::Spec;
 use crate::terminal::connections::Connections;
-use crate::terminal::delivery::Deliveries;
+use crate::terminal::delivery_notices::DeliveryNotices;
 use crate::terminal::greeting::Greeting;
 use crate::terminal::line::{LATE, LATE_BY, Line, Moment, Said};
-use crate::terminal::paint::Paint;
 use crate::terminal::past::{Arrival, PastRows};
 use crate::terminal::reply::{Reply, failure, password_wanted, refusal};
 use crate::terminal::room_rows::RoomRows;
 use crate::terminal::rooms::Rooms;
 use crate::terminal::safe_text::display_safe;
 use crate::terminal::status_line::{StatusLine, shown};
+use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
 use crate::terminal::unread::{Missed, Unread};
 use crate::terminal::warning::{self, KeyWarnings};
 
 /// What the screen shows, as far as later rows depend on it.
 pub struct View {
-    paint: Paint,
+    paint: Style,
     you: Username,
     open: Option<Conversation>,
     rooms: Rooms,
     unread: Unread,
     connections: Connections,
-    deliveries: Deliveries,
+    deliveries: DeliveryNotices,
     alerts: Alerts,
     key_warnings: KeyWarnings,
     arrival: Arrival,
@@ -53,7 +53,7 @@ impl std::fmt::Debug for View {
 impl View {
     /// A screen that has shown nothing yet.
     #[must_use]
-    pub fn new(you: Username, paint: Paint) -> Self {
+    pub fn new(you: Username, paint: Style) -> Self {
         Self {
             paint,
             you,
@@ -61,7 +61,7 @@ impl View {
             rooms: Rooms::default(),
             unread: Unread::default(),
             connections: Connections::default(),
-            deliveries: Deliveries::default(),
+            deliveries: DeliveryNotices::default(),
             alerts: Alerts::new(Notify::default()),
             key_warnings: KeyWarnings::default(),
             arrival: Arrival::default(),
@@ -432,7 +432,7 @@ mod tests {
     }
 
     fn view() -> View {
-        View::new(user("ana"), Paint::plain())
+        View::new(user("ana"), Style::plain())
     }
 
     fn at(day: u32, second: u32) -> DateTime<FixedOffset> {

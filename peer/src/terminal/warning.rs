@@ -8,8 +8,8 @@ use commons::names::Username;
 use crate::api::Conversation;
 use crate::identity::key_prefix::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
-use crate::terminal::paint::Paint;
 use crate::terminal::status_line::shown;
+use crate::terminal::style::Style;
 
 /// The warnings of other keys that are not settled.
 #[derive(Default)]
@@ -19,20 +19,20 @@ pub(crate) struct KeyWarnings {
 
 impl KeyWarnings {
     /// Warns of another key.
-    pub(crate) fn changed(&mut self, paint: Paint, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
+    pub(crate) fn changed(&mut self, paint: Style, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
         self.of.insert(peer.clone());
         key_changed(paint, peer, fingerprint)
     }
 
     /// Says that the warning is settled. A key that was endorsed before anybody was warned of it is no news.
-    pub(crate) fn accepted(&mut self, paint: Paint, peer: &Username, endorsed: bool) -> Vec<String> {
+    pub(crate) fn accepted(&mut self, paint: Style, peer: &Username, endorsed: bool) -> Vec<String> {
         let warned = self.of.remove(peer);
         if warned || !endorsed { all_clear(paint, peer, endorsed) } else { Vec::new() }
     }
 }
 
 /// Another key than before, and what to do.
-fn key_changed(paint: Paint, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
+fn key_changed(paint: Style, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
     loud(
         paint,
         &[
@@ -47,7 +47,7 @@ fn key_changed(paint: Paint, peer: &Username, fingerprint: PublicKey) -> Vec<Str
 }
 
 /// The warning of another key is settled.
-fn all_clear(paint: Paint, peer: &Username, endorsed: bool) -> Vec<String> {
+fn all_clear(paint: Style, peer: &Username, endorsed: bool) -> Vec<String> {
     let why = if endorsed {
         format!("a key of {peer} that you know vouches for the new one.")
     } else {
@@ -60,7 +60,7 @@ fn all_clear(paint: Paint, peer: &Username, endorsed: bool) -> Vec<String> {
 }
 
 /// This computer has a key that friends do not know, and what to do.
-pub(crate) fn new_key(paint: Paint, fingerprint: PublicKey) -> Vec<String> {
+pub(crate) fn new_key(paint: Style, fingerprint: PublicKey) -> Vec<String> {
     let digits = first_digits(&fingerprint, ENDORSED_DIGITS_MIN);
     loud(
         paint,
@@ -71,7 +71,7 @@ pub(crate) fn new_key(paint: Paint, fingerprint: PublicKey) -> Vec<String> {
 }
 
 /// Two lines that cannot both be.
-pub(crate) fn fork(paint: Paint, conversation: &Conversation, author: &Username) -> Vec<String> {
+pub(crate) fn fork(paint: Style, conversation: &Conversation, author: &Username) -> Vec<String> {
     loud(
         paint,
         &[
@@ -83,10 +83,10 @@ pub(crate) fn fork(paint: Paint, conversation: &Conversation, author: &Username)
 }
 
 /// Anybody on the way can read along.
-pub(crate) fn not_encrypted(paint: Paint, peer: &Username) -> Vec<String> {
+pub(crate) fn not_encrypted(paint: Style, peer: &Username) -> Vec<String> {
     loud(paint, &[format!("*** the link to {peer} is not encrypted, an original program's: marked ~")])
 }
 
-fn loud(paint: Paint, rows: &[String]) -> Vec<String> {
+fn loud(paint: Style, rows: &[String]) -> Vec<String> {
     rows.iter().map(|row| paint.failure(row)).collect()
 }

@@ -8,14 +8,14 @@ use crate::limits::RECALLED_LINES;
 
 /// The lines typed so far, and which of them is shown.
 #[derive(Default)]
-pub(crate) struct Recall {
+pub(crate) struct InputHistory {
     lines: VecDeque<String>,
     /// How far back one has gone; 0 is the line being written.
     back: usize,
     draft: String,
 }
 
-impl Recall {
+impl InputHistory {
     /// Notes a line that was sent.
     pub(crate) fn note(&mut self, line: &str) {
         self.back = 0;
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn goes_back_and_forth_and_keeps_the_draft() {
-        let mut recall = Recall::default();
+        let mut recall = InputHistory::default();
         assert_eq!(recall.older("draft"), None);
         for line in ["one", "two", "two"] {
             recall.note(line);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn knows_how_a_line_went_on_and_forgets_the_oldest() {
-        let mut recall = Recall::default();
+        let mut recall = InputHistory::default();
         recall.note("/join sala");
         assert_eq!(recall.rest_of("/jo").as_deref(), Some("in sala"));
         assert_eq!(recall.rest_of("/join sala"), None);

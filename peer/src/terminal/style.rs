@@ -11,11 +11,11 @@ const NAMES: [u8; 9] = [33, 37, 71, 66, 99, 107, 170, 173, 208];
 
 /// Paints text, or leaves it plain.
 #[derive(Debug, Clone, Copy)]
-pub struct Paint {
+pub struct Style {
     on: bool,
 }
 
-impl Paint {
+impl Style {
     /// Colours on a terminal unless `NO_COLOR` or its kin say otherwise, or it is a dumb one.
     #[must_use]
     pub fn from_env() -> Self {
@@ -89,10 +89,10 @@ mod tests {
 
     #[test]
     fn a_user_keeps_a_colour_and_plain_stays_plain() {
-        let paint = Paint { on: true };
+        let paint = Style { on: true };
         assert_eq!(paint.of_user("ana", "x"), paint.of_user("ana", "x"));
         assert_ne!(paint.of_user("ana", "x"), paint.of_user("bob", "x"));
         assert_ne!(paint.system("x"), "x");
-        assert_eq!(Paint::plain().failure("x"), "x");
+        assert_eq!(Style::plain().failure("x"), "x");
     }
 }

@@ -13,20 +13,20 @@ use crate::limits::LINE_MAX;
 use crate::terminal::completion::Words;
 use crate::terminal::drawing::Drawing;
 use crate::terminal::input::Input;
+use crate::terminal::input_history::InputHistory;
 use crate::terminal::interrupt::Interrupt;
-use crate::terminal::paint::Paint;
-use crate::terminal::recall::Recall;
 use crate::terminal::status_line::StatusLine;
+use crate::terminal::style::Style;
 
 /// Letters of an answer that count: a yes is short.
 const ANSWER_MAX: usize = 16;
 
 /// What the editor's thread and the rest share.
-pub(crate) struct Desk {
+pub(crate) struct EditorShared {
     pub(crate) lines: mpsc::Sender<Input>,
-    pub(crate) paint: Paint,
+    pub(crate) paint: Style,
     pub(crate) is_password: Guard,
-    pub(crate) state: Mutex<DeskState>,
+    pub(crate) state: Mutex<EditorState>,
 }
 
 /// What is asked instead of a line.
@@ -40,10 +40,10 @@ pub(crate) struct Question {
 pub(crate) type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 #[derive(Default)]
-pub(crate) struct DeskState {
+pub(crate) struct EditorState {
     pub(crate) status_line: StatusLine,
     pub(crate) words: Words,
-    pub(crate) recall: Recall,
+    pub(crate) recall: InputHistory,
     pub(crate) interrupt: Interrupt,
     pub(crate) drawing: Drawing,
     /// What is asked, one after the other, instead of a line.
@@ -60,8 +60,8 @@ pub(crate) struct DeskState {
     pub(crate) refused: usize,
 }
 
-impl Desk {
-    pub(crate) fn state(&self) -> MutexGuard<'_, DeskState> {
+impl EditorShared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, EditorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

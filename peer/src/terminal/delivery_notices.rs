@@ -13,8 +13,8 @@ use crate::limits::{NAMED_LINES, OUTBOX_LINES};
 use crate::terminal::counted::counted;
 use crate::terminal::layout::shorten;
 use crate::terminal::line::Moment;
-use crate::terminal::paint::Paint;
 use crate::terminal::safe_text::display_safe_lines;
+use crate::terminal::style::Style;
 use crate::untrusted::UntrustedText;
 
 /// A line that is there within this time is no news.
@@ -25,7 +25,7 @@ const QUOTED: usize = 30;
 
 /// Own lines that wait for somebody, and those that wait in vain.
 #[derive(Default)]
-pub(crate) struct Deliveries {
+pub(crate) struct DeliveryNotices {
     named: VecDeque<(Uuid, UntrustedText)>,
     waiting: BTreeMap<Username, Waiting>,
     lost: BTreeMap<(Username, &'static str), Vec<Uuid>>,
@@ -46,7 +46,7 @@ struct Waiting {
     written: usize,
 }
 
-impl Deliveries {
+impl DeliveryNotices {
     /// What an earlier run left: the person is told as the program starts.
     pub(crate) fn resume(&mut self, lines: &[WaitingLine]) {
         for line in lines.iter().map(|waiting| &waiting.line) {
@@ -142,7 +142,7 @@ impl Deliveries {
     }
 
     /// What is news by now.
-    pub(crate) fn news(&mut self, paint: Paint, moment: Moment) -> Vec<String> {
+    pub(crate) fn news(&mut self, paint: Style, moment: Moment) -> Vec<String> {
         let time = paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
         let mut rows = Vec::new();
         for ((user, why), ids) in std::mem::take(&mut self.lost) {
@@ -234,8 +234,8 @@ mod tests {
     }
 
     /// Lines `1..=count` for bob and carla, said at second 0.
-    fn said(count: u128) -> Deliveries {
-        let mut deliveries = Deliveries::default();
+    fn said(count: u128) -> DeliveryNotices {
+        let mut deliveries = DeliveryNotices::default();
         for n in 1..=count {
             let to = [user("bob"), user("carla")];
             deliveries.sent(id(n), &format!("line {n}").as_str().into(), to, at(0).now.to_utc());
@@ -243,8 +243,8 @@ mod tests {
         deliveries
     }
 
-    fn news(deliveries: &mut Deliveries, second: i64) -> Vec<String> {
-        deliveries.news(Paint::plain(), at(second))
+    fn news(deliveries: &mut DeliveryNotices, second: i64) -> Vec<String> {
+        deliveries.news(Style::plain(), at(second))
     }
 
     #[test]
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_an_earlier_run_left_is_told_when_it_arrives_and_strange_receipts_are_not() {
-        let mut deliveries = Deliveries::default();
+        let mut deliveries = DeliveryNotices::default();
         let line = crate::api::past::OwnLine {
             id: id(1),
             content: "old".into(),
