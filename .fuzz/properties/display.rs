@@ -1,7 +1,7 @@
 //! Foreign text on a screen: made safe a second time it stays as it is, and nothing that steers a terminal, turns the
 //! direction of text or hides is left in it.
 
-use peer::terminal::safe_text::{display_safe, display_safe_lines};
+use peer::terminal::sanitize::{display_safe_lines, sanitize};
 use peer::untrusted::UntrustedText;
 
 /// The most marks that one letter may carry.
@@ -9,8 +9,8 @@ const MARKS: usize = 8;
 
 pub fn hold(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let safe = display_safe(text.as_ref());
-    assert_eq!(display_safe(&safe), safe);
+    let safe = sanitize(text.as_ref());
+    assert_eq!(sanitize(&safe), safe);
     is_harmless(&safe);
     for line in display_safe_lines(&UntrustedText::from(text.as_ref())) {
         is_harmless(&line);

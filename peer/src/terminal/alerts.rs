@@ -7,7 +7,7 @@ use crate::config::Notify;
 use crate::limits::{ALERT_PAUSE, NOTICE_COLUMNS};
 use crate::terminal::layout::shorten;
 use crate::terminal::line::{Moment, Said};
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::status_line::shown;
 
 const BELL: &str = "\u{7}";
@@ -42,7 +42,7 @@ impl Alerts {
         let notice = match self.notify {
             Notify::Off | Notify::Bell => None,
             Notify::Desktop => Some(what),
-            Notify::DesktopText => Some(format!("{what}: {}", display_safe(&said.text))),
+            Notify::DesktopText => Some(format!("{what}: {}", sanitize(&said.text))),
         };
         // OSC 9, ended by ST: what is between is free of control characters.
         let notice = notice.map(|notice| format!("\x1b]9;{}\x1b\\", shorten(&notice, NOTICE_COLUMNS)));

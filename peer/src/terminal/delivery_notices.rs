@@ -13,7 +13,7 @@ use crate::limits::{NAMED_LINES, OUTBOX_LINES};
 use crate::terminal::counted::counted;
 use crate::terminal::layout::shorten;
 use crate::terminal::line::Moment;
-use crate::terminal::safe_text::display_safe_lines;
+use crate::terminal::sanitize::display_safe_lines;
 use crate::terminal::style::Style;
 use crate::untrusted::UntrustedText;
 

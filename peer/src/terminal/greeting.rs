@@ -5,7 +5,7 @@ use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::RoomSnapshot;
 
 use crate::terminal::counted::counted;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;
 
 /// Names on the first screen: it is a glance, `/rooms` and `/peers` show all.
@@ -19,15 +19,15 @@ pub(crate) struct Greeting<'a> {
 
 impl Greeting<'_> {
     pub(crate) fn rows(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot], waiting: usize) -> Vec<String> {
-        let names = peers.iter().map(|peer| display_safe(&peer.username));
+        let names = peers.iter().map(|peer| sanitize(&peer.username));
         let others: Vec<_> = names.filter(|name| name != self.you.as_str()).collect();
         let seats = |room: &RoomSnapshot| {
-            format!("{} {}/{}", display_safe(&room.name), room.members.len(), room.capacity)
+            format!("{} {}/{}", sanitize(&room.name), room.members.len(), room.capacity)
         };
         let there: Vec<_> = rooms.iter().map(seats).collect();
         let free = rooms.iter().find(|room| can_enter(room, self.you));
         let enter = match free {
-            Some(room) => format!("/join {}", display_safe(&room.name)),
+            Some(room) => format!("/join {}", sanitize(&room.name)),
             None => format!("/create {}", new_room(rooms)),
         };
         let whisper = others.first().map(|name| format!("@{name} hi"));
@@ -47,11 +47,7 @@ impl Greeting<'_> {
         let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
         let rows = [
             format!("{} {you}.", self.paint.system("Welcome,")),
-            format!(
-                "  {} no answer at {}: looking for it",
-                self.paint.faint("tracker"),
-                display_safe(tracker)
-            ),
+            format!("  {} no answer at {}: looking for it", self.paint.faint("tracker"), sanitize(tracker)),
             format!("  {}  --tracker HOST:PORT; your account comes along", self.paint.faint("moved?")),
         ];
         rows.into_iter().chain(self.waiting(waiting)).collect()

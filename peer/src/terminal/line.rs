@@ -9,7 +9,7 @@ use crate::api::past::PastLine;
 use crate::limits::MESSAGE_ROWS;
 use crate::terminal::counted::counted;
 use crate::terminal::layout::{fold, width};
-use crate::terminal::safe_text::display_safe_lines;
+use crate::terminal::sanitize::display_safe_lines;
 use crate::terminal::style::Style;
 use crate::untrusted::UntrustedText;
 

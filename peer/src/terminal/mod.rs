@@ -37,7 +37,7 @@ mod reply;
 mod requests;
 mod room_rows;
 mod rooms;
-pub mod safe_text;
+pub mod sanitize;
 mod shortcuts;
 mod showing;
 pub mod sign_in;

@@ -9,7 +9,7 @@ use crate::api::{Answer, Command, Conversation};
 use crate::terminal::counted::counted;
 use crate::terminal::line::Moment;
 use crate::terminal::past::{PastRows, address, place};
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
 use crate::terminal::waits::in_words;
@@ -55,7 +55,7 @@ impl Reply<'_> {
                 self.tables.conversations(conversations, self.moment.now.timezone())
             }
             Answer::Exported { file, lines } => {
-                let file = display_safe(&*file.to_string_lossy());
+                let file = sanitize(&*file.to_string_lossy());
                 self.told(&format!("{} written to {file}", counted(*lines, "line", "lines")))
             }
             Answer::Forgotten { lines } => {
@@ -114,10 +114,10 @@ impl Reply<'_> {
             Command::Verified { user } => Some(format!("{user} is verified")),
             Command::Account(AccountCommand::Endorse { key }) => Some(format!(
                 "the key {} is endorsed: friends who know this computer take it without a warning. Sign in there again",
-                display_safe(key)
+                sanitize(key)
             )),
             Command::Account(AccountCommand::Revoke { key }) => {
-                let key = display_safe(key);
+                let key = sanitize(key);
                 Some(format!(
                     "the key {key} is yours no longer; who knows your password can bind it again: /password"
                 ))
@@ -145,7 +145,7 @@ pub(crate) fn refusal(paint: Style, error: &CommandError) -> String {
 
 /// An error in words for people, in one row.
 pub(crate) fn words(error: &CommandError) -> String {
-    let safe = display_safe(&error.words());
+    let safe = sanitize(&error.words());
     if matches!(error, CommandError::Refused { .. }) { in_words(&safe) } else { safe }
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn password_wanted(paint: Style, tries_left: usize) -> String {
 
 /// Something failed that nobody asked for: the words may be a stranger's.
 pub(crate) fn failure(paint: Style, words: &(impl AsUntrusted + ?Sized)) -> String {
-    paint.failure(&format!("✗ {}", display_safe(words)))
+    paint.failure(&format!("✗ {}", sanitize(words)))
 }
 
 /// What to do about a refusal, where its own words cannot know what is typed here.

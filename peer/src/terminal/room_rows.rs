@@ -4,7 +4,7 @@ use commons::names::{RoomName, Username};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
 use crate::terminal::counted::counted;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
 
@@ -32,13 +32,13 @@ impl RoomRows<'_> {
         };
         let owner =
             if room.owner == *self.you { "yours".to_owned() } else { format!("owner {}", room.owner) };
-        let title = format!("── {} ── {owner}, {free}", display_safe(&room.name));
+        let title = format!("── {} ── {owner}, {free}", sanitize(&room.name));
         vec![self.paint.system(&title), format!("   {}", who.join("  "))]
     }
 
     /// What happened in a room; `here` is the open one.
     pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, who: &Username, here: bool) -> String {
-        let place = if here { String::new() } else { format!(" {}", display_safe(name)) };
+        let place = if here { String::new() } else { format!(" {}", sanitize(name)) };
         let of = if here { String::new() } else { format!(" (in{place})") };
         self.paint.system(&match change {
             ChangeKind::Joined => format!("*** {who} joined{place}"),

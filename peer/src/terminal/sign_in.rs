@@ -17,7 +17,7 @@ use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 use crate::terminal::coming_back::come_back;
 use crate::terminal::counted::counted;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::trouble;
 use crate::terminal::tty;
 use crate::terminal::waits::in_words;
@@ -273,7 +273,7 @@ pub(crate) async fn try_in(
             return Ok(tried);
         }
         // The tracker's words tell how long to wait.
-        let told = in_words(&display_safe(msg));
+        let told = in_words(&sanitize(msg));
         if !ask_yes(format!("{told}. Try again? [Y/n] ")).await? {
             return Err(SignInError::Left);
         }

@@ -6,7 +6,7 @@ use commons::snapshot::Member;
 use crate::api::status::Status;
 use crate::api::{Conversation, TrackerState, Trust};
 use crate::terminal::layout::{shorten, width};
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;
 
 /// `sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○ carla`, cut to the screen only when it is drawn: the screen may
@@ -100,7 +100,7 @@ const OURS: &[char] = &['●', '○', '✓', '~', '·', '@', '[', ']', '>', '<',
 /// A conversation as it is typed, fit for the screen. The name of a room that could be taken for words of the program
 /// stands in quotes.
 pub(crate) fn shown(conversation: &Conversation) -> String {
-    let name = display_safe(&conversation.to_string());
+    let name = sanitize(&conversation.to_string());
     match conversation {
         Conversation::Room(room) if room.as_str().contains(OURS) => {
             format!("\"{}\"", name.replace('"', "\\\""))

@@ -17,7 +17,7 @@ use crate::terminal::counted::counted;
 use crate::terminal::layout::{pad, shorten, width};
 use crate::terminal::line::{Moment, clock};
 use crate::terminal::past::place;
-use crate::terminal::safe_text::{display_safe, display_safe_lines};
+use crate::terminal::sanitize::{display_safe_lines, sanitize};
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 
@@ -65,8 +65,8 @@ impl Tables<'_> {
         };
         let row = |peer: &ListedPeer| {
             let you = if self.is_you(&peer.username) { " (you)" } else { "" };
-            let room = peer.room.as_deref().map_or_else(|| "–".to_owned(), display_safe);
-            vec![format!("{}{you}", display_safe(&peer.username)), room, address(peer)]
+            let room = peer.room.as_deref().map_or_else(|| "–".to_owned(), sanitize);
+            vec![format!("{}{you}", sanitize(&peer.username)), room, address(peer)]
         };
         let body: Vec<_> = peers.iter().map(row).collect();
         let title = self.title(&format!("{} online", peers.len()));
@@ -81,7 +81,7 @@ impl Tables<'_> {
         let row = |room: &RoomSnapshot| {
             let who: Vec<_> = room.members.iter().map(|member| self.presence(member)).collect();
             let seats = format!("{}/{}", room.members.len(), room.capacity);
-            vec![display_safe(&room.name), seats, room.owner.to_string(), who.join(" ")]
+            vec![sanitize(&room.name), seats, room.owner.to_string(), who.join(" ")]
         };
         let body: Vec<_> = rooms.iter().map(row).collect();
         let title = self.title(&counted(rooms.len(), "room", "rooms"));
@@ -180,7 +180,7 @@ impl Tables<'_> {
 
     /// The names that Tab could mean, side by side.
     pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
-        let names: Vec<_> = names.iter().map(|name| display_safe(name.trim_end())).collect();
+        let names: Vec<_> = names.iter().map(|name| sanitize(name.trim_end())).collect();
         let widest = names.iter().map(|name| width(name)).fold(1, max);
         let beside = (self.columns.unwrap_or(PIPE_COLUMNS).saturating_sub(1) / (widest + 2)).max(1);
         let listed = &names[..names.len().min(CHOICES)];
@@ -210,12 +210,12 @@ impl Tables<'_> {
                 "you are",
                 status.username.as_ref().map_or_else(|| "not signed in".to_owned(), Username::to_string),
             ),
-            row("tracker", format!("{} ({tracker})", display_safe(&status.tracker_address))),
+            row("tracker", format!("{} ({tracker})", sanitize(&status.tracker_address))),
             row(
                 "its key",
                 status.tracker_key.map_or_else(|| "not met yet".to_owned(), |key| key.to_string()),
             ),
-            row("listening", display_safe(&status.listening)),
+            row("listening", sanitize(&status.listening)),
             row("open", status.open.as_ref().map_or_else(|| "nothing: lobby".to_owned(), shown)),
             row("in", if chats.is_empty() { "no conversation".to_owned() } else { chats.join(", ") }),
         ];

@@ -10,7 +10,7 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::config::DEFAULT_TRACKER;
 use crate::terminal::layout::shorten;
 use crate::terminal::reply::words;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::waits::in_words;
 use crate::untrusted::UntrustedText;
 
@@ -24,17 +24,17 @@ const CLAIM: usize = 140;
 pub(crate) fn rows(error: &CommandError) -> Vec<String> {
     match error {
         CommandError::TrackerKeyChanged { address, pinned, found, given } => {
-            another_key(&display_safe(address), *pinned, *found, *given)
+            another_key(&sanitize(address), *pinned, *found, *given)
         }
-        CommandError::NotATracker { address } => not_a_tracker(&display_safe(address)),
-        CommandError::TurnedAway { address, msg, .. } => turned_away(&display_safe(address), msg),
+        CommandError::NotATracker { address } => not_a_tracker(&sanitize(address)),
+        CommandError::TurnedAway { address, msg, .. } => turned_away(&sanitize(address), msg),
         error => vec![words(error)],
     }
 }
 
 /// Somebody at the tracker's address has no room.
 fn turned_away(address: &str, msg: &UntrustedText) -> Vec<String> {
-    let claim = in_words(&display_safe(msg));
+    let claim = in_words(&sanitize(msg));
     vec![
         format!("the tracker at {address} does not let you in now"),
         format!("   It says: {}", shorten(&claim, CLAIM)),
@@ -46,7 +46,7 @@ fn turned_away(address: &str, msg: &UntrustedText) -> Vec<String> {
 
 /// Nobody answers at the tracker's address, for this reason.
 pub(crate) fn no_tracker(address: &str, why: Option<TrackerLoss>) -> Vec<String> {
-    let address = display_safe(address);
+    let address = sanitize(address);
     let why = match why {
         Some(TrackerLoss::Refused) => ": nothing listens there",
         Some(TrackerLoss::TimedOut) => ": no answer came in time",

@@ -22,7 +22,7 @@ use crate::terminal::past::{Arrival, PastRows};
 use crate::terminal::reply::{Reply, failure, password_wanted, refusal};
 use crate::terminal::room_rows::RoomRows;
 use crate::terminal::rooms::Rooms;
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
@@ -123,7 +123,7 @@ impl View {
             Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
             Event::RoomEntered { room } => self.entered(room),
             Event::RoomAvailable { room } => {
-                let room = display_safe(room);
+                let room = sanitize(room);
                 vec![self.paint.system(&format!(
                     "*** you have a seat in {room}, which is new to this computer: /join {room} enters it"
                 ))]
@@ -152,8 +152,8 @@ impl View {
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&format!(
                 "*** the tracker of {} is at {} now, with the same key: your account came along",
-                display_safe(from),
-                display_safe(to)
+                sanitize(from),
+                sanitize(to)
             ))],
             Event::Error { message, .. } => vec![failure(self.paint, message)],
         };
@@ -384,7 +384,7 @@ impl View {
     /// What was typed, for the record above its answer.
     #[must_use]
     pub fn typed(&self, line: &str) -> Vec<String> {
-        let rows = line.lines().map(|line| self.paint.faint(&format!("> {}", display_safe(line))));
+        let rows = line.lines().map(|line| self.paint.faint(&format!("> {}", sanitize(line))));
         rows.take(MESSAGE_ROWS).collect()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use commons::names::Username;
 
-use crate::terminal::safe_text::display_safe;
+use crate::terminal::sanitize::sanitize;
 use crate::terminal::sign_in::{Known, PASSWORD, SignInError, asked, tell};
 use crate::terminal::tty;
 
@@ -54,7 +54,7 @@ pub(crate) async fn ask_name() -> Result<Username, SignInError> {
         let typed = asked(|| tty::ask("Your name: ")).await?;
         match Username::parse(typed.trim()) {
             Ok(username) => return Ok(username),
-            Err(error) => tell(format!("{}\n", display_safe(&error.to_string()))).await?,
+            Err(error) => tell(format!("{}\n", sanitize(&error.to_string()))).await?,
         }
     }
 }

@@ -13,7 +13,7 @@ const TAB: &str = "    ";
 /// The text on one row: control, format, private and unassigned characters, line separators and blank letters as
 /// `\u{…}`, a line feed as `\n`, tabs as spaces, and no more than [`COMBINING_MARKS`] marks on one letter.
 #[must_use]
-pub fn display_safe(text: &(impl AsUntrusted + ?Sized)) -> String {
+pub fn sanitize(text: &(impl AsUntrusted + ?Sized)) -> String {
     one_row(text.expose())
 }
 
@@ -98,7 +98,7 @@ mod tests {
             ("a\u{2028}b\u{2029}", "a\\u{2028}b\\u{2029}"),
             ("\u{e0041}\u{ad}\u{3164}", "\\u{e0041}\\u{ad}\\u{3164}"),
         ] {
-            assert_eq!(display_safe(text), shown);
+            assert_eq!(sanitize(text), shown);
         }
     }
 
@@ -106,14 +106,14 @@ mod tests {
     fn what_people_write_stays_as_it_is() {
         for text in ["olá, São João", "部屋 한국어", "👩‍👩‍👧 ❤️ 🇧🇷 👋🏿 1️⃣", "می‌خواهم", "e\u{301}", "a\u{a0}b", ""]
         {
-            assert_eq!(display_safe(text), text);
+            assert_eq!(sanitize(text), text);
         }
     }
 
     #[test]
     fn a_letter_carries_eight_marks_at_most() {
         let heap = format!("z{}a", "\u{301}".repeat(50));
-        assert_eq!(display_safe(&heap), format!("z{}a", "\u{301}".repeat(COMBINING_MARKS)));
+        assert_eq!(sanitize(&heap), format!("z{}a", "\u{301}".repeat(COMBINING_MARKS)));
     }
 
     fn hostile() -> impl Strategy<Value = String> {
@@ -143,8 +143,8 @@ mod tests {
     proptest! {
         #[test]
         fn is_idempotent_and_lets_nothing_through(text in hostile()) {
-            let safe = display_safe(&text);
-            prop_assert_eq!(&display_safe(&safe), &safe);
+            let safe = sanitize(&text);
+            prop_assert_eq!(&sanitize(&safe), &safe);
             for c in safe.chars() {
                 let joiner = matches!(c, '\u{200c}' | '\u{200d}');
                 prop_assert!(joiner || !is_hidden(c), "{:?} in {:?}", c, safe);
