@@ -4,7 +4,7 @@
 use chrono::DateTime;
 use commons::names::Username;
 use peer::api::Event;
-use peer::terminal::line::Moment;
+use peer::terminal::message_rows::Moment;
 use peer::terminal::style::Style;
 use peer::terminal::view::View;
 use unicode_width::UnicodeWidthStr;

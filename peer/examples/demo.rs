@@ -17,7 +17,7 @@ use peer::identity::password::Password;
 use peer::identity::seal::SealCost;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::terminal::commands::{ParsedInput, parse};
-use peer::terminal::line::Moment;
+use peer::terminal::message_rows::Moment;
 use peer::terminal::style::Style;
 use peer::terminal::view::View;
 use tempfile::TempDir;

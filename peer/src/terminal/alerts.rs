@@ -6,7 +6,7 @@ use crate::api::Conversation;
 use crate::config::Notify;
 use crate::limits::{ALERT_PAUSE, NOTICE_COLUMNS};
 use crate::terminal::layout::shorten;
-use crate::terminal::line::{Moment, Said};
+use crate::terminal::message_rows::{Moment, Said};
 use crate::terminal::sanitize::sanitize;
 use crate::terminal::status_line::shown;
 

@@ -6,9 +6,9 @@ use commons::names::Username;
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{LinkState, TrackerState};
+use crate::terminal::security_warnings;
 use crate::terminal::style::Style;
 use crate::terminal::tracker_news;
-use crate::terminal::warning;
 
 /// What was shown of connections, as far as later rows depend on it.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Connections {
             return Vec::new();
         }
         self.unencrypted.insert(peer.clone());
-        warning::not_encrypted(paint, peer)
+        security_warnings::not_encrypted(paint, peer)
     }
 
     /// Whether others can read the link to this user.

@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 
 use crate::api::past::{KeptConversation, Past};
 use crate::terminal::counted::counted;
-use crate::terminal::past::address;
+use crate::terminal::scrollback::address;
 use crate::terminal::tables::Tables;
 
 impl Tables<'_> {

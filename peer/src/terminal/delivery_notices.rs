@@ -12,7 +12,7 @@ use crate::api::{Event, Undeliverable};
 use crate::limits::{NAMED_LINES, OUTBOX_LINES};
 use crate::terminal::counted::counted;
 use crate::terminal::layout::shorten;
-use crate::terminal::line::Moment;
+use crate::terminal::message_rows::Moment;
 use crate::terminal::sanitize::display_safe_lines;
 use crate::terminal::style::Style;
 use crate::untrusted::UntrustedText;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use commons::keys::PublicKey;
 
-use crate::terminal::trouble::joining;
+use crate::terminal::fatal_errors::joining;
 
 /// The command that others type, and from where it works. `local` is this computer's address in its network.
 #[must_use]

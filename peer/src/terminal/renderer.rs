@@ -9,7 +9,7 @@ use crate::limits::QUIT_KEY_WAIT;
 use crate::terminal::commands::Spec;
 use crate::terminal::json;
 use crate::terminal::layout::hang;
-use crate::terminal::line::Moment;
+use crate::terminal::message_rows::Moment;
 use crate::terminal::replies::{Origin, Replies};
 use crate::terminal::tty;
 use crate::terminal::view::View;

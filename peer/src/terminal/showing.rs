@@ -8,7 +8,7 @@ use crate::terminal::input::Input;
 use crate::terminal::output::OutputClosed;
 use crate::terminal::renderer::{Renderer, moment};
 use crate::terminal::turns::{Turn, next, next_interrupt};
-use crate::terminal::{trouble, tty};
+use crate::terminal::{fatal_errors, tty};
 use crate::untrusted::UntrustedText;
 
 /// Rows that are shown between two looks at how things stand.
@@ -48,7 +48,7 @@ impl Terminal {
     /// The end: the last rows, or why the service ended by itself.
     pub(crate) fn ended(&mut self, rows: Vec<String>) -> Result<Vec<String>, String> {
         match self.service.failure() {
-            Some(error) => Err(trouble::rows(&error).join("\n")),
+            Some(error) => Err(fatal_errors::rows(&error).join("\n")),
             None => Ok(rows.into_iter().chain(self.face.farewell()).collect()),
         }
     }

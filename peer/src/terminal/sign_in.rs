@@ -15,10 +15,10 @@ use crate::identity::device_key::SignIn;
 use crate::identity::password::Password;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
-use crate::terminal::coming_back::come_back;
+use crate::terminal::account_recovery::come_back;
 use crate::terminal::counted::counted;
+use crate::terminal::fatal_errors;
 use crate::terminal::sanitize::sanitize;
-use crate::terminal::trouble;
 use crate::terminal::tty;
 use crate::terminal::waits::in_words;
 use crate::terminal::who::{ask_name, who};
@@ -75,10 +75,10 @@ pub enum SignInError {
     #[error("cannot read the password from {0}: {1}")]
     PasswordFile(PathBuf, io::Error),
     /// The tracker said no, or nothing.
-    #[error("{}", trouble::rows(.0).join("\n"))]
+    #[error("{}", fatal_errors::rows(.0).join("\n"))]
     Refused(#[from] CommandError),
     /// Nobody answers at the tracker's address.
-    #[error("{}", trouble::no_tracker(.0, *.1).join("\n"))]
+    #[error("{}", fatal_errors::no_tracker(.0, *.1).join("\n"))]
     NoTracker(String, Option<TrackerLoss>),
     /// Whoever was asked went away.
     #[error("nobody signed in")]

@@ -15,9 +15,9 @@ use crate::identity::key_prefix::first_digits;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::counted::counted;
 use crate::terminal::layout::{pad, shorten, width};
-use crate::terminal::line::{Moment, clock};
-use crate::terminal::past::place;
+use crate::terminal::message_rows::{Moment, clock};
 use crate::terminal::sanitize::{display_safe_lines, sanitize};
+use crate::terminal::scrollback::place;
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 

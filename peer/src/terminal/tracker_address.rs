@@ -2,8 +2,8 @@
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::config::tracker_address;
+use crate::terminal::fatal_errors::no_tracker;
 use crate::terminal::sign_in::{SignInError, asked, tell};
-use crate::terminal::trouble::no_tracker;
 use crate::terminal::tty;
 
 const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::api::Conversation;
 use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
-use crate::terminal::line::Said;
+use crate::terminal::message_rows::Said;
 
 /// The unread lines of one conversation, the oldest first.
 #[derive(Default)]

@@ -11,23 +11,23 @@ use crate::api::status::Status;
 use crate::api::{Answer, Command, Conversation, Event};
 use crate::config::Notify;
 use crate::limits::MESSAGE_ROWS;
-use crate::terminal::absence::{Absence, missing_row};
 use crate::terminal::alerts::Alerts;
+use crate::terminal::answer_rows::{Reply, failure, password_wanted, refusal};
 use crate::terminal::commands::Spec;
 use crate::terminal::connections::Connections;
 use crate::terminal::delivery_notices::DeliveryNotices;
-use crate::terminal::greeting::Greeting;
-use crate::terminal::line::{LATE, LATE_BY, Line, Moment, Said};
-use crate::terminal::past::{Arrival, PastRows};
-use crate::terminal::reply::{Reply, failure, password_wanted, refusal};
+use crate::terminal::message_rows::{LATE, LATE_BY, Line, Moment, Said};
+use crate::terminal::missed_banner::{Absence, missing_row};
 use crate::terminal::room_rows::RoomRows;
 use crate::terminal::rooms::Rooms;
 use crate::terminal::sanitize::sanitize;
+use crate::terminal::scrollback::{Arrival, PastRows};
+use crate::terminal::security_warnings::{self, KeyWarnings};
 use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
 use crate::terminal::unread::{Missed, Unread};
-use crate::terminal::warning::{self, KeyWarnings};
+use crate::terminal::welcome::Greeting;
 
 /// What the screen shows, as far as later rows depend on it.
 pub struct View {
@@ -113,8 +113,8 @@ impl View {
                 self.key_warnings.changed(self.paint, peer, *fingerprint)
             }
             Event::KeyAccepted { peer, endorsed } => self.key_warnings.accepted(self.paint, peer, *endorsed),
-            Event::NewKey { fingerprint } => warning::new_key(self.paint, *fingerprint),
-            Event::Fork { conversation, author } => warning::fork(self.paint, conversation, author),
+            Event::NewKey { fingerprint } => security_warnings::new_key(self.paint, *fingerprint),
+            Event::Fork { conversation, author } => security_warnings::fork(self.paint, conversation, author),
             Event::Missed { conversation, people, lines } => {
                 let here = self.open.as_ref() == Some(conversation);
                 let absence = Absence { conversation, people: *people, lines: *lines };

@@ -7,7 +7,7 @@ use crate::api::error::CommandError;
 use crate::api::past::{FoundLine, Past, PastLine};
 use crate::api::{Answer, Conversation};
 use crate::terminal::counted::counted;
-use crate::terminal::line::{Line, Moment, Said};
+use crate::terminal::message_rows::{Line, Moment, Said};
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 
