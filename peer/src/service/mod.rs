@@ -2,8 +2,8 @@
 
 mod account;
 mod commands;
+mod history_commands;
 mod listen_address;
-mod looking_back;
 mod loss;
 mod moved_tracker;
 mod offline;

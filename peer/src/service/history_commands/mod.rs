@@ -27,9 +27,9 @@ use crate::history_lock::Locked;
 use crate::hub::Hub;
 use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
 use crate::service::PeerService;
-use crate::service::looking_back::excerpt::excerpt;
-use crate::service::looking_back::naming::{Named, NotNamed, names, resolve};
-use crate::service::looking_back::query::Query;
+use crate::service::history_commands::excerpt::excerpt;
+use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
+use crate::service::history_commands::query::Query;
 use commons::protocol::with_tracker::ErrorCode;
 
 impl PeerService {
