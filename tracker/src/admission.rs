@@ -1,6 +1,6 @@
 //! Admission: which connections are let in. Decided at the accept, before anything is spent on them.
 //!
-//! The rules are [`Crowd`]'s, on a clock that is an argument. A place is given back by dropping it. Whoever has not signed
+//! The rules are [`ConnectionTable`]'s, on a clock that is an argument. A place is given back by dropping it. Whoever has not signed
 //! in holds theirs only until others need it more: where all places for strangers are taken, the one who came first
 //! has had time enough. So a crowd that holds every place and says nothing keeps nobody out.
 
@@ -22,7 +22,7 @@ use crate::recent::Recent;
 #[derive(Debug)]
 pub(crate) struct Admission {
     watched: Watched,
-    crowd: Arc<Mutex<Crowd>>,
+    crowd: Arc<Mutex<ConnectionTable>>,
 }
 
 /// A connection was let in, and holds these while it lasts.
@@ -31,25 +31,25 @@ pub(crate) struct Admitted {
     /// Until the end.
     pub(crate) session: Place,
     /// Until it has signed in.
-    pub(crate) stranger: StrangersPlace,
+    pub(crate) stranger: PreAuthSlot,
 }
 
 /// A place in the crowd, free again once this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     network: Option<Network>,
-    crowd: Arc<Mutex<Crowd>>,
+    crowd: Arc<Mutex<ConnectionTable>>,
 }
 
 /// A place among those who have not signed in, free again once this is dropped, if it is not taken away before.
 #[derive(Debug)]
-pub(crate) struct StrangersPlace {
+pub(crate) struct PreAuthSlot {
     number: u64,
     taken: CancellationToken,
-    crowd: Arc<Mutex<Crowd>>,
+    crowd: Arc<Mutex<ConnectionTable>>,
 }
 
-impl StrangersPlace {
+impl PreAuthSlot {
     /// Waits until a newcomer has got this place.
     pub(crate) async fn taken(&self) {
         self.taken.cancelled().await;
@@ -88,7 +88,7 @@ pub(crate) enum Full {
 impl Admission {
     /// Nobody is there yet.
     pub(crate) fn new(limits: ConnectionLimits, watched: Watched) -> Self {
-        Self { watched, crowd: Arc::new(Mutex::new(Crowd::new(limits))) }
+        Self { watched, crowd: Arc::new(Mutex::new(ConnectionTable::new(limits))) }
     }
 
     /// Whether a connection is let in.
@@ -98,7 +98,7 @@ impl Admission {
         match crowd.admit(network, now) {
             Ok((number, taken)) => Ok(Admitted {
                 session: Place { network, crowd: self.crowd.clone() },
-                stranger: StrangersPlace { number, taken, crowd: self.crowd.clone() },
+                stranger: PreAuthSlot { number, taken, crowd: self.crowd.clone() },
             }),
             Err(full) => {
                 // A flood of connections is not to become a flood of lines.
@@ -117,19 +117,19 @@ impl Drop for Place {
     }
 }
 
-impl Drop for StrangersPlace {
+impl Drop for PreAuthSlot {
     fn drop(&mut self) {
         lock(&self.crowd).no_stranger_any_more(self.number);
     }
 }
 
-fn lock(crowd: &Mutex<Crowd>) -> MutexGuard<'_, Crowd> {
+fn lock(crowd: &Mutex<ConnectionTable>) -> MutexGuard<'_, ConnectionTable> {
     crowd.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Somebody who has not signed in.
 #[derive(Debug)]
-struct Stranger {
+struct PreAuth {
     network: Option<Network>,
     taken: CancellationToken,
 }
@@ -143,11 +143,11 @@ struct Count {
 
 /// Who is there.
 #[derive(Debug)]
-struct Crowd {
+struct ConnectionTable {
     limits: ConnectionLimits,
     sessions: usize,
     /// In the order in which they came.
-    strangers: BTreeMap<u64, Stranger>,
+    strangers: BTreeMap<u64, PreAuth>,
     came: u64,
     /// Networks that are watched and from which somebody is there.
     of_network: HashMap<Network, Count>,
@@ -155,7 +155,7 @@ struct Crowd {
     refusals_logged: Bucket,
 }
 
-impl Crowd {
+impl ConnectionTable {
     fn new(limits: ConnectionLimits) -> Self {
         let newcomers = Recent::new(NETWORKS_MAX);
         Self {
@@ -198,7 +198,7 @@ impl Crowd {
         let taken = CancellationToken::new();
         self.sessions += 1;
         self.came += 1;
-        self.strangers.insert(self.came, Stranger { network, taken: taken.clone() });
+        self.strangers.insert(self.came, PreAuth { network, taken: taken.clone() });
         Ok((self.came, taken))
     }
 
@@ -220,7 +220,7 @@ impl Crowd {
         }
     }
 
-    fn count_without(&mut self, stranger: &Stranger) {
+    fn count_without(&mut self, stranger: &PreAuth) {
         self.change(stranger.network, |here| here.strangers = here.strangers.saturating_sub(1));
     }
 
@@ -250,17 +250,17 @@ mod tests {
         Watched { loopback: false }.network(IpAddr::from((0xc000_0200 + number).to_be_bytes()))
     }
 
-    fn crowd() -> Crowd {
-        Crowd::new(ConnectionLimits::default())
+    fn crowd() -> ConnectionTable {
+        ConnectionTable::new(ConnectionLimits::default())
     }
 
     /// Whether a connection is let in, and nothing more of it.
-    fn let_in(crowd: &mut Crowd, network: Option<Network>, now: Instant) -> Result<(), Full> {
+    fn let_in(crowd: &mut ConnectionTable, network: Option<Network>, now: Instant) -> Result<(), Full> {
         crowd.admit(network, now).map(drop)
     }
 
     /// Comes and goes at once.
-    fn visit(crowd: &mut Crowd, network: Option<Network>, now: Instant) -> Result<(), Full> {
+    fn visit(crowd: &mut ConnectionTable, network: Option<Network>, now: Instant) -> Result<(), Full> {
         let (number, _) = crowd.admit(network, now)?;
         crowd.no_stranger_any_more(number);
         crowd.leave(network);
@@ -319,7 +319,8 @@ mod tests {
     #[test]
     fn a_place_that_is_taken_is_given_back_to_its_network() {
         let now = Instant::now();
-        let mut crowd = Crowd::new(ConnectionLimits { strangers: 1, ..ConnectionLimits::default() });
+        let mut crowd =
+            ConnectionTable::new(ConnectionLimits { strangers: 1, ..ConnectionLimits::default() });
         let (number, taken) = crowd.admit(network(1), now).unwrap();
         crowd.admit(network(2), now).unwrap();
         assert!(taken.is_cancelled());

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Full, StrangersPlace};
+use crate::admission::{Full, PreAuthSlot};
 use crate::client::Client;
 use crate::handlers::outcome::Refused;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
@@ -33,7 +33,7 @@ pub(crate) struct Session<S> {
     stop: CancellationToken,
     began: Instant,
     /// The place among the strangers, given back at the login.
-    stranger: Option<StrangersPlace>,
+    stranger: Option<PreAuthSlot>,
     first_frame_came: bool,
     /// Whether the last line that was written answers a request: the next request of a legacy client shows that it has read
     /// that.
@@ -67,7 +67,7 @@ pub(crate) async fn serve(
     door: Door,
     service: Arc<TrackerService>,
     stop: CancellationToken,
-    stranger: StrangersPlace,
+    stranger: PreAuthSlot,
 ) {
     let began = Instant::now();
     let opened = tokio::select! {
@@ -242,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// Waits until a newcomer has got the place of a stranger; for ever where somebody is none.
-async fn taken(stranger: Option<&StrangersPlace>) {
+async fn taken(stranger: Option<&PreAuthSlot>) {
     match stranger {
         Some(place) => place.taken().await,
         None => std::future::pending().await,

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asker {
     NotLoggedIn,
-    Stranger,
+    PreAuth,
     Member,
     Owner,
     /// The owner, on a session that a newer login has replaced.
     Stale,
 }
 
-const ASKERS: [Asker; 5] = [Asker::NotLoggedIn, Asker::Stranger, Asker::Member, Asker::Owner, Asker::Stale];
+const ASKERS: [Asker; 5] = [Asker::NotLoggedIn, Asker::PreAuth, Asker::Member, Asker::Owner, Asker::Stale];
 
 /// What each asker gets, in the order of [`ASKERS`].
 fn row(request: &TrackerRequest) -> [&'static str; 5] {
@@ -98,7 +98,7 @@ async fn get(asker: Asker, request: &Value) -> (String, Value) {
     let mut witness = tracker.user("witness").await;
     let mut client = match asker {
         Asker::NotLoggedIn => tracker.connect().await,
-        Asker::Stranger => tracker.user("dora").await,
+        Asker::PreAuth => tracker.user("dora").await,
         Asker::Member => bob,
         Asker::Owner => ana,
         Asker::Stale => {
@@ -145,7 +145,7 @@ async fn nobody_speaks_for_another() {
             TrackerRequest::Pong => "silence",
             _ => "FORBIDDEN",
         };
-        for asker in [Asker::Stranger, Asker::Member] {
+        for asker in [Asker::PreAuth, Asker::Member] {
             let (got, rooms) = get(asker, &request).await;
             assert_eq!(got, expected, "{asker:?} asks {request}");
             assert_eq!(members(&rooms["sala"]), ["ana", "bob"]);

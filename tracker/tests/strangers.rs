@@ -44,13 +44,13 @@ fn crowd() -> u16 {
 }
 
 /// A crowd that has connected.
-struct Crowd {
+struct ConnectionTable {
     /// Each returns the text that it received until it was closed.
     members: JoinSet<Option<String>>,
     _alone: MutexGuard<'static, ()>,
 }
 
-impl Crowd {
+impl ConnectionTable {
     /// All at the door, from as many addresses as there are `networks`.
     async fn gather(tracker: &TestTracker, networks: u16) -> Self {
         let (alone, mut members) = (CROWD.lock().await, JoinSet::new());
@@ -108,7 +108,7 @@ async fn with_ana(tracker: &TestTracker) -> Device {
 async fn six_thousand_strangers_who_are_let_in_keep_nobody_waiting_and_are_closed_in_time() {
     let tracker = TestTracker::start_with(|config| config.connections.strangers = 10_000).await;
     let ana = with_ana(&tracker).await;
-    let mut crowd = Crowd::gather(&tracker, 500).await;
+    let mut crowd = ConnectionTable::gather(&tracker, 500).await;
     let (gathered, mut closed) = (Instant::now(), 0);
     let all = crowd.members.len();
     while closed < all {
@@ -126,7 +126,7 @@ async fn six_thousand_strangers_who_are_let_in_keep_nobody_waiting_and_are_close
 async fn six_thousand_strangers_from_a_hundred_networks_leave_a_place_for_the_user() {
     let tracker = TestTracker::start_with(|config| config.limit_loopback = true).await;
     let ana = with_ana(&tracker).await;
-    let _crowd = Crowd::gather(&tracker, 100).await;
+    let _crowd = ConnectionTable::gather(&tracker, 100).await;
     for _ in 0..5 {
         let took = sign_in_again(&tracker, &ana).await.expect("the user is let in");
         assert!(took < LOGIN_TIME, "{took:?}");
@@ -137,7 +137,7 @@ async fn six_thousand_strangers_from_a_hundred_networks_leave_a_place_for_the_us
 async fn six_thousand_strangers_who_may_have_every_place_make_way_for_the_user() {
     let tracker = TestTracker::start().await;
     let ana = with_ana(&tracker).await;
-    let mut crowd = Crowd::gather(&tracker, 1).await;
+    let mut crowd = ConnectionTable::gather(&tracker, 1).await;
     for _ in 0..5 {
         let took = sign_in_again(&tracker, &ana).await.expect("the user is let in");
         assert!(took < LOGIN_TIME, "{took:?}");
@@ -153,6 +153,6 @@ async fn six_thousand_strangers_who_may_have_every_place_make_way_for_the_user()
 async fn if_no_stranger_made_way_the_same_crowd_would_keep_the_user_out() {
     let tracker = TestTracker::start_with(|config| config.connections.sessions = 256).await;
     let ana = with_ana(&tracker).await;
-    let _crowd = Crowd::gather(&tracker, 100).await;
+    let _crowd = ConnectionTable::gather(&tracker, 100).await;
     assert_eq!(sign_in_again(&tracker, &ana).await, None);
 }
