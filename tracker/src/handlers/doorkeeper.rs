@@ -9,9 +9,9 @@ use commons::protocol::with_tracker::ErrorCode;
 use commons::user::PasswordDigest;
 use tokio::time::Instant;
 
-use crate::guessing::{Attempt, Guessing};
 use crate::handlers::outcome::Refused;
 use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
+use crate::login_throttle::{Attempt, LoginThrottle};
 use crate::network::{Network, Watched};
 use crate::pace::{Window, in_seconds};
 use crate::password_queue::Asker;
@@ -25,7 +25,7 @@ pub(crate) struct Doorkeeper {
     users: UserRepository,
     passwords: Passwords,
     watched: Watched,
-    guessing: Mutex<Guessing>,
+    guessing: Mutex<LoginThrottle>,
     registrations: Mutex<Recent<Network, Window>>,
     /// Who signed in from where: their passwords are judged before those of others.
     regulars: Mutex<Recent<(Username, Network), ()>>,
@@ -34,7 +34,7 @@ pub(crate) struct Doorkeeper {
 impl Doorkeeper {
     /// Nobody has come yet.
     pub(crate) fn new(users: UserRepository, passwords: Passwords, watched: Watched) -> Self {
-        let (guessing, registrations) = (Guessing::new(), Recent::new(NETWORKS_MAX));
+        let (guessing, registrations) = (LoginThrottle::new(), Recent::new(NETWORKS_MAX));
         Self {
             users,
             passwords,

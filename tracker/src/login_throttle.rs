@@ -19,7 +19,7 @@ use crate::recent::Recent;
 
 /// What is known of wrong passwords.
 #[derive(Debug)]
-pub(crate) struct Guessing {
+pub(crate) struct LoginThrottle {
     by_source: Recent<Source, Failures>,
     by_account: Recent<Username, Bucket>,
 }
@@ -38,7 +38,7 @@ struct Failures {
     last: Option<Instant>,
 }
 
-/// A password that is being judged. It counts as wrong until [`Guessing`] hears otherwise: many that are offered at
+/// A password that is being judged. It counts as wrong until [`LoginThrottle`] hears otherwise: many that are offered at
 /// the same moment must not all be the first.
 #[derive(Debug)]
 #[must_use]
@@ -46,7 +46,7 @@ pub(crate) struct Attempt {
     source: Source,
 }
 
-impl Guessing {
+impl LoginThrottle {
     /// Nobody has guessed.
     pub(crate) fn new() -> Self {
         Self { by_source: Recent::new(GUESSERS_MAX), by_account: Recent::new(GUESSERS_MAX) }
@@ -130,10 +130,10 @@ mod tests {
     /// Guesses wrong at every moment at which that is judged, for a whole day, from each of 64 networks; when.
     /// `aside` runs every ten minutes.
     fn besiege(
-        guessing: &mut Guessing,
+        guessing: &mut LoginThrottle,
         account: impl Fn(u32) -> Username,
         start: Instant,
-        mut aside: impl FnMut(&mut Guessing, Instant),
+        mut aside: impl FnMut(&mut LoginThrottle, Instant),
     ) -> Vec<Instant> {
         let mut judged = Vec::new();
         let mut due = [start; 64];
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_day_of_guessing_from_64_networks_pays_little_and_locks_nobody_out() {
         for target in ["ana", "nobody-has-this-name"].map(name) {
-            let mut guessing = Guessing::new();
+            let mut guessing = LoginThrottle::new();
             let mut fresh = 1000;
             let judged = besiege(
                 &mut guessing,
@@ -189,13 +189,13 @@ mod tests {
     #[test]
     fn without_the_count_by_account_the_same_siege_would_pay() {
         let own = |number: u32| name(&format!("user{number}"));
-        let judged = besiege(&mut Guessing::new(), own, Instant::now(), |_, _| ());
+        let judged = besiege(&mut LoginThrottle::new(), own, Instant::now(), |_, _| ());
         assert!(most_in_an_hour(&judged) > 1000);
     }
 
     #[test]
     fn each_wrong_password_makes_the_next_one_wait_longer() {
-        let (mut guessing, mut now) = (Guessing::new(), Instant::now());
+        let (mut guessing, mut now) = (LoginThrottle::new(), Instant::now());
         let mut waits = Vec::new();
         for _ in 0..14 {
             let wait = guessing.begin(&name("ana"), network(1), now).err().unwrap_or_default();
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn right_and_unjudged_passwords_cost_nothing() {
-        let (mut guessing, now) = (Guessing::new(), Instant::now());
+        let (mut guessing, now) = (LoginThrottle::new(), Instant::now());
         for _ in 0..1000 {
             let attempt = guessing.begin(&name("ana"), network(1), now).unwrap();
             guessing.unjudged(&attempt);
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn remembers_only_so_many() {
-        let (mut guessing, now) = (Guessing::new(), Instant::now());
+        let (mut guessing, now) = (LoginThrottle::new(), Instant::now());
         for _ in 0..3 {
             let _wrong = guessing.begin(&name("ana"), network(1), now).unwrap();
         }
