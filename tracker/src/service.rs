@@ -23,7 +23,7 @@ use crate::active_connections::{ActiveConnection, ActiveConnections, Pinged};
 use crate::client::{Client, SignedIn};
 use crate::connection_id::ConnectionId;
 use crate::handlers::account::AccountCommandHandler;
-use crate::handlers::doorkeeper::Doorkeeper;
+use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
@@ -67,7 +67,7 @@ impl TrackerService {
     /// Over these repositories; nobody is signed in.
     pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: Watched) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
-        let door = Arc::new(Doorkeeper::new(users.clone(), passwords, watched));
+        let door = Arc::new(Authenticator::new(users.clone(), passwords, watched));
         Self {
             users: UserCommandHandler::new(users.clone(), peers.clone(), door.clone()),
             accounts: AccountCommandHandler::new(users.clone(), peers.clone(), door),

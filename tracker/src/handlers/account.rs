@@ -9,7 +9,7 @@ use commons::names::Username;
 use commons::peer::Peer;
 use commons::protocol::with_tracker::{BoundKey, ErrorCode, Secret};
 
-use crate::handlers::doorkeeper::Doorkeeper;
+use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Outcome, Refused, Shows};
 use crate::handlers::user::{Origin, digest};
 use crate::repositories::peer::{Endorsed, PeerRepository};
@@ -21,7 +21,7 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 pub(crate) struct AccountCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
-    door: Arc<Doorkeeper>,
+    door: Arc<Authenticator>,
     departing: Mutex<BTreeSet<Username>>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Departure<'a> {
 
 impl AccountCommandHandler {
     /// Over these accounts.
-    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Doorkeeper>) -> Self {
+    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Authenticator>) -> Self {
         Self { users, peers, door, departing: Mutex::default() }
     }
 
@@ -216,7 +216,7 @@ mod tests {
             let repositories = Repositories::open(folder.path()).unwrap();
             let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
             let (users, peers) = (repositories.users(), repositories.peers());
-            let door = Arc::new(Doorkeeper::new(users.clone(), passwords, Watched { loopback: false }));
+            let door = Arc::new(Authenticator::new(users.clone(), passwords, Watched { loopback: false }));
             let logins = UserCommandHandler::new(users.clone(), peers.clone(), door.clone());
             let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), door);
             Self { users, peers, logins, accounts, _folder: folder }

@@ -8,7 +8,7 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{Credentials, ErrorCode};
 use commons::user::PasswordDigest;
 
-use crate::handlers::doorkeeper::Doorkeeper;
+use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::Refused;
 use crate::limits::JUDGED_PER_LOGIN_MAX;
 use crate::repositories::peer::{PeerRepository, claimed_address};
@@ -19,7 +19,7 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 pub(crate) struct UserCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
-    door: Arc<Doorkeeper>,
+    door: Arc<Authenticator>,
 }
 
 /// Where a client comes from, and what it has proven there.
@@ -44,7 +44,7 @@ pub(crate) struct Admitted {
 
 impl UserCommandHandler {
     /// Over these accounts.
-    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Doorkeeper>) -> Self {
+    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Authenticator>) -> Self {
         Self { users, peers, door }
     }
 

@@ -21,7 +21,7 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 
 /// Judges passwords, and knows what the networks that are watched did lately.
 #[derive(Debug)]
-pub(crate) struct Doorkeeper {
+pub(crate) struct Authenticator {
     users: UserRepository,
     passwords: Passwords,
     watched: Watched,
@@ -31,7 +31,7 @@ pub(crate) struct Doorkeeper {
     regulars: Mutex<Recent<(Username, Network), ()>>,
 }
 
-impl Doorkeeper {
+impl Authenticator {
     /// Nobody has come yet.
     pub(crate) fn new(users: UserRepository, passwords: Passwords, watched: Watched) -> Self {
         let (guessing, registrations) = (LoginThrottle::new(), Recent::new(NETWORKS_MAX));
