@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::ConnectionLimits;
 use crate::limits::{LOGIN_TIME, NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
 use crate::network::{Network, Watched};
-use crate::pace::{Bucket, Window, in_seconds};
+use crate::rate_limit::{SlidingWindow, TokenBucket, in_seconds};
 use crate::recent::Recent;
 
 /// Lets connections in.
@@ -151,8 +151,8 @@ struct ConnectionTable {
     came: u64,
     /// Networks that are watched and from which somebody is there.
     of_network: HashMap<Network, Count>,
-    newcomers: Recent<Network, Window>,
-    refusals_logged: Bucket,
+    newcomers: Recent<Network, SlidingWindow>,
+    refusals_logged: TokenBucket,
 }
 
 impl ConnectionTable {
@@ -165,7 +165,7 @@ impl ConnectionTable {
             came: 0,
             of_network: HashMap::new(),
             newcomers,
-            refusals_logged: Bucket::default(),
+            refusals_logged: TokenBucket::default(),
         }
     }
 

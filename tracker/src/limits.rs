@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pace::Pace;
+use crate::rate_limit::Rate;
 
 /// Sessions in all: what the usual 4 GiB machine and its descriptors carry with room to spare.
 pub(crate) const SESSIONS_MAX: usize = 10_240;
@@ -23,7 +23,7 @@ pub(crate) const NEWCOMERS_PER_NETWORK: usize = 32;
 pub(crate) const NEWCOMERS_SPAN: Duration = Duration::from_secs(10 * 60);
 
 /// Connections that were not let in, as the log tells of them: it shows that there is a flood and is none itself.
-pub(crate) const REFUSALS_LOGGED: Pace = Pace { burst: 10, every: Duration::from_secs(10) };
+pub(crate) const REFUSALS_LOGGED: Rate = Rate { burst: 10, every: Duration::from_secs(10) };
 
 /// How long the first whole frame may take, counted from the connection's beginning.
 pub(crate) const FIRST_FRAME_TIME: Duration = Duration::from_secs(10);
@@ -50,13 +50,13 @@ pub(crate) const STOP_TIME: Duration = Duration::from_millis(1500);
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Requests of a session: what a person with one program can ask for, and more.
-pub(crate) const REQUEST_PACE: Pace = Pace { burst: 10, every: Duration::from_millis(200) };
+pub(crate) const REQUEST_PACE: Rate = Rate { burst: 10, every: Duration::from_millis(200) };
 
 /// Of these, such that change a room or an account: each is a flush of the disk, and a push to others or a hash.
-pub(crate) const CHANGE_PACE: Pace = Pace { burst: 5, every: Duration::from_secs(1) };
+pub(crate) const CHANGE_PACE: Rate = Rate { burst: 5, every: Duration::from_secs(1) };
 
 /// Times that a session hears that it is too fast, before it is made slower instead.
-pub(crate) const REFUSAL_PACE: Pace = Pace { burst: 10, every: Duration::from_secs(1) };
+pub(crate) const REFUSAL_PACE: Rate = Rate { burst: 10, every: Duration::from_secs(1) };
 
 /// Threads that hash passwords. Each keeps its memory, so two of them keep 38 MiB; they fill two cores.
 pub(crate) const HASHING_THREADS: usize = 2;
@@ -133,7 +133,7 @@ pub(crate) const GUESS_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Guesses at one account from everywhere: 76 at once and 24 an hour, so in any hour 100, which is what NIST lets
 /// somebody have in a row.
-pub(crate) const GUESS_PACE: Pace = Pace { burst: 76, every: Duration::from_secs(150) };
+pub(crate) const GUESS_PACE: Rate = Rate { burst: 76, every: Duration::from_secs(150) };
 
 /// Of these, what is left to networks that were not wrong before: to the owner, while 64 others guess.
 pub(crate) const GUESSES_FOR_NEW_NETWORKS: u32 = 64;

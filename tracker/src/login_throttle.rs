@@ -14,14 +14,14 @@ use crate::limits::{
     GUESS_DELAY_MAX, GUESS_MEMORY, GUESS_PACE, GUESSERS_MAX, GUESSES_FOR_NEW_NETWORKS, GUESSES_FREE,
 };
 use crate::network::Network;
-use crate::pace::Bucket;
+use crate::rate_limit::TokenBucket;
 use crate::recent::Recent;
 
 /// What is known of wrong passwords.
 #[derive(Debug)]
 pub(crate) struct LoginThrottle {
     by_source: Recent<Source, Failures>,
-    by_account: Recent<Username, Bucket>,
+    by_account: Recent<Username, TokenBucket>,
 }
 
 /// Who guesses whose password.

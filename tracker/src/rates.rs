@@ -6,14 +6,14 @@ use commons::protocol::with_tracker::TrackerRequest;
 use tokio::time::Instant;
 
 use crate::limits::{CHANGE_PACE, REFUSAL_PACE, REQUEST_PACE};
-use crate::pace::Bucket;
+use crate::rate_limit::TokenBucket;
 
 /// What a session has left.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
-    requests: Bucket,
-    changes: Bucket,
-    refusals: Bucket,
+    requests: TokenBucket,
+    changes: TokenBucket,
+    refusals: TokenBucket,
     deaf_until: Option<Instant>,
 }
 

@@ -31,9 +31,9 @@ use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
 use crate::legacy_texts;
 use crate::network::Watched;
 use crate::outbox::Ending;
-use crate::pace::in_seconds;
 use crate::passwords::Passwords;
 use crate::push::Push;
+use crate::rate_limit::in_seconds;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
 

@@ -13,9 +13,9 @@ use crate::handlers::outcome::Refused;
 use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
 use crate::network::{Network, Watched};
-use crate::pace::{Window, in_seconds};
 use crate::password_queue::Asker;
 use crate::passwords::{Judgement, PasswordError, Passwords};
+use crate::rate_limit::{SlidingWindow, in_seconds};
 use crate::recent::Recent;
 use crate::repositories::user::{StoredPassword, UserRepository};
 
@@ -26,7 +26,7 @@ pub(crate) struct Authenticator {
     passwords: Passwords,
     watched: Watched,
     guessing: Mutex<LoginThrottle>,
-    registrations: Mutex<Recent<Network, Window>>,
+    registrations: Mutex<Recent<Network, SlidingWindow>>,
     /// Who signed in from where: their passwords are judged before those of others.
     regulars: Mutex<Recent<(Username, Network), ()>>,
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// A rule: so many at once, and one more each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub(crate) struct Rate {
     /// How many at once.
     pub(crate) burst: u32,
     /// The time in which one more becomes due.
@@ -18,20 +18,20 @@ pub(crate) struct Pace {
 
 /// What is left of a pace. In any span of time no more is taken than `burst` and one for each `every` in the span.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// When everything that was taken will have become due again: one number says it all.
     full_at: Option<Instant>,
 }
 
 /// The last times at which something happened, as many as may lie within a span.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Window {
+pub(crate) struct SlidingWindow {
     times: VecDeque<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Whether one may be taken so that `rest` are left; otherwise how long to wait.
-    pub(crate) fn may_take(&self, pace: Pace, rest: u32, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn may_take(&self, pace: Rate, rest: u32, now: Instant) -> Result<(), Duration> {
         let Some(full_at) = self.full_at else { return Ok(()) };
         let most = pace.every * pace.burst.saturating_sub(rest);
         match (full_at.max(now) + pace.every).saturating_duration_since(now + most) {
@@ -41,19 +41,19 @@ impl Bucket {
     }
 
     /// Takes one, or tells how long to wait.
-    pub(crate) fn take(&mut self, pace: Pace, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, pace: Rate, now: Instant) -> Result<(), Duration> {
         self.may_take(pace, 0, now)?;
         self.full_at = Some(self.full_at.map_or(now, |full_at| full_at.max(now)) + pace.every);
         Ok(())
     }
 
     /// Puts one back that was taken for nothing.
-    pub(crate) fn put_back(&mut self, pace: Pace) {
+    pub(crate) fn put_back(&mut self, pace: Rate) {
         self.full_at = self.full_at.and_then(|full_at| full_at.checked_sub(pace.every));
     }
 }
 
-impl Window {
+impl SlidingWindow {
     /// Notes that it happens now, if it has not happened `most` times within `span`; otherwise how long to wait.
     pub(crate) fn take(&mut self, most: usize, span: Duration, now: Instant) -> Result<(), Duration> {
         while self.times.front().is_some_and(|first| now.saturating_duration_since(*first) >= span) {
@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_pace() {
-        let pace = Pace { burst: 3, every: SECOND };
-        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        let pace = Rate { burst: 3, every: SECOND };
+        let (mut bucket, start) = (TokenBucket::default(), Instant::now());
         let mut taken = 0;
         for tenth in 0..=100 {
             let now = start + SECOND / 10 * tenth;
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn some_leave_a_rest_for_others() {
-        let pace = Pace { burst: 3, every: SECOND };
-        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        let pace = Rate { burst: 3, every: SECOND };
+        let (mut bucket, now) = (TokenBucket::default(), Instant::now());
         bucket.take(pace, now).unwrap();
         assert_eq!(bucket.may_take(pace, 2, now), Err(SECOND));
         assert_eq!(bucket.may_take(pace, 1, now), Ok(()));
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_window_never_holds_more_than_it_may() {
-        let (mut window, start, span) = (Window::default(), Instant::now(), SECOND * 10);
+        let (mut window, start, span) = (SlidingWindow::default(), Instant::now(), SECOND * 10);
         let taken: Vec<_> = (0..1000)
             .map(|tick| start + SECOND / 7 * tick)
             .filter(|now| window.take(5, span, *now).is_ok())
