@@ -14,7 +14,7 @@ use crate::handlers::outcome::Refused;
 use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
 use crate::outbox::Outbox;
-use crate::rates::Rates;
+use crate::request_limiter::RequestLimiter;
 
 /// What the tracker knows of one connection.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Client {
     /// Who it is, once it has signed in.
     pub(crate) signed_in: Option<SignedIn>,
     /// How fast it may ask.
-    pub(crate) rates: Rates,
+    pub(crate) rates: RequestLimiter,
     /// Whether it is an original Python peer: it signs in in plaintext, and none of its requests has an id.
     pub(crate) legacy: bool,
     wrong_passwords: u32,
@@ -53,7 +53,7 @@ impl Client {
             key,
             outbox,
             signed_in: None,
-            rates: Rates::default(),
+            rates: RequestLimiter::default(),
             legacy: false,
             wrong_passwords: 0,
         }

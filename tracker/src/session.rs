@@ -122,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Serves requests one after the other, each once everything before it is said.
     async fn converse(&mut self) -> Over {
         loop {
-            let (deadline, deaf) = (self.deadline(), self.client.rates.deaf_until(Instant::now()));
+            let (deadline, deaf) = (self.deadline(), self.client.rates.read_paused_until(Instant::now()));
             let served = tokio::select! {
                 biased;
                 ending = self.client.outbox.ended() => Err(Over::Ended(ending)),

@@ -10,14 +10,14 @@ use crate::rate_limit::TokenBucket;
 
 /// What a session has left.
 #[derive(Debug, Default)]
-pub(crate) struct Rates {
+pub(crate) struct RequestLimiter {
     requests: TokenBucket,
     changes: TokenBucket,
     refusals: TokenBucket,
-    deaf_until: Option<Instant>,
+    read_paused_until: Option<Instant>,
 }
 
-impl Rates {
+impl RequestLimiter {
     /// Counts a request, `None` where it was none; or tells how long to wait with the next one.
     pub(crate) fn ask(&mut self, request: Option<&TrackerRequest>, now: Instant) -> Result<(), Duration> {
         let mut asked = self.requests.take(REQUEST_PACE, now);
@@ -26,15 +26,15 @@ impl Rates {
         }
         asked.inspect_err(|wait| {
             if self.refusals.take(REFUSAL_PACE, now).is_err() {
-                self.deaf_until = Some(now + *wait);
+                self.read_paused_until = Some(now + *wait);
             }
         })
     }
 
     /// Until when the session is not read, because it goes on asking without waiting: then its own system has to keep
     /// what it sends.
-    pub(crate) fn deaf_until(&self, now: Instant) -> Option<Instant> {
-        self.deaf_until.filter(|until| *until > now)
+    pub(crate) fn read_paused_until(&self, now: Instant) -> Option<Instant> {
+        self.read_paused_until.filter(|until| *until > now)
     }
 }
 
@@ -60,11 +60,11 @@ mod tests {
 
     /// Asks a hundred times a second for a minute, or whenever it is read: how often it is granted and refused.
     fn hammer(request: &TrackerRequest) -> (u32, u32) {
-        let (mut rates, start) = (Rates::default(), Instant::now());
+        let (mut rates, start) = (RequestLimiter::default(), Instant::now());
         let (mut granted, mut refused) = (0, 0);
         for tick in 0..6000 {
             let now = start + Duration::from_millis(10) * tick;
-            if rates.deaf_until(now).is_none() {
+            if rates.read_paused_until(now).is_none() {
                 match rates.ask(Some(request), now) {
                     Ok(()) => granted += 1,
                     Err(_) => refused += 1,
@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn who_waits_as_told_is_served() {
-        let (mut rates, mut now) = (Rates::default(), Instant::now());
+        let (mut rates, mut now) = (RequestLimiter::default(), Instant::now());
         for _ in 0..100 {
             if let Err(wait) = rates.ask(Some(&TrackerRequest::Ping), now) {
                 now += wait;
                 assert_eq!(rates.ask(Some(&TrackerRequest::Ping), now), Ok(()));
             }
-            assert_eq!(rates.deaf_until(now), None);
+            assert_eq!(rates.read_paused_until(now), None);
         }
     }
 }
