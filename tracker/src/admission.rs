@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ConnectionLimits;
 use crate::limits::{LOGIN_TIME, NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
-use crate::network::{Network, Watched};
 use crate::rate_limit::{SlidingWindow, TokenBucket, in_seconds};
 use crate::recent::Recent;
+use crate::subnet::{LimitScope, Subnet};
 
 /// Lets connections in.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    watched: Watched,
+    watched: LimitScope,
     crowd: Arc<Mutex<ConnectionTable>>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Admitted {
 /// A place in the crowd, free again once this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    network: Option<Network>,
+    network: Option<Subnet>,
     crowd: Arc<Mutex<ConnectionTable>>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum Full {
     Everywhere(usize),
     /// Its network has its share.
     #[error("connections from your network: {0}, the most that there may be. Close one and try again")]
-    Network(usize),
+    Subnet(usize),
     /// Too many of its network have not signed in, while many others want to.
     #[error(
         "too many connections from your network have not signed in: sign in on those, or wait {} and try again",
@@ -87,7 +87,7 @@ pub(crate) enum Full {
 
 impl Admission {
     /// Nobody is there yet.
-    pub(crate) fn new(limits: ConnectionLimits, watched: Watched) -> Self {
+    pub(crate) fn new(limits: ConnectionLimits, watched: LimitScope) -> Self {
         Self { watched, crowd: Arc::new(Mutex::new(ConnectionTable::new(limits))) }
     }
 
@@ -130,7 +130,7 @@ fn lock(crowd: &Mutex<ConnectionTable>) -> MutexGuard<'_, ConnectionTable> {
 /// Somebody who has not signed in.
 #[derive(Debug)]
 struct PreAuth {
-    network: Option<Network>,
+    network: Option<Subnet>,
     taken: CancellationToken,
 }
 
@@ -150,8 +150,8 @@ struct ConnectionTable {
     strangers: BTreeMap<u64, PreAuth>,
     came: u64,
     /// Networks that are watched and from which somebody is there.
-    of_network: HashMap<Network, Count>,
-    newcomers: Recent<Network, SlidingWindow>,
+    of_network: HashMap<Subnet, Count>,
+    newcomers: Recent<Subnet, SlidingWindow>,
     refusals_logged: TokenBucket,
 }
 
@@ -170,14 +170,14 @@ impl ConnectionTable {
     }
 
     /// Counts one more, if there is room; its number among the strangers, and what tells it that its place is taken.
-    fn admit(&mut self, network: Option<Network>, now: Instant) -> Result<(u64, CancellationToken), Full> {
+    fn admit(&mut self, network: Option<Subnet>, now: Instant) -> Result<(u64, CancellationToken), Full> {
         if self.sessions >= self.limits.sessions {
             return Err(Full::Everywhere(self.limits.sessions));
         }
         if let Some(network) = network {
             let here = self.of_network.get(&network).copied().unwrap_or_default();
             if here.sessions >= self.limits.per_network {
-                return Err(Full::Network(self.limits.per_network));
+                return Err(Full::Subnet(self.limits.per_network));
             }
             if !self.may_have_another_stranger(here.strangers) {
                 return Err(Full::Strangers);
@@ -208,7 +208,7 @@ impl ConnectionTable {
     }
 
     /// Counts a connection less.
-    fn leave(&mut self, network: Option<Network>) {
+    fn leave(&mut self, network: Option<Subnet>) {
         self.sessions = self.sessions.saturating_sub(1);
         self.change(network, |here| here.sessions = here.sessions.saturating_sub(1));
     }
@@ -225,7 +225,7 @@ impl ConnectionTable {
     }
 
     /// Changes the count of a network; of one from which nobody is there nothing is kept.
-    fn change(&mut self, network: Option<Network>, change: impl FnOnce(&mut Count)) {
+    fn change(&mut self, network: Option<Subnet>, change: impl FnOnce(&mut Count)) {
         if let Some(network) = network
             && let Some(here) = self.of_network.get_mut(&network)
         {
@@ -246,8 +246,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn network(number: u32) -> Option<Network> {
-        Watched { loopback: false }.network(IpAddr::from((0xc000_0200 + number).to_be_bytes()))
+    fn network(number: u32) -> Option<Subnet> {
+        LimitScope { loopback: false }.network(IpAddr::from((0xc000_0200 + number).to_be_bytes()))
     }
 
     fn crowd() -> ConnectionTable {
@@ -255,12 +255,12 @@ mod tests {
     }
 
     /// Whether a connection is let in, and nothing more of it.
-    fn let_in(crowd: &mut ConnectionTable, network: Option<Network>, now: Instant) -> Result<(), Full> {
+    fn let_in(crowd: &mut ConnectionTable, network: Option<Subnet>, now: Instant) -> Result<(), Full> {
         crowd.admit(network, now).map(drop)
     }
 
     /// Comes and goes at once.
-    fn visit(crowd: &mut ConnectionTable, network: Option<Network>, now: Instant) -> Result<(), Full> {
+    fn visit(crowd: &mut ConnectionTable, network: Option<Subnet>, now: Instant) -> Result<(), Full> {
         let (number, _) = crowd.admit(network, now)?;
         crowd.no_stranger_any_more(number);
         crowd.leave(network);
@@ -274,10 +274,10 @@ mod tests {
         for _ in 1..16 {
             assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
         }
-        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network(16)));
+        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Subnet(16)));
         // Signing in makes no room, leaving does.
         crowd.no_stranger_any_more(first);
-        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Network(16)));
+        assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Subnet(16)));
         crowd.leave(network(1));
         assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
         assert_eq!(let_in(&mut crowd, network(2), now), Ok(()));

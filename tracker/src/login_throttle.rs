@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::limits::{
     GUESS_DELAY_MAX, GUESS_MEMORY, GUESS_PACE, GUESSERS_MAX, GUESSES_FOR_NEW_NETWORKS, GUESSES_FREE,
 };
-use crate::network::Network;
 use crate::rate_limit::TokenBucket;
 use crate::recent::Recent;
+use crate::subnet::Subnet;
 
 /// What is known of wrong passwords.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct LoginThrottle {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Source {
     account: Username,
-    network: Network,
+    network: Subnet,
 }
 
 /// Wrong passwords of a source, those that are being judged included.
@@ -56,7 +56,7 @@ impl LoginThrottle {
     pub(crate) fn begin(
         &mut self,
         account: &Username,
-        network: Network,
+        network: Subnet,
         now: Instant,
     ) -> Result<Attempt, Duration> {
         let source = Source { account: account.clone(), network };
@@ -113,7 +113,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::network::Watched;
+    use crate::subnet::LimitScope;
 
     const SECOND: Duration = Duration::from_secs(1);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -122,9 +122,9 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
-    fn network(number: u32) -> Network {
+    fn network(number: u32) -> Subnet {
         let ip = IpAddr::from((0xc000_0200 + number).to_be_bytes());
-        Watched { loopback: false }.network(ip).unwrap()
+        LimitScope { loopback: false }.network(ip).unwrap()
     }
 
     /// Guesses wrong at every moment at which that is judged, for a whole day, from each of 64 networks; when.

@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use crate::limits::{HASHES_WAITING_MAX, NETWORKS_MAX, REGULARS_IN_A_ROW};
-use crate::network::Network;
 use crate::recent::Recent;
+use crate::subnet::Subnet;
 
 /// Who asks for a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker {
     /// From where.
-    pub(crate) network: Network,
+    pub(crate) network: Subnet,
     /// Whether somebody signed in to the same account from there before.
     pub(crate) regular: bool,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Asker {
 impl Asker {
     /// The operator, at this machine.
     pub(crate) fn operator() -> Self {
-        Self { network: Network::of(Ipv4Addr::LOCALHOST.into()), regular: true }
+        Self { network: Subnet::of(Ipv4Addr::LOCALHOST.into()), regular: true }
     }
 }
 
@@ -41,10 +41,10 @@ pub(crate) struct PasswordQueue<T> {
 #[derive(Debug)]
 struct Turns<T> {
     /// By network, the newest last. No network is here with nothing.
-    waiting: HashMap<Network, Vec<Waiting<T>>>,
+    waiting: HashMap<Subnet, Vec<Waiting<T>>>,
     length: usize,
     /// When networks were served, by the count of what was served.
-    served: Recent<Network, u64>,
+    served: Recent<Subnet, u64>,
     /// What has come and what has gone so far.
     arrivals: u64,
     departures: u64,
@@ -88,7 +88,7 @@ impl<T> Turns<T> {
     }
 
     /// Takes a job in. If there are too many, the oldest of the network with the most gives way.
-    fn push(&mut self, network: Network, job: T) -> Option<T> {
+    fn push(&mut self, network: Subnet, job: T) -> Option<T> {
         self.arrivals += 1;
         self.length += 1;
         self.waiting.entry(network).or_default().push(Waiting { arrival: self.arrivals, job });
@@ -115,7 +115,7 @@ impl<T> Turns<T> {
         self.take(network, |length| length - 1)
     }
 
-    fn take(&mut self, network: Network, place: impl Fn(usize) -> usize) -> Option<T> {
+    fn take(&mut self, network: Subnet, place: impl Fn(usize) -> usize) -> Option<T> {
         let jobs = self.waiting.get_mut(&network)?;
         let job = jobs.remove(place(jobs.len())).job;
         if jobs.is_empty() {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn asker(number: u32, regular: bool) -> Asker {
-        Asker { network: Network::of(IpAddr::from((0xc000_0200 + number).to_be_bytes())), regular }
+        Asker { network: Subnet::of(IpAddr::from((0xc000_0200 + number).to_be_bytes())), regular }
     }
 
     /// Pushes from a network that nobody signed in from before.

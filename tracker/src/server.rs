@@ -17,13 +17,13 @@ use crate::admission::{Admission, Admitted};
 use crate::config::Config;
 use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STOP_TIME};
 use crate::liveness::PingSweep;
-use crate::network::Watched;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::tracker_key;
 use crate::service::TrackerService;
 use crate::session::{self, Door};
+use crate::subnet::LimitScope;
 
 /// Why a tracker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +105,7 @@ impl TrackerServer {
             Ok(opened) => opened?,
             Err(error) => panic::resume_unwind(error.into_panic()),
         };
-        let watched = Watched { loopback: config.limit_loopback };
+        let watched = LimitScope { loopback: config.limit_loopback };
         let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
         let admission = Admission::new(config.connections, watched);
         let identity = |purpose| Identity::new(repositories.key(), purpose).map_err(StartError::Key);

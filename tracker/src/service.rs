@@ -29,13 +29,13 @@ use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
 use crate::legacy_texts;
-use crate::network::Watched;
 use crate::outbox::Ending;
 use crate::passwords::Passwords;
 use crate::push::Push;
 use crate::rate_limit::in_seconds;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
+use crate::subnet::LimitScope;
 
 /// What somebody hears who says something else than an object.
 pub(crate) const NOT_AN_OBJECT: &str = "a request is one JSON object";
@@ -49,7 +49,7 @@ pub(crate) struct TrackerService {
     accounts: AccountCommandHandler,
     presence: PeerRepository,
     connections: ActiveConnections,
-    watched: Watched,
+    watched: LimitScope,
     /// Held while something is looked up and queued; never across an await.
     turn: Mutex<()>,
 }
@@ -65,7 +65,7 @@ pub(crate) enum Next {
 
 impl TrackerService {
     /// Over these repositories; nobody is signed in.
-    pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: Watched) -> Self {
+    pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: LimitScope) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
         let door = Arc::new(Authenticator::new(users.clone(), passwords, watched));
         Self {

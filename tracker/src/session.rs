@@ -272,9 +272,9 @@ mod tests {
 
     use super::*;
     use crate::config::PasswordCost;
-    use crate::network::Watched;
     use crate::passwords::Passwords;
     use crate::repositories::Repositories;
+    use crate::subnet::LimitScope;
 
     /// Two pushes at one moment.
     const PUSHES: usize = 2;
@@ -292,7 +292,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
         let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
-        let service = TrackerService::new(&repositories, passwords, Watched { loopback: false });
+        let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
         let (near, mut far) = duplex(FRAME_MAX);
         let (outbox, lines) = Outbox::new();
         let stop = CancellationToken::new();

@@ -195,9 +195,9 @@ mod tests {
     use super::*;
     use crate::config::PasswordCost;
     use crate::handlers::user::{Admitted, UserCommandHandler};
-    use crate::network::Watched;
     use crate::passwords::Passwords;
     use crate::repositories::Repositories;
+    use crate::subnet::LimitScope;
 
     struct Desk {
         users: UserRepository,
@@ -216,7 +216,7 @@ mod tests {
             let repositories = Repositories::open(folder.path()).unwrap();
             let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
             let (users, peers) = (repositories.users(), repositories.peers());
-            let door = Arc::new(Authenticator::new(users.clone(), passwords, Watched { loopback: false }));
+            let door = Arc::new(Authenticator::new(users.clone(), passwords, LimitScope { loopback: false }));
             let logins = UserCommandHandler::new(users.clone(), peers.clone(), door.clone());
             let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), door);
             Self { users, peers, logins, accounts, _folder: folder }

@@ -12,28 +12,28 @@ use tokio::time::Instant;
 use crate::handlers::outcome::Refused;
 use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
-use crate::network::{Network, Watched};
 use crate::password_queue::Asker;
 use crate::passwords::{Judgement, PasswordError, Passwords};
 use crate::rate_limit::{SlidingWindow, in_seconds};
 use crate::recent::Recent;
 use crate::repositories::user::{StoredPassword, UserRepository};
+use crate::subnet::{LimitScope, Subnet};
 
 /// Judges passwords, and knows what the networks that are watched did lately.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     users: UserRepository,
     passwords: Passwords,
-    watched: Watched,
+    watched: LimitScope,
     guessing: Mutex<LoginThrottle>,
-    registrations: Mutex<Recent<Network, SlidingWindow>>,
+    registrations: Mutex<Recent<Subnet, SlidingWindow>>,
     /// Who signed in from where: their passwords are judged before those of others.
-    regulars: Mutex<Recent<(Username, Network), ()>>,
+    regulars: Mutex<Recent<(Username, Subnet), ()>>,
 }
 
 impl Authenticator {
     /// Nobody has come yet.
-    pub(crate) fn new(users: UserRepository, passwords: Passwords, watched: Watched) -> Self {
+    pub(crate) fn new(users: UserRepository, passwords: Passwords, watched: LimitScope) -> Self {
         let (guessing, registrations) = (LoginThrottle::new(), Recent::new(NETWORKS_MAX));
         Self {
             users,
@@ -83,11 +83,11 @@ impl Authenticator {
 
     /// Somebody proved to be the account's user there, by a password or by a key.
     pub(crate) fn signed_in(&self, account: &Username, from: IpAddr) {
-        lock(&self.regulars).turn_of(&(account.clone(), Network::of(from)));
+        lock(&self.regulars).turn_of(&(account.clone(), Subnet::of(from)));
     }
 
     fn asker(&self, account: &Username, from: IpAddr) -> Asker {
-        let network = Network::of(from);
+        let network = Subnet::of(from);
         let regular = lock(&self.regulars).known(&(account.clone(), network)).is_some();
         Asker { network, regular }
     }
@@ -116,7 +116,7 @@ impl Authenticator {
     }
 
     /// Whether an account may be made from there now; on whose account.
-    pub(crate) fn registration(&self, from: IpAddr) -> Result<Option<Network>, Refused> {
+    pub(crate) fn registration(&self, from: IpAddr) -> Result<Option<Subnet>, Refused> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
         let mut registrations = lock(&self.registrations);
         let window = registrations.turn_of(&network);
@@ -128,7 +128,7 @@ impl Authenticator {
     }
 
     /// The account was not made after all.
-    pub(crate) fn not_registered(&self, network: Option<Network>) {
+    pub(crate) fn not_registered(&self, network: Option<Subnet>) {
         let mut registrations = lock(&self.registrations);
         if let Some(window) = network.and_then(|network| registrations.known(&network)) {
             window.put_back();

@@ -6,16 +6,16 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// An IPv4 address, or a /64 of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Network(IpAddr);
+pub(crate) struct Subnet(IpAddr);
 
 /// Which networks are held to limits.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Watched {
+pub(crate) struct LimitScope {
     /// Whether this machine is.
     pub(crate) loopback: bool,
 }
 
-impl Network {
+impl Subnet {
     /// The network of an address.
     pub(crate) fn of(ip: IpAddr) -> Self {
         let IpAddr::V6(ip) = ip.to_canonical() else { return Self(ip.to_canonical()) };
@@ -23,10 +23,10 @@ impl Network {
     }
 }
 
-impl Watched {
+impl LimitScope {
     /// The network on whose account an address acts; `None` where nobody counts.
-    pub(crate) fn network(self, ip: IpAddr) -> Option<Network> {
-        (self.loopback || !ip.to_canonical().is_loopback()).then(|| Network::of(ip))
+    pub(crate) fn network(self, ip: IpAddr) -> Option<Subnet> {
+        (self.loopback || !ip.to_canonical().is_loopback()).then(|| Subnet::of(ip))
     }
 }
 
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_customer_are_one_network() {
-        let network = |ip: &str| Watched { loopback: true }.network(ip.parse().unwrap()).unwrap();
+        let network = |ip: &str| LimitScope { loopback: true }.network(ip.parse().unwrap()).unwrap();
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));
@@ -46,9 +46,9 @@ mod tests {
     #[test]
     fn this_machine_is_watched_where_told_so() {
         for ip in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].map(|ip| ip.parse().unwrap()) {
-            assert!(Watched { loopback: false }.network(ip).is_none(), "{ip}");
-            assert!(Watched { loopback: true }.network(ip).is_some(), "{ip}");
+            assert!(LimitScope { loopback: false }.network(ip).is_none(), "{ip}");
+            assert!(LimitScope { loopback: true }.network(ip).is_some(), "{ip}");
         }
-        assert!(Watched { loopback: false }.network("192.0.2.1".parse().unwrap()).is_some());
+        assert!(LimitScope { loopback: false }.network("192.0.2.1".parse().unwrap()).is_some());
     }
 }
