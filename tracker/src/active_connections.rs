@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 
 use crate::connection_id::ConnectionId;
-use crate::outbox::{Ending, Outbox};
+use crate::send_queue::{Ending, SendQueue};
 
 /// A signed-in session, as others see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub(crate) struct ActiveConnection {
     pub(crate) username: Username,
     /// How it is asked for a sign of life.
     pub(crate) pinged: Pinged,
-    outbox: Outbox,
+    outbox: SendQueue,
 }
 
 /// How a session's program is asked for a sign of life.
@@ -61,7 +61,7 @@ pub(crate) struct ActiveConnections {
 
 impl ActiveConnections {
     /// Adds a session; an older one of that user is ended.
-    pub(crate) fn register(&self, username: &Username, pinged: Pinged, outbox: Outbox) -> ConnectionId {
+    pub(crate) fn register(&self, username: &Username, pinged: Pinged, outbox: SendQueue) -> ConnectionId {
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
@@ -96,7 +96,7 @@ mod tests {
         let connections = ActiveConnections::default();
         let ana = Username::parse("ana").unwrap();
         let pinged = Pinged { observed: ([127, 0, 0, 1], 5000).into(), key: None, pongs: None };
-        let (old, new) = (Outbox::new().0, Outbox::new().0);
+        let (old, new) = (SendQueue::new().0, SendQueue::new().0);
         let first = connections.register(&ana, pinged.clone(), old.clone());
         let second = connections.register(&ana, pinged, new);
         assert_eq!(old.ended().await, Ending::Superseded);

@@ -13,8 +13,8 @@ use crate::connection_id::ConnectionId;
 use crate::handlers::outcome::Refused;
 use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
-use crate::outbox::Outbox;
 use crate::request_limiter::RequestLimiter;
+use crate::send_queue::SendQueue;
 
 /// What the tracker knows of one connection.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Client {
     /// The key that it has proven, on an encrypted session.
     pub(crate) key: Option<PublicKey>,
     /// What waits to be said to it.
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: SendQueue,
     /// Who it is, once it has signed in.
     pub(crate) signed_in: Option<SignedIn>,
     /// How fast it may ask.
@@ -47,7 +47,7 @@ pub(crate) struct SignedIn {
 
 impl Client {
     /// Somebody at `from`.
-    pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, outbox: Outbox) -> Self {
+    pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, outbox: SendQueue) -> Self {
         Self {
             from,
             key,

@@ -29,12 +29,12 @@ use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
 use crate::legacy_texts;
-use crate::outbox::Ending;
 use crate::passwords::Passwords;
 use crate::push::Push;
 use crate::rate_limit::in_seconds;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
+use crate::send_queue::Ending;
 use crate::subnet::LimitScope;
 
 /// What somebody hears who says something else than an object.

@@ -20,7 +20,7 @@ use crate::admission::{Full, PreAuthSlot};
 use crate::client::Client;
 use crate::handlers::outcome::Refused;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
-use crate::outbox::{Ending, Line, Outbox};
+use crate::send_queue::{Ending, Line, SendQueue};
 use crate::service::{NOT_AN_OBJECT, Next, TrackerService};
 
 /// A connection that was accepted, and what it needs.
@@ -77,7 +77,7 @@ pub(crate) async fn serve(
     };
     // Who says nothing at all hears nothing, and a handshake tells by itself why it failed.
     let Ok((opening, socket)) = opened else { return };
-    let (outbox, lines) = Outbox::new();
+    let (outbox, lines) = SendQueue::new();
     let client = Client::new(from, socket.remote_key(), outbox);
     let session = Session {
         connection: Connection::new(socket, FRAME_MAX_BEFORE_LOGIN),
@@ -294,7 +294,7 @@ mod tests {
         let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
         let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
         let (near, mut far) = duplex(FRAME_MAX);
-        let (outbox, lines) = Outbox::new();
+        let (outbox, lines) = SendQueue::new();
         let stop = CancellationToken::new();
         let session = Session {
             connection: Connection::new(near, FRAME_MAX),

@@ -26,7 +26,7 @@ pub(crate) enum Ending {
 
 /// The end that others hold. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Outbox {
+pub(crate) struct SendQueue {
     lines: mpsc::UnboundedSender<Line>,
     room: Arc<Semaphore>,
     ended: CancellationToken,
@@ -42,7 +42,7 @@ pub(crate) struct Line {
     _room: OwnedSemaphorePermit,
 }
 
-impl Outbox {
+impl SendQueue {
     /// An empty one, and the end from which the session takes what it writes.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Line>) {
         let (lines, waiting) = mpsc::unbounded_channel();
@@ -88,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn ends_at_the_first_byte_too_many_and_not_before() {
-        let (outbox, mut lines) = Outbox::new();
+        let (outbox, mut lines) = SendQueue::new();
         outbox.push(vec![b'x'; OUTBOX_BYTES - 1].into());
         outbox.push(vec![b'x'; 1].into());
         assert!(!outbox.ended.is_cancelled());
