@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 
 use crate::connection_id::ConnectionId;
-use crate::send_queue::{Ending, SendQueue};
+use crate::send_queue::{CloseReason, SendQueue};
 
 /// A signed-in session, as others see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl ActiveConnection {
     }
 
     /// Ends the session.
-    pub(crate) fn end(&self, ending: Ending) {
+    pub(crate) fn end(&self, ending: CloseReason) {
         self.outbox.end(ending);
     }
 }
@@ -66,7 +66,7 @@ impl ActiveConnections {
         let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
             tracing::info!(%username, "a newer login takes the place of an older one");
-            older.outbox.end(Ending::Superseded);
+            older.outbox.end(CloseReason::Superseded);
         }
         id
     }
@@ -99,7 +99,7 @@ mod tests {
         let (old, new) = (SendQueue::new().0, SendQueue::new().0);
         let first = connections.register(&ana, pinged.clone(), old.clone());
         let second = connections.register(&ana, pinged, new);
-        assert_eq!(old.ended().await, Ending::Superseded);
+        assert_eq!(old.ended().await, CloseReason::Superseded);
         connections.unregister(&ana, first);
         assert_eq!(connections.connection(&ana).map(|c| c.id), Some(second));
         connections.unregister(&ana, second);

@@ -13,7 +13,7 @@ use crate::limits::OUTBOX_BYTES;
 
 /// Why a session ends that did not end itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum CloseReason {
     /// Its reader is too slow.
     Overflow,
     /// A newer login took its place.
@@ -30,7 +30,7 @@ pub(crate) struct SendQueue {
     lines: mpsc::UnboundedSender<Line>,
     room: Arc<Semaphore>,
     ended: CancellationToken,
-    ending: Arc<OnceLock<Ending>>,
+    ending: Arc<OnceLock<CloseReason>>,
 }
 
 /// Bytes to write; the room that they take is free again once this is dropped.
@@ -65,20 +65,20 @@ impl SendQueue {
         match self.room.clone().try_acquire_many_owned(length) {
             // A session that has ended hears nothing any more.
             Ok(room) => drop(self.lines.send(Line { bytes, answers, _room: room })),
-            Err(_) => self.end(Ending::Overflow),
+            Err(_) => self.end(CloseReason::Overflow),
         }
     }
 
     /// Ends the session; the first reason counts.
-    pub(crate) fn end(&self, ending: Ending) {
+    pub(crate) fn end(&self, ending: CloseReason) {
         let _ = self.ending.set(ending);
         self.ended.cancel();
     }
 
     /// Waits for the end.
-    pub(crate) async fn ended(&self) -> Ending {
+    pub(crate) async fn ended(&self) -> CloseReason {
         self.ended.cancelled().await;
-        self.ending.get().copied().unwrap_or(Ending::ShuttingDown)
+        self.ending.get().copied().unwrap_or(CloseReason::ShuttingDown)
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
         outbox.push(vec![b'x'; OUTBOX_BYTES - 1].into());
         assert!(!outbox.ended.is_cancelled(), "room is given back once a line was written");
         outbox.push(vec![b'x'; 1].into());
-        outbox.end(Ending::Superseded);
-        assert_eq!(outbox.ended().await, Ending::Overflow, "the first reason counts");
+        outbox.end(CloseReason::Superseded);
+        assert_eq!(outbox.ended().await, CloseReason::Overflow, "the first reason counts");
     }
 }

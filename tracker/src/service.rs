@@ -34,7 +34,7 @@ use crate::push::Push;
 use crate::rate_limit::in_seconds;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
-use crate::send_queue::Ending;
+use crate::send_queue::CloseReason;
 use crate::subnet::LimitScope;
 
 /// What somebody hears who says something else than an object.
@@ -292,7 +292,7 @@ impl TrackerService {
             session
                 .filter(|session| session.pinged.key == Some(key))
                 .iter()
-                .for_each(|s| s.end(Ending::Revoked));
+                .for_each(|s| s.end(CloseReason::Revoked));
         }
         self.presence_changed(&me.username, ChangeKind::Online, Some(me.connection)).await;
         Ok(outcome)

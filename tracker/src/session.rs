@@ -20,7 +20,7 @@ use crate::admission::{Full, PreAuthSlot};
 use crate::client::Client;
 use crate::handlers::outcome::Refused;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
-use crate::send_queue::{Ending, Line, SendQueue};
+use crate::send_queue::{CloseReason, Line, SendQueue};
 use crate::service::{NOT_AN_OBJECT, Next, TrackerService};
 
 /// A connection that was accepted, and what it needs.
@@ -46,7 +46,7 @@ enum Over {
     /// Everything is said; the connection is closed in good order.
     Said,
     /// Somebody else ended it.
-    Ended(Ending),
+    Ended(CloseReason),
     /// The connection is of no further use.
     Broken,
 }
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let served = tokio::select! {
                 biased;
                 ending = self.client.outbox.ended() => Err(Over::Ended(ending)),
-                () = self.stop.cancelled() => Err(Over::Ended(Ending::ShuttingDown)),
+                () = self.stop.cancelled() => Err(Over::Ended(CloseReason::ShuttingDown)),
                 () = taken(self.stranger.as_ref()) => {
                     let msg = "many others want to sign in, so this connection is closed: try again";
                     self.last_words(Refused::new(ErrorCode::Busy, msg))
@@ -204,15 +204,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Signs off, says what is still to be said, and closes.
     async fn farewell(mut self, over: Over) {
         if let Some(me) = &self.client.signed_in
-            && !matches!(over, Over::Ended(Ending::ShuttingDown))
+            && !matches!(over, Over::Ended(CloseReason::ShuttingDown))
         {
             self.service.sign_off(me).await;
         }
         let told = match over {
-            Over::Said | Over::Ended(Ending::Revoked) => self.say_rest().await,
-            Over::Ended(Ending::Superseded) => self.say_why(&Status::Superseded).await,
-            Over::Ended(Ending::ShuttingDown) => self.say_why(&Status::ShuttingDown).await,
-            Over::Ended(Ending::Overflow) => {
+            Over::Said | Over::Ended(CloseReason::Revoked) => self.say_rest().await,
+            Over::Ended(CloseReason::Superseded) => self.say_why(&Status::Superseded).await,
+            Over::Ended(CloseReason::ShuttingDown) => self.say_why(&Status::ShuttingDown).await,
+            Over::Ended(CloseReason::Overflow) => {
                 tracing::warn!(from = %self.client.from, "a session does not read what it is told: closed");
                 false
             }
