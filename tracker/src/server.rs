@@ -22,7 +22,7 @@ use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::tracker_key;
 use crate::service::TrackerService;
-use crate::session::{self, Door};
+use crate::session::{self, AcceptConfig};
 use crate::subnet::LimitScope;
 
 /// Why a tracker does not start.
@@ -81,7 +81,7 @@ pub struct TrackerServer {
     local_addr: SocketAddr,
     repositories: Repositories,
     service: Arc<TrackerService>,
-    door: Door,
+    door: AcceptConfig,
     /// What the tracker proves itself by where it asks a peer for a sign of life.
     asking: Identity,
     config: Config,
@@ -109,7 +109,7 @@ impl TrackerServer {
         let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
         let admission = Admission::new(config.connections, watched);
         let identity = |purpose| Identity::new(repositories.key(), purpose).map_err(StartError::Key);
-        let door = Door { plaintext: config.plaintext, identity: identity(Purpose::Session)? };
+        let door = AcceptConfig { plaintext: config.plaintext, identity: identity(Purpose::Session)? };
         let asking = identity(Purpose::Link)?;
         Ok(Self {
             listener,

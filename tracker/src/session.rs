@@ -42,7 +42,7 @@ pub(crate) struct Session<S> {
 
 /// Why a session is over.
 #[derive(Debug)]
-enum Over {
+enum SessionEnd {
     /// Everything is said; the connection is closed in good order.
     Said,
     /// Somebody else ended it.
@@ -53,7 +53,7 @@ enum Over {
 
 /// How connections are taken.
 #[derive(Debug, Clone)]
-pub(crate) struct Door {
+pub(crate) struct AcceptConfig {
     /// From where plaintext is taken.
     pub(crate) plaintext: Plaintext,
     /// What the tracker proves itself by.
@@ -64,7 +64,7 @@ pub(crate) struct Door {
 pub(crate) async fn serve(
     socket: Socket,
     from: SocketAddr,
-    door: Door,
+    door: AcceptConfig,
     service: Arc<TrackerService>,
     stop: CancellationToken,
     stranger: PreAuthSlot,
@@ -110,31 +110,31 @@ async fn open(socket: Socket, identity: &Identity) -> std::io::Result<(Opening, 
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn run(mut self) {
-        let over = self.converse().await;
+        let over = self.run_loop().await;
         self.farewell(over).await;
     }
 
     async fn turn_away(self, refused: Refused) {
         self.client.refuse(None, refused, None);
-        self.farewell(Over::Said).await;
+        self.farewell(SessionEnd::Said).await;
     }
 
     /// Serves requests one after the other, each once everything before it is said.
-    async fn converse(&mut self) -> Over {
+    async fn run_loop(&mut self) -> SessionEnd {
         loop {
             let (deadline, deaf) = (self.deadline(), self.client.rates.read_paused_until(Instant::now()));
             let served = tokio::select! {
                 biased;
-                ending = self.client.outbox.ended() => Err(Over::Ended(ending)),
-                () = self.stop.cancelled() => Err(Over::Ended(CloseReason::ShuttingDown)),
+                ending = self.client.outbox.ended() => Err(SessionEnd::Ended(ending)),
+                () = self.stop.cancelled() => Err(SessionEnd::Ended(CloseReason::ShuttingDown)),
                 () = taken(self.stranger.as_ref()) => {
                     let msg = "many others want to sign in, so this connection is closed: try again";
-                    self.last_words(Refused::new(ErrorCode::Busy, msg))
+                    self.refuse_and_close(Refused::new(ErrorCode::Busy, msg))
                 }
                 Some(line) = self.lines.recv() => self.write(line).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let msg = "sign in sooner: a connection that does not is closed";
-                    self.last_words(Refused::new(ErrorCode::NotLoggedIn, msg))
+                    self.refuse_and_close(Refused::new(ErrorCode::NotLoggedIn, msg))
                 }
                 () = sleep_until(deaf.unwrap_or_else(Instant::now)), if deaf.is_some() => Ok(()),
                 frame = self.connection.recv(), if deaf.is_none() => self.hear(frame).await,
@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.stranger.as_ref().map(|_| self.began + time)
     }
 
-    async fn hear(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), Over> {
+    async fn hear(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), SessionEnd> {
         match frame {
             Ok(Some(frame)) => {
                 self.first_frame_came = true;
@@ -160,17 +160,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 self.request(&frame).await
             }
-            Ok(None) => Err(Over::Said),
+            Ok(None) => Err(SessionEnd::Said),
             Err(FrameError::TooLarge(max)) => {
                 let msg = format!("a request has at most {max} bytes here");
-                self.last_words(Refused::new(ErrorCode::FrameTooLarge, msg))
+                self.refuse_and_close(Refused::new(ErrorCode::FrameTooLarge, msg))
             }
-            Err(FrameError::NoObject) => self.last_words(not_an_object()),
-            Err(FrameError::Io(_)) => Err(Over::Broken),
+            Err(FrameError::NoObject) => self.refuse_and_close(not_an_object()),
+            Err(FrameError::Io(_)) => Err(SessionEnd::Broken),
         }
     }
 
-    async fn request(&mut self, frame: &Frame) -> Result<(), Over> {
+    async fn request(&mut self, frame: &Frame) -> Result<(), SessionEnd> {
         let object = frame.parse_owned::<Map<String, Value>>().ok();
         let next = self.service.handle(&mut self.client, object).await;
         self.connection.set_pause(self.client.legacy.then_some(LEGACY_PACE));
@@ -179,44 +179,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         match next {
             Next::GoOn => Ok(()),
-            Next::Close => Err(Over::Said),
+            Next::Close => Err(SessionEnd::Said),
         }
     }
 
-    fn last_words(&self, refused: Refused) -> Result<(), Over> {
+    fn refuse_and_close(&self, refused: Refused) -> Result<(), SessionEnd> {
         self.client.refuse(None, refused, None);
-        Err(Over::Said)
+        Err(SessionEnd::Said)
     }
 
     /// Writes a line; one that the reader does not take is given up when the session is ended.
-    async fn write(&mut self, line: Line) -> Result<(), Over> {
+    async fn write(&mut self, line: Line) -> Result<(), SessionEnd> {
         // A short wait, which the end of the session does not cut: what waits is said then.
         self.connection.due().await;
         self.answered = line.answers;
         tokio::select! {
             biased;
-            sent = self.connection.send_encoded(line.bytes.clone()) => sent.map_err(|_| Over::Broken),
-            _ = self.client.outbox.ended() => Err(Over::Broken),
-            () = self.stop.cancelled() => Err(Over::Broken),
+            sent = self.connection.send_encoded(line.bytes.clone()) => sent.map_err(|_| SessionEnd::Broken),
+            _ = self.client.outbox.ended() => Err(SessionEnd::Broken),
+            () = self.stop.cancelled() => Err(SessionEnd::Broken),
         }
     }
 
     /// Signs off, says what is still to be said, and closes.
-    async fn farewell(mut self, over: Over) {
+    async fn farewell(mut self, over: SessionEnd) {
         if let Some(me) = &self.client.signed_in
-            && !matches!(over, Over::Ended(CloseReason::ShuttingDown))
+            && !matches!(over, SessionEnd::Ended(CloseReason::ShuttingDown))
         {
             self.service.sign_off(me).await;
         }
         let told = match over {
-            Over::Said | Over::Ended(CloseReason::Revoked) => self.say_rest().await,
-            Over::Ended(CloseReason::Superseded) => self.say_why(&Status::Superseded).await,
-            Over::Ended(CloseReason::ShuttingDown) => self.say_why(&Status::ShuttingDown).await,
-            Over::Ended(CloseReason::Overflow) => {
+            SessionEnd::Said | SessionEnd::Ended(CloseReason::Revoked) => self.flush_queue().await,
+            SessionEnd::Ended(CloseReason::Superseded) => self.send_close_reason(&Status::Superseded).await,
+            SessionEnd::Ended(CloseReason::ShuttingDown) => {
+                self.send_close_reason(&Status::ShuttingDown).await
+            }
+            SessionEnd::Ended(CloseReason::Overflow) => {
                 tracing::warn!(from = %self.client.from, "a session does not read what it is told: closed");
                 false
             }
-            Over::Broken => false,
+            SessionEnd::Broken => false,
         };
         tracing::info!(from = %self.client.from, "connection ended");
         if told {
@@ -224,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    async fn say_rest(&mut self) -> bool {
+    async fn flush_queue(&mut self) -> bool {
         while let Ok(line) = self.lines.try_recv() {
             if self.connection.send_encoded(line.bytes.clone()).await.is_err() {
                 return false;
@@ -233,10 +235,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         true
     }
 
-    async fn say_why(&mut self, why: &Status) -> bool {
+    async fn send_close_reason(&mut self, why: &Status) -> bool {
         let understands = self.client.signed_in.as_ref().is_some_and(|me| me.pongs.is_some());
         let say =
-            async { self.say_rest().await && (!understands || self.connection.send(why).await.is_ok()) };
+            async { self.flush_queue().await && (!understands || self.connection.send(why).await.is_ok()) };
         timeout(FAREWELL_TIME, say).await.unwrap_or(false)
     }
 }
