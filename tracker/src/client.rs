@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::connection_id::ConnectionId;
-use crate::handlers::outcome::Refused;
+use crate::handlers::outcome::RequestError;
 use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
 use crate::request_limiter::RequestLimiter;
@@ -74,10 +74,15 @@ impl Client {
     }
 
     /// Tells it why not; `request` is what it asked for, where that could be read.
-    pub(crate) fn refuse(&self, id: Option<RequestId>, refused: Refused, request: Option<&TrackerRequest>) {
+    pub(crate) fn refuse(
+        &self,
+        id: Option<RequestId>,
+        refused: RequestError,
+        request: Option<&TrackerRequest>,
+    ) {
         let user = self.signed_in.as_ref().map(|me| &me.username);
         let legacy = self.legacy.then(|| legacy_texts::refused(&refused, request, user));
-        let Refused { code, msg } = refused;
+        let RequestError { code, msg } = refused;
         tracing::debug!(from = %self.from, ?code, "refused");
         self.say(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, id }));
     }

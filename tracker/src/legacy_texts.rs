@@ -4,7 +4,7 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{ErrorCode, TrackerRequest};
 use commons::snapshot::ChangeKind;
 
-use crate::handlers::outcome::{Notice, Refused};
+use crate::handlers::outcome::{Notice, RequestError};
 use crate::limits::SEATS_PER_USER;
 
 /// That a request of this user was carried out.
@@ -25,7 +25,7 @@ pub(crate) fn done(request: &TrackerRequest, user: &str) -> String {
 
 /// Why a request was refused; `request` is absent where there was none that could be read.
 pub(crate) fn refused(
-    refused: &Refused,
+    refused: &RequestError,
     request: Option<&TrackerRequest>,
     user: Option<&Username>,
 ) -> String {

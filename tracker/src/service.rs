@@ -24,7 +24,7 @@ use crate::client::{Client, SignedIn};
 use crate::connection_id::ConnectionId;
 use crate::handlers::account::AccountCommandHandler;
 use crate::handlers::authenticator::Authenticator;
-use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
+use crate::handlers::outcome::{Notice, Outcome, ReplyBody, RequestError};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
@@ -90,7 +90,7 @@ impl TrackerService {
         let Asked { id, username, request } = match asked {
             Ok(asked) => asked,
             Err(NotARequest { id, code, msg }) => {
-                client.refuse(id, paced.err().unwrap_or(Refused { code, msg }), None);
+                client.refuse(id, paced.err().unwrap_or(RequestError { code, msg }), None);
                 return Next::GoOn;
             }
         };
@@ -115,7 +115,7 @@ impl TrackerService {
     }
 
     /// Whether a client may ask for something now, be it sense or not.
-    fn keep_pace(&self, client: &mut Client, request: Option<&TrackerRequest>) -> Result<(), Refused> {
+    fn keep_pace(&self, client: &mut Client, request: Option<&TrackerRequest>) -> Result<(), RequestError> {
         if self.watched.network(client.from.ip()).is_none() {
             return Ok(());
         }
@@ -123,7 +123,9 @@ impl TrackerService {
         // A PONG is no request: it is never answered, not even so.
         paced.or_else(|wait| match request {
             Some(TrackerRequest::Pong) => Ok(()),
-            _ => Err(Refused::new(ErrorCode::RateLimited, format!("too fast: wait {}", in_seconds(wait)))),
+            _ => {
+                Err(RequestError::new(ErrorCode::RateLimited, format!("too fast: wait {}", in_seconds(wait))))
+            }
         })
     }
 
@@ -133,7 +135,7 @@ impl TrackerService {
         client: &mut Client,
         id: Option<RequestId>,
         request: TrackerRequest,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RequestError> {
         let from = origin(client);
         let legacy = client.legacy.then(|| legacy_texts::done(&request, ""));
         match request {
@@ -152,7 +154,12 @@ impl TrackerService {
                 self.sign_in(client, admitted, reply, with_rooms).await?;
             }
             TrackerRequest::Pong => {}
-            _ => return Err(Refused::new(ErrorCode::NotLoggedIn, "sign in first, with LOGIN or REGISTER")),
+            _ => {
+                return Err(RequestError::new(
+                    ErrorCode::NotLoggedIn,
+                    "sign in first, with LOGIN or REGISTER",
+                ));
+            }
         }
         Ok(())
     }
@@ -165,7 +172,7 @@ impl TrackerService {
         id: Option<RequestId>,
         username: Option<String>,
         request: TrackerRequest,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RequestError> {
         let legacy = client.legacy.then(|| legacy_texts::done(&request, me.username.as_str()));
         let outcome = match request {
             TrackerRequest::Pong => {
@@ -174,20 +181,23 @@ impl TrackerService {
             }
             TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
                 let msg = format!("this session is {}: open another one", me.username);
-                return Err(Refused::new(ErrorCode::AlreadyLoggedIn, msg));
+                return Err(RequestError::new(ErrorCode::AlreadyLoggedIn, msg));
             }
             _ if username.is_some_and(|name| name != me.username.as_str()) => {
-                return Err(Refused::new(ErrorCode::Forbidden, "\"username\" must be your own, or absent"));
+                return Err(RequestError::new(
+                    ErrorCode::Forbidden,
+                    "\"username\" must be your own, or absent",
+                ));
             }
-            TrackerRequest::ListPeers(page) => Outcome::showing("peers", Shows::Peers(page)),
+            TrackerRequest::ListPeers(page) => Outcome::showing("peers", ReplyBody::Peers(page)),
             TrackerRequest::GetPeer { peer } => self.peers.find(&peer)?,
-            TrackerRequest::ListRooms(page) => Outcome::showing("rooms", Shows::Rooms(page)),
+            TrackerRequest::ListRooms(page) => Outcome::showing("rooms", ReplyBody::Rooms(page)),
             TrackerRequest::CreateRoom { room } => self.rooms.create(&me.username, &room).await?,
             TrackerRequest::JoinRoom { room } => self.rooms.join(&me.username, &room).await?,
             TrackerRequest::LeaveRoom { room } => self.rooms.leave(&me.username, &room).await?,
             TrackerRequest::DeleteRoom { room } => self.rooms.delete(&me.username, &room).await?,
             TrackerRequest::ListKeys => {
-                Outcome::showing("your keys", Shows::Keys(me.username.clone(), client.key))
+                Outcome::showing("your keys", ReplyBody::Keys(me.username.clone(), client.key))
             }
             TrackerRequest::RevokeKey { key } => self.revoke(client, me, key).await?,
             TrackerRequest::EndorseKey { key, signature } => {
@@ -199,7 +209,7 @@ impl TrackerService {
                 self.accounts.change_password(&me.username, origin(client), password, &new_password).await?
             }
             TrackerRequest::DeleteAccount { password } => self.delete_account(client, me, password).await?,
-            TrackerRequest::Ping => Outcome::showing("", Shows::Pong),
+            TrackerRequest::Ping => Outcome::showing("", ReplyBody::Pong),
             TrackerRequest::Logout => {
                 self.sign_off(me).await;
                 Outcome::said("goodbye")
@@ -215,22 +225,24 @@ impl TrackerService {
     fn reply(
         &self,
         msg: String,
-        shows: Shows,
+        shows: ReplyBody,
         id: Option<RequestId>,
         legacy: bool,
-    ) -> Result<TrackerMessage, Refused> {
+    ) -> Result<TrackerMessage, RequestError> {
         let (with_id, reply) = (id.is_some(), Reply { msg, id, ..Reply::default() });
         let reply = match shows {
-            Shows::Nothing => reply,
-            Shows::Pong => return Ok(TrackerMessage::Pong(Pong::to(reply.id))),
-            Shows::Room(name) => Reply { room: Some(self.rooms.snapshot(&name, legacy)?), ..reply },
-            Shows::Keys(username, own) => Reply { keys: Some(self.accounts.keys(&username, own)), ..reply },
-            Shows::Peer(username) => Reply { peer: Some(Box::new(self.peers.show(&username))), ..reply },
-            Shows::Rooms(page) => {
+            ReplyBody::Nothing => reply,
+            ReplyBody::Pong => return Ok(TrackerMessage::Pong(Pong::to(reply.id))),
+            ReplyBody::Room(name) => Reply { room: Some(self.rooms.snapshot(&name, legacy)?), ..reply },
+            ReplyBody::Keys(username, own) => {
+                Reply { keys: Some(self.accounts.keys(&username, own)), ..reply }
+            }
+            ReplyBody::Peer(username) => Reply { peer: Some(Box::new(self.peers.show(&username))), ..reply },
+            ReplyBody::Rooms(page) => {
                 let (rooms, more) = self.rooms.list(&page, with_id, legacy)?;
                 Reply { rooms: Some(rooms), more, ..reply }
             }
-            Shows::Peers(page) => {
+            ReplyBody::Peers(page) => {
                 let (peers, more) = self.peers.list(&page, with_id)?;
                 Reply { peers: Some(peers), more, ..reply }
             }
@@ -261,7 +273,7 @@ impl TrackerService {
         admitted: Admitted,
         reply: Reply,
         with_rooms: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RequestError> {
         let Admitted { username, address, port } = admitted;
         let pongs = reply.id.is_some().then(|| watch::Sender::new(()));
         let observed = SocketAddr::new(client.from.ip(), port);
@@ -284,7 +296,7 @@ impl TrackerService {
     }
 
     /// Takes a key away from its user: a session that has proven it ends, and the rooms hear which keys are left.
-    async fn revoke(&self, client: &Client, me: &SignedIn, key: PublicKey) -> Result<Outcome, Refused> {
+    async fn revoke(&self, client: &Client, me: &SignedIn, key: PublicKey) -> Result<Outcome, RequestError> {
         let outcome = self.accounts.revoke(&me.username, client.key, key).await?;
         {
             let _turn = self.turn();
@@ -305,13 +317,13 @@ impl TrackerService {
         client: &Client,
         me: &SignedIn,
         password: Option<Secret>,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Outcome, RequestError> {
         self.accounts.prove(&me.username, origin(client), password).await?;
         let departure = {
             let _turn = self.turn();
             let session = self.connections.connection(&me.username).map(|session| session.id);
             if session != Some(me.connection) {
-                return Err(Refused::new(
+                return Err(RequestError::new(
                     ErrorCode::Forbidden,
                     "a newer login took the place of this session",
                 ));

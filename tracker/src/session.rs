@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Full, PreAuthSlot};
 use crate::client::Client;
-use crate::handlers::outcome::Refused;
+use crate::handlers::outcome::RequestError;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
 use crate::send_queue::{CloseReason, Line, SendQueue};
 use crate::service::{NOT_AN_OBJECT, Next, TrackerService};
@@ -95,7 +95,7 @@ pub(crate) async fn serve(
         Opening::Plaintext if door.plaintext.reaches(from.ip()) => session.run().await,
         Opening::Plaintext => {
             let msg = "this tracker takes no unencrypted sessions from your address";
-            session.turn_away(Refused::new(ErrorCode::PlaintextRefused, msg)).await;
+            session.turn_away(RequestError::new(ErrorCode::PlaintextRefused, msg)).await;
         }
         Opening::Neither => session.turn_away(not_an_object()).await,
     }
@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.farewell(over).await;
     }
 
-    async fn turn_away(self, refused: Refused) {
+    async fn turn_away(self, refused: RequestError) {
         self.client.refuse(None, refused, None);
         self.farewell(SessionEnd::Said).await;
     }
@@ -129,12 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 () = self.stop.cancelled() => Err(SessionEnd::Ended(CloseReason::ShuttingDown)),
                 () = taken(self.stranger.as_ref()) => {
                     let msg = "many others want to sign in, so this connection is closed: try again";
-                    self.refuse_and_close(Refused::new(ErrorCode::Busy, msg))
+                    self.refuse_and_close(RequestError::new(ErrorCode::Busy, msg))
                 }
                 Some(line) = self.lines.recv() => self.write(line).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let msg = "sign in sooner: a connection that does not is closed";
-                    self.refuse_and_close(Refused::new(ErrorCode::NotLoggedIn, msg))
+                    self.refuse_and_close(RequestError::new(ErrorCode::NotLoggedIn, msg))
                 }
                 () = sleep_until(deaf.unwrap_or_else(Instant::now)), if deaf.is_some() => Ok(()),
                 frame = self.connection.recv(), if deaf.is_none() => self.hear(frame).await,
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok(None) => Err(SessionEnd::Said),
             Err(FrameError::TooLarge(max)) => {
                 let msg = format!("a request has at most {max} bytes here");
-                self.refuse_and_close(Refused::new(ErrorCode::FrameTooLarge, msg))
+                self.refuse_and_close(RequestError::new(ErrorCode::FrameTooLarge, msg))
             }
             Err(FrameError::NoObject) => self.refuse_and_close(not_an_object()),
             Err(FrameError::Io(_)) => Err(SessionEnd::Broken),
@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn refuse_and_close(&self, refused: Refused) -> Result<(), SessionEnd> {
+    fn refuse_and_close(&self, refused: RequestError) -> Result<(), SessionEnd> {
         self.client.refuse(None, refused, None);
         Err(SessionEnd::Said)
     }
@@ -251,8 +251,8 @@ async fn taken(stranger: Option<&PreAuthSlot>) {
     }
 }
 
-fn not_an_object() -> Refused {
-    Refused::new(ErrorCode::Malformed, NOT_AN_OBJECT)
+fn not_an_object() -> RequestError {
+    RequestError::new(ErrorCode::Malformed, NOT_AN_OBJECT)
 }
 
 /// Tells a connection that there is no room for it: in plaintext also where it speaks TLS, for a handshake would be the

@@ -10,7 +10,7 @@ use commons::peer::Peer;
 use commons::protocol::with_tracker::{BoundKey, ErrorCode, Secret};
 
 use crate::handlers::authenticator::Authenticator;
-use crate::handlers::outcome::{Outcome, Refused, Shows};
+use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::user::{Origin, digest};
 use crate::repositories::peer::{Endorsed, PeerRepository};
 use crate::repositories::update::StorageError;
@@ -40,9 +40,13 @@ impl AccountCommandHandler {
     }
 
     /// Whether somebody who was admitted may still come in: between the two the account may have gone, or the key.
-    pub(crate) fn still_admits(&self, username: &Username, key: Option<PublicKey>) -> Result<(), Refused> {
+    pub(crate) fn still_admits(
+        &self,
+        username: &Username,
+        key: Option<PublicKey>,
+    ) -> Result<(), RequestError> {
         if lock(&self.departing).contains(username) {
-            return Err(Refused::new(ErrorCode::Busy, "this account is being deleted"));
+            return Err(RequestError::new(ErrorCode::Busy, "this account is being deleted"));
         }
         let bound = key.is_none_or(|key| self.peers.peer(username).keys.contains(&key));
         if bound && self.users.exists(username) {
@@ -66,15 +70,15 @@ impl AccountCommandHandler {
         asker: &Username,
         own: Option<PublicKey>,
         key: PublicKey,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Outcome, RequestError> {
         if own == Some(key) {
             let msg = "this device is signed in by that key: revoke it on another one, or delete the account";
-            return Err(Refused::new(ErrorCode::Forbidden, msg));
+            return Err(RequestError::new(ErrorCode::Forbidden, msg));
         }
         if !self.peers.unbind_key(asker, key).await? {
-            return Err(Refused::new(ErrorCode::KeyNotFound, "you have no such key"));
+            return Err(RequestError::new(ErrorCode::KeyNotFound, "you have no such key"));
         }
-        Ok(Outcome::showing("the key is revoked", Shows::Nothing))
+        Ok(Outcome::showing("the key is revoked", ReplyBody::Nothing))
     }
 
     /// Keeps that the key which a session has proven vouches for another one of the user's.
@@ -84,9 +88,9 @@ impl AccountCommandHandler {
         own: Option<PublicKey>,
         key: PublicKey,
         signature: Signature,
-    ) -> Result<Outcome, Refused> {
-        let unknown = || Refused::new(ErrorCode::KeyNotFound, "you have no such key");
-        let forbidden = |msg| Refused::new(ErrorCode::Forbidden, msg);
+    ) -> Result<Outcome, RequestError> {
+        let unknown = || RequestError::new(ErrorCode::KeyNotFound, "you have no such key");
+        let forbidden = |msg| RequestError::new(ErrorCode::Forbidden, msg);
         if !self.peers.peer(asker).keys.contains(&key) {
             return Err(unknown());
         }
@@ -113,12 +117,12 @@ impl AccountCommandHandler {
         from: Origin,
         password: Option<Secret>,
         new_password: &Secret,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Outcome, RequestError> {
         let new_password = digest("new_password", &new_password.0)?;
         let present = self.prove(asker, from, password).await?;
         let hash = self.door.hash(asker, new_password, from.ip).await?;
         if !self.users.replace(asker, Some(present), hash).await? {
-            return Err(Refused::new(
+            return Err(RequestError::new(
                 ErrorCode::Busy,
                 "the account was changed at this very moment: try again",
             ));
@@ -133,7 +137,7 @@ impl AccountCommandHandler {
         asker: &Username,
         from: Origin,
         password: Option<Secret>,
-    ) -> Result<StoredPassword, Refused> {
+    ) -> Result<StoredPassword, RequestError> {
         match (password, from.key) {
             (Some(Secret(offered)), _) => self.door.judge(asker, offered, from.ip).await,
             (None, Some(_)) => {
@@ -142,7 +146,7 @@ impl AccountCommandHandler {
             }
             (None, None) => {
                 let msg = "\"password\" may be absent on an encrypted session only";
-                Err(Refused::new(ErrorCode::MissingParameter, msg))
+                Err(RequestError::new(ErrorCode::MissingParameter, msg))
             }
         }
     }
@@ -171,8 +175,8 @@ impl Drop for Departure<'_> {
     }
 }
 
-fn taken_away() -> Refused {
-    Refused::new(ErrorCode::InvalidCredentials, "the account or its key has just been taken away")
+fn taken_away() -> RequestError {
+    RequestError::new(ErrorCode::InvalidCredentials, "the account or its key has just been taken away")
 }
 
 fn lock(departing: &Mutex<BTreeSet<Username>>) -> MutexGuard<'_, BTreeSet<Username>> {
@@ -226,7 +230,7 @@ mod tests {
             self.logins.register(credentials(password), from(key)).await.unwrap();
         }
 
-        async fn login(&self, password: &str, key: Option<PublicKey>) -> Result<Admitted, Refused> {
+        async fn login(&self, password: &str, key: Option<PublicKey>) -> Result<Admitted, RequestError> {
             self.logins.login(credentials(password), from(key)).await
         }
 

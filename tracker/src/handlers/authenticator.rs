@@ -9,7 +9,7 @@ use commons::protocol::with_tracker::ErrorCode;
 use commons::user::PasswordDigest;
 use tokio::time::Instant;
 
-use crate::handlers::outcome::Refused;
+use crate::handlers::outcome::RequestError;
 use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
 use crate::password_queue::Asker;
@@ -52,7 +52,7 @@ impl Authenticator {
         account: &Username,
         offered: String,
         from: IpAddr,
-    ) -> Result<StoredPassword, Refused> {
+    ) -> Result<StoredPassword, RequestError> {
         let attempt = self.attempt(account, from)?;
         let stored = self.users.password(account);
         let judged = self.passwords.judge(self.asker(account, from), stored.clone(), offered).await;
@@ -64,7 +64,7 @@ impl Authenticator {
             }
             (Judgement::Right | Judgement::RightAndHashed(_), Some(stored)) => stored,
             (Judgement::Wrong, _) | (_, None) => {
-                return Err(Refused::new(ErrorCode::InvalidCredentials, "wrong user name or password"));
+                return Err(RequestError::new(ErrorCode::InvalidCredentials, "wrong user name or password"));
             }
         };
         self.signed_in(account, from);
@@ -77,7 +77,7 @@ impl Authenticator {
         account: &Username,
         digest: PasswordDigest,
         from: IpAddr,
-    ) -> Result<String, Refused> {
+    ) -> Result<String, RequestError> {
         Ok(self.passwords.hash(self.asker(account, from), digest).await?)
     }
 
@@ -94,13 +94,13 @@ impl Authenticator {
 
     /// Whether a password from there may be judged now. What becomes of it is to be told to [`judged`](Self::judged);
     /// there is no attempt to tell of where nobody counts.
-    fn attempt(&self, account: &Username, from: IpAddr) -> Result<Option<Attempt>, Refused> {
+    fn attempt(&self, account: &Username, from: IpAddr) -> Result<Option<Attempt>, RequestError> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
         let begun = lock(&self.guessing).begin(account, network, Instant::now());
         begun.map(Some).map_err(|wait| {
             let msg =
                 format!("too many wrong passwords: this one was not looked at, wait {}", in_seconds(wait));
-            Refused::new(ErrorCode::TooManyAttempts, msg)
+            RequestError::new(ErrorCode::TooManyAttempts, msg)
         })
     }
 
@@ -116,14 +116,14 @@ impl Authenticator {
     }
 
     /// Whether an account may be made from there now; on whose account.
-    pub(crate) fn registration(&self, from: IpAddr) -> Result<Option<Subnet>, Refused> {
+    pub(crate) fn registration(&self, from: IpAddr) -> Result<Option<Subnet>, RequestError> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
         let mut registrations = lock(&self.registrations);
         let window = registrations.turn_of(&network);
         let taken = window.take(REGISTRATIONS_MAX, REGISTRATIONS_SPAN, Instant::now());
         taken.map(|()| Some(network)).map_err(|wait| {
             let msg = format!("too many accounts were made from your address: wait {}", in_seconds(wait));
-            Refused::new(ErrorCode::RateLimited, msg)
+            RequestError::new(ErrorCode::RateLimited, msg)
         })
     }
 

@@ -18,14 +18,14 @@ pub(crate) struct Outcome {
     pub(crate) msg: String,
     /// What the reply shows; looked up at the moment in which it is said, so that no session ever hears an older
     /// state after a newer one.
-    pub(crate) shows: Shows,
+    pub(crate) shows: ReplyBody,
     /// What others are to hear.
     pub(crate) notices: Vec<Notice>,
 }
 
 /// What a reply shows beside its words.
 #[derive(Debug)]
-pub(crate) enum Shows {
+pub(crate) enum ReplyBody {
     /// Nothing.
     Nothing,
     /// That the tracker is there.
@@ -57,7 +57,7 @@ pub(crate) struct Notice {
 
 /// A request was refused; nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct RequestError {
     /// For programs.
     pub(crate) code: ErrorCode,
     /// For people.
@@ -67,16 +67,16 @@ pub(crate) struct Refused {
 impl Outcome {
     /// Words only.
     pub(crate) fn said(msg: impl Into<String>) -> Self {
-        Self { msg: msg.into(), shows: Shows::Nothing, notices: Vec::new() }
+        Self { msg: msg.into(), shows: ReplyBody::Nothing, notices: Vec::new() }
     }
 
     /// Words and something to show.
-    pub(crate) fn showing(msg: impl Into<String>, shows: Shows) -> Self {
+    pub(crate) fn showing(msg: impl Into<String>, shows: ReplyBody) -> Self {
         Self { shows, ..Self::said(msg) }
     }
 
     /// With something that others are to hear.
-    pub(crate) fn and_tell(mut self, notice: Notice) -> Self {
+    pub(crate) fn with_push(mut self, notice: Notice) -> Self {
         self.notices.push(notice);
         self
     }
@@ -108,32 +108,32 @@ impl Notice {
     }
 }
 
-impl Refused {
+impl RequestError {
     /// With this code and these words.
     pub(crate) fn new(code: ErrorCode, msg: impl Into<String>) -> Self {
         Self { code, msg: msg.into() }
     }
 }
 
-impl From<NameError> for Refused {
+impl From<NameError> for RequestError {
     fn from(error: NameError) -> Self {
         Self::new(ErrorCode::InvalidName, error.to_string())
     }
 }
 
-impl From<StorageError> for Refused {
+impl From<StorageError> for RequestError {
     fn from(error: StorageError) -> Self {
         Self::new(ErrorCode::Storage, error.to_string())
     }
 }
 
-impl From<PasswordError> for Refused {
+impl From<PasswordError> for RequestError {
     fn from(error: PasswordError) -> Self {
         Self::new(ErrorCode::Busy, error.to_string())
     }
 }
 
-impl From<RoomFailure> for Refused {
+impl From<RoomFailure> for RequestError {
     fn from(failure: RoomFailure) -> Self {
         let code = match failure {
             RoomFailure::NotFound => ErrorCode::RoomNotFound,

@@ -6,7 +6,7 @@ use commons::limits::ORIGINAL_RECV;
 use commons::protocol::with_tracker::{ErrorCode, Page};
 use serde::Serialize;
 
-use crate::handlers::outcome::Refused;
+use crate::handlers::outcome::RequestError;
 use crate::limits::{PAGE_BYTES, PAGE_ENTRIES, PAGE_FRAME};
 
 /// The bounds of one page.
@@ -20,9 +20,9 @@ pub(crate) struct PageBounds {
 impl PageBounds {
     /// What a request may get. A bare one may come from an original program, which takes a whole reply in one small
     /// piece.
-    pub(crate) fn of(page: &Page, with_id: bool) -> Result<Self, Refused> {
+    pub(crate) fn of(page: &Page, with_id: bool) -> Result<Self, RequestError> {
         let entries = match page.limit {
-            Some(0) => return Err(Refused::new(ErrorCode::Malformed, "\"limit\" must be at least 1")),
+            Some(0) => return Err(RequestError::new(ErrorCode::Malformed, "\"limit\" must be at least 1")),
             Some(limit) => PAGE_ENTRIES.min(limit as usize),
             None => PAGE_ENTRIES,
         };

@@ -6,7 +6,7 @@ use commons::names::Username;
 use commons::peer::Peer;
 use commons::protocol::with_tracker::{ErrorCode, FoundPeer, ListedPeer, Page};
 
-use crate::handlers::outcome::{Outcome, Refused, Shows};
+use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::RoomRepository;
@@ -27,12 +27,12 @@ impl PeerCommandHandler {
     }
 
     /// Whether a user can be shown.
-    pub(crate) fn find(&self, username: &str) -> Result<Outcome, Refused> {
+    pub(crate) fn find(&self, username: &str) -> Result<Outcome, RequestError> {
         let username = Username::parse(username)?;
         if !self.users.exists(&username) {
-            return Err(Refused::new(ErrorCode::PeerNotFound, format!("there is no user {username}")));
+            return Err(RequestError::new(ErrorCode::PeerNotFound, format!("there is no user {username}")));
         }
-        Ok(Outcome::showing("peer", Shows::Peer(username)))
+        Ok(Outcome::showing("peer", ReplyBody::Peer(username)))
     }
 
     /// A user's record as it is now.
@@ -45,7 +45,7 @@ impl PeerCommandHandler {
         &self,
         page: &Page,
         with_id: bool,
-    ) -> Result<(BTreeMap<String, ListedPeer>, bool), Refused> {
+    ) -> Result<(BTreeMap<String, ListedPeer>, bool), RequestError> {
         let bounds = PageBounds::of(page, with_id)?;
         let (prefix, after) =
             (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());

@@ -9,7 +9,7 @@ use commons::protocol::with_tracker::{ErrorCode, Page};
 use commons::room::{Joined, Room};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
-use crate::handlers::outcome::{Notice, Outcome, Refused, Shows};
+use crate::handlers::outcome::{Notice, Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;
 use crate::legacy_views::LegacyViews;
 use crate::limits::SEATS_PER_USER;
@@ -33,50 +33,50 @@ impl RoomCommandHandler {
     }
 
     /// Makes a room and seats its owner.
-    pub(crate) async fn create(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
+    pub(crate) async fn create(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse_new(room)?;
         if self.rooms.room(&name).is_some() {
             return Err(RoomFailure::Exists.into());
         }
         self.seat_left(asker)?;
         self.rooms.create(&name, asker, Utc::now()).await?;
-        Ok(Outcome::showing(format!("{name} is made, you are in it"), Shows::Room(name)))
+        Ok(Outcome::showing(format!("{name} is made, you are in it"), ReplyBody::Room(name)))
     }
 
     /// Seats a user; joining again changes nothing.
-    pub(crate) async fn join(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
+    pub(crate) async fn join(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         let present = self.rooms.room(&name).ok_or(RoomFailure::NotFound)?;
         if !present.is_member(asker) {
             self.seat_left(asker)?;
         }
-        let outcome = Outcome::showing(format!("you are in {name}"), Shows::Room(name.clone()));
+        let outcome = Outcome::showing(format!("you are in {name}"), ReplyBody::Room(name.clone()));
         let joined = self.rooms.join(&name, asker, Utc::now()).await?;
         let shows_anew = self.views.open(asker, &name);
         Ok(match joined {
-            Joined::Newly => outcome.and_tell(Notice::new(&name, ChangeKind::Joined, asker)),
+            Joined::Newly => outcome.with_push(Notice::new(&name, ChangeKind::Joined, asker)),
             // The others wait for it with what they say.
             Joined::Already if shows_anew && self.rooms.note_presence(&name, asker).await? => {
-                outcome.and_tell(Notice::new(&name, ChangeKind::Online, asker))
+                outcome.with_push(Notice::new(&name, ChangeKind::Online, asker))
             }
             Joined::Already => outcome,
         })
     }
 
     /// Frees a user's seat.
-    pub(crate) async fn leave(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
+    pub(crate) async fn leave(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         self.views.close(asker, &name);
         self.rooms.leave(&name, asker).await?;
-        Ok(Outcome::said(format!("you left {name}")).and_tell(Notice::new(&name, ChangeKind::Left, asker)))
+        Ok(Outcome::said(format!("you left {name}")).with_push(Notice::new(&name, ChangeKind::Left, asker)))
     }
 
     /// Ends a room.
-    pub(crate) async fn delete(&self, asker: &Username, room: &str) -> Result<Outcome, Refused> {
+    pub(crate) async fn delete(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         let room = self.rooms.delete(&name, asker).await?;
         self.views.close(asker, &name);
-        Ok(Outcome::said(format!("{name} is deleted")).and_tell(Notice::deleted(&room, asker)))
+        Ok(Outcome::said(format!("{name} is deleted")).with_push(Notice::deleted(&room, asker)))
     }
 
     /// A member's presence changed: what the rooms in which the user sits are to hear.
@@ -161,7 +161,7 @@ impl RoomCommandHandler {
         page: &Page,
         with_id: bool,
         legacy: bool,
-    ) -> Result<(BTreeMap<String, RoomSnapshot>, bool), Refused> {
+    ) -> Result<(BTreeMap<String, RoomSnapshot>, bool), RequestError> {
         let bounds = PageBounds::of(page, with_id)?;
         let (prefix, after) =
             (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
@@ -189,12 +189,12 @@ impl RoomCommandHandler {
         shown
     }
 
-    fn seat_left(&self, username: &Username) -> Result<(), Refused> {
+    fn seat_left(&self, username: &Username) -> Result<(), RequestError> {
         if self.rooms.seats_of(username) < SEATS_PER_USER {
             return Ok(());
         }
         let msg = format!("you sit in {SEATS_PER_USER} rooms: leave one first");
-        Err(Refused::new(ErrorCode::TooManyRooms, msg))
+        Err(RequestError::new(ErrorCode::TooManyRooms, msg))
     }
 }
 

@@ -9,7 +9,7 @@ use commons::protocol::with_tracker::{Credentials, ErrorCode};
 use commons::user::PasswordDigest;
 
 use crate::handlers::authenticator::Authenticator;
-use crate::handlers::outcome::Refused;
+use crate::handlers::outcome::RequestError;
 use crate::limits::JUDGED_PER_LOGIN_MAX;
 use crate::repositories::peer::{PeerRepository, claimed_address};
 use crate::repositories::user::{StoredPassword, UserRepository};
@@ -49,13 +49,18 @@ impl UserCommandHandler {
     }
 
     /// Makes an account for a client, with the key that it has proven.
-    pub(crate) async fn register(&self, credentials: Credentials, from: Origin) -> Result<Admitted, Refused> {
+    pub(crate) async fn register(
+        &self,
+        credentials: Credentials,
+        from: Origin,
+    ) -> Result<Admitted, RequestError> {
         let offered = offered(&credentials)?;
         let digest = digest("password", &offered)?;
         let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
-        let taken =
-            || Refused::new(ErrorCode::UsernameTaken, format!("{username} is taken: choose another name"));
+        let taken = || {
+            RequestError::new(ErrorCode::UsernameTaken, format!("{username} is taken: choose another name"))
+        };
         // Spares the hash; the answer that counts is the one below.
         if self.users.exists(username) {
             return Err(taken());
@@ -79,7 +84,7 @@ impl UserCommandHandler {
         username: &Username,
         digest: PasswordDigest,
         from: IpAddr,
-    ) -> Result<Option<StoredPassword>, Refused> {
+    ) -> Result<Option<StoredPassword>, RequestError> {
         let hash = self.door.hash(username, digest, from).await?;
         let (users, owner) = (self.users.clone(), username.clone());
         self.peers.remove_orphan(username, move || users.exists(&owner)).await?;
@@ -88,12 +93,16 @@ impl UserCommandHandler {
     }
 
     /// Judges a login: by the key that the client has proven, or by a password, which binds that key.
-    pub(crate) async fn login(&self, credentials: Credentials, from: Origin) -> Result<Admitted, Refused> {
+    pub(crate) async fn login(
+        &self,
+        credentials: Credentials,
+        from: Origin,
+    ) -> Result<Admitted, RequestError> {
         let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
         if let (None, Some(key)) = (&credentials.password, from.key) {
             let msg = "this key is not known for that user: sign in with the password";
-            let refused = || Refused::new(ErrorCode::InvalidCredentials, msg);
+            let refused = || RequestError::new(ErrorCode::InvalidCredentials, msg);
             if !self.peers.peer(username).keys.contains(&key) {
                 return Err(refused());
             }
@@ -104,7 +113,7 @@ impl UserCommandHandler {
         for _ in 0..JUDGED_PER_LOGIN_MAX {
             if from.key.is_none() && !self.peers.peer(username).keys.is_empty() {
                 let msg = "this account has keys: it signs in by an encrypted session only";
-                return Err(Refused::new(ErrorCode::PlaintextRefused, msg));
+                return Err(RequestError::new(ErrorCode::PlaintextRefused, msg));
             }
             let password = self.door.judge(username, offered.clone(), from.ip).await?;
             if self.bind(username, from.key, password).await? {
@@ -121,7 +130,7 @@ impl UserCommandHandler {
         username: &Username,
         key: Option<PublicKey>,
         password: StoredPassword,
-    ) -> Result<bool, Refused> {
+    ) -> Result<bool, RequestError> {
         let Some(key) = key else {
             let without_keys = self.peers.peer(username).keys.is_empty();
             return Ok(without_keys && self.users.has(username, &password));
@@ -131,30 +140,33 @@ impl UserCommandHandler {
     }
 }
 
-fn changed_meanwhile() -> Refused {
-    Refused::new(ErrorCode::Busy, "the account was changed at this very moment: try again")
+fn changed_meanwhile() -> RequestError {
+    RequestError::new(ErrorCode::Busy, "the account was changed at this very moment: try again")
 }
 
 /// The digest in a field of a request.
-pub(crate) fn digest(field: &str, text: &str) -> Result<PasswordDigest, Refused> {
+pub(crate) fn digest(field: &str, text: &str) -> Result<PasswordDigest, RequestError> {
     PasswordDigest::parse(text).ok_or_else(|| {
         let msg = format!("\"{field}\" must be the lower-case hex SHA-256 of the password: 64 digits");
-        Refused::new(ErrorCode::Malformed, msg)
+        RequestError::new(ErrorCode::Malformed, msg)
     })
 }
 
-fn offered(credentials: &Credentials) -> Result<String, Refused> {
+fn offered(credentials: &Credentials) -> Result<String, RequestError> {
     match &credentials.password {
         Some(password) => Ok(password.0.clone()),
-        None => Err(Refused::new(ErrorCode::MissingParameter, "LOGIN needs \"password\"")),
+        None => Err(RequestError::new(ErrorCode::MissingParameter, "LOGIN needs \"password\"")),
     }
 }
 
 /// Where a client is: where it says, if it is on this machine, else where it is seen.
-fn admit(credentials: &Credentials, from: IpAddr) -> Result<Admitted, Refused> {
+fn admit(credentials: &Credentials, from: IpAddr) -> Result<Admitted, RequestError> {
     let Credentials { username, address, port, .. } = credentials;
     if *port == 0 {
-        return Err(Refused::new(ErrorCode::Malformed, "\"port\" must be the port on which you take links"));
+        return Err(RequestError::new(
+            ErrorCode::Malformed,
+            "\"port\" must be the port on which you take links",
+        ));
     }
     let username = Username::parse(username)?;
     let claimed = address.as_deref().and_then(claimed_address).filter(|_| from.is_loopback());
