@@ -75,7 +75,7 @@ const CIRCLES: &[&[&str]] = &[
     &["peer/src/terminal/account_recovery.rs", "peer/src/terminal/sign_in.rs", "peer/src/terminal/who.rs"],
     &[
         "tracker/src/repositories/collection.rs",
-        "tracker/src/repositories/committer.rs",
+        "tracker/src/repositories/writer.rs",
         "tracker/src/repositories/found.rs",
         "tracker/src/repositories/json_file.rs",
         "tracker/src/repositories/user.rs",

@@ -11,18 +11,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::CHANGES_WAITING_MAX;
-use crate::repositories::committed::Committed;
-use crate::repositories::committer::{Committer, Request};
 use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::json_file::Loaded;
 use crate::repositories::manifest::Manifest;
 use crate::repositories::record::Record;
+use crate::repositories::table::Table;
 use crate::repositories::update::{Change, StorageError, Update};
+use crate::repositories::writer::{Request, Writer};
 
 /// Entries by name. Cheap to clone: all clones are the same collection.
 #[derive(Debug)]
 pub(crate) struct Collection<T> {
-    committed: Arc<RwLock<Committed<T>>>,
+    committed: Arc<RwLock<Table<T>>>,
     changes: mpsc::Sender<Request<T>>,
     ended: CancellationToken,
 }
@@ -43,10 +43,10 @@ impl<T: Record> Collection<T> {
     ) -> Result<Self, OpenError> {
         let path = loaded.path().to_owned();
         let (file, contents) = loaded.open(folder, manifest)?;
-        let committed = Arc::new(RwLock::new(Committed::from_iter(contents.entries)));
+        let committed = Arc::new(RwLock::new(Table::from_iter(contents.entries)));
         let (changes, requests) = mpsc::channel(CHANGES_WAITING_MAX);
         let ended = CancellationToken::new();
-        let committer = Committer {
+        let committer = Writer {
             committed: committed.clone(),
             unfit: contents.unfit,
             file,
@@ -153,7 +153,7 @@ impl<T: Record> Collection<T> {
         answer.await.map_err(|_| StorageError::Closed)?
     }
 
-    fn committed(&self) -> RwLockReadGuard<'_, Committed<T>> {
+    fn committed(&self) -> RwLockReadGuard<'_, Table<T>> {
         self.committed.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,6 @@
 //! What the tracker remembers: users, rooms, peers, each in a file of its own in one locked folder.
 
 pub(crate) mod collection;
-pub(crate) mod committed;
-pub(crate) mod committer;
 pub(crate) mod contents;
 pub(crate) mod data_folder;
 pub(crate) mod found;
@@ -12,9 +10,11 @@ pub(crate) mod manifest;
 pub(crate) mod peer;
 pub(crate) mod record;
 pub(crate) mod room;
+pub(crate) mod table;
 pub(crate) mod tracker_key;
 pub(crate) mod update;
 pub(crate) mod user;
+pub(crate) mod writer;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,14 +6,14 @@ use crate::repositories::record::Record;
 
 /// Entries and their index, which always agree.
 #[derive(Debug)]
-pub(crate) struct Committed<T> {
+pub(crate) struct Table<T> {
     /// By name.
     pub(crate) entries: BTreeMap<String, T>,
     /// Further key → names of the entries filed under it.
     pub(crate) index: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl<T: Record> FromIterator<(String, T)> for Committed<T> {
+impl<T: Record> FromIterator<(String, T)> for Table<T> {
     fn from_iter<I: IntoIterator<Item = (String, T)>>(entries: I) -> Self {
         let mut committed = Self { entries: BTreeMap::new(), index: BTreeMap::new() };
         entries.into_iter().for_each(|(key, value)| committed.apply(key, Some(value)));
@@ -21,7 +21,7 @@ impl<T: Record> FromIterator<(String, T)> for Committed<T> {
     }
 }
 
-impl<T: Record> Committed<T> {
+impl<T: Record> Table<T> {
     /// Sets an entry, or takes it away.
     pub(crate) fn apply(&mut self, key: String, value: Option<T>) {
         for old in self.entries.get(&key).map(T::filed_under).unwrap_or_default() {

@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::DropGuard;
 
 use crate::limits::BATCH_MAX;
-use crate::repositories::committed::Committed;
 use crate::repositories::json_file::JsonFile;
 use crate::repositories::record::Record;
+use crate::repositories::table::Table;
 use crate::repositories::update::{Change, Step, StorageError};
 
 /// What the thread is asked for.
@@ -27,9 +27,9 @@ pub(crate) enum Request<T> {
 }
 
 /// What the thread owns.
-pub(crate) struct Committer<T> {
+pub(crate) struct Writer<T> {
     /// What readers see.
-    pub(crate) committed: Arc<RwLock<Committed<T>>>,
+    pub(crate) committed: Arc<RwLock<Table<T>>>,
     /// What is carried along and not served.
     pub(crate) unfit: BTreeMap<String, Box<RawValue>>,
     /// Where it is written.
@@ -50,7 +50,7 @@ struct Overlay<T> {
     unsaved: bool,
 }
 
-impl<T: Record> Committer<T> {
+impl<T: Record> Writer<T> {
     /// Works until it is asked to close, or nobody can ask any more.
     pub(crate) fn run(mut self) {
         let mut batch = Vec::new();
