@@ -101,7 +101,7 @@ impl<T: Record> Collection<T> {
     }
 
     /// The keys of the entries that are filed under a further key.
-    pub(crate) fn filed_under(&self, key: &str) -> Vec<String> {
+    pub(crate) fn index_keys(&self, key: &str) -> Vec<String> {
         self.committed().index.get(key).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
     }
 
@@ -168,7 +168,7 @@ mod tests {
     use crate::repositories::found::Trust;
     use crate::repositories::json_file::Files;
     use crate::repositories::manifest::Entries;
-    use crate::repositories::record::Reading;
+    use crate::repositories::record::Decoded;
 
     use super::*;
 
@@ -177,15 +177,17 @@ mod tests {
     struct Note(String);
 
     impl Record for Note {
-        fn read(_: &str, json: &RawValue) -> Result<Reading<Self>, String> {
-            serde_json::from_str(json.get()).map(|text| Reading::Ours(Self(text))).map_err(|e| e.to_string())
+        fn read(_: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
+            serde_json::from_str(json.get())
+                .map(|text| Decoded::Native(Self(text)))
+                .map_err(|e| e.to_string())
         }
 
         fn write(&self) -> serde_json::Result<Box<RawValue>> {
             serde_json::value::to_raw_value(&self.0)
         }
 
-        fn filed_under(&self) -> Vec<String> {
+        fn index_keys(&self) -> Vec<String> {
             self.0.chars().take(1).map(String::from).collect()
         }
     }
@@ -238,13 +240,13 @@ mod tests {
         let notes = open(folder.path());
         put(&notes, "a", "red").await;
         put(&notes, "b", "rose").await;
-        assert_eq!(notes.filed_under("r"), ["a", "b"]);
+        assert_eq!(notes.index_keys("r"), ["a", "b"]);
         put(&notes, "a", "blue").await;
         notes.update("b", |_| (Change::Remove, ())).await.unwrap();
-        assert_eq!((notes.filed_under("r"), notes.filed_under("b")), (vec![], vec!["a".to_owned()]));
+        assert_eq!((notes.index_keys("r"), notes.index_keys("b")), (vec![], vec!["a".to_owned()]));
         assert_eq!(notes.filing_keys(|_| true), ["b"]);
         notes.close().await.unwrap();
-        assert_eq!(open(folder.path()).filed_under("b"), ["a"]);
+        assert_eq!(open(folder.path()).index_keys("b"), ["a"]);
     }
 
     #[tokio::test]

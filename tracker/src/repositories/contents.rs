@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::journal::{Header, read_lines};
-use crate::repositories::record::{Reading, Record};
+use crate::repositories::record::{Decoded, Record};
 
 /// What the files held at the start.
 #[derive(Debug)]
@@ -89,14 +89,14 @@ impl<T: Record> Contents<T> {
 
     fn take(&mut self, key: String, json: &RawValue) -> Result<(), String> {
         match T::read(&key, json)? {
-            Reading::Ours(value) => {
+            Decoded::Native(value) => {
                 self.entries.insert(key, value);
             }
-            Reading::TakenOver(value) => {
+            Decoded::Migrated(value) => {
                 self.taken_over.insert(key.clone(), json.to_owned());
                 self.entries.insert(key, value);
             }
-            Reading::Unfit => {
+            Decoded::Invalid => {
                 self.unfit.insert(key, json.to_owned());
             }
         }

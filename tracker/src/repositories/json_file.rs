@@ -383,11 +383,11 @@ fn fold_at(file: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repositories::record::Reading;
+    use crate::repositories::record::Decoded;
 
     impl Record for String {
-        fn read(_: &str, json: &RawValue) -> Result<Reading<Self>, String> {
-            serde_json::from_str(json.get()).map(Reading::Ours).map_err(|error| error.to_string())
+        fn read(_: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
+            serde_json::from_str(json.get()).map(Decoded::Native).map_err(|error| error.to_string())
         }
 
         fn write(&self) -> serde_json::Result<Box<RawValue>> {

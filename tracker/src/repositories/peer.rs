@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::connection_id::ConnectionId;
 use crate::repositories::collection::Collection;
-use crate::repositories::record::{Reading, Record, unreadable};
+use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
 
 /// A record in the file, ours or the original's.
@@ -36,10 +36,10 @@ struct StoredPeer {
 }
 
 impl Record for Peer {
-    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+    fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
         let stored: StoredPeer = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
-        let Ok(username) = Username::parse(key) else { return Ok(Reading::Unfit) };
-        Ok(Reading::Ours(Self {
+        let Ok(username) = Username::parse(key) else { return Ok(Decoded::Invalid) };
+        Ok(Decoded::Native(Self {
             address: stored.address.as_deref().and_then(claimed_address),
             port: stored.port,
             // The original kept an object here, which no program ever filled.

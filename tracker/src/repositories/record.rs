@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 /// A kind of entry.
 pub(crate) trait Record: Clone + Send + Sync + 'static {
     /// Reads an entry of the file; an error says what is wrong with it.
-    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String>;
+    fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String>;
 
     /// Writes the entry as it stands in the file.
     fn write(&self) -> serde_json::Result<Box<RawValue>>;
@@ -19,20 +19,20 @@ pub(crate) trait Record: Clone + Send + Sync + 'static {
     fn begin_run(&mut self) {}
 
     /// Further keys under which the entry is to be found.
-    fn filed_under(&self) -> Vec<String> {
+    fn index_keys(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
 /// An entry that was read.
 #[derive(Debug)]
-pub(crate) enum Reading<T> {
+pub(crate) enum Decoded<T> {
     /// Of our own writing.
-    Ours(T),
+    Native(T),
     /// Taken over from an original file, with something added that has to be kept.
-    TakenOver(T),
+    Migrated(T),
     /// Well formed, but against our rules: stays in the file and is not served.
-    Unfit,
+    Invalid,
 }
 
 /// The words for a JSON value that is not of the expected form.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::limits::{REVISION_BLOCK, REVISION_MAX, ROOMS_MAX};
 use crate::repositories::collection::Collection;
-use crate::repositories::record::{Reading, Record, unreadable};
+use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
 
 /// Why a room was not changed.
@@ -104,16 +104,16 @@ impl StoredRoom {
 }
 
 impl Record for Room {
-    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+    fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
         let stored: StoredRoom = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
         if stored.revision > REVISION_MAX {
             return Err("a revision that no room ever reaches".to_owned());
         }
         let reading = match stored.id {
-            Some(id) => stored.room(key, id).map(Reading::Ours),
-            None => stored.take_over(key).map(Reading::TakenOver),
+            Some(id) => stored.room(key, id).map(Decoded::Native),
+            None => stored.take_over(key).map(Decoded::Migrated),
         };
-        Ok(reading.unwrap_or(Reading::Unfit))
+        Ok(reading.unwrap_or(Decoded::Invalid))
     }
 
     fn write(&self) -> serde_json::Result<Box<RawValue>> {
@@ -159,7 +159,7 @@ impl Record for Room {
     }
 
     /// A room is found by those who sit in it.
-    fn filed_under(&self) -> Vec<String> {
+    fn index_keys(&self) -> Vec<String> {
         self.seats().map(|seat| seat.username.as_str().to_owned()).collect()
     }
 }
@@ -192,7 +192,7 @@ impl RoomRepository {
 
     /// The rooms in which a user sits.
     pub(crate) fn rooms_of(&self, username: &Username) -> Vec<Room> {
-        self.rooms.filed_under(username.as_str()).iter().filter_map(|name| self.rooms.get(name)).collect()
+        self.rooms.index_keys(username.as_str()).iter().filter_map(|name| self.rooms.get(name)).collect()
     }
 
     /// The rooms that a user owns, seated in them or not. It looks at every room: for what is rare.
@@ -209,7 +209,7 @@ impl RoomRepository {
 
     /// In how many rooms a user sits.
     pub(crate) fn seats_of(&self, username: &Username) -> usize {
-        self.rooms.filed_under(username.as_str()).len()
+        self.rooms.index_keys(username.as_str()).len()
     }
 
     /// Those who sit somewhere and whom `wanted` picks.

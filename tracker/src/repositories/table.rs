@@ -24,7 +24,7 @@ impl<T: Record> FromIterator<(String, T)> for Table<T> {
 impl<T: Record> Table<T> {
     /// Sets an entry, or takes it away.
     pub(crate) fn apply(&mut self, key: String, value: Option<T>) {
-        for old in self.entries.get(&key).map(T::filed_under).unwrap_or_default() {
+        for old in self.entries.get(&key).map(T::index_keys).unwrap_or_default() {
             if let Some(keys) = self.index.get_mut(&old) {
                 keys.remove(&key);
                 if keys.is_empty() {
@@ -36,7 +36,7 @@ impl<T: Record> Table<T> {
             self.entries.remove(&key);
             return;
         };
-        for new in value.filed_under() {
+        for new in value.index_keys() {
             self.index.entry(new).or_default().insert(key.clone());
         }
         self.entries.insert(key, value);

@@ -7,7 +7,7 @@ use commons::user::PasswordDigest;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::repositories::collection::Collection;
-use crate::repositories::record::{Reading, Record, unreadable};
+use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
 
 /// What is kept of a password.
@@ -27,14 +27,14 @@ impl fmt::Debug for StoredPassword {
 }
 
 impl Record for StoredPassword {
-    fn read(key: &str, json: &RawValue) -> Result<Reading<Self>, String> {
+    fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
         let text: String = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
         let password = match PasswordDigest::parse(&text) {
             Some(digest) => Self::Digest(digest),
             None if text.starts_with("$argon2id$") => Self::Hash(text),
             None => return Err("neither a password hash nor 64 hex digits".to_owned()),
         };
-        Ok(if Username::parse(key).is_ok() { Reading::Ours(password) } else { Reading::Unfit })
+        Ok(if Username::parse(key).is_ok() { Decoded::Native(password) } else { Decoded::Invalid })
     }
 
     fn write(&self) -> serde_json::Result<Box<RawValue>> {
