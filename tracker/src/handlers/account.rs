@@ -28,7 +28,7 @@ pub(crate) struct AccountCommandHandler {
 /// Somebody's account is being deleted: until this is dropped nobody signs in there.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Departure<'a> {
+pub(crate) struct DeletionGuard<'a> {
     username: &'a Username,
     departing: &'a Mutex<BTreeSet<Username>>,
 }
@@ -152,14 +152,14 @@ impl AccountCommandHandler {
     }
 
     /// Begins to delete an account.
-    pub(crate) fn depart<'a>(&'a self, username: &'a Username) -> Departure<'a> {
+    pub(crate) fn depart<'a>(&'a self, username: &'a Username) -> DeletionGuard<'a> {
         lock(&self.departing).insert(username.clone());
-        Departure { username, departing: &self.departing }
+        DeletionGuard { username, departing: &self.departing }
     }
 
     /// Deletes an account that sits nowhere any more. The password goes last: whatever stops the tracker before, the
     /// user can sign in and go on.
-    pub(crate) async fn remove(&self, departure: &Departure<'_>) -> Result<(), StorageError> {
+    pub(crate) async fn remove(&self, departure: &DeletionGuard<'_>) -> Result<(), StorageError> {
         let username = departure.username;
         self.peers.remove(username).await?;
         self.users.remove(username).await?;
@@ -169,7 +169,7 @@ impl AccountCommandHandler {
     }
 }
 
-impl Drop for Departure<'_> {
+impl Drop for DeletionGuard<'_> {
     fn drop(&mut self) {
         lock(self.departing).remove(self.username);
     }
