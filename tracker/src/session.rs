@@ -7,7 +7,7 @@ use commons::limits::{FRAME_MAX, FRAME_MAX_BEFORE_LOGIN, LEGACY_PACE};
 use commons::net::connection::Connection;
 use commons::net::frame::{Frame, FrameError};
 use commons::net::plaintext::Plaintext;
-use commons::net::socket::{Opening, Socket};
+use commons::net::socket::{FirstByte, Socket};
 use commons::net::tls::Identity;
 use commons::protocol::with_tracker::{ErrorCode, Refusal, Status};
 use serde_json::{Map, Value};
@@ -91,20 +91,20 @@ pub(crate) async fn serve(
         answered: false,
     };
     match opening {
-        Opening::Tls => session.run().await,
-        Opening::Plaintext if door.plaintext.reaches(from.ip()) => session.run().await,
-        Opening::Plaintext => {
+        FirstByte::Tls => session.run().await,
+        FirstByte::Plaintext if door.plaintext.reaches(from.ip()) => session.run().await,
+        FirstByte::Plaintext => {
             let msg = "this tracker takes no unencrypted sessions from your address";
             session.turn_away(RequestError::new(ErrorCode::PlaintextRefused, msg)).await;
         }
-        Opening::Neither => session.turn_away(not_an_object()).await,
+        FirstByte::Neither => session.turn_away(not_an_object()).await,
     }
 }
 
 /// What the first byte announces, and the connection, encrypted if it is to be.
-async fn open(socket: Socket, identity: &Identity) -> std::io::Result<(Opening, Socket)> {
+async fn open(socket: Socket, identity: &Identity) -> std::io::Result<(FirstByte, Socket)> {
     let opening = socket.opening().await?;
-    let socket = if opening == Opening::Tls { socket.accept_encrypted(identity).await? } else { socket };
+    let socket = if opening == FirstByte::Tls { socket.accept_encrypted(identity).await? } else { socket };
     Ok((opening, socket))
 }
 

@@ -10,7 +10,7 @@ use common::device::{Device, ask, by_key};
 use common::{PASSWORD, PATIENCE, TestTracker, sign_in};
 use commons::limits::FRAME_MAX;
 use commons::net::connection::Connection;
-use commons::net::socket::{Listener, Opening, Socket};
+use commons::net::socket::{FirstByte, Listener, Socket};
 use commons::net::tls::{Identity, Purpose};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -90,7 +90,7 @@ async fn the_tracker_keeps_its_key_and_shows_which_keys_are_whose() {
 fn answer_pings(listener: Listener, identity: Identity) {
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            if !matches!(socket.opening().await, Ok(Opening::Tls)) {
+            if !matches!(socket.opening().await, Ok(FirstByte::Tls)) {
                 continue;
             }
             let Ok(socket) = socket.accept_encrypted(&identity).await else { continue };

@@ -39,7 +39,7 @@ pub struct Listener {
 
 /// What the first byte of a connection announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
+pub enum FirstByte {
     /// JSON objects in the clear.
     Plaintext,
     /// A TLS handshake.
@@ -143,16 +143,16 @@ impl Socket {
     }
 
     /// Looks at the first byte without taking it; an error where none comes within [`FIRST_BYTE_TIMEOUT`].
-    pub async fn opening(&self) -> io::Result<Opening> {
+    pub async fn opening(&self) -> io::Result<FirstByte> {
         let mut first = [0];
         if timeout(FIRST_BYTE_TIMEOUT, self.tcp().peek(&mut first)).await?? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(match first[0] {
-            b'{' => Opening::Plaintext,
-            byte if byte.is_ascii_whitespace() => Opening::Plaintext,
-            0x16 => Opening::Tls,
-            _ => Opening::Neither,
+            b'{' => FirstByte::Plaintext,
+            byte if byte.is_ascii_whitespace() => FirstByte::Plaintext,
+            0x16 => FirstByte::Tls,
+            _ => FirstByte::Neither,
         })
     }
 

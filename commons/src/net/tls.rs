@@ -234,7 +234,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::net::socket::{Listener, Opening, Socket};
+    use crate::net::socket::{FirstByte, Listener, Socket};
 
     fn identity(purpose: Purpose) -> Identity {
         Identity::new(&Seed::random().unwrap(), purpose).unwrap()
@@ -245,7 +245,7 @@ mod tests {
         let address = port.local_addr()?;
         let accepting = async {
             let (socket, _) = port.accept().await?;
-            assert_eq!(socket.opening().await?, Opening::Tls);
+            assert_eq!(socket.opening().await?, FirstByte::Tls);
             socket.accept_encrypted(&listener).await
         };
         let (dialled, accepted) = tokio::join!(Socket::dial_encrypted(address, &dialer), accepting);

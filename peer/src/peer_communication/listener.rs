@@ -10,7 +10,7 @@ use commons::limits::{FIRST_BYTE_TIMEOUT, FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
 use commons::names::Username;
 use commons::net::connection::Connection;
 use commons::net::frame::FrameError;
-use commons::net::socket::{Listener, Opening, Socket};
+use commons::net::socket::{FirstByte, Listener, Socket};
 use commons::protocol::between_peers::{KEY_CHANGED, KEY_UNKNOWN, PeerMessage};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -91,8 +91,8 @@ async fn greeted(
     from: SocketAddr,
 ) -> Result<Option<Greeted>, FrameError> {
     let socket = match socket.opening().await? {
-        Opening::Tls => socket.accept_encrypted(&board.terms.identity).await?,
-        Opening::Plaintext if board.terms.plaintext.reaches(from.ip()) => socket,
+        FirstByte::Tls => socket.accept_encrypted(&board.terms.identity).await?,
+        FirstByte::Plaintext if board.terms.plaintext.reaches(from.ip()) => socket,
         _ => return Ok(None),
     };
     let key = socket.remote_key();

@@ -16,7 +16,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use commons::keys::Seed;
 use commons::limits::FRAME_MAX;
 use commons::net::connection::Connection;
-use commons::net::socket::{Listener, Opening, Socket};
+use commons::net::socket::{FirstByte, Listener, Socket};
 use commons::net::tls::{Identity, Purpose};
 use commons::user::PasswordDigest;
 use peer::history::history_db::Author;
@@ -196,7 +196,7 @@ async fn take_links(
     while let Ok((socket, _)) = listener.accept().await {
         let (identity, hear) = (identity.clone(), hear.clone());
         links.spawn(async move {
-            if !matches!(socket.opening().await, Ok(Opening::Tls)) {
+            if !matches!(socket.opening().await, Ok(FirstByte::Tls)) {
                 return;
             }
             let Ok(socket) = socket.accept_encrypted(&identity).await else { return };
