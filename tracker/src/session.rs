@@ -92,7 +92,7 @@ pub(crate) async fn serve(
     };
     match opening {
         FirstByte::Tls => session.run().await,
-        FirstByte::Plaintext if door.plaintext.reaches(from.ip()) => session.run().await,
+        FirstByte::Plaintext if door.plaintext.allows(from.ip()) => session.run().await,
         FirstByte::Plaintext => {
             let msg = "this tracker takes no unencrypted sessions from your address";
             session.turn_away(RequestError::new(ErrorCode::PlaintextRefused, msg)).await;

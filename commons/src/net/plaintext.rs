@@ -18,7 +18,7 @@ pub enum Plaintext {
 impl Plaintext {
     /// Whether somebody at this address may be spoken with in the clear.
     #[must_use]
-    pub fn reaches(self, other: IpAddr) -> bool {
+    pub fn allows(self, other: IpAddr) -> bool {
         match self {
             Self::Never => false,
             Self::Loopback => other.is_loopback(),
@@ -51,7 +51,7 @@ mod tests {
             [("never", [false, false]), ("loopback", [true, false]), ("always", [true, true])]
         {
             let plaintext: Plaintext = text.parse().unwrap();
-            assert_eq!([plaintext.reaches(here), plaintext.reaches(there)], reaches, "{text}");
+            assert_eq!([plaintext.allows(here), plaintext.allows(there)], reaches, "{text}");
         }
         assert!("sometimes".parse::<Plaintext>().is_err());
     }

@@ -71,7 +71,7 @@ async fn greet(board: &LinkRegistry, user: &Username, address: SocketAddr) -> Re
         greet_encrypted(board, user, address).await
     } else if !board.speaks_in_the_clear(user).await {
         Err(other("there is no key to know the user by"))
-    } else if board.terms.plaintext.reaches(address.ip()) {
+    } else if board.terms.plaintext.allows(address.ip()) {
         greet_in_the_clear(board, address).await
     } else {
         board.hindered(user, LinkRefusal::Plaintext).await;

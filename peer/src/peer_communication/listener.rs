@@ -92,7 +92,7 @@ async fn greeted(
 ) -> Result<Option<Greeted>, FrameError> {
     let socket = match socket.opening().await? {
         FirstByte::Tls => socket.accept_encrypted(&board.terms.identity).await?,
-        FirstByte::Plaintext if board.terms.plaintext.reaches(from.ip()) => socket,
+        FirstByte::Plaintext if board.terms.plaintext.allows(from.ip()) => socket,
         _ => return Ok(None),
     };
     let key = socket.remote_key();
