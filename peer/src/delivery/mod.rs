@@ -1,6 +1,6 @@
 //! How lines travel between the links, the history and the faces: what comes in, what goes out, what is caught up.
 
-pub(crate) mod hearing;
+pub(crate) mod inbound;
 pub(crate) mod keeping;
 pub(crate) mod missed_counter;
 pub(crate) mod replication;

@@ -332,7 +332,7 @@ impl PeerService {
         self.spawn(Arc::clone(hub).hear_history(kept)).await;
         self.spawn(sync_task::run(Arc::clone(hub), self.tracker.clone(), told)).await;
         hub.reseat().await;
-        self.spawn(Arc::clone(hub).hear_links(reports)).await;
+        self.spawn(Arc::clone(hub).on_link_reports(reports)).await;
     }
 
     /// Signs in. Where the tracker cannot be reached, what is here is opened all the same.

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Event};
-use crate::delivery::hearing::link_trust;
+use crate::delivery::inbound::link_trust;
 use crate::delivery::sync_event::SyncEvent;
 use crate::hub::Hub;
 use crate::identity::contacts::Contacts;

@@ -25,7 +25,7 @@ use crate::peer_communication::link_table::LinkId;
 
 impl Hub {
     /// Hears the links until it is over, as fast as the slowest face reads.
-    pub(crate) async fn hear_links(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
+    pub(crate) async fn on_link_reports(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
         loop {
             let report = tokio::select! {
                 report = reports.recv() => match report {
@@ -39,28 +39,28 @@ impl Hub {
                 face.caught_up().await;
             }
             if let Some(report) = report {
-                self.hear_link(report).await;
+                self.on_link_report(report).await;
             }
-            self.hear_early().await;
+            self.process_held_back().await;
         }
     }
 
     /// Hears what waited for the tracker's word, and what came after it and must not overtake it.
-    async fn hear_early(&self) {
+    async fn process_held_back(&self) {
         let early = self.lock().chat.admit_early(Instant::now());
         for (conversation, room, heard) in early {
             self.keep(conversation, room, heard).await;
         }
     }
 
-    async fn hear_link(&self, report: LinkReport) {
+    async fn on_link_report(&self, report: LinkReport) {
         let Some(history) = self.history.get() else { return };
         match report {
             LinkReport::Plain(from, line) => self.hear(Heard { from, what: Spoken::Plain(line) }).await,
             LinkReport::Lines(from, link, _) if self.is_replaced(&from, link) => {}
             LinkReport::Lines(from, _, lines) => self.hear(Heard { from, what: Spoken::Given(lines) }).await,
             LinkReport::Have(from, room, theirs, lamport) => {
-                self.hear_what_is_there(from, room, theirs, lamport).await;
+                self.on_have(from, room, theirs, lamport).await;
             }
             LinkReport::Want(from, room, wanted) => {
                 let conversation = conversation(&from, room);
@@ -73,7 +73,7 @@ impl Hub {
                 if change == LinkChange::Began {
                     history.linked(user.clone()).await;
                 }
-                let up = self.hear_link_change(&user);
+                let up = self.on_link_change(&user);
                 match change {
                     LinkChange::Began => self.send_to_exchange(SyncEvent::Up(user)).await,
                     LinkChange::None if up => {}
@@ -94,7 +94,7 @@ impl Hub {
             LinkReport::Room(user) => self.feed_on(&user),
             LinkReport::Pinned => self.note_pins(),
             LinkReport::Endorsed(user) => self.go_on_with(&user),
-            LinkReport::Hindered(user, why) => self.tell_hindered(&user, why),
+            LinkReport::Hindered(user, why) => self.publish_refusal(&user, why),
             LinkReport::KeyChanged(peer, fingerprint) => {
                 self.apply_key_hold(&peer);
                 self.lock().event_bus.publish([Event::KeyChanged { peer, fingerprint }]);
@@ -110,7 +110,7 @@ impl Hub {
     }
 
     /// Notes how the link to a user is now; whether one stands.
-    fn hear_link_change(&self, user: &Username) -> bool {
+    fn on_link_change(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
         let up = links.is_linked(user);
         let trust = link_trust(links, user);
@@ -129,7 +129,7 @@ impl Hub {
     }
 
     /// Says why somebody who is there is not linked.
-    fn tell_hindered(&self, user: &Username, why: LinkRefusal) {
+    fn publish_refusal(&self, user: &Username, why: LinkRefusal) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         let (code, message) = match why {
@@ -187,7 +187,7 @@ impl Hub {
     }
 
     /// A peer tells what it has: own lines among it have arrived, and what is lacking here was missed.
-    async fn hear_what_is_there(
+    async fn on_have(
         &self,
         from: Username,
         room: Option<Uuid>,
