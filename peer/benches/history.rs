@@ -119,7 +119,7 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
     out
 }
 
-async fn hear(history: &History, reports: &mut mpsc::Receiver<Report>, lines: &[SignedMessage]) {
+async fn ingest(history: &History, reports: &mut mpsc::Receiver<Report>, lines: &[SignedMessage]) {
     let key = lines[0].provenance.device.unwrap();
     let trusted: BTreeMap<_, Vec<PublicKey>> = [(user("ana"), vec![key])].into();
     let hearing = history.clone();
@@ -136,7 +136,7 @@ async fn hear(history: &History, reports: &mut mpsc::Receiver<Report>, lines: &[
         .collect();
     let reader = tokio::spawn(async move {
         for batch in batches {
-            hearing.hear(batch).await;
+            hearing.ingest(batch).await;
         }
     });
     let mut heard = 0;
@@ -193,7 +193,7 @@ async fn main() {
     let (bob, mut heard_reports, _) = open(b.path(), "bob").await;
     let before = bob.commits();
     let start = Instant::now();
-    hear(&bob, &mut heard_reports, &lines).await;
+    ingest(&bob, &mut heard_reports, &lines).await;
     let heard = LINES as f64 / start.elapsed().as_secs_f64();
     let commits = bob.commits() - before;
     println!("lines of another, verified, durable: {heard:.0} lines/s, {commits} waits for the disk");
@@ -207,7 +207,7 @@ async fn main() {
     );
 
     lines.extend(say(&ana, &mut said_reports, KEPT - LINES).await);
-    hear(&bob, &mut heard_reports, &lines[LINES..]).await;
+    ingest(&bob, &mut heard_reports, &lines[LINES..]).await;
     let start = Instant::now();
     bob.search("deploy".into(), 50).await.unwrap();
     println!("first search, what was not indexed yet included: {:?}", start.elapsed());

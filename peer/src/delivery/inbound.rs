@@ -56,9 +56,11 @@ impl Hub {
     async fn on_link_report(&self, report: LinkReport) {
         let Some(history) = self.history.get() else { return };
         match report {
-            LinkReport::Plain(from, line) => self.hear(Heard { from, what: Spoken::Plain(line) }).await,
+            LinkReport::Plain(from, line) => self.ingest(Heard { from, what: Spoken::Plain(line) }).await,
             LinkReport::Lines(from, link, _) if self.is_replaced(&from, link) => {}
-            LinkReport::Lines(from, _, lines) => self.hear(Heard { from, what: Spoken::Given(lines) }).await,
+            LinkReport::Lines(from, _, lines) => {
+                self.ingest(Heard { from, what: Spoken::Given(lines) }).await
+            }
             LinkReport::Have(from, room, theirs, lamport) => {
                 self.on_have(from, room, theirs, lamport).await;
             }
@@ -154,7 +156,7 @@ impl Hub {
     }
 
     /// Lines came by a link: into the history with them, if they are in place.
-    async fn hear(&self, heard: Heard) {
+    async fn ingest(&self, heard: Heard) {
         let admitted = self.lock().chat.admit(heard, Instant::now());
         if let Some((conversation, room, heard)) = admitted {
             self.keep(conversation, room, heard).await;
@@ -178,7 +180,7 @@ impl Hub {
                 let trusted = links.book(|book| authors.map(|author| book.trusted(author)).collect());
                 let news = SyncEvent::Given(from.clone(), conversation.clone());
                 let lines = given.lines;
-                history.hear(command::Heard { from, conversation, room, lines, late, trusted }).await;
+                history.ingest(command::Heard { from, conversation, room, lines, late, trusted }).await;
                 if late {
                     self.send_to_exchange(news).await;
                 }

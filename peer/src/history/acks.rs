@@ -366,7 +366,7 @@ mod tests {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let lines = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
         say(&mut ana, &room(), &["3"], &[BOB, CARLA]);
-        hear(&mut bob, ANA, &room(), &lines);
+        ingest(&mut bob, ANA, &room(), &lines);
         let theirs = bob.spans(&room());
         ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs, lamport: None });
         assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&lines) }]);
@@ -391,7 +391,7 @@ mod tests {
             for group in lines.chunk_by(|a, b| a.conversation == b.conversation) {
                 let conversation = if group[0].conversation.room().is_some() { room() } else { private(ANA) };
                 let lines: Vec<_> = group.iter().map(|said| said.line.clone()).collect();
-                came.extend(texts(&hear(&mut bob, ANA, &conversation, &lines)));
+                came.extend(texts(&ingest(&mut bob, ANA, &conversation, &lines)));
             }
             (after, rounds) = (next, rounds + 1);
             if !more {
@@ -433,14 +433,14 @@ mod tests {
         let Some(Report::Pending { lines: pending, .. }) = ana.commit().pop() else { panic!() };
         let pending: Vec<_> = pending.into_iter().map(|said| said.line).collect();
         assert!(matches!(pending[1].text, Text::Withdrawn(_)));
-        let reports = hear(&mut bob, ANA, &room(), &pending);
+        let reports = ingest(&mut bob, ANA, &room(), &pending);
         assert_eq!((texts(&reports), heard_lines(&reports)[1].missing), (vec!["1".into(), "3".into()], 0));
         // Whoever hands it on hands on that it was taken back.
         let mut carla = ledger(CARLA);
         let theirs = bob.spans(&room());
         let wanted = carla.lacking(&room(), &theirs).unwrap();
         let handed = bob.hand_over(&room(), &user(CARLA), &wanted, 0);
-        assert_eq!(texts(&hear(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
+        assert_eq!(texts(&ingest(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
         assert_eq!(
             delivered(&mut ana, BOB, &lines),
             [Report::Delivered { to: user(BOB), ids: vec![lines[0], lines[2]] }],

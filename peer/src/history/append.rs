@@ -254,16 +254,16 @@ mod tests {
     fn a_line_names_what_its_author_had_seen() {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let first = say(&mut ana, &room(), &["1", "2"], &[BOB]);
-        hear(&mut bob, ANA, &room(), &first);
+        ingest(&mut bob, ANA, &room(), &first);
         let answer = say(&mut bob, &room(), &["answer", "and more"], &[ANA]);
         assert_eq!(answer[0].provenance.heads, [first[1].id]);
         assert!(answer[1].provenance.heads.is_empty(), "named before");
         assert!(answer[0].provenance.lamport > first[1].provenance.lamport);
-        hear(&mut ana, BOB, &room(), &answer);
+        ingest(&mut ana, BOB, &room(), &answer);
         let last = say(&mut ana, &room(), &["last"], &[BOB]);
         assert_eq!(last[0].provenance.heads, [answer[1].id]);
         // The same where it is read from the disk.
-        hear(&mut bob, ANA, &room(), &last);
+        ingest(&mut bob, ANA, &room(), &last);
         bob.store.own.clear();
         assert_eq!(say(&mut bob, &room(), &["x"], &[ANA])[0].provenance.heads, [last[0].id]);
     }
@@ -279,6 +279,6 @@ mod tests {
         assert!(matches!(&reports[0], Report::NotKept { ids, .. } if *ids == [line.id]), "{reports:?}");
         let lines: Vec<_> = said_lines(reports).into_iter().map(|said| said.line).collect();
         assert_eq!(lines.len(), 2);
-        assert_eq!(texts(&hear(&mut ledger(BOB), ANA, &room(), &lines)), ["1", "2"]);
+        assert_eq!(texts(&ingest(&mut ledger(BOB), ANA, &room(), &lines)), ["1", "2"]);
     }
 }

@@ -131,13 +131,13 @@ mod tests {
         let far = at_time(CARLA, LAMPORT_MAX, "far");
         let first = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
         // One hears it before the others, one after them.
-        hear(&mut bob, CARLA, &room(), std::slice::from_ref(&far));
-        hear(&mut bob, ANA, &room(), &first);
-        hear(&mut ana, CARLA, &room(), &[far]);
+        ingest(&mut bob, CARLA, &room(), std::slice::from_ref(&far));
+        ingest(&mut bob, ANA, &room(), &first);
+        ingest(&mut ana, CARLA, &room(), &[far]);
         let answer = say(&mut bob, &room(), &["3"], &[ANA, CARLA]);
-        hear(&mut ana, BOB, &room(), &answer);
+        ingest(&mut ana, BOB, &room(), &answer);
         let last = say(&mut ana, &room(), &["4"], &[BOB, CARLA]);
-        hear(&mut bob, ANA, &room(), &last);
+        ingest(&mut bob, ANA, &room(), &last);
         assert_eq!(kept(&mut ana, &room()), ["far", "1", "2", "3", "4"]);
         assert_eq!(kept(&mut bob, &room()), kept(&mut ana, &room()));
         assert_eq!(ana.recent(&room(), 1).unwrap()[0].text, "4");
@@ -151,10 +151,10 @@ mod tests {
         let mut bob = ledger(BOB);
         for ledger in [&mut ana, &mut bob] {
             ledger.store.omission = Some(Omission::Times);
-            hear(ledger, CARLA, &room(), &[at_time(CARLA, LAMPORT_MAX, "far")]);
+            ingest(ledger, CARLA, &room(), &[at_time(CARLA, LAMPORT_MAX, "far")]);
         }
         let question = say(&mut bob, &room(), &["question"], &[ANA]);
-        hear(&mut ana, BOB, &room(), &question);
+        ingest(&mut ana, BOB, &room(), &question);
         say(&mut ana, &room(), &["answer"], &[BOB]);
         assert_eq!(kept(&mut ana, &room()), ["answer", "question", "far"]);
     }
@@ -163,11 +163,11 @@ mod tests {
     fn far_time_is_believed_once_steps_lead_to_it() {
         let mut ana = ledger(ANA);
         let steps = |n: u64| at_time(CARLA, n * CLOCK_STEP, &n.to_string());
-        hear(&mut ana, CARLA, &room(), &[steps(3)]);
-        hear(&mut ana, CARLA, &room(), &[steps(2)]);
+        ingest(&mut ana, CARLA, &room(), &[steps(3)]);
+        ingest(&mut ana, CARLA, &room(), &[steps(2)]);
         say(&mut ana, &room(), &["here"], &[BOB]);
         assert_eq!(kept(&mut ana, &room()), ["2", "3", "here"]);
-        hear(&mut ana, CARLA, &room(), &[steps(1)]);
+        ingest(&mut ana, CARLA, &room(), &[steps(1)]);
         assert_eq!(kept(&mut ana, &room()), ["here", "1", "2", "3"]);
         let last = say(&mut ana, &room(), &["last"], &[BOB]);
         assert_eq!(last[0].provenance.lamport, 3 * CLOCK_STEP + 1);
@@ -188,7 +188,7 @@ mod tests {
         carla.apply(tells(Some(LAMPORT_MAX)));
         let hello = say(&mut carla, &room(), &["hello"], &[ANA]);
         assert_eq!(hello[0].provenance.lamport, 10);
-        hear(&mut ana, CARLA, &room(), &hello);
+        ingest(&mut ana, CARLA, &room(), &hello);
         assert_eq!(ana.recent(&room(), 1).unwrap()[0].text, "hello");
     }
 
@@ -205,13 +205,13 @@ mod tests {
     fn clock_outlives_the_program_and_a_claim_orders_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = ledger_in(folder.path(), ANA);
-        hear(&mut ana, CARLA, &room(), &[at_time(CARLA, 40, "40")]);
-        hear(&mut ana, CARLA, &room(), &[at_time(CARLA, LAMPORT_MAX, "far")]);
+        ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, 40, "40")]);
+        ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, LAMPORT_MAX, "far")]);
         drop(ana);
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         let lamport = Some(CLOCK_STEP);
         ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs: vec![], lamport });
-        hear(&mut ana, CARLA, &room(), &[at_time(CARLA, CLOCK_STEP + 41, "beyond")]);
+        ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, CLOCK_STEP + 41, "beyond")]);
         assert_eq!(kept(&mut ana, &room()), ["beyond", "far", "40"]);
         assert_eq!(say(&mut ana, &room(), &["last"], &[BOB])[0].provenance.lamport, CLOCK_STEP + 1);
         assert_eq!(kept(&mut ana, &room()), ["far", "40", "last", "beyond"]);
@@ -221,7 +221,7 @@ mod tests {
     fn export_has_the_order_of_the_history() {
         let mut ana = ledger(ANA);
         for (time, text) in [(LAMPORT_MAX, "far"), (LAMPORT_MAX - 1, "farther"), (0, "zero"), (1, "one")] {
-            hear(&mut ana, CARLA, &room(), &[at_time(CARLA, time, text)]);
+            ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, time, text)]);
         }
         say(&mut ana, &room(), &["last"], &[BOB]);
         let (mut exported, mut after) = (Vec::new(), Some(i64::MIN));

@@ -171,7 +171,7 @@ impl Store {
     pub(crate) fn apply(&mut self, request: Request) -> rusqlite::Result<()> {
         match request {
             Request::Say(said) => self.say(said),
-            Request::Hear(heard) => self.hear(heard),
+            Request::Hear(heard) => self.ingest(heard),
             Request::KeepUnsigned(line) => self.keep_unsigned(line),
             Request::Delivered { to, ids } => self.deliver(&to, &ids),
             Request::Has { from, conversation, theirs, lamport } => {

@@ -47,7 +47,7 @@ mod tests {
     fn what_was_forgotten_does_not_come_again_and_what_follows_does() {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let lines = say(&mut ana, &room(), &["secret 1", "secret 2"], &[BOB, CARLA]);
-        hear(&mut bob, ANA, &room(), &lines);
+        ingest(&mut bob, ANA, &room(), &lines);
         let own = say(&mut bob, &room(), &["own secret"], &[ANA]);
         say(&mut bob, &private(ANA), &["stays secret"], &[ANA]);
         assert_eq!(bob.search("secret", 9).unwrap().len(), 4);
@@ -60,16 +60,16 @@ mod tests {
         let left: Vec<_> = bob.search("secret", 9).unwrap().into_iter().map(|line| line.text).collect();
         assert_eq!(left, ["stays secret"]);
         assert_eq!((kept(&mut bob, &room()).len(), bob.outbox().unwrap().len()), (0, 1));
-        let again = hear(&mut bob, ANA, &room(), &lines);
+        let again = ingest(&mut bob, ANA, &room(), &lines);
         assert_eq!((texts(&again), refusals(&again)), (vec![], vec![]));
         assert_eq!(bob.lacking(&room(), &ana.spans(&room())).unwrap(), []);
         // The streams go on where they were, ours too.
         let next = say(&mut ana, &room(), &["next"], &[BOB]);
-        assert_eq!(texts(&hear(&mut bob, ANA, &room(), &next)), ["next"]);
+        assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &next)), ["next"]);
         let next = say(&mut bob, &room(), &["own next"], &[ANA]);
         assert_eq!((next[0].provenance.seq, next[0].provenance.previous), (2, own_tip(&own)));
-        hear(&mut ana, BOB, &room(), &own);
-        assert_eq!(texts(&hear(&mut ana, BOB, &room(), &next)), ["own next"]);
+        ingest(&mut ana, BOB, &room(), &own);
+        assert_eq!(texts(&ingest(&mut ana, BOB, &room(), &next)), ["own next"]);
     }
 
     /// The digest that the line after these has to name.
@@ -83,13 +83,13 @@ mod tests {
     fn a_branch_that_does_not_follow_what_was_forgotten_is_a_fork() {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let first = say(&mut ana, &room(), &["1"], &[BOB]);
-        hear(&mut bob, ANA, &room(), &first);
+        ingest(&mut bob, ANA, &room(), &first);
         bob.forget(&room()).unwrap();
         let mut other = ledger(ANA);
         other.store.meta.incarnation = ana.store.meta.incarnation;
         say(&mut other, &room(), &["another 1"], &[BOB]);
         let next = say(&mut other, &room(), &["2"], &[BOB]);
-        let reports = hear(&mut bob, ANA, &room(), &next);
+        let reports = ingest(&mut bob, ANA, &room(), &next);
         assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 2, .. })), "{reports:?}");
     }
 }

@@ -167,7 +167,7 @@ mod tests {
     fn filters_narrow_the_search_alone_and_with_words() {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let lines = say(&mut ana, &room(), &["plan one", "plan two"], &[BOB]);
-        hear(&mut bob, ANA, &room(), &lines);
+        ingest(&mut bob, ANA, &room(), &lines);
         say(&mut bob, &room(), &["plan three"], &[ANA]);
         say(&mut bob, &private(ANA), &["plan four", "else"], &[ANA]);
         let plan = || Search::from("plan");

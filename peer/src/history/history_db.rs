@@ -603,7 +603,7 @@ mod tests {
         assert_eq!(other.provenance.seq, 1);
         let mut bob = ledger(BOB);
         for line in [first, second, other] {
-            assert_eq!(texts(&hear(&mut bob, ANA, &room(), &[line])).len(), 1, "no number is given twice");
+            assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &[line])).len(), 1, "no number is given twice");
         }
     }
 
@@ -614,7 +614,7 @@ mod tests {
         // As a disk image that was taken before.
         let mut image = ledger(ANA);
         image.store.meta.incarnation = ana.store.meta.incarnation;
-        assert_eq!(texts(&hear(&mut image, BOB, &room(), &lines)), ["1", "2"], "shown as own ones");
+        assert_eq!(texts(&ingest(&mut image, BOB, &room(), &lines)), ["1", "2"], "shown as own ones");
         let next = say(&mut image, &room(), &["3"], &[BOB]).remove(0);
         assert_ne!(next.provenance.incarnation, lines[0].provenance.incarnation);
         assert_eq!(kept(&mut image, &room()), ["1", "2", "3"]);
@@ -742,7 +742,7 @@ mod tests {
         assert_eq!(quota.lines(&room()), 0);
         // Space returns. The next line is kept, but no receipt may pass those that were lost.
         bob.store.db.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
-        let reports = hear(&mut bob, ANA, &room(), &theirs[3]);
+        let reports = ingest(&mut bob, ANA, &room(), &theirs[3]);
         assert_eq!(texts(&reports).len(), 1);
         assert!(receipts(&reports).is_empty());
         for line in &theirs[..3] {
@@ -759,7 +759,7 @@ mod tests {
         late.revision = 9;
         ana.apply(Request::Say(late));
         let late: Vec<_> = said_lines(ana.commit()).into_iter().map(|said| said.line).collect();
-        assert_eq!(refusals(&hear(&mut bob, ANA, &room(), &late)).len(), 1);
+        assert_eq!(refusals(&ingest(&mut bob, ANA, &room(), &late)).len(), 1);
     }
 
     #[test]
@@ -786,7 +786,7 @@ mod tests {
         let mut carla = ledger(CARLA);
         carla.apply(Request::Say(line));
         let lines: Vec<_> = said_lines(carla.commit()).into_iter().map(|said| said.line).collect();
-        let reports = hear(&mut ana, CARLA, &room(), &lines);
+        let reports = ingest(&mut ana, CARLA, &room(), &lines);
         assert_eq!((texts(&reports), refusals(&reports)), (vec!["again here".to_owned()], vec![]));
         assert!(ana.outbox().unwrap().is_empty(), "the acknowledgement was not lost");
     }
@@ -813,10 +813,10 @@ mod tests {
         let lines = say(&mut ana, &room(), &["1", "2"], &[BOB]);
         let after = say(&mut ana, &private(BOB), &["3"], &[BOB]);
         let mut bob = ledger(BOB);
-        hear(&mut bob, ANA, &room(), &lines[..1]);
-        assert!(receipts(&hear(&mut bob, ANA, &private(ANA), &after)).is_empty());
+        ingest(&mut bob, ANA, &room(), &lines[..1]);
+        assert!(receipts(&ingest(&mut bob, ANA, &private(ANA), &after)).is_empty());
         bob.apply(Request::Linked { from: user(ANA) });
-        let reports = hear(&mut bob, ANA, &private(ANA), &after);
+        let reports = ingest(&mut bob, ANA, &private(ANA), &after);
         assert_eq!(receipts(&reports), [after[0].id]);
     }
 
@@ -827,7 +827,7 @@ mod tests {
         let mut ana = ledger(ANA);
         let lines: Vec<_> = ["1", "2", "3"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
         let rows: Vec<_> =
-            lines.iter().map(|line| heard_lines(&hear(&mut bob, ANA, &room(), line))[0].line.row).collect();
+            lines.iter().map(|line| heard_lines(&ingest(&mut bob, ANA, &room(), line))[0].line.row).collect();
         say(&mut bob, &room(), &["own"], &[ANA]);
         bob.note_shown(rows[0]);
         bob.tidy();

@@ -17,7 +17,7 @@ use crate::history::verify::{Verdict, numbers};
 
 impl Store {
     /// Stages what of these lines completes a group that proves itself.
-    pub(crate) fn hear(&mut self, heard: Heard) -> Result<()> {
+    pub(crate) fn ingest(&mut self, heard: Heard) -> Result<()> {
         let Heard { from, conversation, room, lines, late, trusted } = heard;
         let known = self.conversation(&conversation, room.as_ref())?;
         let room = room.or(known.name);

@@ -147,7 +147,7 @@ impl History {
     }
 
     /// Verifies and keeps lines that came by a link.
-    pub async fn hear(&self, heard: Heard) {
+    pub async fn ingest(&self, heard: Heard) {
         self.put(Request::Hear(heard)).await;
     }
 
@@ -439,7 +439,7 @@ mod tests {
                     told += lines.len();
                     for said in lines {
                         let Request::Hear(heard) = heard(ANA, &room(), &[said.line]) else { panic!() };
-                        bob.hear(heard).await;
+                        bob.ingest(heard).await;
                     }
                 }
                 report = next(&mut heard_reports) => heard_texts.extend(texts(&[report])),
@@ -533,7 +533,7 @@ mod tests {
         note_room(&bob).await;
         let lines = say(&mut ledger(ANA), &room(), &["1"], &[BOB]);
         let Request::Hear(heard) = heard(ANA, &room(), &lines) else { panic!() };
-        bob.hear(heard).await;
+        bob.ingest(heard).await;
         let row = heard_lines(&[next(&mut reports).await])[0].line.row;
         bob.flush().await;
         let before = bob.commits();

@@ -252,7 +252,7 @@ mod tests {
             if lines.is_empty() {
                 return batch;
             }
-            assert_eq!(refusals(&hear(ledger, name, of, &lines)), [""; 0]);
+            assert_eq!(refusals(&ingest(ledger, name, of, &lines)), [""; 0]);
         }
         unreachable!()
     }
@@ -262,7 +262,7 @@ mod tests {
         let (mut ana, mut bob, mut carla) = (ledger(ANA), ledger(BOB), ledger(CARLA));
         for n in 0..50 {
             let lines = say(&mut ana, &room(), &[&format!("a{n}")], &[BOB, CARLA]);
-            hear(&mut bob, ANA, &room(), &lines);
+            ingest(&mut bob, ANA, &room(), &lines);
             say(&mut bob, &room(), &[&format!("b{n}")], &[ANA, CARLA]);
         }
         catch_up(&mut carla, &mut bob, BOB, &room(), 0);
@@ -321,20 +321,20 @@ mod tests {
         old.apply(Request::Say(earlier));
         old.apply(Request::Say(said(&room(), "of this stay", &[BOB])));
         let lines: Vec<_> = said_lines(old.commit()).into_iter().map(|said| said.line).collect();
-        hear(&mut bob, ANA, &room(), &lines);
+        ingest(&mut bob, ANA, &room(), &lines);
         // The account was carried: the key is the same, the store is another one.
         let mut new = HistoryDb::open(&crate::history::history_db::Place::Memory, &author(ANA)).unwrap().0;
         new.apply(snapshot(REVISION, &[(ANA, 3), (BOB, 2)]));
         let wanted = new.lacking(&room(), &bob.spans(&room())).unwrap();
         let handed = bob.hand_over(&room(), &user(ANA), &wanted, 3);
-        let shown = heard_lines(&hear(&mut new, BOB, &room(), &handed));
+        let shown = heard_lines(&ingest(&mut new, BOB, &room(), &handed));
         let shown: Vec<_> = shown.iter().map(|heard| (heard.line.from.as_str(), &*heard.line.text)).collect();
         assert_eq!(shown, [(ANA, "of an earlier stay"), (ANA, "of this stay")]);
         // Who has them is not known here, so they cannot be taken back here.
         assert_eq!(new.withdraw(lines[0].id), Err(NotWithdrawn::Unknown));
         // What this computer writes is a stream of its own behind them, and goes back in the same way.
         let next = say(&mut new, &room(), &["of the new computer"], &[BOB]);
-        hear(&mut bob, ANA, &room(), &next);
+        ingest(&mut bob, ANA, &room(), &next);
         catch_up(&mut old, &mut bob, BOB, &room(), 1);
         assert_eq!(kept(&mut old, &room()), kept(&mut new, &room()));
         assert_eq!(old.lacking(&room(), &bob.spans(&room())).unwrap(), []);
@@ -347,14 +347,14 @@ mod tests {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let mut lines = say(&mut ana, &private(BOB), &["of an earlier version", "1", "2"], &[BOB]);
         lines[0].provenance.signature = None;
-        hear(&mut bob, ANA, &private(ANA), &lines);
+        ingest(&mut bob, ANA, &private(ANA), &lines);
         say(&mut bob, &private(ANA), &["3"], &[ANA]);
         let all = bob.spans(&private(ANA));
         // Another store of Ana's that knows nothing of Bob.
         let mut other = ledger(ANA);
         let wanted = other.lacking(&private(BOB), &all).unwrap();
         let handed = bob.hand_over(&private(ANA), &user(ANA), &wanted, 0);
-        hear(&mut other, BOB, &private(BOB), &handed);
+        ingest(&mut other, BOB, &private(BOB), &handed);
         assert_eq!(kept(&mut other, &private(BOB)), ["1", "2", "3"]);
     }
 
@@ -363,7 +363,7 @@ mod tests {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let mut lines = say(&mut ana, &private(BOB), &["of an earlier version", "1"], &[BOB]);
         lines[0].provenance.signature = None;
-        hear(&mut bob, ANA, &private(ANA), &lines);
+        ingest(&mut bob, ANA, &private(ANA), &lines);
         let mut told = |of: ConversationId, on| {
             let (streams, _) = bob.holdings_for(&of, &user(ANA), Some(device(on)), 0);
             streams.into_iter().flat_map(|stream| stream.spans).collect::<Vec<_>>()
@@ -400,7 +400,7 @@ mod tests {
         let groups: Vec<_> =
             (0..6).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB, CARLA])).collect();
         let missing = |ledger: &mut HistoryDb, group: usize| {
-            heard_lines(&hear(ledger, ANA, &room(), &groups[group]))[0].missing
+            heard_lines(&ingest(ledger, ANA, &room(), &groups[group]))[0].missing
         };
         let mut bob = ledger(BOB);
         assert_eq!(missing(&mut bob, 1), 0, "Ana may have written before Bob came");

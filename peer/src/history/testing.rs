@@ -152,7 +152,7 @@ pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[SignedMe
 }
 
 /// Hears lines, and gives all reports.
-pub(crate) fn hear(
+pub(crate) fn ingest(
     ledger: &mut HistoryDb,
     from: &str,
     conversation: &ConversationId,

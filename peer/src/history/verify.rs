@@ -223,7 +223,7 @@ mod tests {
         for order in orders {
             let mut bob = ledger(BOB);
             for group in order {
-                assert_eq!(refusals(&hear(&mut bob, CARLA, &room(), group)), [""; 0]);
+                assert_eq!(refusals(&ingest(&mut bob, CARLA, &room(), group)), [""; 0]);
             }
             assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
         }
@@ -261,15 +261,15 @@ mod tests {
         ];
         for forgery in &forgeries {
             let mut bob = ledger(BOB);
-            let reports = hear(&mut bob, CARLA, &room(), forgery);
+            let reports = ingest(&mut bob, CARLA, &room(), forgery);
             assert_eq!(texts(&reports), [""; 0]);
             assert_eq!(refusals(&reports).len(), 1);
         }
         let mut bob = ledger(BOB);
-        assert_eq!(texts(&hear(&mut bob, CARLA, &room(), &lines)).len(), 5, "the true ones are taken");
+        assert_eq!(texts(&ingest(&mut bob, CARLA, &room(), &lines)).len(), 5, "the true ones are taken");
         let mut carla = ledger(CARLA);
         let elsewhere = ConversationId::Room(Uuid::from_u128(0xbad));
-        assert_eq!(texts(&hear(&mut carla, BOB, &elsewhere, &lines)), [""; 0], "moved to another room");
+        assert_eq!(texts(&ingest(&mut carla, BOB, &elsewhere, &lines)), [""; 0], "moved to another room");
     }
 
     /// The control: without a look at signatures a member could put words into another's mouth.
@@ -279,7 +279,7 @@ mod tests {
         lines[2].text = Text::Plain("forged".into());
         let mut bob = ledger(BOB);
         bob.store.omission = Some(Omission::Signatures);
-        assert!(texts(&hear(&mut bob, CARLA, &room(), &lines)).contains(&"forged".to_owned()));
+        assert!(texts(&ingest(&mut bob, CARLA, &room(), &lines)).contains(&"forged".to_owned()));
     }
 
     #[test]
@@ -289,20 +289,20 @@ mod tests {
         other[1].text = Text::Plain("another two".into());
         let other = signed_by(ANA, &other);
         let mut bob = ledger(BOB);
-        hear(&mut bob, ANA, &room(), &first);
-        let reports = hear(&mut bob, ANA, &room(), &other);
+        ingest(&mut bob, ANA, &room(), &first);
+        let reports = ingest(&mut bob, ANA, &room(), &other);
         let fork = Report::Fork { conversation: room(), room: sala(), author: user(ANA), seq: 2 };
         assert!(reports.contains(&fork), "{reports:?}");
-        assert!(!hear(&mut bob, CARLA, &room(), &other).contains(&fork), "told before");
+        assert!(!ingest(&mut bob, CARLA, &room(), &other).contains(&fork), "told before");
         assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5"]);
         // What follows the first branch does not fit the second, and the other way round.
         let mut carla = ledger(CARLA);
-        hear(&mut carla, ANA, &room(), &other);
-        let reports = hear(&mut carla, ANA, &room(), &second);
+        ingest(&mut carla, ANA, &room(), &other);
+        let reports = ingest(&mut carla, ANA, &room(), &second);
         assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 6, .. })), "{reports:?}");
         let mut carla = ledger(CARLA);
-        hear(&mut carla, ANA, &room(), &second);
-        let reports = hear(&mut carla, ANA, &room(), &other);
+        ingest(&mut carla, ANA, &room(), &second);
+        let reports = ingest(&mut carla, ANA, &room(), &other);
         assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 5, .. })), "{reports:?}");
         assert_eq!(kept(&mut carla, &room()), ["6"]);
     }
@@ -313,7 +313,7 @@ mod tests {
         let hears = |rooms: &[Request]| {
             let mut bob = HistoryDb::open(&Place::Memory, &author(BOB)).unwrap().0;
             rooms.iter().for_each(|room| bob.apply(room.clone()));
-            hear(&mut bob, CARLA, &room(), &lines)
+            ingest(&mut bob, CARLA, &room(), &lines)
         };
         assert_eq!(texts(&hears(&[snapshot(3, &[(ANA, 1), (BOB, 2)])])).len(), 5);
         assert_eq!(
@@ -338,17 +338,17 @@ mod tests {
         let mut ana = ledger(ANA);
         let lines = say(&mut ana, &private(BOB), &["only you", "read this"], &[BOB]);
         let mut bob = ledger(BOB);
-        assert_eq!(texts(&hear(&mut bob, CARLA, &private(CARLA), &lines)), [""; 0]);
-        assert_eq!(texts(&hear(&mut bob, CARLA, &private(ANA), &lines)), [""; 0]);
-        assert_eq!(texts(&hear(&mut bob, ANA, &private(ANA), &lines[1..])), ["read this"]);
-        let reports = hear(&mut bob, ANA, &private(ANA), &lines);
+        assert_eq!(texts(&ingest(&mut bob, CARLA, &private(CARLA), &lines)), [""; 0]);
+        assert_eq!(texts(&ingest(&mut bob, CARLA, &private(ANA), &lines)), [""; 0]);
+        assert_eq!(texts(&ingest(&mut bob, ANA, &private(ANA), &lines[1..])), ["read this"]);
+        let reports = ingest(&mut bob, ANA, &private(ANA), &lines);
         assert_eq!(texts(&reports), ["only you"]);
         assert_eq!(receipts(&reports), [lines[1].id]);
         // As earlier versions wrote them: the link of the author vouches, but not for a wrong signature.
         for signature in [None, lines[1].provenance.signature] {
             let mut line = lines[0].clone();
             line.provenance.signature = signature;
-            let heard = texts(&hear(&mut ledger(BOB), ANA, &private(ANA), &[line]));
+            let heard = texts(&ingest(&mut ledger(BOB), ANA, &private(ANA), &[line]));
             assert_eq!(heard.len(), usize::from(signature.is_none()));
         }
     }
@@ -362,9 +362,9 @@ mod tests {
         let mut altered = lines.clone();
         altered[0].text = Text::Plain("not mine".into());
         for (by, of, forged) in [(BOB, BOB, &unsigned), (BOB, BOB, &altered), (CARLA, CARLA, &lines)] {
-            assert_eq!(refusals(&hear(&mut new, by, &private(of), forged)).len(), 1);
+            assert_eq!(refusals(&ingest(&mut new, by, &private(of), forged)).len(), 1);
         }
-        assert_eq!(texts(&hear(&mut new, BOB, &private(BOB), &lines)), ["mine"]);
+        assert_eq!(texts(&ingest(&mut new, BOB, &private(BOB), &lines)), ["mine"]);
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
         let mut bob = ledger(BOB);
         let mut shown = Vec::new();
         for lines in [&first, &second, &first, &first, &second] {
-            let reports = hear(&mut bob, ANA, &room(), lines);
+            let reports = ingest(&mut bob, ANA, &room(), lines);
             shown.extend(texts(&reports));
             assert_eq!(receipts(&reports), [lines.last().unwrap().id]);
         }
@@ -386,8 +386,8 @@ mod tests {
         let (first, ..) = stream();
         let mut bob = ledger(BOB);
         bob.store.omission = Some(Omission::Doubles);
-        hear(&mut bob, ANA, &room(), &first);
-        assert_eq!(texts(&hear(&mut bob, ANA, &room(), &first)).len(), 5);
+        ingest(&mut bob, ANA, &room(), &first);
+        assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &first)).len(), 5);
     }
 
     #[test]
@@ -400,14 +400,14 @@ mod tests {
         twin.id = lines[0].id;
         carla.apply(Request::Say(twin));
         let twin = said_lines(carla.commit()).remove(0).line;
-        assert_eq!(texts(&hear(&mut bob, CARLA, &room(), &[twin])), ["mine"]);
-        assert_eq!(texts(&hear(&mut bob, ANA, &room(), &lines)).len(), 5);
+        assert_eq!(texts(&ingest(&mut bob, CARLA, &room(), &[twin])), ["mine"]);
+        assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &lines)).len(), 5);
         // Ana herself uses it for another line.
         let mut again = lines[..1].to_vec();
         again[0].provenance.incarnation = Incarnation(9);
         again[0].provenance.previous = Some(NO_DIGEST);
         let again = signed_by(ANA, &again);
-        assert_eq!(refusals(&hear(&mut bob, ANA, &room(), &again)), ["an identity that is another line's"]);
+        assert_eq!(refusals(&ingest(&mut bob, ANA, &room(), &again)), ["an identity that is another line's"]);
         assert_eq!(kept(&mut bob, &room()).len(), 6);
     }
 
@@ -417,7 +417,7 @@ mod tests {
         let groups: Vec<_> = (0..200).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
         let mut bob = ledger(BOB);
         let taken = |bob: &mut HistoryDb, groups: &mut dyn Iterator<Item = &Vec<SignedMessage>>| {
-            groups.map(|group| texts(&hear(bob, ANA, &room(), group)).len()).sum::<usize>()
+            groups.map(|group| texts(&ingest(bob, ANA, &room(), group)).len()).sum::<usize>()
         };
         assert_eq!(taken(&mut bob, &mut groups.iter().step_by(2)), STREAM_PIECES);
         assert_eq!(taken(&mut bob, &mut groups.iter()), 200 - STREAM_PIECES, "in order they all find room");

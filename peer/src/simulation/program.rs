@@ -235,7 +235,7 @@ impl Program {
     }
 
     /// A link brought a frame.
-    pub(crate) fn hear(&mut self, from: &Username, frame: Frame, now: Instant) {
+    pub(crate) fn ingest(&mut self, from: &Username, frame: Frame, now: Instant) {
         match frame {
             Frame::Have(room, theirs, lamport) => {
                 let conversation = conversation(from, room);

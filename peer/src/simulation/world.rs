@@ -306,7 +306,7 @@ impl World {
         self.with(from, |program, _| program.carried(&names[0], link));
         self.with(at, |program, _| {
             if program.link(&names[1]) == Some(link) {
-                program.hear(&names[1], frame, now);
+                program.ingest(&names[1], frame, now);
             }
         });
     }
