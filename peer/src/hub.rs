@@ -280,7 +280,7 @@ impl Hub {
     /// Brings the links and the history into line with who sits where.
     pub(crate) async fn reseat(self: &Arc<Self>) {
         self.relink();
-        self.heed_views();
+        self.apply_views();
         let Some(history) = self.history.get() else { return };
         let _turn = self.seating.lock().await;
         let (left, (changed, gone)) = {

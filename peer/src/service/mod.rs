@@ -329,7 +329,7 @@ impl PeerService {
         let _ = hub.news.set(news);
         hub.resume(opened);
         self.spawn(Arc::clone(hub).note_what_is_shown()).await;
-        self.spawn(Arc::clone(hub).hear_history(kept)).await;
+        self.spawn(Arc::clone(hub).on_history_reports(kept)).await;
         self.spawn(sync_task::run(Arc::clone(hub), self.tracker.clone(), told)).await;
         hub.reseat().await;
         self.spawn(Arc::clone(hub).on_link_reports(reports)).await;

@@ -358,7 +358,7 @@ impl Program {
     }
 
     /// Hears some of what the history tells.
-    pub(crate) fn hear_history(&mut self, reports: usize, log: &mut Log) {
+    pub(crate) fn on_history_reports(&mut self, reports: usize, log: &mut Log) {
         self.ledger.note_shown(self.shown);
         for _ in 0..reports {
             let Some(report) = self.reports.pop_front() else { return };

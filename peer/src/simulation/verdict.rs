@@ -50,7 +50,7 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
         let mut log = station.log;
         while program.has_tasks() || program.has_reports() {
             program.work(usize::MAX);
-            program.hear_history(usize::MAX, &mut log);
+            program.on_history_reports(usize::MAX, &mut log);
         }
         holdings.push(Holding::of(station.name, program.crash(&mut Log::default()), log));
     }

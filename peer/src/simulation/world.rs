@@ -243,7 +243,7 @@ impl World {
             Event::Hear(who, life) if self.stations[who].life == life => {
                 let reports = self.rng.usize(1..6);
                 self.stations[who].hears = false;
-                self.with(who, |program, log| program.hear_history(reports, log));
+                self.with(who, |program, log| program.on_history_reports(reports, log));
             }
             Event::Tick(who, life) if self.stations[who].life == life => {
                 self.with(who, |program, _| program.poll_presence(now));

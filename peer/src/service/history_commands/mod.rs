@@ -18,7 +18,7 @@ use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
 use crate::api::{Answer, Conversation};
-use crate::delivery::keeping::named;
+use crate::delivery::outbound::named;
 use crate::history::History;
 use crate::history::answer::{HistoryFailed, NotWithdrawn, StoredMessage};
 use crate::history::conversation::ConversationId;

@@ -28,13 +28,13 @@ use crate::peer_communication::send_queue::{Dialect, Full};
 
 impl Hub {
     /// Hears the history until it is over. Never waits for it: it may be waiting for this.
-    pub(crate) async fn hear_history(self: Arc<Self>, mut reports: mpsc::Receiver<Report>) {
+    pub(crate) async fn on_history_reports(self: Arc<Self>, mut reports: mpsc::Receiver<Report>) {
         while let Some(report) = reports.recv().await {
-            self.hear_kept(report);
+            self.on_history_report(report);
         }
     }
 
-    fn hear_kept(&self, report: Report) {
+    fn on_history_report(&self, report: Report) {
         match report {
             Report::Said(lines) => self.said(&lines),
             Report::NotKept { ids, why } => {
@@ -195,7 +195,7 @@ impl Hub {
     }
 
     /// Lets messages wait for those who do not look at a room, and gives them to those who look again.
-    pub(crate) fn heed_views(self: &Arc<Self>) {
+    pub(crate) fn apply_views(self: &Arc<Self>) {
         let again = {
             let mut state = self.lock();
             let not_looking = state.chat.not_looking();
