@@ -36,7 +36,7 @@ impl Hub {
 
     fn on_history_report(&self, report: Report) {
         match report {
-            Report::Said(lines) => self.said(&lines),
+            Report::Said(lines) => self.on_own_committed(&lines),
             Report::NotKept { ids, why } => {
                 self.lock().saying -= ids.len();
                 self.moved.notify_waiters();
@@ -110,7 +110,7 @@ impl Hub {
     }
 
     /// Own lines are durable: they are shown as sent, and go to whoever is linked and has all that was before.
-    fn said(&self, lines: &[OutgoingMessage]) {
+    fn on_own_committed(&self, lines: &[OutgoingMessage]) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         state.saying -= lines.len();
@@ -127,7 +127,7 @@ impl Hub {
                 state.event_bus.publish([Event::Undelivered { id, to, reason }]);
             }
             let live = Live::new(said);
-            state.replication.said(said, |user, link| live.give(links, user, link).is_ok());
+            state.replication.on_own_committed(said, |user, link| live.give(links, user, link).is_ok());
         }
         drop(state);
         self.moved.notify_waiters();

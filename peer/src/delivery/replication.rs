@@ -73,7 +73,11 @@ impl Replication {
     }
 
     /// An own line is durable: it goes to whoever has all that was before. `send` tells whether it fits.
-    pub(crate) fn said(&mut self, said: &OutgoingMessage, mut send: impl FnMut(&Username, LinkId) -> bool) {
+    pub(crate) fn on_own_committed(
+        &mut self,
+        said: &OutgoingMessage,
+        mut send: impl FnMut(&Username, LinkId) -> bool,
+    ) {
         for user in &said.audience {
             if let Some(link) = self.link_at(user, Stage::Live).filter(|_| self.looks(user, said)) {
                 self.gave(user, said.row, send(user, link));

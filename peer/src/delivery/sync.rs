@@ -72,7 +72,7 @@ impl SyncState {
     }
 
     /// Who sits where has changed: what could not be given before may be asked for again.
-    pub(crate) fn reseated(&mut self) {
+    pub(crate) fn membership_changed(&mut self) {
         for talk in self.partners.values_mut().flat_map(|partner| partner.talks.values_mut()) {
             talk.stale = true;
         }
@@ -87,7 +87,7 @@ impl SyncState {
     }
 
     /// Which of the conversations that are shared with a peer it is to be told of now.
-    pub(crate) fn due_to_tell(
+    pub(crate) fn due_have(
         &self,
         user: &Username,
         shared: &[ConversationId],
@@ -102,7 +102,7 @@ impl SyncState {
     }
 
     /// A peer was told.
-    pub(crate) fn told(&mut self, user: &Username, conversation: &ConversationId, now: Instant) {
+    pub(crate) fn have_sent(&mut self, user: &Username, conversation: &ConversationId, now: Instant) {
         if let Some(partner) = self.partners.get_mut(user) {
             let talk = partner.talks.entry(conversation.clone()).or_default();
             (talk.told, talk.stale) = (Some(now), false);
@@ -110,7 +110,7 @@ impl SyncState {
     }
 
     /// A peer tells what it has, of some streams or all.
-    pub(crate) fn heard(
+    pub(crate) fn on_have(
         &mut self,
         user: &Username,
         conversation: &ConversationId,
@@ -252,16 +252,16 @@ mod tests {
         let now = Instant::now();
         let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
-        assert_eq!(catch_up.due_to_tell(&bob, &[SALA], now), [SALA]);
-        catch_up.told(&bob, &SALA, now);
-        assert!(catch_up.due_to_tell(&bob, &[SALA], now + TELL_PAUSE).is_empty());
+        assert_eq!(catch_up.due_have(&bob, &[SALA], now), [SALA]);
+        catch_up.have_sent(&bob, &SALA, now);
+        assert!(catch_up.due_have(&bob, &[SALA], now + TELL_PAUSE).is_empty());
         catch_up.stored(&SALA, Some(&bob));
-        assert!(catch_up.due_to_tell(&bob, &[SALA], now + TELL_PAUSE).is_empty(), "bob gave it");
+        assert!(catch_up.due_have(&bob, &[SALA], now + TELL_PAUSE).is_empty(), "bob gave it");
         catch_up.stored(&SALA, None);
-        assert!(catch_up.due_to_tell(&bob, &[SALA], now).is_empty(), "not so soon");
-        assert_eq!(catch_up.due_to_tell(&bob, &[SALA], now + TELL_PAUSE), [SALA]);
+        assert!(catch_up.due_have(&bob, &[SALA], now).is_empty(), "not so soon");
+        assert_eq!(catch_up.due_have(&bob, &[SALA], now + TELL_PAUSE), [SALA]);
         catch_up.up(&bob);
-        assert_eq!(catch_up.due_to_tell(&bob, &[SALA], now), [SALA], "a new link knows nothing");
+        assert_eq!(catch_up.due_have(&bob, &[SALA], now), [SALA], "a new link knows nothing");
     }
 
     #[tokio::test]
@@ -269,7 +269,7 @@ mod tests {
         let now = Instant::now();
         let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
-        catch_up.heard(&bob, &SALA, lines("dora", 100));
+        catch_up.on_have(&bob, &SALA, lines("dora", 100));
         assert!(catch_up.next_to_look_at(&bob, &[], now).is_none(), "not shared yet");
         assert_eq!(catch_up.next_to_look_at(&bob, &[SALA], now), Some((SALA, lines("dora", 100))));
         let wanted = catch_up.ask(&bob, &SALA, lines("dora", 100), now);
@@ -296,7 +296,7 @@ mod tests {
         let now = Instant::now();
         let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
-        catch_up.heard(&bob, &SALA, lines("dora", 100));
+        catch_up.on_have(&bob, &SALA, lines("dora", 100));
         catch_up.next_to_look_at(&bob, &[SALA], now);
         catch_up.ask(&bob, &SALA, lines("dora", 100), now);
         let later = now + WANT_WAIT;
@@ -312,7 +312,7 @@ mod tests {
             let (mut catch_up, bob) = (SyncState::default(), user("bob"));
             catch_up.up(&bob);
             catch_up.up(&user("ana"));
-            catch_up.heard(&bob, &SALA, lines(author, 5));
+            catch_up.on_have(&bob, &SALA, lines(author, 5));
             catch_up.next_to_look_at(&bob, &[SALA], now);
             assert!(catch_up.ask(&bob, &SALA, lines(author, 5), now).is_empty());
             assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none());
@@ -336,7 +336,7 @@ mod tests {
         catch_up.up(&bob);
         for n in 0..5 * SPANS_MAX as u64 {
             let (username, incarnation) = ("bob".to_owned(), Incarnation(n));
-            catch_up.heard(&bob, &SALA, vec![StreamSpans { username, incarnation, spans: vec![(1, 1)] }]);
+            catch_up.on_have(&bob, &SALA, vec![StreamSpans { username, incarnation, spans: vec![(1, 1)] }]);
         }
         assert_eq!(catch_up.partners[&bob].talks[&SALA].remote_have.len(), SPANS_MAX);
     }

@@ -115,7 +115,7 @@ impl SyncTask<'_> {
             }
             SyncEvent::Down(user) => self.catch_up.down(&user),
             SyncEvent::Seats => {
-                self.catch_up.reseated();
+                self.catch_up.membership_changed();
                 self.poll_presence().await;
             }
             SyncEvent::OwnKeys => {
@@ -123,7 +123,7 @@ impl SyncTask<'_> {
                 self.poll_presence().await;
             }
             SyncEvent::Have(user, conversation, theirs) => {
-                self.catch_up.heard(&user, &conversation, theirs);
+                self.catch_up.on_have(&user, &conversation, theirs);
                 self.ask(&user).await;
             }
             SyncEvent::Given(user, conversation) => {
@@ -138,7 +138,7 @@ impl SyncTask<'_> {
 
     async fn poll_presence(&mut self) {
         if self.hub.news_lost.swap(false, Ordering::Relaxed) {
-            self.catch_up.reseated();
+            self.catch_up.membership_changed();
         }
         for user in self.catch_up.partners() {
             self.tell(&user).await;
@@ -152,13 +152,13 @@ impl SyncTask<'_> {
 
     /// Tells a peer what is here, where it does not know.
     async fn tell(&mut self, user: &Username) {
-        for conversation in self.catch_up.due_to_tell(user, &self.shared_with(user), Instant::now()) {
+        for conversation in self.catch_up.due_have(user, &self.shared_with(user), Instant::now()) {
             let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
             let device = self.links.link_key(user);
             let (streams, lamport) =
                 self.history.holdings_for(conversation.clone(), user.clone(), device, since).await;
             if self.send(user, &PeerMessage::Have { room_id: conversation.room(), streams, lamport }) {
-                self.catch_up.told(user, &conversation, Instant::now());
+                self.catch_up.have_sent(user, &conversation, Instant::now());
             }
         }
     }

@@ -176,7 +176,7 @@ impl Program {
             self.tasks.push_back(Request::NoteRoom(Box::new(room)));
         }
         self.giving_up.extend(gone);
-        self.catch_up.reseated();
+        self.catch_up.membership_changed();
         for (conversation, _, heard) in self.chat.admit_early(now) {
             self.keep(&conversation, heard, now);
         }
@@ -243,7 +243,7 @@ impl Program {
                     let (conversation, theirs) = (conversation.clone(), theirs.clone());
                     self.tasks.push_back(Request::Has { from: from.clone(), conversation, theirs, lamport });
                 }
-                self.catch_up.heard(from, &conversation, theirs);
+                self.catch_up.on_have(from, &conversation, theirs);
                 self.ask(from, now);
             }
             Frame::Want(room, wanted) => self.hand_over(from, &conversation(from, room), &wanted),
@@ -283,11 +283,11 @@ impl Program {
     }
 
     fn tell(&mut self, user: &Username, now: Instant) {
-        for of in self.catch_up.due_to_tell(user, &self.chat.shared_with(user), now) {
+        for of in self.catch_up.due_have(user, &self.chat.shared_with(user), now) {
             let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
             let (streams, lamport) = self.question(|ledger| ledger.holdings_for(&of, user, None, since));
             if self.send(user, Frame::Have(of.room(), streams, lamport)) {
-                self.catch_up.told(user, &of, now);
+                self.catch_up.have_sent(user, &of, now);
             }
         }
     }
@@ -364,7 +364,7 @@ impl Program {
             let Some(report) = self.reports.pop_front() else { return };
             log.note(&report);
             match report {
-                Report::Said(lines) => self.said(&lines),
+                Report::Said(lines) => self.on_own_committed(&lines),
                 Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line, log)),
                 Report::Holds { author, conversation, stream } => {
                     let fit = self.send(&author, Frame::Have(conversation.room(), vec![stream], None));
@@ -378,12 +378,12 @@ impl Program {
         }
     }
 
-    fn said(&mut self, lines: &[OutgoingMessage]) {
+    fn on_own_committed(&mut self, lines: &[OutgoingMessage]) {
         let mut feeds = std::mem::take(&mut self.feeds);
         for said in lines {
             let (room_id, lines) = (said.conversation.room(), vec![said.line.clone()]);
             let frame = Frame::Lines { room_id, lines, late: false };
-            feeds.said(said, |user, _| self.send(user, frame.clone()));
+            feeds.on_own_committed(said, |user, _| self.send(user, frame.clone()));
             self.catch_up.stored(&said.conversation, None);
         }
         self.feeds = feeds;
