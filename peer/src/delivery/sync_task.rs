@@ -106,7 +106,7 @@ impl SyncTask<'_> {
             SyncEvent::Up(user) => {
                 if self.links.dialect(&user) == Some(Dialect::Full) {
                     self.catch_up.up(&user);
-                    self.tell(&user).await;
+                    self.send_have(&user).await;
                 }
                 // What the other side has is told before what it lacks is given, so that it can say how much was missed.
                 if self.hub.begin_feed(&user) {
@@ -141,7 +141,7 @@ impl SyncTask<'_> {
             self.catch_up.membership_changed();
         }
         for user in self.catch_up.partners() {
-            self.tell(&user).await;
+            self.send_have(&user).await;
             self.ask(&user).await;
         }
     }
@@ -151,7 +151,7 @@ impl SyncTask<'_> {
     }
 
     /// Tells a peer what is here, where it does not know.
-    async fn tell(&mut self, user: &Username) {
+    async fn send_have(&mut self, user: &Username) {
         for conversation in self.catch_up.due_have(user, &self.shared_with(user), Instant::now()) {
             let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
             let device = self.links.link_key(user);
