@@ -31,13 +31,13 @@ impl Store {
     /// These were written to a legacy client, which acknowledges nothing.
     pub(crate) fn write_down(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
-        let ids = self.settle(to, &rows)?;
+        let ids = self.mark_delivered(to, &rows)?;
         for row in rows {
             let noted = note_written(self.audience_text(row)?.as_deref(), to);
             self.keep_audience(row, &noted)?;
         }
         if !ids.is_empty() {
-            self.tell(Report::Written { to: to.clone(), ids });
+            self.report(Report::Written { to: to.clone(), ids });
         }
         Ok(())
     }
@@ -45,12 +45,12 @@ impl Store {
     /// These do not reach somebody.
     pub(crate) fn give_up(&mut self, to: &Username, ids: &[Uuid], why: GivenUp) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
-        let ids = self.settle(to, &rows)?;
+        let ids = self.mark_delivered(to, &rows)?;
         for row in rows {
             self.shrink_audience(row, std::slice::from_ref(to))?;
         }
         if !ids.is_empty() {
-            self.tell(Report::GivenUp { to: to.clone(), ids, why });
+            self.report(Report::GivenUp { to: to.clone(), ids, why });
         }
         Ok(())
     }
@@ -81,15 +81,15 @@ impl Store {
 
     /// Somebody has these: who said them is told.
     fn stored_at(&mut self, to: &Username, rows: &[i64]) -> Result<()> {
-        let ids = self.settle(to, rows)?;
+        let ids = self.mark_delivered(to, rows)?;
         if !ids.is_empty() {
-            self.tell(Report::Delivered { to: to.clone(), ids });
+            self.report(Report::Delivered { to: to.clone(), ids });
         }
         Ok(())
     }
 
     /// Takes lines out of what waits for somebody; those that did.
-    fn settle(&mut self, to: &Username, rows: &[i64]) -> Result<Vec<Uuid>> {
+    fn mark_delivered(&mut self, to: &Username, rows: &[i64]) -> Result<Vec<Uuid>> {
         let mut ids = Vec::new();
         let Some(person) = self.known_person(to)? else { return Ok(ids) };
         for row in rows {
@@ -119,7 +119,7 @@ impl Store {
                 }
             }
             if let Some(to) = to.into_iter().next().filter(|_| !ids.is_empty()) {
-                self.tell(Report::GivenUp { to, ids, why: GivenUp::QueueFull });
+                self.report(Report::GivenUp { to, ids, why: GivenUp::QueueFull });
             }
         }
         Ok(())
@@ -136,7 +136,7 @@ impl Store {
         let mut delete = self.db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 AND line = ?2")?;
         delete.execute([person, row])?;
         drop(delete);
-        if let Some(line) = self.outbox.settle(row, person) {
+        if let Some(line) = self.outbox.mark_delivered(row, person) {
             self.free(&line)?;
         }
         Ok(())
@@ -183,7 +183,7 @@ impl Store {
         }
         for (person, ids) in given_up {
             let to = self.names(&[person])?.remove(0);
-            self.tell(Report::GivenUp { to, ids, why });
+            self.report(Report::GivenUp { to, ids, why });
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl Store {
     }
 
     /// The own lines behind a row that wait for somebody, as many as these bytes hold.
-    pub(crate) fn tell_pending(&mut self, to: &Username, after: i64, bytes: usize) -> Result<()> {
+    pub(crate) fn report_pending(&mut self, to: &Username, after: i64, bytes: usize) -> Result<()> {
         self.close_groups()?;
         let person = self.known_person(to)?;
         let waiting = person.map(|person| self.outbox.for_person(person, after));

@@ -51,7 +51,7 @@ impl Store {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.own.insert(conversation.key, own);
                 self.freed.extend((!said.audience.is_empty()).then(|| (said.to, QuotaUsage::of(&said.text))));
-                self.tell(Report::NotKept { ids: vec![said.id], why: "the line was said before".into() });
+                self.report(Report::NotKept { ids: vec![said.id], why: "the line was said before".into() });
                 return Ok(());
             }
             written => written?,
@@ -101,7 +101,7 @@ impl Store {
                 .execute(params![last.row, signature.0])?;
         }
         self.note_span(&own.name, first, own.seq);
-        self.tell(Report::Said(lines));
+        self.report(Report::Said(lines));
         Ok(())
     }
 

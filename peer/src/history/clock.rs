@@ -60,7 +60,7 @@ impl Store {
 
     /// A peer tells how far a conversation is. It is a claim, believed as far as a message of that peer would be, and only for
     /// the time of the next message: the order does not depend on it.
-    pub(crate) fn note_told_time(&mut self, of: &ConversationId, told: u64) -> Result<()> {
+    pub(crate) fn note_claimed_time(&mut self, of: &ConversationId, told: u64) -> Result<()> {
         let clock = self.known_conversation(of)?.map_or(0, |known| known.clock);
         if told < clock + CLOCK_STEP {
             let known = self.told_times.entry(of.clone()).or_default();

@@ -175,7 +175,7 @@ impl Store {
             Request::KeepUnsigned(line) => self.keep_unsigned(line),
             Request::Delivered { to, ids } => self.deliver(&to, &ids),
             Request::Has { from, conversation, theirs, lamport } => {
-                lamport.map_or(Ok(()), |told| self.note_told_time(&conversation, told))?;
+                lamport.map_or(Ok(()), |told| self.note_claimed_time(&conversation, told))?;
                 self.deliver_spans(&from, &conversation, &theirs)
             }
             Request::NoteRoom(room) => self.note_room(*room),
@@ -185,7 +185,7 @@ impl Store {
             Request::KeepFor { conversation, members, since } => {
                 self.keep_for(&conversation, &members, since, GivenUp::Left)
             }
-            Request::Pending { to, after, bytes } => self.tell_pending(&to, after, bytes),
+            Request::Pending { to, after, bytes } => self.report_pending(&to, after, bytes),
             Request::Linked { from } => {
                 self.arrivals.remove(&from);
                 Ok(())

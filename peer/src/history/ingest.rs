@@ -29,7 +29,7 @@ impl Store {
             let taken = self.arrivals.entry(from.clone()).or_default().take(&conversation, line);
             if taken.broken > 0 {
                 let why = "a group without its end";
-                self.tell(Report::Refused { from: from.clone(), author: author.clone(), why });
+                self.report(Report::Refused { from: from.clone(), author: author.clone(), why });
             }
             let Some(group) = taken.whole else { continue };
             self.in_doubt.push((from.clone(), group.iter().map(|line| line.id).collect()));
@@ -38,7 +38,7 @@ impl Store {
             let verdict = match self.judge(&name, &from, &group, &keys)? {
                 Ok(chain) => match self.keep(known.key, &name, &group, &chain, late)? {
                     Some(missing) => {
-                        self.tell_group(&name, room.as_ref(), group, late, missing);
+                        self.report_batch(&name, room.as_ref(), group, late, missing);
                         continue;
                     }
                     None => Verdict::Refused("an identity that is another line's"),
@@ -51,10 +51,10 @@ impl Store {
                     why
                 }
                 verdict => {
-                    self.settled(&group);
+                    self.drop_withheld_acks(&group);
                     match verdict {
                         Verdict::Fork(seq) => {
-                            self.tell_fork(&name, room.as_ref(), seq)?;
+                            self.report_fork(&name, room.as_ref(), seq)?;
                             "another line has this number"
                         }
                         Verdict::Refused(why) => why,
@@ -62,7 +62,7 @@ impl Store {
                     }
                 }
             };
-            self.tell(Report::Refused { from: from.clone(), author, why });
+            self.report(Report::Refused { from: from.clone(), author, why });
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Store {
         if added > 0 {
             self.new_row();
             self.note_time(&line.conversation, lamport)?;
-            self.tell(Report::Heard(vec![unsigned(line, row)]));
+            self.report(Report::Heard(vec![unsigned(line, row)]));
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Store {
         Ok(since.zip(from).is_some_and(|(since, from)| since <= from))
     }
 
-    fn tell_group(
+    fn report_batch(
         &mut self,
         name: &StreamName,
         room: Option<&RoomName>,
@@ -214,7 +214,7 @@ impl Store {
         late: bool,
         missing: u64,
     ) {
-        self.settled(&group);
+        self.drop_withheld_acks(&group);
         let first = self.meta.next_row - group.len().cast_signed() as i64;
         let mut missing = Some(missing);
         let lines = group.into_iter().zip(first..).filter_map(|(line, row)| {
@@ -237,11 +237,11 @@ impl Store {
         });
         let lines: Vec<_> = lines.collect();
         if !lines.is_empty() {
-            self.tell(Report::Heard(lines));
+            self.report(Report::Heard(lines));
         }
     }
 
-    fn tell_fork(&mut self, name: &StreamName, room: Option<&RoomName>, seq: u64) -> Result<()> {
+    fn report_fork(&mut self, name: &StreamName, room: Option<&RoomName>, seq: u64) -> Result<()> {
         let Some(stream) = self.known_stream(name)? else { return Ok(()) };
         let key = stream.key;
         let is_news = self
@@ -249,7 +249,7 @@ impl Store {
             .prepare_cached("INSERT INTO forks VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
             .execute([key, seq.cast_signed()])?;
         if is_news > 0 {
-            self.tell(Report::Fork {
+            self.report(Report::Fork {
                 conversation: name.conversation.clone(),
                 room: room.cloned(),
                 author: name.author.clone(),
@@ -260,7 +260,7 @@ impl Store {
     }
 
     /// No receipt waits for these any longer.
-    fn settled(&mut self, group: &[SignedMessage]) {
+    fn drop_withheld_acks(&mut self, group: &[SignedMessage]) {
         for link in self.arrivals.values_mut() {
             group.iter().for_each(|line| link.keep(&line.id));
         }

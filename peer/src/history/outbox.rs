@@ -122,7 +122,7 @@ impl Outbox {
     }
 
     /// A line waits for somebody no longer. The line comes back where it waited for nobody else.
-    pub(crate) fn settle(&mut self, row: i64, person: i64) -> Option<WaitingLine> {
+    pub(crate) fn mark_delivered(&mut self, row: i64, person: i64) -> Option<WaitingLine> {
         let line = self.lines.get_mut(&row)?;
         if line.waits.contains(&person)
             && let Some(queue) = self.queues.get_mut(&(line.conversation, person))

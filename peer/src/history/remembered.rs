@@ -56,7 +56,7 @@ impl From<RoomSnapshot> for RememberedRoom {
 
 impl RememberedRoom {
     /// Whether nothing but presence and the revision has changed.
-    fn is_only_news_of_presence(&self, before: &Self) -> bool {
+    fn changes_only_presence(&self, before: &Self) -> bool {
         let lasting = |room: &Self| {
             let mut snapshot = room.snapshot.clone()?;
             snapshot.revision = 0;
@@ -76,7 +76,7 @@ impl Store {
         let key = self.conversation(&ConversationId::Room(room.id), Some(&snapshot.name))?.key;
         let before = self.rooms.get(&room.id).map(|before| &before.room);
         // Presence comes and goes often: then it is not worth a wait for the disk.
-        let can_wait = before.is_some_and(|before| room.is_only_news_of_presence(before));
+        let can_wait = before.is_some_and(|before| room.changes_only_presence(before));
         self.rooms.insert(room.id, Unwritten { key, room, is_written: false });
         if can_wait { Ok(()) } else { self.write_rooms() }
     }

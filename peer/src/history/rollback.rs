@@ -77,7 +77,7 @@ impl HistoryDb {
                     self.store.arrivals.entry(from).or_default().miss_ids(ids)
                 }
                 // Nobody sends it again, so it is shown all the same.
-                RollbackAction::Unsigned(line) => self.store.tell(Report::Heard(vec![unsigned(line, 0)])),
+                RollbackAction::Unsigned(line) => self.store.report(Report::Heard(vec![unsigned(line, 0)])),
                 RollbackAction::Asked(request) => {
                     if self.store.apply(request.clone()).is_err() {
                         self.again.push(request);
@@ -87,7 +87,7 @@ impl HistoryDb {
             }
         }
         if !lost.is_empty() {
-            self.store.tell(Report::NotKept { ids: lost, why: why.to_owned() });
+            self.store.report(Report::NotKept { ids: lost, why: why.to_owned() });
         }
         self.reports.append(&mut self.store.news);
         let surplus = self.again.len().saturating_sub(AGAIN_MAX);

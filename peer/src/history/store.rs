@@ -347,7 +347,7 @@ impl Store {
     }
 
     /// Reports this once it is durable.
-    pub(crate) fn tell(&mut self, news: Report) {
+    pub(crate) fn report(&mut self, news: Report) {
         match (self.news.last_mut(), news) {
             (Some(Report::Said(said)), Report::Said(more)) => said.extend(more),
             (Some(Report::Heard(heard)), Report::Heard(more)) => heard.extend(more),
