@@ -101,7 +101,7 @@ impl Hub {
     }
 
     /// Brings the links into line with the conversations.
-    pub(crate) fn relink(&self) {
+    pub(crate) fn update_link_targets(&self) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
         let wanted = state.chat.wanted();
@@ -132,7 +132,7 @@ impl Hub {
     }
 
     /// Hears the tracker until it is over.
-    pub(crate) async fn hear_tracker(
+    pub(crate) async fn on_tracker_reports(
         self: Arc<Self>,
         address: String,
         mut reports: mpsc::Receiver<TrackerReport>,
@@ -149,7 +149,7 @@ impl Hub {
                             self.say_goodbye(&state.chat, &room, &listeners);
                         }
                     }
-                    self.reseat().await;
+                    self.update_membership().await;
                     if let Some(reply) = reply {
                         // Whoever asked may have given up waiting.
                         let _ = reply.send(outcome);
@@ -161,14 +161,14 @@ impl Hub {
                         let events = state.chat.updated(*update, Instant::now());
                         state.event_bus.publish(events);
                     }
-                    self.reseat().await;
+                    self.update_membership().await;
                 }
                 TrackerReport::Lost(why) => {
                     let mut state = self.lock();
                     let events = state.chat.tracker_is(TrackerState::Lost, Some(why));
                     state.event_bus.publish(events);
                     drop(state);
-                    self.relink();
+                    self.update_link_targets();
                 }
                 TrackerReport::Ended(ending) => self.fail(&ending, &address),
             }
@@ -231,7 +231,7 @@ impl Hub {
     }
 
     /// Waits until every own line is durable, or known not to be.
-    pub(crate) async fn said_all(&self) {
+    pub(crate) async fn all_committed(&self) {
         loop {
             let moved = self.moved.notified();
             if self.lock().saying == 0 {
@@ -250,7 +250,7 @@ impl Hub {
     }
 
     /// Whether somebody is there who may yet tell how far a conversation is: an original program never does.
-    pub(crate) fn may_tell(&self, state: &State, user: &Username) -> bool {
+    pub(crate) fn may_send_have(&self, state: &State, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
         let is_silent = links.dialect(user).is_some_and(|dialect| dialect != Dialect::Full);
         state.chat.is_there(user) && !is_silent && !links.book(|book| book.is_changed(user))
@@ -273,13 +273,13 @@ impl Hub {
             return Err(CommandError::KeyChanged(user.clone()));
         }
         self.lock().chat.begin_private(user.clone(), address);
-        self.relink();
+        self.update_link_targets();
         Ok(())
     }
 
     /// Brings the links and the history into line with who sits where.
-    pub(crate) async fn reseat(self: &Arc<Self>) {
-        self.relink();
+    pub(crate) async fn update_membership(self: &Arc<Self>) {
+        self.update_link_targets();
         self.apply_views();
         let Some(history) = self.history.get() else { return };
         let _turn = self.seating.lock().await;
@@ -301,7 +301,7 @@ impl Hub {
         // Who hears the links hears what waited for this first.
         self.seated.notify_one();
         if is_news {
-            self.tell_news(SyncEvent::Seats);
+            self.send_sync_event(SyncEvent::Seats);
         }
     }
 
@@ -404,7 +404,7 @@ impl Hub {
         people.keep_pins(|| links.book(|book| book.pins().clone()))
     }
 
-    pub(crate) fn tell_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {
+    pub(crate) fn publish_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {
         let events = ids.into_iter().map(|id| Event::Undelivered { id, to: to.clone(), reason });
         self.lock().event_bus.publish(events);
     }

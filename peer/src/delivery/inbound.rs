@@ -67,7 +67,7 @@ impl Hub {
             LinkReport::Want(from, room, wanted) => {
                 let conversation = conversation(&from, room);
                 // A member may ask as often as it likes: it must not hold up what others say, and asks again.
-                self.tell_news(SyncEvent::Want(from, conversation, wanted));
+                self.send_sync_event(SyncEvent::Want(from, conversation, wanted));
             }
             LinkReport::Changed(user) => {
                 let serving = self.links.get().and_then(|links| links.link(&user));
@@ -86,7 +86,7 @@ impl Hub {
             }
             LinkReport::Left(user, None) => {
                 self.lock().chat.left_private(&user);
-                self.relink();
+                self.update_link_targets();
             }
             // The tracker says who leaves a room.
             LinkReport::Left(_, Some(_)) => {}

@@ -83,7 +83,7 @@ impl Hub {
                     GivenUp::Forgotten => Undeliverable::Forgotten,
                     GivenUp::QueueFull => Undeliverable::QueueFull,
                 };
-                self.tell_undelivered(&to, ids, reason);
+                self.publish_undelivered(&to, ids, reason);
             }
             Report::Pending { to, asked, lines, after, more } => {
                 self.give_waiting(&to, asked, &lines, more.then_some(after));
@@ -102,7 +102,7 @@ impl Hub {
         let fit = links.dialect(&author) != Some(Dialect::Full)
             || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
         // A receipt that finds no room on the link is told again soon, as to everybody else.
-        self.tell_news(if fit {
+        self.send_sync_event(if fit {
             SyncEvent::Stored(author, conversation)
         } else {
             SyncEvent::Grown(conversation)
@@ -133,7 +133,7 @@ impl Hub {
         self.moved.notify_waiters();
         let mut grown: Vec<_> = lines.iter().map(|said| said.conversation.clone()).collect();
         grown.dedup();
-        grown.into_iter().for_each(|conversation| self.tell_news(SyncEvent::Grown(conversation)));
+        grown.into_iter().for_each(|conversation| self.send_sync_event(SyncEvent::Grown(conversation)));
     }
 
     /// A line of somebody else is stored.
@@ -169,7 +169,7 @@ impl Hub {
             .publish_row(Event::Message { id, room, from, to, content, sent_at, late, missing }, row);
         drop(state);
         if private {
-            self.relink();
+            self.update_link_targets();
         }
     }
 

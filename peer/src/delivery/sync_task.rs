@@ -25,7 +25,7 @@ use crate::tracker_communication::PeerTrackerCommunication;
 impl Hub {
     /// Tells the task that catches up, without waiting. Where its queue is full it looks at everything again instead: only news
     /// that this makes up for may be told so.
-    pub(crate) fn tell_news(&self, news: SyncEvent) {
+    pub(crate) fn send_sync_event(&self, news: SyncEvent) {
         if let Some(queue) = self.news.get()
             && queue.try_send(news).is_err()
         {
@@ -232,9 +232,9 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let (queue, mut news) = mpsc::channel(1);
         hub.news.set(queue).unwrap();
-        hub.tell_news(SyncEvent::Seats);
+        hub.send_sync_event(SyncEvent::Seats);
         assert!(!hub.news_lost.load(Ordering::Relaxed));
-        hub.tell_news(SyncEvent::Seats);
+        hub.send_sync_event(SyncEvent::Seats);
         assert!(hub.news_lost.load(Ordering::Relaxed), "there was no room");
         let (user, handing) = (Username::parse("bob").unwrap(), Arc::clone(&hub));
         let handed = tokio::spawn(async move { handing.send_to_exchange(SyncEvent::Up(user)).await });

@@ -37,8 +37,8 @@ impl PeerService {
         match command {
             Command::Say { .. } => {}
             // A disk that does not answer must not keep anybody here.
-            Command::Quit => drop(timeout(QUIT_WAIT, hub.said_all()).await),
-            _ => hub.said_all().await,
+            Command::Quit => drop(timeout(QUIT_WAIT, hub.all_committed()).await),
+            _ => hub.all_committed().await,
         }
         hub.lock().history_lock.touch(Instant::now());
         // What stands behind the reason of the end is not carried out: after too many wrong passwords it may be one.
@@ -211,7 +211,7 @@ impl PeerService {
             }
         }
         self.hub.lock().chat.begin_private(user.clone(), None);
-        self.hub.relink();
+        self.hub.update_link_targets();
         Ok(())
     }
 
@@ -261,7 +261,9 @@ impl PeerService {
                 let state = self.hub.lock();
                 let (place, _) = state.chat.place(to)?;
                 let mut listeners = state.chat.listeners(to)?.into_iter();
-                if state.timed.contains(&place) || !listeners.any(|user| self.hub.may_tell(&state, &user)) {
+                if state.timed.contains(&place)
+                    || !listeners.any(|user| self.hub.may_send_have(&state, &user))
+                {
                     return Ok(());
                 }
                 place
@@ -300,7 +302,7 @@ impl PeerService {
         if let Some(frame) = leave_frame(None) {
             links.leave(user, frame, still_used);
         }
-        self.hub.relink();
+        self.hub.update_link_targets();
         Ok(())
     }
 
@@ -315,7 +317,7 @@ impl PeerService {
         }
         for waiting in outbox.unwrap_or_default() {
             for user in waiting.waits {
-                self.hub.tell_undelivered(&user, vec![waiting.id], Undeliverable::Waiting);
+                self.hub.publish_undelivered(&user, vec![waiting.id], Undeliverable::Waiting);
             }
         }
         let undelivered = history.waiting().await.unwrap_or_default();

@@ -242,7 +242,7 @@ impl PeerService {
         let profile = Profile::open(&self.config.data, &self.config.tracker, &who.username)?;
         let reports = self.tracker_reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {
-            self.spawn(Arc::clone(&self.hub).hear_tracker(self.config.tracker.clone(), reports)).await;
+            self.spawn(Arc::clone(&self.hub).on_tracker_reports(self.config.tracker.clone(), reports)).await;
         }
         let Admitted { seed, fresh, local, unreached } = match self.admitted(&profile, &who).await {
             Ok(admitted) => admitted,
@@ -291,7 +291,7 @@ impl PeerService {
             self.sign_in_later(who, key).await?;
         }
         if fresh {
-            self.tell_new_key().await;
+            self.publish_new_key().await;
         }
         Ok(())
     }
@@ -331,7 +331,7 @@ impl PeerService {
         self.spawn(Arc::clone(hub).note_what_is_shown()).await;
         self.spawn(Arc::clone(hub).on_history_reports(kept)).await;
         self.spawn(sync_task::run(Arc::clone(hub), self.tracker.clone(), told)).await;
-        hub.reseat().await;
+        hub.update_membership().await;
         self.spawn(Arc::clone(hub).on_link_reports(reports)).await;
     }
 

@@ -115,7 +115,7 @@ impl Hub {
         };
         if links.book(|book| book.announce_own(me, links.own_key(), &said)) {
             self.note_pins();
-            self.tell_news(SyncEvent::OwnKeys);
+            self.send_sync_event(SyncEvent::OwnKeys);
         }
     }
 }
@@ -131,7 +131,7 @@ impl PeerService {
     }
 
     /// Tells of a key that was bound just now to an account that has others: it is up to the user to endorse it.
-    pub(crate) async fn tell_new_key(&self) {
+    pub(crate) async fn publish_new_key(&self) {
         let keys = self.tracker.list_keys().await.unwrap_or_default();
         let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
         let event = new.map(|bound| Event::NewKey { fingerprint: bound.key });

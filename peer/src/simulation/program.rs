@@ -156,7 +156,7 @@ impl Program {
                 self.chat.updated(update, now);
             }
         }
-        self.reseat(now);
+        self.update_membership(now);
     }
 
     /// The tracker cannot be reached.
@@ -164,7 +164,7 @@ impl Program {
         self.chat.tracker_is(TrackerState::Lost, None);
     }
 
-    fn reseat(&mut self, now: Instant) {
+    fn update_membership(&mut self, now: Instant) {
         let (changed, gone) = self.chat.not_kept();
         for room in self.chat.take_left() {
             self.tasks.push_back(Request::LeaveRoom(room));
