@@ -164,7 +164,7 @@ impl DeviceKey {
 
     /// The key of a user who is signed in. A password that was changed elsewhere becomes that of the seal. Where a change
     /// was cut short, the tracker may have either password: the one that was typed now becomes the only one.
-    pub(crate) async fn settled(
+    pub(crate) async fn finish_sign_in(
         self,
         profile: &Profile,
         tracker: &PeerTrackerCommunication,

@@ -384,7 +384,7 @@ impl PeerService {
         }
         judged?;
         let fresh = key.is_new() && !who.register;
-        Ok((key.settled(profile, tracker, who, cost).await?, fresh))
+        Ok((key.finish_sign_in(profile, tracker, who, cost).await?, fresh))
     }
 
     /// Remembers the tracker's key: once somebody is signed in, or as soon as the tracker has proven one that was given.

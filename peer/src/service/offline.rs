@@ -57,7 +57,7 @@ impl PeerService {
                 warn!(%error, "the tracker's key could not be written down");
             }
             let Some(profile) = hub.profile.get() else { return };
-            if let Err(error) = key.settled(profile, &tracker, &who, cost).await {
+            if let Err(error) = key.finish_sign_in(profile, &tracker, &who, cost).await {
                 warn!(?error, "the change of the password is still not settled");
             }
             hub.learn_own_keys(&tracker, &who.username).await;
