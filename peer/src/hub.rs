@@ -287,7 +287,7 @@ impl Hub {
             let chat = &mut self.lock().chat;
             (chat.take_left(), chat.not_kept())
         };
-        let is_news = !changed.is_empty() || !gone.is_empty();
+        let is_unannounced = !changed.is_empty() || !gone.is_empty();
         for room in left {
             history.leave_room(room).await;
         }
@@ -300,7 +300,7 @@ impl Hub {
         gone.into_iter().for_each(|room| self.give_up_soon(room));
         // Who hears the links hears what waited for this first.
         self.seated.notify_one();
-        if is_news {
+        if is_unannounced {
             self.send_sync_event(SyncEvent::Seats);
         }
     }
@@ -383,7 +383,7 @@ impl Hub {
     /// Goes on with a user of whom a further key is pinned, because a pinned one has endorsed it.
     pub(crate) fn go_on_with(&self, user: &Username) {
         if let Some(links) = self.links.get() {
-            links.hurry(user);
+            links.dial_now(user);
         }
         self.lock().event_bus.publish([Event::KeyAccepted { peer: user.clone(), endorsed: true }]);
         self.apply_key_hold(user);

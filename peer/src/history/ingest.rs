@@ -244,11 +244,11 @@ impl Store {
     fn report_fork(&mut self, name: &StreamName, room: Option<&RoomName>, seq: u64) -> Result<()> {
         let Some(stream) = self.known_stream(name)? else { return Ok(()) };
         let key = stream.key;
-        let is_news = self
+        let is_unannounced = self
             .db
             .prepare_cached("INSERT INTO forks VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
             .execute([key, seq.cast_signed()])?;
-        if is_news > 0 {
+        if is_unannounced > 0 {
             self.report(Report::Fork {
                 conversation: name.conversation.clone(),
                 room: room.cloned(),

@@ -130,7 +130,7 @@ pub async fn import(
 
     let place = Place { data: data.to_owned(), tracker, username };
     let profile = Profile::open(&place.data, &place.tracker, &place.username)?;
-    let imported = settle_in(&profile, &place, &seed, known, given_key, password, cost).await;
+    let imported = write_profile(&profile, &place, &seed, known, given_key, password, cost).await;
     match imported {
         Ok(()) => Ok(place),
         Err(error) => {
@@ -141,7 +141,7 @@ pub async fn import(
 }
 
 /// Writes what was in the file where it belongs, the key last: until it is there, all can be done again.
-async fn settle_in(
+async fn write_profile(
     profile: &Profile,
     place: &Place,
     seed: &Seed,

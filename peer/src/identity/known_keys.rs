@@ -126,7 +126,7 @@ impl KnownKeys {
         }
         let endorsed = self.follow(user, said);
         let new = self.not_accepted(user).last();
-        KeyUpdate { news: new.filter(|new| self.is_news(user, *new)), endorsed }
+        KeyUpdate { news: new.filter(|new| self.is_unannounced(user, *new)), endorsed }
     }
 
     /// Makes room for another announcement: one of a user who was never met goes, and is asked for again where it is needed.
@@ -186,7 +186,7 @@ impl KnownKeys {
     }
 
     /// Whether the user was not told yet that this key is not the pinned one. A crowd of keys is told of up to a limit.
-    pub(crate) fn is_news(&mut self, user: &Username, key: PublicKey) -> bool {
+    pub(crate) fn is_unannounced(&mut self, user: &Username, key: PublicKey) -> bool {
         let told = self.told.entry(user.clone()).or_default();
         told.len() < NEW_KEYS_TOLD && told.insert(key)
     }
@@ -608,8 +608,8 @@ mod tests {
         book.announce(&bob(), &said(&[key(1)]));
         book.judge(&bob(), key(1));
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
-        assert!(!book.is_news(&bob(), key(2)));
-        let told = (3..100).filter(|n| book.is_news(&bob(), key(*n))).count();
+        assert!(!book.is_unannounced(&bob(), key(2)));
+        let told = (3..100).filter(|n| book.is_unannounced(&bob(), key(*n))).count();
         assert_eq!(told, NEW_KEYS_TOLD - 1);
     }
 

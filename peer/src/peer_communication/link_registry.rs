@@ -235,7 +235,7 @@ impl LinkRegistry {
                 Verdict::Good
             }
             KeyStatus::Changed => {
-                if !self.book(|book| book.is_news(user, key)) {
+                if !self.book(|book| book.is_unannounced(user, key)) {
                     return Verdict::Changed;
                 }
                 // Only what the tracker announces can be accepted, and it may know of this key by now, or of its
@@ -284,8 +284,8 @@ impl LinkRegistry {
     }
 
     /// Dials a user at once.
-    pub(crate) fn hurry(&self, user: &Username) {
-        self.lock().table.hurry(user, Instant::now());
+    pub(crate) fn dial_now(&self, user: &Username) {
+        self.lock().table.dial_now(user, Instant::now());
         self.dial.notify_one();
     }
 

@@ -194,7 +194,7 @@ impl<H: Clone> LinkTable<H> {
     }
 
     /// Dials a user at once, whatever failed before.
-    pub(crate) fn hurry(&mut self, user: &Username, now: Instant) {
+    pub(crate) fn dial_now(&mut self, user: &Username, now: Instant) {
         if let Some(entry) = self.entries.get_mut(user) {
             (entry.due, entry.failures) = (now, 0);
         }
@@ -396,7 +396,7 @@ mod tests {
         ana.lost(&user("py"), LinkId(1), later);
         assert_eq!(ana.next_due(), Some(later + RETIRE_TIME));
         ana.lost(&user("py"), LinkId(2), later);
-        ana.hurry(&user("py"), later);
+        ana.dial_now(&user("py"), later);
         assert!(ana.take_due(later).is_empty());
         assert_eq!(ana.take_due(later + LEGACY_FORGETS).len(), 1);
         // The control: one of ours is dialled at once.

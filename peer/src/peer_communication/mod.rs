@@ -156,8 +156,8 @@ impl PeerPeerCommunication {
     }
 
     /// Dials a user at once, after keys were accepted.
-    pub(crate) fn hurry(&self, user: &Username) {
-        self.board.hurry(user);
+    pub(crate) fn dial_now(&self, user: &Username) {
+        self.board.dial_now(user);
     }
 
     /// This user's own key.

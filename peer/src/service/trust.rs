@@ -46,7 +46,7 @@ impl Hub {
         };
         self.keep_or_restore(user, before)?;
         self.lock().event_bus.publish([Event::KeyAccepted { peer: user.clone(), endorsed: false }]);
-        links.hurry(user);
+        links.dial_now(user);
         self.apply_key_hold(user);
         Ok(())
     }

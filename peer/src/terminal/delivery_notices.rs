@@ -152,7 +152,7 @@ impl DeliveryNotices {
             };
             rows.push(format!("{time} {}", paint.failure(&what)));
         }
-        let (mut overdue_lines, mut is_news) = (BTreeSet::new(), false);
+        let (mut overdue_lines, mut is_unannounced) = (BTreeSet::new(), false);
         for (user, waiting) in &mut self.waiting {
             let overdue = waiting.overdue_at().is_some_and(|at| at <= moment.now);
             if waiting.lines.is_empty() && waiting.arrived > 0 {
@@ -175,12 +175,12 @@ impl DeliveryNotices {
                         "… {what} here until the new key of {user} is right: /verify {user}"
                     )));
                 } else {
-                    is_news = true;
+                    is_unannounced = true;
                     overdue_lines.extend(waiting.lines.keys().copied());
                 }
             }
         }
-        if is_news {
+        if is_unannounced {
             rows.push(paint.faint(&self.waits_for(&overdue_lines)));
         }
         self.waiting.retain(|_, waiting| !waiting.lines.is_empty());

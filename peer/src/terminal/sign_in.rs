@@ -98,7 +98,7 @@ impl SignInError {
 
 impl Known {
     /// Whether the password can be had: from a file, from the environment, or by asking.
-    pub(crate) fn can_tell_the_password(&self) -> Result<(), SignInError> {
+    pub(crate) fn has_password_source(&self) -> Result<(), SignInError> {
         if self.interactive || !matches!(self.password, PasswordSource::Asked) {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Known {
 
     /// The password, asked where it is not known: twice where it is a new one.
     pub(crate) async fn password(&self, question: &str, new: bool) -> Result<Password, SignInError> {
-        self.can_tell_the_password()?;
+        self.has_password_source()?;
         Ok(match &self.password {
             PasswordSource::Given(password) => Password::typed(password.clone()),
             PasswordSource::File(path) => read_password(path)?,
@@ -122,7 +122,7 @@ impl Known {
 /// password once: it is tried, and an account is offered only where the tracker does not take it.
 pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, SignInError> {
     let first = who(&known, &service.accounts()).await?;
-    known.can_tell_the_password()?;
+    known.has_password_source()?;
     let (mut username, mut register) = (first.username, known.register);
     if known.interactive
         && !register

@@ -37,7 +37,7 @@ pub async fn carry_identity(
             ));
         }
         IdentityErrand::Import { file } => {
-            known.can_tell_the_password()?;
+            known.has_password_source()?;
             let data = config.data();
             let tracker = config.tracker.as_deref();
             let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file).await?;
@@ -77,9 +77,9 @@ pub async fn change_password(
     if !service.knows(&username) {
         return Err(CommandError::Local(format!("there is no account {username} on this computer")).into());
     }
-    known.can_tell_the_password()?;
+    known.has_password_source()?;
     let new = Known { password: new.clone(), ..known.clone() };
-    new.can_tell_the_password()?;
+    new.has_password_source()?;
     let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
     let who = SignIn { username, password: old.clone(), register: false, changed_to: None };
     match service.sign_in(who.clone()).await {
