@@ -61,7 +61,7 @@ async fn read<R: AsyncRead + Unpin>(
         let Some(frame) = frame else { return Ok(()) };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message(line)) => heard(place, line, dialect),
+            Ok(PeerMessage::Message(line)) => parse_message(place, line, dialect),
             Ok(PeerMessage::Lines { room_id, lines }) if ours => given(place, room_id, lines, true),
             Ok(PeerMessage::Have { room_id, streams, lamport }) if ours && is_bounded(&streams) => {
                 Some(LinkReport::Have(place.user.clone(), room_id, streams, lamport))
@@ -121,7 +121,7 @@ fn is_bounded(streams: &[StreamSpans]) -> bool {
 
 /// A message under the link's own name, and of bounded length. Only a program that keeps no history may leave it unsigned: else
 /// a member could tell each of the others something else, and no fork would show.
-fn heard(place: &Place, line: Line<'_>, dialect: Dialect) -> Option<LinkReport> {
+fn parse_message(place: &Place, line: Line<'_>, dialect: Dialect) -> Option<LinkReport> {
     if line.username != place.user.as_str() {
         warn!(peer = ?place.user, claimed = ?line.username, "a line under another name was dropped");
         return None;
