@@ -333,7 +333,7 @@ impl LinkRegistry {
             }
             let outbox = Arc::clone(state.outboxes.entry(user.clone()).or_default());
             state.hindered.retain(|(hindered, _)| hindered != user);
-            settle(placed, &outbox, id, dialect);
+            apply(placed, &outbox, id, dialect);
             outbox
         };
         self.links_changed.notify_waiters();
@@ -418,7 +418,7 @@ impl LinkRegistry {
 }
 
 /// Carries out what the table decided.
-fn settle(placed: Admit<CancellationToken>, outbox: &SendQueue, id: LinkId, dialect: Dialect) {
+fn apply(placed: Admit<CancellationToken>, outbox: &SendQueue, id: LinkId, dialect: Dialect) {
     let Admit::Kept { writes, retired } = placed else { return };
     if writes {
         outbox.attach(id, dialect);
