@@ -73,7 +73,7 @@ impl PeerService {
                     Conversation::Room(room) => {
                         let place = hub.lock().chat.place(&Conversation::Room(room.clone()));
                         if let Ok((place, _)) = place {
-                            self.settle(history, Some(&place)).await;
+                            self.flush_outgoing(history, Some(&place)).await;
                         }
                         self.tracker.leave_room(&room).await?;
                     }
@@ -276,7 +276,7 @@ impl PeerService {
     }
 
     /// Waits a while for own lines, all or those of a conversation, on their way to those who are there.
-    async fn settle(&self, history: &History, of: Option<&ConversationId>) {
+    async fn flush_outgoing(&self, history: &History, of: Option<&ConversationId>) {
         let deadline = Instant::now() + QUIT_WAIT;
         loop {
             let moved = self.hub.moved.notified();
@@ -309,7 +309,7 @@ impl PeerService {
     /// Waits for lines on their way to whoever is linked, signs out, closes the links. What waits for others goes out at
     /// the next start.
     async fn quit(&self, history: &History) -> Answer {
-        self.settle(history, None).await;
+        self.flush_outgoing(history, None).await;
         let outbox = history.outbox().await;
         if let Err(error) = &outbox {
             // Else the program would end as if nothing waited.
