@@ -36,7 +36,7 @@ impl<P: ExternalPrinter + Send + 'static> Sink for AboveInput<P> {
     }
 
     /// The printer holds one piece while the editor draws another: once it has taken a second one, the first is drawn.
-    fn settle(&mut self) -> io::Result<()> {
+    fn wait_drawn(&mut self) -> io::Result<()> {
         self.repaint()?;
         self.repaint()
     }

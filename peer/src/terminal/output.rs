@@ -36,7 +36,7 @@ pub(crate) trait Sink: Send + 'static {
     }
 
     /// Waits until what was written can be seen.
-    fn settle(&mut self) -> io::Result<()> {
+    fn wait_drawn(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -76,7 +76,7 @@ impl Output {
                 let Ok(pieces) = write_batch(piece, &mut queue, &mut sink) else { return };
                 written += pieces;
                 if queue.is_empty() {
-                    if sink.settle().is_err() {
+                    if sink.wait_drawn().is_err() {
                         return;
                     }
                     count.send_replace(written);
