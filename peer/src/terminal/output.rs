@@ -123,7 +123,7 @@ impl Output {
     }
 
     /// Waits until the reader is gone.
-    pub(crate) async fn gone(&self) {
+    pub(crate) async fn closed(&self) {
         self.pieces.closed().await;
     }
 

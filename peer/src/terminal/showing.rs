@@ -100,7 +100,7 @@ impl Terminal {
             }
             () = next_interrupt(&mut self.interrupts) => Ok(Turn::Input(Input::Interrupted)),
             () = self.stop.cancelled() => Ok(Turn::Input(Input::End)),
-            () = self.output.gone() => Err(OutputClosed),
+            () = self.output.closed() => Err(OutputClosed),
         }
     }
 
