@@ -379,12 +379,12 @@ impl Terminal {
         let answer = loop {
             tokio::select! {
                 answer = &mut execution => break answer,
-                Some(event) = next(&mut self.events, &self.output) => self.tell(event).await?,
+                Some(event) = next(&mut self.events, &self.output) => self.show_event(event).await?,
                 () = self.stop.cancelled(), if *command != Command::Quit => return Ok(None),
             }
         };
         while let Some(event) = self.events.try_recv() {
-            self.tell(event).await?;
+            self.show_event(event).await?;
         }
         Ok(Some(answer))
     }

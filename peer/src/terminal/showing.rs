@@ -88,7 +88,7 @@ impl Terminal {
         tokio::select! {
             event = next(&mut self.events, &self.output) => match event {
                 Some(event) => {
-                    self.tell(event).await?;
+                    self.show_event(event).await?;
                     Ok(Turn::Shown)
                 }
                 None => Ok(Turn::Over(self.ended(Vec::new()))),
@@ -105,7 +105,7 @@ impl Terminal {
     }
 
     /// Shows an event and those that wait behind it.
-    pub(crate) async fn tell(&mut self, event: Event) -> Result<(), OutputClosed> {
+    pub(crate) async fn show_event(&mut self, event: Event) -> Result<(), OutputClosed> {
         let mut rows = self.rows_of(&event);
         for _ in 1..EVENTS_AT_ONCE {
             if rows.len() >= ROWS_AT_ONCE {
