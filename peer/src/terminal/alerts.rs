@@ -26,7 +26,7 @@ impl Alerts {
 
     /// A message came in; `called` where it names this user. One in private or with the name calls a person at a
     /// terminal, at most once in [`ALERT_PAUSE`].
-    pub(crate) fn heard(&mut self, place: &Conversation, said: &Said, called: bool, moment: Moment) {
+    pub(crate) fn on_message(&mut self, place: &Conversation, said: &Said, called: bool, moment: Moment) {
         let now = moment.now.to_utc();
         let is_for_you = called || matches!(place, Conversation::Private(_));
         let recent = self.last.is_some_and(|last| now < last + ALERT_PAUSE);
@@ -82,7 +82,7 @@ mod tests {
 
     fn raised(notify: Notify, place: &Conversation, text: &str) -> Option<String> {
         let mut alerts = Alerts::new(notify);
-        alerts.heard(place, &said(text), true, moment(DateTime::UNIX_EPOCH));
+        alerts.on_message(place, &said(text), true, moment(DateTime::UNIX_EPOCH));
         alerts.take()
     }
 
@@ -91,7 +91,7 @@ mod tests {
         let mut alerts = Alerts::new(Notify::Bell);
         let mut raise = |milliseconds| {
             let now = DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds);
-            alerts.heard(&private(), &said("psst"), false, moment(now));
+            alerts.on_message(&private(), &said("psst"), false, moment(now));
             alerts.take().is_some()
         };
         let pause = ALERT_PAUSE.num_milliseconds();

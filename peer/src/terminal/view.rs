@@ -131,8 +131,8 @@ impl View {
             Event::RoomUpdate { room, change, username, members } => {
                 self.room_changed(room, *change, username, members)
             }
-            Event::RoomLeft { room } => self.room_gone(room, "you are no longer in", moment),
-            Event::RoomDeleted { room } => self.room_gone(room, "this room was deleted:", moment),
+            Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
+            Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
             Event::Message { id, room, from, to, content, sent_at, late, missing } => {
                 let private = || Conversation::Private(to.as_ref().unwrap_or(from).clone());
                 let conversation = room.clone().map_or_else(private, Conversation::Room);
@@ -140,14 +140,14 @@ impl View {
                 let unencrypted = self.connections.is_unencrypted(&from);
                 let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
                 let said = Said { id: *id, from, text, at, unencrypted, note };
-                self.heard(&conversation, said, *missing, moment)
+                self.on_message(&conversation, said, *missing, moment)
             }
             Event::Sent { id, conversation, content } => {
                 let now = moment.now.to_utc();
                 self.deliveries.sent(*id, content, self.audience(conversation), now);
                 let (from, text) = (self.you.clone(), content.clone());
                 let said = Said { id: *id, from, text, at: now, unencrypted: false, note: None };
-                self.said(conversation, &said, moment)
+                self.message_row(conversation, &said, moment)
             }
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&format!(
@@ -218,10 +218,10 @@ impl View {
     }
 
     /// A room is gone from here; what was not read yet in it is shown now or never.
-    fn room_gone(&mut self, name: &RoomName, what: &str, moment: Moment) -> Vec<String> {
+    fn room_closed(&mut self, name: &RoomName, what: &str, moment: Moment) -> Vec<String> {
         self.rooms.forget(name);
         let conversation = Conversation::Room(name.clone());
-        let mut rows = self.missed(&conversation, moment);
+        let mut rows = self.unread_under_name(&conversation, moment);
         if self.open.as_ref() == Some(&conversation) {
             self.open = None;
         }
@@ -230,24 +230,24 @@ impl View {
     }
 
     /// The unread lines of a conversation that is not open, under its name.
-    fn missed(&mut self, conversation: &Conversation, moment: Moment) -> Vec<String> {
+    fn unread_under_name(&mut self, conversation: &Conversation, moment: Moment) -> Vec<String> {
         let missed = self.unread.take(conversation);
         if missed.lines.is_empty() {
             return Vec::new();
         }
         let title = self.paint.system(&format!("── {}, not read yet ──", shown(conversation)));
-        std::iter::once(title).chain(self.missed_rows(conversation, &missed, moment)).collect()
+        std::iter::once(title).chain(self.unread_rows(conversation, &missed, moment)).collect()
     }
 
-    fn missed_rows(&self, conversation: &Conversation, missed: &Missed, moment: Moment) -> Vec<String> {
+    fn unread_rows(&self, conversation: &Conversation, missed: &Missed, moment: Moment) -> Vec<String> {
         let dropped = (missed.dropped > 0)
             .then(|| self.paint.system(&format!("({} earlier lines were not kept)", missed.dropped)));
-        let lines = missed.lines.iter().flat_map(|said| self.said(conversation, said, moment));
+        let lines = missed.lines.iter().flat_map(|said| self.message_row(conversation, said, moment));
         dropped.into_iter().chain(lines).collect()
     }
 
     /// A line of somebody else: shown where it is read, noticed where it is not.
-    fn heard(
+    fn on_message(
         &mut self,
         conversation: &Conversation,
         said: Said,
@@ -266,14 +266,14 @@ impl View {
             return Vec::new();
         }
         if !is_own {
-            self.alerts.heard(conversation, &said, called, moment);
+            self.alerts.on_message(conversation, &said, called, moment);
         }
         if is_open {
             let missing = (missing > 0).then(|| missing_row(self.paint, missing, &said.from));
-            return missing.into_iter().chain(self.said(conversation, &said, moment)).collect();
+            return missing.into_iter().chain(self.message_row(conversation, &said, moment)).collect();
         }
         if let Conversation::Private(_) = conversation {
-            let rows = self.said(conversation, &said, moment);
+            let rows = self.message_row(conversation, &said, moment);
             self.unread.keep(conversation, said);
             return rows;
         }
@@ -288,7 +288,7 @@ impl View {
     }
 
     /// A line as it is read, `[HH:MM:SS] <user> text`; one of a private chat that is not open says so.
-    fn said(&self, conversation: &Conversation, said: &Said, moment: Moment) -> Vec<String> {
+    fn message_row(&self, conversation: &Conversation, said: &Said, moment: Moment) -> Vec<String> {
         let line = Line { said, moment, paint: self.paint };
         match conversation {
             Conversation::Private(user) if self.open.as_ref() != Some(conversation) => {
@@ -353,7 +353,7 @@ impl View {
         let unread = |id| self.unread.has(&open, id);
         let mut rows = self.arrival.rows(looked, &open, unread, PastRows { paint: self.paint, moment });
         let missed = self.unread.take(&open);
-        rows.extend(self.missed_rows(&open, &missed, moment));
+        rows.extend(self.unread_rows(&open, &missed, moment));
         rows
     }
 
@@ -393,7 +393,7 @@ impl View {
     pub fn farewell(&mut self, moment: Moment) -> Vec<String> {
         let progress = self.progress(moment);
         let rooms = self.unread.rooms();
-        let missed: Vec<_> = rooms.iter().flat_map(|room| self.missed(room, moment)).collect();
+        let missed: Vec<_> = rooms.iter().flat_map(|room| self.unread_under_name(room, moment)).collect();
         let goodbye = if self.rooms.is_empty() { "Goodbye." } else { "Goodbye. Your seats are kept." };
         progress.into_iter().chain(missed).chain([self.paint.system(goodbye)]).collect()
     }
