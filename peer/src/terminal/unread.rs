@@ -10,7 +10,7 @@ use crate::terminal::message_rows::Said;
 
 /// The unread lines of one conversation, the oldest first.
 #[derive(Default)]
-pub(crate) struct Missed {
+pub(crate) struct UnreadMessages {
     pub(crate) lines: VecDeque<Said>,
     /// How many older ones there was no room for.
     pub(crate) dropped: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Missed {
 /// The unread lines of all conversations.
 #[derive(Default)]
 pub(crate) struct Unread {
-    missed: BTreeMap<Conversation, Missed>,
+    missed: BTreeMap<Conversation, UnreadMessages>,
 }
 
 impl Unread {
@@ -50,7 +50,7 @@ impl Unread {
     }
 
     /// What was missed in a conversation, which is read now.
-    pub(crate) fn take(&mut self, conversation: &Conversation) -> Missed {
+    pub(crate) fn take(&mut self, conversation: &Conversation) -> UnreadMessages {
         self.missed.remove(conversation).unwrap_or_default()
     }
 }

@@ -26,7 +26,7 @@ use crate::terminal::security_warnings::{self, KeyWarnings};
 use crate::terminal::status_line::{StatusLine, shown};
 use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
-use crate::terminal::unread::{Missed, Unread};
+use crate::terminal::unread::{Unread, UnreadMessages};
 use crate::terminal::welcome::Greeting;
 
 /// What the screen shows, as far as later rows depend on it.
@@ -239,7 +239,12 @@ impl View {
         std::iter::once(title).chain(self.unread_rows(conversation, &missed, moment)).collect()
     }
 
-    fn unread_rows(&self, conversation: &Conversation, missed: &Missed, moment: Moment) -> Vec<String> {
+    fn unread_rows(
+        &self,
+        conversation: &Conversation,
+        missed: &UnreadMessages,
+        moment: Moment,
+    ) -> Vec<String> {
         let dropped = (missed.dropped > 0)
             .then(|| self.paint.system(&format!("({} earlier lines were not kept)", missed.dropped)));
         let lines = missed.lines.iter().flat_map(|said| self.message_row(conversation, said, moment));
