@@ -6,7 +6,7 @@ use crate::api::Conversation;
 use crate::config::Notify;
 use crate::limits::{ALERT_PAUSE, NOTICE_COLUMNS};
 use crate::terminal::layout::shorten;
-use crate::terminal::message_rows::{Moment, Said};
+use crate::terminal::message_rows::{DisplayMessage, Moment};
 use crate::terminal::sanitize::sanitize;
 use crate::terminal::status_line::shown;
 
@@ -26,7 +26,13 @@ impl Alerts {
 
     /// A message came in; `called` where it names this user. One in private or with the name calls a person at a
     /// terminal, at most once in [`ALERT_PAUSE`].
-    pub(crate) fn on_message(&mut self, place: &Conversation, said: &Said, called: bool, moment: Moment) {
+    pub(crate) fn on_message(
+        &mut self,
+        place: &Conversation,
+        said: &DisplayMessage,
+        called: bool,
+        moment: Moment,
+    ) {
         let now = moment.now.to_utc();
         let is_for_you = called || matches!(place, Conversation::Private(_));
         let recent = self.last.is_some_and(|last| now < last + ALERT_PAUSE);
@@ -63,9 +69,9 @@ mod tests {
 
     use super::*;
 
-    fn said(text: &str) -> Said {
+    fn said(text: &str) -> DisplayMessage {
         let (id, at) = (Uuid::nil(), DateTime::UNIX_EPOCH);
-        Said { id, from: bob(), text: text.into(), at, unencrypted: false, note: None }
+        DisplayMessage { id, from: bob(), text: text.into(), at, unencrypted: false, note: None }
     }
 
     fn moment(now: DateTime<Utc>) -> Moment {

@@ -30,7 +30,7 @@ pub struct Moment {
 
 /// What somebody said.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct DisplayMessage {
     pub(crate) id: Uuid,
     pub(crate) from: Username,
     pub(crate) text: UntrustedText,
@@ -51,7 +51,7 @@ pub(crate) const LATE: &str = "↺";
 /// What comes as late as this was not just said: a link that comes up takes its time.
 pub(crate) const LATE_BY: TimeDelta = TimeDelta::seconds(10);
 
-impl From<PastLine> for Said {
+impl From<PastLine> for DisplayMessage {
     fn from(line: PastLine) -> Self {
         let PastLine { id, from, content, sent_at, signed } = line;
         Self { id, from, text: content, at: sent_at, unencrypted: !signed, note: None }
@@ -60,7 +60,7 @@ impl From<PastLine> for Said {
 
 /// A line about to be shown.
 pub(crate) struct Line<'a> {
-    pub(crate) said: &'a Said,
+    pub(crate) said: &'a DisplayMessage,
     pub(crate) moment: Moment,
     pub(crate) paint: Style,
 }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_message_fills_no_more_than_its_rows() {
         let rows = |lines: usize, columns| {
-            let said = Said {
+            let said = DisplayMessage {
                 id: Uuid::nil(),
                 from: Username::parse("bob").unwrap(),
                 text: format!("first{}last", "\n".repeat(lines - 1)).into(),

@@ -7,7 +7,7 @@ use crate::api::error::CommandError;
 use crate::api::past::{FoundLine, Past, PastLine};
 use crate::api::{Answer, Conversation};
 use crate::terminal::counted::counted;
-use crate::terminal::message_rows::{Line, Moment, Said};
+use crate::terminal::message_rows::{DisplayMessage, Line, Moment};
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 
@@ -48,9 +48,9 @@ impl PastRows {
         };
         let line = |found: &FoundLine| {
             let FoundLine { of, named, excerpt, line } = found.clone();
-            let said = Said::from(line);
+            let said = DisplayMessage::from(line);
             let text = excerpt.unwrap_or_else(|| said.text.clone());
-            self.line(&Said { note: Some(address(&of, named.as_ref())), text, ..said })
+            self.line(&DisplayMessage { note: Some(address(&of, named.as_ref())), text, ..said })
         };
         std::iter::once(self.paint.system(&title)).chain(lines.iter().rev().flat_map(line)).collect()
     }
@@ -62,7 +62,7 @@ impl PastRows {
         rows.map(|row| self.paint.faint(&row)).collect()
     }
 
-    fn line(self, said: &Said) -> Vec<String> {
+    fn line(self, said: &DisplayMessage) -> Vec<String> {
         Line { said, moment: self.moment, paint: self.paint }.plain()
     }
 }

@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use crate::api::Conversation;
 use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
-use crate::terminal::message_rows::Said;
+use crate::terminal::message_rows::DisplayMessage;
 
 /// The unread lines of one conversation, the oldest first.
 #[derive(Default)]
 pub(crate) struct UnreadMessages {
-    pub(crate) lines: VecDeque<Said>,
+    pub(crate) lines: VecDeque<DisplayMessage>,
     /// How many older ones there was no room for.
     pub(crate) dropped: usize,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Unread {
 
 impl Unread {
     /// Keeps a line; whether it is the first unread one there.
-    pub(crate) fn keep(&mut self, conversation: &Conversation, said: Said) -> bool {
+    pub(crate) fn keep(&mut self, conversation: &Conversation, said: DisplayMessage) -> bool {
         if !self.missed.contains_key(conversation) && self.missed.len() >= UNREAD_CHATS {
             // Private lines were shown when they were heard, so little is lost; rooms are few.
             let private = self.missed.keys().find(|chat| matches!(chat, Conversation::Private(_))).cloned();
@@ -62,8 +62,8 @@ mod tests {
 
     use super::*;
 
-    fn said(text: &str) -> Said {
-        Said {
+    fn said(text: &str) -> DisplayMessage {
+        DisplayMessage {
             id: Uuid::nil(),
             from: Username::parse("bob").unwrap(),
             text: text.into(),

@@ -16,7 +16,7 @@ use crate::terminal::answer_rows::{Reply, failure, password_wanted, refusal};
 use crate::terminal::commands::Spec;
 use crate::terminal::connections::Connections;
 use crate::terminal::delivery_notices::DeliveryNotices;
-use crate::terminal::message_rows::{LATE, LATE_BY, Line, Moment, Said};
+use crate::terminal::message_rows::{DisplayMessage, LATE, LATE_BY, Line, Moment};
 use crate::terminal::missed_banner::{Absence, missing_row};
 use crate::terminal::room_rows::RoomRows;
 use crate::terminal::rooms::Rooms;
@@ -139,14 +139,14 @@ impl View {
                 let (from, text, at) = (from.clone(), content.clone(), *sent_at);
                 let unencrypted = self.connections.is_unencrypted(&from);
                 let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
-                let said = Said { id: *id, from, text, at, unencrypted, note };
+                let said = DisplayMessage { id: *id, from, text, at, unencrypted, note };
                 self.on_message(&conversation, said, *missing, moment)
             }
             Event::Sent { id, conversation, content } => {
                 let now = moment.now.to_utc();
                 self.deliveries.sent(*id, content, self.audience(conversation), now);
                 let (from, text) = (self.you.clone(), content.clone());
-                let said = Said { id: *id, from, text, at: now, unencrypted: false, note: None };
+                let said = DisplayMessage { id: *id, from, text, at: now, unencrypted: false, note: None };
                 self.message_row(conversation, &said, moment)
             }
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
@@ -255,7 +255,7 @@ impl View {
     fn on_message(
         &mut self,
         conversation: &Conversation,
-        said: Said,
+        said: DisplayMessage,
         missing: u64,
         moment: Moment,
     ) -> Vec<String> {
@@ -293,7 +293,7 @@ impl View {
     }
 
     /// A line as it is read, `[HH:MM:SS] <user> text`; one of a private chat that is not open says so.
-    fn message_row(&self, conversation: &Conversation, said: &Said, moment: Moment) -> Vec<String> {
+    fn message_row(&self, conversation: &Conversation, said: &DisplayMessage, moment: Moment) -> Vec<String> {
         let line = Line { said, moment, paint: self.paint };
         match conversation {
             Conversation::Private(user) if self.open.as_ref() != Some(conversation) => {
