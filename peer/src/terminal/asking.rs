@@ -61,7 +61,7 @@ impl Asking {
     }
 
     /// The command that tells the password.
-    pub(crate) fn told(&self, password: Password) -> Command {
+    pub(crate) fn with_password(&self, password: Password) -> Command {
         match &self.looking {
             Some(Command::Account(AccountCommand::Delete { name, .. })) => {
                 let (name, password) = (name.clone(), Some(password));
@@ -96,7 +96,7 @@ impl Asking {
     pub(crate) fn answer(&mut self, answer: Password) -> Next {
         if self.looking.is_some() {
             if !answer.is_empty() {
-                return Next::Run(self.told(answer));
+                return Next::Run(self.with_password(answer));
             }
             let why = if self.is_for_deletion() { "nothing was deleted" } else { "the past stays shut" };
             self.looking = None;

@@ -266,11 +266,11 @@ impl Terminal {
         }
         let line = match input {
             Input::Line(line) if self.asking.wants_password() => {
-                return Ok(Some(self.asking.told(Password::typed(line))));
+                return Ok(Some(self.asking.with_password(Password::typed(line))));
             }
             // What is no text is no password either.
             Input::TooLong(_) | Input::NoText if self.asking.wants_password() && self.editor.is_none() => {
-                return Ok(Some(self.asking.told(Password::typed(""))));
+                return Ok(Some(self.asking.with_password(Password::typed(""))));
             }
             Input::Answer(answer) => return self.answered(&answer).await,
             Input::Line(line) if self.person && self.service.is_password(&line) => {
