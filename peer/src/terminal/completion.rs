@@ -27,7 +27,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// The words for Tab, where they are others than before.
-    pub(crate) fn news(&mut self, status: &Status) -> Option<Words> {
+    pub(crate) fn changed_words(&mut self, status: &Status) -> Option<Words> {
         let now = Self {
             users: status.known_users.clone(),
             rooms: status.known_rooms.clone(),

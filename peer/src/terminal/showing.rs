@@ -168,7 +168,7 @@ impl Terminal {
             let status = self.service.status();
             if let Some(editor) = &self.editor {
                 let status_line = view.status_line(&status);
-                repaint = editor.set(status_line, self.known.news(&status));
+                repaint = editor.set(status_line, self.known.changed_words(&status));
             }
         }
         let mut rows = self.face.folded(rows);
