@@ -142,7 +142,7 @@ impl DeliveryNotices {
     }
 
     /// What is news by now.
-    pub(crate) fn news(&mut self, paint: Style, moment: Moment) -> Vec<String> {
+    pub(crate) fn due_rows(&mut self, paint: Style, moment: Moment) -> Vec<String> {
         let time = paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
         let mut rows = Vec::new();
         for ((user, why), ids) in std::mem::take(&mut self.lost) {
@@ -243,8 +243,8 @@ mod tests {
         deliveries
     }
 
-    fn news(deliveries: &mut DeliveryNotices, second: i64) -> Vec<String> {
-        deliveries.news(Style::plain(), at(second))
+    fn due_rows(deliveries: &mut DeliveryNotices, second: i64) -> Vec<String> {
+        deliveries.due_rows(Style::plain(), at(second))
     }
 
     #[test]
@@ -252,19 +252,22 @@ mod tests {
         let mut deliveries = said(2);
         (1..=2).for_each(|n| deliveries.delivered(id(n), &user("carla")));
         deliveries.written(id(1), &user("bob"));
-        assert_eq!(news(&mut deliveries, 2), ["… your line waits here for bob"]);
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your line waits here for bob"]);
         deliveries.written(id(2), &user("bob"));
-        assert_eq!(news(&mut deliveries, 3), ["→ 1 message was sent to bob, whose program confirms nothing"]);
+        assert_eq!(
+            due_rows(&mut deliveries, 3),
+            ["→ 1 message was sent to bob, whose program confirms nothing"]
+        );
         assert_eq!((deliveries.waiting(), deliveries.due()), (0, None));
     }
 
     #[test]
     fn what_arrives_soon_is_no_news() {
         let mut deliveries = said(1);
-        assert!(news(&mut deliveries, 1).is_empty());
+        assert!(due_rows(&mut deliveries, 1).is_empty());
         deliveries.delivered(id(1), &user("bob"));
         deliveries.delivered(id(1), &user("carla"));
-        assert!(news(&mut deliveries, 5).is_empty());
+        assert!(due_rows(&mut deliveries, 5).is_empty());
         assert_eq!(deliveries.due(), None);
     }
 
@@ -273,29 +276,29 @@ mod tests {
         let mut deliveries = said(3);
         (1..=3).for_each(|n| deliveries.delivered(id(n), &user("bob")));
         assert_eq!(deliveries.due(), Some(at(2).now.to_utc()));
-        assert!(news(&mut deliveries, 1).is_empty());
-        assert_eq!(news(&mut deliveries, 2), ["… your lines wait here for carla"]);
+        assert!(due_rows(&mut deliveries, 1).is_empty());
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your lines wait here for carla"]);
         assert_eq!((deliveries.waiting(), deliveries.due()), (3, None));
-        assert!(news(&mut deliveries, 60).is_empty());
+        assert!(due_rows(&mut deliveries, 60).is_empty());
         deliveries.delivered(id(1), &user("carla"));
-        assert!(news(&mut deliveries, 61).is_empty(), "others follow");
+        assert!(due_rows(&mut deliveries, 61).is_empty(), "others follow");
         deliveries.delivered(id(2), &user("carla"));
         deliveries.delivered(id(3), &user("carla"));
-        assert_eq!(news(&mut deliveries, 61), ["✓ carla has your 3 lines now"]);
-        assert!(news(&mut deliveries, 62).is_empty());
+        assert_eq!(due_rows(&mut deliveries, 61), ["✓ carla has your 3 lines now"]);
+        assert!(due_rows(&mut deliveries, 62).is_empty());
         assert_eq!(deliveries.waiting(), 0);
     }
 
     #[test]
     fn row_names_everybody_for_whom_a_line_waits() {
         let mut deliveries = said(1);
-        assert_eq!(news(&mut deliveries, 2), ["… your line waits here for bob and carla"]);
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your line waits here for bob and carla"]);
         deliveries.delivered(id(1), &user("bob"));
-        assert_eq!(news(&mut deliveries, 3), ["✓ bob has your line now"]);
+        assert_eq!(due_rows(&mut deliveries, 3), ["✓ bob has your line now"]);
         // Carla is known to be away; the next line waits for both.
         let to = [user("bob"), user("carla")];
         deliveries.sent(id(2), &"again".into(), to, at(4).now.to_utc());
-        assert_eq!(news(&mut deliveries, 6), ["… your line waits here for bob and carla"]);
+        assert_eq!(due_rows(&mut deliveries, 6), ["… your line waits here for bob and carla"]);
     }
 
     #[test]
@@ -304,10 +307,10 @@ mod tests {
         deliveries.delivered(id(1), &user("carla"));
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
         let row = "… your line waits here until the new key of bob is right: /verify bob";
-        assert_eq!(news(&mut deliveries, 0), [row]);
-        assert_eq!((deliveries.waiting(), news(&mut deliveries, 9).len()), (1, 0));
+        assert_eq!(due_rows(&mut deliveries, 0), [row]);
+        assert_eq!((deliveries.waiting(), due_rows(&mut deliveries, 9).len()), (1, 0));
         deliveries.delivered(id(1), &user("bob"));
-        assert_eq!(news(&mut deliveries, 9), ["✓ bob has your line now"]);
+        assert_eq!(due_rows(&mut deliveries, 9), ["✓ bob has your line now"]);
     }
 
     #[test]
@@ -324,9 +327,9 @@ mod tests {
         deliveries.resume(&[WaitingLine { of: crate::api::past::Past::With(user("bob")), line }]);
         deliveries.delivered(id(7), &user("bob"));
         deliveries.delivered(id(1), &user("carla"));
-        assert!(news(&mut deliveries, 100).is_empty());
+        assert!(due_rows(&mut deliveries, 100).is_empty());
         deliveries.delivered(id(1), &user("bob"));
-        assert_eq!(news(&mut deliveries, 100), ["✓ bob has your line now"]);
+        assert_eq!(due_rows(&mut deliveries, 100), ["✓ bob has your line now"]);
     }
 
     #[test]
@@ -334,11 +337,11 @@ mod tests {
         let mut deliveries = said(3);
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::TextTooLong);
         let row = "[00:00:00] ✗ not delivered to bob (too long for that user's program): \"line 1\"";
-        assert_eq!(news(&mut deliveries, 0), [row]);
+        assert_eq!(due_rows(&mut deliveries, 0), [row]);
         (1..=3).for_each(|n| deliveries.undelivered(id(n), &user("carla"), Undeliverable::Left));
         let row = "[00:00:00] ✗ 3 lines not delivered to carla (no longer in that conversation)";
-        assert_eq!(news(&mut deliveries, 0), [row]);
+        assert_eq!(due_rows(&mut deliveries, 0), [row]);
         deliveries.undelivered(id(2), &user("bob"), Undeliverable::Waiting);
-        assert!(news(&mut deliveries, 0).is_empty(), "the end says how many");
+        assert!(due_rows(&mut deliveries, 0).is_empty(), "the end says how many");
     }
 }

@@ -171,7 +171,7 @@ impl View {
 
     /// What is news of own lines, now that so much has happened and so much time has passed.
     pub fn progress(&mut self, moment: Moment) -> Vec<String> {
-        let mut rows = self.deliveries.news(self.paint, moment);
+        let mut rows = self.deliveries.due_rows(self.paint, moment);
         self.date_before(&mut rows, moment);
         rows
     }
