@@ -332,7 +332,7 @@ async fn who_wants_no_plaintext_neither_hears_nor_says_any() {
             assert_eq!(link.recv().await, None);
         }
     }
-    strict.execute(Command::tell(user("original"), "never")).await.unwrap();
+    strict.execute(Command::send_private(user("original"), "never")).await.unwrap();
     let Answer::Quit { undelivered } = strict.execute(Command::Quit).await.unwrap() else { panic!() };
     assert_eq!((undelivered, proxy.heard_bytes()), (vec![(user("original"), 1)], 0));
 }

@@ -203,7 +203,7 @@ impl Command {
     }
 
     /// A message to one user.
-    pub fn tell(to: Username, text: impl Into<String>) -> Self {
+    pub fn send_private(to: Username, text: impl Into<String>) -> Self {
         Self::Say { conversation: Some(Conversation::Private(to)), text: text.into(), id: None }
     }
 }

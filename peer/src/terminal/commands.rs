@@ -290,7 +290,7 @@ fn private(rest: &str) -> Result<ParsedInput, ArgError> {
     let to = user(name)?;
     run(match text {
         "" => Command::Open { conversation: Conversation::Private(to) },
-        text => Command::tell(to, text),
+        text => Command::send_private(to, text),
     })
 }
 
@@ -411,9 +411,9 @@ mod tests {
             ("hello  there ", say("hello  there")),
             ("//help", say("/help")),
             ("two\nlines", say("two\nlines")),
-            ("@bob hi there", Command::tell(bob(), "hi there")),
+            ("@bob hi there", Command::send_private(bob(), "hi there")),
             ("@bob", Command::Open { conversation: private() }),
-            ("/msg bob hi\nthere", Command::tell(bob(), "hi\nthere")),
+            ("/msg bob hi\nthere", Command::send_private(bob(), "hi\nthere")),
             ("/msg @bob", Command::Open { conversation: private() }),
             ("/create sala", Command::Create { room: sala() }),
             ("/create  São João ", Command::Create { room: RoomName::parse("São João").unwrap() }),

@@ -316,7 +316,7 @@ impl Peer {
     }
 
     pub async fn tell(&self, to: &str, text: &str) -> Result<Answer, CommandError> {
-        self.run(Command::tell(user(to), text)).await
+        self.run(Command::send_private(user(to), text)).await
     }
 
     pub async fn open(&self, conversation: Conversation) -> Result<Answer, CommandError> {
