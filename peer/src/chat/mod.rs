@@ -2,7 +2,7 @@
 //! changes out; it never touches a socket or a clock.
 
 mod entering;
-pub(crate) mod heard;
+pub(crate) mod inbound;
 pub(crate) mod known_names;
 mod places;
 
@@ -20,7 +20,7 @@ use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Conversation, Event, LinkState, TrackerState};
-use crate::chat::heard::Early;
+use crate::chat::inbound::PendingMembership;
 use crate::chat::known_names::KnownNames;
 use crate::history::membership::Membership;
 use crate::history::remembered::RememberedRoom;
@@ -71,7 +71,7 @@ pub(crate) struct Chat {
     unread: BTreeMap<Conversation, usize>,
     linked: BTreeMap<Username, Trust>,
     blocked: BTreeSet<Username>,
-    early: Early,
+    early: PendingMembership,
     /// Which state of each room the history knows: it judges lines by who sat where.
     kept: BTreeMap<Uuid, u64>,
     known: KnownNames,

@@ -11,7 +11,7 @@ use crate::api::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::chat::Chat;
-use crate::chat::heard::{Heard, Spoken};
+use crate::chat::inbound::{Inbound, Spoken};
 use crate::history::conversation::ConversationId;
 use crate::history::remembered::RememberedRoom;
 
@@ -19,9 +19,9 @@ impl Chat {
     /// A link brought something: where it belongs, if it is to be heard. What is ahead of the tracker's word waits.
     pub(crate) fn admit(
         &mut self,
-        heard: Heard,
+        heard: Inbound,
         now: Instant,
-    ) -> Option<(ConversationId, Option<RoomName>, Heard)> {
+    ) -> Option<(ConversationId, Option<RoomName>, Inbound)> {
         let room = match &heard.what {
             Spoken::Plain(line) => line.room.as_deref().map(|name| self.rooms.get(name)),
             Spoken::Given(given) => given.room_id.map(|id| self.room_by_id(id)),
@@ -65,7 +65,7 @@ impl Chat {
     }
 
     /// What waited for the tracker's word and is in place now.
-    pub(crate) fn admit_early(&mut self, now: Instant) -> Vec<(ConversationId, Option<RoomName>, Heard)> {
+    pub(crate) fn admit_early(&mut self, now: Instant) -> Vec<(ConversationId, Option<RoomName>, Inbound)> {
         let early = self.early.take(now);
         early.into_iter().filter_map(|(since, heard)| self.admit(heard, since)).collect()
     }
@@ -139,10 +139,10 @@ mod tests {
     use crate::limits::EARLY_WAIT;
     use crate::peer_communication::link_registry::PlainMessage;
 
-    fn line(from: &str, room: Option<&str>) -> Heard {
+    fn line(from: &str, room: Option<&str>) -> Inbound {
         let room = room.map(str::to_owned);
         let line = PlainMessage { room, content: "hi".into(), id: None, sent_at: None };
-        Heard { from: user(from), what: Spoken::Plain(line) }
+        Inbound { from: user(from), what: Spoken::Plain(line) }
     }
 
     #[tokio::test]

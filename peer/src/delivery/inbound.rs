@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::api::Event;
 use crate::chat::Trust;
-use crate::chat::heard::{Heard, Spoken};
+use crate::chat::inbound::{Inbound, Spoken};
 use crate::delivery::serving_links::LinkChange;
 use crate::delivery::sync_event::SyncEvent;
 use crate::history::command::{self, UnsignedMessage};
@@ -56,10 +56,10 @@ impl Hub {
     async fn on_link_report(&self, report: LinkReport) {
         let Some(history) = self.history.get() else { return };
         match report {
-            LinkReport::Plain(from, line) => self.ingest(Heard { from, what: Spoken::Plain(line) }).await,
+            LinkReport::Plain(from, line) => self.ingest(Inbound { from, what: Spoken::Plain(line) }).await,
             LinkReport::Lines(from, link, _) if self.is_replaced(&from, link) => {}
             LinkReport::Lines(from, _, lines) => {
-                self.ingest(Heard { from, what: Spoken::Given(lines) }).await
+                self.ingest(Inbound { from, what: Spoken::Given(lines) }).await
             }
             LinkReport::Have(from, room, theirs, lamport) => {
                 self.on_have(from, room, theirs, lamport).await;
@@ -156,7 +156,7 @@ impl Hub {
     }
 
     /// Lines came by a link: into the history with them, if they are in place.
-    async fn ingest(&self, heard: Heard) {
+    async fn ingest(&self, heard: Inbound) {
         let admitted = self.lock().chat.admit(heard, Instant::now());
         if let Some((conversation, room, heard)) = admitted {
             self.keep(conversation, room, heard).await;
@@ -164,9 +164,9 @@ impl Hub {
     }
 
     /// Puts what was heard in its place into the history, which tells what becomes of it.
-    async fn keep(&self, conversation: ConversationId, room: Option<RoomName>, heard: Heard) {
+    async fn keep(&self, conversation: ConversationId, room: Option<RoomName>, heard: Inbound) {
         let (Some(links), Some(history)) = (self.links.get(), self.history.get()) else { return };
-        let Heard { from, what } = heard;
+        let Inbound { from, what } = heard;
         match what {
             Spoken::Plain(line) => {
                 let id = line.id.unwrap_or_else(Uuid::now_v7);

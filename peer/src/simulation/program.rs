@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::{Conversation, TrackerState};
-use crate::chat::heard::{Heard, Spoken};
+use crate::chat::inbound::{Inbound, Spoken};
 use crate::chat::{Chat, Trust};
 use crate::delivery::replication::{Replication, batches};
 use crate::delivery::sync::SyncState;
@@ -249,14 +249,14 @@ impl Program {
             Frame::Want(room, wanted) => self.hand_over(from, &conversation(from, room), &wanted),
             Frame::Lines { room_id, lines, late } => {
                 let what = Spoken::Given(MessageBatch { room_id, lines, late });
-                if let Some((of, _, heard)) = self.chat.admit(Heard { from: from.clone(), what }, now) {
+                if let Some((of, _, heard)) = self.chat.admit(Inbound { from: from.clone(), what }, now) {
                     self.keep(&of, heard, now);
                 }
             }
         }
     }
 
-    fn keep(&mut self, conversation: &ConversationId, Heard { from, what }: Heard, now: Instant) {
+    fn keep(&mut self, conversation: &ConversationId, Inbound { from, what }: Inbound, now: Instant) {
         let Spoken::Given(MessageBatch { lines, late, .. }) = what else { return };
         let trusted = lines.iter().map(|line| (line.author.clone(), vec![device(line.author.as_str())]));
         let heard = command::Heard {

@@ -11,7 +11,7 @@ use crate::limits::{EARLY_BATCHES, EARLY_WAIT};
 use crate::peer_communication::link_registry::{MessageBatch, PlainMessage};
 
 /// What a link brought.
-pub(crate) struct Heard {
+pub(crate) struct Inbound {
     /// Whose link it is.
     pub(crate) from: Username,
     pub(crate) what: Spoken,
@@ -35,13 +35,13 @@ impl Spoken {
 
 /// What came for a room in which it is out of place, as far as is known: the tracker's word of it may be on its way.
 #[derive(Default)]
-pub(crate) struct Early {
-    waiting: VecDeque<(Instant, Heard)>,
+pub(crate) struct PendingMembership {
+    waiting: VecDeque<(Instant, Inbound)>,
 }
 
-impl Early {
+impl PendingMembership {
     /// Keeps it for a while.
-    pub(crate) fn keep(&mut self, heard: Heard, now: Instant) {
+    pub(crate) fn keep(&mut self, heard: Inbound, now: Instant) {
         while self.waiting.len() >= EARLY_BATCHES
             || self.waiting.front().is_some_and(|(since, _)| is_late(*since, now))
         {
@@ -51,14 +51,14 @@ impl Early {
     }
 
     /// Whether earlier messages of the same user to the same room wait: later ones must not overtake them.
-    pub(crate) fn holds(&self, later: &Heard, now: Instant) -> bool {
+    pub(crate) fn holds(&self, later: &Inbound, now: Instant) -> bool {
         let is_before =
-            |earlier: &Heard| earlier.from == later.from && earlier.what.room() == later.what.room();
+            |earlier: &Inbound| earlier.from == later.from && earlier.what.room() == later.what.room();
         self.waiting.iter().any(|(since, earlier)| !is_late(*since, now) && is_before(earlier))
     }
 
     /// All that still waits, oldest first, each with the time since when.
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<(Instant, Heard)> {
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<(Instant, Inbound)> {
         let (late, waiting): (Vec<_>, _) =
             self.waiting.drain(..).partition(|(since, _)| is_late(*since, now));
         late.iter().for_each(note_dropped);
@@ -71,6 +71,6 @@ fn is_late(since: Instant, now: Instant) -> bool {
 }
 
 /// A dropped message is not acknowledged, so a modern program gives it again.
-fn note_dropped((_, heard): &(Instant, Heard)) {
+fn note_dropped((_, heard): &(Instant, Inbound)) {
     warn!(peer = ?heard.from, "messages for a room in which their author is not known to sit were dropped");
 }
