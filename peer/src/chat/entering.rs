@@ -73,7 +73,7 @@ impl Chat {
         let lost: Vec<_> = self.rooms.values().filter(|room| !stays.contains(&room.id)).collect();
         for name in lost.into_iter().map(|room| room.name.clone()).collect::<Vec<_>>() {
             let is_another = unknown.iter().any(|room| room.name == name);
-            events.extend(self.gone(name.as_str(), |room| match is_another {
+            events.extend(self.room_ended(name.as_str(), |room| match is_another {
                 true => Event::RoomDeleted { room },
                 false => Event::RoomLeft { room },
             }));
@@ -116,7 +116,7 @@ impl Chat {
         }
         let mut events = Vec::new();
         if known.is_some() {
-            events.extend(self.gone(room.name.as_str(), |room| Event::RoomDeleted { room }));
+            events.extend(self.room_ended(room.name.as_str(), |room| Event::RoomDeleted { room }));
         }
         self.offered.remove(&room.id);
         if let Some(RememberedRoom { membership, .. }) = self.remembered.remove(&room.id) {
@@ -136,7 +136,11 @@ impl Chat {
     }
 
     /// A room is gone, or this user is out of it.
-    pub(in crate::chat) fn gone(&mut self, name: &str, event: impl FnOnce(RoomName) -> Event) -> Vec<Event> {
+    pub(in crate::chat) fn room_ended(
+        &mut self,
+        name: &str,
+        event: impl FnOnce(RoomName) -> Event,
+    ) -> Vec<Event> {
         let Some((name, room)) = self.rooms.remove_entry(name) else { return Vec::new() };
         self.memberships.remove(&room.id);
         self.left.push(room.id);

@@ -89,13 +89,13 @@ impl Chat {
             TrackerRequest::CreateRoom { room: asked } | TrackerRequest::JoinRoom { room: asked } => {
                 reply.room.clone().map(|room| self.let_in(asked, room, now)).unwrap_or_default()
             }
-            TrackerRequest::LeaveRoom { room } => self.gone(room, |room| Event::RoomLeft { room }),
-            TrackerRequest::DeleteRoom { room } => self.gone(room, |room| Event::RoomDeleted { room }),
+            TrackerRequest::LeaveRoom { room } => self.room_ended(room, |room| Event::RoomLeft { room }),
+            TrackerRequest::DeleteRoom { room } => self.room_ended(room, |room| Event::RoomDeleted { room }),
             TrackerRequest::DeleteAccount { .. } => {
                 let rooms: Vec<_> = self.rooms.keys().cloned().collect();
                 rooms
                     .iter()
-                    .flat_map(|room| self.gone(room.as_str(), |room| Event::RoomLeft { room }))
+                    .flat_map(|room| self.room_ended(room.as_str(), |room| Event::RoomLeft { room }))
                     .collect()
             }
             TrackerRequest::ListPeers(_) => {
@@ -133,11 +133,11 @@ impl Chat {
             Some(known) if known.id == room.id && self.sits_in(&room) => self.replace(room, now),
             // Another room took the name of the one that was entered here.
             Some(_) if self.sits_in(&room) => {
-                let mut events = self.gone(room.name.as_str(), |room| Event::RoomDeleted { room });
+                let mut events = self.room_ended(room.name.as_str(), |room| Event::RoomDeleted { room });
                 events.extend(self.offer(&room));
                 events
             }
-            Some(_) => self.gone(room.name.as_str(), |room| Event::RoomLeft { room }),
+            Some(_) => self.room_ended(room.name.as_str(), |room| Event::RoomLeft { room }),
             None => Vec::new(),
         }
     }
@@ -175,14 +175,15 @@ impl Chat {
     fn deleted(&mut self, name: Option<RoomName>, id: Option<Uuid>, owner: &Username) -> Vec<Event> {
         if let Some(id) = id {
             let name = self.rooms.values().find(|room| room.id == id).map(|room| room.name.clone());
-            return name
-                .map_or_else(Vec::new, |name| self.gone(name.as_str(), |room| Event::RoomDeleted { room }));
+            return name.map_or_else(Vec::new, |name| {
+                self.room_ended(name.as_str(), |room| Event::RoomDeleted { room })
+            });
         }
         let mut owned = self.rooms.values().filter(|room| room.owner == *owner).map(|room| room.name.clone());
         let Some(name) = name.or_else(|| owned.next().filter(|_| owned.next().is_none())) else {
             return Vec::new();
         };
-        self.gone(name.as_str(), |room| Event::RoomDeleted { room })
+        self.room_ended(name.as_str(), |room| Event::RoomDeleted { room })
     }
 
     /// Forgets a conversation; a room is open then, or none. Never a private chat: who types on would write to somebody
