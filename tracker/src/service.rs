@@ -212,7 +212,7 @@ impl TrackerService {
             TrackerRequest::Ping => Outcome::showing("", ReplyBody::Pong),
             TrackerRequest::Logout => {
                 self.sign_off(me).await;
-                Outcome::said("goodbye")
+                Outcome::text("goodbye")
             }
         };
         let turn = self.turn();
@@ -330,13 +330,13 @@ impl TrackerService {
             }
             self.accounts.depart(&me.username)
         };
-        let (notices, vacated) = self.rooms.vacate(&me.username).await;
+        let (notices, vacated) = self.rooms.leave_all(&me.username).await;
         self.deliver(&self.turn(), &notices, Some(me.connection));
         vacated?;
         self.sign_off(me).await;
         self.accounts.remove(&departure).await?;
         tracing::info!(username = %me.username, "account deleted");
-        Ok(Outcome::said("your account is deleted"))
+        Ok(Outcome::text("your account is deleted"))
     }
 
     /// Ends a login: its user is offline, unless a newer one has taken its place.

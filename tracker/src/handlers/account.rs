@@ -102,7 +102,7 @@ impl AccountCommandHandler {
             return Err(forbidden("the signature is not by the key of this session"));
         }
         match self.peers.endorse(asker, said, signature).await? {
-            Endorsed::Kept => Ok(Outcome::said("the key is endorsed")),
+            Endorsed::Kept => Ok(Outcome::text("the key is endorsed")),
             Endorsed::NotBound => Err(unknown()),
             Endorsed::Earlier => Err(forbidden(
                 "that key is not later than this device's: endorse this device's on the other one",
@@ -127,7 +127,7 @@ impl AccountCommandHandler {
                 "the account was changed at this very moment: try again",
             ));
         }
-        Ok(Outcome::said("the password is changed"))
+        Ok(Outcome::text("the password is changed"))
     }
 
     /// Whether the asker is the user beyond doubt: by the password, or else by a key that is bound. A session in the

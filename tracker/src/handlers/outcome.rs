@@ -66,13 +66,13 @@ pub(crate) struct RequestError {
 
 impl Outcome {
     /// Words only.
-    pub(crate) fn said(msg: impl Into<String>) -> Self {
+    pub(crate) fn text(msg: impl Into<String>) -> Self {
         Self { msg: msg.into(), shows: ReplyBody::Nothing, notices: Vec::new() }
     }
 
     /// Words and something to show.
     pub(crate) fn showing(msg: impl Into<String>, shows: ReplyBody) -> Self {
-        Self { shows, ..Self::said(msg) }
+        Self { shows, ..Self::text(msg) }
     }
 
     /// With something that others are to hear.

@@ -68,7 +68,7 @@ impl RoomCommandHandler {
         let name = RoomName::parse(room)?;
         self.views.close(asker, &name);
         self.rooms.leave(&name, asker).await?;
-        Ok(Outcome::said(format!("you left {name}")).with_push(Notice::new(&name, ChangeKind::Left, asker)))
+        Ok(Outcome::text(format!("you left {name}")).with_push(Notice::new(&name, ChangeKind::Left, asker)))
     }
 
     /// Ends a room.
@@ -76,7 +76,7 @@ impl RoomCommandHandler {
         let name = RoomName::parse(room)?;
         let room = self.rooms.delete(&name, asker).await?;
         self.views.close(asker, &name);
-        Ok(Outcome::said(format!("{name} is deleted")).with_push(Notice::deleted(&room, asker)))
+        Ok(Outcome::text(format!("{name} is deleted")).with_push(Notice::deleted(&room, asker)))
     }
 
     /// A member's presence changed: what the rooms in which the user sits are to hear.
@@ -96,7 +96,7 @@ impl RoomCommandHandler {
 
     /// Takes a user out of everything: the own rooms end, seats in others are freed. What is to be heard of it counts
     /// also where the disk refuses the rest.
-    pub(crate) async fn vacate(&self, username: &Username) -> (Vec<Notice>, Result<(), RoomFailure>) {
+    pub(crate) async fn leave_all(&self, username: &Username) -> (Vec<Notice>, Result<(), RoomFailure>) {
         let mut notices = Vec::new();
         let mut vacate = async || {
             for name in self.rooms.owned_by(username) {
