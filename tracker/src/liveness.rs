@@ -71,7 +71,7 @@ impl PingSweep {
             pings.spawn(async move {
                 // Each verdict counts as soon as it is known, however slow the others are.
                 match ping(&session, &identity, time).await {
-                    Verdict::Alive => service.heard(&session).await,
+                    Verdict::Alive => service.mark_alive(&session).await,
                     Verdict::Silent => service.silent(&session).await,
                     Verdict::Unknown => {}
                 }

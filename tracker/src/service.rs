@@ -356,8 +356,8 @@ impl TrackerService {
     }
 
     /// The peer of a session answered a PING.
-    pub(crate) async fn heard(&self, session: &ActiveConnection) {
-        let back = self.presence.heard(&session.username, session.id, Utc::now());
+    pub(crate) async fn mark_alive(&self, session: &ActiveConnection) {
+        let back = self.presence.mark_alive(&session.username, session.id, Utc::now());
         if back == Some(true) {
             tracing::info!(username = %session.username, "answers again");
         }

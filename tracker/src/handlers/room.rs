@@ -227,7 +227,7 @@ mod tests {
             }
         }
         peers.connect(&user, ConnectionId(1), Ipv6Addr::from([0xffff; 8]).into(), u16::MAX);
-        peers.heard(&user, ConnectionId(1), Utc::now());
+        peers.mark_alive(&user, ConnectionId(1), Utc::now());
         user
     }
 

@@ -298,7 +298,7 @@ impl PeerRepository {
     }
 
     /// Notes that the peer of this very session answered a PING; whether its user came back by it.
-    pub(crate) fn heard(
+    pub(crate) fn mark_alive(
         &self,
         username: &Username,
         connection: ConnectionId,
