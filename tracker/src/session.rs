@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     self.refuse_and_close(RequestError::new(ErrorCode::NotLoggedIn, msg))
                 }
                 () = sleep_until(deaf.unwrap_or_else(Instant::now)), if deaf.is_some() => Ok(()),
-                frame = self.connection.recv(), if deaf.is_none() => self.hear(frame).await,
+                frame = self.connection.recv(), if deaf.is_none() => self.on_frame(frame).await,
             };
             if let Err(over) = served {
                 return over;
@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.stranger.as_ref().map(|_| self.began + time)
     }
 
-    async fn hear(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), SessionEnd> {
+    async fn on_frame(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), SessionEnd> {
         match frame {
             Ok(Some(frame)) => {
                 self.first_frame_came = true;
