@@ -119,7 +119,7 @@ impl Drop for Place {
 
 impl Drop for PreAuthSlot {
     fn drop(&mut self) {
-        lock(&self.crowd).no_stranger_any_more(self.number);
+        lock(&self.crowd).release_preauth(self.number);
     }
 }
 
@@ -179,7 +179,7 @@ impl ConnectionTable {
             if here.sessions >= self.limits.per_network {
                 return Err(Full::Subnet(self.limits.per_network));
             }
-            if !self.may_have_another_stranger(here.strangers) {
+            if !self.has_preauth_room(here.strangers) {
                 return Err(Full::Strangers);
             }
             let newcomers = self.newcomers.turn_of(&network);
@@ -203,7 +203,7 @@ impl ConnectionTable {
     }
 
     /// Half of the strangers' places are for networks that hold none: so few networks cannot take them all.
-    fn may_have_another_stranger(&self, held: usize) -> bool {
+    fn has_preauth_room(&self, held: usize) -> bool {
         held == 0 || self.strangers.len() < self.limits.strangers / 2
     }
 
@@ -214,7 +214,7 @@ impl ConnectionTable {
     }
 
     /// Counts a stranger less, whose place was not taken before.
-    fn no_stranger_any_more(&mut self, number: u64) {
+    fn release_preauth(&mut self, number: u64) {
         if let Some(stranger) = self.strangers.remove(&number) {
             self.count_without(&stranger);
         }
@@ -262,7 +262,7 @@ mod tests {
     /// Comes and goes at once.
     fn visit(crowd: &mut ConnectionTable, network: Option<Subnet>, now: Instant) -> Result<(), Full> {
         let (number, _) = crowd.admit(network, now)?;
-        crowd.no_stranger_any_more(number);
+        crowd.release_preauth(number);
         crowd.leave(network);
         Ok(())
     }
@@ -276,7 +276,7 @@ mod tests {
         }
         assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Subnet(16)));
         // Signing in makes no room, leaving does.
-        crowd.no_stranger_any_more(first);
+        crowd.release_preauth(first);
         assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Subnet(16)));
         crowd.leave(network(1));
         assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
@@ -302,7 +302,7 @@ mod tests {
         let (mut crowd, now) = (crowd(), Instant::now());
         let places: Vec<_> = (0..256).map(|_| crowd.admit(None, now).unwrap()).collect();
         // The one who came first of all has signed in: nobody is in the way.
-        crowd.no_stranger_any_more(places[0].0);
+        crowd.release_preauth(places[0].0);
         crowd.admit(None, now).unwrap();
         assert!(places.iter().all(|(_, taken)| !taken.is_cancelled()));
         for newcomers in 1..10 {
@@ -312,7 +312,7 @@ mod tests {
             assert_eq!(crowd.strangers.len(), 256);
         }
         // Who is on the way out is counted as a connection until it is closed, and as a stranger no more.
-        crowd.no_stranger_any_more(places[1].0);
+        crowd.release_preauth(places[1].0);
         assert_eq!((crowd.strangers.len(), crowd.sessions), (256, 266));
     }
 
@@ -324,7 +324,7 @@ mod tests {
         let (number, taken) = crowd.admit(network(1), now).unwrap();
         crowd.admit(network(2), now).unwrap();
         assert!(taken.is_cancelled());
-        crowd.no_stranger_any_more(number);
+        crowd.release_preauth(number);
         crowd.leave(network(1));
         assert!(!crowd.of_network.contains_key(&network(1).unwrap()));
     }
@@ -334,7 +334,7 @@ mod tests {
         let (mut crowd, now) = (crowd(), Instant::now());
         for _ in 0..10_240 {
             let (number, _) = crowd.admit(None, now).unwrap();
-            crowd.no_stranger_any_more(number);
+            crowd.release_preauth(number);
         }
         assert_eq!(let_in(&mut crowd, None, now), Err(Full::Everywhere(10_240)));
         crowd.leave(None);
