@@ -96,7 +96,7 @@ impl Found {
                 found.counts()
             ));
         }
-        found.settle(folder, trust)?;
+        found.remove_orphans(folder, trust)?;
         found.note_oddities();
         Ok(found)
     }
@@ -112,7 +112,7 @@ impl Found {
     }
 
     /// Lets nobody inherit: a room or a key of a name that has no account would be the next one's who takes that name.
-    fn settle(&mut self, folder: &Path, trust: Trust) -> Result<(), OpenError> {
+    fn remove_orphans(&mut self, folder: &Path, trust: Trust) -> Result<(), OpenError> {
         let Self { users, rooms, peers, notes, .. } = self;
         let has_account = |user: &Username| users.contents.entries.contains_key(user.as_str());
         let known = rooms.is_known() && trust == Trust::AsLeft;
