@@ -96,8 +96,8 @@ const RULES: &[Rule] = &[
         // What others wrote comes to the screen by one way.
         files: &["peer/src/terminal/"],
         except: &["peer/src/terminal/sanitize.rs"],
-        never: &["raw()"],
-        broken_by: "rows.push(said.text.raw().to_owned());",
+        never: &["expose()"],
+        broken_by: "rows.push(message.text.expose().to_owned());",
     },
     Rule {
         files: &["peer/src/"],
