@@ -1,7 +1,7 @@
-//! A collection of named entries in memory that answers for its changes only once the disk holds them.
+//! A collection of named entries in memory that confirms a change only after the disk holds it.
 //!
-//! This is the seam behind which another store could stand: everything is a lookup, a range, or an update decided on
-//! the entry as it is at that moment.
+//! The interface consists of lookups, range scans, and updates that are decided on the current entry. Another storage
+//! engine could therefore replace the files behind it.
 
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -19,7 +19,7 @@ use crate::repositories::table::Table;
 use crate::repositories::update::{Change, StorageError, Update};
 use crate::repositories::writer::{Request, Writer};
 
-/// Entries by name. Cheap to clone: all clones are the same collection.
+/// Entries by name. A clone is cheap and refers to the same collection.
 #[derive(Debug)]
 pub(crate) struct Collection<T> {
     committed: Arc<RwLock<Table<T>>>,
@@ -35,7 +35,7 @@ impl<T> Clone for Collection<T> {
 }
 
 impl<T: Record> Collection<T> {
-    /// Takes over what was loaded, and starts the thread that owns the files.
+    /// Takes over the loaded entries and starts the writer thread, which owns the files.
     pub(crate) fn start(
         loaded: Loaded<T>,
         folder: Arc<DataFolder>,
@@ -59,27 +59,27 @@ impl<T: Record> Collection<T> {
         Ok(Self { committed, changes, ended })
     }
 
-    /// Looks at an entry.
+    /// Calls `look` with an entry under the read lock. Returns `None` if there is no such entry.
     pub(crate) fn read<R>(&self, key: &str, look: impl FnOnce(&T) -> R) -> Option<R> {
         self.committed().entries.get(key).map(look)
     }
 
-    /// A copy of an entry.
+    /// Returns a copy of an entry.
     pub(crate) fn get(&self, key: &str) -> Option<T> {
         self.read(key, T::clone)
     }
 
-    /// Whether there is such an entry.
+    /// Whether an entry with this key exists.
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.committed().entries.contains_key(key)
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.committed().entries.len()
     }
 
-    /// Looks at the entries in the order of their keys: those that start with `prefix` and come after `after`.
+    /// Calls `look` with the entries that start with `prefix` and come after `after`, in the order of their keys.
     pub(crate) fn scan<R>(
         &self,
         prefix: &str,
@@ -100,18 +100,18 @@ impl<T: Record> Collection<T> {
         )
     }
 
-    /// The keys of the entries that are filed under a further key.
+    /// The keys of the entries that the index files under a secondary key.
     pub(crate) fn index_keys(&self, key: &str) -> Vec<String> {
         self.committed().index.get(key).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// The further keys that `wanted` picks.
+    /// The secondary keys for which `wanted` returns true.
     pub(crate) fn filing_keys(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         self.committed().index.keys().filter(|key| wanted(key)).cloned().collect()
     }
 
-    /// Changes an entry; answers once the change is on the disk. `decide` sees the entry as it is at that moment,
-    /// and may be called again where a write failed.
+    /// Changes an entry and returns once the change is on the disk. `decide` sees the current entry. The writer may
+    /// call it again after a failed write.
     pub(crate) async fn update<R: Send + 'static>(
         &self,
         key: &str,
@@ -120,8 +120,8 @@ impl<T: Record> Collection<T> {
         self.ask(key, true, decide).await
     }
 
-    /// Changes an entry in memory only, in order with the other changes. A crash loses the change; the next durable
-    /// change of that entry, or the next fold, writes it.
+    /// Changes an entry in memory only, in order with the other changes. A crash loses the change. The next durable
+    /// change of this entry, or the next compaction, writes it.
     pub(crate) async fn update_in_memory<R: Send + 'static>(
         &self,
         key: &str,
@@ -130,14 +130,14 @@ impl<T: Record> Collection<T> {
         self.ask(key, false, decide).await
     }
 
-    /// Ends the collection in good order: everything in the JSON file, the journal empty.
+    /// Closes the collection: writes every entry to the JSON file and leaves an empty journal.
     pub(crate) async fn close(&self) -> Result<(), StorageError> {
         let (done, answer) = oneshot::channel();
         self.changes.send(Request::Close(done)).await.map_err(|_| StorageError::Closed)?;
         answer.await.map_err(|_| StorageError::Closed)?
     }
 
-    /// Waits until the thread that owns the files has ended, whatever the cause.
+    /// Waits until the writer thread has ended, for any reason.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// A note, filed under its first letter.
+    /// A note, indexed by its first letter.
     #[derive(Debug, Clone, PartialEq)]
     struct Note(String);
 
@@ -278,7 +278,7 @@ mod tests {
         }
         let journal = std::fs::metadata(folder.path().join("notes_db.journal")).unwrap().len();
         assert!(journal < 20 * FOLD_BYTES / 8, "never folded: {journal} bytes");
-        // Without closing it: what was answered is on the disk.
+        // The collection is not closed: every confirmed change must be on the disk.
         let copy = tempfile::tempdir().unwrap();
         for name in ["notes_db.json", "notes_db.journal", "manifest.json"] {
             std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();

@@ -1,4 +1,5 @@
-//! The content of a JSON file and its journal together: the entries, and the data beside them. Pure.
+//! The combined content of a JSON file and its journal.
+//! This module holds the entries and does no input or output on files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,25 +11,26 @@ use crate::repositories::data_folder::OpenError;
 use crate::repositories::journal::{Header, read_lines};
 use crate::repositories::record::{Decoded, Record};
 
-/// What the files held at the start.
+/// The content of both files at the start of the tracker.
 #[derive(Debug)]
 pub(crate) struct Contents<T> {
-    /// The entries.
+    /// The entries that are served.
     pub(crate) entries: BTreeMap<String, T>,
-    /// Entries that are carried along and not served.
+    /// Invalid entries: they stay in the file and are not served.
     pub(crate) unfit: BTreeMap<String, Box<RawValue>>,
-    /// Entries of an original program as they stood in the file; they are among `entries`, with something added.
+    /// Legacy entries in their original form. Their migrated form, with added data, is in `entries`.
     pub(crate) taken_over: BTreeMap<String, Box<RawValue>>,
-    /// What the journal's first line says.
+    /// The first line of the journal, if it names a generation.
     pub(crate) header: Option<Header>,
-    /// How many changes the journal holds.
+    /// The number of changes in the journal.
     pub(crate) changes: usize,
-    /// Bytes at the journal's end that a crash or a power cut left of lines that were promised to nobody.
+    /// The number of bytes at the journal's end that an interrupted write left behind. No client was told that these
+    /// changes were saved.
     pub(crate) torn: usize,
 }
 
 impl<T: Record> Contents<T> {
-    /// What a file and its journal hold.
+    /// Decodes a JSON file and replays its journal. `path` is the JSON file's path, for error messages.
     pub(crate) fn recover(path: &Path, file: Option<&[u8]>, journal: &[u8]) -> Result<Self, OpenError> {
         let (entries, unfit, taken_over) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut contents = Self { entries, unfit, taken_over, header: None, changes: 0, torn: 0 };
@@ -41,19 +43,19 @@ impl<T: Record> Contents<T> {
         Ok(contents)
     }
 
-    /// Whether nothing at all is there.
+    /// Whether there is no entry, valid or invalid.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.unfit.is_empty()
     }
 
-    /// The JSON file that holds all of it.
+    /// Encodes the JSON file that holds all entries.
     pub(crate) fn written(&self) -> io::Result<Vec<u8>> {
         let mut file = Vec::new();
         write_entries(&mut file, &self.entries, &self.unfit)?;
         Ok(file)
     }
 
-    /// Takes the entries of a JSON file.
+    /// Decodes the entries of a JSON file.
     fn read_file(&mut self, path: &Path, file: &[u8]) -> Result<(), OpenError> {
         let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
         let text = std::str::from_utf8(file)
@@ -69,7 +71,7 @@ impl<T: Record> Contents<T> {
         Ok(())
     }
 
-    /// Repeats the changes of a journal.
+    /// Applies the changes of a journal in order.
     fn replay(&mut self, path: &Path, journal: &[u8]) -> Result<(), OpenError> {
         let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
         let lines = read_lines(journal).map_err(|bad| damaged(bad.line, bad.what.to_owned()))?;
@@ -104,12 +106,12 @@ impl<T: Record> Contents<T> {
     }
 }
 
-/// The number of the line that begins or goes on after these bytes.
+/// The number of the line on which the byte after `before` stands, counted from 1.
 fn line_of(before: &[u8]) -> usize {
     before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// One entry a line, for people who look into the file.
+/// Writes the JSON file with one entry per line, so that people can read it.
 pub(crate) fn write_entries<T: Record>(
     out: &mut impl Write,
     entries: &BTreeMap<String, T>,

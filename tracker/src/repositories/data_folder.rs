@@ -1,4 +1,5 @@
-//! The folder of the state: made, locked, read by its owner alone.
+//! The data folder of the tracker.
+//! The tracker creates it, locks it, and keeps other users of the computer out.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -6,82 +7,82 @@ use std::path::{Path, PathBuf};
 
 use commons::names::Username;
 
-/// Why the state cannot be read. Nothing was changed.
+/// The reason why the data folder cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another tracker works there.
+    /// Another tracker uses the folder.
     #[error("{} is in use by another tracker: stop that one, or choose another folder with --data", .0.display())]
     Locked(PathBuf),
-    /// The file holds something else than it should.
+    /// A file is damaged: it does not have the expected content.
     #[error("{}, line {line}: {what}. Nothing was changed: restore a backup of the folder, or put the file right and run `tracker check --accept-edits {}`", file.display(), folder_of(file).display())]
     Damaged {
-        /// Which file.
+        /// The damaged file.
         file: PathBuf,
-        /// Which line of it, counted from 1.
+        /// The number of the damaged line, counted from 1.
         line: usize,
-        /// What is wrong; no values.
+        /// The error text that says what is wrong. It contains no values.
         what: String,
     },
-    /// Others than its owner can read a file that holds a secret.
+    /// Other users of the computer can read a file that holds a secret.
     #[error("{} can be read by others on this computer. Run: chmod 600 {}", .0.display(), in_shell(.0))]
     Exposed(PathBuf),
-    /// A JSON file is not there, though others are.
+    /// A JSON file is missing, although other files are there.
     #[error("{} is missing. Nothing was changed: restore a backup of the folder", .0.display())]
     Missing(PathBuf),
-    /// Another file is not there, though it was.
+    /// A journal, the manifest or the key file is missing, although it was there before.
     #[error("{} is missing. Nothing was changed: restore a backup of the folder, or go on without the file by `tracker check --accept-edits {}`", .0.display(), folder_of(.0).display())]
     Lost(PathBuf),
-    /// The file is sound, but not the one that the tracker wrote.
+    /// The file is well formed, but it is not the one that the tracker wrote.
     #[error("{} is not as the tracker left it. Nothing was changed: restore a backup of the folder, or take the file as it is by `tracker check --accept-edits {}`", .0.display(), folder_of(.0).display())]
     Changed(PathBuf),
-    /// The file is from an earlier time than the one beside it.
+    /// The file is older than another file of the folder.
     #[error("{} is older than {}. Nothing was changed: restore a backup of the whole folder, or take the files as they are by `tracker check --accept-edits {}`", file.display(), than.display(), folder_of(file).display())]
     Older {
-        /// Which file.
+        /// The outdated file.
         file: PathBuf,
-        /// The other one.
+        /// The newer file.
         than: PathBuf,
     },
-    /// A room of ours would go to the next one who takes its owner's name.
+    /// The owner of a room has no account. The next user who registers that name would get the room.
     #[error("{}: the room {room:?} belongs to {owner}, who has no account in users_db.json. Nothing was changed: restore a backup of the folder", folder.join("rooms_db.json").display())]
     NoAccount {
-        /// The folder.
+        /// The data folder.
         folder: PathBuf,
-        /// Which room.
+        /// The name of the room.
         room: String,
-        /// Whose it is.
+        /// The owner of the room.
         owner: Username,
     },
-    /// The system refused.
+    /// The operating system reported an error.
     #[error("{}: {source}", path.display())]
     Io {
-        /// What was to be read or made.
+        /// The path that was to be read or created.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl OpenError {
-    /// For `map_err`: what happened to which path.
+    /// Returns a function for `map_err` that adds the path to an I/O error.
     pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         |source| Self::Io { path: path.to_owned(), source }
     }
 }
 
-/// A path as a shell reads it, whatever characters it has.
+/// Quotes a path for a shell, whatever characters it contains.
 fn in_shell(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
-/// The folder, locked for as long as this lives.
+/// The data folder, locked for the lifetime of this value.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     _lock: File,
 }
 
 impl DataFolder {
-    /// Makes the folder where it does not exist, and locks it.
+    /// Creates the folder if it does not exist, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let lock_path = path.join("lock");
         let mut folder = fs::DirBuilder::new();
@@ -102,7 +103,7 @@ impl DataFolder {
         }
     }
 
-    /// Whether a tracker works in a folder. Makes nothing there.
+    /// Whether a tracker uses the folder. Creates no file.
     pub(crate) fn is_in_use(path: &Path) -> Result<bool, OpenError> {
         let lock_path = path.join("lock");
         let lock = match File::open(&lock_path) {
@@ -117,12 +118,12 @@ impl DataFolder {
     }
 }
 
-/// The folder of a file, for a message.
+/// The folder of a file, for error messages.
 fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// Reads a file, if there is one.
+/// Reads a file. Returns `None` if it does not exist.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -131,14 +132,15 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
     }
 }
 
-/// Where a file is written before it takes its place.
+/// The temporary path to which a file is written before it is renamed to `path`.
 pub(crate) fn aside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     PathBuf::from(name)
 }
 
-/// Puts a file with these bytes in a file's place, and waits for the disk. After a crash it is either the old or the new.
+/// Replaces a file by one with these bytes, and waits for the disk. After a crash, the file is either the old or the
+/// new one.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = aside(path);
     let mut file = private_file().create(true).truncate(true).open(&new)?;
@@ -148,7 +150,8 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder_of(path)
 }
 
-/// Waits until the disk holds the name of a file or folder: without it what is in there cannot be found.
+/// Waits until the disk holds the directory entry of a file or folder. Without it, the content cannot be found after a
+/// crash.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     match path.parent() {
         _ if cfg!(not(unix)) => Ok(()),
@@ -158,7 +161,7 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A file to read and write that nobody else may read.
+/// Options to read and write a file that only its owner can access.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = File::options();
     options.read(true).write(true);

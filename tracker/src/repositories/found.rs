@@ -1,4 +1,5 @@
-//! The content of a data folder: all of its files, read and judged together. Nothing is touched.
+//! The content of a data folder: all its files, read and checked together.
+//! This module changes no file.
 
 use std::path::Path;
 
@@ -14,34 +15,34 @@ use crate::repositories::record::Record;
 use crate::repositories::tracker_key::{self, FoundKey};
 use crate::repositories::user::StoredPassword;
 
-/// How far the files are believed.
+/// The degree of trust in the files of a data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// They must be as the tracker left them.
+    /// The files must be exactly as the tracker left them.
     AsLeft,
-    /// They may have been changed by hand; they must still be sound.
+    /// The files may have been edited by hand. They must still be well formed.
     Edited,
 }
 
-/// Everything in a folder.
+/// The complete content of a data folder.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The accounts.
+    /// The user accounts.
     pub(crate) users: Loaded<StoredPassword>,
-    /// The rooms.
+    /// The rooms of the tracker.
     pub(crate) rooms: Loaded<Room>,
-    /// The peers.
+    /// The peer records.
     pub(crate) peers: Loaded<Peer>,
-    /// The tracker's key, if it was made already.
+    /// The tracker's key, if there is one yet.
     pub(crate) key: Option<FoundKey>,
-    /// What the manifest says, if there is one.
+    /// The content of the manifest, if there is one.
     pub(crate) manifest: Option<Entries>,
-    /// What the operator should know, a sentence or two each.
+    /// Notes for the operator, one or two sentences each.
     pub(crate) notes: Vec<String>,
 }
 
 impl Found {
-    /// Reads a folder.
+    /// Reads and checks all files of a folder.
     pub(crate) fn read(folder: &Path, trust: Trust) -> Result<Self, OpenError> {
         let mut manifest = match Entries::read(folder) {
             Err(OpenError::Damaged { .. }) if trust == Trust::Edited => None,
@@ -55,7 +56,7 @@ impl Found {
         if manifest.is_none() && ours && trust == Trust::AsLeft {
             return Err(OpenError::Lost(folder.join(manifest::FILE)));
         }
-        // With none of the files there, the tracker is set up anew, under the key that it has.
+        // If none of the files exists, the tracker starts with empty collections and keeps its key.
         if !(users.are_there() || rooms.are_there() || peers.are_there()) {
             users.forget();
             rooms.forget();
@@ -101,7 +102,7 @@ impl Found {
         Ok(found)
     }
 
-    /// How much there is.
+    /// The numbers of accounts, rooms and peers as a text.
     pub(crate) fn counts(&self) -> String {
         let [users, rooms, peers] = [
             self.users.contents.entries.len(),
@@ -111,7 +112,8 @@ impl Found {
         format!("{users} accounts, {rooms} rooms, {peers} peers")
     }
 
-    /// Lets nobody inherit: a room or a key of a name that has no account would be the next one's who takes that name.
+    /// Removes rooms and keys of user names that have no account. Otherwise the next user who registers such a name
+    /// would inherit them.
     fn remove_orphans(&mut self, folder: &Path, trust: Trust) -> Result<(), OpenError> {
         let Self { users, rooms, peers, notes, .. } = self;
         let has_account = |user: &Username| users.contents.entries.contains_key(user.as_str());
@@ -119,7 +121,7 @@ impl Found {
         let taken_over = std::mem::take(&mut rooms.contents.taken_over);
         for (name, original) in taken_over {
             let Some(room) = rooms.contents.entries.get_mut(&name) else { continue };
-            // One that was set aside before stays so, whatever accounts were made meanwhile.
+            // An entry that was set aside earlier stays set aside, even if its owner has an account now.
             if known || !has_account(&room.owner) {
                 if !known {
                     notes.push(format!(

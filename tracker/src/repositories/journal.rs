@@ -1,11 +1,16 @@
-//! The lines of a journal: a change each, numbered and checked. Pure; the files are another's.
+//! The format of a journal: an append-only file with one numbered, checksummed change per line.
 //!
-//! The first line names the journal and its generation: `{"journal":"users","generation":3,"crc":"8e2f51c3"}`. Its `crc`
-//! is the CRC-32 of the generation as eight bytes, little-endian, and the name's bytes. A change is
-//! `{"seq":7,"key":"ana","value":…,"crc":"8e2f51c3"}` and a newline. `value` is the whole new entry, or `null` where
-//! it was removed, so that a line may be replayed over a file that holds it already. `seq` counts from 1 without
-//! gaps. `crc` is the CRC-32 of: `seq` as eight bytes and the key's length as four, both little-endian, the key's
-//! bytes, the value's bytes as they stand in the line.
+//! This module encodes and decodes lines and does no input or output on files. The first line names the collection and
+//! the generation: `{"journal":"users","generation":3,"crc":"8e2f51c3"}`. Its `crc` is the CRC-32 of the generation as
+//! eight little-endian bytes, followed by the name's bytes.
+//!
+//! A change is `{"seq":7,"key":"ana","value":…,"crc":"8e2f51c3"}` and a newline. `value` is the complete new entry, or
+//! `null` if the entry was removed. A line may therefore be replayed over a JSON file that already contains its change.
+//! `seq` counts from 1 without gaps. `crc` is the CRC-32 of `seq` as eight little-endian bytes, the key's length as
+//! four little-endian bytes, the key's bytes, and the value's bytes as they stand in the line.
+//!
+//! Example of recovery: a power cut leaves `{"seq":1,…}\n{"seq":2,…}\n{"seq":3,"ke`. The reader returns the changes 1
+//! and 2 and reports 12 torn bytes. Damage before a complete line is an error.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,22 +20,22 @@ use crate::limits::SECTOR_BYTES;
 /// A change of one entry.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Which entry.
+    /// The key of the changed entry.
     pub(crate) key: String,
-    /// What it holds now; `None` where it was removed.
+    /// The new value of the entry. `None` if the entry was removed.
     pub(crate) value: Option<Box<RawValue>>,
 }
 
-/// Why a journal cannot be replayed.
+/// The reason why a journal cannot be replayed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BadLine {
-    /// Counted from 1.
+    /// The number of the bad line, counted from 1.
     pub(crate) line: usize,
-    /// What is wrong with it.
+    /// The error text that says what is wrong with the line.
     pub(crate) what: &'static str,
 }
 
-/// How every line begins.
+/// The first bytes of every change line.
 const LINE_START: &[u8] = br#"{"seq":"#;
 
 #[derive(Serialize, Deserialize)]
@@ -45,28 +50,28 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// What `crc` has to be.
+    /// The value that `crc` must have.
     fn checksum(&self) -> String {
         checksum(self.seq, &self.key, self.value)
     }
 }
 
-/// A journal's first line.
+/// The first line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
-    /// Of which collection it is.
+    /// The name of the collection.
     pub(crate) journal: String,
     /// The generation of the JSON file to which the changes belong.
     pub(crate) generation: u64,
     crc: String,
 }
 
-/// How the first line begins.
+/// The first bytes of the header line.
 const HEADER_START: &[u8] = br#"{"journal":"#;
 
 impl Header {
-    /// The first line of a collection's journal.
+    /// Creates the header of a collection's journal.
     pub(crate) fn new(journal: &str, generation: u64) -> Self {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&generation.to_le_bytes());
@@ -74,19 +79,19 @@ impl Header {
         Self { journal: journal.to_owned(), generation, crc: format!("{:08x}", crc.finalize()) }
     }
 
-    /// As it stands in the file.
+    /// Encodes the header as a line of the file, with its newline.
     pub(crate) fn line(&self) -> serde_json::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
         Ok(line)
     }
 
-    /// Whether a journal begins with such a line; earlier versions wrote none.
+    /// Whether a journal begins with a header line. Earlier versions wrote none.
     pub(crate) fn begins(journal: &[u8]) -> bool {
         journal.starts_with(HEADER_START)
     }
 
-    /// Reads the first line and its length, if there is one.
+    /// Decodes the header line. Returns it with its length in bytes, or `None` if there is none.
     fn read(journal: &[u8]) -> Result<Option<(Self, usize)>, BadLine> {
         let Some(length) = journal.iter().position(|byte| *byte == b'\n').filter(|_| Self::begins(journal))
         else {
@@ -101,14 +106,15 @@ impl Header {
     }
 }
 
-/// What a journal holds.
+/// The decoded lines of a journal.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    /// The first line, if it names a generation.
+    /// The header line, if the journal has one.
     pub(crate) header: Option<Header>,
-    /// The changes, in order.
+    /// The changes in their order.
     pub(crate) entries: Vec<Entry>,
-    /// Bytes after the last whole line, which a crash or a power cut left of lines that were promised to nobody.
+    /// The number of bytes after the last complete line. An interrupted write left them, and no client was told that
+    /// these changes were saved.
     pub(crate) torn: usize,
 }
 
@@ -126,7 +132,7 @@ pub(crate) fn write_line(
     Ok(())
 }
 
-/// Reads a journal's lines. The remains of a write that was cut short are left out.
+/// Decodes the lines of a journal. Leaves out the remains of an interrupted write.
 pub(crate) fn read_lines(journal: &[u8]) -> Result<Lines, BadLine> {
     let (header, length) = Header::read(journal)?.unzip();
     let first_line = if header.is_some() { 2 } else { 1 };
@@ -159,9 +165,11 @@ fn read_line(line: &[u8], seq: u64) -> Result<Entry, &'static str> {
     Ok(Entry { key: line.key.into_owned(), value })
 }
 
-/// Whether the bytes from `at` on are the remains of a write that was cut short, so that nobody was promised them. They
-/// are not if a whole line comes later. They are not if they end like a whole line, unless a sector is missing in
-/// between: a disk that did not get to write a sector shows zeros there.
+/// Whether the bytes from `at` on are the remains of an interrupted write. No client was told that these changes were
+/// saved, so the tracker may drop them.
+///
+/// The answer is no if a complete line follows later. It is also no if the bytes end like a complete line, unless a
+/// disk sector is missing in between. An unwritten sector reads as zeros.
 fn is_torn(journal: &[u8], at: usize) -> bool {
     let tail = &journal[at..];
     if later_line(tail) {
@@ -173,7 +181,7 @@ fn is_torn(journal: &[u8], at: usize) -> bool {
     !ended || has_missing_sector(journal, at)
 }
 
-/// Whether a whole line stands somewhere behind the beginning of these bytes.
+/// Whether a complete line begins somewhere after the first byte of `tail`.
 fn later_line(tail: &[u8]) -> bool {
     let beginnings = tail.windows(LINE_START.len()).enumerate().skip(1);
     let mut beginnings = beginnings.filter(|(_, bytes)| *bytes == LINE_START).map(|(at, _)| &tail[at..]);
@@ -183,7 +191,7 @@ fn later_line(tail: &[u8]) -> bool {
     })
 }
 
-/// Whether zeros reach up to the end of the journal or of a sector.
+/// Whether a zero byte stands directly before the end of a sector or of the journal.
 fn has_missing_sector(journal: &[u8], from: usize) -> bool {
     let mut ends =
         (from + 1..=journal.len()).filter(|end| *end == journal.len() || end.is_multiple_of(SECTOR_BYTES));
@@ -253,7 +261,7 @@ mod tests {
                 assert_eq!(read_lines(&torn).unwrap().entries.len(), whole, "cut at {cut}, {zeros} zeros");
             }
         }
-        // The first sector of a line was not written, its last one was.
+        // The first sector of the line was not written, its last one was.
         let mut out = journal.clone();
         let long = RawValue::from_string(format!("\"{}\"", "x".repeat(2000))).unwrap();
         write_line(&mut out, 4, "ana", Some(&long)).unwrap();

@@ -1,8 +1,12 @@
-//! The file behind a collection: a JSON file of all entries, and beside it the journal of what changed since.
+//! The files behind a collection: a JSON file with all entries, and a journal of the later changes.
 //!
-//! A change costs one appended line, whatever the number of entries. Folding writes the JSON file anew and begins an empty
-//! journal. Both are replaced by renaming, and the manifest names the digest of the new JSON file before it is there: so a
-//! crash at any point leaves files that fit together, and a line may be replayed over a file that holds it.
+//! A change costs one appended line, however many entries there are. Compaction (`fold`) writes a new JSON file and
+//! begins an empty journal. Both files are replaced by renaming. The manifest names the digest of the new JSON file
+//! before the rename. A crash at any point therefore leaves files that belong together, and a line may be replayed over
+//! a JSON file that already contains its change.
+//!
+//! Example: after a crash between the two renames, the folder holds the new JSON file, the old journal and the
+//! announced digest. The next start replays the old journal over the new file, and the result is the same.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,62 +27,64 @@ use crate::repositories::journal::{Header, write_line};
 use crate::repositories::manifest::{Entries, FileState, Manifest};
 use crate::repositories::record::Record;
 
-/// The two files as they were read, not yet judged.
+/// The two files of a collection, read and not yet checked.
 #[derive(Debug)]
 pub(crate) struct Files {
     name: &'static str,
     path: PathBuf,
     json: Option<Vec<u8>>,
     journal: Option<Vec<u8>>,
-    /// What the manifest says of the JSON file; `None` where the tracker has never folded it.
+    /// The state of the JSON file in the manifest. `None` if the tracker has never compacted it.
     known: Option<FileState>,
 }
 
-/// Files that were judged and not yet touched, so that damage in one leaves its neighbours too as they are.
+/// The checked files of a collection. Nothing has been written yet, so damage in one collection leaves the others
+/// unchanged.
 #[derive(Debug)]
 pub(crate) struct Loaded<T> {
     name: &'static str,
     path: PathBuf,
-    /// What they hold.
+    /// The entries of both files.
     pub(crate) contents: Contents<T>,
     state: FileState,
     known: bool,
 }
 
-/// The two files in use; one thread owns them.
+/// The two files in use. The writer thread owns them.
 #[derive(Debug)]
 pub(crate) struct JsonFile {
     name: &'static str,
     path: PathBuf,
-    /// Locked until nobody writes in it any more.
+    /// Keeps the folder locked as long as any file in it is in use.
     _folder: Arc<DataFolder>,
     manifest: Arc<Manifest>,
-    /// The JSON file on the disk, and the journal's generation.
+    /// The digest of the JSON file on the disk, and the journal's generation.
     state: FileState,
     journal: File,
-    /// Bytes of the journal's first line.
+    /// The length of the journal's first line, in bytes.
     header: u64,
-    /// Bytes of the journal that hold whole lines.
+    /// The length of the journal up to its last complete line, in bytes.
     length: u64,
-    /// The last line's number.
+    /// The sequence number of the last line.
     seq: u64,
-    /// The journal's length at which it is folded next.
+    /// The journal length at which the next compaction is due, in bytes.
     fold_at: u64,
     trouble: Trouble,
 }
 
-/// What a failed write left behind.
+/// The condition of the journal after a failed write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     None,
-    /// Bytes after the last whole line: to be cut off before the next is written.
+    /// There may be bytes after the last complete line. They must be cut off before the next write.
     Remnant,
-    /// Nobody knows what of the journal the disk holds: to be folded before anything is promised.
+    /// A flush failed, so the content of the journal on the disk is unknown. A compaction must come before any further
+    /// confirmation.
     Unflushed,
 }
 
 impl JsonFile {
-    /// Appends the changes and waits for the disk. After an error none of them is there.
+    /// Appends the changes and waits for the disk. After an error, none of them is in the journal.
     pub(crate) fn append(&mut self, changes: &[(String, Option<Box<RawValue>>)]) -> io::Result<()> {
         if self.trouble == Trouble::Remnant {
             self.cut_back()?;
@@ -91,7 +97,7 @@ impl JsonFile {
         let flushed = written
             .and_then(|()| self.journal.sync_data().inspect_err(|_| self.trouble = Trouble::Unflushed));
         if let Err(error) = flushed {
-            // Where this fails too, it is tried again before the next line.
+            // If the cut fails too, the next append tries it again.
             let _ = self.cut_back();
             return Err(error);
         }
@@ -109,27 +115,28 @@ impl JsonFile {
         Ok(())
     }
 
-    /// Whether nothing may be promised before the next fold.
+    /// Whether a compaction must come before any further change is confirmed.
     pub(crate) fn must_fold(&self) -> bool {
         self.trouble == Trouble::Unflushed
     }
 
-    /// Whether the journal has outgrown its file.
+    /// Whether the journal is long enough for a compaction.
     pub(crate) fn should_fold(&self) -> bool {
         self.length >= self.fold_at
     }
 
-    /// Whether the JSON file holds everything.
+    /// Whether the JSON file holds all entries, so that the journal has no changes.
     pub(crate) fn is_folded(&self) -> bool {
         self.length <= self.header
     }
 
-    /// Puts off folding for another while, after it failed.
+    /// Postpones the next compaction after one failed.
     pub(crate) fn fold_later(&mut self) {
         self.fold_at = self.length + FOLD_BYTES;
     }
 
-    /// Writes all entries to a new JSON file, puts it in the old one's place and begins an empty journal.
+    /// Compacts the files: writes all entries to a new JSON file, renames it over the old one, and begins an empty
+    /// journal.
     pub(crate) fn fold<T: Record>(
         &mut self,
         entries: &BTreeMap<String, T>,
@@ -152,14 +159,14 @@ impl JsonFile {
 
         self.begin_journal(self.state.generation + 1)?;
         self.fold_at = fold_at(size);
-        // The fold is complete without it: the JSON file is the one that was announced.
+        // The compaction is complete even if this write fails: the JSON file is the announced one.
         if let Err(error) = self.note(self.state.clone()) {
             tracing::warn!(%error, "the manifest could not be completed");
         }
         Ok(())
     }
 
-    /// Puts an empty journal of a generation in the old one's place.
+    /// Replaces the journal by an empty one of the given generation.
     fn begin_journal(&mut self, generation: u64) -> io::Result<()> {
         let path = self.path.with_extension("journal");
         let new = aside(&path);
@@ -168,7 +175,7 @@ impl JsonFile {
         journal.write_all(&header)?;
         journal.sync_all()?;
         fs::rename(&new, &path)?;
-        // From here on lines go to the new one. If its name does not reach the disk, nothing may be promised.
+        // From here on, lines go to the new journal. If its name does not reach the disk, no change may be confirmed.
         self.trouble = Trouble::Unflushed;
         (self.journal, self.header, self.length, self.seq) =
             (journal, header.len() as u64, header.len() as u64, 0);
@@ -178,14 +185,14 @@ impl JsonFile {
         Ok(())
     }
 
-    /// Makes the manifest say this of the JSON file.
+    /// Writes the state of the JSON file to the manifest.
     fn note(&self, state: FileState) -> io::Result<()> {
         let name = file_name(self.name);
         self.manifest.update(|entries| drop(entries.files.insert(name, state)))
     }
 }
 
-/// A file whose digest is computed while it is written.
+/// A file writer that computes the digest of the bytes that it writes.
 struct Digesting {
     file: File,
     digest: Sha256,
@@ -204,7 +211,7 @@ impl Write for Digesting {
 }
 
 impl Files {
-    /// Reads `<name>_db.json` and its journal.
+    /// Reads `<name>_db.json` and its journal from a folder.
     pub(crate) fn read(
         folder: &Path,
         name: &'static str,
@@ -217,32 +224,32 @@ impl Files {
         Ok(Self { name, path, json, journal, known })
     }
 
-    /// The JSON file.
+    /// The path of the JSON file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether there is no JSON file.
+    /// Whether the JSON file does not exist.
     pub(crate) fn json_is_missing(&self) -> bool {
         self.json.is_none()
     }
 
-    /// Whether one of the two is there.
+    /// Whether the JSON file or a non-empty journal exists.
     pub(crate) fn are_there(&self) -> bool {
         self.json.is_some() || self.journal.as_ref().is_some_and(|journal| !journal.is_empty())
     }
 
-    /// Forgets what the manifest says.
+    /// Drops the state that the manifest holds for this file.
     pub(crate) fn forget(&mut self) {
         self.known = None;
     }
 
-    /// Whether the journal begins as only this version begins one.
+    /// Whether the journal begins with a header line. Legacy programs and earlier versions wrote none.
     pub(crate) fn journal_names_generation(&self) -> bool {
         self.journal.as_ref().is_some_and(|journal| Header::begins(journal))
     }
 
-    /// Whether the JSON file and the journal are the ones that the manifest names.
+    /// Checks that the JSON file and the journal are the ones that the manifest names.
     fn judge(
         &self,
         known: &FileState,
@@ -264,7 +271,7 @@ impl Files {
             _ => {}
         }
         match generation {
-            // Taken over, and not folded yet.
+            // The files were migrated and not compacted yet.
             None if known.generation == 0 => Ok(()),
             None if self.journal.is_none() => Err(OpenError::Lost(journal)),
             None => {
@@ -283,7 +290,7 @@ impl Files {
 }
 
 impl<T: Record> Loaded<T> {
-    /// Judges files that were read.
+    /// Checks the files that were read.
     pub(crate) fn judge(files: Files, trust: Trust) -> Result<Self, OpenError> {
         let journal = files.journal.as_deref().unwrap_or_default();
         let contents = Contents::recover(&files.path, files.json.as_deref(), journal)?;
@@ -309,17 +316,17 @@ impl<T: Record> Loaded<T> {
         Ok(Self { name: files.name, known: known.is_some(), path: files.path, contents, state })
     }
 
-    /// The JSON file.
+    /// The path of the JSON file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the tracker has folded the JSON file before.
+    /// Whether the tracker has compacted the JSON file before.
     pub(crate) fn is_known(&self) -> bool {
         self.known
     }
 
-    /// What an operator should know of the contents, a sentence or two each.
+    /// Notes for the operator about the contents, one or two sentences each.
     pub(crate) fn oddities(&self) -> Vec<String> {
         let (file, Contents { torn, unfit, .. }) = (file_name(self.name), &self.contents);
         let cut = (*torn > 0).then(|| {
@@ -331,8 +338,8 @@ impl<T: Record> Loaded<T> {
         cut.into_iter().chain(kept).collect()
     }
 
-    /// Makes the files ready for changes: the journal empty, everything in the JSON file. Each start begins a generation,
-    /// so that a journal of an earlier run is noticed.
+    /// Opens the files for changes: writes all entries to the JSON file and begins an empty journal. Each start begins
+    /// a new generation, so that a journal of an earlier run is detected.
     pub(crate) fn open(
         self,
         folder: Arc<DataFolder>,
@@ -359,14 +366,14 @@ impl<T: Record> Loaded<T> {
             fold_at: FOLD_BYTES,
             trouble,
         };
-        // What is appended is there only as long as the journal's name is.
+        // Appended lines survive a crash only if the journal's file name is on the disk too.
         sync_folder_of(&file.path).map_err(OpenError::at(&file.path))?;
         file.fold(&contents.entries, &contents.unfit).map_err(OpenError::at(&file.path))?;
         Ok((file, contents))
     }
 }
 
-/// The name of a collection's JSON file.
+/// The file name of a collection's JSON file.
 fn file_name(name: &str) -> String {
     format!("{name}_db.json")
 }
@@ -375,7 +382,8 @@ fn hex(digest: Sha256) -> String {
     base16ct::lower::encode_string(&digest.finalize())
 }
 
-/// How long a journal may become beside a file of this size: folding stays rare beside what is appended.
+/// The journal length at which a compaction is due, in bytes, for a JSON file of `file` bytes. It grows with the file,
+/// so that a compaction writes little compared with the journal.
 fn fold_at(file: u64) -> u64 {
     FOLD_BYTES.max(2 * file)
 }
@@ -410,7 +418,7 @@ mod tests {
         [(key.to_owned(), Some(key.to_owned().write().unwrap()))]
     }
 
-    /// The names that another start would find.
+    /// The keys of the entries that the next start finds.
     fn found(path: &Path, file: JsonFile) -> Vec<String> {
         drop(file);
         open(path).1.entries.into_keys().collect()
@@ -425,7 +433,7 @@ mod tests {
         let journal = std::mem::replace(&mut file.journal, read_only);
         assert!(file.append(&change("two")).is_err());
         file.journal = journal;
-        // As if half of the line had been written.
+        // Simulates a line that was written only in part.
         file.journal.write_all(b"{\"seq\":2,\"ke").unwrap();
         file.append(&change("three")).unwrap();
         assert_eq!(found(folder.path(), file), ["one", "three"]);
@@ -437,7 +445,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut file, contents) = open(folder.path());
         file.append(&change("one")).unwrap();
-        // Takes what is written and cannot be flushed.
+        // A write to this file succeeds, and a flush of it fails.
         let bottomless = private_file().open("/dev/null").unwrap();
         let journal = std::mem::replace(&mut file.journal, bottomless);
         assert!(file.append(&change("two")).is_err());
@@ -485,7 +493,7 @@ mod tests {
         ] {
             assert_eq!(try_with(files), Ok(vec!["one".to_owned()]));
         }
-        // These are no crash: one of the files is from another time.
+        // No crash can cause these combinations: one file is from another time.
         for files in [
             [&old_json, &journal, &announcement],
             [&old_json, &journal, &manifest],

@@ -1,7 +1,11 @@
-//! The manifest: the generation and the digest of each JSON file, by which a damaged, missing or older file is noticed.
+//! The manifest of a data folder: the generation and the digest of each JSON file.
 //!
-//! A fold announces the digest of the new JSON file here before that file takes the old one's place. So after a crash at
-//! any point the JSON file is one of the two that the manifest names.
+//! The tracker uses it to detect a damaged, missing or outdated file. A compaction writes the digest of the new JSON
+//! file to the manifest before it replaces the old file. After a crash at any point, the JSON file is therefore one of
+//! the two that the manifest names.
+//!
+//! Example: during the compaction of generation 4, the manifest holds `generation: 4`, `sha256` of the old file and
+//! `next_sha256` of the new file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,36 +17,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::repositories::data_folder::{OpenError, read_if_there, replace_file};
 
-/// The manifest's name in its folder.
+/// The file name of the manifest in the data folder.
 pub(crate) const FILE: &str = "manifest.json";
 
-/// What is known of a JSON file.
+/// The recorded state of one JSON file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileState {
-    /// Counts the folds. The journal that names the same generation belongs to the file. 0 is that of a file that was
-    /// taken over, whose journal names none.
+    /// The number of compactions of the file. The journal with the same generation belongs to the file. Generation 0 is
+    /// a migrated file whose journal names no generation.
     pub(crate) generation: u64,
-    /// SHA-256 of the file in hex digits; absent where there is no file yet.
+    /// The SHA-256 digest of the file in hex digits. Absent if there is no file yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sha256: Option<String>,
-    /// SHA-256 of the file that a fold is about to put in its place, as the next generation.
+    /// The SHA-256 digest of the file that a running compaction is about to put in place, as the next generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next_sha256: Option<String>,
 }
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entries {
-    /// The JSON files by name.
+    /// The states of the JSON files by file name.
     pub(crate) files: BTreeMap<String, FileState>,
-    /// The tracker's public key.
+    /// The public key of the tracker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tracker_key: Option<PublicKey>,
 }
 
-/// The form of the file.
+/// The layout of the manifest file: its content and a CRC-32.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -58,7 +62,7 @@ pub(crate) struct Manifest {
 }
 
 impl Entries {
-    /// Reads a folder's manifest, if there is one.
+    /// Reads the manifest of a folder. Returns `None` if there is no manifest.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>, OpenError> {
         let path = folder.join(FILE);
         let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
@@ -66,7 +70,7 @@ impl Entries {
             |line, what: &str| OpenError::Damaged { file: path.clone(), line, what: what.to_owned() };
         let stored: Stored = serde_json::from_slice(&bytes)
             .map_err(|error| damaged(error.line().max(1), "this is no manifest"))?;
-        // To the letter, so that no damage passes for another way of writing the same.
+        // The comparison is byte for byte, so that no damaged byte passes as another spelling of the same JSON.
         match stored.manifest.encode() {
             Ok(encoded) if encoded == bytes => Ok(Some(stored.manifest)),
             _ => Err(damaged(1, "the checksum does not match")),
@@ -82,12 +86,12 @@ impl Entries {
 }
 
 impl Manifest {
-    /// The manifest of a folder, which says this until it is updated.
+    /// Creates the manifest of a folder with its current content.
     pub(crate) fn new(folder: &Path, entries: Entries) -> Self {
         Self { path: folder.join(FILE), entries: Mutex::new(entries) }
     }
 
-    /// Changes what it says, and waits for the disk. After an error either is on the disk, the old or the new.
+    /// Changes the content and waits for the disk. After an error, the disk holds either the old or the new content.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Entries)) -> io::Result<()> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = entries.clone();

@@ -1,4 +1,5 @@
-//! What the tracker remembers: users, rooms, peers, each in a file of its own in one locked folder.
+//! The tracker's durable state.
+//! Users, rooms and peers each have a JSON file and a journal of their own, in one locked data folder.
 
 pub(crate) mod collection;
 pub(crate) mod contents;
@@ -32,7 +33,7 @@ use crate::repositories::room::RoomRepository;
 use crate::repositories::update::StorageError;
 use crate::repositories::user::{StoredPassword, UserRepository};
 
-/// The three collections.
+/// The three collections of the tracker, and its private key.
 #[derive(Debug)]
 pub(crate) struct Repositories {
     users: Collection<StoredPassword>,
@@ -42,14 +43,15 @@ pub(crate) struct Repositories {
 }
 
 impl Repositories {
-    /// Reads the folder, which must be as a tracker left it. All of it is read before any of it is touched.
+    /// Opens the data folder, which must be exactly as a tracker left it. Every file is read and checked before any
+    /// file is written.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let (repositories, notes) = Self::open_trusting(path, Trust::AsLeft)?;
         notes.iter().for_each(|note| tracing::warn!("{note}"));
         Ok(repositories)
     }
 
-    /// Reads the folder as far as it is to be believed; with what the operator should know.
+    /// Opens the data folder with the given degree of trust. Also returns notes for the operator.
     pub(crate) fn open_trusting(path: &Path, trust: Trust) -> Result<(Self, Vec<String>), OpenError> {
         let folder = Arc::new(DataFolder::open(path)?);
         let Found { users, rooms, peers, key, manifest, notes } = Found::read(path, trust)?;
@@ -66,27 +68,27 @@ impl Repositories {
         Ok((repositories, notes))
     }
 
-    /// The tracker's own key.
+    /// The seed of the tracker's own Ed25519 key.
     pub(crate) fn key(&self) -> &Seed {
         &self.key
     }
 
-    /// The accounts.
+    /// The repository of user accounts.
     pub(crate) fn users(&self) -> UserRepository {
         UserRepository::new(self.users.clone())
     }
 
-    /// The rooms.
+    /// The repository of rooms.
     pub(crate) fn rooms(&self) -> RoomRepository {
         RoomRepository::new(self.rooms.clone())
     }
 
-    /// The peers, none of them present.
+    /// The repository of peers. No peer is connected at first.
     pub(crate) fn peers(&self) -> PeerRepository {
         PeerRepository::new(self.peers.clone())
     }
 
-    /// Waits until one of the collections has ended unasked, which only a defect brings about.
+    /// Waits until the writer thread of a collection has ended without a request to close. Only a defect causes this.
     pub(crate) async fn failed(&self) {
         tokio::select! {
             () = self.users.ended() => {}
@@ -95,7 +97,7 @@ impl Repositories {
         }
     }
 
-    /// Ends in good order: everything in the JSON files, the journals empty.
+    /// Closes all collections: writes every entry to the JSON files and leaves empty journals.
     pub(crate) async fn close(self) -> Result<(), StorageError> {
         let (users, rooms, peers) = tokio::join!(self.users.close(), self.rooms.close(), self.peers.close());
         users.and(rooms).and(peers)

@@ -1,4 +1,5 @@
-//! Where users are: the records that survive a restart, and beside them, in memory only, who is present.
+//! The repository of peers.
+//! It keeps the durable record of each user's peer, and the presence of connected users in memory only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
 
-/// A record in the file, ours or the original's.
+/// The layout of a peer record in the file, of this version or of a legacy tracker.
 #[derive(Deserialize)]
 struct StoredPeer {
     address: Option<String>,
@@ -42,7 +43,7 @@ impl Record for Peer {
         Ok(Decoded::Native(Self {
             address: stored.address.as_deref().and_then(claimed_address),
             port: stored.port,
-            // The original kept an object here, which no program ever filled.
+            // The legacy tracker stored an object here that no program ever filled.
             last_ping: serde_json::from_value(stored.last_ping).ok(),
             keys: stored.keys,
             endorsements: stored.endorsements,
@@ -55,7 +56,7 @@ impl Record for Peer {
     }
 }
 
-/// The address that a text names, if others can dial it; the original programs call their own machine by name.
+/// Parses an address that others can dial. The legacy clients call their own computer "localhost".
 pub(crate) fn claimed_address(text: &str) -> Option<IpAddr> {
     match text {
         "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
@@ -63,18 +64,19 @@ pub(crate) fn claimed_address(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// What becomes of an endorsement.
+/// The result of an endorsement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endorsed {
-    /// It is kept, or one that is worth as much is there.
+    /// The endorsement is stored, or an equivalent or better one is already there.
     Kept,
-    /// One of the two keys is not the user's.
+    /// One of the two keys is not bound to the user.
     NotBound,
-    /// The key that it is for was bound before the one that it is by: nobody can know only the later one.
+    /// The endorsed key is not newer than the key that signs. A contact who knows the signing key also knows the endorsed
+    /// one, so the endorsement is not needed.
     Earlier,
 }
 
-/// The peers.
+/// The repository of peers.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerRepository {
     records: Collection<Peer>,
@@ -82,15 +84,15 @@ pub(crate) struct PeerRepository {
     started: Instant,
 }
 
-/// Who is present. Never locked while a change of a collection is awaited. A scan of the rooms may look in here, and
-/// this may look at the records, but at no rooms.
+/// The connected users. It is never locked while a change of a collection is awaited. Lock order: a scan of the rooms
+/// may lock the presence. Code that holds the presence may read the peer records, but no rooms.
 #[derive(Debug, Default)]
 struct Presence {
     sessions: BTreeMap<Username, Session>,
     offline_since: HashMap<Username, Instant>,
 }
 
-/// A signed-in session, and how its user is shown.
+/// An authenticated session, and the public view of its user.
 #[derive(Debug)]
 struct Session {
     connection: ConnectionId,
@@ -98,12 +100,12 @@ struct Session {
 }
 
 impl PeerRepository {
-    /// The peers of a collection; nobody is present.
+    /// Creates the repository on a collection of records. No user is connected.
     pub(crate) fn new(records: Collection<Peer>) -> Self {
         Self { records, presence: Arc::default(), started: Instant::now() }
     }
 
-    /// A user's record as it is now.
+    /// The current record of a user. Returns a record of a peer never seen if there is none.
     pub(crate) fn peer(&self, username: &Username) -> Peer {
         let present = self.presence().sessions.get(username).map(|session| session.peer.clone());
         present
@@ -111,7 +113,7 @@ impl PeerRepository {
             .unwrap_or_else(|| Peer::never_seen(username.clone()))
     }
 
-    /// Looks at the connected peers by name: those that start with `prefix` and come after `after`.
+    /// Calls `look` with the connected peers whose names start with `prefix` and come after `after`, in order.
     pub(crate) fn scan_connected<R>(
         &self,
         prefix: &str,
@@ -129,7 +131,8 @@ impl PeerRepository {
         look(&mut peers.take_while(|p| p.username.as_str().starts_with(prefix)).filter(|p| p.connected))
     }
 
-    /// Whether a user has been offline for this long; since the start for one not seen since.
+    /// Whether a user has been offline for at least this time. For a user not seen in this run, the time counts from
+    /// the tracker's start.
     pub(crate) fn offline_for(&self, username: &Username, time: Duration) -> bool {
         let presence = self.presence();
         let connected = presence.sessions.get(username).is_some_and(|session| session.peer.connected);
@@ -137,8 +140,8 @@ impl PeerRepository {
         !connected && since.elapsed() >= time
     }
 
-    /// Gives a user one more key, for good, if `admitted` still holds at that moment. If there are too many keys, the
-    /// oldest one goes. Returns whether the user has the key.
+    /// Binds one more key to a user durably, if `admitted` still returns true at that moment. At `KEYS_PER_USER` keys,
+    /// the oldest key is removed. Returns whether the user has the key.
     pub(crate) async fn bind_key(
         &self,
         username: &Username,
@@ -161,7 +164,7 @@ impl PeerRepository {
         self.change_keys(username, bind).await
     }
 
-    /// Takes one of a user's keys away, for good; whether it was there.
+    /// Removes one of a user's keys durably. Returns whether it was there.
     pub(crate) async fn unbind_key(&self, username: &Username, key: PublicKey) -> Result<bool, StorageError> {
         let unbind = move |peer: &mut Peer| {
             let bound = peer.keys.contains(&key);
@@ -171,13 +174,13 @@ impl PeerRepository {
         self.change_keys(username, unbind).await
     }
 
-    /// Takes all of a user's keys away, for good.
+    /// Removes all keys of a user durably.
     pub(crate) async fn unbind_all(&self, username: &Username) -> Result<(), StorageError> {
         self.change_keys(username, |peer| peer.keys.clear()).await
     }
 
-    /// Keeps that one of a user's keys vouches for another, for good. A key needs one endorsement: the earlier the key
-    /// that it is by was bound, the more friends know that key.
+    /// Stores durably that one of a user's keys endorses another. Each key keeps one endorsement. The one by the key
+    /// that was bound first is the best, because more contacts know that key.
     pub(crate) async fn endorse(
         &self,
         username: &Username,
@@ -206,7 +209,7 @@ impl PeerRepository {
         self.change_keys(username, endorse).await
     }
 
-    /// Applies a rule to a user's keys and endorsements. With a key go the endorsements by it and of it.
+    /// Applies a rule to a user's keys and endorsements. The endorsements by and of a removed key are removed too.
     async fn change_keys<R: Send + 'static>(
         &self,
         username: &Username,
@@ -230,14 +233,14 @@ impl PeerRepository {
         Ok(answer)
     }
 
-    /// A user's keys and endorsements as the disk has them. Read while the presence is locked, so that a session never
-    /// goes back to those of an earlier moment.
+    /// The keys and endorsements of a user in the durable record. It is called while the presence is locked, so that a
+    /// session never gets outdated keys back.
     fn bound_keys(&self, username: &Username) -> (Vec<PublicKey>, Vec<Signature>) {
         let keys = |peer: &Peer| (peer.keys.clone(), peer.endorsements.clone());
         self.records.read(username.as_str(), keys).unwrap_or_default()
     }
 
-    /// Forgets all that is known of a user, keys included.
+    /// Removes the record and the presence of a user, including all keys.
     pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
         {
             let mut presence = self.presence_mut();
@@ -247,7 +250,7 @@ impl PeerRepository {
         self.records.update(username.as_str(), |_| (Change::Remove, ())).await
     }
 
-    /// Forgets a record that no account stands behind: its keys are not for the next user of the name.
+    /// Removes a record whose user has no account. The next user of that name must not inherit its keys.
     pub(crate) async fn remove_orphan(
         &self,
         username: &Username,
@@ -260,7 +263,7 @@ impl PeerRepository {
         self.records.update(username.as_str(), decide).await
     }
 
-    /// Shows a user as connected at this place, unless a newer login has done so.
+    /// Marks a user as connected at this address, unless a newer login has done so.
     pub(crate) fn connect(&self, username: &Username, connection: ConnectionId, address: IpAddr, port: u16) {
         let mut presence = self.presence_mut();
         if presence.sessions.get(username).is_some_and(|session| session.connection > connection) {
@@ -283,7 +286,7 @@ impl PeerRepository {
         presence.offline_since.remove(username);
     }
 
-    /// Notes the end of a session; whether its user went offline by it.
+    /// Records the end of a session. Returns whether its user went offline.
     pub(crate) fn disconnect(&self, username: &Username, connection: ConnectionId) -> bool {
         let mut presence = self.presence_mut();
         match presence.sessions.get(username) {
@@ -297,7 +300,8 @@ impl PeerRepository {
         was_connected
     }
 
-    /// Notes that the peer of this very session answered a PING; whether its user came back by it.
+    /// Records that the peer of this session answered a PING. Returns whether its user came back online, or `None` if
+    /// the session is no longer current.
     pub(crate) fn mark_alive(
         &self,
         username: &Username,
@@ -313,7 +317,7 @@ impl PeerRepository {
         Some(back)
     }
 
-    /// Notes that the peer of this very session did not answer; whether its user went offline by it.
+    /// Records that the peer of this session did not answer a PING. Returns whether its user went offline.
     pub(crate) fn silent(&self, username: &Username, connection: ConnectionId) -> bool {
         let mut presence = self.presence_mut();
         let session = presence.sessions.get_mut(username).filter(|session| session.connection == connection);
@@ -324,16 +328,17 @@ impl PeerRepository {
         gone
     }
 
-    /// Notes where a user is, for the next fold; `connected` is no durable fact and stays out.
+    /// Stores the address of a user in memory; the next compaction writes it. `connected` is not durable and is left
+    /// out.
     pub(crate) async fn save(&self, username: &Username) -> Result<(), StorageError> {
         let place = Peer { connected: false, ..self.peer(username) };
         let here = self.presence().sessions.contains_key(username);
         let decide = move |present: Option<&Peer>| {
-            // Who has neither a session nor a record was deleted meanwhile, and is not to come back so.
+            // A user with neither a session nor a record was deleted in the meantime. The record must not reappear.
             if present.is_none() && !here {
                 return (Change::Keep, ());
             }
-            // Keys change by themselves, and for good.
+            // Keys are changed separately, and durably.
             let (keys, endorsements) =
                 present.map(|it| (it.keys.clone(), it.endorsements.clone())).unwrap_or_default();
             let record = Peer { keys, endorsements, ..place.clone() };
@@ -363,7 +368,7 @@ mod tests {
     use super::*;
     use crate::repositories::Repositories;
 
-    /// Enough to meet each order in which two threads may run.
+    /// The number of rounds. It is large enough for the threads to run in each possible order.
     const ROUNDS: u8 = 100;
 
     fn repository() -> (PeerRepository, TempDir) {

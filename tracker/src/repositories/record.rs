@@ -1,42 +1,44 @@
-//! What a collection keeps, and how an entry stands in its file.
+//! The entries of a collection.
+//! The trait says how an entry is read from its file, written to it and indexed.
 
 use serde_json::value::RawValue;
 
-/// A kind of entry.
+/// A kind of entry that a collection can hold.
 pub(crate) trait Record: Clone + Send + Sync + 'static {
-    /// Reads an entry of the file; an error says what is wrong with it.
+    /// Reads an entry from the file. An error is a text that says what is wrong with the entry.
     fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String>;
 
-    /// Writes the entry as it stands in the file.
+    /// Encodes the entry as the JSON value that the file holds.
     fn write(&self) -> serde_json::Result<Box<RawValue>>;
 
-    /// Notes for the operator on an entry that was taken over from this one of an original file, a sentence or two each.
+    /// Notes for the operator about an entry that was migrated from `_original`, an entry of a legacy file. Each note
+    /// has one or two sentences.
     fn take_over_notes(&self, _original: &RawValue) -> Vec<String> {
         Vec::new()
     }
 
-    /// Prepares the entry for another run of the tracker.
+    /// Prepares the entry for a new run of the tracker.
     fn begin_run(&mut self) {}
 
-    /// Further keys under which the entry is to be found.
+    /// Secondary keys under which the index also files the entry.
     fn index_keys(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// An entry that was read.
+/// The result of decoding an entry.
 #[derive(Debug)]
 pub(crate) enum Decoded<T> {
-    /// Of our own writing.
+    /// This version of the tracker wrote the entry.
     Native(T),
-    /// Taken over from an original file, with something added that has to be kept.
+    /// The entry was migrated from a legacy file. The migration added data that must be kept.
     Migrated(T),
-    /// Well formed, but against our rules: stays in the file and is not served.
+    /// The entry is well formed but breaks a rule of this tracker. It stays in the file and is not served.
     Invalid,
 }
 
-/// The words for a JSON value that is not of the expected form.
+/// The error text for a JSON value that does not have the expected form.
 pub(crate) fn unreadable(error: &serde_json::Error) -> String {
-    // Serde's own words may repeat values, and some of those are password hashes.
+    // The text leaves out Serde's own message: it may repeat values, and some values are password hashes.
     format!("an entry of the wrong form ({:?} error)", error.classify()).to_lowercase()
 }

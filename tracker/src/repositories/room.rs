@@ -1,4 +1,5 @@
-//! The rooms, and who sits in them.
+//! The repository of rooms.
+//! It stores each room with its owner, its members and its revision.
 
 use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
@@ -12,27 +13,27 @@ use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
 
-/// Why a room was not changed.
+/// The reason why a room was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RoomFailure {
-    /// There is none of that name.
+    /// No room has this name.
     #[error("there is no such room")]
     NotFound,
-    /// There is one of that name.
+    /// A room already has this name.
     #[error("there is a room of that name: join it, or choose another name")]
     Exists,
-    /// There are as many as there may be.
+    /// The tracker already has the maximum number of rooms.
     #[error("the tracker has no place for another room")]
     TooMany,
-    /// The room's own rules forbid it.
+    /// A rule of the room forbids the change.
     #[error(transparent)]
     Rule(#[from] RoomError),
-    /// It could not be made durable.
+    /// The change could not be made durable.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// The form of a room in the file: the original's, with our fields beside them.
+/// The layout of a room in the file: the legacy fields, and the fields that this version adds.
 #[derive(Serialize, Deserialize)]
 struct StoredRoom {
     id: Option<Uuid>,
@@ -46,7 +47,7 @@ struct StoredRoom {
     peer_two: Option<StoredSeat>,
 }
 
-/// A seat in the file; the original keeps the whole record of the peer in its place.
+/// The layout of a seat in the file. The legacy tracker stored the whole peer record here.
 #[derive(Serialize, Deserialize)]
 struct StoredSeat {
     username: String,
@@ -71,8 +72,9 @@ impl StoredSeat {
 }
 
 impl StoredRoom {
-    /// The room of an original file: the owner is who sits in the owner's seat, else the first who sits at all. A member
-    /// whose name does not fit loses the seat, an owner the room too. Without any other member it does not fit either.
+    /// Migrates the room of a legacy file. The member in the owner's place owns the room, or else the first other
+    /// member. A member with an invalid name loses the seat; an owner with an invalid name also loses the room. Returns
+    /// `None` if no valid member is left or the room name is invalid.
     fn take_over(self, name: &str) -> Option<Room> {
         let seats = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
         let mut seats = seats.filter_map(|seat| StoredSeat { since: 1, ..seat }.seat());
@@ -129,7 +131,7 @@ impl Record for Room {
         })
     }
 
-    /// The names that do not fit, and what became of their seats.
+    /// Notes about the invalid names and the seats that became free.
     fn take_over_notes(&self, original: &RawValue) -> Vec<String> {
         let Ok(StoredRoom { peer_owner, peer_one, peer_two, .. }) = serde_json::from_str(original.get())
         else {
@@ -137,7 +139,7 @@ impl Record for Room {
         };
         let (name, owner) = (self.name.as_str(), &self.owner);
         let mut seats = [peer_owner, peer_one, peer_two].into_iter().flatten();
-        // An owner who has left sits in no place, and the first who does owns the room.
+        // An owner who has left has no seat. The first member then owns the room.
         let first = seats.next().filter(|seat| Username::parse(&seat.username).is_err());
         let lost = first.map(|StoredSeat { username, .. }| {
             format!(
@@ -153,73 +155,74 @@ impl Record for Room {
         lost.into_iter().chain(freed).collect()
     }
 
-    /// Presence may have used up the block of revisions in which the room was written.
+    /// Advances to the next block of revisions. Presence changes may have used up the stored block, because they raise
+    /// the revision in memory only.
     fn begin_run(&mut self) {
         self.revision = (self.revision / REVISION_BLOCK + 1) * REVISION_BLOCK;
     }
 
-    /// A room is found by those who sit in it.
+    /// The index finds a room by its members.
     fn index_keys(&self) -> Vec<String> {
         self.seats().map(|seat| seat.username.as_str().to_owned()).collect()
     }
 }
 
-/// What became of raising a room's revision.
+/// The result of raising a room's revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Raised {
     Yes,
-    /// The next revision begins a block, which is to be written first.
+    /// The next revision begins a block, so the room must be written first.
     AtBlockEnd,
     NotAMember,
 }
 
-/// The rooms.
+/// The repository of rooms.
 #[derive(Debug, Clone)]
 pub(crate) struct RoomRepository {
     rooms: Collection<Room>,
 }
 
 impl RoomRepository {
-    /// The rooms of a collection.
+    /// Creates the repository on a collection of rooms.
     pub(crate) fn new(rooms: Collection<Room>) -> Self {
         Self { rooms }
     }
 
-    /// A room as it is now.
+    /// Returns a copy of a room in its current state.
     pub(crate) fn room(&self, name: &RoomName) -> Option<Room> {
         self.rooms.get(name.as_str())
     }
 
-    /// The rooms in which a user sits.
+    /// The rooms in which a user has a seat.
     pub(crate) fn rooms_of(&self, username: &Username) -> Vec<Room> {
         self.rooms.index_keys(username.as_str()).iter().filter_map(|name| self.rooms.get(name)).collect()
     }
 
-    /// The rooms that a user owns, seated in them or not. It looks at every room: for what is rare.
+    /// The names of the rooms that a user owns, with or without a seat. It scans all rooms, so it is for rare requests.
     pub(crate) fn owned_by(&self, username: &Username) -> Vec<RoomName> {
         let of_user = |room: &&Room| room.owner == *username;
         self.scan("", "", |rooms| rooms.filter(of_user).map(|room| room.name.clone()).collect())
     }
 
-    /// The room that a user joined last, of those in which a seat is held.
+    /// The name of the room that a user joined last, among the rooms in which the user has a seat.
     pub(crate) fn last_joined(&self, username: &Username) -> Option<RoomName> {
         let joined_at = |room: &Room| room.seat_of(username).map(|seat| seat.joined_at);
         self.rooms_of(username).into_iter().max_by_key(joined_at).map(|room| room.name)
     }
 
-    /// In how many rooms a user sits.
+    /// The number of rooms in which a user has a seat.
     pub(crate) fn seats_of(&self, username: &Username) -> usize {
         self.rooms.index_keys(username.as_str()).len()
     }
 
-    /// Those who sit somewhere and whom `wanted` picks.
+    /// The users who have a seat in any room and for whom `wanted` returns true.
     pub(crate) fn seated(&self, wanted: impl Fn(&Username) -> bool) -> Vec<Username> {
         let parse = |name: &str| Username::parse(name).ok();
         let names = self.rooms.filing_keys(|name| parse(name).is_some_and(|username| wanted(&username)));
         names.iter().filter_map(|name| parse(name)).collect()
     }
 
-    /// Looks at the rooms by name: those that start with `prefix` and come after `after`.
+    /// Calls `look` with the rooms whose names start with `prefix` and come after `after`, in order.
     pub(crate) fn scan<R>(
         &self,
         prefix: &str,
@@ -229,7 +232,7 @@ impl RoomRepository {
         self.rooms.scan(prefix, after, |rooms| look(&mut rooms.map(|(_, room)| room)))
     }
 
-    /// Makes a room with its owner in it.
+    /// Creates a room in which its owner has a seat.
     pub(crate) async fn create(
         &self,
         name: &RoomName,
@@ -247,7 +250,7 @@ impl RoomRepository {
         self.rooms.update(name.as_str(), decide).await?
     }
 
-    /// Seats a user.
+    /// Gives a user a seat in a room.
     pub(crate) async fn join(
         &self,
         name: &RoomName,
@@ -258,13 +261,13 @@ impl RoomRepository {
         self.change(name, move |room| Ok(room.join(&username, now)?)).await
     }
 
-    /// Frees a user's seat.
+    /// Frees a user's seat in a room.
     pub(crate) async fn leave(&self, name: &RoomName, username: &Username) -> Result<(), RoomFailure> {
         let username = username.clone();
         self.change(name, move |room| Ok(room.leave(&username)?)).await
     }
 
-    /// Ends a room. Returns its last state.
+    /// Deletes a room and returns its last state.
     pub(crate) async fn delete(&self, name: &RoomName, username: &Username) -> Result<Room, RoomFailure> {
         let username = username.clone();
         let decide = move |present: Option<&Room>| {
@@ -277,7 +280,7 @@ impl RoomRepository {
         self.rooms.update(name.as_str(), decide).await?
     }
 
-    /// Frees a guest's seat, if `overdue` still holds when it is done; whether it was.
+    /// Frees the seat of a guest if `overdue` still returns true at that moment. Returns whether the seat was freed.
     pub(crate) async fn free_guest(
         &self,
         name: &RoomName,
@@ -292,8 +295,8 @@ impl RoomRepository {
         self.change(name, free).await
     }
 
-    /// Raises the revision of a room because a member's presence changed; whether the user is a member. The disk is
-    /// waited for only where a block of revisions begins; if it refuses, presence does not wait for it.
+    /// Raises the revision of a room after a member's presence changed. Returns whether the user is a member. Only a
+    /// new block of revisions is written to the disk. If that write fails, the revision is raised in memory.
     pub(crate) async fn note_presence(
         &self,
         name: &RoomName,
@@ -323,7 +326,7 @@ impl RoomRepository {
         Ok(raised == Raised::Yes)
     }
 
-    /// Applies a rule to a room; what the rule leaves as it was is not written.
+    /// Applies a rule to a room. Writes the room only if the rule changed it.
     async fn change<R: Send + 'static>(
         &self,
         name: &RoomName,
@@ -362,7 +365,7 @@ mod tests {
                 assert!(rooms.note_presence(&sala, &ana).await.unwrap());
             }
             last = rooms.room(&sala).unwrap().revision;
-            // Nothing is closed in good order: the next start finds what was flushed.
+            // The repositories are not closed: the next start finds only the flushed state.
             drop((rooms, repositories));
             while DataFolder::open(folder.path()).is_err() {
                 tokio::task::yield_now().await;

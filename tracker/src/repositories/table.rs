@@ -1,15 +1,16 @@
-//! What readers of a collection see: the entries that are on the disk, by name and by a further key.
+//! The table that readers of a collection see.
+//! It holds the committed entries by name, and an index by secondary key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::repositories::record::Record;
 
-/// Entries and their index, which always agree.
+/// Entries and their index. The two always agree.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
-    /// By name.
+    /// The entries by name.
     pub(crate) entries: BTreeMap<String, T>,
-    /// Further key → names of the entries filed under it.
+    /// The index: secondary key → names of the entries filed under it.
     pub(crate) index: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -22,7 +23,7 @@ impl<T: Record> FromIterator<(String, T)> for Table<T> {
 }
 
 impl<T: Record> Table<T> {
-    /// Sets an entry, or takes it away.
+    /// Sets an entry, or removes it if `value` is `None`. Updates the index.
     pub(crate) fn apply(&mut self, key: String, value: Option<T>) {
         for old in self.entries.get(&key).map(T::index_keys).unwrap_or_default() {
             if let Some(keys) = self.index.get_mut(&old) {

@@ -1,6 +1,7 @@
-//! The tracker's own key: made at the first start, then the same for good, so that peers know the tracker again.
+//! The tracker's own Ed25519 key.
 //!
-//! The file holds the seed, and the public key on a second line: a damaged digit of either does not fit the other.
+//! The tracker creates it at its first start and keeps it, so that peers recognise the tracker. The file holds the seed
+//! on line 1 and the public key on line 2. If a digit is damaged, the two no longer match.
 
 use std::path::{Path, PathBuf};
 
@@ -10,21 +11,21 @@ use crate::repositories::data_folder::{OpenError, read_if_there, replace_file};
 
 const FILE: &str = "tracker.key";
 
-/// A key as it was found in a folder.
+/// A key that was found in a data folder.
 #[derive(Debug)]
 pub(crate) struct FoundKey {
-    /// The key.
+    /// The seed of the key.
     pub(crate) seed: Seed,
-    /// Whether the public key stands beside it; earlier versions did not write it.
+    /// Whether the file also holds the public key. Earlier versions did not write it.
     with_public_key: bool,
 }
 
-/// Where a folder's key is.
+/// The path of the key file in a folder.
 pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join(FILE)
 }
 
-/// Reads the key of a folder, if there is one.
+/// Reads the key of a folder. Returns `None` if there is no key file.
 pub(crate) fn read(folder: &Path) -> Result<Option<FoundKey>, OpenError> {
     let path = path(folder);
     let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
@@ -38,7 +39,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<FoundKey>, OpenError> {
         Some(text) => text.parse::<PublicKey>().map(Some).map_err(|error| damaged(line, &error.to_string())),
         None => Ok(None),
     };
-    // A seed has the form of a public key: 64 hex digits.
+    // A seed is written in the same form as a public key: 64 hex digits.
     let seed = key(1)?.ok_or_else(|| damaged(1, "the file is empty"))?;
     let (seed, public) = (Seed::new(*seed.as_bytes()), key(2)?);
     let rest = lines.next().is_some();
@@ -50,7 +51,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<FoundKey>, OpenError> {
     }
 }
 
-/// Makes sure that a folder's file holds the key and its public key. Makes a key where none was found.
+/// Ensures that the key file holds the seed and the public key. Creates a new key if none was found.
 pub(crate) fn keep(folder: &Path, found: Option<FoundKey>) -> Result<Seed, OpenError> {
     let path = path(folder);
     let seed = match found {
@@ -62,7 +63,7 @@ pub(crate) fn keep(folder: &Path, found: Option<FoundKey>) -> Result<Seed, OpenE
     Ok(seed)
 }
 
-/// Whether anybody but the owner can read or change the file.
+/// Whether anyone but the owner can read or change the file.
 fn is_exposed(path: &Path) -> std::io::Result<bool> {
     #[cfg(unix)]
     let others = {

@@ -1,11 +1,12 @@
-//! An update of one entry of a collection: how it is decided, and how whoever asked is answered.
+//! An update of one entry of a collection.
+//! It says how the change is decided and how the caller gets its answer.
 
 use tokio::sync::oneshot;
 
-/// A change was not made, because it could not be made durable.
+/// The reason why a change was not made: the tracker could not make it durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StorageError {
-    /// The disk is full or failing; another try may succeed.
+    /// The disk is full or failing. A later attempt may succeed.
     #[error("the tracker cannot write to its disk: try again later")]
     Disk,
     /// The collection is closed.
@@ -13,30 +14,30 @@ pub(crate) enum StorageError {
     Closed,
 }
 
-/// What a change does to its entry.
+/// The effect of an update on its entry.
 #[derive(Debug)]
 pub(crate) enum Change<T> {
-    /// Nothing.
+    /// The entry stays as it is.
     Keep,
-    /// Sets it.
+    /// The entry gets this value.
     Put(T),
-    /// Takes it away.
+    /// The entry is removed.
     Remove,
 }
 
-/// An update, whatever the type of its answer.
+/// An update with its answer type erased, for the queue of the writer thread.
 pub(crate) trait Step<T>: Send {
-    /// Which entry.
+    /// The key of the entry to change.
     fn key(&self) -> &str;
-    /// Whether the change goes to the disk, and the answer waits for that.
+    /// Whether the change is written to the disk before the caller gets the answer.
     fn durable(&self) -> bool;
-    /// What to do with the entry as it is now; may be asked again where a write failed.
+    /// Decides the change from the current entry. The writer may call it again after a failed write.
     fn decide(&mut self, current: Option<&T>) -> Change<T>;
-    /// Tells whoever asked.
+    /// Sends the outcome to the caller.
     fn answer(self: Box<Self>, outcome: Result<(), StorageError>);
 }
 
-/// An update with an answer of a certain type.
+/// An update whose answer has the type `R`.
 pub(crate) struct Update<F, R> {
     key: String,
     durable: bool,
@@ -46,7 +47,7 @@ pub(crate) struct Update<F, R> {
 }
 
 impl<F, R> Update<F, R> {
-    /// An update, and where its answer will come.
+    /// Creates an update, and the receiver of its answer.
     pub(crate) fn new(
         key: &str,
         durable: bool,
@@ -74,7 +75,7 @@ impl<T, R: Send, F: FnMut(Option<&T>) -> (Change<T>, R) + Send> Step<T> for Upda
 
     fn answer(self: Box<Self>, outcome: Result<(), StorageError>) {
         let Self { answer, reply, .. } = *self;
-        // Whoever asked may have gone meanwhile; the change stands.
+        // The caller may have stopped waiting. The change stands.
         let _ = reply.send(outcome.and_then(|()| answer.ok_or(StorageError::Closed)));
     }
 }

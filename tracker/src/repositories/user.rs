@@ -1,4 +1,5 @@
-//! The accounts: who exists, and what their password has to match.
+//! The repository of user accounts.
+//! It keeps the password hash of each account.
 
 use std::fmt;
 
@@ -10,16 +11,16 @@ use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
 
-/// What is kept of a password.
+/// The stored form of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum StoredPassword {
-    /// An argon2id hash of the digest, in PHC form.
+    /// An argon2id hash of the digest, in PHC string format.
     Hash(String),
-    /// The digest itself, as the original programs kept it: replaced at the first login.
+    /// The digest itself, as the legacy tracker stored it. The first login replaces it by a hash.
     Digest(PasswordDigest),
 }
 
-/// Secrets stay out of logs.
+/// The debug output hides the secret from logs.
 impl fmt::Debug for StoredPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoredPassword(..)")
@@ -45,34 +46,35 @@ impl Record for StoredPassword {
     }
 }
 
-/// The accounts.
+/// The repository of user accounts.
 #[derive(Debug, Clone)]
 pub(crate) struct UserRepository {
     users: Collection<StoredPassword>,
 }
 
 impl UserRepository {
-    /// The accounts of a collection.
+    /// Creates the repository on a collection of accounts.
     pub(crate) fn new(users: Collection<StoredPassword>) -> Self {
         Self { users }
     }
 
-    /// Whether there is such an account.
+    /// Whether an account with this name exists.
     pub(crate) fn exists(&self, username: &Username) -> bool {
         self.users.contains(username.as_str())
     }
 
-    /// What a user's password has to match.
+    /// The stored password of an account.
     pub(crate) fn password(&self, username: &Username) -> Option<StoredPassword> {
         self.users.get(username.as_str())
     }
 
-    /// Whether an account has this very password still: not another one, and no later account of the same name.
+    /// Whether an account still has exactly this stored password. The answer is no after a password change, and for a
+    /// later account of the same name.
     pub(crate) fn has(&self, username: &Username, password: &StoredPassword) -> bool {
         self.users.read(username.as_str(), |present| present == password).unwrap_or(false)
     }
 
-    /// Makes an account; `false` where the name has one.
+    /// Creates an account. Returns `false` if the name is taken.
     pub(crate) async fn create(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
         let decide = move |present: Option<&StoredPassword>| match present {
             Some(_) => (Change::Keep, false),
@@ -81,7 +83,8 @@ impl UserRepository {
         self.users.update(username.as_str(), decide).await
     }
 
-    /// Gives an account another password, if it has this one, or has any; `false` where it does not.
+    /// Replaces the password of an account if it is `expected`, or any password if `expected` is `None`. Returns
+    /// `false` if nothing was replaced.
     pub(crate) async fn replace(
         &self,
         username: &Username,
@@ -98,12 +101,12 @@ impl UserRepository {
         self.users.update(username.as_str(), decide).await
     }
 
-    /// Ends an account.
+    /// Deletes an account.
     pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
         self.users.update(username.as_str(), |_| (Change::Remove, ())).await
     }
 
-    /// Replaces an account's digest by a hash of it, where it still is that digest.
+    /// Replaces the digest of an account by a hash of it, if the account still stores that digest.
     pub(crate) async fn upgrade(
         &self,
         username: &Username,

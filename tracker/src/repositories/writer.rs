@@ -1,8 +1,11 @@
-//! The thread that owns the files of a collection: it commits updates in batches.
+//! The writer thread of a collection: it owns the files and commits updates in batches.
 //!
-//! It takes the updates that wait, decides them one after the other against what is committed and what the same batch
-//! did before, writes one piece of journal, waits for the disk once, and only then lets readers see the batch and
-//! answers. Updates are therefore atomic, and many at once cost one flush.
+//! The thread takes all waiting updates and decides them in order, each on the committed entries and the earlier
+//! changes of the batch. It appends the changes to the journal and waits for the disk once. Only then it makes the
+//! batch visible to readers and sends the answers. Updates are therefore atomic, and a batch costs one flush.
+//!
+//! Example: two clients join the same room at the same moment. Both updates are in one batch, and the second one sees
+//! the seat of the first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,40 +21,40 @@ use crate::repositories::record::Record;
 use crate::repositories::table::Table;
 use crate::repositories::update::{Change, Step, StorageError};
 
-/// What the thread is asked for.
+/// A request to the writer thread.
 pub(crate) enum Request<T> {
-    /// An update.
+    /// An update of one entry.
     Update(Box<dyn Step<T>>),
-    /// An end in good order.
+    /// Closes the collection and reports whether every entry was written.
     Close(oneshot::Sender<Result<(), StorageError>>),
 }
 
-/// What the thread owns.
+/// The state that the writer thread owns.
 pub(crate) struct Writer<T> {
-    /// What readers see.
+    /// The table that readers see.
     pub(crate) committed: Arc<RwLock<Table<T>>>,
-    /// What is carried along and not served.
+    /// Invalid entries: they stay in the file and are not served.
     pub(crate) unfit: BTreeMap<String, Box<RawValue>>,
-    /// Where it is written.
+    /// The files of the collection.
     pub(crate) file: JsonFile,
-    /// Whether something has changed in memory only since the last fold.
+    /// Whether an entry has changed only in memory since the last compaction.
     pub(crate) unsaved: bool,
-    /// What is asked for.
+    /// The queue of requests.
     pub(crate) requests: mpsc::Receiver<Request<T>>,
-    /// Tells that the thread has ended, whatever the cause.
+    /// Signals that the thread has ended, for any reason.
     pub(crate) _ended: DropGuard,
 }
 
-/// What a batch changes, not yet committed.
+/// The changes of a batch that is not committed yet.
 struct Overlay<T> {
     entries: HashMap<String, Option<T>>,
     lines: Vec<(String, Option<Box<RawValue>>)>,
-    /// Whether something changes in memory only.
+    /// Whether the batch changes an entry only in memory.
     unsaved: bool,
 }
 
 impl<T: Record> Writer<T> {
-    /// Works until it is asked to close, or nobody can ask any more.
+    /// Handles requests until one asks to close, or until no sender is left.
     pub(crate) fn run(mut self) {
         let mut batch = Vec::new();
         while let Some(request) = self.requests.blocking_recv() {
@@ -64,7 +67,7 @@ impl<T: Record> Writer<T> {
             if let Some(Request::Close(done)) = next {
                 let complete = self.file.is_folded() && !self.unsaved;
                 let folded = if complete { Ok(()) } else { self.fold() };
-                // Whoever hears of the end may open the folder again.
+                // The folder is released first: the caller may open it again as soon as it has the answer.
                 drop(self);
                 let _ = done.send(folded.map_err(|_| StorageError::Disk));
                 return;
@@ -87,7 +90,7 @@ impl<T: Record> Writer<T> {
             }
             Err(error) => {
                 tracing::error!(%error, "the disk refuses changes");
-                // What needs no disk happens all the same.
+                // Changes in memory need no disk, so they are made all the same.
                 if let Ok(overlay) = self.decide(batch.iter_mut().filter(|step| !step.durable())) {
                     self.publish(overlay);
                 }
@@ -100,7 +103,7 @@ impl<T: Record> Writer<T> {
         }
     }
 
-    /// Runs the changes one after the other, each on what the ones before it left.
+    /// Decides the updates in order, each on the result of the earlier ones.
     fn decide<'a>(&self, steps: impl Iterator<Item = &'a mut Box<dyn Step<T>>>) -> io::Result<Overlay<T>> {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
         let mut overlay = Overlay { entries: HashMap::new(), lines: Vec::new(), unsaved: false };
