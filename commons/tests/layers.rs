@@ -76,7 +76,6 @@ const CIRCLES: &[&[&str]] = &[
     &["peer/src/history/history_db.rs", "peer/src/history/rollback.rs"],
     &["peer/src/history/remembered.rs", "peer/src/history/store.rs"],
     &["peer/src/terminal/account_recovery.rs", "peer/src/terminal/sign_in.rs", "peer/src/terminal/who.rs"],
-    &["peer/src/terminal/asking.rs", "peer/src/terminal/mod.rs"],
     &[
         "tracker/src/repositories/collection.rs",
         "tracker/src/repositories/found.rs",

@@ -139,6 +139,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// A mistake in what was typed, in these words.
+    pub(crate) fn usage(text: &str) -> Self {
+        Self::Usage(text.to_owned())
+    }
+
     /// Whether it is a tracker's word, with the key that was expected.
     #[must_use]
     pub fn is_of_a_tracker(&self) -> bool {

@@ -5,7 +5,6 @@ use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::identity::password::Password;
 use crate::terminal::new_password::{Answered, NewPassword, QUESTIONS};
-use crate::terminal::usage;
 
 /// The answers so far, and what they are for.
 #[derive(Default)]
@@ -100,14 +99,14 @@ impl Asking {
             }
             let why = if self.is_for_deletion() { "nothing was deleted" } else { "the past stays shut" };
             self.looking = None;
-            return Next::Refuse(usage(why), &[]);
+            return Next::Refuse(CommandError::usage(why), &[]);
         }
         match self.new_password.answer(answer) {
             Answered::Complete(wish) => Next::Run(Command::Account(wish)),
             Answered::More => Next::Wait,
-            Answered::Nothing => Next::Refuse(usage("the password stays as it is"), &[]),
+            Answered::Nothing => Next::Refuse(CommandError::usage("the password stays as it is"), &[]),
             Answered::Different => Next::Refuse(
-                usage("The two new passwords are different. Type the new one again, twice."),
+                CommandError::usage("The two new passwords are different. Type the new one again, twice."),
                 &QUESTIONS[1..],
             ),
             Answered::TooShort => Next::Refuse(CommandError::PasswordTooShort, &QUESTIONS[1..]),

@@ -274,9 +274,9 @@ impl Terminal {
             }
             Input::Answer(answer) => return self.answered(&answer).await,
             Input::Line(line) if self.person && self.service.is_password(&line) => {
-                return self.refuse(&usage(OWN_PASSWORD)).await;
+                return self.refuse(&CommandError::usage(OWN_PASSWORD)).await;
             }
-            Input::OwnPassword => return self.refuse(&usage(OWN_PASSWORD)).await,
+            Input::OwnPassword => return self.refuse(&CommandError::usage(OWN_PASSWORD)).await,
             Input::Line(answer) if self.asking.wants_yes() => return self.answered(&answer).await,
             Input::Line(line) => line,
             Input::End => return Ok(Some(Command::Quit)),
@@ -290,9 +290,11 @@ impl Terminal {
             Input::Interrupted => return self.interrupted().await,
             Input::NextUnread => return self.next_unread().await,
             Input::Secret(answer) => return self.take_secret(answer).await,
-            Input::NoText => return self.refuse(&usage("this line is no UTF-8 text")).await,
+            Input::NoText => return self.refuse(&CommandError::usage("this line is no UTF-8 text")).await,
             Input::TooFast(lines) => {
-                return self.refuse(&usage(&format!("{lines} lines came too fast: lost"))).await;
+                return self
+                    .refuse(&CommandError::usage(&format!("{lines} lines came too fast: lost")))
+                    .await;
             }
         };
         let open = self.service.status().open.is_some();
@@ -309,7 +311,8 @@ impl Terminal {
                 Ok(None)
             }
             Ok(ParsedInput::NewPassword) if self.editor.is_none() => {
-                self.refuse(&usage("a password is not read from here: use `peer password`")).await
+                self.refuse(&CommandError::usage("a password is not read from here: use `peer password`"))
+                    .await
             }
             Ok(ParsedInput::NewPassword) => {
                 self.asking.begin();
@@ -388,12 +391,4 @@ impl Terminal {
         }
         Ok(Some(answer))
     }
-}
-
-fn usage(text: &str) -> CommandError {
-    CommandError::Usage(text.to_owned())
-}
-
-fn unlock(password: Password) -> Command {
-    Command::Unlock { password }
 }

@@ -10,7 +10,7 @@ use crate::terminal::losses::{Warning, warning};
 use crate::terminal::output::OutputClosed;
 use crate::terminal::renderer::Renderer;
 use crate::terminal::replies::Origin;
-use crate::terminal::{CommandOutcome, Terminal, usage};
+use crate::terminal::{CommandOutcome, Terminal};
 
 impl Terminal {
     /// Asks, where somebody can type without being seen.
@@ -57,7 +57,7 @@ impl Terminal {
     pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, OutputClosed> {
         let confirmed = self.asking.confirmed(answer);
         if confirmed.is_none() {
-            return self.refuse(&usage("nothing was deleted")).await;
+            return self.refuse(&CommandError::usage("nothing was deleted")).await;
         }
         // The question goes off the screen.
         self.show(Vec::new()).await?;
@@ -91,7 +91,7 @@ impl Terminal {
         }
         self.ask(&[&format!("{asked}: {left} left (not shown; empty ends this)")]);
         if wrong {
-            self.refuse(&usage("wrong password")).await.map(drop)
+            self.refuse(&CommandError::usage("wrong password")).await.map(drop)
         } else {
             self.show(Vec::new()).await
         }

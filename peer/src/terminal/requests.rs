@@ -4,10 +4,10 @@ use crate::api::error::CommandError;
 use crate::api::request::{NotARequest, Request, Wish, parse};
 use crate::api::{Answer, Command};
 use crate::limits::LINE_MAX;
+use crate::terminal::Terminal;
 use crate::terminal::input::Input;
 use crate::terminal::output::OutputClosed;
 use crate::terminal::replies::Origin;
-use crate::terminal::{Terminal, unlock, usage};
 
 impl Terminal {
     /// The number of an input line; what comes from the editor has none.
@@ -35,11 +35,11 @@ impl Terminal {
             Input::TooLong(length) => {
                 self.face.begin(origin);
                 let why = format!("a line has at most {LINE_MAX} bytes, this one has {length}");
-                return self.refuse(&usage(&why)).await;
+                return self.refuse(&CommandError::usage(&why)).await;
             }
             Input::NoText => {
                 self.face.begin(origin);
-                return self.refuse(&usage("this line is no UTF-8 text")).await;
+                return self.refuse(&CommandError::usage("this line is no UTF-8 text")).await;
             }
             // Only a terminal has these.
             Input::TooFast(_)
@@ -54,7 +54,7 @@ impl Terminal {
             Ok(request) => request,
             Err(NotARequest { id, reason }) => {
                 self.face.begin(Origin { id, ..origin });
-                return self.refuse(&usage(&reason)).await;
+                return self.refuse(&CommandError::usage(&reason)).await;
             }
         };
         self.face.begin(Origin { id, ..origin });
@@ -66,7 +66,7 @@ impl Terminal {
             }
         };
         match password {
-            Some(password) => Ok(self.unlocks(unlock(password)).await?.then_some(command)),
+            Some(password) => Ok(self.unlocks(Command::Unlock { password }).await?.then_some(command)),
             None => Ok(Some(command)),
         }
     }

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::{Command, Conversation};
 use crate::identity::password::Password;
+use crate::terminal::Terminal;
 use crate::terminal::output::OutputClosed;
-use crate::terminal::{Terminal, usage};
 
 impl Terminal {
     /// Says what the next Ctrl-C does. Without an editor the rule of Ctrl-C is kept here; the terminal itself has dropped what
@@ -36,7 +37,10 @@ impl Terminal {
     pub(crate) async fn more(&mut self) -> Result<Option<Command>, OutputClosed> {
         match self.paging.next() {
             Some(command) => Ok(Some(command)),
-            None => self.refuse(&usage("nothing older is kept: begin with /history or /search")).await,
+            None => {
+                self.refuse(&CommandError::usage("nothing older is kept: begin with /history or /search"))
+                    .await
+            }
         }
     }
 
