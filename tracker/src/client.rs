@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::frame::encode;
-use commons::protocol::with_tracker::{ErrorCode, Refusal, RequestId, Status, TrackerRequest};
+use commons::protocol::with_tracker::{ErrorCode, NotARequest, Refusal, RequestId, Status, TrackerRequest};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::connection_id::ConnectionId;
 use crate::handlers::outcome::RequestError;
+use crate::handlers::user::Origin;
 use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
 use crate::request_limiter::RequestLimiter;
@@ -45,7 +46,17 @@ pub(crate) struct SignedIn {
     pub(crate) pongs: Option<watch::Sender<()>>,
 }
 
+/// The error for a frame that holds no JSON object.
+pub(crate) fn not_an_object() -> NotARequest {
+    NotARequest { id: None, code: ErrorCode::Malformed, msg: "a request is one JSON object".to_owned() }
+}
+
 impl Client {
+    /// The address and the key by which a password is judged.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { ip: self.from.ip(), key: self.key }
+    }
+
     /// Somebody at `from`.
     pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, outbox: SendQueue) -> Self {
         Self {

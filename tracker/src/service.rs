@@ -20,14 +20,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::active_connections::{ActiveConnection, ActiveConnections, Pinged};
-use crate::client::{Client, SignedIn};
+use crate::client::{Client, SignedIn, not_an_object};
 use crate::connection_id::ConnectionId;
 use crate::handlers::account::AccountCommandHandler;
 use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Notice, Outcome, ReplyBody, RequestError};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
-use crate::handlers::user::{Admitted, Origin, UserCommandHandler};
+use crate::handlers::user::{Admitted, UserCommandHandler};
 use crate::legacy_texts;
 use crate::passwords::Passwords;
 use crate::push::Push;
@@ -36,9 +36,6 @@ use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
 use crate::send_queue::CloseReason;
 use crate::subnet::LimitScope;
-
-/// What somebody hears who says something else than an object.
-pub(crate) const NOT_AN_OBJECT: &str = "a request is one JSON object";
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -82,7 +79,7 @@ impl TrackerService {
 
     /// Serves one request, `None` where it is no object. Everything that a client asks for passes here.
     pub(crate) async fn handle(&self, client: &mut Client, object: Option<Map<String, Value>>) -> Next {
-        let asked = object.map_or_else(not_an_object, Asked::read);
+        let asked = object.map_or_else(|| Err(not_an_object()), Asked::read);
         client.recognise(
             asked.as_ref().map_or_else(|refused| refused.id.is_some(), |asked| asked.id.is_some()),
         );
@@ -136,7 +133,7 @@ impl TrackerService {
         id: Option<RequestId>,
         request: TrackerRequest,
     ) -> Result<(), RequestError> {
-        let from = origin(client);
+        let from = client.origin();
         let legacy = client.legacy.then(|| legacy_texts::done(&request, ""));
         match request {
             TrackerRequest::Register(credentials) => {
@@ -206,7 +203,7 @@ impl TrackerService {
                 outcome
             }
             TrackerRequest::ChangePassword { password, new_password } => {
-                self.accounts.change_password(&me.username, origin(client), password, &new_password).await?
+                self.accounts.change_password(&me.username, client.origin(), password, &new_password).await?
             }
             TrackerRequest::DeleteAccount { password } => self.delete_account(client, me, password).await?,
             TrackerRequest::Ping => Outcome::showing("", ReplyBody::Pong),
@@ -318,7 +315,7 @@ impl TrackerService {
         me: &SignedIn,
         password: Option<Secret>,
     ) -> Result<Outcome, RequestError> {
-        self.accounts.prove(&me.username, origin(client), password).await?;
+        self.accounts.prove(&me.username, client.origin(), password).await?;
         let departure = {
             let _turn = self.turn();
             let session = self.connections.connection(&me.username).map(|session| session.id);
@@ -400,12 +397,4 @@ impl TrackerService {
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn origin(client: &Client) -> Origin {
-    Origin { ip: client.from.ip(), key: client.key }
-}
-
-fn not_an_object() -> Result<Asked, NotARequest> {
-    Err(NotARequest { id: None, code: ErrorCode::Malformed, msg: NOT_AN_OBJECT.to_owned() })
 }

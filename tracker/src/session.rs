@@ -9,7 +9,7 @@ use commons::net::frame::{Frame, FrameError};
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::{FirstByte, Socket};
 use commons::net::tls::Identity;
-use commons::protocol::with_tracker::{ErrorCode, Refusal, Status};
+use commons::protocol::with_tracker::{ErrorCode, NotARequest, Refusal, Status};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,11 +17,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Full, PreAuthSlot};
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::handlers::outcome::RequestError;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
 use crate::send_queue::{CloseReason, Line, SendQueue};
-use crate::service::{NOT_AN_OBJECT, Next, TrackerService};
+use crate::service::{Next, TrackerService};
 
 /// A connection that was accepted, and what it needs.
 #[derive(Debug)]
@@ -252,7 +252,8 @@ async fn taken(stranger: Option<&PreAuthSlot>) {
 }
 
 fn not_an_object() -> RequestError {
-    RequestError::new(ErrorCode::Malformed, NOT_AN_OBJECT)
+    let NotARequest { code, msg, .. } = client::not_an_object();
+    RequestError { code, msg }
 }
 
 /// Tells a connection that there is no room for it: in plaintext also where it speaks TLS, for a handshake would be the
