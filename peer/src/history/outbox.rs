@@ -1,4 +1,7 @@
-//! Own lines that somebody has not stored yet, in memory: what the table of that name says, quick to ask.
+//! The outbox in memory.
+//!
+//! It mirrors the table `outbox`: the user's own messages that some recipient has not acknowledged yet. Quota
+//! checks and reads for one recipient need no database query.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,40 +10,40 @@ use uuid::Uuid;
 
 use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_LINES};
 
-/// The lines, by row.
+/// All pending messages, by row, and the pending messages of each recipient.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     lines: BTreeMap<i64, WaitingLine>,
     rows: HashMap<Uuid, i64>,
-    /// By conversation and recipient.
+    /// The pending messages by conversation and recipient.
     queues: HashMap<(i64, i64), Queue>,
 }
 
-/// What waits in one conversation for one recipient.
+/// The messages of one conversation that wait for one recipient.
 #[derive(Debug, Default)]
 struct Queue {
     rows: BTreeSet<i64>,
-    /// Bytes of text.
+    /// Total length of the texts, in bytes.
     bytes: usize,
 }
 
-/// An own line that waits.
+/// One of the user's own messages with at least one recipient who has not acknowledged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WaitingLine {
     pub(crate) id: Uuid,
     pub(crate) conversation: i64,
     pub(crate) stream: i64,
     pub(crate) seq: u64,
-    /// Bytes of its text.
+    /// Length of the text, in bytes; 0 after a withdrawal.
     pub(crate) bytes: usize,
-    /// For whom.
+    /// The recipients who have not acknowledged the message.
     pub(crate) waits: Vec<i64>,
-    /// Taken back: it still fills its number for the others, and nobody waits for it.
+    /// The author withdrew the message. The empty record still fills its sequence number in the stream.
     pub(crate) is_withdrawn: bool,
 }
 
 impl Outbox {
-    /// Reads the table.
+    /// Reads the outbox from the database.
     pub(crate) fn read(db: &Connection) -> Result<Self> {
         let mut outbox = Self::default();
         let mut query = db.prepare(
@@ -71,7 +74,7 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Adds a line.
+    /// Adds a message to the queues of its recipients.
     pub(crate) fn add(&mut self, row: i64, line: WaitingLine) {
         for person in &line.waits {
             self.queues.entry((line.conversation, *person)).or_default().add(row, line.bytes);
@@ -80,35 +83,35 @@ impl Outbox {
         self.lines.insert(row, line);
     }
 
-    /// The oldest message that waits in a conversation for a recipient, where more wait than the quota allows.
+    /// Returns the oldest message for a recipient in a conversation if the recipient's quota is exceeded.
     pub(crate) fn surplus(&self, conversation: i64, person: i64) -> Option<i64> {
         let queue = self.queues.get(&(conversation, person))?;
         let is_full = queue.rows.len() > OUTBOX_LINES || queue.bytes > OUTBOX_BYTES_MAX;
         queue.rows.first().copied().filter(|_| is_full)
     }
 
-    /// All lines, oldest first.
+    /// Iterates over all messages, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &WaitingLine)> {
         self.lines.iter().map(|(row, line)| (*row, line))
     }
 
-    /// The lines behind a row that wait for somebody.
+    /// Iterates over the messages for a recipient whose row is greater than `after`.
     pub(crate) fn for_person(&self, person: i64, after: i64) -> impl Iterator<Item = (i64, &WaitingLine)> {
         let behind = self.lines.range(after.saturating_add(1)..);
         behind.filter(move |(_, line)| line.waits.contains(&person)).map(|(row, line)| (*row, line))
     }
 
-    /// Where a line stands.
+    /// Returns the row of a message.
     pub(crate) fn row(&self, id: &Uuid) -> Option<i64> {
         self.rows.get(id).copied()
     }
 
-    /// A line, by its row.
+    /// Returns the message in a row.
     pub(crate) fn line(&self, row: i64) -> Option<&WaitingLine> {
         self.lines.get(&row)
     }
 
-    /// Notes that the text of a line is gone; whether it was there.
+    /// Notes that the text of a message was erased, and frees its bytes in every queue.
     pub(crate) fn withdraw(&mut self, row: i64) {
         if let Some(line) = self.lines.get_mut(&row) {
             line.is_withdrawn = true;
@@ -121,7 +124,7 @@ impl Outbox {
         }
     }
 
-    /// A line waits for somebody no longer. The line comes back where it waited for nobody else.
+    /// Removes a recipient from a message. Returns the message if this was its last recipient.
     pub(crate) fn mark_delivered(&mut self, row: i64, person: i64) -> Option<WaitingLine> {
         let line = self.lines.get_mut(&row)?;
         if line.waits.contains(&person)

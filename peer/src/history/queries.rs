@@ -1,4 +1,6 @@
-//! What a user looks at: the last lines, those with certain words, own lines and who has them.
+//! The queries behind what a user looks at.
+//!
+//! They read pages of a conversation, exports, receipts, the outbox and the messages that were perhaps never shown.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +15,8 @@ use crate::history::store::Store;
 use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
 
 impl Store {
-    /// The last lines of a conversation, or the last before this row; oldest first, in an order that follows from the lines
-    /// alone.
+    /// Returns the last messages of a conversation, or the last ones before a row, oldest first. The order depends
+    /// only on the messages, so all devices show the same order.
     pub(crate) fn page(
         &mut self,
         of: &ConversationId,
@@ -32,7 +34,7 @@ impl Store {
         ))?;
         let time_of =
             |row: i64| self.db.query_row("SELECT lamport FROM lines WHERE row = ?1", [row], |it| it.get(0));
-        // Those whose times are not believed stand before all others.
+        // Messages with implausible Lamport times come before all others.
         let pieces: &[(i64, i64, Option<i64>)] = match before.map(time_of).transpose()? {
             None => &[(-1, clock, None), (clock, i64::MAX, None)],
             Some(time) if time <= clock => &[(-1, time, before), (clock, i64::MAX, None)],
@@ -48,8 +50,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Lines of a conversation in their order, from a place on, and where to go on. Lines of one time are never torn apart. A
-    /// place is a Lamport time; those that are not believed come first, and their places are negative.
+    /// Returns messages in order from a position on, and the position at which to continue. A position is a Lamport
+    /// time, and messages of one time are never split. Messages with implausible times come first; their positions
+    /// are negative.
     pub(crate) fn export(
         &mut self,
         of: &ConversationId,
@@ -77,7 +80,7 @@ impl Store {
         Ok((found, if is_far { Some(last.map_or(-1, |last| last - FAR)) } else { last }))
     }
 
-    /// The last own lines of a conversation, oldest first.
+    /// Returns the last own messages of a conversation with their recipients, oldest first.
     pub(crate) fn receipts(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<Receipt>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let me = self.person(&self.me.clone())?;
@@ -102,7 +105,7 @@ impl Store {
         found.into_iter().rev().map(receipt).collect()
     }
 
-    /// Own lines that wait for somebody, oldest first.
+    /// Returns the messages in the outbox, oldest first.
     pub(crate) fn waiting(&mut self) -> Result<Vec<Waiting>> {
         let rows: Vec<_> =
             self.outbox.iter().filter(|(_, line)| !line.is_withdrawn).map(|(row, _)| row).collect();
@@ -113,7 +116,7 @@ impl Store {
         rows.into_iter().map(waiting).collect()
     }
 
-    /// How many own lines wait for whom, all or those of a conversation.
+    /// Counts the pending messages of each recipient, in all conversations or in one.
     pub(crate) fn waiting_counts(&mut self, of: Option<&ConversationId>) -> Result<Vec<(Username, usize)>> {
         let key = match of {
             None => None,
@@ -130,7 +133,8 @@ impl Store {
         Ok(names.into_iter().zip(counts.into_values()).collect())
     }
 
-    /// Lines of others, and own ones of other computers, that were perhaps never shown, oldest first.
+    /// Returns received messages that were perhaps never shown, oldest first. They include the user's messages from
+    /// other devices.
     pub(crate) fn unshown(&mut self) -> Result<Vec<IncomingMessage>> {
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(&format!(
@@ -150,12 +154,13 @@ impl Store {
     }
 }
 
-/// A count of lines as the database takes it.
+/// Converts a message count to the integer type of SQLite.
 fn limit(lines: usize) -> i64 {
     i64::try_from(lines).unwrap_or(i64::MAX)
 }
 
-/// The order of a conversation's lines as one value; what an unsigned line lacks comes first, as NULL does.
+/// The sort key of a conversation's messages. An unsigned message has no incarnation and sequence number, so the
+/// key has the lowest values in their place.
 const ORDER: &str =
     "l.lamport, a.name, ifnull(s.incarnation, -9223372036854775808), ifnull(l.seq, -1), l.row";
 
@@ -181,7 +186,7 @@ mod tests {
         assert_eq!(found(&mut ana, "grosse"), [""; 0]);
         assert_eq!(found(&mut ana, "größ"), ["🎉 Größe"]);
         assert_eq!(found(&mut ana, "部屋"), ["部屋 で"]);
-        // What comes later is found too.
+        // A search also finds messages that were appended after the first search.
         say(&mut ana, &room(), &["coração novo"], &[]);
         assert_eq!(ana.search("coracao", 1).unwrap().len(), 1);
         assert_eq!(found(&mut ana, "coracao novo"), ["coração novo"]);
@@ -257,7 +262,7 @@ mod tests {
         let last: Vec<_> = ana.recent(&room(), 3).unwrap().into_iter().map(|line| line.text).collect();
         assert_eq!(last, texts[22..]);
         assert_eq!(ana.recent(&private(CARLA), 3).unwrap(), []);
-        // Page by page from the end, nothing is left out and nothing comes twice.
+        // Pages from the end contain every message exactly once.
         let (mut paged, mut before) = (Vec::new(), None);
         loop {
             let page = ana.page(&room(), before, 10).unwrap();

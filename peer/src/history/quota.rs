@@ -1,29 +1,30 @@
-//! How many own lines of each conversation wait for somebody: shared between those who write and the one who keeps, so
-//! that a fast writer is slowed down before the history has looked. Nobody is refused by it: each recipient has a quota,
-//! which the outbox keeps.
+//! The count of pending messages in each conversation.
+//!
+//! The senders and the history thread share it, so that a fast sender slows down before the history has stored its
+//! messages. This count refuses nothing. The outbox enforces the quota of each recipient.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::history::conversation::ConversationId;
 
-/// What waits, by conversation. Clones count together.
+/// The pending messages of each conversation. All clones share one count.
 #[derive(Debug, Clone, Default)]
 pub struct Quota {
     waiting: Arc<Mutex<HashMap<ConversationId, QuotaUsage>>>,
 }
 
-/// Lines and their bytes of text.
+/// A number of messages and the bytes of their texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QuotaUsage {
-    /// How many lines.
+    /// The number of messages.
     pub lines: usize,
-    /// How many bytes.
+    /// The total length of the texts, in bytes.
     pub bytes: usize,
 }
 
 impl QuotaUsage {
-    /// One line of this text.
+    /// Returns the usage of one message with this text.
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self { lines: 1, bytes: text.len() }
@@ -31,21 +32,21 @@ impl QuotaUsage {
 }
 
 impl Quota {
-    /// How many lines of a conversation are counted.
+    /// Returns the number of pending messages in a conversation.
     #[must_use]
     pub fn lines(&self, conversation: &ConversationId) -> usize {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.get(conversation).map_or(0, |load| load.lines)
     }
 
-    /// Counts a line in.
+    /// Adds a message to the count of its conversation.
     pub fn add(&self, conversation: &ConversationId, line: QuotaUsage) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let load = waiting.entry(conversation.clone()).or_default();
         *load = QuotaUsage { lines: load.lines + line.lines, bytes: load.bytes + line.bytes };
     }
 
-    /// Counts lines out.
+    /// Subtracts messages from the count of a conversation. The count never falls below zero.
     pub fn release(&self, conversation: &ConversationId, line: QuotaUsage) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(load) = waiting.get_mut(conversation) {

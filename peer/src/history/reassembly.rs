@@ -1,4 +1,10 @@
-//! Lines on their way in by one link: groups whose end has not come, and what stands in the way of the next receipt.
+//! Reassembly of signed batches from the messages of one link.
+//!
+//! Only a complete batch can be verified. The assembler collects the messages of a batch until the signed last
+//! message arrives. It withholds the ack while a batch is incomplete or a received message could not be stored.
+//!
+//! Example: a batch holds messages 1, 2 and 3, but 2 is lost. When 3 arrives, 1 and 3 are marked as missed. The
+//! next ack follows only after both have come again and are stored.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +17,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 use crate::limits::{HELD_GROUPS, MISSED_LINES};
 
-/// Names a stream to everybody.
+/// The name of a stream, which is the same on every device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StreamName {
     pub(crate) conversation: ConversationId,
@@ -20,7 +26,7 @@ pub(crate) struct StreamName {
 }
 
 impl StreamName {
-    /// The stream of a line.
+    /// Returns the stream of a message.
     pub(crate) fn of(conversation: &ConversationId, line: &SignedMessage) -> Self {
         Self {
             conversation: conversation.clone(),
@@ -30,42 +36,43 @@ impl StreamName {
     }
 }
 
-/// What one link brought.
+/// The reassembly state of one link.
 #[derive(Debug, Default)]
 pub(crate) struct BatchAssembler {
-    /// Groups without their end.
+    /// The incomplete batches, at most `HELD_GROUPS`.
     held: HashMap<StreamName, Group>,
-    /// Lines that came and could not be kept: no receipt may pass them until they have come again.
+    /// Messages that arrived but were not stored, at most `MISSED_LINES`. No ack is sent until they have come
+    /// again.
     missed: HashSet<Uuid>,
-    /// Whether there were more of those than are remembered: no receipt follows on this link.
+    /// Whether more messages were missed than `MISSED_LINES`. If so, this link sends no more acks.
     beyond: bool,
-    /// The last line that came since the last receipt.
+    /// The last message that arrived since the last ack.
     last: Option<Uuid>,
 }
 
-/// Lines that follow each other.
+/// Consecutive messages of one stream.
 #[derive(Debug, Default)]
 struct Group {
     lines: Vec<SignedMessage>,
-    /// What they take on the wire.
+    /// Encoded length of the messages, in bytes.
     bytes: usize,
 }
 
-/// What a line completes, and what it shows to be lost.
+/// The result of taking one message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Assembled {
-    /// A group to its end.
+    /// A batch that this message completed.
     pub(crate) whole: Option<Vec<SignedMessage>>,
-    /// How many lines of groups were given up, whose end will not come.
+    /// The number of messages that were dropped because their batch cannot be completed.
     pub(crate) broken: usize,
 }
 
 impl BatchAssembler {
-    /// Takes a line in.
+    /// Takes a message, and completes or drops a batch if the message ends it.
     pub(crate) fn take(&mut self, conversation: &ConversationId, line: SignedMessage) -> Assembled {
         self.last = Some(line.id);
         if conversation.room().is_none() {
-            // In private the link vouches for each line.
+            // In a private chat every message is a batch of its own.
             return Assembled { whole: Some(vec![line]), broken: 0 };
         }
         let name = StreamName::of(conversation, &line);
@@ -96,18 +103,18 @@ impl BatchAssembler {
         Assembled { whole: None, broken }
     }
 
-    /// A line came that is complete in itself.
+    /// Notes the arrival of a message that needs no batch.
     pub(crate) fn came(&mut self, id: Uuid) {
         self.last = Some(id);
     }
 
-    /// These lines have to come again.
+    /// Marks messages as missed and returns their number. The sender must send them again.
     pub(crate) fn miss(&mut self, lines: &[SignedMessage]) -> usize {
         self.miss_ids(lines.iter().map(|line| line.id));
         lines.len()
     }
 
-    /// These lines have to come again.
+    /// Marks message ids as missed. The sender must send them again.
     pub(crate) fn miss_ids(&mut self, ids: impl IntoIterator<Item = Uuid>) {
         for id in ids {
             self.last = Some(id);
@@ -119,26 +126,26 @@ impl BatchAssembler {
         }
     }
 
-    /// A line is kept, by whatever link it came.
+    /// Notes that a message is stored. It may have arrived over any link.
     pub(crate) fn keep(&mut self, id: &Uuid) {
         if !self.missed.is_empty() {
             self.missed.remove(id);
         }
     }
 
-    /// Drops groups without an end that came whole by another link.
+    /// Drops incomplete batches that arrived complete over another link.
     pub(crate) fn drop_known(&mut self, mut is_known: impl FnMut(&StreamName, u64) -> bool) {
         self.held.retain(|name, group| {
             !group.lines.first().is_some_and(|first| is_known(name, first.provenance.seq))
         });
     }
 
-    /// Drops what came half of a conversation.
+    /// Drops the incomplete batches of a conversation.
     pub(crate) fn forget(&mut self, conversation: &ConversationId) {
         self.held.retain(|name, _| name.conversation != *conversation);
     }
 
-    /// The line to give a receipt for, where everything up to it is kept and none was given yet.
+    /// Returns the message to acknowledge if everything up to it is stored. Each ack is returned once.
     pub(crate) fn receipt(&mut self) -> Option<Uuid> {
         let all_kept = self.held.is_empty() && self.missed.is_empty() && !self.beyond;
         if all_kept { self.last.take() } else { None }
@@ -171,7 +178,7 @@ mod tests {
         let lines = lines();
         let mut link = BatchAssembler::default();
         link.take(&room(), lines[0].clone());
-        // The second is missing: the first and the third have to come again.
+        // The second message is missing, so the first and the third must come again.
         assert_eq!(link.take(&room(), lines[2].clone()), Assembled { whole: None, broken: 2 });
         assert_eq!(link.receipt(), None);
         for line in &lines {

@@ -1,8 +1,12 @@
-//! How much the history held at its last commit, in a small file beside the database.
+//! The record of the history's size at its last commit, in a small file beside the database.
 //!
-//! SQLite ends the replay of its journal at the first damaged frame and says nothing, so what stands behind it would be lost in
-//! silence. The record is written after each commit and never waits for the disk: after a power cut it may be behind the
-//! database, which is no loss, and it is never ahead of it. It tells two numbers, and no text and no name.
+//! SQLite silently stops the replay of its journal at the first damaged frame. Without the record, nobody would
+//! notice the loss of the later frames. The record is written after each commit, without an fsync. After a power
+//! cut it may be older than the database, which is harmless, but it is never newer. It holds two numbers, and
+//! neither texts nor names.
+//!
+//! Example: the record says 5 messages, but the database holds 3 after a start. The user learns that 2 messages are
+//! lost.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -14,35 +18,35 @@ use sha2::{Digest, Sha256};
 
 const FILE: &str = "history.record";
 
-/// What the check is the digest of, before the numbers.
+/// The prefix of the digest that protects the two numbers.
 const DOMAIN: &str = "p2p-chat history record v1";
 
-/// The record of a history that is open.
+/// The open record file of a history.
 #[derive(Debug)]
 pub(crate) struct Record {
     file: File,
     written: Held,
 }
 
-/// How much a history holds.
+/// The size of a history.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Messages that were ever kept, erased ones included.
+    /// The number of messages that were ever stored, erased ones included.
     pub messages: i64,
-    /// Commits that changed something.
+    /// The number of commits that changed something.
     pub commits: i64,
 }
 
-/// What a history that is opened has lost since its last commit.
+/// The loss that the record shows when a history is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
-    /// How much.
+    /// The difference between the record and the database.
     pub lacks: Held,
-    /// A copy of the files, made before anything was changed, where there was something to copy.
+    /// The folder with a copy of the damaged files. The copy was made before any change.
     pub copy: Option<PathBuf>,
 }
 
-/// What is missing, and what to do.
+/// The message to the user: the extent of the loss, and how it is repaired.
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.lacks.messages {
@@ -59,7 +63,7 @@ impl fmt::Display for Loss {
 }
 
 impl Held {
-    /// What this lacks of the other; nothing where it holds as much.
+    /// Returns how much less this history holds than `other`, or `None` if it lacks nothing.
     pub(crate) fn behind(self, other: Self) -> Option<Self> {
         let lacks = Self {
             messages: (other.messages - self.messages).max(0),
@@ -74,7 +78,7 @@ impl Held {
         format!("{numbers} {}\n", base16ct::lower::encode_string(&digest[..8]))
     }
 
-    /// Nothing where the text is not one that was written whole: then nothing is known.
+    /// Decodes a record. Returns `None` if the text is damaged or was not written completely.
     fn decode(text: &str) -> Option<Self> {
         let (messages, rest) = text.split_once(' ')?;
         let (commits, _) = rest.split_once(' ')?;
@@ -83,7 +87,7 @@ impl Held {
     }
 }
 
-/// What the record in this folder says; nothing where there is none that can be read.
+/// Reads the record of a folder. Returns `None` if it is absent or damaged.
 pub(crate) fn read(folder: &Path) -> io::Result<Option<Held>> {
     match std::fs::read(folder.join(FILE)) {
         Ok(bytes) => Ok(str::from_utf8(&bytes).ok().and_then(Held::decode)),
@@ -101,7 +105,7 @@ pub(crate) fn remove(folder: &Path) -> io::Result<()> {
 }
 
 impl Record {
-    /// Begins the record of a history that holds this.
+    /// Creates or overwrites the record of an open history.
     pub(crate) fn begin(folder: &Path, held: Held) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600).open(folder.join(FILE))?;
@@ -111,14 +115,14 @@ impl Record {
         Ok(Self { file, written: held })
     }
 
-    /// Notes what a commit has made durable.
+    /// Writes the size after a commit, if it has changed.
     pub(crate) fn note(&mut self, held: Held) {
         if held == self.written {
             return;
         }
         match self.file.write_all_at(held.encode().as_bytes(), 0) {
             Ok(()) => self.written = held,
-            // A loss behind this commit would not be noticed; the commit itself stands.
+            // The commit stands, but a later loss of this commit would go unnoticed.
             Err(error) => tracing::warn!(%error, "the record of the history cannot be written"),
         }
     }

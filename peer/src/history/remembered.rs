@@ -1,4 +1,6 @@
-//! The rooms that this computer is in, as they were last: kept across starts, so that the next LOGIN is held against them.
+//! The rooms of this device in their last known state.
+//!
+//! They survive a restart, so that the peer can compare the rooms of the next LOGIN with them.
 
 use std::collections::BTreeMap;
 
@@ -12,40 +14,40 @@ use crate::history::conversation::ConversationId;
 use crate::history::membership::Membership;
 use crate::history::store::{Name, Store};
 
-/// A room that was entered on this computer and not left.
+/// A room that the user entered on this device and has not left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RememberedRoom {
-    /// Its identity.
+    /// The id of the room.
     pub id: Uuid,
-    /// Its last snapshot; `None` where a version wrote the history that kept none.
+    /// The last snapshot of the room, or `None` if the first version of the program wrote the history.
     pub snapshot: Option<RoomSnapshot>,
-    /// Its members, as this peer saw them come.
+    /// The members of the room, as this peer saw them join.
     pub membership: Membership,
 }
 
-/// A room as the table holds it: JSON.
+/// A room as stored in the table `rooms`, encoded in JSON.
 #[derive(Serialize, Deserialize)]
 struct Record {
     snapshot: RoomSnapshot,
     membership: Membership,
 }
 
-/// A room that is to be written.
+/// A room and whether its latest state is in the database.
 pub(crate) struct Unwritten {
-    /// The conversation's number in the table.
+    /// The key of the conversation in the database.
     key: i64,
     room: RememberedRoom,
     is_written: bool,
 }
 
 impl Unwritten {
-    /// What was written was undone.
+    /// Marks the room as unwritten after its transaction was rolled back.
     pub(crate) fn write_again(&mut self) {
         self.is_written = false;
     }
 }
 
-/// A room at first sight.
+/// Creates the record of a room that this peer sees for the first time.
 impl From<RoomSnapshot> for RememberedRoom {
     fn from(snapshot: RoomSnapshot) -> Self {
         let mut membership = Membership::default();
@@ -55,7 +57,7 @@ impl From<RoomSnapshot> for RememberedRoom {
 }
 
 impl RememberedRoom {
-    /// Whether nothing but presence and the revision has changed.
+    /// Returns whether only presence and the revision differ from an earlier state.
     fn changes_only_presence(&self, before: &Self) -> bool {
         let lasting = |room: &Self| {
             let mut snapshot = room.snapshot.clone()?;
@@ -69,19 +71,19 @@ impl RememberedRoom {
 }
 
 impl Store {
-    /// Notes a room as the tracker tells it, and as this peer has seen its members come.
+    /// Notes a room's snapshot from the tracker and the members that this peer saw join.
     pub(crate) fn note_room(&mut self, room: RememberedRoom) -> Result<()> {
         let Some(snapshot) = &room.snapshot else { return Ok(()) };
         self.note_seats(snapshot)?;
         let key = self.conversation(&ConversationId::Room(room.id), Some(&snapshot.name))?.key;
         let before = self.rooms.get(&room.id).map(|before| &before.room);
-        // Presence comes and goes often: then it is not worth a wait for the disk.
+        // Presence changes often and is not worth a write of its own.
         let can_wait = before.is_some_and(|before| room.changes_only_presence(before));
         self.rooms.insert(room.id, Unwritten { key, room, is_written: false });
         if can_wait { Ok(()) } else { self.write_rooms() }
     }
 
-    /// This room was left, or is gone.
+    /// Removes a room that the user left or that no longer exists.
     pub(crate) fn leave_room(&mut self, room: Uuid) -> Result<()> {
         self.rooms.remove(&room);
         let Some(known) = self.known_conversation(&ConversationId::Room(room))? else { return Ok(()) };
@@ -89,7 +91,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the rooms that have changed.
+    /// Writes the rooms that have changed since the last write.
     pub(crate) fn write_rooms(&mut self) -> Result<()> {
         for unwritten in self.rooms.values_mut().filter(|room| !room.is_written) {
             let RememberedRoom { snapshot: Some(snapshot), membership, .. } = &unwritten.room else {
@@ -106,7 +108,7 @@ impl Store {
         Ok(())
     }
 
-    /// The rooms that were entered here and not left. One that cannot be read counts as unknown.
+    /// Returns the rooms that the user entered and has not left. A room that cannot be decoded is skipped.
     pub(crate) fn remembered_rooms(&self) -> Result<Vec<RememberedRoom>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.id, c.room, r.record FROM rooms r JOIN conversations c ON c.id = r.conversation
@@ -134,7 +136,7 @@ impl Store {
         Ok(rooms)
     }
 
-    /// The members of a room by its seats alone.
+    /// Reconstructs the members of a room from the table `seats` alone.
     fn seen_seats(&self, conversation: i64) -> Result<Membership> {
         let mut query = self.db.prepare_cached(
             "SELECT p.name, s.since FROM seats s JOIN people p ON p.id = s.user
@@ -207,7 +209,7 @@ mod tests {
         say(&mut ana, &room(), &["written at 7"], &[BOB]);
         let path = folder.path().to_owned();
         let latest = |path: &std::path::Path| remembered(path)[0].snapshot.as_ref().unwrap().revision;
-        // As after a crash: nothing was closed.
+        // The copy shows the state after a crash, because the history was not closed.
         let copy = tempfile::tempdir().unwrap();
         for entry in std::fs::read_dir(&path).unwrap() {
             let entry = entry.unwrap();

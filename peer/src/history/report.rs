@@ -1,4 +1,6 @@
-//! What the history tells: what is durable, what came in, what became of the lines that wait.
+//! The reports of the history.
+//!
+//! They tell the peer what is durable, what was received, and what happened to the messages in the outbox.
 
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::{Incarnation, StreamSpans};
@@ -8,132 +10,135 @@ use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 
-/// News of the history, in the order in which it happened; all of it is durable.
+/// A report of the history, in order of occurrence. Everything it reports is durable, except `NotKept` and
+/// `Trouble`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    /// Own lines that are kept, with what proves them: each group to its end.
+    /// Own messages that are stored, in complete signed batches.
     Said(Vec<OutgoingMessage>),
-    /// Own lines that could not be kept.
+    /// Own messages that could not be stored.
     NotKept {
-        /// Which.
+        /// The ids of the messages.
         ids: Vec<Uuid>,
-        /// Why.
+        /// The reason, in words for the user.
         why: String,
     },
-    /// New lines of others, in the order of their rows.
+    /// New messages of others, in order of their rows.
     Heard(Vec<IncomingMessage>),
-    /// The receipt to give on that link: everything it brought up to this line is stored, is a double, or was refused
-    /// for good. Withheld while something before it is not; it follows when that has come again.
+    /// The ack to send on a link. Everything that the link brought up to this message is stored, a duplicate, or
+    /// refused for good. The ack is withheld while an earlier message is missing.
     Stored {
-        /// Whose link.
+        /// The user at the other end of the link.
         from: Username,
-        /// The line.
+        /// The last message that the ack covers.
         id: Uuid,
     },
-    /// What is stored now of a stream that its author gave: the receipt for programs that catch up.
+    /// The stored ranges of a stream that its author sent. They are the ack for peers that sync.
     Holds {
-        /// Who wrote and gave it.
+        /// The user who wrote and sent the stream.
         author: Username,
-        /// Where.
+        /// The conversation of the stream.
         conversation: ConversationId,
-        /// What is stored of it.
+        /// The sequence numbers that are stored.
         stream: StreamSpans,
     },
-    /// Two different lines with one number, both proven to be the author's: told once a stream.
+    /// A fork: one author signed two different messages with the same sequence number. It is reported once per
+    /// stream.
     Fork {
-        /// Where.
+        /// The conversation of the stream.
         conversation: ConversationId,
-        /// What the room is called.
+        /// The name of the room; `None` in a private chat.
         room: Option<RoomName>,
-        /// Who wrote both.
+        /// The author of both messages.
         author: Username,
-        /// The number.
+        /// The sequence number that occurs twice.
         seq: u64,
     },
-    /// Lines that were not taken.
+    /// Messages that were not accepted.
     Refused {
-        /// Whose link brought them.
+        /// The user at the other end of the link.
         from: Username,
-        /// Under whose name.
+        /// The user whom the messages name as their author.
         author: Username,
-        /// Why.
+        /// The reason of the refusal.
         why: &'static str,
     },
-    /// Own lines that waited for this user until now.
+    /// Own messages that a recipient has acknowledged.
     Delivered {
-        /// Who has them.
+        /// The recipient who stored them.
         to: Username,
-        /// Which.
+        /// The ids of the messages.
         ids: Vec<Uuid>,
     },
-    /// Own messages that waited for this legacy client until now, and were written to it: all that will ever be known.
+    /// Own messages that were written to a legacy client, which sends no acks. Nothing more will ever be known
+    /// about them.
     Written {
-        /// To whom.
+        /// The user of the legacy client.
         to: Username,
-        /// Which.
+        /// The ids of the messages.
         ids: Vec<Uuid>,
     },
-    /// Own lines that wait for this user no longer, who has not got them.
+    /// Own messages that were removed from the outbox before a recipient got them.
     GivenUp {
-        /// Who has not got them.
+        /// The recipient who does not have them.
         to: Username,
-        /// Which.
+        /// The ids of the messages.
         ids: Vec<Uuid>,
-        /// Why.
+        /// The reason of the removal.
         why: GivenUp,
     },
     /// The answer to a [`Pending`](crate::history::command::Request::Pending).
     Pending {
-        /// For whom.
+        /// The recipient of the messages.
         to: Username,
-        /// Behind which row was asked.
+        /// The row after which the request began.
         asked: i64,
-        /// Whole groups; among them may be lines that this user has.
+        /// Complete signed batches. Some of their messages may already be stored by the recipient.
         lines: Vec<OutgoingMessage>,
-        /// Where to go on.
+        /// The row after which to continue.
         after: i64,
-        /// Whether there is more.
+        /// Whether more messages are pending after that row.
         more: bool,
     },
-    /// The disk fails: told once until it works again.
+    /// The disk fails. It is reported once until a write succeeds again.
     Trouble(String),
 }
 
-/// Why a line waits no longer for somebody who has not got it.
+/// The reason why a message was removed from the outbox before a recipient got it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenUp {
-    /// The user, or oneself, sits there no more.
+    /// The recipient or the author is no longer a member.
     Left,
-    /// It was erased here.
+    /// The user erased the message on this device.
     Forgotten,
-    /// Longer than the user's legacy client can take.
+    /// The text is longer than the recipient's legacy client accepts.
     TextTooLong,
-    /// More messages wait for that user than the quota of one recipient allows: the oldest are given up.
+    /// The recipient's quota was exceeded. The oldest messages are removed first.
     QueueFull,
 }
 
-/// An own line, kept.
+/// One of the user's own messages, stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingMessage {
-    /// Its row.
+    /// The row of the message.
     pub row: i64,
-    /// Where it was said.
+    /// The conversation of the message.
     pub conversation: ConversationId,
-    /// What the room is called.
+    /// The name of the room; `None` in a private chat.
     pub room: Option<RoomName>,
-    /// The line, as it goes to others.
+    /// The message as it is sent to others.
     pub line: SignedMessage,
-    /// For whom.
+    /// All recipients of the message.
     pub audience: Vec<Username>,
 }
 
-/// A line of somebody else, kept.
+/// A stored message of another user or of another device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncomingMessage {
-    /// The line; its row is 0 where the disk did not take it and nobody will send it again.
+    /// The message. Its row is 0 if the disk failed and nobody will send the message again.
     pub line: StoredMessage,
-    /// Earlier lines of this author that are not here, where that is news.
+    /// The number of earlier messages of this author that are newly known to be missing.
     pub missing: u64,
-    /// Its stream and number, where it came with what proves it.
+    /// The incarnation and sequence number; `None` for an unsigned message.
     pub place: Option<(Incarnation, u64)>,
 }

@@ -1,4 +1,6 @@
-//! What is staged, as far as it matters when the disk does not take it.
+//! The rollback of a failed transaction.
+//!
+//! It decides what happens to each staged request when the disk fails.
 
 use commons::names::Username;
 use rusqlite::{Error, ErrorCode};
@@ -13,22 +15,22 @@ use crate::history::quota::QuotaUsage;
 use crate::history::report::Report;
 use crate::limits::AGAIN_MAX;
 
-/// What is to be done about a request that was staged in vain.
+/// The action for one staged request after a rollback.
 pub(crate) enum RollbackAction {
-    /// It is reported as not kept, and what it counted is given back.
+    /// An own message: it is reported as not kept, and its quota is released.
     Said(ConversationId, Option<QuotaUsage>, Uuid),
-    /// They come again.
+    /// Messages of another peer: no ack is sent, so the peer sends them again.
     Heard(Username, Vec<Uuid>),
-    /// It does not, and is shown all the same.
+    /// An unsigned message: nobody sends it again, so it is shown without being stored.
     Unsigned(UnsignedMessage),
-    /// It is answered from what there is.
+    /// A question: it is answered from the database as it is.
     Asked(Request),
-    /// Only we know of it: it is tried again.
+    /// Any other request: only this peer knows of it, so it is tried again.
     Again(Request),
 }
 
 impl RollbackAction {
-    /// What remains of a request.
+    /// Returns the action for a request.
     pub(crate) fn of(request: &Request) -> Self {
         match request {
             Request::Say(Said { id, to, text, audience, .. }) => {
@@ -45,7 +47,7 @@ impl RollbackAction {
 }
 
 impl HistoryDb {
-    /// Nothing of the transaction has happened.
+    /// Rolls back the transaction and handles its staged requests.
     pub(crate) fn undo(&mut self, error: &Error) {
         let why = words(error);
         if !self.in_trouble {
@@ -54,11 +56,11 @@ impl HistoryDb {
             self.reports.push(Report::Trouble(why.to_owned()));
         }
         if let Some(folder) = self.folder.as_ref().filter(|_| database::is_damage(error)) {
-            // Without the mark the next start finds the damage later, or not.
+            // If the mark cannot be set, the next start may not notice the damage.
             let _ = database::suspect(folder);
         }
         if !self.store.db.is_autocommit() {
-            // A transaction that cannot be rolled back is rolled back by the next start.
+            // If the rollback fails, SQLite repeats it at the next start.
             let _ = self.store.db.execute_batch("ROLLBACK");
         }
         self.is_open = false;
@@ -76,7 +78,7 @@ impl HistoryDb {
                 RollbackAction::Heard(from, ids) => {
                     self.store.arrivals.entry(from).or_default().miss_ids(ids)
                 }
-                // Nobody sends it again, so it is shown all the same.
+                // Nobody sends the message again, so it is shown although it is not stored.
                 RollbackAction::Unsigned(line) => self.store.report(Report::Heard(vec![unsigned(line, 0)])),
                 RollbackAction::Asked(request) => {
                     if self.store.apply(request.clone()).is_err() {
@@ -95,7 +97,7 @@ impl HistoryDb {
     }
 }
 
-/// What failed, for a user: no names, no texts.
+/// Describes the failure to the user, without names and texts.
 fn words(error: &Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full",

@@ -1,4 +1,6 @@
-//! Lines between memory and table.
+//! The conversion of messages to and from database rows.
+//!
+//! It also reads complete signed batches and encodes the recipients of a message.
 
 use chrono::{DateTime, Utc};
 use commons::keys::{PublicKey, Signature};
@@ -13,7 +15,7 @@ use crate::history::message::{SignedMessage, Text};
 use crate::history::store::Name;
 use crate::limits::GROUP_ROWS;
 
-/// A line of a stream, about to be written.
+/// A signed message that is about to be written.
 pub(crate) struct NewLine<'a> {
     pub(crate) row: i64,
     pub(crate) conversation: i64,
@@ -26,7 +28,7 @@ pub(crate) struct NewLine<'a> {
 }
 
 impl NewLine<'_> {
-    /// Writes it.
+    /// Writes the message as a new row.
     pub(crate) fn write(&self, db: &Connection) -> Result<()> {
         let provenance = &self.line.provenance;
         let (text, withdrawn) = match &self.line.text {
@@ -61,34 +63,35 @@ impl NewLine<'_> {
     }
 }
 
-/// A line of a stream as it stands in the table.
+/// A signed message as it is stored in the table.
 pub(crate) struct StoredLine {
     pub(crate) row: i64,
     pub(crate) line: SignedMessage,
     pub(crate) audience: Vec<Username>,
-    /// Whether it was said on this computer: then the audience is all for whom it was.
+    /// Whether this device wrote the message. If so, `audience` holds all recipients.
     pub(crate) is_said_here: bool,
 }
 
-/// The digest of a line, where it is here.
+/// Returns the digest of a message, or `None` if the message is not stored.
 pub(crate) fn digest_at(db: &Connection, stream: i64, seq: u64) -> Result<Option<Digest>> {
     let mut query = db.prepare_cached("SELECT digest FROM lines WHERE stream = ?1 AND seq = ?2")?;
     query.query_row(params![stream, seq.cast_signed()], |row| Ok(Digest(row.get(0)?))).optional()
 }
 
-/// The digest that a line names as the one before it, where the line is here and begins a group.
+/// Returns the digest of the preceding message that the first message of a signed batch names.
 pub(crate) fn previous_at(db: &Connection, stream: i64, seq: u64) -> Result<Option<Digest>> {
     let mut query = db.prepare_cached("SELECT previous FROM lines WHERE stream = ?1 AND seq = ?2")?;
     let found = query.query_row(params![stream, seq.cast_signed()], |row| row.get::<_, Option<[u8; 32]>>(0));
     Ok(found.optional()?.flatten().map(Digest))
 }
 
-/// The whole group that holds this line, or the first one behind it; empty where there is none.
+/// Returns the complete signed batch that contains a sequence number, or the next one. The result is empty if
+/// neither exists.
 pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<StoredLine>> {
     let mut query = db.prepare_cached(
         "SELECT max(seq) FROM lines WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND previous IS NOT NULL",
     )?;
-    // A group has few lines, so its first is near.
+    // A batch has at most `GROUP_ROWS` messages, so its first message is near.
     let near = seq.saturating_sub(GROUP_ROWS);
     let begin: Option<i64> =
         query.query_row(params![stream, near.cast_signed(), seq.cast_signed()], |row| row.get(0))?;
@@ -99,7 +102,7 @@ pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<Sto
     read_group(db, stream, seq.cast_signed())
 }
 
-/// The group that begins at this number or is the first behind it.
+/// Reads the signed batch that begins at this number, or the next one.
 fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredLine>> {
     let mut query = db.prepare_cached(
         "SELECT row, l.id, a.name, sent_at, text, withdrawn, incarnation, seq, lamport, revision, heads, previous,
@@ -160,27 +163,27 @@ fn read_line(row: &Row<'_>) -> Result<StoredLine> {
     })
 }
 
-/// A line's audience as the table holds it: names have no spaces.
+/// Encodes the recipients for the table, separated by spaces. Names contain no spaces.
 pub(crate) fn write_audience(audience: &[Username]) -> String {
     audience.iter().map(Username::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Stands in an audience before the name of a legacy client to which the line was written.
+/// The mark before the name of a legacy client to which the message was written.
 const WRITTEN: char = '~';
 
-/// Reads what [`write_audience`] wrote.
+/// Decodes the recipients from the text of [`write_audience`].
 pub(crate) fn read_audience(audience: Option<&str>) -> Vec<Username> {
     let names = audience.unwrap_or_default().split_ascii_whitespace();
     names.filter_map(|name| Username::parse(name.trim_start_matches(WRITTEN)).ok()).collect()
 }
 
-/// Those of an audience to whom the line was written, and who acknowledge nothing.
+/// Returns the legacy clients to which the message was written. They send no acks.
 pub(crate) fn read_written(audience: Option<&str>) -> Vec<Username> {
     let names = audience.unwrap_or_default().split_ascii_whitespace();
     names.filter_map(|name| Username::parse(name.strip_prefix(WRITTEN)?).ok()).collect()
 }
 
-/// The audience with a note that the line was written to one of it.
+/// Returns the recipients with the mark that the message was written to one of them.
 pub(crate) fn note_written(audience: Option<&str>, to: &Username) -> String {
     let names = audience.unwrap_or_default().split_ascii_whitespace();
     let noted =
@@ -188,7 +191,7 @@ pub(crate) fn note_written(audience: Option<&str>, to: &Username) -> String {
     noted.collect::<Vec<_>>().join(" ")
 }
 
-/// The columns of [`kept`], up to what a query adds.
+/// The SELECT clause whose columns [`kept`] reads. A query appends its conditions.
 pub(crate) const KEPT: &str =
     "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late
      FROM lines l JOIN people a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
@@ -210,7 +213,7 @@ pub(crate) fn kept(row: &Row<'_>) -> Result<StoredMessage> {
     })
 }
 
-/// A conversation as its row names it.
+/// Returns the conversation id from the columns of a row.
 pub(crate) fn conversation(room: Option<[u8; 16]>, peer: Option<Name>) -> Result<ConversationId> {
     match (room, peer) {
         (Some(room), _) => Ok(ConversationId::Room(Uuid::from_bytes(room))),
@@ -219,7 +222,7 @@ pub(crate) fn conversation(room: Option<[u8; 16]>, peer: Option<Name>) -> Result
     }
 }
 
-/// A room's name as the table holds it.
+/// Parses a room's name from the table.
 pub(crate) fn room_name(name: Option<String>) -> Option<RoomName> {
     name.and_then(|name| RoomName::parse(&name).ok())
 }

@@ -1,6 +1,7 @@
--- What stands where. Numbers beyond 2^63 (incarnations) are kept as the negative ones of the same bits.
+-- The first version of the schema. Unsigned 64-bit numbers (incarnations) are stored as the signed number with the
+-- same bits.
 
--- One row. next_row: rows are never given twice, also after lines were erased.
+-- One row. next_row: row numbers are never reused, even after messages were erased.
 CREATE TABLE meta (
     incarnation INTEGER NOT NULL,
     life TEXT NOT NULL,
@@ -12,7 +13,7 @@ CREATE TABLE meta (
 
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
--- A room by its identity, or the private conversation with somebody.
+-- A room, by its id, or the private chat with a user.
 CREATE TABLE conversations (
     id INTEGER PRIMARY KEY,
     room BLOB UNIQUE,
@@ -21,7 +22,7 @@ CREATE TABLE conversations (
     revision INTEGER NOT NULL DEFAULT 0
 );
 
--- What one life of an author's store writes into one conversation. The tip is noted when lines are erased.
+-- The messages of one incarnation of an author in one conversation. The tip is noted when messages are erased.
 CREATE TABLE streams (
     id INTEGER PRIMARY KEY,
     conversation INTEGER NOT NULL REFERENCES conversations,
@@ -33,7 +34,7 @@ CREATE TABLE streams (
     UNIQUE (conversation, author, incarnation)
 );
 
--- Which numbers are or were here: erased lines do not come again.
+-- The sequence numbers that are or were stored. Erased messages are not accepted again.
 CREATE TABLE spans (
     stream INTEGER NOT NULL REFERENCES streams,
     first INTEGER NOT NULL,
@@ -41,7 +42,8 @@ CREATE TABLE spans (
     PRIMARY KEY (stream, first)
 ) WITHOUT ROWID;
 
--- Rows in order of arrival. previous: first of a group. signature: last of a signed group. Without a stream: unsigned.
+-- Messages in order of arrival. previous: set on the first message of a signed batch. signature: set on the last
+-- one. stream: NULL for an unsigned message.
 CREATE TABLE lines (
     row INTEGER PRIMARY KEY,
     conversation INTEGER NOT NULL REFERENCES conversations,
@@ -66,14 +68,14 @@ CREATE TABLE lines (
 CREATE UNIQUE INDEX lines_by_stream ON lines (stream, seq) WHERE stream IS NOT NULL;
 CREATE INDEX lines_by_time ON lines (conversation, lamport);
 
--- A row: this own line is not yet stored at this recipient.
+-- One row for each own message and each recipient who has not acknowledged it.
 CREATE TABLE outbox (
     recipient INTEGER NOT NULL REFERENCES people,
     line INTEGER NOT NULL REFERENCES lines,
     PRIMARY KEY (recipient, line)
 ) WITHOUT ROWID;
 
--- Who sat in a room from which of its states to which.
+-- The memberships of a room, as ranges of the room's revisions.
 CREATE TABLE seats (
     conversation INTEGER NOT NULL REFERENCES conversations,
     user INTEGER NOT NULL REFERENCES people,
@@ -82,7 +84,7 @@ CREATE TABLE seats (
     PRIMARY KEY (conversation, user, since)
 ) WITHOUT ROWID;
 
--- Streams of which two different lines with one number were proven.
+-- Streams with a proven fork: two different messages of the author have the same sequence number.
 CREATE TABLE forks (stream INTEGER PRIMARY KEY REFERENCES streams, seq INTEGER NOT NULL);
 
 CREATE VIRTUAL TABLE words USING fts5 (

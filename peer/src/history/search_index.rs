@@ -1,5 +1,6 @@
-//! The index of words. It follows behind the lines: a line costs its entry only in an idle moment, or when somebody
-//! searches.
+//! The full-text index of messages.
+//!
+//! Indexing is deferred: a message is indexed when the history is idle, or when the user searches.
 
 use rusqlite::{Result, params};
 
@@ -7,7 +8,7 @@ use crate::history::store::Store;
 use crate::limits::INDEX_PIECE;
 
 impl Store {
-    /// Indexes the next lines; whether there are more.
+    /// Indexes at most `INDEX_PIECE` more messages. Returns true if messages remain.
     pub(crate) fn index(&mut self) -> Result<bool> {
         let from = self.meta.indexed;
         let to = (from + INDEX_PIECE).min(self.meta.next_row - 1);
@@ -24,7 +25,7 @@ impl Store {
         Ok(to < self.meta.next_row - 1)
     }
 
-    /// Takes a line out of the index.
+    /// Removes a message from the index.
     pub(crate) fn unindex(&self, row: i64, text: &str) -> Result<()> {
         if row <= self.meta.indexed {
             self.db

@@ -1,4 +1,6 @@
-//! Who sat in a room, from which of its states to which: what a line's revision is measured by.
+//! The memberships of each room, as ranges of the room's revisions.
+//!
+//! The revision of a message is checked against them: its author must have been a member at that revision.
 
 use commons::snapshot::RoomSnapshot;
 use rusqlite::{Result, params};
@@ -7,7 +9,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::store::Store;
 
 impl Store {
-    /// Notes who sits in a room, as the tracker tells it.
+    /// Notes the members of a room from the tracker's snapshot.
     pub(crate) fn note_seats(&mut self, room: &RoomSnapshot) -> Result<()> {
         let id = ConversationId::Room(room.id);
         let conversation = self.conversation(&id, Some(&room.name))?;
@@ -23,7 +25,7 @@ impl Store {
             seated.push((self.person(&member.username)?, member.since.cast_signed()));
         }
         for (user, since) in known.iter().filter(|seat| !seated.contains(seat)) {
-            // When the seat was given up is not known; the state before this one is the latest that it can have been.
+            // The revision of the departure is unknown. The last possible one is the revision before this snapshot.
             self.db
                 .prepare_cached(
                     "UPDATE seats SET until = max(since, ?4) WHERE conversation = ?1 AND user = ?2 AND since = ?3",
@@ -37,7 +39,7 @@ impl Store {
                 )?
                 .execute([key, *user, *since])?;
         }
-        // Presence alone raises the number often: then it is not worth a wait for the disk.
+        // Presence often raises the revision. That alone is not worth a write to the disk.
         if let Some(known) = self.conversations.get_mut(&id) {
             known.revision = known.revision.max(room.revision);
         }

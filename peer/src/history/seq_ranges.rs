@@ -1,19 +1,22 @@
-//! Which numbers of a stream somebody has: pieces without gaps, ascending.
+//! Sets of sequence numbers, stored as ranges.
+//!
+//! They say which messages of a stream a peer holds. Example: the numbers 1, 2, 3 and 7 are the ranges (1, 3) and
+//! (7, 7). Adding the numbers 4 to 6 leaves one range, (1, 7).
 
 use std::collections::BTreeMap;
 
 use crate::limits::SEQ_MAX;
 
-/// A set of numbers from 1, kept as its pieces: two that touch are one.
+/// A set of sequence numbers from 1 to `SEQ_MAX`. Ranges that touch are merged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeqRanges {
-    /// First number to last.
+    /// The last number of each range, by its first number.
     pieces: BTreeMap<u64, u64>,
 }
 
 impl SeqRanges {
-    /// The set that a list of pieces tells of. A list of somebody else is believed only where it is ascending, without
-    /// overlaps, and counts from 1.
+    /// Builds the set from a list of ranges. A list from another peer is refused unless it is ascending, free of
+    /// overlaps, and within 1 to `SEQ_MAX`.
     pub fn read(list: &[(u64, u64)]) -> Result<Self, &'static str> {
         let mut spans = Self::default();
         let mut end = 0;
@@ -27,55 +30,55 @@ impl SeqRanges {
         Ok(spans)
     }
 
-    /// As others are told.
+    /// Returns the ranges as they are sent to other peers.
     #[must_use]
     pub fn list(&self) -> Vec<(u64, u64)> {
         self.iter().collect()
     }
 
-    /// The pieces, ascending.
+    /// Iterates over the ranges, ascending.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
         self.pieces.iter().map(|(first, last)| (*first, *last))
     }
 
-    /// How many pieces there are.
+    /// Returns the number of ranges.
     #[must_use]
     pub fn pieces(&self) -> usize {
         self.pieces.len()
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// The highest number, 0 where there is none.
+    /// Returns the highest number, or 0 if the set is empty.
     #[must_use]
     pub fn last(&self) -> u64 {
         self.pieces.last_key_value().map_or(0, |(_, last)| *last)
     }
 
-    /// Whether a number is in it.
+    /// Returns whether the set contains a number.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
         self.piece_before(number).is_some_and(|(_, last)| number <= last)
     }
 
-    /// Whether any number of a piece is in it.
+    /// Returns whether the set contains any number from `first` to `last`.
     #[must_use]
     pub fn touches(&self, first: u64, last: u64) -> bool {
         self.piece_before(last).is_some_and(|(_, end)| first <= end)
     }
 
-    /// The piece that starts at a number or before it.
+    /// Returns the last range that starts at or before a number.
     fn piece_before(&self, number: u64) -> Option<(u64, u64)> {
         self.pieces.range(..=number).next_back().map(|(first, last)| (*first, *last))
     }
 
-    /// Adds the numbers from first to last.
+    /// Adds the numbers from `first` to `last`.
     pub fn insert(&mut self, mut first: u64, mut last: u64) {
-        // Pieces that overlap or touch the new one are swallowed by it.
+        // Ranges that overlap or touch the new one are merged into it.
         while let Some((start, end)) = self.piece_before(last.saturating_add(1)) {
             if end.saturating_add(1) < first {
                 break;
@@ -86,7 +89,7 @@ impl SeqRanges {
         self.pieces.insert(first, last);
     }
 
-    /// What is in this one and not in the other.
+    /// Returns the numbers of this set that are not in `other`.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         let mut rest = Self::default();
@@ -160,7 +163,7 @@ mod tests {
                 prop_assert_eq!(spans.contains(number), set.contains(&number));
                 prop_assert_eq!(spans.touches(number, number + 3), (number..=number + 3).any(|n| set.contains(&n)));
             }
-            // What is told is what is read: ascending, and without pieces that touch.
+            // The list can be read back: it is ascending, and no two ranges touch.
             prop_assert_eq!(SeqRanges::read(&spans.list()), Ok(spans.clone()));
             prop_assert!(spans.list().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
         }

@@ -1,7 +1,12 @@
-//! What proves lines: the chain of their digests, and one signature over the last of them.
+//! The proof of authorship of a signed batch.
 //!
-//! A group is consecutive lines of one stream, from one that names its predecessor's digest and the author's key to one
-//! that is signed. It can be verified by itself, so whoever holds it can hand it on, with or without its neighbours.
+//! A signed batch is a sequence of consecutive messages of one stream. Each message's digest covers the digest
+//! before it, so the signature of the last digest proves all of them. The first message names the author's key and
+//! the digest of the preceding message. Thus a batch can be verified alone, and any peer can pass it on without its
+//! neighbours.
+//!
+//! Example: a batch holds messages 4, 5 and 6. Message 4 names the key and the digest of 3, and message 6 carries
+//! the signature. If somebody changes 5, the digests of 5 and 6 change, and the signature fails.
 
 use commons::keys::{PublicKey, Signature};
 use commons::names::Username;
@@ -11,28 +16,28 @@ use ed25519_dalek::{Signer, SigningKey};
 use crate::history::conversation::ConversationId;
 use crate::history::message::{NO_DIGEST, SignedMessage, digest};
 
-/// What is signed begins with this: the same key also proves links.
+/// The prefix of the signed data. It separates these signatures from the proofs of links, which use the same key.
 const DOMAIN: &[u8] = b"p2p-chat line signature v1\0";
 
-/// The chain of a group.
+/// The chain of digests of a signed batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// The author's key, as the group names it.
+    /// The author's key, as the first message names it.
     pub(crate) device: PublicKey,
-    /// The digest before the first line.
+    /// The digest of the message before the batch.
     pub(crate) previous: Digest,
-    /// The digest of each line.
+    /// The digest of each message, in order.
     pub(crate) digests: Vec<Digest>,
 }
 
 impl Chain {
-    /// The digest of the last line: the one that is signed.
+    /// Returns the digest of the last message, which the author signs.
     pub(crate) fn tip(&self) -> Digest {
         self.digests.last().copied().unwrap_or(self.previous)
     }
 }
 
-/// The chain of these lines, or why they are no group.
+/// Computes the chain of a batch, or says why the messages form none.
 pub(crate) fn chain(
     conversation: &ConversationId,
     me: &Username,
@@ -68,12 +73,12 @@ pub(crate) fn chain(
     Ok(Chain { device, previous, digests: digests.collect() })
 }
 
-/// Signs the last line of a group.
+/// Signs the digest of the last message.
 pub(crate) fn sign(key: &SigningKey, tip: &Digest) -> Signature {
     Signature(key.sign(&signed(tip)).to_bytes())
 }
 
-/// Whether this key signed this last line of a group.
+/// Returns whether the key signed this digest.
 pub(crate) fn is_signed(device: &PublicKey, tip: &Digest, signature: &Signature) -> bool {
     device.has_signed(&signed(tip), signature)
 }
@@ -91,7 +96,7 @@ mod tests {
 
     const PAGE: &str = include_str!("../../../docs/protocol.md");
 
-    /// A group of the page.
+    /// A test vector of the protocol page.
     #[derive(Deserialize)]
     struct Vector {
         me: Username,
@@ -131,7 +136,7 @@ mod tests {
         let tip = Digest([2; 32]);
         assert!(is_signed(&device, &tip, &sign(&key, &tip)));
         assert!(!is_signed(&device, &tip, &Signature(key.sign(&tip.0).to_bytes())));
-        // A key of small order would accept much.
+        // A key of small order would accept many signatures.
         assert!(!is_signed(&PublicKey::new([0; 32]), &tip, &Signature([0; 64])));
     }
 }

@@ -1,6 +1,6 @@
-//! What the history works on: the database, and what of it is kept in memory while it is in use.
+//! The database and the part of it that is cached in memory.
 //!
-//! Everything in memory follows from the database. When a transaction fails, it is thrown away and read again.
+//! The database is authoritative. When a transaction fails, the cache is discarded and read again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,53 +21,53 @@ use crate::history::report::{OutgoingMessage, Report};
 use crate::history::seq_ranges::SeqRanges;
 use crate::limits::LAMPORT_MAX;
 
-/// The database and what is known of it.
+/// The database connection and its cache.
 pub(crate) struct Store {
     pub(crate) db: Connection,
     pub(crate) me: Username,
     pub(crate) key: SigningKey,
     pub(crate) device: PublicKey,
     pub(crate) meta: Meta,
-    /// What of it the database has.
+    /// The values of `meta` that the database has.
     pub(crate) written: Meta,
     pub(crate) people: HashMap<Username, i64>,
     pub(crate) conversations: HashMap<ConversationId, Conversation>,
     pub(crate) streams: HashMap<StreamName, Stream>,
-    /// How far others say that conversations are; no part of the database.
+    /// The highest Lamport times that others claim, by conversation. They are not stored.
     pub(crate) told_times: HashMap<ConversationId, u64>,
-    /// What we write, by conversation.
+    /// The streams of this device's incarnation, by conversation.
     pub(crate) own: BTreeMap<i64, OwnStream>,
-    /// The rooms that this user is in, as this run knows them.
+    /// The rooms of the user, as this run knows them.
     pub(crate) rooms: BTreeMap<Uuid, Unwritten>,
     pub(crate) outbox: Outbox,
-    /// By link; no part of the database.
+    /// The reassembly state by the user of the link. It is not stored.
     pub(crate) arrivals: BTreeMap<Username, BatchAssembler>,
-    /// What to report once it is durable.
+    /// The reports to publish after the commit.
     pub(crate) news: Vec<Report>,
-    /// What waits no longer, once that is durable.
+    /// The quota to release after the commit.
     pub(crate) freed: Vec<(ConversationId, QuotaUsage)>,
-    /// Streams that their authors gave more of, or again.
+    /// The streams that their authors sent since the last commit.
     pub(crate) given: BTreeSet<StreamName>,
-    /// Lines of others that are staged.
+    /// Received messages in the open transaction, by the user of the link.
     pub(crate) in_doubt: Vec<(Username, Vec<Uuid>)>,
     #[cfg(test)]
     pub(crate) omission: Option<Omission>,
 }
 
-/// What a broken variant leaves out: tests show that they would notice.
+/// A check that a test variant leaves out. The tests show that they detect the omission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Omission {
-    /// Believes every signature.
+    /// Accepts every signature without verification.
     Signatures,
-    /// Does not look whether a line is there already.
+    /// Stores messages that are already there.
     Doubles,
-    /// Reports before the disk has it.
+    /// Reports messages before the commit.
     Storing,
-    /// Believes every Lamport time.
+    /// Accepts every Lamport time.
     Times,
 }
 
-/// The one row of `meta`.
+/// The single row of the table `meta`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Meta {
     pub(crate) incarnation: Incarnation,
@@ -77,68 +77,68 @@ pub(crate) struct Meta {
     pub(crate) commits: i64,
 }
 
-/// A conversation.
+/// A conversation as it is cached in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conversation {
     pub(crate) key: i64,
     pub(crate) name: Option<RoomName>,
-    /// The latest state of the room that the tracker told.
+    /// The latest revision of the room that the tracker sent.
     pub(crate) revision: u64,
-    /// The Lamport clock, and what the database has of it.
+    /// The Lamport clock, followed by the value that the database has.
     pub(crate) clock: u64,
     pub(crate) written_clock: u64,
-    /// Whether messages are here whose times are out of its reach.
+    /// Whether the conversation holds messages with Lamport times beyond the clock.
     pub(crate) has_far_times: bool,
 }
 
-/// Somebody's stream.
+/// A stream: the messages of one incarnation of an author in one conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stream {
     pub(crate) key: i64,
     pub(crate) device: PublicKey,
-    /// What is or was here of it.
+    /// The sequence numbers that are or were stored.
     pub(crate) spans: SeqRanges,
-    /// Whether the database knows the spans.
+    /// Whether the database has the current ranges.
     pub(crate) is_written: bool,
-    /// The last line before the others were erased.
+    /// The number and digest of the last erased message.
     pub(crate) tip: Option<(u64, Digest)>,
 }
 
-/// What we write in one conversation.
+/// The stream that this device writes in one conversation.
 pub(crate) struct OwnStream {
     pub(crate) name: StreamName,
     pub(crate) key: i64,
-    /// The last line.
+    /// The sequence number of the last message.
     pub(crate) seq: u64,
     pub(crate) digest: Digest,
-    /// The last line of each other stream that came since ours, by stream.
+    /// The last message received from each other stream since our last message, by stream.
     pub(crate) heads: BTreeMap<i64, Uuid>,
-    /// Lines that wait for the signature that ends their group.
+    /// The messages of the open batch, which is not signed yet.
     pub(crate) open: Vec<OutgoingMessage>,
-    /// What these take on the wire.
+    /// Encoded length of the open batch, in bytes.
     pub(crate) bytes: usize,
 }
 
 impl Store {
-    /// Whether this is a variant that is broken in this way.
+    /// Returns whether this test variant leaves out a check.
     #[cfg(test)]
     pub(crate) fn omits(&self, what: Omission) -> bool {
         self.omission == Some(what)
     }
 
-    /// Nothing is left out.
+    /// Always returns false outside the tests.
     #[cfg(not(test))]
     pub(crate) fn omits(&self, _what: Omission) -> bool {
         false
     }
 
-    /// Throws away what may not be as the database has it, and reads what is needed at once.
+    /// Discards the cache after a rollback and reads the essential parts again.
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.people.clear();
         self.conversations.clear();
         self.streams.clear();
         self.own.clear();
-        // What the tracker told of rooms is known from nowhere else.
+        // The database may lack the snapshots of this run, so they are kept and written again.
         self.rooms.values_mut().for_each(Unwritten::write_again);
         self.news.clear();
         self.freed.clear();
@@ -149,7 +149,7 @@ impl Store {
         Ok(())
     }
 
-    /// The number of a person, a new one where it has none.
+    /// Returns the key of a user in the database, and creates it if necessary.
     pub(crate) fn person(&mut self, name: &Username) -> Result<i64> {
         if let Some(key) = self.people.get(name) {
             return Ok(*key);
@@ -165,6 +165,7 @@ impl Store {
         Ok(key)
     }
 
+    /// Returns the key of a user, if the database has one.
     pub(crate) fn known_person(&self, name: &Username) -> Result<Option<i64>> {
         if let Some(key) = self.people.get(name) {
             return Ok(Some(*key));
@@ -173,13 +174,13 @@ impl Store {
         query.query_row([name.as_str()], |row| row.get(0)).optional()
     }
 
-    /// The names of these people, in their order.
+    /// Returns the names of these users, in the given order.
     pub(crate) fn names(&self, people: &[i64]) -> Result<Vec<Username>> {
         let mut query = self.db.prepare_cached("SELECT name FROM people WHERE id = ?1")?;
         people.iter().map(|key| query.query_row([key], |row| Ok(row.get::<_, Name>(0)?.0))).collect()
     }
 
-    /// A conversation, begun where it is new; a name that is told is noted.
+    /// Returns a conversation, and creates it if necessary. A new name of the room is stored.
     pub(crate) fn conversation(
         &mut self,
         id: &ConversationId,
@@ -214,7 +215,7 @@ impl Store {
         Ok(found)
     }
 
-    /// A conversation, where it has begun.
+    /// Returns a conversation if the database has it.
     pub(crate) fn known_conversation(&mut self, id: &ConversationId) -> Result<Option<Conversation>> {
         if let Some(known) = self.conversations.get(id) {
             return Ok(Some(known.clone()));
@@ -251,7 +252,7 @@ impl Store {
         Ok(Some(found))
     }
 
-    /// A stream that has begun, as it is kept in memory from now on.
+    /// Returns a stream if the database has it. From then on it is cached in memory.
     pub(crate) fn known_stream(&mut self, name: &StreamName) -> Result<Option<&mut Stream>> {
         if !self.streams.contains_key(name) {
             let Some(conversation) = self.known_conversation(&name.conversation)? else { return Ok(None) };
@@ -285,7 +286,7 @@ impl Store {
         Ok(self.streams.get_mut(name))
     }
 
-    /// Begins a stream. It is not in use yet.
+    /// Creates an empty stream.
     pub(crate) fn begin_stream(&mut self, name: &StreamName, device: PublicKey) -> Result<()> {
         let conversation = self.conversation(&name.conversation, None)?.key;
         let author = self.person(&name.author)?;
@@ -300,7 +301,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that these numbers of a stream are here.
+    /// Notes in memory that these sequence numbers are stored.
     pub(crate) fn note_span(&mut self, name: &StreamName, first: u64, last: u64) {
         if let Some(stream) = self.streams.get_mut(name) {
             stream.spans.insert(first, last);
@@ -308,7 +309,7 @@ impl Store {
         }
     }
 
-    /// Writes what was only noted in memory.
+    /// Writes the ranges, clocks and `meta` values that were changed only in memory.
     pub(crate) fn write_notes(&mut self) -> Result<()> {
         for stream in self.streams.values_mut().filter(|stream| !stream.is_written) {
             self.db.prepare_cached("DELETE FROM spans WHERE stream = ?1")?.execute([stream.key])?;
@@ -326,7 +327,7 @@ impl Store {
         Ok(())
     }
 
-    /// The transaction that is about to be committed changes something.
+    /// Counts a commit that changes something. The caller commits the transaction afterwards.
     pub(crate) fn count_commit(&mut self) -> Result<()> {
         self.meta.commits += 1;
         self.written.commits = self.meta.commits;
@@ -334,19 +335,19 @@ impl Store {
         Ok(())
     }
 
-    /// How much is kept, for the record.
+    /// Returns the size of the history, for the record file.
     pub(crate) fn held(&self) -> Held {
         Held { messages: self.meta.next_row - 1, commits: self.meta.commits }
     }
 
-    /// A row for a new line.
+    /// Allocates the row number of a new message.
     pub(crate) fn new_row(&mut self) -> i64 {
         let row = self.meta.next_row;
         self.meta.next_row += 1;
         row
     }
 
-    /// Reports this once it is durable.
+    /// Queues a report until the commit. Consecutive reports of one kind are merged.
     pub(crate) fn report(&mut self, news: Report) {
         match (self.news.last_mut(), news) {
             (Some(Report::Said(said)), Report::Said(more)) => said.extend(more),
@@ -363,7 +364,7 @@ impl Store {
 }
 
 impl Meta {
-    /// Reads the row.
+    /// Reads the row from the database.
     pub(crate) fn read(db: &Connection) -> Result<Self> {
         db.query_row("SELECT incarnation, next_row, shown, indexed, commits FROM meta", [], |row| {
             Ok(Self {
@@ -376,7 +377,7 @@ impl Meta {
         })
     }
 
-    /// Writes the row.
+    /// Writes the row to the database, except the count of commits.
     pub(crate) fn write(&self, db: &Connection) -> Result<()> {
         db.prepare_cached("UPDATE meta SET incarnation = ?1, next_row = ?2, shown = ?3, indexed = ?4")?
             .execute(params![self.incarnation.0.cast_signed(), self.next_row, self.shown, self.indexed])?;
@@ -384,7 +385,7 @@ impl Meta {
     }
 }
 
-/// A user's name as the database holds it.
+/// A user's name as stored in the database.
 pub(crate) struct Name(pub(crate) Username);
 
 impl rusqlite::types::FromSql for Name {

@@ -1,4 +1,10 @@
-//! What this peer has of a conversation, what it lacks of what another has, and what it can hand to it.
+//! The database queries of the sync protocol.
+//!
+//! They answer three questions about a conversation: which messages this peer holds (HAVE), which messages of
+//! another peer it lacks (WANT), and which messages it may send to that peer (LINES).
+//!
+//! Example: Ana holds the messages 1 to 9 of Carla and Bob holds 1 to 5. Ana sends HAVE 1-9, Bob answers WANT 6-9,
+//! and Ana sends the signed batches that contain 6 to 9.
 
 use commons::keys::PublicKey;
 use commons::limits::{BATCH_BYTES, BATCH_LINES, SPANS_MAX};
@@ -16,7 +22,8 @@ use crate::history::store::{Name, Store, Stream};
 use crate::limits::HAND_OVER_GROUPS;
 
 impl Store {
-    /// For a HAVE.
+    /// Returns the stored ranges of all streams of a conversation, at most `SPANS_MAX` ranges, newest streams
+    /// first.
     pub(crate) fn spans(&mut self, of: &ConversationId) -> Result<Vec<StreamSpans>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let mut query = self.db.prepare_cached(
@@ -41,8 +48,9 @@ impl Store {
         Ok(streams)
     }
 
-    /// For a HAVE to somebody on this device whose seat reaches back to this state of the room: all of the device's own
-    /// messages, which is their receipt, and of all others those that it may have from here.
+    /// Returns the ranges for a HAVE to a device of a member who joined at revision `since`. They contain all
+    /// messages of that device's own streams, as acks. Of other streams they contain only the messages that the
+    /// member may receive from this peer.
     pub(crate) fn spans_for(
         &mut self,
         of: &ConversationId,
@@ -68,8 +76,8 @@ impl Store {
         Ok(told)
     }
 
-    /// The first message of a stream that was written in this state of the room or a later one; of the asker's own ones in
-    /// private, the first that is signed.
+    /// Returns the first message of a stream that was written at revision `since` or later. For the asker's own
+    /// messages in a private chat, it is the first signed one.
     fn first_from(
         &mut self,
         of: &ConversationId,
@@ -87,12 +95,14 @@ impl Store {
         Ok(first.map(i64::cast_unsigned))
     }
 
+    /// Returns the stream that an entry of a HAVE or WANT names.
     fn stream_of(&mut self, of: &ConversationId, told: &StreamSpans) -> Result<Option<&mut Stream>> {
         let Ok(author) = Username::parse(&told.username) else { return Ok(None) };
         self.known_stream(&StreamName { conversation: of.clone(), author, incarnation: told.incarnation })
     }
 
-    /// For a WANT: of authors whose lines can be taken.
+    /// Returns the ranges for a WANT, at most `SPANS_MAX`: what `theirs` contains and this peer lacks. Streams of
+    /// authors who were never members are left out.
     pub(crate) fn lacking(
         &mut self,
         of: &ConversationId,
@@ -121,8 +131,8 @@ impl Store {
         Ok(lacking)
     }
 
-    /// Whether somebody may have written there. In private nothing needs to be known yet of the conversation: its first
-    /// line may be the one that is lacking.
+    /// Returns whether this author may have written in the conversation. A private chat may be unknown here,
+    /// because its first message may be the one that is lacking.
     fn can_write(&mut self, of: &ConversationId, author: &Username) -> Result<bool> {
         match of {
             ConversationId::Private(other) => Ok(other == author || self.me == *author),
@@ -138,9 +148,11 @@ impl Store {
         }
     }
 
-    /// For LINES to somebody: whole groups of these, from this state of the room on. Not from states that are not known here
-    /// yet: who sits there now may have been away then. Own lines only where they were for this user when they were written.
-    /// The asker's own lines in any case, for another computer wrote them; in private those that are signed.
+    /// Returns the wanted signed batches that this peer may send to `to`, at most `BATCH_BYTES` and `BATCH_LINES`
+    /// unless one batch alone is longer. Only messages from revision `since` up to the latest known one are sent:
+    /// at a later revision the recipient may not have been a member. Own messages are sent only to those for whom
+    /// they were written. The recipient's own messages from another device are always sent; in a private chat they
+    /// must be signed.
     pub(crate) fn hand_over(
         &mut self,
         of: &ConversationId,
@@ -157,7 +169,7 @@ impl Store {
             let states = if is_own { 0..=u64::MAX } else { since..=known };
             let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
             let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
-            // Messages from before the membership are skipped at once.
+            // Messages from before the membership are skipped without reading them.
             let begin = if is_own { Some(0) } else { self.first_from(of, told, since, false)? };
             let Some(begin) = begin else { continue };
             for (first, last) in spans.iter() {
@@ -170,7 +182,7 @@ impl Store {
                     let group = group_at(&self.db, key, next)?;
                     let is_for =
                         group.iter().all(|stored| !stored.is_said_here || stored.audience.contains(to));
-                    // Nothing but the link of its author vouches for a private message that is not signed.
+                    // An unsigned private message is trusted only on a link with its author.
                     let needs_signature = is_own && of.room().is_none();
                     let lines: Vec<_> = group.into_iter().map(|stored| stored.line).collect();
                     let (Some(begin), Some(end)) = (lines.first(), lines.last()) else { break };
@@ -197,7 +209,7 @@ impl Store {
         Ok(batch)
     }
 
-    /// The conversation of a stream, and what a room is called.
+    /// Returns the conversation of a stream, and the name of its room.
     pub(crate) fn stream_names(&self, stream: i64) -> Result<(ConversationId, Option<RoomName>)> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name FROM streams s JOIN conversations c ON c.id = s.conversation
@@ -209,7 +221,7 @@ impl Store {
     }
 }
 
-/// The wanted numbers, each stream once: a WANT that repeats a stream costs no more than one that does not.
+/// Merges the wanted ranges by stream. A WANT that repeats a stream costs no more than one that does not.
 fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, SeqRanges)> {
     let mut merged: Vec<(&StreamSpans, Username, SeqRanges)> = Vec::new();
     for told in wanted {
@@ -236,7 +248,7 @@ mod tests {
     use crate::history::history_db::HistoryDb;
     use crate::history::testing::*;
 
-    /// Asks somebody until nothing is lacking; how many batches it took.
+    /// Syncs with another history until nothing is lacking. Returns the number of batches.
     fn catch_up(
         ledger: &mut HistoryDb,
         from: &mut HistoryDb,
@@ -305,10 +317,10 @@ mod tests {
         say(&mut ana, &room(), &["for bob alone"], &[BOB]);
         say(&mut ana, &room(), &["for both"], &[BOB, CARLA]);
         let (mut bob, mut carla) = (ledger(BOB), ledger(CARLA));
-        // Whatever is claimed of when carla came.
+        // Carla claims to have been a member from the beginning.
         catch_up(&mut carla, &mut ana, ANA, &room(), 0);
         assert_eq!(kept(&mut carla, &room()), ["for both"]);
-        // The control: bob gets both by the same question.
+        // Control: the same WANT gives both messages to Bob.
         catch_up(&mut bob, &mut ana, ANA, &room(), 0);
         assert_eq!(kept(&mut bob, &room()), ["for bob alone", "for both"]);
     }
@@ -322,7 +334,7 @@ mod tests {
         old.apply(Request::Say(said(&room(), "of this stay", &[BOB])));
         let lines: Vec<_> = said_lines(old.commit()).into_iter().map(|said| said.line).collect();
         ingest(&mut bob, ANA, &room(), &lines);
-        // The account was carried: the key is the same, the store is another one.
+        // Ana's account was moved to another device: the key is the same, but the store is new.
         let mut new = HistoryDb::open(&crate::history::history_db::Place::Memory, &author(ANA)).unwrap().0;
         new.apply(snapshot(REVISION, &[(ANA, 3), (BOB, 2)]));
         let wanted = new.lacking(&room(), &bob.spans(&room())).unwrap();
@@ -330,9 +342,9 @@ mod tests {
         let shown = heard_lines(&ingest(&mut new, BOB, &room(), &handed));
         let shown: Vec<_> = shown.iter().map(|heard| (heard.line.from.as_str(), &*heard.line.text)).collect();
         assert_eq!(shown, [(ANA, "of an earlier stay"), (ANA, "of this stay")]);
-        // Who has them is not known here, so they cannot be taken back here.
+        // The new device does not know the recipients, so it cannot withdraw the message.
         assert_eq!(new.withdraw(lines[0].id), Err(NotWithdrawn::Unknown));
-        // What this computer writes is a stream of its own behind them, and goes back in the same way.
+        // The new device writes a stream of its own, which syncs to the old device in the same way.
         let next = say(&mut new, &room(), &["of the new computer"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &next);
         catch_up(&mut old, &mut bob, BOB, &room(), 1);
@@ -407,7 +419,7 @@ mod tests {
         assert_eq!(missing(&mut bob, 4), 2);
         assert_eq!(missing(&mut bob, 5), 0);
         assert_eq!(missing(&mut bob, 2), 0, "known to be missing");
-        // Who was there before the author cannot have missed a line unnoticed.
+        // Carla joined before the author, so she knows that messages are missing.
         let mut first =
             HistoryDb::open(&crate::history::history_db::Place::Memory, &author(CARLA)).unwrap().0;
         first.apply(snapshot(REVISION, &[(CARLA, 1), (ANA, 2)]));

@@ -1,4 +1,6 @@
-//! What the tests of the history share: people, a room, and lines on their way between them.
+//! Fixtures of the history tests.
+//!
+//! They provide users, a room, and messages on their way between histories.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,14 +22,14 @@ pub(crate) const ANA: &str = "ana";
 pub(crate) const BOB: &str = "bob";
 pub(crate) const CARLA: &str = "carla";
 
-/// The revision in which everybody of [`room`] sits.
+/// The revision at which every user is a member of [`room`].
 pub(crate) const REVISION: u64 = 3;
 
 pub(crate) fn user(name: &str) -> Username {
     Username::parse(name).unwrap()
 }
 
-/// A user whose key follows from the name.
+/// Returns a user whose device key follows from the name.
 pub(crate) fn author(name: &str) -> Author {
     let mut seed = [7; 32];
     seed[..name.len()].copy_from_slice(name.as_bytes());
@@ -58,12 +60,12 @@ pub(crate) fn time() -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_767_268_800_123).unwrap()
 }
 
-/// The room with these members, each with the revision of the seat.
+/// Returns the request that notes the room with these members, each with the revision of joining.
 pub(crate) fn snapshot(revision: u64, members: &[(&str, u64)]) -> Request {
     Request::NoteRoom(Box::new(snapshot_of(revision, members).into()))
 }
 
-/// What the tracker tells of the room.
+/// Returns the tracker's snapshot of the room.
 pub(crate) fn snapshot_of(revision: u64, members: &[(&str, u64)]) -> RoomSnapshot {
     let member = |(name, since): &(&str, u64)| Member {
         username: user(name),
@@ -90,12 +92,12 @@ pub(crate) fn everybody() -> Request {
     snapshot(REVISION, &[(ANA, 1), (BOB, 2), (CARLA, 3)])
 }
 
-/// A history in memory, of one who sits in the room.
+/// Opens a history in memory, of a member of the room.
 pub(crate) fn ledger(name: &str) -> HistoryDb {
     open(&Place::Memory, name).0
 }
 
-/// A history in a folder, of one who sits in the room.
+/// Opens a history in a folder, of a member of the room.
 pub(crate) fn ledger_in(folder: &Path, name: &str) -> (HistoryDb, Opened) {
     open(&Place::File(folder.to_owned()), name)
 }
@@ -119,7 +121,7 @@ pub(crate) fn said(to: &ConversationId, text: &str, audience: &[&str]) -> Said {
     }
 }
 
-/// Says these in one group, and gives the lines as they go to others.
+/// Appends these texts as one signed batch, and returns the messages as they are sent to others.
 pub(crate) fn say(
     ledger: &mut HistoryDb,
     to: &ConversationId,
@@ -138,7 +140,7 @@ pub(crate) fn said_lines(reports: Vec<Report>) -> Vec<OutgoingMessage> {
     said.flatten().collect()
 }
 
-/// Lines as they come by somebody's link, everybody's key being known.
+/// Returns the request for messages from a user's link. The keys of all users are trusted.
 pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[SignedMessage]) -> Request {
     let trusted: BTreeMap<_, _> = [ANA, BOB, CARLA].map(|name| (user(name), vec![device(name)])).into();
     Request::Hear(Heard {
@@ -151,7 +153,7 @@ pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[SignedMe
     })
 }
 
-/// Hears lines, and gives all reports.
+/// Ingests messages and returns all reports.
 pub(crate) fn ingest(
     ledger: &mut HistoryDb,
     from: &str,
@@ -170,12 +172,12 @@ pub(crate) fn heard_lines(reports: &[Report]) -> Vec<IncomingMessage> {
     heard.flatten().collect()
 }
 
-/// The texts of what was heard.
+/// Returns the texts of the messages that were accepted.
 pub(crate) fn texts(reports: &[Report]) -> Vec<String> {
     heard_lines(reports).into_iter().map(|heard| heard.line.text).collect()
 }
 
-/// Why lines were refused.
+/// Returns the reasons why messages were refused.
 pub(crate) fn refusals(reports: &[Report]) -> Vec<&'static str> {
     let why = reports.iter().filter_map(|report| match report {
         Report::Refused { why, .. } => Some(*why),
@@ -184,7 +186,7 @@ pub(crate) fn refusals(reports: &[Report]) -> Vec<&'static str> {
     why.collect()
 }
 
-/// The lines for which receipts are due.
+/// Returns the ids of the messages that are acknowledged.
 pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
     let stored = reports.iter().filter_map(|report| match report {
         Report::Stored { id, .. } => Some(*id),
@@ -193,7 +195,7 @@ pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
     stored.collect()
 }
 
-/// The texts that a conversation holds, in its order.
+/// Returns the texts of a conversation, in its order.
 pub(crate) fn kept(ledger: &mut HistoryDb, of: &ConversationId) -> Vec<String> {
     ledger.recent(of, usize::MAX).unwrap().into_iter().map(|line| line.text).collect()
 }

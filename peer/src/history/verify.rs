@@ -1,4 +1,11 @@
-//! Whether lines are what they claim to be: their author's, from a seat in the room, and one with what is here.
+//! The verification of received messages.
+//!
+//! A signed batch is stored only if it passes four checks. Its author's key must have signed it. Its author must
+//! have been a member at the batch's revision. It must not be a duplicate. It must fit the stored neighbours of its
+//! stream.
+//!
+//! Example: message 5 is stored, and a batch with messages 6 and 7 arrives. Its first message must name the digest
+//! of message 5; otherwise the author has signed two different histories, which is a fork.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +22,20 @@ use crate::history::signed_batch::{self, Chain};
 use crate::history::store::{Omission, Store};
 use crate::limits::{STREAM_PIECES, STREAMS_OF_ONE};
 
-/// Why a group is not kept.
+/// The reason why a batch is not stored.
 pub(crate) enum Verdict {
-    /// It is here already.
+    /// The batch is already stored.
     Double,
-    /// Another line with one of its numbers is here.
+    /// A different message with this sequence number is stored.
     Fork(u64),
-    /// It will never be taken.
+    /// The batch is refused for good.
     Refused(&'static str),
-    /// It may be taken when it comes again.
+    /// The batch may be accepted when it is sent again.
     NotYet(&'static str),
 }
 
 impl Store {
-    /// The keys that are accepted of an author; our own always.
+    /// Returns the keys that are trusted for an author. This device's key is always trusted for its user.
     pub(crate) fn keys_of(
         &self,
         author: &Username,
@@ -38,7 +45,7 @@ impl Store {
         trusted.get(author).into_iter().flatten().copied().chain(own).collect()
     }
 
-    /// Whether a group proves itself, and is new.
+    /// Verifies a batch. Returns its chain if it is valid and new, otherwise the verdict.
     pub(crate) fn judge(
         &mut self,
         name: &StreamName,
@@ -63,7 +70,7 @@ impl Store {
             return Ok(Err(Verdict::Refused("a private line of somebody else")));
         }
         let signature = group.last().and_then(|last| last.provenance.signature);
-        // Earlier versions sign no private messages: the link vouches for those of its own user.
+        // Earlier versions did not sign private messages. The author's own link is their proof.
         let needs_none = name.conversation.room().is_none() && name.author == *from && signature.is_none();
         let is_signed = signature.is_some_and(|it| signed_batch::is_signed(&chain.device, &chain.tip(), &it));
         if !is_signed && !needs_none && !self.omits(Omission::Signatures) {
@@ -77,8 +84,8 @@ impl Store {
         Ok(self.judge_place(name, first, last, &chain)?.map_or(Ok(chain), Err))
     }
 
-    /// Whether the author had a seat when the lines were written. One's own key vouches for own lines, also of an earlier stay
-    /// that this computer does not know of.
+    /// Checks that the author was a member when the batch was written. The user's own messages need no membership:
+    /// they may come from an earlier stay that this device does not know of.
     fn judge_seat(&mut self, name: &StreamName, revision: u64) -> Result<Option<Verdict>> {
         if name.author == self.me {
             return Ok(None);
@@ -92,7 +99,7 @@ impl Store {
         if query.exists(params![conversation.key, author, revision.cast_signed()])? {
             return Ok(None);
         }
-        // What the tracker has not told us yet, it may.
+        // The tracker may still send this revision.
         Ok(Some(if revision > conversation.revision {
             Verdict::NotYet("a room's state that is not known here yet")
         } else {
@@ -100,7 +107,7 @@ impl Store {
         }))
     }
 
-    /// Whether the lines fit between what is here of their stream.
+    /// Checks that the batch fits the stored messages of its stream.
     fn judge_place(
         &mut self,
         name: &StreamName,
@@ -149,7 +156,8 @@ impl Store {
         if is_ours { self.begin_another_life() } else { Ok(None) }
     }
 
-    /// Our own key signed lines of this life that are not here: this store was restored, and others have what it lost.
+    /// Starts a new incarnation. Our key has signed messages of the current one that are not stored here, so this
+    /// store was restored from a backup.
     fn begin_another_life(&mut self) -> Result<Option<Verdict>> {
         self.close_groups()?;
         self.own.clear();
@@ -157,7 +165,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Whether these very lines are here, or were until they were erased.
+    /// Returns whether exactly these messages are stored, or were stored until they were erased.
     fn has_all(&mut self, name: &StreamName, first: u64, chain: &Chain) -> Result<bool> {
         let Some(stream) = self.known_stream(name)? else { return Ok(false) };
         let key = stream.key;
@@ -173,6 +181,7 @@ impl Store {
         Ok(true)
     }
 
+    /// Counts the streams of the author in the conversation.
     fn streams_of(&mut self, name: &StreamName) -> Result<i64> {
         let conversation = self.conversation(&name.conversation, None)?.key;
         let author = self.person(&name.author)?;
@@ -182,7 +191,7 @@ impl Store {
     }
 }
 
-/// First and last number of a group.
+/// Returns the first and the last sequence number of a batch.
 pub(crate) fn numbers(group: &[SignedMessage]) -> (u64, u64) {
     let seq = |line: Option<&SignedMessage>| line.map_or(0, |line| line.provenance.seq);
     (seq(group.first()), seq(group.last()))
@@ -200,14 +209,14 @@ mod tests {
     use crate::history::report::Report;
     use crate::history::testing::*;
 
-    /// Three groups of a stream: five lines, one, and four.
+    /// Returns three batches of one stream, with five, one and four messages.
     fn stream() -> (Vec<SignedMessage>, Vec<SignedMessage>, Vec<SignedMessage>) {
         let mut ana = ledger(ANA);
         let mut group = |texts: &[&str]| say(&mut ana, &room(), texts, &[BOB, CARLA]);
         (group(&["1", "2", "3", "4", "5"]), group(&["6"]), group(&["7", "8", "9", "10"]))
     }
 
-    /// The same lines signed anew by somebody else's key.
+    /// Signs the same messages again with the key of another user.
     fn signed_by(name: &str, lines: &[SignedMessage]) -> Vec<SignedMessage> {
         let mut lines = lines.to_vec();
         lines[0].provenance.device = Some(device(name));
@@ -251,7 +260,7 @@ mod tests {
             }),
             changed(|lines| lines[3].provenance.heads = vec![Uuid::now_v7()]),
             changed(|lines| lines.iter_mut().for_each(|line| line.provenance.seq += 1)),
-            // A line is cut out, and the signature put on what is left.
+            // A message is removed, and the signature is moved to the rest.
             changed(|lines| {
                 let signature = lines[4].provenance.signature;
                 lines.truncate(3);
@@ -272,7 +281,7 @@ mod tests {
         assert_eq!(texts(&ingest(&mut carla, BOB, &elsewhere, &lines)), [""; 0], "moved to another room");
     }
 
-    /// The control: without a look at signatures a member could put words into another's mouth.
+    /// Control: without the check of signatures, a member could forge messages of another member.
     #[test]
     fn without_signatures_a_forgery_would_be_taken() {
         let (mut lines, ..) = stream();
@@ -283,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn two_lines_with_one_number_are_a_fork_told_once_and_the_first_stays() {
+    fn fork_is_reported_once_and_the_first_message_stays() {
         let (first, second, _) = stream();
         let mut other = first.clone();
         other[1].text = Text::Plain("another two".into());
@@ -295,7 +304,7 @@ mod tests {
         assert!(reports.contains(&fork), "{reports:?}");
         assert!(!ingest(&mut bob, CARLA, &room(), &other).contains(&fork), "told before");
         assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5"]);
-        // What follows the first branch does not fit the second, and the other way round.
+        // A batch that follows one branch of the fork does not fit the other.
         let mut carla = ledger(CARLA);
         ingest(&mut carla, ANA, &room(), &other);
         let reports = ingest(&mut carla, ANA, &room(), &second);
@@ -344,7 +353,8 @@ mod tests {
         let reports = ingest(&mut bob, ANA, &private(ANA), &lines);
         assert_eq!(texts(&reports), ["only you"]);
         assert_eq!(receipts(&reports), [lines[1].id]);
-        // As earlier versions wrote them: the link of the author vouches, but not for a wrong signature.
+        // Earlier versions sent private messages without a signature. They are accepted on the author's link, but a
+        // wrong signature is not.
         for signature in [None, lines[1].provenance.signature] {
             let mut line = lines[0].clone();
             line.provenance.signature = signature;
@@ -380,7 +390,7 @@ mod tests {
         assert_eq!(shown, ["1", "2", "3", "4", "5", "6"]);
     }
 
-    /// The control: without a look at what is here, lines would be shown again.
+    /// Control: without the check for duplicates, messages would be shown again.
     #[test]
     fn without_that_doubles_would_be_shown() {
         let (first, ..) = stream();
@@ -391,10 +401,10 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_one_line_of_its_author_and_cannot_be_taken_from_another() {
+    fn id_is_unique_per_author_and_cannot_be_taken_by_others() {
         let (lines, ..) = stream();
         let mut bob = ledger(BOB);
-        // Carla says something under the identity of Ana's line, before Bob has that.
+        // Carla writes a message with the id of Ana's message before Bob has received Ana's.
         let mut carla = ledger(CARLA);
         let mut twin = said(&room(), "mine", &[BOB]);
         twin.id = lines[0].id;
@@ -402,7 +412,7 @@ mod tests {
         let twin = said_lines(carla.commit()).remove(0).line;
         assert_eq!(texts(&ingest(&mut bob, CARLA, &room(), &[twin])), ["mine"]);
         assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &lines)).len(), 5);
-        // Ana herself uses it for another line.
+        // Ana herself uses the id for another message.
         let mut again = lines[..1].to_vec();
         again[0].provenance.incarnation = Incarnation(9);
         again[0].provenance.previous = Some(NO_DIGEST);
