@@ -1,4 +1,5 @@
-//! Small JSON files that only this user may read, and that are whole after a crash.
+//! Atomic JSON files with mode 0600.
+//! A file is written aside and renamed, so after a crash it holds the old or the new content as a whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,7 +9,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What the file holds; `None` where there is none. One that holds something else is an error that names it.
+/// Reads and parses a file. Returns `None` if it does not exist; content of another form is an error that names the
+/// file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -22,14 +24,14 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// What a file of at most so many bytes holds, which may be a stranger's.
+/// Reads and parses at most `most` bytes of a file that may come from another person.
 pub(crate) fn read_bounded<T: DeserializeOwned>(path: &Path, most: u64) -> io::Result<T> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     serde_json::from_slice(&bytes).map_err(|_| io::Error::other("not an exported identity"))
 }
 
-/// Writes aside and renames: a crash leaves the old file or the new one.
+/// Replaces a file. The new content is written aside and renamed, so a crash leaves the old file or the new one.
 pub(crate) fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let aside = path.with_extension("new");
     let written = open_and_write(&aside, content, OpenOptions::new().create(true).truncate(true));
@@ -39,8 +41,8 @@ pub(crate) fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
     })
 }
 
-/// As [`write`], where no file may be there yet: nothing that cannot be made again is overwritten. Whoever calls has the
-/// folder for itself.
+/// Writes a file that must not exist yet, so that nothing irreplaceable is overwritten. The caller must have exclusive
+/// use of the folder, because the check and the write are separate steps.
 pub(crate) fn write_new(path: &Path, content: &impl Serialize) -> io::Result<()> {
     if path.try_exists()? {
         return Err(ErrorKind::AlreadyExists.into());
@@ -48,7 +50,7 @@ pub(crate) fn write_new(path: &Path, content: &impl Serialize) -> io::Result<()>
     write(path, content)
 }
 
-/// Writes a file that must not be there yet.
+/// Creates a file that must not exist yet, without a rename.
 pub(crate) fn create(path: &Path, content: &impl Serialize) -> io::Result<()> {
     open_and_write(path, content, OpenOptions::new().create_new(true))
 }
@@ -59,13 +61,13 @@ fn open_and_write(path: &Path, content: &impl Serialize, options: &mut OpenOptio
     file.sync_all()
 }
 
-/// Gives a file the place of another one, also after a power cut.
+/// Moves a file to another name durably, also across a power cut.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_entry(to)
 }
 
-/// Makes durable that a file or folder is where it is.
+/// Syncs the parent folder, which makes the name of a file or folder durable.
 pub(crate) fn sync_entry(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -73,7 +75,7 @@ pub(crate) fn sync_entry(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file, if there is one.
+/// Removes a file if it exists.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),

@@ -1,8 +1,8 @@
-//! What this user knows of others, whose keys are whose and who is blocked: encrypted, for a stolen disk is not to show who
-//! the friends are.
+//! Store of a user's contacts: the pinned keys of others and the blocked users.
+//! The files are encrypted, so that a stolen disk does not show the user's friends.
 //!
-//! The key follows from the user's own, which the password opens. A file that does not open is an error and never an empty
-//! one: to a user who knows nobody an impostor is a first contact.
+//! The encryption key is derived from the user's private key, which the password opens. A file that does not open is an
+//! error and is never read as empty: without pins, an impostor would look like a first contact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -22,17 +22,17 @@ use crate::api::error::CommandError;
 use crate::identity::atomic_file;
 use crate::identity::known_keys::Pin;
 
-/// What the key of the files is the digest of, before the seed.
+/// Prefix of the digest that derives the encryption key of the files from the private key.
 const DOMAIN: &[u8] = b"p2p-chat known people v1\0";
 
-/// The form of a file.
+/// Version of the file format.
 const VERSION: u8 = 1;
 
-/// One of the files.
+/// Description of one of the two files.
 struct Kept {
-    /// Sealed together with what is in it: in another one's place it does not open.
+    /// Name of the file, authenticated with its content: a file that is copied over the other one does not open.
     name: &'static str,
-    /// What it costs to do without it.
+    /// Consequence of removing the file, as the error message says it.
     without: &'static str,
 }
 
@@ -43,7 +43,7 @@ const PINS: Kept = Kept {
 };
 const BLOCKED: Kept = Kept { name: "blocked", without: "then nobody is blocked" };
 
-/// A file as the disk holds it. The texts are hex.
+/// Content of a file on the disk. The texts are hex.
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     version: u8,
@@ -51,28 +51,28 @@ struct Sealed {
     sealed: String,
 }
 
-/// Why a file cannot be used.
+/// Reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContactsError {
-    /// It does not hold what this user's key has sealed in that place.
+    /// The file does not hold what this user's key sealed under that name.
     #[error(
         "{path} is damaged, or was written under another key. Put it back from a backup; or move it away: {without}"
     )]
     Damaged {
-        /// Which it is.
+        /// Path of the damaged file.
         path: PathBuf,
-        /// What it costs to do without it.
+        /// Consequence of removing the file.
         without: &'static str,
     },
-    /// A later version of this program wrote it.
+    /// A later version of this program wrote the file.
     #[error("{0} was written by a later version of this program: start that one")]
     Newer(PathBuf),
-    /// The disk failed, or refused.
+    /// Reading or writing the file failed.
     #[error("cannot use {0}: {1}")]
     Io(PathBuf, io::Error),
 }
 
-/// The files in a user's folder, and what opens them.
+/// The contact files in a user's folder, and the cipher that opens them.
 pub(crate) struct Contacts {
     folder: PathBuf,
     cipher: XChaCha20Poly1305,
@@ -80,7 +80,7 @@ pub(crate) struct Contacts {
 }
 
 impl Contacts {
-    /// Those of the user whose key this is.
+    /// Opens the contacts in `folder` with the user's private key.
     pub(crate) fn of(folder: &Path, seed: &Seed) -> Self {
         // 256 random bits need no stretching.
         let mut key = Sha256::new().chain_update(DOMAIN).chain_update(seed.as_bytes()).finalize();
@@ -89,12 +89,13 @@ impl Contacts {
         Self { folder: folder.to_owned(), cipher, writing: Mutex::default() }
     }
 
-    /// Whose keys are whose.
+    /// Reads the pinned keys of all contacts.
     pub(crate) fn pins(&self) -> Result<BTreeMap<Username, Pin>, ContactsError> {
         self.read(&PINS)
     }
 
-    /// Keeps whose keys are whose, asked for when it is the writer's turn: the last of several writes the latest.
+    /// Writes the pinned keys. `latest` is called under the lock, so the last of several concurrent writes holds the
+    /// newest state.
     pub(crate) fn keep_pins(
         &self,
         latest: impl FnOnce() -> BTreeMap<Username, Pin>,
@@ -103,18 +104,18 @@ impl Contacts {
         self.write(&PINS, &latest())
     }
 
-    /// Whose private lines are shut out.
+    /// Reads the users whose private messages are dropped.
     pub(crate) fn blocked(&self) -> Result<BTreeSet<Username>, ContactsError> {
         self.read(&BLOCKED)
     }
 
-    /// Keeps whose private lines are shut out.
+    /// Writes the users whose private messages are dropped.
     pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
         self.write(&BLOCKED, users)
     }
 
-    /// What a file holds, nothing where there is none. A readable one, as earlier versions wrote it, is taken over, and
-    /// removed once the sealed one is durable; beside a sealed one it counts for nothing.
+    /// Reads a file; a missing file gives an empty value. An unencrypted file of an earlier version is migrated, and
+    /// removed once the encrypted one is durable. It is ignored and removed if an encrypted one exists.
     fn read<T: Serialize + DeserializeOwned + Default>(&self, kept: &Kept) -> Result<T, ContactsError> {
         let (path, readable) = (self.path(kept), self.folder.join(kept.name).with_extension("json"));
         let known = match load::<Sealed>(&path, kept)? {
@@ -127,7 +128,7 @@ impl Contacts {
                 None => T::default(),
             },
         };
-        // What a crash left half written may be readable too.
+        // A half-written file that a crash left behind may be unencrypted too.
         for left in [readable, path.with_extension("new")] {
             atomic_file::remove(&left).map_err(|error| ContactsError::Io(left, error))?;
         }
@@ -174,7 +175,7 @@ impl Contacts {
     }
 }
 
-/// A file as it is; what is wrong with it tells nothing of what it holds.
+/// Loads a file as it is. The error does not reveal the content.
 fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, ContactsError> {
     atomic_file::read(path).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => ContactsError::Damaged { path: path.to_owned(), without: kept.without },
@@ -210,7 +211,7 @@ mod tests {
         BTreeMap::from([(bob(), Pin { keys: vec![PublicKey::new([2; 32])], ..Pin::default() })])
     }
 
-    /// Two files that tell of bob.
+    /// Writes two files that both contain bob.
     fn kept_in(folder: &Path) -> Contacts {
         let people = Contacts::of(folder, &Seed::new([7; 32]));
         people.keep_pins(pins).unwrap();
@@ -252,7 +253,7 @@ mod tests {
         for at in 0..whole.len() {
             let mut changed = whole.clone();
             changed[at] ^= 1;
-            // White space may be another one: then it is the same file.
+            // Other white space leaves the JSON value as it was.
             if serde_json::from_slice(&changed).is_ok_and(|other: serde_json::Value| other == value) {
                 continue;
             }
@@ -266,7 +267,7 @@ mod tests {
             fs::write(&path, &whole[..cut]).unwrap();
             assert!(matches!(people.pins(), Err(ContactsError::Damaged { .. })), "cut at {cut}");
         }
-        // Nothing was made of the damaged ones, and only the damage was in the way.
+        // The failed reads changed nothing, and the damage was the only obstacle.
         fs::write(&path, whole).unwrap();
         assert_eq!(people.pins().unwrap(), pins());
     }
@@ -280,7 +281,7 @@ mod tests {
         fs::copy(folder.path().join("known_keys.sealed"), folder.path().join("blocked.sealed")).unwrap();
         let error = people.blocked().unwrap_err().to_string();
         assert!(error.contains("blocked.sealed") && error.contains("then nobody is blocked"), "{error}");
-        // An empty list of names in the place of an empty book would be read, were it not for the place.
+        // Without the check of the name, an empty list of users would be read as empty pins.
         people.keep_blocked(&BTreeSet::new()).unwrap();
         fs::copy(folder.path().join("blocked.sealed"), folder.path().join("known_keys.sealed")).unwrap();
         assert!(matches!(people.pins(), Err(ContactsError::Damaged { .. })));
@@ -298,7 +299,7 @@ mod tests {
         assert_eq!(people.pins().unwrap(), pins());
         assert_eq!(people.blocked().unwrap(), BTreeSet::from([bob()]));
         assert_eq!(names_in(folder.path()), ["blocked.sealed", "known_keys.sealed"]);
-        // One that a crash left behind, or that somebody put there, says nothing any more.
+        // An unencrypted file that a crash or somebody else left beside an encrypted one is ignored.
         atomic_file::write(&path("known_keys.json"), &BTreeMap::<Username, Pin>::new()).unwrap();
         assert_eq!(people.pins().unwrap(), pins());
         assert!(!path("known_keys.json").exists());

@@ -1,5 +1,6 @@
-//! The key that proves a user, and how it comes to be bound to the name: made at the first sign-in on a computer, sealed
-//! under the password, and from then on all that the tracker asks for.
+//! The user's device key and its binding to the account.
+//! The key is made at the first sign-in on a computer and sealed under the password. Later sign-ins prove this key
+//! alone.
 
 use std::net::SocketAddr;
 
@@ -16,52 +17,53 @@ use crate::profile::{Profile, ProfileError};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerError;
 
-/// What the seal of a private key is for.
+/// Purpose of the seal of a private key, authenticated with it.
 const CONTEXT: &str = "p2p-chat identity v2";
 
-/// Who signs in.
+/// The account that signs in, and its credentials.
 #[derive(Debug, Clone)]
 pub struct SignIn {
-    /// The user.
+    /// The name of the account.
     pub username: Username,
-    /// What proves it.
+    /// The password that opens the device key and binds it at the tracker.
     pub password: Password,
-    /// Make the account first.
+    /// Whether the account is to be registered first.
     pub register: bool,
-    /// The password that the tracker has meanwhile, where it was changed elsewhere; the other one opens the key here.
+    /// The tracker's current password, if it was changed elsewhere. The other password still opens the key on this
+    /// computer.
     pub changed_to: Option<Password>,
 }
 
-/// A user's key on this computer.
+/// The user's device key on this computer.
 #[derive(Clone)]
 pub(crate) struct DeviceKey {
     seed: Seed,
     seal: Seal,
 }
 
-/// How a key lies in the folder.
+/// State of the sealed key in the profile folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seal {
-    /// It was made for this sign-in, and goes again where that is refused.
+    /// The key was made for this sign-in, and is removed if the sign-in is refused.
     New,
-    /// It was there.
+    /// The key existed before.
     Kept,
-    /// A change of the password was cut short, and one of two seals has opened.
+    /// A password change was interrupted, and one of the two seals has opened.
     Unsettled(Opened),
 }
 
-/// Which seal a password has opened.
+/// The seal that a password has opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opened {
-    /// The one that lies there.
+    /// The current seal.
     Present,
-    /// The one of a change of the password that was cut short.
+    /// The seal of an interrupted password change.
     Next,
 }
 
 impl DeviceKey {
-    /// The key that this computer has, opened by the password, also where the account is to be made: a key is never
-    /// overwritten. A new one where there is none.
+    /// Opens the device key of this computer with the password, or makes a new key if there is none. An existing key is
+    /// also used for a registration, because a key is never overwritten.
     pub(crate) async fn of(
         profile: &Profile,
         who: &SignIn,
@@ -92,27 +94,27 @@ impl DeviceKey {
         &self.seed
     }
 
-    /// Whether it was made just now.
+    /// Whether the key was made for this sign-in.
     pub(crate) fn is_new(&self) -> bool {
         self.seal == Seal::New
     }
 
-    /// Makes a key. It is on the disk before the tracker hears of it: what is bound there can be used here, whatever
-    /// happens in between.
+    /// Makes a key. It is on the disk before the tracker learns it, so a key that the tracker has bound is always
+    /// usable here, also after a crash.
     async fn new(
         profile: &Profile,
         password: Password,
         tracker: &PeerTrackerCommunication,
         cost: SealCost,
     ) -> Result<Self, CommandError> {
-        // Where nobody answers, nothing is left behind.
+        // If the tracker does not answer, no file is left behind.
         let reached = tracker.probe().await;
         let seed = reached.map_err(|error| CommandError::from_tracker(error, tracker.address()))?.seed;
         profile.new_identity(&sealed_anew(&seed, password, cost).await?)?;
         Ok(Self { seed, seal: Seal::New })
     }
 
-    /// Signs in at the tracker. A refusal leaves no key that was made for it.
+    /// Signs in at the tracker. After a refusal, a key that was made for this sign-in is removed.
     pub(crate) async fn sign_in(
         &self,
         profile: &Profile,
@@ -124,7 +126,7 @@ impl DeviceKey {
         let Err(error) = self.ask(tracker, who, listening, &mut taken).await else { return Ok(()) };
         let username = who.username.clone();
         match self.seal {
-            // It may be bound.
+            // The tracker may have bound the key before the connection was lost.
             Seal::New if error == TrackerError::Lost => {}
             Seal::New => profile.remove_identity()?,
             _ if who.changed_to.is_some() || !is_refusal(&error, ErrorCode::InvalidCredentials) => {}
@@ -134,8 +136,8 @@ impl DeviceKey {
         Err(CommandError::from_tracker(error, tracker.address()))
     }
 
-    /// Asks the tracker in: by the key alone where it may be known there, else by the password, which binds it. Where an
-    /// account is to be made and its name is `taken`, it may be this user's already.
+    /// Sends the sign-in: by the key alone if the tracker may know it, else with the password, which binds it. If a
+    /// registration fails because the name is `taken`, the account may be this user's own, so a login follows.
     async fn ask(
         &self,
         tracker: &PeerTrackerCommunication,
@@ -162,8 +164,8 @@ impl DeviceKey {
         tracker.log_in(username, Some(&digest), listening, identity).await
     }
 
-    /// The key of a user who is signed in. A password that was changed elsewhere becomes that of the seal. Where a change
-    /// was cut short, the tracker may have either password: the one that was typed now becomes the only one.
+    /// Returns the key of a signed-in user. A password that was changed elsewhere reseals the key. After an interrupted
+    /// change the tracker may have either password, so the typed one is set at the tracker and kept as the only one.
     pub(crate) async fn finish_sign_in(
         self,
         profile: &Profile,
@@ -192,7 +194,7 @@ fn is_refusal(error: &TrackerError, code: ErrorCode) -> bool {
     matches!(error, TrackerError::Refused(refusal) if refusal.code == code)
 }
 
-/// What it means to somebody who signs in that the seal of the key here does not open.
+/// Turns the error of a seal that does not open into the error that a sign-in shows.
 fn shut(error: CommandError, profile: &Profile, who: &SignIn) -> CommandError {
     let (username, folder) = (who.username.clone(), profile.folder().to_owned());
     match error {
@@ -215,7 +217,7 @@ async fn reseal(
     Ok(profile.reseal_identity(&sealed_anew(seed, password, cost).await?)?)
 }
 
-/// The private key that this computer has, if any, and which seal the password has opened.
+/// Opens the private key on this computer, if there is one. Also returns which seal the password has opened.
 pub(crate) async fn opened(
     profile: &Profile,
     password: &Password,
@@ -232,13 +234,13 @@ pub(crate) async fn opened(
     })?))
 }
 
-/// The private key under a seal.
+/// Opens a seal that holds a private key.
 fn open(sealed: &Sealed, password: &Password) -> Result<Seed, SealError> {
     let opened = sealed.open(CONTEXT, password)?;
     opened.as_slice().try_into().map(Seed::new).map_err(|_| SealError::Unusable)
 }
 
-/// The private key under a new seal.
+/// Seals the private key under a password, with a new salt and nonce.
 pub(crate) async fn sealed_anew(
     seed: &Seed,
     password: Password,
@@ -248,7 +250,7 @@ pub(crate) async fn sealed_anew(
     Ok(blocking(move || Sealed::seal(seed.as_bytes(), CONTEXT, &password, cost)).await??)
 }
 
-/// Whether a password opens the user's key, also the one of a change that was cut short.
+/// Whether a password opens the user's key. The password of an interrupted change counts too.
 pub(crate) async fn is_password(profile: &Profile, password: Password) -> Result<bool, CommandError> {
     match opened(profile, &password).await {
         Err(CommandError::Refused { code: ErrorCode::InvalidCredentials, .. }) => Ok(false),
@@ -256,12 +258,12 @@ pub(crate) async fn is_password(profile: &Profile, password: Password) -> Result
     }
 }
 
-/// What proves the user in sessions or on links.
+/// The TLS identity that proves the user in sessions or on links.
 pub(crate) fn identity(seed: &Seed, purpose: Purpose) -> Result<Identity, CommandError> {
     Identity::new(seed, purpose).map_err(|error| CommandError::Local(error.to_string()))
 }
 
-/// Runs what takes long on a thread of its own.
+/// Runs blocking work on a thread of its own.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CommandError> {
@@ -269,7 +271,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 impl CommandError {
-    /// What an error of the tracker at this address means to a face.
+    /// Turns an error of the tracker at this address into the error that a frontend shows.
     pub(crate) fn from_tracker(error: TrackerError, address: &str) -> Self {
         match error {
             TrackerError::Lost => Self::TrackerLost,

@@ -1,8 +1,9 @@
-//! An identity on its way to another computer of the same user: the key, the tracker, and whose keys are pinned, in one
-//! file that only the password opens.
+//! Export of an identity to another computer of the same user.
+//! One file, sealed under the password, holds the private key, the tracker's key, the pinned keys of contacts and the
+//! blocked users.
 //!
-//! The other computer speaks with the same key, so friends see no change; and it knows the friends' keys, so that nobody
-//! is met there for the first time, when the tracker's word is all there is.
+//! The other computer uses the same key, so contacts see no change. It also knows the contacts' keys, so it does not
+//! have to trust the tracker for them as at a first meeting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,24 +25,25 @@ use crate::identity::seal::{SealCost, Sealed};
 use crate::limits::IDENTITY_FILE_MAX;
 use crate::profile::{self, Profile};
 
-/// The form of the file.
+/// Version of the file format.
 const VERSION: u8 = 1;
 
-/// Bytes of the private key, in front of what is sealed with it.
+/// Length of the private key in bytes. It stands in front of the other sealed content.
 const SEED: usize = 32;
 
-/// Whose identity, and where it is on this computer or is to be.
+/// An identity, and its folder and tracker on this computer.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The folder in which each user has one.
+    /// The data folder, which holds the folders of all users.
     pub data: PathBuf,
-    /// The tracker's address, without its key.
+    /// The tracker's address (host and port), without its key.
     pub tracker: String,
-    /// The user.
+    /// The name of the user.
     pub username: Username,
 }
 
-/// The file. The name and the tracker are for whoever looks for them; a changed one does not open.
+/// Content of the file. The name and the tracker are readable, but authenticated: a file with changed ones does not
+/// open.
 #[derive(Serialize, Deserialize)]
 struct Exported {
     version: u8,
@@ -50,7 +52,7 @@ struct Exported {
     sealed: Sealed,
 }
 
-/// What is sealed behind the private key.
+/// The sealed content behind the private key.
 #[derive(Serialize, Deserialize)]
 struct Known {
     tracker_key: Option<PublicKey>,
@@ -64,12 +66,12 @@ impl Exported {
     }
 }
 
-/// What the seal is for: of this user, at this tracker.
+/// Purpose of the seal: an identity of this user at this tracker.
 fn context(username: &Username, tracker: &str) -> String {
     format!("p2p-chat exported identity v{VERSION} {username} {tracker}")
 }
 
-/// Writes an identity of this computer into a file that is not there yet.
+/// Exports an identity of this computer into a file that must not exist yet.
 pub async fn export(
     from: &Place,
     password: &Password,
@@ -98,8 +100,8 @@ pub async fn export(
     exported
 }
 
-/// Takes an identity over from a file, to `tracker` where that has another address for this computer; who it is, and
-/// where. No other identity is overwritten.
+/// Imports an identity from a file and returns its place. `tracker` replaces the tracker's address if it differs on
+/// this computer. No other identity is overwritten.
 pub async fn import(
     data: &Path,
     tracker: Option<&str>,
@@ -140,7 +142,7 @@ pub async fn import(
     }
 }
 
-/// Writes what was in the file where it belongs, the key last: until it is there, all can be done again.
+/// Writes the imported content to the profile. The key is written last, so an interrupted import can be repeated.
 async fn write_profile(
     profile: &Profile,
     place: &Place,
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn neither_a_wrong_password_nor_a_changed_file_opens_and_nothing_is_left_of_the_try() {
+    async fn wrong_password_or_changed_file_imports_nothing() {
         let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let file = exported(there.path()).await;
         let wrong = Password::typed("wrong");
@@ -250,7 +252,7 @@ mod tests {
         std::fs::write(&file, text.replace("\"ana\"", "\"eve\"")).unwrap();
         assert!(import(here.path(), None, &password(), CHEAP, &file).await.is_err());
         assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0);
-        // Only the changes were in the way.
+        // The control: the original file opens.
         std::fs::write(&file, text).unwrap();
         import(here.path(), None, &password(), CHEAP, &file).await.unwrap();
     }
@@ -273,7 +275,7 @@ mod tests {
         }
     }
 
-    /// An identity as somebody seals it who chose the password and the tracker's address.
+    /// Seals an identity with a password and a tracker's address of the attacker's choice.
     async fn sealed_known(tracker: &str) -> Sealed {
         let known = Known { tracker_key: None, pins: BTreeMap::new(), blocked: BTreeSet::new() };
         let secret = Zeroizing::new([vec![7; SEED], serde_json::to_vec(&known).unwrap()].concat());

@@ -1,16 +1,16 @@
-//! The first digits of a key, which people read and type instead of all of it.
+//! Key prefixes: the first hex digits of a key, which people read and type instead of all 64.
 
 use commons::keys::PublicKey;
 use commons::protocol::with_tracker::{BoundKey, ErrorCode};
 
 use crate::api::error::CommandError;
 
-/// So many digits of a key.
+/// The first `count` hex digits of a key.
 pub(crate) fn first_digits(key: &PublicKey, count: usize) -> String {
     key.to_string().chars().take(count).collect()
 }
 
-/// The one key that begins with these digits, of which there are `least`.
+/// Finds the only key that begins with these digits. At least `least` digits are required.
 pub(crate) fn chosen(keys: &[BoundKey], digits: &str, least: usize) -> Result<PublicKey, CommandError> {
     if digits.len() < least {
         return Err(CommandError::Usage(format!("type at least {least} digits of the key")));

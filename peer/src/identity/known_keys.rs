@@ -1,8 +1,11 @@
-//! Whose key is whose, as this peer knows it. Pure.
+//! The known keys: pinned, accepted and announced keys of every user, as in OpenSSH's known_hosts. Pure.
 //!
-//! A key is pinned when its user proves it on a link, and then only what is pinned counts. What the tracker announces pins
-//! nothing: it tells which key may prove itself at the first meeting. Later any other key is a change, which the user has to accept,
-//! unless a pinned one has endorsed it.
+//! A key is pinned when its user proves it on a link. From then on only pinned keys count. The tracker's announcement
+//! pins nothing: it only says which key may prove itself at the first meeting. Later any other key is a change. The
+//! user must accept it, unless a pinned key has endorsed it.
+//!
+//! Example: the tracker announces keys 1 and 2 of bob, and bob links with key 1. Key 1 is pinned, key 2 is remembered
+//! as unproven. If key 2 proves itself later, it is a change that the user must accept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,12 +21,12 @@ use tokio::time::Instant;
 
 use crate::limits::{ANNOUNCED_MAX, ASK_AGAIN_PAUSE, NEW_KEYS_TOLD, PINNED_KEYS_MAX};
 
-/// What the tracker says of a user's keys.
+/// The keys of one user, as the tracker announces them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Announcement {
-    /// The keys.
+    /// The announced keys.
     pub(crate) keys: Vec<PublicKey>,
-    /// Which of them vouches for which other.
+    /// Endorsements of announced keys by other announced keys.
     pub(crate) endorsements: Vec<Signature>,
 }
 
@@ -39,83 +42,85 @@ impl From<Peer> for Announcement {
     }
 }
 
-/// What an announcement brought.
+/// Effect of an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyUpdate {
-    /// A key that is no pinned one, where others are, and that the user was not told of.
+    /// A key that is not pinned although others are, and that the user was not warned of yet.
     pub(crate) news: Option<PublicKey>,
-    /// Whether a further key is pinned now because a pinned one has endorsed it.
+    /// Whether a further key is pinned now because a pinned key has endorsed it.
     pub(crate) endorsed: bool,
 }
 
-/// What is pinned for one user.
+/// The pinned keys of one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pin {
-    /// The user's keys.
+    /// Keys that the user has proven, or that a pinned key has endorsed. At most [`PINNED_KEYS_MAX`] come by
+    /// endorsement.
     pub(crate) keys: Vec<PublicKey>,
-    /// Those of which both have compared the safety number.
+    /// The pinned keys whose safety number was compared.
     #[serde(default)]
     pub(crate) compared: Vec<PublicKey>,
-    /// Keys that were announced when the user was met or verified, and that nobody has proven here since. They are no change
-    /// before they are used: then the user has to accept them.
+    /// Keys that were announced when the user was met or verified, and that nobody has proven since. Such a key is no
+    /// change until it is used; then the user must accept it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unproven: Vec<PublicKey>,
-    /// Where the user's program took links last, by the last link that proved one of these keys.
+    /// The address at which the user accepts links, from the last link that proved one of these keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// The pinned and accepted keys of one user, as they were at some moment.
+/// A copy of the pinned and accepted keys of one user, taken before a change.
 pub(crate) struct Standing {
     pin: Option<Pin>,
     accepted: Option<Vec<PublicKey>>,
 }
 
-/// How a proven key relates to the user that it is claimed for.
+/// Relation of a proven key to the user whose name is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyStatus {
-    /// It is the user's; `first` tells that it is pinned by this meeting.
+    /// The key is the user's. `first` says whether this meeting pinned it.
     Known {
         /// Whether the pins changed.
         first: bool,
     },
     /// Other keys are pinned.
     Changed,
-    /// Nothing is pinned for that user, and the key is not announced.
+    /// Nothing is pinned for the user, and the key is not announced.
     Unknown,
 }
 
-/// Pinned and announced keys.
+/// The pinned, accepted and announced keys of all users.
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
     pins: BTreeMap<Username, Pin>,
     announced: BTreeMap<Username, Vec<PublicKey>>,
-    /// Announced keys that the user has accepted: each is pinned when it is proven.
+    /// Announced keys that the user has accepted. Each is pinned when it is proven.
     accepted: BTreeMap<Username, Vec<PublicKey>>,
-    /// Of which key the user was shown the safety number last.
+    /// The key of each contact whose safety number was shown last.
     shown: BTreeMap<Username, PublicKey>,
-    /// Which of the pinned and announced keys each user proved last.
+    /// The pinned or announced key that each contact proved last.
     proven: BTreeMap<Username, PublicKey>,
-    /// Changes that the user was told of: once is loud enough.
+    /// Key changes that the user was warned of. Each warning is given once.
     told: BTreeMap<Username, BTreeSet<PublicKey>>,
-    /// When the tracker was asked again about a key that it announces and that is not accepted.
+    /// Time at which the tracker was last asked again about an announced key that is not accepted.
     asked: BTreeMap<Username, Instant>,
-    /// When the tracker was asked about a user who has no key: somebody else may have registered the name since.
+    /// Time at which the tracker was last asked about a user without a key. Meanwhile another person may have
+    /// registered the name.
     asked_keyless: BTreeMap<Username, Instant>,
 }
 
 impl KnownKeys {
-    /// With the pins of earlier runs.
+    /// Starts with the pins of earlier runs.
     pub(crate) fn new(pins: BTreeMap<Username, Pin>) -> Self {
         Self { pins, ..Self::default() }
     }
 
-    /// Everything that is to be kept.
+    /// All pins, which are stored on the disk.
     pub(crate) fn pins(&self) -> &BTreeMap<Username, Pin> {
         &self.pins
     }
 
-    /// Notes what the tracker says.
+    /// Stores an announcement of the tracker.
     pub(crate) fn announce(&mut self, user: &Username, said: &Announcement) -> KeyUpdate {
         if self.announced.len() >= ANNOUNCED_MAX && !self.announced.contains_key(user) {
             self.forget_an_announcement();
@@ -129,7 +134,7 @@ impl KnownKeys {
         KeyUpdate { news: new.filter(|new| self.is_unannounced(user, *new)), endorsed }
     }
 
-    /// Makes room for another announcement: one of a user who was never met goes, and is asked for again where it is needed.
+    /// Drops the announcement of a user who was never met, to make room. It is requested again when it is needed.
     fn forget_an_announcement(&mut self) {
         let is_met = |user: &Username| self.pins.contains_key(user) || self.accepted.contains_key(user);
         let least =
@@ -139,12 +144,12 @@ impl KnownKeys {
         }
     }
 
-    /// The pinned and accepted keys of a user: to be restored if a change cannot be written.
+    /// Copies the pinned and accepted keys of a user. They are restored if a change cannot be written.
     pub(crate) fn standing(&self, user: &Username) -> Standing {
         Standing { pin: self.pins.get(user).cloned(), accepted: self.accepted.get(user).cloned() }
     }
 
-    /// Undoes the changes to the keys of a user since then.
+    /// Undoes the changes to a user's keys since the copy was made.
     pub(crate) fn restore(&mut self, user: &Username, Standing { pin, accepted }: Standing) {
         let _ = match pin {
             Some(pin) => self.pins.insert(user.clone(), pin),
@@ -156,8 +161,8 @@ impl KnownKeys {
         };
     }
 
-    /// Notes the keys of the user's own account, by whose lines own ones of other computers are believed: those that are
-    /// announced at the first meeting, and later those that a known one has endorsed. Whether that is to be kept.
+    /// Stores the keys of the user's own account, which verify messages from the user's other devices. The first
+    /// announcement is pinned; later only endorsed keys are. Returns true if the pins must be written.
     pub(crate) fn announce_own(&mut self, me: &Username, own: PublicKey, said: &Announcement) -> bool {
         let is_first = !self.pins.contains_key(me);
         let pin =
@@ -169,8 +174,8 @@ impl KnownKeys {
         self.follow(me, said) || is_further || is_first
     }
 
-    /// Pins the announced keys to which endorsements lead from a pinned one, over others if need be; whether there were
-    /// any. Nobody compared them: that they are the user's is the word of a key that is.
+    /// Pins the announced keys that endorsements connect to a pinned key, directly or through other keys. Returns true
+    /// if there were any. Nobody has compared them: only a key of the user vouches for them.
     fn follow(&mut self, user: &Username, said: &Announcement) -> bool {
         let Some(pin) = self.pins.get_mut(user) else { return false };
         let signatures = said.endorsements.iter().take(ENDORSEMENTS_PER_USER);
@@ -185,14 +190,15 @@ impl KnownKeys {
         pin.keys.len() > before
     }
 
-    /// Whether the user was not told yet that this key is not the pinned one. A crowd of keys is told of up to a limit.
+    /// Notes a warning about this key. Returns true if the user was not warned of it yet. At most [`NEW_KEYS_TOLD`]
+    /// keys of one user are warned of.
     pub(crate) fn is_unannounced(&mut self, user: &Username, key: PublicKey) -> bool {
         let told = self.told.entry(user.clone()).or_default();
         told.len() < NEW_KEYS_TOLD && told.insert(key)
     }
 
-    /// Whether to ask the tracker again about a key that somebody who claims to be this user has proven: it announces the
-    /// key, so it may announce by now who endorses it.
+    /// Whether to ask the tracker again about a key that somebody has proven under this name. The tracker already
+    /// announces the key, so by now it may announce an endorsement of it.
     pub(crate) fn may_ask_again(&mut self, user: &Username, key: PublicKey, now: Instant) -> bool {
         let lately = self.asked.get(user).is_some_and(|asked| now < *asked + ASK_AGAIN_PAUSE);
         let may = !lately && self.not_accepted(user).any(|announced| announced == key);
@@ -202,7 +208,7 @@ impl KnownKeys {
         may
     }
 
-    /// Whether to ask the tracker about a user without a known key, before plaintext is spoken with it.
+    /// Whether to ask the tracker about a user without a known key before plaintext is used.
     pub(crate) fn may_ask_keyless(&mut self, user: &Username, now: Instant) -> bool {
         self.asked_keyless.retain(|_, asked| now < *asked + ASK_AGAIN_PAUSE);
         let may = !self.has_keys(user) && !self.asked_keyless.contains_key(user);
@@ -212,7 +218,8 @@ impl KnownKeys {
         may
     }
 
-    /// The announced keys that are a change: others are pinned, and these are neither accepted nor were there before.
+    /// The announced keys that are a change: other keys are pinned, and these are neither accepted nor known as
+    /// unproven.
     fn not_accepted(&self, user: &Username) -> impl DoubleEndedIterator<Item = PublicKey> {
         let pin = self.pins.get(user);
         let accepted = self.accepted.get(user);
@@ -227,11 +234,11 @@ impl KnownKeys {
         self.announced.get(user).is_some_and(|announced| announced.contains(key))
     }
 
-    /// Judges a key that somebody who claims to be this user has proven. The first one that fits what is announced is
-    /// pinned, and so is one that was accepted. No other is: nobody has proven them.
+    /// Judges a key that was proven under a user's name. The first announced key is pinned, and so is an accepted key.
+    /// No other key is pinned, because nobody has proven it.
     pub(crate) fn judge(&mut self, user: &Username, key: PublicKey) -> KeyStatus {
         let pinned = self.pins.get(user).map(|pin| &pin.keys);
-        // What anybody can make up is not remembered.
+        // Keys that anybody can make up are not remembered.
         if pinned.into_iter().chain(self.announced.get(user)).flatten().any(|known| *known == key) {
             self.proven.insert(user.clone(), key);
         }
@@ -239,7 +246,7 @@ impl KnownKeys {
             self.take(user, key);
             return KeyStatus::Known { first: true };
         }
-        // What is not announced any more was given up when the others were accepted.
+        // A pinned key that is no longer announced was given up when other keys were accepted.
         let given_up = self.accepted.contains_key(user) && !self.is_announced(user, &key);
         if let Some(pin) = self.pins.get_mut(user) {
             if pin.keys.contains(&key) && !given_up {
@@ -254,12 +261,12 @@ impl KnownKeys {
                 self.pins.insert(user.clone(), Pin { keys: vec![key], unproven, ..Pin::default() });
                 KeyStatus::Known { first: true }
             }
-            // Nobody knew a key of this user: that it is another one than before cannot be said.
+            // Nobody knew a key of this user, so this cannot be called a change.
             Some(_) | None => KeyStatus::Unknown,
         }
     }
 
-    /// Pins a key that was accepted, in the place of those that are announced no more.
+    /// Pins an accepted key. Pinned keys that are no longer announced are removed.
     fn take(&mut self, user: &Username, key: PublicKey) {
         let announced = self.announced.get(user).cloned().unwrap_or_default();
         let pin = self.pins.entry(user.clone()).or_default();
@@ -273,8 +280,8 @@ impl KnownKeys {
         self.accepted.retain(|_, accepted| !accepted.is_empty());
     }
 
-    /// A user with the keys by which its lines are believed: those that are pinned or accepted, or announced while nothing is
-    /// pinned.
+    /// A user with the keys that verify the user's messages: the pinned and accepted keys, or the announced keys while
+    /// nothing is pinned.
     pub(crate) fn trusted(&self, user: Username) -> (Username, Vec<PublicKey>) {
         let keys = match self.pins.get(&user) {
             Some(pin) => [pin.keys.as_slice(), self.accepted.get(&user).map_or(&[], Vec::as_slice)].concat(),
@@ -283,51 +290,51 @@ impl KnownKeys {
         (user, keys)
     }
 
-    /// Remembers where a user who has keys here takes links; whether that is news.
+    /// Stores the address at which a pinned user accepts links. Returns true if it has changed.
     pub(crate) fn note_address(&mut self, user: &Username, address: SocketAddr) -> bool {
         let pin = self.pins.get_mut(user);
         pin.is_some_and(|pin| pin.address.replace(address) != Some(address))
     }
 
-    /// Where a user took links last.
+    /// The address at which a user last accepted links.
     pub(crate) fn address(&self, user: &Username) -> Option<SocketAddr> {
         self.pins.get(user)?.address
     }
 
-    /// Whether a key is one by which this user is linked.
+    /// Whether this key is pinned for the user.
     pub(crate) fn is_pinned(&self, user: &Username, key: &PublicKey) -> bool {
         self.pins.get(user).is_some_and(|pin| pin.keys.contains(key))
     }
 
-    /// Whether the tracker has said something about this user's keys, if only that there are none.
+    /// Whether the tracker has announced this user's keys, even if there are none.
     pub(crate) fn was_announced(&self, user: &Username) -> bool {
         self.announced.contains_key(user)
     }
 
-    /// Whether this user has keys, and is therefore never talked to in the clear.
+    /// Whether the user has keys, and is therefore never contacted in plaintext.
     pub(crate) fn has_keys(&self, user: &Username) -> bool {
         self.pins.contains_key(user) || self.announced.get(user).is_some_and(|keys| !keys.is_empty())
     }
 
-    /// Whether this user is known to have no key at all: an original program's.
+    /// Whether the user is known to have no key at all, as a user of a legacy client.
     pub(crate) fn is_known_to_have_none(&self, user: &Username) -> bool {
         self.was_announced(user) && !self.has_keys(user)
     }
 
-    /// Whether a key is announced for this user that has to be accepted first.
+    /// Whether a key is announced for this user that must be accepted first.
     pub(crate) fn is_changed(&self, user: &Username) -> bool {
         self.not_accepted(user).next().is_some()
     }
 
-    /// Whether both have compared the safety number of this key of the user, no change has come up since, and no accepted key still
-    /// waits for its proof.
+    /// Whether the safety number of this key was compared. A later change, or an accepted key that is not proven yet,
+    /// undoes it.
     pub(crate) fn is_verified(&self, user: &Username, key: &PublicKey) -> bool {
         let awaits_proof = self.accepted.contains_key(user);
         let is_compared = self.pins.get(user).is_some_and(|pin| pin.compared.contains(key));
         is_compared && !awaits_proof && !self.is_changed(user)
     }
 
-    /// Lets in what is announced now: each of these keys is pinned when it is proven; `false` where that is nothing new.
+    /// Accepts the announced keys: each is pinned when it is proven. Returns false if there is nothing new to accept.
     pub(crate) fn accept(&mut self, user: &Username) -> bool {
         if self.pins.contains_key(user) && !self.is_changed(user) {
             return false;
@@ -341,18 +348,18 @@ impl KnownKeys {
         true
     }
 
-    /// Remembers that the user was shown the safety number of this key.
+    /// Stores the key whose safety number was shown to the user.
     pub(crate) fn note_shown(&mut self, user: &Username, key: PublicKey) {
         self.shown.insert(user.clone(), key);
     }
 
-    /// The key of which the user was shown the safety number last.
+    /// The key whose safety number was shown to the user last.
     pub(crate) fn shown(&self, user: &Username) -> Option<PublicKey> {
         self.shown.get(user).copied()
     }
 
-    /// Remembers that the safety number of this key was compared, and keeps no key that was not; `false` where the key is neither
-    /// pinned nor accepted, or a change has to be accepted first.
+    /// Marks this key as compared and unpins all keys that were not compared. Returns false if the key is neither
+    /// pinned nor accepted, or if a change must be accepted first.
     pub(crate) fn verify(&mut self, user: &Username, key: PublicKey) -> bool {
         let is_accepted = self.accepted.get(user).is_some_and(|accepted| accepted.contains(&key));
         if self.is_changed(user) || !(is_accepted || self.is_pinned(user, &key)) {
@@ -370,8 +377,8 @@ impl KnownKeys {
         true
     }
 
-    /// The one key that the safety number is of while no link stands: where there is a change, a new one, so that it can be compared
-    /// before it is accepted. Of several it is the one that the user proved last, and the one bound last before that.
+    /// The key for the safety number while no link stands. If there is a change, it is a new key, so that it can be
+    /// compared before it is accepted. Of several keys, it is the one proven last, else the one bound last.
     pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
         let changed: Vec<_> = self.not_accepted(user).collect();
         let pinned = self.pins.get(user).map(|pin| &pin.keys);
@@ -405,7 +412,7 @@ mod tests {
         Seed::new([n; 32])
     }
 
-    /// What the tracker says of bob: the keys of these devices, and which of them has endorsed which other.
+    /// The tracker's announcement of bob: the keys of these devices, and pairs of endorsing and endorsed devices.
     fn endorsed(devices: &[u8], said: &[(u8, u8)]) -> Announcement {
         let key = |n: u8| device(n).public_key();
         let sign = |(by, of): &(u8, u8)| Endorsement::sign(&bob(), &device(*by), key(*of));
@@ -415,7 +422,7 @@ mod tests {
         }
     }
 
-    /// A book in which bob's first device is pinned.
+    /// Known keys in which bob's first device is pinned.
     fn met() -> KnownKeys {
         let mut book = KnownKeys::default();
         book.announce(&bob(), &endorsed(&[1], &[]));
@@ -433,10 +440,10 @@ mod tests {
         assert!(!book.is_verified(&bob(), &device(2).public_key()), "the number is of the other key");
         let again = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
         assert_eq!(again, KeyUpdate { news: None, endorsed: false });
-        // What was pinned stays, also after the next start.
+        // The pinned keys stay, also after a restart.
         let mut book = KnownKeys::new(book.pins().clone());
         assert_eq!(book.announce(&bob(), &endorsed(&[2], &[])).news, None);
-        // The control: without the endorsement it is one.
+        // The control: without the endorsement it is a change.
         let key = device(2).public_key();
         assert_eq!(
             met().announce(&bob(), &endorsed(&[1, 2], &[])),
@@ -452,7 +459,7 @@ mod tests {
             assert_eq!(took, KeyUpdate { news: None, endorsed: true }, "{chain:?}");
             assert_eq!(book.pins()[&bob()].keys.len(), 4);
         }
-        // One missing link, and what comes after it is a change.
+        // If one endorsement is missing, the keys behind it are a change.
         let mut book = met();
         let took = book.announce(&bob(), &endorsed(&[1, 2, 3, 4], &[(1, 2), (3, 4)]));
         assert_eq!(took, KeyUpdate { news: Some(device(4).public_key()), endorsed: true });
@@ -478,7 +485,7 @@ mod tests {
             assert!(!book.announce(&bob(), &bad).endorsed, "{signature:?}");
         }
         assert_eq!(book.judge(&bob(), device(9).public_key()), KeyStatus::Changed);
-        // The control: an honest one is taken.
+        // The control: an honest endorsement is followed.
         assert!(book.announce(&bob(), &endorsed(&[1, 8, 9], &[(1, 9)])).endorsed);
         assert_eq!(book.judge(&bob(), device(9).public_key()), KeyStatus::Known { first: false });
     }
@@ -496,7 +503,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_tracker_is_asked_again_now_and_then_about_a_key_that_it_announces() {
+    async fn tracker_is_asked_again_about_an_announced_key_after_a_pause() {
         let (mut book, now) = (met(), Instant::now());
         book.announce(&bob(), &endorsed(&[1, 2], &[]));
         assert!(!book.may_ask_again(&bob(), device(3).public_key(), now), "anybody can make up a key");
@@ -512,7 +519,7 @@ mod tests {
         assert_eq!(book.announce(&bob(), &said(&[key(1)])).news, None);
         assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Unknown, "the tracker says otherwise");
         assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: true });
-        // A tracker that hands out another key now is not believed.
+        // The tracker announces another key now, which is not trusted.
         assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, Some(key(2)));
         assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, None, "told once");
         assert!(book.is_changed(&bob()));
@@ -546,19 +553,19 @@ mod tests {
         let mut book = KnownKeys::default();
         book.announce(&bob(), &said(&[key(1), key(2)]));
         assert!(book.pins().is_empty());
-        // The one that is proven is pinned; the other is no change before it is used, and one then.
+        // The proven key is pinned. The other is no change until it is used.
         assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: true });
         assert_eq!(book.pins()[&bob()].keys, [key(1)]);
         assert!(!book.is_changed(&bob()));
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
         assert_eq!(book.trusted(bob()).1, [key(1)]);
-        // The same after a restart.
+        // The same holds after a restart.
         let mut book = KnownKeys::new(book.pins().clone());
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
         assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
         assert!(book.is_changed(&bob()));
         assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
-        // Accepted, it waits for its proof.
+        // An accepted key waits for its proof.
         assert!(book.accept(&bob()));
         assert_eq!(book.pins()[&bob()].keys, [key(1)]);
         assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Known { first: true });
@@ -567,7 +574,7 @@ mod tests {
 
     #[test]
     fn verifying_a_key_keeps_no_other_that_was_not_compared() {
-        // As an earlier version pinned what the tracker announced.
+        // An earlier version pinned all announced keys.
         let keys = vec![key(1), key(2)];
         let mut book = KnownKeys::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
         book.announce(&bob(), &said(&[key(1), key(2)]));
@@ -577,10 +584,10 @@ mod tests {
         assert!(book.is_verified(&bob(), &key(1)) && !book.is_verified(&bob(), &key(2)));
         assert!(!book.is_changed(&bob()), "nobody uses the other one");
         assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
-        // Compared too, both stay.
+        // If both are compared, both stay.
         assert!(book.accept(&bob()) && book.verify(&bob(), key(2)));
         assert_eq!(book.pins()[&bob()].keys, [key(1), key(2)]);
-        // A key out of nowhere changes nothing.
+        // A key that is not announced changes nothing.
         book.judge(&bob(), key(9));
         assert!(book.is_verified(&bob(), &key(1)) && book.is_verified(&bob(), &key(2)));
     }
@@ -596,7 +603,7 @@ mod tests {
         book.announce(&bob(), &said(&[key(1), key(2)]));
         assert_eq!(book.key(&bob()), Some(key(2)));
         assert!(!book.verify(&bob(), key(2)), "accepted first");
-        // A key that the tracker does not announce cannot be accepted, so it is none to compare.
+        // A key that the tracker does not announce cannot be accepted, so it is not offered for comparison.
         assert_eq!(book.judge(&bob(), key(3)), KeyStatus::Changed);
         assert_eq!(book.key(&bob()), Some(key(2)));
         assert!(book.accept(&bob()) && book.verify(&bob(), key(2)) && book.is_verified(&bob(), &key(2)));

@@ -1,4 +1,5 @@
-//! Which key each tracker had when it was met first, in `known_trackers.json`: another one later stops the peer.
+//! The known trackers: the key that each tracker had at the first meeting, stored in `known_trackers.json`.
+//! If a tracker has another key later, the peer refuses to sign in.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,38 +10,39 @@ use commons::keys::PublicKey;
 
 use crate::identity::atomic_file;
 
-/// The trackers that were met from this folder.
+/// The trackers that were met from one data folder.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownTrackers {
     path: PathBuf,
 }
 
 impl KnownTrackers {
-    /// Those of a data folder.
+    /// The known trackers of a data folder.
     pub(crate) fn of(data: &Path) -> Self {
         Self { path: data.join("known_trackers.json") }
     }
 
-    /// The key of a tracker that was met.
+    /// The pinned key of the tracker at this address, if it was met before.
     pub(crate) fn key(&self, address: &str) -> io::Result<Option<PublicKey>> {
         Ok(self.read()?.get(address).copied())
     }
 
-    /// Which trackers were met at other addresses: one may have moved here, or have two names for one address.
+    /// The known trackers at other addresses. One of them may have moved here, or be the same tracker under another
+    /// name.
     pub(crate) fn elsewhere(&self, here: &str) -> io::Result<BTreeMap<String, PublicKey>> {
         let mut known = self.read()?;
         known.remove(here);
         Ok(known)
     }
 
-    /// Remembers a tracker's key.
+    /// Pins the key of a tracker.
     pub(crate) fn pin(&self, address: &str, key: PublicKey) -> io::Result<()> {
         if self.key(address)? == Some(key) {
             return Ok(());
         }
         let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
         fs::create_dir_all(folder)?;
-        // Several programs may use one data folder: between reading and writing nobody else may write.
+        // Several programs may share one data folder, so the folder is locked from the read to the write.
         let lock = File::open(folder)?;
         lock.lock()?;
         let mut known = self.read()?;

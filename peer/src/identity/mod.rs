@@ -1,4 +1,5 @@
-//! What proves people, and what makes sure of it: this user's key and its password, the keys of others and of trackers.
+//! Identity of users and trackers.
+//! This module holds the user's own key and password, and the known keys of other users and of trackers.
 
 pub(crate) mod atomic_file;
 pub(crate) mod contacts;

@@ -1,23 +1,24 @@
-//! A password as it was typed: it opens what is sealed on this computer, and only its digest leaves it.
+//! A password as it was typed.
+//! It opens sealed files on this computer, and only its digest leaves the computer.
 
 use commons::limits::PASSWORD_MIN_CHARS;
 use commons::user::PasswordDigest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// What a person typed. Never shown, wiped when dropped.
+/// A typed password. It is never shown and is wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// What was typed.
+    /// Wraps the text that a person typed.
     #[must_use]
     pub fn typed(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// What the tracker is told.
+    /// The digest of the password that the tracker receives.
     #[must_use]
     pub fn digest(&self) -> PasswordDigest {
         PasswordDigest::of_typed(&self.0)
@@ -29,13 +30,14 @@ impl Password {
         self.0.is_empty()
     }
 
-    /// Whether it is too short to be set. A shorter one from before still signs in.
+    /// Whether it is shorter than [`PASSWORD_MIN_CHARS`] and cannot be set. A shorter one of an earlier version still
+    /// signs in.
     #[must_use]
     pub fn is_too_short(&self) -> bool {
         self.0.chars().count() < PASSWORD_MIN_CHARS
     }
 
-    /// The text: for sealing only.
+    /// The text in bytes. It is for sealing only.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -1,7 +1,8 @@
-//! Recognises the user's password where it was typed as a message, without keeping it.
+//! Recognition of the user's password when it is typed as a message.
+//! The password itself is not kept.
 //!
-//! What is kept is a hash of it under a key that was drawn for this run and is in no file: it is of no use after the
-//! program has ended, and unlike a digest it fits no table.
+//! Only a hash is kept, under a key that is drawn for this run and stored in no file. It is useless after the program
+//! has ended and, unlike a plain digest, fits no precomputed table.
 
 use std::io;
 
@@ -23,20 +24,20 @@ impl RecognisedPassword {
         Ok(Self { key, hash })
     }
 
-    /// Whether a line is the password, apart from space around it.
+    /// Whether a line of input is the password, ignoring white space around it.
     pub(crate) fn is(&self, line: &str) -> bool {
         [line, line.trim()].iter().any(|line| hash(&self.key, line.as_bytes()) == self.hash)
     }
 }
 
-/// Says nothing of the password.
+/// The output does not reveal the password or its hash.
 impl std::fmt::Debug for RecognisedPassword {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("RecognisedPassword(..)")
     }
 }
 
-/// The key has a fixed length, so nothing else has the same bytes.
+/// Hashes the key and the text. The key has a fixed length, so no other pair yields the same bytes.
 fn hash(key: &Seed, text: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(key.as_bytes()).chain_update(text).finalize().into()
 }

@@ -1,18 +1,20 @@
-//! The safety number of two users: 60 digits that are the same on both sides if, and only if, nobody stands between.
+//! The safety number of two users: 60 digits that are equal on both sides if, and only if, no third party intercepts
+//! them.
 //!
-//! After Signal's: for each side, version, key and name go through 5,200 rounds of SHA-512, each with the key
-//! again; of the first 30 bytes every five give five digits. The two halves stand in ascending order.
+//! The construction follows Signal. For each side, a version, the key and the name are hashed with SHA-512. The key is
+//! appended and the hash repeated 5,200 times. Every five of the first 30 bytes give five digits. The two halves stand
+//! in ascending order, so both sides read the same number, such as `04321 98765 …`.
 
 use commons::keys::PublicKey;
 use commons::names::Username;
 use sha2::{Digest, Sha512};
 
-/// Makes the search for a second key with the same digits so much dearer.
+/// Rounds of hashing. They make the search for a second key with the same digits that much more expensive.
 const ROUNDS: usize = 5200;
 
 const DOMAIN: &[u8] = b"p2p-chat safety number v1";
 
-/// The number of two users and the keys that they speak with, in twelve groups of five digits.
+/// The safety number of two users and their keys, in twelve groups of five digits.
 pub(crate) fn safety_number(one: (&Username, PublicKey), other: (&Username, PublicKey)) -> String {
     let mut halves = [half(one), half(other)];
     halves.sort();
@@ -36,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_sides_see_the_same_sixty_digits_and_another_key_gives_others() {
+    fn both_sides_see_the_same_digits_and_another_key_changes_them() {
         let (ana, bob) = (Username::parse("ana").unwrap(), Username::parse("bob").unwrap());
         let key = |n| PublicKey::new([n; 32]);
         let number = safety_number((&ana, key(1)), (&bob, key(2)));

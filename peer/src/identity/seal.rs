@@ -1,8 +1,8 @@
-//! What lies on the disk sealed with a key that follows from the password, so that a stolen disk alone does not make a
-//! thief the user.
+//! Password-based sealing of secrets on the disk.
+//! A thief of the disk alone cannot sign in as the user.
 //!
-//! The key follows from the password as it was typed. The tracker gets a digest of it, and whoever has that and the disk
-//! still has to guess the password.
+//! The encryption key is derived with argon2id from the password as it was typed. The tracker only gets a digest of the
+//! password, so a thief of the digest and the disk must still guess the password.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
@@ -14,19 +14,19 @@ use zeroize::Zeroizing;
 use crate::identity::password::Password;
 use crate::limits::{SEAL_MEMORY_MAX, SEAL_PASSES_MAX};
 
-/// The form whose key follows from the digest, and what was sealed in with it.
+/// The earlier format, whose key is derived from the digest, and its context.
 const EARLIER: u8 = 1;
 const EARLIER_CONTEXT: &str = "p2p-chat identity v1";
 
-/// The present form.
+/// The current format.
 const PRESENT: u8 = 2;
 
-/// What argon2id is to spend on one password. The default is what RFC 9106 recommends second; less is for tests.
+/// Cost of argon2id for one password. The default is the second recommendation of RFC 9106; lower costs are for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealCost {
-    /// Memory in KiB.
+    /// Memory in KiB, at most `SEAL_MEMORY_MAX` when a seal is opened.
     pub memory: u32,
-    /// Passes over it.
+    /// Number of passes over the memory, at most `SEAL_PASSES_MAX`.
     pub passes: u32,
 }
 
@@ -36,7 +36,7 @@ impl Default for SealCost {
     }
 }
 
-/// A secret as the disk holds it. The texts are hex.
+/// A sealed secret as the disk holds it. The texts are hex.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Sealed {
     #[serde(default = "earlier")]
@@ -47,24 +47,25 @@ pub(crate) struct Sealed {
     sealed: String,
 }
 
-/// The first form did not say which it is.
+/// The version of a file without a version field, as the first format was.
 fn earlier() -> u8 {
     EARLIER
 }
 
-/// Why a seal does not open.
+/// Reason why a seal does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SealError {
-    /// The password is another one, or the seal was changed.
+    /// The password is wrong, or the seal was changed.
     #[error("wrong password")]
     WrongPassword,
-    /// The file is no seal, or this computer cannot compute one.
+    /// The file is not a seal, or this computer cannot compute the key.
     #[error("the file with your key cannot be read")]
     Unusable,
 }
 
 impl Sealed {
-    /// Seals a secret under a password, together with what it is for: elsewhere it does not open.
+    /// Seals a secret under a password. `context` names its purpose and is authenticated: the seal does not open for
+    /// another one.
     pub(crate) fn seal(
         secret: &[u8],
         context: &str,
@@ -87,7 +88,7 @@ impl Sealed {
         })
     }
 
-    /// Opens the seal.
+    /// Opens the seal. The result is wiped when dropped.
     pub(crate) fn open(&self, context: &str, password: &Password) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let unhex = |text: &str| base16ct::lower::decode_vec(text).map_err(|_| SealError::Unusable);
         let (salt, sealed) = (unhex(&self.salt)?, unhex(&self.sealed)?);
@@ -101,14 +102,14 @@ impl Sealed {
         opened.map(Zeroizing::new).map_err(|_| SealError::WrongPassword)
     }
 
-    /// Whether it was sealed by an earlier version, and is to be sealed anew.
+    /// Whether an earlier version sealed it, so that it must be sealed again.
     pub(crate) fn is_earlier(&self) -> bool {
         self.version == EARLIER
     }
 }
 
 fn cipher(secret: &[u8], salt: &[u8], cost: SealCost) -> Result<XChaCha20Poly1305, SealError> {
-    // The file may be a stranger's.
+    // The file may come from another person, so the cost is bounded.
     if cost.memory > SEAL_MEMORY_MAX || cost.passes > SEAL_PASSES_MAX {
         return Err(SealError::Unusable);
     }
@@ -128,7 +129,7 @@ mod tests {
     const HERE: &str = "here";
 
     #[test]
-    fn only_the_password_opens_the_seal_and_a_changed_one_does_not_open() {
+    fn only_the_right_password_opens_an_unchanged_seal() {
         let (secret, right) = (b"a secret".as_slice(), Password::typed("right"));
         let sealed = Sealed::seal(secret, HERE, &right, CHEAP).unwrap();
         assert_eq!(*sealed.open(HERE, &right).unwrap(), secret);
@@ -147,7 +148,7 @@ mod tests {
         let digest = Password::typed(password.digest().as_str());
         let sealed = Sealed::seal(b"a secret", HERE, &password, CHEAP).unwrap();
         assert_eq!(sealed.open(HERE, &digest).err(), Some(SealError::WrongPassword));
-        // It did open the earlier form: that is a seal under the digest, as if somebody had typed it.
+        // The digest did open the earlier format, which used the digest as the password.
         let earlier = Sealed::seal(b"a secret", EARLIER_CONTEXT, &digest, CHEAP).unwrap();
         let earlier = Sealed { version: EARLIER, ..earlier };
         assert!(earlier.is_earlier() && !sealed.is_earlier());

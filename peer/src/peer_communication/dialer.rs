@@ -1,4 +1,5 @@
-//! Dials whoever is due.
+//! The dialer: connects to every peer whose dial is due.
+//! It tries the link's greeting on each new connection and hands an accepted one to the link registry.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::peer_communication::link_registry::{LinkRefusal, LinkRegistry, Verdic
 use crate::peer_communication::link_table::NewLink;
 use crate::peer_communication::send_queue::Dialect;
 
-/// Dials until the switchboard stops.
+/// Dials due peers until the registry stops.
 pub(crate) async fn run(board: Arc<LinkRegistry>) {
     let mut dials = JoinSet::new();
     loop {
@@ -52,20 +53,20 @@ async fn dial(board: Arc<LinkRegistry>, user: Username, address: SocketAddr) {
     }
 }
 
-/// A connection to somebody who may be talked to.
+/// A connection to a peer that has passed the greeting.
 struct Greeted {
     connection: Connection<Socket>,
-    /// When the other program was started; `None` for an original one.
+    /// Start time of the other program in milliseconds since 1970; `None` for a legacy client.
     instance: Option<u64>,
-    /// What it has proven.
+    /// The key that the other side has proven; `None` for a legacy client.
     key: Option<PublicKey>,
     dialect: Dialect,
-    /// What an original program said already.
+    /// A frame of a legacy client that arrived during the greeting.
     first: Option<Frame>,
 }
 
-/// A user with keys is talked to encrypted and only by one of them; who never had any is an original program, talked to
-/// where that is wanted: on this computer, if nothing else was said.
+/// Connects to a user. A user with keys must be encrypted and prove one of them. A user without keys has a legacy
+/// client, which is contacted in plaintext only if the configuration allows it: by default only on localhost.
 async fn greet(board: &LinkRegistry, user: &Username, address: SocketAddr) -> Result<Greeted, FrameError> {
     if board.book(|book| book.has_keys(user)) {
         greet_encrypted(board, user, address).await
@@ -91,7 +92,7 @@ async fn greet_encrypted(
     }
     let mut connection = Connection::new(socket, FRAME_MAX);
     connection.send(&PeerMessage::Hello(board.greeting())).await?;
-    // The handshake is over before our key was judged: only the answer tells that it was found good.
+    // TLS finishes before the other side has judged our key. Only the answer shows that it was accepted.
     let Some(frame) = connection.recv_within(WELCOME_WAIT).await? else { return Err(other("hung up")) };
     match frame.parse() {
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
@@ -108,7 +109,7 @@ async fn greet_encrypted(
     }
 }
 
-/// An original program says nothing to a HELLO, and takes what follows too soon as part of it.
+/// Greets a legacy client. It does not answer a HELLO, and reads frames that follow too soon as part of it.
 async fn greet_in_the_clear(board: &LinkRegistry, address: SocketAddr) -> Result<Greeted, FrameError> {
     let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX);
     connection

@@ -1,4 +1,5 @@
-//! One link's life: reads what the peer says, writes what is in the peer's outbox, until either ends.
+//! One link: an authenticated connection between two peers.
+//! It reports the frames that the peer sends and writes the peer's send queue, until either side ends.
 
 use commons::limits::{BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX};
 use commons::net::connection::{Connection, FrameReader, FrameWriter};
@@ -16,7 +17,7 @@ use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
 use crate::peer_communication::link_registry::{LinkRegistry, LinkReport, MessageBatch, Place, PlainMessage};
 use crate::peer_communication::send_queue::{Control, Dialect, Next};
 
-/// Runs a link to its end. `first` is a frame that came before the link had its place.
+/// Runs a link to its end. `first` is a frame that arrived before the link was admitted.
 pub(crate) async fn run(
     board: &LinkRegistry,
     place: &Place,
@@ -33,7 +34,7 @@ pub(crate) async fn run(
         tokio::select! {
             result = &mut reading => debug!(peer = ?place.user, ?result, "link ended"),
             result = &mut writing => match result {
-                // What the other side sent before it knew is still read.
+                // Frames that the other side sent before it saw the end are still read.
                 Ok(()) => drop(timeout(RETIRE_TIME, &mut reading).await),
                 Err(error) => debug!(peer = ?place.user, %error, "link broke"),
             },
@@ -55,7 +56,7 @@ async fn read<R: AsyncRead + Unpin>(
         let frame = match first.take().map(|frame| Ok(Some(frame))).or_else(|| reader.try_recv()) {
             Some(frame) => frame?,
             None if ours => recv_or_ping(place, reader).await?,
-            // An original program answers no PING: there the operating system's probes must do.
+            // A legacy client answers no PING, so only the operating system's keepalive detects a dead one.
             None => reader.recv().await?,
         };
         let Some(frame) = frame else { return Ok(()) };
@@ -87,15 +88,16 @@ async fn read<R: AsyncRead + Unpin>(
         if let Some(report) = report {
             board.report(report).await;
         }
-        // A legacy client has closed its socket, which one of its threads keeps open for as long as it reads in it: what
-        // is written there is lost, so the link ends here.
+        // A legacy client that sent LEAVE has closed its socket, but one of its threads keeps it open while it reads.
+        // Anything written there is lost, so the link ends here.
         if left && !ours {
             return Ok(());
         }
     }
 }
 
-/// The next frame. A link that is silent for long is pinged, and given up when it stays so.
+/// Receives the next frame. After [`LINK_SILENCE`] without a frame the link is pinged; after [`LINK_DEAD`] it is given
+/// up.
 async fn recv_or_ping<R: AsyncRead + Unpin>(
     place: &Place,
     reader: &mut FrameReader<R>,
@@ -113,14 +115,15 @@ async fn recv_or_ping<R: AsyncRead + Unpin>(
     }
 }
 
-/// Whether a HAVE or WANT tells of no more pieces than it may.
+/// Whether a HAVE or WANT holds at most [`SPANS_MAX`] spans.
 fn is_bounded(streams: &[StreamSpans]) -> bool {
-    // A stream without pieces counts too.
+    // A stream without spans counts as one.
     streams.iter().map(|stream| stream.spans.len().max(1)).sum::<usize>() <= SPANS_MAX
 }
 
-/// A message under the link's own name, and of bounded length. Only a program that keeps no history may leave it unsigned: else
-/// a member could tell each of the others something else, and no fork would show.
+/// Checks a message: its author must be the link's user, and its text at most [`TEXT_MAX`] bytes. Only a program
+/// without a history may send it unsigned. Otherwise a member could send different versions of a message to different
+/// members, and no fork would show.
 fn parse_message(place: &Place, line: Line<'_>, dialect: Dialect) -> Option<LinkReport> {
     if line.username != place.user.as_str() {
         warn!(peer = ?place.user, claimed = ?line.username, "a line under another name was dropped");
@@ -199,7 +202,7 @@ fn encode_control(control: &Control, buffer: &mut Vec<u8>) {
     let ping = control.ping.then_some(PeerMessage::Ping);
     let pong = control.pong.then_some(PeerMessage::Pong);
     for message in [received, ping, pong].into_iter().flatten() {
-        // Writing to memory, these three cannot fail.
+        // These three frames are written to memory, which cannot fail.
         let _ = serde_json::to_writer(&mut *buffer, &message);
         buffer.push(b'\n');
     }
@@ -240,7 +243,7 @@ mod tests {
         assert_eq!(said, b"{\"cmd\":\"PING\"}\n");
     }
 
-    /// The reports that these frames cause on a link to such a program.
+    /// The reports that these frames cause on a link of this dialect.
     async fn reports_of(dialect: Dialect, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
         let terms = LinkConfig { identity, plaintext: Plaintext::default() };

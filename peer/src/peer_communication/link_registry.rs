@@ -1,4 +1,5 @@
-//! What dialer, listener and links share: the table of links, an outbox a peer, and the way to report.
+//! The link registry: state that the dialer, the listener and the links share.
+//! It holds the link table, the known keys, one send queue per peer, and the channel for reports to the service.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -26,62 +27,63 @@ use crate::peer_communication::link_table::{Admit, LinkId, LinkTable, NewLink, W
 use crate::peer_communication::question_pace::QuestionPace;
 use crate::peer_communication::send_queue::{Dialect, Full, SendQueue};
 
-/// What keeps somebody who is there from being linked.
+/// Reason why a reachable peer is not linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LinkRefusal {
-    /// Our own key is not accepted there.
+    /// The other side does not accept this user's key.
     NotAccepted,
-    /// An original program, which speaks in the clear, where this one does not.
+    /// The peer has a legacy client, which only uses plaintext, and plaintext is not allowed for its address.
     Plaintext,
 }
 
-/// The judgement on a key that somebody has proven, by the pinned keys and the tracker.
+/// Judgement on a proven key, by the known keys and the tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is the user's.
+    /// The key is the user's.
     Good,
-    /// Another one is pinned.
+    /// Another key is pinned.
     Changed,
-    /// Nobody can tell: the tracker did not say, or announces others.
+    /// It cannot be judged: the tracker did not answer, or announces other keys.
     Unknown,
 }
 
-/// What the links tell the service.
+/// A report of a link to the service.
 pub(crate) enum LinkReport {
-    /// A peer's link came up or went down: ask which.
+    /// A peer's link came up or went down. The service reads the registry for the current state.
     Changed(Username),
-    /// A peer's program that keeps no provenance said something.
+    /// A peer's program without a history sent an unsigned message.
     Plain(Username, PlainMessage),
-    /// A peer gave lines that prove themselves, by this link.
+    /// A peer sent signed messages on this link.
     Lines(Username, LinkId, MessageBatch),
-    /// A peer tells which lines of a conversation it has, and how far that is; `None` is the private one.
+    /// A peer says which messages of a conversation it has, and its Lamport time if it keeps one. `None` is the private
+    /// conversation.
     Have(Username, Option<Uuid>, Vec<StreamSpans>, Option<u64>),
-    /// A peer asks for lines of a conversation.
+    /// A peer asks for messages of a conversation. `None` is the private conversation.
     Want(Username, Option<Uuid>, Vec<StreamSpans>),
-    /// A peer left a conversation; `None` is the private one.
+    /// A peer left a conversation. `None` is the private one.
     Left(Username, Option<String>),
-    /// This line is stored at the peer's program.
+    /// The peer's program has stored this message.
     Received(Username, Uuid),
-    /// This line was written to the peer's original program, which never says what it got.
+    /// This message was written to the peer's legacy client, which never acknowledges anything.
     Written(Username, Uuid),
-    /// This line is more than the peer's original program can take.
+    /// This message is longer than the peer's legacy client can receive.
     TooLong(Username, Uuid),
-    /// There is room again on a link that had none.
+    /// The send queue of this peer has room again after it was full.
     Room(Username),
-    /// A peer's keys were pinned, or its address is another one.
+    /// A peer's key was pinned, or its address has changed.
     Pinned,
-    /// A further key of this peer's is pinned, because a pinned one has endorsed it.
+    /// A further key of this peer is pinned, because a pinned key has endorsed it.
     Endorsed(Username),
-    /// Somebody who claims to be this user has proven a key that is not pinned for that name.
+    /// A key that is not pinned for this user was proven or announced under the user's name.
     KeyChanged(Username, PublicKey),
-    /// There is no link to somebody who is there: told once.
+    /// A peer is reachable but not linked, for this reason. It is reported once until a link stands.
     Hindered(Username, LinkRefusal),
 }
 
-/// Asks the tracker for a user's keys; `None` where it cannot be asked or knows nobody of that name.
+/// Asks the tracker for a user's keys. Returns `None` if it cannot be asked or has no such user.
 pub(crate) type KeyLookup = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
 
-/// A line as it came without provenance, its author being the link's own user.
+/// An unsigned message. Its author is the user of the link.
 pub(crate) struct PlainMessage {
     pub(crate) room: Option<String>,
     pub(crate) content: String,
@@ -89,28 +91,28 @@ pub(crate) struct PlainMessage {
     pub(crate) sent_at: Option<DateTime<Utc>>,
 }
 
-/// Lines of a room, or of the private conversation of the two.
+/// Signed messages of a room, or of the private conversation with the peer.
 pub(crate) struct MessageBatch {
     pub(crate) room_id: Option<Uuid>,
     pub(crate) lines: Vec<SignedMessage>,
-    /// Not as they were written, but afterwards.
+    /// Whether they are backlog rather than messages sent as they were written.
     pub(crate) late: bool,
 }
 
-/// How links are spoken on.
+/// Configuration of all links.
 pub(crate) struct LinkConfig {
-    /// What this user proves.
+    /// The TLS identity of this user.
     pub(crate) identity: Identity,
-    /// With whom in the clear, of those who have no key.
+    /// The addresses at which peers without a key may be contacted in plaintext.
     pub(crate) plaintext: Plaintext,
 }
 
-/// A link that has its place.
+/// An admitted link of a peer.
 pub(crate) struct Place {
     pub(crate) user: Username,
     pub(crate) id: LinkId,
     pub(crate) outbox: Arc<SendQueue>,
-    /// Cancelled when the link is to finish what it is doing and end.
+    /// Cancelled when the link must finish its current work and end.
     pub(crate) retire: CancellationToken,
 }
 
@@ -118,15 +120,15 @@ pub(crate) struct LinkRegistry {
     pub(crate) me: Username,
     pub(crate) terms: LinkConfig,
     who_is: KeyLookup,
-    /// When this program started, in milliseconds since 1970.
+    /// Start time of this program in milliseconds since 1970.
     pub(crate) instance: u64,
-    /// Where it takes links.
+    /// The port on which this program accepts links.
     pub(crate) port: u16,
-    /// Cancelled at the very end: links drop what they are doing.
+    /// Cancelled at the very end: links drop their current work.
     pub(crate) stop: CancellationToken,
-    /// There may be somebody to dial.
+    /// Notified when a dial may be due.
     pub(crate) dial: Notify,
-    /// A link has come up or ended.
+    /// Notified when a link has come up or ended.
     pub(crate) links_changed: Notify,
     state: Mutex<State>,
     reports: mpsc::Sender<LinkReport>,
@@ -143,9 +145,9 @@ struct State {
     book: KnownKeys,
     table: LinkTable<CancellationToken>,
     outboxes: HashMap<Username, Arc<SendQueue>>,
-    /// When the tracker was asked about unknown users.
+    /// Times of recent questions to the tracker about unknown users.
     questions: QuestionPace,
-    /// Why whom was not linked, as was reported: once, until a link stands.
+    /// Refused peers that were reported, with the reason. An entry is removed when a link stands.
     hindered: BTreeSet<(Username, LinkRefusal)>,
 }
 
@@ -182,7 +184,7 @@ impl LinkRegistry {
         (Arc::new(board), receiver)
     }
 
-    /// Who this is, as the other side of an encrypted link is told.
+    /// The greeting that this peer sends on an encrypted link.
     pub(crate) fn greeting(&self) -> Greeting<'_> {
         let (instance, port) = (Some(self.instance), Some(self.port));
         Greeting { username: self.me.as_str().into(), instance, catch_up: true, port }
@@ -192,12 +194,14 @@ impl LinkRegistry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the service; waits while it is behind. Nobody listens any more at the end of the program.
+    /// Sends a report to the service and waits while its queue is full. At the end of the program nobody receives any
+    /// more.
     pub(crate) async fn report(&self, report: LinkReport) {
         let _ = self.reports.send(report).await;
     }
 
-    /// Sets who should be linked; the others' links end once their outbox is empty. Those whose link ends.
+    /// Sets which peers should be linked. Links to others end once their send queue is empty. Returns the users whose
+    /// links end.
     pub(crate) fn want(&self, wishes: &BTreeMap<Username, Wish>) -> Vec<Username> {
         let dropped = self.lock().table.want(wishes, Instant::now());
         self.dial.notify_one();
@@ -210,13 +214,13 @@ impl LinkRegistry {
             .collect()
     }
 
-    /// Looks something up in the book of keys, or writes it there.
+    /// Reads or changes the known keys under the lock.
     pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KnownKeys) -> R) -> R {
         look(&mut self.lock().book)
     }
 
-    /// Judges a key that somebody who claims to be this user has proven. The tracker is asked about an unknown user, at a bounded
-    /// pace: anybody can invent names, and each question counts against this user's own rate limit.
+    /// Judges a key that was proven under a user's name. For an unknown user it asks the tracker, at a bounded rate.
+    /// Anybody can invent names, and each question counts against this user's own rate limit.
     pub(crate) async fn judge(&self, user: &Username, key: PublicKey) -> Verdict {
         let mut judgement = self.book(|book| book.judge(user, key));
         let may_ask = match judgement {
@@ -238,8 +242,8 @@ impl LinkRegistry {
                 if !self.book(|book| book.is_unannounced(user, key)) {
                     return Verdict::Changed;
                 }
-                // Only what the tracker announces can be accepted, and it may know of this key by now, or of its
-                // endorsement.
+                // Only an announced key can be accepted. By now the tracker may announce this key, or an endorsement of
+                // it.
                 self.meet(user).await;
                 let endorsed = self.book(|book| book.judge(user, key)) != KeyStatus::Changed;
                 if endorsed {
@@ -252,9 +256,9 @@ impl LinkRegistry {
         }
     }
 
-    /// Whether a user is one who never had keys, and may therefore be talked to in the clear.
+    /// Whether a user never had keys, and may therefore be contacted in plaintext.
     pub(crate) async fn speaks_in_the_clear(&self, user: &Username) -> bool {
-        // A user who had no key may have one by now, or somebody else may have registered the name.
+        // The user may have a key by now, or another person may have registered the name.
         let may_ask = {
             let (mut state, now) = (self.lock(), Instant::now());
             state.book.may_ask_keyless(user, now) && state.questions.may_ask(now)
@@ -265,7 +269,7 @@ impl LinkRegistry {
         self.book(|book| book.is_known_to_have_none(user))
     }
 
-    /// Remembers where a user who has proven a pinned key takes links.
+    /// Stores the address at which a user with a pinned key accepts links.
     pub(crate) async fn note_address(&self, user: &Username, address: SocketAddr) {
         if self.book(|book| book.note_address(user, address)) {
             self.report(LinkReport::Pinned).await;
@@ -283,18 +287,20 @@ impl LinkRegistry {
         }
     }
 
-    /// Dials a user at once.
+    /// Dials a user at once, regardless of earlier failures.
     pub(crate) fn dial_now(&self, user: &Username) {
         self.lock().table.dial_now(user, Instant::now());
         self.dial.notify_one();
     }
 
-    /// Puts a frame on its way to a peer that is linked; of one that is not, the next link begins with what was not stored.
+    /// Queues a frame for a linked peer. Without a link the frame is dropped, and the next link sends all messages that
+    /// the peer has not stored.
     pub(crate) fn send(&self, to: &Username, frame: Bytes) -> Result<(), Full> {
         self.outbox(to).map_or(Ok(()), |outbox| outbox.push(frame))
     }
 
-    /// Puts a frame on its way by this link to a peer. `line` names the line in it where its fate is to be told.
+    /// Queues a frame for this link of a peer. `line` is the id of its message if the outcome of the write must be
+    /// reported.
     pub(crate) fn feed(
         &self,
         to: &Username,
@@ -305,12 +311,12 @@ impl LinkRegistry {
         self.outbox(to).map_or(Err(Full), |outbox| outbox.push_by(link, line, frame))
     }
 
-    /// By which link one speaks to a peer, and how; `None` without one.
+    /// The link and dialect that the peer's frames are written with; `None` without a link.
     pub(crate) fn writer(&self, user: &Username) -> Option<(LinkId, Dialect)> {
         self.outbox(user)?.writer()
     }
 
-    /// Receipts a line of a peer.
+    /// Acknowledges a message of a peer.
     pub(crate) fn receipt(&self, to: &Username, id: Uuid) {
         if let Some(outbox) = self.outbox(to) {
             outbox.control(|control| control.received = Some(id));
@@ -321,7 +327,7 @@ impl LinkRegistry {
         self.lock().outboxes.get(user).cloned()
     }
 
-    /// Finds a place for a link that has come up.
+    /// Admits a link that has come up, or returns `None` if it is refused.
     pub(crate) async fn place(&self, user: &Username, offer: NewLink, dialect: Dialect) -> Option<Place> {
         let id = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
         let retire = CancellationToken::new();
@@ -341,7 +347,7 @@ impl LinkRegistry {
         Some(Place { user: user.clone(), id, outbox, retire })
     }
 
-    /// A link has ended.
+    /// Removes a link that has ended.
     pub(crate) async fn lost(&self, place: &Place) {
         place.outbox.detach(place.id);
         {
@@ -358,12 +364,12 @@ impl LinkRegistry {
         self.report(LinkReport::Changed(place.user.clone())).await;
     }
 
-    /// Who is to be dialled now.
+    /// Takes the peers whose dial is due now.
     pub(crate) fn take_due(&self) -> Vec<(Username, SocketAddr)> {
         self.lock().table.take_due(Instant::now())
     }
 
-    /// There is no link to a peer who is there, for this reason.
+    /// Notes that a reachable peer is not linked, for this reason, and reports it once.
     pub(crate) async fn hindered(&self, user: &Username, why: LinkRefusal) {
         let news = self.lock().hindered.insert((user.clone(), why));
         if news {
@@ -371,13 +377,13 @@ impl LinkRegistry {
         }
     }
 
-    /// A dial came to nothing.
+    /// Notes that a dial has failed.
     pub(crate) fn dial_failed(&self, user: &Username) {
         self.lock().table.dial_failed(user, Instant::now());
         self.dial.notify_one();
     }
 
-    /// When [`Self::take_due`] has somebody next.
+    /// Time at which [`Self::take_due`] has the next peer.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.lock().table.next_due()
     }
@@ -399,25 +405,25 @@ impl LinkRegistry {
         self.lock().table.key(user)
     }
 
-    /// Ends the links to a user by keys that are pinned no more.
+    /// Ends the links to a user that proved a key which is no longer pinned.
     pub(crate) fn end_links_by_others(&self, user: &Username) {
         let state = self.lock();
         let is_pinned = |key: &PublicKey| state.book.is_pinned(user, key);
         state.table.links_by_others(user, is_pinned).iter().for_each(CancellationToken::cancel);
     }
 
-    /// When a peer's program was started, as it says.
+    /// Start time that a peer's program claims, in milliseconds since 1970.
     pub(crate) fn instance(&self, user: &Username) -> Option<u64> {
         self.lock().table.instance(user)
     }
 
-    /// Lets every link end once its outbox is empty.
+    /// Lets every link end once its send queue is empty.
     pub(crate) fn retire_all(&self) {
         self.lock().table.handles().iter().for_each(CancellationToken::cancel);
     }
 }
 
-/// Carries out what the table decided.
+/// Applies the decision of the link table.
 fn apply(placed: Admit<CancellationToken>, outbox: &SendQueue, id: LinkId, dialect: Dialect) {
     let Admit::Kept { writes, retired } = placed else { return };
     if writes {
@@ -446,14 +452,14 @@ mod tests {
         Seed::new([n; 32])
     }
 
-    /// A tracker that says what it is told to, and counts how often it was asked.
+    /// A fake tracker that announces `says` and counts the questions.
     #[derive(Default)]
     struct Tracker {
         says: Mutex<Announcement>,
         asked: AtomicUsize,
     }
 
-    /// Ana's switchboard, who has met bob's first device.
+    /// Ana's link registry. She has met bob's first device.
     fn ana(tracker: &Arc<Tracker>) -> (Arc<LinkRegistry>, mpsc::Receiver<LinkReport>) {
         let mut book = KnownKeys::default();
         let keys = vec![device(1).public_key()];
@@ -471,7 +477,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_that_is_endorsed_after_the_warning_is_taken_when_it_comes_again() {
+    async fn key_endorsed_after_the_warning_is_accepted_on_retry() {
         let tracker = Arc::new(Tracker::default());
         let (board, mut reports) = ana(&tracker);
         let (bob, second) = (user("bob"), device(2).public_key());

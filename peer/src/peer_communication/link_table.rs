@@ -1,8 +1,12 @@
-//! Who should be linked, who is, who dials, and which of two links stays. Pure: time is an argument, `H` a handle.
+//! The link table: which peers should be linked, which are, who dials, and which of two links stays. Pure: time is an
+//! argument, and `H` is a handle of a link.
 //!
-//! One link a pair. The smaller user name dials at once, the other after a grace, in which the first link usually comes.
-//! Where both dialled, the smaller one's link stays: both sides see the same two links and decide alike. A newer
-//! instance of a peer (its program was started again) replaces the older one's link at once.
+//! Two peers keep one link. The peer with the smaller user name dials at once. The other dials after [`DIAL_GRACE`], in
+//! which the first link usually arrives. If both dialled, the link of the smaller name stays: both sides see the same
+//! two links and decide alike. A link of a newer instance, which is a restarted program, replaces the older one at
+//! once.
+//!
+//! Example: ana and bob dial each other at the same moment. Both keep the link that ana dialled and retire the other.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,41 +18,41 @@ use tokio::time::Instant;
 
 use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LINKS_MAX, ORIGINAL_LINKS_MAX, RETIRE_TIME};
 
-/// Tells links apart within one run.
+/// Id of a link, unique within one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LinkId(pub(crate) u64);
 
-/// Why and where somebody should be linked.
+/// Request that a peer be linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wish {
-    /// Where to dial; `None` where the peer is not connected: a link that stands is kept, none is made.
+    /// Address to dial. `None` means the peer is not connected: a standing link is kept, but none is made.
     pub(crate) address: Option<SocketAddr>,
-    /// The user asked for it: no grace.
+    /// Whether the user asked for the link, so it is dialled without a grace period.
     pub(crate) eager: bool,
 }
 
-/// A link that has come up and wants a place.
+/// A new link that waits for admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NewLink {
-    /// When the other program was started; `None` for an original program.
+    /// Start time of the other program in milliseconds since 1970; `None` for a legacy client.
     pub(crate) instance: Option<u64>,
     /// Whether this side dialled.
     pub(crate) dialled: bool,
-    /// The key that the other side has proven; `None` for an original program.
+    /// The key that the other side has proven; `None` for a legacy client.
     pub(crate) key: Option<PublicKey>,
 }
 
-/// What becomes of an offered link.
+/// Decision on a new link.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admit<H> {
-    /// It stays.
+    /// The link stays.
     Kept {
-        /// Whether lines go by this link now.
+        /// Whether frames are written to this link now.
         writes: bool,
-        /// Links that it replaces: they are read to their end.
+        /// Links that it replaces. They are still read to their end.
         retired: Vec<H>,
     },
-    /// Another link serves, or there are too many.
+    /// Another link serves the peer, or there are too many links.
     Refused,
 }
 
@@ -68,7 +72,7 @@ struct Entry<H> {
     failures: u32,
 }
 
-/// All links and wishes of this peer.
+/// All links of this peer, and the requests for them.
 #[derive(Debug)]
 pub(crate) struct LinkTable<H> {
     me: Username,
@@ -76,11 +80,11 @@ pub(crate) struct LinkTable<H> {
     forgetting: BTreeMap<Username, Forgetting>,
 }
 
-/// A legacy client whose last links have ended, or are about to. When it notices, it removes the entry of that name, also
-/// where a newer link has taken its place; so it is not dialled before.
+/// A legacy client whose last links have ended or are ending. When it notices the end, it removes its entry of our
+/// name, even if a newer link has taken its place. So it is not dialled before that.
 #[derive(Debug)]
 struct Forgetting {
-    /// Links that the other side has not closed yet.
+    /// Number of links that the other side has not closed yet.
     open: usize,
     until: Instant,
 }
@@ -96,7 +100,7 @@ impl<H: Clone> LinkTable<H> {
         Self { me, entries: BTreeMap::new(), forgetting: BTreeMap::new() }
     }
 
-    /// Sets who should be linked from now on; the links of those who no longer should, with their names.
+    /// Sets which peers should be linked from now on. Returns the links that are no longer wanted, with their users.
     pub(crate) fn want(
         &mut self,
         wishes: &BTreeMap<Username, Wish>,
@@ -125,7 +129,7 @@ impl<H: Clone> LinkTable<H> {
         dropped
     }
 
-    /// Who is to be dialled now, marked as being dialled.
+    /// Takes the peers whose dial is due, and marks them as being dialled.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<(Username, SocketAddr)> {
         let forgetting = &self.forgetting;
         let is_due =
@@ -138,12 +142,12 @@ impl<H: Clone> LinkTable<H> {
         .collect()
     }
 
-    /// When somebody is to be dialled next.
+    /// Time at which the next dial is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.entries.iter().filter_map(|(user, entry)| due(&self.forgetting, user, entry)).min()
     }
 
-    /// A dial came to nothing.
+    /// Schedules the next try after a failed dial. The pause grows as [`DIAL_BACKOFF`] says.
     pub(crate) fn dial_failed(&mut self, user: &Username, now: Instant) {
         if let Some(entry) = self.entries.get_mut(user) {
             let (first, most) = DIAL_BACKOFF;
@@ -154,7 +158,7 @@ impl<H: Clone> LinkTable<H> {
         self.forget_idle();
     }
 
-    /// Finds a place for a link that has come up, by the rule at the top of this file.
+    /// Admits or refuses a new link by the rule at the top of this file.
     pub(crate) fn offer(
         &mut self,
         user: &Username,
@@ -193,15 +197,15 @@ impl<H: Clone> LinkTable<H> {
         Admit::Kept { writes: entry.links.len() == 1, retired }
     }
 
-    /// Dials a user at once, whatever failed before.
+    /// Makes a dial due at once and resets its backoff.
     pub(crate) fn dial_now(&mut self, user: &Username, now: Instant) {
         if let Some(entry) = self.entries.get_mut(user) {
             (entry.due, entry.failures) = (now, 0);
         }
     }
 
-    /// A link is gone. Where it was the peer's last, `Some` with further links to end: an original program forgets a
-    /// peer when either of their two links closes.
+    /// Removes a link that has ended. Returns the peer's other links, which must end too: a legacy client forgets a peer
+    /// when either of their two links closes. Returns `None` for a link that was removed before.
     pub(crate) fn lost(&mut self, user: &Username, id: LinkId, now: Instant) -> Option<Vec<H>> {
         let place =
             self.entries.get(user).and_then(|entry| entry.links.iter().position(|link| link.id == id));
@@ -221,25 +225,25 @@ impl<H: Clone> LinkTable<H> {
         Some(rest)
     }
 
-    /// A link that was let go before has ended at its other side too.
+    /// Counts down the links of a legacy client that the other side still has to close.
     fn forgot(&mut self, user: &Username, now: Instant) {
         if let Some(forgetting) = self.forgetting.get_mut(user) {
             *forgetting = Forgetting::new(forgetting.open.saturating_sub(1), now);
         }
     }
 
-    /// Whether a link stands.
+    /// Whether a link to this user stands.
     pub(crate) fn is_linked(&self, user: &Username) -> bool {
         self.entries.get(user).is_some_and(|entry| !entry.links.is_empty())
     }
 
-    /// Whether the other side is an original program, as far as is known.
+    /// Whether the peer is known to use a legacy client.
     pub(crate) fn is_original(&self, user: &Username) -> bool {
         self.entries.get(user).is_some_and(Entry::is_legacy)
     }
 
-    /// When the program at the other end was started, in milliseconds since 1970, as it says; `None` without a link to
-    /// one of ours.
+    /// Start time of the program at the other end in milliseconds since 1970, as it claims. `None` without a link, and
+    /// for a legacy client.
     pub(crate) fn instance(&self, user: &Username) -> Option<u64> {
         self.entries.get(user)?.links.first()?.offer.instance
     }
@@ -249,14 +253,14 @@ impl<H: Clone> LinkTable<H> {
         self.entries.get(user)?.links.first()?.offer.key
     }
 
-    /// The links to a user by keys that are not these.
+    /// The links to a user whose proven key does not satisfy `is_good`.
     pub(crate) fn links_by_others(&self, user: &Username, is_good: impl Fn(&PublicKey) -> bool) -> Vec<H> {
         let links = self.entries.get(user).map(|entry| entry.links.as_slice()).unwrap_or_default();
         let others = links.iter().filter(|link| link.offer.key.is_some_and(|key| !is_good(&key)));
         others.map(|link| link.handle.clone()).collect()
     }
 
-    /// Every link.
+    /// The handles of all links.
     pub(crate) fn handles(&self) -> Vec<H> {
         self.entries.values().flat_map(|entry| &entry.links).map(|link| link.handle.clone()).collect()
     }
@@ -282,7 +286,7 @@ impl<H> Entry<H> {
     }
 }
 
-/// When somebody is to be dialled.
+/// Time at which this peer is to be dialled, if it is.
 fn due<H>(forgetting: &BTreeMap<Username, Forgetting>, user: &Username, entry: &Entry<H>) -> Option<Instant> {
     let due = entry.waits_until()?;
     Some(forgetting.get(user).map_or(due, |forgetting| due.max(forgetting.until)))
@@ -399,7 +403,7 @@ mod tests {
         ana.dial_now(&user("py"), later);
         assert!(ana.take_due(later).is_empty());
         assert_eq!(ana.take_due(later + LEGACY_FORGETS).len(), 1);
-        // The control: one of ours is dialled at once.
+        // The control: a peer of this project is dialled at once.
         ana.want(&BTreeMap::new(), now);
         ana.offer(&user("bob"), LinkId(3), ours(1, true), 3, now);
         ana.want(&wish("bob", true), now);

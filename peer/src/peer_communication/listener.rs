@@ -1,4 +1,5 @@
-//! Takes connections from other peers and from the tracker's sweep: the first frame decides what each becomes.
+//! The listener: accepts connections from other peers and from the tracker's liveness sweep.
+//! The first frame decides whether a connection becomes a link.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,12 +24,12 @@ use crate::peer_communication::link_registry::{LinkRegistry, Verdict};
 use crate::peer_communication::link_table::NewLink;
 use crate::peer_communication::send_queue::Dialect;
 
-/// Pause after an accept that failed: the usual cause, too many open files, passes.
+/// Pause after a failed accept. The usual cause, too many open files, passes by itself.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until the switchboard stops.
+/// Accepts connections until the registry stops.
 pub(crate) async fn run(board: Arc<LinkRegistry>, listener: Listener) {
-    // Connections that have not said HELLO yet, the oldest first.
+    // Connections that have not sent HELLO yet, the oldest first.
     let mut strangers: VecDeque<CancellationToken> = VecDeque::new();
     let mut connections = JoinSet::new();
     loop {
@@ -62,8 +63,8 @@ pub(crate) async fn run(board: Arc<LinkRegistry>, listener: Listener) {
     }
 }
 
-/// Closes the oldest of these connections where there are too many: one that is held open without a HELLO must not keep
-/// members out, and an honest greeting takes moments.
+/// Closes the oldest unauthenticated connection if there are [`STRANGERS_MAX`]. Idle connections must not keep members
+/// out, and an honest greeting takes only moments.
 fn make_room(strangers: &mut VecDeque<CancellationToken>) {
     strangers.retain(|over| !over.is_cancelled());
     if strangers.len() >= STRANGERS_MAX
@@ -73,18 +74,19 @@ fn make_room(strangers: &mut VecDeque<CancellationToken>) {
     }
 }
 
-/// A connection of somebody who may be talked to.
+/// A connection of a peer that has passed the greeting.
 struct Greeted {
     connection: Connection<Socket>,
     user: Username,
-    /// When the other program was started; `None` for an original one.
+    /// Start time of the other program in milliseconds since 1970; `None` for a legacy client.
     instance: Option<u64>,
-    /// What it has proven.
+    /// The key that the other side has proven; `None` for a legacy client.
     key: Option<PublicKey>,
     dialect: Dialect,
 }
 
-/// Who says HELLO. PINGs before it are answered, slowly; anything else closes.
+/// Waits for HELLO and judges the key. A PING before it is answered after a pause; any other frame closes the
+/// connection.
 async fn greeted(
     board: &LinkRegistry,
     socket: Socket,
@@ -172,7 +174,7 @@ mod tests {
         let running = tokio::spawn(run(Arc::clone(&board), listener));
         let mut strangers = Vec::new();
         for _ in 0..STRANGERS_MAX {
-            // Answered: the listener has it.
+            // The answer shows that the listener has accepted the connection.
             strangers.push(pinged(address).await.unwrap());
         }
         pinged(address).await.expect("a newcomer is answered");

@@ -1,4 +1,5 @@
-//! The direct links to other peers: who is wanted is linked, and what they say is reported.
+//! The direct links to other peers.
+//! This module links the wanted peers and reports the frames that they send.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ mod listener;
 mod question_pace;
 pub(crate) mod send_queue;
 
-/// All links of this peer.
+/// Handle to all links of this peer.
 #[derive(Debug)]
 pub(crate) struct PeerPeerCommunication {
     board: Arc<LinkRegistry>,
@@ -38,8 +39,8 @@ pub(crate) struct PeerPeerCommunication {
 }
 
 impl PeerPeerCommunication {
-    /// Takes links on `listener` and dials whoever is wanted, as `me` in this instance, on these terms; reports come by
-    /// the receiver.
+    /// Accepts links on `listener` and dials the wanted peers, as user `me` in this instance. Reports arrive at the
+    /// returned receiver.
     pub(crate) fn start(
         me: Username,
         instance: u64,
@@ -48,7 +49,7 @@ impl PeerPeerCommunication {
         who_is: KeyLookup,
         listener: Listener,
     ) -> (Self, mpsc::Receiver<LinkReport>) {
-        // A socket that is bound has an address.
+        // A bound socket has an address.
         let port = listener.local_addr().map_or(0, |address| address.port());
         let (board, reports) = LinkRegistry::new(me, (instance, port), terms, book, who_is);
         let mut tasks = JoinSet::new();
@@ -57,17 +58,18 @@ impl PeerPeerCommunication {
         (Self { board, tasks: tasks.into() }, reports)
     }
 
-    /// Sets who should be linked from now on; those whose link ends for it.
+    /// Sets which peers should be linked from now on. Returns the users whose links end.
     pub(crate) fn want(&self, wishes: &BTreeMap<Username, Wish>) -> Vec<Username> {
         self.board.want(wishes)
     }
 
-    /// Puts an encoded frame on its way to a peer, if it is linked.
+    /// Queues an encoded frame for a peer. Without a link it is dropped.
     pub(crate) fn send(&self, to: &Username, frame: Bytes) -> Result<(), Full> {
         self.board.send(to, frame)
     }
 
-    /// Puts an encoded frame on its way by this link. `line` names the line in it, where its fate is to be told.
+    /// Queues an encoded frame for this link. `line` is the id of its message if the outcome of the write must be
+    /// reported.
     pub(crate) fn feed(
         &self,
         to: &Username,
@@ -78,29 +80,29 @@ impl PeerPeerCommunication {
         self.board.feed(to, link, line, frame)
     }
 
-    /// By which link one speaks to a peer; `None` without one.
+    /// The link that the peer's frames are written to; `None` without one.
     pub(crate) fn link(&self, user: &Username) -> Option<LinkId> {
         self.board.writer(user).map(|(link, _)| link)
     }
 
-    /// How one speaks to a peer; `None` without a link.
+    /// The dialect of the peer's link; `None` without one.
     pub(crate) fn dialect(&self, user: &Username) -> Option<Dialect> {
         self.board.writer(user).map(|(_, dialect)| dialect)
     }
 
-    /// When a peer's program was started, as it says.
+    /// Start time of a peer's program, as it claims.
     pub(crate) fn started(&self, user: &Username) -> Option<DateTime<Utc>> {
         let millis = i64::try_from(self.board.instance(user)?).ok()?;
         DateTime::from_timestamp_millis(millis)
     }
 
-    /// Receipts a line of a peer, and with it those that came before it by the same link.
+    /// Acknowledges a message of a peer, and all earlier ones on the same link.
     pub(crate) fn receipt(&self, to: &Username, id: Uuid) {
         self.board.receipt(to, id);
     }
 
-    /// Queues an encoded LEAVE. A legacy client ends the whole link on any LEAVE, so it gets one only where the link ends
-    /// anyway; one that names no room, because it shows a line for each that does, beside that of the tracker's push.
+    /// Queues an encoded LEAVE. A legacy client ends the whole link on any LEAVE, so it gets one only if the link ends
+    /// anyway. Its LEAVE names no room, because it would show a notice for a named room beside the tracker's own.
     pub(crate) fn leave(&self, to: &Username, frame: Bytes, still_used: bool) {
         let legacy = self.board.is_original(to);
         if still_used && legacy {
@@ -108,22 +110,22 @@ impl PeerPeerCommunication {
         }
         let unnamed = || encode(&PeerMessage::Leave { room: None }).ok();
         if let Some(frame) = if legacy { unnamed() } else { Some(frame) } {
-            // A full outbox loses the notice: the tracker tells the same.
+            // A full send queue drops the notice. The tracker announces the departure as well.
             let _ = self.board.send(to, frame);
         }
     }
 
-    /// Looks something up in the book of keys, or writes it there.
+    /// Reads or changes the known keys under the lock.
     pub(crate) fn book<R>(&self, look: impl FnOnce(&mut KnownKeys) -> R) -> R {
         self.board.book(look)
     }
 
-    /// Whether a link to this user cannot be read by others: all but those to original programs.
+    /// Whether the link to this user is encrypted, as all are but those to legacy clients.
     pub(crate) fn is_encrypted(&self, user: &Username) -> bool {
         !self.board.is_original(user)
     }
 
-    /// What a user's name is worth.
+    /// Level of trust in a user's name.
     pub(crate) fn trust(&self, user: &Username) -> Trust {
         let (original, speaks_by) = (!self.is_encrypted(user), self.board.link_key(user));
         self.book(|book| match () {
@@ -137,7 +139,8 @@ impl PeerPeerCommunication {
         })
     }
 
-    /// The key that this user speaks with: that of the standing link, else the one that is to be expected. A change comes first.
+    /// The key of this user: a changed key that waits for acceptance, else the key of the standing link, else the
+    /// expected one.
     pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
         let speaks_by = self.board.link_key(user);
         self.book(
@@ -150,7 +153,7 @@ impl PeerPeerCommunication {
         self.board.link_key(user)
     }
 
-    /// Ends the links to a user by keys that are pinned no more.
+    /// Ends the links to a user that proved a key which is no longer pinned.
     pub(crate) fn end_links_by_others(&self, user: &Username) {
         self.board.end_links_by_others(user);
     }
@@ -160,7 +163,7 @@ impl PeerPeerCommunication {
         self.board.dial_now(user);
     }
 
-    /// This user's own key.
+    /// This user's own device key.
     pub(crate) fn own_key(&self) -> PublicKey {
         self.board.terms.identity.key()
     }
@@ -170,7 +173,7 @@ impl PeerPeerCommunication {
         self.board.is_linked(user)
     }
 
-    /// Ends every link, the queued goodbyes first, and waits for the end; a second call has nothing to wait for.
+    /// Ends every link after its queued goodbyes, and waits for the end. A second call returns at once.
     pub(crate) async fn stop(&self) {
         if self.board.stop.is_cancelled() {
             return;

@@ -1,6 +1,9 @@
-//! The pace of questions to the tracker about users who are unknown here. Pure: time is an argument.
+//! A rate limiter for questions to the tracker about unknown users. Pure: time is an argument.
 //!
-//! Anybody who can dial this peer can invent names, and each question counts against the rate limit of this user.
+//! Anybody who can dial this peer can invent names, and each question counts against this user's rate limit. So at most
+//! [`QUESTIONS_MAX`] questions are asked in any [`QUESTIONS_TIME`].
+//!
+//! Example: with 10 in 10 s, the eleventh question is refused until the first one is 10 s old.
 
 use std::collections::VecDeque;
 
@@ -8,14 +11,14 @@ use tokio::time::Instant;
 
 use crate::limits::{QUESTIONS_MAX, QUESTIONS_TIME};
 
-/// When the last questions were asked.
+/// Times of the recent questions, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct QuestionPace {
     asked: VecDeque<Instant>,
 }
 
 impl QuestionPace {
-    /// Whether one more question may be asked now; it is counted then.
+    /// Whether one more question may be asked now. If so, it is counted.
     pub(crate) fn may_ask(&mut self, now: Instant) -> bool {
         while self.asked.front().is_some_and(|asked| *asked + QUESTIONS_TIME <= now) {
             self.asked.pop_front();

@@ -1,5 +1,6 @@
-//! What is on its way to one peer by its link. What the link loses is lost here too: the history knows which lines the
-//! other side has not stored, and they are given again by the next link.
+//! The send queue of one peer: the frames that wait for its link, at most [`LINK_QUEUE_BYTES`].
+//! The queue is lost with its link. The history knows which messages the peer has not stored, and the next link sends
+//! them again.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,47 +14,47 @@ use uuid::Uuid;
 use crate::limits::{LEGACY_RECENT, LINK_QUEUE_BYTES, WRITE_BATCH};
 use crate::peer_communication::link_table::LinkId;
 
-/// How one writes to the program at the other end.
+/// Protocol variant of the program at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// One of ours: it keeps a history and catches up.
+    /// A peer of this project: it keeps a history and syncs.
     Full,
-    /// One that speaks the wire but keeps no history: it is told single lines, and receipts each.
+    /// A program that knows the wire protocol but keeps no history. It gets single messages and acknowledges each.
     Basic,
-    /// An original program: a frame of bounded length in each write, and nothing is known of what arrives.
+    /// A legacy client. Each write holds one frame of bounded length, and nothing is acknowledged.
     Legacy,
 }
 
 impl Dialect {
-    /// Towards somebody on an encrypted link.
+    /// The dialect of a peer on an encrypted link, by its greeting.
     pub(crate) fn of(greeting: &Greeting<'_>) -> Self {
         if greeting.catch_up { Self::Full } else { Self::Basic }
     }
 }
 
-/// What a link should do next.
+/// Next action of a link's writer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Write what was put into the buffer, then say so.
+    /// Write the buffer, then call `written`.
     Write,
     /// Wait for a change.
     Wait,
-    /// This line is more than the other program can take: it was given up.
+    /// This message is longer than the other program can receive, and was dropped.
     TooLong(Uuid),
-    /// The outbox writes by another link now.
+    /// Another link writes the queue now.
     Detached,
 }
 
-/// The outbox has no room.
+/// Error of a send queue that has no room.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// What became of a write.
+/// Result of a finished write.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// The line that an original program was given: all that will ever be known of it.
+    /// The message that a legacy client was sent. Nothing more will be known of it.
     pub(crate) line: Option<Uuid>,
-    /// Somebody was refused, and now there is room again.
+    /// Whether a frame was refused before and there is room again.
     pub(crate) room: bool,
 }
 
@@ -70,7 +71,8 @@ struct State {
     refused: bool,
     writer: Option<(LinkId, Dialect)>,
     writing: Option<Uuid>,
-    /// The last messages that were written to a legacy client: the history may not know yet, and give them again.
+    /// The last [`LEGACY_RECENT`] messages that were written to a legacy client. The history may not know yet, and send
+    /// them again.
     recent: VecDeque<Uuid>,
     control: Control,
 }
@@ -81,14 +83,14 @@ struct QueuedFrame {
     frame: Bytes,
 }
 
-/// Short frames that go before all others.
+/// Short frames that are written before all others.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    /// The last line that is stored, to be receipted.
+    /// Id of the last stored message, which must be acknowledged.
     pub(crate) received: Option<Uuid>,
-    /// A PING is due.
+    /// Whether a PING is due.
     pub(crate) ping: bool,
-    /// A PONG is due.
+    /// Whether a PONG is due.
     pub(crate) pong: bool,
 }
 
@@ -97,13 +99,13 @@ impl SendQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a frame for whatever link writes now.
+    /// Queues a frame for the link that writes now.
     pub(crate) fn push(&self, frame: Bytes) -> Result<(), Full> {
         self.take(None, None, frame)
     }
 
-    /// Takes a frame for one link: where another one writes by now, what came before went another way, and this has no
-    /// room. `line` names the line in it where its fate is to be told.
+    /// Queues a frame for one link. If another link writes by now, earlier frames went another way, so this one is
+    /// refused. `line` is the id of its message if the outcome of the write must be reported.
     pub(crate) fn push_by(&self, link: LinkId, line: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
         self.take(Some(link), line, frame)
     }
@@ -128,20 +130,20 @@ impl SendQueue {
         Ok(())
     }
 
-    /// Asks for a control frame.
+    /// Requests a control frame.
     pub(crate) fn control(&self, ask: impl FnOnce(&mut Control)) {
         ask(&mut self.lock().control);
         self.changed.notify_one();
     }
 
-    /// Lets a link write; what another one did not write is forgotten.
+    /// Makes a link the writer. Frames that another link has not written are dropped.
     pub(crate) fn attach(&self, link: LinkId, dialect: Dialect) {
         *self.lock() = State { writer: Some((link, dialect)), ..State::default() };
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
-    /// The link is gone.
+    /// Clears the queue if this link was its writer.
     pub(crate) fn detach(&self, link: LinkId) {
         let mut state = self.lock();
         if state.writer.is_some_and(|(writer, _)| writer == link) {
@@ -149,17 +151,18 @@ impl SendQueue {
         }
     }
 
-    /// By which link one writes to the peer now, and how; `None` without one.
+    /// The link that writes now, and its dialect; `None` without one.
     pub(crate) fn writer(&self) -> Option<(LinkId, Dialect)> {
         self.lock().writer
     }
 
-    /// Waits until there may be something to do. Cancel safe; a change between two calls is not missed.
+    /// Waits for a possible change. It is cancel safe, and no change between two calls is lost.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Fills the buffer with what the link should write next. `control` encodes the control frames that are due.
+    /// Fills the buffer with the bytes that the link must write next. `control` encodes the control frames that are
+    /// due.
     pub(crate) fn next(
         &self,
         link: LinkId,
@@ -173,7 +176,7 @@ impl SendQueue {
             Some((writer, dialect)) if writer == link => dialect,
             _ => {
                 drop(guard);
-                // A wake-up that this link took was meant for its successor.
+                // This link consumed a wake-up that was meant for its successor.
                 self.changed.notify_one();
                 return Next::Detached;
             }
@@ -201,7 +204,7 @@ impl SendQueue {
         if buffer.is_empty() { Next::Wait } else { Next::Write }
     }
 
-    /// The buffer was written.
+    /// Notes that the buffer was written.
     pub(crate) fn written(&self, link: LinkId) -> Written {
         let mut state = self.lock();
         if !state.writer.is_some_and(|(writer, _)| writer == link) {
@@ -219,7 +222,7 @@ impl SendQueue {
 }
 
 impl State {
-    /// Whether a legacy client is given this message already.
+    /// Whether this message is already queued for a legacy client, or was written to it recently.
     fn has_taken(&self, line: Uuid) -> bool {
         let legacy = matches!(self.writer, Some((_, Dialect::Legacy)));
         let queued = self.queue.iter().filter_map(|queued| queued.line);
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_original_program_gets_one_frame_a_write_and_none_that_it_cannot_take() {
+    fn legacy_client_gets_one_frame_a_write_within_its_limit() {
         let (outbox, ids) = (SendQueue::default(), [(); 3].map(|()| Uuid::now_v7()));
         outbox.attach(FIRST, Dialect::Legacy);
         outbox.push_by(FIRST, Some(ids[0]), frame("a")).unwrap();

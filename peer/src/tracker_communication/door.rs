@@ -1,4 +1,4 @@
-//! The way into the tracker: makes connections, asks for sign-ins on them, and numbers the requests.
+//! The connector to the tracker: it connects, signs in, and numbers the requests.
 
 use std::io;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use crate::tracker_communication::standing::Standing;
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Reached, TrackerError, TrackerReport, report};
 
-/// Makes connections and numbers the requests on them.
+/// Makes connections to the tracker and numbers the requests on them.
 pub(crate) struct Connector {
     pub(crate) tracker: Arc<TrackerEndpoint>,
     pub(crate) identity: Option<Identity>,
-    /// A connection on which nobody has signed in yet.
+    /// A connection that stands without a sign-in.
     pub(crate) standing: Option<Standing>,
     pub(crate) reports: mpsc::Sender<TrackerReport>,
     pub(crate) next_id: i64,
 }
 
-/// A request as it is sent.
+/// A request with its id, as it is sent.
 #[derive(Serialize)]
 struct Tagged<'a> {
     #[serde(flatten)]
@@ -39,7 +39,7 @@ struct Tagged<'a> {
 }
 
 impl Connector {
-    /// One connection and one sign-in on it; the outcome is reported where it is an OK or somebody waits for it.
+    /// Tries one sign-in. The outcome is reported if it is OK or if a caller waits for it.
     pub(crate) async fn attempt(
         &mut self,
         request: TrackerRequest,
@@ -61,20 +61,20 @@ impl Connector {
         match (error, standing) {
             (None, Some(standing)) => Ok(standing.connection),
             (error, standing) => {
-                // After a refusal the user may try again at once, or make an account.
+                // After a refusal the user may try again at once, or register.
                 self.standing = standing.filter(|_| is_awaited);
                 Err(error.unwrap_or(TrackerError::Lost))
             }
         }
     }
 
-    /// Whether the tracker answers, and proves the key that is expected of it. Nothing is said.
+    /// Checks that the tracker answers and proves the expected key. No request is sent.
     pub(crate) async fn probe(&mut self) -> Result<Reached, TrackerError> {
         let made_for_it = self.standing.as_ref().and_then(|standing| standing.seed.clone());
         if let (Some(seed), Some(tracker)) = (made_for_it, self.tracker.key()) {
             return Ok(Reached { tracker, seed });
         }
-        // One on which a key has been tried that is kept on this computer.
+        // The standing connection has proven a stored device key, so it cannot be reused.
         self.standing = None;
         let nobody = Seed::random().and_then(|seed| Ok((Identity::new(&seed, Purpose::Session)?, seed)));
         let (identity, seed) = nobody.map_err(|_| TrackerError::Lost)?;
@@ -84,7 +84,7 @@ impl Connector {
         Ok(Reached { tracker, seed })
     }
 
-    /// Asks for a sign-in, on the connection that stands if it has proven the user's key.
+    /// Sends a sign-in. It uses the standing connection if that has proven the user's key, and a new one otherwise.
     async fn sign_in(&mut self, request: &TrackerRequest) -> Result<(Outcome, Standing), TrackerError> {
         let identity = self.identity.clone().ok_or(TrackerError::Lost)?;
         let own = identity.key();
@@ -92,7 +92,7 @@ impl Connector {
         if let Some(mut standing) = self.standing.take().filter(|standing| standing.own == own) {
             match self.ask(request, &mut standing.connection).await {
                 Ok(outcome) if !is_farewell(&outcome) => return Ok((outcome, standing)),
-                // The tracker waits for a sign-in only so long.
+                // The tracker closes a connection that waits too long for its sign-in.
                 _ => seed = standing.seed,
             }
         }
@@ -136,7 +136,8 @@ impl Connector {
     }
 }
 
-/// The error that a broken connection means: changed bytes are noticed, and an absent tracker sends nothing.
+/// The error that a broken connection means. Changed bytes cannot come from the tracker; an absent tracker sends
+/// nothing.
 fn broken(error: &FrameError) -> TrackerError {
     match error {
         FrameError::Io(error) if error.kind() != io::ErrorKind::InvalidData => TrackerError::Lost,
@@ -144,12 +145,12 @@ fn broken(error: &FrameError) -> TrackerError {
     }
 }
 
-/// Whether the tracker has closed a connection without a word on the request: its last words answer none.
+/// Whether the tracker closed the connection without an answer: its last frame answers no request.
 fn is_farewell(outcome: &Outcome) -> bool {
     matches!(outcome, Err(TrackerError::Refused(Refusal { id: None, .. })))
 }
 
-/// The reason that a broken connection gives.
+/// The reason for the loss that a broken connection shows.
 pub(crate) fn loss(error: &FrameError) -> TrackerLoss {
     match error {
         FrameError::Io(error) => TrackerLoss::of(error),

@@ -1,4 +1,5 @@
-//! The peer's side of the talk with the tracker: each request a typed await.
+//! The peer's session with the tracker.
+//! Each request is a typed asynchronous call.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,8 +29,8 @@ pub(crate) mod tracker_endpoint;
 pub(crate) mod tracker_report;
 mod uplink;
 
-/// The way to the tracker. It comes back by itself after the first sign-in; while it is away every request is
-/// [`TrackerError::Lost`] at once.
+/// Handle to the session with the tracker. After the first sign-in it reconnects by itself. Without a connection every
+/// request fails at once with [`TrackerError::Lost`].
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTrackerCommunication {
     tracker: Arc<TrackerEndpoint>,
@@ -39,7 +40,7 @@ pub(crate) struct PeerTrackerCommunication {
 }
 
 impl PeerTrackerCommunication {
-    /// The way to this tracker; what it says comes by the receiver.
+    /// Starts the task that talks to this tracker. Its reports arrive at the returned receiver.
     pub(crate) fn start(tracker: TrackerEndpoint) -> (Self, mpsc::Receiver<TrackerReport>) {
         let tracker = Arc::new(tracker);
         let (asks, asked) = mpsc::channel(REQUESTS_MAX);
@@ -50,23 +51,23 @@ impl PeerTrackerCommunication {
         (Self { tracker, asks, probes, task }, receiver)
     }
 
-    /// Where the tracker is.
+    /// The tracker's address.
     pub(crate) fn address(&self) -> &str {
         self.tracker.address()
     }
 
-    /// Why it could not be reached at the last try that failed.
+    /// The reason of the last attempt that failed.
     pub(crate) fn failed(&self) -> Option<TrackerLoss> {
         self.tracker.failed()
     }
 
-    /// The tracker's key: given, met before, or met now.
+    /// The tracker's key: given by the user, known before, or met now.
     pub(crate) fn tracker_key(&self) -> Option<PublicKey> {
         self.tracker.key()
     }
 
-    /// Whether the tracker answers, and proves the key that is expected of it. Nothing is said, and the connection stands
-    /// for a sign-in that follows soon. Before the first sign-in only.
+    /// Checks that the tracker answers and proves the expected key. No request is sent, and the connection stays open
+    /// for a sign-in that follows soon. It can be used only before the first sign-in.
     pub(crate) async fn probe(&self) -> Result<Reached, TrackerError> {
         let (reply, answer) = oneshot::channel();
         self.probes.send(reply).await.map_err(|_| TrackerError::Lost)?;
@@ -90,7 +91,7 @@ impl PeerTrackerCommunication {
         answer.await.map_err(|_| TrackerError::Lost)?
     }
 
-    /// Makes an account whose key is that of `identity`, and signs in.
+    /// Registers an account with the key of `identity`, and signs in.
     pub(crate) async fn register(
         &self,
         username: &Username,
@@ -102,7 +103,7 @@ impl PeerTrackerCommunication {
         self.ask(request, Some(identity)).await.map(drop)
     }
 
-    /// Signs in: by the key alone, or by a password, which binds the key to the user.
+    /// Signs in: by the key alone, or with a password, which binds the key to the account.
     pub(crate) async fn log_in(
         &self,
         username: &Username,
@@ -125,12 +126,12 @@ impl PeerTrackerCommunication {
         self.put(request, Some(identity), true).await.map(drop)
     }
 
-    /// Everybody who is connected, page by page.
+    /// All connected users, read page by page.
     pub(crate) async fn list_peers(&self) -> Result<Vec<ListedPeer>, TrackerError> {
         self.list(TrackerRequest::ListPeers, |reply| reply.peers).await
     }
 
-    /// All rooms, page by page.
+    /// All rooms, read page by page.
     pub(crate) async fn list_rooms(&self) -> Result<Vec<RoomSnapshot>, TrackerError> {
         self.list(TrackerRequest::ListRooms, |reply| reply.rooms).await
     }
@@ -154,13 +155,13 @@ impl PeerTrackerCommunication {
         }
     }
 
-    /// A registered user's record.
+    /// The record of a registered user.
     pub(crate) async fn peer(&self, user: &Username) -> Result<Option<FoundPeer>, TrackerError> {
         let request = TrackerRequest::GetPeer { peer: user.as_str().to_owned() };
         Ok(self.request(request).await?.peer.map(|found| *found))
     }
 
-    /// A user's keys, none where nobody has that name; `None` where the tracker does not say.
+    /// A user's keys, empty if no user has that name. Returns `None` if the tracker does not answer.
     pub(crate) async fn keys_of(&self, user: &Username) -> Option<Announcement> {
         match self.peer(user).await {
             Ok(found) => Some(found?.peer.into()),
@@ -192,17 +193,17 @@ impl PeerTrackerCommunication {
         Ok(self.request(TrackerRequest::ListKeys).await?.keys.unwrap_or_default())
     }
 
-    /// Takes one of the user's own keys away.
+    /// Revokes one of the user's own keys.
     pub(crate) async fn revoke_key(&self, key: PublicKey) -> Result<(), TrackerError> {
         self.request(TrackerRequest::RevokeKey { key }).await.map(drop)
     }
 
-    /// Makes known that the key of the session vouches for another one of the user's own.
+    /// Publishes an endorsement: the key of the session vouches for another key of the user.
     pub(crate) async fn endorse_key(&self, key: PublicKey, signature: Signature) -> Result<(), TrackerError> {
         self.request(TrackerRequest::EndorseKey { key, signature }).await.map(drop)
     }
 
-    /// Gives the account another password; that it is the user's is proven by the session's key.
+    /// Changes the account's password. The session's key proves that the account is the user's.
     pub(crate) async fn change_password(&self, new: &PasswordDigest) -> Result<(), TrackerError> {
         let new_password = Secret(new.as_str().to_owned());
         self.request(TrackerRequest::ChangePassword { password: None, new_password }).await.map(drop)
@@ -214,7 +215,7 @@ impl PeerTrackerCommunication {
         self.request(TrackerRequest::DeleteAccount { password }).await.map(drop)
     }
 
-    /// Signs out; whether or not that succeeds, nothing is asked any more before another sign-in.
+    /// Signs out. Even if that fails, no request is sent before another sign-in.
     pub(crate) async fn logout(&self) {
         let _ = self.request(TrackerRequest::Logout).await;
     }

@@ -1,16 +1,17 @@
-//! A connection to the tracker on which nobody has signed in yet. A user who is new on this computer finds out that the tracker
-//! answers, tries the password and makes an account, all on one connection: the tracker counts new ones of each network.
+//! A standing connection to the tracker, without a sign-in.
+//! A user who is new on this computer probes the tracker, tries the password and registers, all on one connection. The
+//! tracker limits new connections per network.
 
 use commons::keys::{PublicKey, Seed};
 use commons::net::connection::Connection;
 use commons::net::socket::Socket;
 
-/// A connection before the sign-in, encrypted.
+/// An encrypted connection before the sign-in.
 #[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) connection: Connection<Socket>,
-    /// The key that this side has proven on it.
+    /// The public key that this side has proven on it.
     pub(crate) own: PublicKey,
-    /// Its private half, where the key was made for this connection.
+    /// Its private key, if the key was made for this connection.
     pub(crate) seed: Option<Seed>,
 }

@@ -1,4 +1,4 @@
-//! The tracker that is expected: where it is, and which key it has to prove before anything is said to it.
+//! The expected tracker: its address, and the key that it must prove before any request is sent.
 
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -17,42 +17,42 @@ use crate::tracker_communication::tracker_report::TrackerError;
 #[derive(Debug)]
 pub(crate) struct TrackerEndpoint {
     address: String,
-    /// Given, met before, or met now.
+    /// The key: given by the user, known before, or met now.
     key: OnceLock<PublicKey>,
-    /// The user told it with the address.
+    /// Whether the user gave the key with the address.
     given: bool,
-    /// Why it could not be reached at the last try.
+    /// Reason of the last failed attempt.
     failed: Mutex<Option<TrackerLoss>>,
 }
 
 impl TrackerEndpoint {
-    /// The tracker at an address, with its key where that is known; `given`, where the user has told it.
+    /// Describes a tracker by its address, and its key if that is known. `given` says that the user gave the key.
     pub(crate) fn new(address: String, key: Option<PublicKey>, given: bool) -> Self {
         let key = key.map(OnceLock::from).unwrap_or_default();
         Self { address, key, given, failed: Mutex::default() }
     }
 
-    /// Where it is.
+    /// The tracker's address (host and port).
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// The key that is known.
+    /// The expected key, if it is known.
     pub(crate) fn key(&self) -> Option<PublicKey> {
         self.key.get().copied()
     }
 
-    /// Why it could not be reached at the last try that failed.
+    /// Reason of the last failed attempt.
     pub(crate) fn failed(&self) -> Option<TrackerLoss> {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A try has failed for this reason.
+    /// Stores the reason of a failed attempt.
     pub(crate) fn note_failure(&self, why: TrackerLoss) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
-    /// Connects, encrypts, and demands the key; one that is met first is demanded from then on.
+    /// Connects, encrypts, and checks the key. A key that is met first is required from then on.
     pub(crate) async fn meet(&self, me: &Identity) -> Result<Socket, TrackerError> {
         let dialled = Socket::dial(&self.address).await.map_err(|error| self.not_met(&error, false))?;
         let socket = dialled.encrypt(me).await.map_err(|error| self.not_met(&error, true))?;
@@ -65,7 +65,7 @@ impl TrackerEndpoint {
         }
     }
 
-    /// What it means that the tracker could not be met, before its socket took the connection or after.
+    /// The error for a failed attempt, before or after the socket was connected.
     fn not_met(&self, error: &io::Error, connected: bool) -> TrackerError {
         debug!(%error, connected, "the tracker cannot be reached");
         let refusal = refusal_in(error);
@@ -79,8 +79,8 @@ impl TrackerEndpoint {
     }
 }
 
-/// What a tracker that has no room says in plaintext, where a handshake was expected. Nothing proves that it is the tracker's
-/// word: it is shown, and nothing follows from it.
+/// Parses the plaintext refusal of a tracker that has no room, instead of the handshake. Nothing proves that it comes
+/// from the tracker, so it is shown and has no other effect.
 fn refusal_in(error: &io::Error) -> Option<Refusal> {
     let PlaintextAnswer(bytes) = error.get_ref()?.downcast_ref()?;
     let Ok(TrackerMessage::Status(status)) = serde_json::from_slice(bytes) else { return None };
@@ -92,8 +92,8 @@ fn refusal_in(error: &io::Error) -> Option<Refusal> {
     }
 }
 
-/// Whether somebody is there who does not shake hands as a tracker does: other bytes, or none before hanging up. An original
-/// tracker takes the handshake for a damaged request and resets the connection.
+/// Whether the other side fails the handshake in a way no current tracker does: with other bytes, or by hanging up. A
+/// legacy tracker reads the handshake as a damaged request and resets the connection.
 fn is_strange(error: &io::Error) -> bool {
     let in_plaintext = error.get_ref().is_some_and(|error| error.is::<PlaintextAnswer>());
     let strange = matches!(

@@ -1,4 +1,5 @@
-//! A report of the task that owns the socket to the tracker: what came of a request, what changed, why the tracker is lost.
+//! Reports of the task that owns the tracker's socket: outcomes of requests, room updates, and the loss of the
+//! connection.
 
 use commons::keys::{PublicKey, Seed};
 use commons::protocol::with_tracker::{Refusal, Reply, RoomUpdate, TrackerRequest};
@@ -6,34 +7,34 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::tracker_loss::TrackerLoss;
 
-/// Why a request brought no reply that says OK.
+/// Reason why a request was not answered with OK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TrackerError {
     /// There is no connection, or it broke before the reply.
     Lost,
-    /// The tracker refused.
+    /// The tracker refused the request.
     Refused(Refusal),
-    /// Somebody answers who does not speak as a tracker, or is not let speak so.
+    /// The other side is not a tracker of this protocol, or something between alters its bytes.
     NotATracker,
-    /// Somebody answers in plaintext that there is no room, which nothing proves to be the tracker's word.
+    /// A plaintext answer says that there is no room. Nothing proves that it comes from the tracker.
     TurnedAway(Refusal),
-    /// Another key answers than the pinned one.
+    /// The tracker proves another key than the pinned one.
     KeyChanged {
         /// The key that was met before, or given.
         pinned: PublicKey,
-        /// The key that answers now.
+        /// The key that the tracker proves now.
         found: PublicKey,
-        /// The user told the expected one.
+        /// Whether the user gave the expected key.
         given: bool,
     },
 }
 
 pub(crate) type Outcome = Result<Box<Reply>, TrackerError>;
 
-/// The recipient of the answer whether the tracker can be reached.
+/// The caller that waits for the result of a probe.
 pub(crate) type Probe = oneshot::Sender<Result<Reached, TrackerError>>;
 
-/// A tracker that answers, and a connection that stands.
+/// Result of a successful probe. Its connection stays open.
 #[derive(Debug, Clone)]
 pub(crate) struct Reached {
     /// The key that the tracker has proven.
@@ -46,24 +47,24 @@ pub(crate) struct Reached {
 pub(crate) enum TrackerReport {
     /// The outcome of a request. The sender answers the caller, if one waits.
     Answered(TrackerRequest, Outcome, Option<oneshot::Sender<Outcome>>),
-    /// A room changed.
+    /// A room has changed.
     Update(Box<RoomUpdate>),
-    /// The connection is gone, for this reason; it will be made again.
+    /// The connection is lost, for this reason. It will be made again.
     Lost(TrackerLoss),
-    /// It will not be made again, for this reason.
+    /// The session will not come back, for this reason.
     Ended(EndReason),
 }
 
-/// Why the uplink does not come back.
+/// Reason why the session does not come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EndReason {
     /// The user signed in elsewhere.
     Superseded,
-    /// The tracker does not take the user any more, or is another one.
+    /// The tracker does not accept the user any more, or has another key.
     Failed(TrackerError),
 }
 
-/// The service is gone only at the end of the program.
+/// Sends a report to the service, which is absent only at the end of the program.
 pub(crate) async fn report(reports: &mpsc::Sender<TrackerReport>, report: TrackerReport) {
     let _ = reports.send(report).await;
 }

@@ -1,7 +1,7 @@
-//! The task that owns the socket to the tracker: sends requests, pairs replies with them, and comes back by itself.
+//! The task that owns the socket to the tracker: it sends requests, pairs replies with them, and reconnects by itself.
 //!
-//! Everything that the tracker says, replies and announcements, goes to the service by one queue in the order in which
-//! it was said, so that a snapshot in a reply and one in an announcement cannot overtake each other.
+//! All replies and room updates reach the service through one queue in the tracker's order. So a snapshot in a reply
+//! and one in an update cannot overtake each other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,30 +27,30 @@ use crate::tracker_communication::tracker_report::{
     EndReason, Outcome, Probe, TrackerError, TrackerReport, report,
 };
 
-/// A request on its way to the uplink's task.
+/// A request on its way to the uplink task.
 pub(crate) struct Request {
     pub(crate) request: TrackerRequest,
-    /// What to prove: goes with a sign-in.
+    /// The identity to prove, for a sign-in.
     pub(crate) identity: Option<Identity>,
-    /// To try a sign-in until the tracker answers, and to reply only then.
+    /// Whether to repeat a sign-in until the tracker answers, and to reply only then.
     pub(crate) is_patient: bool,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
 /// The end of one connection.
 enum Disconnect {
-    /// Try again.
+    /// The connection is lost; reconnect.
     Lost(TrackerLoss),
-    /// Signed out: the same program may sign in again.
+    /// The user signed out. The same program may sign in again.
     SignedOut,
-    /// Superseded, the account deleted, or nobody is left to ask.
+    /// The session was superseded, the account was deleted, or no caller is left.
     Final,
 }
 
-/// What the uplink begins with.
+/// The start of a session.
 enum First {
     Connected(Connection<Socket>),
-    /// Nothing: whoever waits here is told when the tracker has answered.
+    /// There is no connection yet. The waiting caller gets its reply once the tracker has accepted the sign-in.
     Patient(oneshot::Sender<Outcome>),
 }
 
@@ -80,7 +80,7 @@ impl Uplink {
         Self { asks, probes, reports, door }
     }
 
-    /// Serves until it is over: first whoever signs in, then, under that name, across lost connections.
+    /// Runs until the end: it waits for a sign-in, then keeps that user's session across lost connections.
     pub(crate) async fn run(mut self) {
         while let Some((credentials, first)) = self.first_sign_in().await {
             if !self.serve_user(credentials, first).await {
@@ -89,7 +89,7 @@ impl Uplink {
         }
     }
 
-    /// Serves a user who has signed in; whether somebody may sign in afterwards.
+    /// Serves a signed-in user. Returns whether another sign-in may follow.
     async fn serve_user(&mut self, credentials: Credentials, first: First) -> bool {
         self.probes.close();
         self.door.standing = None;
@@ -126,14 +126,14 @@ impl Uplink {
                 }
             };
             if let Some(reply) = patient.take() {
-                // Whoever asked may have given up waiting.
+                // The caller may have stopped waiting.
                 let _ = reply.send(Ok(Box::default()));
             }
         }
     }
 
-    /// Waits for a sign-in that the tracker accepts, or that is to be tried until it does. A connection that stands is
-    /// used for it, where it has proven the same key.
+    /// Waits for a sign-in that the tracker accepts, or that must be repeated until it does. It uses the standing
+    /// connection if that has proven the same key.
     async fn first_sign_in(&mut self) -> Option<(Credentials, First)> {
         loop {
             let ask = tokio::select! {
@@ -154,7 +154,7 @@ impl Uplink {
                 let _ = reply.send(Err(TrackerError::Lost));
                 continue;
             };
-            // The key is bound then: no password is needed, or sent, any more.
+            // The key is bound by then, so no password is sent any more.
             let credentials = Credentials { password: None, ..credentials.clone() };
             self.door.identity = identity;
             if is_patient {
@@ -204,7 +204,7 @@ impl Uplink {
                     }
                 }
                 () = until(reply_due) => {
-                    // What became of the request is not known: the next login tells how things stand.
+                    // The outcome of the request is unknown. The next login brings the current state.
                     info!("the tracker took too long to answer");
                     break Disconnect::Lost(TrackerLoss::TimedOut);
                 }
@@ -267,8 +267,8 @@ impl Uplink {
     }
 }
 
-/// Awaits something while whoever asks meanwhile is told at once that the tracker is lost; `None` once nobody can ask
-/// any more.
+/// Awaits a future and meanwhile answers every request with [`TrackerError::Lost`]. Returns `None` once no caller is
+/// left.
 async fn refusing<T>(
     asks: &mut mpsc::Receiver<Request>,
     reports: &mpsc::Sender<TrackerReport>,
@@ -286,7 +286,7 @@ async fn refusing<T>(
     }
 }
 
-/// Whether signing in again in the same way is of no use.
+/// Whether signing in again in the same way is useless.
 fn is_final(error: &TrackerError) -> bool {
     match error {
         TrackerError::Lost | TrackerError::NotATracker | TrackerError::TurnedAway(_) => false,
@@ -297,8 +297,8 @@ fn is_final(error: &TrackerError) -> bool {
     }
 }
 
-/// Waits until the tracker has ended the connection that stands; for ever where there is none. A frame that
-/// comes unasked is the tracker's last one.
+/// Waits until the tracker ends the standing connection, or forever if there is none. An unrequested frame also counts
+/// as the end, because it is the tracker's last one.
 async fn ended(standing: Option<&mut Standing>) {
     match standing {
         Some(standing) => drop(standing.connection.recv().await),
