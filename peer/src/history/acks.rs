@@ -1,4 +1,9 @@
-//! Who has which own line, and what still has to reach whom.
+//! Delivery state of own messages: which recipient has acknowledged which message.
+//!
+//! An own message stays in the outbox until every recipient has acknowledged it, or until it is given up for the
+//! others. An acknowledgement is cumulative: peers store messages in the order in which they are sent. For
+//! example, messages 1, 2 and 3 wait for Bob. An ack of message 2 delivers 1 and 2, and message 3 still waits. A
+//! HAVE frame from Bob acknowledges exactly the sequence ranges that it names.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,7 +24,8 @@ use crate::history::seq_ranges::SeqRanges;
 use crate::history::store::Store;
 
 impl Store {
-    /// Somebody has stored these lines, and with them those that were given before: they are given in order.
+    /// Marks these messages as delivered to a recipient, and all earlier messages that wait for the same
+    /// recipient. The ack is cumulative because a recipient stores messages in the order in which they are sent.
     pub(crate) fn deliver(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
         let Some(person) = self.known_person(to)? else { return Ok(()) };
         let last = ids.iter().filter_map(|id| self.outbox.row(id)).max().unwrap_or(0);
@@ -28,7 +34,8 @@ impl Store {
         self.stored_at(to, &rows)
     }
 
-    /// These were written to a legacy client, which acknowledges nothing.
+    /// Marks messages as written to a legacy client. A legacy client sends no ack, so these messages do not count
+    /// as delivered.
     pub(crate) fn write_down(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
         let ids = self.mark_delivered(to, &rows)?;
@@ -42,7 +49,7 @@ impl Store {
         Ok(())
     }
 
-    /// These do not reach somebody.
+    /// Stops waiting for a recipient to store these messages, for the given reason.
     pub(crate) fn give_up(&mut self, to: &Username, ids: &[Uuid], why: GivenUp) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
         let ids = self.mark_delivered(to, &rows)?;
@@ -55,7 +62,7 @@ impl Store {
         Ok(())
     }
 
-    /// Somebody tells what it has of a conversation.
+    /// Marks own messages as delivered if they lie in the sequence ranges that a peer reports in a HAVE frame.
     pub(crate) fn deliver_spans(
         &mut self,
         to: &Username,
@@ -79,7 +86,7 @@ impl Store {
         self.stored_at(to, &rows)
     }
 
-    /// Somebody has these: who said them is told.
+    /// Marks messages as delivered to a recipient and reports the ones that were still waiting.
     fn stored_at(&mut self, to: &Username, rows: &[i64]) -> Result<()> {
         let ids = self.mark_delivered(to, rows)?;
         if !ids.is_empty() {
@@ -88,7 +95,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes lines out of what waits for somebody; those that did.
+    /// Removes messages from the outbox of a recipient. Returns the ids of those that were still waiting, without
+    /// withdrawn ones.
     fn mark_delivered(&mut self, to: &Username, rows: &[i64]) -> Result<Vec<Uuid>> {
         let mut ids = Vec::new();
         let Some(person) = self.known_person(to)? else { return Ok(ids) };
@@ -104,8 +112,8 @@ impl Store {
         Ok(ids)
     }
 
-    /// Keeps what waits for each of these within their quota: the oldest batches are given up. Of a batch all or nothing is sent, so
-    /// a part that was given up would arrive all the same.
+    /// Keeps the outbox of each recipient within its quota: the oldest signed batches are given up. A signed batch
+    /// is only sent as a whole. If half of it were given up, the recipient would still get that half.
     pub(crate) fn keep_quota(&mut self, conversation: i64, recipients: &[i64]) -> Result<()> {
         for person in recipients {
             let (mut ids, to) = (Vec::new(), self.names(&[*person])?);
@@ -125,7 +133,7 @@ impl Store {
         Ok(())
     }
 
-    /// The rows of the batch in which a waiting message is sent, with the message itself.
+    /// Returns the rows of the signed batch that holds a waiting message, including the message itself.
     fn batch_of(&self, row: i64) -> Result<Vec<i64>> {
         let Some(line) = self.outbox.line(row) else { return Ok(vec![row]) };
         let batch = group_at(&self.db, line.stream, line.seq)?;
@@ -142,7 +150,7 @@ impl Store {
         Ok(())
     }
 
-    /// A line fills no place any longer among those that wait.
+    /// Notes that a message no longer counts against the quota of its conversation.
     fn free(&mut self, line: &WaitingLine) -> Result<()> {
         if !line.is_withdrawn {
             let (conversation, _) = self.stream_names(line.stream)?;
@@ -151,7 +159,8 @@ impl Store {
         Ok(())
     }
 
-    /// What waits for anybody but these is given up, and what is from before our own seat.
+    /// Gives up all messages that wait for users other than these members. It also gives up messages that were
+    /// written before revision `since`, the start of this user's own membership.
     pub(crate) fn keep_for(
         &mut self,
         conversation: &ConversationId,
@@ -188,7 +197,7 @@ impl Store {
         Ok(())
     }
 
-    /// The lines that wait and are from before this state of the room.
+    /// Returns the rows of waiting messages that were written before this revision of the room.
     fn waiting_before(&self, conversation: i64, revision: u64) -> Result<HashSet<i64>> {
         let mut query = self.db.prepare_cached(
             "SELECT line FROM outbox JOIN lines ON row = line WHERE conversation = ?1 AND revision < ?2",
@@ -196,7 +205,8 @@ impl Store {
         query.query_map([conversation, revision.cast_signed()], |row| row.get(0))?.collect()
     }
 
-    /// A line is no longer for these: nobody is to take them for those who have it.
+    /// Removes users from the audience of a message. A user in the audience for whom the message does not wait
+    /// counts as one who has it.
     fn shrink_audience(&self, row: i64, gone: &[Username]) -> Result<()> {
         let text = self.audience_text(row)?;
         let written = read_written(text.as_deref());
@@ -220,7 +230,8 @@ impl Store {
         query.query_row([row], |row| row.get(0))
     }
 
-    /// The own lines behind a row that wait for somebody, as many as these bytes hold.
+    /// Reports the own messages after a row that wait for a recipient. The report holds as many whole signed
+    /// batches as fit in `bytes`, but at least one.
     pub(crate) fn report_pending(&mut self, to: &Username, after: i64, bytes: usize) -> Result<()> {
         self.close_groups()?;
         let person = self.known_person(to)?;
@@ -255,7 +266,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes an own line back, where nobody has it.
+    /// Withdraws an own message: its text is erased. This fails if a recipient has the message, or if it was
+    /// written to a legacy client.
     pub(crate) fn withdraw(&mut self, id: &Uuid) -> Result<std::result::Result<(), NotWithdrawn>> {
         let Some((row, text)) = self.own_line(id)? else { return Ok(Err(NotWithdrawn::Unknown)) };
         let waits = self.outbox.line(row).map_or_else(Vec::new, |line| line.waits.clone());
@@ -269,7 +281,7 @@ impl Store {
         self.db
             .prepare_cached("UPDATE lines SET text = NULL, withdrawn = ?2 WHERE row = ?1")?
             .execute(params![row, Text::Plain(text).digest().0])?;
-        // It still waits: the others need its place in the chain, though not its text.
+        // The message stays in the outbox: recipients need its place in the hash chain, but not its text.
         if let Some(line) = self.outbox.line(row).cloned() {
             self.free(&line)?;
             self.outbox.withdraw(row);
@@ -277,7 +289,8 @@ impl Store {
         Ok(Ok(()))
     }
 
-    /// An own message that was written here: of those of other computers nobody knows here who has them.
+    /// Returns the row and text of an own message, if this device wrote it and did not withdraw it. For messages
+    /// from the user's other devices, this device does not know which recipients have them.
     fn own_line(&mut self, id: &Uuid) -> Result<Option<(i64, String)>> {
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(
@@ -288,7 +301,7 @@ impl Store {
     }
 }
 
-/// What a batch of lines takes on the wire.
+/// Returns an upper estimate of the encoded size of a batch of messages, in bytes.
 pub(crate) fn encoded_len<'a>(lines: impl Iterator<Item = &'a SignedMessage>) -> usize {
     lines.map(SignedMessage::encoded_len).sum()
 }
@@ -323,7 +336,7 @@ mod tests {
         ];
         assert_eq!(ana.commit(), told, "one report for each change");
         delivered(&mut ana, CARLA, &lines[..1]);
-        // What shrinks the audience leaves the note of what was written.
+        // The audience shrinks, but the note that the message was written to Bob stays.
         ana.apply(Request::TooLong { to: carla.clone(), ids: vec![lines[2]] });
         ana.commit();
         let receipts: Vec<_> =
@@ -370,7 +383,7 @@ mod tests {
         let theirs = bob.spans(&room());
         ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs, lamport: None });
         assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&lines) }]);
-        // In another conversation the same numbers are others.
+        // The same sequence numbers mean other messages in another conversation.
         let theirs = bob.spans(&room());
         ana.apply(Request::Has { from: user(CARLA), conversation: private(CARLA), theirs, lamport: None });
         assert_eq!(ana.commit(), []);
@@ -435,7 +448,7 @@ mod tests {
         assert!(matches!(pending[1].text, Text::Withdrawn(_)));
         let reports = ingest(&mut bob, ANA, &room(), &pending);
         assert_eq!((texts(&reports), heard_lines(&reports)[1].missing), (vec!["1".into(), "3".into()], 0));
-        // Whoever hands it on hands on that it was taken back.
+        // A peer that forwards a withdrawn message also forwards the withdrawal.
         let mut carla = ledger(CARLA);
         let theirs = bob.spans(&room());
         let wanted = carla.lacking(&room(), &theirs).unwrap();
@@ -466,7 +479,7 @@ mod tests {
         ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
         let Some(Report::Pending { lines, .. }) = ana.commit().pop() else { panic!() };
         assert!(lines.iter().all(|said| !given_up.contains(&said.line.id)));
-        // The control: all others are sent.
+        // The control: all other messages are sent.
         assert_eq!(lines.len(), OUTBOX_LINES - 49);
     }
 

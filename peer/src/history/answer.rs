@@ -1,4 +1,4 @@
-//! What the history answers to questions.
+//! Answers of the history to queries. These types carry messages and delivery states to the callers.
 
 use std::fmt;
 
@@ -8,87 +8,87 @@ use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 
-/// A line as it is kept.
+/// A message as the history stores it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// Its row.
+    /// The row of the message: rows count up from 1 in order of arrival.
     pub row: i64,
-    /// Where it was said.
+    /// The conversation that holds the message.
     pub conversation: ConversationId,
-    /// What the room is called.
+    /// The last known name of the room; `None` in private conversations.
     pub room: Option<RoomName>,
-    /// By whom.
+    /// The author of the message.
     pub from: Username,
-    /// Tells it from all others.
+    /// The message id, unique per author.
     pub id: Uuid,
-    /// What was said.
+    /// The text that the author wrote.
     pub text: String,
-    /// When, by the author's clock.
+    /// The time at which the author sent the message, by the author's clock.
     pub sent_at: DateTime<Utc>,
-    /// Whether the author's key vouches for it: by a signature, in private by the link.
+    /// Whether the author's key vouches for the message: by a signature, or in private conversations by the link.
     pub signed: bool,
-    /// Whether it was caught up.
+    /// Whether the message came from the backlog instead of live.
     pub late: bool,
-    /// Where the words of a search stand in the text, as spans of characters.
+    /// The matches of a search in the text, as half-open ranges of characters.
     pub hits: Vec<(usize, usize)>,
 }
 
-/// Who has an own line, and who has not.
+/// The delivery state of an own message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The line.
+    /// The id of the message.
     pub id: Uuid,
-    /// What was said.
+    /// The text of the message.
     pub text: String,
-    /// When.
+    /// The time at which the message was sent.
     pub sent_at: DateTime<Utc>,
-    /// Who has stored it.
+    /// The recipients that have stored the message.
     pub has: Vec<Username>,
-    /// To whose legacy client it was written, which acknowledges nothing.
+    /// The recipients to whose legacy clients the message was written. A legacy client sends no ack.
     pub written: Vec<Username>,
-    /// Who has not.
+    /// The recipients that have not acknowledged the message yet.
     pub waits: Vec<Username>,
 }
 
-/// An own line that waits for somebody.
+/// An own message that waits for at least one recipient.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// The line.
+    /// The id of the message.
     pub id: Uuid,
-    /// Where it was said.
+    /// The conversation that holds the message.
     pub conversation: ConversationId,
-    /// What the room is called.
+    /// The last known name of the room; `None` in private conversations.
     pub room: Option<RoomName>,
-    /// What was said.
+    /// The text of the message.
     pub text: String,
-    /// When.
+    /// The time at which the message was sent.
     pub sent_at: DateTime<Utc>,
-    /// For whom it waits.
+    /// The recipients that have not acknowledged the message yet.
     pub waits: Vec<Username>,
 }
 
-/// Why a line was not taken back.
+/// The reason why a message could not be withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotWithdrawn {
-    /// No own line has this identity, or it was taken back before.
-    #[error("there is no such line of yours")]
+    /// This device wrote no message with this id, or the message is withdrawn already.
+    #[error("no message of yours has this id")]
     Unknown,
-    /// These have it already.
-    #[error("somebody has it already")]
+    /// These recipients have the message already, or it was written to their legacy clients.
+    #[error("a recipient has the message already")]
     SomebodyHasIt(Vec<Username>),
-    /// The disk failed.
+    /// The disk failed, so the withdrawal was not stored.
     #[error("the history cannot be written")]
     NotKept,
 }
 
-/// The database did not answer: the disk failed, or the history is closed.
+/// The error of a query without an answer: the disk failed, or the history is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the history could not be read or written: check the disk, then try again")]
 pub struct HistoryFailed;
 
 macro_rules! hide_text {
     ($($name:ident),*) => {$(
-        /// Chat text stays out of logs.
+        /// Omits the chat text, which must stay out of logs.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).field("id", &self.id).finish_non_exhaustive()

@@ -1,4 +1,10 @@
-//! Own lines: numbered, chained, and signed in groups.
+//! Own messages: the history numbers, chains and signs them.
+//!
+//! Each own message gets the next sequence number of its stream and a digest that covers the digest before it.
+//! Consecutive messages form a signed batch: only the last one carries a signature, which covers the whole chain.
+//! A batch ends at its size limits, at a new revision of the room, and at a commit. For example, 150 pasted
+//! messages become batches of 64, 64 and 22 messages with one signature each. In private conversations each
+//! message is a batch of its own.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +26,13 @@ use crate::history::store::{OwnStream, Store};
 use crate::limits::RECENT_HEADS;
 
 impl Store {
-    /// Stages an own line.
+    /// Stages an own message: numbers it, chains it and adds it to the outbox.
     pub(crate) fn say(&mut self, said: Said) -> Result<()> {
         let conversation = self.conversation(&said.to, said.room.as_ref())?;
         let author = self.person(&self.me.clone())?;
         let mut own = self.own_stream(conversation.key, &said.to)?;
         let line = self.next_line(&own, &said);
-        // The group's signature is to fit too, and is not counted yet.
+        // The batch must also have space for the signature, which is not counted yet.
         let is_full = own.open.len() >= BATCH_LINES || own.bytes + line.encoded_len() + 145 > BATCH_BYTES;
         let other_state = own.open.last().is_some_and(|last| last.line.provenance.revision != said.revision);
         let line = if is_full || other_state {
@@ -51,7 +57,7 @@ impl Store {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.own.insert(conversation.key, own);
                 self.freed.extend((!said.audience.is_empty()).then(|| (said.to, QuotaUsage::of(&said.text))));
-                self.report(Report::NotKept { ids: vec![said.id], why: "the line was said before".into() });
+                self.report(Report::NotKept { ids: vec![said.id], why: "its id is in use already".into() });
                 return Ok(());
             }
             written => written?,
@@ -76,7 +82,7 @@ impl Store {
         Ok(())
     }
 
-    /// Signs every group that is open: what is committed is signed to its end.
+    /// Signs all open batches, so that each commit ends with complete signed batches.
     pub(crate) fn close_groups(&mut self) -> Result<()> {
         let open: Vec<i64> =
             self.own.iter().filter(|(_, own)| !own.open.is_empty()).map(|(key, _)| *key).collect();
@@ -125,7 +131,7 @@ impl Store {
         }
     }
 
-    /// Notes for whom the line waits.
+    /// Adds a message to the outbox of each recipient, and keeps the outbox within its quota.
     fn wait_for(&mut self, row: i64, own: &OwnStream, line: &SignedMessage, said: &Said) -> Result<()> {
         let mut waits = Vec::new();
         for recipient in &said.audience {
@@ -153,7 +159,7 @@ impl Store {
         Ok(())
     }
 
-    /// What we write in this conversation, taken out of memory until it is put back.
+    /// Takes this device's stream in a conversation out of memory. The caller must put it back into `self.own`.
     fn own_stream(&mut self, conversation: i64, id: &ConversationId) -> Result<OwnStream> {
         if let Some(own) = self.own.remove(&conversation) {
             return Ok(own);
@@ -178,7 +184,7 @@ impl Store {
         Ok(OwnStream { name, key, seq, digest, heads, open: Vec::new(), bytes: 0 })
     }
 
-    /// The latest lines of others since our last one.
+    /// Returns the ids of the latest messages in other streams since this device's last message, by stream.
     fn heads(&self, conversation: i64, own: i64) -> Result<BTreeMap<i64, Uuid>> {
         let mut query = self.db.prepare_cached(
             "SELECT stream, id FROM lines WHERE conversation = ?1 AND stream IS NOT NULL AND stream <> ?2
@@ -205,7 +211,7 @@ mod tests {
     use crate::history::history_db::HistoryDb;
     use crate::history::testing::*;
 
-    /// The sizes of the groups in which these lines are said.
+    /// Returns the number of messages in each signed batch.
     fn groups(lines: &[SignedMessage]) -> Vec<usize> {
         let sizes = lines.chunk_by(|_, next| next.provenance.previous.is_none()).map(<[_]>::len);
         sizes.collect()
@@ -217,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_ends_at_its_bounds_at_a_new_state_of_the_room_and_at_a_commit() {
+    fn batch_ends_at_its_limits_a_new_revision_and_a_commit() {
         let mut ana = ledger(ANA);
         let lines = say_all(&mut ana, (0..150).map(|n| said(&room(), &n.to_string(), &[BOB])));
         assert_eq!(groups(&lines), [BATCH_LINES, BATCH_LINES, 22]);
@@ -262,14 +268,14 @@ mod tests {
         ingest(&mut ana, BOB, &room(), &answer);
         let last = say(&mut ana, &room(), &["last"], &[BOB]);
         assert_eq!(last[0].provenance.heads, [answer[1].id]);
-        // The same where it is read from the disk.
+        // The result is the same after the state is read from the disk.
         ingest(&mut bob, ANA, &room(), &last);
         bob.store.own.clear();
         assert_eq!(say(&mut bob, &room(), &["x"], &[ANA])[0].provenance.heads, [last[0].id]);
     }
 
     #[test]
-    fn a_line_that_was_said_before_is_refused_and_the_others_are_kept() {
+    fn repeated_message_is_refused_and_the_others_are_kept() {
         let mut ana = ledger(ANA);
         let line = said(&room(), "1", &[BOB]);
         ana.apply(Request::Say(line.clone()));

@@ -1,10 +1,16 @@
-//! The Lamport clock of each conversation.
+//! Lamport clocks: one for each conversation.
 //!
-//! A message is stamped one later than everything that its author has seen there, and histories are sorted by that time. An
-//! author chooses the time of a message freely, so it is believed only in reach of the others: the clock of a conversation
-//! is the latest time to which steps of [`CLOCK_STEP`] lead from zero over the messages that are here. It follows from the set of
-//! messages alone and only grows with it. Messages beyond it move nobody's clock and stand before all others, so that they
-//! hide none; all who hold the same messages have them in the same order.
+//! A message is stamped with a time after everything that its author has seen in the conversation. The history
+//! sorts messages by that time. An author can choose any time, so a time counts only if it is in reach of the
+//! other messages. The clock starts at zero. It moves to the time of a stored message that is at most
+//! [`CLOCK_STEP`] ahead of it, and repeats this as long as it can. So the clock depends only on the set of stored
+//! messages, and it never goes back.
+//!
+//! For example, messages with the times 3 and 2 (in units of `CLOCK_STEP`) arrive first: the clock stays at zero.
+//! Then a message with time 1 arrives: the clock moves to 1, then to 2 and 3.
+//!
+//! Messages with a time after the clock do not move it. They are sorted before all others, so they hide no other
+//! message. Peers that store the same messages show them in the same order.
 
 use commons::keys::PublicKey;
 use commons::names::Username;
@@ -16,14 +22,14 @@ use crate::history::store::{Omission, Store};
 use crate::limits::{CLOCK_STEP, LAMPORT_MAX};
 
 impl Store {
-    /// The time of the next message that is written here.
+    /// Returns the Lamport time for the next own message, at most [`LAMPORT_MAX`].
     pub(crate) fn next_time(&self, of: &ConversationId) -> u64 {
         let clock = self.conversations.get(of).map_or(0, |known| known.clock);
         let told = self.told_times.get(of).copied().unwrap_or(0);
         (clock.max(told) + 1).min(LAMPORT_MAX)
     }
 
-    /// A message with this time is here.
+    /// Updates the clock of a conversation for a stored message with this Lamport time.
     pub(crate) fn note_time(&mut self, of: &ConversationId, time: u64) -> Result<()> {
         let believes_all = self.omits(Omission::Times);
         let Some(known) = self.conversations.get_mut(of) else { return Ok(()) };
@@ -37,7 +43,7 @@ impl Store {
         if clock == before || !has_far_times {
             return Ok(());
         }
-        // What was out of reach may be in reach now.
+        // The clock has moved, so it may reach times that were too far ahead before.
         while let Some(time) = self.latest_time(key, clock, clock + CLOCK_STEP)? {
             clock = time;
         }
@@ -48,7 +54,7 @@ impl Store {
         Ok(())
     }
 
-    /// The latest time of a message between these, the first excluded.
+    /// Returns the latest Lamport time of a stored message in the range `after < time <= to`.
     pub(crate) fn latest_time(&self, conversation: i64, after: u64, to: u64) -> Result<Option<u64>> {
         let mut query = self.db.prepare_cached(
             "SELECT max(lamport) FROM lines WHERE conversation = ?1 AND lamport > ?2 AND lamport <= ?3",
@@ -58,8 +64,8 @@ impl Store {
         Ok(latest.map(i64::cast_unsigned))
     }
 
-    /// A peer tells how far a conversation is. It is a claim, believed as far as a message of that peer would be, and only for
-    /// the time of the next message: the order does not depend on it.
+    /// Notes the Lamport time that a peer claims for a conversation. The claim must be less than [`CLOCK_STEP`]
+    /// ahead of the clock. It affects only the time of the next own message, not the order of messages.
     pub(crate) fn note_claimed_time(&mut self, of: &ConversationId, told: u64) -> Result<()> {
         let clock = self.known_conversation(of)?.map_or(0, |known| known.clock);
         if told < clock + CLOCK_STEP {
@@ -69,7 +75,7 @@ impl Store {
         Ok(())
     }
 
-    /// For a HAVE: what is here, as [`Self::spans_for`], and how far the conversation is.
+    /// Returns the content of a HAVE frame: the sequence ranges as in [`Self::spans_for`], and the Lamport clock.
     pub(crate) fn holdings_for(
         &mut self,
         of: &ConversationId,
@@ -81,7 +87,7 @@ impl Store {
         Ok((self.spans_for(of, to, on, since)?, clock.filter(|clock| *clock > 0)))
     }
 
-    /// Writes the clocks that have moved.
+    /// Writes the clocks that have moved to the database.
     pub(crate) fn write_clocks(&mut self) -> Result<()> {
         for known in self.conversations.values_mut().filter(|known| known.clock != known.written_clock) {
             self.db
@@ -105,7 +111,7 @@ mod tests {
     use crate::history::testing::*;
     use crate::limits::{CLOCK_STEP, LAMPORT_MAX};
 
-    /// A signed message of this author with any time, the first of a store of its own.
+    /// Builds a signed message with any Lamport time, as the first message of a new incarnation.
     fn at_time(name: &str, lamport: u64, text: &str) -> SignedMessage {
         let provenance = Provenance {
             incarnation: Incarnation(lamport),
@@ -130,7 +136,7 @@ mod tests {
         let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
         let far = at_time(CARLA, LAMPORT_MAX, "far");
         let first = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
-        // One hears it before the others, one after them.
+        // Bob receives the message with the far time before the others, Ana after them.
         ingest(&mut bob, CARLA, &room(), std::slice::from_ref(&far));
         ingest(&mut bob, ANA, &room(), &first);
         ingest(&mut ana, CARLA, &room(), &[far]);
@@ -144,7 +150,7 @@ mod tests {
         assert_eq!(last[0].provenance.lamport, 4);
     }
 
-    /// The control: a clock that believes every time is at its end at once, and names decide the order.
+    /// The control: a clock that believes every time is at its end at once. Then only the names decide the order.
     #[test]
     fn control_believed_far_time_spoils_the_order() {
         let mut ana = ledger(ANA);
@@ -184,7 +190,7 @@ mod tests {
         assert_eq!(lamport, Some(9));
         let tells = |lamport| Request::Has { from: user(ANA), conversation: room(), theirs: vec![], lamport };
         carla.apply(tells(lamport));
-        // Nobody can lead a newcomer out of reach of the others.
+        // A false claim cannot move a new member out of reach of the others.
         carla.apply(tells(Some(LAMPORT_MAX)));
         let hello = say(&mut carla, &room(), &["hello"], &[ANA]);
         assert_eq!(hello[0].provenance.lamport, 10);

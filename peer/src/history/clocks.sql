@@ -1,4 +1,4 @@
--- A Lamport clock for each conversation: the latest time in reach of zero. Times out of reach are not believed.
+-- One Lamport clock for each conversation. Times that are too far ahead do not count.
 ALTER TABLE conversations ADD COLUMN clock INTEGER NOT NULL DEFAULT 0;
 
 UPDATE conversations SET clock = coalesce(
@@ -7,5 +7,5 @@ UPDATE conversations SET clock = coalesce(
 
 ALTER TABLE meta DROP COLUMN lamport;
 
--- How many commits have changed something.
+-- Number of commits that have changed something.
 ALTER TABLE meta ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;

@@ -1,4 +1,4 @@
-//! What the history is asked to keep.
+//! Requests to the history. They tell the database thread what to store, and which deliveries to mark.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,62 +15,62 @@ use crate::history::remembered::RememberedRoom;
 use crate::history::report::GivenUp;
 use crate::history::store::Store;
 
-/// An own line.
+/// An own message that is to be stored and sent.
 #[derive(Clone)]
 pub struct Said {
-    /// Tells it from all others.
+    /// The message id, unique per author.
     pub id: Uuid,
-    /// Where it is said.
+    /// The conversation to which the message is sent.
     pub to: ConversationId,
-    /// What the room is called.
+    /// The name of the room; `None` in private conversations.
     pub room: Option<RoomName>,
-    /// What is said.
+    /// The text of the message.
     pub text: String,
-    /// For whom.
+    /// The recipients of the message.
     pub audience: Vec<Username>,
-    /// The state of the room in which it is said; 0 in private.
+    /// The revision of the room in which the message is written; 0 in private conversations.
     pub revision: u64,
-    /// When, by our clock.
+    /// The time at which the message is sent, by this device's clock.
     pub sent_at: DateTime<Utc>,
 }
 
-/// Lines as they came by a link.
+/// Messages that arrived on a link.
 #[derive(Clone)]
 pub struct Heard {
-    /// Whose link.
+    /// The user at the other end of the link.
     pub from: Username,
-    /// Which conversation they are said to be of.
+    /// The conversation to which the sender says that the messages belong.
     pub conversation: ConversationId,
-    /// What the room is called.
+    /// The name of the room; `None` in private conversations.
     pub room: Option<RoomName>,
-    /// The lines, in order within each stream.
+    /// The messages, in order within each stream.
     pub lines: Vec<SignedMessage>,
-    /// Whether they were caught up.
+    /// Whether the messages came from the backlog instead of live.
     pub late: bool,
-    /// The keys that are accepted of each author.
+    /// The device keys that are accepted for each author.
     pub trusted: BTreeMap<Username, Vec<PublicKey>>,
 }
 
-/// A line of a program that keeps no provenance.
+/// A message from a program that sends no provenance.
 #[derive(Clone)]
 pub struct UnsignedMessage {
-    /// Where it was said.
+    /// The conversation to which the message was sent.
     pub conversation: ConversationId,
-    /// What the room is called.
+    /// The name of the room; `None` in private conversations.
     pub room: Option<RoomName>,
-    /// By whom, as far as the link tells.
+    /// The author of the message, according to the link.
     pub from: Username,
-    /// Tells it from all others.
+    /// The message id, unique per author.
     pub id: Uuid,
-    /// When it was written.
+    /// The time at which the message was sent.
     pub sent_at: DateTime<Utc>,
-    /// What was said.
+    /// The text of the message.
     pub text: String,
 }
 
 macro_rules! hide_text {
     ($($name:ident: $field:ident),*) => {$(
-        /// Chat text stays out of logs.
+        /// Omits the chat text, which must stay out of logs.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).field(stringify!($field), &self.$field).finish_non_exhaustive()
@@ -81,83 +81,85 @@ macro_rules! hide_text {
 
 hide_text!(Said: id, Heard: from, UnsignedMessage: id);
 
-/// Something to be kept. It is durable when the commit after it has succeeded, and only then reported.
+/// A request to the history. It is durable after the next successful commit, and its reports follow after that
+/// commit. Only delivery marks are reported before they are durable.
 #[derive(Debug, Clone)]
 pub enum Request {
-    /// An own line.
+    /// Stores and signs an own message.
     Say(Said),
-    /// Lines of others.
+    /// Verifies and stores messages of other authors.
     Hear(Heard),
-    /// A line without provenance.
+    /// Stores a message without provenance.
     KeepUnsigned(UnsignedMessage),
-    /// Somebody has stored own lines, as it says.
+    /// Marks own messages as delivered, because a recipient acknowledged them.
     Delivered {
-        /// Who.
+        /// The recipient that sent the ack.
         to: Username,
-        /// Which.
+        /// The ids of the acknowledged messages.
         ids: Vec<Uuid>,
     },
-    /// Somebody tells what it has: own lines among these are delivered.
+    /// Marks own messages as delivered if a peer's HAVE frame names them.
     Has {
-        /// Who.
+        /// The user that sent the HAVE frame.
         from: Username,
-        /// Of which conversation.
+        /// The conversation of the HAVE frame.
         conversation: ConversationId,
-        /// What.
+        /// The sequence ranges that the peer holds.
         theirs: Vec<StreamSpans>,
-        /// How far the conversation is, as a Lamport time.
+        /// The Lamport clock of the conversation that the peer claims.
         lamport: Option<u64>,
     },
-    /// A room as the tracker tells it, and as this peer saw its members come.
+    /// Stores a room as the tracker describes it, with the membership as this peer saw it.
     NoteRoom(Box<RememberedRoom>),
-    /// A room that was left, or is gone.
+    /// Removes a room that this user left or that no longer exists.
     LeaveRoom(Uuid),
-    /// Own messages were written to a legacy client, which acknowledges nothing.
+    /// Marks own messages as written to a legacy client, which sends no ack.
     Written {
-        /// To whom.
+        /// The user of the legacy client.
         to: Username,
-        /// Which.
+        /// The ids of the messages.
         ids: Vec<Uuid>,
     },
-    /// Own messages are longer than a legacy client can take.
+    /// Gives up own messages that are too long for a legacy client.
     TooLong {
-        /// For whom.
+        /// The user of the legacy client.
         to: Username,
-        /// Which.
+        /// The ids of the messages.
         ids: Vec<Uuid>,
     },
-    /// What waits for anybody else is given up.
+    /// Gives up the own messages of a conversation that wait for users other than these members.
     KeepFor {
-        /// Of which conversation.
+        /// The conversation that is cleaned up.
         conversation: ConversationId,
-        /// Who may still get it.
+        /// The members that may still receive the messages.
         members: Vec<Username>,
-        /// From which state of the room on.
+        /// The first revision of the room whose messages are kept in the outbox.
         since: u64,
     },
-    /// A link begins anew: what the one before it brought half does not count.
+    /// Starts a new link: incomplete signed batches from the previous link are dropped.
     Linked {
-        /// Whose.
+        /// The user at the other end of the link.
         from: Username,
     },
-    /// Own lines that are not yet stored at somebody.
+    /// Asks for own messages that a recipient has not stored yet.
     Pending {
-        /// At whom.
+        /// The recipient of the messages.
         to: Username,
-        /// Those behind this row.
+        /// The row after which the messages start.
         after: i64,
-        /// As many as fit, one group at least.
+        /// The size limit of the answer, in bytes; it holds at least one signed batch.
         bytes: usize,
     },
 }
 
 impl Request {
-    /// Whether it only marks what is true elsewhere: a crash may take it, and it comes again.
+    /// Returns true if the request only notes what the other side already knows. If a crash loses it, the other
+    /// side reports it again.
     pub(crate) fn is_mark(&self) -> bool {
         matches!(self, Self::Delivered { .. } | Self::Has { .. } | Self::Linked { .. })
     }
 
-    /// What it counts in a commit: its lines, or one.
+    /// Returns the weight of the request in a commit: its number of messages, or 1.
     pub(crate) fn lines(&self) -> usize {
         match self {
             Self::Hear(heard) => heard.lines.len().max(1),
@@ -167,7 +169,7 @@ impl Request {
 }
 
 impl Store {
-    /// Stages a request.
+    /// Stages a request in the open transaction.
     pub(crate) fn apply(&mut self, request: Request) -> rusqlite::Result<()> {
         match request {
             Request::Say(said) => self.say(said),

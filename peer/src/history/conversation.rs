@@ -1,19 +1,20 @@
-//! Which conversation a line belongs to.
+//! The identity of a conversation. A message belongs to one conversation: a room or a private chat.
 
 use commons::names::{RoomName, Username};
 use uuid::Uuid;
 
-/// A room by its identity, since another room may take its name later; or the private conversation with somebody.
+/// A conversation: a room or the private chat with one user. A room is identified by its id because another room
+/// may take its name later.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConversationId {
-    /// A room, in this life of it.
+    /// A room with this id. A room that is created again gets a new id.
     Room(Uuid),
     /// The private conversation with this user.
     Private(Username),
 }
 
 impl ConversationId {
-    /// The room, where it is one.
+    /// Returns the room id, or `None` for a private conversation.
     #[must_use]
     pub fn room(&self) -> Option<Uuid> {
         match self {
@@ -23,5 +24,5 @@ impl ConversationId {
     }
 }
 
-/// A conversation and what a room is called.
+/// A conversation and the last known name of its room.
 pub type NamedConversation = (ConversationId, Option<RoomName>);

@@ -1,4 +1,5 @@
-//! The file behind a history: opened under its key, brought to the present shape, put aside where it is damaged.
+//! The encrypted database file of a history. This module opens the file with its key, migrates its schema, and
+//! sets a damaged file aside.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -16,31 +17,32 @@ use crate::limits::{DATABASE_CACHE_KIB, DATABASE_STATEMENTS, DATABASE_WAIT};
 
 const FILE: &str = "history.db";
 
-/// Says that reading failed as it does where a file is damaged: the next start looks at all of it.
+/// A marker file: a read failed in a way that suggests damage. The next start then checks the whole database.
 const SUSPECT: &str = "history.suspect";
 
-/// What the key of the file is the digest of, before the seed.
+/// The prefix for the digest from which the database key is derived. The device seed follows it.
 const DOMAIN: &[u8] = b"p2p-chat history v1\0";
 
-/// From nothing to the present shape, a step a version.
+/// The schema migrations, one for each version, starting from an empty database.
 const MIGRATIONS: [&str; 3] =
     [include_str!("schema.sql"), include_str!("rooms.sql"), include_str!("clocks.sql")];
 
-/// Why a database does not open.
+/// The reason why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// A later version of this program wrote it.
+    /// A later version of this program wrote the database.
     #[error("written by a later version of this program")]
     Newer,
-    /// The disk failed, or refused.
+    /// A file operation failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The database failed, or refused.
+    /// A database operation failed.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
 }
 
-/// Opens the file in this folder, or begins one. What it has lost is told, and the file is copied before it is changed.
+/// Opens the database in this folder, or creates one. If it holds less than its record says, this function first
+/// copies the files and returns the loss.
 pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Option<Loss>), OpenError> {
     let database = open(&folder.join(FILE), seed, folder.join(SUSPECT).exists())?;
     let recorded = record::read(folder)?.zip(held(&database)?);
@@ -52,8 +54,9 @@ pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Optio
     Ok((database, loss))
 }
 
-/// How much a history holds; nothing where a later version wrote it. Earlier ones counted no commits: the journal of a new
-/// file may end between two of their steps.
+/// Returns how much a history holds, or `None` if a later version wrote it. Databases of earlier versions have no
+/// count of commits. They return the highest possible count, so that a crash during migration does not look like a
+/// loss.
 pub(crate) fn held(database: &Connection) -> rusqlite::Result<Option<Held>> {
     let version: isize = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let present = MIGRATIONS.len().cast_signed();
@@ -66,19 +69,19 @@ pub(crate) fn held(database: &Connection) -> rusqlite::Result<Option<Held>> {
     Ok(Some(found.optional()?.unwrap_or_default()))
 }
 
-/// A database that is nowhere.
+/// Opens an empty database that exists only in memory.
 pub(crate) fn open_memory() -> Result<Connection, OpenError> {
     let database = Connection::open_in_memory()?;
     prepare(&database)?;
     Ok(database)
 }
 
-/// Has the next start look at the whole file.
+/// Makes the next start check the whole database.
 pub(crate) fn suspect(folder: &Path) -> io::Result<()> {
     fs::write(folder.join(SUSPECT), "")
 }
 
-/// Whether the error means that the file is damaged, or of another key.
+/// Returns true if the error means that the file is damaged or encrypted with another key.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
@@ -90,8 +93,8 @@ fn clear_suspicion(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The library sets itself up with the first keyed connection and tears itself down with the last one, and fails where
-/// another thread opens one meanwhile. So one stays, over nothing, until the end of the program.
+/// Keeps one connection open until the program ends. The library initialises itself with the first keyed
+/// connection and shuts down with the last one. If another thread opens a connection at that moment, it fails.
 fn hold_library() {
     static HELD: OnceLock<Mutex<Option<Connection>>> = OnceLock::new();
     HELD.get_or_init(|| {
@@ -103,12 +106,12 @@ fn hold_library() {
 }
 
 fn open(path: &Path, seed: &Seed, suspect: bool) -> Result<Connection, OpenError> {
-    // Made here, for its mode: the database would ask only the umask.
+    // The program creates the file itself to set its mode: the database library would only apply the umask.
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     hold_library();
     let database = Connection::open(path)?;
     database.busy_timeout(DATABASE_WAIT)?;
-    // Else a wrong key is told of on stderr, across the screen.
+    // Without this setting, a wrong key causes a message on stderr, in the middle of the screen.
     database.execute_batch("PRAGMA cipher_log_level = NONE")?;
     database.execute_batch(&key_pragma(seed))?;
     if suspect {
@@ -124,7 +127,8 @@ fn open(path: &Path, seed: &Seed, suspect: bool) -> Result<Connection, OpenError
     Ok(database)
 }
 
-/// A raw key: it has 256 random bits, and needs no stretching.
+/// Returns the pragma that sets the raw key. The key comes from a random 256-bit seed, so it needs no key
+/// stretching.
 fn key_pragma(seed: &Seed) -> Zeroizing<String> {
     let key = Zeroizing::new(<[u8; 32]>::from(
         Sha256::new().chain_update(DOMAIN).chain_update(seed.as_bytes()).finalize(),
@@ -133,13 +137,14 @@ fn key_pragma(seed: &Seed) -> Zeroizing<String> {
     Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", *hex))
 }
 
-/// Settings and shape.
+/// Configures the connection and migrates the schema to the current version.
 fn prepare(database: &Connection) -> Result<(), OpenError> {
-    // The version first: what a later program wrote is not to be touched.
+    // The version is checked first: a database from a later version must not be changed.
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let version = usize::try_from(version).unwrap_or(usize::MAX);
     let Some(steps) = MIGRATIONS.get(version..) else { return Err(OpenError::Newer) };
-    // A line that is reported is on the disk. What was erased is not left lying about, not even in memory of others.
+    // A reported message must be on the disk, so each commit is synchronous. Deleted text must not remain in free
+    // pages or temporary files.
     database.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
          PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -{DATABASE_CACHE_KIB}"
@@ -151,7 +156,7 @@ fn prepare(database: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Renames the file and what belongs to it, and tells where it is.
+/// Renames the database and its companion files. Returns the new path.
 pub(crate) fn put_aside(folder: &Path) -> io::Result<PathBuf> {
     let aside = set_aside(folder, &["-wal", "-shm", ""], |from, to| fs::rename(from, to))?;
     clear_suspicion(folder)?;
@@ -159,7 +164,7 @@ pub(crate) fn put_aside(folder: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// Copies the file and its journal, where there is something in the file, and tells where the copy is.
+/// Copies the database and its journal, unless the database is empty. Returns the path of the copy.
 fn copy_aside(folder: &Path) -> io::Result<Option<PathBuf>> {
     if folder.join(FILE).metadata()?.len() == 0 {
         return Ok(None);

@@ -1,9 +1,10 @@
-//! The thread that owns the database: it takes what is asked for, and commits in groups.
+//! The thread that owns the database. It applies requests in batches and answers queries.
 //!
-//! A message is committed as soon as the disk is free, together with everything that arrived while the disk was busy
-//! (group commit), so that a thousand messages at once cost a few waits for the disk. The marks of deliveries wait for
-//! the next commit, at most [`MARKS_WAIT`]: if a crash takes one, the recipient's next HAVE brings it back. A question sees
-//! only what is durable: it ends the gathering.
+//! A message is committed as soon as the disk is free. The commit includes all requests that arrived while the
+//! disk was busy (group commit). For example, 1,000 pasted messages need a few dozen commits instead of 1,000.
+//!
+//! Delivery marks wait for the next commit, but at most [`MARKS_WAIT`]. If a crash loses a mark, the recipient's
+//! next HAVE frame restores it. A query sees only durable data: it ends the current batch.
 
 use std::io;
 use std::sync::Arc;
@@ -19,38 +20,38 @@ use crate::history::history_db::HistoryDb;
 use crate::history::report::Report;
 use crate::limits::{COMMIT_LINES, HISTORY_IDLE, MARKS_WAIT};
 
-/// What the thread is asked for.
+/// A task for the database thread.
 pub(crate) enum Task {
-    /// To keep something.
+    /// Stores the effects of a request.
     Keep(Request),
-    /// A question. What it changes, it commits itself.
+    /// Runs a query. A query commits its own changes.
     Ask(Box<dyn FnOnce(&mut HistoryDb) + Send>),
-    /// To note what was shown, in an idle moment.
+    /// Notes at the next idle moment which messages were shown.
     Shown,
-    /// An end in good order.
+    /// Closes the history and confirms it on this channel.
     Close(oneshot::Sender<()>),
 }
 
-/// Numbers that both sides see.
+/// Counters that the thread shares with the handles of the history.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// The last row that was shown.
+    /// The highest row that was shown to the user.
     pub(crate) shown: AtomicI64,
-    /// Whether the thread knows that there is something to note.
+    /// Whether a `Shown` task is queued, so that no second one is needed.
     pub(crate) nudged: AtomicBool,
-    /// How often the disk was waited for.
+    /// The number of commits that changed something.
     pub(crate) commits: AtomicU64,
 }
 
-/// What the thread owns.
+/// The state of the database thread.
 pub(crate) struct DbThread {
     ledger: HistoryDb,
     queue: mpsc::Receiver<Task>,
     reports: mpsc::Sender<Report>,
     counters: Arc<Counters>,
-    /// For its clock only: a channel alone cannot be waited for with a limit.
+    /// The runtime for the timeout of a receive: the channel itself has no timeout.
     runtime: Runtime,
-    /// When the marks are committed that wait for another commit, where some wait.
+    /// The time at which pending delivery marks must be committed; `None` if there are none.
     marks_due: Option<Instant>,
 }
 
@@ -65,7 +66,7 @@ impl DbThread {
         Ok(Self { ledger, queue, reports, counters, runtime, marks_due: None })
     }
 
-    /// Works until it is asked to close, or nobody can ask any more.
+    /// Runs until a `Close` task arrives, or until all senders are gone.
     pub(crate) fn run(mut self) {
         while let Some(task) = self.next() {
             let rest = match task {
@@ -75,7 +76,7 @@ impl DbThread {
             match rest {
                 Some(Task::Ask(question)) => {
                     question(&mut self.ledger);
-                    // What the question changed is durable already, and told now.
+                    // The changes of the query are durable already; this call reports them.
                     self.commit();
                 }
                 Some(Task::Close(done)) => {
@@ -90,7 +91,7 @@ impl DbThread {
         self.commit();
     }
 
-    /// The next task. What can wait is done while there is none.
+    /// Returns the next task. When the queue stays empty, the thread does its deferred work first.
     fn next(&mut self) -> Option<Task> {
         let mut idle = false;
         loop {
@@ -118,7 +119,8 @@ impl DbThread {
         }
     }
 
-    /// Stages a request and all others that wait, and commits. What is no request ends it and is returned.
+    /// Stages a request and the queued requests after it, up to [`COMMIT_LINES`], and commits them. Returns the
+    /// first task that is not a request. If only delivery marks are staged, the commit is deferred.
     fn gather(&mut self, first: Request) -> Option<Task> {
         let mut next = Some(Task::Keep(first));
         let (mut staged, mut only_marks) = (0, true);
@@ -152,7 +154,7 @@ impl DbThread {
 
     fn report(&self, reports: Vec<Report>) {
         for report in reports {
-            // Without a reader there is nobody to tell.
+            // A closed channel means that no subscriber is left.
             let _ = self.reports.blocking_send(report);
         }
     }

@@ -1,4 +1,5 @@
-//! The erasing of lines: their texts go, and which numbers they had stays known, so that they do not come again.
+//! The deletion of messages. Their texts are erased, but their sequence numbers stay known, so that a sync does
+//! not bring them back.
 
 use rusqlite::Result;
 
@@ -7,11 +8,11 @@ use crate::history::report::GivenUp;
 use crate::history::store::Store;
 
 impl Store {
-    /// Erases the lines of a conversation, and tells how many. Which numbers they had stays known.
+    /// Erases the messages of a conversation and returns how many there were. Their sequence numbers stay known.
     pub(crate) fn forget(&mut self, conversation: &ConversationId) -> Result<usize> {
         self.keep_for(conversation, &[], 0, GivenUp::Forgotten)?;
         let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(0) };
-        // Those of the outbox that were taken back, and wait for nobody.
+        // No outbox row may remain for an erased message, not even for a withdrawn one.
         self.db.execute(
             "DELETE FROM outbox WHERE line IN (SELECT row FROM lines WHERE conversation = ?1)",
             [key],
@@ -28,7 +29,7 @@ impl Store {
             [key, self.meta.indexed],
         )?;
         let erased = self.db.execute("DELETE FROM lines WHERE conversation = ?1", [key])?;
-        // Else the words stay in the index until it grows over them.
+        // Without this step, erased words stay in the index until it is rewritten.
         self.db.execute("INSERT INTO words (words) VALUES ('optimize')", [])?;
         self.streams.retain(|name, _| name.conversation != *conversation);
         self.own.remove(&key);
@@ -63,7 +64,7 @@ mod tests {
         let again = ingest(&mut bob, ANA, &room(), &lines);
         assert_eq!((texts(&again), refusals(&again)), (vec![], vec![]));
         assert_eq!(bob.lacking(&room(), &ana.spans(&room())).unwrap(), []);
-        // The streams go on where they were, ours too.
+        // All streams continue at their old numbers, including this device's own stream.
         let next = say(&mut ana, &room(), &["next"], &[BOB]);
         assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &next)), ["next"]);
         let next = say(&mut bob, &room(), &["own next"], &[ANA]);
@@ -72,7 +73,7 @@ mod tests {
         assert_eq!(texts(&ingest(&mut ana, BOB, &room(), &next)), ["own next"]);
     }
 
-    /// The digest that the line after these has to name.
+    /// Returns the digest that the next message after these must name as its predecessor.
     fn own_tip(
         lines: &[crate::history::message::SignedMessage],
     ) -> Option<commons::protocol::provenance::Digest> {

@@ -1,4 +1,4 @@
-//! The search: which messages hold certain words, of an author, in a conversation, in a span of time.
+//! The search over stored messages. It filters by words, author, conversation and time.
 
 use chrono::{DateTime, Utc};
 use commons::names::Username;
@@ -11,20 +11,20 @@ use crate::history::rows::kept;
 use crate::history::store::Store;
 use crate::limits::SEARCH_WORDS;
 
-/// What a user searches for. What is absent does not matter.
+/// The filters of a search. An absent filter matches every message.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Search {
-    /// Words that a message holds, the last one perhaps only begun.
+    /// Words that the message must contain; the last word may be a prefix.
     pub words: String,
-    /// Its author.
+    /// The author of the message.
     pub from: Option<Username>,
-    /// Its conversation.
+    /// The conversation that holds the message.
     pub of: Option<ConversationId>,
-    /// The earliest time that it was sent at.
+    /// The earliest send time, inclusive.
     pub since: Option<DateTime<Utc>>,
-    /// The time before which it was sent.
+    /// The latest send time, exclusive.
     pub until: Option<DateTime<Utc>>,
-    /// The row before which it is kept.
+    /// The upper bound of the row, exclusive.
     pub before: Option<i64>,
 }
 
@@ -40,18 +40,18 @@ impl From<String> for Search {
     }
 }
 
-/// Words that a user looks for stay out of logs.
+/// Omits the search words, which must stay out of logs.
 impl std::fmt::Debug for Search {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Search").finish_non_exhaustive()
     }
 }
 
-/// Mark the hits in what the index returns: characters that nobody writes.
+/// The control characters with which the index marks matches in its results.
 const MARKS: (char, char) = ('\u{2}', '\u{3}');
 
-/// The columns of [`kept`], and the text with its hits marked. The index gives the newest first, and stops when there are
-/// enough.
+/// Selects the columns of [`kept`] and the text with marked matches. The joins follow the index from the newest
+/// row, so the query stops as soon as it has enough results.
 const FOUND: &str =
     "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late,
          highlight(words, 0, char(2), char(3))
@@ -61,7 +61,7 @@ const FOUND: &str =
          AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
      ORDER BY words.rowid DESC LIMIT ?7";
 
-/// The same without words.
+/// The same query without words.
 const FOUND_WITHOUT_WORDS: &str =
     "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late, NULL
      FROM lines l CROSS JOIN people a ON a.id = l.author CROSS JOIN conversations c ON c.id = l.conversation
@@ -71,7 +71,7 @@ const FOUND_WITHOUT_WORDS: &str =
      ORDER BY l.row DESC LIMIT ?7";
 
 impl Store {
-    /// The messages that fit, newest first. What is not indexed is not found.
+    /// Returns the matching messages, newest first. Messages that are not indexed yet are not found by words.
     pub(crate) fn search(&mut self, wanted: &Search, lines: usize) -> Result<Vec<StoredMessage>> {
         let expression = expression(&wanted.words);
         let has_filter =
@@ -110,7 +110,7 @@ impl Store {
         found.collect()
     }
 
-    /// The row of the message with this id.
+    /// Returns the row of the message with this id.
     pub(crate) fn row_of(&self, id: &Uuid) -> Result<Option<i64>> {
         let mut query = self.db.prepare_cached(
             "SELECT row FROM lines WHERE id = ?1 AND author IN (SELECT id FROM people) AND text IS NOT NULL",
@@ -125,7 +125,8 @@ fn found(row: &Row<'_>) -> Result<StoredMessage> {
     Ok(StoredMessage { hits: marked.map_or_else(Vec::new, |marked| hits(&line.text, &marked)), ..line })
 }
 
-/// Where the marks stand, as spans of characters of the unmarked text. A mark that the author wrote is text.
+/// Returns the marked matches as ranges of characters in the unmarked text. Mark characters that the author wrote
+/// count as text.
 fn hits(text: &str, marked: &str) -> Vec<(usize, usize)> {
     let (mut hits, mut begun, mut at) = (Vec::new(), None, 0);
     let mut text = text.chars().peekable();
@@ -144,8 +145,8 @@ fn hits(text: &str, marked: &str) -> Vec<(usize, usize)> {
     hits
 }
 
-/// What a user typed as an expression of FTS5: each word quoted, so that nothing in it is an operator, and the last one
-/// a prefix, since it may only be begun. Nothing where there is no word in it.
+/// Converts user input into an FTS5 expression. Each word is quoted, so that it contains no operators. The last
+/// word is a prefix because the user may not have finished typing. Returns `None` if the input contains no word.
 fn expression(words: &str) -> Option<String> {
     let words = words.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
     let quoted = words.take(SEARCH_WORDS).map(|word| format!("\"{}\"", word.replace(['"', '\0'], " ")));

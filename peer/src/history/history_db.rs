@@ -1,8 +1,11 @@
-//! The rules of the history over one database: no thread, no clock.
+//! The history over one database, without a thread and without a clock. It stages requests in transactions and
+//! answers queries.
 //!
-//! Requests are staged in a transaction, and what they lead to is reported once it is durable. When the disk refuses,
-//! nothing of the transaction has happened: own lines are reported as not kept, lines of others get no receipt and come
-//! again, and what only we know is tried again with the next transaction.
+//! The effects of a request are reported only after they are durable. If the disk fails, the whole transaction is
+//! rolled back. Own messages in it are then reported as not kept. Messages of others get no ack, so their senders
+//! send them again. Requests that nobody else would repeat are retried in the next transaction. For example, an
+//! own message and a room snapshot are staged, and the disk is full. The message is reported as not kept, and the
+//! snapshot is staged again with the next request.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -30,51 +33,52 @@ use crate::history::report::{IncomingMessage, Report};
 use crate::history::rollback::RollbackAction;
 use crate::history::store::{Meta, Omission, Store};
 
-/// Whose history it is. The seed is that of the key that proves the user on links.
+/// The owner of a history.
 #[derive(Debug, Clone)]
 pub struct Author {
-    /// The user.
+    /// The user that owns the history.
     pub username: Username,
-    /// Signs the lines, and opens the file.
+    /// The seed of the device key, which signs messages and authenticates links. The database key also derives
+    /// from this seed.
     pub seed: Seed,
 }
 
-/// Where a history is kept.
+/// The location of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// In this folder, which is there and locked.
+    /// A file in this folder. The folder must exist and be locked by the caller.
     File(PathBuf),
-    /// Nowhere: for tests and simulations.
+    /// Memory only, for tests and simulations.
     Memory,
 }
 
-/// What stands in a history that is opened.
+/// The content of a history at its opening.
 #[derive(Debug, Default)]
 pub struct Opened {
-    /// Lines that came in and were perhaps never shown, oldest first.
+    /// Received messages that were possibly never shown to the user, oldest first.
     pub unshown: Vec<IncomingMessage>,
-    /// How many own lines wait for whom.
+    /// The number of own messages that wait for each recipient.
     pub waiting: Vec<(Username, usize)>,
-    /// The conversations that hold lines.
+    /// The conversations that hold messages.
     pub conversations: Vec<NamedConversation>,
-    /// The rooms that were entered here and not left.
+    /// The rooms that this user entered on this device and did not leave.
     pub rooms: Vec<RememberedRoom>,
-    /// Where a history was put that could not be read; this one starts empty.
+    /// The path to which an unreadable history was moved; this history then starts empty.
     pub damaged: Option<PathBuf>,
-    /// What is missing of what was kept at the last commit.
+    /// The loss since the last commit, if the files are damaged or older.
     pub lost: Option<Loss>,
 }
 
-/// Why a history does not open.
+/// The reason why a history cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// A later version of this program wrote it. It is left as it is.
+    /// A later version of this program wrote the history. The file stays unchanged.
     #[error("the history was written by a later version of this program")]
     Newer,
-    /// The disk failed, or refused.
+    /// A file operation failed.
     #[error("the history cannot be opened: {0}")]
     Io(#[from] std::io::Error),
-    /// The database failed, or refused.
+    /// A database operation failed.
     #[error("the history cannot be opened: {0}")]
     Database(#[from] Error),
 }
@@ -89,7 +93,7 @@ impl From<OpenError> for HistoryError {
     }
 }
 
-/// The history.
+/// The history over one database connection.
 pub struct HistoryDb {
     pub(crate) store: Store,
     pub(crate) folder: Option<PathBuf>,
@@ -97,18 +101,18 @@ pub struct HistoryDb {
     pub(crate) quota: Quota,
     commits: u64,
     pub(crate) is_open: bool,
-    /// Whether memory is not as the database has it.
+    /// Whether the state in memory may differ from the database.
     pub(crate) is_stale: bool,
-    /// How much had been changed when the transaction began.
+    /// The total number of database changes when the transaction began.
     changes: u64,
     failure: Option<Error>,
-    /// What is staged, as far as it matters when it fails.
+    /// The follow-up actions for the staged requests, in case the transaction fails.
     pub(crate) staged: Vec<RollbackAction>,
-    /// What only we know and the disk did not take yet.
+    /// The requests that failed and must be retried, in order.
     pub(crate) again: Vec<Request>,
     pub(crate) reports: Vec<Report>,
     pub(crate) in_trouble: bool,
-    /// How long a simulated disk is waited for at each commit.
+    /// The delay that simulates a slow disk at each commit.
     #[cfg(test)]
     pub(crate) disk_wait: std::time::Duration,
 }
@@ -120,7 +124,7 @@ impl fmt::Debug for HistoryDb {
 }
 
 impl HistoryDb {
-    /// Opens the history, or begins one. One that is damaged, or of another key, is put aside.
+    /// Opens the history, or creates one. A file that is damaged or has another key is set aside.
     pub fn open(place: &Place, author: &Author) -> Result<(Self, Opened), HistoryError> {
         match (Self::open_present(place, author), place) {
             (Err(HistoryError::Database(error)), Place::File(folder)) if database::is_damage(&error) => {
@@ -148,7 +152,7 @@ impl HistoryDb {
         Ok((Self { record, ..ledger }, Opened { lost, ..opened }))
     }
 
-    /// The history that this database holds.
+    /// Loads the history from an open database.
     pub(crate) fn over(
         db: Connection,
         folder: Option<PathBuf>,
@@ -206,14 +210,14 @@ impl HistoryDb {
         Ok((ledger, opened))
     }
 
-    /// How many own lines wait: shared with those who write.
+    /// Returns the shared count of own messages that wait for recipients.
     pub(crate) fn quota(&self) -> Quota {
         self.quota.clone()
     }
 
-    /// Stages a request.
+    /// Stages a request in the open transaction, or begins one.
     pub fn apply(&mut self, request: Request) {
-        // Earlier requests that are tried again are staged first: a second failure keeps the order.
+        // Requests that are retried are staged first. So the order stays the same after a second failure.
         if self.failure.is_none() {
             self.failure = self.begin().err();
         }
@@ -223,7 +227,7 @@ impl HistoryDb {
         }
     }
 
-    /// Makes what is staged durable, and tells what became of it.
+    /// Makes all staged requests durable and returns the reports about them.
     pub fn commit(&mut self) -> Vec<Report> {
         if self.is_open || self.failure.is_some() {
             let ended = match self.failure.take() {
@@ -237,41 +241,42 @@ impl HistoryDb {
         std::mem::take(&mut self.reports)
     }
 
-    /// What became of marks that are staged alone. A mark is true before it is durable: the other side has the message.
+    /// Returns the reports of delivery marks when only marks are staged. A mark is true before it is durable
+    /// because the other side stores the message.
     pub(crate) fn reports_of_marks(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.store.news)
     }
 
-    /// All lines up to this row were shown: written with the next commit.
+    /// Notes that all messages up to this row were shown. The next commit writes it.
     pub fn note_shown(&mut self, row: i64) {
         self.store.meta.shown = self.store.meta.shown.max(row);
     }
 
-    /// How often the disk was waited for.
+    /// Returns the number of commits that changed something.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.commits
     }
 
-    /// Does a piece of what can wait; whether there is more of it.
+    /// Does one piece of deferred work (the search index). Returns true if more work remains.
     pub fn tidy(&mut self) -> bool {
         self.transaction(Store::index).unwrap_or(false)
     }
 
-    /// Ends in good order: the file alone holds everything.
+    /// Commits everything and moves the write-ahead log into the database file.
     pub fn close(mut self) {
         self.transaction(Store::write_rooms);
-        // What stays in the journal is read at the next start.
+        // A log that stays behind is read at the next start.
         let _ = self.store.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
 
-    /// What this peer has of a conversation.
+    /// Returns the sequence ranges of a conversation that this peer holds.
     pub fn spans(&mut self, of: &ConversationId) -> Vec<StreamSpans> {
         self.ask(|store| store.spans(of))
     }
 
-    /// What of it somebody on this device may be told whose seat reaches back to this state of the room, and how far the
-    /// conversation is.
+    /// Returns the content of a HAVE frame to a user: the sequence ranges that it may see, and the Lamport clock.
+    /// `on` is the user's device, and `since` is the first revision whose messages it may have.
     pub fn holdings_for(
         &mut self,
         of: &ConversationId,
@@ -282,12 +287,12 @@ impl HistoryDb {
         self.ask(|store| store.holdings_for(of, to, on, since))
     }
 
-    /// What this peer lacks of what somebody has; `None` while the disk fails.
+    /// Returns the sequence ranges that a peer holds and this peer lacks; `None` while the disk fails.
     pub fn lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Option<Vec<StreamSpans>> {
         self.transaction(|store| store.lacking(of, theirs))
     }
 
-    /// What can be given to somebody of what it wants.
+    /// Returns the messages that answer a WANT frame of a user, as far as it may have them from this peer.
     pub fn hand_over(
         &mut self,
         of: &ConversationId,
@@ -298,12 +303,12 @@ impl HistoryDb {
         self.ask(|store| store.hand_over(of, to, wanted, since))
     }
 
-    /// The last lines of a conversation, oldest first.
+    /// Returns the last messages of a conversation, oldest first.
     pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.page(of, None, lines)
     }
 
-    /// The last lines of a conversation before this row, oldest first.
+    /// Returns the last messages of a conversation before this row, oldest first.
     pub fn page(
         &mut self,
         of: &ConversationId,
@@ -313,12 +318,13 @@ impl HistoryDb {
         self.read(|store| store.page(of, before, lines))
     }
 
-    /// The row of the message with this id.
+    /// Returns the row of the message with this id.
     pub fn row_of(&mut self, id: &Uuid) -> Result<Option<i64>, HistoryFailed> {
         self.read(|store| store.row_of(id))
     }
 
-    /// Lines that fit, newest first. What is not in the index yet is indexed first.
+    /// Returns the messages that match a search, newest first. It first indexes all messages that are not in the
+    /// index yet.
     pub fn search(
         &mut self,
         wanted: impl Into<Search>,
@@ -329,27 +335,27 @@ impl HistoryDb {
         self.read(|store| store.search(&wanted, lines))
     }
 
-    /// Own lines of a conversation, oldest first, and who has them.
+    /// Returns the last own messages of a conversation with their delivery state, oldest first.
     pub fn receipts(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<Receipt>, HistoryFailed> {
         self.read(|store| store.receipts(of, lines))
     }
 
-    /// Own lines that wait, oldest first.
+    /// Returns the own messages that wait for a recipient, oldest first.
     pub fn outbox(&mut self) -> Result<Vec<Waiting>, HistoryFailed> {
         self.read(Store::waiting)
     }
 
-    /// How many own lines wait for whom.
+    /// Returns the number of own messages that wait for each recipient.
     pub fn waiting(&mut self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
         self.read(|store| store.waiting_counts(None))
     }
 
-    /// How many own lines of a conversation wait for whom.
+    /// Returns the number of own messages in a conversation that wait for each recipient.
     pub fn waiting_in(&mut self, of: &ConversationId) -> Result<Vec<(Username, usize)>, HistoryFailed> {
         self.read(|store| store.waiting_counts(Some(of)))
     }
 
-    /// Lines of a conversation in their order.
+    /// Returns messages of a conversation in their order, and the position from which the next call continues.
     pub fn export(
         &mut self,
         of: &ConversationId,
@@ -359,17 +365,18 @@ impl HistoryDb {
         self.read(|store| store.export(of, after, lines))
     }
 
-    /// Takes an own line back.
+    /// Withdraws an own message that no recipient has yet.
     pub fn withdraw(&mut self, id: Uuid) -> Result<(), NotWithdrawn> {
         self.transaction(|store| store.withdraw(&id)).unwrap_or(Err(NotWithdrawn::NotKept))
     }
 
-    /// Erases a conversation.
+    /// Erases the messages of a conversation and returns how many there were.
     pub fn forget(&mut self, conversation: &ConversationId) -> Result<usize, HistoryFailed> {
         self.read(|store| store.forget(conversation))
     }
 
-    /// The answer to a question of a user, who has to know when there is none. Staged requests are committed before.
+    /// Answers a query of a user. A failure of the disk is an error, not an empty answer. Staged requests are
+    /// committed first.
     pub(crate) fn read<T>(
         &mut self,
         question: impl FnOnce(&mut Store) -> rusqlite::Result<T>,
@@ -377,12 +384,13 @@ impl HistoryDb {
         self.transaction(question).ok_or(HistoryFailed)
     }
 
-    /// The answer to a question; nothing where the disk fails. What is staged is committed before.
+    /// Answers an internal query, with the default value if the disk fails. Staged requests are committed first.
     pub(crate) fn ask<T: Default>(&mut self, question: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> T {
         self.transaction(question).unwrap_or_default()
     }
 
-    /// Does something in a transaction of its own, behind what is staged. Its reports follow with the next commit.
+    /// Runs work in its own transaction after a commit of all staged requests. The next commit returns its
+    /// reports.
     fn transaction<T>(&mut self, work: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> Option<T> {
         let earlier = self.commit();
         self.reports = earlier;
@@ -409,7 +417,8 @@ impl HistoryDb {
         self.is_open = true;
         self.changes = self.store.db.total_changes();
         let again = std::mem::take(&mut self.again);
-        // All before the first is tried: where it fails, none of the others may be lost.
+        // All retried requests are noted before the first one is applied. If one of them fails, none of the others
+        // is lost.
         self.staged.extend(again.iter().map(RollbackAction::of));
         again.into_iter().try_for_each(|request| self.store.apply(request))
     }
@@ -462,7 +471,7 @@ mod tests {
     use super::*;
     use crate::history::testing::*;
 
-    /// The files as a crash would leave them now.
+    /// Copies the files as a crash would leave them at this moment.
     fn crash(folder: &Path) -> tempfile::TempDir {
         let copy = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(folder).unwrap() {
@@ -472,7 +481,7 @@ mod tests {
         copy
     }
 
-    /// The texts in the room of a history that somebody kept in this folder.
+    /// Returns the texts in the room of a user's history in this folder.
     fn texts_in(folder: &Path, name: &str) -> Vec<String> {
         kept(&mut ledger_in(folder, name).0, &room())
     }
@@ -487,7 +496,7 @@ mod tests {
             say(&mut ana, &room(), &[&lines[0], &lines[1]], &[BOB]);
             expected.extend(lines);
             let image = crash(folder.path());
-            // Staged, and not yet reported.
+            // This message is staged, but not reported yet.
             ana.apply(Request::Say(said(&room(), "lost", &[BOB])));
             let second = crash(folder.path());
             let reports = ana.commit();
@@ -498,7 +507,7 @@ mod tests {
         }
     }
 
-    /// The control: a history that reports before it stores loses lines.
+    /// The control: a history that reports before it stores loses messages.
     #[test]
     fn what_is_reported_before_it_is_stored_is_lost_in_a_crash() {
         let folder = tempfile::tempdir().unwrap();
@@ -508,7 +517,8 @@ mod tests {
         assert_eq!(texts_in(crash(folder.path()).path(), ANA), [""; 0]);
     }
 
-    /// The history in a copy of these files whose journal is this: its texts, and what it says that it lost.
+    /// Opens a copy of these files with another write-ahead log. Returns its texts, the reported loss and the
+    /// folder.
     fn with_journal(files: &Path, journal: &[u8]) -> (Vec<String>, Option<Loss>, tempfile::TempDir) {
         let copy = crash(files);
         let _ = fs::remove_file(copy.path().join("history.db-shm"));
@@ -535,7 +545,7 @@ mod tests {
                 assert!(all.starts_with(&texts), "{texts:?}");
                 let loss = lost.unwrap_or_else(|| panic!("{cut}: {texts:?}"));
                 assert_eq!(loss.lacks.messages, (all.len() - texts.len()).cast_signed() as i64);
-                // What could perhaps be rescued is kept as it was.
+                // The damaged log is copied unchanged, because parts of it may be recoverable.
                 let aside = format!("{}-wal", loss.copy.unwrap().display());
                 assert_eq!(fs::read(aside).unwrap(), damaged);
                 assert_eq!(ledger_in(copy.path(), ANA).1.lost, None, "told once");
@@ -570,7 +580,7 @@ mod tests {
         assert!(!goes_on(true), "the numbers of what was lost are out");
     }
 
-    /// The control: without the record, nobody notices.
+    /// The control: without the record, nobody notices the loss.
     #[test]
     fn control_without_a_record_the_loss_is_silent() {
         let folder = tempfile::tempdir().unwrap();
@@ -596,7 +606,7 @@ mod tests {
         let second = say(&mut ana, &room(), &["2"], &[BOB]).remove(0);
         assert_eq!(second.provenance.incarnation, first.provenance.incarnation);
         assert_eq!(second.provenance.seq, 2);
-        // The backup is put in place: of both files, and of the database alone.
+        // The backup holds both files. Opening it must begin a new incarnation.
         let (mut restored, _) = ledger_in(backup.path(), ANA);
         let other = say(&mut restored, &room(), &["other 2"], &[BOB]).remove(0);
         assert_ne!(other.provenance.incarnation, first.provenance.incarnation);
@@ -611,7 +621,7 @@ mod tests {
     fn a_restored_store_that_hears_what_it_lost_begins_another_life() {
         let mut ana = ledger(ANA);
         let lines = say(&mut ana, &room(), &["1", "2"], &[BOB]);
-        // As a disk image that was taken before.
+        // This store stands for a disk image from before the messages.
         let mut image = ledger(ANA);
         image.store.meta.incarnation = ana.store.meta.incarnation;
         assert_eq!(texts(&ingest(&mut image, BOB, &room(), &lines)), ["1", "2"], "shown as own ones");
@@ -628,7 +638,7 @@ mod tests {
         say(&mut ana, &room(), &["1"], &[BOB]);
         ana.close();
         let before = fs::read(&file).unwrap();
-        // Somebody else's key does not open it.
+        // Another user's key does not open the file.
         let (mut other, opened) = ledger_in(folder.path(), CARLA);
         let aside = folder.path().join("history.db.damaged-1");
         assert_eq!(opened.damaged.as_ref(), Some(&aside));
@@ -644,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_that_is_met_while_running_is_looked_for_at_the_next_start() {
+    fn damage_found_while_running_is_checked_at_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("history.db");
         let (mut ana, _) = ledger_in(folder.path(), ANA);
@@ -680,7 +690,7 @@ mod tests {
         assert_eq!(fs::read(folder.path().join("history.db")).unwrap(), before);
     }
 
-    /// Whether any file in the folder holds these bytes.
+    /// Returns true if any file in the folder contains these bytes.
     fn is_in_files(folder: &Path, bytes: &str) -> bool {
         let mut files = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
         files.any(|file| file.windows(bytes.len()).any(|window| window == bytes.as_bytes()))
@@ -707,7 +717,7 @@ mod tests {
         for entry in fs::read_dir(folder.path()).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o77, 0);
         }
-        // The control: without a key it shows.
+        // The control: without encryption, the text is visible.
         let open = tempfile::tempdir().unwrap();
         let db = Connection::open(open.path().join("history.db")).unwrap();
         db.execute_batch("CREATE TABLE lines (text)").unwrap();
@@ -716,7 +726,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_refuses_visibly_and_serves_again_when_there_is_space() {
+    fn full_disk_refuses_visibly_and_recovers() {
         let folder = tempfile::tempdir().unwrap();
         let (mut bob, _) = ledger_in(folder.path(), BOB);
         let mut ana = ledger(ANA);
@@ -740,7 +750,7 @@ mod tests {
         );
         assert_eq!(kept(&mut bob, &room()), [""; 0]);
         assert_eq!(quota.lines(&room()), 0);
-        // Space returns. The next line is kept, but no receipt may pass those that were lost.
+        // There is space again. The next message is kept, but no ack may pass the lost messages.
         bob.store.db.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
         let reports = ingest(&mut bob, ANA, &room(), &theirs[3]);
         assert_eq!(texts(&reports).len(), 1);
@@ -754,7 +764,7 @@ mod tests {
         own.id = Uuid::now_v7();
         bob.apply(Request::Say(own));
         assert_eq!(said_lines(bob.commit())[0].line.provenance.seq, 1, "no number was lost");
-        // The room's new state was noted after all: Ana sits there no more.
+        // The new revision of the room was stored after all: Ana is no longer a member.
         let mut late = said(&room(), "from outside", &[BOB]);
         late.revision = 9;
         ana.apply(Request::Say(late));
@@ -769,7 +779,7 @@ mod tests {
         let writable = |ledger: &HistoryDb, value: bool| {
             ledger.store.db.pragma_update(None, "query_only", !value).unwrap();
         };
-        // Bob acknowledges a message; Carla leaves and comes back.
+        // Bob acknowledges a message. Carla leaves and comes back.
         let requests = [
             Request::Delivered { to: user(BOB), ids: vec![waiting[0].id] },
             snapshot(9, &[(ANA, 1), (BOB, 2)]),

@@ -1,7 +1,9 @@
-//! Tells a store that goes on from one that was restored: the database and a small file beside it name each other.
+//! The incarnation of a store: one life of an author's history. A restored backup must begin a new one, because it
+//! would reuse sequence numbers that other peers already know.
 //!
-//! A restored database would number its next lines as others that are out already. It is known by the file beside it,
-//! which is another one at each start: by what it holds, and where both were restored, by which file it is.
+//! The database stores the token, inode number and change time of a small file beside it. Each start writes a new
+//! file with a new random token. For example, an old database is restored and the small file is not: the tokens
+//! differ. If both files are restored, the tokens match, but the inode number or the change time differs.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -16,8 +18,8 @@ use crate::identity::atomic_file;
 
 const FILE: &str = "history.life";
 
-/// Goes on with the life of the store, or begins another one where this is not the file that was closed last, or has lost
-/// something: numbers of the life before may be out.
+/// Continues the incarnation of the store, or begins a new one. A new one begins if the small file is not the one
+/// of the last start, or if the store has lost something. The lost messages may have been sent already.
 pub(crate) fn begin(db: &Connection, folder: Option<&Path>, has_lost: bool) -> Result<(), OpenError> {
     let known: Option<String> = db.query_row("SELECT life FROM meta", [], |row| row.get(0)).optional()?;
     let present = folder.map(present).transpose()?.flatten();
@@ -36,7 +38,7 @@ pub(crate) fn begin(db: &Connection, folder: Option<&Path>, has_lost: bool) -> R
     Ok(())
 }
 
-/// What the file beside the database is now; nothing where there is none, or not one of ours.
+/// Returns the identity of the file beside the database, or `None` if it is missing or unreadable.
 fn present(folder: &Path) -> io::Result<Option<String>> {
     let path = folder.join(FILE);
     let Some(token) = atomic_file::read::<Uuid>(&path).unwrap_or(None) else { return Ok(None) };
@@ -44,15 +46,15 @@ fn present(folder: &Path) -> io::Result<Option<String>> {
     Ok(Some(format!("{token} {} {}.{}", metadata.ino(), metadata.ctime(), metadata.ctime_nsec())))
 }
 
-/// Writes another file, and tells what it is.
+/// Writes a new file beside the database and returns its identity.
 fn renew(folder: &Path) -> io::Result<String> {
     atomic_file::write(&folder.join(FILE), &Uuid::new_v4())?;
     present(folder)?.ok_or_else(|| io::Error::other("history.life cannot be read back"))
 }
 
-/// A life that no store had before.
+/// Returns a random incarnation that no store has used before.
 pub(crate) fn another_incarnation() -> Incarnation {
-    // The few bits that are the same in all these are not in the same place of both halves.
+    // The fixed bits of a UUID are at different places in its two halves, so the XOR of both is fully random.
     let (high, low) = Uuid::new_v4().as_u64_pair();
     Incarnation(high ^ low)
 }

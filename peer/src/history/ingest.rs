@@ -1,5 +1,13 @@
-//! Lines of others, and own ones of other computers: kept only where they prove themselves, once, and without contradicting
-//! what is here.
+//! The ingest of messages from other devices. It stores each message once, and only if the message is verified and
+//! fits the stored ones.
+//!
+//! A link delivers messages one by one. The assembler of the link collects them into signed batches. A complete
+//! batch is verified and stored as a whole. For example, Carla forwards Ana's messages 1, 2 and 3, and message 3
+//! carries the signature. Nothing is stored until message 3 arrives; then all three are stored together.
+//!
+//! After the commit, the peer acknowledges the last message of a link. The ack is withheld while an earlier
+//! message from that link is not stored but may still become valid. It is sent when that message has come again,
+//! on any link.
 
 use commons::names::RoomName;
 use commons::protocol::provenance::StreamSpans;
@@ -16,7 +24,7 @@ use crate::history::store::{Omission, Store};
 use crate::history::verify::{Verdict, numbers};
 
 impl Store {
-    /// Stages what of these lines completes a group that proves itself.
+    /// Stages the verified signed batches that these messages complete.
     pub(crate) fn ingest(&mut self, heard: Heard) -> Result<()> {
         let Heard { from, conversation, room, lines, late, trusted } = heard;
         let known = self.conversation(&conversation, room.as_ref())?;
@@ -28,7 +36,7 @@ impl Store {
             }
             let taken = self.arrivals.entry(from.clone()).or_default().take(&conversation, line);
             if taken.broken > 0 {
-                let why = "a group without its end";
+                let why = "a signed batch without its end";
                 self.report(Report::Refused { from: from.clone(), author: author.clone(), why });
             }
             let Some(group) = taken.whole else { continue };
@@ -55,7 +63,7 @@ impl Store {
                     match verdict {
                         Verdict::Fork(seq) => {
                             self.report_fork(&name, room.as_ref(), seq)?;
-                            "another line has this number"
+                            "another message has this sequence number"
                         }
                         Verdict::Refused(why) => why,
                         Verdict::Double | Verdict::NotYet(_) => continue,
@@ -67,7 +75,7 @@ impl Store {
         Ok(())
     }
 
-    /// Stages a line without provenance.
+    /// Stages a message without provenance. Its Lamport time is assigned here.
     pub(crate) fn keep_unsigned(&mut self, line: UnsignedMessage) -> Result<()> {
         let conversation = self.conversation(&line.conversation, line.room.as_ref())?;
         let author = self.person(&line.from)?;
@@ -97,7 +105,8 @@ impl Store {
         Ok(())
     }
 
-    /// Gives the receipts that nothing stands in the way of.
+    /// Reports the acks that are due after a commit. Each stream whose author sent messages gets one, with the
+    /// stored sequence ranges. Each link gets one for its last message, unless an earlier message is missing.
     pub(crate) fn give_receipts(&mut self) {
         for name in std::mem::take(&mut self.given) {
             let Some(stream) = self.streams.get(&name) else { continue };
@@ -118,8 +127,8 @@ impl Store {
         }
     }
 
-    /// Writes a group, and tells how many lines before it are news to be missing; nothing where a line has the identity of
-    /// another one.
+    /// Stores a signed batch. Returns the number of messages before it that count as missing, or `None` if a
+    /// message reuses the id of another one.
     fn keep(
         &mut self,
         conversation: i64,
@@ -182,7 +191,8 @@ impl Store {
         Ok(Some(missing))
     }
 
-    /// Whether this user sat in the room when the lines between these and the ones before were written.
+    /// Returns true if a gap before a batch counts as missing messages: this user was already a member when the
+    /// gap began. In private conversations, every gap counts.
     fn was_there(&mut self, conversation: i64, name: &StreamName, stream: i64, before: u64) -> Result<bool> {
         if name.conversation.room().is_none() {
             return Ok(true);
@@ -193,7 +203,7 @@ impl Store {
         )?;
         let since: Option<i64> = query.query_row([conversation, me], |row| row.get(0))?;
         let mut query = if before == 0 {
-            // The author's first seat.
+            // The gap begins at the author's first membership.
             self.db.prepare_cached("SELECT min(since) FROM seats WHERE conversation = ?1 AND user = ?2")?
         } else {
             self.db.prepare_cached("SELECT revision FROM lines WHERE stream = ?1 AND seq = ?2")?
@@ -259,7 +269,7 @@ impl Store {
         Ok(())
     }
 
-    /// No receipt waits for these any longer.
+    /// Removes these messages from the ones for which acks are withheld, on all links.
     fn drop_withheld_acks(&mut self, group: &[SignedMessage]) {
         for link in self.arrivals.values_mut() {
             group.iter().for_each(|line| link.keep(&line.id));
@@ -267,7 +277,7 @@ impl Store {
     }
 }
 
-/// A line without provenance, as it is told.
+/// Converts a message without provenance into the form in which it is reported.
 pub(crate) fn unsigned(line: UnsignedMessage, row: i64) -> IncomingMessage {
     let UnsignedMessage { conversation, room, from, id, sent_at, text } = line;
     let line = StoredMessage {

@@ -1,4 +1,4 @@
-//! The list of the conversations that are kept, with how much there is of each and from when.
+//! The list of stored conversations. It shows how many messages each one holds, and from when.
 
 use chrono::{DateTime, Utc};
 
@@ -11,16 +11,16 @@ use crate::history::store::{Name, Store};
 /// A conversation that holds messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptConversation {
-    /// Which it is, and what a room is called.
+    /// The conversation and the last known name of its room.
     pub name: NamedConversation,
-    /// How many messages there are.
+    /// The number of messages, without withdrawn ones.
     pub messages: u64,
-    /// When the earliest was sent, and the latest, by their authors' clocks.
+    /// The send times of the earliest and the latest message, by their authors' clocks.
     pub sent: (DateTime<Utc>, DateTime<Utc>),
 }
 
 impl Store {
-    /// The conversations that hold lines, the one met first in front.
+    /// Returns the conversations that hold messages, in the order in which they were first seen.
     pub(crate) fn kept_conversations(&self) -> rusqlite::Result<Vec<NamedConversation>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
@@ -33,7 +33,7 @@ impl Store {
             .collect()
     }
 
-    /// The same with what there is of each. Reads every line.
+    /// Returns the conversations with counts and dates. It reads every message, so it is slow for a large history.
     pub(crate) fn conversation_list(&self) -> rusqlite::Result<Vec<KeptConversation>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name, count(*), min(l.sent_at), max(l.sent_at)
@@ -54,12 +54,12 @@ impl Store {
 }
 
 impl HistoryDb {
-    /// The conversations that hold lines, the one met first in front.
+    /// Returns the conversations that hold messages, in the order in which they were first seen.
     pub fn conversations(&mut self) -> Result<Vec<NamedConversation>, HistoryFailed> {
         self.read(|store| store.kept_conversations())
     }
 
-    /// The same with what there is of each.
+    /// Returns the conversations with counts and dates, in the order in which they were first seen.
     pub fn conversation_list(&mut self) -> Result<Vec<KeptConversation>, HistoryFailed> {
         self.read(|store| store.conversation_list())
     }

@@ -1,8 +1,10 @@
-//! The members of a room as this peer has seen them come: what the tracker claims of earlier times counts only as far as this
-//! peer saw it happen.
+//! The membership of a room, as this peer has observed it. It decides from which revision on each member may have
+//! messages.
 //!
-//! The tracker says since which revision somebody is a member. A member who is seen first after other revisions were seen without
-//! it counts only from the next revision on, whatever is claimed: else a tracker could add a member to the past.
+//! The tracker tells since which revision a user has been a member. This peer believes it only as far as its own
+//! observations allow. Otherwise the tracker could add a user afterwards and expose earlier messages. For example,
+//! this peer has seen revision 5 without Bob. Then revision 9 lists Bob as a member since revision 1. Bob may have
+//! messages from revision 6 on, not from revision 1.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +14,7 @@ use commons::peer::Peer;
 use commons::snapshot::RoomSnapshot;
 use serde::{Deserialize, Serialize};
 
-/// The members of one room, and from when on each may have its messages.
+/// The members of one room, with the first revision whose messages each may have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// The highest revision of the room that this peer has seen; `None` before the first.
@@ -20,24 +22,26 @@ pub struct Membership {
     members: BTreeMap<Username, Seen>,
 }
 
-/// One member.
+/// The observations about one member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     /// The first revision whose messages the member may have.
     from: u64,
-    /// Where its program took links last.
+    /// The last known address at which the member's peer accepts links.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<SocketAddr>,
 }
 
 impl Membership {
-    /// Of a room that was seen up to this revision, with members since these.
+    /// Builds the membership of a room that was seen up to revision `latest`. Each member has the first revision
+    /// whose messages it may have.
     pub(crate) fn new(latest: u64, members: impl IntoIterator<Item = (Username, u64)>) -> Self {
         let members = members.into_iter().map(|(user, from)| (user, Seen { from, address: None }));
         Self { latest: Some(latest), members: members.collect() }
     }
 
-    /// Notes a snapshot. At the first one of a room the tracker's word is all there is.
+    /// Updates the membership from a snapshot. The first snapshot of a room is believed, because there is nothing
+    /// to compare it with.
     pub(crate) fn note(&mut self, room: &RoomSnapshot) {
         let unseen = self.latest.map_or(0, |latest| latest.saturating_add(1));
         let mut known = std::mem::take(&mut self.members);
@@ -51,17 +55,17 @@ impl Membership {
         self.latest = self.latest.max(Some(room.revision));
     }
 
-    /// The first revision whose messages a user may have; `None` for one who is no member.
+    /// Returns the first revision whose messages a user may have, or `None` if the user is not a member.
     pub(crate) fn from(&self, user: &Username) -> Option<u64> {
         self.members.get(user).map(|seen| seen.from)
     }
 
-    /// Where a member's program took links last.
+    /// Returns the last known address at which a member's peer accepts links.
     pub(crate) fn address(&self, user: &Username) -> Option<SocketAddr> {
         self.members.get(user)?.address
     }
 
-    /// Whether both say the same of the members, whatever revision was seen last.
+    /// Returns true if both have the same members with the same values, regardless of the latest revision.
     pub(crate) fn has_same_members(&self, other: &Self) -> bool {
         self.members == other.members
     }
@@ -85,10 +89,10 @@ mod tests {
         let ghost: &[(&str, u64)] = &[(ANA, 1), (BOB, 1)];
         let membership = noted(&[(5, &[(ANA, 1)]), (9, ghost)]);
         assert_eq!(membership.from(&user(BOB)), Some(6));
-        // The same claim again, and a room that is said to be as it was before, change nothing.
+        // A repeated claim and older snapshots do not help: Bob now counts only from revision 10 on.
         let membership = noted(&[(5, &[(ANA, 1)]), (9, ghost), (3, &[(ANA, 1)]), (4, ghost)]);
         assert_eq!(membership.from(&user(BOB)), Some(10));
-        // The control: an honest claim is believed, and so is what was there at first sight.
+        // The control: an honest claim is believed, and so is the first snapshot of a room.
         assert_eq!(noted(&[(5, &[(ANA, 1)]), (7, &[(ANA, 1), (BOB, 7)])]).from(&user(BOB)), Some(7));
         assert_eq!(noted(&[(9, ghost)]).from(&user(BOB)), Some(1));
     }
@@ -99,7 +103,7 @@ mod tests {
         let membership = noted(&[(2, both), (3, &[(ANA, 1)]), (8, both)]);
         assert_eq!(membership.from(&user(CARLA)), Some(4));
         assert_eq!(noted(&[(2, both), (3, &[(ANA, 1)])]).from(&user(CARLA)), None);
-        // Where the change was missed, the later claim counts.
+        // This peer missed the departure, so the later claim counts.
         assert_eq!(noted(&[(2, both), (8, &[(ANA, 1), (CARLA, 8)])]).from(&user(CARLA)), Some(8));
     }
 }

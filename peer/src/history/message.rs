@@ -1,7 +1,9 @@
-//! A chat line as it is kept and handed on: the fixed layout that its digest is taken over, and its form on the wire.
+//! A signed chat message: its content, its digest, and its form on the wire.
 //!
-//! The digest is over bytes in fixed places and never over JSON, which two programs may write in two ways. It covers
-//! the digest of the text rather than the text, so that a line whose text was taken back can still be verified.
+//! The digest covers bytes at fixed positions and never JSON, because two programs may write the same JSON in two
+//! ways. It includes the digest of the text instead of the text itself. So a message can still be verified after
+//! its text was withdrawn. For example, a peer gets message 2 of 3 withdrawn: it has only the SHA-256 of the text.
+//! This is enough to compute the chain of digests that the signature covers.
 
 use std::fmt;
 
@@ -17,37 +19,38 @@ use uuid::Uuid;
 use crate::history::conversation::ConversationId;
 use crate::limits::{LAMPORT_MAX, SEQ_MAX};
 
-/// What the digest of a line begins with, so that a signature of something else is none of a line.
+/// The prefix of every message digest. It ensures that a signature of something else is never valid for a message.
 const DOMAIN: &[u8] = b"p2p-chat line v1\0";
 
-/// The digest before the first line of a stream.
+/// The predecessor digest of the first message of a stream: 32 zero bytes.
 pub const NO_DIGEST: Digest = Digest([0; 32]);
 
-/// A line with its provenance.
+/// A message with its provenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedMessage {
-    /// Tells it from all others.
+    /// The message id, unique per author.
     pub id: Uuid,
-    /// Who wrote it.
+    /// The user that wrote the message.
     pub author: Username,
-    /// When, by the author's clock, to the millisecond.
+    /// The send time by the author's clock, in whole milliseconds.
     pub sent_at: DateTime<Utc>,
-    /// What it says.
+    /// The text, or its digest if the message was withdrawn.
     pub text: Text,
-    /// Where it stands in what its author wrote.
+    /// The position of the message in its author's stream, with what proves it.
     pub provenance: Provenance,
 }
 
-/// What a line says.
+/// The text of a message, or what is left of it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Text {
-    /// This.
+    /// The text itself, at most [`TEXT_MAX`] bytes.
     Plain(String),
-    /// Something that its author took back: the SHA-256 of it.
+    /// The SHA-256 of a text that its author withdrew.
     Withdrawn(Digest),
 }
 
-/// Chat text stays out of logs, and so does what could be compared with a guess.
+/// Omits the chat text, which must stay out of logs. The digest stays out too, because it would confirm a guess of
+/// the text.
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if matches!(self, Self::Plain(_)) { "Plain(..)" } else { "Withdrawn(..)" })
@@ -55,7 +58,7 @@ impl fmt::Debug for Text {
 }
 
 impl Text {
-    /// The text; nothing where it was taken back.
+    /// Returns the text, or an empty string if the message was withdrawn.
     #[must_use]
     pub fn plain(&self) -> &str {
         match self {
@@ -64,7 +67,7 @@ impl Text {
         }
     }
 
-    /// The SHA-256 of the text.
+    /// Returns the SHA-256 of the text.
     #[must_use]
     pub fn digest(&self) -> Digest {
         match self {
@@ -74,7 +77,8 @@ impl Text {
     }
 }
 
-/// The digest of a line, after the one before it. `me` is this peer's user: a private conversation is named by both.
+/// Computes the digest of a message from its content and the digest of the previous message. `me` is this peer's
+/// user: the names of both users identify a private conversation.
 #[must_use]
 pub fn digest(
     conversation: &ConversationId,
@@ -86,7 +90,7 @@ pub fn digest(
     let provenance = &line.provenance;
     let mut hash = Sha256::new();
     let name = |name: &Username, hash: &mut Sha256| {
-        // A name has 32 bytes at most.
+        // A name has at most 32 bytes, so its length fits in one byte.
         hash.update([u8::try_from(name.as_str().len()).unwrap_or(u8::MAX)]);
         hash.update(name.as_str());
     };
@@ -111,7 +115,7 @@ pub fn digest(
     hash.update(provenance.revision.to_be_bytes());
     hash.update(line.sent_at.timestamp_millis().to_be_bytes());
     hash.update(line.id.as_bytes());
-    // There are eight of them at most.
+    // There are at most `HEADS_MAX` heads, so their number fits in one byte.
     hash.update([u8::try_from(provenance.heads.len()).unwrap_or(u8::MAX)]);
     for head in &provenance.heads {
         hash.update(head.as_bytes());
@@ -121,7 +125,7 @@ pub fn digest(
 }
 
 impl SignedMessage {
-    /// The line as others are sent it.
+    /// Converts the message to its form on the wire.
     #[must_use]
     pub fn wire<'a>(&'a self, room: Option<&'a RoomName>, room_id: Option<Uuid>) -> Line<'a> {
         let (content, withdrawn) = match &self.text {
@@ -140,23 +144,23 @@ impl SignedMessage {
         }
     }
 
-    /// The line that somebody sent, or what it lacks.
+    /// Reads a message from the wire, or returns the reason why it is invalid.
     pub fn read(line: Line<'_>) -> Result<Self, &'static str> {
-        let provenance = *line.provenance.ok_or("a line without its place")?;
-        let sent_at = line.sent_at.ok_or("a line without its time")?;
+        let provenance = *line.provenance.ok_or("a message without provenance")?;
+        let sent_at = line.sent_at.ok_or("a message without a send time")?;
         if line.content.len() > TEXT_MAX || provenance.heads.len() > HEADS_MAX {
-            return Err("a line beyond its bounds");
+            return Err("a message beyond its limits");
         }
         if !(1..=SEQ_MAX).contains(&provenance.seq)
             || provenance.lamport > LAMPORT_MAX
             || provenance.revision > SEQ_MAX
             || !(0..=9999).contains(&sent_at.year())
         {
-            return Err("a line with a number that cannot be");
+            return Err("a message with a number out of range");
         }
         Ok(Self {
-            id: line.id.ok_or("a line without its identity")?,
-            author: Username::parse(&line.username).map_err(|_| "a line under no name")?,
+            id: line.id.ok_or("a message without an id")?,
+            author: Username::parse(&line.username).map_err(|_| "a message without a valid author name")?,
             sent_at: to_millis(sent_at),
             text: match line.withdrawn {
                 Some(digest) => Text::Withdrawn(digest),
@@ -166,16 +170,16 @@ impl SignedMessage {
         })
     }
 
-    /// How many bytes the line takes in LINES, or a few more.
+    /// Returns an upper estimate of the encoded size of the message in a LINES frame, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        /// Everything that each line has, with the longest numbers.
+        /// The size of all fixed fields, with the longest numbers.
         const FIXED: usize = 240;
-        /// A head with its quotes and comma.
+        /// The size of one head with its quotes and comma.
         const HEAD: usize = 39;
-        /// `previous` and `device`.
+        /// The size of `previous` and `device`.
         const START: usize = 155;
-        /// `signature`.
+        /// The size of the `signature` field.
         const END: usize = 145;
         let text = match &self.text {
             Text::Plain(text) => text.bytes().map(escaped_len).sum(),
@@ -187,12 +191,12 @@ impl SignedMessage {
     }
 }
 
-/// The wire carries milliseconds.
+/// Rounds a time down to whole milliseconds, the precision of the wire.
 pub(crate) fn to_millis(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or_default()
 }
 
-/// Bytes that a byte of text takes in JSON.
+/// Returns the number of bytes that one byte of text takes in JSON.
 fn escaped_len(byte: u8) -> usize {
     match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,

@@ -1,7 +1,9 @@
-//! What was said, kept on this computer: every line of every conversation, encrypted, and which own lines wait for whom.
+//! The history: the local encrypted message store of one user. It holds the messages of all conversations and the
+//! outbox.
 //!
-//! A line is durable before anybody is told of it, and verified before it is kept. One thread owns the database
-//! (`keeper`), by rules that know no thread and no clock (`ledger`); here is what others hold of it.
+//! A message is verified before it is stored, and it is durable before it is reported. One thread owns the
+//! database (`db_thread`). The rules are in `history_db`, which uses no thread and no clock. This module holds the
+//! handle with which other parts of the program use the history.
 
 mod acks;
 pub mod answer;
@@ -61,18 +63,18 @@ use crate::history::remembered::RememberedRoom;
 use crate::history::report::Report;
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 
-/// The history of this peer's user, as others hold it. The thread ends when the last clone is gone, which waits for that
-/// a moment; [`close`](Self::close) waits for all of it.
+/// A handle to the history of this peer's user. The thread ends after the last clone is dropped. That drop waits
+/// for the thread, at most [`HISTORY_END`]. [`close`](Self::close) waits without a limit.
 #[derive(Debug, Clone)]
 pub struct History {
     tasks: mpsc::Sender<Task>,
     quota: Quota,
     counters: Arc<Counters>,
-    /// Behind the queue, which closes first.
+    /// This field comes after the queue, so that the queue closes first.
     _thread: Arc<Thread>,
 }
 
-/// A place in the queue of the history for an own message, which takes it without waiting.
+/// A reserved place in the queue for one own message. Using it never waits.
 #[derive(Debug)]
 pub struct QueuePlace<'a> {
     permit: mpsc::Permit<'a, Task>,
@@ -80,7 +82,7 @@ pub struct QueuePlace<'a> {
 }
 
 impl QueuePlace<'_> {
-    /// Queues an own message.
+    /// Queues an own message in the reserved place.
     pub fn say(self, said: Said) {
         if !said.audience.is_empty() {
             self.quota.add(&said.to, QuotaUsage::of(&said.text));
@@ -89,11 +91,11 @@ impl QueuePlace<'_> {
     }
 }
 
-/// The thread, as whoever drops the last handle sees it. The library tears itself down when the program ends, and must not be in
-/// use by then.
+/// The end of the database thread, for the last handle that is dropped. The database library shuts down when the
+/// program ends, so the thread must not use it any more by then.
 #[derive(Debug)]
 struct Thread {
-    /// Nothing comes; it is cut off when the thread is over.
+    /// A channel that carries nothing. It closes when the thread ends.
     ended: Mutex<std::sync::mpsc::Receiver<()>>,
 }
 
@@ -105,8 +107,8 @@ impl Drop for Thread {
 }
 
 impl History {
-    /// Opens the history, or begins one, which takes the disk a moment. Whoever reads the reports must not wait for
-    /// this history meanwhile: it stops when nobody reads them.
+    /// Opens the history, or creates one. This call blocks on the disk. The reader of the reports must not wait
+    /// for this history: the thread stops when the channel of reports is full.
     pub fn open(
         place: &Place,
         author: &Author,
@@ -127,41 +129,43 @@ impl History {
         Ok((Self { tasks, quota, counters, _thread: thread }, reported, opened))
     }
 
-    /// Queues an own line. It is not durable yet: [`Report::Said`] says when it is.
+    /// Queues an own message. It is not durable yet: [`Report::Said`] confirms it.
     pub async fn say(&self, said: Said) {
         if let Some(place) = self.place().await {
             place.say(said);
         }
     }
 
-    /// Waits for a place in the queue for an own message; `None` after the end. Dropped meanwhile it leaves nothing behind.
+    /// Waits for a place in the queue for an own message; `None` after the history is closed. The caller can drop
+    /// this future at any time without side effects.
     pub async fn place(&self) -> Option<QueuePlace<'_>> {
         let permit = self.tasks.reserve().await.ok()?;
         Some(QueuePlace { permit, quota: &self.quota })
     }
 
-    /// There is a new link to somebody, before its first lines: what came half by the one before comes again, and receipts
-    /// that were withheld for it are due anew.
+    /// Notes a new link to a user, before its first messages. Incomplete signed batches from the previous link are
+    /// dropped, and they no longer hold back any ack.
     pub async fn linked(&self, from: Username) {
         self.put(Request::Linked { from }).await;
     }
 
-    /// Verifies and keeps lines that came by a link.
+    /// Verifies and stores messages that arrived on a link.
     pub async fn ingest(&self, heard: Heard) {
         self.put(Request::Hear(heard)).await;
     }
 
-    /// Keeps a line of an original program, or of one that keeps no provenance.
+    /// Stores a message from a legacy client or another program that sends no provenance.
     pub async fn keep_unsigned(&self, line: UnsignedMessage) {
         self.put(Request::KeepUnsigned(line)).await;
     }
 
-    /// Somebody has stored own lines, or was written them where nothing better can be known.
+    /// Marks own messages as delivered: the recipient has stored these and all earlier ones.
     pub async fn delivered(&self, to: Username, ids: Vec<Uuid>) {
         self.put(Request::Delivered { to, ids }).await;
     }
 
-    /// Somebody told in HAVE what it has, and how far the conversation is: own lines among these are delivered.
+    /// Marks own messages as delivered if a peer's HAVE frame names them, and notes the Lamport clock that it
+    /// claims.
     pub async fn has(
         &self,
         from: Username,
@@ -172,67 +176,68 @@ impl History {
         self.put(Request::Has { from, conversation, theirs, lamport }).await;
     }
 
-    /// Notes what a room is called and who sits in it since when.
+    /// Stores the name of a room and its members, with the revisions since which they are members.
     pub async fn note_room(&self, room: RememberedRoom) {
         self.put(Request::NoteRoom(Box::new(room))).await;
     }
 
-    /// Notes that a room was left, or is gone.
+    /// Notes that this user left a room, or that the room no longer exists.
     pub async fn leave_room(&self, room: Uuid) {
         self.put(Request::LeaveRoom(room)).await;
     }
 
-    /// Own messages were written to a legacy client, which acknowledges nothing: they wait no longer, and do not count
-    /// as stored there.
+    /// Marks own messages as written to a legacy client. They no longer wait, but they do not count as delivered,
+    /// because a legacy client sends no ack.
     pub async fn written(&self, to: Username, ids: Vec<Uuid>) {
         self.put(Request::Written { to, ids }).await;
     }
 
-    /// Own messages are longer than a legacy client can take: they are given up.
+    /// Gives up own messages that are too long for a legacy client.
     pub async fn too_long(&self, to: Username, ids: Vec<Uuid>) {
         self.put(Request::TooLong { to, ids }).await;
     }
 
-    /// Lines of a conversation that wait for anybody but these are given up.
-    /// So are lines from before our own seat there was taken, at `since`: others cannot tell by what right they were written.
+    /// Gives up the own messages of a conversation that wait for users other than these members. It also gives up
+    /// messages from before `since`, the revision at which this user became a member. Recipients could not verify
+    /// that the author was a member at that time.
     pub async fn keep_for(&self, conversation: ConversationId, members: Vec<Username>, since: u64) {
         self.put(Request::KeepFor { conversation, members, since }).await;
     }
 
-    /// Asks for own lines not yet stored at somebody, behind a row: [`Report::Pending`] answers, in its place among the
-    /// other reports.
+    /// Asks for own messages after a row that a recipient has not stored yet, in about `bytes` bytes.
+    /// [`Report::Pending`] answers, in order with the other reports.
     pub async fn pending(&self, to: Username, after: i64, bytes: usize) {
         self.put(Request::Pending { to, after, bytes }).await;
     }
 
-    /// How many own lines wait for whom.
+    /// Returns the number of own messages that wait for each recipient.
     pub async fn waiting(&self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
         self.read(HistoryDb::waiting).await
     }
 
-    /// How many own lines of a conversation wait for whom.
+    /// Returns the number of own messages in a conversation that wait for each recipient.
     pub async fn waiting_in(&self, of: ConversationId) -> Result<Vec<(Username, usize)>, HistoryFailed> {
         self.read(move |ledger| ledger.waiting_in(&of)).await
     }
 
-    /// How many own lines of a conversation wait for somebody.
+    /// Returns the number of own messages in a conversation that wait for at least one recipient.
     #[must_use]
     pub fn waiting_lines(&self, of: &ConversationId) -> usize {
         self.quota.lines(of)
     }
 
-    /// Waits until everything before is durable and reported.
+    /// Waits until all earlier requests are durable and reported.
     pub async fn flush(&self) {
         self.ask(|_| ()).await;
     }
 
-    /// What this peer has of a conversation.
+    /// Returns the sequence ranges of a conversation that this peer holds.
     pub async fn spans(&self, of: ConversationId) -> Vec<StreamSpans> {
         self.ask(move |ledger| ledger.spans(&of)).await
     }
 
-    /// What goes into a HAVE to somebody on this device whose seat reaches back to this state of the room: what is here, and how far the
-    /// conversation is.
+    /// Returns the content of a HAVE frame to a user: the sequence ranges that it may see, and the Lamport clock.
+    /// `on` is the user's device, and `since` is the first revision whose messages it may have.
     pub async fn holdings_for(
         &self,
         of: ConversationId,
@@ -243,13 +248,15 @@ impl History {
         self.ask(move |ledger| ledger.holdings_for(&of, &to, on, since)).await
     }
 
-    /// What this peer lacks of what somebody has, for a WANT; `None` while the disk fails: nobody knows then.
+    /// Returns the sequence ranges for a WANT frame: the ones that a peer holds and this peer lacks. Returns
+    /// `None` while the disk fails, because the answer is then unknown.
     pub async fn lacking(&self, of: ConversationId, theirs: Vec<StreamSpans>) -> Option<Vec<StreamSpans>> {
         self.asked(move |ledger| ledger.lacking(&of, &theirs)).await.flatten()
     }
 
-    /// What answers a WANT of somebody: whole groups from this revision on, as many as fit one LINES. Own lines only where
-    /// they were for this user when they were written; in private no others.
+    /// Returns the answer to a WANT frame of a user: whole signed batches from revision `since` on, as many as fit
+    /// in one LINES frame. Messages that this device wrote are included only if the user was in their audience.
+    /// The user's own messages are included whatever their revision.
     pub async fn hand_over(
         &self,
         of: ConversationId,
@@ -260,7 +267,8 @@ impl History {
         self.ask(move |ledger| ledger.hand_over(&of, &to, &wanted, since)).await
     }
 
-    /// The last lines of a conversation, oldest first, in the order that all who have them agree on.
+    /// Returns the last messages of a conversation, oldest first. All peers with the same messages agree on the
+    /// order.
     pub async fn recent(
         &self,
         of: ConversationId,
@@ -269,7 +277,7 @@ impl History {
         self.page(of, None, lines).await
     }
 
-    /// The same before this row.
+    /// Returns the last messages of a conversation before this row, oldest first.
     pub async fn page(
         &self,
         of: ConversationId,
@@ -279,32 +287,33 @@ impl History {
         self.read(move |ledger| ledger.page(&of, before, lines)).await
     }
 
-    /// The row of the message with this id.
+    /// Returns the row of the message with this id.
     pub async fn row_of(&self, id: Uuid) -> Result<Option<i64>, HistoryFailed> {
         self.read(move |ledger| ledger.row_of(&id)).await
     }
 
-    /// Lines that fit, newest first.
+    /// Returns the messages that match a search, newest first.
     pub async fn search(&self, wanted: Search, lines: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.read(move |ledger| ledger.search(wanted, lines)).await
     }
 
-    /// The last own lines of a conversation, oldest first, and who has them.
+    /// Returns the last own messages of a conversation with their delivery state, oldest first.
     pub async fn receipts(&self, of: ConversationId, lines: usize) -> Result<Vec<Receipt>, HistoryFailed> {
         self.read(move |ledger| ledger.receipts(&of, lines)).await
     }
 
-    /// Own lines that wait for somebody, oldest first.
+    /// Returns the own messages that wait for a recipient, oldest first.
     pub async fn outbox(&self) -> Result<Vec<Waiting>, HistoryFailed> {
         self.read(HistoryDb::outbox).await
     }
 
-    /// Takes an own line back that nobody has.
+    /// Withdraws an own message that no recipient has yet.
     pub async fn withdraw(&self, id: Uuid) -> Result<(), NotWithdrawn> {
         self.asked(move |ledger| ledger.withdraw(id)).await.unwrap_or(Err(NotWithdrawn::NotKept))
     }
 
-    /// Lines of a conversation in their order, from a place on (`i64::MIN` is the beginning), and where to go on.
+    /// Returns messages of a conversation in their order, and the position from which the next call continues. The
+    /// first position is `i64::MIN`.
     pub async fn export(
         &self,
         of: ConversationId,
@@ -314,31 +323,33 @@ impl History {
         self.read(move |ledger| ledger.export(&of, after, lines)).await
     }
 
-    /// The conversations that hold lines, the one met first in front.
+    /// Returns the conversations that hold messages, in the order in which they were first seen.
     pub async fn conversations(&self) -> Result<Vec<NamedConversation>, HistoryFailed> {
         self.read(HistoryDb::conversations).await
     }
 
-    /// The same with what there is of each.
+    /// Returns the conversations with counts and dates, in the order in which they were first seen.
     pub async fn conversation_list(&self) -> Result<Vec<KeptConversation>, HistoryFailed> {
         self.read(HistoryDb::conversation_list).await
     }
 
-    /// Erases the lines of a conversation, which do not come again, and tells how many. What waited is given up.
+    /// Erases the messages of a conversation and returns how many there were. A sync does not bring them back. Own
+    /// messages that waited for recipients are given up.
     pub async fn forget(&self, conversation: ConversationId) -> Result<usize, HistoryFailed> {
         self.read(move |ledger| ledger.forget(&conversation)).await
     }
 
-    /// All lines up to this row were shown. Cheap: it is written with the next commit, or in an idle moment.
+    /// Notes that all messages up to this row were shown. This call is cheap: the next commit or an idle moment
+    /// writes the row.
     pub fn note_shown(&self, row: i64) {
         self.counters.shown.fetch_max(row, Ordering::Relaxed);
         if !self.counters.nudged.swap(true, Ordering::Relaxed) {
-            // Where the queue is full the next commit is near.
+            // If the queue is full, a commit will follow soon anyway.
             let _ = self.tasks.try_send(Task::Shown);
         }
     }
 
-    /// How often the disk was waited for.
+    /// Returns the number of commits that changed something.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.counters.commits.load(Ordering::Relaxed)
@@ -347,18 +358,18 @@ impl History {
     /// Waits until everything is durable and the file is closed.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        // A thread that is gone has closed the file.
+        // If the thread is gone, it has closed the file already.
         if self.tasks.send(Task::Close(done)).await.is_ok() {
             let _ = closed.await;
         }
     }
 
     async fn put(&self, request: Request) {
-        // After the end nobody is told of anything.
+        // After the history is closed, requests are dropped silently.
         let _ = self.tasks.send(Task::Keep(request)).await;
     }
 
-    /// The answer to a question of a user, who has to know when there is none.
+    /// Answers a query of a user. A failure is an error, not an empty answer.
     async fn read<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut HistoryDb) -> Result<T, HistoryFailed> + Send + 'static,
@@ -366,7 +377,7 @@ impl History {
         self.asked(question).await.unwrap_or(Err(HistoryFailed))
     }
 
-    /// The answer to a question, nothing after the end.
+    /// Answers an internal query, with the default value after the history is closed.
     async fn ask<T: Default + Send + 'static>(
         &self,
         question: impl FnOnce(&mut HistoryDb) -> T + Send + 'static,
@@ -380,7 +391,7 @@ impl History {
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let question = Box::new(move |ledger: &mut HistoryDb| {
-            // Who asked may have gone.
+            // The caller may have stopped waiting for the answer.
             let _ = answer.send(question(ledger));
         });
         self.tasks.send(Task::Ask(question)).await.ok()?;
@@ -453,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_sees_everything_before_it_and_only_what_is_durable() {
+    async fn query_sees_all_earlier_requests_and_only_durable_data() {
         let (folder, ana, mut reports) = open(ANA);
         note_room(&ana).await;
         ana.say(said(&room(), "1", &[BOB])).await;
@@ -553,7 +564,7 @@ mod tests {
     #[tokio::test]
     async fn message_whose_author_gave_up_waiting_is_not_counted() {
         let (_folder, ana, mut reports) = open(ANA);
-        // The thread stands still, and the queue fills.
+        // The thread is blocked, so the queue fills.
         let (go_on, gate) = std::sync::mpsc::channel::<()>();
         let standing = tokio::spawn({
             let ana = ana.clone();
