@@ -1,4 +1,6 @@
-//! The commands about the user's own account.
+//! Commands about the user's own account.
+//!
+//! They are a part of [`Command`](crate::api::Command), with the same flat JSON names.
 
 use std::fmt;
 
@@ -11,38 +13,38 @@ use crate::identity::password::Password;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum AccountCommand {
-    /// List its keys.
+    /// List the device keys of the account.
     Keys,
-    /// Vouch for a further key by this computer's, so that friends take it without a warning.
+    /// Endorse a further key with this device's key, so that contacts accept it without a warning.
     Endorse {
-        /// Its first digits.
+        /// The first digits of the key.
         key: String,
     },
-    /// Take one of the keys away: of a computer that is lost.
+    /// Revoke one of the keys, for instance that of a lost device.
     Revoke {
-        /// Its first digits.
+        /// The first digits of the key.
         key: String,
     },
-    /// Change the password, here and at the tracker.
+    /// Change the password, on this device and at the tracker.
     #[serde(rename = "password")]
     ChangePassword {
-        /// The present one.
+        /// The present password.
         old: Password,
-        /// The new one.
+        /// The new password.
         new: Password,
     },
-    /// Delete it and leave nothing of it on this computer; the peer ends too.
+    /// Delete the account with all its data on this device; the peer ends too.
     #[serde(rename = "delete_account")]
     Delete {
-        /// The user's name, typed again; another one is refused.
+        /// The user's name, typed again; a different name is refused.
         #[serde(skip)]
         name: Option<Username>,
-        /// The password, which decides.
+        /// The account's password, which is checked.
         password: Option<Password>,
     },
 }
 
-/// Passwords stay out of logs.
+/// Passwords stay out of logs, so this form shows no field.
 impl fmt::Debug for AccountCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AccountCommand(..)")

@@ -1,17 +1,19 @@
-//! The form of commands and events in logs: no text of a chat, no password.
+//! The form of commands and events in logs.
+//!
+//! It contains no chat text and no password.
 
 use std::fmt;
 
 use crate::api::{Command, Event};
 
-/// Chat text stays out of logs.
+/// Hides every field: a command may hold chat text or a password.
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Command(..)")
     }
 }
 
-/// Chat text stays out of logs.
+/// Shows a message by its id and an error by its code: chat text stays out of logs.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

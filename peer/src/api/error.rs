@@ -1,4 +1,6 @@
-//! Why a command was not carried out, for programs and for people.
+//! Reasons why a command was not carried out.
+//!
+//! Each has a stable code for programs and a text for people.
 
 use std::path::PathBuf;
 
@@ -11,146 +13,147 @@ use crate::api::Event;
 use crate::api::missing_conversation::MissingConversation;
 use crate::untrusted::UntrustedText;
 
-/// Why a command was not carried out. Nothing changed.
+/// The reason why a command was not carried out. A command that failed changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// The tracker refused; its words are not shown here, see [`CommandError::words`].
+    /// The tracker refused; its text is not shown here, see [`CommandError::words`].
     #[error("the tracker refused")]
     Refused {
-        /// Why, for programs.
+        /// The tracker's code, for programs.
         code: ErrorCode,
-        /// Why, for people; the tracker's words.
+        /// The tracker's text, for people.
         msg: UntrustedText,
     },
-    /// The tracker cannot be asked now.
+    /// There is no session with the tracker.
     #[error(
         "The tracker cannot be reached, so nothing was done. Talk goes on; try again when the tracker is back."
     )]
     TrackerLost,
-    /// A private chat with oneself.
+    /// The user asked for a private chat with themselves.
     #[error("that is you: choose somebody else")]
     NotYourself,
     /// The user is not connected.
     #[error("{0} is not connected: try again when /peers shows the name")]
     Unreachable(Username),
-    /// There is no conversation to work on.
+    /// The command found no conversation to work on.
     #[error("{0}")]
     NoConversation(MissingConversation),
-    /// Looking at the past wants the password: [`Command::Unlock`](crate::api::Command::Unlock), then the same again.
+    /// The history is locked: [`Command::Unlock`](crate::api::Command::Unlock) unlocks it, then the command can be
+    /// repeated.
     #[error("your password, to look back: {tries_left} tries left")]
     PasswordWanted {
-        /// How often it may be wrong.
+        /// The number of wrong passwords that remain.
         tries_left: usize,
     },
-    /// Longer than a line may be.
+    /// The text is longer than a message may be.
     #[error("a message has at most {max} bytes, this one has {length}: send it in parts")]
     TextTooLong {
-        /// Bytes of the text.
+        /// The length of the text, in bytes.
         length: usize,
-        /// Bytes it may have.
+        /// The greatest length, in bytes.
         max: usize,
     },
-    /// The user's key is another one than before.
+    /// The user's key is not the pinned one.
     #[error("the key of {0} has changed: ask {0} by another way, compare with /verify {0}, then /accept {0}")]
     KeyChanged(Username),
-    /// The tracker is not the one that was met at this address before, or not the one whose key was given.
+    /// The tracker's key is not the one pinned for this address, or not the one that the user gave.
     #[error("{}", another_key(.address, .pinned, .found, *.given))]
     TrackerKeyChanged {
-        /// Where.
+        /// The tracker's address.
         address: String,
-        /// The key that was met before, or given.
+        /// The key that was pinned, or that the user gave.
         pinned: PublicKey,
-        /// The key that answers now.
+        /// The key that the tracker presented.
         found: PublicKey,
-        /// The user told the expected one.
+        /// True if the user gave the expected key.
         given: bool,
     },
-    /// Somebody answers at the tracker's address, and not as a tracker.
+    /// A program answers at the tracker's address, but not as a tracker.
     #[error(
         "what answers at {address} does not speak as a tracker: it is the original Python tracker or another program, or a \
          tracker without a free place, or somebody on the way changes what is sent"
     )]
     NotATracker {
-        /// Where.
+        /// The address that answered.
         address: String,
     },
-    /// Somebody at the tracker's address says in plaintext that there is no room: it may be the tracker, which nothing
-    /// proves. The words are not shown here, see [`CommandError::words`].
+    /// A plaintext answer from the tracker's address says that there is no place. It may come from the tracker, which
+    /// nothing proves. The text is not shown here, see [`CommandError::words`].
     #[error("turned away at {address}")]
     TurnedAway {
-        /// Where.
+        /// The address that answered.
         address: String,
-        /// Why, for programs.
+        /// The code of the answer, for programs.
         code: ErrorCode,
-        /// Why, for people; somebody's words.
+        /// The text of the answer, for people; its author is not authenticated.
         msg: UntrustedText,
     },
-    /// The user signed in elsewhere.
+    /// The user signed in on another device or in another program.
     #[error("signed in elsewhere under this name: this program ends")]
     Superseded,
-    /// The password does not open the user's key on this computer.
+    /// The password does not open the user's key on this device.
     #[error(
         "wrong password: it does not open the key of {username} on this computer. If it was changed elsewhere, the one \
          that this computer was last used with opens it. If nobody knows that one, move {folder} away and sign in: with \
          a new key and no history"
     )]
     SealShut {
-        /// Whose.
+        /// The user whose key it is.
         username: Username,
-        /// Where the key is.
+        /// The folder of the key.
         folder: PathBuf,
     },
-    /// An account was to be made where a key lies that the password does not open.
+    /// Registration found a key on this device that the password does not open.
     #[error(
         "{folder} holds a key of {username} and the history under it, and this password does not open it. Use the \
          password of that key; or move that folder away, to begin anew with a new key and no history"
     )]
     KeyHere {
-        /// Whose.
+        /// The user whose key it is.
         username: Username,
-        /// Where.
+        /// The folder of the key.
         folder: PathBuf,
     },
-    /// The password is right on this computer, and the tracker takes neither it nor the key.
+    /// The password opens the key on this device, but the tracker accepts neither the password nor the key.
     #[error(
         "this tracker has no account {0}, or another password of it. If the account is lost there, start with \
          --register: this computer's key makes it again. If its password was changed elsewhere, tell it to this computer \
          with `peer password`, which takes the one of before and the new one"
     )]
     AccountUnknown(Username),
-    /// The same, and the tracker has an account of that name.
+    /// As [`Self::AccountUnknown`], but the tracker has an account of that name.
     #[error(
         "the password of {0} was changed elsewhere: tell it to this computer with `peer password`, which takes the one \
          of before and the new one"
     )]
     PasswordChanged(Username),
-    /// A password that was to be set is too short.
+    /// The new password is too short.
     #[error(
         "a new password needs at least {PASSWORD_MIN_CHARS} characters. If it is lost, nobody can open your history, and \
          only the tracker's operator can restore your account"
     )]
     PasswordTooShort,
-    /// The line is no command.
+    /// The line is not a valid command; the text says why.
     #[error("{0}")]
     Usage(String),
-    /// This computer failed.
+    /// An operation on this device failed; the text says why.
     #[error("{0}")]
     Local(String),
 }
 
 impl CommandError {
-    /// A mistake in what was typed, in these words.
+    /// Returns an error for wrong input; the text says what is wrong.
     pub(crate) fn usage(text: &str) -> Self {
         Self::Usage(text.to_owned())
     }
 
-    /// Whether it is a tracker's word, with the key that was expected.
+    /// True if the tracker itself, authenticated by the expected key, gave this reason.
     #[must_use]
     pub fn is_of_a_tracker(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::AccountUnknown(_) | Self::PasswordChanged(_))
     }
 
-    /// The stable code for programs.
+    /// Returns the stable code for programs.
     #[must_use]
     pub fn code(&self) -> String {
         let own = match self {
@@ -181,7 +184,7 @@ impl CommandError {
         own.to_owned()
     }
 
-    /// What went wrong, for people: the tracker's words where it refused, ours otherwise.
+    /// Returns the text for people: the tracker's if it refused, the peer's own otherwise.
     #[must_use]
     pub fn words(&self) -> UntrustedText {
         match self {
@@ -190,7 +193,7 @@ impl CommandError {
         }
     }
 
-    /// The error as a face that speaks JSON shows it.
+    /// Returns the event by which a JSON frontend shows the error.
     #[must_use]
     pub fn event(&self) -> Event {
         if let Self::PasswordWanted { tries_left } = self {
@@ -200,7 +203,7 @@ impl CommandError {
     }
 }
 
-/// Another key than the expected one, and what to do, in a sentence each.
+/// Says that the tracker has another key than expected, then what to do.
 fn another_key(address: &str, pinned: &PublicKey, found: &PublicKey, given: bool) -> String {
     if given {
         return format!(
@@ -222,7 +225,7 @@ impl From<MissingConversation> for CommandError {
 }
 
 impl Event {
-    /// Something that went wrong and took no message with it.
+    /// Returns an error event that lost no message.
     pub(crate) fn error(code: impl Into<String>, message: impl Into<UntrustedText>) -> Self {
         Self::Error { code: code.into(), message: message.into(), messages: Vec::new() }
     }

@@ -1,23 +1,25 @@
-//! The loss that a command causes for good: a frontend shows it before it asks a person for a yes.
+//! The irreversible loss that a command causes.
+//!
+//! A frontend for people shows it and asks for confirmation first.
 
 use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Conversation;
 
-/// What nobody can bring back once a command was carried out.
+/// The data that a command destroys irreversibly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// A room, also for its other members.
+    /// A room, which its other members lose too.
     Room {
-        /// Its name.
+        /// The name of the room.
         room: RoomName,
-        /// The members besides oneself.
+        /// The members besides this user.
         others: Vec<Username>,
     },
-    /// The messages of a conversation on this computer.
+    /// The messages of a conversation on this device.
     History(Conversation),
-    /// The account, its rooms, and what there is of it on this computer.
+    /// The account, its rooms, and all its data on this device.
     Account(Username),
 }

@@ -1,7 +1,7 @@
-//! Everything that a face may know: what it asks of the peer, what it is answered, what it is told unasked.
+//! The interface between the peer and its frontends: commands, answers and events.
 //!
-//! The terminal is a face, the JSON output another. All of it is serde, so that a face may be on the other side
-//! of a wire.
+//! The terminal is one frontend, the JSON output is another. All types are serde types, so a frontend may run in
+//! another process.
 
 pub mod account;
 mod debug;
@@ -32,18 +32,18 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
 use crate::untrusted::UntrustedText;
 
-/// Where lines go: a room, or one other user.
+/// The destination of a message: a room, or one other user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conversation {
-    /// A room one sits in.
+    /// A room of which this user is a member.
     Room(RoomName),
-    /// A private chat.
+    /// A private chat with another user.
     #[serde(rename = "to")]
     Private(Username),
 }
 
-/// As it is typed: `sala`, `@bob`.
+/// Shows the conversation as a person types it: `sala`, `@bob`.
 impl fmt::Display for Conversation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,74 +57,74 @@ impl fmt::Display for Conversation {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// Send a message. A private chat is begun if need be, and stays as it is open or not.
+    /// Send a message. This begins a private chat if there is none, and does not change the open conversation.
     Say {
-        /// The conversation; the open one where absent.
+        /// The conversation; the open one if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
-        /// The text; may have several lines.
+        /// The text of the message, which may have several lines.
         text: String,
-        /// The message id, for a frontend that has to recognise its own [`Event::Sent`]; made up where absent.
+        /// The message id, for a frontend that must recognise its own [`Event::Sent`]; generated if absent.
         #[serde(skip)]
         id: Option<Uuid>,
     },
-    /// Open a conversation: a room of which one is a member, or a private chat, begun if need be.
+    /// Open a conversation: a room of which this user is a member, or a private chat, which begins if there is none.
     #[serde(rename = "switch")]
     Open {
-        /// The conversation.
+        /// The conversation to open.
         conversation: Conversation,
     },
-    /// List the users who are connected.
+    /// List the connected users.
     Peers,
-    /// List the rooms.
+    /// List all rooms of the tracker.
     Rooms,
     /// List the conversations that are on this computer.
     Conversations,
-    /// Make a room and enter it.
+    /// Create a room and enter it.
     Create {
-        /// Its name.
+        /// The name of the new room.
         room: RoomName,
     },
-    /// Enter a room.
+    /// Join an existing room.
     Join {
-        /// Its name.
+        /// The name of the room.
         room: RoomName,
     },
     /// Give up the membership of a room, or end a private chat.
     Leave {
-        /// The conversation; the open one where absent.
+        /// The conversation; the open one if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
     },
-    /// Delete a room that one owns.
+    /// Delete a room that this user owns.
     Delete {
-        /// Its name; the open one where absent.
+        /// The room's name; the open room if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         room: Option<RoomName>,
     },
     /// List the members of a conversation.
     Users {
-        /// The conversation; the open one where absent.
+        /// The conversation; the open one if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
     },
-    /// Tell the user's name and the state of this peer.
+    /// Show the user's name and the state of this peer.
     #[serde(rename = "whoami")]
     WhoAmI,
     /// Block a user's private messages; without a name, list the blocked users.
     Block {
-        /// The user.
+        /// The user to block.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<Username>,
     },
     /// Receive a user's private messages again.
     Unblock {
-        /// The user.
+        /// The user to unblock.
         user: Username,
     },
-    /// Accept a user's announced keys after a change.
+    /// Accept the keys that the tracker announces for a user, after a change.
     Accept {
-        /// The user.
+        /// The user whose keys are accepted.
         user: Username,
     },
     /// Show the safety number, which both users compare.
@@ -132,435 +132,438 @@ pub enum Command {
         /// The other user.
         user: Username,
     },
-    /// Remember that the numbers were the same.
+    /// Record that both users compared the safety number and found it equal.
     Verified {
         /// The other user.
         user: Username,
     },
     /// Show the last messages of a conversation.
     History {
-        /// How many.
+        /// The number of messages to show.
         #[serde(default = "past::default_lines")]
         lines: usize,
-        /// The conversation; the open one where absent.
+        /// The conversation; the open one if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
-        /// The message before which they stand; the end of the conversation where absent.
+        /// The id of a message: only messages before it are shown. If absent, the last messages of the conversation are
+        /// shown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<Uuid>,
     },
     /// Find messages in all conversations.
     Search {
-        /// Words that they contain, and filters: `from:bob`, `in:sala`, `in:@bob`, `since:2026-11-01`, `until:2026-11-30`.
+        /// The words to find, and filters: `from:bob`, `in:sala`, `in:@bob`, `since:2026-11-01`, `until:2026-11-30`.
         words: String,
-        /// The message that they are older than; the newest come first where absent.
+        /// The id of a message: only older ones are found. If absent, the search begins with the newest message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<Uuid>,
     },
     /// Unlock the history, after [`PasswordWanted`](error::CommandError::PasswordWanted).
     Unlock {
-        /// As it was typed.
+        /// The password as the user typed it.
         password: Password,
     },
-    /// Write a conversation to a file, as JSON lines.
+    /// Export a conversation to a file, one JSON object a line.
     Export {
-        /// The file; it must not exist yet.
+        /// The path of the file, which must not exist yet.
         file: PathBuf,
-        /// The conversation; the open one where absent.
+        /// The conversation; the open one if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
     },
-    /// Erase the messages of a conversation on this computer.
+    /// Erase the messages of a conversation on this device.
     Forget {
-        /// The conversation.
+        /// The conversation to erase.
         conversation: Conversation,
     },
-    /// Show who has the last own messages of a conversation.
+    /// Show which members have this user's last messages of a conversation.
     Receipts {
-        /// The conversation; the open one where absent.
+        /// The conversation; the open one if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
     },
-    /// Show the own messages that some recipient has not acknowledged.
+    /// Show this user's messages that some recipient has not acknowledged.
     Outbox,
-    /// Take a message back that nobody has yet.
+    /// Withdraw a message that no recipient has acknowledged yet.
     Withdraw {
-        /// The message id, or the end of it.
+        /// The message id, or its last digits.
         #[serde(rename = "message")]
         id: String,
     },
     /// Sign out and close every link; the memberships stay.
     Quit,
-    /// A command about the user's own account; as JSON it is as flat as the others.
+    /// A command about the user's own account; its JSON form is as flat as the others.
     #[serde(untagged)]
     Account(AccountCommand),
 }
 
 impl Command {
-    /// A message to the open conversation.
+    /// Returns a command that sends a message to the open conversation.
     pub fn say(text: impl Into<String>) -> Self {
         Self::Say { conversation: None, text: text.into(), id: None }
     }
 
-    /// A message to one user.
+    /// Returns a command that sends a private message to one user.
     pub fn send_private(to: Username, text: impl Into<String>) -> Self {
         Self::Say { conversation: Some(Conversation::Private(to)), text: text.into(), id: None }
     }
 }
 
-/// What a command brings, beside the events that it causes.
+/// The result of a command, besides the events that it causes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Answer {
-    /// Done; the events tell the rest.
+    /// The command was carried out; the events carry the details.
     Done,
-    /// Who is connected, by name.
+    /// The connected users, sorted by name.
     Peers {
-        /// Everybody, oneself included.
+        /// All connected users, this one included.
         peers: Vec<ListedPeer>,
     },
-    /// Which rooms exist, by name.
+    /// The rooms of the tracker, sorted by name.
     Rooms {
-        /// All of them.
+        /// All rooms, each with its complete state.
         rooms: Vec<RoomSnapshot>,
     },
-    /// Who is in the open conversation.
+    /// The members of a conversation.
     Users {
-        /// Which conversation.
+        /// The conversation that was asked for.
         conversation: Conversation,
-        /// Its members; of a private chat both sides.
+        /// Its members; for a private chat, both users.
         members: Vec<Present>,
     },
-    /// Who one is.
+    /// The name of this user and the state of this peer.
     WhoAmI {
-        /// How one stands.
+        /// The state of this peer.
         status: Status,
     },
-    /// Who is shut out.
+    /// The users whose private messages are blocked.
     Blocked {
-        /// By name.
+        /// The blocked users, sorted by name.
         users: Vec<Username>,
     },
-    /// Which keys one has.
+    /// The device keys of this user's account.
     Keys {
-        /// The one bound first in front; `current` is this computer's.
+        /// The keys in the order in which they were bound; `current` marks the key of this device.
         keys: Vec<BoundKey>,
     },
-    /// The account is no more, and the peer has ended.
+    /// The account was deleted, and the peer has ended.
     AccountDeleted,
-    /// The number to compare with a user, by voice or in person.
+    /// The safety number, which both users compare by voice or in person.
     SafetyNumber {
-        /// With whom.
+        /// The other user.
         user: Username,
         /// Sixty digits in twelve groups.
         number: String,
-        /// Whether it was compared before.
+        /// True if the number was compared before.
         verified: bool,
-        /// Whether it is of a key that is not accepted.
+        /// True if the number belongs to a key that is not accepted.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         changed: bool,
     },
-    /// The last lines of a conversation, oldest first.
+    /// The last messages of a conversation, oldest first.
     History {
-        /// Which conversation: a field `room` or `with`.
+        /// The conversation: a field `room` or `with`.
         #[serde(flatten)]
         of: Past,
-        /// The name by which a command finds a room, where a newer one has the plain name.
+        /// The name by which a command finds the room, if a newer room has the plain name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         named: Option<RoomName>,
-        /// Its lines.
+        /// The messages of the conversation, oldest first.
         lines: Vec<PastLine>,
-        /// Whether there are older ones: ask for those `before` the first of these.
+        /// True if there are older messages: ask for those `before` the first of these.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
-    /// Lines that hold what was looked for, newest first.
+    /// The messages that match a search, newest first.
     Found {
-        /// Of any conversation.
+        /// Messages of any conversation, newest first.
         lines: Vec<FoundLine>,
-        /// Whether there are older ones: ask for those `before` the last of these.
+        /// True if there are older matches: ask for those `before` the last of these.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
-    /// The conversations that are kept on this computer, or that one takes part in.
+    /// The conversations that are stored on this device, or in which this user takes part.
     Conversations {
-        /// The one with the newest message first.
+        /// The conversations; the one with the newest message comes first.
         conversations: Vec<KeptConversation>,
     },
-    /// A conversation was written to a file.
+    /// A conversation was exported to a file.
     Exported {
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
-        /// How many lines.
+        /// The number of exported messages.
         lines: usize,
     },
-    /// A conversation was erased on this computer.
+    /// A conversation was erased on this device.
     Forgotten {
-        /// How many lines.
+        /// The number of erased messages.
         lines: usize,
     },
-    /// The last own lines of a conversation, and who has them.
+    /// This user's last messages of a conversation, with the recipients that have them.
     Receipts {
-        /// Which conversation: a field `room` or `with`.
+        /// The conversation: a field `room` or `with`.
         #[serde(flatten)]
         of: Past,
-        /// Oldest first.
+        /// The messages, oldest first.
         lines: Vec<OwnLine>,
     },
-    /// Own lines that wait for somebody.
+    /// This user's messages that some recipient has not acknowledged.
     Outbox {
-        /// Oldest first.
+        /// The messages, oldest first.
         lines: Vec<WaitingLine>,
     },
-    /// A line was taken back.
+    /// A message was withdrawn.
     Withdrawn {
-        /// Which.
+        /// The message id.
         id: Uuid,
     },
-    /// The end: what is still on its way to whom.
+    /// The peer ends, and some messages may still wait for recipients.
     Quit {
-        /// Lines that were not delivered in time, by user.
+        /// The number of messages that were not delivered in time, by user.
         undelivered: Vec<(Username, usize)>,
     },
 }
 
-/// What a peer tells its faces unasked.
+/// An event that the peer publishes to its frontends.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// Signed in for the first time in this run.
+    /// The user signed in for the first time in this run.
     LoggedIn {
-        /// Under which name.
+        /// The name of the user.
         username: Username,
     },
-    /// Sitting in a room, which is the open conversation now.
+    /// This user entered a room, which is the open conversation now.
     RoomEntered {
-        /// Its state.
+        /// The state of the room.
         room: Box<RoomSnapshot>,
     },
-    /// The tracker says that one sits in a room that was not entered on this computer: `/join` enters it.
+    /// The tracker lists this user as a member of a room that was not entered on this device; `/join` enters it.
     RoomAvailable {
-        /// Which.
+        /// The name of the room.
         room: RoomName,
     },
-    /// A room one sits in changed.
+    /// A room of this user changed.
     RoomUpdate {
-        /// Which.
+        /// The name of the room.
         room: RoomName,
-        /// What happened.
+        /// The kind of the change.
         change: ChangeKind,
-        /// To whom.
+        /// The member whom the change concerns.
         username: Username,
-        /// Who sits there now.
+        /// The members after the change.
         members: Vec<Username>,
     },
-    /// One's own seat is free: by one's own wish, or lost while away.
+    /// This user is no longer a member of a room: by leaving it, or the membership was lost while away.
     RoomLeft {
-        /// Where.
+        /// The name of the room.
         room: RoomName,
     },
-    /// A room one sat in is gone.
+    /// A room of this user was deleted.
     RoomDeleted {
-        /// Which.
+        /// The name of the room.
         room: RoomName,
     },
-    /// A peer can be talked to directly, or no longer.
+    /// A link to a peer opened or closed.
     Link {
-        /// Who.
+        /// The user at the other end of the link.
         peer: Username,
-        /// Since now.
+        /// The new state of the link.
         state: LinkState,
-        /// Whether nobody between can read it.
+        /// True if the link is encrypted, so that nobody on the network can read it.
         encrypted: bool,
-        /// Whether both have compared the safety number.
+        /// True if the safety number was compared.
         verified: bool,
     },
-    /// A key came up for a user that is not the one pinned: no line goes to that user before it is accepted.
+    /// A user presented a key that is not pinned: no message goes to that user until the key is accepted.
     KeyChanged {
-        /// Whose.
+        /// The user who presented the key.
         peer: Username,
-        /// The key that is not known.
+        /// The key that is not pinned.
         fingerprint: PublicKey,
     },
-    /// Keys of a user that were not the pinned ones are pinned now: messages go to that user again. Comes without a
-    /// `key_changed` before it where nobody had to be warned.
+    /// Keys of a user that were not the pinned ones are pinned now: messages go to that user again. No `key_changed`
+    /// precedes this event if there was nothing to warn of.
     KeyAccepted {
-        /// Whose.
+        /// The user whose keys are pinned now.
         peer: Username,
-        /// Whether a key that was pinned before vouches for them; else the user of this peer accepted them.
+        /// True if a key that was pinned before endorses them; false if this user accepted them.
         endorsed: bool,
     },
-    /// This computer has a new key beside others of the account: friends who know those are warned of it, until one of
-    /// them endorses it.
+    /// This device has a new key beside others of the account. Contacts who know the others are warned of it, until one
+    /// of those endorses it.
     NewKey {
-        /// The new key.
+        /// The new device key.
         fingerprint: PublicKey,
     },
-    /// A line was heard.
+    /// A message was received.
     Message {
-        /// Which.
+        /// The message id.
         id: Uuid,
-        /// Where; `None` is private.
+        /// The room; `None` for a private message.
         room: Option<RoomName>,
-        /// Who said it.
+        /// The author of the message.
         from: Username,
-        /// Whose private chat an own message of another computer belongs to.
+        /// The other user of the private chat, if another device of this user sent the message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<Username>,
-        /// What was said.
+        /// The text of the message.
         content: UntrustedText,
-        /// When, by the author's clock.
+        /// The time of sending, by the author's clock.
         sent_at: DateTime<Utc>,
-        /// Whether it was caught up, rather than heard as it was said.
+        /// True if the message came with a backlog, rather than as it was sent.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         late: bool,
-        /// How many earlier lines of this author are not here, where that is news.
+        /// The number of this author's earlier messages that are missing here, if that is news.
         #[serde(default, skip_serializing_if = "is_zero")]
         missing: u64,
     },
-    /// Lines that were written while one was away are about to come.
+    /// Messages that were written while this user was away are about to come.
     Missed {
-        /// Where: a field `room` or `to`.
+        /// The conversation: a field `room` or `to`.
         #[serde(flatten)]
         conversation: Conversation,
-        /// How many people wrote them.
+        /// The number of authors.
         people: usize,
-        /// How many there are.
+        /// The number of messages.
         lines: u64,
     },
-    /// Somebody signed two different lines with one number: what this author says is not the same for everybody.
+    /// An author signed two different messages with one sequence number: members do not all see the same messages of
+    /// that author.
     Fork {
-        /// Where: a field `room` or `to`.
+        /// The conversation: a field `room` or `to`.
         #[serde(flatten)]
         conversation: Conversation,
-        /// Who.
+        /// The author who signed both.
         author: Username,
     },
-    /// One's own line is on the disk, and on its way.
+    /// This user's message is durable on the disk, and waits to be sent.
     Sent {
-        /// Which.
+        /// The message id.
         id: Uuid,
-        /// Where to: a field `room` or `to`.
+        /// The conversation: a field `room` or `to`.
         #[serde(flatten)]
         conversation: Conversation,
-        /// What was said; may have been pasted.
+        /// The text of the message, which may have been pasted.
         content: UntrustedText,
     },
-    /// A line arrived at one of those it was for.
+    /// A recipient acknowledged a message.
     Delivered {
-        /// Which.
+        /// The message id.
         id: Uuid,
-        /// At whose.
+        /// The recipient that acknowledged it.
         to: Username,
     },
-    /// A message was written to somebody whose program, a legacy client, acknowledges nothing: no `delivered` follows.
+    /// A message was written to a legacy client, which acknowledges nothing: no `delivered` follows.
     Written {
-        /// Which.
+        /// The message id.
         id: Uuid,
-        /// To whom.
+        /// The user of the legacy client.
         to: Username,
     },
-    /// A line did not and will not arrive.
+    /// A message was not delivered to a recipient, for good or for now.
     Undelivered {
-        /// Which.
+        /// The message id.
         id: Uuid,
-        /// At whose.
+        /// The recipient that does not have it.
         to: Username,
-        /// Why.
+        /// The reason, which also says if the message still waits.
         reason: Undeliverable,
     },
-    /// Looking at the past wants the password: the next line that is typed is taken for it.
+    /// The history is locked: the next line that is typed is taken for the password.
     PasswordWanted {
-        /// How often it may be wrong.
+        /// The number of wrong passwords that remain.
         tries_left: usize,
     },
-    /// The tracker can be asked, or no longer. Talk goes on without it.
+    /// The session with the tracker opened or closed. Links stay open without it.
     Tracker {
-        /// Since now.
+        /// The new state of the session.
         state: TrackerState,
-        /// Why it is lost, as far as that is known.
+        /// The reason why the session closed, as far as it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<TrackerLoss>,
     },
-    /// The tracker was known at another address, by the same key: what this computer keeps of the user there was moved.
+    /// The tracker was known at another address, by the same key: this device's data of the user moved to the new
+    /// address.
     TrackerMoved {
-        /// Where it was known.
+        /// The address at which it was known.
         from: String,
-        /// Where it is.
+        /// The address at which it is now.
         to: String,
     },
-    /// Something went wrong that nobody asked for.
+    /// An error that no command caused.
     Error {
-        /// For programs.
+        /// The stable code for programs.
         code: String,
-        /// For people; may be the tracker's words.
+        /// The text for people, which may come from the tracker.
         message: UntrustedText,
-        /// The own messages that are lost by it.
+        /// The ids of this user's messages that are lost by the error.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         messages: Vec<Uuid>,
     },
 }
 
-/// Whether a peer can be talked to.
+/// The state of a link to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
-    /// It can.
+    /// The link is open.
     Up,
-    /// It cannot.
+    /// The link is closed.
     Down,
 }
 
-/// A member of a conversation, and how sure it is that it is that person.
+/// A member of a conversation, and the trust in that member's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Present {
-    /// Who, and whether there.
+    /// The member, and whether that user is connected.
     #[serde(flatten)]
     pub member: Member,
-    /// What the name is worth.
+    /// The trust in the member's key.
     pub trust: Trust,
 }
 
-/// How sure it is that a name is the person's.
+/// The degree of certainty that a name belongs to the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
-    /// Both have compared the safety number, or it is oneself.
+    /// The safety number was compared, or the member is this user.
     Verified,
-    /// The key is the one that was met first; nobody has compared.
+    /// The key is the one that was met first; nobody compared the safety number.
     Unverified,
-    /// Another key has come up: nothing is sent before it is accepted.
+    /// The user presented another key: no message is sent until it is accepted.
     Changed,
-    /// There is no key: an original program, whose lines others can read.
+    /// There is no key: a legacy client uses plaintext, which others on the network can read.
     Unencrypted,
 }
 
-/// Whether the tracker can be asked.
+/// The state of the session with the tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackerState {
-    /// It can.
+    /// The session is open.
     Connected,
-    /// It cannot; the peer is trying.
+    /// There is no session; the peer tries to connect again.
     Lost,
 }
 
-/// Why a line will not arrive, or not yet.
+/// The reason why a message was not delivered, for good or for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Undeliverable {
-    /// Longer than the user's (original) program can take.
+    /// The text is longer than the user's legacy client can read.
     TextTooLong,
-    /// The user's key has changed: it waits until that is accepted.
+    /// The user's key has changed: the message waits until the key is accepted.
     KeyChanged,
-    /// The user left, or oneself did, before it arrived.
+    /// The recipient or this user left before the message was delivered.
     Left,
-    /// The program ends: it goes out at the next start.
+    /// The peer ends: it sends the message at the next start.
     Waiting,
-    /// It was erased here before it had arrived; whoever has it may still hand it on.
+    /// The message was erased on this device before it was delivered; a member that has it may still hand it on.
     Forgotten,
-    /// More messages wait for that user than one recipient may have: the oldest are given up. Others in the room may still
-    /// hand them on.
+    /// More messages wait for that user than the outbox may hold for one recipient: the oldest are given up. Other
+    /// members of the room may still hand them on.
     QueueFull,
 }
 

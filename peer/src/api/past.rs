@@ -1,4 +1,6 @@
-//! What is shown of what was said: lines as they are kept, and who has the own ones.
+//! Messages and conversations as they are stored in the history.
+//!
+//! These types carry the answers to `/history`, `/search`, `/conversations`, `/receipts` and `/outbox`.
 
 use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
@@ -9,13 +11,13 @@ use crate::api::Conversation;
 use crate::limits::PAST_LINES;
 use crate::untrusted::UntrustedText;
 
-/// A conversation that is looked back at.
+/// A conversation of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Past {
-    /// A room, perhaps one that is gone.
+    /// A room, which may no longer exist.
     Room(RoomName),
-    /// A private chat.
+    /// A private chat with this user.
     With(Username),
 }
 
@@ -28,94 +30,94 @@ impl From<Conversation> for Past {
     }
 }
 
-/// A line as it is kept.
+/// A message as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastLine {
-    /// Which.
+    /// The message id.
     pub id: Uuid,
-    /// Who said it.
+    /// The author of the message.
     pub from: Username,
-    /// What was said.
+    /// The text of the message.
     pub content: UntrustedText,
-    /// When, by the author's clock.
+    /// The time of sending, by the author's clock.
     pub sent_at: DateTime<Utc>,
-    /// Whether the author's key vouches for it: by a signature, in private by the link.
+    /// True if the author's key authenticates the message: by a signature, or in a private chat by the link.
     pub signed: bool,
 }
 
-/// A conversation that is kept.
+/// A conversation that is stored on this device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptConversation {
-    /// What it is: a field `room` or `with`.
+    /// The conversation: a field `room` or `with`.
     #[serde(flatten)]
     pub of: Past,
-    /// The name by which a command finds a room, where a newer one has the plain name.
+    /// The name by which a command finds the room, if a newer room has the plain name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<RoomName>,
-    /// The id of a room.
+    /// The id of a room; `None` for a private chat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
-    /// How many messages are kept.
+    /// The number of stored messages.
     pub messages: u64,
-    /// When the earliest of them was sent, by its author's clock.
+    /// The time of the earliest message, by its author's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<DateTime<Utc>>,
-    /// When the latest of them was sent.
+    /// The time of the latest message, by its author's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<DateTime<Utc>>,
-    /// How many came since it was open last.
+    /// The number of messages received since the conversation was last open.
     pub unread: usize,
-    /// Whether one takes no part in it any more: the room was left or deleted, the private chat was closed.
+    /// True if this user takes no part in it any more: the room was left or deleted, or the private chat was closed.
     pub ended: bool,
 }
 
-/// A line that was found.
+/// A message that a search found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundLine {
-    /// Where: a field `room` or `with`.
+    /// The conversation: a field `room` or `with`.
     #[serde(flatten)]
     pub of: Past,
-    /// The name by which a command finds a room, where a newer one has the plain name.
+    /// The name by which a command finds the room, if a newer room has the plain name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<RoomName>,
-    /// A part of the text, with what was looked for between asterisks; absent where no words were.
+    /// A part of the text, with the found words between asterisks; absent if the search had no words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<UntrustedText>,
-    /// The line.
+    /// The whole message.
     #[serde(flatten)]
     pub line: PastLine,
 }
 
-/// An own line and who has it.
+/// A message of this user, with the recipients that have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnLine {
-    /// Which.
+    /// The message id.
     pub id: Uuid,
-    /// What was said.
+    /// The text of the message.
     pub content: UntrustedText,
-    /// When.
+    /// The time of sending, by this device's clock.
     pub sent_at: DateTime<Utc>,
-    /// Who has it.
+    /// The recipients that acknowledged it.
     pub has: Vec<Username>,
-    /// To whose program, one that acknowledges nothing, it was written.
+    /// The recipients whose legacy client it was written to, which acknowledges nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub written: Vec<Username>,
-    /// Who has not.
+    /// The recipients that have not acknowledged it.
     pub waits: Vec<Username>,
 }
 
-/// An own line that waits.
+/// A message of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingLine {
-    /// Where: a field `room` or `with`.
+    /// The conversation: a field `room` or `with`.
     #[serde(flatten)]
     pub of: Past,
-    /// The line.
+    /// The message and its recipients.
     #[serde(flatten)]
     pub line: OwnLine,
 }
 
-/// How many messages are shown where no number is given.
+/// The number of messages that `/history` shows if no number is given.
 pub(crate) fn default_lines() -> usize {
     PAST_LINES.0
 }

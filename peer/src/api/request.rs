@@ -1,7 +1,7 @@
-//! A request of a program: one JSON object a line, read into a command. Pure.
+//! The parser of a program's requests: one JSON object a line. Pure.
 //!
-//! Unknown names are refused, never ignored: a misspelt `conversation` would send a message to the wrong people. A refusal
-//! names what is wrong and repeats no value: see [`schema`](crate::api::schema).
+//! Unknown names are refused, never ignored: a misspelt `conversation` would send a message to the wrong people. An
+//! error names the problem and repeats no value: see [`schema`](crate::api::schema).
 
 mod repeated_key;
 
@@ -15,47 +15,47 @@ use crate::api::schema::{COMMANDS, Field, Schema};
 use crate::identity::password::Password;
 use crate::nearest;
 
-/// A name in a request that is longer is not repeated: it is none of ours.
+/// The longest name, in bytes, that an error repeats: no command or field has a longer one.
 const NAME_SHOWN: usize = 32;
 
-/// What a program asks.
+/// A request of a program.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Comes back as `in_reply_to`.
+    /// The request id, which comes back as `in_reply_to`.
     pub id: Option<RequestId>,
-    /// Unlocks the history first.
+    /// The password that unlocks the history first, if the request has one.
     pub password: Option<Password>,
-    /// What is to be done.
+    /// The action that is requested.
     pub wish: Wish,
 }
 
-/// What a request asks for.
+/// The action of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
-    /// A command of the peer.
+    /// Run a command of the peer.
     Run(Command),
-    /// The list of the commands.
+    /// List the commands and their fields.
     Help,
 }
 
-/// Passwords and chat text stay out of logs.
+/// Passwords and chat text stay out of logs, so this form shows none.
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// Why a line is no request.
+/// The reason why a line is not a valid request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct NotARequest {
-    /// The request's id, where one could be read.
+    /// The request id, if it could be read.
     pub id: Option<RequestId>,
-    /// What is wrong, in words that repeat no value.
+    /// The text for people, which repeats no value.
     pub reason: String,
 }
 
-/// Reads a line.
+/// Parses a line as a request.
 pub fn parse(line: &str) -> Result<Request, NotARequest> {
     let wrong = |id, reason: String| NotARequest { id, reason };
     let Ok(value) = serde_json::from_str::<Value>(line) else {
@@ -84,7 +84,7 @@ pub fn parse(line: &str) -> Result<Request, NotARequest> {
 
 const EXAMPLE: &str = "send one object a line, as {\"command\":\"help\"}";
 
-/// The wish that these fields make, or what is wrong with them.
+/// Builds the request's action from its fields, or says what is wrong with them.
 fn read(mut fields: Map<String, Value>) -> Result<(Option<Password>, Wish), String> {
     let schema = match fields.get("command") {
         None => return Err(format!("\"command\" is missing: {EXAMPLE}")),
@@ -114,12 +114,12 @@ fn read(mut fields: Map<String, Value>) -> Result<(Option<Password>, Wish), Stri
     }
     match Command::deserialize(Value::Object(fields)) {
         Ok(command) => Ok((password, Wish::Run(command))),
-        // The words of the JSON reader repeat values.
+        // The error of the JSON reader would repeat values.
         Err(_) => Err(format!("the fields of \"{}\" do not fit together", schema.name)),
     }
 }
 
-/// Whether the fields are those of the command.
+/// Checks that the fields are those of the command.
 fn check(schema: &Schema, fields: &Map<String, Value>) -> Result<(), String> {
     let Schema { name, fields: known, .. } = schema;
     let find = |given: &str| known.iter().find(|field| field.name == given);
@@ -156,7 +156,7 @@ fn unknown_field(schema: &Schema, odd: &str) -> String {
     format!("\"{}\" does not take {odd}: its fields are {takes}", schema.name)
 }
 
-/// A name from a request as a message repeats it: only what could be one.
+/// Returns a name that an error may repeat; `None` if no command or field could have it.
 fn shown(name: &str) -> Option<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     (!name.is_empty() && name.len() <= NAME_SHOWN && name.chars().all(is_name)).then(|| format!("\"{name}\""))
@@ -278,7 +278,7 @@ mod tests {
             let Ok(Request { id: None, password, wish: Wish::Run(read) }) = parse(&line.to_string()) else {
                 panic!("{line} is refused: {:?}", parse(&line.to_string()).err())
             };
-            // A command shows nothing of itself in Debug.
+            // The Debug form of a command shows no field.
             assert!(read == command, "{line} is {:?}", serde_json::to_string(&read));
             let unlocks = line.get("password").is_some()
                 && !["unlock", "delete_account"].contains(&line["command"].as_str().unwrap());

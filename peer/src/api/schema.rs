@@ -1,7 +1,7 @@
-//! The commands that a program can give as JSON: their names, and the fields of each with their types.
+//! The schema of the JSON commands: their names, and the fields of each with their types.
 //!
-//! [`Command`](crate::api::Command) is read from the same objects. This table says first what is wrong with an object, by
-//! names only: a message never repeats a value, which may be a password or somebody's text.
+//! [`Command`](crate::api::Command) is read from the same objects. The check against this table comes first. Its error
+//! names fields and types only: it never repeats a value, which may be a password or chat text.
 
 use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
@@ -16,43 +16,43 @@ use crate::limits::LINE_ID_DIGITS;
 pub enum Type {
     /// A string that is not empty.
     Text,
-    /// A room's name.
+    /// The name of a room.
     Room,
-    /// A user's name.
+    /// The name of a user.
     User,
-    /// `{"room":…}` or `{"to":…}`.
+    /// A conversation: `{"room":…}` or `{"to":…}`.
     Conversation,
-    /// A whole number from 1.
+    /// A whole number of at least 1.
     Count,
-    /// A message id, or the last digits of it.
+    /// A message id, or its last digits.
     Message,
-    /// A whole message id.
+    /// A complete message id.
     MessageId,
-    /// A password, as it was typed.
+    /// A password, as the user typed it.
     Password,
 }
 
-/// A field of a command.
+/// A field of a JSON command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// The name of the field.
     pub name: &'static str,
     /// The type of its value.
     pub r#type: Type,
-    /// Whether the command means nothing without it.
+    /// True if the command is invalid without the field.
     pub required: bool,
 }
 
-/// A command as a program gives it.
+/// A command that a program can give, with its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Schema {
-    /// What stands in `command`.
+    /// The value of `command`.
     #[serde(rename = "command")]
     pub name: &'static str,
-    /// Its fields, besides `command` and `id`.
+    /// The fields besides `command` and `id`.
     #[serde(serialize_with = "names_of")]
     pub fields: &'static [Field],
-    /// What it does.
+    /// A short description of the command.
     pub help: &'static str,
 }
 
@@ -124,7 +124,7 @@ pub const COMMANDS: &[Schema] = &[
     schema("help", &[], "list these commands"),
 ];
 
-/// What unlocks the history for one command, where it is locked.
+/// The password that unlocks the history for one command, if it is locked.
 const PASSWORD: Field = optional("password", Type::Password);
 
 const fn schema(name: &'static str, fields: &'static [Field], help: &'static str) -> Schema {
@@ -144,21 +144,21 @@ fn names_of<S: serde::Serializer>(fields: &[Field], serializer: S) -> Result<S::
 }
 
 impl Schema {
-    /// Whether its field `password` only unlocks the history first.
+    /// True if the field `password` only unlocks the history first.
     pub(crate) fn unlocks(&self) -> bool {
         self.fields.contains(&PASSWORD)
     }
 }
 
 impl Field {
-    /// Its name, with a question mark where it may be absent.
+    /// Returns the name, followed by a question mark if the field is optional.
     fn shown(&self) -> String {
         format!("{}{}", self.name, if self.required { "" } else { "?" })
     }
 }
 
 impl Type {
-    /// Whether a value is of this type.
+    /// Returns true if a value is of this type.
     pub(crate) fn takes(self, value: &Value) -> bool {
         let text = value.as_str();
         match self {
@@ -173,7 +173,7 @@ impl Type {
         }
     }
 
-    /// What a value of this type is.
+    /// Describes a value of this type, for an error message.
     pub(crate) fn described(self) -> &'static str {
         match self {
             Self::Text => "a text that is not empty",
@@ -188,7 +188,7 @@ impl Type {
     }
 }
 
-/// Whether this is a message id, or enough of its end to stand for it.
+/// Returns true if the text is a message id, or long enough an end of one.
 pub(crate) fn is_message_id(text: &str) -> bool {
     text.len() >= LINE_ID_DIGITS && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }

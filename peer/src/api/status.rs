@@ -1,4 +1,6 @@
-//! How a peer stands.
+//! The state of a peer as a frontend shows it.
+//!
+//! A frontend reads it for its prompt, its status line and its completion.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +10,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Conversation, TrackerState, Trust};
 
-/// How a peer stands: what a prompt or a status line shows.
+/// The state of a peer: a prompt or a status line shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Signed in as; `None` before.
+    /// The signed-in user; `None` before the sign-in.
     pub username: Option<Username>,
-    /// The conversation that lines go to.
+    /// The open conversation, to which messages go.
     pub open: Option<Conversation>,
-    /// Every conversation with the number of lines heard since it was last open.
+    /// Every conversation, with the number of messages received since it was last open.
     pub conversations: Vec<(Conversation, usize)>,
-    /// Whether the tracker can be asked.
+    /// The state of the session with the tracker.
     pub tracker: TrackerState,
-    /// The tracker's address, as it was given.
+    /// The tracker's address, as the user gave it.
     pub tracker_address: String,
-    /// The key by which it is known; `None` before it was met.
+    /// The tracker's key; `None` before it was met.
     pub tracker_key: Option<PublicKey>,
-    /// Where this peer takes links.
+    /// The address on which this peer accepts links.
     pub listening: String,
-    /// What the names of the others in the open conversation are worth.
+    /// The trust in the keys of the other members of the open conversation.
     pub trust: BTreeMap<Username, Trust>,
-    /// Everybody that was met or listed in this run, for completion.
+    /// The users that were met or listed in this run, for completion.
     pub known_users: Vec<Username>,
-    /// Every room that was entered or listed in this run, for completion.
+    /// The rooms that were entered or listed in this run, for completion.
     pub known_rooms: Vec<RoomName>,
 }

@@ -1,31 +1,33 @@
-//! Why the tracker cannot be asked any more, as far as the connection tells.
+//! Reasons why the session with the tracker closed.
+//!
+//! A reason comes from the error of the connection, or from the tracker's last message.
 
 use std::io::{self, ErrorKind};
 
 use serde::{Deserialize, Serialize};
 
-/// Why the tracker cannot be asked any more.
+/// The reason why the session with the tracker closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TrackerLoss {
-    /// The tracker said that it stops.
+    /// The tracker announced that it stops.
     Stopped,
-    /// The tracker closed the connection without a word.
+    /// The tracker closed the connection without an announcement.
     Closed,
     /// The connection was reset.
     Reset,
-    /// Nothing came for too long.
+    /// Nothing arrived within the time limit.
     TimedOut,
-    /// Its computer refused the connection: no program listens there.
+    /// The tracker's computer refused the connection: no program listens there.
     Refused,
-    /// It turned this peer away, as far as an answer without proof can tell.
+    /// The tracker turned this peer away. The answer was not authenticated, so this is not certain.
     TurnedAway,
     /// The connection failed in another way.
     Failed,
 }
 
 impl TrackerLoss {
-    /// What an error of a connection tells.
+    /// The reason that an I/O error of the connection implies.
     pub(crate) fn of(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,

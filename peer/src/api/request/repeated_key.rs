@@ -1,20 +1,22 @@
-//! The search for a key that stands twice in one JSON object: a reader that takes the last value would do something else than
-//! one that takes the first.
+//! Detection of keys that occur twice in one JSON object.
+//!
+//! Readers disagree on such objects: some take the first value, others the last. For example, `{"to":"ana","to":"bob"}`
+//! could go to either user.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The first key that stands twice in an object of this JSON text, at any depth.
+/// Returns the first key that occurs twice in one object of this JSON text, at any depth.
 pub(crate) fn repeated_key(text: &str) -> Option<String> {
     let mut twice = None;
-    // Where the text is no JSON, others say so.
+    // If the text is not JSON, the caller's own reader reports it.
     let _ = Keys { twice: &mut twice }.deserialize(&mut serde_json::Deserializer::from_str(text));
     twice
 }
 
-/// Reads a value for its keys alone.
+/// A visitor that reads a value only for its keys.
 struct Keys<'a> {
     twice: &'a mut Option<String>,
 }
