@@ -1,4 +1,6 @@
-//! The command line: every flag has an environment variable.
+//! The command line of the peer.
+//!
+//! Every flag can also be set by an environment variable.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,35 +16,35 @@ use etcetera::BaseStrategy;
 
 use crate::usual_tracker::UsualTracker;
 
-/// Where a tracker listens that was told nothing else.
+/// The default address of the tracker.
 pub const DEFAULT_TRACKER: &str = "127.0.0.1:6060";
 
-/// Chat in small groups: text goes straight from person to person.
+/// Chat in small groups: messages go directly from peer to peer
 #[derive(Debug, Clone, Parser)]
 #[command(name = "peer", version, about)]
 pub struct Config {
-    /// What to do instead of a conversation.
+    /// A task that the program runs instead of a conversation.
     #[command(subcommand)]
     pub errand: Option<Errand>,
 
-    /// The tracker's address; behind `#` its key as `tracker fingerprint` prints it [default: the one that was typed at an
+    /// The tracker's address; after `#`, its key as `tracker fingerprint` prints it [default: the address used at an
     /// earlier start, else 127.0.0.1:6060]
     #[arg(long, global = true, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]", value_parser = tracker_address)]
     pub tracker: Option<String>,
 
-    /// Where to take links [default: a free port; on loopback where the tracker is on loopback]
+    /// The address on which to accept links [default: a free port; on loopback if the tracker is on loopback]
     #[arg(long, env = "PEER_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
 
-    /// The folder for what this computer keeps [default: the user's data folder]
+    /// The folder for this device's data [default: the user's data folder]
     #[arg(long, global = true, env = "PEER_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// Who you are; asked where absent.
+    /// Your user name; asked if absent
     #[arg(long, global = true, env = "PEER_USERNAME", value_name = "NAME")]
     pub username: Option<Username>,
 
-    /// Make the account.
+    /// Create the account
     #[arg(long, env = "PEER_REGISTER", value_parser = FalseyValueParser::new())]
     pub register: bool,
 
@@ -50,62 +52,62 @@ pub struct Config {
     #[arg(long, global = true, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// With whom to speak in the clear, who has no key: never, loopback, always
+    /// Allow plaintext with legacy clients, which have no key: never, loopback, always
     #[arg(long, env = "PEER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,
 
-    /// How things are shown [default: text; json with --input json]
+    /// The output format [default: text; json with --input json]
     #[arg(long, env = "PEER_OUTPUT", value_name = "FORMAT")]
     pub output: Option<Output>,
 
-    /// How commands are given: as they are typed, or one JSON object a line
+    /// The input format: commands as they are typed, or one JSON object a line
     #[arg(long, env = "PEER_INPUT", value_name = "FORMAT", default_value = "lines")]
     pub input: Input,
 
-    /// End with status 3 where something was refused in a run that else was in order
+    /// End with status 3 if a command was refused in a run that otherwise succeeded
     #[arg(long, env = "PEER_FAIL_ON_ERROR", value_parser = FalseyValueParser::new())]
     pub fail_on_error: bool,
 
-    /// How a private message, or one that names you, calls you at a terminal: off, bell, desktop (bell and a notification
-    /// without the text), desktop-text.
+    /// How a terminal alerts you to a private message, or one that names you: off, bell, desktop (bell and a
+    /// notification without the text), desktop-text
     #[arg(long, env = "PEER_NOTIFY", value_name = "HOW", default_value = "bell")]
     pub notify: Notify,
 
-    /// Run a tracker inside, on the tracker's address.
+    /// Run a tracker inside this program, on the tracker's address
     #[arg(long, env = "PEER_HOST", value_parser = FalseyValueParser::new())]
     pub host: bool,
 }
 
-/// What the program does instead of a conversation.
+/// A task that the program runs instead of a conversation.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Errand {
-    /// Change the password of an account of this computer
+    /// Change the password of an account on this device
     Password {
         /// Read the new password from a file [default: typed]
         #[arg(long, env = "PEER_NEW_PASSWORD_FILE", value_name = "FILE")]
         new_password_file: Option<PathBuf>,
     },
-    /// Carry an account to another computer, so that friends see the same key
+    /// Move an account to another device, so that contacts see the same key
     #[command(subcommand)]
     Identity(IdentityErrand),
 }
 
-/// Which way an account is carried.
+/// The direction in which an account is moved.
 #[derive(Debug, Clone, Subcommand)]
 pub enum IdentityErrand {
-    /// Write an account of this computer into a file, sealed under its password
+    /// Export an account of this device to a file, sealed with its password
     Export {
-        /// The file, which must not be there yet.
+        /// The file to write, which must not exist yet
         file: PathBuf,
     },
-    /// Take an account over from such a file; --tracker tells another address of its tracker
+    /// Import an account from such a file; --tracker gives another address of its tracker
     Import {
-        /// The file.
+        /// The file to read
         file: PathBuf,
     },
 }
 
-/// A tracker's address as it is typed, with or without its key.
+/// Parses a tracker's address as it is typed, with or without its key.
 pub(crate) fn tracker_address(text: &str) -> Result<String, &'static str> {
     let address = match text.split_once('#') {
         None => text,
@@ -117,40 +119,40 @@ pub(crate) fn tracker_address(text: &str) -> Result<String, &'static str> {
     host_and_port(address).map(|_| text.to_owned())
 }
 
-/// How things are shown.
+/// The output format of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON event a line.
+    /// JSON for programs, one event a line.
     Json,
 }
 
-/// How commands are given.
+/// The input format of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Input {
-    /// As they are typed, one a line.
+    /// Commands as they are typed, one a line.
     Lines,
-    /// One JSON object a line.
+    /// JSON requests, one object a line.
     Json,
 }
 
-/// How a message for the user draws attention at a terminal, beside its mark.
+/// The alert at a terminal for a message to the user, besides its mark.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Notify {
-    /// By the mark alone.
+    /// No alert: only the mark.
     Off,
-    /// By the terminal's bell.
+    /// The terminal's bell.
     #[default]
     Bell,
-    /// By the bell and a notification of the desktop (OSC 9), which names the sender and hides the text.
+    /// The bell and a desktop notification (OSC 9), which names the sender and hides the text.
     Desktop,
-    /// The same, with the text.
+    /// The bell and a desktop notification with the text.
     DesktopText,
 }
 
 impl Config {
-    /// How things are shown; `None` where --input and --output contradict each other.
+    /// Returns the output format; `None` if --input and --output contradict each other.
     #[must_use]
     pub fn output(&self) -> Option<Output> {
         match (self.input, self.output) {
@@ -160,7 +162,7 @@ impl Config {
         }
     }
 
-    /// The tracker's address; behind `#` its key, where that is known. An error where the kept address cannot be read.
+    /// Returns the tracker's address; after `#`, its key, if it is known. Fails if the stored address cannot be read.
     pub fn tracker(&self) -> io::Result<String> {
         match &self.tracker {
             Some(address) => Ok(address.clone()),
@@ -168,17 +170,18 @@ impl Config {
         }
     }
 
-    /// The tracker's address where no flag tells it. A tracker that is started here listens at the default address.
+    /// Returns the tracker's address if no flag gives it. A tracker that runs inside this program listens at the
+    /// default address.
     pub fn default_tracker(&self) -> io::Result<String> {
         let usual = if self.host { None } else { UsualTracker::of(&self.data()).address()? };
         Ok(usual.unwrap_or_else(|| DEFAULT_TRACKER.to_owned()))
     }
 
-    /// The folder for what this computer keeps.
+    /// Returns the folder for this device's data.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| {
-            // Without a home there is still the current folder.
+            // If the user has no home folder, the current folder is used.
             etcetera::choose_base_strategy()
                 .map(|places| places.data_dir().join("p2p-chat"))
                 .unwrap_or_else(|_| PathBuf::from("p2p-chat"))

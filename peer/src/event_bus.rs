@@ -1,4 +1,10 @@
-//! Events on their way to the faces: each face gets all of them, in one order, and none is lost.
+//! The event bus: it carries the peer's events to its subscribers.
+//!
+//! Every subscriber receives all events, in one order, and none is lost. Its queue is unbounded, so publishing never
+//! waits. Instead, the links stop reading while a subscriber has [`EVENTS_MAX`] unread events.
+//!
+//! Example: event 7 shows row 40 of the history. The subscriber reads it, and asks for event 8 once 7 is on the screen.
+//! Row 40 now counts as shown, and is not published again after a crash.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -8,47 +14,47 @@ use tokio::sync::{Notify, mpsc};
 use crate::api::Event;
 use crate::limits::EVENTS_MAX;
 
-/// What happens, as one face sees it.
+/// The events of one subscriber, in order.
 #[derive(Debug)]
 pub struct Events {
     events: mpsc::UnboundedReceiver<Envelope>,
     backlog: Arc<SubscriberLag>,
     shown: Arc<Notify>,
-    /// The last line that was read, as a row of the history.
+    /// The row of the history that the last event read showed.
     read: i64,
 }
 
-/// An event, and the row of the history that it shows.
+/// An event, and the row of the history that it shows, if any.
 #[derive(Debug, Clone)]
 struct Envelope {
     event: Event,
     row: Option<i64>,
 }
 
-/// The faces that are told. Telling never waits; who brings news from a link asks first whether the faces keep up, and
-/// that bounds what can be untold.
+/// The list of subscribers. Publishing never waits: a task that reads a link first checks the subscriber lag, which
+/// bounds the unread events.
 #[derive(Debug, Default)]
 pub(crate) struct EventBus {
     event_bus: Vec<(mpsc::UnboundedSender<Envelope>, Arc<SubscriberLag>)>,
-    /// The last row of the history that was told.
+    /// The last row of the history that was published.
     row: i64,
-    /// A face has shown more.
+    /// Notifies when a subscriber has shown more rows.
     shown: Arc<Notify>,
     ended: bool,
 }
 
-/// How far a face is behind.
+/// The lag of a subscriber: how much it has received and not yet read or shown.
 #[derive(Debug, Default)]
 pub(crate) struct SubscriberLag {
     unread: AtomicUsize,
     read: Notify,
-    /// The last row of the history that was not only read but shown.
+    /// The last row of the history that was shown, not only read.
     shown: AtomicI64,
 }
 
 impl Events {
-    /// The next event; `None` once the service has ended. Asking for it says that all before it were shown: after a
-    /// crash they are not told again. Cancel safe.
+    /// Returns the next event; `None` once the service has ended. This call also reports that all earlier events were
+    /// shown: after a crash they are not published again. Cancel safe.
     pub async fn recv(&mut self) -> Option<Event> {
         if self.backlog.shown.swap(self.read, Ordering::Relaxed) != self.read {
             self.shown.notify_one();
@@ -57,7 +63,7 @@ impl Events {
         self.note_read(told)
     }
 
-    /// An event that is here already; says nothing of those before it.
+    /// Returns an event that has already arrived; says nothing about the earlier ones.
     pub fn try_recv(&mut self) -> Option<Event> {
         let told = self.events.try_recv().ok();
         self.note_read(told)
@@ -81,7 +87,7 @@ impl Drop for Events {
 }
 
 impl SubscriberLag {
-    /// Waits until the face has room again.
+    /// Waits until the subscriber has room for more events.
     pub(crate) async fn caught_up(&self) {
         loop {
             let read = self.read.notified();
@@ -94,7 +100,7 @@ impl SubscriberLag {
 }
 
 impl EventBus {
-    /// A face that is told everything from now on.
+    /// Adds a subscriber, which receives all events from now on.
     pub(crate) fn add(&mut self) -> Events {
         let (sender, events) = mpsc::unbounded_channel();
         let backlog = Arc::new(SubscriberLag { shown: self.row.into(), ..SubscriberLag::default() });
@@ -104,14 +110,14 @@ impl EventBus {
         Events { events, backlog, shown: Arc::clone(&self.shown), read: self.row }
     }
 
-    /// Tells all faces.
+    /// Publishes events that show no row of the history.
     pub(crate) fn publish(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
             self.publish_to_all(&Envelope { event, row: None });
         }
     }
 
-    /// Tells all faces of a row of the history.
+    /// Publishes an event that shows a row of the history.
     pub(crate) fn publish_row(&mut self, event: Event, row: i64) {
         self.row = row;
         self.publish_to_all(&Envelope { event, row: Some(row) });
@@ -124,24 +130,24 @@ impl EventBus {
         });
     }
 
-    /// Tells when a face has shown more.
+    /// Returns the notification that a subscriber has shown more.
     pub(crate) fn shows(&self) -> Arc<Notify> {
         Arc::clone(&self.shown)
     }
 
-    /// The last row of the history that every face has shown; `None` without a face.
+    /// Returns the last row of the history that every subscriber has shown; `None` without a subscriber.
     pub(crate) fn shown(&self) -> Option<i64> {
         self.event_bus.iter().map(|(_, backlog)| backlog.shown.load(Ordering::Relaxed)).min()
     }
 
-    /// The faces that are too far behind to be told more from the links.
+    /// Returns the lag of each subscriber with [`EVENTS_MAX`] or more unread events.
     pub(crate) fn behind(&self) -> Vec<Arc<SubscriberLag>> {
         let open = self.event_bus.iter().filter(|(face, _)| !face.is_closed());
         let behind = open.filter(|(_, backlog)| backlog.unread.load(Ordering::Relaxed) >= EVENTS_MAX);
         behind.map(|(_, backlog)| Arc::clone(backlog)).collect()
     }
 
-    /// The end: faces read what is left and are done.
+    /// Ends the bus: subscribers read the remaining events, then receive `None`.
     pub(crate) fn end(&mut self) {
         self.ended = true;
         self.event_bus.clear();

@@ -1,38 +1,40 @@
-//! Whether the past may be looked at: the first look in a session, and one after a long pause, wants the password again.
+//! The lock of the history.
+//!
+//! The first look at the history in a run, and the first after [`GATE_IDLE`] without activity, requires the password.
 //! Pure: time is an argument.
 
 use tokio::time::Instant;
 
 use crate::limits::{GATE_IDLE, GATE_TRIES};
 
-/// How often the password may still be typed wrong.
+/// The number of wrong passwords that remain, at most [`GATE_TRIES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Locked {
     pub(crate) tries_left: usize,
 }
 
-/// Shut at first.
+/// The state of the lock, which is locked at first.
 #[derive(Debug, Default)]
 pub(crate) struct HistoryLock {
-    /// When something was last done with the gate open.
+    /// The time of the last activity while the history was unlocked; `None` if it is locked.
     open: Option<Instant>,
     wrong: usize,
 }
 
 impl HistoryLock {
-    /// Something is done at this peer.
+    /// Records activity at this peer; locks the history if the last activity was too long ago.
     pub(crate) fn touch(&mut self, now: Instant) {
         let idle = |since: Instant| now.duration_since(since) >= GATE_IDLE;
         self.open = self.open.filter(|since| !idle(*since)).map(|_| now);
     }
 
-    /// Whether the past may be looked at now.
+    /// Checks that the history is unlocked.
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), Locked> {
         self.touch(now);
         self.open.filter(|_| !self.is_exhausted()).map(|_| ()).ok_or_else(|| self.shut())
     }
 
-    /// A password was tried.
+    /// Records an attempt to unlock the history, with a right or a wrong password.
     pub(crate) fn attempt(&mut self, right: bool, now: Instant) -> Result<(), Locked> {
         if right && !self.is_exhausted() {
             *self = Self { open: Some(now), wrong: 0 };
@@ -42,12 +44,12 @@ impl HistoryLock {
         Err(self.shut())
     }
 
-    /// The tries are used up: no password opens any more.
+    /// Returns true if too many passwords were wrong: no password unlocks the history any more.
     fn is_exhausted(&self) -> bool {
         self.wrong >= GATE_TRIES
     }
 
-    /// How often the password may still be typed wrong.
+    /// Returns the number of wrong passwords that remain.
     pub(crate) fn shut(&self) -> Locked {
         Locked { tries_left: GATE_TRIES.saturating_sub(self.wrong) }
     }

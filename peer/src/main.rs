@@ -1,4 +1,6 @@
-//! The peer as a program: flags in, a conversation at the terminal or in JSON, an exit status out.
+//! The peer program.
+//!
+//! It reads the flags, runs a conversation at the terminal or in JSON, and returns an exit status.
 
 use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -28,19 +30,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracker::server::{StartError, TrackerServer};
 
-/// What may still run when all is said: a thread that waits for typed input ends with the program.
+/// Longest wait for remaining tasks at the end: a thread that waits for typed input ends with the program.
 const LAST_TASKS: Duration = Duration::from_secs(1);
 
-/// An address that is for documents only (RFC 5737): the way to it is the way out of this computer.
+/// An address for documentation only (RFC 5737): the route to it shows this computer's outgoing address.
 const SOMEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
-/// Wrong usage, as the command line parser says it too.
+/// The exit status of wrong usage, which the command line parser uses too.
 const WRONG_USAGE: u8 = 2;
 
-/// Something was refused, and --fail-on-error was given.
+/// The exit status if a command was refused and --fail-on-error was given.
 const REFUSED: u8 = 3;
 
-/// Why the program did not end in good order.
+/// The reason why the program failed.
 enum Failure {
     Usage(String),
     Refused,
@@ -80,12 +82,12 @@ fn main() -> ExitCode {
         Err(Failure::Other(reason)) => (1, reason),
     };
     let reason = if stderr().is_terminal() { reason } else { in_one_line(&reason) };
-    // Where nobody reads it, the status still tells.
+    // If stderr is closed, the exit status still reports the failure.
     let _ = writeln!(stderr(), "peer: {reason}");
     ExitCode::from(status)
 }
 
-/// A defect in any task ends the program, and leaves the terminal as it was.
+/// Ends the program after a panic in any task, and restores the terminal.
 fn end_loudly_on_panic() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |defect| {
@@ -95,7 +97,7 @@ fn end_loudly_on_panic() {
     }));
 }
 
-/// The log goes to a file or nowhere: the screen belongs to the conversation.
+/// Sends the log to a file or discards it: the screen belongs to the conversation.
 fn log_to_file() -> Result<(), Failure> {
     let Some(path) = env::var_os("PEER_LOG").map(PathBuf::from) else { return Ok(()) };
     log_file::start(&path).map_err(|error| {
@@ -137,7 +139,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    // The peer is gone first, so its tracker sees an orderly end.
+    // The peer ends first, so that its tracker sees an orderly end.
     let ended = match hosted {
         Some(hosted) => hosted.end().await,
         None => Ok(()),
@@ -145,7 +147,7 @@ async fn run(config: Config) -> Result<(), Failure> {
     outcome.and(ended)
 }
 
-/// Keeps the tracker's address for the next start, where somebody has typed it and signed in there.
+/// Stores the tracker's address for the next start, if the user typed it and signed in there.
 fn remember_tracker(service: &PeerService, config: &Config) {
     let address = service.status().tracker_address;
     let is_new = config.tracker.is_none()
@@ -159,8 +161,8 @@ fn remember_tracker(service: &PeerService, config: &Config) {
     }
 }
 
-/// Starts the peer. Where nobody answers at the usual address, and nobody on this computer has an account there, a person at
-/// a terminal is asked where the tracker is; none where that person leaves.
+/// Starts the peer. If no tracker answers at the default address, and this device has no account there, the program
+/// asks a person at the terminal for the address. Returns `None` if that person leaves.
 async fn start(
     config: &Config,
     mut tracker: String,
@@ -198,7 +200,7 @@ async fn start(
     }
 }
 
-/// What is known before anybody is asked.
+/// The sign-in data that is known before the user is asked.
 fn known(config: &Config) -> Known {
     Known {
         username: config.username.clone(),
@@ -208,7 +210,7 @@ fn known(config: &Config) -> Known {
             (None, Ok(password)) => PasswordSource::Given(password),
             (None, Err(_)) => PasswordSource::Asked,
         },
-        // A program that gives commands as JSON is asked for nothing.
+        // A program that gives commands as JSON is never asked.
         interactive: tty::is_interactive() && config.input == Input::Lines,
     }
 }
@@ -221,10 +223,10 @@ async fn talk(
 ) -> Result<(), Failure> {
     let events = service.subscribe();
     let known = known(config);
-    // Nobody should type a name and a password before learning that.
+    // The user must not type a name and a password before learning that the tracker is unreachable or has another key.
     if known.interactive || config.errand.is_some() {
         match service.probe().await {
-            // What is here can be opened without it.
+            // This device's data can be opened without the tracker.
             Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
             Err(CommandError::TrackerLost) => return Err(SignInError::no_tracker(service).into()),
             Err(error) => return Err(SignInError::Refused(error).into()),
@@ -235,7 +237,8 @@ async fn talk(
         let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
         return Ok(change_password(service, &known, &new).await?);
     }
-    // A script that gives its password in a line behind `/history` would say it to the room, were the history open.
+    // A script sends its password on the line after `/history`. If the history were unlocked, that line would go to the
+    // room.
     let opens_history = matches!(known.password, PasswordSource::Asked) || config.input == Input::Json;
     let signed_in = tokio::select! {
         signed_in = sign_in(service, known) => signed_in,
@@ -273,7 +276,7 @@ async fn talk(
     if ended.refused && config.fail_on_error { Err(Failure::Refused) } else { Ok(()) }
 }
 
-/// A tracker inside this peer.
+/// A tracker that runs inside this peer.
 struct Hosted {
     address: SocketAddr,
     key: PublicKey,
@@ -305,7 +308,7 @@ impl Hosted {
     }
 }
 
-/// The address by which this computer goes into its network. Nothing is sent.
+/// Returns the address of this computer in its network. No packet is sent.
 fn local_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(SOMEWHERE).ok()?;
@@ -313,7 +316,7 @@ fn local_address() -> Option<IpAddr> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
-/// Cancelled when the program is asked to end.
+/// Returns a token that is cancelled when a signal asks the program to end.
 fn stop_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {

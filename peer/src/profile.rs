@@ -1,5 +1,6 @@
-//! A user's folder on this computer, one for each tracker: locked while in use, so that two programs cannot speak as
-//! the same user from it.
+//! A profile: the folder of one user at one tracker on this device.
+//!
+//! The folder is locked while in use, so that two programs cannot run as the same user from it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -19,10 +20,10 @@ const INSTANCE: &str = "instance.json";
 const IDENTITY: &str = "identity.json";
 const NEXT_IDENTITY: &str = "next_identity.json";
 
-/// What lies sealed beside the private key.
+/// The sealed files beside the private key.
 const SEALED: [&str; 4] = ["history.db", "known_keys.sealed", "blocked.sealed", NEXT_IDENTITY];
 
-/// A user's folder, locked.
+/// The locked folder of a user.
 #[derive(Debug)]
 pub(crate) struct Profile {
     folder: PathBuf,
@@ -30,28 +31,28 @@ pub(crate) struct Profile {
     made: bool,
 }
 
-/// Why a folder cannot be used.
+/// The reason why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// Another program holds it.
+    /// Another program has locked the folder.
     #[error("{0} is in use by another peer: quit that one, or choose another folder with --data")]
     InUse(PathBuf),
-    /// The disk failed, or refused.
+    /// An operation on the disk failed.
     #[error("cannot use {0}: {1}")]
     Io(PathBuf, io::Error),
-    /// The private key is gone, and these files open only with it.
+    /// The private key is missing, and these files open only with it.
     #[error(
         "{IDENTITY} with your key is missing in {0}, and only it opens {files}. Put it back from a backup, or take the key from an \
          exported identity with `peer identity import FILE`; to begin with a new key, of which your friends are warned, move that \
          folder away", files = .1.join(" and ")
     )]
     KeyMissing(PathBuf, Vec<&'static str>),
-    /// A file holds something else than this program wrote.
+    /// The content of a file is not in the format of this program.
     #[error("{0} is damaged. {remedy}", remedy = remedy(.0))]
     Damaged(PathBuf),
 }
 
-/// What to do about a damaged file, and what that costs.
+/// Says what to do about a damaged file, and what that costs.
 fn remedy(path: &Path) -> &'static str {
     match path.file_name().and_then(|name| name.to_str()) {
         Some(IDENTITY) => {
@@ -67,7 +68,7 @@ fn remedy(path: &Path) -> &'static str {
     }
 }
 
-/// Where the folder of a user at a tracker is.
+/// Returns the folder of a user at a tracker.
 fn folder_of(data: &Path, tracker: &str, user: &Username) -> PathBuf {
     folder_of_tracker(data, tracker).join(user.as_str())
 }
@@ -76,37 +77,37 @@ fn folder_of_tracker(data: &Path, tracker: &str) -> PathBuf {
     data.join(tracker.replace(['/', '\\'], "_"))
 }
 
-/// Whether a tracker's address, which may come from a file, names a folder of its own: it has a port, and `.`, `..` and the
-/// names of our own files have none.
+/// Returns true if a tracker's address, which may come from a file, is safe as a folder name. Such an address contains
+/// a port, which `.`, `..` and the names of this program's files do not.
 pub(crate) fn is_folder_name(tracker: &str) -> bool {
     tracker.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         && !tracker.contains('\0')
 }
 
-/// Whether this computer has a key of this user at this tracker.
+/// Returns true if this device has a key of this user at this tracker.
 pub(crate) fn exists(data: &Path, tracker: &str, user: &Username) -> bool {
     folder_of(data, tracker, user).join(IDENTITY).exists()
 }
 
-/// Who has a key on this computer, at this tracker.
+/// Returns the users that have a key on this device, at this tracker.
 pub(crate) fn users(data: &Path, tracker: &str) -> BTreeSet<Username> {
-    // What cannot be read has nobody in it; who is named finds out why.
+    // An unreadable folder counts as empty; the sign-in of a named user reports the error.
     let entries = fs::read_dir(folder_of_tracker(data, tracker)).into_iter().flatten().flatten();
     let at_home = entries.filter(|entry| entry.path().join(IDENTITY).is_file());
     at_home.filter_map(|entry| Username::parse(entry.file_name().to_str()?).ok()).collect()
 }
 
-/// Moves a user's folder to another address of the tracker; whether there was one to move. A crash leaves it at the one
-/// address or at the other.
+/// Moves a user's folder to another address of the tracker. Returns false if there was nothing to move. After a crash
+/// the folder is at one of the two addresses, complete.
 pub(crate) fn migrate_from(data: &Path, user: &Username, from: &str, to: &str) -> Result<bool, ProfileError> {
     let (old, new) = (folder_of(data, from, user), folder_of(data, to, user));
     if !old.is_dir() || new.exists() {
         return Ok(false);
     }
-    // Locked: the lock moves along.
+    // The folder is locked, and the lock moves along with it.
     let profile = Profile::open(data, from, user)?;
     if profile.made {
-        // Somebody else has moved it in this moment.
+        // Another program has moved it between the check and the lock.
         profile.remove_if_new();
         return Ok(false);
     }
@@ -117,7 +118,7 @@ pub(crate) fn migrate_from(data: &Path, user: &Username, from: &str, to: &str) -
 }
 
 impl Profile {
-    /// Makes the folder where it is missing, and locks it.
+    /// Creates the folder if it is missing, and locks it.
     pub(crate) fn open(data: &Path, tracker: &str, user: &Username) -> Result<Self, ProfileError> {
         let folder = folder_of(data, tracker, user);
         let made = !folder.is_dir();
@@ -135,87 +136,88 @@ impl Profile {
         }
     }
 
-    /// Removes a folder that was made for a user who turned out not to be one.
+    /// Removes a folder that was created for a user who could not sign in, unless it holds a key.
     pub(crate) fn remove_if_new(self) {
         if self.made {
-            // An empty folder left behind does no harm.
+            // An empty folder that remains does no harm.
             let _ = fs::remove_file(self.folder.join(LOCK));
             let _ = fs::remove_dir(&self.folder);
         }
     }
 
-    /// The instance of a run that starts now, in milliseconds since 1970: higher than that of every run before it on this
-    /// computer. Others take the lower one for a link of an earlier run, and a clock may be set back.
+    /// Returns the instance number of a run that starts now, in milliseconds since 1970. It is higher than that of
+    /// every earlier run on this device, even if the clock was set back. Other peers take a link with a lower number
+    /// for one of an earlier run.
     pub(crate) fn next_instance(&self, now: u64) -> u64 {
         let path = self.folder.join(INSTANCE);
-        // Without the file the clock has to do.
+        // If the file cannot be read, the clock alone decides.
         let last: Option<u64> = atomic_file::read(&path).ok().flatten();
         let instance = last.map_or(now, |last| now.max(last.saturating_add(1)));
         let _ = atomic_file::write(&path, &instance);
         instance
     }
 
-    /// Whether it is this user's.
+    /// Returns true if the profile belongs to this user.
     pub(crate) fn is_of(&self, user: &Username) -> bool {
         self.folder.ends_with(user.as_str())
     }
 
-    /// Lets another program have the folder. A lock that cannot be undone goes with this program.
+    /// Unlocks the folder for other programs. If that fails, the lock ends with this program.
     pub(crate) fn release(&self) {
         let _ = self.lock.unlock();
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The user's private key under its seal; `None` where this computer has none.
+    /// Returns the user's private key under its seal; `None` if this device has none.
     pub(crate) fn identity(&self) -> Result<Option<Sealed>, ProfileError> {
         self.read(IDENTITY)
     }
 
-    /// That no key was here before: with another one, what lies sealed here would never open again.
+    /// Checks that the profile never had a key: under another key, its sealed files would never open again.
     pub(crate) fn expect_new(&self) -> Result<(), ProfileError> {
         let sealed: Vec<_> = SEALED.into_iter().filter(|name| self.folder.join(name).exists()).collect();
         if sealed.is_empty() { Ok(()) } else { Err(ProfileError::KeyMissing(self.folder.clone(), sealed)) }
     }
 
-    /// Keeps a new private key under its seal. Where there is one already, that one stays and this is an error: with a
-    /// key goes the history under it.
+    /// Stores a new private key under its seal. Fails if there is a key already, because the history depends on that
+    /// key.
     pub(crate) fn new_identity(&self, sealed: &Sealed) -> Result<(), ProfileError> {
         let path = self.folder.join(IDENTITY);
         atomic_file::write_new(&path, sealed).map_err(|error| ProfileError::Io(path, error))
     }
 
-    /// Keeps the private key that lies here under another seal.
+    /// Replaces the seal of the stored private key.
     pub(crate) fn reseal_identity(&self, sealed: &Sealed) -> Result<(), ProfileError> {
         self.write(IDENTITY, sealed)?;
         self.finish_password_change(false)
     }
 
-    /// Removes a private key that was made in vain.
+    /// Removes a new private key after the sign-in with it failed.
     pub(crate) fn remove_identity(&self) -> Result<(), ProfileError> {
         let path = self.folder.join(IDENTITY);
         atomic_file::remove(&path).map_err(|error| ProfileError::Io(path, error))
     }
 
-    /// That the private key's file is not what this program wrote.
+    /// Returns the error that the private key's file is damaged.
     pub(crate) fn damaged_identity(&self) -> ProfileError {
         ProfileError::Damaged(self.folder.join(IDENTITY))
     }
 
-    /// The private key under the seal of a new password, where a change of the password was cut short.
+    /// Returns the private key under the seal of a new password, if a change of the password was interrupted.
     pub(crate) fn next_identity(&self) -> Result<Option<Sealed>, ProfileError> {
         self.read(NEXT_IDENTITY)
     }
 
-    /// Keeps the private key under the seal of a new password, beside the old one.
+    /// Stores the private key under the seal of a new password, beside the old one.
     pub(crate) fn keep_next_identity(&self, sealed: &Sealed) -> Result<(), ProfileError> {
         self.write(NEXT_IDENTITY, sealed)
     }
 
-    /// Ends a change of the password: the new seal takes the place of the old one, or goes.
+    /// Ends a change of the password: the new seal replaces the old one, or is removed.
     pub(crate) fn finish_password_change(&self, take_next: bool) -> Result<(), ProfileError> {
         let next = self.folder.join(NEXT_IDENTITY);
         let settled = if take_next {
@@ -226,7 +228,7 @@ impl Profile {
         settled.map_err(|error| ProfileError::Io(next, error))
     }
 
-    /// Removes everything of this user here: the account is gone.
+    /// Removes all data of this user on this device, after the account was deleted.
     pub(crate) fn remove(&self) -> Result<(), ProfileError> {
         fs::remove_dir_all(&self.folder).map_err(|error| ProfileError::Io(self.folder.clone(), error))
     }
@@ -245,10 +247,10 @@ impl Profile {
     }
 }
 
-/// The file whose lock keeps other programs out.
+/// Opens the file whose lock keeps other programs out.
 fn lock_file(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // Earlier versions left that to the umask.
+    // Earlier versions created the file with the permissions of the umask.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
 }
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_moves_whole_unless_it_is_in_use_or_another_is_in_its_place() {
+    fn folder_moves_unless_it_is_in_use_or_target_exists() {
         let data = tempfile::tempdir().unwrap();
         let there = |address| folder_of(data.path(), address, &ana()).is_dir();
         let moved = |from, to| migrate_from(data.path(), &ana(), from, to);

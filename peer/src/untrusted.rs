@@ -1,18 +1,20 @@
-//! Text that somebody else chose. It cannot be printed, formatted or logged by accident: what shows it on a screen is
-//! `terminal/safe_text.rs` alone.
+//! Text that another person or program chose.
+//!
+//! The type cannot be printed, formatted or logged by accident. The terminal shows it only after the sanitizer has made
+//! it safe.
 
 use std::fmt;
 
 use commons::names::RoomName;
 use serde::{Deserialize, Serialize};
 
-/// Chat text, or the words of a tracker: it may steer a terminal, hide, or pose as something else.
+/// Chat text, or text from a tracker: it may contain terminal control sequences, hidden characters or look-alikes.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UntrustedText(String);
 
 impl UntrustedText {
-    /// Whether the text holds a word, however it is capitalised, as a word of its own.
+    /// Returns true if the text contains this lowercase word, in any case, with no letter or digit next to it.
     #[must_use]
     pub fn has_word(&self, word: &str) -> bool {
         let text = self.0.to_lowercase();
@@ -24,7 +26,7 @@ impl UntrustedText {
 }
 
 impl UntrustedText {
-    /// The same text with other words in it; it is trusted no more than before.
+    /// Returns the text as changed by a function; it stays untrusted.
     #[must_use]
     pub fn reworded(&self, reword: impl FnOnce(&str) -> String) -> Self {
         Self(reword(&self.0))
@@ -49,16 +51,16 @@ impl PartialEq<str> for UntrustedText {
     }
 }
 
-/// Chat text stays out of logs.
+/// Hides the text: chat text stays out of logs.
 impl fmt::Debug for UntrustedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Untrusted({} bytes)", self.0.len())
     }
 }
 
-/// What others chose, or may have: whatever passes the one function that makes it fit for a screen.
+/// Text that others chose, or may have chosen: only the sanitizer makes it fit for a screen.
 pub trait AsUntrusted {
-    /// The text itself: to compare, to measure, to send on; never for a screen.
+    /// Returns the text itself: to compare, to measure or to send, never to show.
     fn expose(&self) -> &str;
 }
 
@@ -68,7 +70,7 @@ impl AsUntrusted for UntrustedText {
     }
 }
 
-/// Printable, but no more than that: a name can be a forest of marks.
+/// A room name is printable, but may be a stack of combining marks.
 impl AsUntrusted for RoomName {
     fn expose(&self) -> &str {
         self.as_str()

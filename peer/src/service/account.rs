@@ -1,8 +1,9 @@
-//! The user's own account at the tracker: its keys, its password, its end.
+//! Commands on the user's own account at the tracker: its keys, its password, its deletion.
 //!
-//! The password lies in two places, under the seal on this computer and at the tracker. The new seal is written beside
-//! the old one, the tracker is asked, and only then the new one takes the old one's place. After a crash in between both
-//! are tried, and the one that the user's password opens is made the tracker's too: see `user_key.rs`.
+//! The password is stored in two places: it seals the key on this device, and the tracker knows it. A change goes in
+//! three steps. The new seal is written beside the old one, the tracker changes the password, and the new seal replaces
+//! the old one. After a crash between the steps, the next sign-in tries both seals. It gives the tracker the one that
+//! the user's password opens: see `user_key.rs`.
 
 use commons::endorsement::Endorsement;
 use commons::keys::Seed;
@@ -21,18 +22,18 @@ use crate::profile::Profile;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerError;
 
-/// The account of whoever is signed in.
+/// The account of the signed-in user.
 pub(crate) struct Account<'a> {
     pub(crate) tracker: &'a PeerTrackerCommunication,
     pub(crate) profile: &'a Profile,
     pub(crate) user: &'a Username,
-    /// The private key of this computer.
+    /// The private key of this device.
     pub(crate) seed: &'a Seed,
     pub(crate) seal_cost: SealCost,
 }
 
 impl Account<'_> {
-    /// Carries a wish out. Where it fails nothing changed.
+    /// Executes an account command. A command that fails changes nothing.
     pub(crate) async fn execute(&self, wish: AccountCommand) -> Result<Answer, CommandError> {
         match wish {
             AccountCommand::Keys => return Ok(Answer::Keys { keys: self.keys().await? }),
@@ -47,26 +48,26 @@ impl Account<'_> {
         Ok(Answer::Done)
     }
 
-    /// The user's keys, the one bound first in front.
+    /// Returns the user's device keys, in the order in which they were bound.
     async fn keys(&self) -> Result<Vec<BoundKey>, CommandError> {
         Ok(self.tracker.list_keys().await?)
     }
 
-    /// Takes away the key that begins with these digits.
+    /// Revokes the key that begins with these digits.
     async fn revoke(&self, digits: &str) -> Result<(), CommandError> {
         let key = chosen(&self.keys().await?, digits, KEY_DIGITS_MIN)?;
         Ok(self.tracker.revoke_key(key).await?)
     }
 
-    /// Vouches for the key that begins with these digits by the key of this computer. Never without being asked: whoever
-    /// knows the password binds keys too.
+    /// Endorses the key that begins with these digits, by the key of this device. This never happens without the user's
+    /// command, because anyone with the password can bind a key.
     async fn endorse(&self, digits: &str) -> Result<(), CommandError> {
         let key = chosen(&self.keys().await?, digits, ENDORSED_DIGITS_MIN)?;
         let signature = Endorsement::sign(self.user, self.seed, key);
         Ok(self.tracker.endorse_key(key, signature).await?)
     }
 
-    /// Changes the password here and at the tracker, or nowhere.
+    /// Changes the password on this device and at the tracker, or at neither.
     async fn change_password(&self, old: Password, new: Password) -> Result<(), CommandError> {
         if new.is_too_short() {
             return Err(CommandError::PasswordTooShort);
@@ -78,7 +79,7 @@ impl Account<'_> {
         self.profile.keep_next_identity(&sealed_anew(&seed, new, self.seal_cost).await?)?;
         match self.tracker.change_password(&digest).await {
             Ok(()) => Ok(self.profile.finish_password_change(true)?),
-            // Whether the tracker has it is not known: both seals stay for the next sign-in to find out.
+            // The tracker may have changed the password or not: both seals stay until the next sign-in finds out.
             Err(TrackerError::Lost) => Err(CommandError::TrackerLost),
             Err(refused) => {
                 self.profile.finish_password_change(false)?;
@@ -87,7 +88,7 @@ impl Account<'_> {
         }
     }
 
-    /// Deletes the account. The password opened the seal on this computer; the tracker judges it too.
+    /// Deletes the account. The password has opened the seal on this device; the tracker checks it again.
     async fn delete(&self, password: Option<Password>) -> Result<(), CommandError> {
         let Some(password) = password else {
             return Err(CommandError::Usage("the account is deleted by its password only".to_owned()));

@@ -1,4 +1,6 @@
-//! What each command does: asked of the tracker, said through the history, or changed here.
+//! The execution of commands.
+//!
+//! A command becomes a request to the tracker, a message in the history, or a change of this peer's state.
 
 use chrono::Utc;
 use commons::limits::TEXT_MAX;
@@ -25,8 +27,8 @@ use crate::service::account::Account;
 use crate::tracker_communication::tracker_report::TrackerError;
 
 impl PeerService {
-    /// Carries a command out. Where it fails nothing changed. What is said is durable only once the event tells so; what
-    /// is asked after it waits for that.
+    /// Executes a command. A command that fails changes nothing. A message is durable only after its [`Event::Sent`];
+    /// later commands wait for that.
     pub async fn execute(&self, command: Command) -> Result<Answer, CommandError> {
         let hub = &self.hub;
         let (Some(profile), Some(links), Some(history)) =
@@ -36,12 +38,13 @@ impl PeerService {
         };
         match command {
             Command::Say { .. } => {}
-            // A disk that does not answer must not keep anybody here.
+            // A disk that does not respond must not block the end of the program.
             Command::Quit => drop(timeout(QUIT_WAIT, hub.all_committed()).await),
             _ => hub.all_committed().await,
         }
         hub.lock().history_lock.touch(Instant::now());
-        // What stands behind the reason of the end is not carried out: after too many wrong passwords it may be one.
+        // No command is executed after the one that ended the service: after too many wrong passwords, the next input
+        // may be a password.
         if let Some(error) = self.failure().filter(|_| command != Command::Quit) {
             return Err(error);
         }
@@ -142,7 +145,7 @@ impl PeerService {
         Ok(Answer::Done)
     }
 
-    /// Opens the past to whoever knows the password; who does not know it after some tries ends the program.
+    /// Unlocks the history if the password is right; ends the program after too many wrong ones.
     async fn unlock(&self, profile: &Profile, password: Password) -> Result<(), CommandError> {
         let right = is_password(profile, password).await?;
         let tried = self.hub.lock().history_lock.attempt(right, Instant::now());
@@ -155,7 +158,7 @@ impl PeerService {
         })
     }
 
-    /// Whether the account may be deleted: by the password, and under the name where that was typed too.
+    /// Checks that the account may be deleted: by the password, and by the name if it was given.
     async fn may_delete(
         &self,
         profile: &Profile,
@@ -171,8 +174,8 @@ impl PeerService {
         }
     }
 
-    /// Whether the password may be changed by the old one. A wrong one counts among the tries; the seal says so, as before,
-    /// until they are used up.
+    /// Checks that the old password permits a change. A wrong one counts among the tries. Until these are used up it
+    /// passes here, because the seal reports it afterwards.
     async fn may_change(&self, profile: &Profile, old: Password) -> Result<(), CommandError> {
         match self.unlock(profile, old).await {
             Err(CommandError::PasswordWanted { .. }) => Ok(()),
@@ -187,12 +190,13 @@ impl PeerService {
         }
     }
 
-    /// Begins a private chat with a user whom the tracker knows, or who was met before; where that user is, if anywhere.
+    /// Begins a private chat with a user whom the tracker knows, or who was met before. Asks the tracker for the user's
+    /// address if necessary.
     async fn reach(&self, links: &PeerPeerCommunication, user: &Username) -> Result<(), CommandError> {
         if self.hub.lock().chat.me() == Some(user) {
             return Err(CommandError::NotYourself);
         }
-        // Since the change came up one of the keys that are known may have endorsed the other.
+        // A known key may have endorsed the other since the change was noticed.
         let changed = links.book(|book| book.is_changed(user));
         let is_away = !links.is_linked(user) && !self.was_sought(user);
         if changed || is_away {
@@ -202,7 +206,7 @@ impl PeerService {
                     return found.inspect_err(|_| self.hub.lock().seeks.forget(user));
                 }
                 Err(TrackerError::Lost) if changed => return Err(CommandError::KeyChanged(user.clone())),
-                // Messages to a known user wait here until there is a way again.
+                // Messages to a known user wait in the outbox until the user can be reached.
                 Err(error) if !is_unknown(&error) && self.is_met(links, user) => {}
                 Err(error) => {
                     self.hub.lock().seeks.forget(user);
@@ -215,18 +219,18 @@ impl PeerService {
         Ok(())
     }
 
-    /// Whether the tracker was asked a moment ago about the absent partner of a private chat: messages to it wait.
+    /// Returns true if the tracker was asked a moment ago about the absent user: messages to that user wait.
     fn was_sought(&self, user: &Username) -> bool {
         let mut state = self.hub.lock();
         state.chat.away().contains(user) && !state.seeks.may_seek(user, Instant::now())
     }
 
-    /// Whether a user was met before, in this run or an earlier one.
+    /// Returns true if this device met the user before, in this run or an earlier one.
     fn is_met(&self, links: &PeerPeerCommunication, user: &Username) -> bool {
         links.book(|book| book.has_keys(user)) || self.hub.lock().chat.talks_with(user)
     }
 
-    /// Says a line to everybody who hears it: it goes into the history, and from there on its way.
+    /// Sends a message to all members of a conversation: it is appended to the history, and delivered from there.
     async fn say(
         &self,
         history: &History,
@@ -238,7 +242,7 @@ impl PeerService {
         let (place, _) = self.hub.lock().chat.place(&to)?;
         self.hub.keep_pace(history, &place, &to).await;
         let Some(queue) = history.place().await else { return Err(not_signed_in()) };
-        // Only now: while it waited, members may have come or gone.
+        // This must come after the waits, during which members may have joined or left.
         let mut state = self.hub.lock();
         let (place, revision) = state.chat.place(&to)?;
         let audience = state.chat.listeners(&to)?;
@@ -251,8 +255,8 @@ impl PeerService {
         Ok(())
     }
 
-    /// Waits a moment, before the first message in a conversation, for a member who is there to tell how far it is: the message
-    /// is to stand behind what was said there. The link that would carry the message is waited for by that, and no other.
+    /// Before the first message in a conversation, waits briefly for the Lamport time of a connected member. The new
+    /// message then sorts after the existing ones. The link that would carry the message carries that time first.
     async fn learn_time(&self, to: &Conversation) -> Result<(), CommandError> {
         let deadline = Instant::now() + CLOCK_WAIT;
         loop {
@@ -275,7 +279,7 @@ impl PeerService {
         }
     }
 
-    /// Waits a while for own lines, all or those of a conversation, on their way to those who are there.
+    /// Waits up to [`QUIT_WAIT`] for outbox messages to connected members: all, or those of one conversation.
     async fn flush_outgoing(&self, history: &History, of: Option<&ConversationId>) {
         let deadline = Instant::now() + QUIT_WAIT;
         loop {
@@ -284,7 +288,7 @@ impl PeerService {
                 None => history.waiting().await,
                 Some(of) => history.waiting_in(of.clone()).await,
             };
-            // With a failed disk nothing can be told of it, nor does anything go on its way.
+            // If the disk has failed, nothing is known and nothing can be sent.
             let waiting = waiting.unwrap_or_default();
             let on_its_way = waiting.iter().any(|(user, _)| self.hub.is_expected(user));
             if !on_its_way || timeout_at(deadline, moved).await.is_err() {
@@ -306,13 +310,13 @@ impl PeerService {
         Ok(())
     }
 
-    /// Waits for lines on their way to whoever is linked, signs out, closes the links. What waits for others goes out at
-    /// the next start.
+    /// Waits for messages to linked members, signs out and closes the links. Messages for other members go out at the
+    /// next start.
     async fn quit(&self, history: &History) -> Answer {
         self.flush_outgoing(history, None).await;
         let outbox = history.outbox().await;
         if let Err(error) = &outbox {
-            // Else the program would end as if nothing waited.
+            // Without this event the program would end as if no message waited.
             self.hub.lock().event_bus.publish([Event::error("STORAGE", error.to_string())]);
         }
         for waiting in outbox.unwrap_or_default() {
@@ -327,7 +331,7 @@ impl PeerService {
     }
 }
 
-/// Whether the tracker says that it has no such user.
+/// Returns true if the tracker answered that it has no such user.
 fn is_unknown(error: &TrackerError) -> bool {
     matches!(error, TrackerError::Refused(refusal) if refusal.code == ErrorCode::PeerNotFound)
 }

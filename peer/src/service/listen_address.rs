@@ -1,4 +1,6 @@
-//! The address at which links are taken where the user names none.
+//! The default address on which the peer accepts links.
+//!
+//! It is used if the user gives none.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::profile;
 
-/// An address on loopback if the tracker is there, else on all interfaces; at a free port. Fails where the tracker's name
-/// leads nowhere, unless an account is here: that one opens offline, without a name server too.
+/// Returns a free port on loopback if the tracker is on loopback, else on all interfaces. Fails if the tracker's name
+/// cannot be resolved, unless this device has an account: it opens offline, even without a name server.
 pub(crate) async fn listen_address(tracker: &str, data: &Path) -> io::Result<SocketAddr> {
     let found = timeout(DIAL_TIMEOUT, resolve(tracker)).await.map_err(io::Error::from).flatten();
     let ip = match found.map(|address| address.ip()) {

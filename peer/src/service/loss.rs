@@ -1,4 +1,6 @@
-//! The loss that a command would cause: a frontend for people asks before it gives the command.
+//! The irreversible loss that a command would cause.
+//!
+//! A frontend for people asks for confirmation first.
 
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
@@ -7,7 +9,7 @@ use crate::api::{Command, Conversation};
 use crate::service::PeerService;
 
 impl PeerService {
-    /// What nobody can bring back once this command was carried out. A frontend for people asks before.
+    /// Returns the data that this command would destroy for good, if any.
     #[must_use]
     pub fn loss(&self, command: &Command) -> Option<Loss> {
         let chat = &self.hub.lock().chat;
@@ -27,7 +29,7 @@ impl PeerService {
         }
     }
 
-    /// Why a command would lose nothing, because the conversation that it names is not kept here.
+    /// Fails if the command would lose nothing, because its conversation is not stored on this device.
     pub async fn is_refused(&self, loss: &Loss) -> Result<(), CommandError> {
         match (loss, self.hub.history.get()) {
             (Loss::History(conversation), Some(history)) => {

@@ -1,4 +1,6 @@
-//! The peer: carries out what a face asks, and tells the faces what happens.
+//! The peer service: it executes the commands of a frontend, and publishes events to all frontends.
+//!
+//! It connects the tracker session, the links, the history and the event bus.
 
 mod account;
 mod commands;
@@ -50,37 +52,38 @@ use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::TrackerReport;
 
-/// What a peer needs to know to start.
+/// The settings with which a peer starts.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
-    /// The tracker's address, `host:port`, or `host:port#key` where its key is known.
+    /// The tracker's address: `host:port`, or `host:port#key` if its key is known.
     pub tracker: String,
-    /// Where to take links; where absent, on loopback if the tracker is there, else on all addresses, at a free port.
+    /// The address on which to accept links. If absent, the peer takes a free port: on loopback if the tracker is
+    /// there, else on all interfaces.
     pub listen: Option<SocketAddr>,
-    /// The folder in which each user has one.
+    /// The folder that holds one folder per user.
     pub data: PathBuf,
-    /// With whom to speak in the clear, of those who have no key.
+    /// The legacy clients with which plaintext is allowed.
     pub plaintext: Plaintext,
-    /// What sealing the user's key is to cost.
+    /// The cost of sealing the user's key.
     pub seal_cost: SealCost,
-    /// Where conversations are kept.
+    /// The place where conversations are stored.
     pub keep: Keep,
 }
 
-/// Where conversations are kept.
+/// The place where conversations are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Keep {
-    /// In the user's folder, under the user's key.
+    /// In the user's folder, encrypted with the user's key.
     #[default]
     OnDisk,
-    /// Nowhere that outlives the program: for measuring.
+    /// In memory only, for benchmarks.
     InMemory,
 }
 
-/// The history with what it reports, and what it held when it was opened.
+/// The history, the reports that it sends, and its content when it was opened.
 type Kept = (History, mpsc::Receiver<Report>, Opened);
 
-/// What this computer keeps under the user's key.
+/// The data that this device stores under the user's key.
 struct Local {
     people: Contacts,
     blocked: BTreeSet<Username>,
@@ -88,29 +91,29 @@ struct Local {
     history: Kept,
 }
 
-/// Somebody who may use this peer.
+/// A user who may use this peer.
 struct Admitted {
     seed: Seed,
-    /// Whether the key was bound just now to an account that was there before.
+    /// True if the key was bound just now to an existing account.
     fresh: bool,
     local: Local,
-    /// The key by which to sign in later, where the tracker could not be reached.
+    /// The key for a later sign-in, if the tracker could not be reached.
     unreached: Option<DeviceKey>,
 }
 
-/// Why a peer cannot start.
+/// The reason why a peer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The tracker's address leads nowhere.
+    /// The tracker's address cannot be resolved.
     #[error("{0} is no address of a tracker: {1}")]
     Tracker(String, io::Error),
-    /// What follows the tracker's address is no key.
+    /// The text after `#` in the tracker's address is not a key.
     #[error("after # the tracker's address has its key, as `tracker fingerprint` prints it: {0}")]
     TrackerKey(NotAKey),
-    /// Which trackers were met cannot be read.
+    /// The file of known trackers cannot be read.
     #[error("{0}")]
     KnownTrackers(io::Error),
-    /// The port for links cannot be had.
+    /// The port for links cannot be bound.
     #[error("cannot listen on {0}: {1}; choose another address with --listen")]
     Listen(SocketAddr, io::Error),
 }
@@ -124,9 +127,9 @@ pub struct PeerService {
     tracker: PeerTrackerCommunication,
     tracker_reports: Mutex<Option<mpsc::Receiver<TrackerReport>>>,
     known_trackers: KnownTrackers,
-    /// The private key of this computer, once somebody has signed in.
+    /// The private key of this device, once a user has signed in.
     seed: OnceLock<Seed>,
-    /// Whether the tracker's key stands behind its address, and so counts more than what was known.
+    /// True if the user gave the tracker's key with its address: that key then takes precedence over a pinned one.
     key_given: bool,
     hub: Arc<Hub>,
     stop: CancellationToken,
@@ -134,7 +137,7 @@ pub struct PeerService {
 }
 
 impl PeerService {
-    /// Binds the port for links; the tracker is first asked at [`Self::sign_in`].
+    /// Binds the port for links; the tracker is first contacted at [`Self::sign_in`] or [`Self::probe`].
     pub async fn start(mut config: PeerConfig) -> Result<Arc<Self>, StartError> {
         let known_trackers = KnownTrackers::of(&config.data);
         let known = |address: &str| known_trackers.key(address).map_err(StartError::KnownTrackers);
@@ -171,66 +174,67 @@ impl PeerService {
         }))
     }
 
-    /// Where this peer takes links.
+    /// Returns the address on which this peer accepts links.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.listening
     }
 
-    /// Everything that happens from now on.
+    /// Subscribes to all events from now on.
     pub fn subscribe(&self) -> Events {
         self.hub.lock().event_bus.add()
     }
 
-    /// Who has an account on this computer at this tracker, as far as its key is known also where it was before.
+    /// Returns the users that have an account on this device at this tracker. If the tracker's key is known, accounts
+    /// at its earlier addresses count too.
     #[must_use]
     pub fn accounts(&self) -> BTreeSet<Username> {
         let PeerConfig { data, tracker: here, .. } = &self.config;
-        // A file that cannot be read is told at the start.
+        // A file that cannot be read was reported at the start.
         let elsewhere = self.known_trackers.elsewhere(here).unwrap_or_default();
         let same = elsewhere.iter().filter(|(_, key)| Some(**key) == self.tracker.tracker_key());
         let addresses = std::iter::once(here).chain(same.map(|(address, _)| address));
         addresses.flat_map(|address| profile::users(data, address)).collect()
     }
 
-    /// Whether this computer has been this user at this tracker.
+    /// Returns true if this device has a key of this user at this tracker.
     #[must_use]
     pub fn knows(&self, user: &Username) -> bool {
         profile::exists(&self.config.data, &self.config.tracker, user) || self.accounts().contains(user)
     }
 
-    /// Why the service ended by itself, if it did.
+    /// Returns the reason why the service ended by itself, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<CommandError> {
         self.hub.lock().failure.clone()
     }
 
-    /// Why the tracker could not be reached at the last try that failed.
+    /// Returns the reason of the last failed attempt to reach the tracker.
     #[must_use]
     pub fn tracker_failed(&self) -> Option<TrackerLoss> {
         self.tracker.failed()
     }
 
-    /// How often the history has waited for the disk.
+    /// Returns the number of commits for which the history waited on the disk.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.hub.history.get().map_or(0, History::commits)
     }
 
-    /// How things stand.
+    /// Returns the state of the peer.
     #[must_use]
     pub fn status(&self) -> Status {
         self.hub.status(&self.config.tracker, self.tracker.tracker_key(), self.listening)
     }
 
-    /// Whether the tracker answers, and is the one that was met before: nobody should type a password to another.
+    /// Checks that the tracker answers with the key that was pinned: a user must not type a password for another one.
     pub async fn probe(&self) -> Result<(), CommandError> {
         let knocked = self.tracker.probe().await;
         knocked.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
         if self.key_given { self.remember_tracker() } else { Ok(()) }
     }
 
-    /// Signs in; rooms in which a seat is held are entered again. May be tried again after a refusal.
+    /// Signs in, and enters the user's rooms again. May be called again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
         if self.hub.profile.get().is_some() {
             let msg = "you are signed in already".into();
@@ -278,7 +282,7 @@ impl PeerService {
             self.who_is(),
             listener,
         );
-        // Only one sign-in got the listener, so all are empty.
+        // Only one sign-in can take the listener, so all these cells are empty.
         let _ = self.hub.links.set(links);
         let _ = self.hub.people.set(people);
         let _ = self.hub.profile.set(profile);
@@ -296,7 +300,7 @@ impl PeerService {
         Ok(())
     }
 
-    /// Opens what this computer keeps under the user's key.
+    /// Opens the data that this device stores under the user's key.
     async fn open_local(
         &self,
         profile: &Profile,
@@ -309,7 +313,7 @@ impl PeerService {
         Ok(Local { people, blocked, book, history })
     }
 
-    /// Opens what this computer keeps of the user's conversations.
+    /// Opens the history of the user's conversations.
     async fn history(&self, profile: &Profile, user: &Username, seed: &Seed) -> Result<Kept, CommandError> {
         let place = match self.config.keep {
             Keep::OnDisk => Place::File(profile.folder().to_owned()),
@@ -321,7 +325,7 @@ impl PeerService {
         opened.map_err(|error| CommandError::Local(error.to_string()))
     }
 
-    /// Begins to hear, to tell and to catch up.
+    /// Starts the tasks that receive, deliver and sync messages.
     async fn begin(&self, (history, kept, opened): Kept, reports: mpsc::Receiver<LinkReport>) {
         let hub = &self.hub;
         let (news, told) = mpsc::channel(CATCH_UP_NEWS);
@@ -335,11 +339,12 @@ impl PeerService {
         self.spawn(Arc::clone(hub).on_link_reports(reports)).await;
     }
 
-    /// Signs in. Where the tracker cannot be reached, what is here is opened all the same.
+    /// Signs in. If the tracker cannot be reached, the local data is opened without it.
     async fn admitted(&self, profile: &Profile, who: &SignIn) -> Result<Admitted, CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
         let key = DeviceKey::of(profile, who, tracker, cost).await?;
-        // Before the tracker is asked: its reply is held against what is known here. Under a new key nothing is.
+        // This comes before the request to the tracker: its reply is compared with the known keys. A new key has no
+        // such data.
         let known = if key.is_new() {
             None
         } else {
@@ -366,7 +371,7 @@ impl PeerService {
         }
     }
 
-    /// Asks the tracker in.
+    /// Signs in at the tracker. Returns the key's seed, and true if the key was bound just now to an existing account.
     async fn judged(
         &self,
         profile: &Profile,
@@ -387,7 +392,7 @@ impl PeerService {
         Ok((key.finish_sign_in(profile, tracker, who, cost).await?, fresh))
     }
 
-    /// Remembers the tracker's key: once somebody is signed in, or as soon as the tracker has proven one that was given.
+    /// Pins the tracker's key: after a sign-in, or as soon as the tracker has proven a key that the user gave.
     fn remember_tracker(&self) -> Result<(), CommandError> {
         let Some(key) = self.tracker.tracker_key() else { return Ok(()) };
         let pinned = self.known_trackers.pin(&self.config.tracker, key);
@@ -403,7 +408,7 @@ impl PeerService {
             .spawn(async move { stop.run_until_cancelled(task).await.unwrap_or_default() });
     }
 
-    /// Ends everything. The faces read what is left to read and are done.
+    /// Stops all tasks. Subscribers read the remaining events, then receive `None`.
     pub async fn stop(&self) {
         self.stop.cancel();
         if let Some(links) = self.hub.links.get() {

@@ -1,4 +1,6 @@
-//! A tracker that has moved to another address, with the user's folder that belongs to it.
+//! The move of a user's folder after the tracker's address changed.
+//!
+//! The tracker is recognised by its key, which was pinned at the old address.
 
 use std::io;
 
@@ -10,8 +12,8 @@ use crate::profile;
 use crate::service::{PeerConfig, PeerService};
 
 impl PeerService {
-    /// Brings the user's folder along where the tracker has moved: from an address at which the key was met that the
-    /// tracker proves now.
+    /// Moves the user's folder from an address where the tracker's key was met before, if the tracker proves that key
+    /// now.
     pub(crate) async fn migrate_from(&self, user: &Username) -> Result<(), CommandError> {
         let PeerConfig { data, tracker: here, .. } = &self.config;
         if profile::exists(data, here, user) {
@@ -27,7 +29,7 @@ impl PeerService {
         let Some((from, key)) = elsewhere.into_iter().find(|(_, key)| *key == proven.tracker) else {
             return Ok(());
         };
-        // Pinned first: whoever finds the folder here, also after a crash, demands the key here.
+        // The key is pinned first: even after a crash, a folder at this address implies that the key is required here.
         self.known_trackers.pin(here, key).map_err(local)?;
         if profile::migrate_from(data, user, &from, here)? {
             let to = here.clone();

@@ -1,5 +1,6 @@
-//! A start without the tracker: what this computer keeps is opened by the password alone, and the sign-in follows when the tracker
-//! answers.
+//! A start without the tracker.
+//!
+//! The password alone opens the data on this device. The sign-in follows when the tracker answers.
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use crate::identity::known_trackers::KnownTrackers;
 use crate::service::PeerService;
 
 impl Hub {
-    /// Whether the tracker is away and it is known where somebody took links last.
+    /// Returns true if there is no session with the tracker, the user is not blocked, and the user's last address is
+    /// known.
     pub(crate) fn is_found_without_tracker(&self, user: &Username) -> bool {
         let state = self.lock();
         let is_missed = state.chat.tracker() == TrackerState::Lost && !state.chat.blocked().contains(user);
@@ -25,7 +27,7 @@ impl Hub {
 }
 
 impl PeerService {
-    /// Undoes a sign-in that the tracker accepted and that then failed on this computer, so that it can be tried again.
+    /// Undoes a sign-in that the tracker accepted and that then failed on this device, so that it can be repeated.
     pub(crate) async fn sign_out_again(&self) {
         if self.hub.lock().chat.me().is_some() {
             self.tracker.logout().await;
@@ -33,7 +35,7 @@ impl PeerService {
         }
     }
 
-    /// Shows the rooms that are known here, although the tracker has not answered.
+    /// Shows the rooms that this device knows, although the tracker has not answered.
     pub(crate) fn show_offline(&self, who: &SignIn) {
         let reason = self.tracker_failed();
         let mut state = self.hub.lock();
@@ -41,13 +43,13 @@ impl PeerService {
         state.event_bus.publish(events);
     }
 
-    /// Signs in by the key as soon as the tracker answers, and settles what is settled at a sign-in.
+    /// Signs in by the key as soon as the tracker answers, and completes the steps of a sign-in.
     pub(crate) async fn sign_in_later(&self, who: SignIn, key: DeviceKey) -> Result<(), CommandError> {
         let identity = identity(key.seed(), Purpose::Session)?;
         let (hub, tracker, listening) = (Arc::clone(&self.hub), self.tracker.clone(), self.listening);
         let (config, cost) = (self.config.clone(), self.config.seal_cost);
         let sign_in = async move {
-            // A refusal has ended the program, and was told.
+            // A refusal has ended the program, and was reported.
             if tracker.log_in_when_reached(&who.username, listening, identity).await.is_err() {
                 return;
             }

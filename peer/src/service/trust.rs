@@ -1,4 +1,6 @@
-//! Whose key is whose, as far as the user decides it: `/accept`, `/verify`, `/verified`.
+//! The user's decisions about other users' keys: `/accept`, `/verify`, `/verified`, and about blocked users.
+//!
+//! A decision that cannot be stored on the disk does not take effect.
 
 use commons::keys::Seed;
 use commons::names::Username;
@@ -18,7 +20,7 @@ use crate::service::PeerService;
 use crate::tracker_communication::PeerTrackerCommunication;
 
 impl Hub {
-    /// Shuts a user's private lines out or lets them in again.
+    /// Blocks or unblocks a user's private messages.
     pub(crate) fn block(&self, user: &Username, shut_out: bool) -> Result<(), CommandError> {
         let mut state = self.lock();
         if state.chat.me() == Some(user) {
@@ -36,7 +38,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Takes what the tracker announces of a user's keys for right.
+    /// Accepts the keys that the tracker announces for a user.
     pub(crate) fn accept_keys(&self, user: &Username) -> Result<(), CommandError> {
         let before = self.links.get().map(|links| links.book(|book| book.standing(user)));
         let Some(links) = self.links.get().filter(|links| links.book(|book| book.accept(user))) else {
@@ -51,7 +53,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Writes down whose keys are whose; where that fails, what was changed for this user is undone.
+    /// Stores the known keys; if that fails, the change for this user is undone.
     fn keep_or_restore(&self, user: &Username, before: Option<Standing>) -> Result<(), CommandError> {
         let kept = self.keep_pins();
         if let (Err(_), Some(links), Some(before)) = (&kept, self.links.get(), before) {
@@ -60,7 +62,8 @@ impl Hub {
         Ok(kept?)
     }
 
-    /// Remembers that the safety number was compared: of the key that was shown. Keys that were not compared are kept no more.
+    /// Records that the safety number of the displayed key was compared. Keys that were not compared are no longer
+    /// pinned.
     pub(crate) fn verify_keys(&self, user: &Username) -> Result<(), CommandError> {
         let links = self.links.get();
         if links.is_some_and(|links| links.book(|book| book.is_changed(user))) {
@@ -76,14 +79,14 @@ impl Hub {
         if let Some(links) = links {
             links.end_links_by_others(user);
             if links.is_linked(user) {
-                // The end of this link tells what it was worth.
+                // The event for the end of this link must report its trust.
                 self.lock().chat.link_is(user, true, link_trust(links, user));
             }
         }
         Ok(())
     }
 
-    /// The number to compare with a user.
+    /// Returns the safety number to compare with a user.
     pub(crate) fn safety_number(&self, user: Username) -> Result<Answer, CommandError> {
         let (Some(links), Some(me)) = (self.links.get(), self.lock().chat.me().cloned()) else {
             return Err(CommandError::TrackerLost);
@@ -103,8 +106,9 @@ impl Hub {
 }
 
 impl Hub {
-    /// Learns, in a run that began without the tracker, by which keys own messages of other computers are believed; what was not
-    /// believed before is asked for again. Waits for the tracker where it goes away meanwhile.
+    /// In a run that began without the tracker, learns the keys that authenticate own messages of other devices.
+    /// Messages that were refused before are requested again. Waits for the tracker if the session closes in the
+    /// meantime.
     pub(crate) async fn learn_own_keys(&self, tracker: &PeerTrackerCommunication, me: &Username) {
         let Some(links) = self.links.get() else { return };
         let said = loop {
@@ -121,7 +125,7 @@ impl Hub {
 }
 
 impl PeerService {
-    /// How the links learn of a stranger's keys.
+    /// Returns the lookup by which the links learn an unknown user's keys.
     pub(crate) fn who_is(&self) -> KeyLookup {
         let tracker = self.tracker.clone();
         Box::new(move |user| {
@@ -130,7 +134,8 @@ impl PeerService {
         })
     }
 
-    /// Tells of a key that was bound just now to an account that has others: it is up to the user to endorse it.
+    /// Publishes an event if the account has other keys besides the one bound just now: the user must decide to endorse
+    /// it.
     pub(crate) async fn publish_new_key(&self) {
         let keys = self.tracker.list_keys().await.unwrap_or_default();
         let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
@@ -138,7 +143,8 @@ impl PeerService {
         self.hub.lock().event_bus.publish(event);
     }
 
-    /// Learns by which keys own messages of other computers are believed. The rooms do not tell a user's own endorsements.
+    /// Learns the keys that authenticate own messages of other devices. The snapshots of rooms do not contain a user's
+    /// own endorsements.
     pub(crate) async fn learn_own_keys(
         &self,
         is_reached: bool,
@@ -175,7 +181,7 @@ mod tests {
         Username::parse("bob").unwrap()
     }
 
-    /// A hub that knows bob by one key and keeps what it knows in this folder.
+    /// A hub that knows one key of bob and stores its known keys in this folder.
     async fn hub_in(folder: &Path) -> Hub {
         let (seed, key) = (Seed::new([1; 32]), PublicKey::new([2; 32]));
         let mut book = KnownKeys::default();

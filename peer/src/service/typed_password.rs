@@ -1,19 +1,21 @@
-//! The password typed as a message: a frontend for people does not send it.
+//! Recognition of the user's password in a typed message.
+//!
+//! A frontend for people does not send such a message.
 
 use crate::identity::password::Password;
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::service::PeerService;
 
-/// `/msg` and a user's name.
+/// The words before a password in `/msg USER PASSWORD`.
 const WORDS_BEFORE_PASSWORD: usize = 2;
 
-/// The text behind the first word, if there is one.
+/// Returns the text after the first word, if there is one.
 fn without_first_word(text: &str) -> Option<&str> {
     text.trim_start().split_once(char::is_whitespace).map(|(_, rest)| rest)
 }
 
 impl PeerService {
-    /// Whether a line is the user's password, also behind `@USER` or `/msg USER`: at a terminal it is not sent.
+    /// Returns true if a line is the user's password, also after `@USER` or `/msg USER`: a terminal does not send it.
     #[must_use]
     pub fn is_password(&self, line: &str) -> bool {
         let state = self.hub.lock();
@@ -23,9 +25,9 @@ impl PeerService {
             .any(|text| password.is(text))
     }
 
-    /// Recognises the password from now on, where it is typed as a message.
+    /// Recognises this password from now on when it is typed as a message.
     pub(crate) fn recognise(&self, password: &Password) {
-        // Without randomness nobody would have come here.
+        // If the system had no randomness, the sign-in would have failed before.
         self.hub.lock().password = RecognisedPassword::new(password).ok();
     }
 }

@@ -1,5 +1,10 @@
-//! The pace of writing: a fast author waits for recipients that take messages, so that the outbox stays short. Bounded: a
-//! recipient that takes few must not hold up the author's commands.
+//! Backpressure on the author of messages.
+//!
+//! A fast author waits for recipients that keep reading, so that the outbox stays short. The wait is bounded: a slow
+//! recipient must not hold up the author's commands.
+//!
+//! Example: 2,000 messages wait for a linked recipient. The author's next message waits until fewer do, at most 1 s
+//! while the recipient takes none, and at most 10 s in all. Then 500 messages pass without another look.
 
 use tokio::time::{Instant, timeout_at};
 
@@ -12,14 +17,15 @@ use crate::hub::Hub;
 use crate::limits::{PACE_LINES, PACE_MOST, PACE_STRIDE, PACE_WAIT};
 
 impl Hub {
-    /// Waits while many messages of a conversation are on their way to a recipient that takes them, at most [`PACE_MOST`].
+    /// Waits while a linked recipient of the conversation has [`PACE_LINES`] or more messages in the outbox, at most
+    /// [`PACE_MOST`].
     pub(crate) async fn keep_pace(&self, history: &History, place: &ConversationId, to: &Conversation) {
         let paced = std::mem::take(&mut self.lock().paced);
         if history.waiting_lines(place) < PACE_LINES {
             return;
         }
-        // Those that wait for somebody who is away wait for nothing that will come soon: who they wait for is asked, but
-        // not for every message, since the answer costs a look at all of them.
+        // Messages for an offline member are no reason to wait. The history must be asked for which recipients the
+        // messages wait. This costs a look at all of them, so it does not happen for every message.
         if paced > 0 {
             self.lock().paced = paced - 1;
             return;
@@ -72,7 +78,7 @@ mod tests {
             let hub = Arc::clone(&hub);
             async move { hub.keep_pace(&history, &private(BOB), &Conversation::Private(user(BOB))).await }
         });
-        // The recipient takes a message again and again.
+        // The recipient acknowledges a message again and again.
         let since = Instant::now();
         while !pacing.is_finished() && since.elapsed() < 100 * PACE_MOST {
             hub.moved.notify_waiters();

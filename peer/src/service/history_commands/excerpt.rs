@@ -1,8 +1,10 @@
-//! An excerpt of a message that was found: one row, with the hits between asterisks. Pure.
+//! An excerpt of a message that a search found. Pure.
+//!
+//! It is one row, with the hits between asterisks.
 
 use crate::limits::{EXCERPT_BEFORE, EXCERPT_LETTERS};
 
-/// What is to be seen of a text in which these spans of characters were found.
+/// Returns the excerpt around the first hit; `hits` are spans of characters, each with its end excluded.
 pub(crate) fn excerpt(text: &str, hits: &[(usize, usize)]) -> String {
     let letters: Vec<char> = text.chars().map(|c| if c == '\n' || c == '\r' { ' ' } else { c }).collect();
     let begin = match hits.first() {
@@ -15,7 +17,7 @@ pub(crate) fn excerpt(text: &str, hits: &[(usize, usize)]) -> String {
     let end = (begin + EXCERPT_LETTERS).min(letters.len());
     let mut shown = String::from(if begin > 0 { "…" } else { "" });
     for (at, letter) in letters.iter().enumerate().take(end).skip(begin) {
-        // A hit that the excerpt cuts is marked as far as it is there.
+        // A hit that the excerpt cuts is marked as far as it is visible.
         let marks = |edge: fn(&(usize, usize)) -> usize| hits.iter().any(|hit| edge(hit) == at);
         if marks(|hit| hit.1) && at > begin {
             shown.push('*');
@@ -56,7 +58,7 @@ mod tests {
         let end = excerpt(&text, &[(1000, 1005)]);
         assert!(end.ends_with("*yyyyy*"), "{end}");
         assert!(excerpt(&text, &[]).starts_with('x'));
-        // Spans that do not fit the text do no harm.
+        // Spans outside the text do no harm.
         assert_eq!(excerpt("ab", &[(5, 9)]), "ab");
     }
 }

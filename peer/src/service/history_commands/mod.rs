@@ -1,4 +1,7 @@
-//! Looking at the past: what was said, who has it, what waits. Commands in, answers out; the gate stands before some.
+//! The commands that read or change the stored history.
+//!
+//! They show messages, receipts and the outbox. Those that show or export stored messages require that the history is
+//! unlocked.
 
 mod excerpt;
 mod naming;
@@ -35,18 +38,18 @@ use commons::protocol::with_tracker::ErrorCode;
 impl PeerService {
     /// Unlocks the history for a user who has just signed in with the password.
     pub fn unlock_history(&self) {
-        // Nothing was tried wrong before the sign-in, so this is not refused.
+        // No attempt has failed before the sign-in, so this one is not refused.
         let _ = self.hub.lock().history_lock.attempt(true, Instant::now());
     }
 }
 
 impl Hub {
-    /// Whether the past may be looked at now.
+    /// Checks that the history is unlocked.
     pub(crate) fn look(&self) -> Result<(), CommandError> {
         Ok(self.lock().history_lock.check(Instant::now())?)
     }
 
-    /// The last messages of a conversation, or the last before one.
+    /// Returns the last messages of a conversation, or the last before a given one.
     pub(crate) async fn recent(
         &self,
         history: &History,
@@ -58,13 +61,13 @@ impl Hub {
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
         let (before, lines) = (row_before(history, before).await?, lines.min(PAST_LINES.1));
         let mut kept = history.page(id, before, lines + 1).await?;
-        // One more than asked for tells that there are more.
+        // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
         Ok(Answer::History { of, named, lines: kept.into_iter().map(past_line).collect(), more })
     }
 
-    /// Messages of any conversation that fit what was typed.
+    /// Returns the messages of all conversations that match the typed query.
     pub(crate) async fn search(
         &self,
         history: &History,
@@ -91,7 +94,7 @@ impl Hub {
         Ok(Answer::Found { lines: lines.into_iter().filter_map(found).collect(), more })
     }
 
-    /// The conversations that are kept, and those that one takes part in.
+    /// Returns the stored conversations, and those in which this user takes part.
     pub(crate) async fn conversations(&self, history: &History) -> Result<Answer, CommandError> {
         self.look()?;
         let list = history.conversation_list().await?;
@@ -131,7 +134,7 @@ impl Hub {
         Ok(Answer::Conversations { conversations: all })
     }
 
-    /// Writes a conversation to a file that is not there yet, a JSON object a line.
+    /// Exports a conversation to a new file, one JSON object a line.
     pub(crate) async fn export(
         &self,
         history: &History,
@@ -155,14 +158,14 @@ impl Hub {
         match write_lines(history, id, out).await {
             Ok(lines) => Ok(Answer::Exported { file, lines }),
             Err(error) => {
-                // Half of it would stand in the way of the next try.
+                // An incomplete file would prevent the next attempt.
                 let _ = fs::remove_file(&file);
                 Err(failed(error))
             }
         }
     }
 
-    /// Whether anything is kept of a conversation.
+    /// Checks that messages of a conversation are stored.
     pub(crate) async fn keeps(
         &self,
         history: &History,
@@ -171,7 +174,7 @@ impl Hub {
         self.looked_at(history, Some(conversation)).await.map(drop)
     }
 
-    /// Erases a conversation on this computer, also a room that was left.
+    /// Erases a conversation on this device, also a room that was left.
     pub(crate) async fn forget(
         &self,
         history: &History,
@@ -183,7 +186,7 @@ impl Hub {
         Ok(Answer::Forgotten { lines })
     }
 
-    /// Who has the last own messages of a conversation.
+    /// Returns this user's last messages of a conversation, with the recipients that have them.
     pub(crate) async fn receipts(
         &self,
         history: &History,
@@ -202,7 +205,7 @@ impl Hub {
         Ok(Answer::Receipts { of, lines: own.collect() })
     }
 
-    /// What waits for whom.
+    /// Returns the messages that wait, with their recipients.
     pub(crate) async fn outbox(&self, history: &History) -> Result<Answer, CommandError> {
         let lines = history.outbox().await?.into_iter().filter_map(|waiting| {
             let of = named(&waiting.conversation, waiting.room)?.into();
@@ -222,7 +225,7 @@ impl Hub {
         Ok(Answer::Outbox { lines: lines.collect() })
     }
 
-    /// Takes a line back that nobody has.
+    /// Withdraws a message that no recipient has acknowledged.
     pub(crate) async fn withdraw(&self, history: &History, id: &str) -> Result<Answer, CommandError> {
         let usage = |text: String| CommandError::Usage(text);
         let waiting = history.outbox().await?;
@@ -244,7 +247,7 @@ impl Hub {
         Ok(Answer::Withdrawn { id: found })
     }
 
-    /// The conversation that is named, also one that has ended; or the open one.
+    /// Returns the conversation that the command names, even if it has ended; or the open one.
     async fn looked_at(
         &self,
         history: &History,
@@ -268,7 +271,7 @@ impl Hub {
         })
     }
 
-    /// The names of the conversations that are kept.
+    /// Returns the names of the stored conversations.
     async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
         let kept = history.conversations().await?;
         let chat = &self.lock().chat;
@@ -281,7 +284,7 @@ impl Hub {
     }
 }
 
-/// The row of the message before which somebody looks.
+/// Returns the row of the message before which the page ends.
 async fn row_before(history: &History, before: Option<Uuid>) -> Result<Option<i64>, CommandError> {
     let Some(id) = before else { return Ok(None) };
     let unknown = || CommandError::Usage("no message with that id is kept here".to_owned());
@@ -307,7 +310,7 @@ fn is_meant(id: &Uuid, typed: &str) -> bool {
     !typed.is_empty() && id.to_string().ends_with(&typed.to_lowercase())
 }
 
-/// Only for this user, and never in place of another file.
+/// Creates a file that only this user can read, and never replaces one.
 fn create(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }

@@ -1,7 +1,8 @@
-//! How the conversations that are kept are named: several rooms may have had one name, one after the other. Pure.
+//! The names of the stored conversations. Pure.
 //!
-//! A name means the room that one is a member of, or else the newest. An older one has the end of its id behind the name:
-//! `sala#3c24`. That stays the same, whatever rooms come later.
+//! Several rooms may have had one name, one after the other. A name means the room of which this user is a member, or
+//! else the newest. An older room has the end of its id after the name, for example `sala#3c24`. That name stays the
+//! same when other rooms follow.
 
 use commons::names::RoomName;
 use uuid::Uuid;
@@ -11,25 +12,25 @@ use crate::api::past::Past;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::limits::LINE_ID_DIGITS;
 
-/// A kept conversation and its name.
+/// A stored conversation and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) id: ConversationId,
     pub(crate) of: Past,
-    /// The name by which a command finds it, where that is not the plain one.
+    /// The name by which a command finds it, if that is not the plain one.
     pub(crate) named: Option<RoomName>,
 }
 
-/// Why a name means no conversation.
+/// The reason why a name identifies no conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotNamed {
-    /// There is none.
+    /// There is no conversation of this name.
     Unknown,
-    /// There are several.
+    /// There are several conversations of this name.
     Ambiguous,
 }
 
-/// All names. `kept` has the conversation met first in front; `current` are the rooms that one is a member of.
+/// Returns all names. `kept` is in the order in which the conversations were met; `current` are the rooms of this user.
 pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> Vec<Named> {
     let named = kept.iter().filter_map(|(id, room)| match (id, room) {
         (ConversationId::Private(user), _) => {
@@ -41,13 +42,13 @@ pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) ->
                 if is_plain(*uuid, name, kept, current) { None } else { long_name(*uuid, name, kept) };
             Some(Named { id: id.clone(), of, named })
         }
-        // Its name never came.
+        // The name of this room never arrived.
         (ConversationId::Room(_), None) => None,
     });
     named.collect()
 }
 
-/// The conversation that this name means.
+/// Returns the conversation that a name identifies.
 pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, NotNamed> {
     let of = Past::from(wanted.clone());
     if let Some(plain) = names.iter().find(|it| it.of == of && it.named.is_none()) {
@@ -79,14 +80,14 @@ fn is_plain(id: Uuid, name: &RoomName, kept: &[NamedConversation], current: &[(R
     }
 }
 
-/// As much of the id behind the name as tells it from others of that name.
+/// Returns the name followed by the shortest end of the id that no other room of that name shares.
 fn long_name(id: Uuid, name: &RoomName, kept: &[NamedConversation]) -> Option<RoomName> {
     let digits = id.to_string();
     let lengths = LINE_ID_DIGITS..=digits.len();
     let unique = lengths.map(|length| &digits[digits.len() - length..]).find(|end| {
         !end.starts_with('-') && called(name, kept).filter(|other| ends(*other, end)).count() == 1
     })?;
-    // Behind a name that is as long as names may be there is no place: the whole id stands for it.
+    // A name of maximum length leaves no place for the id, so the whole id replaces it.
     RoomName::parse(&format!("{name}#{unique}")).or_else(|_| RoomName::parse(&format!("#{digits}"))).ok()
 }
 
@@ -132,7 +133,7 @@ mod tests {
         for unknown in ["sala#cccc", "sala#aaa", "other", "equipe#aaaa", "sala#2", "#aaaa"] {
             assert_eq!(found(&all, unknown), Err(NotNamed::Unknown), "{unknown}");
         }
-        // A room that one is a member of goes before a newer one.
+        // A room of this user takes precedence over a newer one.
         let member = names(&kept, &[(room("sala"), Uuid::from_u128(0x1aaaa))]);
         assert_eq!(found(&member, "sala"), Ok(Uuid::from_u128(0x1aaaa)));
         assert_eq!(found(&member, "sala#bbbb"), Ok(Uuid::from_u128(0x2bbbb)));

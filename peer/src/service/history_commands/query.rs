@@ -1,25 +1,27 @@
-//! The query typed after `/search`: words, and the filters `from:`, `in:`, `since:` and `until:`. Pure.
+//! The query of `/search`: words, and the filters `from:`, `in:`, `since:` and `until:`. Pure.
+//!
+//! For example, `from:bob in:sala meeting` finds bob's messages in the room sala that contain "meeting".
 
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveTime, Utc};
 use commons::names::{RoomName, Username};
 
 use crate::api::Conversation;
 
-/// A search as it is typed.
+/// A search query as it is typed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query {
-    /// What is no filter, separated by spaces.
+    /// The words that are no filter, separated by spaces.
     pub(crate) words: String,
     pub(crate) from: Option<Username>,
     pub(crate) place: Option<Conversation>,
-    /// The earliest time.
+    /// The earliest time, included.
     pub(crate) since: Option<DateTime<Utc>>,
-    /// The time behind the latest.
+    /// The latest time, excluded.
     pub(crate) until: Option<DateTime<Utc>>,
 }
 
 impl Query {
-    /// Reads it; a day begins and ends by this computer's clock. An error says what is wrong.
+    /// Parses a query; a day begins and ends by this device's clock. An error says what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut query = Self::default();
         let mut words = Vec::new();
@@ -34,7 +36,7 @@ impl Query {
                 }
                 Token::Filter("in", name) => query.place = Some(place(name)?),
                 Token::Filter("since", day) => query.since = Some(time(day, "since", 0)?),
-                // The day counts too.
+                // The named day is included.
                 Token::Filter(_, day) => query.until = Some(time(day, "until", 1)?),
             }
         }
@@ -43,7 +45,7 @@ impl Query {
     }
 }
 
-/// A conversation as it is typed: `sala`, `@bob`.
+/// Parses a conversation as it is typed: `sala`, `@bob`.
 fn place(name: &str) -> Result<Conversation, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("in: takes a room or @user: {error}");
     match name.strip_prefix('@') {
@@ -52,7 +54,7 @@ fn place(name: &str) -> Result<Conversation, String> {
     }
 }
 
-/// A time, or the start of the day that comes so many days behind this one.
+/// Parses a time, or a day; a day becomes its start, moved by `days` days.
 fn time(text: &str, filter: &str, days: u64) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
@@ -60,7 +62,7 @@ fn time(text: &str, filter: &str, days: u64) -> Result<DateTime<Utc>, String> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
     let midnight =
         day.and_then(|day| day.checked_add_days(Days::new(days))).map(|day| day.and_time(NaiveTime::MIN));
-    // Where clocks are put forward at midnight, the day begins later.
+    // If a change to summer time skips midnight, the day begins later.
     let start = midnight.and_then(|start| {
         let begins = |hours| (start + chrono::TimeDelta::hours(hours)).and_local_timezone(Local).earliest();
         begins(0).or_else(|| begins(1))
@@ -75,7 +77,8 @@ enum Token<'a> {
 
 const FILTERS: [&str; 4] = ["from", "in", "since", "until"];
 
-/// Words and filters. Quotes hold a room's name together, and make a word of what looks like a filter.
+/// Splits a query into words and filters. Quotes keep a room's name together, and make a word of text that looks like a
+/// filter.
 fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
     let mut rest = text.trim_start();
     std::iter::from_fn(move || {
