@@ -1,7 +1,7 @@
-//! Where everything meets: what the tracker and the links report changes the chat, and the faces are told.
+//! The hub between the tracker, the links, the history and the frontends.
 //!
-//! The chat's state changes under one lock, and what that changes is told under the same lock, so that all faces see
-//! one order. The lock is never held across an await.
+//! It applies reports to the state of the chat and publishes the resulting events. Both happen under one lock, so
+//! all frontends see one order of events. The lock is never held across an await.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -43,25 +43,26 @@ use crate::peer_communication::send_queue::Dialect;
 use crate::profile::Profile;
 use crate::tracker_communication::tracker_report::{EndReason, TrackerReport};
 
-/// The chat, the faces and the links.
+/// The shared state of the peer, and its handles to the links, the history and the tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     state: Mutex<State>,
-    /// There once somebody has signed in, as is what follows.
+    /// The links to other peers. This field and the next four are empty until the user has signed in.
     pub(crate) links: OnceLock<PeerPeerCommunication>,
     pub(crate) profile: OnceLock<Profile>,
     pub(crate) people: OnceLock<Contacts>,
     pub(crate) history: OnceLock<History>,
     pub(crate) news: OnceLock<mpsc::Sender<SyncEvent>>,
-    /// News found no room in that queue since it was looked at last.
+    /// Whether an event was dropped because that queue was full. The sync task clears it.
     pub(crate) news_lost: AtomicBool,
-    /// Own lines have become durable, or were stored by one of those whom they are for.
+    /// Notified when own messages were stored, or acknowledged by a recipient.
     pub(crate) moved: Notify,
-    /// The history knows anew who sits where.
+    /// Notified when the history has learned new memberships.
     pub(crate) seated: Notify,
-    /// Held while the history is told who sits where: an older state must not be noted after a newer one.
+    /// Held while memberships are passed to the history, so that an older snapshot is never noted after a newer
+    /// one.
     seating: tokio::sync::Mutex<()>,
-    /// Somebody has told how far a conversation is.
+    /// Notified when a peer has sent the Lamport time of a conversation.
     pub(crate) told_time: Notify,
 }
 
@@ -73,19 +74,19 @@ pub(crate) struct State {
     pub(crate) serving: ServingLinks,
     pub(crate) seeks: Seeks,
     pub(crate) history_lock: HistoryLock,
-    /// By which a line that is the user's password is recognised.
+    /// Recognises a line of input that is the user's password.
     pub(crate) password: Option<RecognisedPassword>,
-    /// Own lines that were said and are not yet told of.
+    /// The number of own messages that were written but are not reported as stored or failed.
     pub(crate) saying: usize,
-    /// How many more may be said before it is asked again who is behind.
+    /// The number of messages that may be written before the pending ones are counted again.
     pub(crate) paced: usize,
-    /// What was missed of each conversation.
+    /// The messages that were missed in each conversation.
     pub(crate) missed: BTreeMap<ConversationId, MissedCounter>,
-    /// Of whom it is not known yet what was missed of which conversation, since the link that stands came up.
+    /// The first HAVEs that are still awaited since a link came up, by peer and conversation.
     pub(crate) awaited: BTreeSet<(Username, ConversationId)>,
-    /// Conversations of which it was told, in this run, how far they are, or was waited for that long enough.
+    /// Conversations whose Lamport time is known in this run, or was awaited long enough.
     pub(crate) timed: BTreeSet<ConversationId>,
-    /// Why the peer ended by itself, if it did.
+    /// The reason why the peer ended by itself, if it did.
     pub(crate) failure: Option<CommandError>,
 }
 
@@ -96,11 +97,12 @@ impl std::fmt::Debug for State {
 }
 
 impl Hub {
+    /// Locks the state of the chat. The guard must not be held across an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings the links into line with the conversations.
+    /// Updates the target links to match the conversations.
     pub(crate) fn update_link_targets(&self) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
@@ -114,7 +116,7 @@ impl Hub {
         }
         state.event_bus.publish(changed);
         let announced: Vec<_> = wanted.keys().cloned().collect();
-        // While nobody tells where somebody is, it may still be where it was.
+        // While the tracker is lost, a user may still be at the last known address.
         let is_lost = state.chat.tracker() == TrackerState::Lost;
         let last = |user: &Username| links.book(|book| book.address(user)).filter(|_| is_lost);
         let wishes: BTreeMap<_, _> = wanted
@@ -131,7 +133,7 @@ impl Hub {
         further.iter().for_each(|user| self.go_on_with(user));
     }
 
-    /// Hears the tracker until it is over.
+    /// Handles the reports of the tracker connection until the channel closes.
     pub(crate) async fn on_tracker_reports(
         self: Arc<Self>,
         address: String,
@@ -151,7 +153,7 @@ impl Hub {
                     }
                     self.update_membership().await;
                     if let Some(reply) = reply {
-                        // Whoever asked may have given up waiting.
+                        // The command that asked may have timed out.
                         let _ = reply.send(outcome);
                     }
                 }
@@ -175,6 +177,7 @@ impl Hub {
         }
     }
 
+    /// Sends a LEAVE for a room to its other members.
     fn say_goodbye(&self, chat: &Chat, room: &RoomName, listeners: &[Username]) {
         let (Some(links), Some(frame)) = (self.links.get(), leave_frame(Some(room))) else {
             return;
@@ -184,7 +187,7 @@ impl Hub {
         }
     }
 
-    /// The service cannot go on: the faces are told and have to end.
+    /// Ends the peer because the tracker connection cannot be restored, and publishes the reason.
     fn fail(&self, ending: &EndReason, address: &str) {
         let why = match ending {
             EndReason::Superseded => CommandError::Superseded,
@@ -194,18 +197,19 @@ impl Hub {
         self.end(why);
     }
 
-    /// The faces have to end, for this reason.
+    /// Ends all frontends for this reason.
     pub(crate) fn end(&self, why: CommandError) {
         let mut state = self.lock();
         state.failure = Some(why);
         state.event_bus.end();
     }
 
-    /// Goes on where an earlier run ended: what was not shown is, and lines that wait look for those whom they are for.
+    /// Continues where an earlier run ended: shows the unshown messages and reopens the private chats with pending
+    /// messages.
     pub(crate) fn resume(self: &Arc<Self>, opened: Opened) {
         if let Some(aside) = opened.damaged {
             let message = format!(
-                "the history could not be read: it was set aside as {}, and a new one begun",
+                "the history could not be read. It was set aside as {}, and a new one was started",
                 aside.display()
             );
             self.lock().event_bus.publish([Event::error("HISTORY_DAMAGED", message)]);
@@ -222,7 +226,7 @@ impl Hub {
                 ConversationId::Private(user) if waits(&user) => {
                     self.lock().chat.begin_private(user, None);
                 }
-                // A room that was left from elsewhere.
+                // The user may have left the room on another device.
                 ConversationId::Room(room) => self.give_up_soon(room),
                 ConversationId::Private(_) => {}
             }
@@ -230,7 +234,7 @@ impl Hub {
         opened.unshown.into_iter().for_each(|line| self.show(line));
     }
 
-    /// Waits until every own line is durable, or known not to be.
+    /// Waits until every own message is stored or has failed.
     pub(crate) async fn all_committed(&self) {
         loop {
             let moved = self.moved.notified();
@@ -241,7 +245,8 @@ impl Hub {
         }
     }
 
-    /// Whether somebody takes lines now, or may soon: who is there is being dialled.
+    /// Returns whether a user can receive messages now or soon, because messages are being sent or a link is being
+    /// dialled.
     pub(crate) fn is_expected(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
         let state = self.lock();
@@ -249,14 +254,15 @@ impl Hub {
         state.replication.is_fed(user) || is_dialled
     }
 
-    /// Whether somebody is there who may yet tell how far a conversation is: an original program never does.
+    /// Returns whether an online user may still send the Lamport time of a conversation. A legacy client never
+    /// does.
     pub(crate) fn may_send_have(&self, state: &State, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
         let is_silent = links.dialect(user).is_some_and(|dialect| dialect != Dialect::Full);
         state.chat.is_there(user) && !is_silent && !links.book(|book| book.is_changed(user))
     }
 
-    /// The tracker's record of somebody to talk to in private.
+    /// Starts a private chat with a user whom the tracker has found.
     pub(crate) fn found(&self, user: &Username, peer: Option<Peer>) -> Result<(), CommandError> {
         let Some(links) = self.links.get() else { return Err(CommandError::TrackerLost) };
         let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
@@ -277,7 +283,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Brings the links and the history into line with who sits where.
+    /// Passes the current memberships to the links and the history.
     pub(crate) async fn update_membership(self: &Arc<Self>) {
         self.update_link_targets();
         self.apply_views();
@@ -298,14 +304,14 @@ impl Hub {
             self.give_up_soon(id);
         }
         gone.into_iter().for_each(|room| self.give_up_soon(room));
-        // Who hears the links hears what waited for this first.
+        // The link task processes held-back messages before the next report.
         self.seated.notify_one();
         if is_unannounced {
             self.send_sync_event(SyncEvent::Seats);
         }
     }
 
-    /// Gives up the lines that wait for those who do not sit in a room any more, once their last receipts had time to come.
+    /// Removes the pending messages for former members, after `LAST_RECEIPTS` for their last acks.
     pub(crate) fn give_up_soon(self: &Arc<Self>, room: Uuid) {
         let hub = Arc::clone(self);
         tokio::spawn(async move {
@@ -317,7 +323,7 @@ impl Hub {
         });
     }
 
-    /// Makes way for the lines that wait for a peer: whether they are to be asked for now.
+    /// Starts the backlog transfer to a peer. Returns true if the backlog must be read now.
     pub(crate) fn begin_feed(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
         let held = links.book(|book| book.is_changed(user));
@@ -325,7 +331,8 @@ impl Hub {
         links.link(user).is_some_and(|link| state.replication.begin(user, link, held))
     }
 
-    /// Lets the history know, for as long as it runs, what every face has shown: after a crash it is not told again.
+    /// Notes in the history, as long as the peer runs, what every frontend has shown. After a crash these messages
+    /// are not shown again.
     pub(crate) async fn note_what_is_shown(self: Arc<Self>) {
         let shows = self.lock().event_bus.shows();
         loop {
@@ -334,14 +341,15 @@ impl Hub {
         }
     }
 
-    /// Lets the history know what every face has shown.
+    /// Notes in the history what every frontend has shown.
     pub(crate) fn note_shown(&self) {
         if let (Some(row), Some(history)) = (self.lock().event_bus.shown(), self.history.get()) {
             history.note_shown(row);
         }
     }
 
-    /// The members of a conversation, the open one where none is named, and what their names are worth.
+    /// Returns the members of a conversation and the trust in their links. Without a name it is the open
+    /// conversation.
     pub(crate) fn users(&self, named: Option<api::Conversation>) -> Result<Answer, CommandError> {
         let (conversation, members) = self.lock().chat.users(named)?;
         let links = self.links.get().ok_or(CommandError::TrackerLost)?;
@@ -349,7 +357,7 @@ impl Hub {
         Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })
     }
 
-    /// How things stand with a tracker at this address and links taken there.
+    /// Returns the status of the peer, for a tracker address and the listening address for links.
     pub(crate) fn status(
         &self,
         tracker: &str,
@@ -372,6 +380,7 @@ impl Hub {
         }
     }
 
+    /// Returns the trust in the links to the other members of the open conversation.
     fn trust_in(&self, chat: &Chat) -> BTreeMap<Username, api::Trust> {
         let (Some(links), Ok((_, members))) = (self.links.get(), chat.users(None)) else {
             return BTreeMap::new();
@@ -380,7 +389,7 @@ impl Hub {
         others.map(|user| (user.clone(), links.trust(&user))).collect()
     }
 
-    /// Goes on with a user of whom a further key is pinned, because a pinned one has endorsed it.
+    /// Continues with a user of whom another key was pinned because a pinned key has endorsed it.
     pub(crate) fn go_on_with(&self, user: &Username) {
         if let Some(links) = self.links.get() {
             links.dial_now(user);
@@ -390,7 +399,7 @@ impl Hub {
         self.note_pins();
     }
 
-    /// Writes down whose keys are whose, where nobody waits for it.
+    /// Saves the pinned keys and publishes an error if that fails. Use it if no command waits for the result.
     pub(crate) fn note_pins(&self) {
         if let Err(error) = self.keep_pins() {
             let message = error.to_string();
@@ -398,19 +407,20 @@ impl Hub {
         }
     }
 
-    /// Writes down whose keys are whose.
+    /// Saves the pinned keys of all contacts.
     pub(crate) fn keep_pins(&self) -> Result<(), ContactsError> {
         let (Some(links), Some(people)) = (self.links.get(), self.people.get()) else { return Ok(()) };
         people.keep_pins(|| links.book(|book| book.pins().clone()))
     }
 
+    /// Publishes that these messages were not delivered to a recipient.
     pub(crate) fn publish_undelivered(&self, to: &Username, ids: Vec<Uuid>, reason: Undeliverable) {
         let events = ids.into_iter().map(|id| Event::Undelivered { id, to: to.clone(), reason });
         self.lock().event_bus.publish(events);
     }
 }
 
-/// A LEAVE as it is sent; `None` is the private conversation.
+/// Encodes a LEAVE frame. `None` is the private chat.
 pub(crate) fn leave_frame(room: Option<&RoomName>) -> Option<Bytes> {
     encode(&PeerMessage::Leave { room: room.map(|room| room.as_str().into()) }).ok()
 }

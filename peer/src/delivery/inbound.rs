@@ -1,4 +1,6 @@
-//! What the links report: lines go into the history, the rest changes the chat or the exchange.
+//! The handling of reports from the links.
+//!
+//! Received messages are ingested into the history. Other reports change the chat, the replication or the sync.
 
 use std::sync::Arc;
 
@@ -24,7 +26,8 @@ use crate::peer_communication::link_registry::{LinkRefusal, LinkReport};
 use crate::peer_communication::link_table::LinkId;
 
 impl Hub {
-    /// Hears the links until it is over, as fast as the slowest face reads.
+    /// Handles link reports until the channel closes. A lagging frontend slows this down, so it also slows down the
+    /// senders.
     pub(crate) async fn on_link_reports(self: Arc<Self>, mut reports: mpsc::Receiver<LinkReport>) {
         loop {
             let report = tokio::select! {
@@ -45,7 +48,7 @@ impl Hub {
         }
     }
 
-    /// Hears what waited for the tracker's word, and what came after it and must not overtake it.
+    /// Processes messages that were held back until their membership was confirmed, in order.
     async fn process_held_back(&self) {
         let early = self.lock().chat.admit_early(Instant::now());
         for (conversation, room, heard) in early {
@@ -66,7 +69,8 @@ impl Hub {
             }
             LinkReport::Want(from, room, wanted) => {
                 let conversation = conversation(&from, room);
-                // A member may ask as often as it likes: it must not hold up what others say, and asks again.
+                // A member may send any number of WANTs. They must not delay messages, so a WANT may be dropped;
+                // the peer repeats it.
                 self.send_sync_event(SyncEvent::Want(from, conversation, wanted));
             }
             LinkReport::Changed(user) => {
@@ -88,7 +92,7 @@ impl Hub {
                 self.lock().chat.left_private(&user);
                 self.update_link_targets();
             }
-            // The tracker says who leaves a room.
+            // The tracker reports when a member leaves a room.
             LinkReport::Left(_, Some(_)) => {}
             LinkReport::Received(to, id) => history.delivered(to, vec![id]).await,
             LinkReport::Written(to, id) => history.written(to, vec![id]).await,
@@ -104,14 +108,14 @@ impl Hub {
         }
     }
 
-    /// Whether another link to this user serves by now. It begins with all that is not stored: if lines of the one before
-    /// came between its own, neither's groups would be whole.
+    /// Returns whether another link to this user has taken over. The new link starts with everything that is not
+    /// stored. Messages of the replaced link in between would break the signed batches of both.
     fn is_replaced(&self, user: &Username, link: LinkId) -> bool {
         let serving = self.links.get().and_then(|links| links.link(user));
         serving.is_some_and(|serving| serving != link)
     }
 
-    /// Notes how the link to a user is now; whether one stands.
+    /// Applies the state of the link to a user. Returns whether a link is up.
     fn on_link_change(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
         let up = links.is_linked(user);
@@ -130,7 +134,7 @@ impl Hub {
         up
     }
 
-    /// Says why somebody who is there is not linked.
+    /// Tells the user why a peer that is online has no link.
     fn publish_refusal(&self, user: &Username, why: LinkRefusal) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
@@ -139,15 +143,15 @@ impl Hub {
                 let accept = state.chat.me().map_or_else(String::new, |me| format!(" /accept {me}"));
                 let digits = first_digits(&links.own_key(), ENDORSED_DIGITS_MIN);
                 let message = format!(
-                    "{user} does not accept this computer's key yet. Ask {user} to type{accept}; or, if you still use a \
-                     computer that {user} knows, type /endorse {digits} there"
+                    "{user} has not accepted the key of this computer yet. Ask {user} to type{accept}, or type /endorse \
+                     {digits} on a computer that {user} knows"
                 );
                 ("KEY_CHANGED", message)
             }
             LinkRefusal::Plaintext => {
                 let message = format!(
-                    "{user} uses a program that does not encrypt, and --plaintext of this one keeps such links out: what \
-                     you write to {user} waits here"
+                    "{user} uses a program without encryption, and your --plaintext setting refuses it. Your messages to \
+                     {user} wait here"
                 );
                 ("PLAINTEXT_REFUSED", message)
             }
@@ -155,7 +159,7 @@ impl Hub {
         state.event_bus.publish([Event::error(code, message)]);
     }
 
-    /// Lines came by a link: into the history with them, if they are in place.
+    /// Ingests received messages if their author is a confirmed member. Otherwise the chat may hold them back.
     async fn ingest(&self, heard: Inbound) {
         let admitted = self.lock().chat.admit(heard, Instant::now());
         if let Some((conversation, room, heard)) = admitted {
@@ -163,7 +167,7 @@ impl Hub {
         }
     }
 
-    /// Puts what was heard in its place into the history, which tells what becomes of it.
+    /// Passes confirmed messages to the history, which reports the result.
     async fn keep(&self, conversation: ConversationId, room: Option<RoomName>, heard: Inbound) {
         let (Some(links), Some(history)) = (self.links.get(), self.history.get()) else { return };
         let Inbound { from, what } = heard;
@@ -188,7 +192,7 @@ impl Hub {
         }
     }
 
-    /// A peer tells what it has: own lines among it have arrived, and what is lacking here was missed.
+    /// Handles a HAVE. It acknowledges own messages, and it shows what this peer lacks.
     async fn on_have(
         &self,
         from: Username,
@@ -210,21 +214,21 @@ impl Hub {
         }
         if first {
             let lacking = history.lacking(conversation.clone(), theirs.clone()).await;
-            // Told before the first of these lines, if any comes late.
+            // The count must be complete before the first of these messages arrives from the backlog.
             self.lock().missed.entry(conversation.clone()).or_default().note(&lacking.unwrap_or_default());
         }
         self.send_to_exchange(SyncEvent::Have(from, conversation, theirs)).await;
     }
 }
 
-/// What the link that stands to a user is worth.
+/// Returns the trust in the link to a user.
 pub(crate) fn link_trust(links: &PeerPeerCommunication, user: &Username) -> Trust {
     let key = links.link_key(user);
     let verified = key.is_some_and(|key| links.book(|book| book.is_verified(user, &key)));
     Trust { encrypted: links.is_encrypted(user), verified, key }
 }
 
-/// The conversation that a peer means.
+/// Returns the conversation that a peer's frame names.
 fn conversation(with: &Username, room: Option<Uuid>) -> ConversationId {
     room.map_or_else(|| ConversationId::Private(with.clone()), ConversationId::Room)
 }

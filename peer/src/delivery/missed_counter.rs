@@ -1,5 +1,8 @@
-//! How many messages were written in a conversation while one was away: each is told of once, however many members tell of it.
-//! Pure.
+//! The count of messages that a user missed while away.
+//!
+//! Several members report overlapping ranges of messages, but each message is counted and announced only once.
+//! Example: Bob reports that Ana's messages 1 to 3 are lacking here, and Carla reports 2 to 4. The count is 4. The
+//! counter does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,29 +12,29 @@ use commons::protocol::provenance::{Incarnation, StreamSpans};
 use crate::history::seq_ranges::SeqRanges;
 use crate::limits::{MISSED_COUNT, MISSED_STREAMS};
 
-/// Numbers of messages, by stream.
+/// Sequence numbers of messages, by author and incarnation.
 type Numbers = BTreeMap<(String, Incarnation), SeqRanges>;
 
-/// What the members of one conversation told of that is not here.
+/// The missed messages of one conversation, as its members reported them.
 #[derive(Debug, Default)]
 pub(crate) struct MissedCounter {
-    /// All that was ever counted.
+    /// All messages that were ever counted, in at most `MISSED_STREAMS` streams.
     known: Numbers,
-    /// What was counted and not told of yet.
+    /// The messages that were counted but not announced yet.
     untold: Numbers,
 }
 
-/// What is told at once.
+/// An announcement of missed messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// How many people wrote; 0 for oneself, on another computer.
+    /// The number of authors; 0 for the user's own messages from another device.
     pub(crate) people: usize,
-    /// How many messages, at most [`MISSED_COUNT`].
+    /// The number of messages, at most [`MISSED_COUNT`].
     pub(crate) lines: u64,
 }
 
 impl MissedCounter {
-    /// A member has messages that are lacking here.
+    /// Counts messages that a member holds and this peer lacks.
     pub(crate) fn note(&mut self, lacking: &[StreamSpans]) {
         for StreamSpans { username, incarnation, spans } in lacking {
             let Ok(spans) = SeqRanges::read(spans) else { continue };
@@ -47,7 +50,7 @@ impl MissedCounter {
         }
     }
 
-    /// A message has come as it was written: if it was counted, it was only on its way.
+    /// Removes a message from the count if it arrived live. It was not missed, only on its way.
     pub(crate) fn arrived_live(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
         let stream = (author.as_str().to_owned(), incarnation);
         if let Some(untold) = self.untold.get_mut(&stream) {
@@ -57,7 +60,8 @@ impl MissedCounter {
         }
     }
 
-    /// A message has come late: what is to be told before it, of others and of oneself, where that was not told yet.
+    /// Returns the announcements to publish before a message from the backlog: one for others, one for the user's
+    /// own messages. Each is returned only once.
     pub(crate) fn tell(&mut self, me: Option<&Username>) -> Vec<Told> {
         let (mut people, mut others, mut own) = (BTreeSet::new(), 0, 0);
         for ((author, _), numbers) in std::mem::take(&mut self.untold) {
@@ -119,7 +123,7 @@ mod tests {
     fn only_a_message_that_was_counted_is_taken_off_the_count() {
         let mut missed = MissedCounter::default();
         missed.note(&[lacking("ana", 1, 3)]);
-        // Written after the count: it takes nothing off.
+        // This message was written after the count, so it removes nothing.
         missed.arrived_live(&user("ana"), (Incarnation(1), 4));
         missed.arrived_live(&user("bob"), (Incarnation(1), 1));
         missed.arrived_live(&user("ana"), (Incarnation(1), 2));

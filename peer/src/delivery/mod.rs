@@ -1,4 +1,6 @@
-//! How lines travel between the links, the history and the faces: what comes in, what goes out, what is caught up.
+//! The delivery of messages between the links, the history and the frontends.
+//!
+//! It covers received messages, the replication of own messages, and the sync of what somebody missed.
 
 pub(crate) mod inbound;
 pub(crate) mod missed_counter;

@@ -1,4 +1,6 @@
-//! What the history reports: own lines are durable and go on their way, lines of others are there and are shown.
+//! The handling of reports from the history.
+//!
+//! Stored own messages go to their recipients, and stored messages of others go to the frontends.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -27,7 +29,8 @@ use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::send_queue::{Dialect, Full};
 
 impl Hub {
-    /// Hears the history until it is over. Never waits for it: it may be waiting for this.
+    /// Handles the reports of the history until the channel closes. It never waits for the history, because the
+    /// history may be waiting for this task.
     pub(crate) async fn on_history_reports(self: Arc<Self>, mut reports: mpsc::Receiver<Report>) {
         while let Some(report) = reports.recv().await {
             self.on_history_report(report);
@@ -94,14 +97,14 @@ impl Hub {
         }
     }
 
-    /// Tells an author what of its lines is stored here.
+    /// Sends an ack to an author: the ranges of its stream that are stored here.
     fn receipt(&self, author: Username, conversation: ConversationId, stream: StreamSpans) {
         let Some(links) = self.links.get() else { return };
         let receipt =
             PeerMessage::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
         let fit = links.dialect(&author) != Some(Dialect::Full)
             || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
-        // A receipt that finds no room on the link is told again soon, as to everybody else.
+        // If the link has no room for the ack, the sync task sends it to every peer soon.
         self.send_sync_event(if fit {
             SyncEvent::Stored(author, conversation)
         } else {
@@ -109,7 +112,7 @@ impl Hub {
         });
     }
 
-    /// Own lines are durable: they are shown as sent, and go to whoever is linked and has all that was before.
+    /// Publishes stored own messages as sent, and sends them to every live link.
     fn on_own_committed(&self, lines: &[OutgoingMessage]) {
         let Some(links) = self.links.get() else { return };
         let mut state = self.lock();
@@ -136,7 +139,7 @@ impl Hub {
         grown.into_iter().for_each(|conversation| self.send_sync_event(SyncEvent::Grown(conversation)));
     }
 
-    /// A line of somebody else is stored.
+    /// Publishes a stored message of another user or of another device.
     pub(crate) fn show(&self, IncomingMessage { line, missing, place }: IncomingMessage) {
         let StoredMessage { row, conversation: at, room, from, id, text, sent_at, late, .. } = line;
         let Some(conversation) = named(&at, room) else { return };
@@ -173,11 +176,12 @@ impl Hub {
         }
     }
 
-    /// Lines that waited for a peer go to it, in order.
+    /// Sends pending messages to a peer, in order, until its link is full.
     fn give_waiting(&self, to: &Username, asked: i64, lines: &[OutgoingMessage], more: Option<i64>) {
         let Some(links) = self.links.get() else { return };
         let ours = links.dialect(to) == Some(Dialect::Full);
-        // What was written a moment ago, to a program that runs, was only waiting for its link.
+        // A message of the last seconds, written while this program ran, was only waiting for its link. It is not
+        // late.
         let late_before = (Utc::now() - JUST_WRITTEN).max(links.started(to).unwrap_or_default());
         let is_late =
             |batch: &[OutgoingMessage]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
@@ -194,7 +198,8 @@ impl Hub {
         }
     }
 
-    /// Lets messages wait for those who do not look at a room, and gives them to those who look again.
+    /// Holds back messages for legacy clients that do not show the room, and sends them when a client shows it
+    /// again.
     pub(crate) fn apply_views(self: &Arc<Self>) {
         let again = {
             let mut state = self.lock();
@@ -204,7 +209,7 @@ impl Hub {
         for (user, room) in again {
             let hub = Arc::clone(self);
             tokio::spawn(async move {
-                // The tracker's push may be here before the other program has read its answer.
+                // The tracker's push may arrive before the legacy client has read its own answer.
                 sleep(HELLO_PAUSE).await;
                 let after = {
                     let mut state = hub.lock();
@@ -218,7 +223,7 @@ impl Hub {
         }
     }
 
-    /// Goes on with what waits for a peer, where there was no room.
+    /// Continues with the pending messages of a peer after its link was full.
     pub(crate) fn feed_on(&self, user: &Username) {
         let after = self.lock().replication.go_on(user);
         if let Some(after) = after {
@@ -226,7 +231,7 @@ impl Hub {
         }
     }
 
-    /// Holds back what waits for a peer while its key has changed, and goes on when it is right again.
+    /// Holds back messages while the peer's key has changed, and continues when the key is accepted.
     pub(crate) fn apply_key_hold(&self, user: &Username) {
         let Some(links) = self.links.get() else { return };
         let changed = links.book(|book| book.is_changed(user));
@@ -236,6 +241,7 @@ impl Hub {
         }
     }
 
+    /// Requests the pending messages of a peer after a row. The history answers with a report.
     fn ask_for_waiting(&self, user: &Username, after: i64) {
         if let Some(history) = self.history.get().cloned() {
             let user = user.clone();
@@ -244,11 +250,11 @@ impl Hub {
     }
 }
 
-/// A line as it was just written, encoded once for all to whom it goes.
+/// An own message on its way to its recipients. It is encoded only once.
 struct Live<'a> {
     said: &'a OutgoingMessage,
     proven: OnceCell<Option<Bytes>>,
-    /// For programs that keep no history: they know nothing of provenance.
+    /// The frame for legacy clients, without provenance.
     plain: OnceCell<Option<Bytes>>,
 }
 
@@ -267,7 +273,7 @@ impl<'a> Live<'a> {
             self.plain.get_or_init(|| message(Line { provenance: None, room_id: None, ..wire() }))
         };
         let Some(frame) = frame.clone() else {
-            // Its text was bounded when it was written: this would be an error of this program.
+            // The length of the text was checked when it was written, so this is an error of this program.
             tracing::error!(id = %line.id, "a message cannot be encoded and is not sent");
             return Ok(());
         };
@@ -275,7 +281,7 @@ impl<'a> Live<'a> {
     }
 }
 
-/// Whole groups of one conversation, as lines that are late.
+/// Sends signed batches of one conversation in one LINES frame, as messages from the backlog.
 fn give_batch(
     links: &PeerPeerCommunication,
     to: &Username,
@@ -286,12 +292,12 @@ fn give_batch(
     let lines = batch.iter().map(|said| said.line.wire(None, None)).collect();
     match encode(&PeerMessage::Lines { room_id, lines }) {
         Ok(frame) => links.feed(to, link, None, frame),
-        // One by one they fit a frame each.
+        // The messages are too long for one frame together, but each fits one alone.
         Err(_) => batch.iter().try_for_each(|said| Live::new(said).give(links, to, link)),
     }
 }
 
-/// What people call a conversation; a room is known by its name.
+/// Returns the conversation as the API names it. A room has no name here if `room` is `None`.
 pub(crate) fn named(conversation: &ConversationId, room: Option<RoomName>) -> Option<Conversation> {
     match conversation {
         ConversationId::Private(user) => Some(Conversation::Private(user.clone())),

@@ -1,7 +1,13 @@
-//! Who is given the own lines as they are written, and who first needs those that waited. Pure: whoever asks says how a
-//! line is put on its way.
+//! The replication of own messages to linked peers.
 //!
-//! A link begins with what the other side has not stored, in order; only then come the lines that are written meanwhile.
+//! Each link starts with a query for the pending messages, which are sent in order. When none are left, the link is
+//! live, and new messages are sent as soon as they are stored. A full link remembers the last row that it sent and
+//! continues after that row.
+//!
+//! Example: rows 7 and 8 wait for Bob. A link comes up and 7 is sent, but the link is full. When it has room, the
+//! history is queried after row 7; it returns 8, and the link becomes live.
+//!
+//! This module does no I/O. The caller passes a function that sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,41 +18,42 @@ use uuid::Uuid;
 use crate::history::report::OutgoingMessage;
 use crate::peer_communication::link_table::LinkId;
 
-/// Every linked peer, and how far it was given the own lines.
+/// The progress of replication to every linked peer.
 #[derive(Debug, Default)]
 pub(crate) struct Replication {
     feeds: BTreeMap<Username, PeerProgress>,
-    /// Who does not look at which room: messages of that room wait, and later ones of other conversations do not.
+    /// Legacy clients that do not show a room. Messages of that room wait, but those of other conversations do not.
     not_looking: BTreeSet<(Username, Uuid)>,
 }
 
 #[derive(Debug)]
 struct PeerProgress {
-    /// By which link: what is said after another one took its place waits for what that one has to give first.
+    /// The link that is served. Another link to the same peer starts from the beginning.
     link: LinkId,
-    /// The last line that was put on its way, as a row of the history.
+    /// The row of the last message that was sent.
     after: i64,
-    /// Behind which row the history was asked last: the answer to an earlier question, of another link, is not taken.
+    /// The row of the last query. An answer to an earlier query, of another link, is ignored.
     asked: i64,
     stage: Stage,
-    /// Messages that waited for the peer to look have to be asked for, once what was asked for is given.
+    /// Whether to query again from the first row when the current query is done, because the peer shows a room
+    /// again.
     again: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// What waited was asked for.
+    /// The history was queried for pending messages.
     Querying,
-    /// Nothing waits any more: lines go as they are written.
+    /// Nothing is pending: messages are sent as soon as they are stored.
     Live,
-    /// The link had no room.
+    /// The link was full.
     Blocked,
-    /// The peer's key has changed: lines wait until it is accepted.
+    /// The peer's key has changed: messages wait until the user accepts the key.
     KeyChanged,
 }
 
 impl PeerProgress {
-    /// Asks for the messages that wait behind a row.
+    /// Notes a query for the pending messages after a row. Returns that row.
     fn ask(&mut self, after: i64) -> i64 {
         (self.stage, self.asked) = (Stage::Querying, after);
         after
@@ -54,25 +61,26 @@ impl PeerProgress {
 }
 
 impl Replication {
-    /// A link has come up: whether what waited is to be asked for now.
+    /// Starts the replication to a new link. Returns true if the pending messages must be queried now.
     pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
         let stage = if held { Stage::KeyChanged } else { Stage::Querying };
         self.feeds.insert(user.clone(), PeerProgress { link, after: 0, asked: 0, stage, again: false });
         !held
     }
 
-    /// A link has ended.
+    /// Ends the replication to a peer whose link has closed.
     pub(crate) fn end(&mut self, user: &Username) {
         self.feeds.remove(user);
     }
 
-    /// There is room again: after which row to go on, if that is what it waited for.
+    /// Continues a full link that has room again. Returns the row after which to query, or `None` if the link was
+    /// not full.
     pub(crate) fn go_on(&mut self, user: &Username) -> Option<i64> {
         let feed = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Blocked)?;
         Some(feed.ask(feed.after))
     }
 
-    /// An own line is durable: it goes to whoever has all that was before. `send` tells whether it fits.
+    /// Sends a stored own message to all recipients with a live link. `send` returns whether the frame fits.
     pub(crate) fn on_own_committed(
         &mut self,
         said: &OutgoingMessage,
@@ -85,8 +93,8 @@ impl Replication {
         }
     }
 
-    /// Lines that waited for a peer go to it in these batches, until one does not fit. Behind which row to ask for more,
-    /// where there is more; else lines go as they are written from now on.
+    /// Sends the pending messages in these batches until one does not fit. Returns the row after which to query if
+    /// more are pending. Otherwise the link becomes live.
     pub(crate) fn give(
         &mut self,
         to: &Username,
@@ -112,15 +120,16 @@ impl Replication {
         self.feeds.get_mut(to).map(|feed| feed.ask(next))
     }
 
-    /// Sets who does not look at which room from now on. Those who look again come back, and are to be given what
-    /// waited by [`Self::look_again`].
+    /// Sets which legacy clients do not show which room. Returns those that show it again. The caller passes them
+    /// to [`Self::look_again`].
     pub(crate) fn stop_looking(&mut self, not_looking: BTreeSet<(Username, Uuid)>) -> Vec<(Username, Uuid)> {
         let again = self.not_looking.difference(&not_looking).cloned().collect();
         self.not_looking.extend(not_looking);
         again
     }
 
-    /// Somebody looks at a room again: behind which row to ask for what waited, where that can be given now.
+    /// Notes that a peer shows a room again. Returns the row after which to query, or `None` if the messages cannot
+    /// be sent now.
     pub(crate) fn look_again(&mut self, user: &Username, room: Uuid) -> Option<i64> {
         if !self.not_looking.remove(&(user.clone(), room)) {
             return None;
@@ -137,22 +146,23 @@ impl Replication {
         }
     }
 
-    /// Whether a message would be shown to this user, were it given now.
+    /// Returns whether the recipient's program would show this message now.
     fn looks(&self, user: &Username, said: &OutgoingMessage) -> bool {
         let room = said.conversation.room().filter(|_| !self.not_looking.is_empty());
         room.is_none_or(|room| !self.not_looking.contains(&(user.clone(), room)))
     }
 
-    /// The link to a peer that is at this stage.
+    /// Returns the link to a peer if it is at this stage.
     fn link_at(&self, user: &Username, stage: Stage) -> Option<LinkId> {
         self.feeds.get(user).filter(|feed| feed.stage == stage).map(|feed| feed.link)
     }
 
-    /// Whether lines are on their way.
+    /// Returns whether messages are being sent to a peer, or will be when its link has room.
     pub(crate) fn is_fed(&self, user: &Username) -> bool {
         self.feeds.get(user).is_some_and(|feed| feed.stage != Stage::KeyChanged)
     }
 
+    /// Notes whether the message in a row was sent or did not fit.
     fn gave(&mut self, user: &Username, row: i64, fit: bool) {
         if let Some(feed) = self.feeds.get_mut(user) {
             feed.after = if fit { feed.after.max(row) } else { feed.after };
@@ -160,7 +170,7 @@ impl Replication {
         }
     }
 
-    /// All that was asked for was given. Whether there is more behind the first row.
+    /// Notes that all results of the query were sent. Returns true if a query from the first row must follow.
     fn gave_all(&mut self, user: &Username) -> bool {
         let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Querying) else {
             return false;
@@ -173,7 +183,8 @@ impl Replication {
         false
     }
 
-    /// Whether the peer's key has changed and is not accepted. Where it is right again, after which row to go on.
+    /// Stops sending while the peer's key has changed. Returns the row after which to query once the key is
+    /// accepted.
     pub(crate) fn hold(&mut self, user: &Username, held: bool) -> Option<i64> {
         let feed = self.feeds.get_mut(user)?;
         let released = !held && feed.stage == Stage::KeyChanged;
@@ -184,7 +195,7 @@ impl Replication {
     }
 }
 
-/// Cuts lines into batches of one conversation each, where groups end.
+/// Divides messages into batches of one conversation each. A batch ends only at the end of a signed batch.
 pub(crate) fn batches(lines: &[OutgoingMessage]) -> Vec<&[OutgoingMessage]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut group) = (0, 0, 0);
@@ -217,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_goes_first_and_a_full_link_goes_on_where_it_stopped() {
+    fn pending_messages_go_first_and_full_link_continues() {
         let mut feeds = Replication::default();
         assert!(feeds.begin(&bob(), LinkId(1), false));
         assert!(

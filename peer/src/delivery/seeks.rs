@@ -1,6 +1,7 @@
-//! When the tracker was asked where recipients of private messages are. Pure: time is an argument.
+//! The throttle for tracker queries about recipients of private messages.
 //!
-//! An author of many messages would else spend the rate limit of the session on one absent recipient.
+//! Without it, many messages to one offline recipient would use up the rate limit of the session. It does no I/O:
+//! the time is an argument.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +10,15 @@ use tokio::time::Instant;
 
 use crate::limits::SEEK_PAUSE;
 
-/// The last questions, by recipient.
+/// The time of the last query about each recipient.
 #[derive(Debug, Default)]
 pub(crate) struct Seeks {
     asked: BTreeMap<Username, Instant>,
 }
 
 impl Seeks {
-    /// Whether the tracker may be asked about a recipient now; it is noted then.
+    /// Returns whether a query about a recipient is allowed now, and notes it if so. One is allowed every
+    /// `SEEK_PAUSE`.
     pub(crate) fn may_seek(&mut self, user: &Username, now: Instant) -> bool {
         self.asked.retain(|_, asked| now < *asked + SEEK_PAUSE);
         let may = !self.asked.contains_key(user);
@@ -26,7 +28,7 @@ impl Seeks {
         may
     }
 
-    /// The question was in vain: the next one is asked at once.
+    /// Forgets a query that failed, so that the next one is allowed at once.
     pub(crate) fn forget(&mut self, user: &Username) {
         self.asked.remove(user);
     }

@@ -1,4 +1,7 @@
-//! The link by which each peer is served: a link that was replaced may end long after another one began. Pure.
+//! The link that currently serves each peer.
+//!
+//! A replaced link may close long after its successor came up, and that must not look like a new link. This module
+//! does no I/O.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +9,25 @@ use commons::names::Username;
 
 use crate::peer_communication::link_table::LinkId;
 
-/// The link to each linked peer whose beginning was noted.
+/// The serving link of each linked peer.
 #[derive(Debug, Default)]
 pub(crate) struct ServingLinks {
     links: BTreeMap<Username, LinkId>,
 }
 
-/// The meaning of a report that the links to a peer have changed.
+/// The meaning of a link change for the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkChange {
-    /// A link serves that did not before: all begins anew.
+    /// A new link serves the peer, so the delivery starts from the beginning.
     Began,
-    /// The same link serves as before, or none as before.
+    /// Nothing has changed for the delivery.
     None,
-    /// No link serves any more.
+    /// No link serves the peer any more.
     Ended,
 }
 
 impl ServingLinks {
-    /// Notes which link serves a peer now.
+    /// Notes which link serves a peer now, and returns how that changes the delivery.
     pub(crate) fn changed(&mut self, user: &Username, serving: Option<LinkId>) -> LinkChange {
         let before = match serving {
             Some(link) => self.links.insert(user.clone(), link),

@@ -1,8 +1,14 @@
-//! Who is to be told what is here, and who is to be asked for what is not. Pure: time is an argument.
+//! The schedule of the sync protocol (anti-entropy) with each linked peer.
 //!
-//! At every link-up, and while something changes, both sides tell what they have of each conversation that they share.
-//! Whoever lacks something asks for it, one batch at a time. An author who is linked gives its own lines unasked, so
-//! nobody is asked for them unless they stop coming.
+//! When a link comes up, and after changes, both sides send a HAVE for each shared conversation. A peer that lacks
+//! messages answers with a WANT and receives one batch of LINES. It repeats this until it lacks nothing. A linked
+//! author sends its own messages unasked, so they are requested only if they stop coming.
+//!
+//! Example: Bob sends HAVE for messages 1 to 100 of Dora, who is not linked here. This peer lacks all of them and
+//! sends WANT 1-100. Bob answers with the first batch, 1 to 64. This peer sends WANT 65-100, and the second batch
+//! completes the sync.
+//!
+//! This module does no I/O: the time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +20,7 @@ use tokio::time::Instant;
 use crate::history::conversation::ConversationId;
 use crate::limits::{ASK_PATIENCE, CONVERSATIONS_MAX, TELL_PAUSE, VAIN_PAUSE, WANT_WAIT};
 
-/// What is known of every linked peer that catches up.
+/// The sync state of every linked peer that supports sync.
 #[derive(Debug, Default)]
 pub(crate) struct SyncState {
     partners: BTreeMap<Username, PeerSync>,
@@ -23,47 +29,48 @@ pub(crate) struct SyncState {
 #[derive(Debug, Default)]
 struct PeerSync {
     talks: BTreeMap<ConversationId, ConversationSync>,
-    /// What was asked for and has not come yet, and until when it is awaited.
+    /// The conversation of the unanswered WANT, and the time at which it expires.
     asked: Option<(ConversationId, Instant)>,
 }
 
 #[derive(Debug, Default)]
 struct ConversationSync {
-    /// When the peer was told what is here.
+    /// The time of the last HAVE to the peer.
     told: Option<Instant>,
-    /// Something has come since.
+    /// Whether the contents have changed since that HAVE.
     stale: bool,
-    /// What the peer has.
+    /// The ranges that the peer holds, at most `SPANS_MAX` streams.
     remote_have: Vec<StreamSpans>,
-    /// Whether that is to be held against what is here.
+    /// Whether these ranges must be compared with the local history.
     open: bool,
-    /// What was asked for: where it is lacking again, it was in vain.
+    /// The ranges of earlier WANTs. If they are still lacking, the WANT was in vain.
     wanted: Vec<StreamSpans>,
-    /// When it may be asked for once more.
+    /// The time from which these ranges may be requested once more.
     again: Option<Instant>,
-    /// What was lacking, at some moment, that its linked author should give: where it still is, it is asked for.
+    /// The ranges that a linked author should send unasked, and since when they are lacking. They are requested if
+    /// they do not come within `ASK_PATIENCE`.
     author_grace: Option<(Instant, Vec<StreamSpans>)>,
-    /// Of these a linked author did not give what is lacking: the rest is asked for as well.
+    /// The streams that a linked author did not continue. Their ranges are requested like all others.
     fetch_anyway: Vec<StreamSpans>,
 }
 
 impl SyncState {
-    /// A peer is linked anew.
+    /// Starts the sync with a peer whose link has come up.
     pub(crate) fn up(&mut self, user: &Username) {
         self.partners.insert(user.clone(), PeerSync::default());
     }
 
-    /// A peer is not linked any more.
+    /// Ends the sync with a peer whose link has closed.
     pub(crate) fn down(&mut self, user: &Username) {
         self.partners.remove(user);
     }
 
-    /// Every peer that catches up.
+    /// Returns every peer that supports sync.
     pub(crate) fn partners(&self) -> Vec<Username> {
         self.partners.keys().cloned().collect()
     }
 
-    /// Something new is here; `by` gave it and need not be told.
+    /// Notes that a conversation has new messages. The peer `by` sent them and needs no HAVE.
     pub(crate) fn stored(&mut self, conversation: &ConversationId, by: Option<&Username>) {
         let others = self.partners.iter_mut().filter(|(user, _)| Some(*user) != by);
         for talk in others.filter_map(|(_, partner)| partner.talks.get_mut(conversation)) {
@@ -71,14 +78,14 @@ impl SyncState {
         }
     }
 
-    /// Who sits where has changed: what could not be given before may be asked for again.
+    /// Notes a change of members. All HAVEs are repeated, since messages that were withheld may be requested now.
     pub(crate) fn membership_changed(&mut self) {
         for talk in self.partners.values_mut().flat_map(|partner| partner.talks.values_mut()) {
             talk.stale = true;
         }
     }
 
-    /// More keys are believed than before: what came in vain is asked for again.
+    /// Notes that more keys are trusted. Messages that were refused before are requested again.
     pub(crate) fn believe_more(&mut self) {
         for talk in self.partners.values_mut().flat_map(|partner| partner.talks.values_mut()) {
             talk.open = true;
@@ -86,7 +93,7 @@ impl SyncState {
         }
     }
 
-    /// Which of the conversations that are shared with a peer it is to be told of now.
+    /// Returns the shared conversations for which a HAVE to this peer is due.
     pub(crate) fn due_have(
         &self,
         user: &Username,
@@ -101,7 +108,7 @@ impl SyncState {
         shared.iter().filter(|shared| partner.talks.get(shared).is_none_or(due)).cloned().collect()
     }
 
-    /// A peer was told.
+    /// Notes that a HAVE was sent to a peer.
     pub(crate) fn have_sent(&mut self, user: &Username, conversation: &ConversationId, now: Instant) {
         if let Some(partner) = self.partners.get_mut(user) {
             let talk = partner.talks.entry(conversation.clone()).or_default();
@@ -109,7 +116,7 @@ impl SyncState {
         }
     }
 
-    /// A peer tells what it has, of some streams or all.
+    /// Applies a HAVE from a peer. It lists some streams of the conversation, or all.
     pub(crate) fn on_have(
         &mut self,
         user: &Username,
@@ -123,14 +130,14 @@ impl SyncState {
         let talk = partner.talks.entry(conversation.clone()).or_default();
         talk.remote_have.retain(|known| !remote_have.iter().any(|new| is_same(known, new)));
         talk.remote_have.extend(remote_have);
-        // A peer may invent as many streams as it likes; one HAVE tells of no more than these.
+        // A peer may invent any number of streams. Only as many as one HAVE can list are kept.
         let surplus = talk.remote_have.len().saturating_sub(SPANS_MAX);
         talk.remote_have.drain(..surplus);
         talk.open = true;
         talk.wanted.clear();
     }
 
-    /// Lines of a peer have come: it may be asked for more.
+    /// Notes that LINES from a peer have arrived, so that the next WANT may be sent.
     pub(crate) fn given(&mut self, user: &Username, conversation: &ConversationId) {
         let Some(partner) = self.partners.get_mut(user) else { return };
         partner.asked = partner.asked.take().filter(|(asked, _)| asked != conversation);
@@ -139,7 +146,7 @@ impl SyncState {
         }
     }
 
-    /// A conversation in which a peer may have what is not here, and what it has.
+    /// Returns the next conversation to compare with a peer, and the ranges that the peer holds.
     pub(crate) fn next_to_look_at(
         &mut self,
         user: &Username,
@@ -152,7 +159,7 @@ impl SyncState {
                 partner.asked = Some((asked, until));
                 return None;
             }
-            // The question or the answer was lost.
+            // The WANT or its answer was lost.
             if let Some(talk) = partner.talks.get_mut(&asked) {
                 talk.open = true;
                 talk.wanted.clear();
@@ -172,8 +179,8 @@ impl SyncState {
         Some((conversation.clone(), talk.remote_have.clone()))
     }
 
-    /// What to ask of a peer that has these lines, which are lacking here; nothing where they will come by themselves,
-    /// or where the peer was asked for them in vain.
+    /// Returns the ranges for a WANT to a peer, out of those that are lacking here. Ranges are left out if their
+    /// linked author sends them unasked, or if the peer was asked for them in vain.
     pub(crate) fn ask(
         &mut self,
         user: &Username,
@@ -193,7 +200,7 @@ impl SyncState {
         talk.author_grace = match talk.author_grace.take() {
             _ if on_their_way.is_empty() => None,
             Some((since, awaited)) if since + ASK_PATIENCE <= now => {
-                // An author gives in order: where the first that was lacking still is, nothing comes.
+                // An author sends in order. If the first lacking message has not changed, nothing is coming.
                 let stuck = |now: &StreamSpans| awaited.iter().any(|then| starts_as(now, then));
                 let (stuck, coming): (Vec<_>, Vec<_>) = on_their_way.into_iter().partition(stuck);
                 talk.fetch_anyway.extend(stuck.iter().cloned());
@@ -214,12 +221,12 @@ impl SyncState {
     }
 }
 
-/// Whether these are of one stream.
+/// Returns whether both entries name the same stream.
 fn is_same(one: &StreamSpans, other: &StreamSpans) -> bool {
     (&one.username, one.incarnation) == (&other.username, other.incarnation)
 }
 
-/// Whether these are of one stream, and begin with the same line.
+/// Returns whether both entries name the same stream and begin with the same message.
 fn starts_as(one: &StreamSpans, other: &StreamSpans) -> bool {
     let first = |stream: &StreamSpans| stream.spans.first().map(|(first, _)| *first);
     is_same(one, other) && first(one) == first(other)
@@ -265,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_more_is_asked_batch_by_batch_until_nothing_is_lacking_or_it_does_not_come() {
+    async fn wants_are_sent_batch_by_batch_and_not_repeated_in_vain() {
         let now = Instant::now();
         let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
@@ -305,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_of_a_linked_author_are_asked_for_only_where_they_stop_coming() {
+    async fn messages_of_linked_author_are_requested_only_if_they_stop() {
         let now = Instant::now();
         for author in ["ana", "bob"] {
             let rest = |author| spans(author, 3, 5);
@@ -323,7 +330,7 @@ mod tests {
             let last = later + ASK_PATIENCE;
             assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
             assert_eq!(catch_up.ask(&bob, &SALA, rest(author), last), rest(author));
-            // The next batch of these is not waited for again.
+            // The next batch of this stream is requested without another delay.
             catch_up.given(&bob, &SALA);
             assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
             assert_eq!(catch_up.ask(&bob, &SALA, spans(author, 4, 5), last), spans(author, 4, 5));

@@ -1,28 +1,30 @@
-//! What whoever exchanges lines with the others is told.
+//! The events that drive the sync task.
+//!
+//! The hub sends them when a link, a membership or the history changes.
 
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 
 use crate::history::conversation::ConversationId;
 
-/// What happens that may be a reason to tell, ask or give.
+/// An event that may cause the sync task to send a HAVE, a WANT or LINES.
 pub(crate) enum SyncEvent {
-    /// A peer is linked anew.
+    /// A new link to this user came up.
     Up(Username),
-    /// A peer is not linked any more.
+    /// The last link to this user closed.
     Down(Username),
-    /// Who sits where has changed.
+    /// The members of a room have changed.
     Seats,
-    /// More keys of one's own account are known.
+    /// More keys of the user's own account are trusted.
     OwnKeys,
-    /// A peer tells what it has.
+    /// A peer sent a HAVE with the ranges that it holds.
     Have(Username, ConversationId, Vec<StreamSpans>),
-    /// A peer asks for lines.
+    /// A peer sent a WANT for these ranges.
     Want(Username, ConversationId, Vec<StreamSpans>),
-    /// Lines that a peer gave are on their way into the history.
+    /// LINES from a peer arrived and were passed to the history.
     Given(Username, ConversationId),
-    /// Lines that a peer gave are stored.
+    /// Messages that a peer sent are stored.
     Stored(Username, ConversationId),
-    /// Something new is here.
+    /// A conversation has new messages, and every peer needs a HAVE.
     Grown(ConversationId),
 }

@@ -1,4 +1,7 @@
-//! The task that catches up: tells linked peers what is here, asks them for what is not, and gives what they ask for.
+//! The task that runs the sync protocol.
+//!
+//! It sends HAVEs to linked peers, requests what is lacking here, and answers their WANTs. It also looks for
+//! recipients of private messages who are offline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +26,8 @@ use crate::peer_communication::send_queue::Dialect;
 use crate::tracker_communication::PeerTrackerCommunication;
 
 impl Hub {
-    /// Tells the task that catches up, without waiting. Where its queue is full it looks at everything again instead: only news
-    /// that this makes up for may be told so.
+    /// Sends an event to the sync task without waiting. If the queue is full, the event is dropped and the task
+    /// checks everything at its next tick. Use it only for events that this check replaces.
     pub(crate) fn send_sync_event(&self, news: SyncEvent) {
         if let Some(queue) = self.news.get()
             && queue.try_send(news).is_err()
@@ -33,16 +36,16 @@ impl Hub {
         }
     }
 
-    /// Tells the task that catches up of news that nothing makes up for, and waits for room in its queue.
+    /// Sends an event to the sync task and waits for room in its queue. Use it for events that must not be lost.
     pub(crate) async fn send_to_exchange(&self, news: SyncEvent) {
         if let Some(queue) = self.news.get() {
-            // At the end of the program nobody catches up any more.
+            // The receiver is closed only when the program ends.
             let _ = queue.send(news).await;
         }
     }
 }
 
-/// The task's own.
+/// The state of the sync task.
 struct SyncTask<'a> {
     hub: &'a Hub,
     history: &'a History,
@@ -50,16 +53,16 @@ struct SyncTask<'a> {
     catch_up: SyncState,
 }
 
-/// The search for those for whom private messages wait.
+/// The search for recipients of private messages who are offline.
 struct Search<'a> {
     hub: &'a Hub,
     history: &'a History,
     tracker: PeerTrackerCommunication,
-    /// For whom lines wait who is not here: when to look again, and how long to wait then.
+    /// The next search time of each recipient, and the delay after it. The delay doubles, within `SEEK_BACKOFF`.
     sought: BTreeMap<Username, (Instant, Duration)>,
 }
 
-/// Exchanges with the others until nobody has news any more.
+/// Runs the sync and the search until the event channel closes.
 pub(crate) async fn run(
     hub: Arc<Hub>,
     tracker: PeerTrackerCommunication,
@@ -80,7 +83,7 @@ pub(crate) async fn run(
             }
         }
     };
-    // On its own: a tracker that does not answer must not hold up what the links bring.
+    // The search has a loop of its own, because a slow tracker must not delay the sync.
     let searching = async {
         let mut tick = ticks();
         loop {
@@ -108,7 +111,7 @@ impl SyncTask<'_> {
                     self.catch_up.up(&user);
                     self.send_have(&user).await;
                 }
-                // What the other side has is told before what it lacks is given, so that it can say how much was missed.
+                // The HAVE is sent before the pending messages, so that the peer can count what it missed.
                 if self.hub.begin_feed(&user) {
                     self.history.pending(user, 0, FEED_BYTES).await;
                 }
@@ -136,6 +139,7 @@ impl SyncTask<'_> {
         }
     }
 
+    /// Sends what is due to every peer. It runs at each tick and after changes of members or keys.
     async fn poll_presence(&mut self) {
         if self.hub.news_lost.swap(false, Ordering::Relaxed) {
             self.catch_up.membership_changed();
@@ -150,7 +154,7 @@ impl SyncTask<'_> {
         self.hub.lock().chat.shared_with(user)
     }
 
-    /// Tells a peer what is here, where it does not know.
+    /// Sends the due HAVEs to a peer.
     async fn send_have(&mut self, user: &Username) {
         for conversation in self.catch_up.due_have(user, &self.shared_with(user), Instant::now()) {
             let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
@@ -163,13 +167,13 @@ impl SyncTask<'_> {
         }
     }
 
-    /// Asks a peer for what it has and is lacking here.
+    /// Sends the due WANT to a peer.
     async fn ask(&mut self, user: &Username) {
         let shared = self.shared_with(user);
         while let Some((conversation, theirs)) = self.catch_up.next_to_look_at(user, &shared, Instant::now())
         {
             let Some(lacking) = self.history.lacking(conversation.clone(), theirs).await else {
-                // The disk fails: the next look around asks again.
+                // The disk fails. The next tick tries again.
                 return self.catch_up.given(user, &conversation);
             };
             let streams = self.catch_up.ask(user, &conversation, lacking, Instant::now());
@@ -179,7 +183,8 @@ impl SyncTask<'_> {
         }
     }
 
-    /// Gives a member of a room what it asks for, as far as its seat reaches back; in private what either has written.
+    /// Answers a WANT. A member of a room receives messages from the revision of joining on, a private partner
+    /// those of either side.
     async fn give(&mut self, user: &Username, conversation: ConversationId, wanted: Vec<StreamSpans>) {
         let Some(since) = self.hub.lock().chat.since(&conversation, user) else { return };
         if self.links.book(|book| book.is_changed(user)) {
@@ -187,18 +192,18 @@ impl SyncTask<'_> {
         }
         let given = self.history.hand_over(conversation.clone(), user.clone(), wanted, since).await;
         let lines = given.iter().map(|line| line.wire(None, None)).collect();
-        // An empty answer is one too: there is no more.
+        // An empty answer is sent too. It says that nothing more can be sent.
         self.send(user, &PeerMessage::Lines { room_id: conversation.room(), lines });
     }
 
-    /// Whether it is on its way. What a full link loses is told, asked or given again.
+    /// Sends a frame and returns whether it fits. Frames that do not fit are repeated later.
     fn send(&self, to: &Username, message: &PeerMessage<'_>) -> bool {
         encode(message).is_ok_and(|frame| self.links.send(to, frame).is_ok())
     }
 }
 
 impl Search<'_> {
-    /// Asks the tracker whether those have come for whom private lines wait.
+    /// Asks the tracker for the addresses of offline users with pending private messages.
     async fn seek(&mut self) {
         let away = self.hub.lock().chat.away();
         if away.is_empty() {
@@ -215,7 +220,7 @@ impl Search<'_> {
             if *due <= now {
                 (*due, *wait) = (now + *wait, most.min(*wait * 2));
                 if let Ok(found) = self.tracker.peer(&user).await {
-                    // Who has another key now is told of, and waited for.
+                    // If the user's key has changed, `found` reports it. The messages keep waiting.
                     let _ = self.hub.found(&user, found.map(|found| found.peer));
                 }
             }

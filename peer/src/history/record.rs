@@ -54,9 +54,9 @@ impl fmt::Display for Loss {
             1 => write!(f, "the last message of the history on this computer is lost")?,
             messages => write!(f, "the last {messages} messages of the history on this computer are lost")?,
         }
-        write!(f, ": its files are damaged or older than they were. Others send again what they have")?;
+        write!(f, ", because its files are damaged or outdated. Other members resend what they have")?;
         match &self.copy {
-            Some(copy) => write!(f, "; the files as they were are in {}", copy.display()),
+            Some(copy) => write!(f, "; a copy of the files is in {}", copy.display()),
             None => Ok(()),
         }
     }

@@ -103,7 +103,7 @@ fn words(error: &Error) -> &'static str {
         Some(ErrorCode::DiskFull) => "the disk is full",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "the history is damaged",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            "the history may not be written"
+            "the history is not writable"
         }
         _ => "the disk failed",
     }
