@@ -1,4 +1,5 @@
-//! Who is signed in on which connection. The newest login of a user wins.
+//! The table of authenticated sessions.
+//! Each user has at most one session. A newer login replaces the older session.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,47 +13,47 @@ use tokio::sync::watch;
 use crate::connection_id::ConnectionId;
 use crate::send_queue::{CloseReason, SendQueue};
 
-/// A signed-in session, as others see it. Cheap to clone.
+/// An authenticated session, as other tasks see it. A clone is cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct ActiveConnection {
-    /// Which login.
+    /// The id of the login.
     pub(crate) id: ConnectionId,
-    /// Whose.
+    /// The user of the session.
     pub(crate) username: Username,
-    /// How it is asked for a sign of life.
+    /// The addresses and channels that a liveness sweep uses.
     pub(crate) pinged: Pinged,
     outbox: SendQueue,
 }
 
-/// How a session's program is asked for a sign of life.
+/// The data that a liveness sweep needs to ping the peer of a session.
 #[derive(Debug, Clone)]
 pub(crate) struct Pinged {
-    /// The address that the session comes from, with the port on which its program takes links.
+    /// The address from which the session comes, with the port on which its peer accepts links.
     pub(crate) observed: SocketAddr,
-    /// The key that has to answer there; `None` asks in the clear.
+    /// The key that the peer must prove at that address. `None` means a plaintext PING.
     pub(crate) key: Option<PublicKey>,
-    /// Where the session answers to PING, if it understands one.
+    /// The channel for PONGs that arrive on the session, if the client understands PING there.
     pub(crate) pongs: Option<watch::Sender<()>>,
 }
 
 impl ActiveConnection {
-    /// Queues a line for the session.
+    /// Queues a frame for the session.
     pub(crate) fn push(&self, line: Bytes) {
         self.outbox.push(line);
     }
 
-    /// Whether its program is an original Python peer.
+    /// Whether the client is an original Python peer.
     pub(crate) fn is_legacy(&self) -> bool {
         self.pinged.key.is_none() && self.pinged.pongs.is_none()
     }
 
-    /// Ends the session.
+    /// Ends the session for this reason.
     pub(crate) fn end(&self, ending: CloseReason) {
         self.outbox.end(ending);
     }
 }
 
-/// All signed-in sessions.
+/// All authenticated sessions by user.
 #[derive(Debug, Default)]
 pub(crate) struct ActiveConnections {
     by_user: DashMap<Username, ActiveConnection>,
@@ -60,7 +61,7 @@ pub(crate) struct ActiveConnections {
 }
 
 impl ActiveConnections {
-    /// Adds a session; an older one of that user is ended.
+    /// Adds a session. An older session of the same user is ended.
     pub(crate) fn register(&self, username: &Username, pinged: Pinged, outbox: SendQueue) -> ConnectionId {
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
@@ -71,17 +72,17 @@ impl ActiveConnections {
         id
     }
 
-    /// Removes a session, unless a newer one has taken its place.
+    /// Removes a session, unless a newer one of the user has replaced it.
     pub(crate) fn unregister(&self, username: &Username, id: ConnectionId) {
         self.by_user.remove_if(username, |_, connection| connection.id == id);
     }
 
-    /// A user's session.
+    /// The current session of a user.
     pub(crate) fn connection(&self, username: &Username) -> Option<ActiveConnection> {
         self.by_user.get(username).map(|entry| entry.value().clone())
     }
 
-    /// All sessions.
+    /// A copy of all current sessions.
     pub(crate) fn all(&self) -> Vec<ActiveConnection> {
         self.by_user.iter().map(|entry| entry.value().clone()).collect()
     }

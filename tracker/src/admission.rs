@@ -1,8 +1,11 @@
-//! Admission: which connections are let in. Decided at the accept, before anything is spent on them.
+//! Admission control: decides at accept time which connections the tracker serves.
 //!
-//! The rules are [`ConnectionTable`]'s, on a clock that is an argument. A place is given back by dropping it. Whoever has not signed
-//! in holds theirs only until others need it more: where all places for strangers are taken, the one who came first
-//! has had time enough. So a crowd that holds every place and says nothing keeps nobody out.
+//! The rules are in [`ConnectionTable`], and the time is an argument. A connection releases its places when it drops
+//! them. An unauthenticated connection keeps its slot only while no other needs it: if all slots are taken, the oldest
+//! one is displaced. An attacker who fills every slot with silent connections therefore keeps nobody out.
+//!
+//! Example: with 256 slots in use, the 257th connection displaces the one that has been unauthenticated for the longest
+//! time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -18,30 +21,31 @@ use crate::rate_limit::{SlidingWindow, TokenBucket, in_seconds};
 use crate::recent::Recent;
 use crate::subnet::{LimitScope, Subnet};
 
-/// Lets connections in.
+/// Decides which connections are accepted.
 #[derive(Debug)]
 pub(crate) struct Admission {
     watched: LimitScope,
     crowd: Arc<Mutex<ConnectionTable>>,
 }
 
-/// A connection was let in, and holds these while it lasts.
+/// The places of an accepted connection.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// Until the end.
+    /// The place among all connections. It is held until the connection ends.
     pub(crate) session: Place,
-    /// Until it has signed in.
+    /// The slot among the unauthenticated connections. It is held until the login.
     pub(crate) stranger: PreAuthSlot,
 }
 
-/// A place in the crowd, free again once this is dropped.
+/// A place among all connections. It is released when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     network: Option<Subnet>,
     crowd: Arc<Mutex<ConnectionTable>>,
 }
 
-/// A place among those who have not signed in, free again once this is dropped, if it is not taken away before.
+/// A slot among the unauthenticated connections. It is released when this is dropped, unless a newer connection has
+/// taken it.
 #[derive(Debug)]
 pub(crate) struct PreAuthSlot {
     number: u64,
@@ -50,48 +54,48 @@ pub(crate) struct PreAuthSlot {
 }
 
 impl PreAuthSlot {
-    /// Waits until a newcomer has got this place.
+    /// Waits until a newer connection has taken this slot.
     pub(crate) async fn taken(&self) {
         self.taken.cancelled().await;
     }
 }
 
-/// Why a connection is not let in.
+/// The reason why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
-    /// There is no room for anybody.
+    /// The tracker has its maximum number of connections.
     #[error("connections to this tracker: {0}, the most that there may be. Try again in a minute")]
     Everywhere(usize),
-    /// Its network has its share.
+    /// The network has its maximum number of connections.
     #[error("connections from your network: {0}, the most that there may be. Close one and try again")]
     Subnet(usize),
-    /// Too many of its network have not signed in, while many others want to.
+    /// The network holds unauthenticated connections while at least half of all slots are taken.
     #[error(
         "too many connections from your network have not signed in: sign in on those, or wait {} and try again",
         in_seconds(LOGIN_TIME)
     )]
     Strangers,
-    /// Too many came from its network lately.
+    /// Too many connections came from the network within the time span.
     #[error(
         "new connections from your network in {} minutes: {limit}, the most that there may be. To try again, wait {}",
         NEWCOMERS_SPAN.as_secs() / 60,
         in_seconds(*.wait)
     )]
     TooSoon {
-        /// How many may come.
+        /// The maximum number of new connections.
         limit: usize,
-        /// Until the next one may come.
+        /// The time until the next connection is permitted.
         wait: Duration,
     },
 }
 
 impl Admission {
-    /// Nobody is there yet.
+    /// Creates an admission control without connections.
     pub(crate) fn new(limits: ConnectionLimits, watched: LimitScope) -> Self {
         Self { watched, crowd: Arc::new(Mutex::new(ConnectionTable::new(limits))) }
     }
 
-    /// Whether a connection is let in.
+    /// Admits a connection, or returns the reason why it is refused.
     pub(crate) fn admit(&self, from: SocketAddr) -> Result<Admitted, Full> {
         let (network, now) = (self.watched.network(from.ip()), Instant::now());
         let mut crowd = lock(&self.crowd);
@@ -101,7 +105,7 @@ impl Admission {
                 stranger: PreAuthSlot { number, taken, crowd: self.crowd.clone() },
             }),
             Err(full) => {
-                // A flood of connections is not to become a flood of lines.
+                // A flood of connections must not flood the log.
                 if crowd.refusals_logged.take(REFUSALS_LOGGED, now).is_ok() {
                     tracing::warn!(%from, why = ?full, "a connection is not let in");
                 }
@@ -127,29 +131,29 @@ fn lock(crowd: &Mutex<ConnectionTable>) -> MutexGuard<'_, ConnectionTable> {
     crowd.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Somebody who has not signed in.
+/// An unauthenticated connection.
 #[derive(Debug)]
 struct PreAuth {
     network: Option<Subnet>,
     taken: CancellationToken,
 }
 
-/// How many are there from one network.
+/// The numbers of connections from one network.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     sessions: usize,
     strangers: usize,
 }
 
-/// Who is there.
+/// The table of current connections.
 #[derive(Debug)]
 struct ConnectionTable {
     limits: ConnectionLimits,
     sessions: usize,
-    /// In the order in which they came.
+    /// The unauthenticated connections, the oldest first.
     strangers: BTreeMap<u64, PreAuth>,
     came: u64,
-    /// Networks that are watched and from which somebody is there.
+    /// The counts of the limited networks that have connections.
     of_network: HashMap<Subnet, Count>,
     newcomers: Recent<Subnet, SlidingWindow>,
     refusals_logged: TokenBucket,
@@ -169,7 +173,8 @@ impl ConnectionTable {
         }
     }
 
-    /// Counts one more, if there is room; its number among the strangers, and what tells it that its place is taken.
+    /// Counts one more connection, if there is room. Returns its slot number, and the token that is cancelled when its
+    /// slot is taken.
     fn admit(&mut self, network: Option<Subnet>, now: Instant) -> Result<(u64, CancellationToken), Full> {
         if self.sessions >= self.limits.sessions {
             return Err(Full::Everywhere(self.limits.sessions));
@@ -202,18 +207,19 @@ impl ConnectionTable {
         Ok((self.came, taken))
     }
 
-    /// Half of the strangers' places are for networks that hold none: so few networks cannot take them all.
+    /// Whether a network that holds `held` slots may take another one. Half of the slots are reserved for networks that
+    /// hold none, so a few networks cannot take all slots.
     fn has_preauth_room(&self, held: usize) -> bool {
         held == 0 || self.strangers.len() < self.limits.strangers / 2
     }
 
-    /// Counts a connection less.
+    /// Removes a connection from the counts.
     fn leave(&mut self, network: Option<Subnet>) {
         self.sessions = self.sessions.saturating_sub(1);
         self.change(network, |here| here.sessions = here.sessions.saturating_sub(1));
     }
 
-    /// Counts a stranger less, whose place was not taken before.
+    /// Removes an unauthenticated connection from the counts, unless its slot was taken before.
     fn release_preauth(&mut self, number: u64) {
         if let Some(stranger) = self.strangers.remove(&number) {
             self.count_without(&stranger);
@@ -224,7 +230,7 @@ impl ConnectionTable {
         self.change(stranger.network, |here| here.strangers = here.strangers.saturating_sub(1));
     }
 
-    /// Changes the count of a network; of one from which nobody is there nothing is kept.
+    /// Changes the counts of a network. Removes the network when it has no connections left.
     fn change(&mut self, network: Option<Subnet>, change: impl FnOnce(&mut Count)) {
         if let Some(network) = network
             && let Some(here) = self.of_network.get_mut(&network)
@@ -254,12 +260,12 @@ mod tests {
         ConnectionTable::new(ConnectionLimits::default())
     }
 
-    /// Whether a connection is let in, and nothing more of it.
+    /// Admits a connection and drops its number and token.
     fn let_in(crowd: &mut ConnectionTable, network: Option<Subnet>, now: Instant) -> Result<(), Full> {
         crowd.admit(network, now).map(drop)
     }
 
-    /// Comes and goes at once.
+    /// Admits a connection that leaves at once.
     fn visit(crowd: &mut ConnectionTable, network: Option<Subnet>, now: Instant) -> Result<(), Full> {
         let (number, _) = crowd.admit(network, now)?;
         crowd.release_preauth(number);
@@ -275,7 +281,7 @@ mod tests {
             assert_eq!(let_in(&mut crowd, network(1), now), Ok(()));
         }
         assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Subnet(16)));
-        // Signing in makes no room, leaving does.
+        // Signing in frees no place. Leaving does.
         crowd.release_preauth(first);
         assert_eq!(let_in(&mut crowd, network(1), now), Err(Full::Subnet(16)));
         crowd.leave(network(1));
@@ -301,7 +307,7 @@ mod tests {
     fn the_stranger_who_came_first_makes_place_for_the_newcomer() {
         let (mut crowd, now) = (crowd(), Instant::now());
         let places: Vec<_> = (0..256).map(|_| crowd.admit(None, now).unwrap()).collect();
-        // The one who came first of all has signed in: nobody is in the way.
+        // The first connection has signed in, so the next one displaces nobody.
         crowd.release_preauth(places[0].0);
         crowd.admit(None, now).unwrap();
         assert!(places.iter().all(|(_, taken)| !taken.is_cancelled()));
@@ -311,7 +317,7 @@ mod tests {
             assert_eq!(displaced, newcomers);
             assert_eq!(crowd.strangers.len(), 256);
         }
-        // Who is on the way out is counted as a connection until it is closed, and as a stranger no more.
+        // A displaced connection counts as a connection until it is closed, but no longer as an unauthenticated one.
         crowd.release_preauth(places[1].0);
         assert_eq!((crowd.strangers.len(), crowd.sessions), (256, 266));
     }
@@ -351,7 +357,7 @@ mod tests {
             let let_in = order.iter().filter(|number| crowd.admit(network(**number), now).is_ok()).count();
             assert!((127..STRANGERS_MAX).contains(&let_in), "{let_in}");
             assert!(!taken.is_cancelled());
-            // As many from nowhere, who have no share, take the place of others.
+            // As many connections without a network limit do displace others.
             order.iter().for_each(|_| drop(crowd.admit(None, now)));
             assert!(taken.is_cancelled());
         }

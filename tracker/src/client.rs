@@ -1,4 +1,5 @@
-//! What the tracker knows of one connection: where it comes from, who it is, what waits to be said to it.
+//! The state of one connection.
+//! It holds the client's address, its user after the login, and the send queue.
 
 use std::net::SocketAddr;
 
@@ -17,32 +18,33 @@ use crate::limits::WRONG_PASSWORDS_MAX;
 use crate::request_limiter::RequestLimiter;
 use crate::send_queue::SendQueue;
 
-/// What the tracker knows of one connection.
+/// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Where it comes from.
+    /// The remote address of the connection.
     pub(crate) from: SocketAddr,
-    /// The key that it has proven, on an encrypted session.
+    /// The key that the client has proven. `None` on a plaintext session.
     pub(crate) key: Option<PublicKey>,
-    /// What waits to be said to it.
+    /// The frames that wait to be written to the connection.
     pub(crate) outbox: SendQueue,
-    /// Who it is, once it has signed in.
+    /// The login of the client. `None` before it has signed in.
     pub(crate) signed_in: Option<SignedIn>,
-    /// How fast it may ask.
+    /// The rate limiter of the client's requests.
     pub(crate) rates: RequestLimiter,
-    /// Whether it is an original Python peer: it signs in in plaintext, and none of its requests has an id.
+    /// Whether the client is an original Python peer: it signed in over plaintext, and none of its requests has an id.
     pub(crate) legacy: bool,
     wrong_passwords: u32,
 }
 
-/// A login that counts.
+/// The login of a client.
 #[derive(Debug)]
 pub(crate) struct SignedIn {
-    /// Whose.
+    /// The user who signed in.
     pub(crate) username: Username,
-    /// Which.
+    /// The id of the login.
     pub(crate) connection: ConnectionId,
-    /// Where the answers to our PINGs go; only to a session that carries ids do we say more than the original did.
+    /// The channel for PONGs from the client. `None` for a client that sends no ids: it gets only the messages that the
+    /// original tracker sent.
     pub(crate) pongs: Option<watch::Sender<()>>,
 }
 
@@ -52,12 +54,12 @@ pub(crate) fn not_an_object() -> NotARequest {
 }
 
 impl Client {
-    /// The address and the key by which a password is judged.
+    /// The origin of this client's requests.
     pub(crate) fn origin(&self) -> Origin {
         Origin { ip: self.from.ip(), key: self.key }
     }
 
-    /// Somebody at `from`.
+    /// Creates the state of a new connection from `from`.
     pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, outbox: SendQueue) -> Self {
         Self {
             from,
@@ -70,13 +72,13 @@ impl Client {
         }
     }
 
-    /// Learns from a request, with an id or without, what kind of program it is.
+    /// Updates whether the client is a legacy client, from whether a request has an id.
     pub(crate) fn recognise(&mut self, with_id: bool) {
         let unknown = self.signed_in.is_none() && self.key.is_none();
         self.legacy = !with_id && (self.legacy || unknown);
     }
 
-    /// Queues a reply.
+    /// Encodes a message and adds it to the send queue as a reply.
     pub(crate) fn say(&self, message: impl Serialize) {
         match encode(&message) {
             Ok(line) => self.outbox.answer(line),
@@ -84,7 +86,7 @@ impl Client {
         }
     }
 
-    /// Tells it why not; `request` is what it asked for, where that could be read.
+    /// Sends an error reply. `request` is the refused request, if it could be decoded.
     pub(crate) fn refuse(
         &self,
         id: Option<RequestId>,
@@ -98,7 +100,7 @@ impl Client {
         self.say(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, id }));
     }
 
-    /// Counts a wrong password.
+    /// Counts a wrong password. Ignores other errors.
     pub(crate) fn count_guess(&mut self, code: ErrorCode) {
         if code == ErrorCode::InvalidCredentials {
             tracing::warn!(from = %self.from, "wrong password");
@@ -106,7 +108,7 @@ impl Client {
         }
     }
 
-    /// Whether it may offer another password.
+    /// Whether the client may offer another password.
     pub(crate) fn may_guess(&self) -> bool {
         self.wrong_passwords < WRONG_PASSWORDS_MAX
     }

@@ -1,4 +1,5 @@
-//! How a tracker is set up.
+//! The configuration of a tracker.
+//! The program fills it from its command-line flags.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,26 +8,26 @@ use commons::net::plaintext::Plaintext;
 
 use crate::limits::{NEWCOMERS_PER_NETWORK, SESSIONS_MAX, SESSIONS_PER_NETWORK, STRANGERS_MAX};
 
-/// What a tracker is told at its start; [`Default`] holds the documented values.
+/// The settings of a tracker. [`Default`] holds the documented values.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen, `host:port`; port 0 picks a free one.
+    /// The address to listen on, as `host:port`. Port 0 picks a free port.
     pub listen: String,
-    /// The folder of the state; made where it does not exist.
+    /// The data folder. The tracker creates it if it does not exist.
     pub data: PathBuf,
-    /// Time between two sweeps.
+    /// The time between two liveness sweeps.
     pub ping_interval: Duration,
-    /// How long a peer may take to answer a PING.
+    /// The time that a peer has to answer a PING.
     pub ping_timeout: Duration,
-    /// How long a guest who is offline keeps a seat; zero is until the next sweep.
+    /// The time for which an offline guest keeps a seat. Zero means until the next sweep.
     pub seat_hold: Duration,
-    /// From where plaintext is taken.
+    /// The clients that may use plaintext.
     pub plaintext: Plaintext,
-    /// Whether limits per address hold for loopback too.
+    /// Whether the limits per network also apply to loopback addresses.
     pub limit_loopback: bool,
-    /// How many connections are let in.
+    /// The limits on connections.
     pub connections: ConnectionLimits,
-    /// What a password hash costs.
+    /// The cost of a password hash.
     pub password_cost: PasswordCost,
 }
 
@@ -46,16 +47,16 @@ impl Default for Config {
     }
 }
 
-/// How many connections are let in. A network is an IPv4 address or a /64 of IPv6.
+/// The limits on connections. A network is an IPv4 address or an IPv6 /64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// At one time, in all.
+    /// The maximum number of connections at one time.
     pub sessions: usize,
-    /// Of these, how many that have not signed in.
+    /// The maximum number of these that are unauthenticated.
     pub strangers: usize,
-    /// At one time, from one network.
+    /// The maximum number of connections from one network at one time.
     pub per_network: usize,
-    /// New ones from one network within ten minutes.
+    /// The maximum number of new connections from one network within ten minutes.
     pub new_per_network: usize,
 }
 
@@ -70,13 +71,13 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// What argon2id is to spend on one password. The default is what OWASP asks for at least; anything below is for
-/// tests, where thousands of accounts are made.
+/// The argon2id cost of one password hash. The default is OWASP's recommended minimum. Lower values are for tests that
+/// create thousands of accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordCost {
-    /// Memory in KiB.
+    /// The memory of one hash in KiB.
     pub memory: u32,
-    /// Passes over it.
+    /// The number of passes over the memory.
     pub passes: u32,
 }
 

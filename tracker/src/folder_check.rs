@@ -1,4 +1,5 @@
-//! The check of a data folder: whether a tracker can start there, and how changes made by hand are taken.
+//! The check of a data folder.
+//! It says whether a tracker can start on the folder, and accepts edits that the operator made by hand.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -8,19 +9,19 @@ use crate::repositories::Repositories;
 use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::found::{Found, Trust};
 
-/// Why changes made by hand were not taken.
+/// The reason why the edits were not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
-    /// The files are not sound, or a tracker is at work there.
+    /// The files are not well formed, or a tracker uses the folder.
     #[error(transparent)]
     Data(#[from] OpenError),
-    /// The disk refused.
+    /// The disk refused a write.
     #[error("the disk could not be written: is it full? Run this again")]
     Storage,
 }
 
-/// Reads a folder as a start would and says what is there. Nothing is touched, and a tracker may be at work there: what
-/// does not fit together is then read again, since it may have been read in the middle of a change.
+/// Reads a folder as a start would, and reports its content without changing it. A running tracker may use the folder.
+/// Files that do not belong together are then read again, because the first read may have met a change in progress.
 pub fn check(data: &Path) -> Result<Vec<String>, OpenError> {
     std::fs::metadata(data).map_err(OpenError::at(data))?;
     for _ in 0..CHECK_TRIES {
@@ -32,7 +33,7 @@ pub fn check(data: &Path) -> Result<Vec<String>, OpenError> {
     Found::read(data, Trust::AsLeft).map(|found| report(&found))
 }
 
-/// Takes the files as they are now, if they are sound: journals are folded, and the manifest is made anew.
+/// Accepts the files as they are now, if they are well formed. Compacts the journals and writes a new manifest.
 pub async fn accept_edits(data: &Path) -> Result<Vec<String>, AcceptError> {
     std::fs::metadata(data).map_err(OpenError::at(data))?;
     let (repositories, notes) = Repositories::open_trusting(data, Trust::Edited)?;

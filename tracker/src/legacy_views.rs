@@ -1,19 +1,20 @@
-//! Which room each signed-in legacy client shows. It drops the messages of every other room, so the others wait with theirs.
+//! The room that each authenticated legacy client currently shows.
+//! A legacy client drops the messages of every other room, so the other members hold these messages back.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use commons::names::{RoomName, Username};
 
-/// The views of the signed-in legacy clients. The programs of other users show everything.
+/// The views of the authenticated legacy clients. All other clients show every room.
 #[derive(Debug, Default)]
 pub(crate) struct LegacyViews {
-    /// The room, or `None` in the menu.
+    /// The open room by user. `None` means that the client shows its menu.
     views: Mutex<HashMap<Username, Option<RoomName>>>,
 }
 
 impl LegacyViews {
-    /// A user has signed in. A legacy client begins in its menu.
+    /// Records that a user has signed in. A legacy client starts in its menu.
     pub(crate) fn sign_in(&self, user: &Username, legacy: bool) {
         let mut views = self.lock();
         if legacy {
@@ -23,26 +24,26 @@ impl LegacyViews {
         }
     }
 
-    /// A user's last session has ended.
+    /// Records that the last session of a user has ended.
     pub(crate) fn sign_off(&self, user: &Username) {
         self.lock().remove(user);
     }
 
-    /// A user's program enters a room; whether it hid that room until now.
+    /// Records that a user's client opens a room. Returns whether it hid that room until now.
     pub(crate) fn open(&self, user: &Username, room: &RoomName) -> bool {
         let mut views = self.lock();
         let Some(view) = views.get_mut(user) else { return false };
         view.replace(room.clone()).as_ref() != Some(room)
     }
 
-    /// A user's program goes back to its menu, if this room was open.
+    /// Records that a user's client returns to its menu, if it shows this room.
     pub(crate) fn close(&self, user: &Username, room: &RoomName) {
         if let Some(view) = self.lock().get_mut(user) {
             view.take_if(|open| open == room);
         }
     }
 
-    /// Whether a user's program drops the messages of this room.
+    /// Whether a user's client drops the messages of this room.
     pub(crate) fn hides(&self, user: &Username, room: &RoomName) -> bool {
         self.lock().get(user).is_some_and(|view| view.as_ref() != Some(room))
     }

@@ -1,21 +1,25 @@
-//! The tracker: knows users, rooms and who is online, never a word that is said.
+//! The tracker of the chat.
+//! It knows users, rooms and presence, and it never sees a message.
 //!
-//! - [`config`], [`server`]: what a program needs that runs a tracker.
-//! - `session`, `liveness`: the life of a connection; the sweep that asks for signs of life.
-//! - `service`: a request goes in, a handler decides, the answer and the pushes go out.
-//! - `handlers`: what each request means; they decide and never send.
-//! - `repositories`: what the tracker remembers, and how that survives a crash.
-//! - [`folder_check`]: whether a tracker can start on a folder, and how changes made by hand are taken.
-//! - [`recovery`]: what a start makes of a folder's files.
-//! - `rates`: how fast a session may ask.
-//! - `client`, `outbox`: what is known of a connection; what waits to be said to it.
-//! - `active_connections`, `connection_id`: who is signed in on which connection; which login is meant.
-//! - `admission`: which connections are let in.
-//! - `passwords`, `password_queue`: the hashing on two threads; which hash is computed next.
-//! - [`password_reset`]: the operator's way to give a user another password.
-//! - `guessing`: how soon the next password for an account is judged.
-//! - `network`, `pace`, `recent`: where a connection comes from, how often something may happen, how much is remembered.
-//! - `limits`: every bound with its reason.
+//! - [`config`], [`server`]: the interface for a program that runs a tracker.
+//! - `session`, `liveness`: the life of a connection; the liveness sweep.
+//! - `service`: takes a request, calls a handler, and sends the reply and the pushes.
+//! - `handlers`: decide the requests; they never send.
+//! - `push`, `legacy_texts`, `legacy_views`: notices to members; texts for legacy clients; the room that each legacy
+//! client shows.
+//! - `repositories`: the durable state, which survives a crash.
+//! - [`folder_check`]: checks whether a tracker can start on a folder, and accepts edits made by hand.
+//! - [`recovery`]: what a start makes of a folder's files, for fuzzing.
+//! - `request_limiter`: the rate limiter of one session's requests.
+//! - `client`, `send_queue`: the state of one connection; the frames that wait for it.
+//! - `active_connections`, `connection_id`: the authenticated sessions; the id of a login.
+//! - `admission`: decides which connections are accepted.
+//! - `passwords`, `password_queue`: password hashing; the order of the waiting hashes.
+//! - [`password_reset`]: the password reset by the operator.
+//! - `login_throttle`: decides when the next password for an account may be checked.
+//! - `subnet`, `rate_limit`, `recent`: the network of a client; token buckets and sliding windows; a map of bounded
+//! size.
+//! - `limits`: every bound of the tracker, with its reason.
 
 mod active_connections;
 mod admission;

@@ -1,4 +1,8 @@
-//! PingSweep: asks every session's peer for a sign of life, all at once within a bound.
+//! The liveness sweep: the tracker's periodic PING of every peer.
+//!
+//! A sweep pings all sessions at the same time, up to a bound. It pings the port on which the peer accepts links, and
+//! also inside the session if the client understands that. Either answer proves that the peer is alive. After the
+//! pings, the sweep frees the seats of guests who have been offline for too long.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -23,18 +27,18 @@ use crate::config::Config;
 use crate::limits::{LOWEST_PEER_PORT, PINGS_MAX};
 use crate::service::TrackerService;
 
-/// What a sweep finds out about one peer.
+/// The result of a ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// It answered.
+    /// The peer answered.
     Alive,
-    /// It did not.
+    /// The peer did not answer.
     Silent,
-    /// The fault may be ours: no verdict.
+    /// The ping failed for a reason that may be on the tracker's side. It changes nothing.
     Unknown,
 }
 
-/// The sweep and how it is set up.
+/// The liveness sweep and its settings.
 #[derive(Debug)]
 pub(crate) struct PingSweep {
     service: Arc<TrackerService>,
@@ -45,13 +49,13 @@ pub(crate) struct PingSweep {
 }
 
 impl PingSweep {
-    /// A sweep over the sessions of a service, asking as `identity`.
+    /// Creates a sweep over the sessions of a service. It proves `identity` to the peers.
     pub(crate) fn new(service: Arc<TrackerService>, identity: Identity, config: &Config) -> Self {
         let Config { ping_interval: interval, ping_timeout: timeout, seat_hold, .. } = *config;
         Self { service, identity, interval, timeout, seat_hold }
     }
 
-    /// Sweeps for ever, the first time after one whole interval.
+    /// Sweeps forever. The first sweep starts after one interval.
     pub(crate) async fn run(self) {
         let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -69,7 +73,7 @@ impl PingSweep {
             }
             let (service, identity, time) = (self.service.clone(), self.identity.clone(), self.timeout);
             pings.spawn(async move {
-                // Each verdict counts as soon as it is known, however slow the others are.
+                // Each result takes effect at once, even if other peers answer slowly.
                 match ping(&session, &identity, time).await {
                     Verdict::Alive => service.mark_alive(&session).await,
                     Verdict::Silent => service.silent(&session).await,
@@ -84,7 +88,7 @@ impl PingSweep {
     }
 }
 
-/// A defect in one ping is a defect of the sweep.
+/// Propagates a panic of one ping to the task of the sweep.
 fn pass_on(joined: Option<Result<(), JoinError>>) {
     if let Some(Err(error)) = joined
         && let Ok(panic) = error.try_into_panic()
@@ -93,7 +97,8 @@ fn pass_on(joined: Option<Result<(), JoinError>>) {
     }
 }
 
-/// Asks on the port on which the peer takes links, and inside its session if that understands; either answer counts.
+/// Pings the port on which the peer accepts links, and the session itself if the client understands that. Either answer
+/// counts.
 async fn ping(session: &ActiveConnection, identity: &Identity, time: Duration) -> Verdict {
     let Pinged { observed, key, .. } = session.pinged;
     let outside =
@@ -131,10 +136,10 @@ async fn ping_port(address: SocketAddr, key: Option<PublicKey>, identity: &Ident
             | ErrorKind::BrokenPipe
             | ErrorKind::UnexpectedEof
             | ErrorKind::HostUnreachable
-            // What answers there is not the peer's program.
+            // The program that answers there is not the peer.
             | ErrorKind::InvalidData
             | ErrorKind::TimedOut => Verdict::Silent,
-            // Out of descriptors, of ports, of memory, of network: the peer is not to blame.
+            // The tracker is out of descriptors, ports, memory or network. The peer may be alive.
             _ => {
                 tracing::warn!(%error, "a PING could not be sent");
                 Verdict::Unknown
@@ -143,7 +148,8 @@ async fn ping_port(address: SocketAddr, key: Option<PublicKey>, identity: &Ident
     }
 }
 
-/// In the clear to a program that signed in so, else encrypted and with the key of its session demanded.
+/// Sends a PING to the peer's port. A session with a key needs an encrypted connection on which the peer proves the
+/// same key. A plaintext session gets a plaintext PING.
 async fn exchange(
     address: SocketAddr,
     key: Option<PublicKey>,
@@ -162,7 +168,8 @@ async fn exchange(
     Ok(answer.is_some_and(|frame| matches!(frame.parse(), Ok(PeerMessage::Pong))))
 }
 
-/// Not everything that a client says is to be dialled: it would make the tracker knock at other people's doors.
+/// Whether the tracker may connect to an address that a client stated. Otherwise clients could use the tracker to
+/// attack services of others.
 fn may_be_dialled(address: SocketAddr) -> bool {
     let local = match address.ip() {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),

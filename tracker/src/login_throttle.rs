@@ -1,9 +1,12 @@
-//! Guessing: how soon the next password for an account is judged. Pure, on a clock that is an argument.
+//! The login throttle: decides when the next password for an account may be checked.
 //!
-//! Two counts. One is by account and network together, so that a guesser waits longer and longer while the owner
-//! elsewhere does not. The other is by account alone, against guessers with many networks; most of it is kept for
-//! networks that have not been wrong yet, so that they cannot lock the owner out either. Both survive reconnecting,
-//! and neither asks whether the account exists.
+//! It keeps two counts. One is per account and network: each wrong password doubles the wait of that network, and the
+//! owner on another network does not wait. The other is a token bucket per account, against guessers with many
+//! networks. Most of the bucket is reserved for networks without a wrong password, so guessers cannot lock the owner
+//! out.
+//!
+//! Example: the first three wrong passwords of a network cost no wait. The following ones cost 1, 2, 4 … seconds, up to
+//! 300. Both counts survive a reconnect, and neither depends on whether the account exists. The time is an argument.
 
 use std::time::Duration;
 
@@ -17,29 +20,29 @@ use crate::rate_limit::TokenBucket;
 use crate::recent::Recent;
 use crate::subnet::Subnet;
 
-/// What is known of wrong passwords.
+/// The recent wrong passwords, by source and by account.
 #[derive(Debug)]
 pub(crate) struct LoginThrottle {
     by_source: Recent<Source, Failures>,
     by_account: Recent<Username, TokenBucket>,
 }
 
-/// Who guesses whose password.
+/// A network that guesses the password of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Source {
     account: Username,
     network: Subnet,
 }
 
-/// Wrong passwords of a source, those that are being judged included.
+/// The wrong passwords of a source. Passwords that are being checked count as wrong.
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
     last: Option<Instant>,
 }
 
-/// A password that is being judged. It counts as wrong until [`LoginThrottle`] hears otherwise: many that are offered at
-/// the same moment must not all be the first.
+/// A password that is being checked. It counts as wrong until [`LoginThrottle`] gets the result. Otherwise many
+/// passwords offered at the same moment would all count as the first.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Attempt {
@@ -47,12 +50,13 @@ pub(crate) struct Attempt {
 }
 
 impl LoginThrottle {
-    /// Nobody has guessed.
+    /// Creates a throttle that has seen no wrong passwords.
     pub(crate) fn new() -> Self {
         Self { by_source: Recent::new(GUESSERS_MAX), by_account: Recent::new(GUESSERS_MAX) }
     }
 
-    /// Whether a password may be judged now; otherwise how long to wait. Who is told to wait is not counted.
+    /// Begins an attempt, if a password may be checked now. On an error, returns the time to wait, and nothing is
+    /// counted.
     pub(crate) fn begin(
         &mut self,
         account: &Username,
@@ -70,13 +74,13 @@ impl LoginThrottle {
         Ok(Attempt { source })
     }
 
-    /// The password was the account's: this network may mistype from the start again.
+    /// Reports that the password was correct. The failures of this source are forgotten.
     pub(crate) fn right(&mut self, attempt: &Attempt) {
         self.put_back(attempt);
         self.by_source.forget(&attempt.source);
     }
 
-    /// The password was not judged after all.
+    /// Reports that the password was not checked after all.
     pub(crate) fn unjudged(&mut self, attempt: &Attempt) {
         self.put_back(attempt);
         if let Some(failures) = self.by_source.known(&attempt.source) {
@@ -92,7 +96,8 @@ impl LoginThrottle {
 }
 
 impl Failures {
-    /// How many still count, if the next password is judged already; otherwise how long to wait.
+    /// The number of failures that still count, if the next password may be checked now. On an error, returns the time
+    /// to wait.
     fn counting(&self, now: Instant) -> Result<u32, Duration> {
         let Some(since) = self.last.map(|last| now.saturating_duration_since(last)) else { return Ok(0) };
         match delay(self.count).saturating_sub(since) {
@@ -102,7 +107,7 @@ impl Failures {
     }
 }
 
-/// How long after so many wrong passwords the next one is judged: 0, 0, 0, 1, 2, 4 … 300 s.
+/// The wait after `wrong` wrong passwords: 0, 0, 0, 1, 2, 4 … 300 s.
 fn delay(wrong: u32) -> Duration {
     let Some(doublings) = wrong.checked_sub(GUESSES_FREE) else { return Duration::ZERO };
     Duration::from_secs(1_u64.checked_shl(doublings).unwrap_or(u64::MAX)).min(GUESS_DELAY_MAX)
@@ -127,8 +132,8 @@ mod tests {
         LimitScope { loopback: false }.network(ip).unwrap()
     }
 
-    /// Guesses wrong at every moment at which that is judged, for a whole day, from each of 64 networks; when.
-    /// `aside` runs every ten minutes.
+    /// Guesses wrong for a whole day from each of 64 networks, as often as the throttle permits. Returns the times of
+    /// the checked guesses. `aside` runs every ten minutes.
     fn besiege(
         guessing: &mut LoginThrottle,
         account: impl Fn(u32) -> Username,
@@ -154,7 +159,7 @@ mod tests {
         judged
     }
 
-    /// The most that lies within any hour; the times are in order.
+    /// The highest number of times within any hour. The times must be in order.
     fn most_in_an_hour(times: &[Instant]) -> usize {
         let within = |from: usize| times[from..].partition_point(|time| *time - times[from] < HOUR);
         (0..times.len()).map(within).max().unwrap_or(0)
@@ -170,7 +175,7 @@ mod tests {
                 |_| target.clone(),
                 Instant::now(),
                 |guessing, now| {
-                    // The owner at home, always the same, and on the way, always somewhere else; and not only once.
+                    // The owner signs in twice at home and once from a network that changes each time.
                     for here in [network(999), network(999), network(fresh)] {
                         let attempt =
                             guessing.begin(&target, here, now).expect("the owner is judged at once");
@@ -181,7 +186,7 @@ mod tests {
             );
             let most = most_in_an_hour(&judged);
             assert!(most <= 100, "{most} guesses were judged within an hour");
-            // The guessers do guess: it is not that nobody is judged any more.
+            // Control: the throttle still checks guesses.
             assert!(judged.len() > 24 * 10, "{} in a day", judged.len());
         }
     }
@@ -207,10 +212,10 @@ mod tests {
             }
         }
         assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        // Neither another account nor another network waits for that.
+        // The wait affects neither another account nor another network.
         assert!(guessing.begin(&name("bob"), network(1), now).is_ok());
         assert!(guessing.begin(&name("ana"), network(2), now).is_ok());
-        // Nor the same ones the day after.
+        // A day later, it does not affect the same account and network either.
         for _ in 0..3 {
             assert!(guessing.begin(&name("ana"), network(1), now + GUESS_MEMORY).is_ok());
         }

@@ -1,11 +1,13 @@
-//! How the operator gives the program a password: typed twice without an echo, or in a file.
+//! The password input of the operator.
+//! The operator types the password twice without an echo, or gives it in a file.
 
 use std::fs;
 use std::path::Path;
 
 use commons::limits::PASSWORD_MIN_CHARS;
 
-/// Reads a password from a file, or asks for it at the terminal.
+/// Reads a new password from a file, or asks for it at the terminal. It must have at least [`PASSWORD_MIN_CHARS`]
+/// characters.
 pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Error>> {
     let password = match file {
         Some(path) => {
@@ -32,7 +34,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Er
 
 const NO_TERMINAL: &str = "there is no terminal to type a password at: use --password-file";
 
-/// Asks for two lines that are not shown while they are typed, nor is what is typed between them.
+/// Asks two questions at the terminal. The echo is off from the first question to the last answer.
 #[cfg(unix)]
 fn ask(questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
     use std::io::stdin;

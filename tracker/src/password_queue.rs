@@ -1,8 +1,12 @@
-//! The queue of password hashes: which one is computed next, and which one gives way when too many wait. Pure.
+//! The queue of password hashes.
+//! It decides which hash is computed next and which one is displaced when too many wait.
 //!
-//! Whoever asks for hashes without end is to wait for themselves. So networks take turns: the one that was served longest
-//! ago is next. Within a network the newest is next, since its asker is the most likely to wait still. Regulars come before
-//! all others: they signed in to this very account from this very network before.
+//! A client that requests many hashes should delay only itself. Networks therefore take turns: the network that was
+//! served longest ago is next. Within a network, the newest job is next, because its client most likely still waits.
+//! Regulars come first: users who signed in to the same account from the same network before.
+//!
+//! Example: network 1 queues a1, a2, a3; network 2 queues b1, b2; network 3 queues c1. The order is c1, b2, a3, b1, a2,
+//! a1.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -12,40 +16,40 @@ use crate::limits::{HASHES_WAITING_MAX, NETWORKS_MAX, REGULARS_IN_A_ROW};
 use crate::recent::Recent;
 use crate::subnet::Subnet;
 
-/// Who asks for a hash.
+/// The origin of a hash job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker {
-    /// From where.
+    /// The network of the client.
     pub(crate) network: Subnet,
-    /// Whether somebody signed in to the same account from there before.
+    /// Whether a user signed in to the same account from this network before.
     pub(crate) regular: bool,
 }
 
 impl Asker {
-    /// The operator, at this machine.
+    /// The origin of the operator's jobs on this computer.
     pub(crate) fn operator() -> Self {
         Self { network: Subnet::of(Ipv4Addr::LOCALHOST.into()), regular: true }
     }
 }
 
-/// What waits.
+/// The queue of waiting jobs, in two classes.
 #[derive(Debug)]
 pub(crate) struct PasswordQueue<T> {
     regulars: Turns<T>,
     others: Turns<T>,
-    /// Regulars that were served since the last one of the others.
+    /// The number of regular jobs served since the last other job.
     in_a_row: usize,
 }
 
-/// What waits of one class, at most [`HASHES_WAITING_MAX`].
+/// The waiting jobs of one class, at most [`HASHES_WAITING_MAX`].
 #[derive(Debug)]
 struct Turns<T> {
-    /// By network, the newest last. No network is here with nothing.
+    /// The jobs by network, the newest last. A network without jobs has no entry.
     waiting: HashMap<Subnet, Vec<Waiting<T>>>,
     length: usize,
-    /// When networks were served, by the count of what was served.
+    /// For each network, the value of `departures` when it was last served.
     served: Recent<Subnet, u64>,
-    /// What has come and what has gone so far.
+    /// The number of jobs that were added so far. It gives each job its arrival number.
     arrivals: u64,
     departures: u64,
 }
@@ -57,18 +61,18 @@ struct Waiting<T> {
 }
 
 impl<T> PasswordQueue<T> {
-    /// Nothing waits.
+    /// Creates an empty queue.
     pub(crate) fn new() -> Self {
         Self { regulars: Turns::new(), others: Turns::new(), in_a_row: 0 }
     }
 
-    /// Takes a job in. Returns the one that gives way, if there are too many.
+    /// Adds a job. Returns the displaced job, if there are too many.
     pub(crate) fn push(&mut self, asker: Asker, job: T) -> Option<T> {
         let turns = if asker.regular { &mut self.regulars } else { &mut self.others };
         turns.push(asker.network, job)
     }
 
-    /// The job that is next.
+    /// Removes and returns the next job.
     pub(crate) fn pop(&mut self) -> Option<T> {
         if self.in_a_row < REGULARS_IN_A_ROW
             && let Some(job) = self.regulars.pop()
@@ -87,7 +91,7 @@ impl<T> Turns<T> {
         Self { waiting: HashMap::new(), length: 0, served, arrivals: 0, departures: 0 }
     }
 
-    /// Takes a job in. If there are too many, the oldest of the network with the most gives way.
+    /// Adds a job. If there are too many, returns the oldest job of the network with the most jobs.
     fn push(&mut self, network: Subnet, job: T) -> Option<T> {
         self.arrivals += 1;
         self.length += 1;
@@ -137,7 +141,7 @@ mod tests {
         Asker { network: Subnet::of(IpAddr::from((0xc000_0200 + number).to_be_bytes())), regular }
     }
 
-    /// Pushes from a network that nobody signed in from before.
+    /// Pushes a job from a network without earlier logins.
     fn push(queue: &mut PasswordQueue<&'static str>, network: u32, job: &'static str) {
         assert_eq!(queue.push(asker(network, false), job), None);
     }
@@ -183,14 +187,14 @@ mod tests {
         for number in 0..most {
             assert_eq!(queue.push(asker(number % 2 * number, false), number), None);
         }
-        // Network 0 has half of the places.
+        // Network 0 holds half of the places.
         assert_eq!(queue.push(asker(most + 1, false), most), Some(0));
         assert_eq!(queue.push(asker(most + 2, false), most), Some(2));
         assert_eq!(std::iter::from_fn(|| queue.pop()).count(), HASHES_WAITING_MAX);
     }
 
-    /// Two hashes at a time are computed while two networks ask for unknown names without end, ten at a time; eight users
-    /// come, one after the other. Returns how many are served.
+    /// Simulates a flood: two networks request ten hashes per round for unknown names, and two hashes are computed per
+    /// round. Eight users come, one after the other. Returns how many of them are served.
     fn served_in_a_flood(
         push: &mut dyn FnMut(Asker, u32) -> Option<u32>,
         pop: &mut dyn FnMut() -> Option<u32>,

@@ -1,7 +1,8 @@
-//! The operator's way to give a user another password: for whoever has lost both the old one and every key.
+//! The password reset by the operator.
+//! It is for users who have lost their password and all their keys.
 //!
-//! It works on the folder of a tracker that is stopped. The keys go too, since nobody knows who holds them now; so the
-//! user's friends are told of a new key, as they should be.
+//! It works on the data folder of a stopped tracker. It also removes the user's keys, because an unknown person may
+//! hold them. The user's contacts are therefore warned about the new key, as they should be.
 
 use std::path::Path;
 
@@ -15,24 +16,24 @@ use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::update::StorageError;
 
-/// Why a password was not reset.
+/// The reason why a password was not reset.
 #[derive(Debug, thiserror::Error)]
 pub enum ResetError {
-    /// There is no such account.
+    /// No account has this name.
     #[error("there is no user {0}: nothing was changed")]
     NoSuchUser(Username),
-    /// The state cannot be read, or a tracker is at work there.
+    /// The data folder cannot be read, or a tracker uses it.
     #[error(transparent)]
     Data(#[from] OpenError),
-    /// The password cannot be hashed.
+    /// The password hash cannot be computed.
     #[error("the password cannot be hashed: is there too little memory? Nothing was changed")]
     Password,
-    /// The disk refused.
+    /// The disk refused a write.
     #[error("the disk could not be written: is it full? Run this again")]
     Storage,
 }
 
-/// A reset that can be done: the folder is locked, and the user exists.
+/// A prepared reset: the folder is locked and the user exists.
 #[derive(Debug)]
 pub struct PasswordReset {
     repositories: Repositories,
@@ -40,7 +41,7 @@ pub struct PasswordReset {
 }
 
 impl PasswordReset {
-    /// Finds the user in the folder of a tracker, before anybody has to type a password.
+    /// Opens the data folder of a stopped tracker and finds the user, before the operator types a password.
     pub fn begin(data: &Path, username: Username) -> Result<Self, ResetError> {
         let repositories = Repositories::open(data)?;
         match repositories.users().exists(&username) {
@@ -49,7 +50,7 @@ impl PasswordReset {
         }
     }
 
-    /// Gives the user this password, and takes all keys away.
+    /// Sets the new password and removes all keys of the user.
     pub async fn finish(self, digest: PasswordDigest, cost: PasswordCost) -> Result<(), ResetError> {
         let passwords = Passwords::new(cost).map_err(|_| ResetError::Password)?;
         let hash = passwords.hash(Asker::operator(), digest).await.map_err(|_| ResetError::Password)?;
@@ -57,7 +58,8 @@ impl PasswordReset {
         self.repositories.close().await.and(replaced).map_err(|_| ResetError::Storage)
     }
 
-    /// The keys go first: stopped in between, the old password still stands, and this can be run again.
+    /// Removes the keys first. If the program stops in between, the old password is still valid and the reset can be
+    /// repeated.
     async fn replace(&self, hash: String) -> Result<(), StorageError> {
         self.repositories.peers().unbind_all(&self.username).await?;
         self.repositories.users().replace(&self.username, None, hash).await.map(drop)

@@ -1,6 +1,8 @@
-//! Password hashing: argon2id on two threads at a time, in memory that is kept. Who is served next: `password_queue`.
+//! Password hashing with argon2id on a fixed number of threads.
 //!
-//! A hash takes 19 MiB. Threads that allocate it anew for each hash, each from an arena of its own, keep hundreds of MiB.
+//! Each thread keeps its memory and uses it again for the next hash. A hash takes 19 MiB: threads that allocate it for
+//! each hash, each from its own malloc arena, keep hundreds of MiB. The module `password_queue` decides the order of
+//! the waiting hashes.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,40 +21,41 @@ use crate::limits::{HASH_MEMORY_MAX, HASH_WAIT_MAX, HASHING_THREADS};
 use crate::password_queue::{Asker, PasswordQueue};
 use crate::repositories::user::StoredPassword;
 
-/// Why a password was not judged.
+/// The reason why a password was not checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PasswordError {
-    /// Too many are waiting.
+    /// Too many hashes are waiting.
     #[error("too many people are signing in: try again in a moment")]
     Busy,
-    /// Hashing failed, for want of memory.
+    /// The hash could not be computed, for example because memory is short.
     #[error("the password cannot be checked now: try again later")]
     Failed,
 }
 
-/// What became of an offered password.
+/// The result of a password check.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// It is the user's.
+    /// The password is correct.
     Right,
-    /// It is the user's, and this hash is to replace the digest that was stored.
+    /// The password is correct. This hash must replace the stored digest.
     RightAndHashed(String),
-    /// It is not, or there is no such user.
+    /// The password is wrong, or the account does not exist.
     Wrong,
 }
 
-/// Hashes and judges passwords.
+/// Hashes and checks passwords.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     shared: Arc<Mutex<Shared>>,
-    /// What is judged where there is no user, so that this takes as long.
+    /// The hash that is checked for an unknown account, so that the answer takes equally long.
     nobody: Arc<str>,
 }
 
-/// What waits for the hashing threads. With a hasher a job is done; without one its asker is told that it is not.
+/// A job for the hashing threads. It runs with a hasher. Without a hasher, it reports to its caller that it was
+/// displaced.
 type Job = Box<dyn FnOnce(Option<&mut Hasher>) + Send>;
 
-/// What waits, and the hashers that have nothing to do. With as many hashers as threads, no more are ever at work.
+/// The waiting jobs and the idle hashers. There is one hasher per thread, which limits the number of running threads.
 struct Shared {
     jobs: PasswordQueue<Job>,
     idle: Vec<Hasher>,
@@ -65,7 +68,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Passwords {
-    /// Hashes at this cost.
+    /// Creates the hashing service with this cost.
     pub(crate) fn new(cost: PasswordCost) -> Result<Self, PasswordError> {
         let params = Params::new(cost.memory, cost.passes, 1, None).map_err(|_| PasswordError::Failed)?;
         let mut hasher = Hasher::new(params);
@@ -77,13 +80,13 @@ impl Passwords {
         Ok(Self { shared: Arc::new(Mutex::new(shared)), nobody })
     }
 
-    /// The hash to store for a digest, in PHC form.
+    /// Computes the hash to store for a digest, in PHC string format.
     pub(crate) async fn hash(&self, asker: Asker, digest: PasswordDigest) -> Result<String, PasswordError> {
         self.run(asker, move |hasher| hasher.hash(digest.as_str())).await
     }
 
-    /// Judges what a client offers. It costs one hash in every case, also where there is no such user or the offer
-    /// is no digest at all.
+    /// Checks an offered password. It always costs one hash, even if the account does not exist or the offer is not a
+    /// digest.
     pub(crate) async fn judge(
         &self,
         asker: Asker,
@@ -116,7 +119,7 @@ impl Passwords {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |hasher| {
             let done = match hasher {
-                // The asker has gone: nobody needs this hash.
+                // The caller has stopped waiting, so nobody needs this hash.
                 Some(_) if reply.is_closed() => return,
                 Some(hasher) => work(hasher),
                 None => Err(PasswordError::Busy),
@@ -134,13 +137,13 @@ impl Passwords {
             let shared = self.shared.clone();
             spawn_blocking(move || serve(&shared, hasher));
         }
-        // A job that is given up stays in the queue until its turn, where it costs nothing.
+        // A job whose caller gave up stays in the queue until its turn and then costs nothing.
         let answer = timeout(HASH_WAIT_MAX, answer).await.map_err(|_| PasswordError::Busy)?;
         answer.map_err(|_| PasswordError::Failed)?
     }
 }
 
-/// Does what waits, until nothing does.
+/// Runs jobs until none is waiting, then returns the hasher to the idle ones.
 fn serve(shared: &Mutex<Shared>, mut hasher: Hasher) {
     loop {
         let job = {
@@ -158,7 +161,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Computes hashes in memory that it keeps from one to the next.
+/// Computes hashes and keeps its memory from one hash to the next.
 struct Hasher {
     params: Params,
     memory: Vec<Block>,
@@ -169,7 +172,7 @@ impl Hasher {
         Self { params, memory: Vec::new() }
     }
 
-    /// The hash of a text with a new salt, in PHC form.
+    /// The hash of a text with a new salt, in PHC string format.
     fn hash(&mut self, text: &str) -> Result<String, PasswordError> {
         let hash = self.hash_with_new_salt(text).map_err(|_| PasswordError::Failed)?;
         Ok(hash.to_string())
@@ -189,7 +192,7 @@ impl Hasher {
         })
     }
 
-    /// Whether a text is the one of a hash in PHC form.
+    /// Whether a text matches a stored hash in PHC string format.
     fn matches(&mut self, stored: &str, text: &str) -> bool {
         PasswordHash::new(stored).is_ok_and(|stored| self.verify(&stored, text).is_ok_and(|right| right))
     }
@@ -199,7 +202,7 @@ impl Hasher {
         let algorithm = Algorithm::try_from(stored.algorithm.as_str())?;
         let version = stored.version.map(Version::try_from).transpose()?.unwrap_or_default();
         let argon2 = Argon2::new(algorithm, version, Params::try_from(stored)?);
-        // The comparison takes the same time wherever the first difference is.
+        // The comparison takes constant time, wherever the first difference is.
         Ok(self.fill(&argon2, text, salt, output.len())? == *output)
     }
 
@@ -233,7 +236,7 @@ impl fmt::Debug for Hasher {
     }
 }
 
-/// Compares in a time that does not tell where the first difference is.
+/// Compares two texts in constant time, so that the duration does not reveal the first difference.
 fn same(stored: &str, offered: &str) -> bool {
     let differences = stored.bytes().zip(offered.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
     stored.len() == offered.len() && differences == 0
@@ -289,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_of_too_many_is_told_so() {
         let passwords = passwords();
-        // Both threads are kept at work until all others have asked.
+        // Both threads are kept busy until all other jobs are waiting.
         let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
         let held = join_all((0..HASHING_THREADS).map(|_| {
             let (go_on, started) = (go_on.clone(), started.clone());
@@ -313,7 +316,7 @@ mod tests {
         assert!(others[1..].iter().all(Result::is_ok));
     }
 
-    /// Newer ones of the same network may go first for as long as there are any.
+    /// Newer jobs of the same network may go first as long as there are any.
     #[tokio::test(start_paused = true)]
     async fn a_hash_that_waits_too_long_is_told_so() {
         let passwords = passwords();
@@ -336,7 +339,7 @@ mod tests {
             told
         };
         assert_eq!(tokio::join!(held, waits).1, Err(PasswordError::Busy));
-        // The control: with nothing before it, it is done.
+        // Control: with an empty queue, the hash is computed.
         assert!(passwords.hash(asker(), PasswordDigest::of_typed("x")).await.is_ok());
     }
 
@@ -349,7 +352,7 @@ mod tests {
         assert_eq!(passwords.judge(asker(), Some(huge), offered).await, Ok(Judgement::Wrong));
     }
 
-    /// The crate's own way of verifying, which other programs use on our files.
+    /// Verifies with the argon2 crate's own function, which other programs use on our files.
     #[tokio::test]
     async fn hashes_are_what_others_verify() {
         use argon2::PasswordVerifier;

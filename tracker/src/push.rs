@@ -1,4 +1,5 @@
-//! A change of a room, encoded once for each kind of program that is told of it.
+//! The push of a room's change.
+//! It is encoded once for each kind of client that gets it.
 
 use bytes::Bytes;
 use commons::net::frame::encode;
@@ -8,14 +9,14 @@ use commons::snapshot::RoomSnapshot;
 use crate::handlers::outcome::Notice;
 use crate::legacy_texts;
 
-/// A ROOM_UPDATE.
+/// An encoded ROOM_UPDATE, in the current and in the legacy form.
 pub(crate) struct Push {
     line: Bytes,
     legacy: Bytes,
 }
 
 impl Push {
-    /// The push of a notice, with the room as it is now; `None` where it cannot be written as JSON.
+    /// Encodes the push of a notice with the current state of the room. Returns `None` if it cannot be encoded as JSON.
     pub(crate) fn of(notice: &Notice, room: Option<RoomSnapshot>) -> Option<Self> {
         let mut update = RoomUpdate {
             msg: notice.msg(),
@@ -30,7 +31,7 @@ impl Push {
         Some(Self { line, legacy: encode(&Status::RoomUpdate(update)).ok()? })
     }
 
-    /// What a session is told.
+    /// The frame for a session. `legacy` selects the form for legacy clients.
     pub(crate) fn line(&self, legacy: bool) -> Bytes {
         if legacy { self.legacy.clone() } else { self.line.clone() }
     }

@@ -1,36 +1,38 @@
-//! How often something may happen: a bucket for what may come in bursts, a window where a number is meant to the letter.
+//! Rate limiters: a token bucket for actions that may come in bursts, and a sliding window for an exact maximum.
 //!
-//! Pure: the time is an argument, and who may not yet is told how long to wait.
+//! The time is an argument, and a refused caller gets the time to wait. Example: a bucket with `burst: 3` and `every: 1
+//! s` grants three actions at once. The fourth must wait one second. A window of 5 within 10 s never grants a sixth
+//! action in any 10 s.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A rule: so many at once, and one more each time.
+/// The rate of a token bucket: a burst, and one more action per interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// How many at once.
+    /// The maximum number of actions at once.
     pub(crate) burst: u32,
-    /// The time in which one more becomes due.
+    /// The time after which one more action is granted.
     pub(crate) every: Duration,
 }
 
-/// What is left of a pace. In any span of time no more is taken than `burst` and one for each `every` in the span.
+/// A token bucket. In any span of time, it grants at most `burst` actions and one more for each `every` in the span.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TokenBucket {
-    /// When everything that was taken will have become due again: one number says it all.
+    /// The time at which the bucket is full again. This one value describes the whole state.
     full_at: Option<Instant>,
 }
 
-/// The last times at which something happened, as many as may lie within a span.
+/// The times of the recent actions within a span.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SlidingWindow {
     times: VecDeque<Instant>,
 }
 
 impl TokenBucket {
-    /// Whether one may be taken so that `rest` are left; otherwise how long to wait.
+    /// Checks whether one action may be taken so that `rest` actions are left. On an error, returns the time to wait.
     pub(crate) fn may_take(&self, pace: Rate, rest: u32, now: Instant) -> Result<(), Duration> {
         let Some(full_at) = self.full_at else { return Ok(()) };
         let most = pace.every * pace.burst.saturating_sub(rest);
@@ -40,21 +42,21 @@ impl TokenBucket {
         }
     }
 
-    /// Takes one, or tells how long to wait.
+    /// Takes one action. On an error, returns the time to wait.
     pub(crate) fn take(&mut self, pace: Rate, now: Instant) -> Result<(), Duration> {
         self.may_take(pace, 0, now)?;
         self.full_at = Some(self.full_at.map_or(now, |full_at| full_at.max(now)) + pace.every);
         Ok(())
     }
 
-    /// Puts one back that was taken for nothing.
+    /// Returns one action that was taken for nothing.
     pub(crate) fn put_back(&mut self, pace: Rate) {
         self.full_at = self.full_at.and_then(|full_at| full_at.checked_sub(pace.every));
     }
 }
 
 impl SlidingWindow {
-    /// Notes that it happens now, if it has not happened `most` times within `span`; otherwise how long to wait.
+    /// Records an action now, if there were fewer than `most` within `span`. On an error, returns the time to wait.
     pub(crate) fn take(&mut self, most: usize, span: Duration, now: Instant) -> Result<(), Duration> {
         while self.times.front().is_some_and(|first| now.saturating_duration_since(*first) >= span) {
             self.times.pop_front();
@@ -67,13 +69,13 @@ impl SlidingWindow {
         Ok(())
     }
 
-    /// Forgets the latest that was noted: it came to nothing.
+    /// Removes the latest recorded action, because it had no effect.
     pub(crate) fn put_back(&mut self) {
         self.times.pop_back();
     }
 }
 
-/// A wait in words: whole seconds, never fewer than it takes.
+/// The text of a wait in whole seconds, rounded up.
 pub(crate) fn in_seconds(wait: Duration) -> String {
     format!("{} s", wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
@@ -102,7 +104,7 @@ mod tests {
         assert_eq!(taken, 3 + 10);
         bucket.put_back(pace);
         assert_eq!(bucket.take(pace, start + SECOND * 10), Ok(()));
-        // A long rest fills it to the brim and no higher.
+        // A long pause fills the bucket only up to its burst.
         let later = start + SECOND * 1000;
         assert_eq!((0..10).filter(|_| bucket.take(pace, later).is_ok()).count(), 3);
     }

@@ -1,32 +1,33 @@
-//! A map that remembers so many keys and no more: the one whose turn was longest ago is forgotten first.
+//! A map with a bounded number of keys.
+//! When it is full, it forgets the least recently used key, so unauthenticated clients cannot make it grow.
 //!
-//! What strangers make us remember must not grow with their number.
+//! Example with at most 3 keys: after uses of 1, 2, 3, 1 and 4, it holds 3, 1 and 4.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// At most `most` keys with their values.
+/// A map of at most `most` keys, ordered by their last use.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     most: usize,
     values: HashMap<K, (u64, V)>,
-    /// The keys by turn, the oldest first.
+    /// The keys by their last turn, the oldest first.
     turns: BTreeMap<u64, K>,
     last_turn: u64,
 }
 
 impl<K: Clone + Eq + Hash, V: Default> Recent<K, V> {
-    /// Remembers nothing yet.
+    /// Creates an empty map of at most `most` keys.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, values: HashMap::new(), turns: BTreeMap::new(), last_turn: 0 }
     }
 
-    /// The value of a key, where it is remembered. It does not become younger by that.
+    /// The value of a key, if the key is remembered. The access does not count as a use.
     pub(crate) fn known(&mut self, key: &K) -> Option<&mut V> {
         self.values.get_mut(key).map(|(_, value)| value)
     }
 
-    /// The value of a key whose turn it is, which is made where there is none.
+    /// The value of a key, created with the default if needed. The access counts as a use of the key.
     pub(crate) fn turn_of(&mut self, key: &K) -> &mut V {
         self.last_turn += 1;
         if !self.values.contains_key(key)
@@ -42,7 +43,7 @@ impl<K: Clone + Eq + Hash, V: Default> Recent<K, V> {
         value
     }
 
-    /// Forgets a key.
+    /// Removes a key from the map.
     pub(crate) fn forget(&mut self, key: &K) {
         if let Some((turn, _)) = self.values.remove(key) {
             self.turns.remove(&turn);

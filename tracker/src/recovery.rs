@@ -1,4 +1,5 @@
-//! What a start makes of a folder's files, without the folder: pure, so that damage can be tried by the million.
+//! The recovery of a file and its journal without a data folder.
+//! It does no input or output, so that a fuzzer can test damaged files by the million.
 
 use std::path::Path;
 
@@ -9,18 +10,18 @@ use crate::repositories::contents::Contents;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::user::StoredPassword;
 
-/// What a file holds.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The accounts.
+    /// The file of the accounts.
     Users,
-    /// The rooms.
+    /// The file of the rooms.
     Rooms,
-    /// The peers.
+    /// The file of the peers.
     Peers,
 }
 
-/// The file that a start writes where it finds this file and this journal.
+/// The JSON file that a start writes when it finds this file and this journal.
 pub fn recovered(kind: Kind, file: &[u8], journal: &[u8]) -> Result<Vec<u8>, OpenError> {
     let path = Path::new("file");
     match kind {

@@ -1,4 +1,8 @@
-//! How fast one session may ask. Pure: the time is an argument.
+//! The rate limiter of one session's requests.
+//!
+//! It combines three token buckets: for all requests, for changes, and for RATE_LIMITED replies. The time is an
+//! argument. Example: a client that ignores RATE_LIMITED replies uses up the third bucket. The session then reads
+//! nothing from it until the next request is due.
 
 use std::time::Duration;
 
@@ -8,7 +12,7 @@ use tokio::time::Instant;
 use crate::limits::{CHANGE_PACE, REFUSAL_PACE, REQUEST_PACE};
 use crate::rate_limit::TokenBucket;
 
-/// What a session has left.
+/// The token buckets of one session.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLimiter {
     requests: TokenBucket,
@@ -18,7 +22,8 @@ pub(crate) struct RequestLimiter {
 }
 
 impl RequestLimiter {
-    /// Counts a request, `None` where it was none; or tells how long to wait with the next one.
+    /// Counts a request, or a frame that is no request (`None`). On an error, returns the time to wait before the next
+    /// request.
     pub(crate) fn ask(&mut self, request: Option<&TrackerRequest>, now: Instant) -> Result<(), Duration> {
         let mut asked = self.requests.take(REQUEST_PACE, now);
         if asked.is_ok() && request.is_some_and(changes_something) {
@@ -31,8 +36,8 @@ impl RequestLimiter {
         })
     }
 
-    /// Until when the session is not read, because it goes on asking without waiting: then its own system has to keep
-    /// what it sends.
+    /// The end of the current read pause, if there is one. A client that keeps sending without waiting is not read
+    /// until then, so its data stays in its own send buffer.
     pub(crate) fn read_paused_until(&self, now: Instant) -> Option<Instant> {
         self.read_paused_until.filter(|until| *until > now)
     }
@@ -58,7 +63,8 @@ fn changes_something(request: &TrackerRequest) -> bool {
 mod tests {
     use super::*;
 
-    /// Asks a hundred times a second for a minute, or whenever it is read: how often it is granted and refused.
+    /// Sends a request a hundred times a second for a minute, except while reading is paused. Returns how many requests
+    /// were granted and how many were refused.
     fn hammer(request: &TrackerRequest) -> (u32, u32) {
         let (mut rates, start) = (RequestLimiter::default(), Instant::now());
         let (mut granted, mut refused) = (0, 0);

@@ -1,7 +1,8 @@
-//! What waits to be said to one session: bounded in bytes, filled by many, written by the session alone.
+//! The send queue of one session.
+//! It is bounded in bytes. Many tasks fill it, and only the session writes it to the connection.
 //!
-//! Replies and pushes take the same way, so that their order is the one in which they were decided. Nobody ever
-//! waits for a slow reader: who lets too much pile up is ended.
+//! Replies and pushes share the queue, so they are written in the order in which they were decided. No task waits for a
+//! slow client: when the queue is full, the session is ended.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::OUTBOX_BYTES;
 
-/// Why a session ends that did not end itself.
+/// The reason why another task ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// Its reader is too slow.
+    /// The send queue is full because the client reads too slowly.
     Overflow,
-    /// A newer login took its place.
+    /// A newer login of the user replaced the session.
     Superseded,
-    /// Its key was taken away.
+    /// The key of the session was revoked.
     Revoked,
-    /// The tracker stops.
+    /// The tracker is shutting down.
     ShuttingDown,
 }
 
-/// The end that others hold. Cheap to clone.
+/// The sending end of the queue. A clone is cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct SendQueue {
     lines: mpsc::UnboundedSender<Line>,
@@ -33,29 +34,29 @@ pub(crate) struct SendQueue {
     ending: Arc<OnceLock<CloseReason>>,
 }
 
-/// Bytes to write; the room that they take is free again once this is dropped.
+/// An encoded frame that waits to be written. Its bytes count against the queue until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) bytes: Bytes,
-    /// Whether it answers a request, rather than to tell something unasked.
+    /// Whether the frame answers a request. It is false for a push.
     pub(crate) answers: bool,
     _room: OwnedSemaphorePermit,
 }
 
 impl SendQueue {
-    /// An empty one, and the end from which the session takes what it writes.
+    /// Creates an empty queue, and the end from which the session takes its frames.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Line>) {
         let (lines, waiting) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(OUTBOX_BYTES));
         (Self { lines, room, ended: CancellationToken::new(), ending: Arc::default() }, waiting)
     }
 
-    /// Adds a line that tells something unasked; ends the session where there is no room for it.
+    /// Adds a frame that answers no request. Ends the session if the queue has no room for it.
     pub(crate) fn push(&self, bytes: Bytes) {
         self.add(bytes, false);
     }
 
-    /// Adds a line that answers a request; ends the session where there is no room for it.
+    /// Adds a frame that answers a request. Ends the session if the queue has no room for it.
     pub(crate) fn answer(&self, bytes: Bytes) {
         self.add(bytes, true);
     }
@@ -63,19 +64,19 @@ impl SendQueue {
     fn add(&self, bytes: Bytes, answers: bool) {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         match self.room.clone().try_acquire_many_owned(length) {
-            // A session that has ended hears nothing any more.
+            // A session that has ended drops the frame.
             Ok(room) => drop(self.lines.send(Line { bytes, answers, _room: room })),
             Err(_) => self.end(CloseReason::Overflow),
         }
     }
 
-    /// Ends the session; the first reason counts.
+    /// Ends the session. Only the first reason is kept.
     pub(crate) fn end(&self, ending: CloseReason) {
         let _ = self.ending.set(ending);
         self.ended.cancel();
     }
 
-    /// Waits for the end.
+    /// Waits until the session is ended, and returns the reason.
     pub(crate) async fn ended(&self) -> CloseReason {
         self.ended.cancelled().await;
         self.ending.get().copied().unwrap_or(CloseReason::ShuttingDown)

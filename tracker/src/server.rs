@@ -1,4 +1,6 @@
-//! TrackerServer: binds, accepts, starts a task for each session and one for the sweep, stops in good order.
+//! The tracker server.
+//! It binds the address, accepts connections, runs a task per session and one for the liveness sweep, and shuts down in
+//! order.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,29 +27,29 @@ use crate::service::TrackerService;
 use crate::session::{self, AcceptConfig};
 use crate::subnet::LimitScope;
 
-/// Why a tracker does not start.
+/// The reason why a tracker does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address cannot be listened on.
+    /// The tracker cannot listen on the address.
     #[error("cannot listen on {address}: {source}{}", hint(source))]
     Listen {
-        /// The address as it was given.
+        /// The address as the operator gave it.
         address: String,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The state cannot be read.
+    /// The data folder cannot be opened.
     #[error(transparent)]
     Data(#[from] OpenError),
-    /// The tracker's key cannot be used.
+    /// The tracker's key cannot be used for TLS.
     #[error("the tracker's key cannot be used: {0}")]
     Key(io::Error),
-    /// Passwords cannot be hashed at the cost that is asked for.
+    /// Passwords cannot be hashed at the configured cost.
     #[error("passwords cannot be hashed at this cost")]
     PasswordCost,
 }
 
-/// The key by which peers know the tracker of this folder.
+/// The public key by which peers recognise the tracker of this data folder.
 pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
     let path = tracker_key::path(data);
     let found = tracker_key::read(data)?;
@@ -63,18 +65,18 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Why a tracker stopped that was not asked to, or not in good order.
+/// The reason why a running tracker stopped with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A part of the program failed by a defect of it.
+    /// A task of the tracker failed because of a defect.
     #[error("an internal error ended the tracker; what it answered with OK is on the disk")]
     Defect,
-    /// The last folding of the journals failed. They are complete, and are folded at the next start.
+    /// The last compaction of a journal failed. The journals are complete, and the next start compacts them.
     #[error("the journals could not be folded: is the disk full? Nothing is lost, the next start folds them")]
     NotFolded,
 }
 
-/// A tracker that is bound and has read its state.
+/// A tracker that has opened its data folder and bound its address.
 #[derive(Debug)]
 pub struct TrackerServer {
     listener: Listener,
@@ -82,7 +84,7 @@ pub struct TrackerServer {
     repositories: Repositories,
     service: Arc<TrackerService>,
     door: AcceptConfig,
-    /// What the tracker proves itself by where it asks a peer for a sign of life.
+    /// The TLS identity that the tracker proves when it pings a peer.
     asking: Identity,
     config: Config,
     admission: Admission,
@@ -90,7 +92,7 @@ pub struct TrackerServer {
 }
 
 impl TrackerServer {
-    /// Reads the state and binds the address. Connections wait until [`run`](Self::run).
+    /// Opens the data folder and binds the address. Connections wait until [`run`](Self::run).
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let failed = |source| StartError::Listen { address: config.listen.clone(), source };
         let listener = Listener::bind(&config.listen).await.map_err(failed)?;
@@ -124,19 +126,19 @@ impl TrackerServer {
         })
     }
 
-    /// The address that was bound.
+    /// The address to which the server is bound.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// The key by which peers know this tracker.
+    /// The public key by which peers recognise this tracker.
     #[must_use]
     pub fn fingerprint(&self) -> PublicKey {
         self.door.identity.key()
     }
 
-    /// Serves until `stop`, then says goodbye to the sessions and folds the journals.
+    /// Serves until `stop` is cancelled. Then closes the sessions and compacts the journals.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
         let mut tasks = JoinSet::new();
         let mut sweep = JoinSet::new();
@@ -166,7 +168,7 @@ impl TrackerServer {
         self.repositories.close().await.map_err(|_| RunError::NotFolded)
     }
 
-    /// Starts a session for a connection, or tells it that there is no room.
+    /// Starts a session task for a connection, or tells the client that there is no room.
     fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
         match self.admission.admit(from) {
             Ok(Admitted { session: place, stranger }) => {
@@ -189,7 +191,8 @@ impl TrackerServer {
     }
 }
 
-/// A task that panicked has left nobody knows what: better a loud end than a tracker that half works.
+/// Reports a task that panicked as a defect. Its state is unknown, so the tracker stops instead of running with a
+/// broken part.
 fn check(ended: &Result<(), JoinError>) -> Result<(), RunError> {
     match ended {
         Ok(()) => Ok(()),

@@ -1,4 +1,5 @@
-//! One connection's life: greeting, requests and pushes, farewell. One task owns it all.
+//! The life of one connection.
+//! One task owns the connection. It opens the connection, handles requests, writes replies and pushes, and closes it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
 use crate::send_queue::{CloseReason, Line, SendQueue};
 use crate::service::{Next, TrackerService};
 
-/// A connection that was accepted, and what it needs.
+/// An accepted connection with its state.
 #[derive(Debug)]
 pub(crate) struct Session<S> {
     connection: Connection<S>,
@@ -32,35 +33,35 @@ pub(crate) struct Session<S> {
     service: Arc<TrackerService>,
     stop: CancellationToken,
     began: Instant,
-    /// The place among the strangers, given back at the login.
+    /// The slot among the unauthenticated connections. The login releases it.
     stranger: Option<PreAuthSlot>,
     first_frame_came: bool,
-    /// Whether the last line that was written answers a request: the next request of a legacy client shows that it has read
-    /// that.
+    /// Whether the last written frame answers a request. The next request of a legacy client then shows that it has
+    /// read the answer.
     answered: bool,
 }
 
-/// Why a session is over.
+/// The reason why a session ends.
 #[derive(Debug)]
 enum SessionEnd {
-    /// Everything is said; the connection is closed in good order.
+    /// Every frame is queued. The connection is closed after they are written.
     Said,
-    /// Somebody else ended it.
+    /// Another task ended the session.
     Ended(CloseReason),
-    /// The connection is of no further use.
+    /// The connection is unusable.
     Broken,
 }
 
-/// How connections are taken.
+/// The settings for accepted connections.
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptConfig {
-    /// From where plaintext is taken.
+    /// The clients that may use plaintext.
     pub(crate) plaintext: Plaintext,
-    /// What the tracker proves itself by.
+    /// The TLS identity that the tracker proves.
     pub(crate) identity: Identity,
 }
 
-/// Serves a connection to its end, if it speaks what may be spoken.
+/// Serves a connection until it ends. Refuses it if it does not use a permitted protocol.
 pub(crate) async fn serve(
     socket: Socket,
     from: SocketAddr,
@@ -75,7 +76,7 @@ pub(crate) async fn serve(
         () = stranger.taken() => return,
         () = stop.cancelled() => return,
     };
-    // Who says nothing at all hears nothing, and a handshake tells by itself why it failed.
+    // A client that sends nothing gets no reply. A failed TLS handshake reports its own error.
     let Ok((opening, socket)) = opened else { return };
     let (outbox, lines) = SendQueue::new();
     let client = Client::new(from, socket.remote_key(), outbox);
@@ -101,7 +102,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// What the first byte announces, and the connection, encrypted if it is to be.
+/// Reads the first byte, and encrypts the connection if the byte begins a TLS handshake.
 async fn open(socket: Socket, identity: &Identity) -> std::io::Result<(FirstByte, Socket)> {
     let opening = socket.opening().await?;
     let socket = if opening == FirstByte::Tls { socket.accept_encrypted(identity).await? } else { socket };
@@ -119,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.farewell(SessionEnd::Said).await;
     }
 
-    /// Serves requests one after the other, each once everything before it is said.
+    /// Handles requests one after the other. Each request waits until all earlier replies and pushes are written.
     async fn run_loop(&mut self) -> SessionEnd {
         loop {
             let (deadline, deaf) = (self.deadline(), self.client.rates.read_paused_until(Instant::now()));
@@ -145,7 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Until when something has to come of somebody who has not signed in.
+    /// The time at which an unauthenticated connection is closed. The first frame and the login have their own time
+    /// limits.
     fn deadline(&self) -> Option<Instant> {
         let time = if self.first_frame_came { LOGIN_TIME } else { FIRST_FRAME_TIME };
         self.stranger.as_ref().map(|_| self.began + time)
@@ -188,9 +190,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Err(SessionEnd::Said)
     }
 
-    /// Writes a line; one that the reader does not take is given up when the session is ended.
+    /// Writes a frame. If the session is ended while the client does not read, the frame is dropped.
     async fn write(&mut self, line: Line) -> Result<(), SessionEnd> {
-        // A short wait, which the end of the session does not cut: what waits is said then.
+        // This wait is short, and the end of the session does not cut it. Frames that still wait are written then.
         self.connection.due().await;
         self.answered = line.answers;
         tokio::select! {
@@ -201,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Signs off, says what is still to be said, and closes.
+    /// Signs the user off, writes the remaining frames, and closes the connection.
     async fn farewell(mut self, over: SessionEnd) {
         if let Some(me) = &self.client.signed_in
             && !matches!(over, SessionEnd::Ended(CloseReason::ShuttingDown))
@@ -243,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// Waits until a newcomer has got the place of a stranger; for ever where somebody is none.
+/// Waits until a newer connection displaces this one from its slot. Waits forever if it has no slot.
 async fn taken(stranger: Option<&PreAuthSlot>) {
     match stranger {
         Some(place) => place.taken().await,
@@ -256,10 +258,11 @@ fn not_an_object() -> RequestError {
     RequestError { code, msg }
 }
 
-/// Tells a connection that there is no room for it: in plaintext also where it speaks TLS, for a handshake would be the
-/// very work that is to be saved. Such a client reads it as a claim that nobody has proven.
+/// Tells a client that there is no room for its connection. The reply is plaintext even if the client starts TLS,
+/// because a handshake costs the work that must be saved. Such a client treats the reply as unproven.
 pub(crate) async fn turn_away_busy(socket: Socket, full: Full) {
-    // Its first bytes are waited for: a connection that is closed while they arrive is reset, and our answer is lost.
+    // A connection that is closed while its first bytes arrive is reset, and the reply is lost. So the tracker waits
+    // for them.
     let _ = timeout(FAREWELL_TIME, socket.opening()).await;
     let busy = Refusal { msg: full.to_string(), code: ErrorCode::Busy, id: None };
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
@@ -279,18 +282,19 @@ mod tests {
     use crate::repositories::Repositories;
     use crate::subnet::LimitScope;
 
-    /// Two pushes at one moment.
+    /// The number of pushes sent at one moment.
     const PUSHES: usize = 2;
 
-    /// Takes what one `recv` brings for one message, as legacy clients do; whether it was.
+    /// Reads once and treats the bytes as one message, as legacy clients do. Returns whether they are exactly one
+    /// message.
     async fn recv(stream: &mut DuplexStream) -> bool {
         let mut buffer = [0; 4096];
         let read = stream.read(&mut buffer).await.unwrap();
         serde_json::from_slice::<Value>(&buffer[..read]).is_ok()
     }
 
-    /// A session whose first request is this one, which is answered; how often what its reader received then was one
-    /// message.
+    /// Runs a session that starts with the given request. Returns how often one read of its client contained exactly
+    /// one message.
     async fn whole_messages(first: Value, rounds: usize) -> usize {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
@@ -335,7 +339,7 @@ mod tests {
         assert_eq!(whole_messages(json!({"cmd": "LIST_ROOMS"}), 200).await, 200 * PUSHES);
     }
 
-    /// A program that sends ids tells messages apart by itself, and is told them without a pause.
+    /// A client that sends ids separates messages by itself, so it gets them without a pause.
     #[tokio::test(start_paused = true)]
     async fn control_pushes_without_a_pause_are_received_as_one() {
         assert_eq!(whole_messages(json!({"cmd": "LIST_ROOMS", "id": 1}), 200).await, 0);

@@ -1,17 +1,19 @@
-//! Where a connection comes from, as limits count it: by the block of addresses that one customer is given.
+//! The network of a client, as the limits count it.
+//! A network is the block of addresses that a provider usually gives to one customer.
 //!
-//! Whoever has IPv6 at all has 2⁶⁴ addresses: counting these one by one would limit nobody.
+//! A customer with IPv6 has 2⁶⁴ addresses, so a limit per address would have no effect. Example: 2001:db8::1 and
+//! 2001:db8::2 are in the same network, 192.0.2.1 and 192.0.2.2 are not.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address, or a /64 of IPv6.
+/// An IPv4 address or an IPv6 /64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Subnet(IpAddr);
 
-/// Which networks are held to limits.
+/// The networks to which limits apply.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LimitScope {
-    /// Whether this machine is.
+    /// Whether limits also apply to loopback addresses.
     pub(crate) loopback: bool,
 }
 
@@ -24,7 +26,7 @@ impl Subnet {
 }
 
 impl LimitScope {
-    /// The network on whose account an address acts; `None` where nobody counts.
+    /// The network to which an address is counted. `None` if no limits apply to the address.
     pub(crate) fn network(self, ip: IpAddr) -> Option<Subnet> {
         (self.loopback || !ip.to_canonical().is_loopback()).then(|| Subnet::of(ip))
     }

@@ -1,4 +1,5 @@
-//! AccountCommandHandler: what users do with their own accounts: see, endorse and revoke keys, change the password, go.
+//! The handler of requests about a user's own account.
+//! Users list, endorse and revoke keys, change the password, and delete the account.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use crate::repositories::peer::{Endorsed, PeerRepository};
 use crate::repositories::update::StorageError;
 use crate::repositories::user::{StoredPassword, UserRepository};
 
-/// Serves what users ask about their own accounts.
+/// Answers requests of users about their own accounts.
 #[derive(Debug)]
 pub(crate) struct AccountCommandHandler {
     users: UserRepository,
@@ -25,7 +26,7 @@ pub(crate) struct AccountCommandHandler {
     departing: Mutex<BTreeSet<Username>>,
 }
 
-/// Somebody's account is being deleted: until this is dropped nobody signs in there.
+/// A running deletion of an account. Nobody can sign in to the account until this guard is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct DeletionGuard<'a> {
@@ -34,12 +35,12 @@ pub(crate) struct DeletionGuard<'a> {
 }
 
 impl AccountCommandHandler {
-    /// Over these accounts.
+    /// Creates the handler on these accounts.
     pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Authenticator>) -> Self {
         Self { users, peers, door, departing: Mutex::default() }
     }
 
-    /// Whether somebody who was admitted may still come in: between the two the account may have gone, or the key.
+    /// Checks that an admitted user may still sign in. The account or the key may be gone since the admission.
     pub(crate) fn still_admits(
         &self,
         username: &Username,
@@ -55,7 +56,7 @@ impl AccountCommandHandler {
         Err(taken_away())
     }
 
-    /// A user's keys, as a session shows them that has proven `own`.
+    /// The keys of a user, for a session that has proven the key `own`.
     pub(crate) fn keys(&self, username: &Username, own: Option<PublicKey>) -> Vec<BoundKey> {
         let Peer { keys, endorsements, .. } = self.peers.peer(username);
         let read = |signature| Endorsement::read(username, &keys, signature);
@@ -64,7 +65,7 @@ impl AccountCommandHandler {
         keys.iter().map(|&key| BoundKey { key, current: own == Some(key), endorsed_by: by(key) }).collect()
     }
 
-    /// Takes one of a user's keys away; not the one that the asking session has proven.
+    /// Removes one of a user's keys. A session cannot remove the key that it has proven.
     pub(crate) async fn revoke(
         &self,
         asker: &Username,
@@ -81,7 +82,7 @@ impl AccountCommandHandler {
         Ok(Outcome::showing("the key is revoked", ReplyBody::Nothing))
     }
 
-    /// Keeps that the key which a session has proven vouches for another one of the user's.
+    /// Stores that the key of this session endorses another key of the same user.
     pub(crate) async fn endorse(
         &self,
         asker: &Username,
@@ -110,7 +111,7 @@ impl AccountCommandHandler {
         }
     }
 
-    /// Replaces a user's password.
+    /// Replaces the password of a user.
     pub(crate) async fn change_password(
         &self,
         asker: &Username,
@@ -130,8 +131,8 @@ impl AccountCommandHandler {
         Ok(Outcome::text("the password is changed"))
     }
 
-    /// Whether the asker is the user beyond doubt: by the password, or else by a key that is bound. A session in the
-    /// clear may be anybody's who came upon it. Returns the stored password of the account that was proven.
+    /// Verifies the user by the password, or by a bound key if the request has no password. A plaintext session must
+    /// give the password, because it proves no key. Returns the stored password of the verified account.
     pub(crate) async fn prove(
         &self,
         asker: &Username,
@@ -151,19 +152,19 @@ impl AccountCommandHandler {
         }
     }
 
-    /// Begins to delete an account.
+    /// Begins the deletion of an account.
     pub(crate) fn depart<'a>(&'a self, username: &'a Username) -> DeletionGuard<'a> {
         lock(&self.departing).insert(username.clone());
         DeletionGuard { username, departing: &self.departing }
     }
 
-    /// Deletes an account that sits nowhere any more. The password goes last: whatever stops the tracker before, the
-    /// user can sign in and go on.
+    /// Deletes an account that has no seats any more. The password is deleted last: if the tracker stops before that,
+    /// the user can sign in and repeat the request.
     pub(crate) async fn remove(&self, departure: &DeletionGuard<'_>) -> Result<(), StorageError> {
         let username = departure.username;
         self.peers.remove(username).await?;
         self.users.remove(username).await?;
-        // A login that was judged before may have bound a key in between.
+        // A login that was checked earlier may have bound a key in the meantime.
         let (users, owner) = (self.users.clone(), username.clone());
         self.peers.remove_orphan(username, move || users.exists(&owner)).await
     }
@@ -262,13 +263,13 @@ mod tests {
         Origin { ip: IpAddr::from([127, 0, 0, 1]), key }
     }
 
-    /// Runs a test with one thread for passwords.
+    /// Runs a test on a runtime with one thread for password hashes.
     fn run(test: impl Future<Output = ()>) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(test);
     }
 
-    /// Lets a request begin, up to the judgement or the hash of its password. It goes on once it is awaited.
+    /// Polls a request up to the check or the hash of its password. The request continues when the test awaits it.
     async fn begin(request: &mut Pin<Box<impl Future>>) {
         let (busy, begun) = oneshot::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();

@@ -1,5 +1,7 @@
-//! The doorkeeper: judges passwords, and who may try to come in now, by what their networks did before. Every password
-//! hash that a client asks for passes here.
+//! The authenticator: checks passwords and decides which networks may try to sign in or register now.
+//!
+//! Every password hash that a client causes passes through it. The decision depends on the earlier failures of the
+//! account and the network.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +21,7 @@ use crate::recent::Recent;
 use crate::repositories::user::{StoredPassword, UserRepository};
 use crate::subnet::{LimitScope, Subnet};
 
-/// Judges passwords, and knows what the networks that are watched did lately.
+/// Checks passwords and remembers the recent attempts of limited networks.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     users: UserRepository,
@@ -27,12 +29,13 @@ pub(crate) struct Authenticator {
     watched: LimitScope,
     guessing: Mutex<LoginThrottle>,
     registrations: Mutex<Recent<Subnet, SlidingWindow>>,
-    /// Who signed in from where: their passwords are judged before those of others.
+    /// Pairs of an account and a network from which its user signed in. Their passwords are checked before those of
+    /// others.
     regulars: Mutex<Recent<(Username, Subnet), ()>>,
 }
 
 impl Authenticator {
-    /// Nobody has come yet.
+    /// Creates an authenticator that has seen no attempts.
     pub(crate) fn new(users: UserRepository, passwords: Passwords, watched: LimitScope) -> Self {
         let (guessing, registrations) = (LoginThrottle::new(), Recent::new(NETWORKS_MAX));
         Self {
@@ -45,8 +48,8 @@ impl Authenticator {
         }
     }
 
-    /// Judges the password that is offered for an account, if it is to be judged now. Returns the stored password that it
-    /// matches: by the time of the answer the account may have another one, or be gone.
+    /// Checks a password for an account, if the login throttle permits it now. Returns the stored password that it
+    /// matches. When the caller gets the answer, the account may already have another password or be deleted.
     pub(crate) async fn judge(
         &self,
         account: &Username,
@@ -71,7 +74,7 @@ impl Authenticator {
         Ok(matched)
     }
 
-    /// The hash to store for a new password of an account.
+    /// Computes the hash to store for a new password of an account.
     pub(crate) async fn hash(
         &self,
         account: &Username,
@@ -81,7 +84,7 @@ impl Authenticator {
         Ok(self.passwords.hash(self.asker(account, from), digest).await?)
     }
 
-    /// Somebody proved to be the account's user there, by a password or by a key.
+    /// Records that the user of this account signed in from this address, with a password or a key.
     pub(crate) fn signed_in(&self, account: &Username, from: IpAddr) {
         lock(&self.regulars).turn_of(&(account.clone(), Subnet::of(from)));
     }
@@ -92,8 +95,8 @@ impl Authenticator {
         Asker { network, regular }
     }
 
-    /// Whether a password from there may be judged now. What becomes of it is to be told to [`judged`](Self::judged);
-    /// there is no attempt to tell of where nobody counts.
+    /// Begins an attempt, if a password from this address may be checked now. The caller must report the result to
+    /// [`judged`](Self::judged). Returns `None` for an address without limits.
     fn attempt(&self, account: &Username, from: IpAddr) -> Result<Option<Attempt>, RequestError> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
         let begun = lock(&self.guessing).begin(account, network, Instant::now());
@@ -104,18 +107,18 @@ impl Authenticator {
         })
     }
 
-    /// What became of an attempt.
+    /// Reports the result of an attempt to the login throttle.
     fn judged(&self, attempt: Option<Attempt>, judged: &Result<Judgement, PasswordError>) {
         let Some(attempt) = attempt else { return };
         match judged {
             Ok(Judgement::Right | Judgement::RightAndHashed(_)) => lock(&self.guessing).right(&attempt),
-            // As it was counted from the beginning.
+            // The attempt has been counted as wrong from its beginning.
             Ok(Judgement::Wrong) => {}
             Err(PasswordError::Busy | PasswordError::Failed) => lock(&self.guessing).unjudged(&attempt),
         }
     }
 
-    /// Whether an account may be made from there now; on whose account.
+    /// Counts a registration from this address, if one is permitted now. Returns the network to which it was counted.
     pub(crate) fn registration(&self, from: IpAddr) -> Result<Option<Subnet>, RequestError> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
         let mut registrations = lock(&self.registrations);
@@ -127,7 +130,7 @@ impl Authenticator {
         })
     }
 
-    /// The account was not made after all.
+    /// Takes back the count of a registration that failed.
     pub(crate) fn not_registered(&self, network: Option<Subnet>) {
         let mut registrations = lock(&self.registrations);
         if let Some(window) = network.and_then(|network| registrations.known(&network)) {

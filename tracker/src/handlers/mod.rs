@@ -1,4 +1,5 @@
-//! What each request means: handlers decide and change the repositories; somebody else sends.
+//! The request handlers.
+//! Each handler decides a request and changes the repositories. The service sends the replies and the notices.
 
 pub(crate) mod account;
 pub(crate) mod authenticator;

@@ -1,4 +1,5 @@
-//! What a handler decides: what the asker is told, and what others are to hear.
+//! The outcome of a request.
+//! It says what the reply contains and which notices the members of rooms get.
 
 use commons::keys::PublicKey;
 use commons::names::{NameError, RoomName, Username};
@@ -11,71 +12,71 @@ use crate::passwords::PasswordError;
 use crate::repositories::room::RoomFailure;
 use crate::repositories::update::StorageError;
 
-/// A request was carried out.
+/// The outcome of a request that was carried out.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// For people.
+    /// The text of the reply, for people.
     pub(crate) msg: String,
-    /// What the reply shows; looked up at the moment in which it is said, so that no session ever hears an older
-    /// state after a newer one.
+    /// The content of the reply. It is read from the repositories when the reply is sent, so that no session gets an
+    /// older state after a newer one.
     pub(crate) shows: ReplyBody,
-    /// What others are to hear.
+    /// The notices for the members of rooms.
     pub(crate) notices: Vec<Notice>,
 }
 
-/// What a reply shows beside its words.
+/// The content that a reply shows besides its text.
 #[derive(Debug)]
 pub(crate) enum ReplyBody {
-    /// Nothing.
+    /// The reply has no further content.
     Nothing,
-    /// That the tracker is there.
+    /// The answer to a PING.
     Pong,
-    /// A room.
+    /// The snapshot of a room.
     Room(RoomName),
-    /// A page of the rooms.
+    /// A page of the list of rooms.
     Rooms(Page),
-    /// A page of the connected peers.
+    /// A page of the list of connected peers.
     Peers(Page),
-    /// A user's record.
+    /// The record of a user.
     Peer(Username),
-    /// A user's own keys, to a session that has proven one of them.
+    /// The user's own keys. The second field is the key that the session has proven.
     Keys(Username, Option<PublicKey>),
 }
 
-/// A change of a room that its members are to hear of.
+/// A change of a room that its members are notified of.
 #[derive(Debug)]
 pub(crate) struct Notice {
-    /// Which room.
+    /// The name of the changed room.
     pub(crate) room: RoomName,
-    /// The id of a deleted room.
+    /// The id of the room, if the room was deleted.
     pub(crate) room_id: Option<Uuid>,
-    /// What happened.
+    /// The change and the user who caused it.
     pub(crate) change: RoomChange,
-    /// Who hears of it beside those who sit there now.
+    /// The users who get the notice besides the current members.
     pub(crate) also: Vec<Username>,
 }
 
-/// A request was refused; nothing changed.
+/// The error of a request that was refused. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestError {
-    /// For programs.
+    /// The error code, for programs.
     pub(crate) code: ErrorCode,
-    /// For people.
+    /// The error message, for people.
     pub(crate) msg: String,
 }
 
 impl Outcome {
-    /// Words only.
+    /// An outcome with a text only.
     pub(crate) fn text(msg: impl Into<String>) -> Self {
         Self { msg: msg.into(), shows: ReplyBody::Nothing, notices: Vec::new() }
     }
 
-    /// Words and something to show.
+    /// An outcome with a text and further content.
     pub(crate) fn showing(msg: impl Into<String>, shows: ReplyBody) -> Self {
         Self { shows, ..Self::text(msg) }
     }
 
-    /// With something that others are to hear.
+    /// Adds a notice to the outcome.
     pub(crate) fn with_push(mut self, notice: Notice) -> Self {
         self.notices.push(notice);
         self
@@ -83,19 +84,19 @@ impl Outcome {
 }
 
 impl Notice {
-    /// For the members of the room.
+    /// A notice for the members of a room.
     pub(crate) fn new(room: &RoomName, kind: ChangeKind, username: &Username) -> Self {
         let change = RoomChange { kind, username: username.clone() };
         Self { room: room.clone(), room_id: None, change, also: Vec::new() }
     }
 
-    /// For the members of a room that is deleted.
+    /// A notice for the members of a room that was deleted.
     pub(crate) fn deleted(room: &Room, by: &Username) -> Self {
         let also = room.seats().map(|seat| seat.username.clone()).collect();
         Self { room_id: Some(room.id), also, ..Self::new(&room.name, ChangeKind::Deleted, by) }
     }
 
-    /// For people.
+    /// The text of the notice, for people.
     pub(crate) fn msg(&self) -> String {
         let (room, username) = (&self.room, &self.change.username);
         match self.change.kind {
@@ -109,7 +110,7 @@ impl Notice {
 }
 
 impl RequestError {
-    /// With this code and these words.
+    /// Creates an error with this code and this message.
     pub(crate) fn new(code: ErrorCode, msg: impl Into<String>) -> Self {
         Self { code, msg: msg.into() }
     }

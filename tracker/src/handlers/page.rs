@@ -1,4 +1,5 @@
-//! A page of a list: as many entries as were asked for and as fit.
+//! One page of a list reply.
+//! A page holds as many entries as the client asked for and as fit in the reply.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +10,17 @@ use serde::Serialize;
 use crate::handlers::outcome::RequestError;
 use crate::limits::{PAGE_BYTES, PAGE_ENTRIES, PAGE_FRAME};
 
-/// The bounds of one page.
+/// The bounds of one page: a number of entries and a number of bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageBounds {
-    /// Most entries.
+    /// The maximum number of entries.
     pub(crate) entries: usize,
     bytes: usize,
 }
 
 impl PageBounds {
-    /// What a request may get. A bare one may come from an original program, which takes a whole reply in one small
-    /// piece.
+    /// The bounds for a request. A request without an id and without parameters may come from a legacy client. Such a
+    /// client reads a reply with one small `recv`.
     pub(crate) fn of(page: &Page, with_id: bool) -> Result<Self, RequestError> {
         let entries = match page.limit {
             Some(0) => return Err(RequestError::new(ErrorCode::Malformed, "\"limit\" must be at least 1")),
@@ -30,7 +31,7 @@ impl PageBounds {
         Ok(Self { entries, bytes: if bare { ORIGINAL_RECV - PAGE_FRAME } else { PAGE_BYTES } })
     }
 
-    /// Takes entries while they fit; whether there are more.
+    /// Takes entries while they fit. The first entry always fits. Returns the page, and whether more entries follow.
     pub(crate) fn fill<T: Serialize>(
         self,
         entries: impl Iterator<Item = (String, T)>,
@@ -38,7 +39,7 @@ impl PageBounds {
         let mut page = BTreeMap::new();
         let mut left = self.bytes;
         for (name, entry) in entries {
-            // In the reply a colon and a comma stand where the pair has two brackets and a comma.
+            // In the reply, the pair costs a colon and a comma. In this encoding, it costs two brackets and a comma.
             let length = serde_json::to_vec(&(&name, &entry)).map_or(usize::MAX, |json| json.len() - 1);
             let fits = length <= left && page.len() < self.entries;
             if !fits && !page.is_empty() {

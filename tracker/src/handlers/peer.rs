@@ -1,4 +1,5 @@
-//! PeerCommandHandler: who is connected, and where.
+//! The handler of requests about peers.
+//! It says which users are connected and where others reach them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::RoomRepository;
 use crate::repositories::user::UserRepository;
 
-/// Serves what is asked about peers.
+/// Answers requests about peers.
 #[derive(Debug)]
 pub(crate) struct PeerCommandHandler {
     users: UserRepository,
@@ -21,12 +22,12 @@ pub(crate) struct PeerCommandHandler {
 }
 
 impl PeerCommandHandler {
-    /// Over these peers; `users` tells who exists, `rooms` where they sit.
+    /// Creates the handler. `users` says which users exist, and `rooms` in which rooms they have seats.
     pub(crate) fn new(users: UserRepository, rooms: RoomRepository, peers: PeerRepository) -> Self {
         Self { users, rooms, peers }
     }
 
-    /// Whether a user can be shown.
+    /// Checks that a user exists. The reply shows the user's record.
     pub(crate) fn find(&self, username: &str) -> Result<Outcome, RequestError> {
         let username = Username::parse(username)?;
         if !self.users.exists(&username) {
@@ -35,12 +36,12 @@ impl PeerCommandHandler {
         Ok(Outcome::showing("peer", ReplyBody::Peer(username)))
     }
 
-    /// A user's record as it is now.
+    /// The current record of a user, with the room that the user joined last.
     pub(crate) fn show(&self, username: &Username) -> FoundPeer {
         FoundPeer { peer: self.peers.peer(username), room: self.last_room(username) }
     }
 
-    /// A page of the connected peers, and whether there are more.
+    /// A page of the connected peers, and whether more follow.
     pub(crate) fn list(
         &self,
         page: &Page,
@@ -49,7 +50,7 @@ impl PeerCommandHandler {
         let bounds = PageBounds::of(page, with_id)?;
         let (prefix, after) =
             (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
-        // One more than the page holds tells whether there are more.
+        // One entry more than the page holds shows whether more entries follow.
         let peers: Vec<Peer> = self
             .peers
             .scan_connected(prefix, after, |peers| peers.take(bounds.entries + 1).cloned().collect());

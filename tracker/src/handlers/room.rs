@@ -1,4 +1,5 @@
-//! RoomCommandHandler: making rooms, sitting in them, leaving them, ending them, listing them.
+//! The handler of requests about rooms.
+//! Users create, join, leave, delete and list rooms.
 
 use std::collections::BTreeMap;
 
@@ -17,22 +18,22 @@ use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::{RoomFailure, RoomRepository};
 use crate::repositories::update::StorageError;
 
-/// Serves what is asked about rooms.
+/// Answers requests about rooms.
 #[derive(Debug)]
 pub(crate) struct RoomCommandHandler {
     rooms: RoomRepository,
     peers: PeerRepository,
-    /// What the legacy clients among the members show.
+    /// The room that each legacy client currently shows.
     pub(crate) views: LegacyViews,
 }
 
 impl RoomCommandHandler {
-    /// Over these rooms; `peers` are shown in them.
+    /// Creates the handler. Snapshots of rooms contain the records of `peers`.
     pub(crate) fn new(rooms: RoomRepository, peers: PeerRepository) -> Self {
         Self { rooms, peers, views: LegacyViews::default() }
     }
 
-    /// Makes a room and seats its owner.
+    /// Creates a room and gives its owner a seat.
     pub(crate) async fn create(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse_new(room)?;
         if self.rooms.room(&name).is_some() {
@@ -43,7 +44,7 @@ impl RoomCommandHandler {
         Ok(Outcome::showing(format!("{name} is made, you are in it"), ReplyBody::Room(name)))
     }
 
-    /// Seats a user; joining again changes nothing.
+    /// Gives a user a seat in a room. A second join of the same room changes nothing.
     pub(crate) async fn join(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         let present = self.rooms.room(&name).ok_or(RoomFailure::NotFound)?;
@@ -55,7 +56,7 @@ impl RoomCommandHandler {
         let shows_anew = self.views.open(asker, &name);
         Ok(match joined {
             Joined::Newly => outcome.with_push(Notice::new(&name, ChangeKind::Joined, asker)),
-            // The others wait for it with what they say.
+            // The other members wait for this notice before they send their messages to the legacy client.
             Joined::Already if shows_anew && self.rooms.note_presence(&name, asker).await? => {
                 outcome.with_push(Notice::new(&name, ChangeKind::Online, asker))
             }
@@ -63,7 +64,7 @@ impl RoomCommandHandler {
         })
     }
 
-    /// Frees a user's seat.
+    /// Frees a user's seat in a room.
     pub(crate) async fn leave(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         self.views.close(asker, &name);
@@ -71,7 +72,7 @@ impl RoomCommandHandler {
         Ok(Outcome::text(format!("you left {name}")).with_push(Notice::new(&name, ChangeKind::Left, asker)))
     }
 
-    /// Ends a room.
+    /// Deletes a room of its owner.
     pub(crate) async fn delete(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         let room = self.rooms.delete(&name, asker).await?;
@@ -79,7 +80,7 @@ impl RoomCommandHandler {
         Ok(Outcome::text(format!("{name} is deleted")).with_push(Notice::deleted(&room, asker)))
     }
 
-    /// A member's presence changed: what the rooms in which the user sits are to hear.
+    /// Raises the revisions of a user's rooms after a presence change. Returns the notices for their members.
     pub(crate) async fn presence_changed(
         &self,
         username: &Username,
@@ -94,8 +95,8 @@ impl RoomCommandHandler {
         Ok(notices)
     }
 
-    /// Takes a user out of everything: the own rooms end, seats in others are freed. What is to be heard of it counts
-    /// also where the disk refuses the rest.
+    /// Removes a user from all rooms: deletes the user's own rooms and frees the seats in others. The notices are valid
+    /// even if the disk refuses the remaining changes.
     pub(crate) async fn leave_all(&self, username: &Username) -> (Vec<Notice>, Result<(), RoomFailure>) {
         let mut notices = Vec::new();
         let mut vacate = async || {
@@ -113,8 +114,8 @@ impl RoomCommandHandler {
         (notices, vacated)
     }
 
-    /// Frees the seats of guests for whom `overdue` holds: what is to be heard of it, also by those guests. What the
-    /// disk refuses is left to the next time.
+    /// Frees the seats of guests for whom `overdue` returns true. Returns the notices, which also go to those guests.
+    /// If the disk refuses a change, the next sweep tries it again.
     pub(crate) async fn free_overdue(
         &self,
         overdue: impl Fn(&Username) -> bool + Clone + Send + 'static,
@@ -127,7 +128,7 @@ impl RoomCommandHandler {
                         let notice = Notice::new(&room.name, ChangeKind::Left, &guest);
                         notices.push(Notice { also: vec![guest.clone()], ..notice });
                     }
-                    // The guest came back, or the room went, in this very moment.
+                    // The guest came back or the room was deleted at this moment.
                     Ok(false) | Err(RoomFailure::NotFound) => {}
                     Err(error) => tracing::error!(%error, "an overdue seat could not be freed"),
                 }
@@ -136,7 +137,7 @@ impl RoomCommandHandler {
         notices
     }
 
-    /// A room as it is now, for a legacy client or one of ours.
+    /// The current snapshot of a room. `legacy` selects the form for legacy clients.
     pub(crate) fn snapshot(&self, name: &RoomName, legacy: bool) -> Result<RoomSnapshot, RoomFailure> {
         let mut shown = self.show(&self.rooms.room(name).ok_or(RoomFailure::NotFound)?, |_| true);
         if legacy {
@@ -145,8 +146,8 @@ impl RoomCommandHandler {
         Ok(shown)
     }
 
-    /// The rooms in which a user sits, as they are now. Without the user's own endorsements, which nobody looks for
-    /// there, all of them fit a frame.
+    /// The current snapshots of the rooms in which a user has a seat. They leave out the user's own endorsements, which
+    /// no client reads there. Without these, all snapshots fit in one frame.
     pub(crate) fn snapshots_of(&self, username: &Username) -> BTreeMap<String, RoomSnapshot> {
         let rooms = self.rooms.rooms_of(username);
         rooms
@@ -155,7 +156,7 @@ impl RoomCommandHandler {
             .collect()
     }
 
-    /// A page of the rooms, and whether there are more.
+    /// A page of the rooms, and whether more follow.
     pub(crate) fn list(
         &self,
         page: &Page,
@@ -166,7 +167,7 @@ impl RoomCommandHandler {
         let (prefix, after) =
             (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
         Ok(self.rooms.scan(prefix, after, |rooms| {
-            // Endorsements are for who sits there; with them a room may be more than an original program takes at once.
+            // Only members need the endorsements. With them, a room may exceed what a legacy client reads at once.
             bounds.fill(rooms.map(|room| {
                 let mut shown = self.show(room, |_| false);
                 if legacy {
@@ -177,7 +178,7 @@ impl RoomCommandHandler {
         }))
     }
 
-    /// A room as it is told, with the endorsements of some.
+    /// The snapshot of a room, with the endorsements of those members for whom `endorsed` returns true.
     fn show(&self, room: &Room, endorsed: impl Fn(&Username) -> bool) -> RoomSnapshot {
         let mut shown = room.snapshot(|username| {
             let peer = self.peers.peer(username);
@@ -214,7 +215,7 @@ mod tests {
     use crate::push::Push;
     use crate::repositories::Repositories;
 
-    /// Somebody with the longest name, who is there and has keys, each but the first endorsed.
+    /// Creates a connected user with the longest possible name. Every key but the first is endorsed.
     async fn somebody(peers: &PeerRepository, n: usize, keys: usize) -> Username {
         let user = Username::parse(&format!("{n:0>USERNAME_MAX$}")).unwrap();
         let seeds: Vec<_> = (0..keys).map(|_| Seed::random().unwrap()).collect();
@@ -231,7 +232,7 @@ mod tests {
         user
     }
 
-    /// A room with the longest name and the highest numbers.
+    /// Creates a full room with the longest possible name and the highest numbers.
     fn full_room(n: usize, owner: &Username, guests: [&Username; GUEST_SEATS]) -> Room {
         let seat =
             |user: &Username| Some(Seat { username: user.clone(), since: u64::MAX, joined_at: Utc::now() });
@@ -270,7 +271,8 @@ mod tests {
         };
         let bytes = reply(|member, me| member != me);
         assert!(bytes < FRAME_MAX, "{bytes}");
-        // The control: with all endorsements, or with more than there are, it would not.
+        // Control: with all endorsements, the reply would not fit. The check below shows that endorsements are
+        // included.
         assert!(reply(|_, _| true) > FRAME_MAX);
         assert!(bytes - reply(|_, _| false) > SEATS_PER_USER * GUEST_SEATS * (KEYS_PER_USER - 1) * 128);
     }

@@ -1,4 +1,5 @@
-//! UserCommandHandler: who may come in.
+//! The handler of registrations and logins.
+//! It decides which users may sign in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::limits::JUDGED_PER_LOGIN_MAX;
 use crate::repositories::peer::{PeerRepository, claimed_address};
 use crate::repositories::user::{StoredPassword, UserRepository};
 
-/// Makes accounts and judges logins.
+/// Creates accounts and checks logins.
 #[derive(Debug)]
 pub(crate) struct UserCommandHandler {
     users: UserRepository,
@@ -22,33 +23,33 @@ pub(crate) struct UserCommandHandler {
     door: Arc<Authenticator>,
 }
 
-/// Where a client comes from, and what it has proven there.
+/// The origin of a request: the client's address and its proven key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
-    /// The address.
+    /// The client's IP address.
     pub(crate) ip: IpAddr,
-    /// The key, on an encrypted session.
+    /// The key that the client has proven. `None` on a plaintext session.
     pub(crate) key: Option<PublicKey>,
 }
 
-/// Somebody who may come in.
+/// A user who may sign in.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// Who.
+    /// The name of the user.
     pub(crate) username: Username,
-    /// Where others reach the program.
+    /// The address at which other peers reach the user's peer.
     pub(crate) address: IpAddr,
-    /// The port on which it takes links.
+    /// The port on which the peer accepts links.
     pub(crate) port: u16,
 }
 
 impl UserCommandHandler {
-    /// Over these accounts.
+    /// Creates the handler on these accounts.
     pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Authenticator>) -> Self {
         Self { users, peers, door }
     }
 
-    /// Makes an account for a client, with the key that it has proven.
+    /// Registers an account for a client, and binds the key that the client has proven.
     pub(crate) async fn register(
         &self,
         credentials: Credentials,
@@ -61,7 +62,7 @@ impl UserCommandHandler {
         let taken = || {
             RequestError::new(ErrorCode::UsernameTaken, format!("{username} is taken: choose another name"))
         };
-        // Spares the hash; the answer that counts is the one below.
+        // This check saves a password hash. The decisive check is made again when the account is created.
         if self.users.exists(username) {
             return Err(taken());
         }
@@ -78,7 +79,7 @@ impl UserCommandHandler {
         Ok(admitted)
     }
 
-    /// Makes the account. Returns its stored password, or `None` where the name is taken.
+    /// Creates the account. Returns its stored password, or `None` if the name is taken.
     async fn create(
         &self,
         username: &Username,
@@ -92,7 +93,7 @@ impl UserCommandHandler {
         Ok(made.then_some(StoredPassword::Hash(hash)))
     }
 
-    /// Judges a login: by the key that the client has proven, or by a password, which binds that key.
+    /// Checks a login by the key that the client has proven, or by a password. A correct password also binds the key.
     pub(crate) async fn login(
         &self,
         credentials: Credentials,
@@ -123,8 +124,8 @@ impl UserCommandHandler {
         Err(changed_meanwhile())
     }
 
-    /// Gives the client's key, if it has proven one, to the account that has this password. Returns false where the
-    /// account was deleted, made anew or changed since the password was judged.
+    /// Binds the client's key, if it has proven one, to the account with this password. Returns false if the account
+    /// was deleted, registered again or changed since the password was checked.
     async fn bind(
         &self,
         username: &Username,
@@ -144,7 +145,7 @@ fn changed_meanwhile() -> RequestError {
     RequestError::new(ErrorCode::Busy, "the account was changed at this very moment: try again")
 }
 
-/// The digest in a field of a request.
+/// Parses the password digest in a field of a request.
 pub(crate) fn digest(field: &str, text: &str) -> Result<PasswordDigest, RequestError> {
     PasswordDigest::parse(text).ok_or_else(|| {
         let msg = format!("\"{field}\" must be the lower-case hex SHA-256 of the password: 64 digits");
@@ -159,7 +160,8 @@ fn offered(credentials: &Credentials) -> Result<String, RequestError> {
     }
 }
 
-/// Where a client is: where it says, if it is on this machine, else where it is seen.
+/// The admission of a client. A client on this computer may state its address. For any other client, the observed
+/// address counts.
 fn admit(credentials: &Credentials, from: IpAddr) -> Result<Admitted, RequestError> {
     let Credentials { username, address, port, .. } = credentials;
     if *port == 0 {
