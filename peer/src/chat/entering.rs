@@ -1,7 +1,7 @@
-//! Which rooms this user is in: entered by a command here, and again at each sign-in.
+//! The entry into rooms.
 //!
-//! A reply to LOGIN opens nothing. A room that was entered on this computer and not left is entered again; of any other the
-//! tracker may say what it likes, and the user is only told that it can be joined.
+//! A user enters a room only by a command on this device, and again at each sign-in. A reply to LOGIN opens nothing
+//! by itself: the peer re-enters the rooms that it remembers, and only offers any other room to the user.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ use crate::chat::Chat;
 use crate::history::remembered::RememberedRoom;
 
 impl Chat {
-    /// The rooms that were entered on this computer in earlier runs and not left.
+    /// Sets the rooms that the user entered on this device in earlier runs and has not left.
     pub(crate) fn remember(&mut self, rooms: Vec<RememberedRoom>) {
         self.remembered = rooms.into_iter().map(|room| (room.id, room)).collect();
     }
 
-    /// Starts without the tracker: in the rooms that are remembered, of whose members only links will tell who is there.
+    /// Starts without the tracker in the remembered rooms. Only links will show which members are online.
     pub(crate) fn offline(&mut self, me: &Username, reason: Option<TrackerLoss>) -> Vec<Event> {
         self.me = Some(me.clone());
         let mut events = self.tracker_is(TrackerState::Lost, reason);
@@ -35,7 +35,7 @@ impl Chat {
         events
     }
 
-    /// A peer's link came or went while nobody else tells who is there: its presence follows it.
+    /// Updates a member's presence when its link comes up or closes while the tracker is lost.
     pub(in crate::chat) fn presence_by_link(&mut self, peer: &Username, up: bool) -> Vec<Event> {
         let mut events = Vec::new();
         for room in self.rooms.values_mut() {
@@ -50,8 +50,8 @@ impl Chat {
         events
     }
 
-    /// Signed in, for the first time or again; `seats` is where the tracker says that this user sits. After a login the first
-    /// snapshot of a room replaces what was known.
+    /// Applies a sign-in, the first or a later one. `seats` are the rooms of which the tracker says that the user
+    /// is a member. After a sign-in, the first snapshot of a room replaces what was known.
     pub(in crate::chat) fn signed_in(
         &mut self,
         me: Username,
@@ -78,13 +78,14 @@ impl Chat {
                 false => Event::RoomLeft { room },
             }));
         }
-        // The tracker says that this user sits there no more: the next time they are unknown.
+        // The user is no longer a member of the remaining remembered rooms. If they appear again, they are unknown.
         self.left.extend(std::mem::take(&mut self.remembered).into_keys());
         events.extend(unknown.into_iter().filter_map(|room| self.offer(&room)));
         events
     }
 
-    /// Whether this is a room that was entered here and not left. Another one under its name is not it.
+    /// Returns whether the user entered this room on this device and has not left it. A different room with the
+    /// same name is unknown.
     fn is_known(&self, room: &RoomSnapshot) -> bool {
         let remembered = self.remembered.get(&room.id);
         let is_remembered = remembered
@@ -92,25 +93,26 @@ impl Chat {
         is_remembered || self.rooms.get(&room.name).is_some_and(|known| known.id == room.id)
     }
 
-    /// A room in which the tracker says that this user sits, and that was not entered here: told once.
+    /// Offers a room that the tracker lists but that was not entered on this device. Each room is offered once.
     pub(in crate::chat) fn offer(&mut self, room: &RoomSnapshot) -> Option<Event> {
         self.known.note_rooms([room]);
         self.offered.insert(room.id).then(|| Event::RoomAvailable { room: room.name.clone() })
     }
 
-    /// The answer to a wish to enter a room: the one that was asked for, with this user in it, or nothing.
+    /// Applies the answer to a request to enter a room. An answer with another room, or without this user as a
+    /// member, is ignored.
     pub(in crate::chat) fn let_in(&mut self, asked: &str, room: RoomSnapshot, now: Instant) -> Vec<Event> {
         let is_it = room.name.as_str() == asked && self.sits_in(&room);
         if is_it { self.entered(room, now) } else { Vec::new() }
     }
 
-    /// This user sits in a room: one just entered, or one known from before a login.
+    /// Enters a room, or replaces its snapshot if the user is already in it.
     fn entered(&mut self, room: RoomSnapshot, now: Instant) -> Vec<Event> {
         let known = self.rooms.get(&room.name);
         if known.is_some_and(|known| known.id == room.id) {
             return self.replace(room, now);
         }
-        // A room has one name: two would be one conversation with two circles of members.
+        // A room has only one name. Two names would give one conversation two sets of members.
         if self.rooms.values().any(|other| other.id == room.id) {
             return Vec::new();
         }
@@ -129,13 +131,13 @@ impl Chat {
         events
     }
 
-    /// Takes a snapshot for the present state of a room; the one before it.
+    /// Replaces the snapshot of a room, and returns the one before.
     pub(in crate::chat) fn set_room(&mut self, room: RoomSnapshot) -> Option<RoomSnapshot> {
         self.memberships.entry(room.id).or_default().note(&room);
         self.rooms.insert(room.name.clone(), room)
     }
 
-    /// A room is gone, or this user is out of it.
+    /// Removes a room that was deleted or that the user has left.
     pub(in crate::chat) fn room_ended(
         &mut self,
         name: &str,
@@ -148,7 +150,7 @@ impl Chat {
         vec![event(name)]
     }
 
-    /// The rooms that were left since this was asked last.
+    /// Returns the ids of the rooms that were left since the last call.
     pub(crate) fn take_left(&mut self) -> Vec<Uuid> {
         std::mem::take(&mut self.left)
     }

@@ -1,4 +1,7 @@
-//! Lines as the links bring them, and those that are ahead of the tracker's word: they wait for it.
+//! Received messages, and the queue of those whose membership is not confirmed yet.
+//!
+//! A message can arrive before the tracker's update that confirms its author's membership. It is held back for at
+//! most `EARLY_WAIT`.
 
 use std::collections::VecDeque;
 
@@ -10,21 +13,21 @@ use uuid::Uuid;
 use crate::limits::{EARLY_BATCHES, EARLY_WAIT};
 use crate::peer_communication::link_registry::{MessageBatch, PlainMessage};
 
-/// What a link brought.
+/// A message or batch that a link received.
 pub(crate) struct Inbound {
-    /// Whose link it is.
+    /// The user at the other end of the link.
     pub(crate) from: Username,
     pub(crate) what: Spoken,
 }
 
-/// With or without provenance.
+/// A message of a legacy client, or a batch of messages with provenance.
 pub(crate) enum Spoken {
     Plain(PlainMessage),
     Given(MessageBatch),
 }
 
 impl Spoken {
-    /// The room that is named, as the program names it.
+    /// Returns the room by name or by id, as the sender names it. Both are `None` in a private chat.
     fn room(&self) -> (Option<&str>, Option<Uuid>) {
         match self {
             Self::Plain(line) => (line.room.as_deref(), None),
@@ -33,14 +36,14 @@ impl Spoken {
     }
 }
 
-/// What came for a room in which it is out of place, as far as is known: the tracker's word of it may be on its way.
+/// Received messages of senders whose membership is not confirmed, at most `EARLY_BATCHES` entries.
 #[derive(Default)]
 pub(crate) struct PendingMembership {
     waiting: VecDeque<(Instant, Inbound)>,
 }
 
 impl PendingMembership {
-    /// Keeps it for a while.
+    /// Holds back an entry. Expired entries are dropped, and also the oldest if the queue is full.
     pub(crate) fn keep(&mut self, heard: Inbound, now: Instant) {
         while self.waiting.len() >= EARLY_BATCHES
             || self.waiting.front().is_some_and(|(since, _)| is_late(*since, now))
@@ -50,14 +53,15 @@ impl PendingMembership {
         self.waiting.push_back((now, heard));
     }
 
-    /// Whether earlier messages of the same user to the same room wait: later ones must not overtake them.
+    /// Returns whether earlier messages from the same user to the same room are held back. Later messages must not
+    /// overtake them.
     pub(crate) fn holds(&self, later: &Inbound, now: Instant) -> bool {
         let is_before =
             |earlier: &Inbound| earlier.from == later.from && earlier.what.room() == later.what.room();
         self.waiting.iter().any(|(since, earlier)| !is_late(*since, now) && is_before(earlier))
     }
 
-    /// All that still waits, oldest first, each with the time since when.
+    /// Removes and returns all entries that have not expired, oldest first, with their times of arrival.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<(Instant, Inbound)> {
         let (late, waiting): (Vec<_>, _) =
             self.waiting.drain(..).partition(|(since, _)| is_late(*since, now));
@@ -70,7 +74,7 @@ fn is_late(since: Instant, now: Instant) -> bool {
     since + EARLY_WAIT < now
 }
 
-/// A dropped message is not acknowledged, so a modern program gives it again.
+/// Logs a dropped entry. It was not acknowledged, so a current peer sends it again.
 fn note_dropped((_, heard): &(Instant, Inbound)) {
     warn!(peer = ?heard.from, "messages for a room in which their author is not known to sit were dropped");
 }

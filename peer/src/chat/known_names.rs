@@ -1,4 +1,6 @@
-//! Names that were met or listed in this run, for completion.
+//! The names of users and rooms that this run has seen.
+//!
+//! The terminal completes them.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +10,7 @@ use commons::snapshot::RoomSnapshot;
 
 use crate::limits::KNOWN_NAMES;
 
-/// Users and rooms, as many of each as are worth completing.
+/// Known users and rooms, at most `KNOWN_NAMES` of each.
 #[derive(Default)]
 pub(crate) struct KnownNames {
     users: BTreeSet<Username>,
@@ -16,16 +18,18 @@ pub(crate) struct KnownNames {
 }
 
 impl KnownNames {
+    /// Notes the name of a user.
     pub(crate) fn note_user(&mut self, user: &Username) {
         note(&mut self.users, user);
     }
 
+    /// Notes the users of the tracker's list whose names are valid.
     pub(crate) fn note_peers<'a>(&mut self, peers: impl IntoIterator<Item = &'a ListedPeer>) {
         let names = peers.into_iter().filter_map(|peer| Username::parse(&peer.username).ok());
         names.for_each(|user| self.note_user(&user));
     }
 
-    /// Notes rooms and who sits in them.
+    /// Notes rooms and their members.
     pub(crate) fn note_rooms<'a>(&mut self, rooms: impl IntoIterator<Item = &'a RoomSnapshot>) {
         for room in rooms {
             note(&mut self.rooms, &room.name);
@@ -33,10 +37,12 @@ impl KnownNames {
         }
     }
 
+    /// Returns the known users, in alphabetical order.
     pub(crate) fn users(&self) -> Vec<Username> {
         self.users.iter().cloned().collect()
     }
 
+    /// Returns the known rooms, in alphabetical order.
     pub(crate) fn rooms(&self) -> Vec<RoomName> {
         self.rooms.iter().cloned().collect()
     }

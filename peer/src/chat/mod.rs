@@ -1,5 +1,6 @@
-//! What this peer knows: who it is, where it sits, which conversation is open. Pure: snapshots, lines and answers in,
-//! changes out; it never touches a socket or a clock.
+//! The state of the chat: the user, the rooms and private chats, and the open conversation.
+//!
+//! It does no I/O. Snapshots, messages and answers go in, and events come out. The time is an argument.
 
 mod entering;
 pub(crate) mod inbound;
@@ -27,44 +28,45 @@ use crate::history::remembered::RememberedRoom;
 use crate::identity::known_keys::Announcement;
 use crate::limits::RETURN_GRACE;
 
-/// Who should be linked, and where.
+/// A user to whom a link is wanted, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// `None` for one who is not connected.
+    /// The address to dial, or `None` if the user is offline.
     pub(crate) address: Option<SocketAddr>,
-    /// Asked for by the user just now, rather than by the room.
+    /// Whether the user asked for a private chat. Otherwise only a shared room wants the link.
     pub(crate) private: bool,
-    /// What the tracker says of the user's keys; `None` where it has not said.
+    /// The keys that the tracker announced, or `None` if it announced none.
     pub(crate) keys: Option<Announcement>,
 }
 
-/// What a link is worth.
+/// The trust in a link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Trust {
-    /// Nobody between can read it.
+    /// Whether the link is encrypted.
     pub(crate) encrypted: bool,
-    /// Both have compared the safety number of that key.
+    /// Whether the users have compared the safety number of the key.
     pub(crate) verified: bool,
-    /// What the other side has proven; `None` of an original program.
+    /// The device key that the other side has proven; `None` for a legacy client.
     pub(crate) key: Option<PublicKey>,
 }
 
+/// The state of the chat in this run: the user, the conversations and the links.
 #[derive(Default)]
 pub(crate) struct Chat {
     me: Option<Username>,
     tracker: Option<TrackerState>,
-    /// Whether the tracker has let this user in, in this run.
+    /// Whether the tracker has signed the user in, in this run.
     logged_in: bool,
-    /// When the tracker was found again.
+    /// The time of the last sign-in after a loss of the tracker.
     returned: Option<Instant>,
     rooms: BTreeMap<RoomName, RoomSnapshot>,
-    /// Their members, as this peer has seen them come.
+    /// The members of each room, as this peer saw them join.
     memberships: BTreeMap<Uuid, Membership>,
-    /// Rooms of earlier runs that were not left: the first reply to a LOGIN enters them again.
+    /// Rooms that were entered in earlier runs and not left. The first LOGIN reply enters them again.
     remembered: BTreeMap<Uuid, RememberedRoom>,
-    /// Rooms unknown here in which the tracker says that this user sits: told of once.
+    /// Rooms that the tracker lists but that were not entered on this device. Each is offered once.
     offered: BTreeSet<Uuid>,
-    /// Rooms that were left, which the history has not heard yet.
+    /// Rooms that were left and must still be removed from the history.
     left: Vec<Uuid>,
     private: BTreeMap<Username, Option<SocketAddr>>,
     open: Option<Conversation>,
@@ -72,13 +74,13 @@ pub(crate) struct Chat {
     linked: BTreeMap<Username, Trust>,
     blocked: BTreeSet<Username>,
     early: PendingMembership,
-    /// Which state of each room the history knows: it judges lines by who sat where.
+    /// The revision of each room that the history has noted. The history verifies messages against its memberships.
     kept: BTreeMap<Uuid, u64>,
     known: KnownNames,
 }
 
 impl Chat {
-    /// What an answer of the tracker changes: what was asked decides how it is read.
+    /// Applies an answer of the tracker, according to its request.
     pub(crate) fn answered(&mut self, request: &TrackerRequest, reply: &Reply, now: Instant) -> Vec<Event> {
         match request {
             TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials) => {
@@ -117,13 +119,13 @@ impl Chat {
         }
     }
 
-    /// The connection to the tracker came, or went for a reason.
+    /// Notes that the tracker connection came up, or was lost for a reason.
     pub(crate) fn tracker_is(&mut self, state: TrackerState, reason: Option<TrackerLoss>) -> Vec<Event> {
         let changed = self.tracker.replace(state) != Some(state);
         changed.then_some(Event::Tracker { state, reason }).into_iter().collect()
     }
 
-    /// A room changed, says the tracker. An older state than the known one is yesterday's news.
+    /// Applies an update of a room. A revision that is not newer than the known one is ignored.
     pub(crate) fn updated(&mut self, update: RoomUpdate, now: Instant) -> Vec<Event> {
         let Some(room) = update.room else {
             return self.deleted(update.name, update.room_id, &update.change.username);
@@ -131,7 +133,7 @@ impl Chat {
         match self.rooms.get(&room.name) {
             Some(known) if known.id == room.id && known.revision >= room.revision => Vec::new(),
             Some(known) if known.id == room.id && self.sits_in(&room) => self.replace(room, now),
-            // Another room took the name of the one that was entered here.
+            // Another room has taken the name of the entered room.
             Some(_) if self.sits_in(&room) => {
                 let mut events = self.room_ended(room.name.as_str(), |room| Event::RoomDeleted { room });
                 events.extend(self.offer(&room));
@@ -142,12 +144,14 @@ impl Chat {
         }
     }
 
+    /// Returns whether the user is a member of a room.
     fn sits_in(&self, room: &RoomSnapshot) -> bool {
         self.me.as_ref().is_some_and(|me| room.has_member(me))
     }
 
+    /// Replaces the snapshot of a room, and returns the changes of other members as events.
     fn replace(&mut self, mut room: RoomSnapshot, now: Instant) -> Vec<Event> {
-        // A tracker that was away hears of the members one by one; who is linked was never gone.
+        // After a restart the tracker learns of the members one by one. A member with a link was never offline.
         if self.returned.is_some_and(|returned| now < returned + RETURN_GRACE) {
             for member in &mut room.members {
                 member.connected |= self.linked.contains_key(&member.username);
@@ -170,8 +174,8 @@ impl Chat {
             .collect()
     }
 
-    /// A room is gone: the one with this id, since another room may have its name by now. A tracker that does not say which
-    /// means the only one of that owner.
+    /// Removes a deleted room. It is identified by its id, because another room may have its name by now. If the
+    /// tracker sends neither id nor name, it is the only room of its owner.
     fn deleted(&mut self, name: Option<RoomName>, id: Option<Uuid>, owner: &Username) -> Vec<Event> {
         if let Some(id) = id {
             let name = self.rooms.values().find(|room| room.id == id).map(|room| room.name.clone());
@@ -186,8 +190,8 @@ impl Chat {
         self.room_ended(name.as_str(), |room| Event::RoomDeleted { room })
     }
 
-    /// Forgets a conversation; a room is open then, or none. Never a private chat: who types on would write to somebody
-    /// unawares.
+    /// Removes a conversation. If it was open, a room is opened instead, but never a private chat: a user who keeps
+    /// typing would write to that person unawares.
     fn close(&mut self, conversation: &Conversation) {
         self.unread.remove(conversation);
         if self.open.as_ref() == Some(conversation) {
@@ -198,18 +202,20 @@ impl Chat {
         }
     }
 
+    /// Opens a conversation and clears its unread count.
     fn open(&mut self, conversation: Conversation) {
         self.unread.remove(&conversation);
         self.open = Some(conversation);
     }
 
-    /// Shows a conversation that stands.
+    /// Opens an existing conversation.
     pub(crate) fn switch(&mut self, conversation: Conversation) -> Result<(), CommandError> {
         self.stands(&conversation)?;
         self.open(conversation);
         Ok(())
     }
 
+    /// Returns an error if a conversation does not exist.
     fn stands(&self, conversation: &Conversation) -> Result<(), CommandError> {
         let stands = match conversation {
             Conversation::Room(room) => self.rooms.contains_key(room),
@@ -218,14 +224,14 @@ impl Chat {
         stands.then_some(()).ok_or_else(|| MissingConversation::from(conversation).into())
     }
 
-    /// Begins a private chat; where its other side is, if that is news.
+    /// Starts a private chat, or updates the address of its partner if one is given.
     pub(crate) fn begin_private(&mut self, user: Username, address: Option<SocketAddr>) {
         self.known.note_user(&user);
         let known = self.private.entry(user).or_default();
         *known = address.or(*known);
     }
 
-    /// The room that a request gives up, and who is to hear a goodbye.
+    /// Returns the room that a request leaves or deletes, and the members to notify.
     pub(crate) fn leaves(&self, request: &TrackerRequest) -> Option<(RoomName, Vec<Username>)> {
         let (TrackerRequest::LeaveRoom { room } | TrackerRequest::DeleteRoom { room }) = request else {
             return None;
@@ -241,24 +247,25 @@ impl Chat {
         Ok(())
     }
 
-    /// The conversation that lines go to.
+    /// Returns the open conversation, to which messages go.
     pub(crate) fn opened(&self) -> Result<Conversation, CommandError> {
         self.open.clone().ok_or(CommandError::NoConversation(MissingConversation::NoneOpen))
     }
 
-    /// The other members of a room that is the user's own.
+    /// Returns the other members of a room that the user owns; `None` for any other room.
     pub(crate) fn owned(&self, room: &RoomName) -> Option<Vec<Username>> {
         let owner = &self.rooms.get(room)?.owner;
         (Some(owner) == self.me.as_ref())
             .then(|| self.listeners(&Conversation::Room(room.clone())).unwrap_or_default())
     }
 
-    /// Who hears a line that is said in a conversation.
+    /// Returns the recipients of a message in a conversation: its members except the user.
     pub(crate) fn listeners(&self, conversation: &Conversation) -> Result<Vec<Username>, CommandError> {
         self.stands(conversation)?;
         Ok(self.members(conversation).into_iter().filter(|user| Some(user) != self.me.as_ref()).collect())
     }
 
+    /// Returns all members of a conversation, the user included.
     fn members(&self, conversation: &Conversation) -> Vec<Username> {
         match conversation {
             Conversation::Private(user) => self.me.iter().chain([user]).cloned().collect(),
@@ -269,7 +276,7 @@ impl Chat {
         }
     }
 
-    /// The members of a conversation, the open one where none is named, and whether they can be reached.
+    /// Returns the members of a conversation and their presence. Without a name it is the open conversation.
     pub(crate) fn users(
         &self,
         named: Option<Conversation>,
@@ -299,7 +306,7 @@ impl Chat {
         Ok((conversation, members))
     }
 
-    /// Something new is there to be read in a conversation.
+    /// Counts an unread message, unless the conversation is open. A private message starts its chat.
     pub(crate) fn note_unread(&mut self, conversation: Conversation) {
         if let Conversation::Private(user) = &conversation {
             self.private.entry(user.clone()).or_insert(None);
@@ -310,12 +317,13 @@ impl Chat {
         }
     }
 
-    /// Those with whom one talks in private and who are not linked.
+    /// Returns the partners of private chats who have no link.
     pub(crate) fn away(&self) -> BTreeSet<Username> {
         self.private.keys().filter(|user| !self.linked.contains_key(*user)).cloned().collect()
     }
 
-    /// A peer left a conversation. Of rooms the tracker tells; a private chat that is not shown ends.
+    /// Handles a LEAVE for a private chat. The chat ends unless it is open or has unread messages. For rooms only
+    /// the tracker's word counts.
     pub(crate) fn left_private(&mut self, user: &Username) {
         let conversation = Conversation::Private(user.clone());
         if self.open.as_ref() != Some(&conversation) && !self.unread.contains_key(&conversation) {
@@ -323,7 +331,8 @@ impl Chat {
         }
     }
 
-    /// How a peer's link is now; events where that is news. Another key at its end is another link.
+    /// Notes the state of the link to a peer, and returns events for real changes. A link with another key is
+    /// another link.
     pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: Trust) -> Vec<Event> {
         let before = self.linked.remove(peer);
         if up {
@@ -332,7 +341,7 @@ impl Chat {
         let event =
             |state, encrypted, verified| Event::Link { peer: peer.clone(), state, encrypted, verified };
         let rises = up && before.is_none_or(|before| before.key != trust.key);
-        // Of a link that is gone only the one that stood can tell whether it was encrypted, and by whose key.
+        // The encryption and key of a closed link are known only from its earlier state.
         let ended = before.filter(|_| !up || rises);
         let ended = ended.map(|before| event(LinkState::Down, before.encrypted, before.verified));
         let risen = rises.then(|| event(LinkState::Up, trust.encrypted, trust.verified));
@@ -343,7 +352,7 @@ impl Chat {
         events
     }
 
-    /// Everybody who should be linked.
+    /// Returns every user to whom a link is wanted.
     pub(crate) fn wanted(&self) -> BTreeMap<Username, Wanted> {
         let mut wanted: BTreeMap<_, _> = self
             .private
@@ -352,10 +361,10 @@ impl Chat {
             .collect();
         for room in self.rooms.values() {
             for member in room.members.iter().filter(|member| Some(&member.username) != self.me.as_ref()) {
-                // A program that shows something else dials by itself once it shows the room.
+                // A legacy client that does not show the room dials by itself when it shows it again.
                 let peer = room.peer(&member.username).filter(|_| !member.in_menu);
                 let address = peer.and_then(commons::peer::Peer::socket_addr);
-                // While nobody tells where a member is, it may still be where it was.
+                // While the tracker is lost, a member may still be at the last known address.
                 let last = self.memberships.get(&room.id).and_then(|it| it.address(&member.username));
                 let address = address.or_else(|| last.filter(|_| self.tracker() == TrackerState::Lost));
                 let wish = wanted.entry(member.username.clone()).or_insert(Wanted {
@@ -370,11 +379,12 @@ impl Chat {
         wanted
     }
 
-    /// Whether a conversation with this user goes on.
+    /// Returns whether the user shares a conversation with this peer.
     pub(crate) fn talks_with(&self, user: &Username) -> bool {
         self.private.contains_key(user) || self.rooms.values().any(|room| room.has_member(user))
     }
 
+    /// Sets the blocked users.
     pub(crate) fn set_blocked(&mut self, users: BTreeSet<Username>) {
         self.blocked = users;
     }
@@ -391,7 +401,7 @@ impl Chat {
         self.tracker.unwrap_or(TrackerState::Lost)
     }
 
-    /// Every conversation with its unread lines.
+    /// Returns every conversation and the number of its unread messages.
     pub(crate) fn conversations(&self) -> Vec<(Conversation, usize)> {
         let rooms = self.rooms.keys().cloned().map(Conversation::Room);
         let all = rooms.chain(self.private.keys().cloned().map(Conversation::Private));
@@ -468,17 +478,17 @@ mod tests {
         let mut chat = ana_in(RoomSnapshot { id: new, ..sala(1, &["ana"]) });
         assert!(chat.updated(deleted.clone(), now).is_empty());
         assert!(chat.opened().is_ok());
-        // The control: the room that it names does go.
+        // Control: the deletion removes the room that it names.
         let mut chat = ana_in(RoomSnapshot { id: old, ..sala(1, &["ana", "bob"]) });
         assert!(matches!(chat.updated(deleted, now)[..], [Event::RoomDeleted { .. }]));
     }
 
     #[tokio::test]
-    async fn an_older_state_changes_nothing_and_a_newer_one_is_told_as_its_differences() {
+    async fn older_revision_is_ignored_and_newer_one_reports_changes() {
         let now = Instant::now();
         let mut chat = ana_in(sala(3, &["ana", "bob"]));
         assert!(chat.updated(update(ChangeKind::Left, "bob", Some(sala(2, &["ana"]))), now).is_empty());
-        // One push was missed: its change is told all the same.
+        // One update was lost, but its change is reported as well.
         let told =
             chat.updated(update(ChangeKind::Joined, "dora", Some(sala(5, &["ana", "carla", "dora"]))), now);
         let kinds: Vec<_> = told
@@ -494,7 +504,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_login_an_older_revision_is_believed_and_a_lost_seat_is_told() {
+    async fn login_accepts_older_revision_and_reports_lost_membership() {
         let now = Instant::now();
         let mut chat = ana_in(sala(9, &["ana", "bob"]));
         let told = chat.signed_in(user("ana"), [sala(2, &["ana"])].into_iter(), now);
@@ -505,7 +515,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_linked_does_not_go_offline_because_the_tracker_was_away() {
+    async fn linked_member_stays_online_when_the_tracker_returns() {
         let now = Instant::now();
         let mut chat = ana_in(sala(9, &["ana", "bob", "carla"]));
         chat.link_is(&user("bob"), true, Trust::default());
@@ -522,7 +532,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_room_deleted_by_a_tracker_that_does_not_name_it_is_the_owners_only_one() {
+    async fn deletion_without_a_name_removes_the_owners_only_room() {
         let mut chat = ana_in(sala(1, &["ana"]));
         let told = chat.updated(update(ChangeKind::Deleted, "ana", None), Instant::now());
         assert!(matches!(told[..], [Event::RoomDeleted { .. }]));

@@ -1,4 +1,7 @@
-//! Where lines belong: what the history calls a conversation, who shares it, and what a link brings that is out of place.
+//! The mapping of messages to conversations.
+//!
+//! It answers which id the history uses for a conversation, who shares it, and whether a received message is
+//! accepted.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +19,8 @@ use crate::history::conversation::ConversationId;
 use crate::history::remembered::RememberedRoom;
 
 impl Chat {
-    /// A link brought something: where it belongs, if it is to be heard. What is ahead of the tracker's word waits.
+    /// Accepts a received message and returns its conversation, or `None` if it is refused or held back. A message
+    /// is held back until its sender is a member of a room whose snapshot the history has noted.
     pub(crate) fn admit(
         &mut self,
         heard: Inbound,
@@ -43,7 +47,8 @@ impl Chat {
         }
     }
 
-    /// The rooms whose state the history does not know yet, and those it need not know any more.
+    /// Returns the rooms whose current revision the history has not noted, and the ids of those that no longer
+    /// exist here.
     pub(crate) fn not_kept(&mut self) -> (Vec<RememberedRoom>, Vec<Uuid>) {
         let changed = self.rooms.values().filter(|room| self.kept.get(&room.id) != Some(&room.revision));
         let remembered = |room: &RoomSnapshot| RememberedRoom {
@@ -59,12 +64,12 @@ impl Chat {
         (changed, gone)
     }
 
-    /// The history knows this state of a room.
+    /// Notes that the history knows this revision of a room.
     pub(crate) fn note_kept(&mut self, room: Uuid, revision: u64) {
         self.kept.insert(room, revision);
     }
 
-    /// What waited for the tracker's word and is in place now.
+    /// Returns the held-back messages whose sender is a member now.
     pub(crate) fn admit_early(&mut self, now: Instant) -> Vec<(ConversationId, Option<RoomName>, Inbound)> {
         let early = self.early.take(now);
         early.into_iter().filter_map(|(since, heard)| self.admit(heard, since)).collect()
@@ -74,7 +79,7 @@ impl Chat {
         self.rooms.values().find(|room| room.id == id)
     }
 
-    /// What the history calls a conversation, and the state of the room in which lines are written.
+    /// Returns the history's id of a conversation, and the revision at which messages are written.
     pub(crate) fn place(&self, conversation: &Conversation) -> Result<(ConversationId, u64), CommandError> {
         match conversation {
             Conversation::Private(user) => Ok((ConversationId::Private(user.clone()), 0)),
@@ -85,7 +90,7 @@ impl Chat {
         }
     }
 
-    /// The members whose programs, legacy clients, would drop what is said in a room.
+    /// Returns the members whose legacy clients do not show a room and would drop its messages.
     pub(crate) fn not_looking(&self) -> BTreeSet<(Username, Uuid)> {
         let absent = |room: &RoomSnapshot| {
             let members = room.members.iter().filter(|member| member.in_menu);
@@ -94,34 +99,35 @@ impl Chat {
         self.rooms.values().flat_map(absent).collect()
     }
 
-    /// Whether somebody is connected and looks, as far as the tracker has said.
+    /// Returns whether a user is connected and shows a shared conversation, according to the tracker.
     pub(crate) fn is_there(&self, user: &Username) -> bool {
         let sits_there = |member: &Member| member.connected && !member.in_menu && member.username == *user;
         let in_private = self.private.get(user).is_some_and(Option::is_some);
         in_private || self.rooms.values().flat_map(|room| &room.members).any(sits_there)
     }
 
-    /// Who sits in a room; nobody where one does not sit there oneself.
+    /// Returns the members of a room. The list is empty if the user is not in the room.
     pub(crate) fn members_of(&self, room: Uuid) -> Vec<Username> {
         let members = self.room_by_id(room).map(|room| room.members.as_slice()).unwrap_or_default();
         members.iter().map(|member| member.username.clone()).collect()
     }
 
-    /// Who sits in a room, and since which state of it one does oneself; nobody where one does not.
+    /// Returns the members of a room and the revision at which the user joined. The list is empty and the revision is
+    /// 0 if the user is not a member.
     pub(crate) fn seated(&self, room: &ConversationId) -> (Vec<Username>, u64) {
         let members = room.room().map(|room| self.members_of(room)).unwrap_or_default();
         let since = self.me.as_ref().and_then(|me| self.since(room, me));
         (members, since.unwrap_or(0))
     }
 
-    /// From which state of a room on a user may have its lines, in private any; `None` for one who sits elsewhere. Not what the
-    /// tracker claims: what this peer has seen.
+    /// Returns the first revision of a room whose messages a user may receive; 0 in a private chat, `None` for a
+    /// non-member. It follows from when this peer saw the user join, not from the tracker's claim.
     pub(crate) fn since(&self, conversation: &ConversationId, user: &Username) -> Option<u64> {
         let ConversationId::Room(room) = conversation else { return Some(0) };
         self.memberships.get(room)?.from(user)
     }
 
-    /// Every conversation that is shared with a user.
+    /// Returns every conversation that is shared with a user.
     pub(crate) fn shared_with(&self, user: &Username) -> Vec<ConversationId> {
         let rooms = self.rooms.values().filter(|room| room.has_member(user));
         let rooms = rooms.map(|room| ConversationId::Room(room.id));
@@ -146,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_ahead_of_the_trackers_word_waits_for_it_but_not_for_ever() {
+    async fn early_message_waits_for_confirmation_until_it_expires() {
         let now = Instant::now();
         let mut chat = ana_in(sala(1, &["ana"]));
         assert!(chat.admit(line("bob", Some("sala")), now).is_none());
@@ -167,7 +173,7 @@ mod tests {
         chat.note_kept(Uuid::nil(), 1);
         assert!(chat.admit(line("bob", Some("left a moment ago")), now).is_none());
         assert!(chat.admit(line("bob", Some("sala")), now).is_some());
-        // The control: in its own room nothing overtakes it.
+        // Control: a later message of one user does not overtake an earlier one in the same room.
         assert!(chat.admit(line("carla", Some("sala")), now).is_none());
         chat.updated(update(ChangeKind::Joined, "carla", Some(sala(2, &["ana", "carla"]))), now);
         chat.note_kept(Uuid::nil(), 2);
