@@ -1,4 +1,4 @@
-//! What a dishonest program puts on its links.
+//! The frames that a malicious peer sends in the simulation.
 
 use chrono::DateTime;
 use commons::names::Username;
@@ -10,19 +10,19 @@ use crate::history::signed_batch;
 use crate::history::testing::{device, key, room, user};
 use crate::simulation::program::Frame;
 
-/// What stands in every line that nobody wrote.
+/// The text of every forged message.
 pub(crate) const FORGED: &str = "forged";
 
-/// A group of somebody else's lines, one of them with another text.
+/// Returns a signed batch of another author with one text altered, or `None` if the frame holds no such batch.
 pub(crate) fn altered(frame: &Frame, by: &Username) -> Option<Frame> {
     let mut frame = frame.clone();
     let Frame::Lines { lines, late, .. } = &mut frame else { return None };
     *late = true;
-    // True ones would be believed, and a member can always tell others what it knows.
+    // Only the last batch of the frame is kept. The others are genuine, and any member may pass them on.
     let group = lines.iter().rposition(|line| line.provenance.previous.is_some())?;
     lines.drain(..group);
     let last = lines.last_mut().filter(|last| last.author != *by && last.provenance.signature.is_some())?;
-    // What its author signed with this very text is no alteration, and its author would rightly take it back.
+    // If the author signed this very text, the batch is not altered.
     if last.text.plain() == FORGED {
         return None;
     }
@@ -30,7 +30,7 @@ pub(crate) fn altered(frame: &Frame, by: &Username) -> Option<Frame> {
     Some(frame)
 }
 
-/// All of the streams that these lines are of.
+/// Returns a WANT for the whole stream of the frame's first message.
 pub(crate) fn streams(frame: &Frame) -> Vec<StreamSpans> {
     let Frame::Lines { lines, .. } = frame else { return Vec::new() };
     let stream = |line: &SignedMessage| StreamSpans {
@@ -41,7 +41,7 @@ pub(crate) fn streams(frame: &Frame) -> Vec<StreamSpans> {
     lines.iter().take(1).map(stream).collect()
 }
 
-/// A line of one's own, well signed, of a state of the room in which one had no seat.
+/// Returns a message with a valid signature, at a revision at which its author was not a member.
 pub(crate) fn line(by: &Username, revision: u64, number: u64) -> SignedMessage {
     let provenance = Provenance {
         incarnation: Incarnation(number),

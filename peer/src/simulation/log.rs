@@ -1,4 +1,6 @@
-//! What a user saw, over all lives of the program: it is what the promises are held against.
+//! The record of what a simulated user saw, over all runs of the program.
+//!
+//! The verdict checks the promises against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,24 +10,25 @@ use uuid::Uuid;
 use crate::history::answer::StoredMessage;
 use crate::history::report::{OutgoingMessage, Report};
 
+/// The reports and messages that one user saw.
 #[derive(Default)]
 pub(crate) struct Log {
-    /// Own lines that were shown as sent.
+    /// Own messages that were shown as sent.
     pub(crate) said: Vec<OutgoingMessage>,
-    /// Lines of others, with the life of the program in which they were shown.
+    /// Messages of others, with the run of the program in which they were shown.
     pub(crate) shown: Vec<(u32, StoredMessage)>,
-    /// How often it was told that somebody has an own line.
+    /// The number of delivery reports, by own message and recipient.
     pub(crate) delivered: BTreeMap<(Uuid, Username), usize>,
-    /// Lines that were given up, and for whom.
+    /// Own messages that were given up, with the recipient.
     pub(crate) given_up: BTreeSet<(Uuid, Username)>,
-    /// How many groups were refused.
+    /// The number of batches that were refused.
     pub(crate) refused: usize,
-    /// What must never be told here.
+    /// Reports that must never occur in the simulation.
     pub(crate) wrong: Vec<String>,
 }
 
 impl Log {
-    /// The program hears this.
+    /// Notes a report that the program received.
     pub(crate) fn note(&mut self, report: &Report) {
         match report {
             Report::Said(lines) => self.said.extend(lines.iter().cloned()),
@@ -45,14 +48,15 @@ impl Log {
         }
     }
 
-    /// The program crashed before it heard this. What was delivered meanwhile is known to the history.
+    /// Notes a report that the program did not receive because it crashed. The history has already counted its
+    /// deliveries.
     pub(crate) fn miss(&mut self, report: &Report) {
         if matches!(report, Report::Delivered { .. } | Report::GivenUp { .. }) {
             self.note(report);
         }
     }
 
-    /// A line of somebody else is on the screen.
+    /// Notes a message of another user that was shown.
     pub(crate) fn show(&mut self, life: u32, line: StoredMessage) {
         self.shown.push((life, line));
     }

@@ -1,6 +1,8 @@
-//! The promises, held against many small worlds in which everything goes wrong; each follows from a number.
+//! The simulation of small networks of peers in which everything goes wrong.
 //!
-//! `SEED=17 cargo test -p peer --lib simulation` runs one of them again, step by step as before; `SEEDS=10000` more.
+//! It checks the promises of the project in many worlds. Each world follows entirely from one seed.
+//!
+//! `SEED=17 cargo test -p peer --lib simulation` replays one world step by step. `SEEDS=10000` simulates that many.
 
 mod forgery;
 mod log;
@@ -17,13 +19,13 @@ use crate::history::store::Omission;
 use crate::simulation::verdict::{Summary, judge};
 use crate::simulation::world::World;
 
-/// How many worlds are tried.
+/// The number of simulated worlds.
 const SEEDS: u64 = 300;
 
-/// In how many of them a broken history must have shown.
+/// The number of worlds within which an omitted check must be detected.
 const FEW_SEEDS: u64 = 20;
 
-/// Latest steps that a failure tells.
+/// The number of last steps that a failure shows.
 const STEPS: usize = 200;
 
 fn run(seed: u64, omission: Option<Omission>) -> (Result<Summary, String>, Vec<String>) {
@@ -33,7 +35,7 @@ fn run(seed: u64, omission: Option<Omission>) -> (Result<Summary, String>, Vec<S
     (verdict, world.trace)
 }
 
-/// Runs these on all processors; the failures, by seed, and how much happened.
+/// Runs the worlds of these seeds on all processors. Returns the failures by seed, and the summaries of the others.
 fn run_all(seeds: Range<u64>, omission: Option<Omission>) -> (Vec<(u64, String)>, Vec<Summary>) {
     let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     let share = |thread: u64| {
@@ -60,7 +62,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn no_line_is_lost_doubled_forged_or_out_of_order_whatever_goes_wrong() {
+fn no_message_is_lost_doubled_forged_or_out_of_order() {
     if let Some(seed) = number("SEED") {
         let (verdict, trace) = run(seed, None);
         let steps = &trace[trace.len().saturating_sub(number("STEPS").unwrap_or(STEPS as u64) as usize)..];
@@ -69,7 +71,7 @@ fn no_line_is_lost_doubled_forged_or_out_of_order_whatever_goes_wrong() {
     }
     let (failures, summaries) = run_all(0..number("SEEDS").unwrap_or(SEEDS), None);
     assert!(failures.is_empty(), "{} fail; run SEED={} alone: {failures:#?}", failures.len(), failures[0].0);
-    // A world in which nothing happens proves nothing.
+    // If nothing happens in a world, it proves nothing.
     let sum = |of: fn(&Summary) -> usize| summaries.iter().map(of).sum::<usize>() / summaries.len();
     let happened = [
         sum(|it| it.lines),
@@ -89,19 +91,19 @@ fn a_seed_is_replayed_step_by_step() {
     }
 }
 
-/// The control: receipts and lines that go out before the disk has them.
+/// Control: messages and acks are sent before they are stored.
 #[test]
 fn acknowledging_before_storing_is_found_out() {
     assert_ne!(run_all(0..FEW_SEEDS, Some(Omission::Storing)).0, []);
 }
 
-/// The control: nobody looks whether a line is there already.
+/// Control: duplicates are not detected.
 #[test]
 fn taking_lines_twice_is_found_out() {
     assert_ne!(run_all(0..FEW_SEEDS, Some(Omission::Doubles)).0, []);
 }
 
-/// The control: nobody looks at signatures.
+/// Control: signatures are not verified.
 #[test]
 fn believing_every_signature_is_found_out() {
     assert_ne!(run_all(0..FEW_SEEDS, Some(Omission::Signatures)).0, []);

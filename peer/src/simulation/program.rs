@@ -1,7 +1,7 @@
-//! A peer's program without its sockets, its thread and its clock: the same rules, fed by a simulated world.
+//! A peer without sockets, threads and a clock, driven by the simulated world.
 //!
-//! What the hub and the tasks around it do with a report, a link or the tracker's word, this does step by step. Its
-//! memory is lost in a crash; its database and what its user saw are not.
+//! It does step by step what the hub and its tasks do with a report, a link or a message of the tracker. A crash
+//! loses its memory, but neither its database nor what its user saw.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,13 +28,13 @@ use crate::peer_communication::link_registry::MessageBatch;
 use crate::peer_communication::link_table::LinkId;
 use crate::simulation::log::Log;
 
-/// Frames that one link holds in one direction: few, so that links are often full.
+/// The capacity of a link in one direction, in frames. It is small, so that links are often full.
 const LINK_FRAMES: usize = 6;
 
-/// Bytes of waiting lines that are given at a time: few, so that there is often more.
+/// The bytes of pending messages that are sent at a time. They are few, so that often more remain.
 const FEED: usize = 2000;
 
-/// What goes by a link.
+/// A frame between two peers.
 #[derive(Debug, Clone)]
 pub(crate) enum Frame {
     Have(Option<Uuid>, Vec<StreamSpans>, Option<u64>),
@@ -42,7 +42,7 @@ pub(crate) enum Frame {
     Lines { room_id: Option<Uuid>, lines: Vec<SignedMessage>, late: bool },
 }
 
-/// What the tracker says.
+/// A message from the tracker.
 #[derive(Debug, Clone)]
 pub(crate) enum Word {
     SignedIn(Vec<RoomSnapshot>),
@@ -51,7 +51,7 @@ pub(crate) enum Word {
     Update(RoomUpdate),
 }
 
-/// One end of a link.
+/// One end of a link, with the number of frames under way.
 #[derive(Debug)]
 struct End {
     number: u64,
@@ -59,7 +59,7 @@ struct End {
     refused: bool,
 }
 
-/// A frame that is to go by a link.
+/// A frame that waits for the world to carry it.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) to: Username,
@@ -67,6 +67,7 @@ pub(crate) struct Sent {
     pub(crate) frame: Frame,
 }
 
+/// The state of one run of the program.
 pub(crate) struct Program {
     me: Username,
     life: u32,
@@ -75,20 +76,20 @@ pub(crate) struct Program {
     feeds: Replication,
     catch_up: SyncState,
     links: BTreeMap<Username, End>,
-    /// What the history is asked for and has not done.
+    /// The requests that the history has not processed yet.
     tasks: VecDeque<Request>,
-    /// What the history tells and nobody has heard.
+    /// The reports that the program has not received yet.
     reports: VecDeque<Report>,
-    /// The last row that the user saw.
+    /// The row of the last message that the user saw.
     shown: i64,
-    /// For the world to carry.
+    /// Frames that the world must carry.
     pub(crate) sent: Vec<Sent>,
-    /// Rooms whose former members are soon not waited for.
+    /// Rooms whose former members are soon given up as recipients.
     pub(crate) giving_up: Vec<Uuid>,
 }
 
 impl Program {
-    /// Starts on a history, once the tracker has let its user in.
+    /// Starts a run with a history, after the tracker has signed the user in.
     pub(crate) fn start(
         (ledger, opened): (HistoryDb, Opened),
         me: &Username,
@@ -117,7 +118,7 @@ impl Program {
         program.chat.remember(opened.rooms);
         program.giving_up.extend(opened.conversations.iter().filter_map(|(of, _)| of.room()));
         program.tracker_says(Word::SignedIn(rooms.clone()), now);
-        // What a crash kept from being remembered is offered, and this user wants it.
+        // After a crash, a room may be offered instead of entered. The user then enters it.
         for room in rooms {
             program.tracker_says(Word::Entered(room), now);
         }
@@ -125,13 +126,13 @@ impl Program {
         program
     }
 
-    /// The program is gone. What it had not heard of is told to the log: the user never saw it.
+    /// Ends the run. The log notes the reports that the program never received.
     pub(crate) fn crash(self, log: &mut Log) -> HistoryDb {
         self.reports.into_iter().for_each(|report| log.miss(&report));
         self.ledger
     }
 
-    /// The tracker's word.
+    /// Applies a message from the tracker.
     pub(crate) fn tracker_says(&mut self, word: Word, now: Instant) {
         match word {
             Word::SignedIn(rooms) => {
@@ -159,11 +160,12 @@ impl Program {
         self.update_membership(now);
     }
 
-    /// The tracker cannot be reached.
+    /// Notes that the tracker cannot be reached.
     pub(crate) fn tracker_is_lost(&mut self) {
         self.chat.tracker_is(TrackerState::Lost, None);
     }
 
+    /// Passes the current memberships to the history, and processes messages that were held back.
     fn update_membership(&mut self, now: Instant) {
         let (changed, gone) = self.chat.not_kept();
         for room in self.chat.take_left() {
@@ -183,24 +185,24 @@ impl Program {
         self.poll_presence(now);
     }
 
-    /// Those who have left had time enough.
+    /// Gives up the former members of a room as recipients.
     pub(crate) fn give_up(&mut self, room: Uuid) {
         let conversation = ConversationId::Room(room);
         let (members, since) = self.chat.seated(&conversation);
         self.tasks.push_back(Request::KeepFor { conversation, members, since });
     }
 
-    /// Whether a link to this user is wanted.
+    /// Returns whether a link to this user is wanted.
     pub(crate) fn wants(&self, user: &Username) -> bool {
         self.chat.wanted().contains_key(user)
     }
 
-    /// The link to a user as this side sees it.
+    /// Returns the number of the link to a user, as this side knows it.
     pub(crate) fn link(&self, user: &Username) -> Option<u64> {
         self.links.get(user).map(|end| end.number)
     }
 
-    /// A link has come up.
+    /// Notes that a link came up.
     pub(crate) fn link_up(&mut self, user: &Username, number: u64, now: Instant) {
         self.links.insert(user.clone(), End { number, under_way: 0, refused: false });
         self.tasks.push_back(Request::Linked { from: user.clone() });
@@ -212,7 +214,7 @@ impl Program {
         }
     }
 
-    /// A link is known to be gone.
+    /// Notes that a link closed. A link that was replaced already is ignored.
     pub(crate) fn link_down(&mut self, user: &Username, number: u64) {
         if self.link(user) == Some(number) {
             self.links.remove(user);
@@ -222,7 +224,7 @@ impl Program {
         }
     }
 
-    /// A frame is not under way any more.
+    /// Notes that a frame has left the link, and continues a link that was full.
     pub(crate) fn carried(&mut self, to: &Username, number: u64) {
         let Some(end) = self.links.get_mut(to).filter(|end| end.number == number) else { return };
         end.under_way -= 1;
@@ -234,7 +236,7 @@ impl Program {
         }
     }
 
-    /// A link brought a frame.
+    /// Handles a frame from a link.
     pub(crate) fn ingest(&mut self, from: &Username, frame: Frame, now: Instant) {
         match frame {
             Frame::Have(room, theirs, lamport) => {
@@ -274,7 +276,7 @@ impl Program {
         }
     }
 
-    /// Time has passed.
+    /// Repeats what the sync task does at each tick.
     pub(crate) fn poll_presence(&mut self, now: Instant) {
         for user in self.catch_up.partners() {
             self.tell(&user, now);
@@ -282,6 +284,7 @@ impl Program {
         }
     }
 
+    /// Sends the due HAVEs to a peer.
     fn tell(&mut self, user: &Username, now: Instant) {
         for of in self.catch_up.due_have(user, &self.chat.shared_with(user), now) {
             let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
@@ -292,6 +295,7 @@ impl Program {
         }
     }
 
+    /// Sends the due WANT to a peer.
     fn ask(&mut self, user: &Username, now: Instant) {
         let shared = self.chat.shared_with(user);
         while let Some((of, theirs)) = self.catch_up.next_to_look_at(user, &shared, now) {
@@ -303,6 +307,7 @@ impl Program {
         }
     }
 
+    /// Answers a WANT of a peer.
     fn hand_over(&mut self, to: &Username, of: &ConversationId, wanted: &[StreamSpans]) {
         let Some(since) = self.chat.since(of, to) else { return };
         let lines = self.question(|ledger| ledger.hand_over(of, to, wanted, since));
@@ -313,7 +318,7 @@ impl Program {
         self.tasks.push_back(Request::Pending { to, after, bytes: FEED });
     }
 
-    /// Its user says something; the conversation may not be open.
+    /// Writes a message. Nothing happens if the conversation does not exist.
     pub(crate) fn say(&mut self, to: &Conversation, text: String, id: Uuid, sent_at: DateTime<Utc>) {
         if let Conversation::Private(user) = to {
             self.chat.begin_private(user.clone(), None);
@@ -328,28 +333,29 @@ impl Program {
         self.tasks.push_back(Request::Say(Said { id, to: place, room, text, audience, revision, sent_at }));
     }
 
-    /// Which start of it this is.
+    /// Returns the number of this run, from 1.
     pub(crate) fn life(&self) -> u32 {
         self.life
     }
 
-    /// Whether the history has something to do.
+    /// Returns whether the history has requests to process.
     pub(crate) fn has_tasks(&self) -> bool {
         !self.tasks.is_empty()
     }
 
-    /// Whether the history has something to tell.
+    /// Returns whether the program has reports to receive.
     pub(crate) fn has_reports(&self) -> bool {
         !self.reports.is_empty()
     }
 
-    /// The history does some of what it was asked for.
+    /// Lets the history process some requests and commit.
     pub(crate) fn work(&mut self, tasks: usize) {
         let tasks = tasks.min(self.tasks.len());
         self.tasks.drain(..tasks).for_each(|task| self.ledger.apply(task));
         self.reports.extend(self.ledger.commit());
     }
 
+    /// Asks the history a question, after all requests so far.
     fn question<T>(&mut self, question: impl FnOnce(&mut HistoryDb) -> T) -> T {
         self.work(usize::MAX);
         let answer = question(&mut self.ledger);
@@ -357,7 +363,7 @@ impl Program {
         answer
     }
 
-    /// Hears some of what the history tells.
+    /// Lets the program receive some reports.
     pub(crate) fn on_history_reports(&mut self, reports: usize, log: &mut Log) {
         self.ledger.note_shown(self.shown);
         for _ in 0..reports {
@@ -410,7 +416,7 @@ impl Program {
         log.show(self.life, line);
     }
 
-    /// Puts a frame on its way; whether it fits. Without a link there is nothing to do.
+    /// Sends a frame and returns whether it fits. Without a link it is dropped.
     pub(crate) fn send(&mut self, to: &Username, frame: Frame) -> bool {
         let Some(end) = self.links.get_mut(to) else { return true };
         if end.under_way >= LINK_FRAMES {

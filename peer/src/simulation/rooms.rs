@@ -1,4 +1,4 @@
-//! The tracker of the simulated world: one room, who sits in it, and who ever did.
+//! The simulated tracker, with one room and the history of its members.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use commons::room::Room;
 use commons::snapshot::{ChangeKind, RoomChange, RoomSnapshot};
 use uuid::Uuid;
 
-/// The room and all its states.
+/// The room and its members at every revision.
 pub(crate) struct Rooms {
     room: Room,
-    /// Who sat there since when, by revision.
+    /// The members by revision, each with the revision of joining.
     states: BTreeMap<u64, BTreeMap<Username, u64>>,
 }
 
@@ -44,17 +44,17 @@ impl Rooms {
         self.room.revision
     }
 
-    /// Who sits there now, since when.
+    /// Returns the current members, each with the revision of joining.
     pub(crate) fn seats(&self) -> &BTreeMap<Username, u64> {
         &self.states[&self.room.revision]
     }
 
-    /// Since when a user sat there in this state of the room.
+    /// Returns the revision at which a user had joined, as of the given revision.
     pub(crate) fn seat_at(&self, revision: u64, user: &Username) -> Option<u64> {
         self.states.get(&revision)?.get(user).copied()
     }
 
-    /// Whether a user has ever had a seat.
+    /// Returns whether a user was ever a member.
     pub(crate) fn ever_sat(&self, user: &Username) -> bool {
         self.states.values().any(|seats| seats.contains_key(user))
     }
@@ -68,7 +68,8 @@ impl Rooms {
         })
     }
 
-    /// Takes a seat, or gives it up; nothing where the room is full. What the others are told.
+    /// Lets a user join, or leave if already a member. Returns the update for the others, or `None` if the room is
+    /// full.
     pub(crate) fn join_or_leave(&mut self, user: &Username) -> Option<RoomUpdate> {
         let kind = if self.room.leave(user).is_ok() {
             ChangeKind::Left
@@ -79,7 +80,7 @@ impl Rooms {
         Some(self.changed(kind, user))
     }
 
-    /// A member came or went without giving up the seat.
+    /// Notes that a member connected or disconnected, and returns the update for the others.
     pub(crate) fn presence(&mut self, kind: ChangeKind, user: &Username) -> Option<RoomUpdate> {
         self.room.is_member(user).then(|| {
             self.room.note_presence();

@@ -1,4 +1,6 @@
-//! Whether the promises were kept, once everything had time to come right.
+//! The verdict on a simulated world.
+//!
+//! After a quiet period it checks whether the promises were kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,23 +15,24 @@ use crate::simulation::log::Log;
 use crate::simulation::rooms::Rooms;
 use crate::simulation::world::World;
 
-/// What somebody has in the end.
+/// The final history and log of one user.
 struct Holding {
     name: Username,
     ledger: HistoryDb,
     log: Log,
     lines: BTreeMap<Uuid, Held>,
-    /// Each conversation in its order.
+    /// The message ids of each conversation, in order.
     order: BTreeMap<ConversationId, Vec<Uuid>>,
 }
 
+/// A stored message with its revision and sequence number.
 struct Held {
     kept: StoredMessage,
     revision: u64,
     seq: u64,
 }
 
-/// How much happened, to be sure that something did.
+/// The number of events of each kind. The test asserts that each kind occurs.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Summary {
     pub(crate) lines: usize,
@@ -40,7 +43,7 @@ pub(crate) struct Summary {
     pub(crate) crashes: u32,
 }
 
-/// Holds the world against the promises.
+/// Checks the promises in a world, and returns a summary or the first violation.
 pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
     let mut holdings = Vec::new();
     let mut crashes = 0;
@@ -110,7 +113,8 @@ impl Holding {
         Self { name, ledger, log, lines, order }
     }
 
-    /// What was shown as sent is here, and nothing that its author did not write, for others, or without a seat.
+    /// Checks that every message shown as sent is stored, and that every stored message was written by its author,
+    /// for this user, and by a member.
     fn only_what_was_written(&self, truth: &BTreeMap<Uuid, &Held>, rooms: &Rooms) -> Result<(), String> {
         if let Some(wrong) = self.log.wrong.first() {
             return Err(wrong.clone());
@@ -140,7 +144,7 @@ impl Holding {
         Ok(())
     }
 
-    /// Each line stands once, each author's in the order in which they were written.
+    /// Checks that each message occurs once, and that each author's messages are in the order of writing.
     fn in_order(&self) -> Result<(), String> {
         for ids in self.order.values() {
             if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
@@ -156,7 +160,7 @@ impl Holding {
         Ok(())
     }
 
-    /// Each line of others was shown, and in no life of the program twice; those that were not late in order.
+    /// Checks that each message of others was shown, at most once in each run, and in order unless it was late.
     fn shown_once(&self) -> Result<(), String> {
         let mut shown = BTreeSet::new();
         let mut last = BTreeMap::new();
@@ -180,7 +184,7 @@ impl Holding {
         }
     }
 
-    /// Of each own line and each of those whom it is for, it was told once that it was delivered or given up.
+    /// Checks that each recipient of each own message was reported exactly once, as delivered or given up.
     fn told_once(&self, holdings: &[Self], rooms: &Rooms) -> Result<(), String> {
         for line in self.lines.values().filter(|line| line.kept.from == self.name) {
             let id = line.kept.id;
@@ -207,7 +211,8 @@ impl Holding {
     }
 }
 
-/// Whoever sits in the room since a line was written has it, unless its author has left and was told who has not.
+/// Checks that every member since a message was written has it. Exception: the author left and the message was
+/// reported as given up.
 fn everybody_has_all(
     truth: &BTreeMap<Uuid, &Held>,
     holdings: &[Holding],
@@ -238,7 +243,7 @@ fn everybody_has_all(
     Ok(())
 }
 
-/// Any two histories have the lines that both hold in one order.
+/// Checks that any two histories order their common messages in the same way.
 fn all_agree(holdings: &[Holding]) -> Result<(), String> {
     for one in holdings {
         for other in holdings {

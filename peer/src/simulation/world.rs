@@ -1,7 +1,8 @@
-//! A small world of peers, their tracker and the net between them: everything that happens follows from one seed.
+//! A small world of peers, their tracker and the network, which follows entirely from one seed.
 //!
-//! Time passes from event to event. Links break with what is on them, the net falls into two and comes together, programs
-//! crash and start again on what their disk holds, people join, leave, talk, and some try what they may not.
+//! Simulated time advances from event to event. Links close and lose their frames, the network is partitioned and
+//! heals, and programs crash and restart with their databases. Users join, leave and write, and some send forged
+//! frames.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -26,21 +27,22 @@ use crate::simulation::rooms::Rooms;
 
 const NAMES: [&str; 5] = ["ana", "bob", "carla", "dora", "eva"];
 
-/// How long things go wrong, and how long they then have to come right, in simulated milliseconds.
+/// The duration of the trouble and of the quiet period after it, in simulated milliseconds.
 const TROUBLE: u64 = 40_000;
 const PEACE: u64 = 40_000;
 
-/// Who is a number, in the order of the names.
+/// The index of a user in `NAMES`.
 type Who = usize;
 
+/// A scheduled event of the world.
 #[derive(Debug)]
 enum Event {
-    /// Somebody does something, or something goes wrong.
+    /// A random user acts, or something fails.
     Fate,
-    /// The net comes together.
+    /// The partition of the network heals.
     Heal,
     Start(Who),
-    /// Two look whether they should be linked.
+    /// Two users open or close their link if necessary.
     Dial(Who, Who),
     Up {
         at: Who,
@@ -58,30 +60,30 @@ enum Event {
         link: u64,
         frame: Box<Frame>,
     },
-    /// Somebody looks for the tracker.
+    /// A user checks the connection to the tracker.
     Call(Who),
     Told {
         at: Who,
         call: u64,
         word: Box<Word>,
     },
-    /// The history works; its reports are heard; the exchange looks around; each in one life of the program.
+    /// The history works, its reports are received, or the sync ticks. Each belongs to one run of the program.
     Work(Who, u32),
     Hear(Who, u32),
     Tick(Who, u32),
     GiveUp(Who, u32, Uuid),
 }
 
-/// A peer with its computer and its user.
+/// A peer with its device and its user.
 pub(crate) struct Station {
     pub(crate) name: Username,
     pub(crate) program: Option<Program>,
-    /// The history while no program runs.
+    /// The history while the program does not run.
     pub(crate) disk: Option<(HistoryDb, Opened)>,
     pub(crate) log: Log,
     life: u32,
     side: bool,
-    /// The connection to the tracker, and until when words on it are under way.
+    /// The number of the tracker connection, and the time until which messages on it are under way.
     call: Option<(u64, u64)>,
     works: bool,
     hears: bool,
@@ -89,7 +91,7 @@ pub(crate) struct Station {
 
 struct Link {
     ends: [Who; 2],
-    /// Until when frames are under way, by receiver.
+    /// The time until which frames are under way, by receiver.
     busy: [u64; 2],
 }
 
@@ -103,22 +105,22 @@ pub(crate) struct World {
     pub(crate) rooms: Rooms,
     tracker_side: bool,
     links: BTreeMap<u64, Link>,
-    /// What an attacker has seen.
+    /// Frames that an attacker has recorded, at most 17.
     captured: VecDeque<Frame>,
     omission: Option<Omission>,
-    /// What happened, for whoever looks for the cause of a failure.
+    /// The events that happened, to find the cause of a failure.
     pub(crate) trace: Vec<String>,
 }
 
 impl World {
-    /// Begins, with this left out in everybody's history.
+    /// Creates a world. Every history omits the given check.
     pub(crate) fn new(seed: u64, omission: Option<Omission>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let count = rng.usize(3..=NAMES.len());
         let stations = NAMES[..count].iter().map(|name| {
             let (mut ledger, opened) = HistoryDb::open(&Place::Memory, &author(name)).unwrap();
             ledger.store.omission = omission;
-            // Else it is another one each time.
+            // A random incarnation would differ in each replay.
             ledger.store.meta.incarnation = Incarnation(rng.u64(..));
             ledger.store.meta.write(&ledger.store.db).unwrap();
             Station {
@@ -159,7 +161,7 @@ impl World {
         world
     }
 
-    /// Lets everything happen.
+    /// Runs all events until the quiet period is over.
     pub(crate) fn run(&mut self) {
         while let Some(((time, _), event)) = self.events.pop_first() {
             if time > TROUBLE + PEACE {
@@ -202,7 +204,7 @@ impl World {
         self.rng.usize(..self.stations.len())
     }
 
-    /// Mostly short, sometimes long.
+    /// Returns a delay in milliseconds, usually short and sometimes long.
     fn delay(&mut self) -> u64 {
         if self.rng.u8(..) < 12 { self.rng.u64(200..2500) } else { self.rng.u64(1..40) }
     }
@@ -252,12 +254,12 @@ impl World {
             Event::GiveUp(who, life, room) if self.stations[who].life == life => {
                 self.with(who, |program, _| program.give_up(room));
             }
-            // Of a program that has crashed meanwhile.
+            // These events belong to a run that has crashed.
             Event::Work(..) | Event::Hear(..) | Event::Tick(..) | Event::GiveUp(..) => {}
         }
     }
 
-    /// Has a program do something, if it runs, and carries what follows from it.
+    /// Lets a running program act, and schedules the consequences.
     fn with(&mut self, who: Who, act: impl FnOnce(&mut Program, &mut Log)) {
         let station = &mut self.stations[who];
         let Some(program) = &mut station.program else { return };
@@ -282,7 +284,7 @@ impl World {
     fn carry(&mut self, from: Who, Sent { to, link, frame }: Sent) {
         let (at, delay) = (self.who(&to), self.delay());
         let time = match self.links.get_mut(&link) {
-            // Into the void: nobody has noticed that the link is broken.
+            // The link is broken, but the sender has not noticed it yet.
             None => return,
             Some(Link { ends, busy }) => {
                 let busy = &mut busy[usize::from(ends[1] == at)];
@@ -334,7 +336,7 @@ impl World {
         seated.then(|| self.rooms.snapshot()).into_iter().collect()
     }
 
-    /// A call to the tracker succeeds.
+    /// Connects a user to the tracker.
     fn sign_in(&mut self, who: Who) {
         let (call, name) = (self.number(), self.stations[who].name.clone());
         self.stations[who].call = Some((call, self.now));
@@ -342,7 +344,7 @@ impl World {
         self.push(who, update);
     }
 
-    /// Tells everybody who sits in the room but the one whose doing it was, and those who just left.
+    /// Sends an update to all current members except the user who caused it.
     fn push(&mut self, doer: Who, update: Option<commons::protocol::with_tracker::RoomUpdate>) {
         let Some(update) = update else { return };
         for who in (0..self.stations.len()).filter(|who| *who != doer) {
@@ -401,14 +403,14 @@ impl World {
         }
     }
 
-    /// What is on the link is lost; both sides notice sooner or later.
+    /// Breaks a link. Its frames are lost, and both sides notice it later.
     fn break_link(&mut self, link: u64) {
         let Some(Link { ends: [a, b], .. }) = self.links.remove(&link) else { return };
         self.after(1..4000, Event::Down { at: a, with: b, link });
         self.after(1..4000, Event::Down { at: b, with: a, link });
     }
 
-    /// Puts everybody on a side of the net.
+    /// Assigns each user to one side of a partition.
     fn part(&mut self, mut side: impl FnMut(&mut Rng) -> bool, tracker: bool) {
         self.tracker_side = tracker;
         for station in &mut self.stations {
@@ -436,7 +438,7 @@ impl World {
         self.after(1..6000, Event::Start(who));
     }
 
-    /// Something happens to somebody.
+    /// Lets something random happen to a random user.
     fn fate(&mut self) {
         let who = self.any();
         match self.rng.u8(..100) {
@@ -474,7 +476,7 @@ impl World {
         };
         for _ in 0..self.rng.u8(1..5) {
             let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
-            // Clocks are not to be relied on.
+            // The clocks of users are unreliable.
             let sent_at = DateTime::from_timestamp_millis(self.rng.i64(0..4_000_000_000_000)).unwrap();
             self.with(who, |program, _| program.say(&to, text, id, sent_at));
         }
@@ -493,7 +495,7 @@ impl World {
         self.push(who, Some(update));
     }
 
-    /// Somebody has a program that does what it may not: changes others' lines, or speaks and asks without a seat.
+    /// Lets a malicious program alter messages of others, or send and request messages without a membership.
     fn forge(&mut self, who: Who) {
         let name = self.stations[who].name.clone();
         let captured = self.captured.get(self.rng.usize(..16)).cloned();
@@ -505,7 +507,8 @@ impl World {
             let spans = captured.map_or_else(Vec::new, |frame| forgery::streams(&frame));
             let room_id = Some(self.rooms.id());
             let mut frames = vec![Frame::Want(room_id, spans)];
-            // Who had a seat can say that a line is from then, and nobody knows better.
+            // A former member could claim that a message is from the time of its membership, so this case is left
+            // out.
             if !self.rooms.ever_sat(&name) {
                 let lines = vec![forgery::line(&name, self.rooms.revision(), number)];
                 frames.push(Frame::Lines { room_id, lines, late: number.is_multiple_of(2) });
@@ -523,7 +526,7 @@ impl World {
         });
     }
 
-    /// Whatever goes wrong has gone wrong.
+    /// Ends the trouble: the network heals and all programs start.
     fn make_peace(&mut self) {
         self.part(|_| false, false);
         (0..self.stations.len()).for_each(|who| self.after(1..2000, Event::Start(who)));
