@@ -180,8 +180,8 @@ impl Hub {
     fn give_waiting(&self, to: &Username, asked: i64, lines: &[OutgoingMessage], more: Option<i64>) {
         let Some(links) = self.links.get() else { return };
         let ours = links.dialect(to) == Some(Dialect::Full);
-        // A message of the last seconds, written while this program ran, was only waiting for its link. It is not
-        // late.
+        // A message of the last seconds, written while the recipient's program ran, was only waiting for its link. It
+        // is not late.
         let late_before = (Utc::now() - JUST_WRITTEN).max(links.started(to).unwrap_or_default());
         let is_late =
             |batch: &[OutgoingMessage]| batch.first().is_some_and(|first| first.line.sent_at < late_before);

@@ -10,8 +10,8 @@ use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 
-/// A report of the history, in order of occurrence. Everything it reports is durable, except `NotKept` and
-/// `Trouble`.
+/// A report of the history, in order of occurrence. Its contents are durable, except in `NotKept`, `Trouble` and
+/// unsigned messages that the disk did not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// Own messages that are stored, in complete signed batches.
