@@ -1,34 +1,34 @@
-//! Endorsements: a key of a user vouches for a further one of the same user, so that friends who know the one take the
-//! other without a warning.
+//! Endorsements: one key of a user vouches for another key of the same user.
+//! Contacts who have pinned the first key accept the other without a warning.
 //!
-//! An endorsement is a bare signature: by which key it is, and of which, is found by trying the few keys that a user has.
-//! With both named beside it, the rooms in the reply to LOGIN would not fit a frame.
+//! An endorsement is a bare signature. The reader finds the two keys by trying the few keys of the user. If both keys
+//! were sent with it, the rooms in the reply to LOGIN would not fit a frame. Example: bob's laptop key 1 signs a
+//! statement about phone key 2; a contact who pinned key 1 then pins key 2.
 
 use crate::keys::{PublicKey, Seed, Signature};
 use crate::limits::KEYS_PER_USER;
 use crate::names::Username;
 
-/// What is signed begins with this: the same key also proves sessions, links and lines.
+/// Prefix of the signed statement. It separates endorsements from other uses of the key: sessions, links and messages.
 const DOMAIN: &[u8] = b"p2p-chat endorsement v1\0";
 
-/// What an endorsement says.
+/// The content of an endorsement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endorsement {
-    /// The key that vouches.
+    /// The endorsing key.
     pub by: PublicKey,
-    /// The key that it vouches for.
+    /// The endorsed key.
     pub key: PublicKey,
 }
 
 impl Endorsement {
-    /// Vouches for a key of this user by another.
+    /// Signs an endorsement of `key`, another key of this user.
     #[must_use]
     pub fn sign(user: &Username, by: &Seed, key: PublicKey) -> Signature {
         by.sign(&Self { by: by.public_key(), key }.statement(user))
     }
 
-    /// What this signature says of a user with these keys, if anything. Of more keys than a user may have, only so many
-    /// are tried.
+    /// Finds the two of `keys` that this signature is about, if any. Only the first [`KEYS_PER_USER`] keys are tried.
     #[must_use]
     pub fn read(user: &Username, keys: &[PublicKey], signature: &Signature) -> Option<Self> {
         let keys = &keys[..keys.len().min(KEYS_PER_USER)];
@@ -36,14 +36,14 @@ impl Endorsement {
         said.filter(|said| said.by != said.key).find(|said| said.is_signed(user, signature))
     }
 
-    /// Whether this signature says so of this user.
+    /// Whether the signature endorses these keys for this user.
     #[must_use]
     pub fn is_signed(&self, user: &Username, signature: &Signature) -> bool {
         self.by.has_signed(&self.statement(user), signature)
     }
 
     fn statement(&self, user: &Username) -> Vec<u8> {
-        // A name has 32 bytes at most.
+        // A name has at most 32 bytes.
         let length = u8::try_from(user.as_str().len()).unwrap_or(u8::MAX);
         [DOMAIN, &[length], user.as_str().as_bytes(), self.by.as_bytes(), self.key.as_bytes()].concat()
     }
@@ -61,7 +61,7 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
-    /// An endorsement of the page.
+    /// The test vector of the protocol page.
     #[derive(Deserialize)]
     struct Vector {
         username: Username,
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(Endorsement::read(&user("bo"), &[a, b], &signature), None);
         assert_eq!(Endorsement::read(&bob, &[a, c], &signature), None);
         assert!(!Endorsement { by: b, key: a }.is_signed(&bob, &signature));
-        // A key says nothing by vouching for itself.
+        // A key that endorses itself proves nothing.
         assert_eq!(Endorsement::read(&bob, &[a, b], &Endorsement::sign(&bob, &one, a)), None);
     }
 

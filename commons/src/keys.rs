@@ -1,4 +1,5 @@
-//! Keys: what proves a program to be a user's, or to be the tracker.
+//! Ed25519 keys and signatures.
+//! A device key proves a user, and the tracker's key proves the tracker.
 
 use std::str::FromStr;
 use std::{fmt, io};
@@ -7,30 +8,30 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// An Ed25519 public key (RFC 8032). Shown and sent as 64 lower-case hex digits; that text is also its fingerprint.
+/// An Ed25519 public key (RFC 8032). Its text form is 64 lower-case hex digits, which are also its fingerprint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct PublicKey([u8; 32]);
 
-/// The text is no public key.
+/// Error: the text is not a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key is 64 lower-case hex digits")]
 pub struct NotAKey;
 
 impl PublicKey {
-    /// A key of these bytes.
+    /// Creates a key from its bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// The 32 bytes of the key.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether this key signed this message.
+    /// Whether this key has signed this message.
     #[must_use]
     pub fn has_signed(&self, message: &[u8], signature: &Signature) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
@@ -73,7 +74,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// An Ed25519 signature (RFC 8032): 128 hex digits on the wire.
+/// An Ed25519 signature (RFC 8032), with 128 hex digits on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Signature(pub [u8; 64]);
@@ -99,37 +100,37 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// A private key: the 32 bytes from which an Ed25519 key pair follows. Never shown, wiped when dropped.
+/// A private key: the 32 bytes from which an Ed25519 key pair is derived. It is never shown and is wiped when dropped.
 #[derive(Clone)]
 pub struct Seed(Zeroizing<[u8; 32]>);
 
 impl Seed {
-    /// A seed of these bytes.
+    /// Creates a seed from its bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// A fresh seed from the operating system's randomness.
+    /// Draws a new seed from the operating system's random numbers.
     pub fn random() -> io::Result<Self> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
         Ok(Self(bytes))
     }
 
-    /// The 32 bytes: for sealing only.
+    /// The 32 bytes of the seed. They are for sealing only.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The public half.
+    /// The public key of the pair.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         PublicKey(SigningKey::from_bytes(&self.0).verifying_key().to_bytes())
     }
 
-    /// Signs a message, which begins with what it is for: the same key also proves sessions and links.
+    /// Signs a message. It must begin with its purpose, because the same key also proves sessions and links.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature(SigningKey::from_bytes(&self.0).sign(message).to_bytes())

@@ -1,11 +1,12 @@
-//! What the tracker and the peers share.
+//! The code that the tracker and the peers share.
 //!
-//! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, plain values and pure rules.
-//! - [`protocol`]: what is said, named by who speaks.
-//! - [`net`]: how bytes move; it knows nothing of the protocol, nor the protocol of it.
-//! - [`limits`]: every bound that both sides keep, with its reason.
-//! - [`process_memory`]: keeps other programs out of the memory of ours.
-//! - [`log_target`]: which log events are of our own crates.
+//! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, as plain values and
+//! pure rules.
+//! - [`protocol`]: the messages between the programs.
+//! - [`net`]: the network layer. It and the protocol do not depend on each other.
+//! - [`limits`]: every shared bound, with its reason.
+//! - [`process_memory`]: protection of the process's memory from other programs.
+//! - [`log_target`]: the log events of the project's own crates.
 
 pub mod endorsement;
 pub mod keys;

@@ -1,12 +1,11 @@
-//! Log targets: which log events are of our own crates.
-//!
-//! Libraries log what they are given: a line editor logs each keystroke, passwords included. Both programs therefore log
-//! only their own events, whatever filter they are started with.
+//! Log targets of the project's own crates.
+//! Both programs log only their own events, whatever filter they are started with. Libraries log their input: a line
+//! editor logs each keystroke, passwords included.
 
-/// Names of our crates, with which the targets of their events begin.
+/// Names of the project's crates. The targets of their events begin with them.
 const OWN_CRATES: [&str; 3] = ["commons", "peer", "tracker"];
 
-/// Whether a log event with this target is of one of our own crates.
+/// Whether a log event with this target comes from one of these crates.
 #[must_use]
 pub fn is_own(target: &str) -> bool {
     OWN_CRATES.contains(&target.split("::").next().unwrap_or_default())

@@ -1,4 +1,5 @@
-//! Names of users and rooms: parsed once at the edge, trusted everywhere behind it.
+//! Names of users and rooms.
+//! They are parsed once at the edge and are valid everywhere behind it.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,10 +11,10 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::limits::{ROOM_NAME_MAX, USERNAME_MAX};
 
-/// Names that nobody may register: they would speak in the program's own voice.
+/// Names that cannot be registered, because they would look like the program itself.
 pub const RESERVED: [&str; 4] = ["system", "tracker", "server", "you"];
 
-/// A user's name: 1 to 32 of `a–z 0–9 . _ -`, starting with a letter or a digit, not [`RESERVED`].
+/// A user's name: 1 to 32 of `a–z 0–9 . _ -`. It starts with a letter or a digit and is not [`RESERVED`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Username(Arc<str>);
@@ -23,49 +24,49 @@ pub struct Username(Arc<str>);
 #[serde(try_from = "String")]
 pub struct RoomName(Arc<str>);
 
-/// Why a text is no name. The words tell what to do instead, and repeat no control character.
+/// Reason why a text is not a name. The message says how to correct it, and repeats no control character.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("a name needs at least one character")]
     Empty,
-    /// Longer than the given number of characters.
+    /// The text is longer than the given number of characters.
     #[error("a name has at most {0} characters")]
     TooLong(usize),
-    /// Capitals in a user name; carries what to type instead.
+    /// A user name has capitals. The variant holds the corrected name.
     #[error("user names are lower-case: try {0}")]
     Capitals(String),
-    /// A character that the name may not hold.
+    /// The name has a character that is not allowed.
     #[error("a name cannot hold {odd:?}: {rule}")]
     Character {
-        /// The character.
+        /// The character that is not allowed.
         odd: char,
-        /// What names are made of.
+        /// The characters that are allowed.
         rule: &'static str,
     },
-    /// A user name that begins with a punctuation mark.
+    /// A user name begins with a punctuation mark.
     #[error("a user name starts with a letter or a digit")]
     Start,
-    /// One of [`RESERVED`].
+    /// The name is one of [`RESERVED`].
     #[error("{0} is reserved: choose another name")]
     Reserved(String),
-    /// Not in Unicode normalisation form C.
+    /// The name is not in Unicode normalisation form C.
     #[error("the name is not in Unicode form NFC: type its accented letters as single characters")]
     NotNormalised,
-    /// A new room whose name would be taken for a command or a user.
+    /// The name of a new room would look like a command or a user.
     #[error("a room name cannot start with {0}, which begins a {1}: leave it away")]
     Sigil(char, &'static str),
-    /// Space at an end.
+    /// The name starts or ends with a space.
     #[error("a name cannot start or end with a space")]
     EdgeSpace,
 }
 
 impl Username {
-    /// Parses a user name, or says why it is none.
+    /// Parses a user name. The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check_length(text, USERNAME_MAX)?;
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
-        // Capitals are easily mended: what is told first is what else is in the way.
+        // Capitals are easily corrected, so any other error is reported first.
         if let Some(odd) = text.chars().find(|c| !allowed(*c) && !c.is_ascii_uppercase()) {
             return Err(NameError::Character { odd, rule: "user names are made of a-z 0-9 . _ -" });
         }
@@ -84,7 +85,7 @@ impl Username {
 }
 
 impl RoomName {
-    /// Parses a room name, or says why it is none.
+    /// Parses a room name. The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check_length(text, ROOM_NAME_MAX)?;
         if let Some(odd) = text.chars().find(|c| !is_printable(*c)) {
@@ -99,8 +100,8 @@ impl RoomName {
         Ok(Self(text.into()))
     }
 
-    /// Parses the name of a room that is to be made. It does not begin with `/` or `@`, as commands and users do where names are
-    /// typed and shown; rooms that have such a name from earlier keep it.
+    /// Parses the name of a new room. It must not begin with `/` or `@`, as commands and users do in input and on
+    /// screens. Older rooms keep such a name.
     pub fn parse_new(text: &str) -> Result<Self, NameError> {
         match text.chars().next() {
             Some(sigil @ '/') => Err(NameError::Sigil(sigil, "command")),
@@ -118,8 +119,9 @@ fn check_length(text: &str, most: usize) -> Result<(), NameError> {
     }
 }
 
-/// Letters, marks, numbers, punctuation, symbols and plain spaces; no control, format, private or unassigned
-/// character and no line separator, so that a name can neither steer a terminal nor hide.
+/// Whether a character is a letter, mark, number, punctuation, symbol or plain space. Control, format, private and
+/// unassigned characters and line separators are not allowed, because a name must neither steer a terminal nor be
+/// invisible.
 fn is_printable(c: char) -> bool {
     match c.general_category_group() {
         GeneralCategoryGroup::Other => false,

@@ -1,4 +1,4 @@
-//! A peer as others see it: who, where, and whether it answers.
+//! The record of a user: address, connection state and keys.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::keys::{PublicKey, Signature};
 use crate::names::Username;
 
-/// A user's record: where the program listens and whether it is connected now.
+/// A user's record: the address at which the user's program listens, and whether it is connected now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Whose record this is.
+    /// The name of the user.
     pub username: Username,
-    /// Where the peer was seen, or said from loopback to be; `null` for one that never connected.
+    /// The address that the tracker saw, or that a peer on loopback claimed; `null` if it never connected.
     pub address: Option<IpAddr>,
-    /// The port on which it takes links; `null` for one that never connected.
+    /// The port on which it accepts links; `null` if it never connected.
     pub port: Option<u16>,
-    /// Whether it has a session and answered the last sweep.
+    /// Whether it has a session and answered the last liveness sweep.
     pub connected: bool,
-    /// When it last answered a PING.
+    /// Time of its last answer to a PING.
     #[serde(serialize_with = "rfc3339_seconds")]
     pub last_ping: Option<DateTime<Utc>>,
-    /// The user's public keys; empty for one who never had any.
+    /// The user's public keys; empty if the user never had any.
     #[serde(default)]
     pub keys: Vec<PublicKey>,
-    /// Signatures by which one of the keys vouches for another: see [`Endorsement`](crate::endorsement::Endorsement).
+    /// Signatures by which one key vouches for another: see [`Endorsement`](crate::endorsement::Endorsement).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endorsements: Vec<Signature>,
 }
 
 impl Peer {
-    /// The record of a registered user who was never seen.
+    /// The record of a registered user who never connected.
     #[must_use]
     pub fn never_seen(username: Username) -> Self {
         Self {
@@ -45,14 +45,14 @@ impl Peer {
         }
     }
 
-    /// Where a link to this peer goes, if it is known.
+    /// The address for a link to this peer, if it is known.
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.address?, self.port?))
     }
 }
 
-/// Writes a time as `2025-01-01T12:00:00Z`, in the form of the original's files.
+/// Writes a time as `2025-01-01T12:00:00Z`, the form of the original program's files.
 pub(crate) fn rfc3339_seconds<S: Serializer>(
     time: &Option<DateTime<Utc>>,
     out: S,

@@ -1,7 +1,8 @@
 //! Protection of the process's memory, for programs that hold passwords and private keys.
 
-/// Keeps this process's memory and environment from other programs of the same user: it leaves no core file, no debugger
-/// attaches to it, and what `/proc` tells of them is root's. A system that refuses is as safe as it was.
+/// Hides this process's memory and environment from other programs of the same user. The process leaves no core file,
+/// no debugger can attach to it, and its sensitive files in `/proc` belong to root. If the system refuses, the process
+/// runs without the protection.
 pub fn protect() {
     #[cfg(unix)]
     {

@@ -1,7 +1,7 @@
-//! The rules of a room: who owns it, who sits where, what each change does to its revision.
+//! The rules of a room: its owner, its members' seats, and the revision that each change raises.
 //!
-//! Seat 0 is reserved for the owner, who may be away from it; the guests take the others. The rules decide and
-//! change nothing when they refuse.
+//! Seat 0 is reserved for the owner, who may be absent. Guests take the other seats. A refused operation changes
+//! nothing.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,47 +10,47 @@ use crate::names::{RoomName, Username};
 use crate::peer::Peer;
 use crate::snapshot::{Member, RoomSnapshot};
 
-/// Seats of a room, the owner's included.
+/// Number of seats in a room, the owner's included.
 pub const CAPACITY: usize = 3;
 
-/// Seats that are free for guests.
+/// Number of seats for guests.
 pub const GUEST_SEATS: usize = CAPACITY - 1;
 
-/// A place in a room, taken.
+/// A taken seat of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seat {
-    /// Who sits there.
+    /// The member in the seat.
     pub username: Username,
     /// The room's revision at which the seat was taken.
     pub since: u64,
-    /// When it was taken, to tell which room a user joined last.
+    /// Time at which the seat was taken. It shows which room a user joined last.
     pub joined_at: DateTime<Utc>,
 }
 
-/// A room: what of it is durable.
+/// The durable state of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Room {
-    /// New for every creation, also of a name that existed before.
+    /// The id of the room. A room that is created again under the same name gets another id.
     pub id: Uuid,
-    /// Unique among the rooms that exist.
+    /// The name, unique among existing rooms.
     pub name: RoomName,
-    /// Raised by every change, those of presence included.
+    /// The revision, raised by every change, including presence.
     pub revision: u64,
-    /// Who may delete it; never changes.
+    /// The user who may delete the room. It never changes.
     pub owner: Username,
-    /// The owner's seat, empty while the owner is away by their own wish.
+    /// The owner's seat. It is empty while the owner has left.
     pub owner_seat: Option<Seat>,
-    /// The guests' seats.
+    /// The seats of the guests.
     pub guests: [Option<Seat>; GUEST_SEATS],
 }
 
-/// Why a room refuses.
+/// Reason why a room refuses an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RoomError {
     /// Every guest's seat is taken.
     #[error("the room is full")]
     Full,
-    /// The user holds no seat in it.
+    /// The user is not a member of the room.
     #[error("you are not in this room")]
     NotAMember,
     /// Only the owner may do this.
@@ -58,17 +58,17 @@ pub enum RoomError {
     NotOwner,
 }
 
-/// What a join did.
+/// Result of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined {
     /// A seat was taken.
     Newly,
-    /// The user sat there already; nothing changed.
+    /// The user was a member already, and nothing changed.
     Already,
 }
 
 impl Room {
-    /// A room at revision 1 with its owner seated.
+    /// Creates a room at revision 1 with its owner seated.
     #[must_use]
     pub fn create(name: RoomName, owner: Username, now: DateTime<Utc>) -> Self {
         let seat = Seat { username: owner.clone(), since: 1, joined_at: now };
@@ -76,7 +76,7 @@ impl Room {
         Self { id: Uuid::new_v4(), name, revision: 1, owner, owner_seat: Some(seat), guests }
     }
 
-    /// Seats a user: the owner in the reserved seat, a guest in the first free one.
+    /// Adds a member: the owner in the reserved seat, a guest in the first free one.
     pub fn join(&mut self, username: &Username, now: DateTime<Utc>) -> Result<Joined, RoomError> {
         if self.is_member(username) {
             return Ok(Joined::Already);
@@ -91,7 +91,7 @@ impl Room {
         Ok(Joined::Newly)
     }
 
-    /// Frees a user's seat. An owner who leaves stays the owner and may come back.
+    /// Removes a member. An owner who leaves stays the owner and may return.
     pub fn leave(&mut self, username: &Username) -> Result<(), RoomError> {
         let mut seats = std::iter::once(&mut self.owner_seat).chain(&mut self.guests);
         let seat = seats
@@ -102,7 +102,7 @@ impl Room {
         Ok(())
     }
 
-    /// Whether this user may delete the room: the owner, seated or not.
+    /// Whether this user may delete the room: only the owner may, seated or not.
     pub fn may_delete(&self, username: &Username) -> Result<(), RoomError> {
         if *username == self.owner {
             Ok(())
@@ -113,12 +113,12 @@ impl Room {
         }
     }
 
-    /// Raises the revision for a change that moves no seat: a member went offline or came back.
+    /// Raises the revision for a change of presence: a member went offline or came back.
     pub fn note_presence(&mut self) {
         self.revision += 1;
     }
 
-    /// The taken seats in seat order, a seated owner first.
+    /// The taken seats in seat order, with a seated owner first.
     pub fn seats(&self) -> impl Iterator<Item = &Seat> {
         std::iter::once(&self.owner_seat).chain(&self.guests).flatten()
     }
@@ -129,17 +129,17 @@ impl Room {
         self.seats().find(|seat| seat.username == *username)
     }
 
-    /// Whether a user holds a seat.
+    /// Whether a user is a member.
     #[must_use]
     pub fn is_member(&self, username: &Username) -> bool {
         self.seat_of(username).is_some()
     }
 
-    /// The room as it is told to others; `peer_of` gives a member's present record.
+    /// The snapshot of the room. `peer_of` returns a member's current record.
     pub fn snapshot(&self, peer_of: impl Fn(&Username) -> Peer) -> RoomSnapshot {
         let slot = |seat: &Option<Seat>| {
             let peer = peer_of(&seat.as_ref()?.username);
-            // They stand in `members`; once is enough for a frame.
+            // Endorsements are sent in `members`; a second copy would waste space in the frame.
             let peer = Peer { endorsements: Vec::new(), ..peer };
             (peer.connected && peer.socket_addr().is_some()).then_some(peer)
         };

@@ -1,4 +1,5 @@
-//! A room as it is told to others: the whole of it, numbered, so that late or doubled tellings do no harm.
+//! Snapshots of a room: its complete state with a revision number.
+//! Because each snapshot is complete and numbered, late or repeated ones do no harm.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -7,95 +8,95 @@ use crate::keys::{PublicKey, Signature};
 use crate::names::{RoomName, Username};
 use crate::peer::Peer;
 
-/// The whole state of a room at one revision.
+/// The complete state of a room at one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomSnapshot {
-    /// The room's identity; a room deleted and made again has another one.
+    /// The id of the room. A room that was deleted and created again has another one.
     pub id: Uuid,
-    /// The room's name.
+    /// The name of the room.
     pub name: RoomName,
-    /// Which state this is; within one session a later state has a higher number.
+    /// The revision. Within one session a later state has a higher number.
     pub revision: u64,
-    /// Seats in all.
+    /// Number of all seats.
     pub capacity: usize,
-    /// Who may delete it.
+    /// The user who may delete the room.
     pub owner: Username,
-    /// The seated members in seat order, a seated owner first.
+    /// The members in seat order, with a seated owner first.
     pub members: Vec<Member>,
-    /// The owner's record while it can be linked to.
+    /// The owner's record while the owner can be linked.
     pub peer_owner: Option<Peer>,
-    /// The first guest's record while it can be linked to.
+    /// The first guest's record while the guest can be linked.
     pub peer_one: Option<Peer>,
-    /// The second guest's record while it can be linked to.
+    /// The second guest's record while the guest can be linked.
     pub peer_two: Option<Peer>,
 }
 
-/// A seated member.
+/// A member of a room, present or offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// Who sits there.
+    /// The name of the member.
     pub username: Username,
     /// Whether the member can be reached now.
     pub connected: bool,
     /// The revision at which the seat was taken.
     pub since: u64,
-    /// The member's public keys; empty for one who never had any.
+    /// The member's public keys; empty if the member never had any.
     #[serde(default)]
     pub keys: Vec<PublicKey>,
-    /// Signatures by which one of the keys vouches for another: see [`Endorsement`](crate::endorsement::Endorsement).
+    /// Signatures by which one key vouches for another: see [`Endorsement`](crate::endorsement::Endorsement).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endorsements: Vec<Signature>,
-    /// Whether the member's program, a legacy client, shows something else than this room, and drops its messages.
+    /// Whether the member uses a legacy client that does not show this room now, and therefore drops its messages.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_menu: bool,
 }
 
-/// What happened to a room.
+/// Kind of a change of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
-    /// A seat was taken.
+    /// A member has joined.
     Joined,
-    /// A seat was freed.
+    /// A member has left.
     Left,
-    /// A member cannot be reached; the seat is held.
+    /// A member cannot be reached. The seat is kept.
     Offline,
-    /// A member can be reached again, perhaps elsewhere.
+    /// A member can be reached again, possibly at another address.
     Online,
-    /// The room is gone.
+    /// The room was deleted.
     Deleted,
 }
 
-/// What happened to a room, and whose doing or fate it was.
+/// A change of a room, and the user concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomChange {
-    /// What happened.
+    /// The kind of the change.
     pub kind: ChangeKind,
-    /// To whom, or by whom.
+    /// The user who caused the change, or whose presence changed.
     pub username: Username,
 }
 
 impl RoomSnapshot {
-    /// The record of a member that can be linked to.
+    /// The record of a member that can be linked.
     #[must_use]
     pub fn peer(&self, username: &Username) -> Option<&Peer> {
         self.peers().find(|peer| peer.username == *username)
     }
 
-    /// The records of all members that can be linked to.
+    /// The records of all members that can be linked.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         [&self.peer_owner, &self.peer_one, &self.peer_two].into_iter().flatten()
     }
 
-    /// Names the owner in the owner's slot also where the owner is away: legacy clients read the name there without a
-    /// look whether there is one. Without an address, nobody is dialled.
+    /// Names an absent owner in the owner's slot, because legacy clients read the name there without a check. The
+    /// record has no address, so nobody dials it.
     pub fn name_owner(&mut self) {
         if self.peer_owner.is_none() {
             self.peer_owner = Some(Peer::never_seen(self.owner.clone()));
         }
     }
 
-    /// Whether a user holds a seat.
+    /// Whether a user is a member.
     #[must_use]
     pub fn has_member(&self, username: &Username) -> bool {
         self.member(username).is_some()
@@ -105,7 +106,7 @@ impl RoomSnapshot {
         self.members.iter().find(|member| member.username == *username)
     }
 
-    /// What leads from `self` to `next`, members in seat order: the departures first, then arrivals and presence.
+    /// The changes from `self` to `next`, in seat order: departures first, then arrivals and presence.
     #[must_use]
     pub fn changes_to(&self, next: &Self) -> Vec<RoomChange> {
         let change = |kind, member: &Member| RoomChange { kind, username: member.username.clone() };

@@ -1,4 +1,4 @@
-//! What a user proves to be: the digest of a password, as the wire carries it.
+//! The digest of a password, by which a user is authenticated on the wire.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use sha2::{Digest, Sha256};
 
 /// Lower-case hex SHA-256 of a typed password: 64 digits, never shown by `Debug`.
 ///
-/// On a plaintext link the digest is as good as the password; what protects it is the link.
+/// On a plaintext connection the digest is as good as the password. Only an encrypted connection protects it.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct PasswordDigest(String);
 
 impl PasswordDigest {
-    /// Digests what a person typed.
+    /// Computes the digest of a typed password.
     #[must_use]
     pub fn of_typed(password: &str) -> Self {
         Self(base16ct::lower::encode_string(&Sha256::digest(password.as_bytes())))
     }
 
-    /// Takes a digest from the wire; `None` where the text is not 64 lower-case hex digits.
+    /// Parses a digest from the wire. Returns `None` if the text is not 64 lower-case hex digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         (text.len() == 64 && text.bytes().all(hex)).then(|| Self(text.to_owned()))
     }
 
-    /// The 64 digits: for hashing and sending only.
+    /// The 64 digits. They are for hashing and sending only.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,5 @@
-//! Framing, by property: however bytes are split, joined or broken, the same objects come out, within the limit.
+//! Property tests of the frame codec.
+//! However bytes are split, joined or damaged, the same objects come out, and none exceeds the limit.
 
 use std::io;
 use std::pin::Pin;
@@ -14,10 +15,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::codec::Decoder;
 
-/// Larger than any object that these tests make.
+/// A limit in bytes that no object of these tests reaches.
 const ROOMY: usize = 1 << 20;
 
-/// How a stream was cut up.
+/// Result of decoding a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Cut {
     frames: Vec<Vec<u8>>,
@@ -31,7 +32,7 @@ enum End {
     TooLarge,
 }
 
-/// Feeds `bytes` in pieces of these sizes, over and over, and watches the buffer on the way.
+/// Decodes `bytes` in pieces of these sizes, repeated as needed, and checks the buffer after each piece.
 fn cut(bytes: &[u8], pieces: &[usize], max_frame: usize) -> Cut {
     let mut codec = JsonCodec::new(max_frame);
     let mut buffer = BytesMut::new();
@@ -74,12 +75,12 @@ fn cut(bytes: &[u8], pieces: &[usize], max_frame: usize) -> Cut {
     Cut { frames, end }
 }
 
-/// Text full of what a careless cutter trips over.
+/// Text with characters that confuse a careless decoder.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[{}\\[\\]\"\\\\,: \n]{0,12}", "\\PC{0,8}", any::<String>()]
 }
 
-/// A JSON object a few levels deep.
+/// A JSON object with a few levels of nesting.
 fn object() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -96,7 +97,7 @@ fn object() -> impl Strategy<Value = Value> {
     btree_map(text(), value, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
 }
 
-/// An object as text: dense or spread over lines.
+/// An object as text, on one line or on several.
 fn object_text() -> impl Strategy<Value = String> {
     (object(), any::<bool>())
         .prop_map(|(object, pretty)| if pretty { format!("{object:#}") } else { object.to_string() })
@@ -106,7 +107,7 @@ fn pieces() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![4 => 1_usize..4, 2 => 1_usize..60, 1 => 1_usize..5000], 1..12)
 }
 
-/// Bytes that are mostly structure, so that they often nearly are objects.
+/// Bytes that are mostly JSON structure, so that they often resemble objects.
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![6 => proptest::sample::select(&b"{}[]\"\\ \n:,a1"[..]), 1 => any::<u8>()];
     let tail = vec(byte, 0..200);
@@ -186,7 +187,7 @@ proptest! {
     }
 }
 
-/// A stranger who sends one object without an end, as fast as it is read.
+/// An unauthenticated client that sends one object without an end, as fast as it is read.
 struct Endless {
     given: usize,
 }

@@ -1,6 +1,7 @@
-//! The rules of the house, read out of the sources: who may name whom, who prints, how long a file is.
+//! Rules about the source code: permitted imports, permitted output, and the length of a file.
+//! The tests read the sources as text.
 //!
-//! Every rule brings a line that breaks it, and that line must be caught: a rule that catches nothing is no rule.
+//! Every rule has a line of code that breaks it, and the test checks that the rule catches this line.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,10 +12,10 @@ use std::fs;
 
 use sources::{root, sources};
 
-/// Longest file in lines of code: its own tests do not count, nor does what is said about the code.
+/// Longest file in lines of code. The file's own tests and comments do not count.
 const FILE_LINES: usize = 350;
 
-/// Files that may not name something, the exceptions, and a line that would break the rule.
+/// A rule: files that must not contain certain names, the exceptions, and a line that would break the rule.
 struct Rule {
     files: &'static [&'static str],
     except: &'static [&'static str],
@@ -22,10 +23,10 @@ struct Rule {
     broken_by: &'static str,
 }
 
-/// The paths by which bytes move.
+/// Paths that give access to the network or to byte streams.
 const NET: &[&str] = &["commons::net", "crate::net", "tokio::net", "tokio::io"];
 
-/// The folders that hold sockets in the peer.
+/// The peer's folders that may hold sockets.
 const COMMUNICATIONS: &[&str] = &["tracker_communication", "peer_communication"];
 
 const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "stdout()", "stderr()"];
@@ -93,7 +94,7 @@ const RULES: &[Rule] = &[
         broken_by: "use tokio::net::TcpStream;",
     },
     Rule {
-        // What others wrote comes to the screen by one way.
+        // Text from others reaches the screen in one way only.
         files: &["peer/src/terminal/"],
         except: &["peer/src/terminal/sanitize.rs"],
         never: &["expose()"],
@@ -108,20 +109,20 @@ const RULES: &[Rule] = &[
     Rule {
         files: &["commons/src/", "tracker/src/", "peer/src/"],
         except: &[],
-        // A name is imported from the file that defines it, one path a line of sight.
+        // A name is imported from the file that defines it, with one path per import.
         never: &["super::", "pub use", "use crate::{", "use commons::{"],
         broken_by: "use super::frame::Frame;",
     },
     Rule {
         files: &["commons/src/", "tracker/src/", "peer/src/"],
-        // Both count what waits, by events and by bytes, since a channel can count only messages.
+        // Both queues count waiting items by events and by bytes, and a channel can only count messages.
         except: &["peer/src/event_bus.rs", "tracker/src/send_queue.rs"],
         never: &["unbounded_channel", "unbounded()"],
         broken_by: "let (outbox, queue) = mpsc::unbounded_channel();",
     },
 ];
 
-/// The first of these names in the code, as a name of its own and not within a longer one.
+/// Finds the first of these names that occurs in the code as a whole name, not as part of a longer one.
 fn named<'a>(code: &str, never: &[&'a str]) -> Option<&'a str> {
     let in_a_name = |c: char| c.is_alphanumeric() || c == '_';
     never.iter().copied().find(|name| {
@@ -163,7 +164,7 @@ fn a_name_within_a_longer_one_is_not_that_name() {
 }
 
 #[test]
-fn the_tracker_does_not_depend_on_the_peer_nor_commons_on_either() {
+fn tracker_and_commons_do_not_depend_on_the_peer() {
     for (name, above) in [("tracker", &["peer"][..]), ("commons", &["peer", "tracker"])] {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
         for line in manifest.lines() {
@@ -218,7 +219,7 @@ fn the_top_level_holds_exactly_this() {
     let allowed =
         ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "commons", "data", "docs", "peer", "tracker"];
     let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    // `target` is what a build leaves and nobody commits.
+    // `target` is the build folder and is not committed.
     let found: BTreeSet<_> = names.filter(|name| !name.starts_with('.') && name != "target").collect();
     assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), allowed);
 }

@@ -1,6 +1,6 @@
-//! The rules of our language that a machine can check, read out of sources and documentation.
+//! Language rules that a program can check in sources and documentation.
 //!
-//! Where a rule is newer than the text, a limit says how many places are still to be rewritten. It may only fall.
+//! If a rule is newer than the text, a limit says how many violations are left. It may only be lowered.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -8,28 +8,28 @@ mod sources;
 
 use sources::{all_sources, pages, sources};
 
-/// Sentences that begin with one of [`QUESTION_WORDS`] and are not questions.
+/// Largest number of sentences that begin with one of [`QUESTION_WORDS`] and are not questions.
 const QUESTION_SENTENCES_LEFT: usize = 678;
 
-/// Comments of an item that say no more than its name.
+/// Largest number of doc comments with fewer than [`DOC_WORDS`] words.
 const SHORT_DOCS_LEFT: usize = 202;
 
-/// Names of functions, types and modules that hold a retired word.
+/// Largest number of functions, types, modules and files whose name contains a retired word.
 const RETIRED_NAMES_LEFT: usize = 20;
 
-/// Tests whose name is longer than [`TEST_NAME`].
+/// Largest number of tests whose name is longer than [`TEST_NAME`].
 const LONG_TEST_NAMES_LEFT: usize = 99;
 
-/// Letters in the name of a test.
+/// Longest name of a test in characters.
 const TEST_NAME: usize = 60;
 
-/// Words in the comment of an item.
+/// Fewest words of a doc comment.
 const DOC_WORDS: usize = 3;
 
-/// A sentence begins with its subject, which these words hide.
+/// Words that hide the subject of a sentence, so that no sentence begins with one unless it is a question.
 const QUESTION_WORDS: [&str; 6] = ["Who", "Whoever", "Whom", "Whose", "What", "Whatever"];
 
-/// Words of a dialect that nobody else speaks. Those that end in `*` stand for all that begin so.
+/// Retired words of the project's former dialect. A word that ends in `*` stands for all words with that beginning.
 const RETIRED: [&str; 29] = [
     "hear*",
     "tell",
@@ -62,7 +62,7 @@ const RETIRED: [&str; 29] = [
     "guessing",
 ];
 
-/// The paragraphs of text in the comments of a source file.
+/// The paragraphs in the comments of a source file.
 fn comments(whole: &str) -> Vec<String> {
     let words = |line: &str| {
         let line = line.trim_start();
@@ -71,7 +71,7 @@ fn comments(whole: &str) -> Vec<String> {
     paragraphs(whole.lines().map(|line| words(line).unwrap_or_default()))
 }
 
-/// Lines between empty ones, joined.
+/// Joins consecutive lines to paragraphs; an empty line ends a paragraph.
 fn paragraphs(lines: impl Iterator<Item = String>) -> Vec<String> {
     let mut found = vec![String::new()];
     for line in lines {
@@ -86,7 +86,7 @@ fn paragraphs(lines: impl Iterator<Item = String>) -> Vec<String> {
     found
 }
 
-/// The paragraphs of a page without its code. An item of a list and a cell of a table begin a paragraph.
+/// The paragraphs of a page without its code blocks. A list item and a table cell each begin a paragraph.
 fn prose(page: &str) -> Vec<String> {
     let text = page.split("```").step_by(2).collect::<Vec<_>>().join("\n\n");
     let starts = |line: &&str| line.starts_with(['-', '*', '|', '#', '>']);
@@ -105,12 +105,12 @@ fn prose(page: &str) -> Vec<String> {
     paragraphs(lines.into_iter())
 }
 
-/// The texts in quotation marks.
+/// The texts in double quotation marks.
 fn strings(code: &str) -> Vec<String> {
     code.lines().flat_map(|line| line.split('"').skip(1).step_by(2).map(str::to_owned)).collect()
 }
 
-/// Sentences that begin with a question word and ask nothing.
+/// Finds sentences that begin with a question word and are not questions.
 fn hidden_subjects(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for sentence in text.split_inclusive(['.', '!', '?', ':']).map(str::trim_start) {
@@ -122,7 +122,7 @@ fn hidden_subjects(text: &str) -> Vec<String> {
     found
 }
 
-/// Comments of items with fewer than [`DOC_WORDS`] words.
+/// Finds doc comments with fewer than [`DOC_WORDS`] words.
 fn short_docs(whole: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut doc = String::new();
@@ -139,7 +139,7 @@ fn short_docs(whole: &str) -> Vec<String> {
     found
 }
 
-/// The names that code gives to functions, types and modules.
+/// The names of the functions, types and modules that the code declares.
 fn names(code: &str) -> Vec<&str> {
     let keywords = ["fn", "struct", "enum", "trait", "type", "mod"];
     let words: Vec<_> =
@@ -147,7 +147,7 @@ fn names(code: &str) -> Vec<&str> {
     words.windows(2).filter(|pair| keywords.contains(&pair[0])).map(|pair| pair[1]).collect()
 }
 
-/// A word of the name that is retired.
+/// Finds a retired word in the name.
 fn retired(name: &str) -> Option<&'static str> {
     let mut words = String::new();
     for letter in name.chars() {

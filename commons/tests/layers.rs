@@ -1,7 +1,8 @@
-//! The layers of the three crates, read out of their imports: no file imports one above it, and no files import in a circle.
+//! The layers of the three crates: no file imports from a layer above it, and no files import each other in a cycle.
+//! The tests read the imports of all sources.
 //!
-//! The order stands here once. `docs/architecture.md` describes it. Exceptions are listed, and an exception that is not
-//! needed any more fails the test.
+//! The order is defined only here, and `docs/architecture.md` describes it. Exceptions are listed, and an unnecessary
+//! exception fails the test.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sources::{Source, sources};
 
-/// The modules of each crate from the top down. A module imports only from modules in later rows.
+/// The modules of each crate from top to bottom. A module may only import from modules in later rows.
 const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "peer",
@@ -62,7 +63,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ),
 ];
 
-/// Imports that still point up: importing module, imported module.
+/// Remaining imports that point upwards: the importing module and the imported one.
 const UPWARDS: &[(&str, &str)] = &[
     ("hub", "delivery"),
     ("identity", "api"),
@@ -70,7 +71,7 @@ const UPWARDS: &[(&str, &str)] = &[
     ("profile", "identity"),
 ];
 
-/// Circles of files that still stand. A file stands in one circle at most.
+/// Remaining cycles of files. A file is in at most one cycle.
 const CIRCLES: &[&[&str]] = &[
     &["peer/src/api/mod.rs", "peer/src/api/past.rs", "peer/src/api/status.rs"],
     &["peer/src/history/history_db.rs", "peer/src/history/rollback.rs"],
@@ -85,7 +86,7 @@ const CIRCLES: &[&[&str]] = &[
     ],
 ];
 
-/// The file of a path like `crate::history::store::Store`, if it is one of ours.
+/// Finds the source file of a path such as `crate::history::store::Store`, if it is in the project.
 fn file_of<'a>(krate: &str, path: &str, files: &BTreeMap<&'a str, &Source>) -> Option<&'a str> {
     let parts: Vec<_> = path.split("::").collect();
     let candidates = (1..=parts.len()).rev().flat_map(|length| {
@@ -95,7 +96,7 @@ fn file_of<'a>(krate: &str, path: &str, files: &BTreeMap<&'a str, &Source>) -> O
     candidates.into_iter().find_map(|name| files.get_key_value(name.as_str()).map(|(name, _)| *name))
 }
 
-/// The files that each file names in its product code.
+/// The files that each file imports outside its tests.
 fn imports(sources: &[Source]) -> BTreeMap<&str, BTreeSet<&str>> {
     let files: BTreeMap<_, _> = sources.iter().map(|source| (source.path.as_str(), source)).collect();
     let mut found = BTreeMap::new();
@@ -123,13 +124,13 @@ fn place(path: &str) -> (&str, &str) {
     (krate, parts.nth(1).unwrap().trim_end_matches(".rs"))
 }
 
-/// The row of a module in the order of its crate.
+/// The row of a module within its crate.
 fn row(krate: &str, module: &str) -> Option<usize> {
     let (_, rows) = LAYERS.iter().find(|(name, _)| *name == krate)?;
     rows.iter().position(|row| row.contains(&module))
 }
 
-/// The files that can be reached from one by imports.
+/// The files that are reachable from one file by imports.
 fn reached<'a>(from: &'a str, imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from];
@@ -143,7 +144,7 @@ fn reached<'a>(from: &'a str, imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) ->
     reached
 }
 
-/// The circles of files: all that reach each other.
+/// The cycles: sets of files that can all reach each other.
 fn circles<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<BTreeSet<&'a str>> {
     let reach: BTreeMap<_, _> = imports.keys().map(|file| (*file, reached(file, imports))).collect();
     let mut found: Vec<BTreeSet<&str>> = Vec::new();

@@ -1,4 +1,5 @@
-//! Names, by property: whatever is thrown at them, an accepted one is safe, stable and the same on the wire.
+//! Property tests of names.
+//! For any input, an accepted name is safe, stable and equal after a round trip over the wire.
 
 use std::borrow::Borrow;
 use std::fmt::Debug;
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Any text, with a liking for what nearly is a name.
+/// Any text, with a preference for texts that resemble names.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -21,7 +22,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What holds for a name of either kind, accepted or refused; the accepted name as text.
+/// Checks the properties of either kind of name, accepted or refused. Returns an accepted name as text.
 fn judged<N>(text: &str, parsed: Result<N, NameError>) -> Result<Option<String>, TestCaseError>
 where
     N: Borrow<str> + Debug + PartialEq + Serialize + DeserializeOwned,

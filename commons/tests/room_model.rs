@@ -1,4 +1,4 @@
-//! A room against a model so simple that it is right: five users come and go at random.
+//! A model test of rooms: random joins and leaves of five users on a room and on a simple model of it.
 
 use chrono::DateTime;
 use commons::names::{RoomName, Username};
@@ -7,7 +7,7 @@ use commons::room::{CAPACITY, GUEST_SEATS, Joined, Room, RoomError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// The first of them makes the room.
+/// The users of the model. The first one creates the room.
 const USERS: [&str; 5] = ["ana", "bob", "carla", "dora", "emil"];
 
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Who sits where, and since which revision. Seat 0 is the owner's.
+/// The model: the user in each seat, and the revision at which the seat was taken. Seat 0 is the owner's.
 #[derive(Default)]
 struct Model {
     seats: [Option<(usize, u64)>; CAPACITY],
@@ -40,7 +40,7 @@ impl Model {
         self.seats.iter().position(|seat| seat.is_some_and(|(sitting, _)| sitting == user))
     }
 
-    /// Puts a user into a seat or nobody into it: a change.
+    /// Puts a user into a seat, or empties it, and raises the revision.
     fn put(&mut self, seat: usize, user: Option<usize>) {
         self.revision += 1;
         self.seats[seat] = user.map(|user| (user, self.revision));

@@ -1,7 +1,7 @@
-//! Every example of `docs/protocol.md`, byte for byte: what the page shows is what the types write.
+//! The examples of `docs/protocol.md`, checked byte for byte against the types.
 //!
-//! A message, code or change without an example fails: its row below does not compile away, and the row wants
-//! its example.
+//! Every message, code and change needs an example. Its row below is part of an exhaustive match, and the test fails if
+//! no example covers the row.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 
-/// The lines of every block that opens with exactly these words; never none.
+/// The lines of every block that opens with exactly these words. There is always at least one.
 fn examples(words: &str) -> Vec<&'static str> {
     let opening = format!("```{words}");
     let mut lines = PAGE.lines();
@@ -31,7 +31,7 @@ fn examples(words: &str) -> Vec<&'static str> {
     found
 }
 
-/// One table a type: an exhaustive match that names every variant, and the list of those names.
+/// Generates, for a type, an exhaustive match that names every variant, and the list of those names.
 macro_rules! variants {
     ($function:ident, $all:ident: $type:ty { $($pattern:pat => $name:literal),* $(,)? }) => {
         fn $function(value: &$type) -> &'static str {
@@ -120,7 +120,7 @@ variants!(peer_name, PEER_MESSAGES: PeerMessage<'_> {
     PeerMessage::Unknown => "a command of a later version",
 });
 
-/// Which of these names were not seen.
+/// The names that no example has covered.
 fn missing<'a>(all: &[&'a str], seen: &BTreeSet<&str>) -> Vec<&'a str> {
     all.iter().copied().filter(|name| !seen.contains(name)).collect()
 }
@@ -129,7 +129,7 @@ fn read(line: &str) -> Result<Asked, NotARequest> {
     Asked::read(serde_json::from_str::<Map<String, Value>>(line).unwrap())
 }
 
-/// A request with its id behind it, as a session sends it.
+/// A request with its id, in the order that a session sends.
 #[derive(Serialize)]
 struct Sent<'a> {
     #[serde(flatten)]
@@ -228,7 +228,7 @@ fn no_block_goes_unread() {
         "json tracker-message read-only",
         "json peer-message",
         "json peer-message read-only",
-        // The peer's own tests read these two.
+        // The peer's own tests read these blocks.
         "json event",
         "json answer",
         "json request",

@@ -1,5 +1,6 @@
-//! A room of three whose lines are durable, signed and receipted by both others, beside the same work kept in memory and
-//! beside what three bare SQLite files take; and how long it takes to catch up. All in one run: what counts is the ratio.
+//! Benchmark of durable delivery: a room of three with signed and acknowledged messages.
+//! It compares the rate with the same work in memory and with three bare SQLite files, all in one run, because only the
+//! ratio counts. It also measures how long a sync takes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
@@ -20,7 +21,7 @@ const ROUNDS: usize = 3;
 const LINES: usize = 20_000;
 const MISSED: usize = 10_000;
 const TEXT: usize = 100;
-/// Lines in one transaction of the bare files: as many as one signature covers.
+/// Number of messages in one transaction of the bare files: as many as a signed batch has at most.
 const BATCH: usize = 64;
 
 async fn count(events: &mut Events, lines: usize, wanted: impl Fn(&Event) -> bool) {
@@ -30,7 +31,7 @@ async fn count(events: &mut Events, lines: usize, wanted: impl Fn(&Event) -> boo
     }
 }
 
-/// Lines a second, from the first said to the last that both others have stored, shown and receipted.
+/// Messages per second, from the first one sent until both others have stored, shown and acknowledged the last.
 async fn throughput(ana: &Arc<PeerService>, ears: &mut [Events; 3], text: &str) -> f64 {
     let (service, text) = (ana.clone(), text.to_owned());
     let start = Instant::now();
@@ -51,7 +52,7 @@ async fn throughput(ana: &Arc<PeerService>, ears: &mut [Events; 3], text: &str) 
     rate
 }
 
-/// Lines a second that three bare files take at once, each on its thread, durable in transactions of one batch.
+/// Messages per second of three bare SQLite files, each on its own thread, with one durable transaction per batch.
 fn bare(folder: &Path, text: &str) -> f64 {
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -132,7 +133,7 @@ async fn main() {
     catching_up(&text).await;
 }
 
-/// How long it takes somebody to have what was said while the program was not running, from its start.
+/// Measures the time from a program's start until it has all messages that were sent while it was not running.
 async fn catching_up(text: &str) {
     let tracker = Tracker::start().await;
     let [ana, mut bob, carla] = three_in(&tracker, "sala").await;

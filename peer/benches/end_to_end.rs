@@ -1,7 +1,7 @@
-//! The time of a message from the standard input of one program to the standard output of two others.
+//! Benchmark of the latency from the standard input of one program to the standard output of two others.
 //!
-//! A tracker and three peers run as real programs on this machine, with ordinary files. Machines differ and are shared, so
-//! each figure stands beside the time that the same disk takes, in the same run, to append as many bytes and wait for them.
+//! A tracker and three peers run as real programs on this machine, with ordinary files. Machines differ and are shared.
+//! So each figure is shown beside the time of the same disk, in the same run, to append and sync as many bytes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
@@ -17,27 +17,28 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "a secret of theirs";
 
-/// Bytes of text in a message.
+/// Length of a message's text in bytes.
 const TEXT: usize = 200;
 
-/// Messages one after the other on a machine at rest, and the time between two of them.
+/// Number of messages on an idle machine, and the pause between two of them.
 const AT_REST: (usize, Duration) = (100, Duration::from_millis(50));
 
-/// Messages of somebody who is in a hurry: 500 a second.
+/// Number of messages of a fast sender, and the pause between two: 500 per second.
 const STEADY: (usize, Duration) = (1_000, Duration::from_millis(2));
 
-/// Messages that are pasted at once.
+/// Number of messages in one paste.
 const PASTED: usize = 100_000;
 
-/// The bars at rest, in milliseconds: this, or four times the bare disk and a little more, whichever is larger.
+/// The bar for an idle machine in milliseconds: this value, or four times the bare disk plus a little, whichever is
+/// larger.
 const REST_BAR: f64 = 0.7;
 const DISK_FACTOR: f64 = 4.0;
 const DISK_EXTRA: f64 = 0.2;
 
-/// The bar for the median of a steady stream, as a multiple of that at rest.
+/// The bar for the median of a steady stream, as a multiple of the idle median.
 const STEADY_FACTOR: f64 = 2.0;
 
-/// A program that is ended with this value.
+/// A child process that is killed when this value is dropped.
 struct Program(Child);
 
 impl Drop for Program {
@@ -47,14 +48,14 @@ impl Drop for Program {
     }
 }
 
-/// A peer: commands in, events out with the moment at which each was read.
+/// A peer: it takes commands and yields events with the time at which each was read.
 struct Peer {
     _program: Program,
     input: ChildStdin,
     events: Receiver<(Instant, Value)>,
 }
 
-/// Starts the tracker; gives its address.
+/// Starts the tracker and returns its address.
 fn start_tracker(data: &Path) -> (Program, String) {
     let cargo = env!("CARGO");
     let build = ["build", "--quiet", "--release", "--package", "tracker"];
@@ -95,7 +96,7 @@ impl Peer {
         writeln!(self.input, "{command}").and_then(|()| self.input.flush()).unwrap();
     }
 
-    /// Reads on to an event of this kind; tells when it was read.
+    /// Reads events until one of this kind. Returns it with the time at which it was read.
     fn until(&self, kind: &str) -> (Instant, Value) {
         loop {
             let (read, event) = self.events.recv_timeout(Duration::from_secs(300)).expect(kind);
@@ -106,7 +107,7 @@ impl Peer {
     }
 }
 
-/// Three peers in a room, linked to each other.
+/// Starts three peers in one room, linked to each other.
 fn room(tracker: &str, folder: &Path) -> [Peer; 3] {
     let mut peers = ["ana", "bob", "carla"].map(|name| Peer::start(tracker, &folder.join(name), name));
     for (n, peer) in peers.iter_mut().enumerate() {
@@ -115,7 +116,7 @@ fn room(tracker: &str, folder: &Path) -> [Peer; 3] {
         peer.command(&json!({"command": command, "room": "sala"}));
         peer.until("room_entered");
     }
-    // A first message tells that each link is up.
+    // The first message shows that each link is up.
     say(&mut peers[0], 0);
     peers[1].until("message");
     peers[2].until("message");
@@ -127,7 +128,7 @@ fn say(peer: &mut Peer, number: usize) {
     peer.command(&json!({"command": "say", "conversation": {"room": "sala"}, "text": text}));
 }
 
-/// Milliseconds from the input of each message until both others have told it.
+/// Milliseconds from the input of each message until both others have printed it.
 fn latencies(peers: &mut [Peer; 3], (messages, pause): (usize, Duration)) -> Vec<f64> {
     let begin = Instant::now();
     let mut typed = Vec::with_capacity(messages);
@@ -143,7 +144,7 @@ fn latencies(peers: &mut [Peer; 3], (messages, pause): (usize, Duration)) -> Vec
     latest.zip(typed).map(|(told, typed)| (told - typed).as_secs_f64() * 1e3).collect()
 }
 
-/// Messages a second from the first byte of a paste until both others have told the last message.
+/// Messages per second from the first byte of a paste until both others have printed the last message.
 fn pasted(peers: &mut [Peer; 3]) -> f64 {
     let begin = Instant::now();
     let [ana, bob, carla] = peers;
@@ -156,7 +157,7 @@ fn pasted(peers: &mut [Peer; 3]) -> f64 {
     PASTED as f64 / (last - begin).as_secs_f64()
 }
 
-/// Milliseconds that the bare disk takes for each append of one text.
+/// Milliseconds of the bare disk for each append of one text.
 fn bare_disk(folder: &Path) -> Vec<f64> {
     let mut file = OpenOptions::new().create_new(true).append(true).open(folder.join("bare")).unwrap();
     let text = [b'x'; TEXT];

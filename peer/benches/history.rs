@@ -1,5 +1,5 @@
-//! What a history costs: lines a second, durable and signed, beside what a bare SQLite file takes in the same run; and
-//! opening and searching 100,000 lines.
+//! Benchmark of the history: durable and signed messages per second, compared with a bare SQLite file in the same run.
+//! It also measures opening and searching a history of 100,000 messages.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
@@ -27,7 +27,7 @@ const LINES: usize = 20_000;
 const KEPT: usize = 100_000;
 const SEARCHES: usize = 200;
 
-/// What the lines are made of.
+/// Words that the texts of the messages are made of.
 const WORDS: [&str; 12] = [
     "tomorrow",
     "reunião",
@@ -94,7 +94,7 @@ async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Op
     opened
 }
 
-/// Says lines, each stored by both others as soon as it is durable; what goes out.
+/// Appends messages, each acknowledged by both others as soon as it is durable. Returns the signed messages.
 async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usize) -> Vec<SignedMessage> {
     let writing = history.clone();
     let writer = tokio::spawn(async move {
@@ -150,7 +150,7 @@ async fn ingest(history: &History, reports: &mut mpsc::Receiver<Report>, lines: 
     history.flush().await;
 }
 
-/// The same texts into a bare file: no key, no index, no proof; durable in groups of this size.
+/// Stores the same texts in a bare file without key, index and proof. Each transaction holds `group` texts.
 fn bare(folder: &Path, group: usize) -> f64 {
     let db = Connection::open(folder.join("bare.db")).unwrap();
     db.execute_batch(

@@ -1,6 +1,7 @@
-//! A room of three over loopback, beside the same work on bare tokio, in the clear and over bare rustls: JSON lines by
-//! serde_json, a queue and a writing task a link, a queue to the consumer. All take turns in one run; what counts is the
-//! ratio of the medians.
+//! Benchmark of a room of three over loopback.
+//! It compares the room with the same work on bare tokio, in plaintext and over bare rustls: JSON by serde_json, a
+//! queue and a writer task per link, and a queue to the consumer. All take turns in one run, because only the ratio of
+//! the medians counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
@@ -29,7 +30,7 @@ const SINGLES: usize = 1_500;
 const TEXT: usize = 100;
 const QUEUE: usize = 1024;
 
-/// The sender's two bare links and the far ends' consumers.
+/// The sender's two bare links, and the consumers at their far ends.
 struct Bare {
     links: [mpsc::Sender<bytes::Bytes>; 2],
     heard: [mpsc::Receiver<Line>; 2],
@@ -45,7 +46,7 @@ struct Line {
     sent_at: DateTime<Utc>,
 }
 
-/// What a bare link runs on.
+/// The byte stream of a bare link.
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for T {}
@@ -113,7 +114,7 @@ impl Bare {
     }
 }
 
-/// Lines a second, from the first said to the last heard by both.
+/// Messages per second, from the first one sent until both others have received the last.
 async fn bare_throughput(bare: &mut Bare, text: &str) -> f64 {
     let links = bare.links.clone();
     let sender = Bare { links, heard: [mpsc::channel(1).1, mpsc::channel(1).1] };
@@ -203,7 +204,7 @@ async fn main() {
     let tracker = Tracker::start().await;
     let [ana, bob, carla] = three_keeping(Keep::InMemory, &tracker, "sala").await.map(Peer::into_parts);
     let ((ana, mut anas), (_bob, bobs), (_carla, carlas)) = (ana, bob, carla);
-    // A face reads what becomes of ana's lines, as in a real program.
+    // A subscriber reads the events of ana, as a frontend does in a real program.
     tokio::spawn(async move { while anas.recv().await.is_some() {} });
     let mut ears = [bobs, carlas];
     let mut bares = [Bare::in_the_clear().await, Bare::encrypted().await];

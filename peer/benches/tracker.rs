@@ -1,5 +1,5 @@
-//! Room operations a second at a tracker with none, a thousand and a hundred thousand registered users. The trackers
-//! take turns in one run; what counts is the ratio of the costs.
+//! Benchmark of room operations at trackers with 0, 1,000 and 100,000 registered users.
+//! The trackers take turns in one run, because only the ratio of the costs counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
@@ -43,7 +43,7 @@ impl Client {
         assert!(reply.contains(r#""status":"OK""#), "{reply}");
     }
 
-    /// Creates and deletes rooms, one request after the other; operations a second.
+    /// Creates and deletes rooms, one request after the other. Returns operations per second.
     async fn round(&mut self) -> f64 {
         let start = Instant::now();
         for room in 0..ROOMS {

@@ -1,6 +1,7 @@
-//! A real tracker and real peers on loopback, on free ports, in a temporary folder: three people register, meet in a
-//! room, talk, talk privately, lose one of them and the tracker, and get both back. Every line is typed as a person
-//! types it, what each of them sees is printed, and whatever is expected and does not happen ends it with status 1.
+//! A demonstration with a real tracker and real peers on loopback, on free ports and in a temporary folder.
+//! Three people register, meet in a room, talk, and talk privately. Then one of them and the tracker stop and return.
+//! Every line is typed as a person types it, and each person's screen is printed. If an expected event is missing, the
+//! demo ends with status 1.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 use tracker::config::Config;
 use tracker::server::TrackerServer;
 
-/// What is expected comes at once or, on a very busy machine, within this.
+/// Longest wait for an expected event. It is only reached on a very busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Columns of each person's screen.
+/// Width of each person's screen in columns.
 const COLUMNS: usize = 72;
 
 type Failed = Box<dyn std::error::Error>;
@@ -236,7 +237,7 @@ impl Person {
         let name = Style::from_env().of_user(&self.name, &format!("{:>7}", self.name));
         let mut out = std::io::stdout().lock();
         for row in rows {
-            // Whoever reads may have gone: the demo goes on.
+            // The reader may have closed the output; the demo goes on.
             let _ = writeln!(out, "{name} │ {row}");
         }
     }
@@ -261,7 +262,7 @@ impl Person {
         Ok(())
     }
 
-    /// Types a line that is refused with this code.
+    /// Types a line that must be refused with this code.
     async fn is_refused(&mut self, line: &str, code: &str) -> Result<(), Failed> {
         self.show(&[format!("> {line}")]);
         let ParsedInput::Run(command) = parse(line, true)? else {
@@ -276,7 +277,7 @@ impl Person {
         }
     }
 
-    /// Says a line in the room, and each of the others hears it from this person.
+    /// Sends a message to the room, and waits until each of the others has received it.
     async fn says(&mut self, text: &str, others: &mut [&mut Self]) -> Result<(), Failed> {
         self.types(text).await?;
         for other in others {
@@ -297,7 +298,7 @@ impl Person {
         .await
     }
 
-    /// Waits for something to happen on this person's screen, or fails.
+    /// Waits for an event on this person's screen, or fails.
     async fn sees(&mut self, what: &str, expected: impl Fn(&Event) -> bool) -> Result<(), Failed> {
         loop {
             if let Some(at) = self.seen.iter().position(&expected) {
@@ -318,7 +319,7 @@ impl Person {
         self.seen.push(event);
     }
 
-    /// The program ends as in a crash: it signs out nowhere.
+    /// Stops the program as in a crash, without signing out.
     async fn dies(self) {
         self.show(&["(the program dies)".to_owned()]);
         self.service.stop().await;

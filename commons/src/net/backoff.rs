@@ -1,8 +1,12 @@
-//! Growing waits with jitter, so that many who lost the same tracker do not come back in the same moment.
+//! Exponential backoff with jitter.
+//! Many peers that lose the same tracker must not all reconnect at the same moment.
+//!
+//! Example: with `first` = 0.5 s and `most` = 8 s the full waits are 0.5, 1, 2, 4, 8, 8 s. Each wait is a random half
+//! to the whole of that.
 
 use std::time::Duration;
 
-/// Waits of `first`, twice that, and so on up to `most`, each shortened at random by up to a half.
+/// A sequence of waits: `first`, then doubled up to `most`, each shortened at random by up to a half.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -17,15 +21,15 @@ impl Backoff {
         Self { first, most, next: first }
     }
 
-    /// The next wait.
+    /// Returns the next wait and doubles the one after it.
     pub fn wait(&mut self) -> Duration {
         let full = self.next;
         self.next = (full * 2).min(self.most);
         full.mul_f64(0.5 + 0.5 * fastrand::f64())
     }
 
-    /// A connection ended that held for so long. Only one that outlasted the longest wait starts the waits over: a server
-    /// that accepts and hangs up at once is not asked again and again.
+    /// Notes the end of a connection that lasted for `held`. Only a connection that outlasted `most` resets the waits.
+    /// So a server that accepts and closes at once is not contacted again and again.
     pub fn connection_ended(&mut self, held: Duration) {
         if held > self.most {
             self.next = self.first;

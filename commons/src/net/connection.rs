@@ -1,4 +1,5 @@
-//! A connection: frames in, frames out, over any byte stream.
+//! A connection: it sends and receives frames over any byte stream.
+//! It bounds the time of every write, and can pace writes for legacy clients.
 
 use std::time::Duration;
 
@@ -12,20 +13,20 @@ use tokio_util::codec::{Framed, FramedParts};
 use crate::limits::{LINGER_BYTES, LINGER_TIME, WRITE_TIMEOUT};
 use crate::net::frame::{Frame, FrameError, JsonCodec, encode};
 
-/// Small until used: thousands of idle connections are the usual case.
+/// Initial buffer of a connection in bytes. It is small, because most of thousands of connections are idle.
 const FIRST_BUFFER: usize = 1024;
 
-/// What a link reads at once: many lines come together.
+/// Read buffer of a link in bytes: many messages arrive together.
 const LINK_BUFFER: usize = 16 * 1024;
 
-/// Frames over a byte stream. One task owns it; receiving is cancel safe.
+/// Frames over a byte stream. One task owns it, and receiving is cancel safe.
 #[derive(Debug)]
 pub struct Connection<S> {
     framed: Framed<S, JsonCodec>,
     pacer: Pacer,
 }
 
-/// Keeps writes apart, for a reader that takes what one `recv` brings for one message.
+/// Pause between writes, for a legacy client that treats the bytes of one `recv` as one message.
 #[derive(Debug, Default)]
 struct Pacer {
     pause: Option<Duration>,
@@ -40,45 +41,45 @@ impl Pacer {
         }
     }
 
-    /// Something was written.
+    /// Notes that a write has finished.
     fn wrote(&mut self) {
         self.next = self.pause.map(|pause| Instant::now() + pause);
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Speaks frames of at most `max_frame` bytes over `stream`.
+    /// Exchanges frames of at most `max_frame` bytes over `stream`.
     pub fn new(stream: S, max_frame: usize) -> Self {
         let framed = Framed::with_capacity(stream, JsonCodec::new(max_frame), FIRST_BUFFER);
         Self { framed, pacer: Pacer::default() }
     }
 
-    /// Keeps writes apart by this much from now on.
+    /// Sets the pause between writes from now on; `None` is no pause.
     pub fn set_pause(&mut self, pause: Option<Duration>) {
         self.pacer.pause = pause;
     }
 
-    /// Lets the next write come at once: the reader has read the last one.
+    /// Makes the next write due at once, because the reader has read the last one.
     pub fn skip_pause(&mut self) {
         self.pacer.next = None;
     }
 
-    /// Waits until the next write is due: the pause after the last one is over.
+    /// Waits until the pause after the last write is over.
     pub async fn due(&self) {
         self.pacer.due().await;
     }
 
-    /// Takes longer frames from now on.
+    /// Sets the longest accepted frame from now on, in bytes.
     pub fn set_max_frame(&mut self, max_frame: usize) {
         self.framed.codec_mut().set_max_frame(max_frame);
     }
 
-    /// The next frame; `None` once the other side has ended well. Cancel safe.
+    /// Receives the next frame. Returns `None` once the other side has ended the stream between frames. Cancel safe.
     pub async fn recv(&mut self) -> Result<Option<Frame>, FrameError> {
         self.framed.next().await.transpose()
     }
 
-    /// The next frame, if it comes in time; a late one is an error of kind `TimedOut`.
+    /// Receives the next frame within `time`. A later one is an error of kind `TimedOut`.
     pub async fn recv_within(&mut self, time: Duration) -> Result<Option<Frame>, FrameError> {
         timeout(time, self.recv()).await.map_err(std::io::Error::from)?
     }
@@ -88,8 +89,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.send_encoded(encode(object)?).await
     }
 
-    /// Sends what [`encode`] made, one or several lines, in one write; an error where the reader takes none of
-    /// it for [`WRITE_TIMEOUT`].
+    /// Sends one or several frames from [`encode`] in one write. It fails if the write takes longer than
+    /// [`WRITE_TIMEOUT`].
     pub async fn send_encoded(&mut self, lines: Bytes) -> Result<(), FrameError> {
         self.pacer.due().await;
         let sent = timeout(WRITE_TIMEOUT, self.framed.send(lines)).await;
@@ -97,15 +98,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         sent.map_err(std::io::Error::from)?
     }
 
-    /// Says goodbye: ends this direction and reads the other one to its end within bounds, for a close with
-    /// unread bytes would be a reset that takes our last words with it.
+    /// Closes the connection gracefully: ends this direction and discards the remaining input, for at most
+    /// [`LINGER_TIME`] and [`LINGER_BYTES`]. Closing with unread bytes would reset the connection, and the last frames
+    /// would be lost.
     pub async fn close(self) {
         let deadline = Instant::now() + LINGER_TIME;
         let mut stream = self.framed.into_inner();
         if timeout_at(deadline, stream.shutdown()).await.is_err() {
             return;
         }
-        // An array would lie in the task of every idle connection until its end.
+        // An array would be part of the task of every idle connection for its whole life.
         let mut sink = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(Ok(read @ 1..)) = timeout_at(deadline, stream.read(&mut sink)).await {
@@ -116,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Splits the connection into the end that reads and the end that writes, so that neither waits for the other.
+    /// Splits the connection into a reader and a writer, so that neither waits for the other.
     pub fn split(self) -> (FrameReader<ReadHalf<S>>, FrameWriter<WriteHalf<S>>) {
         let parts = self.framed.into_parts();
         let (read, write) = split(parts.io);
@@ -127,25 +129,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// The end of a connection that reads.
+/// The reading half of a connection.
 #[derive(Debug)]
 pub struct FrameReader<R> {
     framed: Framed<R, JsonCodec>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// The next frame; `None` once the other side has ended well. Cancel safe.
+    /// Receives the next frame. Returns `None` once the other side has ended the stream between frames. Cancel safe.
     pub async fn recv(&mut self) -> Result<Option<Frame>, FrameError> {
         self.framed.next().await.transpose()
     }
 
-    /// A frame that is here already, without waiting for one.
+    /// Returns a frame that can be read without waiting, if there is one.
     pub fn try_recv(&mut self) -> Option<Result<Option<Frame>, FrameError>> {
         self.framed.next().now_or_never().map(Option::transpose)
     }
 }
 
-/// The end of a connection that writes.
+/// The writing half of a connection.
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     write: W,
@@ -153,7 +155,7 @@ pub struct FrameWriter<W> {
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
-    /// Writes lines that [`encode`] made; an error where the reader takes none of them for [`WRITE_TIMEOUT`].
+    /// Writes frames from [`encode`]. It fails if the write takes longer than [`WRITE_TIMEOUT`].
     pub async fn send_encoded(&mut self, lines: &[u8]) -> Result<(), FrameError> {
         self.pacer.due().await;
         let write = async {
@@ -165,7 +167,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Ok(written.map_err(std::io::Error::from)??)
     }
 
-    /// Ends this direction.
+    /// Ends this direction, within [`LINGER_TIME`].
     pub async fn shutdown(&mut self) -> Result<(), FrameError> {
         Ok(timeout(LINGER_TIME, self.write.shutdown()).await.map_err(std::io::Error::from)??)
     }

@@ -1,7 +1,6 @@
-//! The first bytes of a connection: a stream that remembers them while a TLS handshake takes them.
-//!
-//! A tracker that is full answers a handshake in plaintext, for a handshake of its own would be the work that it saves. The
-//! TLS library cannot make sense of that answer and throws it away; here it can still be read.
+//! A stream that records its first bytes during a TLS handshake.
+//! A full tracker answers a handshake in plaintext, because a TLS handshake is the work that it must avoid. The TLS
+//! library discards that answer as an error; this stream keeps it readable.
 
 use std::io;
 use std::pin::Pin;
@@ -12,12 +11,12 @@ use tokio::time::timeout;
 
 use crate::limits::{FRAME_MAX_BEFORE_LOGIN, LINGER_TIME};
 
-/// The other side answered a TLS handshake in plaintext. Its bytes are a claim: nothing proves whose they are.
+/// Error: the other side answered a TLS handshake in plaintext. Nothing proves where the bytes come from.
 #[derive(Debug, thiserror::Error)]
 #[error("the other side answered a TLS handshake in plaintext")]
 pub struct PlaintextAnswer(pub Vec<u8>);
 
-/// A stream that remembers what it has brought, until it is told to forget.
+/// A stream that records the bytes read from it, until it is told to stop.
 #[derive(Debug)]
 pub(crate) struct FirstBytes<S> {
     stream: S,
@@ -25,17 +24,17 @@ pub(crate) struct FirstBytes<S> {
 }
 
 impl<S> FirstBytes<S> {
-    /// Remembers from now on.
+    /// Records the bytes from now on.
     pub(crate) fn remembering(stream: S) -> Self {
         Self { stream, seen: Some(Vec::new()) }
     }
 
-    /// Remembers nothing.
+    /// Records nothing.
     pub(crate) fn forgetting(stream: S) -> Self {
         Self { stream, seen: None }
     }
 
-    /// Remembers nothing any more.
+    /// Stops recording and drops the recorded bytes.
     pub(crate) fn forget(&mut self) {
         self.seen = None;
     }
@@ -46,7 +45,8 @@ impl<S> FirstBytes<S> {
 }
 
 impl<S: AsyncRead + Unpin> FirstBytes<S> {
-    /// The line that the other side has begun, if it is one of plaintext: at most [`FRAME_MAX_BEFORE_LOGIN`] bytes.
+    /// Reads the line that the other side has begun, if it looks like plaintext JSON: at most
+    /// [`FRAME_MAX_BEFORE_LOGIN`] bytes.
     pub(crate) async fn plaintext_answer(mut self) -> Option<PlaintextAnswer> {
         let mut answer = self.seen.take().filter(|seen| seen.first() == Some(&b'{'))?;
         let rest = async {
@@ -58,7 +58,7 @@ impl<S: AsyncRead + Unpin> FirstBytes<S> {
                 }
             }
         };
-        // A line that never ends is judged as far as it came.
+        // An unfinished line is returned as far as it has arrived.
         let _ = timeout(LINGER_TIME, rest).await;
         answer.truncate(FRAME_MAX_BEFORE_LOGIN);
         Some(PlaintextAnswer(answer))

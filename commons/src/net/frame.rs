@@ -1,4 +1,7 @@
-//! Bytes ⇄ JSON objects, one a line when sent, however they are split or joined when received. No I/O here.
+//! The frame codec: it cuts a byte stream into JSON objects and encodes objects as lines. No I/O.
+//!
+//! A sent frame is one line. A received frame may be split or joined in any way, so the decoder counts braces outside
+//! strings. Example: `{"a":"}"}{"b":1}` holds two frames.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr2;
@@ -8,28 +11,28 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::limits::JSON_DEPTH;
 
-/// One balanced JSON object, not yet parsed.
+/// One balanced JSON object that is not parsed yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     bytes: Bytes,
     too_deep: bool,
 }
 
-/// The bytes of a balanced object are no JSON that we take: the connection can go on.
+/// Error: a balanced object is not the expected JSON. The connection can continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a JSON object of the expected form")]
 pub struct BadObject;
 
-/// The bytes cannot be cut into objects: the connection is of no further use.
+/// Error: the bytes cannot be cut into objects. The connection must be closed.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Something other than an object, or an end in the middle of one.
+    /// The bytes are not an object, or the stream ended within one.
     #[error("these bytes are no JSON object")]
     NoObject,
-    /// An object longer than the limit, in bytes.
+    /// An object is longer than the limit, given in bytes.
     #[error("a frame has at most {0} bytes")]
     TooLarge(usize),
-    /// The stream failed.
+    /// Reading or writing the stream failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -48,21 +51,21 @@ impl Frame {
         self.parse()
     }
 
-    /// The object's bytes, white space around it excluded.
+    /// The bytes of the object without surrounding white space.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Contents stay out of logs.
+/// Frame contents stay out of logs.
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Frame").field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 
-/// Cuts a byte stream into objects by counting braces, looking at every byte once however the bytes arrive.
+/// Cuts a byte stream into objects by counting braces. It scans every byte once, however the bytes arrive.
 #[derive(Debug, Clone)]
 pub struct JsonCodec {
     max_frame: usize,
@@ -80,18 +83,18 @@ enum Place {
 }
 
 impl JsonCodec {
-    /// A codec that refuses objects of more than `max_frame` bytes.
+    /// Creates a codec that refuses objects of more than `max_frame` bytes.
     #[must_use]
     pub fn new(max_frame: usize) -> Self {
         Self { max_frame, scanned: 0, depth: 0, deepest: 0, place: Place::Structure }
     }
 
-    /// Changes the limit for what comes next, as when a stranger has become a user.
+    /// Changes the limit for later frames, for example after a sign-in.
     pub fn set_max_frame(&mut self, max_frame: usize) {
         self.max_frame = max_frame;
     }
 
-    /// Goes on from where the last call stopped; the object's length once its last brace is there.
+    /// Continues the scan where the last call stopped. Returns the object's length once its last brace has arrived.
     fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
         while self.scanned < bytes.len() {
             match self.place {
@@ -162,7 +165,7 @@ impl Decoder for JsonCodec {
     }
 }
 
-/// Writes an object as JSON and a newline.
+/// Encodes an object as JSON and a newline.
 pub fn encode(object: &impl Serialize) -> Result<Bytes, FrameError> {
     let mut line = serde_json::to_vec(object).map_err(std::io::Error::from)?;
     line.push(b'\n');
@@ -172,7 +175,7 @@ pub fn encode(object: &impl Serialize) -> Result<Bytes, FrameError> {
 impl Encoder<Bytes> for JsonCodec {
     type Error = FrameError;
 
-    /// Takes what [`encode`] made.
+    /// Appends a frame that the function [`encode`] made.
     fn encode(&mut self, line: Bytes, out: &mut BytesMut) -> Result<(), FrameError> {
         out.extend_from_slice(&line);
         Ok(())

@@ -1,4 +1,5 @@
-//! How bytes move: frames, connections, sockets, waits. It carries any JSON object and knows no protocol.
+//! The network layer: frames, connections, sockets, TLS and backoff.
+//! It carries any JSON object and does not depend on the protocol.
 
 pub mod backoff;
 pub mod connection;

@@ -1,22 +1,22 @@
-//! From and to where a program speaks in the clear: what an operator or a user may choose.
+//! The plaintext policy: the addresses with which a program may exchange plaintext.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Where connections in the clear are taken from, and made to.
+/// Addresses from which plaintext connections are accepted, and to which they are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Plaintext {
-    /// Nowhere.
+    /// No address.
     Never,
-    /// This machine.
+    /// Loopback addresses, which belong to this machine.
     #[default]
     Loopback,
-    /// Everywhere.
+    /// All addresses.
     Always,
 }
 
 impl Plaintext {
-    /// Whether somebody at this address may be spoken with in the clear.
+    /// Whether plaintext is allowed with a program at this address.
     #[must_use]
     pub fn allows(self, other: IpAddr) -> bool {
         match self {

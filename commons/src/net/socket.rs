@@ -1,6 +1,6 @@
-//! Where sockets are born: bind, accept, dial, in the clear or encrypted. The only file that names `TcpStream`.
+//! TCP sockets, in plaintext or with TLS. This is the only file that names `TcpStream`.
 //!
-//! Everything above speaks to a [`Socket`]; what it is made of stays in here.
+//! It binds, accepts and dials. All other code uses a [`Socket`] and does not see its implementation.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,35 +31,35 @@ enum Stream {
     Encrypted(Box<TlsStream<FirstBytes<TcpStream>>>, PublicKey),
 }
 
-/// A port on which other programs are heard.
+/// A bound port that accepts connections.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
 }
 
-/// What the first byte of a connection announces.
+/// The protocol that the first byte of a connection shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstByte {
-    /// JSON objects in the clear.
+    /// JSON objects in plaintext.
     Plaintext,
     /// A TLS handshake.
     Tls,
-    /// Nothing that we speak.
+    /// An unsupported protocol.
     Neither,
 }
 
 impl Listener {
-    /// Binds an address; port 0 picks a free one.
+    /// Binds an address. Port 0 picks a free port.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Ok(Self { listener: TcpListener::bind(address).await? })
     }
 
-    /// The address that was bound.
+    /// The bound address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// The next connection and where it comes from.
+    /// Accepts the next connection and returns it with its remote address.
     pub async fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let (stream, from) = self.listener.accept().await?;
         Ok((Socket::new(stream)?, canonical(from)))
@@ -68,7 +68,7 @@ impl Listener {
 
 impl Socket {
     fn new(stream: TcpStream) -> io::Result<Self> {
-        // Lines are short and somebody waits for each.
+        // Frames are short, and a person waits for each.
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_PROBE);
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
@@ -81,17 +81,17 @@ impl Socket {
         Self::new(stream)
     }
 
-    /// Connects and encrypts, as `me`. The other side has proven [`Self::remote_key`]; whether that is the right one is
-    /// for the caller to judge, before a byte is sent. An answer in plaintext is an error that holds a
+    /// Connects and encrypts with the identity `me`. The other side has then proven [`Self::remote_key`]. The caller
+    /// must check that key before it sends anything. An answer in plaintext is an error that holds a
     /// [`PlaintextAnswer`](crate::net::first_bytes::PlaintextAnswer).
     pub async fn dial_encrypted(address: impl ToSocketAddrs, me: &Identity) -> io::Result<Self> {
         Self::dial(address).await?.encrypt(me).await
     }
 
-    /// Encrypts a connection that was dialled, as [`Self::dial_encrypted`] does.
+    /// Encrypts a dialled connection, as [`Self::dial_encrypted`] does.
     pub async fn encrypt(self, me: &Identity) -> io::Result<Self> {
         let stream = self.into_tcp()?;
-        // A name that is never sent: there are none to ask for.
+        // TLS requires a server name, but SNI is off, so the name is never sent.
         let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
         let stream = FirstBytes::remembering(stream);
         let connecting = TlsConnector::from(me.client()).connect(name, stream).into_fallible();
@@ -100,7 +100,7 @@ impl Socket {
                 stream.get_mut().0.forget();
                 Self::encrypted(stream.into())
             }
-            // The connection is of no use after it, as after a reset.
+            // The connection is useless afterwards, as after a reset.
             Err((error, stream)) => Err(match stream.plaintext_answer().await {
                 Some(answer) => io::Error::new(io::ErrorKind::ConnectionReset, answer),
                 None => error,
@@ -108,7 +108,7 @@ impl Socket {
         }
     }
 
-    /// Answers a handshake that [`Self::opening`] announced, as `me`.
+    /// Accepts a TLS handshake that [`Self::opening`] has seen, with the identity `me`.
     pub async fn accept_encrypted(self, me: &Identity) -> io::Result<Self> {
         let accepting = TlsAcceptor::from(me.server()).accept(FirstBytes::forgetting(self.into_tcp()?));
         Self::encrypted(timeout(HANDSHAKE_TIMEOUT, accepting).await??.into())
@@ -133,7 +133,7 @@ impl Socket {
         }
     }
 
-    /// The key that the other side has proven; `None` on a connection in the clear.
+    /// The key that the other side has proven; `None` for plaintext.
     #[must_use]
     pub fn remote_key(&self) -> Option<PublicKey> {
         match &self.stream {
@@ -142,7 +142,7 @@ impl Socket {
         }
     }
 
-    /// Looks at the first byte without taking it; an error where none comes within [`FIRST_BYTE_TIMEOUT`].
+    /// Peeks at the first byte. It fails if none arrives within [`FIRST_BYTE_TIMEOUT`].
     pub async fn opening(&self) -> io::Result<FirstByte> {
         let mut first = [0];
         if timeout(FIRST_BYTE_TIMEOUT, self.tcp().peek(&mut first)).await?? == 0 {
@@ -156,18 +156,18 @@ impl Socket {
         })
     }
 
-    /// This end's address.
+    /// The address of this end.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(canonical(self.tcp().local_addr()?))
     }
 
-    /// The other end's address.
+    /// The address of the other end.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         Ok(canonical(self.tcp().peer_addr()?))
     }
 }
 
-/// An address as it is typed, `host:port`; that the host exists is not asked.
+/// Checks an address of the form `host:port`. It does not check that the host exists.
 pub fn host_and_port(text: &str) -> Result<String, &'static str> {
     match text.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
@@ -175,13 +175,13 @@ pub fn host_and_port(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The first address that a `host:port` stands for.
+/// Resolves a `host:port` to its first address.
 pub async fn resolve(address: &str) -> io::Result<SocketAddr> {
     let mut found = tokio::net::lookup_host(address).await?;
     found.next().map(canonical).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// An IPv4 address in IPv6 clothes is still that IPv4 address.
+/// Converts an IPv4-mapped IPv6 address to the IPv4 address.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,5 +1,5 @@
-//! TLS 1.3 with raw public keys (RFC 7250) in both directions: no certificates, no names, no tickets. Each side proves
-//! its Ed25519 key; whether that key is the right one is for the code above, which is always given it.
+//! TLS 1.3 with raw public keys (RFC 7250) in both directions, without certificates, names and tickets.
+//! Each side proves its Ed25519 key. The caller receives the key and must check that it is the expected one.
 
 use std::sync::Arc;
 use std::{fmt, io};
@@ -20,17 +20,17 @@ use zeroize::Zeroizing;
 
 use crate::keys::{PublicKey, Seed};
 
-/// What precedes the 32 bytes of an Ed25519 public key in its SubjectPublicKeyInfo (RFC 8410).
+/// Prefix of the 32 bytes of an Ed25519 public key in its SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// What precedes the 32 bytes of an Ed25519 seed in PKCS #8 (RFC 8410).
+/// Prefix of the 32 bytes of an Ed25519 seed in PKCS #8 (RFC 8410).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// What a connection is for. Each has an ALPN of its own, so that neither can be taken for the other.
+/// Purpose of a connection. Each has its own ALPN protocol, so that one cannot be mistaken for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A peer's session at the tracker.
+    /// A peer's session with the tracker.
     Session,
     /// A link between two peers, or the tracker's PING to a peer.
     Link,
@@ -45,7 +45,7 @@ impl Purpose {
     }
 }
 
-/// A key in use for one purpose: dials and answers with it. Cheap to clone.
+/// A key that is configured for one purpose, both to dial and to accept. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
     key: PublicKey,
@@ -60,7 +60,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// The identity that follows from a seed. Fails only where this computer's cryptography does.
+    /// Derives the identity from a seed. It fails only if the cryptographic library does.
     pub fn new(seed: &Seed, purpose: Purpose) -> io::Result<Self> {
         Self::make(seed, purpose).map_err(io::Error::other)
     }
@@ -74,7 +74,7 @@ impl Identity {
         let own = Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], signing));
 
         let provider = Arc::new(CryptoProvider {
-            // Safe against a later quantum computer first; the other for programs that cannot.
+            // The hybrid key exchange resists a later quantum computer. The second one is for programs without it.
             kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519],
             ..aws_lc_rs::default_provider()
         });
@@ -97,7 +97,7 @@ impl Identity {
         Ok(Self { key, client: Arc::new(client), server: Arc::new(server) })
     }
 
-    /// The public half.
+    /// The public key of the identity.
     #[must_use]
     pub fn key(&self) -> PublicKey {
         self.key
@@ -112,7 +112,7 @@ impl Identity {
     }
 }
 
-/// The key that the other side of a finished handshake has proven, on a connection of the agreed purpose.
+/// The key that the other side of a finished handshake has proven. The connection must have agreed on its purpose.
 pub(crate) fn proven_key(connection: &rustls::CommonState) -> Result<PublicKey, Error> {
     if connection.alpn_protocol().is_none() {
         return Err(Error::NoApplicationProtocol);
@@ -127,7 +127,7 @@ fn ed25519_key(spki: &[u8]) -> Result<PublicKey, Error> {
     key.map(PublicKey::new).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
-/// Demands an Ed25519 key and the proof that the other side holds its private half. Which key it is, is judged above.
+/// A verifier that requires an Ed25519 key and the proof of its private key. The caller judges which key it is.
 #[derive(Debug)]
 struct RawKeys {
     algorithms: WebPkiSupportedAlgorithms,

@@ -1,4 +1,4 @@
-//! What peers say to each other.
+//! The protocol between two peers: the messages of a link and their JSON form.
 
 use std::borrow::Cow;
 
@@ -10,95 +10,96 @@ use uuid::Uuid;
 use crate::keys::{PublicKey, Signature};
 use crate::protocol::provenance::{Digest, Incarnation, Provenance, StreamSpans};
 
-/// A message between peers. Texts are borrowed from the frame: most are looked at once and moved on.
+/// A frame between peers. Texts are borrowed from the received frame, because most are read once and moved on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Fields<'_>", bound(deserialize = "'de: 'a"))]
 pub enum PeerMessage<'a> {
-    /// "I am": the first frame of whoever dialled.
+    /// The greeting of the dialer, which is the first frame.
     Hello(Greeting<'a>),
-    /// "And I am": the listener's answer to a HELLO on an encrypted link, which is up only then.
+    /// The listener's answer to HELLO on an encrypted link. The link is up only then.
     Welcome(Greeting<'a>),
-    /// A chat line.
+    /// A chat message.
     Message(Line<'a>),
-    /// The speaker leaves a conversation; `None` is the private one.
+    /// The sender leaves a conversation.
     Leave {
-        /// Which room.
+        /// The room's name; `None` is the private conversation.
         room: Option<Cow<'a, str>>,
     },
-    /// Cumulative: the lines sent on this link up to this one are stored or were refused.
+    /// A cumulative ack: the messages sent on this link up to this one are stored or were refused.
     Received {
-        /// The last of them.
+        /// The id of the last such message.
         id: Uuid,
     },
-    /// "These lines of the conversation I have."
+    /// The messages of a conversation that the sender has.
     Have {
-        /// Which room; `None` is the private conversation of the two.
+        /// The room's id; `None` is the private conversation of the two.
         room_id: Option<Uuid>,
-        /// What of whom.
+        /// The messages of each stream.
         streams: Vec<StreamSpans>,
-        /// How far the conversation is: the highest Lamport time that the speaker believes.
+        /// The highest Lamport time of the conversation that the sender accepts.
         lamport: Option<u64>,
     },
-    /// "Give me these": answered by LINES, one batch a WANT.
+    /// A request for messages. The answer is one batch of LINES per WANT.
     Want {
-        /// Which room; `None` is the private conversation of the two.
+        /// The room's id; `None` is the private conversation of the two.
         room_id: Option<Uuid>,
-        /// What of whom.
+        /// The requested messages of each stream.
         streams: Vec<StreamSpans>,
     },
-    /// Lines of anybody, in whole groups: late, or wanted.
+    /// Messages of any author in whole signed batches: backlog, or the answer to WANT.
     Lines {
-        /// Which room; `None` is the private conversation of the two.
+        /// The room's id; `None` is the private conversation of the two.
         room_id: Option<Uuid>,
-        /// Ordered within each stream.
+        /// The messages, ordered within each stream.
         lines: Vec<Line<'a>>,
     },
-    /// Are you there?
+    /// A liveness check, answered with PONG.
     Ping,
-    /// Yes.
+    /// The answer to PING.
     Pong,
-    /// "I do not talk to you": the listener's answer to a HELLO whose key is not the one it has pinned.
+    /// The listener's refusal of a HELLO whose key it does not accept for that name.
     Refused {
-        /// Why: [`KEY_CHANGED`] or [`KEY_UNKNOWN`].
+        /// The reason: [`KEY_CHANGED`] or [`KEY_UNKNOWN`].
         code: Cow<'a, str>,
     },
-    /// A command of a later version: ignored.
+    /// A command of a later version, which is ignored.
     Unknown,
 }
 
-/// Who is speaking.
+/// Self-description of one side of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting<'a> {
-    /// The user's name, not yet believed.
+    /// The claimed name of the user.
     pub username: Cow<'a, str>,
-    /// When the program started, in milliseconds since 1970, so that a restarted peer is known; the original
-    /// programs send none.
+    /// Start time of the program in milliseconds since 1970, by which a restart is recognised. Legacy clients send
+    /// none.
     pub instance: Option<u64>,
-    /// Whether the program understands HAVE, WANT and LINES.
+    /// Whether the program supports HAVE, WANT and LINES.
     pub catch_up: bool,
-    /// The port at which the program takes links: with the IP address of this one, where to dial it later while no tracker
-    /// answers. Not 0.
+    /// The port on which the program accepts links, never 0. With the IP address of this connection it can be dialled
+    /// later without a tracker.
     pub port: Option<u16>,
 }
 
-/// A chat line as the wire carries it.
+/// A chat message in its wire form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// The room, or `None` for a private line; in LINES always `None`.
+    /// The room's name, or `None` for a private message. In LINES it is always `None`.
     pub room: Option<Cow<'a, str>>,
-    /// Which life of the room; absent in private, in LINES, and from programs that keep no provenance.
+    /// The id of the room, new for each creation. It is absent in private messages, in LINES, and from programs that
+    /// keep no provenance.
     pub room_id: Option<Uuid>,
-    /// Who says it; in MESSAGE the link's own user.
+    /// The author. In MESSAGE this is the link's own user.
     pub username: Cow<'a, str>,
-    /// What is said; empty where it was taken back.
+    /// The text of at most [`TEXT_MAX`](crate::limits::TEXT_MAX) bytes. It is empty if the message was withdrawn.
     pub content: Cow<'a, str>,
-    /// The SHA-256 of a text that its author took back.
+    /// The SHA-256 of a text that its author has withdrawn.
     pub withdrawn: Option<Digest>,
-    /// Tells the line from all others (UUID v7); the original programs send none.
+    /// The unique id of the message (UUID v7). Legacy clients send none.
     pub id: Option<Uuid>,
-    /// When it was written, by the author's clock.
+    /// Time of writing by the author's clock.
     pub sent_at: Option<DateTime<Utc>>,
-    /// Where it stands in what its author wrote; the original programs know nothing of it.
+    /// Position of the message in its author's stream. Legacy clients send none.
     pub provenance: Option<Box<Provenance>>,
 }
 
@@ -109,7 +110,7 @@ impl std::fmt::Debug for Line<'_> {
     }
 }
 
-/// All fields of all messages: read in one pass, without the copy that a tagged enum makes.
+/// All fields of all frames. They are read in one pass, without the copy that a tagged enum makes.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -142,7 +143,7 @@ struct Fields<'a> {
     lines: Option<Vec<Self>>,
 }
 
-/// Serde borrows a `Cow` but not an `Option<Cow>`; this one it does.
+/// A text that serde can borrow inside an `Option`, which it cannot do for a plain `Cow`.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -218,10 +219,11 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
     }
 }
 
-/// Why a HELLO is refused: its key is not one that is pinned for its name.
+/// Code of a refused HELLO: its key is not pinned for its name, but others are.
 pub const KEY_CHANGED: &str = "KEY_CHANGED";
 
-/// The listener cannot tell whose key this is: the tracker did not say, or announces others. The dialer tries again later.
+/// Code of a refused HELLO: the key cannot be judged, because the tracker did not answer or announces others. The
+/// dialer tries again later.
 pub const KEY_UNKNOWN: &str = "KEY_UNKNOWN";
 
 impl Serialize for PeerMessage<'_> {
@@ -286,7 +288,7 @@ impl Serialize for PeerMessage<'_> {
 }
 
 impl Line<'_> {
-    /// Everything but the room's name.
+    /// Writes all fields except the room's name.
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("username", &self.username)?;
         match &self.withdrawn {
@@ -323,7 +325,7 @@ impl Line<'_> {
     }
 }
 
-/// A line as LINES carries it.
+/// Writes a message in the form of LINES.
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut map = out.serialize_map(None)?;

@@ -1,4 +1,5 @@
-//! What is said on the wire, named by who speaks. How the bytes move is not known here.
+//! The wire protocol: one module for each pair of programs.
+//! It does not depend on the network layer.
 
 pub mod between_peers;
 pub mod provenance;

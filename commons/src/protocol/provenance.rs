@@ -1,7 +1,11 @@
-//! Where a chat line stands in what its author has written, and what proves it.
+//! Provenance: the position of a message in its author's stream, and the signature that proves it.
 //!
-//! An author's lines in one conversation are a stream: numbered from 1 without gaps for each incarnation of the author's
-//! store, and each line's digest covers the digest of the one before. So one signature vouches for all lines before it.
+//! The messages of one author in one conversation form a stream. They are numbered from 1 without gaps for each
+//! incarnation of the author's store, and each digest covers the previous digest. So one signature covers a whole
+//! signed batch, and its chain also fixes all earlier messages.
+//!
+//! Example: messages 4, 5 and 6 are sent as a signed batch. Message 4 carries `previous` (the digest of message 3) and
+//! `device`; message 6 carries `signature`.
 
 use std::fmt;
 
@@ -10,45 +14,48 @@ use uuid::Uuid;
 
 use crate::keys::{PublicKey, Signature};
 
-/// A line's place in its stream, as the wire carries it beside the text.
+/// Position of a message in its stream, as the wire carries it beside the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
-    /// Which life of the author's store wrote it.
+    /// The incarnation of the author's store.
     pub incarnation: Incarnation,
-    /// The number in the stream, from 1.
+    /// The sequence number in the stream, from 1.
     pub seq: u64,
-    /// Lamport time: higher than that of every line that the author had seen.
+    /// Lamport time: higher than that of every message that the author had seen.
     pub lamport: u64,
-    /// The state of the room in which it was written; 0 in private.
+    /// The room's revision at the time of writing; 0 in private conversations.
     pub revision: u64,
-    /// The latest lines of the others that the author had seen, [`HEADS_MAX`](crate::limits::HEADS_MAX) at most.
+    /// The latest messages of others that the author had seen, at most [`HEADS_MAX`](crate::limits::HEADS_MAX).
     pub heads: Vec<Uuid>,
-    /// The digest of the line before, zeros before the first one: on the first line of a group.
+    /// The digest of the previous message, or zeros before the first one. Only the first message of a signed batch has
+    /// it.
     pub previous: Option<Digest>,
-    /// The author's key: on the first line of a group.
+    /// The author's device key. Only the first message of a signed batch has it.
     pub device: Option<PublicKey>,
-    /// Over the digest of this line, by the author's key: ends a group. Earlier versions signed no private messages.
+    /// The device key's signature over the digest of this message. It ends a signed batch. Earlier versions did not
+    /// sign private messages.
     pub signature: Option<Signature>,
 }
 
-/// A life of an author's store: random, and another one after a restore. 16 hex digits on the wire.
+/// One incarnation of an author's store. It is random, and a restored backup starts another one. 16 hex digits on the
+/// wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Incarnation(pub u64);
 
-/// A SHA-256 digest: 64 hex digits on the wire.
+/// A SHA-256 digest, with 64 hex digits on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Digest(pub [u8; 32]);
 
-/// The numbers of a stream that somebody has or wants.
+/// The sequence numbers of one stream that a peer has or wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamSpans {
-    /// Whose stream.
+    /// The author of the stream.
     pub username: String,
-    /// Which life of the author's store.
+    /// The incarnation of the author's store.
     pub incarnation: Incarnation,
-    /// First and last number of each piece without a gap, ascending.
+    /// The first and last sequence number of each gapless span, ascending.
     pub spans: Vec<(u64, u64)>,
 }
 

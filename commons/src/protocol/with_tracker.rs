@@ -1,4 +1,4 @@
-//! What a peer asks of the tracker and what the tracker answers and announces.
+//! The protocol between a peer and the tracker: requests, replies and announcements.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,103 +13,103 @@ use crate::names::RoomName;
 use crate::peer::{Peer, rfc3339_seconds};
 use crate::snapshot::{RoomChange, RoomSnapshot};
 
-/// What a request may carry to have its reply told apart: a string or an integer, echoed unchanged.
+/// The optional id of a request: a string or an integer. The reply repeats it unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RequestId {
-    /// A number.
+    /// An integer within the range of `i64`.
     Number(i64),
-    /// A number beyond those.
+    /// A larger integer, within the range of `u64`.
     Large(u64),
-    /// A text.
+    /// A text of any form.
     Text(String),
 }
 
-/// A peer's request. Names are text here: whoever serves the request parses them and can say what is wrong.
+/// A peer's request. Names are plain text here: the tracker parses them and can report the error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TrackerRequest {
-    /// Make an account and sign in.
+    /// Register an account and sign in.
     Register(Credentials),
-    /// Sign in.
+    /// Sign in with a key or a password.
     Login(Credentials),
-    /// Sign out; the tracker answers and closes.
+    /// Sign out. The tracker answers and closes the connection.
     Logout,
-    /// Who is connected, by name.
+    /// List the connected users by name.
     ListPeers(Page),
-    /// One user's record.
+    /// Get the record of one user.
     GetPeer {
-        /// Whose.
+        /// The name of the user.
         peer: String,
     },
-    /// Which rooms exist, by name.
+    /// List the rooms by name.
     ListRooms(Page),
-    /// Make a room and sit in it.
+    /// Create a room and join it.
     CreateRoom {
-        /// Its name.
+        /// The name of the new room.
         room: String,
     },
-    /// Take a seat.
+    /// Join a room.
     JoinRoom {
-        /// Where.
+        /// The name of the room.
         room: String,
     },
-    /// Give a seat up.
+    /// Leave a room.
     LeaveRoom {
-        /// Where.
+        /// The name of the room.
         room: String,
     },
-    /// End a room one owns.
+    /// Delete a room of one's own.
     DeleteRoom {
-        /// Which.
+        /// The name of the room.
         room: String,
     },
-    /// The user's own keys.
+    /// List the user's own keys.
     ListKeys,
-    /// Take one of the user's own keys away.
+    /// Revoke one of the user's own keys.
     RevokeKey {
-        /// Which.
+        /// The revoked key.
         key: PublicKey,
     },
-    /// Vouch for another of the user's own keys by the session's.
+    /// Endorse another of the user's own keys with the session's key.
     EndorseKey {
-        /// Which.
+        /// The endorsed key.
         key: PublicKey,
-        /// That the session's key vouches for it: see [`Endorsement`](crate::endorsement::Endorsement).
+        /// The signature of the session's key: see [`Endorsement`](crate::endorsement::Endorsement).
         signature: Signature,
     },
-    /// Give the user's own account another password.
+    /// Change the password of the user's own account.
     ChangePassword {
-        /// The digest of the old one; absent where a bound key proves the user.
+        /// The digest of the old password. It is absent if a bound key proves the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         password: Option<Secret>,
         /// The digest of the new one.
         new_password: Secret,
     },
-    /// End the user's own account; the tracker answers and closes.
+    /// Delete the user's own account. The tracker answers and closes the connection.
     DeleteAccount {
-        /// The password's digest; absent where a bound key proves the user.
+        /// The password's digest. It is absent if a bound key proves the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         password: Option<Secret>,
     },
-    /// Is the tracker there?
+    /// A liveness check of the tracker.
     Ping,
-    /// Yes, this peer is here: the answer to the tracker's PING; never answered itself.
+    /// The peer's answer to the tracker's PING. It is never answered itself.
     Pong,
 }
 
-/// Who signs in, and where that peer takes links.
+/// Credentials of a sign-in, and the address at which the peer accepts links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// The user's name.
+    /// The name of the account.
     pub username: String,
-    /// Lower-case hex SHA-256 of the typed password; absent where a key proves the user.
+    /// Lower-case hex SHA-256 of the typed password. It is absent if a key proves the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// Where the peer says it can be reached; believed from loopback only.
+    /// The address that the peer claims. The tracker accepts the claim only from loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The port on which it takes links.
+    /// The port on which the peer accepts links.
     pub port: u16,
 }
 
@@ -124,43 +124,43 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Which part of a list is wanted.
+/// The requested part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// Only names that start so.
+    /// Only names with this prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// Only names after this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// At most so many.
+    /// The largest number of entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
-/// A request as it arrived, with what surrounds it.
+/// A received request with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// Echoed in the reply.
+    /// The id that the reply repeats.
     pub id: Option<RequestId>,
-    /// Whom the request says it speaks for; must be the session's own where present.
+    /// The user for which the request claims to act. If present, it must be the session's own.
     pub username: Option<String>,
-    /// What is asked.
+    /// The request itself.
     pub request: TrackerRequest,
 }
 
-/// Why a frame is no request; the reply carries all three.
+/// Reason why a frame is not a request. The reply carries all three fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotARequest {
-    /// The id to echo, where one could be read.
+    /// The id to repeat, if one could be read.
     pub id: Option<RequestId>,
-    /// MALFORMED, UNKNOWN_COMMAND or MISSING_PARAMETER.
+    /// The code: MALFORMED, UNKNOWN_COMMAND or MISSING_PARAMETER.
     pub code: ErrorCode,
-    /// What is wrong, without repeating values.
+    /// A description of the error that repeats no values.
     pub msg: String,
 }
 
-/// Every command and the fields without which it means nothing.
+/// All commands with their required fields.
 const REQUIRED: [(&str, &[&str]); 17] = [
     ("REGISTER", &["username", "password", "port"]),
     ("LOGIN", &["username", "port"]),
@@ -182,7 +182,7 @@ const REQUIRED: [(&str, &[&str]); 17] = [
 ];
 
 impl Asked {
-    /// Reads a request from a JSON object. Unknown fields are ignored, a `null` field counts as absent.
+    /// Reads a request from a JSON object. Unknown fields are ignored, and a `null` field counts as absent.
     pub fn read(mut object: Map<String, Value>) -> Result<Self, NotARequest> {
         object.retain(|_, value| !value.is_null());
         let id = match object.remove("id").map(serde_json::from_value) {
@@ -215,11 +215,11 @@ impl Asked {
     }
 }
 
-/// What the tracker says.
+/// A frame from the tracker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TrackerMessage {
-    /// Everything with a `status`.
+    /// Every frame with a `status`.
     Status(Box<Status>),
     /// The answer to PING.
     Pong(Pong),
@@ -231,80 +231,80 @@ pub enum TrackerMessage {
 pub enum Status {
     /// The request was carried out.
     Ok(Reply),
-    /// The request was refused; nothing changed.
+    /// The request was refused, and nothing changed.
     Error(Refusal),
-    /// A room changed: unasked, to its seated members.
+    /// An unrequested announcement to a room's members that the room has changed.
     RoomUpdate(RoomUpdate),
-    /// Is the peer there? Answered with PONG.
+    /// A liveness check, which the peer answers with PONG.
     Ping,
-    /// A newer login took this one's place: do not reconnect.
+    /// A newer login has replaced this session. The peer must not reconnect.
     Superseded,
-    /// The tracker stops: reconnect later.
+    /// The tracker is shutting down. The peer should reconnect later.
     ShuttingDown,
 }
 
-/// What an OK carries.
+/// The content of an OK.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
-    /// For people.
+    /// A text for people.
     pub msg: String,
     /// Connected peers by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<BTreeMap<String, ListedPeer>>,
-    /// One user's record.
+    /// The record of one user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Box<FoundPeer>>,
-    /// Rooms by name.
+    /// The rooms by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rooms: Option<BTreeMap<String, RoomSnapshot>>,
-    /// One room.
+    /// The requested room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<RoomSnapshot>,
-    /// The user's own keys, the one bound first in front.
+    /// The user's own keys, in the order in which they were bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<BoundKey>>,
-    /// `true` where a list goes on after its last name; absent otherwise.
+    /// `true` if a list continues after its last name; absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
-    /// The request's id.
+    /// The id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
 }
 
-/// What an ERROR carries.
+/// The content of an ERROR.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// For people: what is wrong and what to do.
+    /// A text for people: the cause and the remedy.
     pub msg: String,
-    /// For programs.
+    /// A stable code for programs.
     pub code: ErrorCode,
-    /// The request's id.
+    /// The id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
 }
 
-/// A change of a room and the state it led to.
+/// A change of a room, and the resulting state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomUpdate {
-    /// For people.
+    /// A text for people.
     pub msg: String,
-    /// What happened.
+    /// The change itself.
     pub change: RoomChange,
-    /// The room afterwards; `null` once it is deleted.
+    /// The room afterwards; `null` if it was deleted.
     pub room: Option<RoomSnapshot>,
-    /// Which room it was, where `room` cannot tell it any more.
+    /// The name of the room, if `room` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<RoomName>,
-    /// The id of a deleted room: by now the name may belong to another room.
+    /// The id of a deleted room. Its name may belong to another room by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_id: Option<Uuid>,
 }
 
-/// The answer to PING, on every wire.
+/// The answer to PING in both protocols.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pong {
     cmd: PongTag,
-    /// The request's id.
+    /// The id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
 }
@@ -316,43 +316,43 @@ enum PongTag {
 }
 
 impl Pong {
-    /// A PONG that echoes an id.
+    /// Creates a PONG that repeats an id.
     #[must_use]
     pub fn to(id: Option<RequestId>) -> Self {
         Self { cmd: PongTag::Pong, id }
     }
 }
 
-/// A peer as a list shows it.
+/// A peer in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedPeer {
-    /// The user's name.
+    /// The name of the user.
     pub username: String,
-    /// Where the peer is.
+    /// The address of the peer.
     pub address: Option<IpAddr>,
-    /// The port on which it takes links.
+    /// The port on which the peer accepts links.
     pub port: Option<u16>,
-    /// Whether it is connected.
+    /// Whether the peer is connected.
     pub connected: bool,
-    /// When it last answered a PING.
+    /// Time of its last answer to a PING.
     #[serde(serialize_with = "rfc3339_seconds")]
     pub last_ping: Option<DateTime<Utc>>,
-    /// The room that the user joined last, of those in which a seat is held.
+    /// The room that the user joined last, among those with a seat of the user.
     pub room: Option<String>,
 }
 
-/// A peer as GET_PEER shows it.
+/// A peer in the reply to GET_PEER.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundPeer {
     /// The record, with the user's keys.
     #[serde(flatten)]
     pub peer: Peer,
-    /// The room that the user joined last, of those in which a seat is held.
+    /// The room that the user joined last, among those with a seat of the user.
     pub room: Option<String>,
 }
 
 impl ListedPeer {
-    /// A record as a list shows it.
+    /// Creates the list entry of a record.
     #[must_use]
     pub fn new(peer: Peer, room: Option<String>) -> Self {
         let Peer { username, address, port, connected, last_ping, keys: _, endorsements: _ } = peer;
@@ -360,65 +360,65 @@ impl ListedPeer {
     }
 }
 
-/// A key of a user, as that user is shown it.
+/// A key of a user, as its owner sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoundKey {
-    /// The key.
+    /// The key itself.
     pub key: PublicKey,
-    /// Whether it is the one that this session has proven.
+    /// Whether this session has proven it.
     pub current: bool,
-    /// Which other one vouches for it.
+    /// Another key of the user that endorses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endorsed_by: Option<PublicKey>,
 }
 
-/// Why the tracker refuses: stable, for programs.
+/// Reason of a refusal: a stable code for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
-    /// Not a valid request.
+    /// The frame is not a valid request.
     Malformed,
-    /// Longer than a frame may be.
+    /// The frame is longer than allowed.
     FrameTooLarge,
-    /// No such command.
+    /// The command does not exist.
     UnknownCommand,
-    /// A field is absent without which the command means nothing.
+    /// A required field is absent.
     MissingParameter,
-    /// The text is no name.
+    /// The text is not a valid name.
     InvalidName,
-    /// Sign in first.
+    /// The session must sign in first.
     NotLoggedIn,
-    /// This session is signed in.
+    /// The session is already signed in.
     AlreadyLoggedIn,
-    /// A wrong password, of a known or an unknown name.
+    /// The password or key is wrong, or the name is unknown.
     InvalidCredentials,
-    /// Not judged: too many guesses came before.
+    /// The password was not checked, because too many wrong ones came before.
     TooManyAttempts,
-    /// The name has an account.
+    /// The name already has an account.
     UsernameTaken,
-    /// Speaking for somebody else.
+    /// The request acts for another user.
     Forbidden,
-    /// No such user.
+    /// The user does not exist.
     PeerNotFound,
     /// The user has no such key.
     KeyNotFound,
-    /// No such room.
+    /// The room does not exist.
     RoomNotFound,
-    /// The name has a room.
+    /// A room of that name exists already.
     RoomExists,
     /// Every guest's seat is taken.
     RoomFull,
-    /// The user holds no seat there.
+    /// The user is not a member of the room.
     NotAMember,
-    /// Only the owner may.
+    /// Only the owner may do this.
     NotOwner,
-    /// The user sits in as many rooms as one may.
+    /// The user is a member of the largest allowed number of rooms.
     TooManyRooms,
-    /// Not without encryption.
+    /// The request requires an encrypted connection.
     PlaintextRefused,
-    /// Too fast; the message says how long to wait.
+    /// The requests come too fast. The message says how long to wait.
     RateLimited,
-    /// Too much to do; try again later.
+    /// The tracker is busy. The request may be repeated later.
     Busy,
     /// The change could not be made durable, so it was not made.
     Storage,

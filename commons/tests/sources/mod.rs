@@ -1,4 +1,4 @@
-//! The source files of the three crates, as the tests about the code read them.
+//! The source files and pages of the project, as the tests about the code read them.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
@@ -14,16 +14,16 @@ pub fn root() -> &'static Path {
 
 /// A source file, and its code without tests, comments and blank lines.
 pub struct Source {
-    /// The path from the top folder.
+    /// The path relative to the top folder.
     pub path: String,
     pub whole: String,
-    /// The product's code in it.
+    /// The code outside tests.
     pub code: String,
 }
 
 impl Source {
     fn new(path: String, whole: String) -> Self {
-        // A simulated world is a test too: it stands where it can name what is private.
+        // A simulation is test code too. It lies in `src` because it uses private names.
         let test = path.contains("/simulation/");
         let product = if test { "" } else { whole.split("#[cfg(test)]\nmod ").next().unwrap_or_default() };
         let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
@@ -32,13 +32,13 @@ impl Source {
     }
 }
 
-/// Every source file of the three crates; tests, examples and benches are not the product.
+/// The product's source files: those of the three crates without tests, examples and benches.
 pub fn sources() -> Vec<Source> {
     let is_product = |source: &Source| source.path.split('/').nth(1) == Some("src");
     all_sources().into_iter().filter(is_product).collect()
 }
 
-/// Every Rust file of the three crates, also tests, examples and benches.
+/// Every Rust file of the three crates, including tests, examples and benches.
 pub fn all_sources() -> Vec<Source> {
     let mut found = Vec::new();
     for name in CRATES {
@@ -47,7 +47,7 @@ pub fn all_sources() -> Vec<Source> {
     found.into_iter().map(|(path, whole)| Source::new(path, whole)).collect()
 }
 
-/// Every page of the documentation: its path and its text.
+/// The path and the text of every documentation page.
 pub fn pages() -> Vec<(String, String)> {
     let mut found = vec![("README.md".to_owned(), fs::read_to_string(root().join("README.md")).unwrap())];
     for folder in ["docs", "data"] {
