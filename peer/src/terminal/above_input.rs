@@ -1,4 +1,6 @@
-//! Rows above the line that is being typed.
+//! A printer of rows above the line that is being typed.
+//!
+//! It keeps the input intact while rows arrive.
 
 use std::io;
 
@@ -6,7 +8,7 @@ use rustyline::ExternalPrinter;
 
 use crate::terminal::output::{Sink, Stdout};
 
-/// Moves up a row and down again: printing it draws the prompt anew and nothing else.
+/// Moves the cursor up a row and down again: printing it redraws the prompt and nothing else.
 const NOTHING_NEW: &str = "\x1b[A\n";
 
 /// Prints rows above the input; once the editor has ended, below everything.
@@ -35,7 +37,7 @@ impl<P: ExternalPrinter + Send + 'static> Sink for AboveInput<P> {
         if self.printer.is_some() { self.write(NOTHING_NEW) } else { Ok(()) }
     }
 
-    /// The printer holds one piece while the editor draws another: once it has taken a second one, the first is drawn.
+    /// The printer holds one piece while the editor draws another. Once it accepts a second one, the first is drawn.
     fn wait_drawn(&mut self) -> io::Result<()> {
         self.repaint()?;
         self.repaint()

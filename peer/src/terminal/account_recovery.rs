@@ -1,5 +1,7 @@
-//! The way back in at a terminal for whoever this computer knows and the tracker does not take: the account is lost there,
-//! or has another password now. The tracker tells neither from the other, so that nobody learns who has an account.
+//! The recovery of an account that this device knows and the tracker does not accept.
+//!
+//! Either the tracker lost the account, or its password was changed elsewhere. The tracker does not say which, so that
+//! nobody can find out which accounts exist.
 
 use crate::api::error::CommandError;
 use crate::identity::device_key::SignIn;
@@ -8,8 +10,8 @@ use crate::service::PeerService;
 use crate::terminal::counted::counted;
 use crate::terminal::sign_in::{SignInError, ask_password, ask_yes, tell, try_in};
 
-/// Makes the account again with the key that is here, or learns its new password. `is_there` where the tracker is known
-/// to have the account.
+/// Registers the account again with this device's key, or asks for its new password. `is_there` is true if the tracker
+/// is known to have the account.
 pub(crate) async fn come_back(service: &PeerService, who: SignIn, is_there: bool) -> Result<(), SignInError> {
     let question = format!(
         "This tracker has no account {0}, or another password of it.\n\

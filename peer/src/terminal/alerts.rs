@@ -12,7 +12,7 @@ use crate::terminal::status_line::shown;
 
 const BELL: &str = "\u{7}";
 
-/// Decides when the terminal rings, and what it notifies of.
+/// Decides when the terminal rings its bell, and which notification it shows.
 pub(crate) struct Alerts {
     notify: Notify,
     last: Option<DateTime<Utc>>,
@@ -24,8 +24,8 @@ impl Alerts {
         Self { notify, last: None, due: None }
     }
 
-    /// A message came in; `called` where it names this user. One in private or with the name calls a person at a
-    /// terminal, at most once in [`ALERT_PAUSE`].
+    /// Handles a received message; `called` is true if it names this user. A private message or one with the name
+    /// causes an alert at a terminal, at most once in [`ALERT_PAUSE`].
     pub(crate) fn on_message(
         &mut self,
         place: &Conversation,
@@ -50,12 +50,12 @@ impl Alerts {
             Notify::Desktop => Some(what),
             Notify::DesktopText => Some(format!("{what}: {}", sanitize(&said.text))),
         };
-        // OSC 9, ended by ST: what is between is free of control characters.
+        // OSC 9, ended by ST; the text between them contains no control characters.
         let notice = notice.map(|notice| format!("\x1b]9;{}\x1b\\", shorten(&notice, NOTICE_COLUMNS)));
         self.due = Some(format!("{BELL}{}", notice.unwrap_or_default()));
     }
 
-    /// What is to be written to the terminal for the alert that is due.
+    /// Returns the bytes to write to the terminal for the alert that is due.
     pub(crate) fn take(&mut self) -> Option<String> {
         self.due.take()
     }

@@ -1,4 +1,6 @@
-//! What a command brought, in words: its answer, or why it was not carried out and what to do about it. Pure.
+//! The result of a command as rows for people. Pure.
+//!
+//! It is an answer, or an error with advice.
 
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
@@ -15,7 +17,7 @@ use crate::terminal::tables::Tables;
 use crate::terminal::waits::in_words;
 use crate::untrusted::AsUntrusted;
 
-/// Words an answer.
+/// Renders an answer as rows.
 pub(crate) struct Reply<'a> {
     pub(crate) paint: Style,
     /// The conversation that the screen shows.
@@ -107,7 +109,7 @@ impl Reply<'_> {
         [title].into_iter().chain(rows).chain(then).collect()
     }
 
-    /// What was done without an event that tells of it.
+    /// Returns a row for a command that was carried out and causes no event.
     fn done(&self, command: &Command) -> Option<String> {
         match command {
             Command::Block { user: Some(user) } => Some(format!("{user}'s private lines are shut out now")),
@@ -135,7 +137,7 @@ impl Reply<'_> {
     }
 }
 
-/// Why something was not done, or what is wanted before it is.
+/// Renders the reason why a command was not carried out, or the request for a password.
 pub(crate) fn refusal(paint: Style, error: &CommandError) -> String {
     match error {
         CommandError::PasswordWanted { tries_left } => password_wanted(paint, *tries_left),
@@ -143,24 +145,24 @@ pub(crate) fn refusal(paint: Style, error: &CommandError) -> String {
     }
 }
 
-/// An error in words for people, in one row.
+/// Returns the text of an error for people, in one row.
 pub(crate) fn words(error: &CommandError) -> String {
     let safe = sanitize(&error.words());
     if matches!(error, CommandError::Refused { .. }) { in_words(&safe) } else { safe }
 }
 
-/// The gate before the past is shut.
+/// Says that the history is locked.
 pub(crate) fn password_wanted(paint: Style, tries_left: usize) -> String {
     let left = counted(tries_left, "try", "tries");
     paint.system(&format!("your password, to look back ({left} left): the next line is taken for it"))
 }
 
-/// Something failed that nobody asked for: the words may be a stranger's.
+/// Renders an error that no command caused; its text may come from an untrusted source.
 pub(crate) fn failure(paint: Style, words: &(impl AsUntrusted + ?Sized)) -> String {
     paint.failure(&format!("✗ {}", sanitize(words)))
 }
 
-/// What to do about a refusal, where its own words cannot know what is typed here.
+/// Returns advice on a refusal, if the tracker's text cannot know the commands of this frontend.
 fn advice(error: &CommandError) -> &'static str {
     let CommandError::Refused { code, .. } = error else { return "" };
     match code {

@@ -1,4 +1,6 @@
-//! What is asked where nobody sees the answer: the password that opens the past, and those of `/password`. Pure.
+//! The state of questions to a person. Pure.
+//!
+//! Their answers are the password that unlocks the history, those of `/password`, and the confirmation of a loss.
 
 use crate::api::Command;
 use crate::api::account::AccountCommand;
@@ -6,17 +8,17 @@ use crate::api::error::CommandError;
 use crate::identity::password::Password;
 use crate::terminal::new_password::{Answered, NewPassword, QUESTIONS};
 
-/// The answers so far, and what they are for.
+/// The answers so far, and the commands that wait for them.
 #[derive(Default)]
 pub(crate) struct Asking {
     new_password: NewPassword,
-    /// What is done once the password was told.
+    /// The command that runs after the history is unlocked.
     looking: Option<Command>,
-    /// What is done after a yes.
+    /// The command that runs after a confirmation.
     confirming: Option<Command>,
 }
 
-/// Whether a command brings the password with it.
+/// Returns true if a command carries the password.
 pub(crate) fn tells_password(command: &Command) -> bool {
     matches!(
         command,
@@ -24,23 +26,23 @@ pub(crate) fn tells_password(command: &Command) -> bool {
     )
 }
 
-/// What an answer led to.
+/// The next step after an answer.
 pub(crate) enum Next {
-    /// This is to be done.
+    /// Run this command.
     Run(Command),
-    /// There are more questions.
+    /// Wait for the answers to further questions.
     Wait,
-    /// Nothing is done, for this reason; what is asked again.
+    /// Do nothing, for this reason; these questions are asked again.
     Refuse(CommandError, &'static [&'static str]),
 }
 
 impl Asking {
-    /// `/password` begins, from the start.
+    /// Begins `/password` with its first question.
     pub(crate) fn begin(&mut self) {
         self.new_password = NewPassword::default();
     }
 
-    /// This command wants the password first; whether that was asked already and answered wrong.
+    /// Notes a command that needs the password first. Returns true if the command carried a wrong password.
     pub(crate) fn password(&mut self, command: Command) -> bool {
         let wrong = tells_password(&command);
         if !wrong {
@@ -49,17 +51,17 @@ impl Asking {
         wrong
     }
 
-    /// Whether the next line is the password, wherever it comes from.
+    /// Returns true if the next line is the password, from a terminal or a pipe.
     pub(crate) fn wants_password(&self) -> bool {
         self.looking.is_some()
     }
 
-    /// The password was judged, and is not asked again: what was to be done with it.
+    /// Ends the question for the password. Returns the command that waited for it.
     pub(crate) fn judged(&mut self) -> Option<Command> {
         self.looking.take()
     }
 
-    /// The command that tells the password.
+    /// Returns the command that carries the password.
     pub(crate) fn with_password(&self, password: Password) -> Command {
         match &self.looking {
             Some(Command::Account(AccountCommand::Delete { name, .. })) => {
@@ -70,28 +72,28 @@ impl Asking {
         }
     }
 
-    /// Whether the password is wanted for this: to end the account, and not to look back.
+    /// Returns true if the password is for the deletion of the account, not for the history.
     pub(crate) fn is_for_deletion(&self) -> bool {
         matches!(self.looking, Some(Command::Account(_)))
     }
 
-    /// This command is carried out after a yes only.
+    /// Notes a command that needs a confirmation first.
     pub(crate) fn confirm(&mut self, command: Command) {
         self.confirming = Some(command);
     }
 
-    /// Whether the next line is a yes or a no.
+    /// Returns true if the next line is a confirmation or a refusal.
     pub(crate) fn wants_yes(&self) -> bool {
         self.confirming.is_some()
     }
 
-    /// The command, where the answer is a yes.
+    /// Returns the command if the answer confirms it.
     pub(crate) fn confirmed(&mut self, answer: &str) -> Option<Command> {
         let yes = ["y", "yes", "s", "sim"].contains(&answer.trim().to_lowercase().as_str());
         self.confirming.take().filter(|_| yes)
     }
 
-    /// Takes the next answer. An empty one ends the questions.
+    /// Handles the next answer. An empty one ends the questions.
     pub(crate) fn answer(&mut self, answer: Password) -> Next {
         if self.looking.is_some() {
             if !answer.is_empty() {

@@ -1,4 +1,6 @@
-//! What can be typed: one table of commands that feeds the parser, `/help` and Tab.
+//! The table of commands that a person can type.
+//!
+//! It drives the parser, `/help` and completion.
 
 use commons::names::{NameError, RoomName, Username};
 use unicode_normalization::UnicodeNormalization;
@@ -9,55 +11,55 @@ use crate::api::{Command, Conversation};
 use crate::limits::{LINE_ID_DIGITS, PAST_LINES};
 use crate::nearest;
 
-/// What a line asks for.
+/// The meaning of a line of input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParsedInput {
-    /// Nothing: the line is empty.
+    /// The line is empty.
     Nothing,
-    /// The list of commands, or one of them.
+    /// Show the list of commands, or one of them.
     Help(Option<&'static Spec>),
-    /// What is older than what was shown last.
+    /// Show the messages before those that were shown last.
     More,
-    /// Another password; both are asked where nobody sees them.
+    /// Change the password; both passwords are asked for and not shown.
     NewPassword,
-    /// Something of the peer.
+    /// Run a command of the peer.
     Run(Command),
 }
 
 impl ParsedInput {
-    /// Whether the line is shown again as soon as it is said.
+    /// Returns true if the line appears again above the input as soon as it is sent.
     pub(crate) fn is_talk(&self) -> bool {
         matches!(self, Self::Nothing | Self::Run(Command::Say { .. }))
     }
 }
 
-/// What an argument names, for completion.
+/// The kind of an argument, for completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArgKind {
-    /// There is none, or anything.
+    /// No argument, or any text.
     Nothing,
-    /// A room.
+    /// The name of a room.
     Room,
-    /// A user.
+    /// The name of a user.
     User,
     /// A room or `@user`.
     Conversation,
-    /// A command.
+    /// The name of a command.
     Command,
 }
 
 /// A command: one row of the table.
 #[derive(Debug)]
 pub struct Spec {
-    /// What is typed, with its slash.
+    /// The name of the command, with its slash.
     pub name: &'static str,
-    /// What may be typed instead.
+    /// Other names of the same command.
     pub aliases: &'static [&'static str],
-    /// What follows, in capitals; brackets around what may be absent.
+    /// The arguments, in capitals; optional ones stand in brackets.
     pub arguments: &'static str,
-    /// What it does.
+    /// A short description of the command.
     pub help: &'static str,
-    /// What its first argument names.
+    /// The kind of its first argument.
     pub takes: ArgKind,
     build: fn(&str) -> Result<ParsedInput, ArgError>,
 }
@@ -70,7 +72,7 @@ impl PartialEq for Spec {
 
 impl Eq for Spec {}
 
-/// Every command, in the order in which `/help` shows them.
+/// All commands, in the order in which `/help` shows them.
 pub const COMMANDS: &[Spec] = &[
     spec("/rooms", &[], "", "which rooms there are", ArgKind::Nothing, |_| run(Command::Rooms)),
     spec("/peers", &[], "", "who is online", ArgKind::Nothing, |_| run(Command::Peers)),
@@ -203,13 +205,13 @@ const fn spec(
     Spec { name, aliases, arguments, help, takes, build }
 }
 
-/// What is wrong with an argument.
+/// The reason why an argument is invalid.
 enum ArgError {
     Missing,
-    /// It is not what it has to be.
+    /// The argument is not of the kind that this text describes.
     Not(&'static str),
     Name(NameError),
-    /// No command is called so.
+    /// There is no command of this name.
     Unknown(String),
 }
 
@@ -231,7 +233,7 @@ fn some(text: &str) -> Result<&str, ArgError> {
     if text.is_empty() { Err(ArgError::Missing) } else { Ok(text) }
 }
 
-/// `50 sala`, `50`, `sala`: a first word that is a number is one.
+/// Parses `50 sala`, `50` or `sala`: a first word that is a number is the count.
 fn history(rest: &str) -> Result<(usize, Option<Conversation>), ArgError> {
     let (first, behind) = split_word(rest);
     match first.parse::<i64>() {
@@ -240,7 +242,7 @@ fn history(rest: &str) -> Result<(usize, Option<Conversation>), ArgError> {
     }
 }
 
-/// `chat of may.jsonl in:sala`: a file's name may have spaces, so the conversation has a mark.
+/// Parses `chat of may.jsonl in:sala`: a file's name may contain spaces, so the conversation has a prefix.
 fn export(rest: &str) -> Result<(&str, Option<Conversation>), ArgError> {
     let marked = rest.rsplit_once(" in:").filter(|(_, name)| !name.is_empty());
     let (file, place) = marked.map_or((rest, None), |(file, name)| (file.trim_end(), Some(name)));
@@ -251,7 +253,7 @@ fn count(text: &str) -> Result<usize, ArgError> {
     text.parse().ok().filter(|count| *count > 0).ok_or(ArgError::Not("N is a number of lines"))
 }
 
-/// The end of a line's identity, as `/outbox` shows it.
+/// Parses the end of a message id, as `/outbox` shows it.
 fn line_id(text: &str) -> Result<String, ArgError> {
     let is_id =
         some(text)?.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && text.len() >= LINE_ID_DIGITS;
@@ -262,7 +264,7 @@ fn line_id(text: &str) -> Result<String, ArgError> {
     }
 }
 
-/// A room's name as typed: keyboards differ in how they make accented letters, names do not.
+/// Parses a room's name after Unicode normalisation (NFC): keyboards differ in how they produce accented letters.
 fn room(text: &str) -> Result<RoomName, ArgError> {
     Ok(RoomName::parse(&some(text)?.nfc().collect::<String>())?)
 }
@@ -284,7 +286,7 @@ fn conversation(text: &str) -> Result<Conversation, ArgError> {
     }
 }
 
-/// `bob` opens the chat with bob, `bob text` says something in it and opens nothing.
+/// Parses the arguments of `/msg`: `bob` opens the chat with bob, `bob text` sends a message and opens nothing.
 fn private(rest: &str) -> Result<ParsedInput, ArgError> {
     let (name, text) = split_word(rest);
     let to = user(name)?;
@@ -294,14 +296,14 @@ fn private(rest: &str) -> Result<ParsedInput, ArgError> {
     })
 }
 
-/// The first word and what follows it.
+/// Splits a text into its first word and the rest.
 fn split_word(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     (word, rest.trim_start_matches(' '))
 }
 
 impl Spec {
-    /// How it is typed: `/join ROOM`.
+    /// Returns the form in which the command is typed, for example `/join ROOM`.
     #[must_use]
     pub fn usage(&self) -> String {
         format!("{} {}", self.name, self.arguments).trim_end().to_owned()
@@ -317,7 +319,7 @@ impl Spec {
     }
 }
 
-/// The command of this name or alias, with or without its slash.
+/// Returns the command of this name or alias, with or without its slash.
 pub(crate) fn find(name: &str) -> Option<&'static Spec> {
     let name = name.strip_prefix('/').unwrap_or(name);
     COMMANDS.iter().find(|spec| {
@@ -325,7 +327,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Spec> {
     })
 }
 
-/// What a typed line asks for. Whether a conversation is open decides what a bare `sair` leaves.
+/// Parses a line of input. A bare `sair` leaves the open conversation, if there is one.
 pub fn parse(line: &str, conversation_open: bool) -> Result<ParsedInput, CommandError> {
     let line = line.trim_end();
     match line.trim_start() {
@@ -364,7 +366,7 @@ fn unknown(name: &str) -> CommandError {
     })
 }
 
-/// The command that was probably meant.
+/// Returns the command that the user probably meant.
 fn nearest(name: &str) -> Option<&'static str> {
     let names =
         COMMANDS.iter().flat_map(|spec| std::iter::once(spec.name).chain(spec.aliases.iter().copied()));
@@ -391,7 +393,7 @@ mod tests {
         Command::Leave { conversation }
     }
 
-    // A command shows nothing of itself in Debug, so the lines are compared, not the commands.
+    // The Debug form of a command shows no field, so the test compares the lines of input.
     fn assert_runs(line: &str, open: bool, command: &Command) {
         assert!(
             parse(line, open) == Ok(ParsedInput::Run(command.clone())),

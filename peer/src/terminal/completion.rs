@@ -1,4 +1,6 @@
-//! What Tab completes: commands, and the names that are known.
+//! Completion of commands and known names with Tab.
+//!
+//! The names come from the state of the peer.
 
 use commons::names::{RoomName, Username};
 
@@ -6,18 +8,18 @@ use crate::api::Conversation;
 use crate::api::status::Status;
 use crate::terminal::commands::{ArgKind, COMMANDS, Spec, find};
 
-/// The names that Tab can complete to.
+/// The names to which Tab can complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// Users, without `@`.
+    /// The names of users, without `@`.
     pub(crate) users: Vec<String>,
-    /// Rooms.
+    /// The names of rooms.
     pub(crate) rooms: Vec<String>,
-    /// What one can switch to, as it is typed.
+    /// The conversations that can be opened, as they are typed.
     pub(crate) conversations: Vec<String>,
 }
 
-/// What Tab completes from; turned into words only where it is another than before.
+/// The known names; they are converted to words only after a change.
 #[derive(Default, PartialEq)]
 pub(crate) struct Known {
     users: Vec<Username>,
@@ -26,7 +28,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The words for Tab, where they are others than before.
+    /// Returns the words for Tab, if they changed.
     pub(crate) fn changed_words(&mut self, status: &Status) -> Option<Words> {
         let now = Self {
             users: status.known_users.clone(),
@@ -45,7 +47,7 @@ impl Known {
     }
 }
 
-/// What the word before the cursor may become, and where that word starts.
+/// Returns the start of the word before the cursor, and its possible completions.
 #[must_use]
 pub(crate) fn complete(before_cursor: &str, words: &Words) -> (usize, Vec<String>) {
     let fitting = |typed: &str, names: &mut dyn Iterator<Item = String>| -> Vec<String> {
@@ -75,7 +77,7 @@ pub(crate) fn complete(before_cursor: &str, words: &Words) -> (usize, Vec<String
     last_word(before_cursor, words)
 }
 
-/// In a text: the name of a user, with `@` or without.
+/// Completes a user's name inside a message, with `@` or without.
 fn last_word(before_cursor: &str, words: &Words) -> (usize, Vec<String>) {
     let start = before_cursor.rfind(char::is_whitespace).map_or(0, |space| space + 1);
     let typed = &before_cursor[start..];

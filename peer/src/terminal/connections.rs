@@ -1,4 +1,6 @@
-//! How changes of links and of the session with the tracker look, and whose links others can read.
+//! The rows about links and the session with the tracker.
+//!
+//! They also keep track of the users whose links are not encrypted.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +12,7 @@ use crate::terminal::security_warnings;
 use crate::terminal::style::Style;
 use crate::terminal::tracker_news;
 
-/// What was shown of connections, as far as later rows depend on it.
+/// The state of connections that was shown, as far as later rows depend on it.
 #[derive(Default)]
 pub(crate) struct Connections {
     unencrypted: BTreeSet<Username>,
@@ -18,7 +20,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// A link came up or went down; one that others can read is told.
+    /// Handles a link that opened or closed; warns about one that is not encrypted.
     pub(crate) fn link(
         &mut self,
         paint: Style,
@@ -34,12 +36,12 @@ impl Connections {
         security_warnings::not_encrypted(paint, peer)
     }
 
-    /// Whether others can read the link to this user.
+    /// Returns true if the link to this user is not encrypted.
     pub(crate) fn is_unencrypted(&self, peer: &Username) -> bool {
         self.unencrypted.contains(peer)
     }
 
-    /// The tracker can be asked, or no longer; told where that is another state than before.
+    /// Handles a change of the session with the tracker; shows it if the state is a new one.
     pub(crate) fn tracker(
         &mut self,
         paint: Style,

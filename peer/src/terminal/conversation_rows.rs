@@ -1,4 +1,6 @@
-//! The conversations that are kept, as a table. Pure.
+//! The stored conversations as a table. Pure.
+//!
+//! `/conversations` shows it.
 
 use chrono::{DateTime, FixedOffset, Utc};
 
@@ -8,7 +10,7 @@ use crate::terminal::scrollback::address;
 use crate::terminal::tables::Tables;
 
 impl Tables<'_> {
-    /// All conversations, the one with the newest message first; days by the user's clock.
+    /// Renders all conversations, the one with the newest message first; days are in the user's time zone.
     pub(crate) fn conversations(&self, all: &[KeptConversation], zone: FixedOffset) -> Vec<String> {
         if all.is_empty() {
             return vec![self.title("no conversations yet: /join a room or /msg somebody")];
@@ -18,7 +20,7 @@ impl Tables<'_> {
         };
         let row = |it: &KeptConversation| {
             let state = match (it.ended, it.unread) {
-                // Nobody has ended a private chat: it is only not open here.
+                // A private chat cannot end: it is only closed on this device.
                 (true, _) if matches!(it.of, Past::With(_)) => "closed".to_owned(),
                 (true, _) => "ended".to_owned(),
                 (false, 0) => String::new(),

@@ -1,5 +1,7 @@
-//! What becomes of own lines, as far as a person is told: nothing where all have them soon; else who has not, once, and
-//! when that is over. Pure: time is an argument.
+//! Notices about the delivery of this user's messages. Pure: time is an argument.
+//!
+//! There is no notice if every recipient has a message within two seconds. Otherwise one row names the recipients that
+//! lack it, and another one says when all have it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,13 +19,13 @@ use crate::terminal::sanitize::display_safe_lines;
 use crate::terminal::style::Style;
 use crate::untrusted::UntrustedText;
 
-/// A line that is there within this time is no news.
+/// Time within which a delivery causes no notice.
 const SOON: TimeDelta = TimeDelta::seconds(2);
 
-/// Columns of a line that is quoted.
+/// Columns of the message that a notice quotes.
 const QUOTED: usize = 30;
 
-/// Own lines that wait for somebody, and those that wait in vain.
+/// The messages that wait for a recipient, and those that will not be delivered.
 #[derive(Default)]
 pub(crate) struct DeliveryNotices {
     named: VecDeque<(Uuid, UntrustedText)>,
@@ -31,23 +33,23 @@ pub(crate) struct DeliveryNotices {
     lost: BTreeMap<(Username, &'static str), Vec<Uuid>>,
 }
 
-/// What waits for one user.
+/// The messages that wait for one user.
 #[derive(Default)]
 struct Waiting {
-    /// Since when; identities grow with time.
+    /// The time since which each message waits; ids grow with time.
     lines: BTreeMap<Uuid, DateTime<Utc>>,
-    /// Whether the person knows.
+    /// True if a notice has named the user.
     told: bool,
-    /// Whether they wait for a key to be accepted.
+    /// True if the messages wait for a key to be accepted.
     held: bool,
-    /// What has arrived since the person knows.
+    /// The number of messages delivered since the notice.
     arrived: usize,
-    /// What has been written since the person knows, to a program that acknowledges nothing.
+    /// The number of messages written to a legacy client since the notice.
     written: usize,
 }
 
 impl DeliveryNotices {
-    /// What an earlier run left: the person is told as the program starts.
+    /// Adds the messages that an earlier run left in the outbox: the first screen reports them.
     pub(crate) fn resume(&mut self, lines: &[WaitingLine]) {
         for line in lines.iter().map(|waiting| &waiting.line) {
             self.sent(line.id, &line.content, line.waits.iter().cloned(), line.sent_at);
@@ -55,7 +57,7 @@ impl DeliveryNotices {
         self.waiting.values_mut().for_each(|waiting| waiting.told = true);
     }
 
-    /// A line goes out.
+    /// Adds a message that waits for its recipients.
     pub(crate) fn sent(
         &mut self,
         id: Uuid,
@@ -75,7 +77,7 @@ impl DeliveryNotices {
         }
     }
 
-    /// Something became of a message.
+    /// Handles an event about a message.
     pub(crate) fn note(&mut self, event: &Event) {
         match event {
             Event::Delivered { id, to } => self.delivered(*id, to),
@@ -85,7 +87,7 @@ impl DeliveryNotices {
         }
     }
 
-    /// A line is there.
+    /// Removes a message that a recipient acknowledged.
     pub(crate) fn delivered(&mut self, id: Uuid, to: &Username) {
         if let Some(waiting) = self.waiting.get_mut(to)
             && waiting.lines.remove(&id).is_some()
@@ -94,7 +96,7 @@ impl DeliveryNotices {
         }
     }
 
-    /// A message was written to a program that acknowledges nothing.
+    /// Removes a message that was written to a legacy client, which acknowledges nothing.
     pub(crate) fn written(&mut self, id: Uuid, to: &Username) {
         if let Some(waiting) = self.waiting.get_mut(to)
             && waiting.lines.remove(&id).is_some()
@@ -103,10 +105,10 @@ impl DeliveryNotices {
         }
     }
 
-    /// A line will not be there, or not before something is done about it.
+    /// Handles a message that is not delivered, for good or until the user acts.
     pub(crate) fn undelivered(&mut self, id: Uuid, to: &Username, reason: Undeliverable) {
         let why = match reason {
-            // The program ends, and says how many.
+            // The program ends, and its last rows report the number.
             Undeliverable::Waiting => return,
             Undeliverable::KeyChanged => {
                 return self.waiting.entry(to.clone()).or_default().held = true;
@@ -122,26 +124,26 @@ impl DeliveryNotices {
         self.lost.entry((to.clone(), why)).or_default().push(id);
     }
 
-    /// A line was taken back.
+    /// Removes a message that was withdrawn.
     pub(crate) fn withdrawn(&mut self, id: Uuid) {
         for waiting in self.waiting.values_mut() {
             waiting.lines.remove(&id);
         }
     }
 
-    /// How many lines the person knows to wait.
+    /// Returns the number of waiting messages that a notice has reported.
     pub(crate) fn waiting(&self) -> usize {
         let known = self.waiting.values().filter(|waiting| waiting.told);
         known.flat_map(|waiting| waiting.lines.keys()).collect::<BTreeSet<_>>().len()
     }
 
-    /// When somebody may be news who has no line until then.
+    /// Returns the time at which the next notice may be due, if nothing is delivered before.
     pub(crate) fn due(&self) -> Option<DateTime<Utc>> {
         let untold = self.waiting.values().filter(|waiting| !waiting.told);
         untold.filter_map(Waiting::overdue_at).min()
     }
 
-    /// What is news by now.
+    /// Returns the notices that are due now.
     pub(crate) fn due_rows(&mut self, paint: Style, moment: Moment) -> Vec<String> {
         let time = paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
         let mut rows = Vec::new();
@@ -187,7 +189,7 @@ impl DeliveryNotices {
         rows
     }
 
-    /// Names everybody for whom any of these lines waits.
+    /// Names all users for whom any of these messages waits.
     fn waits_for(&self, lines: &BTreeSet<Uuid>) -> String {
         let lacks = |waiting: &Waiting| waiting.lines.keys().any(|id| lines.contains(id));
         let users = self.waiting.iter().filter(|(_, waiting)| !waiting.held && lacks(waiting));
@@ -233,7 +235,7 @@ mod tests {
         Uuid::from_u128(n)
     }
 
-    /// Lines `1..=count` for bob and carla, said at second 0.
+    /// Messages `1..=count` for bob and carla, sent at second 0.
     fn said(count: u128) -> DeliveryNotices {
         let mut deliveries = DeliveryNotices::default();
         for n in 1..=count {
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lacks_lines_is_named_once_and_once_more_when_they_are_there() {
+    fn recipient_is_named_when_it_lacks_messages_and_on_delivery() {
         let mut deliveries = said(3);
         (1..=3).for_each(|n| deliveries.delivered(id(n), &user("bob")));
         assert_eq!(deliveries.due(), Some(at(2).now.to_utc()));
@@ -295,14 +297,14 @@ mod tests {
         assert_eq!(due_rows(&mut deliveries, 2), ["… your line waits here for bob and carla"]);
         deliveries.delivered(id(1), &user("bob"));
         assert_eq!(due_rows(&mut deliveries, 3), ["✓ bob has your line now"]);
-        // Carla is known to be away; the next line waits for both.
+        // The notice has named carla as offline; the next message waits for both users.
         let to = [user("bob"), user("carla")];
         deliveries.sent(id(2), &"again".into(), to, at(4).now.to_utc());
         assert_eq!(due_rows(&mut deliveries, 6), ["… your line waits here for bob and carla"]);
     }
 
     #[test]
-    fn what_waits_for_a_key_is_told_at_once_and_arrives_when_it_is_accepted() {
+    fn message_held_for_a_key_is_reported_at_once() {
         let mut deliveries = said(1);
         deliveries.delivered(id(1), &user("carla"));
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_run_left_is_told_when_it_arrives_and_strange_receipts_are_not() {
+    fn message_of_an_earlier_run_is_reported_on_delivery() {
         let mut deliveries = DeliveryNotices::default();
         let line = crate::api::past::OwnLine {
             id: id(1),

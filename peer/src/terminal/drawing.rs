@@ -1,26 +1,27 @@
-//! The input and the row above it as they stand on the screen, which may become narrower before they are drawn again.
+//! The layout of the input and of the status row above it, as they were drawn last.
 //!
-//! Most terminals break rows that have become too long. The line editor does not know of the rows that this adds, and nobody
-//! can: the window may have changed again before the terminal reads what is written. So nothing is ever cleared above the
-//! rows that the editor has drawn, and the status row is short enough to stay whole.
+//! A terminal may become narrower before they are drawn again. Most terminals then break rows that are too long. The
+//! line editor does not know the additional rows, and cannot: the window may change again before the terminal reads its
+//! output. So the editor never clears above the rows that it has drawn, and the status row is short enough to stay
+//! whole.
 
 use crate::limits::STATUS_COLUMNS;
 
-/// Clears the row and all below it.
+/// Clears the row of the cursor and all rows below it.
 pub(crate) const CLEAR_BELOW: &str = "\r\x1b[J";
 
-/// How the last drawing was made.
+/// The state of the last drawing.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Drawing {
-    /// Columns of the screen, as the line editor has read them last.
+    /// Columns of the screen, as the line editor read them last.
     pub(crate) columns: usize,
-    /// The same when the status row was drawn; 0 before.
+    /// Columns of the screen when the status row was drawn; 0 before.
     pub(crate) last_columns: usize,
-    /// The column behind the input.
+    /// The column after the end of the input.
     pub(crate) end_of_input: usize,
 }
 
-/// Columns that the status row may take, on a screen of so many: it stays whole when the window is halved.
+/// Returns the columns that the status row may take: it stays whole when the window is halved.
 pub(crate) fn status_columns(columns: usize) -> usize {
     columns.saturating_sub(1).min((columns / 2).max(STATUS_COLUMNS))
 }

@@ -1,9 +1,8 @@
-//! The line being typed: rustyline on a thread of its own, which reads from the first prompt to the last.
+//! The line editor: rustyline on its own thread, which reads from the first prompt to the last.
 //!
-//! Enter does not end the reading: it hands the line over and empties it. So the terminal never falls back into its
-//! cooked state between two lines, where an incoming row could break what is typed ahead; a sent line leaves the
-//! screen, for it comes back above as a row like any other; and the line above the input can change at any time,
-//! which one of the prompt's own row could not.
+//! Enter does not end the reading: it sends the line and empties it. So the terminal never returns to its cooked mode
+//! between two lines, in which an arriving row could break the input. A sent line leaves the screen and appears again
+//! above as a normal row. The status row above the input can change at any time, which a prompt of one row could not.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -37,11 +36,11 @@ use crate::terminal::status_line::StatusLine;
 use crate::terminal::style::Style;
 use crate::terminal::tty;
 
-/// Two rows: the line above the input, filled in whenever it is drawn, and the input's own.
+/// The prompt of two rows: the status row, filled in at each drawing, and the row of the input.
 const PROMPT: &str = "\n> ";
 
-/// The prompt as the editor asks for it: right after it has read how wide the screen is. From then on it counts on rows
-/// of so many columns.
+/// The prompt as the editor requests it: immediately after it has read the width of the screen. From then on it assumes
+/// rows of that many columns.
 struct MeasuredPrompt<'a> {
     desk: &'a EditorShared,
 }
@@ -57,29 +56,29 @@ impl Prompt for MeasuredPrompt<'_> {
     }
 }
 
-/// Takes the prompt of an empty input off the screen, from the row below it.
+/// Clears the prompt of an empty input, with the cursor on the row below it.
 const PROMPT_OFF: &str = "\x1b[2A\r\x1b[J";
 
-/// How often the reading is told to end: between two readings it does not hear it.
+/// Pause between two signals that end the reading: the editor misses a signal between two readings.
 const END_AGAIN: Duration = Duration::from_millis(200);
 const END_TRIES: usize = 10;
 
-/// The editor, from outside its thread.
+/// The editor, as other threads use it.
 pub(crate) struct LineEditor {
     desk: Arc<EditorShared>,
     ended: oneshot::Receiver<()>,
 }
 
 impl LineEditor {
-    /// Starts editing; gives the editor, the lines it makes, and where rows are printed above it. Fails where the
-    /// terminal is none.
+    /// Starts the editor. Returns it with the lines that it reads and the printer of rows above it. Fails if there is
+    /// no terminal.
     pub(crate) fn start(
         paint: Style,
         is_password: Guard,
     ) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
         let desk = Arc::new(EditorShared { lines, paint, is_password, state: Mutex::default() });
-        // The prompt is drawn by the highlighter, also where it uses no colours.
+        // The highlighter draws the prompt, even without colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
         editor.set_helper(Some(Assistant { desk: Arc::clone(&desk) }));
@@ -89,7 +88,7 @@ impl LineEditor {
         let ending = Arc::clone(&desk);
         let edit = move || {
             read_on(editor, &ending);
-            // Nobody may be left to be told.
+            // The receiver may be gone already.
             let _ = ending.lines.blocking_send(Input::End);
             let _ = done.send(());
         };
@@ -97,7 +96,7 @@ impl LineEditor {
         Ok((Self { desk, ended }, queue, AboveInput::new(printer)))
     }
 
-    /// Sets the line above the input and what Tab knows; whether the line has to be drawn anew.
+    /// Sets the status row and the words of completion. Returns true if the status row must be redrawn.
     pub(crate) fn set(&self, status_line: StatusLine, words: Option<Words>) -> bool {
         let mut state = self.desk.state();
         if let Some(words) = words {
@@ -108,8 +107,8 @@ impl LineEditor {
         changed
     }
 
-    /// Asks questions before the next line is read; what is typed then is not shown, nor remembered. What was asked
-    /// before is not asked any more.
+    /// Asks questions before the next line is read; the answers are neither shown nor remembered. These questions
+    /// replace earlier ones.
     pub(crate) fn ask(&self, questions: &[&str]) {
         let mut state = self.desk.state();
         let hidden = |text: &&str| Question { text: (*text).to_owned(), hidden: true };
@@ -125,13 +124,13 @@ impl LineEditor {
         state.asked = true;
     }
 
-    /// Ends the reading and gives the terminal back.
+    /// Ends the reading and restores the terminal.
     pub(crate) async fn end(mut self) {
         for _ in 0..END_TRIES {
             if self.ended.is_terminated() || self.ended.try_recv().is_ok() {
                 return;
             }
-            // While it reads, the editor takes this as Ctrl-C.
+            // The editor reads this signal as Ctrl-C while it waits for a key.
             let _ = kill_process(getpid(), Signal::INT);
             if timeout(END_AGAIN, &mut self.ended).await.is_ok() {
                 return;
@@ -140,7 +139,7 @@ impl LineEditor {
     }
 }
 
-/// Reads until a second Ctrl-C, Ctrl-D, SIGINT or the terminal's end.
+/// Reads until a second Ctrl-C, Ctrl-D, SIGINT or the end of the terminal.
 fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &EditorShared) {
     let prompt = MeasuredPrompt { desk };
     loop {
@@ -154,7 +153,7 @@ fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &EditorShared) {
         }
     }
     if !desk.state().begun {
-        // Where the terminal is gone there is nothing to clean.
+        // If the terminal is gone, there is nothing to clear.
         let _ = Stdout.write(PROMPT_OFF);
     }
 }
@@ -183,7 +182,7 @@ fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<EditorSh
     editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(handler)));
 }
 
-/// What a key of ours does.
+/// The keys that this program binds itself.
 #[derive(Clone, Copy)]
 enum Key {
     Enter,
@@ -226,13 +225,13 @@ impl ConditionalEventHandler for Keys {
                 return Some(clear());
             }
             Key::Complete => return Some(self.complete(&line[..at])),
-            // In a text of several lines the keys move between them first.
+            // In a text of several lines, the keys first move between its lines.
             Key::Older if line[..at].contains('\n') => return None,
             Key::Newer if line[at..].contains('\n') => return None,
             Key::Older => self.desk.state().recall.older(line),
             Key::Newer => self.desk.state().recall.newer(),
             Key::NextUnread => {
-                // Where too many lines wait, there is more to read than this.
+                // If the queue is full, the key is dropped: more input waits than this.
                 let _ = self.desk.lines.try_send(Input::NextUnread);
                 return Some(Cmd::Noop);
             }
@@ -242,8 +241,7 @@ impl ConditionalEventHandler for Keys {
     }
 }
 
-/// Takes the letters of an answer that nobody may see: the editor is told of none, so it draws none, and can neither
-/// undo nor bring back what it never had.
+/// Takes the characters of a hidden answer. The editor never receives them, so it cannot draw, undo or recall them.
 struct HiddenInput {
     desk: Arc<EditorShared>,
 }
@@ -251,7 +249,7 @@ struct HiddenInput {
 impl ConditionalEventHandler for HiddenInput {
     fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
         let mut state = self.desk.state();
-        // When the program goes on, the editor reads how wide the screen is without asking for the prompt.
+        // After a suspension, the editor reads the width of the screen without requesting the prompt.
         state.suspended = matches!(event.get(0), Some(KeyEvent(KeyCode::Char('Z'), Modifiers::CTRL)));
         if !state.questions.front().is_some_and(|question| question.hidden) {
             return None;
@@ -264,7 +262,7 @@ impl ConditionalEventHandler for HiddenInput {
             }
             Some(KeyEvent(KeyCode::Backspace, _)) => drop(state.secret.pop()),
             Some(KeyEvent(KeyCode::Char('U'), Modifiers::CTRL)) => state.secret.clear(),
-            // The end of the input ends the program here too.
+            // Ctrl-D ends the program at a question too.
             Some(KeyEvent(KeyCode::Char('D'), Modifiers::CTRL)) => return None,
             _ => {}
         }
@@ -273,8 +271,8 @@ impl ConditionalEventHandler for HiddenInput {
 }
 
 impl Keys {
-    /// Types what all names that fit have in common; where that is nothing more, shows them. The editor's own list would
-    /// be cleared as far as the prompt is high.
+    /// Types the common start of all matching names; if that adds nothing, shows the names. The editor's own list would
+    /// be cleared only to the height of the prompt.
     fn complete(&self, before_cursor: &str) -> Cmd {
         let (start, names) = complete(before_cursor, &self.desk.state().words);
         let common = names.iter().map(String::as_str).reduce(common_start).unwrap_or_default();
@@ -283,32 +281,32 @@ impl Keys {
             _ => {}
         }
         if names.len() > 1 {
-            // Where too many lines wait, nobody reads a list.
+            // If the queue is full, the list is dropped.
             let _ = self.desk.lines.try_send(Input::Choices(names));
         }
         Cmd::Noop
     }
 }
 
-/// What both begin with.
+/// Returns the common start of two texts.
 fn common_start<'a>(one: &'a str, other: &str) -> &'a str {
     let same = one.char_indices().zip(other.chars()).find(|((_, a), b)| a != b);
     let end = same.map_or_else(|| one.len().min(other.len()), |((at, _), _)| at);
     &one[..end]
 }
 
-/// Columns of the screen, also where it does not say.
+/// Returns the columns of the screen, or 80 if they are unknown.
 fn columns() -> usize {
     tty::columns().unwrap_or(80)
 }
 
-/// Hints and draws for the editor.
+/// Provides hints and colours to the editor.
 #[derive(Completer, Helper, Validator)]
 struct Assistant {
     desk: Arc<EditorShared>,
 }
 
-/// What may come next: the rest of an earlier line, which Right takes over, or a command's arguments.
+/// The possible rest of the input: that of an earlier line, which Right accepts, or a command's arguments.
 struct InlineHint {
     text: String,
     taken_by_right: bool,
@@ -346,8 +344,8 @@ impl Hinter for Assistant {
 }
 
 impl Highlighter for Assistant {
-    /// The rows are broken here and not by the terminal: that one joins them again once it is wider, and then the editor,
-    /// which counts on as many rows as before, would clear rows that somebody said.
+    /// The program breaks the rows, not the terminal. A terminal joins rows that it broke once it is wider. The editor
+    /// would still expect the earlier number of rows, and clear messages above.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let shown = visible(line);
         let mut state = self.desk.state();
@@ -373,7 +371,7 @@ impl Highlighter for Assistant {
         format!("{begin}{row}{}", self.desk.paint.strong(PROMPT)).into()
     }
 
-    /// Broken by rows for the same reason as the line.
+    /// The hint is broken into rows for the same reason as the line.
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
         let drawing = self.desk.state().drawing;
         let (broken, _) = break_rows(hint, drawing.end_of_input, drawing.columns);
@@ -381,7 +379,7 @@ impl Highlighter for Assistant {
     }
 }
 
-/// What was pasted may hold characters that steer the terminal; they take no column here.
+/// Returns the input without the control characters that pasted text may contain; they take no column here.
 fn visible(line: &str) -> Cow<'_, str> {
     let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
     if line.contains(steers) { line.replace(steers, "").into() } else { Cow::Borrowed(line) }

@@ -1,4 +1,6 @@
-//! What the line editor's thread and the rest of the terminal share: what is drawn, what is asked, what was typed.
+//! The state that the line editor's thread shares with the rest of the terminal.
+//!
+//! It holds the content of the status row, the open questions, and the queue of typed lines.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,10 +20,10 @@ use crate::terminal::interrupt::Interrupt;
 use crate::terminal::status_line::StatusLine;
 use crate::terminal::style::Style;
 
-/// Letters of an answer that count: a yes is short.
+/// Longest answer that is read, in characters: a yes is short.
 const ANSWER_MAX: usize = 16;
 
-/// What the editor's thread and the rest share.
+/// The state that both threads share, behind a lock.
 pub(crate) struct EditorShared {
     pub(crate) lines: mpsc::Sender<Input>,
     pub(crate) paint: Style,
@@ -29,14 +31,14 @@ pub(crate) struct EditorShared {
     pub(crate) state: Mutex<EditorState>,
 }
 
-/// What is asked instead of a line.
+/// A question that is asked instead of reading a line.
 pub(crate) struct Question {
     pub(crate) text: String,
-    /// Whether the answer is shown nowhere.
+    /// True if the answer is not shown while it is typed.
     pub(crate) hidden: bool,
 }
 
-/// Whether a line is the user's password.
+/// A function that returns true if a line is the user's password.
 pub(crate) type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 #[derive(Default)]
@@ -46,16 +48,16 @@ pub(crate) struct EditorState {
     pub(crate) recall: InputHistory,
     pub(crate) interrupt: Interrupt,
     pub(crate) drawing: Drawing,
-    /// What is asked, one after the other, instead of a line.
+    /// The open questions, in order; each takes one line of input.
     pub(crate) questions: VecDeque<Question>,
     pub(crate) secret: Zeroizing<String>,
-    /// Whether the line above the input has to be drawn anew for a question.
+    /// True if the status row must be redrawn for a question.
     pub(crate) asked: bool,
-    /// Whether the last key was the one that suspends the program.
+    /// True if the last key was the one that suspends the program.
     pub(crate) suspended: bool,
-    /// Whether something stands in the input.
+    /// True if the input is not empty.
     pub(crate) begun: bool,
-    /// Whether the hint on Ctrl-C was shown.
+    /// True if the hint about Ctrl-C was shown.
     pub(crate) hinted: bool,
     pub(crate) refused: usize,
 }
@@ -65,20 +67,20 @@ impl EditorShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands an answer over that was not shown. An empty one ends the questions.
+    /// Sends a hidden answer. An empty one ends the questions.
     pub(crate) fn hand_over_secret(&self) {
         let mut state = self.state();
         let answer = Password::typed(std::mem::take(&mut *state.secret));
         let waiting = state.questions.len();
         let answered = if answer.is_empty() { waiting } else { waiting.min(1) };
-        // Where too many lines wait to be looked at, it is asked again.
+        // If the queue is full, the question stays.
         if self.lines.try_send(Input::Secret(answer)).is_ok() {
             state.questions.drain(..answered);
         }
         state.asked = true;
     }
 
-    /// Hands the answer to an open question over; it is not remembered.
+    /// Sends the answer to an open question; it is not remembered.
     pub(crate) fn hand_over_answer(&self, answer: &str) {
         let mut state = self.state();
         let answer: String = answer.chars().take(ANSWER_MAX).collect();
@@ -88,14 +90,14 @@ impl EditorShared {
         state.asked = true;
     }
 
-    /// Takes a Ctrl-C and tells what the editor does: it ends a question without an answer, or clears the line, or quits.
+    /// Handles Ctrl-C and returns the editor's action. It ends a question without an answer, clears the line, or quits.
     pub(crate) fn interrupted(&self, line: &str) -> Cmd {
         let (asked, quits, hints) = {
             let mut state = self.state();
             let asked = state.questions.front().map(|question| question.hidden);
             let quits = state.interrupt.press(line.is_empty() && asked.is_none(), Instant::now());
             state.secret.clear();
-            // One who only clears the line needs to be told once.
+            // A user who only clears the line sees the hint once.
             let hints = asked.is_none() && (line.is_empty() || !state.hinted);
             state.hinted |= hints;
             (asked, quits, hints)
@@ -109,14 +111,14 @@ impl EditorShared {
             None => {}
         }
         if hints {
-            // Where too many lines wait, nobody reads it.
+            // If the queue is full, the hint is dropped.
             let _ = self.lines.try_send(Input::Interrupted);
         }
         if line.is_empty() { Cmd::Noop } else { clear() }
     }
 
-    /// Hands a line over. Never waits: the one who takes lines may be waiting for this thread to print. A line that is the
-    /// user's password goes no further, and is not remembered.
+    /// Sends a line to the terminal. This never waits, because the receiver may be waiting for this thread to print. A
+    /// line that is the user's password is neither sent nor remembered.
     pub(crate) fn hand_over(&self, line: &str) {
         let own = (self.is_password)(line);
         let mut state = self.state();
@@ -139,7 +141,7 @@ impl EditorShared {
     }
 }
 
-/// Empties the input. Any other deletion is done once only when a key of ours asks for it, and would leave the rest.
+/// Empties the input. Other deletions act only once when a bound key requests them, and would leave the rest.
 pub(crate) fn clear() -> Cmd {
     Cmd::Kill(Movement::WholeBuffer)
 }

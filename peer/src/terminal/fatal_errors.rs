@@ -1,7 +1,7 @@
-//! Why the program cannot go on, in rows that fit a screen: what it is, and what to do. Pure.
+//! Errors that end the program, as rows that fit a screen. Pure.
 //!
-//! A key has a row of its own, so that it can be compared and copied whole; a command that is too long for a row goes on
-//! below as a shell reads it.
+//! They say what happened, then what to do. A key has its own row, so that it can be compared and copied whole. A
+//! command that is too long for a row continues on the next one in the syntax of a shell.
 
 use commons::keys::PublicKey;
 
@@ -17,10 +17,10 @@ use crate::untrusted::UntrustedText;
 /// Columns that every screen has.
 const SCREEN: usize = 80;
 
-/// Columns of what somebody says who has proven nothing: two rows.
+/// Columns of a text from an unauthenticated source: two rows.
 const CLAIM: usize = 140;
 
-/// Why something was not done, where that ends the program.
+/// Renders the error that ends the program.
 pub(crate) fn rows(error: &CommandError) -> Vec<String> {
     match error {
         CommandError::TrackerKeyChanged { address, pinned, found, given } => {
@@ -32,7 +32,7 @@ pub(crate) fn rows(error: &CommandError) -> Vec<String> {
     }
 }
 
-/// Somebody at the tracker's address has no room.
+/// Renders the answer from the tracker's address that there is no place.
 fn turned_away(address: &str, msg: &UntrustedText) -> Vec<String> {
     let claim = in_words(&sanitize(msg));
     vec![
@@ -44,7 +44,7 @@ fn turned_away(address: &str, msg: &UntrustedText) -> Vec<String> {
     ]
 }
 
-/// Nobody answers at the tracker's address, for this reason.
+/// Says that no tracker answers at this address, and the reason.
 pub(crate) fn no_tracker(address: &str, why: Option<TrackerLoss>) -> Vec<String> {
     let address = sanitize(address);
     let why = match why {
@@ -107,7 +107,7 @@ fn another_key(address: &str, pinned: PublicKey, found: PublicKey, given: bool) 
     keys.into_iter().chain(then).chain(start).collect()
 }
 
-/// The same rows for programs and logs, which read a line at a time.
+/// Joins the rows into one line for programs and logs.
 #[must_use]
 pub fn in_one_line(rows: &str) -> String {
     let rows = rows.replace("#\\\n", "#");
@@ -116,7 +116,7 @@ pub fn in_one_line(rows: &str) -> String {
     if rest.is_empty() { first.to_owned() } else { format!("{first}: {}", rest.join(" ")) }
 }
 
-/// A command that ends in a tracker's address, with its key behind it: on one row where there is room.
+/// Returns a command that ends in a tracker's address with its key: on one row if it fits.
 #[must_use]
 pub fn joining(command: &str, key: PublicKey, columns: Option<usize>) -> Vec<String> {
     let row = format!("{command}#{key}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_tracker_and_who_has_something_else_are_told_apart() {
+    fn missing_tracker_and_wrong_program_have_different_texts() {
         let strange = rows(&CommandError::NotATracker { address: ADDRESS.to_owned() });
         assert!(strange.iter().any(|row| row.contains("original Python tracker")), "{strange:#?}");
         let why = Some(TrackerLoss::TimedOut);
@@ -183,7 +183,7 @@ mod tests {
             [Stopped, Closed, Reset, TimedOut, Refused, TurnedAway, Failed].into_iter().map(row).collect();
         assert_eq!(rows.len(), 7, "{rows:#?}");
         assert!(row(TimedOut).contains("does not answer any more"));
-        // At a start a stop is seen as a refusal.
+        // At a start, a stopped tracker looks like a refused connection.
         let row = |why| no_tracker(ADDRESS, Some(why)).swap_remove(0);
         let rows = [Refused, Reset, TimedOut].map(row);
         assert_eq!(BTreeSet::from(rows.clone()).len(), 3, "{rows:#?}");

@@ -1,10 +1,12 @@
-//! The list of commands: in two columns on a screen, so that all of it is seen at once, or a row each with what it does.
+//! The list of commands for people.
+//!
+//! It has two columns that fit one screen, or one row per command with its description.
 
 use crate::terminal::commands::{COMMANDS, Spec};
 use crate::terminal::layout::{fold, pad, width};
 use crate::terminal::tables::{PIPE_COLUMNS, Tables};
 
-/// The effect of each command, in the few letters that a column has.
+/// The effect of each command, short enough for a column.
 const SHORT: &[(&str, &str)] = &[
     ("/rooms", "rooms there are"),
     ("/peers", "who is online"),
@@ -48,7 +50,7 @@ const BELOW: [&str; 4] = [
 ];
 
 impl Tables<'_> {
-    /// The list of all commands, or one of them.
+    /// Renders the list of all commands, or one of them.
     pub(crate) fn help(&self, only: Option<&Spec>) -> Vec<String> {
         if only.is_none()
             && let Some(rows) = self.two_columns()
@@ -86,7 +88,7 @@ impl Tables<'_> {
         rows
     }
 
-    /// All commands on one screen, where that is wide enough.
+    /// Renders all commands on one screen, if it is wide enough.
     fn two_columns(&self) -> Option<Vec<String>> {
         let left = COMMANDS.iter().map(|spec| width(&spec.usage())).fold(0, std::cmp::max);
         let right = SHORT.iter().map(|(_, short)| width(short)).fold(0, std::cmp::max);
@@ -106,7 +108,7 @@ impl Tables<'_> {
         Some(first.iter().enumerate().map(row).chain(below).collect())
     }
 
-    /// The typed text at the left, its meaning beside it or, on a narrow screen, below.
+    /// Renders the typed text on the left; its meaning stands beside it or, on a narrow screen, below.
     fn entry(&self, typed: &str, left: usize, meaning: &str) -> Vec<String> {
         const MEANING: usize = 24;
         let columns = self.columns.unwrap_or(PIPE_COLUMNS).saturating_sub(1);

@@ -1,4 +1,6 @@
-//! The command by which others join a peer that is the tracker too. Pure.
+//! The command with which others join a peer that also runs the tracker. Pure.
+//!
+//! A host gives it to the other users.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +8,8 @@ use commons::keys::PublicKey;
 
 use crate::terminal::fatal_errors::joining;
 
-/// The command that others type, and from where it works. `local` is this computer's address in its network.
+/// Returns the rows with the command, and from which computers it works. `local` is this computer's address in its
+/// network.
 #[must_use]
 pub fn hosting(
     listening: SocketAddr,

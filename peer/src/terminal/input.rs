@@ -1,4 +1,6 @@
-//! Lines from a pipe: read one after the other on a thread of their own, for standard input cannot be waited for.
+//! Input from a pipe, or from a terminal without an editor.
+//!
+//! A separate thread reads the lines, because standard input cannot be awaited.
 
 use std::io::{self, BufRead};
 use std::thread;
@@ -8,34 +10,34 @@ use tokio::sync::mpsc;
 use crate::identity::password::Password;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
 
-/// What comes in.
+/// A piece of input from a person or a program.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// A line, without its end.
+    /// A line without its line end.
     Line(String),
-    /// A line of so many bytes, more than [`LINE_MAX`].
+    /// A line of this many bytes, more than [`LINE_MAX`].
     TooLong(usize),
-    /// A line that is no UTF-8.
+    /// A line that is not UTF-8.
     NoText,
-    /// Lines typed while too many others waited.
+    /// The number of lines that were dropped because too many others waited.
     TooFast(usize),
-    /// The answer to a question that was asked openly.
+    /// The answer to an open question.
     Answer(String),
-    /// A line that is the user's password: it is not handed on.
+    /// A line that was the user's password; it was dropped.
     OwnPassword,
     /// An answer that was not shown while it was typed.
     Secret(Password),
-    /// Tab was pressed where several names fit.
+    /// Tab was pressed, and several names match.
     Choices(Vec<String>),
-    /// Ctrl-C has cleared the line, and may be followed by the one that quits.
+    /// Ctrl-C was pressed; the line was cleared, and a second Ctrl-C may quit.
     Interrupted,
-    /// Alt-n: the next conversation with unread messages.
+    /// Alt-n was pressed: open the next conversation with unread messages.
     NextUnread,
-    /// There is no more.
+    /// The end of the input.
     End,
 }
 
-/// Typed text stays out of logs.
+/// Input stays out of logs, so this form shows no text.
 impl std::fmt::Debug for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Input(..)")
@@ -59,7 +61,7 @@ pub(crate) fn read_stdin() -> io::Result<mpsc::Receiver<Input>> {
     Ok(queue)
 }
 
-/// The next line; of one that is too long no more than [`LINE_MAX`] bytes are ever held.
+/// Reads the next line; holds at most [`LINE_MAX`] bytes of it.
 fn next(reader: &mut impl BufRead) -> io::Result<Input> {
     let mut line = Vec::new();
     let (mut length, mut begun, mut ended) = (0, false, false);

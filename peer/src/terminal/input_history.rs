@@ -1,22 +1,22 @@
-//! What was typed before, for the Up key. Pure.
+//! The lines that were typed before, for the Up key. Pure.
 //!
-//! The line editor has a history of its own, but takes lines into it only between two readings, and ours never ends.
+//! The line editor has its own history, but adds lines to it only between two readings, and this reading never ends.
 
 use std::collections::VecDeque;
 
 use crate::limits::RECALLED_LINES;
 
-/// The lines typed so far, and which of them is shown.
+/// The lines typed so far, and the position in them.
 #[derive(Default)]
 pub(crate) struct InputHistory {
     lines: VecDeque<String>,
-    /// How far back one has gone; 0 is the line being written.
+    /// The number of steps back; 0 is the line being written.
     back: usize,
     draft: String,
 }
 
 impl InputHistory {
-    /// Notes a line that was sent.
+    /// Adds a line that was sent.
     pub(crate) fn note(&mut self, line: &str) {
         self.back = 0;
         if self.lines.front().is_some_and(|last| last == line) {
@@ -28,7 +28,7 @@ impl InputHistory {
         self.lines.push_front(line.to_owned());
     }
 
-    /// The line before the one shown, which is `shown`.
+    /// Returns the line before the one shown; `shown` is kept as the draft at the first step.
     pub(crate) fn older(&mut self, shown: &str) -> Option<String> {
         let line = self.lines.get(self.back)?.clone();
         if self.back == 0 {
@@ -38,7 +38,7 @@ impl InputHistory {
         Some(line)
     }
 
-    /// The line after the one shown; in the end what was being written.
+    /// Returns the line after the one shown; after the newest, the draft.
     pub(crate) fn newer(&mut self) -> Option<String> {
         self.back = self.back.checked_sub(1)?;
         match self.back {
@@ -47,7 +47,7 @@ impl InputHistory {
         }
     }
 
-    /// How the latest line that begins like this goes on.
+    /// Returns the rest of the latest line that starts with this text.
     pub(crate) fn rest_of(&self, begun: &str) -> Option<String> {
         let rest =
             self.lines.iter().find_map(|line| line.strip_prefix(begun).filter(|rest| !rest.is_empty()))?;

@@ -1,25 +1,27 @@
-//! The rule of Ctrl-C: the first one clears the line, the second one on an empty line quits. Pure: time is an argument.
+//! The rule for Ctrl-C. Pure: time is an argument.
+//!
+//! The first one clears the line, a second one on an empty line quits.
 
 use std::time::Instant;
 
 use crate::limits::QUIT_KEY_WAIT;
 
-/// Whether the next Ctrl-C is the first or the second.
+/// The state that tells a first Ctrl-C from a second.
 #[derive(Default)]
 pub(crate) struct Interrupt {
     first: Option<Instant>,
 }
 
 impl Interrupt {
-    /// Takes a Ctrl-C. Returns true if the program ends: it is the second one within [`QUIT_KEY_WAIT`], and the line is
-    /// empty.
+    /// Handles a Ctrl-C. Returns true if the program ends: it is the second one within [`QUIT_KEY_WAIT`], and the line
+    /// is empty.
     pub(crate) fn press(&mut self, line_is_empty: bool, now: Instant) -> bool {
         let second = self.first.is_some_and(|first| now.saturating_duration_since(first) <= QUIT_KEY_WAIT);
         self.first = Some(now);
         second && line_is_empty
     }
 
-    /// Takes a line that was sent: the next Ctrl-C is the first again.
+    /// Handles a line that was sent: the next Ctrl-C is the first again.
     pub(crate) fn reset(&mut self) {
         self.first = None;
     }

@@ -1,4 +1,6 @@
-//! The face for programs: one event a line.
+//! The JSON output for programs: one event a line.
+//!
+//! Each function returns the lines of one event.
 
 use serde::Serialize;
 use serde_json::json;
@@ -7,19 +9,19 @@ use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::terminal::commands::{COMMANDS, Spec};
 
-/// An event.
+/// Renders an event as JSON.
 #[must_use]
 pub fn event(event: &Event) -> Vec<String> {
     line(event)
 }
 
-/// Why a command was not carried out.
+/// Renders the reason why a command was not carried out.
 #[must_use]
 pub fn error(error: &CommandError) -> Vec<String> {
     line(&error.event())
 }
 
-/// The commands, or one.
+/// Renders the list of commands, or one of them.
 #[must_use]
 pub fn help(only: Option<&Spec>) -> Vec<String> {
     let listed = COMMANDS.iter().filter(|spec| only.is_none_or(|only| *only == **spec));
@@ -28,9 +30,9 @@ pub fn help(only: Option<&Spec>) -> Vec<String> {
     line(&json!({"event": "help", "commands": commands.collect::<Vec<_>>()}))
 }
 
-/// One object.
+/// Renders one object as a line.
 pub(crate) fn line(told: &impl Serialize) -> Vec<String> {
-    // Nothing of ours fails to become JSON; if it did, a missing line is better than a broken one.
+    // This cannot fail for the program's own types; if it did, a missing line is better than a broken one.
     serde_json::to_string(told).into_iter().collect()
 }
 

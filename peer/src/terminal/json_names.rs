@@ -1,13 +1,15 @@
-//! Commands that a message names with a slash, as a program that speaks JSON gives them.
+//! The translation of slash commands in a text into their JSON names.
+//!
+//! A program that uses JSON commands reads errors and advice in its own terms.
 
 use crate::api::schema::COMMANDS;
 use crate::terminal::commands::find;
 
-/// Slash commands that JSON calls otherwise.
+/// The slash commands whose JSON name is a different one.
 const OTHERWISE: [(&str, &str); 3] =
     [("/msg", "say"), ("/more", "history"), ("/delete-account", "delete_account")];
 
-/// The text with the JSON name in quotes in place of each slash command: `"history"` for `/history`.
+/// Replaces each slash command by its JSON name in quotes: `/history` becomes `"history"`.
 pub(crate) fn with_json_names(text: &str) -> String {
     text.split_inclusive(' ').map(named).collect()
 }

@@ -1,25 +1,27 @@
-//! How wide text is on a screen, and how it is cut to fit: pure, in columns.
+//! The width of text on a screen, and its division into rows. Pure.
+//!
+//! All widths are in columns. For example, `fold("a long text", 6)` gives the rows `a long` and `text`.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Indentation of what goes on below a row of ours.
+/// Indentation of a continued row, in columns.
 const HANG: usize = 3;
 
-/// Behind a narrow character it makes a wide emoji of it (Unicode's variation selector 16).
+/// Turns the narrow character before it into a wide emoji (Unicode's variation selector 16).
 const EMOJI_STYLE: char = '\u{fe0f}';
 
-/// Columns of a text, counted as the line editor counts them, character by character.
+/// Returns the columns of a text, counted as the line editor counts them, character by character.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
 }
 
-/// The text with spaces behind it up to `columns`.
+/// Appends spaces to the text up to `columns`.
 pub(crate) fn pad(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
-/// The text cut to `columns`, with `…` where something is missing.
+/// Cuts the text to `columns`, with `…` in place of the missing part.
 pub(crate) fn shorten(text: &str, columns: usize) -> String {
     if text.graphemes(true).map(most_columns).sum::<usize>() <= columns {
         return text.to_owned();
@@ -40,8 +42,9 @@ pub(crate) fn shorten(text: &str, columns: usize) -> String {
 /// Columns from one tab stop to the next.
 const TAB: usize = 8;
 
-/// The text with a line end wherever a screen of so many columns would break it, the first row beginning at column
-/// `start`; and the column behind it. A cluster that terminals count differently takes as many columns as any of them gives it.
+/// Inserts a line end at each place where a screen of this width would break the text. The first row begins at column
+/// `start`. Returns the text and the column after its end. A cluster that terminals measure differently counts with its
+/// greatest width.
 pub(crate) fn break_rows(text: &str, start: usize, columns: usize) -> (String, usize) {
     let mut broken = String::with_capacity(text.len());
     let mut used = start;
@@ -60,13 +63,13 @@ pub(crate) fn break_rows(text: &str, start: usize, columns: usize) -> (String, u
     (broken, used)
 }
 
-/// The text in rows of at most `columns`, broken at spaces where there are any. Never empty.
+/// Splits the text into rows of at most `columns`, at spaces if there are any. Never empty.
 pub(crate) fn fold(text: &str, columns: usize) -> Vec<&str> {
     fold_rows(text, columns, columns)
 }
 
-/// A row of ours, painted perhaps, folded to the screen; what goes on below is indented, so that no name or word that is
-/// quoted in it can look like a row of its own.
+/// Folds a row of the program, perhaps with colours. Continued rows are indented, so that no quoted name or word can
+/// look like a row of its own.
 pub(crate) fn hang(row: &str, columns: usize) -> Vec<String> {
     let rows = fold_rows(row, columns, columns.saturating_sub(HANG));
     let indented = |(n, row): (usize, &str)| format!("{}{row}", " ".repeat(if n == 0 { 0 } else { HANG }));
@@ -74,7 +77,7 @@ pub(crate) fn hang(row: &str, columns: usize) -> Vec<String> {
 }
 
 fn fold_rows(text: &str, first: usize, others: usize) -> Vec<&str> {
-    // A wide character needs two columns however narrow the screen.
+    // A wide character needs two columns on any screen.
     let (first, others) = (first.max(2), others.max(2));
     let mut columns = first;
     let pieces = pieces(text, others);
@@ -87,7 +90,7 @@ fn fold_rows(text: &str, first: usize, others: usize) -> Vec<&str> {
         });
         let Some(too_far) = too_far else { break };
         let space = left[..=too_far].iter().rposition(|piece| piece.text == " ");
-        // A word that goes on below has to be further left there.
+        // A word that continues on the next row must begin further left there.
         let space = space.filter(|space| columns_of(&left[..*space]) >= first - others);
         let (end, next) = space.map_or((too_far, too_far), |space| (space, space + 1));
         let length = |pieces: &[Piece<'_>]| pieces.iter().map(|piece| piece.text.len()).sum::<usize>();
@@ -99,7 +102,7 @@ fn fold_rows(text: &str, first: usize, others: usize) -> Vec<&str> {
     rows
 }
 
-/// What is not broken: a letter with its marks, or a part of a colour.
+/// An indivisible part of a text: a letter with its marks, or a part of a colour sequence.
 struct Piece<'a> {
     text: &'a str,
     columns: usize,
@@ -109,7 +112,7 @@ fn columns_of(pieces: &[Piece<'_>]) -> usize {
     pieces.iter().map(|piece| piece.columns).sum()
 }
 
-/// The pieces of a text. What is joined without end has no place on a row, and is taken apart.
+/// Splits a text into pieces. A cluster that is wider than a row is divided into characters.
 fn pieces(text: &str, columns: usize) -> Vec<Piece<'_>> {
     let whole_or_apart = |cluster| {
         let apart = most_columns(cluster) > columns;
@@ -117,7 +120,7 @@ fn pieces(text: &str, columns: usize) -> Vec<Piece<'_>> {
     };
     let mut colour = false;
     let piece = |text| {
-        // Foreign text has lost its ESC: what begins so is ours, and ends with an m.
+        // Untrusted text contains no ESC any more, so this is a colour of the program, which ends with an m.
         colour |= text == "\x1b";
         let columns = if colour { 0 } else { most_columns(text) };
         colour &= !text.starts_with('m');
@@ -126,7 +129,7 @@ fn pieces(text: &str, columns: usize) -> Vec<Piece<'_>> {
     text.graphemes(true).flat_map(whole_or_apart).map(piece).collect()
 }
 
-/// Columns that a cluster takes at most: terminals count it by its characters, as a whole, or each emoji in it.
+/// Returns the greatest width of a cluster: terminals count its characters, the whole, or each emoji in it.
 fn most_columns(cluster: &str) -> usize {
     let emoji = cluster.matches(EMOJI_STYLE).count();
     cluster.width().max(width(cluster) + emoji)

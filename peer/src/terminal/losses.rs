@@ -1,17 +1,19 @@
-//! The question before a command that destroys something, with the loss in words. Pure.
+//! The confirmation question before a command that destroys data. Pure.
+//!
+//! It describes the loss in words.
 
 use commons::names::Username;
 
 use crate::api::Conversation;
 use crate::api::loss::Loss;
 
-/// What is lost, as rows; and the question, which fits a row.
+/// The description of the loss as rows, and the question, which fits a row.
 pub(crate) struct Warning {
     pub(crate) rows: Vec<String>,
     pub(crate) question: String,
 }
 
-/// The question before a command that destroys something.
+/// Returns the warning before a command that destroys data.
 pub(crate) fn warning(loss: &Loss) -> Warning {
     match loss {
         Loss::Room { room, others } => {

@@ -1,5 +1,6 @@
-//! A line that somebody said, as rows of the screen: what follows its first row is indented, so that no text can look
-//! like another's line.
+//! A message as rows of the screen.
+//!
+//! The rows after the first are indented, so that no text can look like another member's message.
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use commons::names::Username;
@@ -13,13 +14,13 @@ use crate::terminal::sanitize::display_safe_lines;
 use crate::terminal::style::Style;
 use crate::untrusted::UntrustedText;
 
-/// Beside a name there must be so many columns for the text, else it starts on the next row.
+/// Columns that the text needs beside a name; with fewer, it starts on the next row.
 const TEXT_COLUMNS: usize = 16;
 
 /// Indentation of text that starts on the row after its name.
 const NARROW_INDENT: usize = 2;
 
-/// When something is shown, and on how wide a screen.
+/// The time at which something is shown, and the width of the screen.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// The time, in the user's zone.
@@ -28,27 +29,27 @@ pub struct Moment {
     pub columns: Option<usize>,
 }
 
-/// What somebody said.
+/// A message as it is shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct DisplayMessage {
     pub(crate) id: Uuid,
     pub(crate) from: Username,
     pub(crate) text: UntrustedText,
     pub(crate) at: DateTime<Utc>,
-    /// Whether others could read it on its way, and nobody knows who wrote it.
+    /// True if the message came in plaintext, so that others could read it and its author is not authenticated.
     pub(crate) unencrypted: bool,
-    /// What else there is to know of it, in a word or a sign before the name.
+    /// A note before the name: a word or a sign.
     pub(crate) note: Option<String>,
 }
 
-/// Marks a message for this user, in private or by name, where a person may overlook it: plain ASCII, with or without
+/// Marks a message for this user, in private or by name, that a person may overlook: plain ASCII, with or without
 /// colours.
 const FOR_YOU: &str = ">>";
 
-/// Marks a line that was caught up: it may stand below later ones.
+/// Marks a message of a backlog: it may stand below later ones.
 pub(crate) const LATE: &str = "↺";
 
-/// What comes as late as this was not just said: a link that comes up takes its time.
+/// Delay after which a message counts as late: a new link takes its time.
 pub(crate) const LATE_BY: TimeDelta = TimeDelta::seconds(10);
 
 impl From<PastLine> for DisplayMessage {
@@ -58,7 +59,7 @@ impl From<PastLine> for DisplayMessage {
     }
 }
 
-/// A line about to be shown.
+/// A message about to be shown.
 pub(crate) struct Line<'a> {
     pub(crate) said: &'a DisplayMessage,
     pub(crate) moment: Moment,
@@ -66,7 +67,7 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// `[12:00:00] <ana> text`
+    /// Renders `[12:00:00] <ana> text`.
     pub(crate) fn plain(&self) -> Vec<String> {
         let name = self.name();
         self.rows(false, &name, &self.paint.of_user(self.said.from.as_str(), &name), str::to_owned)
@@ -76,14 +77,14 @@ impl Line<'_> {
         format!("<{}{}>", self.said.from, if self.said.unencrypted { " ~" } else { "" })
     }
 
-    /// The same for a line that calls this user: marked, and the text set off.
+    /// Renders a message that names this user: marked, with the text highlighted.
     pub(crate) fn mention(&self) -> Vec<String> {
         let name = self.name();
         let painted = self.paint.of_user(self.said.from.as_str(), &name);
         self.rows(true, &name, &painted, |text| self.paint.mention(text))
     }
 
-    /// `[12:00:00] >> [PRIVATE from ana] text`; one's own is not marked.
+    /// Renders `[12:00:00] >> [PRIVATE from ana] text`; the user's own message has no mark.
     pub(crate) fn private(&self, mark: &str, own: bool) -> Vec<String> {
         self.rows(!own, mark, &self.paint.private(mark), str::to_owned)
     }
@@ -97,7 +98,7 @@ impl Line<'_> {
     ) -> Vec<String> {
         let time = clock(self.said.at, self.moment);
         let note = self.said.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
-        // Programs that read a pipe get the bare line.
+        // Programs that read a pipe receive the line without a mark.
         let mark = if for_you && self.moment.columns.is_some() { FOR_YOU } else { "" };
         let gap = if mark.is_empty() { "" } else { " " };
         let beside = width(&time) + width(&note) + width(gap) + width(mark) + width(name) + 2;
@@ -118,7 +119,7 @@ impl Line<'_> {
         self.cut(below.then(|| start.clone()).into_iter().chain(rows).collect(), indent)
     }
 
-    /// The rows as far as one message fills a screen, with a word on the rest; a pipe gets all of them.
+    /// Cuts a message that would fill the screen, and adds a row about the rest; a pipe receives all rows.
     fn cut(&self, mut rows: Vec<String>, indent: usize) -> Vec<String> {
         let more = rows.len().saturating_sub(MESSAGE_ROWS);
         if more > 0 && self.moment.columns.is_some() {
@@ -130,7 +131,7 @@ impl Line<'_> {
     }
 }
 
-/// When something was said; the day too where that was not today.
+/// Returns the time of a message, with the day if that is not today.
 pub(crate) fn clock(at: DateTime<Utc>, moment: Moment) -> String {
     let at = at.with_timezone(&moment.now.timezone());
     let today = at.date_naive() == moment.now.date_naive();

@@ -1,4 +1,6 @@
-//! "3 people wrote 12 lines while you were away": what is told before lines that were missed. Pure.
+//! The row above messages that were missed. Pure.
+//!
+//! For example: "3 people wrote 12 lines while you were away".
 
 use commons::names::Username;
 
@@ -7,7 +9,7 @@ use crate::terminal::counted::counted;
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 
-/// Lines that were missed in a conversation; nobody else's where no people wrote them.
+/// The missed messages of a conversation; with no other authors, they are this user's own.
 pub(crate) struct Absence<'a> {
     pub(crate) conversation: &'a Conversation,
     pub(crate) people: usize,
@@ -15,7 +17,7 @@ pub(crate) struct Absence<'a> {
 }
 
 impl Absence<'_> {
-    /// In a row; `here` is the open conversation.
+    /// Returns the row; `here` is true for the open conversation.
     pub(crate) fn words(&self, here: bool) -> String {
         let lines = if self.lines == 1 { "1 line".to_owned() } else { format!("{} lines", self.lines) };
         let place = if here { String::new() } else { format!(" in {}", shown(self.conversation)) };
@@ -30,7 +32,7 @@ impl Absence<'_> {
     }
 }
 
-/// Earlier messages of an author that are not here.
+/// Says how many earlier messages of an author are missing here.
 pub(crate) fn missing_row(paint: Style, lines: u64, from: &Username) -> String {
     let lines = if lines == 1 { "1 earlier line".to_owned() } else { format!("{lines} earlier lines") };
     paint.faint(&format!("({lines} of {from} not here yet)"))

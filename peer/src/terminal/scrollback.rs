@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stand_as_they_stood_and_say_where_nothing_vouches_for_them() {
+    fn history_shows_messages_and_marks_unsigned_ones() {
         let lines = [line(1, "hi", true), line(86402, "two\n> rows", false)];
         let shown = [
             "── sala: the last 2 lines ──",

@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_elsewhere_is_noticed_once_and_shown_when_it_is_opened() {
+    fn message_elsewhere_is_noticed_once_and_shown_on_opening() {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true)]), moment());
         view.event(&sala("equipe", &[("bob", true)]), moment());
@@ -650,7 +650,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_missed_are_announced_marked_and_missed_ones_counted() {
+    fn missed_messages_are_announced_marked_and_counted() {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true), ("ana", true)]), moment());
         let conversation = Conversation::Room(room("sala"));
@@ -684,7 +684,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_read_on_its_way_is_marked_also_when_it_is_read_later() {
+    fn plaintext_message_is_marked_even_if_read_later() {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true)]), moment());
         view.event(&sala("equipe", &[("bob", true)]), moment());
