@@ -89,6 +89,17 @@ pub(crate) enum Full {
     },
 }
 
+impl Full {
+    /// After which time another try may be let in, where that is known.
+    pub(crate) fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Everywhere(_) | Self::Subnet(_) => None,
+            Self::Strangers => Some(LOGIN_TIME),
+            Self::TooSoon { wait, .. } => Some(wait),
+        }
+    }
+}
+
 impl Admission {
     /// Creates an admission control without connections.
     pub(crate) fn new(limits: ConnectionLimits, watched: LimitScope) -> Self {

@@ -15,6 +15,7 @@ use crate::handlers::outcome::RequestError;
 use crate::handlers::user::Origin;
 use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
+use crate::rate_limit::in_milliseconds;
 use crate::request_limiter::RequestLimiter;
 use crate::send_queue::SendQueue;
 
@@ -95,9 +96,10 @@ impl Client {
     ) {
         let user = self.signed_in.as_ref().map(|me| &me.username);
         let legacy = self.legacy.then(|| legacy_texts::refused(&refused, request, user));
-        let RequestError { code, msg } = refused;
+        let RequestError { code, msg, retry_after, .. } = refused;
+        let retry_after_ms = retry_after.map(in_milliseconds);
         tracing::debug!(from = %self.from, ?code, "refused");
-        self.say(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, id }));
+        self.say(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, retry_after_ms, id }));
     }
 
     /// Counts a wrong password. Ignores other errors.

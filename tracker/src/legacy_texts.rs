@@ -6,6 +6,7 @@ use commons::snapshot::ChangeKind;
 
 use crate::handlers::outcome::{Notice, RequestError};
 use crate::limits::SEATS_PER_USER;
+use crate::rate_limit::in_seconds;
 
 /// That a request of this user was carried out.
 pub(crate) fn done(request: &TrackerRequest, user: &str) -> String {
@@ -30,7 +31,7 @@ pub(crate) fn refused(
     user: Option<&Username>,
 ) -> String {
     let user = user.map_or("", Username::as_str);
-    let wait = refused.msg.rsplit_once("wait ").map_or("um pouco", |(_, wait)| wait);
+    let wait = refused.retry_after.map_or_else(|| "um pouco".to_owned(), in_seconds);
     match (refused.code, request) {
         (_, Some(TrackerRequest::LeaveRoom { room })) if is_about_a_room(refused.code) => {
             format!("Usuário '{user}' não está na sala '{room}'.")
@@ -48,7 +49,7 @@ pub(crate) fn refused(
             format!("A sala '{room}' não existe ou está cheia.")
         }
         (ErrorCode::InvalidName, Some(TrackerRequest::Register(_) | TrackerRequest::Login(_))) => {
-            let suggested = refused.msg.rsplit_once("try ").map(|(_, name)| format!(", como em {name}"));
+            let suggested = refused.suggestion.as_ref().map(|name| format!(", como em {name}"));
             let rule = "Nome inválido. Use até 32 caracteres: a–z, 0–9, ponto, hífen ou sublinhado";
             format!("{rule}{}.", suggested.unwrap_or_default())
         }
@@ -92,5 +93,36 @@ pub(crate) fn update(notice: &Notice) -> String {
     match notice.change.kind {
         ChangeKind::Deleted => format!("A sala '{room}' foi deletada."),
         _ => format!("A configuração da sala '{room}' foi atualizada."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use commons::names::NameError;
+
+    use super::refused as told_why;
+    use super::*;
+
+    #[test]
+    fn wait_and_name_come_from_fields_not_from_prose() {
+        let told = |msg: &str| {
+            let refused =
+                RequestError::new(ErrorCode::RateLimited, msg).retry_after(Duration::from_millis(1500));
+            told_why(&refused, None, None)
+        };
+        assert_eq!(told("other words"), "Pedidos rápidos demais. Espere 2 s.");
+        assert_eq!(told("other words: wait 9 s"), told("other words"));
+        let capitals = RequestError::from(NameError::Capitals("ana".to_owned()));
+        let capitals = RequestError { msg: "other words".to_owned(), ..capitals };
+        let request = TrackerRequest::Register(commons::protocol::with_tracker::Credentials {
+            username: "Ana".to_owned(),
+            password: None,
+            address: None,
+            port: 1,
+        });
+        let told = told_why(&capitals, Some(&request), None);
+        assert!(told.ends_with(", como em ana."), "{told}");
     }
 }

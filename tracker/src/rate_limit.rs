@@ -80,6 +80,11 @@ pub(crate) fn in_seconds(wait: Duration) -> String {
     format!("{} s", wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
+/// A wait for programs: whole milliseconds, never fewer than it takes.
+pub(crate) fn in_milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +148,7 @@ mod tests {
         assert_eq!(in_seconds(Duration::from_millis(200)), "1 s");
         assert_eq!(in_seconds(SECOND), "1 s");
         assert_eq!(in_seconds(Duration::from_millis(1001)), "2 s");
+        assert_eq!(in_milliseconds(Duration::from_millis(1001)), 1001);
+        assert_eq!(in_milliseconds(Duration::from_nanos(1)), 1);
     }
 }

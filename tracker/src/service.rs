@@ -31,7 +31,6 @@ use crate::handlers::user::{Admitted, UserCommandHandler};
 use crate::legacy_texts;
 use crate::passwords::Passwords;
 use crate::push::Push;
-use crate::rate_limit::in_seconds;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
 use crate::send_queue::CloseReason;
@@ -87,7 +86,7 @@ impl TrackerService {
         let Asked { id, username, request } = match asked {
             Ok(asked) => asked,
             Err(NotARequest { id, code, msg }) => {
-                client.refuse(id, paced.err().unwrap_or(RequestError { code, msg }), None);
+                client.refuse(id, paced.err().unwrap_or_else(|| RequestError::new(code, msg)), None);
                 return Next::GoOn;
             }
         };
@@ -120,9 +119,7 @@ impl TrackerService {
         // A PONG is no request: it is never answered, not even so.
         paced.or_else(|wait| match request {
             Some(TrackerRequest::Pong) => Ok(()),
-            _ => {
-                Err(RequestError::new(ErrorCode::RateLimited, format!("too fast: wait {}", in_seconds(wait))))
-            }
+            _ => Err(RequestError::too_fast(wait)),
         })
     }
 

@@ -21,6 +21,7 @@ use crate::admission::{Full, PreAuthSlot};
 use crate::client::{self, Client};
 use crate::handlers::outcome::RequestError;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
+use crate::rate_limit::in_milliseconds;
 use crate::send_queue::{CloseReason, Line, SendQueue};
 use crate::service::{Next, TrackerService};
 
@@ -255,7 +256,7 @@ async fn taken(stranger: Option<&PreAuthSlot>) {
 
 fn not_an_object() -> RequestError {
     let NotARequest { code, msg, .. } = client::not_an_object();
-    RequestError { code, msg }
+    RequestError::new(code, msg)
 }
 
 /// Tells a client that there is no room for its connection. The reply is plaintext even if the client starts TLS,
@@ -264,7 +265,8 @@ pub(crate) async fn turn_away_busy(socket: Socket, full: Full) {
     // A connection that is closed while its first bytes arrive is reset, and the reply is lost. So the tracker waits
     // for them.
     let _ = timeout(FAREWELL_TIME, socket.opening()).await;
-    let busy = Refusal { msg: full.to_string(), code: ErrorCode::Busy, id: None };
+    let retry_after_ms = full.retry_after().map(in_milliseconds);
+    let busy = Refusal { msg: full.to_string(), code: ErrorCode::Busy, retry_after_ms, id: None };
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(busy))).await {
         connection.close().await;

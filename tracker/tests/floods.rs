@@ -187,10 +187,12 @@ async fn ten_requests_at_once_then_five_a_second() {
     for _ in 0..10 {
         ana.hears_nothing().await;
     }
-    let refused = ana.ask(json!({"cmd": "PING", "id": 7})).await;
+    let mut refused = ana.ask(json!({"cmd": "PING", "id": 7})).await;
+    let wait = refused["retry_after_ms"].take().as_u64().unwrap();
+    assert!((1..=200).contains(&wait), "one more each 200 ms, not after {wait} ms");
     assert_eq!(
         refused,
-        json!({"status": "ERROR", "msg": "too fast: wait 1 s", "code": "RATE_LIMITED", "id": 7})
+        json!({"status": "ERROR", "msg": "too fast: wait 1 s", "code": "RATE_LIMITED", "retry_after_ms": null, "id": 7})
     );
     // What is no request counts too.
     ana.send_bytes(b"{nonsense}").await;

@@ -39,6 +39,8 @@ async fn guesses_are_counted_across_connections_and_the_owner_elsewhere_gets_in(
     for wait in ["1 s", "2 s", "4 s"] {
         let known = login(&tracker, GUESSER, "ana", WRONG).await;
         assert_eq!(known["code"], "TOO_MANY_ATTEMPTS");
+        let seconds = known["retry_after_ms"].as_u64().unwrap().div_ceil(1000);
+        assert_eq!(format!("{seconds} s"), wait, "{known}");
         assert!(known["msg"].as_str().unwrap().ends_with(&format!("wait {wait}")), "{known}");
         assert_eq!(login(&tracker, GUESSER, "bob", WRONG).await, known, "nothing tells who exists");
         assert_eq!(login(&tracker, GUESSER, "ana", PASSWORD).await, known, "nor which password is right");

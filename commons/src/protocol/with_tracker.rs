@@ -278,6 +278,10 @@ pub struct Refusal {
     pub msg: String,
     /// A stable code for programs.
     pub code: ErrorCode,
+    /// The milliseconds after which the same request may work, if the tracker knows them: beside RATE_LIMITED,
+    /// TOO_MANY_ATTEMPTS and BUSY.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     /// The id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
@@ -416,7 +420,7 @@ pub enum ErrorCode {
     TooManyRooms,
     /// The request requires an encrypted connection.
     PlaintextRefused,
-    /// The requests come too fast. The message says how long to wait.
+    /// The requests come too fast; `retry_after_ms` says how long to wait.
     RateLimited,
     /// The tracker is busy. The request may be repeated later.
     Busy,

@@ -103,7 +103,7 @@ impl Authenticator {
         begun.map(Some).map_err(|wait| {
             let msg =
                 format!("too many wrong passwords: this one was not looked at, wait {}", in_seconds(wait));
-            RequestError::new(ErrorCode::TooManyAttempts, msg)
+            RequestError::new(ErrorCode::TooManyAttempts, msg).retry_after(wait)
         })
     }
 
@@ -126,7 +126,7 @@ impl Authenticator {
         let taken = window.take(REGISTRATIONS_MAX, REGISTRATIONS_SPAN, Instant::now());
         taken.map(|()| Some(network)).map_err(|wait| {
             let msg = format!("too many accounts were made from your address: wait {}", in_seconds(wait));
-            RequestError::new(ErrorCode::RateLimited, msg)
+            RequestError::new(ErrorCode::RateLimited, msg).retry_after(wait)
         })
     }
 

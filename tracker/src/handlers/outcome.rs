@@ -1,6 +1,8 @@
 //! The outcome of a request.
 //! It says what the reply contains and which notices the members of rooms get.
 
+use std::time::Duration;
+
 use commons::keys::PublicKey;
 use commons::names::{NameError, RoomName, Username};
 use commons::protocol::with_tracker::{ErrorCode, Page};
@@ -8,7 +10,9 @@ use commons::room::{Room, RoomError};
 use commons::snapshot::{ChangeKind, RoomChange};
 use uuid::Uuid;
 
+use crate::limits::HASH_WAIT_MAX;
 use crate::passwords::PasswordError;
+use crate::rate_limit::in_seconds;
 use crate::repositories::room::RoomFailure;
 use crate::repositories::update::StorageError;
 
@@ -63,6 +67,10 @@ pub(crate) struct RequestError {
     pub(crate) code: ErrorCode,
     /// The error message, for people.
     pub(crate) msg: String,
+    /// After which time the same request may work, where that is known.
+    pub(crate) retry_after: Option<Duration>,
+    /// The name to take in place of one that does not fit.
+    pub(crate) suggestion: Option<String>,
 }
 
 impl Outcome {
@@ -112,13 +120,28 @@ impl Notice {
 impl RequestError {
     /// Creates an error with this code and this message.
     pub(crate) fn new(code: ErrorCode, msg: impl Into<String>) -> Self {
-        Self { code, msg: msg.into() }
+        Self { code, msg: msg.into(), retry_after: None, suggestion: None }
+    }
+
+    /// The requests of a session come too fast.
+    pub(crate) fn too_fast(wait: Duration) -> Self {
+        let msg = format!("too fast: wait {}", in_seconds(wait));
+        Self::new(ErrorCode::RateLimited, msg).retry_after(wait)
+    }
+
+    /// With the time after which the same request may work.
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 }
 
 impl From<NameError> for RequestError {
     fn from(error: NameError) -> Self {
-        Self::new(ErrorCode::InvalidName, error.to_string())
+        let refused = Self::new(ErrorCode::InvalidName, error.to_string());
+        match error {
+            NameError::Capitals(lower) => Self { suggestion: Some(lower), ..refused },
+            _ => refused,
+        }
     }
 }
 
@@ -130,7 +153,11 @@ impl From<StorageError> for RequestError {
 
 impl From<PasswordError> for RequestError {
     fn from(error: PasswordError) -> Self {
-        Self::new(ErrorCode::Busy, error.to_string())
+        let refused = Self::new(ErrorCode::Busy, error.to_string());
+        match error {
+            PasswordError::Busy => refused.retry_after(HASH_WAIT_MAX),
+            PasswordError::Failed => refused,
+        }
     }
 }
 
