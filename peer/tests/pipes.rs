@@ -330,7 +330,7 @@ async fn a_bot_that_is_put_off_ends_with_the_code() {
     let told = json(end.said.last().unwrap());
     assert_eq!(told["code"], "RATE_LIMITED", "{end:?}");
     assert!(told["message"].as_str().unwrap().ends_with(" s"), "programs count seconds: {end:?}");
-    assert!(end.complained[0].ends_with(" minutes"), "people do not: {end:?}");
+    assert!(end.complained[0].ends_with(" minutes)"), "people do not: {end:?}");
 }
 
 /// A room in which something was said.

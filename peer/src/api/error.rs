@@ -3,6 +3,7 @@
 //! Each has a stable code for programs and a text for people.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use commons::keys::PublicKey;
 use commons::limits::PASSWORD_MIN_CHARS;
@@ -23,6 +24,8 @@ pub enum CommandError {
         code: ErrorCode,
         /// The tracker's text, for people.
         msg: UntrustedText,
+        /// The time after which a retry may work, if the tracker sent it.
+        retry_after: Option<Duration>,
     },
     /// There is no session with the tracker.
     #[error(
@@ -87,6 +90,8 @@ pub enum CommandError {
         code: ErrorCode,
         /// The text of the answer, for people; its author is not authenticated.
         msg: UntrustedText,
+        /// The time after which a retry may work; a claim, like the text.
+        retry_after: Option<Duration>,
     },
     /// The user signed in on another device or in another program.
     #[error("signed in elsewhere under this name: this program ends")]
@@ -145,6 +150,11 @@ impl CommandError {
     /// Returns an error for wrong input; the text says what is wrong.
     pub(crate) fn usage(text: &str) -> Self {
         Self::Usage(text.to_owned())
+    }
+
+    /// Creates a refusal without a time after which a retry may work.
+    pub(crate) fn refused(code: ErrorCode, msg: impl Into<UntrustedText>) -> Self {
+        Self::Refused { code, msg: msg.into(), retry_after: None }
     }
 
     /// True if the tracker itself, authenticated by the expected key, gave this reason.

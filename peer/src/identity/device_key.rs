@@ -3,6 +3,7 @@
 //! alone.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use commons::keys::Seed;
 use commons::names::Username;
@@ -275,10 +276,16 @@ impl CommandError {
     pub(crate) fn from_tracker(error: TrackerError, address: &str) -> Self {
         match error {
             TrackerError::Lost => Self::TrackerLost,
-            TrackerError::Refused(refusal) => Self::Refused { code: refusal.code, msg: refusal.msg.into() },
-            TrackerError::TurnedAway(refusal) => {
-                Self::TurnedAway { address: address.to_owned(), code: refusal.code, msg: refusal.msg.into() }
+            TrackerError::Refused(refusal) => {
+                let retry_after = refusal.retry_after_ms.map(Duration::from_millis);
+                Self::Refused { code: refusal.code, msg: refusal.msg.into(), retry_after }
             }
+            TrackerError::TurnedAway(refusal) => Self::TurnedAway {
+                address: address.to_owned(),
+                code: refusal.code,
+                msg: refusal.msg.into(),
+                retry_after: refusal.retry_after_ms.map(Duration::from_millis),
+            },
             TrackerError::NotATracker => Self::NotATracker { address: address.to_owned() },
             TrackerError::KeyChanged { pinned, found, given } => {
                 Self::TrackerKeyChanged { address: address.to_owned(), pinned, found, given }
@@ -296,9 +303,7 @@ impl From<TrackerError> for CommandError {
 impl From<SealError> for CommandError {
     fn from(error: SealError) -> Self {
         match error {
-            SealError::WrongPassword => {
-                Self::Refused { code: ErrorCode::InvalidCredentials, msg: error.to_string().into() }
-            }
+            SealError::WrongPassword => Self::refused(ErrorCode::InvalidCredentials, error.to_string()),
             SealError::Unusable => Self::Local(error.to_string()),
         }
     }

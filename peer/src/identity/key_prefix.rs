@@ -19,10 +19,7 @@ pub(crate) fn chosen(keys: &[BoundKey], digits: &str, least: usize) -> Result<Pu
     match (fitting.next(), fitting.next()) {
         (Some(key), None) => Ok(key),
         (Some(_), Some(_)) => Err(CommandError::Usage("several keys begin so: type more digits".to_owned())),
-        (None, _) => {
-            let msg = "you have no such key".into();
-            Err(CommandError::Refused { code: ErrorCode::KeyNotFound, msg })
-        }
+        (None, _) => Err(CommandError::refused(ErrorCode::KeyNotFound, "you have no such key")),
     }
 }
 

@@ -342,5 +342,5 @@ fn check_length(text: &str) -> Result<(), CommandError> {
 }
 
 fn not_signed_in() -> CommandError {
-    CommandError::Refused { code: ErrorCode::NotLoggedIn, msg: "sign in first".into() }
+    CommandError::refused(ErrorCode::NotLoggedIn, "sign in first")
 }

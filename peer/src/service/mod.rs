@@ -237,8 +237,7 @@ impl PeerService {
     /// Signs in, and enters the user's rooms again. May be called again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
         if self.hub.profile.get().is_some() {
-            let msg = "you are signed in already".into();
-            return Err(CommandError::Refused { code: ErrorCode::AlreadyLoggedIn, msg });
+            return Err(CommandError::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already"));
         }
         if !who.register {
             self.migrate_from(&who.username).await?;

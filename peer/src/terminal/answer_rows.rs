@@ -10,11 +10,11 @@ use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Conversation};
 use crate::terminal::counted::counted;
 use crate::terminal::message_rows::Moment;
+use crate::terminal::retry_wait::with_wait;
 use crate::terminal::sanitize::sanitize;
 use crate::terminal::scrollback::{PastRows, address, place};
 use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
-use crate::terminal::waits::in_words;
 use crate::untrusted::AsUntrusted;
 
 /// Renders an answer as rows.
@@ -148,7 +148,10 @@ pub(crate) fn refusal(paint: Style, error: &CommandError) -> String {
 /// Returns the text of an error for people, in one row.
 pub(crate) fn words(error: &CommandError) -> String {
     let safe = sanitize(&error.words());
-    if matches!(error, CommandError::Refused { .. }) { in_words(&safe) } else { safe }
+    match error {
+        CommandError::Refused { retry_after, .. } => with_wait(safe, *retry_after),
+        _ => safe,
+    }
 }
 
 /// Says that the history is locked.

@@ -3,6 +3,8 @@
 //! They say what happened, then what to do. A key has its own row, so that it can be compared and copied whole. A
 //! command that is too long for a row continues on the next one in the syntax of a shell.
 
+use std::time::Duration;
+
 use commons::keys::PublicKey;
 
 use crate::api::error::CommandError;
@@ -10,8 +12,8 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::config::DEFAULT_TRACKER;
 use crate::terminal::answer_rows::words;
 use crate::terminal::layout::shorten;
+use crate::terminal::retry_wait::with_wait;
 use crate::terminal::sanitize::sanitize;
-use crate::terminal::waits::in_words;
 use crate::untrusted::UntrustedText;
 
 /// Columns that every screen has.
@@ -27,14 +29,16 @@ pub(crate) fn rows(error: &CommandError) -> Vec<String> {
             another_key(&sanitize(address), *pinned, *found, *given)
         }
         CommandError::NotATracker { address } => not_a_tracker(&sanitize(address)),
-        CommandError::TurnedAway { address, msg, .. } => turned_away(&sanitize(address), msg),
+        CommandError::TurnedAway { address, msg, retry_after, .. } => {
+            turned_away(&sanitize(address), msg, *retry_after)
+        }
         error => vec![words(error)],
     }
 }
 
 /// Renders the answer from the tracker's address that there is no place.
-fn turned_away(address: &str, msg: &UntrustedText) -> Vec<String> {
-    let claim = in_words(&sanitize(msg));
+fn turned_away(address: &str, msg: &UntrustedText, retry_after: Option<Duration>) -> Vec<String> {
+    let claim = with_wait(sanitize(msg), retry_after);
     vec![
         format!("the tracker at {address} does not let you in now"),
         format!("   It says: {}", shorten(&claim, CLAIM)),

@@ -33,6 +33,7 @@ mod questions;
 mod renderer;
 mod replies;
 mod requests;
+mod retry_wait;
 mod room_rows;
 mod rooms;
 pub mod sanitize;
@@ -51,7 +52,6 @@ pub mod tty;
 mod turns;
 mod unread;
 pub mod view;
-mod waits;
 mod welcome;
 mod who;
 

@@ -18,9 +18,9 @@ use crate::service::PeerService;
 use crate::terminal::account_recovery::come_back;
 use crate::terminal::counted::counted;
 use crate::terminal::fatal_errors;
+use crate::terminal::retry_wait::with_wait;
 use crate::terminal::sanitize::sanitize;
 use crate::terminal::tty;
-use crate::terminal::waits::in_words;
 use crate::terminal::who::{ask_name, who};
 
 /// How a password is asked for.
@@ -264,7 +264,10 @@ pub(crate) async fn try_in(
 ) -> Result<Result<(), CommandError>, SignInError> {
     loop {
         let tried = service.sign_in(who.clone()).await;
-        let Err(CommandError::Refused { code, msg } | CommandError::TurnedAway { code, msg, .. }) = &tried
+        let Err(
+            CommandError::Refused { code, msg, retry_after }
+            | CommandError::TurnedAway { code, msg, retry_after, .. },
+        ) = &tried
         else {
             return Ok(tried);
         };
@@ -272,8 +275,7 @@ pub(crate) async fn try_in(
         if !(put_off && interactive) {
             return Ok(tried);
         }
-        // The tracker's words tell how long to wait.
-        let told = in_words(&sanitize(msg));
+        let told = with_wait(sanitize(msg), *retry_after);
         if !ask_yes(format!("{told}. Try again? [Y/n] ")).await? {
             return Err(SignInError::Left);
         }

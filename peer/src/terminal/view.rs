@@ -722,9 +722,9 @@ mod tests {
 
     #[test]
     fn errors_are_safe_and_say_what_to_do() {
-        let msg = "no room \u{1b}[2Jx".into();
+        let msg = "no room \u{1b}[2Jx";
         let code = commons::protocol::with_tracker::ErrorCode::RoomNotFound;
-        let rows = view().error(&CommandError::Refused { code, msg });
+        let rows = view().error(&CommandError::refused(code, msg));
         assert_eq!(rows, ["✗ no room \\u{1b}[2Jx (/rooms lists those there are)"]);
     }
 }

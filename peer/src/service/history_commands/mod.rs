@@ -300,7 +300,7 @@ impl From<HistoryFailed> for CommandError {
 impl From<Locked> for CommandError {
     fn from(Locked { tries_left }: Locked) -> Self {
         match tries_left {
-            0 => Self::Refused { code: ErrorCode::TooManyAttempts, msg: "too many wrong passwords".into() },
+            0 => Self::refused(ErrorCode::TooManyAttempts, "too many wrong passwords"),
             tries_left => Self::PasswordWanted { tries_left },
         }
     }

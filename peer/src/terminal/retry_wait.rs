@@ -1,0 +1,64 @@
+//! The time after which a refused command may work, in words for people. The tracker sends it in milliseconds.
+
+use std::time::Duration;
+
+/// Seconds, or minutes, up to which they are counted as such.
+const COUNTED: u64 = 90;
+
+/// The words of a refusal with the wait behind them, if they do not show it already. Nothing is read out of the words.
+pub(crate) fn with_wait(words: String, retry_after: Option<Duration>) -> String {
+    match retry_after.map(in_words) {
+        Some(wait) if !shows(&words, &wait) => format!("{words} (try again in {wait})"),
+        _ => words,
+    }
+}
+
+/// Whether the words hold this very wait, and not the end of a larger number.
+fn shows(words: &str, wait: &str) -> bool {
+    words.match_indices(wait).any(|(at, _)| !words[..at].ends_with(|before: char| before.is_ascii_digit()))
+}
+
+/// Never less than it is.
+fn in_words(wait: Duration) -> String {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let minutes = seconds.div_ceil(60);
+    if seconds <= COUNTED {
+        format!("{seconds} s")
+    } else if minutes <= COUNTED {
+        format!("{minutes} minutes")
+    } else {
+        format!("{} hours", minutes.div_ceil(60))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_is_told_in_round_units_and_never_too_short() {
+        for (milliseconds, told) in [
+            (1, "1 s"),
+            (90_000, "90 s"),
+            (90_001, "2 minutes"),
+            (180_000, "3 minutes"),
+            (3_600_001, "61 minutes"),
+            (7_048_000, "2 hours"),
+            (7_201_000, "3 hours"),
+        ] {
+            let words = with_wait("too fast".to_owned(), Some(Duration::from_millis(milliseconds)));
+            assert_eq!(words, format!("too fast (try again in {told})"));
+        }
+        let longest = with_wait(String::new(), Some(Duration::from_millis(u64::MAX)));
+        assert!(longest.ends_with("hours)"), "{longest}");
+    }
+
+    #[test]
+    fn wait_is_added_to_any_words_that_lack_it() {
+        let told = |words: &str, seconds| with_wait(words.to_owned(), Some(Duration::from_secs(seconds)));
+        assert_eq!(told("sachte", 7200), "sachte (try again in 2 hours)");
+        assert_eq!(told("too fast: wait 3 s", 3), "too fast: wait 3 s");
+        assert_eq!(told("too fast: wait 13 s", 3), "too fast: wait 13 s (try again in 3 s)");
+        assert_eq!(with_wait("wait 7200 s".to_owned(), None), "wait 7200 s");
+    }
+}
