@@ -78,7 +78,7 @@ pub enum Command {
     Peers,
     /// List all rooms of the tracker.
     Rooms,
-    /// List the conversations that are on this computer.
+    /// List the conversations that are stored on this device.
     Conversations,
     /// Create a room and enter it.
     Create {

@@ -1,4 +1,6 @@
-//! The terminal: lines become commands of the service, events and answers become rows. One loop for every face.
+//! The terminal frontend: input becomes commands of the service; events and answers become rows.
+//!
+//! One loop serves both formats, text for people and JSON for programs.
 
 mod above_input;
 mod account_recovery;
@@ -87,26 +89,26 @@ use crate::terminal::view::View;
 
 const OWN_PASSWORD: &str = "this line is your password: it was not sent. If somebody saw it on your screen, change it with /password";
 
-/// How things are shown.
+/// The format of output and input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// To people.
+    /// Text for people.
     Text,
-    /// To programs.
+    /// JSON for programs.
     Json {
-        /// Whether commands come as JSON too, one object a line.
+        /// True if commands are JSON too, one object a line.
         requests: bool,
     },
 }
 
-/// The conversation came to its end in good order.
+/// The result of a conversation that ended in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// Whether something that was typed or asked was refused.
+    /// True if a command or a line of input was refused.
     pub refused: bool,
 }
 
-/// A conversation between a person or a program and the service.
+/// A conversation between the service and a person or a program.
 pub struct Terminal {
     service: Arc<PeerService>,
     events: Events,
@@ -116,37 +118,38 @@ pub struct Terminal {
     editor: Option<LineEditor>,
     known: Known,
     paging: Paging,
-    /// The line that is being said: it comes back as an event, or is shown beside the error.
+    /// The message that is being sent, as it was typed: it returns as an event, or is shown above the error.
     said: String,
     asking: Asking,
-    /// Whether the terminal itself hides what is typed, where there is no editor that does.
+    /// True if the terminal's own echo is off, because no editor hides the input.
     is_hidden: bool,
-    /// Ctrl-C where there is no editor that takes it: it comes as a signal.
+    /// The Ctrl-C signal, if no editor reads the key.
     interrupts: Option<Signal>,
     interrupt: Interrupt,
-    /// Where the command came from that waits for the password.
+    /// The origin of the command that waits for the password.
     asked_from: Origin,
-    /// Lines of input so far.
+    /// The number of input lines so far.
     lines: u64,
     refused: bool,
-    /// Whether a person types: somebody who can be asked, and whose password is not for sending.
+    /// True if a person types: one who can be asked, and whose typed password must not be sent.
     person: bool,
     stop: CancellationToken,
 }
 
-/// How a command ended.
+/// The outcome of a command.
 pub(crate) enum CommandOutcome {
     Out,
-    /// The past is open: this was to be done.
+    /// The history is unlocked: the command that waited for it runs next.
     Unlocked(Command),
-    /// It was `/quit`: these are the last rows.
+    /// The command was `/quit`, or the account is deleted: these are the last rows.
     Quit(Vec<String>),
-    /// The program was asked to stop meanwhile.
+    /// A signal asked the program to stop during the command.
     Stopped,
 }
 
 impl Terminal {
-    /// Takes over standard input and output for somebody who is signed in. `events` were subscribed to before that.
+    /// Starts the terminal on standard input and output for a signed-in user. `events` must have been subscribed to
+    /// before the sign-in.
     pub fn start(
         service: Arc<PeerService>,
         events: Events,
@@ -159,7 +162,7 @@ impl Terminal {
             Format::Text => Renderer::Text(Box::new(View::new(you, Style::from_env()).notifying(notify))),
             Format::Json { requests } => Renderer::Json(Replies::new(requests)),
         };
-        // The questions before left it off.
+        // The questions before may have turned the echo off.
         tty::set_echo(true)?;
         let person = format == Format::Text && io::stdin().is_terminal();
         let editing = person && io::stdout().is_terminal();
@@ -167,7 +170,7 @@ impl Terminal {
         let guard = Box::new(move |line: &str| own.is_password(line));
         let (editor, input, output) = match editing.then(|| LineEditor::start(Style::from_env(), guard)) {
             Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
-            // A terminal that cannot edit still takes lines.
+            // A terminal that cannot edit still reads lines.
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
         let known = Known::default();
@@ -196,18 +199,18 @@ impl Terminal {
         })
     }
 
-    /// Talks until the end; an error says why it came unasked.
+    /// Runs until the end. An error says why the conversation ended by itself.
     pub async fn run(mut self) -> Result<Ended, String> {
         let last_rows = match self.talk().await {
             Ok(rows) => rows,
-            // Whoever read the output is gone: sign out all the same.
+            // The reader of the output is gone; the peer still signs out.
             Err(OutputClosed) => {
                 let _ = self.service.execute(Command::Quit).await;
                 Ok(Vec::new())
             }
         };
         tty::catch_interrupts(false);
-        // From here on nobody takes typed lines.
+        // No line of input is read after this point.
         drop(self.input);
         self.output.close().await;
         if let Some(editor) = self.editor {
@@ -216,14 +219,14 @@ impl Terminal {
         let rows = self.face.folded(last_rows?);
         if !rows.is_empty() {
             let last = Output::start(Stdout, self.stop).map_err(|error| error.to_string())?;
-            // It is the end anyway.
+            // An error has no consequence at the end.
             let _ = last.show(&rows).await;
             last.close().await;
         }
         Ok(Ended { refused: self.refused })
     }
 
-    /// The loop: the last rows, or why the service ended by itself.
+    /// Runs the loop. Returns the last rows, or the reason why the service ended by itself.
     async fn talk(&mut self) -> Result<Result<Vec<String>, String>, OutputClosed> {
         self.welcome().await?;
         loop {
@@ -254,7 +257,7 @@ impl Terminal {
         }
     }
 
-    /// The command that was typed, if it was one; all else is answered here.
+    /// Returns the command that was typed, if the input is one; handles all other input itself.
     async fn understand(&mut self, input: Input) -> Result<Option<Command>, OutputClosed> {
         let origin = Origin { line: self.number(&input), id: None };
         if matches!(&self.face, Renderer::Json(replies) if replies.requests) {
@@ -268,7 +271,7 @@ impl Terminal {
             Input::Line(line) if self.asking.wants_password() => {
                 return Ok(Some(self.asking.with_password(Password::typed(line))));
             }
-            // What is no text is no password either.
+            // Input that is not text cannot be the password.
             Input::TooLong(_) | Input::NoText if self.asking.wants_password() && self.editor.is_none() => {
                 return Ok(Some(self.asking.with_password(Password::typed(""))));
             }
@@ -328,7 +331,7 @@ impl Terminal {
         }
     }
 
-    /// Carries a command out; what happens meanwhile is shown meanwhile, and what it caused before its answer.
+    /// Executes a command. Shows the events that arrive during it, and the events that it caused before its answer.
     async fn carry_out(&mut self, mut command: Command) -> Result<CommandOutcome, OutputClosed> {
         self.face.note(&mut command);
         let Some(answer) = self.execute(&command).await? else { return Ok(CommandOutcome::Stopped) };
@@ -340,7 +343,7 @@ impl Terminal {
             return self.unlocked(answer.map(drop)).await;
         }
         if self.asking.is_for_deletion() && !matches!(answer, Err(CommandError::PasswordWanted { .. })) {
-            // The password was told, and judged for the last time.
+            // The password for the deletion was checked for the last time.
             self.asking.judged();
             self.ask(&[]);
         }
@@ -371,7 +374,8 @@ impl Terminal {
         Ok(CommandOutcome::Out)
     }
 
-    /// What a command brings; what happens meanwhile is shown meanwhile. `None` where the program was asked to stop.
+    /// Returns the result of a command, and shows the events that arrive during it. `None` if the program was asked to
+    /// stop.
     async fn execute(
         &mut self,
         command: &Command,

@@ -1,34 +1,36 @@
-//! What is asked for another password, and what the answers make. Pure.
+//! The questions for a change of the password. Pure.
+//!
+//! The answers become one command.
 
 use crate::api::account::AccountCommand;
 use crate::identity::password::Password;
 
-/// What is asked, in this order.
+/// The questions, in this order.
 pub(crate) const QUESTIONS: [&str; 3] =
     ["The password you have (not shown; empty ends this)", "The new one", "The new one again"];
 
-/// The answers so far.
+/// The answers given so far.
 #[derive(Default)]
 pub(crate) struct NewPassword {
     answers: Vec<Password>,
 }
 
-/// What an answer led to.
+/// The result of an answer.
 pub(crate) enum Answered {
-    /// There are more questions.
+    /// More questions follow.
     More,
-    /// The new one was not typed twice: both are asked again.
+    /// The two new passwords differ: both are asked for again.
     Different,
-    /// The new one is too short: both are asked again.
+    /// The new password is too short: both are asked for again.
     TooShort,
-    /// Nothing was typed: all stays as it is.
+    /// The answer was empty: nothing changes.
     Nothing,
     /// The command is complete.
     Complete(AccountCommand),
 }
 
 impl NewPassword {
-    /// Takes the next answer.
+    /// Handles the next answer.
     pub(crate) fn answer(&mut self, answer: Password) -> Answered {
         if answer.is_empty() {
             self.answers.clear();

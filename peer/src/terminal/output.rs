@@ -1,5 +1,6 @@
-//! Rows on their way to a screen or a pipe: a bounded queue and a thread that writes, so that a slow reader slows this
-//! peer's screen and nothing else, and no row is ever dropped.
+//! The output queue: rows for a screen or a pipe.
+//!
+//! The queue is bounded, and a thread writes it. So a slow reader slows only this peer's screen, and no row is dropped.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,37 +12,37 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::{FAREWELL_WAIT, OUTPUT_PIECES};
 
-/// Rows that are written at once have about so many bytes at most.
+/// Bytes after which a batch of rows is written, at most one piece more.
 const BATCH: usize = 32 * 1024;
 
-/// The reader is gone: nothing more can be shown.
+/// The reader of the output is gone: nothing can be shown any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutputClosed;
 
-/// Something to write.
+/// A piece of output in the queue.
 enum Piece {
     Rows(String),
-    /// Nothing new above, but the line above the input changed.
+    /// No new rows, but the status row changed.
     Repaint,
 }
 
-/// Where rows are written.
+/// The destination of rows.
 pub(crate) trait Sink: Send + 'static {
-    /// Writes whole rows, each with its end.
+    /// Writes complete rows, each with its line end.
     fn write(&mut self, rows: &str) -> io::Result<()>;
 
-    /// Draws again what stands below the rows, if anything does.
+    /// Redraws the rows below, if there are any.
     fn repaint(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Waits until what was written can be seen.
+    /// Waits until the written rows are visible.
     fn wait_drawn(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// A pipe, a file, or a terminal that cannot edit.
+/// A pipe, a file, or a terminal without an editor.
 #[derive(Debug)]
 pub(crate) struct Stdout;
 
@@ -53,10 +54,10 @@ impl Sink for Stdout {
     }
 }
 
-/// The way to the thread that writes.
+/// The sending side of the output queue.
 pub(crate) struct Output {
     pieces: mpsc::Sender<Piece>,
-    /// How many pieces were queued, and how many of them can be seen.
+    /// The number of pieces that were queued, and below the number of those that are visible.
     queued: AtomicU64,
     seen: watch::Receiver<u64>,
     ended: oneshot::Receiver<()>,
@@ -64,7 +65,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Starts the thread that writes. Once `stop` is cancelled a stuck reader is waited for no longer than
+    /// Starts the thread that writes. Once `stop` is cancelled, it waits for a blocked reader no longer than
     /// [`FAREWELL_WAIT`].
     pub(crate) fn start(mut sink: impl Sink, stop: CancellationToken) -> io::Result<Self> {
         let (pieces, mut queue) = mpsc::channel(OUTPUT_PIECES);
@@ -88,7 +89,7 @@ impl Output {
         Ok(Self { pieces, queued: AtomicU64::new(0), seen, ended, stop })
     }
 
-    /// Queues rows, waiting while the reader is behind.
+    /// Queues rows; waits while the queue is full.
     pub(crate) async fn show(&self, rows: &[String]) -> Result<(), OutputClosed> {
         if rows.is_empty() {
             return Ok(());
@@ -96,12 +97,12 @@ impl Output {
         self.send(Piece::Rows(rows.join("\n") + "\n")).await
     }
 
-    /// Has the line above the input drawn again.
+    /// Requests a redraw of the status row.
     pub(crate) async fn repaint(&self) -> Result<(), OutputClosed> {
         self.send(Piece::Repaint).await
     }
 
-    /// Waits until all that was queued can be seen; for ever where the reader is gone or does not read.
+    /// Waits until all queued pieces are visible; forever if the reader is gone or does not read.
     pub(crate) async fn is_seen(&self) {
         let queued = self.queued.load(Ordering::Relaxed);
         if self.seen.clone().wait_for(|seen| *seen >= queued).await.is_err() {
@@ -127,14 +128,14 @@ impl Output {
         self.pieces.closed().await;
     }
 
-    /// Waits until everything is written, within [`FAREWELL_WAIT`].
+    /// Waits until everything is written, at most [`FAREWELL_WAIT`].
     pub(crate) async fn close(self) {
         drop(self.pieces);
         let _ = timeout(FAREWELL_WAIT, self.ended).await;
     }
 }
 
-/// Writes a piece and what is queued behind it at once: drawing the screen anew for each row is slow. How many it were.
+/// Writes a piece together with the queued ones, because redrawing the screen for each is slow. Returns their number.
 fn write_batch(first: Piece, queue: &mut mpsc::Receiver<Piece>, sink: &mut impl Sink) -> io::Result<u64> {
     let (mut rows, mut pieces) = (String::new(), 0);
     let mut next = Some(first);

@@ -1,16 +1,18 @@
-//! The pages of `/more`: the messages before the oldest one on the screen. Pure.
+//! The pages of `/more`. Pure.
+//!
+//! Each page shows the messages before the oldest one on the screen.
 
 use crate::api::past::Past;
 use crate::api::{Answer, Command, Conversation};
 
-/// Where to go on.
+/// The command that shows the next page.
 #[derive(Default)]
 pub(crate) struct Paging {
     next: Option<Command>,
 }
 
 impl Paging {
-    /// Notes what a command has shown.
+    /// Notes the messages that a command has shown.
     pub(crate) fn note(&mut self, command: &Command, answer: &Answer) {
         match (command, answer) {
             (Command::History { lines, .. }, Answer::History { of, named, lines: shown, more }) => {
@@ -31,7 +33,7 @@ impl Paging {
         }
     }
 
-    /// The command that goes on, where there is more.
+    /// Returns the command for the next page, if there are older messages.
     pub(crate) fn next(&self) -> Option<Command> {
         self.next.clone()
     }

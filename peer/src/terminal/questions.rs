@@ -1,4 +1,6 @@
-//! Questions to whoever types, with answers that nobody sees, and what becomes of these.
+//! Questions to the person at the terminal, and the handling of the answers.
+//!
+//! Hidden answers are passwords, open answers are confirmations.
 
 use crate::api::Command;
 use crate::api::error::CommandError;
@@ -13,14 +15,14 @@ use crate::terminal::replies::Origin;
 use crate::terminal::{CommandOutcome, Terminal};
 
 impl Terminal {
-    /// Asks, where somebody can type without being seen.
+    /// Asks questions with hidden answers, if an editor can hide them.
     pub(crate) fn ask(&self, questions: &[&str]) {
         if let Some(editor) = &self.editor {
             editor.ask(questions);
         }
     }
 
-    /// The next answer that was not shown: the password that opens the past, or one of `/password`.
+    /// Handles the next hidden answer: the password that unlocks the history, or one of `/password`.
     pub(crate) async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, OutputClosed> {
         match self.asking.answer(answer) {
             Next::Run(command) => return Ok(Some(command)),
@@ -33,12 +35,12 @@ impl Terminal {
         Ok(None)
     }
 
-    /// Asks a person for a yes before something is lost; whether the command waits for it.
+    /// Asks a person for confirmation before data is lost. Returns true if the command waits for it.
     pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, OutputClosed> {
-        // The password is what the account asks for.
+        // For the account, the password is the confirmation.
         let loss = self.service.loss(command).filter(|loss| !matches!(loss, Loss::Account(_)));
         let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
-        // A command that will be refused is not asked about.
+        // A command that would be refused needs no confirmation.
         if let Err(error) = self.service.is_refused(&loss).await {
             self.refuse_command(&error, Some(command)).await?;
             return Ok(true);
@@ -53,18 +55,18 @@ impl Terminal {
         Ok(true)
     }
 
-    /// The answer to that: the command after a yes.
+    /// Handles the answer to that question. Returns the command if it was confirmed.
     pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, OutputClosed> {
         let confirmed = self.asking.confirmed(answer);
         if confirmed.is_none() {
             return self.refuse(&CommandError::usage("nothing was deleted")).await;
         }
-        // The question goes off the screen.
+        // Showing nothing removes the question from the screen.
         self.show(Vec::new()).await?;
         Ok(confirmed)
     }
 
-    /// Asks for the password, without which this command looks at nothing.
+    /// Asks for the password that this command needs.
     pub(crate) async fn ask_password(
         &mut self,
         command: Command,
@@ -97,13 +99,13 @@ impl Terminal {
         }
     }
 
-    /// The password was judged for the last time: what was to be done then, where it was right.
+    /// Ends the question for the password. If it was right, returns the command that waited for it.
     pub(crate) async fn unlocked(
         &mut self,
         judged: Result<(), CommandError>,
     ) -> Result<CommandOutcome, OutputClosed> {
         let looking = self.asking.judged();
-        // The answer may have come before the question.
+        // The answer may have arrived before the question was shown.
         self.ask(&[]);
         match (judged, looking) {
             (Ok(()), Some(command)) => return Ok(CommandOutcome::Unlocked(command)),

@@ -1,4 +1,6 @@
-//! How things are shown: to people in words and colours, to programs as JSON.
+//! The renderer of events, answers and errors.
+//!
+//! People see text and colours, programs receive JSON.
 
 use chrono::{Local, Utc};
 use tokio::time::sleep;
@@ -14,14 +16,14 @@ use crate::terminal::replies::{Origin, Replies};
 use crate::terminal::tty;
 use crate::terminal::view::View;
 
-/// Whom things are shown to.
+/// The output format with its state.
 pub(crate) enum Renderer {
     Text(Box<View>),
     Json(Replies),
 }
 
 impl Renderer {
-    /// The rows as they fit on the screen; a program takes them as they are.
+    /// Folds rows to the width of the screen; rows for a program stay as they are.
     pub(crate) fn folded(&self, rows: Vec<String>) -> Vec<String> {
         match (self, tty::columns()) {
             (Self::Text(_), Some(columns)) => rows.iter().flat_map(|row| hang(row, columns)).collect(),
@@ -29,7 +31,7 @@ impl Renderer {
         }
     }
 
-    /// The command that is carried out now comes from there; where the one before it came from.
+    /// Sets the origin of the command that runs now. Returns the origin of the command before it.
     pub(crate) fn begin(&mut self, origin: Origin) -> Origin {
         match self {
             Self::Text(_) => Origin::default(),
@@ -37,7 +39,7 @@ impl Renderer {
         }
     }
 
-    /// A command that is about to be carried out.
+    /// Notes a command that is about to run.
     pub(crate) fn note(&mut self, command: &mut Command) {
         match self {
             Self::Text(view) => view.note(command),
@@ -59,7 +61,7 @@ impl Renderer {
         }
     }
 
-    /// Why a command was not carried out; what is no command at all has none.
+    /// Renders the reason why a command was not carried out. `command` is `None` if the input was not a command.
     pub(crate) fn error(&mut self, error: &CommandError, command: Option<&Command>) -> Vec<String> {
         match self {
             Self::Text(view) => view.error(error),
@@ -75,7 +77,7 @@ impl Renderer {
         }
     }
 
-    /// What was typed, for the record above its answer.
+    /// Renders the typed line, for display above its answer.
     pub(crate) fn typed(&self, line: &str) -> Vec<String> {
         match self {
             Self::Text(view) => view.typed(line),
@@ -83,7 +85,7 @@ impl Renderer {
         }
     }
 
-    /// What Tab could mean: only people press it.
+    /// Renders the possible completions: only people press Tab.
     pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
         match self {
             Self::Text(view) => view.choices(names, moment()),
@@ -91,7 +93,7 @@ impl Renderer {
         }
     }
 
-    /// What the next Ctrl-C does: only people press it.
+    /// Renders the hint about the next Ctrl-C: only people press it.
     pub(crate) fn interrupted(&self) -> Vec<String> {
         match self {
             Self::Text(view) => {
@@ -102,7 +104,7 @@ impl Renderer {
         }
     }
 
-    /// The answer to Alt-n where there is nothing to open.
+    /// Renders the answer to Alt-n if there is nothing to open.
     pub(crate) fn nothing_unread(&self) -> Vec<String> {
         match self {
             Self::Text(view) => view.hint("Nothing is unread."),
@@ -110,7 +112,7 @@ impl Renderer {
         }
     }
 
-    /// The bell or notification that is due, as it is written to the terminal.
+    /// Returns the bytes of the bell or notification that is due, to write to the terminal.
     pub(crate) fn alert(&mut self) -> Option<String> {
         match self {
             Self::Text(view) => view.alert(),
@@ -125,7 +127,7 @@ impl Renderer {
         }
     }
 
-    /// Waits until there may be something to show although nothing happens.
+    /// Waits until a row may be due, even though no event arrives.
     pub(crate) async fn is_due(&self) {
         let due = match self {
             Self::Text(view) => view.due(),
@@ -138,7 +140,7 @@ impl Renderer {
     }
 }
 
-/// This moment, on this screen.
+/// Returns the present time and the width of the screen.
 pub(crate) fn moment() -> Moment {
     Moment { now: Local::now().fixed_offset(), columns: tty::columns() }
 }

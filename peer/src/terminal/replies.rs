@@ -1,4 +1,9 @@
-//! Which answer belongs to which input of a program. Pure.
+//! The assignment of answers to a program's input. Pure.
+//!
+//! An answer carries the request's id as `in_reply_to`, and an error the number of its input line. The answer to a
+//! message is its `sent` event, which comes later.
+//!
+//! Example: the request `{"command":"say","text":"hi","id":1}` causes one `sent` event with `"in_reply_to":1`.
 
 use std::collections::BTreeMap;
 
@@ -13,27 +18,27 @@ use crate::api::{Answer, Command, Event};
 use crate::terminal::json;
 use crate::terminal::json_names::with_json_names;
 
-/// Where a command came from.
+/// The origin of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// The number of the input line, from 1.
     pub(crate) line: Option<u64>,
-    /// The request's id.
+    /// The id of the request.
     pub(crate) id: Option<RequestId>,
 }
 
-/// The answers to a program.
+/// The open answers to a program.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
-    /// Whether commands come as JSON: then each gets an answer, also where nothing else tells of it.
+    /// True if commands are JSON: then each has an answer, even if no event reports its effect.
     pub(crate) requests: bool,
-    /// What is answered now.
+    /// The origin of the command that runs now.
     origin: Origin,
-    /// Own messages that are not stored yet. The history's queue bounds them.
+    /// The origins of own messages that are not stored yet. The history's queue bounds their number.
     unsent: BTreeMap<Uuid, Origin>,
 }
 
-/// An event or an answer, and what it belongs to.
+/// An event or an answer, with the input to which it belongs.
 #[derive(Serialize)]
 struct Reply<'a, T> {
     #[serde(flatten)]
@@ -45,12 +50,12 @@ struct Reply<'a, T> {
 }
 
 impl Replies {
-    /// Nothing is asked yet.
+    /// Starts without an open answer.
     pub(crate) fn new(requests: bool) -> Self {
         Self { requests, ..Self::default() }
     }
 
-    /// What is answered from now on comes from there; what came before it.
+    /// Sets the origin of the answers that follow. Returns the origin before it.
     pub(crate) fn begin(&mut self, origin: Origin) -> Origin {
         std::mem::replace(&mut self.origin, origin)
     }
@@ -63,7 +68,7 @@ impl Replies {
         }
     }
 
-    /// An event; one that answers a message says so, once.
+    /// Renders an event. The one that answers a message says so, once.
     pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
         match &self.worded(event) {
             Event::Sent { id, .. } => {
@@ -88,7 +93,7 @@ impl Replies {
         }
     }
 
-    /// The event; where commands are JSON, a message that names a command names it as such.
+    /// Returns the event; if commands are JSON, its text names commands by their JSON names.
     fn worded(&self, event: &Event) -> Event {
         match event {
             Event::Error { code, message, messages } if self.requests => Event::Error {
@@ -100,12 +105,12 @@ impl Replies {
         }
     }
 
-    /// What a command brought.
+    /// Renders the result of a command.
     pub(crate) fn answer(&self, answer: &Answer, command: &Command) -> Vec<String> {
         match answer {
-            // Its event is its answer.
+            // The answer to a message is its event.
             Answer::Done if matches!(command, Command::Say { .. }) => Vec::new(),
-            // The end of the input ends the program too, and is no command.
+            // The end of the input also ends the program, but is not a command.
             Answer::Quit { .. } if self.origin == Origin::default() => Vec::new(),
             Answer::Done | Answer::Quit { .. } if self.requests => {
                 reply(&Answer::Done, None, self.origin.id.as_ref())
@@ -115,13 +120,13 @@ impl Replies {
         }
     }
 
-    /// Why a command was not carried out.
+    /// Renders the reason why a command was not carried out.
     pub(crate) fn error(&mut self, error: &CommandError, command: Option<&Command>) -> Vec<String> {
         if let Some(Command::Say { id: Some(id), .. }) = command {
             self.unsent.remove(id);
         }
         let event = match error {
-            // The tracker's words stay as they are.
+            // The text of the tracker stays unchanged.
             CommandError::Refused { .. } | CommandError::TurnedAway { .. } => error.event(),
             own => self.worded(&own.event()),
         };
@@ -129,7 +134,7 @@ impl Replies {
         reply(&event, line, self.origin.id.as_ref())
     }
 
-    /// The commands that can be given as JSON.
+    /// Renders the list of JSON commands.
     pub(crate) fn help(&self) -> Vec<String> {
         reply(&json!({"event": "help", "commands": COMMANDS}), None, self.origin.id.as_ref())
     }

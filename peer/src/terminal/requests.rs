@@ -1,4 +1,6 @@
-//! Commands that a program gives as JSON: nothing of them is ever the next line's.
+//! The handling of a program's JSON requests.
+//!
+//! Each line is complete: no answer or password is ever taken from the next line.
 
 use crate::api::error::CommandError;
 use crate::api::request::{NotARequest, Request, Wish, parse};
@@ -10,7 +12,7 @@ use crate::terminal::output::OutputClosed;
 use crate::terminal::replies::Origin;
 
 impl Terminal {
-    /// The number of an input line; what comes from the editor has none.
+    /// Returns the number of an input line; input from the editor has none.
     pub(crate) fn number(&mut self, input: &Input) -> Option<u64> {
         let is_line = matches!(input, Input::Line(_) | Input::TooLong(_) | Input::NoText);
         (is_line && self.editor.is_none()).then(|| {
@@ -19,7 +21,7 @@ impl Terminal {
         })
     }
 
-    /// The command that a line holds, if it is one; all else is answered here.
+    /// Returns the command that a line contains, if it is one; handles all other input itself.
     pub(crate) async fn understand_request(
         &mut self,
         input: Input,
@@ -41,7 +43,7 @@ impl Terminal {
                 self.face.begin(origin);
                 return self.refuse(&CommandError::usage("this line is no UTF-8 text")).await;
             }
-            // Only a terminal has these.
+            // Only a terminal produces these.
             Input::TooFast(_)
             | Input::Secret(_)
             | Input::Answer(_)
@@ -71,7 +73,7 @@ impl Terminal {
         }
     }
 
-    /// Unlocks the history for the command that brought the password; says so where that is wrong.
+    /// Unlocks the history for the command that carried the password; reports a wrong password.
     async fn unlocks(&mut self, unlock: Command) -> Result<bool, OutputClosed> {
         match self.execute(&unlock).await? {
             Some(Ok(Answer::Done)) => return Ok(true),
@@ -79,7 +81,7 @@ impl Terminal {
                 self.refused |= matches!(error, CommandError::PasswordWanted { .. });
                 self.refuse(&error).await?;
             }
-            // The program was asked to stop: the loop sees it too.
+            // The program was asked to stop, which the loop notices too.
             Some(Ok(_)) | None => {}
         }
         Ok(false)

@@ -1,4 +1,6 @@
-//! A room in words: who is there, and what changes. Pure.
+//! The rows about a room. Pure.
+//!
+//! They show its members and its changes.
 
 use commons::names::{RoomName, Username};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
@@ -8,14 +10,14 @@ use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;
 use crate::terminal::tables::Tables;
 
-/// Shows rooms to a user.
+/// Renders rooms for a user.
 pub(crate) struct RoomRows<'a> {
     pub(crate) paint: Style,
     pub(crate) you: &'a Username,
 }
 
 impl RoomRows<'_> {
-    /// What stands above a room as it is opened.
+    /// Renders the header of a room that is opened.
     pub(crate) fn header(&self, room: &RoomSnapshot) -> Vec<String> {
         let tables = Tables { paint: self.paint, you: Some(self.you), columns: None };
         let who = room.members.iter().map(|member| {
@@ -36,7 +38,7 @@ impl RoomRows<'_> {
         vec![self.paint.system(&title), format!("   {}", who.join("  "))]
     }
 
-    /// What happened in a room; `here` is the open one.
+    /// Renders a change of a room; `here` is true for the open one.
     pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, who: &Username, here: bool) -> String {
         let place = if here { String::new() } else { format!(" {}", sanitize(name)) };
         let of = if here { String::new() } else { format!(" (in{place})") };

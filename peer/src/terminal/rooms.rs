@@ -1,11 +1,13 @@
-//! Who sits in the rooms, as far as this face was told. Pure.
+//! The rooms and their members, as events have reported them. Pure.
+//!
+//! The screen shows members from this state.
 
 use std::collections::BTreeMap;
 
 use commons::names::{RoomName, Username};
 use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
 
-/// The rooms in which this user sits.
+/// The rooms of which this user is a member.
 #[derive(Default)]
 pub(crate) struct Rooms {
     rooms: BTreeMap<RoomName, RoomSnapshot>,
@@ -32,7 +34,7 @@ impl Rooms {
         self.rooms.get(name).map(|room| room.members.as_slice()).unwrap_or_default()
     }
 
-    /// A room changed; `members` are those who sit there now.
+    /// Handles a change of a room; `members` are the members after it.
     pub(crate) fn note(&mut self, name: &RoomName, change: ChangeKind, who: &Username, members: &[Username]) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let before = std::mem::take(&mut room.members);

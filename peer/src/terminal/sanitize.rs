@@ -1,23 +1,26 @@
-//! Foreign text made fit for a screen: whatever could steer the terminal or hide becomes a visible escape.
+//! The sanitizer: it makes untrusted text safe for a screen.
 //!
-//! Everything that others wrote passes this one function before it is shown: chat text, room names, error messages.
+//! It replaces each character that could control the terminal or be invisible by a visible escape. All text from others
+//! passes this one function before it is shown: chat text, room names, error messages. For example, ESC becomes
+//! `\u{1b}`.
 
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::limits::COMBINING_MARKS;
 use crate::untrusted::{AsUntrusted, UntrustedText};
 
-/// What a tab becomes: its width must not depend on where it stands.
+/// The replacement of a tab, whose width must not depend on its column.
 const TAB: &str = "    ";
 
-/// The text on one row: control, format, private and unassigned characters, line separators and blank letters as
-/// `\u{…}`, a line feed as `\n`, tabs as spaces, and no more than [`COMBINING_MARKS`] marks on one letter.
+/// Returns the text on one row. Control, format, private and unassigned characters, line separators and blank letters
+/// become `\u{…}`. A line feed becomes `
+/// `, tabs become spaces, and a letter keeps at most [`COMBINING_MARKS`] marks.
 #[must_use]
 pub fn sanitize(text: &(impl AsUntrusted + ?Sized)) -> String {
     one_row(text.expose())
 }
 
-/// The same of text that may have several lines, a row each.
+/// Sanitizes text of several lines, one row for each line.
 #[must_use]
 pub fn display_safe_lines(text: &UntrustedText) -> Vec<String> {
     let lines = text.expose().trim_end().split('\n');
@@ -44,9 +47,9 @@ fn one_row(text: &str) -> String {
     safe
 }
 
-/// Whether a character shows nothing of its own, or acts instead of showing.
+/// Returns true if a character is invisible, or controls the display.
 fn is_hidden(c: char) -> bool {
-    // Most text is ASCII, and the tables of Unicode are slow.
+    // Most text is ASCII, and the lookup in Unicode tables is slow.
     if c.is_ascii() {
         return c.is_ascii_control();
     }
@@ -57,7 +60,7 @@ fn is_hidden(c: char) -> bool {
     }
 }
 
-/// Letters and marks that Unicode calls ignorable: they leave no trace on the screen.
+/// Returns true for letters and marks that Unicode calls ignorable: they leave no trace on the screen.
 fn is_blank_letter(c: char) -> bool {
     matches!(c,
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
@@ -68,7 +71,7 @@ fn is_mark(c: char) -> bool {
     !c.is_ascii() && c.general_category_group() == GeneralCategoryGroup::Mark
 }
 
-/// Joiners stay where they do their work, inside an emoji or between letters of scripts that need them.
+/// Returns true if a joiner may stand beside this character: inside an emoji, or between letters of some scripts.
 fn joins(c: Option<char>) -> bool {
     c.is_some_and(|c| {
         !c.is_ascii() && !is_hidden(c) && c.general_category() != GeneralCategory::SpaceSeparator

@@ -1,4 +1,6 @@
-//! What was said before, as rows of the screen. Pure.
+//! Earlier messages as rows of the screen. Pure.
+//!
+//! They appear in `/history`, `/search`, and when a conversation is opened.
 
 use commons::names::RoomName;
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use crate::terminal::message_rows::{DisplayMessage, Line, Moment};
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 
-/// Shows the past on a screen.
+/// Renders stored messages.
 #[derive(Clone, Copy)]
 pub(crate) struct PastRows {
     pub(crate) paint: Style,
@@ -19,7 +21,7 @@ pub(crate) struct PastRows {
 }
 
 impl PastRows {
-    /// The last lines of a conversation, or the last before one, oldest first.
+    /// Renders the last messages of a conversation, or the last before a given one, oldest first.
     pub(crate) fn history(
         self,
         place: &str,
@@ -37,7 +39,7 @@ impl PastRows {
         std::iter::once(self.paint.system(&title)).chain(rows).collect()
     }
 
-    /// What was found; the newest, which one probably looks for, stands last, next to the input.
+    /// Renders the matches of a search. The newest, probably the wanted one, stands last, next to the input.
     pub(crate) fn found(self, lines: &[FoundLine], more: bool) -> Vec<String> {
         let title = match lines.len() {
             0 => "no message was found".to_owned(),
@@ -55,7 +57,7 @@ impl PastRows {
         std::iter::once(self.paint.system(&title)).chain(lines.iter().rev().flat_map(line)).collect()
     }
 
-    /// What stands above a conversation as it is entered.
+    /// Renders the earlier messages above a conversation that was opened.
     pub(crate) fn scrollback(self, lines: &[PastLine]) -> Vec<String> {
         let plain = Self { paint: Style::plain(), ..self };
         let rows = lines.iter().flat_map(|line| plain.line(&line.clone().into()));
@@ -67,17 +69,17 @@ impl PastRows {
     }
 }
 
-/// A conversation that comes on the screen, and what of its past is there.
+/// The state of a conversation that was just opened, and its earlier messages on the screen.
 #[derive(Default)]
 pub(crate) struct Arrival {
-    /// It has come, and its past is still to be shown.
+    /// True if the conversation was opened, and its earlier messages are not shown yet.
     pub(crate) is_due: bool,
     shown: Vec<Uuid>,
     hinted: bool,
 }
 
 impl Arrival {
-    /// What was said before, where it may be looked at, but for what is still to be read; else once how to look.
+    /// Renders the earlier messages except the unread ones. If the history is locked, renders a hint instead, once.
     pub(crate) fn rows(
         &mut self,
         looked: &Result<Answer, CommandError>,
@@ -99,23 +101,23 @@ impl Arrival {
         }
     }
 
-    /// Whether a line stands on the screen as part of the past.
+    /// Returns true if a message was shown as one of the earlier messages.
     pub(crate) fn has_shown(&self, id: Uuid) -> bool {
         self.shown.contains(&id)
     }
 }
 
-/// How to see what is older.
+/// Returns the hint on how to see older messages.
 fn older(more: bool) -> &'static str {
     if more { "; older: /more" } else { "" }
 }
 
-/// A conversation as it is typed, also a room of which a newer one has the plain name.
+/// Returns a conversation as it is typed, also a room whose plain name belongs to a newer room.
 pub(crate) fn address(of: &Past, named: Option<&RoomName>) -> String {
     named.map_or_else(|| place(of), |name| shown(&Conversation::Room(name.clone())))
 }
 
-/// Where something was said, as it is typed.
+/// Returns a conversation as it is typed, by its plain name.
 pub(crate) fn place(of: &Past) -> String {
     shown(&match of {
         Past::Room(room) => Conversation::Room(RoomName::clone(room)),

@@ -1,4 +1,6 @@
-//! Warnings that must not be missed: somebody may be posing as a friend, or tell different people different things.
+//! Security warnings, which a person must not miss.
+//!
+//! An attacker may impersonate a contact, or send different messages to different members.
 
 use std::collections::BTreeSet;
 
@@ -11,27 +13,27 @@ use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 
-/// The warnings of other keys that are not settled.
+/// The users with a warning about another key that is not settled.
 #[derive(Default)]
 pub(crate) struct KeyWarnings {
     of: BTreeSet<Username>,
 }
 
 impl KeyWarnings {
-    /// Warns of another key.
+    /// Renders the warning that a user presented another key.
     pub(crate) fn changed(&mut self, paint: Style, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
         self.of.insert(peer.clone());
         key_changed(paint, peer, fingerprint)
     }
 
-    /// Says that the warning is settled. A key that was endorsed before anybody was warned of it is no news.
+    /// Renders the notice that the warning is settled. If the key was endorsed before any warning, there is no notice.
     pub(crate) fn accepted(&mut self, paint: Style, peer: &Username, endorsed: bool) -> Vec<String> {
         let warned = self.of.remove(peer);
         if warned || !endorsed { all_clear(paint, peer, endorsed) } else { Vec::new() }
     }
 }
 
-/// Another key than before, and what to do.
+/// Renders the warning about another key, with advice.
 fn key_changed(paint: Style, peer: &Username, fingerprint: PublicKey) -> Vec<String> {
     loud(
         paint,
@@ -46,7 +48,7 @@ fn key_changed(paint: Style, peer: &Username, fingerprint: PublicKey) -> Vec<Str
     )
 }
 
-/// The warning of another key is settled.
+/// Renders the notice that the warning about another key is settled.
 fn all_clear(paint: Style, peer: &Username, endorsed: bool) -> Vec<String> {
     let why = if endorsed {
         format!("a key of {peer} that you know vouches for the new one.")
@@ -59,7 +61,7 @@ fn all_clear(paint: Style, peer: &Username, endorsed: bool) -> Vec<String> {
     ]
 }
 
-/// This computer has a key that friends do not know, and what to do.
+/// Renders the notice that this device has a key that contacts do not know, with advice.
 pub(crate) fn new_key(paint: Style, fingerprint: PublicKey) -> Vec<String> {
     let digits = first_digits(&fingerprint, ENDORSED_DIGITS_MIN);
     loud(
@@ -70,7 +72,7 @@ pub(crate) fn new_key(paint: Style, fingerprint: PublicKey) -> Vec<String> {
     )
 }
 
-/// Two lines that cannot both be.
+/// Renders the warning that an author signed two different messages with one number.
 pub(crate) fn fork(paint: Style, conversation: &Conversation, author: &Username) -> Vec<String> {
     loud(
         paint,
@@ -82,7 +84,7 @@ pub(crate) fn fork(paint: Style, conversation: &Conversation, author: &Username)
     )
 }
 
-/// Anybody on the way can read along.
+/// Renders the warning that a link is not encrypted.
 pub(crate) fn not_encrypted(paint: Style, peer: &Username) -> Vec<String> {
     loud(paint, &[format!("*** the link to {peer} is not encrypted, an original program's: marked ~")])
 }

@@ -1,4 +1,6 @@
-//! Short ways to ask for something: the keys Ctrl-C and Alt-n, and `/more`.
+//! Shortcuts for commands: the keys Ctrl-C and Alt-n, and `/more`.
+//!
+//! Each becomes a normal command.
 
 use std::time::Instant;
 
@@ -10,8 +12,8 @@ use crate::terminal::Terminal;
 use crate::terminal::output::OutputClosed;
 
 impl Terminal {
-    /// Says what the next Ctrl-C does. Without an editor the rule of Ctrl-C is kept here; the terminal itself has dropped what
-    /// was typed.
+    /// Says what the next Ctrl-C does. Without an editor, this function applies the rule of Ctrl-C; the terminal itself
+    /// has dropped the typed line.
     pub(crate) async fn interrupted(&mut self) -> Result<Option<Command>, OutputClosed> {
         if self.editor.is_some() {
             self.show(self.face.interrupted()).await?;
@@ -27,13 +29,13 @@ impl Terminal {
         if yes {
             return self.answered("").await;
         }
-        // The terminal has shown ^C on this row.
+        // The terminal has echoed ^C on this row.
         let rows = std::iter::once(String::new()).chain(self.face.interrupted());
         self.show(rows.collect()).await?;
         Ok(None)
     }
 
-    /// The command that shows what is older than what was shown last: `/more`.
+    /// Returns the command that shows the messages before those shown last: `/more`.
     pub(crate) async fn more(&mut self) -> Result<Option<Command>, OutputClosed> {
         match self.paging.next() {
             Some(command) => Ok(Some(command)),
@@ -44,7 +46,7 @@ impl Terminal {
         }
     }
 
-    /// The command that opens the next conversation with unread messages.
+    /// Returns the command that opens the next conversation with unread messages.
     pub(crate) async fn next_unread(&mut self) -> Result<Option<Command>, OutputClosed> {
         let next = next_unread(&self.service.status());
         if next.is_none() {
@@ -54,7 +56,7 @@ impl Terminal {
     }
 }
 
-/// The next conversation with unread messages: behind the open one, and from the start again.
+/// Returns the next conversation with unread messages: after the open one, then from the start.
 fn next_unread(status: &Status) -> Option<Conversation> {
     let at = |open: &Conversation| status.conversations.iter().position(|(chat, _)| chat == open);
     let open = status.open.as_ref().and_then(at).map_or(0, |at| at + 1);

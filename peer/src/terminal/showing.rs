@@ -1,4 +1,6 @@
-//! What the terminal shows: the first rows, events as they come, and the line above the input.
+//! The output of the terminal: the first rows, the events, and the status row.
+//!
+//! It also decides the order of input and events.
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event, TrackerState};
@@ -11,7 +13,7 @@ use crate::terminal::turns::{Turn, next, next_interrupt};
 use crate::terminal::{fatal_errors, tty};
 use crate::untrusted::UntrustedText;
 
-/// Rows that are shown between two looks at how things stand.
+/// Events that are shown between two updates of the status row.
 const EVENTS_AT_ONCE: usize = 64;
 
 impl std::fmt::Debug for Terminal {
@@ -21,10 +23,10 @@ impl std::fmt::Debug for Terminal {
 }
 
 impl Terminal {
-    /// The first rows; a person is told what goes on and what to type.
+    /// Shows the first rows; a person sees the users, the rooms and the next command to type.
     pub(crate) async fn welcome(&mut self) -> Result<(), OutputClosed> {
         let Renderer::Text(view) = &mut self.face else { return Ok(()) };
-        // What cannot be asked now is shown as empty: the first screen has to come.
+        // A request that fails is shown as an empty list: the first screen must appear.
         let peers = match self.service.execute(Command::Peers).await {
             Ok(Answer::Peers { peers }) => peers,
             _ => Vec::new(),
@@ -45,7 +47,7 @@ impl Terminal {
         self.show(rows).await
     }
 
-    /// The end: the last rows, or why the service ended by itself.
+    /// Returns the last rows, or the reason why the service ended by itself.
     pub(crate) fn ended(&mut self, rows: Vec<String>) -> Result<Vec<String>, String> {
         match self.service.failure() {
             Some(error) => Err(fatal_errors::rows(&error).join("\n")),
@@ -53,17 +55,17 @@ impl Terminal {
         }
     }
 
-    /// Shows what was typed above its answer, where the editor has taken it off the screen.
+    /// Shows the typed line above its answer, if the editor has removed it from the screen.
     pub(crate) async fn echo(&mut self, line: &str) -> Result<(), OutputClosed> {
         if self.editor.is_some() { self.show(self.face.typed(line)).await } else { Ok(()) }
     }
 
-    /// Refuses what was typed.
+    /// Refuses a line of input.
     pub(crate) async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, OutputClosed> {
         self.refuse_command(error, None).await
     }
 
-    /// Refuses a command; being asked for the password is no refusal.
+    /// Refuses a command; a request for the password does not count as a refusal.
     pub(crate) async fn refuse_command(
         &mut self,
         error: &CommandError,
@@ -75,9 +77,9 @@ impl Terminal {
         Ok(None)
     }
 
-    /// Waits for what comes next. Typed input goes before the messages of others.
+    /// Waits for the next turn. Typed input takes precedence over events.
     pub(crate) async fn turn(&mut self) -> Result<Turn, OutputClosed> {
-        // Where the service has ended, what was typed ahead is not read any more: nobody meant it for that.
+        // After the end of the service, waiting input is not read: nobody typed it for that situation.
         let reads = self.service.failure().is_none();
         if self.editor.is_some()
             && reads
@@ -111,7 +113,7 @@ impl Terminal {
             if rows.len() >= ROWS_AT_ONCE {
                 break;
             }
-            // What was said before goes in front of what follows.
+            // The earlier messages of a conversation come before the next event.
             if matches!(&self.face, Renderer::Text(view) if view.has_arrived()) {
                 break;
             }
@@ -121,7 +123,7 @@ impl Terminal {
         self.show(rows).await
     }
 
-    /// An answer, which `/more` may go on from.
+    /// Renders an answer, from which `/more` may continue.
     pub(crate) fn rows_of_answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
         self.paging.note(command, answer);
         self.face.answer(answer, command)
@@ -135,14 +137,14 @@ impl Terminal {
         }
     }
 
-    /// Whether this is why the program ends: a person is told so once, at the very end.
+    /// Returns true if this text is the reason why the program ends: a person sees it once, at the end.
     pub(crate) fn is_last_word(&self, words: &UntrustedText) -> bool {
         matches!(self.face, Renderer::Text(_))
             && self.service.failure().is_some_and(|error| error.words() == *words)
     }
 
-    /// Hides what is typed at a terminal without an editor while a secret is asked for: before the question is there, and
-    /// until no further one follows.
+    /// Turns the terminal's echo off while a password is asked for without an editor. This happens before the question
+    /// appears, and lasts until no further question follows.
     fn hide_secrets(&mut self) {
         let hide = self.asking.wants_password();
         if self.editor.is_none() && hide != self.is_hidden && tty::set_echo(!hide).is_ok() {
@@ -150,7 +152,7 @@ impl Terminal {
         }
     }
 
-    /// Prints rows, with what the open conversation shows where it changed; the line above the input follows.
+    /// Prints rows, and the header of the open conversation if it changed; then updates the status row.
     pub(crate) async fn show(&mut self, mut rows: Vec<String>) -> Result<(), OutputClosed> {
         self.hide_secrets();
         let mut repaint = false;

@@ -1,4 +1,6 @@
-//! Who is there: asked at a terminal, taken from flags and files elsewhere.
+//! The sign-in at the program's start.
+//!
+//! A terminal asks for missing data; otherwise flags and files provide it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,38 +25,38 @@ use crate::terminal::sanitize::sanitize;
 use crate::terminal::tty;
 use crate::terminal::who::{ask_name, who};
 
-/// How a password is asked for.
+/// The question for a password.
 pub(crate) const PASSWORD: &str = "Password: ";
 
-/// A new password was not typed twice.
+/// The reply if the two new passwords differ.
 const DIFFERENT: &str = "The two are different. Type the password again, twice.\n";
 
-/// What is known before anybody is asked.
+/// The sign-in data that is known before the user is asked.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// The user's name.
+    /// The name of the user.
     pub username: Option<Username>,
-    /// Whether to make the account.
+    /// True if the account is to be created.
     pub register: bool,
-    /// Where the password is.
+    /// The source of the password.
     pub password: PasswordSource,
-    /// Whether somebody can be asked for the rest.
+    /// True if a person can be asked for the rest.
     pub interactive: bool,
 }
 
-/// Where the password is.
+/// The source of the password.
 #[derive(Clone, Default)]
 pub enum PasswordSource {
-    /// In somebody's head.
+    /// A person who can be asked.
     #[default]
     Asked,
-    /// In a file, but for the line end behind it.
+    /// A file; the line end after the password does not count.
     File(PathBuf),
-    /// Here.
+    /// The password itself, from the environment.
     Given(String),
 }
 
-/// A password is not for logs.
+/// Hides the password: it stays out of logs.
 impl std::fmt::Debug for PasswordSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -65,31 +67,31 @@ impl std::fmt::Debug for PasswordSource {
     }
 }
 
-/// Why nobody is signed in.
+/// The reason why no user is signed in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// Too little is known, and nobody can be asked.
+    /// Data is missing, and no person can be asked.
     #[error("{0}")]
     Usage(&'static str),
     /// The password's file cannot be read.
     #[error("cannot read the password from {0}: {1}")]
     PasswordFile(PathBuf, io::Error),
-    /// The tracker said no, or nothing.
+    /// The sign-in was refused, or failed.
     #[error("{}", fatal_errors::rows(.0).join("\n"))]
     Refused(#[from] CommandError),
-    /// Nobody answers at the tracker's address.
+    /// No program answers at the tracker's address.
     #[error("{}", fatal_errors::no_tracker(.0, *.1).join("\n"))]
     NoTracker(String, Option<TrackerLoss>),
-    /// Whoever was asked went away.
+    /// The person left a question without an answer.
     #[error("nobody signed in")]
     Left,
-    /// The terminal failed.
+    /// An operation on the terminal failed.
     #[error("cannot ask at this terminal: {0}")]
     Terminal(#[from] io::Error),
 }
 
 impl SignInError {
-    /// Nobody answers at this peer's tracker.
+    /// Returns the error that this peer's tracker does not answer.
     #[must_use]
     pub fn no_tracker(service: &PeerService) -> Self {
         Self::NoTracker(service.status().tracker_address, service.tracker_failed())
@@ -97,7 +99,7 @@ impl SignInError {
 }
 
 impl Known {
-    /// Whether the password can be had: from a file, from the environment, or by asking.
+    /// Checks that there is a source for the password: a file, the environment, or a person.
     pub(crate) fn has_password_source(&self) -> Result<(), SignInError> {
         if self.interactive || !matches!(self.password, PasswordSource::Asked) {
             return Ok(());
@@ -107,7 +109,7 @@ impl Known {
         ))
     }
 
-    /// The password, asked where it is not known: twice where it is a new one.
+    /// Returns the password. A person is asked if it is not known: twice if it is a new one.
     pub(crate) async fn password(&self, question: &str, new: bool) -> Result<Password, SignInError> {
         self.has_password_source()?;
         Ok(match &self.password {
@@ -118,8 +120,8 @@ impl Known {
     }
 }
 
-/// Signs in, asking for what is missing where somebody can be asked. A user who is new on this computer is asked for the
-/// password once: it is tried, and an account is offered only where the tracker does not take it.
+/// Signs in, and asks a person for missing data. A user who is new on this device is asked for the password once. The
+/// sign-in tries it, and offers a new account only if the tracker does not accept it.
 pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, SignInError> {
     let first = who(&known, &service.accounts()).await?;
     known.has_password_source()?;
@@ -134,7 +136,7 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
         ))
         .await?;
     }
-    // A password that was typed already, and is tried in another way.
+    // A password that was typed already, to use in the next attempt.
     let mut typed = None;
     let mut tries = 0;
     loop {
@@ -192,17 +194,17 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
     }
 }
 
-/// What came of the offer to make an account.
+/// The outcome of the offer to create an account.
 enum Offered {
     /// The user is signed in to a new account.
     Made,
-    /// The user did not want one.
+    /// The user did not want a new account.
     Declined,
-    /// Somebody has an account of that name.
+    /// The name belongs to an existing account.
     Assembled,
 }
 
-/// Offers to make an account, where the tracker takes the password for none.
+/// Offers to create an account, after the tracker refused the name with this password.
 async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Result<Offered, SignInError> {
     let question = format!(
         "This tracker has no account {} with this password.\nMake one? [Y/n] (n: it was mistyped) ",
@@ -223,7 +225,7 @@ async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Resu
     }
 }
 
-/// The password that was typed once, if it is typed again and long enough for a new one; else another one, typed twice.
+/// Returns the typed password if the user repeats it and it is long enough; else a new one, typed twice.
 async fn confirmed(password: Password) -> Result<Password, SignInError> {
     if password.is_too_short() {
         tell(too_short()).await?;
@@ -239,7 +241,7 @@ fn tries_left(why: &str, left: usize) -> String {
     format!("{why}: {}, Ctrl-C ends.\n", counted(left, "try left", "tries left"))
 }
 
-/// A password that does not open the key on this computer, as rows of a narrow screen.
+/// Says that a password does not open the key on this device, as rows of a narrow screen.
 fn shut(folder: &Path, new: bool, left: usize) -> String {
     let left = counted(left, "try left", "tries left");
     let advice = if new {
@@ -256,7 +258,7 @@ fn shut(folder: &Path, new: bool, left: usize) -> String {
     )
 }
 
-/// Tries to sign in, again for as long as the tracker only puts it off and somebody wants to.
+/// Tries to sign in. While the tracker only asks for a delay, a person may try again.
 pub(crate) async fn try_in(
     service: &PeerService,
     who: &SignIn,
@@ -300,7 +302,7 @@ pub(crate) async fn ask_yes(question: String) -> Result<bool, SignInError> {
     }
 }
 
-/// A new password is typed twice: nobody sees a slip.
+/// Asks for a password. A new one is typed twice, because nobody can see a typing error.
 pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password, SignInError> {
     loop {
         let question = question.clone();
@@ -320,13 +322,13 @@ pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password
     }
 }
 
-/// Whether a new password is typed once more as it was.
+/// Returns true if the user repeats the new password correctly.
 async fn is_repeated(password: &Password) -> Result<bool, SignInError> {
     let again = asked(|| tty::ask_hidden("The same again: ")).await?;
     Ok(Password::typed(again) == *password)
 }
 
-/// A new password that is too short, as rows of a narrow screen.
+/// Says that a new password is too short, as rows of a narrow screen.
 fn too_short() -> String {
     format!(
         "A new password needs at least {PASSWORD_MIN_CHARS} characters. If you lose it, nobody can open\n\
@@ -338,7 +340,7 @@ pub(crate) async fn tell(text: String) -> Result<(), SignInError> {
     asked(move || tty::say(&text).map(|()| Some(String::new()))).await.map(drop)
 }
 
-/// Asks on a thread of its own, which is left behind where the program ends before the answer.
+/// Asks on a separate thread, which is abandoned if the program ends before the answer.
 pub(crate) async fn asked(
     ask: impl FnOnce() -> io::Result<Option<String>> + Send + 'static,
 ) -> Result<String, SignInError> {

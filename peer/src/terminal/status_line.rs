@@ -1,4 +1,6 @@
-//! The line above the input: where one is, what is unread elsewhere, whether the tracker is there, who is here.
+//! The status row above the input.
+//!
+//! It shows the open conversation, unread messages elsewhere, the state of the tracker, and the connected members.
 
 use commons::names::Username;
 use commons::snapshot::Member;
@@ -9,21 +11,21 @@ use crate::terminal::layout::{shorten, width};
 use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;
 
-/// `sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○ carla`, cut to the screen only when it is drawn: the screen may
-/// be another by then.
+/// The content of the status row, for example `sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○
+/// carla`. It is cut to the screen when it is drawn, because the width may change until then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatusLine {
     pieces: Vec<(Tone, String)>,
 }
 
-/// What a piece of the line is, which decides its colour.
+/// The kind of a piece, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tone {
     Place,
     Unread,
     Failure,
     Faint,
-    /// Somebody who is here.
+    /// A member who is connected.
     Present,
 }
 
@@ -60,12 +62,12 @@ impl StatusLine {
         Self { pieces }
     }
 
-    /// One row of at most so many columns.
+    /// Renders one row of at most this many columns.
     pub(crate) fn row(&self, columns: usize, paint: Style) -> String {
         let mut row = String::new();
         let mut left = columns;
         for (tone, text) in &self.pieces {
-            // What does not fit ends the row, so that nothing stands behind a gap.
+            // A piece that does not fit ends the row, so that no piece follows a gap.
             if left == 0 {
                 break;
             }
@@ -83,7 +85,7 @@ impl StatusLine {
     }
 }
 
-/// What a name is worth, where that is more or less than usual.
+/// Returns the mark of a user's trust, if it is not the usual one.
 fn mark(status: &Status, user: &Username) -> Option<(Tone, String)> {
     let (tone, mark) = match status.trust.get(user)? {
         Trust::Verified => (Tone::Faint, " ✓"),
@@ -94,10 +96,10 @@ fn mark(status: &Status, user: &Username) -> Option<(Tone, String)> {
     Some((tone, mark.to_owned()))
 }
 
-/// With these the program speaks of people and places.
+/// Characters that the program itself uses around names.
 const OURS: &[char] = &['●', '○', '✓', '~', '·', '@', '[', ']', '>', '<', '*', '/', '─', '…', '✗', '⚠', '"'];
 
-/// A conversation as it is typed, fit for the screen. The name of a room that could be taken for words of the program
+/// Returns a conversation as it is typed, safe for the screen. A room name that could look like text of the program
 /// stands in quotes.
 pub(crate) fn shown(conversation: &Conversation) -> String {
     let name = sanitize(&conversation.to_string());

@@ -1,12 +1,14 @@
-//! Colours: which thing has which, and whether there are any.
+//! The colours of the screen.
+//!
+//! Each kind of text has one; a dumb terminal or `NO_COLOR` has none.
 
 use std::env;
 
 use colored::Color;
 use colored::control::ShouldColorize;
 
-/// Colours for names, each far from the others and readable on dark and on light; none is the yellow of the program or
-/// the red of a failure.
+/// Colours for names, each distinct from the others and readable on dark and on light. None is the yellow of the
+/// program or the red of an error.
 const NAMES: [u8; 9] = [33, 37, 71, 66, 99, 107, 170, 173, 208];
 
 /// Paints text, or leaves it plain.
@@ -16,14 +18,14 @@ pub struct Style {
 }
 
 impl Style {
-    /// Colours on a terminal unless `NO_COLOR` or its kin say otherwise, or it is a dumb one.
+    /// Uses colours on a terminal, unless it is a dumb one, or `NO_COLOR` or a similar variable forbids them.
     #[must_use]
     pub fn from_env() -> Self {
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self { on: !dumb && ShouldColorize::from_env().should_colorize() }
     }
 
-    /// No colours.
+    /// Uses no colours.
     #[must_use]
     pub fn plain() -> Self {
         Self { on: false }
@@ -37,38 +39,38 @@ impl Style {
         self.style(&colour.to_fg_str(), text)
     }
 
-    /// What the program says.
+    /// Paints text of the program.
     pub(crate) fn system(self, text: &str) -> String {
         self.colour(Color::Yellow, text)
     }
 
-    /// What failed.
+    /// Paints an error text.
     pub(crate) fn failure(self, text: &str) -> String {
         self.colour(Color::Red, text)
     }
 
-    /// What is private.
+    /// Paints a private message.
     pub(crate) fn private(self, text: &str) -> String {
         self.colour(Color::Magenta, text)
     }
 
-    /// What is there to look up, not to read.
+    /// Paints reference text that need not be read.
     pub(crate) fn faint(self, text: &str) -> String {
         self.style("2", text)
     }
 
-    /// What matters.
+    /// Paints important text.
     #[must_use]
     pub fn strong(self, text: &str) -> String {
         self.style("1", text)
     }
 
-    /// A line that calls one by name.
+    /// Paints a message that names this user.
     pub(crate) fn mention(self, text: &str) -> String {
         self.style("1;7", text)
     }
 
-    /// A user's name or something of that user's, in the colour that this user always has.
+    /// Paints a user's name, or text of that user, in the user's constant colour.
     #[must_use]
     pub fn of_user(self, name: &str, text: &str) -> String {
         let colour = Color::AnsiColor(NAMES[steady_hash(name) % NAMES.len()]);
@@ -76,7 +78,7 @@ impl Style {
     }
 }
 
-/// FNV-1a: the same on every computer and in every version, so that a user has the same colour everywhere.
+/// FNV-1a hash: it is the same on every computer and in every version, so a user has the same colour everywhere.
 fn steady_hash(text: &str) -> usize {
     let hash =
         text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));

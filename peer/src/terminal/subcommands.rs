@@ -1,4 +1,6 @@
-//! What the program does instead of a conversation: it carries an identity, or changes the password.
+//! The subcommands of the program: they move an identity, or change the password.
+//!
+//! None starts a conversation.
 
 use std::io::{self, Write, stdout};
 use std::path::Path;
@@ -16,7 +18,7 @@ use crate::service::PeerService;
 use crate::terminal::sign_in::{Known, PASSWORD, PasswordSource, SignInError};
 use crate::terminal::who::{Who, who};
 
-/// Carries an identity out of this computer or into it.
+/// Exports an identity from this device, or imports one.
 pub async fn carry_identity(
     errand: &IdentityErrand,
     config: &Config,
@@ -51,12 +53,12 @@ pub async fn carry_identity(
     Ok(())
 }
 
-/// The kept address of the tracker cannot be read.
+/// Returns the error that the stored tracker address cannot be read.
 fn unreadable(error: &io::Error) -> CommandError {
     CommandError::Local(error.to_string())
 }
 
-/// What starts a peer on what was imported.
+/// Returns the command that starts a peer with the imported identity.
 fn start(place: &Place, data: &Path, config: &Config) -> io::Result<String> {
     let tracker = if place.tracker == config.default_tracker()? {
         String::new()
@@ -67,7 +69,7 @@ fn start(place: &Place, data: &Path, config: &Config) -> io::Result<String> {
     Ok(format!("peer{tracker}{data} --username {}", place.username))
 }
 
-/// Changes the password of an account of this computer.
+/// Changes the password of an account on this device.
 pub async fn change_password(
     service: &Arc<PeerService>,
     known: &Known,
@@ -84,7 +86,7 @@ pub async fn change_password(
     let who = SignIn { username, password: old.clone(), register: false, changed_to: None };
     match service.sign_in(who.clone()).await {
         Err(CommandError::AccountUnknown(_)) => {
-            // It was changed elsewhere, if the tracker takes the new one.
+            // If the tracker accepts the new password, it was changed elsewhere.
             service.sign_in(SignIn { changed_to: Some(new), ..who }).await?;
             tell("the password was changed elsewhere, and is that of this computer too now");
         }
@@ -98,7 +100,7 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Where nobody reads it, the exit status still tells.
+/// If stdout is closed, the exit status still reports the result.
 fn tell(text: &str) {
     let _ = writeln!(stdout(), "{text}");
 }

@@ -1,4 +1,6 @@
-//! Answers as aligned rows: who is online, which rooms there are, which messages wait.
+//! Answers as aligned tables.
+//!
+//! They list users, rooms, keys, and messages that wait.
 
 use std::cmp::max;
 use std::collections::BTreeSet;
@@ -21,13 +23,13 @@ use crate::terminal::scrollback::place;
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;
 
-/// Columns where nobody says how wide the screen is: a pipe has no edge.
+/// Columns if the width is unknown: a pipe has no edge.
 pub(crate) const PIPE_COLUMNS: usize = 200;
 
-/// Names that are listed where Tab could mean many: who wants another one types on.
+/// Names that a completion lists at most: the user can type more letters to narrow it.
 const CHOICES: usize = 60;
 
-/// Makes tables for a screen of so many columns.
+/// Renders tables for a screen of a given width.
 pub(crate) struct Tables<'a> {
     pub(crate) paint: Style,
     pub(crate) you: Option<&'a Username>,
@@ -35,7 +37,7 @@ pub(crate) struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// Cells in columns as wide as their widest; the last column takes what is left of the row.
+    /// Renders cells in columns as wide as their widest cell; the last column takes the rest of the row.
     pub(crate) fn rows(&self, head: &[&str], body: &[Vec<String>]) -> Vec<String> {
         let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
         let widest = |n: usize| std::iter::once(&head).chain(body).map(|row| width(&row[n])).fold(0, max);
@@ -57,7 +59,7 @@ impl Tables<'_> {
         self.you.is_some_and(|you| you.as_str() == name)
     }
 
-    /// Who is online.
+    /// Renders the connected users.
     pub(crate) fn peers(&self, peers: &[ListedPeer]) -> Vec<String> {
         let address = |peer: &ListedPeer| match (peer.address, peer.port) {
             (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
@@ -73,7 +75,7 @@ impl Tables<'_> {
         std::iter::once(title).chain(self.rows(&["NAME", "ROOM", "ADDRESS"], &body)).collect()
     }
 
-    /// Which rooms there are.
+    /// Renders the list of rooms.
     pub(crate) fn rooms(&self, rooms: &[RoomSnapshot]) -> Vec<String> {
         if rooms.is_empty() {
             return vec![self.title("no rooms yet: /create NAME makes one")];
@@ -88,13 +90,13 @@ impl Tables<'_> {
         std::iter::once(title).chain(self.rows(&["ROOM", "SEATS", "OWNER", "WHO"], &body)).collect()
     }
 
-    /// `● bob`, `○ carla`.
+    /// Renders a member with the presence: `● bob`, `○ carla`.
     pub(crate) fn presence(&self, member: &Member) -> String {
         let you = if self.is_you(member.username.as_str()) { " (you)" } else { "" };
         format!("{} {}{you}", if member.connected { '●' } else { '○' }, member.username)
     }
 
-    /// The members of a conversation. Only a room keeps a seat for a member who is away.
+    /// Renders the members of a conversation. Only a room reserves a seat for an offline member.
     pub(crate) fn members(&self, conversation: &Conversation, members: &[Present]) -> Vec<String> {
         let state = |member: &Member| match conversation {
             _ if member.connected => "online",
@@ -116,7 +118,7 @@ impl Tables<'_> {
         std::iter::once(self.title(&shown(conversation))).chain(self.rows(&["", "", ""], &body)).collect()
     }
 
-    /// The user's own keys.
+    /// Renders the user's own keys.
     pub(crate) fn keys(&self, keys: &[BoundKey]) -> Vec<String> {
         let here = |key: &BoundKey| if key.current { "here" } else { "" }.to_owned();
         let mark = |n: usize, key: &BoundKey| match key.endorsed_by {
@@ -136,14 +138,14 @@ impl Tables<'_> {
         rows.chain(notes).chain(others.then(|| self.title(then))).collect()
     }
 
-    /// The last own lines, and who has them.
+    /// Renders the user's last messages, with the recipients that have them.
     pub(crate) fn receipts(&self, place: &str, lines: &[OwnLine], moment: Moment) -> Vec<String> {
         if lines.is_empty() {
             return vec![self.title(&format!("you have said nothing in {place} that is kept"))];
         }
         let row = |line: &OwnLine| {
             let all = line.has.len() + line.written.len() + line.waits.len();
-            // Nobody else was there.
+            // The message had no recipient.
             let has = if all == 0 { "–".to_owned() } else { format!("{}/{all}", line.has.len()) };
             vec![has, clock(line.sent_at, moment), names(&line.waits), first_row(line)]
         };
@@ -159,7 +161,7 @@ impl Tables<'_> {
         std::iter::once(title).chain(rows).chain(unconfirmed).collect()
     }
 
-    /// Own lines that wait.
+    /// Renders the user's messages that wait.
     pub(crate) fn outbox(&self, lines: &[WaitingLine]) -> Vec<String> {
         if lines.is_empty() {
             return vec![self.title("nothing waits: everybody has your lines")];
@@ -178,7 +180,7 @@ impl Tables<'_> {
         std::iter::once(title).chain(rows).chain(more).collect()
     }
 
-    /// The names that Tab could mean, side by side.
+    /// Renders the possible completions side by side.
     pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
         let names: Vec<_> = names.iter().map(|name| sanitize(name.trim_end())).collect();
         let widest = names.iter().map(|name| width(name)).fold(1, max);
@@ -193,7 +195,7 @@ impl Tables<'_> {
         listed.chunks(beside).map(row).chain(more).collect()
     }
 
-    /// Who one is and how one is connected.
+    /// Renders the user's name and the state of the peer.
     pub(crate) fn status(&self, status: &Status) -> Vec<String> {
         let tracker = match status.tracker {
             TrackerState::Connected => "connected",
@@ -223,8 +225,8 @@ impl Tables<'_> {
     }
 }
 
-/// What friends who know the account longer make of a further key, and what to do about it. What is typed to endorse a
-/// key is told where the key is, and nowhere else: the tracker's word is not enough for it.
+/// Says how contacts see a further key, and what to do about it. The digits to type for the endorsement are shown only
+/// on the device of that key: the tracker's claim about it is not enough.
 fn endorsement(key: &BoundKey, own: Option<PublicKey>) -> String {
     let short = first_digits(&key.key, KEY_DIGITS_MIN);
     match key.endorsed_by {
@@ -240,7 +242,7 @@ fn endorsement(key: &BoundKey, own: Option<PublicKey>) -> String {
     }
 }
 
-/// Whether these digits at the end of identities tell them apart; all of them do in any case.
+/// Returns true if the last digits of the ids distinguish them; all digits always count as enough.
 fn are_different(ids: &[String], digits: usize) -> bool {
     let mut ends = BTreeSet::new();
     ids.iter().all(|id| ends.insert(end(id, digits)) || digits >= id.len())
@@ -255,7 +257,7 @@ fn names(users: &[Username]) -> String {
     if names.is_empty() { "–".to_owned() } else { names.join(", ") }
 }
 
-/// A line as far as it fits a row.
+/// Returns the part of a message that fits a row.
 fn first_row(line: &OwnLine) -> String {
     let rows = display_safe_lines(&line.content);
     match rows.as_slice() {

@@ -1,4 +1,6 @@
-//! The question for the tracker's address, where nobody answers at the usual one and somebody sits at the terminal.
+//! The question for the tracker's address.
+//!
+//! A person at a terminal is asked if no tracker answers at the default address.
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::config::tracker_address;
@@ -8,7 +10,7 @@ use crate::terminal::tty;
 
 const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
 
-/// Asks for another address than this one, at which nobody answers. Returns none if the user has none.
+/// Asks for another address than this one, at which no tracker answers. Returns `None` if the user has none.
 pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, SignInError> {
     tell(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
     loop {

@@ -1,9 +1,11 @@
-//! The tracker's comings and goings, as one row each. Pure.
+//! The notices about the session with the tracker, one row each. Pure.
+//!
+//! They appear when it opens or closes.
 
 use crate::api::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 
-/// What is told where the tracker comes back, or goes for a reason.
+/// Returns the notice for a new state of the session, with the reason if it is known.
 pub(crate) fn row(state: TrackerState, reason: Option<TrackerLoss>) -> String {
     let why = match (state, reason) {
         (TrackerState::Connected, _) => return "*** the tracker is back".to_owned(),

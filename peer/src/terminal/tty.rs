@@ -1,4 +1,6 @@
-//! The terminal as a device: how wide it is, its echo, and its state at the start, which is given back at the end.
+//! The terminal device: its width, its echo, and its initial state.
+//!
+//! The initial state is restored at the end.
 
 use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::OnceLock;
@@ -6,27 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
-/// The state at the start. One process has one terminal.
+/// The state at the start. A process has only one terminal.
 static AT_START: OnceLock<Termios> = OnceLock::new();
 
-/// Whether Ctrl-C, which comes as a signal, is a key of the conversation. One process has one terminal.
+/// True if the conversation handles Ctrl-C, which arrives as a signal. A process has only one terminal.
 static CATCHES_INTERRUPTS: AtomicBool = AtomicBool::new(false);
 
-/// Tells the terminal that pasted text need not be marked any more.
+/// Turns off the marking of pasted text (bracketed paste).
 const PASTE_UNMARKED: &str = "\x1b[?2004l";
 
-/// Notes the terminal's state, where there is one.
+/// Saves the terminal's state, if there is a terminal.
 pub fn save() {
     if let Ok(termios) = tcgetattr(stdin()) {
-        // A second call would note a changed state; the first one stands.
+        // The first call counts: a second one would save a changed state.
         let _ = AT_START.set(termios);
     }
 }
 
-/// Gives the terminal back as it was noted: echo on, lines whole. Does nothing without one.
+/// Restores the saved state: echo on, line mode. Does nothing without a terminal.
 pub fn restore() {
     if let Some(termios) = AT_START.get() {
-        // Where the terminal is gone there is nothing to restore.
+        // If the terminal is gone, there is nothing to restore.
         let _ = tcsetattr(stdin(), OptionalActions::Now, termios);
         if stdout().is_terminal() {
             let _ = stdout().write_all(PASTE_UNMARKED.as_bytes()).and_then(|()| stdout().flush());
@@ -34,41 +36,41 @@ pub fn restore() {
     }
 }
 
-/// Columns of the screen, where there is one.
+/// Returns the columns of the screen, if there is one.
 #[must_use]
 pub fn columns() -> Option<usize> {
     let size = tcgetwinsize(stdout()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
-/// Takes Ctrl-C as a key from now on, or lets it end the program again.
+/// Handles Ctrl-C in the conversation from now on, or lets it end the program again.
 pub(crate) fn catch_interrupts(on: bool) {
     CATCHES_INTERRUPTS.store(on, Ordering::Relaxed);
 }
 
-/// Whether the conversation takes Ctrl-C, so that it does not end the program.
+/// Returns true if the conversation handles Ctrl-C, so that it does not end the program.
 #[must_use]
 pub fn interrupts_are_caught() -> bool {
     CATCHES_INTERRUPTS.load(Ordering::Relaxed)
 }
 
-/// Whether somebody sits there who can be asked.
+/// Returns true if a person at a terminal can be asked.
 #[must_use]
 pub fn is_interactive() -> bool {
     stdin().is_terminal() && (stderr().is_terminal() || stdout().is_terminal())
 }
 
-/// Shows what is typed from now on, or hides it. Does nothing where nobody types.
+/// Turns the echo on or off. Does nothing without a terminal.
 pub(crate) fn set_echo(shown: bool) -> io::Result<()> {
     let Ok(mut modes) = tcgetattr(stdin()) else { return Ok(()) };
     modes.local_modes.set(LocalModes::ECHO, shown);
-    // The end of a hidden line still begins a new row.
+    // The line end after a hidden answer is still echoed.
     modes.local_modes.set(LocalModes::ECHONL, !shown);
     Ok(tcsetattr(stdin(), OptionalActions::Now, &modes)?)
 }
 
-/// Asks for a line; `None` at the end of input. The echo is on for this line alone: what is typed after it, before the
-/// next question, may already be a password.
+/// Asks for a line; `None` at the end of input. The echo is on for this line only: later input, before the next
+/// question, may already be a password.
 pub(crate) fn ask(question: &str) -> io::Result<Option<String>> {
     set_echo(true)?;
     let answer = read_answer(question);
@@ -85,14 +87,14 @@ fn read_answer(question: &str) -> io::Result<Option<String>> {
     Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
-/// Asks for a line that is not shown while it is typed. The echo is off before the question is there, so that not even
-/// the fastest typist sees a letter of it, and it stays off behind the answer: another secret may be asked for next.
+/// Asks for a line that is not shown while it is typed. The echo is off before the question appears, so that no early
+/// letter is visible. It stays off after the answer, because another secret may follow.
 pub(crate) fn ask_hidden(question: &str) -> io::Result<Option<String>> {
     set_echo(false)?;
     read_answer(question)
 }
 
-/// Says something beside the conversation: on the standard error, so that output for programs stays clean.
+/// Prints a text beside the conversation on standard error, so that the output for programs stays clean.
 pub(crate) fn say(text: &str) -> io::Result<()> {
     fn write(mut out: impl Write, text: &str) -> io::Result<()> {
         out.write_all(text.as_bytes())?;

@@ -1,4 +1,6 @@
-//! The next turn of the terminal's loop: something typed, an event, Ctrl-C as a signal.
+//! The turns of the terminal's loop.
+//!
+//! A turn is a piece of input, a shown event, or the end of the service.
 
 use tokio::signal::unix::Signal;
 
@@ -7,24 +9,24 @@ use crate::event_bus::Events;
 use crate::terminal::input::Input;
 use crate::terminal::output::Output;
 
-/// The next thing that happens in the loop.
+/// The next turn of the loop.
 pub(crate) enum Turn {
-    /// Something to understand.
+    /// Input that must be handled.
     Input(Input),
-    /// Something that was only shown.
+    /// An event that was shown already.
     Shown,
-    /// The service has ended by itself: the last rows, or why.
+    /// The service has ended by itself: the last rows, or the reason.
     Over(Result<Vec<String>, String>),
 }
 
-/// The next event, once all that was shown before can be seen: asking for it says so, and after a crash what was not
-/// seen is told again.
+/// Returns the next event, once all earlier output is visible. The request for it marks the earlier events as shown;
+/// after a crash, the others are published again.
 pub(crate) async fn next(events: &mut Events, output: &Output) -> Option<Event> {
     output.is_seen().await;
     events.recv().await
 }
 
-/// Waits for the next Ctrl-C that comes as a signal.
+/// Waits for the next Ctrl-C that arrives as a signal.
 pub(crate) async fn next_interrupt(interrupts: &mut Option<Signal>) {
     match interrupts {
         Some(interrupts) => drop(interrupts.recv().await),

@@ -1,4 +1,6 @@
-//! Lines heard in conversations that are not open: kept until they are shown.
+//! Unread messages of conversations that are not open.
+//!
+//! They are kept until the conversation is opened.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,25 +10,25 @@ use crate::api::Conversation;
 use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
 use crate::terminal::message_rows::DisplayMessage;
 
-/// The unread lines of one conversation, the oldest first.
+/// The unread messages of one conversation, oldest first.
 #[derive(Default)]
 pub(crate) struct UnreadMessages {
     pub(crate) lines: VecDeque<DisplayMessage>,
-    /// How many older ones there was no room for.
+    /// The number of older messages that were dropped because of the bound.
     pub(crate) dropped: usize,
 }
 
-/// The unread lines of all conversations.
+/// The unread messages of all conversations.
 #[derive(Default)]
 pub(crate) struct Unread {
     missed: BTreeMap<Conversation, UnreadMessages>,
 }
 
 impl Unread {
-    /// Keeps a line; whether it is the first unread one there.
+    /// Keeps a message. Returns true if it is the first unread one of its conversation.
     pub(crate) fn keep(&mut self, conversation: &Conversation, said: DisplayMessage) -> bool {
         if !self.missed.contains_key(conversation) && self.missed.len() >= UNREAD_CHATS {
-            // Private lines were shown when they were heard, so little is lost; rooms are few.
+            // Private messages were shown when they arrived, so little is lost; rooms are few.
             let private = self.missed.keys().find(|chat| matches!(chat, Conversation::Private(_))).cloned();
             private.map(|private| self.missed.remove(&private));
         }
@@ -39,17 +41,17 @@ impl Unread {
         missed.lines.len() == 1
     }
 
-    /// The rooms with unread lines.
+    /// Returns the rooms with unread messages.
     pub(crate) fn rooms(&self) -> Vec<Conversation> {
         self.missed.keys().filter(|chat| matches!(chat, Conversation::Room(_))).cloned().collect()
     }
 
-    /// Whether a line of this conversation is still to be read.
+    /// Returns true if a message of this conversation is still unread.
     pub(crate) fn has(&self, conversation: &Conversation, id: Uuid) -> bool {
         self.missed.get(conversation).is_some_and(|missed| missed.lines.iter().any(|said| said.id == id))
     }
 
-    /// What was missed in a conversation, which is read now.
+    /// Takes the unread messages of a conversation that is opened.
     pub(crate) fn take(&mut self, conversation: &Conversation) -> UnreadMessages {
         self.missed.remove(conversation).unwrap_or_default()
     }

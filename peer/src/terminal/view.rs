@@ -1,4 +1,6 @@
-//! What happens, in the words and colours that a person reads. Pure: events and answers in, rows of the screen out.
+//! The view: events and answers as rows for people, with colours. Pure.
+//!
+//! It keeps the state of the screen on which later rows depend.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use commons::names::{RoomName, Username};
@@ -29,7 +31,7 @@ use crate::terminal::tables::Tables;
 use crate::terminal::unread::{Unread, UnreadMessages};
 use crate::terminal::welcome::Greeting;
 
-/// What the screen shows, as far as later rows depend on it.
+/// The state of the screen, as far as later rows depend on it.
 pub struct View {
     paint: Style,
     you: Username,
@@ -51,7 +53,7 @@ impl std::fmt::Debug for View {
 }
 
 impl View {
-    /// A screen that has shown nothing yet.
+    /// Creates a view that has shown nothing yet.
     #[must_use]
     pub fn new(you: Username, paint: Style) -> Self {
         Self {
@@ -69,18 +71,19 @@ impl View {
         }
     }
 
-    /// Draws attention to messages for the user in this way.
+    /// Sets how the terminal alerts the user to messages.
     #[must_use]
     pub fn notifying(self, notify: Notify) -> Self {
         Self { alerts: Alerts::new(notify), ..self }
     }
 
-    /// The bell or notification that is due, as it is written to the terminal.
+    /// Returns the bytes of the bell or notification that is due, to write to the terminal.
     pub fn alert(&mut self) -> Option<String> {
         self.alerts.take()
     }
 
-    /// The first rows: who one is, what goes on, what to type next, what an earlier run left.
+    /// Renders the first rows: the user's name, the users and rooms, the next command, and the messages that an earlier
+    /// run left.
     #[must_use]
     pub fn welcome(
         &mut self,
@@ -92,13 +95,13 @@ impl View {
         Greeting { paint: self.paint, you: &self.you }.rows(peers, rooms, waiting.len())
     }
 
-    /// The first rows where the tracker cannot be asked.
+    /// Renders the first rows without a session with the tracker.
     pub(crate) fn welcome_offline(&mut self, tracker: &str, waiting: &[WaitingLine]) -> Vec<String> {
         self.deliveries.resume(waiting);
         Greeting { paint: self.paint, you: &self.you }.offline_rows(tracker, waiting.len())
     }
 
-    /// What an event looks like.
+    /// Renders an event, after a date row if the day has changed.
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         let mut rows = match event {
             Event::LoggedIn { .. } => return Vec::new(),
@@ -161,7 +164,7 @@ impl View {
         rows
     }
 
-    /// A date line where the day is another than that of the row before.
+    /// Inserts a date row if the day differs from that of the last row.
     fn date_before(&mut self, rows: &mut Vec<String>, moment: Moment) {
         let today = moment.now.date_naive();
         if !rows.is_empty() && self.day.replace(today).is_some_and(|day| day != today) {
@@ -169,20 +172,20 @@ impl View {
         }
     }
 
-    /// What is news of own lines, now that so much has happened and so much time has passed.
+    /// Renders the delivery notices that are due, given the events and the time.
     pub fn progress(&mut self, moment: Moment) -> Vec<String> {
         let mut rows = self.deliveries.due_rows(self.paint, moment);
         self.date_before(&mut rows, moment);
         rows
     }
 
-    /// When [`Self::progress`] may have news although nothing happens.
+    /// Returns the time at which [`Self::progress`] may have rows without a new event.
     #[must_use]
     pub fn due(&self) -> Option<DateTime<Utc>> {
         self.deliveries.due()
     }
 
-    /// Those whom a line is for.
+    /// Returns the recipients of a message.
     fn audience(&self, conversation: &Conversation) -> Vec<Username> {
         match conversation {
             Conversation::Private(user) => vec![user.clone()],
@@ -196,7 +199,7 @@ impl View {
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
         self.rooms.enter(room.clone());
         self.open = Some(Conversation::Room(room.name.clone()));
-        // A room that has just been made has no past.
+        // A room that was just created has no earlier messages.
         self.arrival.is_due = room.revision > 1;
         self.room_header(room)
     }
@@ -217,7 +220,7 @@ impl View {
         vec![RoomRows { paint: self.paint, you: &self.you }.change(name, change, who, here)]
     }
 
-    /// A room is gone from here; what was not read yet in it is shown now or never.
+    /// Renders the end of a room on this device, with its unread messages: later they could not be shown.
     fn room_closed(&mut self, name: &RoomName, what: &str, moment: Moment) -> Vec<String> {
         self.rooms.forget(name);
         let conversation = Conversation::Room(name.clone());
@@ -229,7 +232,7 @@ impl View {
         rows
     }
 
-    /// The unread lines of a conversation that is not open, under its name.
+    /// Renders the unread messages of a conversation that is not open, under its name.
     fn unread_under_name(&mut self, conversation: &Conversation, moment: Moment) -> Vec<String> {
         let missed = self.unread.take(conversation);
         if missed.lines.is_empty() {
@@ -251,7 +254,7 @@ impl View {
         dropped.into_iter().chain(lines).collect()
     }
 
-    /// A line of somebody else: shown where it is read, noticed where it is not.
+    /// Handles a received message: shows it if its conversation is open, otherwise shows a notice.
     fn on_message(
         &mut self,
         conversation: &Conversation,
@@ -261,11 +264,11 @@ impl View {
     ) -> Vec<String> {
         let called = said.text.has_word(self.you.as_str());
         let is_open = self.open.as_ref() == Some(conversation);
-        // It was there before it was told.
+        // The earlier messages already contain it.
         if is_open && self.arrival.has_shown(said.id) {
             return Vec::new();
         }
-        // What was written on another computer is no news.
+        // A message from another device of this user is no news.
         let is_own = said.from == self.you;
         if is_own && !is_open {
             return Vec::new();
@@ -292,7 +295,7 @@ impl View {
         called.or_else(|| first.then(news)).into_iter().collect()
     }
 
-    /// A line as it is read, `[HH:MM:SS] <user> text`; one of a private chat that is not open says so.
+    /// Renders a message as `[HH:MM:SS] <user> text`; one of a private chat that is not open is marked as private.
     fn message_row(&self, conversation: &Conversation, said: &DisplayMessage, moment: Moment) -> Vec<String> {
         let line = Line { said, moment, paint: self.paint };
         match conversation {
@@ -306,14 +309,14 @@ impl View {
         }
     }
 
-    /// Names the conversation that is left: another one may be open when the answer comes.
+    /// Sets the conversation of a `/leave` without one: another may be open when the answer arrives.
     pub(crate) fn note(&self, command: &mut Command) {
         if let Command::Leave { conversation: conversation @ None } = command {
             conversation.clone_from(&self.open);
         }
     }
 
-    /// What an answer looks like.
+    /// Renders the answer to a command.
     pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
         if let Answer::Withdrawn { id } = answer {
             self.deliveries.withdrawn(*id);
@@ -322,8 +325,8 @@ impl View {
         Reply { paint: self.paint, open, tables, moment }.rows(answer, command)
     }
 
-    /// The header of the open conversation where it is another than before. What was said there follows by
-    /// [`Self::arrive`].
+    /// Renders the header of the open conversation if it is a different one than before. Its earlier messages follow
+    /// with [`Self::arrive`].
     pub fn opened(&mut self, open: Option<&Conversation>) -> Vec<String> {
         if self.open.as_ref() == open {
             return Vec::new();
@@ -332,7 +335,7 @@ impl View {
             None => Vec::new(),
             Some(Conversation::Room(name)) => match self.rooms.find(name) {
                 Some(room) => self.room_header(room),
-                // Its `room_entered` is on the way.
+                // The `room_entered` event of this room will follow.
                 None => return Vec::new(),
             },
             Some(Conversation::Private(user)) => {
@@ -345,14 +348,14 @@ impl View {
         rows
     }
 
-    /// Whether a conversation has come on the screen without what was said there before.
+    /// Returns true if a conversation was opened and its earlier messages are not shown yet.
     #[must_use]
     pub fn has_arrived(&self) -> bool {
         self.arrival.is_due
     }
 
-    /// What was said before in the conversation that has come on the screen, where it may be looked at, and what was
-    /// not read yet.
+    /// Renders the earlier messages of the conversation that was opened, if the history is unlocked, and its unread
+    /// messages.
     pub fn arrive(&mut self, looked: &Result<Answer, CommandError>, moment: Moment) -> Vec<String> {
         let Some(open) = self.open.clone() else { return Vec::new() };
         let unread = |id| self.unread.has(&open, id);
@@ -362,38 +365,38 @@ impl View {
         rows
     }
 
-    /// Why something was not done, and what to do about it.
+    /// Renders the reason why a command was not carried out, with advice.
     #[must_use]
     pub fn error(&self, error: &CommandError) -> Vec<String> {
         vec![refusal(self.paint, error)]
     }
 
-    /// The commands, or one.
+    /// Renders the list of commands, or one of them.
     #[must_use]
     pub fn help(&self, only: Option<&Spec>, moment: Moment) -> Vec<String> {
         self.tables(moment.columns).help(only)
     }
 
-    /// What Tab could mean.
+    /// Renders the possible completions.
     #[must_use]
     pub fn choices(&self, names: &[String], moment: Moment) -> Vec<String> {
         self.tables(moment.columns).choices(names)
     }
 
-    /// A word on what a key does.
+    /// Renders a hint about a key.
     #[must_use]
     pub fn hint(&self, text: &str) -> Vec<String> {
         vec![self.paint.faint(text)]
     }
 
-    /// What was typed, for the record above its answer.
+    /// Renders the typed line, for display above its answer.
     #[must_use]
     pub fn typed(&self, line: &str) -> Vec<String> {
         let rows = line.lines().map(|line| self.paint.faint(&format!("> {}", sanitize(line))));
         rows.take(MESSAGE_ROWS).collect()
     }
 
-    /// The last words, after what was heard in rooms and not read.
+    /// Renders the last rows, after the unread messages of rooms.
     #[must_use]
     pub fn farewell(&mut self, moment: Moment) -> Vec<String> {
         let progress = self.progress(moment);
@@ -403,7 +406,7 @@ impl View {
         progress.into_iter().chain(missed).chain([self.paint.system(goodbye)]).collect()
     }
 
-    /// The line above the input.
+    /// Returns the content of the status row.
     #[must_use]
     pub fn status_line(&self, status: &Status) -> StatusLine {
         let members = match &status.open {

@@ -1,4 +1,6 @@
-//! The first screen: who one is, who else is there, what to type next. Pure.
+//! The first screen. Pure.
+//!
+//! It shows the user's name, the other users, the rooms, and the next command to type.
 
 use commons::names::Username;
 use commons::protocol::with_tracker::ListedPeer;
@@ -8,10 +10,10 @@ use crate::terminal::counted::counted;
 use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;
 
-/// Names on the first screen: it is a glance, `/rooms` and `/peers` show all.
+/// Names on the first screen: enough for a glance, `/rooms` and `/peers` show all.
 const NAMED: usize = 8;
 
-/// Greets a user.
+/// Renders the greeting of a user.
 pub(crate) struct Greeting<'a> {
     pub(crate) paint: Style,
     pub(crate) you: &'a Username,
@@ -42,7 +44,7 @@ impl Greeting<'_> {
         rows.into_iter().chain(self.waiting(waiting)).collect()
     }
 
-    /// The same while the tracker at this address, which knows who is there, cannot be asked.
+    /// Renders the greeting without a session with the tracker at this address, which knows the users and rooms.
     pub(crate) fn offline_rows(&self, tracker: &str, waiting: usize) -> Vec<String> {
         let you = self.paint.of_user(self.you.as_str(), self.you.as_str());
         let rows = [
@@ -59,20 +61,21 @@ impl Greeting<'_> {
     }
 }
 
-/// Whether a user can enter a room and has not: one of somebody else with a free seat. An owner who left keeps a seat.
+/// Returns true if a user is not a member and can enter a room: it has an owner other than the user, and a free seat.
+/// An absent owner keeps a reserved seat.
 fn can_enter(room: &RoomSnapshot, you: &Username) -> bool {
     let reserved = usize::from(!room.has_member(&room.owner));
     room.members.len() + reserved < room.capacity && !room.has_member(you) && room.owner != *you
 }
 
-/// A name that no room has.
+/// Returns a name that no room has.
 fn new_room(rooms: &[RoomSnapshot]) -> String {
     let taken = |name: &String| rooms.iter().any(|room| room.name.as_str() == name);
     let numbered = (2..).map(|n| format!("sala{n}"));
     std::iter::once("sala".to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// The first names of a list, or that there are none.
+/// Returns the first names of a list, or a text if it is empty.
 fn glance(names: &[String], none: &str) -> String {
     match names.len() {
         0 => none.to_owned(),
@@ -107,7 +110,7 @@ mod tests {
     fn a_room_that_can_be_entered_is_suggested() {
         let closed = [
             room("full", "bob", &["bob", "carla", "dora"]),
-            // The absent owner's seat is not for guests.
+            // The reserved seat of the absent owner is not for guests.
             room("reserved", "bob", &["carla", "dora"]),
             room("own", "ana", &["carla"]),
             room("entered", "bob", &["bob", "ana"]),

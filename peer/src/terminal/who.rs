@@ -1,4 +1,6 @@
-//! Which user it is: told by a flag, the only one on this computer, or asked.
+//! The choice of the user at the sign-in.
+//!
+//! It is the user of the flag, the only one on this device, or one that a person types.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +10,7 @@ use crate::terminal::sanitize::sanitize;
 use crate::terminal::sign_in::{Known, PASSWORD, SignInError, asked, tell};
 use crate::terminal::tty;
 
-/// A user, and how the password is asked for.
+/// The chosen user, and the question for the password.
 pub(crate) struct Who {
     pub(crate) username: Username,
     pub(crate) question: String,
@@ -20,12 +22,12 @@ impl Who {
     }
 }
 
-/// The user who is meant, of those who have an account on this computer or who is new here.
+/// Returns the chosen user, from the accounts on this device or a new one.
 pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<Who, SignInError> {
     if let Some(username) = &known.username {
         return Ok(Who::told(username.clone()));
     }
-    // Whoever makes an account is somebody else.
+    // A new account never belongs to a user of this device.
     let accounts: Vec<_> = accounts.iter().filter(|_| !known.register).collect();
     match (accounts.as_slice(), known.interactive) {
         ([only], interactive) => {
@@ -48,7 +50,7 @@ pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<
     }
 }
 
-/// A name that is typed.
+/// Asks for a user name until it is valid.
 pub(crate) async fn ask_name() -> Result<Username, SignInError> {
     loop {
         let typed = asked(|| tty::ask("Your name: ")).await?;
@@ -67,7 +69,7 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
-    /// Who it is where nobody can be asked.
+    /// Returns the user who is chosen if no person can be asked.
     async fn at_home(known: Known, names: &[&str]) -> Option<String> {
         let accounts = names.iter().copied().map(name).collect();
         who(&known, &accounts).await.ok().map(|who| who.username.to_string())
