@@ -1,5 +1,5 @@
-//! What users do with their own accounts: keys, password, end. The password lies in two places, and no crash may leave
-//! somebody outside.
+//! Tests of account commands: device keys, the password, and the end of an account.
+//! The password is needed in two places, on the disk and at the tracker. No crash between them may lock a user out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -45,7 +45,7 @@ async fn change(ana: &Peer) -> Result<Answer, CommandError> {
     wish(ana, AccountCommand::ChangePassword { old: old(), new: new() }).await
 }
 
-/// Where a seal waits for the tracker's word.
+/// The path of a new seal whose password the tracker has not confirmed yet.
 fn next_to(seal: &std::path::Path) -> PathBuf {
     seal.with_file_name("next_identity.json")
 }
@@ -55,7 +55,7 @@ fn code(refused: Result<Peer, CommandError>) -> String {
 }
 
 #[tokio::test]
-async fn a_changed_password_holds_here_and_elsewhere_and_the_old_one_nowhere() {
+async fn changed_password_replaces_the_old_one_on_all_computers() {
     let tracker = Tracker::start().await;
     let ana = tracker.peer("ana").await;
     let wrong = AccountCommand::ChangePassword { old: new(), new: new() };
@@ -69,14 +69,14 @@ async fn a_changed_password_holds_here_and_elsewhere_and_the_old_one_nowhere() {
     ana.try_again_with(&new()).await.unwrap();
 }
 
-/// What a crash in the middle of a change of password leaves, before the tracker had the new one or after, and whether
-/// the password typed next then opens the account here and elsewhere.
+/// Interrupts a password change by a crash, before or after the tracker has the new password. Then the `typed` password
+/// must open the account here and elsewhere, and the `other` one must not.
 async fn settles(tracker_has_it: bool, typed: &Password, other: &Password) {
     let mut tracker = Tracker::start().await;
     let ana = tracker.peer("ana").await;
     let (path, before) = sealed_in(ana.folder());
     if tracker_has_it {
-        // All was done but the last step, which is taken back: both seals lie there.
+        // Undoes only the last step of the change, so that both seals exist.
         change(&ana).await.unwrap();
         fs::rename(&path, next_to(&path)).unwrap();
         fs::write(&path, before.to_string()).unwrap();
@@ -104,12 +104,12 @@ async fn a_crash_amid_a_change_of_password_leaves_nobody_outside() {
 }
 
 #[tokio::test]
-async fn who_tells_the_tracker_before_the_seal_is_outside_after_a_crash() {
+async fn control_telling_the_tracker_first_locks_out_after_a_crash() {
     let tracker = Tracker::start().await;
     let ana = tracker.peer("ana").await;
     let (path, before) = sealed_in(ana.folder());
     change(&ana).await.unwrap();
-    // As if the new seal had been written after the tracker's OK, and the crash had come first.
+    // Simulates a crash of a program that writes the new seal after the tracker's OK.
     fs::write(&path, before.to_string()).unwrap();
     ana.service.stop().await;
     assert_eq!(code(ana.try_again_with(&new()).await), "INVALID_CREDENTIALS");
@@ -130,14 +130,14 @@ async fn a_lost_computer_is_shut_out_by_its_key() {
     assert_eq!(revoke(gone.key.to_string()[..8].to_owned()).await, Ok(Answer::Done));
     assert_eq!(keys(&ana).await, [mine]);
     change(&ana).await.unwrap();
-    // Neither its key nor the password it knows lets it in.
+    // Neither its key nor the password it knows signs it in.
     lost.service.stop().await;
     assert_eq!(code(lost.try_again().await), "INVALID_CREDENTIALS");
     assert!(!ana.saw(|event| matches!(event, Event::Error { .. })));
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_from_the_tracker_and_from_this_computer() {
+async fn deleted_account_is_removed_from_tracker_and_computer() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
@@ -159,7 +159,7 @@ async fn a_deleted_account_is_gone_from_the_tracker_and_from_this_computer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_program_changes_the_password_from_files_and_ends_with_the_account() {
+async fn program_changes_password_by_file_and_ends_with_the_account() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
@@ -179,7 +179,7 @@ async fn the_program_changes_the_password_from_files_and_ends_with_the_account()
     assert_eq!(changes("wrong", "something new").status, Some(1));
     let end = changes(PASSWORD, "something new");
     assert_eq!((end.status, end.complained.len()), (Some(0), 0), "{end:?}");
-    // Back, so that the next start knows it.
+    // Restores the old password for the next start.
     assert_eq!(changes(PASSWORD, "something newer").status, Some(1));
     assert_eq!(changes("something new", PASSWORD).status, Some(0));
 
@@ -241,7 +241,7 @@ async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
     };
     let service = PeerService::start(config).await.unwrap();
     let who = |register| SignIn { username: user("ana"), password: old(), register, changed_to: None };
-    // The tracker's key cannot be written down: something stands in the way.
+    // A folder in the way prevents the write of the tracker's key.
     let obstacle = data.path().join("known_trackers.new");
     fs::create_dir(&obstacle).unwrap();
     let failed = service.sign_in(who(true)).await;

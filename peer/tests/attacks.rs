@@ -1,5 +1,5 @@
-//! Attacks on sessions and links, each with its control: what the attacker can do to somebody who is not careful, or
-//! that the same wire without the attacker works.
+//! Attacks on sessions and links.
+//! Each has a control: the attack succeeds on a careless client, or the same connection works without the attacker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -25,13 +25,13 @@ use proxy::{Deed, Proxy, Way};
 use serde_json::json;
 use tokio::time::timeout;
 
-/// How far apart the flipped bits are: everything would take minutes.
+/// Distance between two flipped bits in bytes. Flipping every bit would take minutes.
 const FLIP_EVERY: usize = 61;
 
-/// How far into a connection bits are flipped: past the handshake, into the first frames.
+/// Range of the flipped bits in bytes from the start of a connection: past the handshake, into the first frames.
 const FLIP_UNTIL: usize = 2048;
 
-/// How long a connection that a flipped bit left hanging is waited for.
+/// Longest wait for a connection that a flipped bit has stalled.
 const HANGING: Duration = Duration::from_secs(2);
 
 fn anybody(purpose: Purpose) -> Identity {
@@ -48,7 +48,7 @@ async fn a_middle_man_before_the_tracker_is_not_signed_in_at() {
     let proxy = Proxy::to(tracker.address).await;
     let mut ana = Peer::register(proxy.address, "ana").await;
 
-    // While the program runs, and at its next start.
+    // The attack is tried on the running program and at its next start.
     let middle = anybody(Purpose::Session);
     proxy.does(Deed::Middle(middle.clone()));
     proxy.cut();
@@ -61,12 +61,12 @@ async fn a_middle_man_before_the_tracker_is_not_signed_in_at() {
     );
     assert!(!proxy.heard("LOGIN"), "the stranger was told who wants in");
 
-    // Who compares no keys is heard, so there was something to notice.
+    // The control: a client that compares no keys is intercepted, so the attack was real.
     let mut naive = Talk::encrypted(proxy.address, &anybody(Purpose::Session)).await.unwrap();
     naive.ok(&sign_in("REGISTER", "naive", 5000)).await;
     assert!(proxy.heard(&digest("naive")));
 
-    // The same wire without the man in the middle works.
+    // The same connection without the man in the middle works.
     proxy.does(Deed::Pass);
     ana.again().await.run(Command::Rooms).await.unwrap();
 }
@@ -90,7 +90,7 @@ async fn a_middle_man_between_two_peers_hears_nothing() {
     assert_eq!(bob.heard(), None);
     assert_eq!(proxy.heard_bytes(), 0, "the stranger was told something");
 
-    // Who compares no keys is heard, so there was something to notice.
+    // The control: a client that compares no keys is intercepted, so the attack was real.
     let mut naive = Talk::encrypted(proxy.address, &anybody(Purpose::Link)).await.unwrap();
     assert_eq!(naive.ask(&hello("naive")).await.unwrap()["cmd"], "WELCOME");
     assert!(proxy.heard("naive"));
@@ -102,7 +102,7 @@ async fn a_middle_man_between_two_peers_hears_nothing() {
     assert!(!proxy.heard("and now it works"));
 }
 
-/// Whether a line arrives by a link of its own through this proxy.
+/// Whether a message arrives on a link of its own through this proxy.
 async fn arrives(proxy: &Proxy, ana: &ByHand, content: &str) -> bool {
     let talk = async {
         let Ok(mut link) = Talk::encrypted(proxy.address, &ana.identity(Purpose::Link)).await else {
@@ -119,7 +119,7 @@ async fn arrives(proxy: &Proxy, ana: &ByHand, content: &str) -> bool {
 async fn a_flipped_bit_breaks_a_link_and_never_changes_a_line() {
     let tracker = Tracker::start().await;
     let mut bob = tracker.peer("bob").await;
-    // Nobody takes links there: all go from ana to bob.
+    // Ana accepts no links at this port, so all links go from ana to bob.
     let ana = ByHand::register(tracker.address, "ana", any_port().await, 1).await;
     let proxy = Proxy::to(bob.service.local_addr()).await;
     assert!(arrives(&proxy, &ana, "untouched").await);
@@ -133,7 +133,7 @@ async fn a_flipped_bit_breaks_a_link_and_never_changes_a_line() {
             broken += usize::from(!arrives(&proxy, &ana, &content).await);
         }
     }
-    // The version in a record's head is read by nobody, and to change it changes nothing.
+    // The version in a record's header is ignored, so flips of it have no effect.
     let flips = proxy.flips();
     assert!(flips > 40 && broken * 10 >= flips * 9, "{broken} of {flips} were noticed");
     proxy.does(Deed::Pass);
@@ -181,7 +181,7 @@ async fn a_flipped_bit_breaks_a_session_and_never_changes_a_request() {
     }
     let flips = proxy.flips();
     assert!(flips > 40 && broken * 10 >= flips * 9, "{broken} of {flips} were noticed");
-    // Stopped, it has folded its journals.
+    // A stopped tracker has compacted its journals.
     tracker.down().await;
     let users = std::fs::read(tracker.folder().join("users_db.json")).unwrap();
     let users: BTreeMap<String, String> = serde_json::from_slice(&users).unwrap();
@@ -194,7 +194,7 @@ async fn a_new_device_is_not_talked_to_before_it_is_accepted() {
     let tracker = Tracker::start().await;
     let [mut ana, bob, _carla] = three_in(&tracker, "sala").await;
     ana.say("to the one I know").await;
-    // The tracker announces another key: of a second computer, or of whoever knows the password.
+    // The tracker announces another key, of a second computer or of a thief of the password.
     let mut device = bob.elsewhere().await;
     device.join("sala").await;
     bob.service.stop().await;
@@ -278,7 +278,7 @@ async fn a_name_is_told_with_what_it_is_worth() {
 }
 
 #[tokio::test]
-async fn nobody_speaks_in_the_clear_under_the_name_of_a_user_with_keys() {
+async fn plaintext_cannot_use_the_name_of_a_user_with_keys() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let _bob = tracker.peer("bob").await;
@@ -287,7 +287,7 @@ async fn nobody_speaks_in_the_clear_under_the_name_of_a_user_with_keys() {
     link.send(&message("bob", "a lie")).await;
     assert_eq!(link.recv().await, None);
 
-    // An original program has no key to prove, and says who it is.
+    // A legacy client has no key to prove and only claims its name.
     Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
     let mut link = Talk::in_the_clear(ana.service.local_addr()).await;
     link.send(&hello("original")).await;
@@ -338,7 +338,7 @@ async fn who_wants_no_plaintext_neither_hears_nor_says_any() {
 }
 
 #[tokio::test]
-async fn nobody_speaks_with_another_key_under_the_name_of_a_user_with_keys() {
+async fn another_key_cannot_use_the_name_of_a_user_with_keys() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let bob = ByHand::register(tracker.address, "bob", any_port().await, 1).await;

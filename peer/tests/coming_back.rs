@@ -1,5 +1,6 @@
-//! A right password is never called wrong, and no key is ever lost: where the tracker forgot the account, where the
-//! password was changed elsewhere, where an account is made over a key, where the disk is full.
+//! Recovery of accounts and keys: a right password is never called wrong, and no key is ever lost.
+//! The cases are a tracker that lost the account, a password that was changed elsewhere, a registration over an
+//! existing key, and a full disk.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -36,7 +37,7 @@ fn is_change(event: &Event) -> bool {
     matches!(event, Event::KeyChanged { .. })
 }
 
-/// What the peer has said itself, looked up in its history.
+/// Whether the peer's own history holds this message.
 async fn remembers(peer: &Peer, text: &str) -> bool {
     let password = password_of(peer.name.as_str());
     peer.run(peer::api::Command::Unlock { password }).await.unwrap();
@@ -45,7 +46,7 @@ async fn remembers(peer: &Peer, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn an_account_that_the_tracker_lost_is_made_again_with_the_same_key_and_friends_see_no_change() {
+async fn account_lost_by_the_tracker_is_restored_with_the_same_key() {
     let mut tracker = Tracker::start().await;
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "before").await.unwrap();
@@ -63,7 +64,7 @@ async fn an_account_that_the_tracker_lost_is_made_again_with_the_same_key_and_fr
     bob.hears("after").await;
     assert!(!bob.saw(is_change));
     assert!(remembers(&ana, "before").await);
-    // Whoever makes it where the key is not is somebody else to friends.
+    // An account that is registered without the key is another user to contacts.
     ana.service.stop().await;
     bob.service.stop().await;
     tracker.forgets().await;
@@ -83,13 +84,13 @@ async fn making_an_account_never_overwrites_a_key() {
     assert!(matches!(&refused, CommandError::KeyHere { folder, .. } if folder.starts_with(ana.folder())));
     assert!(refused.code() == "INVALID_CREDENTIALS" && refused.to_string().contains("move that folder away"));
     assert_eq!(sealed_in(ana.folder()), before);
-    // The account that was to be made is there, and it is this user's.
+    // The account exists and belongs to this user.
     ana.try_again_as(register).await.unwrap();
     assert_eq!(sealed_in(ana.folder()), before);
 }
 
 #[tokio::test]
-async fn a_password_that_was_changed_elsewhere_opens_again_with_the_key_that_is_here() {
+async fn password_changed_elsewhere_works_with_the_local_key() {
     for by_the_operator in [true, false] {
         let mut tracker = Tracker::start().await;
         let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
@@ -122,7 +123,7 @@ async fn a_password_that_was_changed_elsewhere_opens_again_with_the_key_that_is_
 
         let back = ana.try_again_as(changed_to(&new)).await.unwrap();
         back.service.stop().await;
-        // From now on the key does, and the new password opens it.
+        // From now on the key signs in, and the new password opens it.
         assert!(matches!(why(ana.try_again().await), CommandError::SealShut { .. }));
         let back = ana.try_again_with(&new).await.unwrap();
         back.tell("bob", "after").await.unwrap();
@@ -160,7 +161,7 @@ async fn on_a_full_disk_no_account_is_made_whose_key_would_be_lost() {
     assert_eq!(end.status, Some(1), "{end:?}");
     assert!(end.complained[0].contains("identity.json"), "{end:?}");
     assert!(by_hand::files_in(data.path()).iter().all(|(path, _)| path.ends_with("lock")));
-    // Nobody has taken the name.
+    // The name is still free.
     let (end, _) = full("unlimited");
     assert_eq!(end.status, Some(0), "{end:?}");
     let (end, _) = full("unlimited");
@@ -168,12 +169,12 @@ async fn on_a_full_disk_no_account_is_made_whose_key_would_be_lost() {
 }
 
 #[tokio::test]
-async fn a_trackers_new_key_is_kept_once_it_is_proven_where_it_was_given_and_else_with_the_sign_in() {
+async fn new_tracker_key_is_pinned_once_it_was_given_and_proven() {
     let mut tracker = Tracker::start().await;
     let ana = tracker.peer("ana").await;
     ana.service.stop().await;
     let other = Tracker::start_with(|_| {}).await;
-    // The same address with another key: the folder of another tracker.
+    // The tracker at the same address has another key, as of another tracker.
     tracker.takes_the_key_of(&other).await;
     let CommandError::TrackerKeyChanged { found, .. } = why(ana.try_again().await) else {
         panic!("the key has not changed")
@@ -266,7 +267,7 @@ async fn at_a_terminal_an_account_comes_back_by_a_question() {
     end(start(&tracker, "something newer"));
 }
 
-/// What of this user lies on the computer, by name.
+/// The user's files on this computer by name.
 fn files(folder: &Path) -> BTreeMap<OsString, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
@@ -330,7 +331,7 @@ async fn loss_in_a_damaged_journal_is_told_and_comes_again() {
     let Event::Error { message, .. } = told else { panic!() };
     let told = AsUntrusted::expose(&message);
     assert!(told.contains("the last 3 messages"), "{told}");
-    // That the room was entered here is lost too.
+    // The journal entry of the room was lost too.
     ana.join("sala").await;
     for text in ["1", "2", "3"] {
         assert_eq!(ana.hears(text).await, user("ana"));

@@ -1,4 +1,5 @@
-//! What the fuzzer found interesting, tried again with every test: `.fuzz/` holds the targets and the way to run them.
+//! The fuzzing corpora as regression tests: inputs that the fuzzer found interesting are tried again in every run.
+//! `.fuzz/` holds the targets and the way to run them.
 
 #![allow(
     clippy::unwrap_used,

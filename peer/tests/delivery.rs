@@ -1,4 +1,5 @@
-//! No line is lost: who was away gets what was said, once, in order, from whoever has it; and the author learns of it.
+//! Tests of delivery: no message is lost.
+//! An absent member receives every message once, in order, from any member that has it, and the author gets the acks.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -24,7 +25,7 @@ use uuid::Uuid;
 
 const LINES: usize = 50;
 
-/// Waits until this peer has stored so many of the own lines.
+/// Waits until this peer has acknowledged this number of the author's messages.
 async fn delivered(author: &mut Peer, to: &str, lines: usize) {
     let to = user(to);
     for _ in 0..lines {
@@ -37,7 +38,7 @@ fn numbered(lines: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_was_away_gets_the_lines_of_an_author_who_is_gone_from_another_member() {
+async fn member_syncs_messages_of_an_offline_author_from_another() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.service.stop().await;
@@ -54,7 +55,7 @@ async fn who_was_away_gets_the_lines_of_an_author_who_is_gone_from_another_membe
     let mut heard = Vec::new();
     while heard.len() < LINES {
         match carla.until(|e| matches!(e, Event::Message { .. })).await {
-            // From another member whatever was not heard as it was said is late.
+            // A message that is synced from another member is marked as late.
             Event::Message { from, content, late, .. } => {
                 assert_eq!((from.as_str(), late), ("ana", true));
                 heard.push(peer::untrusted::AsUntrusted::expose(&content).to_owned());
@@ -70,7 +71,7 @@ async fn who_was_away_gets_the_lines_of_an_author_who_is_gone_from_another_membe
 }
 
 #[tokio::test]
-async fn a_private_line_waits_for_who_is_away_and_outlives_the_program() {
+async fn private_message_to_an_absent_user_survives_a_restart() {
     let tracker = Tracker::start().await;
     let (ana, bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     bob.service.stop().await;
@@ -85,7 +86,7 @@ async fn a_private_line_waits_for_who_is_away_and_outlives_the_program() {
 }
 
 #[tokio::test]
-async fn a_line_that_nobody_has_can_be_taken_back_and_one_that_somebody_has_cannot() {
+async fn only_an_undelivered_message_can_be_withdrawn() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.service.stop().await;
@@ -118,7 +119,7 @@ async fn a_line_that_nobody_has_can_be_taken_back_and_one_that_somebody_has_cann
 }
 
 #[tokio::test]
-async fn talk_goes_on_without_the_tracker_and_who_was_away_meanwhile_gets_it_all() {
+async fn messages_without_the_tracker_reach_an_absent_member_later() {
     let mut tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.service.stop().await;
@@ -145,7 +146,7 @@ async fn who_has_left_is_not_waited_for_and_the_author_is_told() {
     .await;
     ana.say("bye bob").await;
     bob = bob.again().await;
-    // A room that is left before the line has come: whichever is first, the author learns how it ended.
+    // Bob leaves the room while the message is under way. Delivered or not, the author learns the outcome.
     bob.run(Command::Leave { conversation: None }).await.unwrap();
     let ended = |e: &Event| matches!(e, Event::Delivered { to, .. } | Event::Undelivered { to, .. } if *to == user("bob"));
     ana.until(ended).await;
@@ -153,7 +154,7 @@ async fn who_has_left_is_not_waited_for_and_the_author_is_told() {
 }
 
 #[tokio::test]
-async fn looking_back_wants_the_password_and_three_wrong_ones_end_the_program() {
+async fn history_asks_for_the_password_and_allows_three_tries() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.say("uma lição de coração").await;
@@ -195,7 +196,7 @@ async fn much_that_waits_for_who_is_away_holds_nobody_up() {
             ana.execute(Command::say(text)).await.unwrap();
         }
     };
-    // Were each line to wait for what nobody takes, it would be said after half an hour.
+    // If each message waited for the absent member, the paced rest would take half an hour.
     let (said, heard) = tokio::join!(timeout(PATIENCE, said), bob.next_lines(MANY));
     said.expect("a line is held up");
     assert_eq!(heard, numbered(MANY));
@@ -244,7 +245,7 @@ async fn who_joins_has_missed_nothing_of_what_was_said_before() {
     assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if *content == *"line 1")));
 }
 
-/// Lines of an author as they go over the wire, signed in groups of so many.
+/// Signed messages of an author in their wire form, in signed batches of these sizes.
 fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> {
     let (mut ledger, _) = HistoryDb::open(&Place::Memory, &author.author()).unwrap();
     ledger.apply(Request::NoteRoom(Box::new(room.clone().into())));
@@ -273,7 +274,7 @@ fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> 
     lines
 }
 
-/// A link of the same program as before.
+/// Links the author's program again, with the same instance.
 async fn link(author: &ByHand, to: &Peer) -> Talk {
     let mut link = Talk::encrypted(to.service.local_addr(), &author.identity(Purpose::Link)).await.unwrap();
     let hello = json!({"cmd": "HELLO", "username": author.name, "instance": 1, "catch_up": true});
@@ -281,7 +282,7 @@ async fn link(author: &ByHand, to: &Peer) -> Talk {
     link
 }
 
-/// Waits until a link answers, and so has read everything before. What answers is the latest link.
+/// Waits for a PONG, so that everything before it has been read. The PONG arrives on the latest link.
 async fn is_read(link: &mut Talk, answering: Option<&mut Talk>) {
     link.send(&json!({"cmd": "PING"})).await;
     let answering = answering.unwrap_or(link);
@@ -300,7 +301,7 @@ async fn a_link_that_is_replaced_tears_no_lines_of_the_next_one() {
     let room: RoomSnapshot = serde_json::from_value(joined["room"].clone()).unwrap();
     let lines = signed(&ana, &room, &[1, 3, 1]);
 
-    // The network holds the rest of the first link back until the second one stands and begins again.
+    // The first link is replaced before its rest is sent, and the second link begins from the start.
     let mut first = link(&ana, &bob).await;
     first.send(&lines[0]).await;
     assert_eq!(bob.next_lines(1).await, numbered(1));

@@ -1,5 +1,6 @@
-//! The documents against the program: the events of `docs/protocol.md`, byte for byte as `--output json` prints
-//! them, and the commands and flags that the front page names.
+//! Tests of the documentation against the program.
+//! They check the events of `docs/protocol.md` byte for byte against `--output json`, and the commands and flags of the
+//! front page.
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
@@ -20,7 +21,7 @@ const PAGE: &str = include_str!("../../docs/protocol.md");
 
 const FRONT_PAGE: &str = include_str!("../../README.md");
 
-/// The lines of every block that opens with exactly these words; never none.
+/// The lines of every block that opens with exactly these words. There is always at least one.
 fn examples(words: &str) -> Vec<&'static str> {
     let opening = format!("```{words}");
     let mut lines = PAGE.lines();
@@ -32,14 +33,14 @@ fn examples(words: &str) -> Vec<&'static str> {
     found
 }
 
-/// Reads a line, and wants the same line when it is written again.
+/// Reads a line and checks that the value is written as the same line.
 fn read<T: Serialize + DeserializeOwned + Debug>(line: &str) -> T {
     let value: T = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     assert_eq!(serde_json::to_string(&value).ok().as_deref(), Some(line));
     value
 }
 
-/// One table: an exhaustive match that names every variant, and the list of those names.
+/// Generates an exhaustive match that names every variant, and the list of those names.
 macro_rules! variants {
     ($function:ident, $all:ident: $type:ty { $($pattern:pat => $name:literal),* $(,)? }) => {
         fn $function(value: &$type) -> &'static str {
@@ -90,7 +91,7 @@ variants!(answer_name, ANSWERS: Answer {
     Answer::Withdrawn { .. } => "withdrawn",
     Answer::Exported { .. } => "exported",
     Answer::Forgotten { .. } => "forgotten",
-    // Printed only where commands are JSON: see the replies.
+    // These answers are printed only with JSON input: see the replies.
     Answer::Done => "done",
     Answer::Quit { .. } => "quit",
 });
@@ -113,7 +114,7 @@ fn every_command_is_read_as_it_is_shown() {
     let command = |line: &str| {
         let request = parse(line).unwrap_or_else(|refused| panic!("{line}: {refused}"));
         if let Wish::Run(command) = request.wish {
-            // What is written is read again, too.
+            // A written command can be read again.
             let written = serde_json::to_string(&command).unwrap_or_default();
             assert!(parse(&written).is_ok_and(|again| again.wish == Wish::Run(command)), "{line}");
         }
@@ -123,7 +124,7 @@ fn every_command_is_read_as_it_is_shown() {
     assert_eq!(seen, schema::COMMANDS.iter().map(|schema| schema.name.to_owned()).collect());
 }
 
-/// An event or an answer, and behind it what it replies to.
+/// An event or an answer, followed by the id of its request.
 #[derive(Debug, Serialize, Deserialize)]
 struct Reply<T> {
     #[serde(flatten)]
@@ -157,7 +158,7 @@ fn the_front_page_names_no_flag_that_does_not_exist() {
     let parser = Config::command();
     let commands = std::iter::once(&parser).chain(parser.get_subcommands());
     let mut known: Vec<_> = commands.flat_map(Command::get_arguments).filter_map(Arg::get_long).collect();
-    // Those of cargo, and those of the tracker, which has a parser of its own.
+    // The page also names flags of cargo and of the tracker, which has its own parser.
     known.extend(["release", "example", "workspace", "help"]);
     known.extend(["data", "listen", "max-per-network", "max-new-per-network", "limit-loopback"]);
     for word in FRONT_PAGE.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {

@@ -1,4 +1,5 @@
-//! A terminal that cannot edit (TERM=dumb): its own echo would show what is typed, so the peer turns that off for secrets.
+//! Tests of a terminal that cannot edit (TERM=dumb).
+//! The terminal itself echoes the input, so the peer turns the echo off for secrets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -24,7 +25,7 @@ async fn the_password_for_the_history_is_not_echoed() {
     ana.line("/create sala");
     ana.shows("── sala ──");
     ana.line("a needle");
-    // The control: a line that is no secret is echoed, and shown once more as a message.
+    // The control: an ordinary line is echoed, and shown once more as a message.
     ana.wait("the echo", |screen| screen.text().matches("a needle").count() == 2);
     ana.line("/search needle");
     ana.shows("3 tries left");
@@ -45,10 +46,10 @@ async fn nothing_is_echoed_between_two_questions_for_a_secret() {
     let data = tempfile::tempdir().unwrap();
     let mut ana = Screen::start(&flags(way.address, data.path()), &[DUMB], 24, 80);
     ana.shows("Your name:");
-    // A tracker that takes its time: whoever types on meanwhile expects the next question.
+    // A slow tracker: a user who types on meanwhile expects the next question.
     let silent = Listener::bind("127.0.0.1:0").await.unwrap();
     way.lead_to(silent.local_addr().unwrap());
-    // The connection of the start would be used for the sign-in.
+    // The connection of the start would be reused for the sign-in.
     way.cut();
     assert!(ana.echoes(), "the control: a name is shown");
     ana.line("ana");

@@ -1,4 +1,4 @@
-//! A newcomer's start: how many connections it costs the tracker, and what becomes of one that did not last.
+//! Tests of a new user's start: the number of connections to the tracker, and the loss of one of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -44,13 +44,14 @@ fn ana(register: bool) -> SignIn {
 /// The reaction of a scripted tracker to a request.
 enum Act {
     Reply(Value),
-    /// Says this, and closes the connection.
+    /// Sends this object and closes the connection.
     LastWords(Value),
-    /// Nothing, and reads on.
+    /// Sends nothing and reads on.
     Swallow,
 }
 
-/// A tracker that does with each request of each connection, both counted from 0, what a test says.
+/// A scripted tracker. The script decides on each request by the numbers of its connection and of the request, both
+/// from 0.
 async fn scripted(script: impl Fn(usize, usize, &Value) -> Act + Send + 'static) -> SocketAddr {
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -98,7 +99,7 @@ async fn a_newcomers_start_costs_two_connections_at_most() {
     assert!(way.connections() <= 2, "{}", way.connections());
     ana.line("/quit");
     assert_eq!(ana.end(), 0);
-    // The key that was tried first is the one that is kept: it signs in without a password.
+    // The first key is the one that was kept: it signs in without a password.
     let mut again = Piped::bot(way.address, data.path(), "ana", false);
     again.event("logged_in");
 }
@@ -143,7 +144,8 @@ async fn last_words_of_a_connection_are_no_answer_to_a_sign_in() {
     peer.sign_in(ana(true)).await.unwrap();
 }
 
-/// The last words are an answer where the connection was made for the request: a full tracker is not dialled twice.
+/// The control: last words count as an answer if the connection was made for the request. A full tracker is not dialled
+/// twice.
 #[tokio::test]
 async fn control_last_words_on_a_new_connection_are_told() {
     let last_words = json!({"status": "ERROR", "code": "BUSY", "msg": "many others want to sign in"});
@@ -167,7 +169,7 @@ async fn a_tracker_that_falls_silent_is_lost_by_a_time_out() {
     let peer = service(tracker.await, data.path()).await;
     let mut events = peer.subscribe();
     peer.sign_in(ana(true)).await.unwrap();
-    // From here on nothing comes, and the clock runs as fast as it is waited for.
+    // From here on nothing arrives, and the paused clock jumps to each deadline.
     tokio::time::pause();
     loop {
         if let Event::Tracker { state: TrackerState::Lost, reason } = events.recv().await.unwrap() {

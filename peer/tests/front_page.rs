@@ -1,4 +1,4 @@
-//! The Python program on the front page, run as it stands there, against a member who wants to hurt it.
+//! Tests of the Python program on the front page, run as it is printed there, with a hostile member in the room.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use programs::{Piped, flags};
 
 const FRONT_PAGE: &str = include_str!("../../README.md");
 
-/// The program that stood there when commands were lines.
+/// The front page's program of the time when commands were plain lines.
 const BEFORE: &str = r#"
 import json, os, subprocess
 
@@ -30,14 +30,14 @@ for event in map(json.loads, peer.stdout):
         print(f'{event["from"]} said: {event["content"]}', file=peer.stdin, flush=True)
 "#;
 
-/// The one Python block.
+/// The only Python block of the front page.
 fn block() -> &'static str {
     let blocks: Vec<_> = FRONT_PAGE.split("```python\n").skip(1).collect();
     assert_eq!(blocks.len(), 1, "the front page has one Python program");
     blocks[0].split("```").next().unwrap()
 }
 
-/// A Python program for which `cargo run … -- FLAGS` runs the peer that was built for this test.
+/// A Python program whose `cargo run … -- FLAGS` starts the peer that was built for this test.
 struct Robot(Child);
 
 impl Robot {
@@ -55,7 +55,7 @@ impl Robot {
         Self(python.spawn().unwrap())
     }
 
-    /// Whether it ends by itself.
+    /// Whether the program has ended by itself.
     fn ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
@@ -68,7 +68,7 @@ impl Drop for Robot {
     }
 }
 
-/// A room of ana's, and an account for the robot.
+/// Creates a room of ana's and an account for the robot.
 async fn stage(tracker: &Tracker, folder: &Path) -> Peer {
     let mut arguments = flags(tracker.address, folder);
     arguments.extend(["--username", "robot", "--register"].map(Into::into));
@@ -80,7 +80,7 @@ async fn stage(tracker: &Tracker, folder: &Path) -> Peer {
     ana
 }
 
-/// What ana hears next.
+/// The text of the next message to ana.
 async fn heard(ana: &mut Peer) -> String {
     match ana.until(|event| matches!(event, Event::Message { .. })).await {
         Event::Message { content, .. } => content.expose().to_owned(),
@@ -114,7 +114,7 @@ async fn the_program_on_the_front_page_survives_hostile_messages() {
         ana.say(&text).await;
         assert_eq!(heard(&mut ana).await, format!("ana said: {text}"));
     }
-    // Too long to be said again with more before it: refused, and nothing follows from that.
+    // The text is too long to be repeated with a prefix. It is refused, without any effect on the program.
     ana.say(&"\u{1}".repeat(8192)).await;
     ana.say("are you there?").await;
     assert_eq!(heard(&mut ana).await, "ana said: are you there?");

@@ -1,4 +1,5 @@
-//! A program whose disk is full says so, loses nothing that it showed as sent, and goes on when there is space again.
+//! Tests of a full disk: the program reports it, keeps every message that it showed as sent, and continues when there
+//! is space again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,7 +10,7 @@ use common::Tracker;
 use programs::{Piped, limit_files};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_visibly_and_serves_again_when_there_is_space() {
+async fn full_disk_refuses_messages_until_there_is_space() {
     let tracker = Tracker::start().await;
     let [ana_data, bob_data] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let mut ana = Piped::bot_with_a_small_disk(tracker.address, ana_data.path(), "ana");

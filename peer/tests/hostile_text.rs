@@ -1,5 +1,6 @@
-//! Five hundred hostile strings through the program in a pseudo-terminal: as text of others, and as all that a tracker
-//! says. Nothing may steer the terminal, hide, or look like another's row; printed as they came, they do.
+//! Five hundred hostile strings in a pseudo-terminal, as text of other users and of a tracker.
+//! Nothing may steer the terminal, hide, or look like another user's row. The control prints them unchanged, which
+//! does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -25,10 +26,10 @@ use tempfile::TempDir;
 
 const COLUMNS: u16 = 80;
 
-/// Columns of `[HH:MM:SS] <bob> `.
+/// Width of `[HH:MM:SS] <bob> ` in columns.
 const HEAD: usize = 17;
 
-/// Whether a row begins as bob's rows do: with time and name, or under them.
+/// Whether a row belongs to a message of bob: it begins with time and name, or is indented below them.
 fn is_bobs(row: &str) -> bool {
     is_head(row) || row.chars().take(HEAD).all(|c| c == ' ')
 }
@@ -41,7 +42,7 @@ fn is_head(row: &str) -> bool {
 
 const BOBS: Area<'static> = Area { own: &is_bobs, text_from: Some(17) };
 
-/// zoe at a screen with something typed, and bob beside her in a room.
+/// Starts zoe at a screen with a draft in the input, and bob in the same room.
 async fn scene() -> (Tracker, TempDir, Screen, Peer) {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -71,13 +72,13 @@ async fn text_of_others_stays_in_its_place() {
     zoe.ends_with(&["sala · ● bob", "> draft"]);
     let wrong = judge(&Picture::of(&before, COLUMNS), &Picture::of(&zoe.bytes(), COLUMNS), &BOBS);
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // The program still does what it did.
+    // The program still works as before.
     zoe.keys(" goes on\r");
     zoe.shows("<zoe> draft goes on");
 }
 
-/// A tracker that says what it likes: its lists are full of hostile names, and `/join N` is refused with the Nth string.
-/// Behind those it ends the session, and the next login has a seat in every room of a hostile name.
+/// A malicious tracker: its lists are full of hostile names, and it refuses `/join N` with the Nth string. After the
+/// last string it ends the session. The next login makes the user a member of every room with a hostile name.
 struct Liar {
     strings: Vec<String>,
     rooms: Vec<RoomName>,
@@ -108,7 +109,7 @@ impl Liar {
         }
     }
 
-    /// The reply, or `None` where the session ends instead.
+    /// The reply, or `None` if the session ends instead.
     fn reply(&self, request: &Map<String, Value>) -> Option<Value> {
         let after = request.get("after").and_then(Value::as_str);
         let rooms = || self.rooms.iter().map(RoomName::as_str);
@@ -138,7 +139,7 @@ fn room(name: &str) -> Value {
            "peer_owner": null, "peer_one": null, "peer_two": null})
 }
 
-/// A part of a list, by name.
+/// One page of a list, sorted by name.
 fn page<'a>(
     list: &str,
     names: impl Iterator<Item = &'a str>,
@@ -156,14 +157,14 @@ async fn whatever_a_tracker_says_stays_in_its_place() {
     let liar = Liar::new();
     let (errors, rooms) = (liar.strings.len(), liar.rooms.len());
     assert!(rooms > 50, "{rooms}");
-    // Rooms are offered by name; the last one may be folded, but not within its last letters.
+    // Rooms are offered in order of their names. The last name may be wrapped, but not within its last two characters.
     let last = liar.rooms.iter().map(RoomName::as_str).max().unwrap();
     let last: String = last.chars().skip(last.chars().count().saturating_sub(2)).collect();
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let tracker = listener.local_addr().unwrap();
     tokio::spawn(async move { liar.serve(listener).await });
     let data = tempfile::tempdir().unwrap();
-    // The first screen has names already.
+    // The first screen already shows names.
     let mut zoe = Screen::user(tracker, data.path(), "zoe", 24, COLUMNS);
     zoe.ends_with(&["lobby", ">"]);
     let judged = |before: &[u8], after: &[u8]| {
@@ -195,10 +196,10 @@ async fn whatever_a_tracker_says_stays_in_its_place() {
     assert_eq!(offers, rooms);
 }
 
-/// How a room is offered that the tracker counts this user into.
+/// Beginning of the row that offers a room of which the tracker says that the user is a member.
 const OFFER: &str = "*** you have a seat in";
 
-/// Whether a row begins as one of the program's own does in this test.
+/// Whether a row begins as one of the program's own rows does in this test.
 fn is_ours(row: &str) -> bool {
     let typed = row
         .strip_prefix("> /")
@@ -213,7 +214,7 @@ fn is_ours(row: &str) -> bool {
         || starts.iter().any(|start| row.starts_with(start))
 }
 
-/// What becomes of the screen where text is printed as it came, as a careless program does.
+/// The control: text that a careless program prints unchanged damages the screen.
 #[test]
 fn printed_as_it_came_it_does_not() {
     let before = b"Welcome, zoe.\r\n\x1b[?2004hsala \xc2\xb7 \xe2\x97\x8f bob\r\n> draft".to_vec();
@@ -226,7 +227,7 @@ fn printed_as_it_came_it_does_not() {
     assert_eq!(careless("what people write, olá"), Vec::<String>::new());
     let strings = strings();
     let harmful: Vec<_> = strings.iter().filter(|(_, text)| !careless(text).is_empty()).collect();
-    // An emulator shows less than a terminal does, so some it cannot tell.
+    // An emulator shows less than a terminal does, so it cannot detect some of the damage.
     assert!(harmful.len() * 5 > strings.len() * 4, "{} of {}", harmful.len(), strings.len());
     let families = |strings: &mut dyn Iterator<Item = &(&'static str, String)>| {
         strings.map(|(family, _)| *family).collect::<BTreeSet<_>>()

@@ -1,4 +1,4 @@
-//! One account on two computers: what friends see of it, and what the programs say.
+//! Tests of one account on two computers: what contacts see, and what the programs report.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -24,7 +24,7 @@ fn is_told_not_accepted(event: &Event) -> bool {
     matches!(event, Event::Error { code, .. } if code == "KEY_CHANGED")
 }
 
-/// What the name of bob is worth, who is in the open conversation.
+/// The trust in the name of bob, a member of the open conversation.
 async fn trust_in_bob(peer: &Peer) -> Trust {
     let Ok(Answer::Users { members, .. }) = peer.run(Command::Users { conversation: None }).await else {
         panic!("no users")
@@ -32,7 +32,7 @@ async fn trust_in_bob(peer: &Peer) -> Trust {
     members.into_iter().find(|present| present.member.username == user("bob")).unwrap().trust
 }
 
-/// Carries the account of a peer that has ended into a new folder.
+/// Exports the account of a stopped peer and imports it into a new folder.
 async fn carried(peer: &Peer, tracker: &Tracker) -> TempDir {
     let here = tempfile::tempdir().unwrap();
     let file = here.path().join("identity");
@@ -62,7 +62,7 @@ async fn friends_see_no_change_where_the_account_was_carried() {
     moved.hears("welcome").await;
     assert!(!bob.saw(is_change) && !moved.saw(is_change));
 
-    // The old one is the same user still: whoever signs in last is the one who is there.
+    // The old computer is still the same user: the latest sign-in has the session.
     let back = ana.again().await;
     moved.until(|event| matches!(event, Event::Error { code, .. } if code == "SUPERSEDED")).await;
     back.tell("bob", "back on the old computer").await.unwrap();
@@ -83,7 +83,7 @@ async fn friends_see_a_change_where_only_the_password_came_along() {
 }
 
 #[tokio::test]
-async fn a_line_to_a_room_waits_for_the_member_whose_key_is_not_accepted_and_for_nobody_else() {
+async fn room_message_waits_only_for_the_member_with_a_changed_key() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.service.stop().await;
@@ -97,7 +97,7 @@ async fn a_line_to_a_room_waits_for_the_member_whose_key_is_not_accepted_and_for
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
     let waits = ana.run(Command::Outbox).await.unwrap();
     assert!(matches!(waits, Answer::Outbox { lines } if lines[0].line.waits == [user("carla")]));
-    // Neither does somebody else hand it on to a key that was not accepted there.
+    // Another member does not pass the message on to a key that is not accepted there.
     bob.until(is_change).await;
     ana.say("and one more").await;
     bob.hears("and one more").await;
@@ -108,7 +108,7 @@ async fn a_line_to_a_room_waits_for_the_member_whose_key_is_not_accepted_and_for
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("carla"))).await;
 }
 
-/// The first digits of a key that came up at a sign-in on a further computer.
+/// The first digits of the new key that a sign-in on another computer has reported.
 async fn digits_of_the_new_key(peer: &mut Peer) -> String {
     let Event::NewKey { fingerprint } = peer.until(|e| matches!(e, Event::NewKey { .. })).await else {
         unreachable!()
@@ -121,7 +121,7 @@ async fn endorse(peer: &Peer, digits: &str) -> Result<Answer, CommandError> {
 }
 
 #[tokio::test]
-async fn friends_see_no_change_where_an_old_computer_endorsed_the_new_one() {
+async fn contacts_see_no_change_if_the_old_device_endorsed_the_new() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     assert!(!bob.saw(|e| matches!(e, Event::NewKey { .. })), "it is the only one");
@@ -147,7 +147,7 @@ async fn friends_see_no_change_where_an_old_computer_endorsed_the_new_one() {
     ana.open(Conversation::Private(user("bob"))).await.unwrap();
     assert_eq!(trust_in_bob(&ana).await, Trust::Unverified, "the number was of the other key");
 
-    // It is pinned, and outlives both programs.
+    // The key is pinned, and stays pinned after both programs restart.
     let mut ana = ana.again_after_death().await;
     ana.tell("bob", "still you").await.unwrap();
     new.hears("still you").await;
@@ -209,8 +209,8 @@ async fn who_was_warned_in_private_goes_on_once_the_key_is_endorsed() {
     assert_eq!(ana.hears("too early").await, user("bob"));
 }
 
-/// Ana's old computer, off, and her new one, which the old one has endorsed unless it is not `trusted`; both have written to
-/// the room, in which bob has heard it.
+/// Returns ana's old computer, which is off, her new one, and bob. The old computer has endorsed the new one if it is
+/// `trusted`. Both have written to the room, in which bob has received it.
 async fn two_computers_of_ana(tracker: &Tracker, trusted: bool) -> (Peer, Peer, Peer) {
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
@@ -227,7 +227,7 @@ async fn two_computers_of_ana(tracker: &Tracker, trusted: bool) -> (Peer, Peer, 
     }
     old.service.stop().await;
     let mut new = new.again().await;
-    // What the tracker says of rooms opens none on another computer.
+    // The tracker's list of rooms opens no room on another computer.
     new.join("sala").await;
     if !trusted {
         bob.until(is_change).await;
@@ -256,7 +256,7 @@ async fn message_from_ones_other_computer_comes_from_a_room_mate() {
     assert!(!old.saw(|e| matches!(e, Event::Error { .. })) && !old.saw(is_change));
 }
 
-/// The control: the password alone makes no key whose messages are one's own.
+/// The control: the password alone makes no key whose messages count as one's own.
 #[tokio::test]
 async fn control_message_by_an_unendorsed_key_is_not_ones_own() {
     let tracker = Tracker::start().await;
@@ -287,7 +287,7 @@ async fn own_keys_are_learnt_when_the_tracker_comes_after_the_start() {
     assert_eq!(old.hears("from the new computer").await, user("ana"));
 }
 
-/// Whether this is one's own message from another computer, in the private chat with bob.
+/// Matches one's own message from another computer in the private chat with bob.
 fn is_own_to_bob(text: &'static str) -> impl Fn(&Event) -> bool {
     move |event| {
         let Event::Message { room: None, from, to: Some(to), content, .. } = event else { return false };
@@ -295,8 +295,8 @@ fn is_own_to_bob(text: &'static str) -> impl Fn(&Event) -> bool {
     }
 }
 
-/// Ana's two computers, both off, the second endorsed by the first unless it is not `trusted`; each has written to bob in
-/// private, and they share no room.
+/// Returns ana's two computers, both off, and bob. The first computer has endorsed the second if it is `trusted`. Each
+/// has written to bob in private, and they share no room.
 async fn two_computers_that_wrote_to_bob(tracker: &Tracker, trusted: bool) -> (Peer, Peer, Peer) {
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "from the old computer").await.unwrap();
@@ -337,7 +337,7 @@ async fn private_message_of_ones_other_computer_comes_from_the_friend() {
     assert!(!old.saw(|e| matches!(e, Event::Error { .. })) && !old.saw(is_change));
 }
 
-/// The control: the password alone makes no key whose private messages are one's own.
+/// The control: the password alone makes no key whose private messages count as one's own.
 #[tokio::test]
 async fn control_private_message_by_an_unendorsed_key_is_not_ones_own() {
     let tracker = Tracker::start().await;
@@ -351,7 +351,7 @@ async fn control_private_message_by_an_unendorsed_key_is_not_ones_own() {
     assert!(!old.saw(is_own_to_bob("from the new computer")));
 }
 
-/// Runs the program to its end: its status and all that it said.
+/// Runs the program to its end. Returns its status and all its output.
 fn run(data: &Path, tracker: &Tracker, more: &[&str]) -> (Option<i32>, String) {
     let mut arguments: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
     arguments.extend(flags(tracker.address, data));
@@ -380,7 +380,7 @@ async fn the_program_carries_an_account_in_a_file_for_its_user_alone() {
     assert!(said.contains("--username ana"), "{said}");
     let (status, said) = run(here.path(), &tracker, &["identity", "import", name]);
     assert!(status == Some(1) && said.contains("--data"), "{said}");
-    // It signs in by the key: the tracker knows no other.
+    // It signs in by the key, because the tracker knows no other.
     let mut moved = Piped::bot(tracker.address, here.path(), "ana", false);
     moved.line("/keys");
     assert_eq!(moved.event("keys")["keys"].as_array().unwrap().len(), 1);

@@ -1,4 +1,5 @@
-//! At a terminal: what cannot be undone is asked for, and the password is never sent as a message.
+//! Tests of irrevocable actions at a terminal: the program asks for confirmation, and never sends the password as a
+//! message.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,7 +12,7 @@ use programs::{Piped, Screen, flags};
 
 const PASSWORD: &str = "correct horse";
 
-/// A user who has registered and typed the password to do so.
+/// A user who has registered by typing the password.
 fn typed_in(tracker: &Tracker, data: &std::path::Path, name: &str) -> Screen {
     let mut flags = flags(tracker.address, data);
     flags.extend(["--username", name, "--register"].map(Into::into));
@@ -24,7 +25,7 @@ fn typed_in(tracker: &Tracker, data: &std::path::Path, name: &str) -> Screen {
     screen
 }
 
-/// ana at a screen and bob, in a room of ana's.
+/// Starts ana at a screen and bob, both in a room of ana's.
 async fn two_in_sala(tracker: &Tracker, data: &std::path::Path) -> (Screen, Peer) {
     let mut bob = tracker.peer("bob").await;
     let mut ana = typed_in(tracker, data, "ana");
@@ -155,7 +156,7 @@ async fn a_line_that_is_the_password_is_neither_sent_nor_remembered() {
     assert!(!ana.text().contains(PASSWORD), "it goes off the screen");
     ana.line(&format!("@bob {PASSWORD}"));
     ana.line(&format!("/msg bob {PASSWORD}"));
-    // Nothing of it is left in the input, and Up brings back the lines before it only.
+    // Nothing of it is left in the input, and the Up key recalls only earlier lines.
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.line("next");
     ana.shows("<ana> next");

@@ -1,5 +1,5 @@
-//! Three programs in one room, and one after the other killed in mid-sentence: no line that was shown as sent is lost,
-//! doubled or out of order.
+//! Crash tests: three programs talk in one room and are killed one after the other.
+//! No message that was shown as sent is lost, repeated or out of order.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -20,24 +20,24 @@ use serde_json::Value;
 
 const NAMES: [&str; 3] = ["ana", "bob", "carla"];
 
-/// Lines that a user types ahead.
+/// Number of messages that a user types ahead of the program's answers.
 const AHEAD: usize = 4;
 
-/// What a program may show again after a crash: what it showed while the note of that was not durable yet. So few lines are on their
-/// way here that this is far less than one commit may hold.
+/// Number of messages that a program may show again after a crash, because the note that it showed them was not durable
+/// yet. So few messages are under way here that this is far less than one commit may hold.
 const LAST_BATCH: usize = COMMIT_LINES / 2;
 
-/// How long it may take until all have everything, from when the last program is back in its room: some seconds, on a machine
-/// with much else to do.
+/// Longest time until all users have everything, from the moment when the last program is back in its room. Even a busy
+/// machine needs only some seconds.
 const CONVERGED: Duration = Duration::from_secs(30);
 
-/// A user, whose program is started again and again.
+/// A user whose program is started again and again.
 struct User<'a> {
     name: &'static str,
     tracker: SocketAddr,
     data: &'a Path,
     program: Option<Piped>,
-    /// What each life of the program showed of others: author, identity, number, whether it was late.
+    /// The messages of others in each run of the program: author, id, number, and whether it was late.
     heard: Vec<Vec<(String, String, u64, bool)>>,
     sent: BTreeMap<String, u64>,
     ahead: usize,
@@ -70,7 +70,7 @@ impl<'a> User<'a> {
         self.program.as_mut().unwrap()
     }
 
-    /// Takes what the program said by now, waiting a little for more.
+    /// Reads the output so far, and waits a little for more.
     fn listen(&mut self) {
         let mut wait = Duration::from_millis(5);
         while let Some(line) = self.program().next(wait) {
@@ -97,7 +97,7 @@ impl<'a> User<'a> {
         }
     }
 
-    /// The program is gone at once; what it had written is read to its end, which may be half a line.
+    /// Kills the program and reads its output to the end, which may be half a line.
     fn kill(&mut self) {
         for line in self.program.take().unwrap().kill() {
             if let Ok(event) = serde_json::from_str(&line) {
@@ -110,7 +110,7 @@ impl<'a> User<'a> {
         self.sent.contains_key(id) || self.heard.iter().flatten().any(|(_, heard, ..)| heard == id)
     }
 
-    /// Whether each line was shown once, but for the last before a crash, and each author's in order.
+    /// Checks that each message was shown once, except the last ones before a crash, and each author's in order.
     fn verdict(&self) -> Result<(), String> {
         let mut shown: Vec<&str> = Vec::new();
         for life in &self.heard {
@@ -139,14 +139,14 @@ impl<'a> User<'a> {
     }
 }
 
-/// What is left out to see that it would be missed.
+/// State of the disk after a crash. The control removes it.
 #[derive(PartialEq)]
 enum Disk {
     Stays,
     IsEmptied,
 }
 
-/// Lets all three talk and kills one of them this often, each time after about so many lines.
+/// Lets all three talk, and kills one of them `kills` times, each time after a number of messages within `lines`.
 async fn talk_and_kill(kills: usize, lines: Range<usize>, disk: Disk) -> Result<(), String> {
     let tracker = Tracker::start().await;
     let address = tracker.address;
@@ -180,7 +180,7 @@ async fn talk_and_kill(kills: usize, lines: Range<usize>, disk: Disk) -> Result<
         }
         settle(&mut users)?;
         if disk == Disk::IsEmptied {
-            // Who has forgotten everything is given it again, and shows it again, a while after.
+            // A program that lost its history is sent everything again, and shows it again, after a while.
             let deadline = Instant::now() + PATIENCE;
             while users.iter().all(|user| user.verdict().is_ok()) && Instant::now() < deadline {
                 users.iter_mut().for_each(User::listen);
@@ -191,7 +191,7 @@ async fn talk_and_kill(kills: usize, lines: Range<usize>, disk: Disk) -> Result<
     tokio::task::spawn_blocking(talk).await.unwrap()
 }
 
-/// All say something, until this many lines more were sent.
+/// Lets all users write until this number of further messages was sent.
 fn talk_on(users: &mut [User<'_>], written: &mut u64, lines: usize) {
     let sent = |users: &[User<'_>]| users.iter().map(|user| user.sent.len()).sum::<usize>();
     let enough = sent(users) + lines;
@@ -210,7 +210,7 @@ fn talk_on(users: &mut [User<'_>], written: &mut u64, lines: usize) {
     }
 }
 
-/// Waits until everybody has all lines that anybody has.
+/// Waits until every user has all messages that any user has.
 fn settle(users: &mut [User<'_>]) -> Result<(), String> {
     let mut deadline = Instant::now() + PATIENCE;
     let mut all_in = false;
@@ -223,7 +223,7 @@ fn settle(users: &mut [User<'_>]) -> Result<(), String> {
         let heard = users.iter().flat_map(|user| user.heard.iter().flatten().map(|(_, id, ..)| id));
         let sent = users.iter().flat_map(|user| user.sent.keys());
         let ids: BTreeSet<_> = heard.chain(sent).collect();
-        // What an author's program was killed over before it could say so was sent all the same.
+        // A message also counts as the author's own if the program was killed before it reported the message as sent.
         let lacks = |user: &User<'_>| {
             let of_mine = |id: &str| {
                 users
@@ -247,7 +247,7 @@ fn settle(users: &mut [User<'_>]) -> Result<(), String> {
     }
 }
 
-/// Takes the history out of a user's folder.
+/// Removes the history from a user's folder.
 fn empty(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         if entry.path().is_dir() {
@@ -259,17 +259,17 @@ fn empty(folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_thirty_times_in_mid_sentence_nothing_is_lost_doubled_or_out_of_order() {
+async fn thirty_kills_lose_repeat_and_reorder_nothing() {
     talk_and_kill(30, 5..60, Disk::Stays).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes"]
-async fn killed_five_hundred_times_nothing_is_lost_doubled_or_out_of_order() {
+async fn five_hundred_kills_lose_repeat_and_reorder_nothing() {
     talk_and_kill(500, 5..60, Disk::Stays).await.unwrap();
 }
 
-/// The control: programs whose disk forgets lose lines or show them again.
+/// The control: programs whose disk forgets lose messages or show them again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_forgets_is_found_out() {
     talk_and_kill(2, 3 * LAST_BATCH..3 * LAST_BATCH + 1, Disk::IsEmptied).await.unwrap_err();

@@ -1,8 +1,8 @@
-//! Original Python peers at our tracker and with our peers, by the double in `legacy/`.
+//! Tests of legacy clients with this tracker and these peers, by the double in `legacy/`.
 //!
-//! Each test names the lines of the original's description that it holds, by their numbers (4.x) in the list of what
-//! that description asks for. Held elsewhere: 4.2–4.4 (files) in `tracker/tests/restart.rs`; 4.28 (logs) in
-//! `tracker/src/main.rs`; 4.29 (encryption) in `peer/tests/identity.rs`.
+//! The numbers (4.x) refer to the list of requirements in the original program's description. Each test names the
+//! requirements that it covers. Others are covered elsewhere: 4.2–4.4 (files) in `tracker/tests/restart.rs`; 4.28
+//! (logs) in `tracker/src/main.rs`; 4.29 (encryption) in `peer/tests/identity.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use peer::api::error::CommandError;
 use peer::api::{Answer, Command, Conversation, Event};
 use serde_json::json;
 
-/// 4.1, 4.5, 4.7–4.11, 4.21, 4.22: register, log in, lists; what is refused, and what survives.
+/// 4.1, 4.5, 4.7–4.11, 4.21, 4.22: register, log in, lists, refusals, and a restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn menu_of_a_legacy_client_works() {
     let tracker = Tracker::start().await;
@@ -40,7 +40,7 @@ async fn menu_of_a_legacy_client_works() {
     assert_eq!((&peers["py"]["connected"], &peers["rui"]["room"]), (&json!(true), &json!(null)));
 }
 
-/// 4.12–4.14, 4.17–4.19, 4.23, 4.25, 4.26: three programs in a room, of which one is ours.
+/// 4.12–4.14, 4.17–4.19, 4.23, 4.25, 4.26: three programs in a room, two of them legacy clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn legacy_clients_share_a_room_with_ours() {
     let tracker = Tracker::start().await;
@@ -72,7 +72,7 @@ async fn legacy_clients_share_a_room_with_ours() {
     assert_eq!(rui.join("sala")["status"], "OK", "the seat is free again");
 }
 
-/// 4.13, 4.27: the owner alone deletes a room, and everybody is told.
+/// 4.13, 4.27: only the owner deletes a room, and everybody is notified.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_owner_deletes_a_room() {
     let tracker = Tracker::start().await;
@@ -90,7 +90,7 @@ async fn only_the_owner_deletes_a_room() {
     assert_eq!(py.count_rooms(), []);
 }
 
-/// 4.24: private chats, begun by either side.
+/// 4.24: private chats that either side begins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn private_chats_go_both_ways() {
     let tracker = Tracker::start().await;
@@ -105,7 +105,7 @@ async fn private_chats_go_both_ways() {
     assert_eq!(ana.hears("o que foi?").await, user("py"));
 }
 
-/// 4.15, 4.16, 4.30: a client that answers PING stays, one that ended is offline, and the newest login wins.
+/// 4.15, 4.16, 4.30: a client that answers PING stays online, an ended one is offline, and the newest login wins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_of_legacy_clients_is_right() {
     let sweep = Duration::from_millis(100);
@@ -126,7 +126,7 @@ async fn presence_of_legacy_clients_is_right() {
     ana.until(offline).await;
 }
 
-/// 4.24, 4.27: an original that ends a private chat closes its socket, in which a thread of it still reads.
+/// 4.24, 4.27: a legacy client that ends a private chat closes its socket while one of its threads still reads from it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_private_chat_loses_no_message() {
     let tracker = Tracker::start().await;
@@ -148,7 +148,7 @@ async fn second_private_chat_loses_no_message() {
     assert!(!py.shown_so_far().iter().any(lost));
 }
 
-/// 4.14, 4.19: after a login the original is in its menu, where it drops what comes for a room.
+/// 4.14, 4.19: after a login a legacy client shows its menu, where it drops messages of a room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
     let tracker = Tracker::start().await;
@@ -166,7 +166,7 @@ async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
     let online = |event: &Event| matches!(event, Event::RoomUpdate { change, .. } if format!("{change:?}") == "Online");
     ana.until(online).await;
     ana.say("in the menu").await;
-    // A private message finds its way to the menu, and behind it nothing of the room does.
+    // A private message is shown in the menu, and no message of the room follows it.
     ana.tell("py", "in private").await.unwrap();
     py.hears_privately("in private");
     py.join("sala");
@@ -177,7 +177,8 @@ async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
     }
 }
 
-/// 4.19: nothing tells whether an original has shown a message, so it is never called delivered, and waits no longer.
+/// 4.19: nothing shows whether a legacy client displayed a message. So it is never called delivered, and waits no
+/// longer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
     let tracker = Tracker::start().await;
@@ -213,7 +214,7 @@ async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
     assert!(!ana.saw(|event| matches!(event, Event::Delivered { .. })));
 }
 
-/// 4.13, 4.18: a thread of the original removes the entry of a link that ended, and with it that of the next link.
+/// 4.13, 4.18: a thread of a legacy client removes the entry of an ended link, and with it that of the next link.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leave_and_join_at_bot_speed_keep_the_link() {
     let tracker = Tracker::start().await;
@@ -228,7 +229,7 @@ async fn leave_and_join_at_bot_speed_keep_the_link() {
         ana.linked("py").await;
         ana.run(Command::Leave { conversation: Some(Conversation::Room(room("sala"))) }).await.unwrap();
         ana.join("sala").await;
-        // A HELLO that comes now meets a program that is about to forget the name.
+        // A HELLO now reaches a client that is about to forget the name.
         py.may_show(|shown| *shown == Shown::Hello("ana".into()));
         py.links.slow_down(false);
         ana.linked("py").await;
@@ -242,7 +243,7 @@ async fn leave_and_join_at_bot_speed_keep_the_link() {
     }
 }
 
-/// 4.1, 4.20: the original tracker takes a TLS handshake for a damaged request and resets the connection.
+/// 4.1, 4.20: the original tracker reads a TLS handshake as a damaged request and resets the connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn original_tracker_is_named_as_the_reason() {
     let tracker = Tracker::start().await;
@@ -269,13 +270,13 @@ async fn legacy_client_is_told_once_that_somebody_left() {
     while !shown.contains(&Shown::Disconnected("ana".into())) {
         shown.push(py.until(|_| true));
     }
-    // The answer comes behind the push.
+    // The answer arrives after the announcement.
     py.list_peers();
     shown.extend(py.shown_so_far());
     assert_eq!(shown.iter().filter(|shown| **shown == Shown::Left("ana".into())).count(), 1, "{shown:?}");
 }
 
-/// 4.12: the program reads the owner's name without a look whether there is an owner.
+/// 4.12: the client reads the owner's name without a check whether there is an owner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn legacy_guest_survives_deletar_sala_while_the_owner_is_away() {
     let tracker = Tracker::start().await;
@@ -292,7 +293,7 @@ async fn legacy_guest_survives_deletar_sala_while_the_owner_is_away() {
     assert_eq!(py.count_rooms(), [("sala".to_owned(), 2)]);
 }
 
-/// The control: with an empty slot the double dies as the program does.
+/// The control: with an empty owner slot the double crashes as the original does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_legacy_client_dies_of_an_empty_owner_slot() {
     let tracker = Tracker::start().await;
@@ -303,7 +304,7 @@ async fn control_legacy_client_dies_of_an_empty_owner_slot() {
     assert!(matches!(py.delete_room(), Err(Crashed(_))));
 }
 
-/// 4.14, 4.20: everything that the tracker tells an original is in Portuguese, in its own words where it has them.
+/// 4.14, 4.20: every text of the tracker for a legacy client is in Portuguese, in the original's words if it has them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn legacy_clients_are_answered_in_portuguese() {
     let tracker = Tracker::start().await;

@@ -1,4 +1,4 @@
-//! Who misbehaves costs little and holds up nobody.
+//! Tests of limits: a misbehaving client costs little and delays nobody.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-/// Takes a seat and connections, and never reads a byte of either.
+/// A member that joins and accepts connections, and never reads a byte of them.
 struct Mute {
     _tracker: TcpStream,
     listener: std::net::TcpListener,
@@ -36,7 +36,7 @@ impl Mute {
 }
 
 #[tokio::test]
-async fn a_member_that_never_reads_stalls_nobody_and_its_lines_wait_on_the_disk() {
+async fn member_that_never_reads_stalls_nobody() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let mut bob = tracker.peer("bob").await;
@@ -46,7 +46,7 @@ async fn a_member_that_never_reads_stalls_nobody_and_its_lines_wait_on_the_disk(
     let _mute = Mute::joins(tracker.address, "sala");
     ana.until(|e| matches!(e, Event::RoomUpdate { username, .. } if *username == user("mute"))).await;
 
-    // Twice what is on its way by one link; short enough for each line to fit an original program.
+    // Twice the capacity of a link's send queue. Each message is short enough for a legacy client.
     let line = "x".repeat(3500);
     let lines = 2 * peer::limits::LINK_QUEUE_BYTES / line.len();
     for _ in 0..lines {
@@ -70,7 +70,7 @@ async fn signing_out_waits_little_for_one_who_never_closes() {
     let began = std::time::Instant::now();
     ana.run(Command::Quit).await.unwrap();
     ana.service.stop().await;
-    // A second is the plan; twice five were the defect, which no quick machine hides.
+    // The expected time is one second. The former defect took ten, which even a fast machine shows.
     assert!(began.elapsed() < RETIRE_TIME * 2, "{:?}", began.elapsed());
 }
 
@@ -100,7 +100,7 @@ async fn garbage_at_the_port_disturbs_no_conversation() {
                 }
                 _ => attack.write_all(known[(round + n) % known.len()].as_bytes()),
             };
-            // The peer may have hung up already.
+            // The peer may have closed the connection already.
             drop(sent);
         }
         let text = format!("round {round}");

@@ -1,4 +1,4 @@
-//! The log file of the program: what it holds where everything is logged, and who may read it.
+//! Tests of the log file: its content at the most detailed level, and its permissions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,11 +17,11 @@ use programs::{Piped, Screen, flags};
 use rustyline::DefaultEditor;
 use tracing_subscriber::fmt;
 
-/// Letters that nothing else writes, so that a single one of them in a log is a keystroke.
+/// Letters that nothing else logs, so that each one in a log is a keystroke.
 const FIRST: &str = "ÞßæðÞßæð";
 const SECOND: &str = "ŁøŋħŁøŋħ";
 
-/// The variable by which the control tells its child process where to log.
+/// The variable by which the control passes the path of the log to its child process.
 const CHILD_LOG: &str = "LOG_OF_A_LINE_EDITOR";
 
 fn letters_in(log: &str) -> Vec<char> {
@@ -32,7 +32,7 @@ fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().mode() & 0o777
 }
 
-/// Registers, changes the password and looks back: every question for a password that a terminal shows.
+/// Registers, changes the password and unlocks the history, which covers every password question at a terminal.
 fn types_passwords_at_a_terminal(flags: &[String], environment: &[(&str, &str)]) {
     let mut ana = Screen::start(flags, environment, 24, 100);
     ana.shows("Your name:");
@@ -116,7 +116,7 @@ fn control_a_line_editor_logs_keystrokes_without_the_filter() {
     drop(pair.slave);
     let mut output = pair.master.try_clone_reader().unwrap();
     let reading = thread::spawn(move || {
-        // The end of a pseudo-terminal is an error.
+        // The end of a pseudo-terminal is reported as an error.
         let _ = output.read_to_end(&mut Vec::new());
     });
     let mut keys = pair.master.take_writer().unwrap();
@@ -128,7 +128,7 @@ fn control_a_line_editor_logs_keystrokes_without_the_filter() {
     assert!(!letters_in(&logged).is_empty(), "the line editor logged no keystroke: {logged}");
 }
 
-/// A program that logs everything and reads a line at its terminal.
+/// A program that logs everything and reads one line at its terminal.
 #[test]
 #[ignore = "a child process of the control"]
 fn child_of_the_control() {

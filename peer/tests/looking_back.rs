@@ -1,4 +1,4 @@
-//! Looking back: at conversations that have ended, by filters, page by page.
+//! Tests of the history commands: conversations that have ended, search filters, and pages.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -23,7 +23,7 @@ async fn say(peer: &mut Peer, text: &str) {
     peer.until(|event| matches!(event, Event::Sent { content, .. } if content == text)).await;
 }
 
-/// A room that was deleted, and another one of its name that was left.
+/// Creates and deletes a room, then creates another one of the same name and leaves it.
 async fn two_rooms_of_one_name(peer: &mut Peer) {
     for text in ["the first room", "the second room"] {
         peer.create("sala").await;
@@ -101,7 +101,7 @@ async fn the_list_of_conversations_is_locked_as_the_history_is() {
     let mut ana = unlocked(&tracker, "ana").await;
     ana.create("sala").await;
     let ana = ana.again_after_death().await;
-    // Signing in may unlock the history; where it does not, the list wants the password as /history does.
+    // Signing in may unlock the history. If it does not, the list requires the password as /history does.
     let look = Command::History { lines: 1, conversation: None, before: None };
     let (history, list) = (ana.run(look).await.map(drop), ana.run(Command::Conversations).await.map(drop));
     assert_eq!(history.is_err_and(|error| error.code() == "PASSWORD_WANTED"), list.is_err());

@@ -1,4 +1,4 @@
-//! A malicious tracker: what it claims of rooms and members opens nothing that was closed, and shows it nobody's past.
+//! Tests against a malicious tracker: its claims about rooms and members open no closed room and reveal no history.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ use peer::api::{Answer, Command, Conversation, Event, LinkState, Present, Tracke
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What the tracker claims of sala.
+/// The tracker's claim about sala at a revision, with each member's first revision.
 fn sala(revision: u64, members: &[(&'static str, u64)]) -> Claim {
     Claim { id: Uuid::from_u128(0x5a1a), name: "sala", revision, members: members.to_vec() }
 }
@@ -37,7 +37,7 @@ fn is_change(event: &Event) -> bool {
     matches!(event, Event::KeyChanged { .. })
 }
 
-/// Ana and bob in sala, and carla with a key of her own, whom both have seen there from the beginning.
+/// Starts ana and bob in sala with carla, a member with a key of her own, whom both have seen there from the beginning.
 async fn talk_of_two(tracker: &FalseTracker, carla: &Seed) -> (Peer, Peer) {
     tracker.announces("carla", &[carla.public_key()]);
     let mut ana = Peer::register(tracker.address, "ana").await;
@@ -54,7 +54,7 @@ async fn talk_of_two(tracker: &FalseTracker, carla: &Seed) -> (Peer, Peer) {
     (ana, bob)
 }
 
-/// All that somebody by hand gets who asks ana for these streams of sala.
+/// The messages and streams that a hand-written client gets from ana when it asks for these streams of sala.
 async fn gets(ana: &Peer, name: &str, seed: &Seed, streams: Option<&Value>) -> (Vec<String>, Value) {
     let id = sala(0, &[]).id;
     let mut link = Link::dial(ana.service.local_addr(), name, seed).await;
@@ -70,11 +70,11 @@ async fn a_ghost_member_gets_nothing_from_before_it_was_seen() {
     let (carla, ghost) = (Seed::random().unwrap(), Seed::random().unwrap());
     let (mut ana, _bob) = talk_of_two(&tracker, &carla).await;
 
-    // The control: carla was a member when it was written, and the same question brings it.
+    // The control: carla was a member when it was written, and the same request returns it.
     let (got, streams) = gets(&ana, "carla", &carla, None).await;
     assert_eq!(got, ["a secret of ana", "a secret of bob"]);
 
-    // The tracker adds a member, and says that it was there from the beginning.
+    // The tracker adds a member and claims that it was there from the beginning.
     tracker.announces("mallory", &[ghost.public_key()]);
     let claim = sala(9, &[("ana", 1), ("bob", 2), ("mallory", 1)]);
     tracker.tells("joined", "mallory", &claim);
@@ -86,7 +86,7 @@ async fn a_ghost_member_gets_nothing_from_before_it_was_seen() {
     ana.say("everybody sees mallory now").await;
     assert_eq!(link.hears().await, "everybody sees mallory now");
 
-    // The same where ana's program was not running when the ghost came.
+    // The same holds if ana's program was not running when the false member appeared.
     ana.service.stop().await;
     let eve = Seed::random().unwrap();
     tracker.announces("eve", &[eve.public_key()]);
@@ -107,7 +107,7 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
     tracker.seats(&[sala(4, &[("ana", 1), ("bob", 2)])]);
     tracker.hangs_up();
     ana.until(available("sala")).await;
-    // The control: bob never left, and is in it as before.
+    // The control: bob never left, and is in the room as before.
     bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost, .. })).await;
     bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
     bob.say("among us").await;
@@ -119,7 +119,7 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
     assert_eq!(ana.service.status().conversations, []);
     assert!(!ana.saw(entered("sala")));
 
-    // It is up to ana.
+    // Only ana's own command enters the room.
     tracker.lets_enter(&sala(5, &[("ana", 1), ("bob", 2)]));
     ana.join("sala").await;
     ana.hears("among us").await;
@@ -139,7 +139,7 @@ async fn a_room_unknown_here_is_offered_and_a_known_one_entered() {
     assert_eq!(ana.service.status().conversations, [(Conversation::Room(room("sala")), 0)]);
     assert!(!ana.saw(entered("trap")));
 
-    // Another room under the name of a known one is another room.
+    // A new room under the name of a known one is treated as another room.
     let other = Claim { id: Uuid::from_u128(8), ..sala(9, &[("mallory", 1), ("ana", 2)]) };
     tracker.tells("online", "mallory", &other);
     ana.until(|e| matches!(e, Event::RoomDeleted { room: gone } if *gone == room("sala"))).await;
@@ -154,7 +154,7 @@ async fn another_room_than_the_one_asked_for_is_not_entered() {
     tracker.lets_enter(&sala(3, &[("mallory", 1), ("ana", 2)]));
     ana.run(Command::Join { room: room("equipe") }).await.unwrap_err();
     assert!(!ana.saw(|e| matches!(e, Event::RoomEntered { .. })));
-    // The control.
+    // The control: the requested room is entered.
     ana.join("sala").await;
 }
 
@@ -165,7 +165,7 @@ async fn a_key_that_only_the_tracker_announces_opens_no_link() {
     tracker.announces("carla", &[carla.public_key()]);
     let mut ana = Peer::register(tracker.address, "ana").await;
     let mut bob = Peer::register(tracker.address, "bob").await;
-    // From the beginning there is a second key beside the one that bob proves.
+    // From the beginning a second key is announced beside the one that bob proves.
     tracker.adds_keys("bob", &[slipped_in.public_key()]);
     tracker.lets_enter(&sala(3, &[("ana", 1), ("bob", 2), ("carla", 3)]));
     ana.join("sala").await;
@@ -176,7 +176,7 @@ async fn a_key_that_only_the_tracker_announces_opens_no_link() {
     let refused = Link::try_dial(address, "bob", &slipped_in).await.err().unwrap();
     assert_eq!(refused, json!({"cmd": "REFUSED", "code": "KEY_CHANGED"}));
     ana.until(is_change).await;
-    // The control: carla's key, of which the tracker says as much, opens one.
+    // The control: carla's key, which is announced in the same way, opens a link.
     Link::dial(address, "carla", &carla).await;
 }
 
@@ -187,7 +187,7 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
     ana.tell("bob", "hello").await.unwrap();
     bob.hears("hello").await;
     ana.run(Command::Verified { user: user("bob") }).await.unwrap();
-    // A further computer of bob's, for which the old one vouches.
+    // Another computer of bob's, endorsed by the old one.
     let mut new = bob.elsewhere().await;
     let Event::NewKey { fingerprint } = new.until(|e| matches!(e, Event::NewKey { .. })).await else {
         unreachable!()
@@ -199,7 +199,7 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
     old.tell("ana", "from the old one").await.unwrap();
     ana.hears("from the old one").await;
     ana.until(is_up(true)).await;
-    // The number that ana sees is that of the old one, also where the new one has linked by the time that it is compared.
+    // The safety number that ana sees is that of the old key, even if the new one has linked before she compares it.
     let Ok(Answer::SafetyNumber { verified: true, .. }) =
         ana.run(Command::Verify { user: user("bob") }).await
     else {
@@ -226,7 +226,8 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
         Trust::Unverified,
         "nobody has compared this one"
     );
-    // To verify verifies what was shown, and ends the link of the other, which the old one's word lets in again.
+    // Verifying marks the shown key and ends the link of the other. The old key's endorsement then admits the other
+    // again.
     ana.run(Command::Verified { user: user("bob") }).await.unwrap();
     assert_ne!(trust(ana.run(Command::Users { conversation: None }).await), Trust::Verified);
 }

@@ -1,4 +1,4 @@
-//! Protection of a running program's memory and environment from other programs on the same computer.
+//! Tests of the protection of a running program's memory and environment from other programs on the same computer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,22 +17,22 @@ use common::Tracker;
 use programs::{PATIENCE, Piped, flags};
 use rustix::process::getuid;
 
-/// A user without rights, in place of root, to whom everything would belong anyway.
+/// The id of an unprivileged user. It replaces root, to whom all files in `/proc` would belong anyway.
 const NOBODY: u32 = 65534;
 
-/// Whose files of this process in `/proc` are: root's, where the system keeps others out of its memory.
+/// The owner of the files of this process in `/proc`. It is root if the system protects the process's memory.
 fn owner(id: u32) -> u32 {
     fs::metadata(format!("/proc/{id}/environ")).unwrap().uid()
 }
 
-/// The limits on a core file of this process: soft and hard.
+/// The soft and the hard limit of a core file of this process.
 fn core_limits(id: u32) -> Vec<String> {
     let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     line["Max core file size".len()..].split_whitespace().take(2).map(ToOwned::to_owned).collect()
 }
 
-/// As whom a program is started, so that it does not run as root.
+/// Makes a command run as an unprivileged user. Returns the user's id.
 fn as_somebody(command: &mut Command) -> u32 {
     if getuid().is_root() {
         command.uid(NOBODY);
@@ -41,7 +41,7 @@ fn as_somebody(command: &mut Command) -> u32 {
     getuid().as_raw()
 }
 
-/// A copy of a program that everybody may run, wherever the sources lie.
+/// Copies a program to a place where every user may run it.
 fn copy_of(program: &str, folder: &Path) -> String {
     let copy = folder.join("program");
     assert!(Command::new("cp").args([program, copy.to_str().unwrap()]).status().unwrap().success());
@@ -49,7 +49,7 @@ fn copy_of(program: &str, folder: &Path) -> String {
     copy.to_str().unwrap().to_owned()
 }
 
-/// Nothing outlives a test.
+/// A child process that is killed when this value is dropped, so that it does not outlive the test.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -80,7 +80,7 @@ fn control_other_programs_are_readable() {
     let user = as_somebody(&mut command);
     let sleep = Killed(command.arg("60").stdin(Stdio::null()).spawn().unwrap());
     let deadline = Instant::now() + PATIENCE;
-    // A process belongs to its user again a moment after it was started as somebody else.
+    // A process that was started as another user belongs to that user only after a moment.
     while owner(sleep.0.id()) != user {
         assert!(Instant::now() < deadline, "it belongs to {}", owner(sleep.0.id()));
         thread::yield_now();

@@ -1,5 +1,6 @@
-//! A tracker at another address: what this computer keeps follows the key that is proven, and nothing else; and who
-//! answers there that is no tracker is told as such.
+//! Tests of a tracker that moved to another address.
+//! The local data follows the proven key and nothing else. A program at the address that is not a tracker is reported
+//! as such.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -19,7 +20,7 @@ use programs::{Piped, json};
 use proxy::{Deed, Proxy, Way};
 use tokio::io::AsyncWriteExt;
 
-/// Whether this computer keeps something of ana at a tracker.
+/// Whether this computer holds data of ana for this tracker.
 fn keeps(ana: &Peer, tracker: SocketAddr) -> bool {
     ana.folder().join(tracker.to_string()).join("ana/identity.json").exists()
 }
@@ -44,7 +45,7 @@ async fn what_is_kept_follows_the_trackers_key_to_another_address() {
     again.until(|event| matches!(event, Event::RoomEntered { .. })).await;
     assert!(!keeps(&ana, old) && keeps(&ana, tracker.address));
 
-    // The second start there is one like any other.
+    // The second start at the new address is an ordinary one.
     again.service.stop().await;
     let mut third = again.try_again_at(tracker.address).await.unwrap();
     assert!(!third.saw(has_moved));
@@ -68,7 +69,7 @@ async fn a_folder_that_is_in_use_stays_where_it_is() {
     let refused = ana.try_again_at(elsewhere.address).await.err().unwrap();
     assert!(refused.to_string().contains("in use by another peer"), "{refused}");
     assert!(keeps(&ana, tracker.address) && !keeps(&ana, elsewhere.address));
-    // Once it is free, it moves.
+    // It moves once it is no longer in use.
     ana.service.stop().await;
     ana.try_again_at(elsewhere.address).await.unwrap();
     assert!(!keeps(&ana, tracker.address) && keeps(&ana, elsewhere.address));
@@ -80,7 +81,7 @@ async fn a_move_that_a_crash_cut_short_is_made_at_the_next_start() {
     let elsewhere = Proxy::to(tracker.address).await;
     let ana = tracker.peer("ana").await;
     ana.service.stop().await;
-    // The key is pinned at the new address, and the folder still at the old one.
+    // The key is pinned at the new address, and the folder is still at the old one.
     let known = [tracker.address, elsewhere.address].map(|address| (address.to_string(), tracker.key()));
     let known = serde_json::to_vec(&BTreeMap::from(known)).unwrap();
     std::fs::write(ana.folder().join("known_trackers.json"), known).unwrap();
@@ -101,7 +102,7 @@ async fn a_bot_follows_its_tracker_too() {
     assert_eq!(again.event("tracker_moved")["to"], tracker.address.to_string());
 }
 
-/// Why nobody can be signed in at this address: what is said before a name is asked, and after.
+/// The reasons why a sign-in at this address fails, before the name is asked and after it.
 async fn refused(tracker: SocketAddr) -> [String; 2] {
     let data = tempfile::tempdir().unwrap();
     let config = PeerConfig {
@@ -120,13 +121,13 @@ async fn refused(tracker: SocketAddr) -> [String; 2] {
     [knocked.code(), signed_in.await.unwrap()]
 }
 
-/// A port at which everybody hears this, and then no more.
+/// A port that sends these words to every client and then closes.
 async fn says(words: &'static [u8]) -> SocketAddr {
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            // What the other one says is taken, so that the end is an orderly one.
+            // The client's bytes are read first, so that the connection does not end with a reset.
             let _ = socket.opening().await;
             let _ = socket.write_all(words).await;
             let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
@@ -141,7 +142,7 @@ async fn who_answers_and_is_no_tracker_is_told_apart_from_nobody() {
     let proxy = Proxy::to(tracker.address).await;
     let strange = ["NOT_A_TRACKER", "NOT_A_TRACKER"];
     assert_eq!(refused(says(b"HTTP/1.1 400 Bad Request\r\n\r\n").await).await, strange);
-    // The client's greeting is changed on its way, or the tracker's.
+    // The greeting of the client or of the tracker is changed on its way.
     for way in [Way::There, Way::Back] {
         proxy.does(Deed::Flip(way, 100));
         assert_eq!(refused(proxy.address).await, strange);

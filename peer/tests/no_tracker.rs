@@ -1,4 +1,4 @@
-//! The words for a tracker that cannot be had: nobody is there, it is full, or it went away.
+//! Tests of the messages for an unreachable, full or stopped tracker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use programs::{PASSWORD, Piped, Screen, flags, json};
 use proxy::Proxy;
 use serde_json::{Value, json as object};
 
-/// A tracker that takes one connection of a network in ten minutes, and has had it.
+/// A tracker that allows one connection per network in ten minutes and has already accepted it.
 async fn full() -> Tracker {
     let tracker = Tracker::start_with(|config| {
         (config.limit_loopback, config.connections.new_per_network) = (true, 1);
@@ -29,7 +29,7 @@ async fn full() -> Tracker {
     tracker
 }
 
-/// A program at a tracker's address that answers whatever comes with this object, in plaintext.
+/// A program at a tracker's address that answers every connection with this object in plaintext.
 async fn answering(answer: Value) -> std::net::SocketAddr {
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -37,7 +37,7 @@ async fn answering(answer: Value) -> std::net::SocketAddr {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
             let mut connection = Connection::new(socket, 4096);
-            // The dialler may have gone.
+            // The client may have closed the connection.
             let _ = connection.send(&answer).await;
             connection.close().await;
         }
@@ -117,7 +117,7 @@ async fn with_nobody_at_the_usual_address_another_is_asked_for() {
         Ok(network) => network,
         Err(why) if env::var_os("NAMESPACES").is_some() => panic!("no network namespaces: {why}"),
         Err(why) => {
-            // Not by `eprintln!`, which shows nothing where the test passes.
+            // Written directly, because `eprintln!` shows nothing if the test passes.
             let skipped = format!("skipped, for there are no network namespaces here: {why}\n");
             return stderr().write_all(skipped.as_bytes()).unwrap();
         }
@@ -129,7 +129,7 @@ async fn with_nobody_at_the_usual_address_another_is_asked_for() {
     ana.shows("Address of the tracker, HOST:PORT (empty ends):");
     ana.line("nonsense");
     ana.shows("an address is HOST:PORT");
-    // The port is free, the computer being new.
+    // The port is free, because the network namespace is new.
     let tracker = "127.0.0.1:7070".parse().unwrap();
     let mut host = Piped::bot_elsewhere(network.command_on(0), tracker, other.path(), "bob", &["--host"]);
     host.event("logged_in");
@@ -145,7 +145,7 @@ async fn with_nobody_at_the_usual_address_another_is_asked_for() {
     ana.shows("Welcome, ana.");
     ana.line("/quit");
     assert_eq!(ana.end(), 0);
-    // The next start, also in pipes, goes to the address that was typed.
+    // The next start, also in pipes, uses the typed address.
     let in_pipes = |folder: &[String]| {
         let mut entering = network.command_on(0);
         entering.arg(env!("CARGO_BIN_EXE_peer"));
@@ -157,7 +157,7 @@ async fn with_nobody_at_the_usual_address_another_is_asked_for() {
     again.event("logged_in");
     again.line("/quit");
     assert_eq!(again.end().status, Some(0));
-    // The control: a flag wins, and where nothing was typed a program in pipes is asked for nothing.
+    // The controls: a flag takes precedence, and if nothing was typed, a program in pipes asks for nothing.
     let default = ["--tracker".to_owned(), "127.0.0.1:6060".to_owned()];
     let end = in_pipes(&[folder.as_slice(), default.as_slice()].concat()).end();
     assert_eq!(end.status, Some(1), "{end:?}");

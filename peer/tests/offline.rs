@@ -1,4 +1,5 @@
-//! A start without the tracker: the password opens what is here, and the rest follows when the tracker answers.
+//! Tests of a start without the tracker: the password opens the local data, and the sign-in follows when the tracker
+//! answers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -46,7 +47,7 @@ async fn a_start_without_a_tracker_opens_what_is_here() {
     let history = ana.run(Command::History { conversation: None, lines: 9, before: None }).await;
     assert!(matches!(history, Ok(Answer::History { lines, .. }) if lines.len() == 1));
 
-    // Members are dialled where they were last, and presence follows the links.
+    // Members are dialled at their last addresses, and presence follows the links.
     ana.say("without a tracker").await;
     bob.hears("without a tracker").await;
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Online, username, .. } if *username == user("bob"))).await;
@@ -114,7 +115,7 @@ async fn a_start_without_a_name_server_opens_what_is_here() {
     ana.event("logged_in");
     ana.close_input();
     assert_eq!(ana.end().status, Some(0));
-    // The same account, as it is kept where the tracker was given by a name.
+    // The same account, as it is stored for a tracker that was given by name.
     fs::rename(data.path().join(tracker.address.to_string()), data.path().join(NOWHERE)).unwrap();
     let flags =
         ["--tracker", NOWHERE, "--data", data.path().to_str().unwrap(), "--output", "json", "--username"];

@@ -1,4 +1,4 @@
-//! A room with an original program in it, by the double in `legacy/`, and what others say in plaintext.
+//! Tests of a room with a legacy client, by the double in `legacy/`, and of plaintext from others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -20,7 +20,7 @@ async fn recv(stream: &mut TcpStream) -> Option<Value> {
     (read > 0).then(|| serde_json::from_slice(&buffer[..read]).unwrap())
 }
 
-/// A room of ana's with an original program in it.
+/// Creates a room of ana's with a legacy client in it.
 async fn room_with_an_original(tracker: &Tracker) -> (Peer, LegacyClient) {
     let mut ana = tracker.peer("ana").await;
     ana.create("sala").await;
@@ -61,7 +61,7 @@ async fn an_original_program_and_two_of_ours_hear_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_text_that_an_original_program_cannot_take_is_refused_visibly() {
+async fn text_too_long_for_a_legacy_client_is_refused_visibly() {
     let tracker = Tracker::start().await;
     let (mut ana, py) = room_with_an_original(&tracker).await;
     ana.say(&"x".repeat(4096)).await;
@@ -72,7 +72,7 @@ async fn a_text_that_an_original_program_cannot_take_is_refused_visibly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ending_a_private_chat_does_not_cut_the_link_that_the_room_uses() {
+async fn ending_a_private_chat_keeps_the_link_of_a_shared_room() {
     let tracker = Tracker::start().await;
     let (ana, py) = room_with_an_original(&tracker).await;
     ana.tell("py", "psst").await.unwrap();
@@ -87,7 +87,7 @@ async fn ending_a_private_chat_does_not_cut_the_link_that_the_room_uses() {
 async fn after_a_leave_from_it_the_link_is_dialled_again() {
     let tracker = Tracker::start().await;
     let (mut ana, py) = room_with_an_original(&tracker).await;
-    // It ends a private chat and with it, as it does, the link.
+    // The legacy client ends a private chat, and with it the whole link.
     assert!(py.chat_with("ana"));
     py.leave();
     py.is_dialled_by("ana");
@@ -136,7 +136,7 @@ async fn a_port_answers_ping_and_closes_on_anything_else_than_hello() {
 }
 
 #[tokio::test]
-async fn a_free_name_may_be_used_in_the_clear_and_one_with_keys_may_not() {
+async fn plaintext_may_use_a_free_name_but_none_with_keys() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let _bob = tracker.peer("bob").await;

@@ -1,8 +1,8 @@
-//! A network that falls apart between three programs and their tracker, each on a computer of its own: what is said
-//! meanwhile reaches everybody once there is a way again, each line once and each author's in order.
+//! Partition tests: a network that splits between three programs and their tracker, each in its own network namespace.
+//! After the network is whole again, every message reaches everybody once and each author's messages are in order.
 //!
-//! The router drops what it is to drop and tells nobody, so that the programs have to notice. Where the machine has no
-//! network namespaces to give, these tests say so and are over; with `NAMESPACES=required` they fail.
+//! The router drops packets silently, so the programs must detect the loss. If the machine offers no network
+//! namespaces, these tests report it and end; with `NAMESPACES=required` they fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -25,37 +25,37 @@ const ANA: usize = 1;
 const BOB: usize = 2;
 const CARLA: usize = 3;
 
-/// Of the computers, those whose users talk, by the name of the user.
+/// The computers with a talking user, and the user's name.
 const USERS: [(usize, &str); 3] = [(ANA, "ana"), (BOB, "bob"), (CARLA, "carla")];
 
-/// The longest that anything here may take: a link that says nothing is given up after 75 s, then there are dials that
-/// fail. Where all is well it is seconds, and they are told.
+/// Longest time of any wait here. A silent link is given up after 75 s, and some dials fail afterwards. If all is well,
+/// it takes seconds, which are printed.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// Lines that each says while something is cut.
+/// Number of messages that each user sends during a cut.
 const LINES: u64 = 5;
 
-/// How long a cut lasts that is to be felt.
+/// Duration of a cut that the programs must notice.
 const LASTING: Duration = Duration::from_secs(5);
 
-/// Lines of one user that may wait while all talk on: beyond ten thousand they would be refused.
+/// Largest number of a user's undelivered messages while all talk. Beyond ten thousand, messages are refused.
 const WAITING: usize = 10_000;
 
-/// A user and what the program told of the talk.
+/// A user and the events that the program has reported.
 struct User {
     name: &'static str,
     program: Piped,
     written: u64,
-    /// The own lines' identities, in the order in which they were sent.
+    /// Ids of the user's own messages in the order in which they were sent.
     sent: Vec<String>,
-    /// Who has them: identity and name.
+    /// Acks: the id of a message and the name of the recipient.
     delivered: BTreeSet<(String, String)>,
-    /// The last line of each author, and whether it came late. They are numbered, and come one after the other.
+    /// The number of the last message from each author, and whether it was late. The numbers arrive in order.
     heard: BTreeMap<String, (u64, bool)>,
     linked: BTreeSet<String>,
     has_tracker: bool,
     rooms: BTreeSet<String>,
-    /// The codes of what was refused.
+    /// Codes of the refused commands.
     errors: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl User {
         }
     }
 
-    /// Takes what the program told by now, waiting a little for more.
+    /// Reads the output so far, and waits a little for more.
     fn listen(&mut self) {
         let mut wait = Duration::from_millis(5);
         while let Some(line) = self.program.next(wait) {
@@ -118,7 +118,7 @@ impl User {
         }
     }
 
-    /// How many lines of this author have come.
+    /// Number of messages received from this author.
     fn heard_of(&self, author: &str) -> u64 {
         self.heard.get(author).map_or(0, |(last, _)| *last)
     }
@@ -127,13 +127,13 @@ impl User {
         self.sent.len() as u64 == self.written
     }
 
-    /// Lines times those who have not got them, as far as this user was told.
+    /// Number of missing acks, over all messages and recipients.
     fn waiting(&self) -> usize {
         self.sent.len() * (USERS.len() - 1) - self.delivered.len()
     }
 }
 
-/// The users, their computers and the network between these.
+/// The users, their computers and the network between them.
 struct World {
     users: [User; 3],
     _tracker: Piped,
@@ -142,20 +142,20 @@ struct World {
 }
 
 impl World {
-    /// All sit in one room and have talked; `None` where the machine has no namespaces to give.
+    /// Starts all users in one room in which they have talked. Returns `None` if the machine offers no namespaces.
     fn start() -> Option<Self> {
         let network = match Network::of(USERS.len() + 1) {
             Ok(network) => network,
             Err(why) if env::var_os("NAMESPACES").is_some() => panic!("no network namespaces: {why}"),
             Err(why) => {
-                // Not by `eprintln!`, which shows nothing where the test passes.
+                // Written directly, because `eprintln!` shows nothing if the test passes.
                 let skipped = format!("skipped, for there are no network namespaces here: {why}\n");
                 stderr().write_all(skipped.as_bytes()).unwrap();
                 return None;
             }
         };
         let folders: Vec<_> = (0..=USERS.len()).map(|_| tempfile::tempdir().unwrap()).collect();
-        // The port is free, the computer being new.
+        // The port is free, because the network namespace is new.
         let tracker = SocketAddr::new(address(TRACKER).into(), 6060);
         let start = |host: usize, name, more: &[&str]| {
             Piped::bot_elsewhere(network.command_on(host), tracker, folders[host].path(), name, more)
@@ -187,7 +187,7 @@ impl World {
         self.users.iter_mut().for_each(|user| user.says(lines));
     }
 
-    /// Waits until it is so, and tells how long it took.
+    /// Waits for a condition and prints how long it took.
     fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let since = Instant::now();
         while !is_so(self) {
@@ -198,7 +198,7 @@ impl World {
         eprintln!("{:5.1} s  {what}", since.elapsed().as_secs_f32());
     }
 
-    /// Lets this time pass.
+    /// Processes events for this time.
     fn listen_for(&mut self, time: Duration) {
         let since = Instant::now();
         loop {
@@ -213,7 +213,7 @@ impl World {
         self.users.iter().all(|user| user.linked.len() == USERS.len() - 1 && user.has_tracker)
     }
 
-    /// Whether everybody has every line, and every author was told so.
+    /// Whether every user has every message and every author has all acks.
     fn is_whole(&self) -> bool {
         let has_all = |user: &User| {
             self.users
@@ -223,7 +223,7 @@ impl World {
         self.users.iter().all(|user| has_all(user) && user.has_sent_all() && user.waiting() == 0)
     }
 
-    /// Whether these two have all of each other's lines.
+    /// Whether these two users have all of each other's messages.
     fn are_even(&self, one: usize, other: usize) -> bool {
         let (one, other) = (self.of(one), self.of(other));
         one.heard_of(other.name) == other.written && other.heard_of(one.name) == one.written
@@ -321,7 +321,7 @@ fn links_that_were_given_up_are_made_again() {
     world.until("all are back", World::is_together);
 }
 
-/// Each way between two is cut by itself, so that some hear and are not heard.
+/// Cuts each direction between two computers separately, so that some can receive but not send.
 #[test]
 #[ignore = "takes minutes"]
 fn whatever_is_cut_in_mid_sentence_all_have_all_in_the_end() {

@@ -1,4 +1,4 @@
-//! The program behind pipes: bots, scripts, exit statuses.
+//! Tests of the program behind pipes: bots, scripts and exit statuses.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -123,7 +123,7 @@ async fn text_for_people_also_flows_through_pipes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_is_too_long_or_no_text_is_refused_and_the_next_one_counts() {
+async fn overlong_or_invalid_line_is_refused_and_the_next_one_works() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
@@ -297,7 +297,7 @@ async fn a_peer_can_host_the_tracker_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_never_reads_does_not_keep_the_program_from_ending() {
+async fn stuck_reader_does_not_keep_the_program_from_ending() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(tracker.address, data.path());
@@ -308,10 +308,11 @@ async fn a_reader_that_never_reads_does_not_keep_the_program_from_ending() {
     let mut input = child.stdin.take().unwrap();
     let (progress, taken) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        // Until it takes no more, and then to its end.
+        // The writer fills the input until nothing more is accepted, and later writes to the end.
         while input.write_all(b"/help\n").is_ok() && progress.send(()).is_ok() {}
     });
-    // It is stuck once its output, its queues and its input are full: nothing else looks like that from outside.
+    // The program is stuck once its output, its queues and its input are full. From outside, only a long pause shows
+    // this.
     taken.recv_timeout(programs::PATIENCE).unwrap();
     while taken.recv_timeout(Duration::from_secs(1)).is_ok() {}
     signal(child.id(), Signal::TERM);
@@ -333,7 +334,7 @@ async fn a_bot_that_is_put_off_ends_with_the_code() {
     assert!(end.complained[0].ends_with(" minutes)"), "people do not: {end:?}");
 }
 
-/// A room in which something was said.
+/// A bot in a room in which these texts were sent.
 fn bot_that_said(tracker: &Tracker, data: &std::path::Path, texts: &[&str]) -> Piped {
     let mut ana = Piped::bot(tracker.address, data, "ana", true);
     ana.line("/create sala");
@@ -346,7 +347,7 @@ fn bot_that_said(tracker: &Tracker, data: &std::path::Path, texts: &[&str]) -> P
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn looking_back_wants_the_password_once_and_the_next_line_is_never_said() {
+async fn history_asks_for_the_password_once_and_never_sends_it() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = bot_that_said(&tracker, data.path(), &["olá, mundo", "two"]);
@@ -377,7 +378,7 @@ async fn looking_back_wants_the_password_once_and_the_next_line_is_never_said() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_third_wrong_password_ends_the_program_also_where_it_is_no_text() {
+async fn third_wrong_password_ends_the_program_even_if_not_text() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = bot_that_said(&tracker, data.path(), &["one"]);
@@ -441,7 +442,7 @@ async fn what_waits_is_listed_and_can_be_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_came_late_says_so_and_a_conversation_can_be_exported_and_forgotten() {
+async fn late_message_is_marked_and_a_conversation_can_be_exported() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut bob = tracker.peer("bob").await;
@@ -461,7 +462,7 @@ async fn a_line_that_came_late_says_so_and_a_conversation_can_be_exported_and_fo
     let text = std::fs::read_to_string(&file).unwrap();
     let texts: Vec<_> = text.lines().map(|line| json(line)["content"].clone()).collect();
     assert_eq!(texts, ["mine", "while you were away"]);
-    // Also where one does not sit any more.
+    // The history of a room that was left can be searched too.
     ana.line("/leave sala");
     ana.event("room_left");
     ana.line("/search mine");

@@ -1,4 +1,4 @@
-//! Private chats: between two, beside rooms, and none with oneself or with nobody.
+//! Tests of private chats: between two users, beside rooms, and refused with oneself or an unknown user.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -79,7 +79,7 @@ async fn many_private_messages_to_an_absent_user_all_wait() {
     for n in 0..40 {
         ana.tell("bob", &n.to_string()).await.unwrap();
     }
-    // The control: a name that nobody has is still refused.
+    // The control: a name without an account is still refused.
     let nobody = ana.tell("nobody", "hm").await;
     assert!(matches!(nobody, Err(CommandError::Refused { code: ErrorCode::PeerNotFound, .. })), "{nobody:?}");
 }

@@ -1,4 +1,4 @@
-//! What goes away comes back: the tracker, a peer's program, a link.
+//! Tests of recovery: the tracker, a peer's program or a link is lost and returns.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ async fn the_talk_goes_on_while_the_tracker_is_away() {
     tracker.up().await;
     for one in [&mut ana, &mut bob, &mut carla] {
         one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
-        // The first connection was the first of these.
+        // The first `Connected` event belongs to the first connection.
         one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
     }
     let Ok(Answer::Rooms { rooms }) = ana.run(Command::Rooms).await else { panic!("no rooms") };
@@ -37,7 +37,7 @@ async fn the_talk_goes_on_while_the_tracker_is_away() {
 }
 
 #[tokio::test]
-async fn nobody_new_comes_in_while_the_tracker_is_away_and_all_is_whole_when_it_is_back() {
+async fn lost_tracker_blocks_new_members_until_it_returns() {
     let mut tracker = Tracker::start().await;
     let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
     let mut dora = tracker.peer("dora").await;

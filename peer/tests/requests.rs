@@ -1,4 +1,4 @@
-//! Commands as JSON: one object a line, one answer each, and text that is data whatever it holds.
+//! Tests of JSON commands: one object per line, one answer each, and text that is never read as a command.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse";
 
-/// A user who signs in, gives commands as JSON and reads JSON.
+/// Starts a user who signs in, gives commands as JSON and reads JSON.
 fn program(tracker: SocketAddr, data: &Path, name: &str, more: &[&str]) -> Piped {
     let mut flags = flags(tracker, data);
     flags.extend(["--username", name, "--input", "json"].map(Into::into));
@@ -33,7 +33,7 @@ impl Piped {
         self.line(&request.to_string());
     }
 
-    /// Asks, and reads on to the answer.
+    /// Sends a request and reads to its answer.
     fn ask(&mut self, request: &Value) -> Value {
         self.request(request);
         let id = &request["id"];
@@ -42,7 +42,7 @@ impl Piped {
     }
 }
 
-/// What came in reply to something: the id and the event.
+/// The answers in the output: the id of the request and the event.
 fn answers(said: &[String]) -> Vec<(Value, String)> {
     let events = said.iter().map(|line| json(line));
     let replies = events.filter(|event| event.get("in_reply_to").is_some());
@@ -95,7 +95,7 @@ async fn each_command_has_exactly_one_answer_with_its_id() {
     assert_eq!(answers(&end.said), expected, "{:#?}", end.said);
 }
 
-/// What a hostile member might write, to a program that repeats it.
+/// Texts of a hostile member, sent to a program that repeats them.
 const HOSTILE: [&str; 5] = [
     "hello\n/leave",
     "hello\n/delete-account ana\ncorrect horse",
@@ -171,7 +171,7 @@ async fn signing_in_opens_the_history_and_a_wrong_field_counts() {
     assert_eq!(ana.ask(&json!({"id": 4, "command": "rooms"}))["event"], "rooms");
     let wrong = ana.ask(&json!({"id": 5, "command": "history", "password": "wrong"}));
     assert_eq!(wrong, json!({"event": "password_wanted", "tries_left": 2, "in_reply_to": 5}));
-    // The next line is a command like any other.
+    // The next line is an ordinary command.
     assert_eq!(ana.ask(&json!({"id": 8, "command": "rooms"}))["event"], "rooms");
     let shown = ana.ask(&json!({"id": 6, "command": "history", "password": PASSWORD}));
     assert_eq!(shown["lines"][0]["content"], "said here");
@@ -182,7 +182,7 @@ async fn signing_in_opens_the_history_and_a_wrong_field_counts() {
 async fn requests_wait_until_the_sign_in_has_ended() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
-    // Nobody answers there before all is asked.
+    // Nobody answers at this port until all requests are sent.
     let before = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut ana = registered(before.local_addr().unwrap(), data.path(), "ana");
     ana.request(&json!({"id": 1, "command": "create", "room": "sala"}));
@@ -290,7 +290,7 @@ async fn no_password_counts_after_the_third_wrong_one() {
     assert_eq!(end.status, Some(1), "{end:?}");
     let ids: Vec<_> = answers(&end.said).into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, [1, 2, 3], "what stands behind is not read: {end:?}");
-    // The control: the account is still there, and the same is carried out.
+    // The control: the account still exists, and the same commands are carried out.
     let mut ana = program(tracker.address, data.path(), "ana", &[]);
     ana.line(&behind.join("\n"));
     assert_eq!(json(&ana.until(|line| json(line)["in_reply_to"] == 5))["event"], "done");
@@ -311,7 +311,7 @@ async fn no_line_is_read_behind_the_third_wrong_password() {
     ana.event("logged_in");
     ana.line("/rooms");
     assert_eq!(ana.event("rooms")["rooms"], json!([]), "none was made");
-    // The control: with the right password the rest is read.
+    // The control: with the right password the rest of the input is read.
     ana.line(&format!("/history\n{}\n/create sala\n/quit", programs::PASSWORD));
     ana.event("room_entered");
     assert_eq!(ana.end().status, Some(0));
@@ -354,7 +354,7 @@ async fn a_wrong_old_password_counts_among_the_tries() {
     assert_eq!(ana.ask(&change(3, "wrong wrong"))["code"], "TOO_MANY_ATTEMPTS");
     let end = ana.end();
     assert_eq!(end.status, Some(1), "{end:?}");
-    // The controls: nothing was changed, and the right one is taken.
+    // The controls: nothing was changed, and the right password is accepted.
     let mut ana = program(tracker.address, data.path(), "ana", &[]);
     assert_eq!(ana.ask(&change(1, "wrong wrong"))["code"], "INVALID_CREDENTIALS");
     assert_eq!(ana.ask(&change(2, PASSWORD))["event"], "done");
@@ -371,7 +371,7 @@ async fn an_error_names_the_command_that_json_has() {
         refused["message"],
         "No conversation is open. \"join\" a room, or open a chat with \"say\" USER."
     );
-    // The control: who types lines is told what to type.
+    // The control: a program with line input gets the line command in its hint.
     let mut bob = Piped::bot(tracker.address, data.path(), "bob", true);
     bob.line("x");
     let message = bob.event("error")["message"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! Rooms of three: what is said there is heard by the others, in order and once.
+//! Tests of rooms of three: every message reaches the others once and in order.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -43,7 +43,7 @@ async fn five_hundred_lines_at_once_arrive_in_order_at_both_others() {
 
 #[tokio::test]
 async fn a_line_said_at_once_after_entering_is_heard() {
-    // Nobody is linked yet and the others may not even know of the newcomer: the line waits for both.
+    // Nobody is linked yet, and the others may not know the new member. The message waits for both.
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let mut bob = tracker.peer("bob").await;
@@ -105,7 +105,7 @@ async fn who_is_away_is_named_and_the_others_hear() {
 }
 
 #[tokio::test]
-async fn several_rooms_are_open_at_once_and_what_is_not_shown_is_counted() {
+async fn several_rooms_are_open_and_unread_messages_are_counted() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let mut bob = tracker.peer("bob").await;
@@ -138,7 +138,7 @@ async fn several_rooms_are_open_at_once_and_what_is_not_shown_is_counted() {
 async fn a_text_is_taken_up_to_its_limit() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
-    // The worst case for a frame: every byte has to be escaped.
+    // The worst case for a frame: every byte must be escaped.
     let longest = "\u{1}".repeat(commons::limits::TEXT_MAX);
     ana.say(&longest).await;
     bob.hears(&longest).await;
@@ -172,7 +172,7 @@ async fn first_message_of_a_newcomer_is_the_last_of_the_history() {
         ana.say(&n.to_string()).await;
         bob.hears(&n.to_string()).await;
     }
-    // At once, as a bot does: nobody is linked yet.
+    // The message is sent at once, as a bot does, while nobody is linked yet.
     let mut carla = tracker.peer("carla").await;
     carla.join("sala").await;
     carla.say("hi, I am new").await;

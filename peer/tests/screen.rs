@@ -1,4 +1,4 @@
-//! The program in a pseudo-terminal: what a person types and sees.
+//! Tests of the program in a pseudo-terminal: a person's input and screen.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ const ALT_ENTER: &str = "\x1b\r";
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
-/// ana at a screen and bob beside her, in the same room.
+/// Ana at a screen and bob as a peer, both in the same room.
 struct Scene {
     tracker: Tracker,
     ana: Screen,
@@ -35,14 +35,14 @@ async fn scene(rows: u16, columns: u16) -> Scene {
     let mut ana = Screen::user(tracker.address, data.path(), "ana", rows, columns);
     ana.line("/join sala");
     ana.shows("sala · ● bob");
-    // The link may be there before the tracker's word that she sits here, and he talks to those who do.
+    // The link may be up before the tracker has announced ana's membership, and bob only sends to members.
     bob.until(|event| matches!(event, Event::RoomUpdate { .. })).await;
     bob.linked("ana").await;
     Scene { tracker, ana, bob, data }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_new_is_led_to_an_account_and_the_password_is_never_shown() {
+async fn new_user_is_guided_to_an_account_and_no_password_is_shown() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
@@ -122,7 +122,7 @@ async fn a_short_password_is_not_taken_for_a_new_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_a_terminal_a_missing_tracker_is_told_before_anything_is_asked() {
+async fn missing_tracker_is_reported_before_the_first_question() {
     let mut tracker = Tracker::start().await;
     tracker.down().await;
     let data = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ async fn incoming_lines_never_break_the_line_being_typed() {
     ana.shows("interruption 45");
     let rows = ["sala · ● bob", "> não, 部屋 über 👋 und eine lange Zeile", ", die umbricht"];
     ana.ends_with(&rows);
-    // The cursor stays where it was in the middle of the text, too.
+    // The cursor also stays where it was in the middle of the text.
     ana.keys(HOME);
     bob.say("seen from the start").await;
     ana.shows("seen from the start");
@@ -246,7 +246,7 @@ async fn up_recalls_and_down_comes_back_to_the_draft() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_line_above_the_input_counts_what_is_unread_and_switching_shows_it() {
+async fn status_row_counts_unread_messages_and_switching_shows_them() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 80).await;
     ana.line("/create equipe");
     ana.ends_with(&["equipe", ">"]);
@@ -291,7 +291,7 @@ async fn start_without_a_tracker_says_what_to_type_if_it_moved() {
     let mut ana = Screen::start(&arguments, &[("PEER_PASSWORD", PASSWORD)], 24, 80);
     ana.shows("Welcome, ana.");
     ana.shows("--tracker HOST:PORT; your account comes along");
-    // The room of before is open.
+    // The room of the last run is open.
     ana.ends_with(&["sala (offline: tracker) · ● bob", ">"]);
 }
 
@@ -299,7 +299,7 @@ async fn start_without_a_tracker_says_what_to_type_if_it_moved() {
 async fn foreign_text_steers_nothing_and_looks_like_nobody_else() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     bob.say("\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m gone?\n[00:00:00] <ana> I owe bob money\n> /quit").await;
-    // It names ana, so it is marked, and what follows is indented so far.
+    // The text names ana, so it is marked, and its further rows are indented as far.
     ana.shows_row("                    > /quit");
     ana.shows("\\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{9b}31m gone?");
     ana.shows_row("                    [00:00:00] <ana> I owe bob money");
@@ -383,7 +383,7 @@ async fn an_end_before_signing_in_gives_the_terminal_back_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_a_line_not_yet_is_named_and_the_line_is_there_on_return() {
+async fn waiting_message_names_its_recipient_and_arrives_on_return() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 100).await;
     bob.service.stop().await;
     ana.shows("*** bob went offline, the seat is kept");
@@ -397,13 +397,13 @@ async fn who_has_a_line_not_yet_is_named_and_the_line_is_there_on_return() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_password_that_opens_the_past_is_asked_for_and_never_shown() {
+async fn history_password_is_asked_for_and_never_shown() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     ana.line("something to look back at");
     bob.hears("something to look back at").await;
     ana.line("/search look");
     ana.shows_row("Your password, to look back: 3 tries left (not shown; empty ends this)");
-    // Talk goes on above.
+    // Messages are shown above the question.
     bob.say("still here?").await;
     ana.shows("<bob> still here?");
     ana.line("the canary");
@@ -420,7 +420,7 @@ async fn the_password_that_opens_the_past_is_asked_for_and_never_shown() {
     ana.keys(UP);
     ana.ends_with(&["sala · ● bob", "> /search look"]);
     ana.keys("\x05\x15");
-    // The gate is open now: who comes back into a room sees what was said there.
+    // The history is unlocked now: entering a room shows its earlier messages.
     ana.line("/create equipe");
     ana.ends_with(&["equipe", ">"]);
     ana.line("/switch sala");
@@ -430,7 +430,7 @@ async fn the_password_that_opens_the_past_is_asked_for_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_third_wrong_password_ends_the_program_and_gives_the_terminal_back() {
+async fn third_wrong_password_ends_the_program_and_frees_the_terminal() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = scene(24, 80).await;
     ana.line("/history");
     for tries in ["3 tries", "2 tries", "1 try"] {
@@ -459,7 +459,7 @@ async fn another_password_is_asked_for_and_never_shown() {
     ana.shows_row("The password you have (not shown; empty ends this)");
     ana.line(PASSWORD);
     ana.shows_row("The new one");
-    // Talk goes on above.
+    // Messages are shown above the question.
     bob.say("still here?").await;
     ana.shows("<bob> still here?");
     ana.keys("canaryx\x7f");
@@ -475,7 +475,7 @@ async fn another_password_is_asked_for_and_never_shown() {
     ana.shows("your password is changed");
     ana.keys(UP);
     ana.ends_with(&["sala · ● bob", "> /password"]);
-    // What was cut last comes back: the line, never an answer.
+    // The key restores the last cut text, which is the line and never an answer.
     ana.keys("\x15\x19\x15");
     ana.line("now everybody sees it");
     ana.shows("<ana> now everybody sees it");
@@ -489,7 +489,7 @@ async fn another_password_is_asked_for_and_never_shown() {
     again.shows("Welcome, ana.");
 }
 
-/// A tracker that has had enough of new accounts for this hour.
+/// A tracker that accepts no more new accounts in this hour.
 async fn a_weary_tracker() -> Tracker {
     let tracker = Tracker::start_with(|config| config.limit_loopback = true).await;
     for name in ["a", "b", "c", "d", "e"] {
@@ -499,7 +499,7 @@ async fn a_weary_tracker() -> Tracker {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_put_off_learns_how_long_and_may_try_again_with_what_was_typed() {
+async fn rate_limited_user_sees_the_wait_and_can_retry() {
     let tracker = a_weary_tracker().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Screen::start(&flags(tracker.address, data.path()), &[("PEER_PASSWORD", PASSWORD)], 24, 80);
@@ -516,13 +516,13 @@ async fn who_is_put_off_learns_how_long_and_may_try_again_with_what_was_typed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_tracker_is_told_once_and_before_anybody_types_a_password() {
+async fn changed_tracker_key_is_reported_before_the_password() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Screen::user(tracker.address, data.path(), "ana", 24, 80);
     ana.line("/quit");
     assert_eq!(ana.end(), 0);
-    // The same address, and another key.
+    // The same address has another key.
     let known = data.path().join("known_trackers.json");
     let text = std::fs::read_to_string(&known).unwrap();
     let (before, digits) = text.split_at(text.rfind("\": \"").unwrap() + 4);
@@ -537,7 +537,7 @@ async fn another_tracker_is_told_once_and_before_anybody_types_a_password() {
     assert!(keys.len() == 3 && keys[1] == keys[2], "each key has a row of its own: {said}");
     assert!(!said.contains("Password") && !said.contains("Your name"), "{said}");
     assert_eq!(said.matches("another key").count(), 1, "{said}");
-    // As it is told to be typed, it leads on.
+    // The command that the message suggests works.
     let mut accepted = flags(tracker.address, data.path());
     accepted[1] = format!("{}#{}", tracker.address, keys[1]);
     let mut accepted = Screen::start(&accepted, &[("PEER_PASSWORD", PASSWORD)], 24, 80);
@@ -570,7 +570,7 @@ async fn the_password_can_be_changed_without_a_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_start_asks_for_nothing_but_the_password_unless_there_are_several_accounts() {
+async fn second_start_asks_only_for_the_password_of_a_single_account() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let ended = |name: &str| {
@@ -599,7 +599,7 @@ async fn a_second_start_asks_for_nothing_but_the_password_unless_there_are_sever
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_follows_a_tracker_to_another_address_is_the_same_there() {
+async fn user_keeps_the_account_when_the_tracker_moves() {
     let mut tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Screen::user(tracker.address, data.path(), "ana", 24, 80);
@@ -608,7 +608,7 @@ async fn whoever_follows_a_tracker_to_another_address_is_the_same_there() {
     assert_eq!(ana.end(), 0);
     tracker.down().await;
     let mut lost = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
-    // At the old address what is here opens all the same.
+    // At the old address the local data opens all the same.
     lost.shows("Password of ana:");
     lost.line(PASSWORD);
     lost.shows("*** the tracker is out of reach");

@@ -1,5 +1,5 @@
-//! What nobody else may read is nowhere but where it has to be: not on the wire, not in a folder, not in a log. Each
-//! search is one that finds something where it is to be found.
+//! Tests of secrets: private data is not on the wire, in a folder or in a log unless it must be there.
+//! Each search has a control that finds something.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -74,7 +74,7 @@ async fn a_second_start_sends_no_password() {
     let ana = tracker.peer("ana").await;
     ana.service.stop().await;
     tracker.down().await;
-    // From now on no password that ana has opens the account, so a start that succeeds offered none.
+    // From now on none of ana's passwords opens the account, so a successful start did not send one.
     let file = tracker.folder().join("users_db.json");
     let mut users: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     users["ana"] = json!(digest("somebody else"));
@@ -126,7 +126,7 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
     bob.hears("a text for the room").await;
     ana.tell("bob", TEXT).await.unwrap();
     bob.hears(TEXT).await;
-    // What fails is logged too: a session that is refused, a frame that is unfit, a line under another's name.
+    // Failures are logged too: a refused session, an invalid frame, a message under another name.
     Talk::in_the_clear(tracker.address).await.ask(&sign_in("LOGIN", "ana", 5000)).await;
     let mut original = Talk::in_the_clear(tracker.address).await;
     original.ok(&sign_in("REGISTER", "original", 5000)).await;
@@ -143,7 +143,7 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
     }
     tracker.down().await;
     let log = std::fs::read(log.path()).unwrap();
-    // What is to be there is found.
+    // The control: expected text is found.
     assert!(holds(&log, "a line under another name was dropped"), "nothing was logged");
     assert!(folder_holds(tracker.folder(), ROOM));
     let key =
@@ -171,18 +171,18 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
     }
 }
 
-/// People and a room whose names are nowhere by chance.
+/// Names of users and a room that occur nowhere by chance.
 const FRIEND: &str = "constance-of-the-hill";
 const FOE: &str = "mordred-of-the-lake";
 const NAMES: [&str; 3] = [FRIEND, FOE, ROOM];
 
-/// Whether a name stands in a file, or in the name of one.
+/// Whether a name occurs in a file or in a file's name.
 fn folder_names(folder: &Path, name: &str) -> bool {
     let in_path = |path: &Path| path.strip_prefix(folder).unwrap().to_string_lossy().contains(name);
     files_in(folder).iter().any(|(path, content)| in_path(path) || holds(content, name))
 }
 
-/// Ana, who has a friend, a foe and a room.
+/// Ana, who has a contact, a blocked user and a room. Returns ana and the contact.
 async fn known_by_all(tracker: &Tracker) -> [Peer; 2] {
     let (mut ana, mut friend) = (tracker.peer("ana").await, tracker.peer(FRIEND).await);
     ana.create(ROOM).await;
@@ -194,12 +194,12 @@ async fn known_by_all(tracker: &Tracker) -> [Peer; 2] {
     [ana, friend]
 }
 
-/// The file of this name in a peer's folder.
+/// The path of the file with this name in a peer's folder.
 fn file_of(peer: &Peer, name: &str) -> PathBuf {
     sealed_in(peer.folder()).0.with_file_name(name)
 }
 
-/// Takes the sealed files away and puts there what earlier versions wrote, in the clear.
+/// Replaces the sealed files by the unencrypted ones of earlier versions.
 fn keep_as_before(ana: &Peer, pins: &serde_json::Value) {
     for name in ["known_keys.sealed", "blocked.sealed"] {
         std::fs::remove_file(file_of(ana, name)).unwrap();
@@ -212,14 +212,14 @@ fn keep_as_before(ana: &Peer, pins: &serde_json::Value) {
 async fn a_stolen_disk_names_no_person_and_no_room() {
     let mut tracker = Tracker::start().await;
     let [ana, friend] = known_by_all(&tracker).await;
-    // While it runs too: who takes a computer may cut its power.
+    // A thief may also cut the power of a running computer.
     assert_eq!(NAMES.map(|name| folder_names(ana.folder(), name)), [false; 3], "while it runs");
     for peer in [&ana, &friend] {
         peer.service.stop().await;
     }
     tracker.down().await;
     assert_eq!(NAMES.map(|name| folder_names(ana.folder(), name)), [false; 3]);
-    // The control: where names are in the clear, they are found.
+    // The control: unencrypted names are found.
     assert!(folder_names(tracker.folder(), FRIEND) && folder_names(tracker.folder(), ROOM));
     assert!(folder_names(friend.folder(), FRIEND), "a user's own folder has the user's name");
     keep_as_before(&ana, &json!({FRIEND: {"keys": []}}));
@@ -227,7 +227,7 @@ async fn a_stolen_disk_names_no_person_and_no_room() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_version_kept_in_the_clear_holds_and_is_sealed_at_the_next_start() {
+async fn plaintext_files_of_an_earlier_version_are_sealed_at_start() {
     let tracker = Tracker::start().await;
     let [ana, friend] = known_by_all(&tracker).await;
     ana.service.stop().await;
@@ -241,14 +241,14 @@ async fn what_an_earlier_version_kept_in_the_clear_holds_and_is_sealed_at_the_ne
     assert_eq!(blocked, Answer::Blocked { users: vec![user(FOE)] });
     again.linked(FRIEND).await;
     assert!(!again.saw(|event| matches!(event, Event::KeyChanged { .. })));
-    // The pin holds: another key is a change and no first meeting.
+    // The pin is still valid: another key is a change and not a first meeting.
     friend.service.stop().await;
     let _elsewhere = friend.elsewhere().await;
     again.until(|event| matches!(event, Event::KeyChanged { peer, .. } if *peer == user(FRIEND))).await;
 }
 
 #[tokio::test]
-async fn a_damaged_or_exchanged_file_stops_the_start_and_is_not_taken_for_nothing() {
+async fn damaged_or_exchanged_file_stops_the_start() {
     let tracker = Tracker::start().await;
     let [ana, _friend] = known_by_all(&tracker).await;
     ana.service.stop().await;
@@ -264,7 +264,7 @@ async fn a_damaged_or_exchanged_file_stops_the_start_and_is_not_taken_for_nothin
         assert_eq!(std::fs::read(&files[at]).unwrap(), wrong, "it stays as it is");
         std::fs::write(&files[at], [&pins, &blocked][at]).unwrap();
     }
-    // Only that was in the way; and who moves a file away does without it.
+    // The damaged file was the only obstacle, and the program starts without it once it is moved away.
     ana.again().await.service.stop().await;
     std::fs::remove_file(&files[1]).unwrap();
     let again = ana.again().await;

@@ -1,4 +1,4 @@
-//! Many peers lose their tracker at once, and are all back soon after it is, without a password being looked at.
+//! Load tests: many peers lose their tracker at once and return soon after it, without a password check.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -12,16 +12,16 @@ use peer::api::{Event, TrackerState};
 use peer::service::Keep;
 use serde_json::Value;
 
-/// Within which all are back.
+/// Longest time until all peers are back.
 const BACK: Duration = Duration::from_secs(10);
 
-/// Longer than any wait between attempts to reach the tracker.
+/// Duration of the outage, longer than any wait between two attempts to reach the tracker.
 const OUTAGE: Duration = Duration::from_secs(10);
 
-/// So many sit in a room together.
+/// Number of members in each room.
 const SEATS: usize = 3;
 
-/// Puts so many peers into rooms of three.
+/// Registers this number of peers in rooms of three.
 async fn crowd(tracker: &Tracker, peers: usize) -> Vec<Peer> {
     let mut crowd: Vec<Peer> = Vec::with_capacity(peers);
     for n in 0..peers {
@@ -44,7 +44,7 @@ async fn all_see(crowd: &mut [Peer], state: TrackerState) {
     }
 }
 
-/// Gives every user of the tracker's folder the password of another one.
+/// Replaces the password of every user in the tracker's folder by another one.
 fn spoil_passwords(tracker: &Tracker) {
     let file = tracker.folder().join("users_db.json");
     let mut users: serde_json::Map<String, Value> =
@@ -57,7 +57,7 @@ fn spoil_passwords(tracker: &Tracker) {
     fs::write(file, serde_json::to_vec(&users).unwrap()).unwrap();
 }
 
-/// Returns how long it took.
+/// Stops the tracker for `outage` and restarts it. Returns the time until all peers are back.
 async fn all_come_back(peers: usize, outage: Duration) -> Duration {
     let mut tracker = Tracker::start().await;
     let mut crowd = crowd(&tracker, peers).await;
@@ -75,7 +75,7 @@ async fn all_come_back(peers: usize, outage: Duration) -> Duration {
     // The control: a password would have been refused.
     let refused = crowd[0].try_elsewhere().await.map(drop).unwrap_err();
     assert_eq!(refused.code(), "INVALID_CREDENTIALS");
-    // They have their rooms.
+    // Their rooms are open.
     crowd[0].say("all here").await;
     for peer in &mut crowd[1..SEATS] {
         peer.hears("all here").await;
@@ -90,7 +90,7 @@ async fn a_hundred_peers_are_back_soon_after_their_tracker() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a thousand peers in one process, on a machine that does nothing else"]
-async fn a_thousand_peers_are_back_within_ten_seconds_of_a_long_outage() {
+async fn thousand_peers_return_in_ten_seconds_after_a_long_outage() {
     let took = all_come_back(1000, OUTAGE).await;
     assert!(took < BACK, "it took {took:?}");
 }

@@ -1,4 +1,4 @@
-//! Keys and marks at a terminal: Ctrl-C, a window that changes its width, what draws attention.
+//! Tests of keys and marks at a terminal: Ctrl-C, a window that changes its width, and notifications.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -12,13 +12,13 @@ use programs::{Screen, flags, signal};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-/// Rows of the screen: nothing scrolls off.
+/// Rows of the screen, enough that nothing scrolls off.
 const ROWS: u16 = 150;
 
 const CTRL_C: &str = "\x03";
 const CTRL_Y: &str = "\x19";
 
-/// ana at a screen and bob beside her, in the same room.
+/// Ana at a screen and bob as a peer, both in the same room.
 struct Scene {
     tracker: Tracker,
     ana: Screen,
@@ -52,14 +52,14 @@ async fn ctrl_c_clears_the_line_and_a_second_one_quits() {
     ana.ends_with(&["> half a message"]);
     ana.keys(CTRL_C);
     ana.ends_with(&[hint, "sala · ● bob", ">"]);
-    // Text that is typed in between makes the next one the first again.
+    // Text that is typed in between makes the next Ctrl-C a first one again.
     ana.keys(&format!("another half{CTRL_C}"));
     ana.ends_with(&[hint, "sala · ● bob", ">"]);
     ana.keys(CTRL_Y);
     ana.ends_with(&["sala · ● bob", "> another half"]);
     ana.line(" and the rest");
     assert_eq!(bob.hears("another half and the rest").await, user("ana"));
-    // With nothing to clear, the hint is what Ctrl-C does.
+    // If there is nothing to clear, Ctrl-C shows the hint.
     ana.keys(CTRL_C);
     ana.wait("the hint", |screen| screen.text().matches(hint).count() == 2);
     ana.keys(CTRL_C);
@@ -92,7 +92,7 @@ async fn a_signal_ends_the_program_whatever_is_typed() {
     ana.shows("Goodbye.");
 }
 
-/// What ana's screen shows in a room whose name makes a long line above the input.
+/// Opens a room at ana's screen whose long name makes a long status row above the input.
 async fn in_a_long_room(environment: &[(&str, &str)]) -> Scene {
     let mut scene = scene(&[], environment, 80).await;
     scene.ana.line("/create a-room-with-a-long-name");
@@ -104,7 +104,7 @@ async fn in_a_long_room(environment: &[(&str, &str)]) -> Scene {
     scene
 }
 
-/// Columns that a window takes one after the other: half of the one before, or more.
+/// Widths of a window one after the other. Each is at least half of the one before.
 const HALVED: [u16; 8] = [80, 60, 40, 77, 45, 41, 79, 40];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +113,7 @@ async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
     ana.keys("half a message");
     for columns in HALVED {
         ana.resize_and_rewrap(ROWS, columns);
-        // Wherever a message comes in between.
+        // A message may arrive at any moment in between.
         bob.say("missed too").await;
         ana.wait("one line above one input", |screen| {
             let rows = screen.rows();
@@ -124,7 +124,7 @@ async fn a_rewrapping_terminal_keeps_no_old_status_rows() {
     }
 }
 
-/// The limit of this: a status row that is longer than the window is wide from one moment to the next.
+/// The limit of this: a status row that suddenly becomes longer than the width of the window.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_status_row_that_breaks_leaves_a_piece() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = in_a_long_room(&[]).await;
@@ -149,7 +149,7 @@ async fn resizes_while_messages_arrive_lose_none() {
     ana.wait("all that was said", |screen| !lacks(screen));
     ana.ends_with(&["> half a message"]);
     assert!(!lacks(&ana), "{}", ana.text());
-    // The control: what clears a few rows too many is noticed.
+    // The control: clearing a few rows too many is detected.
     ana.print("\x1b[6A\x1b[J");
     assert!(lacks(&ana), "{}", ana.text());
 }
@@ -162,14 +162,14 @@ async fn a_terminal_that_cuts_rows_off_loses_no_message() {
         ana.wait("a line above the input, and the message", |screen| {
             let rows = screen.rows();
             let mut status = rows.iter().filter(|row| row.starts_with("a-room-with"));
-            // A row that was on its way for the wider window may leave a piece; no message goes.
+            // A row that was drawn for the wider window may leave a piece, but no message is lost.
             let drawn_anew = status.any(|row| row.chars().count() < columns.into());
             drawn_anew && screen.text().contains("[PRIVATE")
         });
     }
 }
 
-/// As many line feeds as a message may have.
+/// A text with thousands of line feeds.
 fn line_feeds() -> String {
     format!("first{}the end", "\n".repeat(8000))
 }
@@ -187,7 +187,7 @@ async fn a_message_of_thousands_of_rows_is_cut_and_exported() {
     ana.line("secret secret");
     ana.shows("written to");
     assert!(std::fs::read_to_string(&file).unwrap().contains("the end"));
-    // A second one of that name is not overwritten.
+    // A second export to the same name does not overwrite the first.
     ana.line(&format!("/export {}", file.display()));
     ana.shows("exists already, and nothing was written");
 }
@@ -239,7 +239,7 @@ async fn a_notification_names_the_sender_and_hides_the_text() {
         let wanted = format!("\x1b]9;{notice}\x1b\\");
         ana.wait("the notification", |screen| String::from_utf8_lossy(&screen.bytes()).contains(&wanted));
     }
-    // The control: a bell is all by default, and nothing where that is off.
+    // The controls: by default only the bell rings, and with notifications off nothing does.
     for (flags, rings) in [(&[][..], true), (&["--notify", "off"], false)] {
         let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(flags, &[], 80).await;
         bob.tell("ana", "psst").await.unwrap();
@@ -275,7 +275,7 @@ async fn a_closed_private_chat_is_named_and_a_room_opens() {
     ana.line("/leave");
     ana.shows("*** the chat with bob is closed");
     ana.ends_with(&["sala · ● bob", ">"]);
-    // The room is left too: what is typed then goes to nobody.
+    // The room is left too, so further input goes nowhere.
     ana.line("@bob");
     ana.ends_with(&["@bob", ">"]);
     ana.line("/switch sala");
@@ -307,7 +307,7 @@ async fn an_accepted_key_ends_the_warning() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
     bob.service.stop().await;
     let mut new = bob.elsewhere().await;
-    // What is new here is entered only when it is asked for.
+    // A new computer enters a room only on command.
     new.join("sala").await;
     ana.shows("bob has another key than before");
     ana.line("/accept bob");

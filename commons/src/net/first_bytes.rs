@@ -24,12 +24,12 @@ pub(crate) struct FirstBytes<S> {
 }
 
 impl<S> FirstBytes<S> {
-    /// Records the bytes from now on.
+    /// Wraps a stream and records the bytes from now on.
     pub(crate) fn remembering(stream: S) -> Self {
         Self { stream, seen: Some(Vec::new()) }
     }
 
-    /// Records nothing.
+    /// Wraps a stream without recording.
     pub(crate) fn forgetting(stream: S) -> Self {
         Self { stream, seen: None }
     }

@@ -6,12 +6,12 @@ use std::str::FromStr;
 /// Addresses from which plaintext connections are accepted, and to which they are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Plaintext {
-    /// No address.
+    /// No address at all.
     Never,
     /// Loopback addresses, which belong to this machine.
     #[default]
     Loopback,
-    /// All addresses.
+    /// Any address of any network.
     Always,
 }
 

@@ -1,5 +1,4 @@
-//! A program that speaks the protocol by hand, so that it can also speak what ours never would: under another's name,
-//! with another's key, at another's port.
+//! A hand-written client: it can also violate the protocol, with another user's name, key or port.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -25,14 +24,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+/// Longest wait for an expected event. It is only reached on a very busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn digest(name: &str) -> String {
     PasswordDigest::of_typed(&format!("password of {name}")).as_str().to_owned()
 }
 
-/// The original's REGISTER or LOGIN.
+/// The original program's REGISTER or LOGIN.
 pub fn sign_in(cmd: &str, name: &str, port: u16) -> Value {
     json!({"cmd": cmd, "username": name, "password": digest(name), "address": "127.0.0.1", "port": port})
 }
@@ -42,13 +41,13 @@ pub fn message(name: &str, content: &str) -> Value {
     json!({"cmd": "MESSAGE", "room": null, "username": name, "content": content, "id": id})
 }
 
-/// Each as of a program that was started later than the one before.
+/// A HELLO. Each has a later start time than the one before.
 pub fn hello(name: &str) -> Value {
     static STARTED: AtomicU64 = AtomicU64::new(2);
     json!({"cmd": "HELLO", "username": name, "instance": STARTED.fetch_add(1, Ordering::Relaxed)})
 }
 
-/// The private key in a peer's folder, which its user's password opens.
+/// The private key in a peer's folder, opened with its user's password.
 pub fn seed_in(folder: &Path, name: &str) -> Seed {
     let sealed = sealed_in(folder).1;
     let bytes = |field: &str| base16ct::lower::decode_vec(sealed[field].as_str().unwrap()).unwrap();
@@ -58,14 +57,14 @@ pub fn seed_in(folder: &Path, name: &str) -> Seed {
     Seed::new(cipher.decrypt(&nonce.into(), payload).unwrap().try_into().unwrap())
 }
 
-/// The seal in a peer's folder, and where it is.
+/// The sealed key in a peer's folder, and its path.
 pub fn sealed_in(folder: &Path) -> (PathBuf, Value) {
     let (path, sealed) =
         files_in(folder).into_iter().find(|(path, _)| path.ends_with("identity.json")).unwrap();
     (path, serde_json::from_slice(&sealed).unwrap())
 }
 
-/// Seals a peer's private key as the first version did: under the digest that the tracker gets too.
+/// Seals a peer's private key as the first version did: under the digest that the tracker also gets.
 pub fn seal_as_before(folder: &Path, name: &str) {
     let seed = seed_in(folder, name);
     let (path, mut sealed) = sealed_in(folder);
@@ -89,7 +88,7 @@ fn cipher(secret: &str, sealed: &Value) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new_from_slice(&key).unwrap()
 }
 
-/// Every file below a folder, with what is in it.
+/// Every file below a folder with its content.
 pub fn files_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -104,7 +103,7 @@ pub fn files_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Sends frames and reads frames.
+/// A connection that sends and receives single frames.
 pub struct Talk {
     connection: Connection<Socket>,
 }
@@ -114,18 +113,18 @@ impl Talk {
         Self { connection: Connection::new(Socket::dial(to).await.unwrap(), FRAME_MAX) }
     }
 
-    /// Encrypted, as `me`; whoever answers is taken for the right one.
+    /// Connects with TLS as `me`, and accepts any key of the other side.
     pub async fn encrypted(to: SocketAddr, me: &Identity) -> std::io::Result<Self> {
         let socket = Socket::dial_encrypted(to, me).await?;
         Ok(Self { connection: Connection::new(socket, FRAME_MAX) })
     }
 
     pub async fn send(&mut self, object: &Value) {
-        // Whoever does not want to hear may have hung up.
+        // The other side may have closed the connection.
         let _ = self.connection.send(object).await;
     }
 
-    /// The next frame; `None` where the connection has ended, one way or the other.
+    /// Receives the next frame. Returns `None` if the connection has ended in any way.
     pub async fn recv(&mut self) -> Option<Value> {
         let frame = timeout(PATIENCE, self.connection.recv()).await.expect("nothing came");
         frame.ok().flatten().map(|frame| frame.parse_owned().unwrap())
@@ -143,7 +142,7 @@ impl Talk {
     }
 }
 
-/// A user whose program is this one.
+/// A user whose program is the test itself.
 pub struct ByHand {
     pub name: &'static str,
     pub session: Talk,
@@ -153,7 +152,7 @@ pub struct ByHand {
 }
 
 impl ByHand {
-    /// Takes links on `listener`, but tells the tracker that it is at `port`.
+    /// Registers and accepts links on `listener`, but claims `port` towards the tracker.
     pub async fn register(tracker: SocketAddr, name: &'static str, listener: Listener, port: u16) -> Self {
         let seed = Seed::random().unwrap();
         let link = Identity::new(&seed, Purpose::Link).unwrap();
@@ -166,7 +165,7 @@ impl ByHand {
         Self { name, session, seed, heard, _links: links }
     }
 
-    /// Who signs this user's lines.
+    /// The author of this user's signed messages.
     pub fn author(&self) -> Author {
         Author { username: self.name.parse().unwrap(), seed: self.seed.clone() }
     }
@@ -175,12 +174,12 @@ impl ByHand {
         Identity::new(&self.seed, purpose).unwrap()
     }
 
-    /// The next line that came by a link.
+    /// Waits for the next message on a link.
     pub async fn hears(&mut self) -> String {
         timeout(PATIENCE, self.heard.recv()).await.expect("nothing was heard").unwrap()
     }
 
-    /// A line that came by a link, if one has come by now.
+    /// The next message on a link, if one has already arrived.
     pub fn heard(&mut self) -> Option<String> {
         self.heard.try_recv().ok()
     }

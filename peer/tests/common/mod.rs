@@ -1,4 +1,4 @@
-//! A small world on loopback: a real tracker and real peers in this process, every port picked by the system.
+//! A test environment on loopback: a real tracker and real peers in this process, on ports that the system picks.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the world")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -28,13 +28,13 @@ use tracker::config::{Config, PasswordCost};
 use tracker::password_reset::PasswordReset;
 use tracker::server::TrackerServer;
 
-/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+/// Longest wait for an expected event. It is only reached on a very busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sealing costs next to nothing.
+/// A seal that costs almost no time.
 pub const CHEAP_SEAL: SealCost = SealCost { memory: 64, passes: 1 };
 
-/// What a user of this name types.
+/// The password of the user with this name.
 pub fn password_of(name: &str) -> Password {
     Password::typed(format!("password of {name}"))
 }
@@ -47,7 +47,7 @@ pub fn room(name: &str) -> RoomName {
     RoomName::parse(name).unwrap()
 }
 
-/// A tracker that can be stopped and started again on its folder and port.
+/// A tracker that can be stopped, and restarted with its folder and port.
 pub struct Tracker {
     pub address: SocketAddr,
     data: TempDir,
@@ -77,12 +77,12 @@ impl Tracker {
         tracker
     }
 
-    /// What it keeps.
+    /// The tracker's data folder.
     pub fn folder(&self) -> &Path {
         self.data.path()
     }
 
-    /// Starts it, on the port that it had before if it had one.
+    /// Starts it, on its previous port if it had one.
     pub async fn up(&mut self) {
         self.config.listen = self.address.to_string();
         let server = TrackerServer::bind(self.config.clone()).await.unwrap();
@@ -92,19 +92,19 @@ impl Tracker {
         self.task = Some(tokio::spawn(async move { server.run(stop).await.unwrap() }));
     }
 
-    /// Stops it where it was and starts it at another port.
+    /// Stops it and starts it at another port.
     pub async fn moves(&mut self) {
         self.down().await;
         self.address.set_port(0);
         self.up().await;
     }
 
-    /// The key by which peers know it.
+    /// The key that proves the tracker to peers.
     pub fn key(&self) -> PublicKey {
         tracker::server::fingerprint(self.data.path()).unwrap()
     }
 
-    /// Stops it and waits until it has.
+    /// Stops it and waits until it has ended.
     pub async fn down(&mut self) {
         self.stop.cancel();
         if let Some(task) = self.task.take() {
@@ -112,7 +112,7 @@ impl Tracker {
         }
     }
 
-    /// It was set up anew: whom and what it knew is lost, but for its key.
+    /// Restarts it without its data but with its key, as after a new installation.
     pub async fn forgets(&mut self) {
         self.down().await;
         for file in fs::read_dir(self.folder()).unwrap().map(|entry| entry.unwrap().path()) {
@@ -123,14 +123,14 @@ impl Tracker {
         self.up().await;
     }
 
-    /// It comes back with the key of another one.
+    /// Restarts it with the key of another tracker.
     pub async fn takes_the_key_of(&mut self, other: &Self) {
         self.down().await;
         fs::copy(other.folder().join("tracker.key"), self.folder().join("tracker.key")).unwrap();
         self.up().await;
     }
 
-    /// Its operator gives a user another password, and takes all keys away.
+    /// Resets a user's password and revokes all keys, as the operator does.
     pub async fn resets(&mut self, name: &str, password: &Password) {
         self.down().await;
         let reset = PasswordReset::begin(self.folder(), user(name)).unwrap();
@@ -143,7 +143,7 @@ impl Tracker {
     }
 }
 
-/// What one of a user's computers keeps.
+/// The data of one of a user's computers.
 #[derive(Clone)]
 pub struct Computer {
     data: Arc<TempDir>,
@@ -156,7 +156,7 @@ impl Computer {
     }
 }
 
-/// A signed-in peer and what it was told and nobody has looked at yet.
+/// A signed-in peer, and its events that no test has looked at yet.
 pub struct Peer {
     pub name: Username,
     pub service: Arc<PeerService>,
@@ -190,7 +190,7 @@ impl Peer {
         Self::try_as(tracker.to_string(), who, computer).await
     }
 
-    /// Signs in as exactly this; the tracker is its address, with its key or without.
+    /// Signs in with these credentials. `tracker` is the address, with or without the key.
     async fn try_as(tracker: String, who: SignIn, computer: Computer) -> Result<Self, CommandError> {
         let config = PeerConfig {
             tracker: tracker.clone(),
@@ -208,12 +208,12 @@ impl Peer {
         Ok(Self { name, service, events, passed: Vec::new(), computer, tracker: address })
     }
 
-    /// The same user again, as when the program is started anew on the same computer.
+    /// Signs in again, as after a restart of the program on the same computer.
     pub async fn again(&self) -> Self {
         Self::sign_in(self.tracker, self.name.as_str(), self.computer.clone(), false).await
     }
 
-    /// As [`Self::again`], where that may fail.
+    /// As [`Self::again`], but returns the error.
     pub async fn try_again(&self) -> Result<Self, CommandError> {
         Self::try_sign_in(self.tracker, self.name.as_str(), self.computer.clone(), false).await
     }
@@ -228,12 +228,12 @@ impl Peer {
         self.try_again_as(|who| who.password = password.clone()).await
     }
 
-    /// As [`Self::try_again`], in another way.
+    /// As [`Self::try_again`], with adjusted credentials.
     pub async fn try_again_as(&self, adjust: impl FnOnce(&mut SignIn)) -> Result<Self, CommandError> {
         self.try_again_at_as(self.tracker.to_string(), adjust).await
     }
 
-    /// As [`Self::try_again_as`], at a tracker whose key is told with its address.
+    /// As [`Self::try_again_as`], with a tracker address that may include the key.
     pub async fn try_again_at_as(
         &self,
         tracker: String,
@@ -245,7 +245,7 @@ impl Peer {
         Self::try_as(tracker, who, self.computer.clone()).await
     }
 
-    /// A user whom this computer does not know yet, with this password.
+    /// Signs in a user whom this computer does not know yet, with this password.
     pub async fn try_first(
         tracker: SocketAddr,
         name: &str,
@@ -264,18 +264,18 @@ impl Peer {
         Self::try_as(self.tracker.to_string(), who, computer).await
     }
 
-    /// The program crashes and is started again.
+    /// Stops the program as in a crash and starts it again.
     pub async fn again_after_death(self) -> Self {
         self.service.stop().await;
         self.again().await
     }
 
-    /// The same user on another computer.
+    /// Signs in the same user on another computer.
     pub async fn elsewhere(&self) -> Self {
         self.try_elsewhere().await.unwrap()
     }
 
-    /// The same user on a computer that has a folder of that user.
+    /// Signs in the same user on a computer with this data folder.
     pub async fn at_home_in(&self, data: TempDir) -> Self {
         Self::sign_in(
             self.tracker,
@@ -286,13 +286,13 @@ impl Peer {
         .await
     }
 
-    /// As [`Self::elsewhere`], where that may fail.
+    /// As [`Self::elsewhere`], but returns the error.
     pub async fn try_elsewhere(&self) -> Result<Self, CommandError> {
         let computer = Computer::new(Keep::OnDisk);
         Self::try_sign_in(self.tracker, self.name.as_str(), computer, false).await
     }
 
-    /// What this computer keeps.
+    /// The data folder of this computer.
     pub fn folder(&self) -> &Path {
         self.computer.data.path()
     }
@@ -323,7 +323,7 @@ impl Peer {
         self.run(Command::Open { conversation }).await
     }
 
-    /// Waits for an event; those that come before it are kept for later looks.
+    /// Waits for an event. Earlier events are kept for later calls.
     pub async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         if let Some(at) = self.passed.iter().position(&wanted) {
             return self.passed.remove(at);
@@ -341,12 +341,12 @@ impl Peer {
         }
     }
 
-    /// The latest events, for a failure's message.
+    /// The latest events, for the message of a failure.
     fn latest(&self) -> &[Event] {
         &self.passed[self.passed.len().saturating_sub(12)..]
     }
 
-    /// Waits for a line with this text and gives its author.
+    /// Waits for a message with this text and returns its author.
     pub async fn hears(&mut self, text: &str) -> Username {
         match self.until(|event| matches!(event, Event::Message { content, .. } if content == text)).await {
             Event::Message { from, .. } => from,
@@ -363,7 +363,7 @@ impl Peer {
         .await;
     }
 
-    /// The texts of the next lines, in the order in which they come.
+    /// The texts of the next messages in order of arrival.
     pub async fn next_lines(&mut self, count: usize) -> Vec<String> {
         let mut lines = Vec::new();
         while lines.len() < count {
@@ -374,7 +374,7 @@ impl Peer {
         lines
     }
 
-    /// Whether an event has come by now.
+    /// Whether an event has arrived by now.
     pub fn saw(&mut self, wanted: impl Fn(&Event) -> bool) -> bool {
         while let Some(event) = self.events.try_recv() {
             self.passed.push(event);
@@ -382,23 +382,23 @@ impl Peer {
         self.passed.iter().any(wanted)
     }
 
-    /// The bare service and what it tells from now on.
+    /// The service and its further events.
     pub fn into_parts(self) -> (Arc<PeerService>, Events) {
         (self.service, self.events)
     }
 
-    /// Ends without a word, as a program that crashed.
+    /// Stops without signing out, as a crashed program does.
     pub async fn dies(self) {
         self.service.stop().await;
     }
 }
 
-/// Three peers in one room, linked with each other.
+/// Three peers in one room, linked to each other.
 pub async fn three_in(tracker: &Tracker, name: &str) -> [Peer; 3] {
     three_keeping(Keep::OnDisk, tracker, name).await
 }
 
-/// The same, and where they keep what is said.
+/// As [`three_in`], with a choice of where the history is kept.
 pub async fn three_keeping(keep: Keep, tracker: &Tracker, name: &str) -> [Peer; 3] {
     let register = |who| Peer::register_on(Computer::new(keep), tracker.address, who);
     let mut ana = register("ana").await;

@@ -1,4 +1,4 @@
-//! A tracker that lies: it speaks the protocol, and says whatever a test wants of rooms and members.
+//! A malicious tracker: it speaks the protocol, and makes any claims about rooms and members that a test wants.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -21,20 +21,20 @@ use uuid::Uuid;
 
 use crate::by_hand::{Talk, hello};
 
-/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+/// Longest wait for an expected event. It is only reached on a very busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the tracker claims of a room.
+/// A claim of the tracker about a room.
 #[derive(Clone)]
 pub struct Claim {
     pub id: Uuid,
     pub name: &'static str,
     pub revision: u64,
-    /// Each with the revision since when; the first one is the owner.
+    /// The members with the revisions at which they joined. The first one is the owner.
     pub members: Vec<(&'static str, u64)>,
 }
 
-/// What goes to every session.
+/// An action on every session.
 #[derive(Clone)]
 enum Push {
     Say(Value),
@@ -43,11 +43,11 @@ enum Push {
 
 #[derive(Default)]
 struct State {
-    /// The keys and ports that the members are announced with.
+    /// The announced keys and port of each user.
     users: BTreeMap<String, (Vec<PublicKey>, u16)>,
-    /// What a LOGIN is answered with.
+    /// The rooms in the reply to LOGIN.
     seats: Vec<Claim>,
-    /// What CREATE_ROOM and JOIN_ROOM are answered with, whatever is asked for.
+    /// The room in the reply to CREATE_ROOM and JOIN_ROOM, whatever is requested.
     entered: Option<Claim>,
 }
 
@@ -74,12 +74,12 @@ impl FalseTracker {
         self.state.lock().unwrap().users.insert(name.to_owned(), (keys.to_vec(), 1));
     }
 
-    /// Announces a user with these keys too.
+    /// Announces a user with these additional keys.
     pub fn adds_keys(&self, name: &str, keys: &[PublicKey]) {
         self.state.lock().unwrap().users.entry(name.to_owned()).or_default().0.extend_from_slice(keys);
     }
 
-    /// Says from now on that whoever signs in sits in these rooms.
+    /// Claims from now on that any user who signs in is a member of these rooms.
     pub fn seats(&self, seats: &[Claim]) {
         self.state.lock().unwrap().seats = seats.to_vec();
     }
@@ -89,7 +89,7 @@ impl FalseTracker {
         self.state.lock().unwrap().entered = Some(claim.clone());
     }
 
-    /// Tells every session of a change of this room.
+    /// Announces a change of this room to every session.
     pub fn tells(&self, kind: &str, username: &str, claim: &Claim) {
         let room = self.state.lock().unwrap().snapshot(claim);
         let change = json!({"kind": kind, "username": username});
@@ -97,7 +97,7 @@ impl FalseTracker {
         let _ = self.pushes.send(Push::Say(update));
     }
 
-    /// Ends every session; peers sign in again by themselves.
+    /// Ends every session. The peers sign in again by themselves.
     pub fn hangs_up(&self) {
         let _ = self.pushes.send(Push::HangUp);
     }
@@ -179,20 +179,20 @@ async fn session(socket: Socket, state: &Mutex<State>, mut pushed: broadcast::Re
     }
 }
 
-/// A link to a peer under any name, spoken by hand.
+/// A hand-written link to a peer under any name.
 pub struct Link {
     talk: Talk,
-    /// What the peer has told of what it has, by room.
+    /// The streams that the peer has announced, by room.
     pub have: BTreeMap<Uuid, Value>,
 }
 
 impl Link {
-    /// Links as this user, whose key this is.
+    /// Links as this user with this key.
     pub async fn dial(to: SocketAddr, name: &str, seed: &Seed) -> Self {
         Self::try_dial(to, name, seed).await.unwrap()
     }
 
-    /// The same, or what was answered instead.
+    /// As [`Self::dial`], but returns the answer of a refusal.
     pub async fn try_dial(to: SocketAddr, name: &str, seed: &Seed) -> Result<Self, Value> {
         let mut talk = Talk::encrypted(to, &Identity::new(seed, Purpose::Link).unwrap()).await.unwrap();
         let mut hello = hello(name);
@@ -204,7 +204,7 @@ impl Link {
         Ok(Self { talk, have: BTreeMap::new() })
     }
 
-    /// Waits until the peer has told what it has of a room: all of its streams.
+    /// Waits until the peer has announced its streams of a room.
     pub async fn told(&mut self, room: Uuid) -> Value {
         while !self.have.contains_key(&room) {
             self.next().await;
@@ -212,7 +212,7 @@ impl Link {
         self.have[&room].clone()
     }
 
-    /// Asks for all of these streams, and gives the texts that come.
+    /// Requests these streams in full and returns the texts of the messages.
     pub async fn asks_for(&mut self, room: Uuid, streams: &Value) -> Vec<String> {
         self.talk.send(&json!({"cmd": "WANT", "room_id": room, "streams": streams})).await;
         loop {
@@ -224,7 +224,7 @@ impl Link {
         }
     }
 
-    /// Waits for a message that is sent as it is written.
+    /// Waits for a message that is sent as it is written, not as backlog.
     pub async fn hears(&mut self) -> String {
         loop {
             let frame = self.next().await;

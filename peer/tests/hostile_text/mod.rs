@@ -1,4 +1,4 @@
-//! Strings that would steer a terminal, hide, or pose as something else; and a judge of what became of a screen.
+//! Hostile strings that try to steer a terminal, hide, or imitate other text, and a check of the resulting screen.
 
 #![allow(unreachable_pub, reason = "one test file uses it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -7,13 +7,13 @@ use std::num::NonZeroU16;
 
 use vt100::{Callbacks, Cell, Color, Parser, Screen};
 
-/// So many rows that nothing ever leaves the screen.
+/// Rows of the screen, enough that nothing scrolls off.
 const ROWS: u16 = 8000;
 
-/// The most marks that one letter may carry.
+/// Largest number of combining marks on one letter.
 const MARKS: usize = 8;
 
-/// The strings by family.
+/// The strings, each with its family.
 pub fn strings() -> Vec<(&'static str, String)> {
     let mut family = "";
     let mut strings = Vec::new();
@@ -26,7 +26,7 @@ pub fn strings() -> Vec<(&'static str, String)> {
     strings
 }
 
-/// What a terminal does that is not on the screen.
+/// Effects on a terminal that are not visible on the screen.
 #[derive(Default)]
 struct Deeds(Vec<String>);
 
@@ -56,7 +56,7 @@ impl Callbacks for Deeds {
     }
 
     fn unhandled_char(&mut self, _: &mut Screen, c: char) {
-        // The emulator calls this one unhandled, and shows it.
+        // The emulator reports this character as unhandled, but shows it.
         if c != char::REPLACEMENT_CHARACTER {
             self.0.push(format!("character {c:?}"));
         }
@@ -79,7 +79,7 @@ impl Callbacks for Deeds {
     }
 }
 
-/// Everything that was written to a terminal, on one endless screen.
+/// All output to a terminal, on a screen that never scrolls.
 pub struct Picture {
     parser: Parser<Deeds>,
     columns: u16,
@@ -102,17 +102,17 @@ impl Picture {
         (0..self.columns).map(|column| screen.cell(row, column).unwrap().clone()).collect()
     }
 
-    /// The rows down to the one on which the cursor stands.
+    /// The rows down to the cursor's row.
     fn rows(&self) -> Vec<Vec<Cell>> {
         (0..=self.parser.screen().cursor_position().0).map(|row| self.row(row)).collect()
     }
 
-    /// What the rows say.
+    /// The text of each row.
     pub fn texts(&self) -> Vec<String> {
         self.rows().iter().map(|row| text(row)).collect()
     }
 
-    /// How the terminal is set, beside what it shows.
+    /// The modes of the terminal, in addition to its visible content.
     fn modes(&self) -> String {
         let screen = self.parser.screen();
         let last_column = screen.cursor_position().1;
@@ -121,16 +121,16 @@ impl Picture {
     }
 }
 
-/// Where foreign text may stand, and how.
+/// The area in which text from others may be shown.
 pub struct Area<'a> {
-    /// Whether a row may begin so.
+    /// Whether a row may begin with this text.
     pub own: &'a dyn Fn(&str) -> bool,
-    /// From which column on the row is foreign text, without any colour; `None` where it is painted.
+    /// The column from which text from others has no colour; `None` if it is coloured.
     pub text_from: Option<u16>,
 }
 
-/// What is wrong with the screen `after`: what was there `before` must still be there, with its last two rows, the
-/// prompt, at the end; between them only rows of the area.
+/// Lists the errors on the screen `after`. The content of `before` must still be there, with its last two rows, the
+/// prompt, at the end. All rows between them must belong to the area.
 pub fn judge(before: &Picture, after: &Picture, area: &Area<'_>) -> Vec<String> {
     const PROMPT: usize = 2;
     let mut wrong = Vec::new();
@@ -188,8 +188,8 @@ fn text(row: &[Cell]) -> String {
     row.iter().map(shown).collect::<String>().trim_end().to_owned()
 }
 
-/// Directions, tags, and what has no width; written down here a second time, so that an error in the product's list is
-/// not shared.
+/// Whether a character is invisible or changes the direction of text. The list is written independently of the
+/// product's, so that an error in one is not repeated in the other.
 fn hides(c: char) -> bool {
     matches!(u32::from(c),
         0..=0x1f | 0x7f..=0x9f | 0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f

@@ -1,4 +1,4 @@
-//! The double's links to other peers: `PeerPeerCommunication` of the original.
+//! The double's links to other peers, as the original's `PeerPeerCommunication`.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, Shown, View, python_json, recv};
 
-/// A Python socket. Closing it drops the program's own handle; a `recv` that is under way holds another one, so that
-/// the connection stays open until that returns.
+/// A Python socket. Closing it drops the program's own handle. A pending `recv` holds another handle, so the connection
+/// stays open until it returns.
 #[derive(Debug)]
 struct PythonSocket(Mutex<Option<Arc<TcpStream>>>);
 
@@ -25,25 +25,25 @@ impl PythonSocket {
         *self.0.lock().unwrap() = None;
     }
 
-    /// One message; `None` where the stream has ended, or the socket was closed by this program.
+    /// Receives one message. Returns `None` if the stream has ended or this program has closed the socket.
     fn recv(&self) -> Option<Result<Value, String>> {
         let handle = self.handle()?;
         recv(&handle, 4096).ok().flatten()
     }
 
-    /// Whether the bytes could be written.
+    /// Sends a message. Returns whether its bytes could be written.
     fn send(&self, message: &Value) -> bool {
         self.handle().is_some_and(|handle| (&*handle).write_all(&python_json(message)).is_ok())
     }
 }
 
-/// Every link of the program: one for each name, the newest.
+/// All links of the program: only the newest one for each name.
 #[derive(Debug)]
 pub struct Links {
-    /// Where it listens.
+    /// The port on which the program listens.
     pub port: u16,
     connections: Mutex<HashMap<String, Arc<PythonSocket>>>,
-    /// Whether the threads stop at the end of a link, before they remove its entry; a test says until when.
+    /// Whether the threads wait at the end of a link before they remove its entry. A test sets it.
     slow: Mutex<bool>,
     fast_again: Condvar,
     view: Arc<Mutex<View>>,
@@ -51,7 +51,7 @@ pub struct Links {
     open: Mutex<Open>,
 }
 
-/// What the system closes at the end of the program.
+/// The sockets that the system closes at the end of the program.
 #[derive(Debug, Default)]
 struct Open {
     ended: bool,
@@ -101,7 +101,7 @@ impl Links {
         self.connections.lock().unwrap()
     }
 
-    /// The first message of a connection: HELLO makes it a link, PING is answered, anything else closes.
+    /// Reads the first message of a connection: HELLO makes it a link, PING is answered, and anything else closes it.
     fn accepted(self: Arc<Self>, stream: TcpStream) {
         match recv(&stream, 1024) {
             Ok(Some(Ok(hello))) if hello["cmd"] == "HELLO" => {
@@ -119,7 +119,7 @@ impl Links {
         }
     }
 
-    /// Links with a peer, if there is no link yet; whether there is one now.
+    /// Links to a peer if there is no link yet. Returns whether there is one now.
     pub(super) fn connect(self: &Arc<Self>, peer: &Value, me: &str) -> bool {
         let user = peer["username"].as_str().unwrap().to_owned();
         if self.connections().contains_key(&user) {
@@ -141,8 +141,8 @@ impl Links {
         true
     }
 
-    /// Shows what comes by a link until it ends. Then the entry of that name is removed, also where another link has
-    /// taken its place.
+    /// Shows the messages of a link until it ends. Then it removes the entry of that name, even if another link has
+    /// replaced it.
     fn receive(&self, socket: &PythonSocket, user: &str) {
         while let Some(message) = socket.recv() {
             let message = match message {
@@ -183,7 +183,7 @@ impl Links {
         }
     }
 
-    /// Says goodbye to these and closes the sockets, in which other threads may still be reading.
+    /// Sends a goodbye to these users and closes the sockets, which other threads may still read.
     pub(super) fn leave(&self, users: &[String], goodbye: &Value) {
         for user in users {
             let Some(socket) = self.connections().remove(user) else { continue };
@@ -192,18 +192,18 @@ impl Links {
         }
     }
 
-    /// Whether the program can write to somebody.
+    /// Whether the program has a link to this user.
     pub fn knows(&self, user: &str) -> bool {
         self.connections().contains_key(user)
     }
 
-    /// Stops all threads at the end of a link, or lets them go on.
+    /// Makes all threads wait at the end of a link, or lets them continue.
     pub fn slow_down(&self, slow: bool) {
         *self.slow.lock().unwrap() = slow;
         self.fast_again.notify_all();
     }
 
-    /// The program has ended: the system closes its sockets, whoever reads in them.
+    /// Ends the program: the system closes its sockets, including those that threads are reading.
     pub(super) fn end(&self) {
         {
             let mut open = self.open.lock().unwrap();
@@ -212,7 +212,7 @@ impl Links {
                 let _ = stream.shutdown(Shutdown::Both);
             }
         }
-        // Whoever accepts wakes and ends.
+        // The connection wakes the accepting thread, which then ends.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }

@@ -1,8 +1,9 @@
-//! A double of the original Python peer, built on blocking sockets and threads as that program is.
+//! A double of the original Python peer, built on blocking sockets and threads like that program.
 //!
-//! It repeats the habits on which the original depends, its defects included: one `recv` is one message; a thread that
-//! blocks in `recv` keeps a closed socket open; a peer is forgotten when any of its links ends; a room's messages are
-//! dropped while another view is open; a push with an empty owner slot ends the program at `/deletar_sala`.
+//! It reproduces the habits on which the original depends, including its defects. One `recv` is one message. A thread
+//! that blocks in `recv` keeps a closed socket open. A peer is forgotten when any of its links ends. A room's messages
+//! are dropped while another view is open. An announcement with an empty owner slot ends the program at
+//! `/deletar_sala`.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -22,42 +23,42 @@ use serde_json::{Value, json};
 use links::Links;
 use tracker_link::TrackerLink;
 
-/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+/// Longest wait for an expected event. It is only reached on a very busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Time for what should not happen: a test that goes well always takes so long, and never needs it.
+/// Time that an unwanted event is given to happen. A passing test always waits this long.
 const A_WHILE: Duration = Duration::from_millis(500);
 
-/// Something that the program prints, or should have printed.
+/// Output of the program, or output that it should have printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// `<X> text`, in the room that is open.
+    /// `<X> text`, in the open room.
     Room { from: String, text: String },
-    /// `[PRIVADO de X] text`.
+    /// `[PRIVADO de X] text`, from a private chat.
     Private { from: String, text: String },
-    /// A message of a room that is not open: the program drops it without a word.
+    /// A message of a room that is not open, which the program drops silently.
     Dropped { from: String, text: String },
-    /// `*** X entrou na sala.`
+    /// `*** X entrou na sala.`: X has joined.
     Entered(String),
-    /// `*** X saiu da sala.`
+    /// `*** X saiu da sala.`: X has left.
     Left(String),
-    /// `[ATUALIZAÇÃO DA SALA] msg`.
+    /// `[ATUALIZAÇÃO DA SALA] msg`: the room has changed.
     Update(String),
-    /// `[CONEXÃO P2P] X se conectou.`: X said HELLO.
+    /// `[CONEXÃO P2P] X se conectou.`: X sent HELLO.
     Hello(String),
-    /// `[DESCONECTADO P2P] de X.`
+    /// `[DESCONECTADO P2P] de X.`: the link to X has ended.
     Disconnected(String),
     /// `[AVISO] Conexão com X não encontrada.`: a message to X is lost.
     NoLink(String),
-    /// `[AVISO] Informações para 'X' incompletas.`
+    /// `[AVISO] Informações para 'X' incompletas.`: X has no address or port.
     Incomplete(String),
     /// One `recv` held more or less than one message.
     NotOneMessage(String),
-    /// `[ERRO] na escuta do tracker`: nothing is heard from it any more.
+    /// `[ERRO] na escuta do tracker`: the connection to the tracker is lost.
     TrackerGone(String),
 }
 
-/// What the screen shows.
+/// The view on the screen: a room, a private chat, or the menu.
 #[derive(Debug, Default)]
 struct View {
     room: Option<Value>,
@@ -76,7 +77,7 @@ fn participants(room: &Value) -> Vec<String> {
     slots.into_iter().flatten().map(str::to_owned).collect()
 }
 
-/// The program died of an exception that nothing caught.
+/// Error: the program died of an uncaught exception.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Crashed(pub &'static str);
 
@@ -87,12 +88,12 @@ pub struct LegacyClient {
     pub links: Arc<Links>,
     tracker: TrackerLink,
     shown: Mutex<Receiver<Shown>>,
-    /// What nobody has looked for yet.
+    /// Output that no call has looked for yet.
     passed: Mutex<Vec<Shown>>,
 }
 
 impl LegacyClient {
-    /// Starts the program: a port for links, a session with the tracker, nobody signed in.
+    /// Starts the program with a port for links and a connection to the tracker, not signed in.
     pub fn start(tracker: SocketAddr) -> Self {
         let (show, shown) = channel();
         let view = Arc::new(Mutex::new(View::default()));
@@ -106,7 +107,7 @@ impl LegacyClient {
         Self::signed_in(tracker, "REGISTER", name)
     }
 
-    /// Starts the program and logs in: what it shows then is its menu.
+    /// Starts the program and logs in. It then shows its menu.
     pub fn logged_in(tracker: SocketAddr, name: &str) -> Self {
         Self::signed_in(tracker, "LOGIN", name)
     }
@@ -118,7 +119,7 @@ impl LegacyClient {
         client
     }
 
-    /// Menu: Login, or Registrar.
+    /// Chooses Login or Registrar in the menu.
     pub fn sign_in(&mut self, cmd: &str, name: &str, password: &str) -> Value {
         let digest = commons::user::PasswordDigest::of_typed(password);
         name.clone_into(&mut self.name);
@@ -126,7 +127,8 @@ impl LegacyClient {
             "port": self.links.port}))
     }
 
-    /// A request and its answer. The program waits five seconds for it, which a machine with much else to do may need.
+    /// Sends a request and returns the answer. The original waits five seconds for it, but a busy machine may need
+    /// longer.
     pub fn ask(&self, request: Value) -> Value {
         self.tracker.ask(&request)
     }
@@ -135,12 +137,13 @@ impl LegacyClient {
         self.ask(json!({"cmd": cmd, "room": room, "username": self.name}))
     }
 
-    /// Menu: Listar peers online.
+    /// Chooses "Listar peers online" in the menu.
     pub fn list_peers(&self) -> Value {
         self.ask(json!({"cmd": "LIST_PEERS"}))
     }
 
-    /// Menu: Listar salas disponíveis. How many participants the program counts in each.
+    /// Chooses "Listar salas disponíveis" in the menu. Returns the number of participants that the program counts in
+    /// each room.
     pub fn count_rooms(&self) -> Vec<(String, usize)> {
         let answer = self.ask(json!({"cmd": "LIST_ROOMS"}));
         let rooms = answer["rooms"].as_object().unwrap_or_else(|| panic!("{answer}"));
@@ -151,12 +154,12 @@ impl LegacyClient {
         rooms.iter().map(|(name, room)| (name.clone(), count(room))).collect()
     }
 
-    /// Menu: Criar sala. The program stays in its menu.
+    /// Chooses "Criar sala" in the menu. The program stays in its menu.
     pub fn create(&self, room: &str) -> Value {
         self.ask_for_room("CREATE_ROOM", room)
     }
 
-    /// Menu: Entrar em sala. It opens the room's view and dials everybody in its slots.
+    /// Chooses "Entrar em sala" in the menu. The program opens the room's view and dials every peer in its slots.
     pub fn join(&self, room: &str) -> Value {
         let answer = self.ask_for_room("JOIN_ROOM", room);
         if answer["status"] == "OK" {
@@ -170,7 +173,7 @@ impl LegacyClient {
         answer
     }
 
-    /// Menu: Chat com um peer. Whether the view of the private chat opened.
+    /// Chooses "Chat com um peer" in the menu. Returns whether the view of the private chat opened.
     pub fn chat_with(&self, user: &str) -> bool {
         let answer = self.list_peers();
         let peer = &answer["peers"][user];
@@ -182,7 +185,7 @@ impl LegacyClient {
         open
     }
 
-    /// A text typed into the view that is open.
+    /// Types a text into the open view.
     pub fn say(&self, text: &str) {
         let (room, to) = {
             let view = self.lock();
@@ -198,7 +201,7 @@ impl LegacyClient {
         }
     }
 
-    /// `/sair`, in either view.
+    /// Types `/sair` in either view.
     pub fn leave(&self) {
         let (private, room) = {
             let view = self.lock();
@@ -214,13 +217,13 @@ impl LegacyClient {
         }
     }
 
-    /// `/users`.
+    /// Types `/users` and returns the names.
     pub fn users(&self) -> Vec<String> {
         self.lock().room.as_ref().map(participants).unwrap_or_default()
     }
 
-    /// `/deletar_sala`: whether the tracker deleted the room. The program reads the owner's name without a look whether
-    /// there is one.
+    /// Types `/deletar_sala` and returns whether the tracker deleted the room. The program reads the owner's name
+    /// without a check whether there is an owner.
     pub fn delete_room(&self) -> Result<bool, Crashed> {
         let room = self.lock().room.clone().unwrap();
         let owner = room["peer_owner"]["username"].as_str();
@@ -236,12 +239,12 @@ impl LegacyClient {
         Ok(deleted)
     }
 
-    /// As after a push whose owner slot is null.
+    /// Empties the owner slot, as an announcement with `null` does.
     pub fn forget_the_owner(&self) {
         self.lock().room.as_mut().unwrap()["peer_owner"] = Value::Null;
     }
 
-    /// Menu: Sair. The program ends.
+    /// Chooses Sair in the menu, which ends the program.
     pub fn quit(self) {
         self.tracker.send(&json!({"cmd": "LOGOUT", "username": self.name}));
     }
@@ -250,7 +253,7 @@ impl LegacyClient {
         self.view.lock().unwrap()
     }
 
-    /// What the program shows next, of what is wanted. It must have understood everything so far.
+    /// Waits for output that matches. The program must have understood everything so far.
     pub fn until(&self, wanted: impl Fn(&Shown) -> bool) -> Shown {
         let (shown, mut passed) = (self.shown.lock().unwrap(), self.passed.lock().unwrap());
         if let Some(at) = passed.iter().position(&wanted) {
@@ -267,7 +270,7 @@ impl LegacyClient {
         }
     }
 
-    /// Gives something that should not happen the time to happen.
+    /// Waits a while for unwanted output, so that a defect has time to show.
     pub fn may_show(&self, unwanted: impl Fn(&Shown) -> bool) {
         let (shown, mut passed) = (self.shown.lock().unwrap(), self.passed.lock().unwrap());
         while let Ok(next) = shown.recv_timeout(A_WHILE) {
@@ -278,7 +281,7 @@ impl LegacyClient {
         }
     }
 
-    /// Waits for a message of the open room.
+    /// Waits for a message in the open room.
     pub fn hears(&self, text: &str) {
         self.until(|shown| matches!(shown, Shown::Room { text: heard, .. } if heard == text));
     }
@@ -288,12 +291,12 @@ impl LegacyClient {
         self.until(|shown| matches!(shown, Shown::Private { text: heard, .. } if heard == text));
     }
 
-    /// Waits until somebody has said HELLO.
+    /// Waits until this user has sent HELLO.
     pub fn is_dialled_by(&self, user: &str) {
         self.until(|shown| *shown == Shown::Hello(user.to_owned()));
     }
 
-    /// All that has been shown by now and not been looked for.
+    /// All output so far that no call has looked for.
     pub fn shown_so_far(&self) -> Vec<Shown> {
         let mut passed = std::mem::take(&mut *self.passed.lock().unwrap());
         passed.extend(self.shown.lock().unwrap().try_iter());
@@ -308,7 +311,7 @@ impl Drop for LegacyClient {
     }
 }
 
-/// Takes one `recv` of at most `size` bytes for one message; `None` at the end of the stream.
+/// Reads at most `size` bytes with one `recv` as one message. Returns `None` at the end of the stream.
 fn recv(mut stream: &std::net::TcpStream, size: usize) -> std::io::Result<Option<Result<Value, String>>> {
     let mut buffer = vec![0; size];
     let read = std::io::Read::read(&mut stream, &mut buffer)?;
@@ -316,7 +319,7 @@ fn recv(mut stream: &std::net::TcpStream, size: usize) -> std::io::Result<Option
     Ok((read > 0).then(|| serde_json::from_str(&text).map_err(|_| text)))
 }
 
-/// A message as Python writes it: characters beyond ASCII escaped, and no line feed behind it.
+/// Encodes a message as Python does: with escaped characters beyond ASCII, and without a line feed.
 fn python_json(message: &Value) -> Vec<u8> {
     let escaped = |char: char| match char {
         '\0'..='\x7f' => char.to_string(),

@@ -1,5 +1,6 @@
-//! A double of the original Python tracker, as far as somebody who connects can tell: plaintext, one `recv` of 1,024 bytes a
-//! request, and an end of the connection where those bytes are not text.
+//! A double of the original Python tracker as a client sees it.
+//! It speaks plaintext, reads each request with one `recv` of 1,024 bytes, and closes the connection if those bytes are
+//! not text.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::python_json;
 
-/// Starts one; it ends with the test's process.
+/// Starts a tracker, which ends with the test's process.
 pub fn start() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -21,8 +22,8 @@ pub fn start() -> SocketAddr {
     address
 }
 
-/// Bytes that are no text or no JSON raise an exception, and the connection is closed with the rest of them unread, which
-/// resets it. Everything else is answered as before a login.
+/// Serves one connection. Bytes that are not JSON text raise an exception: the connection is closed with the rest
+/// unread, which resets it. Any other request is answered as before a login.
 fn serve(mut stream: TcpStream) {
     let mut buffer = [0; 1024];
     let Ok(read @ 1..) = stream.read(&mut buffer) else { return };

@@ -1,4 +1,4 @@
-//! The double's session with the tracker: `PeerTrackerCommunication` of the original.
+//! The double's session with the tracker, as the original's `PeerTrackerCommunication`.
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -47,7 +47,7 @@ impl TrackerLink {
         let _ = (&*self.stream).write_all(&python_json(request));
     }
 
-    /// The next answer is taken for that to this request.
+    /// Sends a request. The next answer is used as its reply.
     pub(super) fn ask(&self, request: &Value) -> Value {
         self.send(request);
         let timeout = |_| json!({"status": "ERROR", "msg": "Tracker timeout."});
@@ -59,8 +59,8 @@ impl TrackerLink {
     }
 }
 
-/// A push of the room that is open is compared with what was known. The program dials nobody: it loses the port of
-/// everybody whom it learns of in this way.
+/// Compares an announcement of the open room with the known state. The program dials nobody here, and loses the port of
+/// every peer that it learns of in this way.
 fn update(view: &Mutex<View>, show: &Sender<Shown>, push: &Value) {
     let print = |shown| drop(show.send(shown));
     print(Shown::Update(push["msg"].as_str().unwrap_or_default().to_owned()));

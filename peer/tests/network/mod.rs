@@ -1,9 +1,9 @@
-//! Computers of a test's own, each in a network namespace, and between them a router that can lose whatever two of them
-//! say to each other.
+//! Virtual computers for tests, each in a network namespace, and a router that can drop all packets between two of
+//! them.
 //!
-//! A namespace lives as long as a process in it: here a `cat` that reads from the test. So none has a name, nothing is to
-//! be taken away, and nothing outlives the test however that ends. All belong to one user namespace, the router's: where
-//! the system lets everybody make one, nobody needs to be root.
+//! A namespace lives as long as a process in it: here a `cat` that reads from the test. So namespaces need no names and
+//! no cleanup, and none outlives the test. All belong to the router's user namespace. On a system that lets every user
+//! create one, the tests need no root.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -12,14 +12,14 @@ use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 
-/// Computers that reach each other through a router.
+/// Virtual computers that reach each other through a router.
 pub struct Network {
     router: Namespace,
     hosts: Vec<Namespace>,
 }
 
 impl Network {
-    /// So many computers, all within reach of each other; or why this machine cannot have them.
+    /// Creates this number of connected computers. The error says why the machine cannot have them.
     pub fn of(hosts: usize) -> Result<Self, String> {
         let mut alone = Command::new("unshare");
         let router = Namespace::make(alone.args(["--user", "--map-root-user", "--net"]))?;
@@ -49,17 +49,17 @@ impl Network {
         Ok(())
     }
 
-    /// Runs what is added to it on this computer.
+    /// Returns a command that runs its added program and arguments on this computer.
     pub fn command_on(&self, host: usize) -> Command {
         self.hosts[host].inside()
     }
 
-    /// From now on the router drops what the first of each pair says to the second, as a broken one does: nobody is told.
+    /// Drops all packets from the first to the second computer of each pair, silently as a broken router does.
     pub fn cut(&self, ways: &[(usize, usize)]) {
         self.rule("add", ways);
     }
 
-    /// Takes a cut back.
+    /// Reverts a cut of these directions.
     pub fn mend(&self, ways: &[(usize, usize)]) {
         self.rule("delete", ways);
     }
@@ -71,29 +71,29 @@ impl Network {
     }
 }
 
-/// Both ways between the two of each pair.
+/// Both directions between the two computers of each pair.
 pub fn between(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     pairs.iter().flat_map(|&(one, other)| [(one, other), (other, one)]).collect()
 }
 
-/// Where a computer is found by the others.
+/// The address of a computer for the others.
 pub fn address(host: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, u8::try_from(host).unwrap(), 2)
 }
 
-/// Where it finds the router.
+/// The router's address on the network of this computer.
 fn gate(host: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, u8::try_from(host).unwrap(), 1)
 }
 
-/// A network namespace, by the process that keeps it.
+/// A network namespace, held by its process.
 struct Namespace(Child);
 
 impl Namespace {
     fn make(unshare: &mut Command) -> Result<Self, String> {
         unshare.arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut keeper = Self(unshare.spawn().map_err(|error| format!("unshare: {error}"))?);
-        // What is answered is answered from inside.
+        // An answer shows that the process is inside the namespace.
         keeper.echoes().map_err(|error| keeper.complaint().unwrap_or_else(|| error.to_string()))?;
         Ok(keeper)
     }
@@ -106,14 +106,14 @@ impl Namespace {
         output.read_exact(&mut [0])
     }
 
-    /// What a keeper that has ended said last.
+    /// The last error output of a process that has ended.
     fn complaint(&mut self) -> Option<String> {
         let mut said = String::new();
         self.0.stderr.take()?.read_to_string(&mut said).ok()?;
         Some(said.trim().to_owned())
     }
 
-    /// Enters it and goes on as what is added.
+    /// Returns a command that enters the namespace and runs its added program and arguments.
     fn inside(&self) -> Command {
         let mut command = Command::new("nsenter");
         let id = self.0.id().to_string();

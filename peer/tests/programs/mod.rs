@@ -1,4 +1,4 @@
-//! The peer as a program: behind pipes, and in a pseudo-terminal with a screen that can be read.
+//! The peer as a child process, behind pipes or in a pseudo-terminal with a readable screen.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
@@ -16,15 +16,15 @@ use std::time::{Duration, Instant};
 use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use serde_json::Value;
 
-/// Long enough for a machine with much else to do; nothing waits so long where all is well.
+/// Longest wait for an expected event. It is only reached on a very busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The password of every user of a program, as long as a new one has to be.
+/// The password of every user of a program. It has the length that a new password needs.
 pub const PASSWORD: &str = "a secret of theirs";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_peer");
 
-/// What every run needs: the tracker, and a folder of its own.
+/// The flags of every run: the tracker and the data folder.
 pub fn flags(tracker: SocketAddr, data: &Path) -> Vec<String> {
     vec!["--tracker".into(), tracker.to_string(), "--data".into(), data.to_str().unwrap().into()]
 }
@@ -39,19 +39,19 @@ pub struct Piped {
 }
 
 impl Piped {
-    /// Starts a peer with these flags and nothing from this process's environment that could change it.
+    /// Starts a peer with these flags, in an environment without this process's variables.
     pub fn start(flags: &[String], password: Option<&str>) -> Self {
         Self::start_as(Command::new(PROGRAM), flags, password)
     }
 
-    /// The same, with more in its environment.
+    /// As [`Self::start`], with further environment variables.
     pub fn start_in(flags: &[String], password: Option<&str>, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new("/usr/bin/env");
         command.args(environment.iter().map(|(name, value)| format!("{name}={value}"))).arg(PROGRAM);
         Self::start_as(command, flags, password)
     }
 
-    /// Starts a peer by this command, which may enter another computer first.
+    /// Starts a peer with this command, which may enter another computer first.
     pub fn start_as(mut command: Command, flags: &[String], password: Option<&str>) -> Self {
         command.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_clear().env("HOME", "/nonexistent");
@@ -62,7 +62,7 @@ impl Piped {
         Self { child, input, lines, errors, passed: VecDeque::new() }
     }
 
-    /// A user who signs in and speaks JSON.
+    /// Starts a user who signs in with JSON output.
     pub fn bot(tracker: SocketAddr, data: &Path, name: &str, register: bool) -> Self {
         let mut flags = flags(tracker, data);
         flags.extend(["--username", name, "--output", "json"].map(Into::into));
@@ -70,7 +70,7 @@ impl Piped {
         Self::start(&flags, Some(PASSWORD))
     }
 
-    /// A user who registers and speaks JSON, on the computer that `entering` leads to.
+    /// Starts a user who registers with JSON output, on the computer that `entering` leads to.
     pub fn bot_elsewhere(
         mut entering: Command,
         tracker: SocketAddr,
@@ -85,13 +85,13 @@ impl Piped {
         Self::start_as(entering, &flags, Some(PASSWORD))
     }
 
-    /// A user who registers and speaks JSON, on a disk that [`limit_files`] may fill: writing on fails, and no signal
-    /// ends the program.
+    /// Starts a user who registers with JSON output, on a disk that [`limit_files`] may fill. Further writes fail, and
+    /// no signal ends the program.
     pub fn bot_with_a_small_disk(tracker: SocketAddr, data: &Path, name: &str) -> Self {
         Self::bot_with_a_small_disk_and(tracker, data, name, &[])
     }
 
-    /// The same, with more flags.
+    /// As [`Self::bot_with_a_small_disk`], with more flags.
     pub fn bot_with_a_small_disk_and(tracker: SocketAddr, data: &Path, name: &str, more: &[&str]) -> Self {
         let mut flags = flags(tracker, data);
         flags.extend(["--username", name, "--output", "json", "--register"].map(Into::into));
@@ -118,7 +118,7 @@ impl Piped {
         self.input = None;
     }
 
-    /// Reads on to a line that fits; those before it are kept in [`Self::passed`].
+    /// Reads output lines until one matches. Earlier lines are kept in [`Self::passed`].
     pub fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -133,7 +133,7 @@ impl Piped {
         }
     }
 
-    /// Reads on to an event of this kind.
+    /// Reads events until one of this kind.
     pub fn event(&mut self, kind: &str) -> Value {
         let line = self.until(|line| json(line)["event"] == kind);
         json(&line)
@@ -147,7 +147,7 @@ impl Piped {
         self.errors.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// The next line, if it comes in this time.
+    /// Reads the next output line, if it arrives within `wait`.
     pub fn next(&mut self, wait: Duration) -> Option<String> {
         match self.lines.recv_timeout(wait) {
             Ok(line) => Some(line),
@@ -158,21 +158,22 @@ impl Piped {
         }
     }
 
-    /// Kills it, and gives what it said before and nobody has read.
+    /// Kills the program. Returns the output before the end that no call has read.
     pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.lines.iter().collect()
     }
 
-    /// Its exit status, what it said last and what it complained of. The input stays as it is.
+    /// Waits for the end. Returns the exit status, the remaining output and the error output. The input is left as it
+    /// is.
     pub fn end(mut self) -> End {
         let status = end_of(&mut self.child);
         End { status, said: self.lines.iter().collect(), complained: self.errors.iter().collect() }
     }
 }
 
-/// The exit status of a program that has to end now.
+/// Waits for the end of a program that must end now. Returns its exit status.
 pub fn end_of(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -187,7 +188,7 @@ pub fn end_of(child: &mut Child) -> Option<i32> {
     }
 }
 
-/// Nothing outlives a test.
+/// Kills the program, so that it does not outlive the test.
 impl Drop for Piped {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -195,7 +196,7 @@ impl Drop for Piped {
     }
 }
 
-/// How a program ended.
+/// Exit status and remaining output of a program.
 #[derive(Debug)]
 pub struct End {
     pub status: Option<i32>,
@@ -244,7 +245,7 @@ impl Screen {
         Self::start_by(CommandBuilder::new(PROGRAM), flags, environment, size)
     }
 
-    /// The same, by a command that enters another computer first.
+    /// Starts a peer by a command that enters another computer first.
     pub fn start_elsewhere(entering: &Command, flags: &[String], environment: &[(&str, &str)]) -> Self {
         let mut command = CommandBuilder::new(entering.get_program());
         command.args(entering.get_args());
@@ -264,7 +265,7 @@ impl Screen {
         command.args(flags);
         command.env_clear();
         command.env("HOME", "/nonexistent");
-        // Where a command is to be found that enters another computer.
+        // The path for a command that enters another computer.
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.cwd(env!("CARGO_MANIFEST_DIR"));
         command.env("TERM", "xterm-256color");
@@ -296,7 +297,7 @@ impl Screen {
         Self { child, master: pair.master, keys, seen, news }
     }
 
-    /// A user who registers with a password from the environment, on the first screen.
+    /// Starts a user who registers with a password from the environment, at the first screen.
     pub fn user(tracker: SocketAddr, data: &Path, name: &str, rows: u16, columns: u16) -> Self {
         let mut flags = flags(tracker, data);
         flags.extend(["--username", name, "--register"].map(Into::into));
@@ -309,17 +310,17 @@ impl Screen {
         self.child.process_id().unwrap()
     }
 
-    /// Types, as keys come from a terminal.
+    /// Types keys as a terminal sends them.
     pub fn keys(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).unwrap();
     }
 
-    /// Types a line and Enter.
+    /// Types a line and presses Enter.
     pub fn line(&mut self, line: &str) {
         self.keys(&format!("{line}\r"));
     }
 
-    /// Pastes, as a terminal marks it.
+    /// Pastes a text, marked as a terminal does.
     pub fn paste(&mut self, text: &str) {
         self.keys(&format!("\x1b[200~{}\x1b[201~", text.replace('\n', "\r")));
     }
@@ -329,8 +330,8 @@ impl Screen {
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
-    /// Resizes as tmux and most terminals do: a row that is too long goes on in the next one, and the cursor stays at its
-    /// character. Only for what fits on the screen.
+    /// Resizes the window as tmux and most terminals do: a row that is too long continues in the next one, and the
+    /// cursor stays at its character. The content must fit on the screen.
     pub fn resize_and_rewrap(&mut self, rows: u16, columns: u16) {
         let mut seen = self.seen.lock().unwrap();
         let screen = seen.parser.screen();
@@ -363,7 +364,7 @@ impl Screen {
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
-    /// Writes to the screen, as if the program did.
+    /// Writes to the screen as if the program did.
     pub fn print(&self, bytes: &str) {
         self.seen.lock().unwrap().parser.process(bytes.as_bytes());
     }
@@ -373,7 +374,7 @@ impl Screen {
         self.seen.lock().unwrap().parser.screen().contents()
     }
 
-    /// The rows of the screen that hold something, as they stand there.
+    /// The rows of the screen that are not empty.
     pub fn rows(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let screen = seen.parser.screen();
@@ -381,12 +382,12 @@ impl Screen {
         screen.rows(0, columns).map(|row| row.trim_end().to_owned()).filter(|row| !row.is_empty()).collect()
     }
 
-    /// Everything that was ever written to the terminal.
+    /// All bytes that were ever written to the terminal.
     pub fn bytes(&self) -> Vec<u8> {
         self.seen.lock().unwrap().bytes.clone()
     }
 
-    /// Where the cursor is: row and column.
+    /// The row and the column of the cursor.
     pub fn cursor(&self) -> (u16, u16) {
         self.seen.lock().unwrap().parser.screen().cursor_position()
     }
@@ -395,7 +396,7 @@ impl Screen {
         self.seen.lock().unwrap().parser.screen().bracketed_paste()
     }
 
-    /// Waits until the screen is as wanted.
+    /// Waits until the screen satisfies `wanted`.
     pub fn wait(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !wanted(self) {
@@ -404,7 +405,7 @@ impl Screen {
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                     panic!("{what} never came; the screen is\n{}\n", self.text())
                 }
-                // What was written last may still be unread.
+                // The last output may still be unread.
                 Err(RecvTimeoutError::Disconnected) if !wanted(self) && left.is_zero() => {
                     panic!("{what} never came before the end; the screen is\n{}\n", self.text())
                 }
@@ -419,12 +420,12 @@ impl Screen {
         self.wait(text, |screen| screen.text().contains(text));
     }
 
-    /// Waits until a row of the screen is this one.
+    /// Waits until the screen has exactly this row.
     pub fn shows_row(&mut self, row: &str) {
         self.wait(row, |screen| screen.rows().iter().any(|shown| shown == row));
     }
 
-    /// Waits until the last rows are these.
+    /// Waits until the screen ends with these rows.
     pub fn ends_with(&mut self, rows: &[&str]) {
         self.wait(&rows.join(" / "), |screen| {
             let shown = screen.rows();
@@ -433,7 +434,7 @@ impl Screen {
         });
     }
 
-    /// Its exit status.
+    /// Waits for the end and returns the exit status.
     pub fn end(&mut self) -> u32 {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -452,14 +453,14 @@ impl Screen {
         set("ECHO") && set("ICANON")
     }
 
-    /// Whether the terminal shows what is typed.
+    /// Whether the terminal echoes the input.
     pub fn echoes(&self) -> bool {
         let modes = format!("{:?}", self.master.get_termios().unwrap().local_flags);
         modes.split(|c: char| !c.is_ascii_uppercase()).any(|set| set == "ECHO")
     }
 }
 
-/// Nothing outlives a test.
+/// Kills the program, so that it does not outlive the test.
 impl Drop for Screen {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -467,13 +468,13 @@ impl Drop for Screen {
     }
 }
 
-/// Sends a signal to a program that a test started.
+/// Sends a signal to a program that a test has started.
 pub fn signal(id: u32, signal: rustix::process::Signal) {
     let id = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
     rustix::process::kill_process(id, signal).unwrap();
 }
 
-/// Lets no file of a program that a test started grow beyond so many bytes; `None` lets them grow again.
+/// Limits the size of every file of a program that a test has started, in bytes. `None` removes the limit.
 pub fn limit_files(id: u32, bytes: Option<u64>) {
     let id = rustix::process::Pid::from_raw(i32::try_from(id).unwrap());
     let limit = rustix::process::Rlimit { current: bytes, maximum: None };

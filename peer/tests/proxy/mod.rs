@@ -1,5 +1,4 @@
-//! Who sits on the wire: passes bytes on as they are, records them, flips one bit of them, or ends both sides'
-//! encryption with a key of its own.
+//! A proxy on the wire: it forwards and records bytes, flips one bit of them, or intercepts TLS with a key of its own.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -14,24 +13,24 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// A direction, seen from whoever dials.
+/// A direction, as the dialer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     There,
     Back,
 }
 
-/// What happens to the connections that come from now on.
+/// The treatment of all further connections.
 #[derive(Debug, Clone)]
 pub enum Deed {
     Pass,
-    /// One bit of the byte at this position is flipped, on every connection.
+    /// Flips one bit of the byte at this position on every connection.
     Flip(Way, usize),
-    /// Answers as this key, and dials on as this key.
+    /// Answers with this key and dials on with this key.
     Middle(Identity),
 }
 
-/// A port that leads to another one.
+/// A port that leads to another port.
 pub struct Proxy {
     pub address: SocketAddr,
     seen: Arc<Seen>,
@@ -64,7 +63,7 @@ impl Proxy {
         Self { address, seen, _task: task }
     }
 
-    /// Leads elsewhere from now on.
+    /// Forwards new connections to another target.
     pub fn lead_to(&self, target: SocketAddr) {
         *self.seen.target.lock().unwrap() = target;
     }
@@ -73,28 +72,28 @@ impl Proxy {
         *self.seen.deed.lock().unwrap() = deed;
     }
 
-    /// Breaks the connections that stand.
+    /// Closes the current connections.
     pub fn cut(&self) {
         std::mem::take(&mut *self.seen.cut.lock().unwrap()).cancel();
     }
 
-    /// How many bits were flipped by now.
+    /// Number of flipped bits so far.
     pub fn flips(&self) -> usize {
         self.seen.flips.load(Ordering::SeqCst)
     }
 
-    /// How many connections came by now.
+    /// Number of accepted connections so far.
     pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
-    /// Whether these bytes went through, as this proxy could read them.
+    /// Whether these bytes went through in a form that the proxy could read.
     pub fn heard(&self, text: &str) -> bool {
         let recorded = self.seen.recorded.lock().unwrap();
         recorded.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
-    /// How many bytes went through, as this proxy could read them.
+    /// Number of bytes that went through in a form that the proxy could read.
     pub fn heard_bytes(&self) -> usize {
         self.seen.recorded.lock().unwrap().len()
     }
@@ -107,7 +106,7 @@ async fn serve(listener: Listener, seen: Arc<Seen>) {
         let seen = Arc::clone(&seen);
         connections.spawn(async move {
             let cut = seen.cut.lock().unwrap().clone();
-            // A connection that comes to nothing is the other sides' to complain of.
+            // Errors of a connection are reported by its two ends.
             let _ = cut.run_until_cancelled(lead(near, &seen)).await;
         });
     }
@@ -130,7 +129,7 @@ async fn lead(near: Socket, seen: &Seen) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Passes one direction on to its end, each chunk recorded before it is touched.
+/// Forwards one direction to its end. Each chunk is recorded before it is changed.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
