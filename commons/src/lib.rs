@@ -1,7 +1,7 @@
 //! The code that the tracker and the peers share.
 //!
 //! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, as plain values and
-//! pure rules.
+//!   pure rules.
 //! - [`protocol`]: the messages between the programs.
 //! - [`net`]: the network layer. It and the protocol do not depend on each other.
 //! - [`limits`]: every shared bound, with its reason.

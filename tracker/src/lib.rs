@@ -6,7 +6,7 @@
 //! - `service`: takes a request, calls a handler, and sends the reply and the pushes.
 //! - `handlers`: decide the requests; they never send.
 //! - `push`, `legacy_texts`, `legacy_views`: notices to members; texts for legacy clients; the room that each legacy
-//! client shows.
+//!   client shows.
 //! - `repositories`: the durable state, which survives a crash.
 //! - [`folder_check`]: checks whether a tracker can start on a folder, and accepts edits made by hand.
 //! - [`recovery`]: what a start makes of a folder's files, for fuzzing.
@@ -18,7 +18,7 @@
 //! - [`password_reset`]: the password reset by the operator.
 //! - `login_throttle`: decides when the next password for an account may be checked.
 //! - `subnet`, `rate_limit`, `recent`: the network of a client; token buckets and sliding windows; a map of bounded
-//! size.
+//!   size.
 //! - `limits`: every bound of the tracker, with its reason.
 
 mod active_connections;
