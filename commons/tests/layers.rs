@@ -74,16 +74,7 @@ const UPWARDS: &[(&str, &str)] = &[
 /// Remaining cycles of files. A file is in at most one cycle.
 const CIRCLES: &[&[&str]] = &[
     &["peer/src/api/mod.rs", "peer/src/api/past.rs", "peer/src/api/status.rs"],
-    &["peer/src/history/history_db.rs", "peer/src/history/rollback.rs"],
-    &["peer/src/history/remembered.rs", "peer/src/history/store.rs"],
     &["peer/src/terminal/account_recovery.rs", "peer/src/terminal/sign_in.rs", "peer/src/terminal/who.rs"],
-    &[
-        "tracker/src/repositories/collection.rs",
-        "tracker/src/repositories/found.rs",
-        "tracker/src/repositories/json_file.rs",
-        "tracker/src/repositories/user.rs",
-        "tracker/src/repositories/writer.rs",
-    ],
 ];
 
 /// Finds the source file of a path such as `crate::history::store::Store`, if it is in the project.

@@ -7,7 +7,8 @@ use std::thread::sleep;
 use crate::limits::{CHECK_PAUSE, CHECK_TRIES};
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::{DataFolder, OpenError};
-use crate::repositories::found::{Found, Trust};
+use crate::repositories::found::Found;
+use crate::repositories::trust::Trust;
 
 /// The reason why the edits were not accepted.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Conversation, Event, TrackerState};
 use crate::chat::Chat;
-use crate::history::remembered::RememberedRoom;
+use crate::history::remembered_room::RememberedRoom;
 
 impl Chat {
     /// Sets the rooms that the user entered on this device in earlier runs and has not left.

@@ -24,7 +24,7 @@ use crate::api::{Conversation, Event, LinkState, TrackerState};
 use crate::chat::inbound::PendingMembership;
 use crate::chat::known_names::KnownNames;
 use crate::history::membership::Membership;
-use crate::history::remembered::RememberedRoom;
+use crate::history::remembered_room::RememberedRoom;
 use crate::identity::known_keys::Announcement;
 use crate::limits::RETURN_GRACE;
 

@@ -16,7 +16,7 @@ use crate::api::missing_conversation::MissingConversation;
 use crate::chat::Chat;
 use crate::chat::inbound::{Inbound, Spoken};
 use crate::history::conversation::ConversationId;
-use crate::history::remembered::RememberedRoom;
+use crate::history::remembered_room::RememberedRoom;
 
 impl Chat {
     /// Accepts a received message and returns its conversation, or `None` if it is refused or held back. A message

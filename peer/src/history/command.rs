@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
-use crate::history::remembered::RememberedRoom;
+use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::GivenUp;
 use crate::history::store::Store;
 

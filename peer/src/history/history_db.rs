@@ -28,9 +28,9 @@ use crate::history::message::SignedMessage;
 use crate::history::outbox::Outbox;
 use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::record::{Loss, Record};
-use crate::history::remembered::RememberedRoom;
+use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::{IncomingMessage, Report};
-use crate::history::rollback::RollbackAction;
+use crate::history::rollback_action::RollbackAction;
 use crate::history::store::{Meta, Omission, Store};
 
 /// The owner of a history.

@@ -27,8 +27,10 @@ pub mod quota;
 mod reassembly;
 pub mod record;
 pub mod remembered;
+pub mod remembered_room;
 pub mod report;
 mod rollback;
+mod rollback_action;
 mod rows;
 mod search_index;
 mod seats;
@@ -59,7 +61,7 @@ use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place}
 use crate::history::listing::KeptConversation;
 use crate::history::message::SignedMessage;
 use crate::history::quota::{Quota, QuotaUsage};
-use crate::history::remembered::RememberedRoom;
+use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::Report;
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 

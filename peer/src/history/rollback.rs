@@ -2,49 +2,14 @@
 //!
 //! It decides what happens to each staged request when the disk fails.
 
-use commons::names::Username;
 use rusqlite::{Error, ErrorCode};
-use uuid::Uuid;
 
-use crate::history::command::{Request, Said, UnsignedMessage};
-use crate::history::conversation::ConversationId;
 use crate::history::database;
 use crate::history::history_db::HistoryDb;
 use crate::history::ingest::unsigned;
-use crate::history::quota::QuotaUsage;
 use crate::history::report::Report;
+use crate::history::rollback_action::RollbackAction;
 use crate::limits::AGAIN_MAX;
-
-/// The action for one staged request after a rollback.
-pub(crate) enum RollbackAction {
-    /// An own message: it is reported as not kept, and its quota is released.
-    Said(ConversationId, Option<QuotaUsage>, Uuid),
-    /// Messages of another peer: no ack is sent, so the peer sends them again.
-    Heard(Username, Vec<Uuid>),
-    /// An unsigned message: nobody sends it again, so it is shown without being stored.
-    Unsigned(UnsignedMessage),
-    /// A question: it is answered from the database as it is.
-    Asked(Request),
-    /// Any other request: only this peer knows of it, so it is tried again.
-    Again(Request),
-}
-
-impl RollbackAction {
-    /// Returns the action for a request.
-    pub(crate) fn of(request: &Request) -> Self {
-        match request {
-            Request::Say(Said { id, to, text, audience, .. }) => {
-                Self::Said(to.clone(), (!audience.is_empty()).then(|| QuotaUsage::of(text)), *id)
-            }
-            Request::Hear(heard) => {
-                Self::Heard(heard.from.clone(), heard.lines.iter().map(|line| line.id).collect())
-            }
-            Request::KeepUnsigned(line) => Self::Unsigned(line.clone()),
-            Request::Pending { .. } => Self::Asked(request.clone()),
-            other => Self::Again(other.clone()),
-        }
-    }
-}
 
 impl HistoryDb {
     /// Rolls back the transaction and handles its staged requests.

@@ -16,7 +16,7 @@ use crate::history::outbox::Outbox;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::{BatchAssembler, StreamName};
 use crate::history::record::Held;
-use crate::history::remembered::Unwritten;
+use crate::history::remembered_room::Unwritten;
 use crate::history::report::{OutgoingMessage, Report};
 use crate::history::seq_ranges::SeqRanges;
 use crate::limits::LAMPORT_MAX;

@@ -165,10 +165,10 @@ mod tests {
     use serde_json::value::RawValue;
 
     use crate::limits::FOLD_BYTES;
-    use crate::repositories::found::Trust;
     use crate::repositories::json_file::Files;
     use crate::repositories::manifest::Entries;
     use crate::repositories::record::Decoded;
+    use crate::repositories::trust::Trust;
 
     use super::*;
 

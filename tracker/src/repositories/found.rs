@@ -13,16 +13,8 @@ use crate::repositories::json_file::{Files, Loaded};
 use crate::repositories::manifest::{self, Entries};
 use crate::repositories::record::Record;
 use crate::repositories::tracker_key::{self, FoundKey};
+use crate::repositories::trust::Trust;
 use crate::repositories::user::StoredPassword;
-
-/// The degree of trust in the files of a data folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
-    /// The files must be exactly as the tracker left them.
-    AsLeft,
-    /// The files may have been edited by hand. They must still be well formed.
-    Edited,
-}
 
 /// The complete content of a data folder.
 #[derive(Debug)]

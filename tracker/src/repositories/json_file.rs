@@ -22,10 +22,10 @@ use crate::repositories::contents::{Contents, write_entries};
 use crate::repositories::data_folder::{
     DataFolder, OpenError, aside, private_file, read_if_there, sync_folder_of,
 };
-use crate::repositories::found::Trust;
 use crate::repositories::journal::{Header, write_line};
 use crate::repositories::manifest::{Entries, FileState, Manifest};
 use crate::repositories::record::Record;
+use crate::repositories::trust::Trust;
 
 /// The two files of a collection, read and not yet checked.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ pub(crate) mod record;
 pub(crate) mod room;
 pub(crate) mod table;
 pub(crate) mod tracker_key;
+pub(crate) mod trust;
 pub(crate) mod update;
 pub(crate) mod user;
 pub(crate) mod writer;
@@ -26,10 +27,11 @@ use commons::room::Room;
 
 use crate::repositories::collection::Collection;
 use crate::repositories::data_folder::{DataFolder, OpenError};
-use crate::repositories::found::{Found, Trust};
+use crate::repositories::found::Found;
 use crate::repositories::manifest::Manifest;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::RoomRepository;
+use crate::repositories::trust::Trust;
 use crate::repositories::update::StorageError;
 use crate::repositories::user::{StoredPassword, UserRepository};
 
