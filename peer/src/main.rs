@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     let (status, reason) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Usage(reason)) => (WRONG_USAGE, reason),
-        Err(Failure::Refused) => (REFUSED, "something was refused: see the errors above".to_owned()),
+        Err(Failure::Refused) => (REFUSED, "some commands were refused: see the errors above".to_owned()),
         Err(Failure::Other(reason)) => (1, reason),
     };
     let reason = if stderr().is_terminal() { reason } else { in_one_line(&reason) };
@@ -110,7 +110,7 @@ fn log_to_file() -> Result<(), Failure> {
 
 async fn run(config: Config) -> Result<(), Failure> {
     let Some(output) = config.output() else {
-        return Err(Failure::Usage("--input json goes with --output json only".to_owned()));
+        return Err(Failure::Usage("--input json requires --output json".to_owned()));
     };
     let stop = stop_signal().map_err(Failure::new)?;
     if let Some(Errand::Identity(errand)) = &config.errand {
@@ -161,8 +161,8 @@ fn remember_tracker(service: &PeerService, config: &Config) {
     }
 }
 
-/// Starts the peer. If no tracker answers at the default address, and this device has no account there, the program
-/// asks a person at the terminal for the address. Returns `None` if that person leaves.
+/// Starts the peer. If no tracker answers at the default address, a person without an account there is asked for another
+/// address. Returns `None` if that person leaves.
 async fn start(
     config: &Config,
     mut tracker: String,

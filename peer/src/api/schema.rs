@@ -64,7 +64,7 @@ pub const COMMANDS: &[Schema] = &[
         "send a message; line feeds are part of it",
     ),
     schema("switch", &[required("conversation", Type::Conversation)], "open a conversation"),
-    schema("create", &[required("room", Type::Room)], "make a room and enter it"),
+    schema("create", &[required("room", Type::Room)], "create a room and enter it"),
     schema("join", &[required("room", Type::Room)], "enter a room"),
     schema(
         "leave",
@@ -75,7 +75,7 @@ pub const COMMANDS: &[Schema] = &[
     schema("peers", &[], "list who is connected"),
     schema("rooms", &[], "list the rooms"),
     schema("users", &[optional("conversation", Type::Conversation)], "list the members of a conversation"),
-    schema("whoami", &[], "tell who you are and how you are connected"),
+    schema("whoami", &[], "show your name and the state of your connections"),
     schema(
         "history",
         &[
@@ -104,15 +104,15 @@ pub const COMMANDS: &[Schema] = &[
     ),
     schema("receipts", &[optional("conversation", Type::Conversation)], "show who has your last messages"),
     schema("outbox", &[], "show which of your messages wait, and for whom"),
-    schema("withdraw", &[required("message", Type::Message)], "take a message back that nobody has"),
+    schema("withdraw", &[required("message", Type::Message)], "withdraw a message that nobody has received"),
     schema("unlock", &[required("password", Type::Password)], "unlock the history"),
     schema("block", &[optional("user", Type::User)], "block a user's private messages, or list the blocked"),
     schema("unblock", &[required("user", Type::User)], "receive a user's private messages again"),
     schema("accept", &[required("user", Type::User)], "accept a user's changed key"),
     schema("verify", &[required("user", Type::User)], "show the safety number to compare with a user"),
-    schema("verified", &[required("user", Type::User)], "remember that the numbers were the same"),
+    schema("verified", &[required("user", Type::User)], "record that the safety numbers are equal"),
     schema("keys", &[], "list your keys"),
-    schema("endorse", &[required("key", Type::Text)], "vouch for the key of a further computer of yours"),
+    schema("endorse", &[required("key", Type::Text)], "endorse the key of a further device of yours"),
     schema("revoke", &[required("key", Type::Text)], "take away the key of a computer that is lost"),
     schema(
         "password",

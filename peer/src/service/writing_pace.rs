@@ -3,8 +3,8 @@
 //! A fast author waits for recipients that keep reading, so that the outbox stays short. The wait is bounded: a slow
 //! recipient must not hold up the author's commands.
 //!
-//! Example: 2,000 messages wait for a linked recipient. The author's next message waits until fewer do, at most 1 s
-//! while the recipient takes none, and at most 10 s in all. Then 500 messages pass without another look.
+//! Example: 2,000 messages wait for a linked recipient, so the author's next message waits until fewer do. It waits at
+//! most 1 s while the recipient takes none, and at most 10 s in all. Then 500 messages pass without another look.
 
 use tokio::time::{Instant, timeout_at};
 

@@ -37,7 +37,7 @@ impl Reply<'_> {
             Answer::Blocked { users } => {
                 let names: Vec<_> = users.iter().map(Username::as_str).collect();
                 vec![self.paint.system(&match names.as_slice() {
-                    [] => "everybody's private lines are heard".to_owned(),
+                    [] => "no user is blocked".to_owned(),
                     names => format!("shut out, in private: {}", names.join(", ")),
                 })]
             }
@@ -65,7 +65,7 @@ impl Reply<'_> {
             }
             Answer::Receipts { of, lines } => self.tables.receipts(&place(of), lines, self.moment),
             Answer::Outbox { lines } => self.tables.outbox(lines),
-            Answer::Withdrawn { .. } => self.told("the line is taken back: nobody had it"),
+            Answer::Withdrawn { .. } => self.told("the message is withdrawn: nobody had received it"),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
                     let what = if *lines == 1 { "1 line waits" } else { &format!("{lines} lines wait") };
@@ -127,7 +127,7 @@ impl Reply<'_> {
             Command::Account(AccountCommand::ChangePassword { .. }) => {
                 Some("your password is changed".to_owned())
             }
-            Command::Unblock { user } => Some(format!("{user}'s private lines are heard again")),
+            Command::Unblock { user } => Some(format!("{user} is no longer blocked")),
             Command::Leave { conversation } => match conversation.as_ref().or(self.open) {
                 Some(Conversation::Private(user)) => Some(format!("*** the chat with {user} is closed")),
                 _ => None,

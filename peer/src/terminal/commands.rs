@@ -76,7 +76,7 @@ impl Eq for Spec {}
 pub const COMMANDS: &[Spec] = &[
     spec("/rooms", &[], "", "which rooms there are", ArgKind::Nothing, |_| run(Command::Rooms)),
     spec("/peers", &[], "", "who is online", ArgKind::Nothing, |_| run(Command::Peers)),
-    spec("/create", &[], "ROOM", "make a room and enter it", ArgKind::Nothing, |rest| {
+    spec("/create", &[], "ROOM", "create a room and enter it", ArgKind::Nothing, |rest| {
         run(Command::Create { room: new_room(rest)? })
     }),
     spec("/join", &[], "ROOM", "enter a room", ArgKind::Room, |rest| {
@@ -102,7 +102,7 @@ pub const COMMANDS: &[Spec] = &[
     spec("/delete", &["/deletar_sala"], "[ROOM]", "end a room that is yours", ArgKind::Room, |rest| {
         run(Command::Delete { room: optional(rest, room)? })
     }),
-    spec("/conversations", &[], "", "all conversations kept here, ended ones too", ArgKind::Nothing, |_| {
+    spec("/conversations", &[], "", "conversations on this device, ended ones too", ArgKind::Nothing, |_| {
         run(Command::Conversations)
     }),
     spec(
@@ -127,13 +127,13 @@ pub const COMMANDS: &[Spec] = &[
     spec("/more", &[], "", "what is older than what /history or /search has shown", ArgKind::Nothing, |_| {
         Ok(ParsedInput::More)
     }),
-    spec("/receipts", &[], "", "who has your last lines", ArgKind::Nothing, |_| {
+    spec("/receipts", &[], "", "who has your last messages", ArgKind::Nothing, |_| {
         run(Command::Receipts { conversation: None })
     }),
-    spec("/outbox", &[], "", "your lines that wait, and for whom", ArgKind::Nothing, |_| {
+    spec("/outbox", &[], "", "your messages that wait, and for whom", ArgKind::Nothing, |_| {
         run(Command::Outbox)
     }),
-    spec("/withdraw", &[], "ID", "take a line back that nobody has", ArgKind::Nothing, |rest| {
+    spec("/withdraw", &[], "ID", "withdraw a message that nobody has received", ArgKind::Nothing, |rest| {
         run(Command::Withdraw { id: line_id(rest)? })
     }),
     spec(
@@ -155,35 +155,35 @@ pub const COMMANDS: &[Spec] = &[
         ArgKind::Conversation,
         |rest| run(Command::Forget { conversation: conversation(rest)? }),
     ),
-    spec("/whoami", &[], "", "who you are and how you are connected", ArgKind::Nothing, |_| {
+    spec("/whoami", &[], "", "your name and the state of your connections", ArgKind::Nothing, |_| {
         run(Command::WhoAmI)
     }),
     spec("/block", &[], "[NAME]", "shut out somebody's private lines, or list whom", ArgKind::User, |rest| {
         run(Command::Block { user: optional(rest, user)? })
     }),
-    spec("/unblock", &[], "NAME", "hear somebody's private lines again", ArgKind::User, |rest| {
+    spec("/unblock", &[], "NAME", "receive a user's private messages again", ArgKind::User, |rest| {
         run(Command::Unblock { user: user(rest)? })
     }),
-    spec("/verify", &[], "USER", "the number to compare with somebody", ArgKind::User, |rest| {
+    spec("/verify", &[], "USER", "the safety number to compare with a user", ArgKind::User, |rest| {
         run(Command::Verify { user: user(rest)? })
     }),
-    spec("/verified", &[], "USER", "remember that the numbers were the same", ArgKind::User, |rest| {
+    spec("/verified", &[], "USER", "record that the safety numbers are equal", ArgKind::User, |rest| {
         run(Command::Verified { user: user(rest)? })
     }),
-    spec("/accept", &[], "USER", "take somebody's changed key for right", ArgKind::User, |rest| {
+    spec("/accept", &[], "USER", "accept a user's changed key", ArgKind::User, |rest| {
         run(Command::Accept { user: user(rest)? })
     }),
-    spec("/keys", &[], "", "your keys: each of your computers has one", ArgKind::Nothing, |_| {
+    spec("/keys", &[], "", "your device keys: each device has one", ArgKind::Nothing, |_| {
         run(Command::Account(AccountCommand::Keys))
     }),
-    spec("/endorse", &[], "KEY", "vouch for the key of your newer computer", ArgKind::Nothing, |rest| {
+    spec("/endorse", &[], "KEY", "endorse the key of your newer device", ArgKind::Nothing, |rest| {
         run(Command::Account(AccountCommand::Endorse { key: some(rest)?.to_owned() }))
     }),
     spec("/revoke", &[], "KEY", "take a key away, as of a computer that is lost", ArgKind::Nothing, |rest| {
         run(Command::Account(AccountCommand::Revoke { key: some(rest)?.to_owned() }))
     }),
     spec("/password", &[], "", "change your password", ArgKind::Nothing, |_| Ok(ParsedInput::NewPassword)),
-    spec("/delete-account", &[], "", "end your account for ever", ArgKind::Nothing, |rest| {
+    spec("/delete-account", &[], "", "delete your account for ever", ArgKind::Nothing, |rest| {
         run(Command::Account(AccountCommand::Delete { name: optional(rest, user)?, password: None }))
     }),
     spec("/help", &[], "[COMMAND]", "this list", ArgKind::Command, |rest| {
@@ -191,7 +191,7 @@ pub const COMMANDS: &[Spec] = &[
             find(name).ok_or_else(|| ArgError::Unknown(name.to_owned()))
         })?))
     }),
-    spec("/quit", &["/exit"], "", "sign out; your seats are kept", ArgKind::Nothing, |_| run(Command::Quit)),
+    spec("/quit", &["/exit"], "", "sign out; memberships stay", ArgKind::Nothing, |_| run(Command::Quit)),
 ];
 
 const fn spec(
@@ -250,7 +250,7 @@ fn export(rest: &str) -> Result<(&str, Option<Conversation>), ArgError> {
 }
 
 fn count(text: &str) -> Result<usize, ArgError> {
-    text.parse().ok().filter(|count| *count > 0).ok_or(ArgError::Not("N is a number of lines"))
+    text.parse().ok().filter(|count| *count > 0).ok_or(ArgError::Not("N is a number of messages"))
 }
 
 /// Parses the end of a message id, as `/outbox` shows it.

@@ -26,7 +26,7 @@ const SHORT: &[(&str, &str)] = &[
     ("/withdraw", "take one back"),
     ("/export", "write to a file"),
     ("/forget", "erase it here"),
-    ("/whoami", "how you stand"),
+    ("/whoami", "your status"),
     ("/block", "shut out"),
     ("/unblock", "hear again"),
     ("/verify", "compare numbers"),
@@ -71,9 +71,9 @@ impl Tables<'_> {
             rows.extend(self.entry(
                 "text",
                 left,
-                "said in the open conversation; //text starts with a slash",
+                "sent to the open conversation; //text starts with a slash",
             ));
-            rows.extend(self.entry("@USER text", left, "said to one person, whatever is open"));
+            rows.extend(self.entry("@USER text", left, "sent to one user, whatever is open"));
             rows.extend(self.entry(
                 "marks",
                 left,

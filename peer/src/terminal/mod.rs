@@ -293,7 +293,7 @@ impl Terminal {
             Input::Interrupted => return self.interrupted().await,
             Input::NextUnread => return self.next_unread().await,
             Input::Secret(answer) => return self.take_secret(answer).await,
-            Input::NoText => return self.refuse(&CommandError::usage("this line is no UTF-8 text")).await,
+            Input::NoText => return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await,
             Input::TooFast(lines) => {
                 return self
                     .refuse(&CommandError::usage(&format!("{lines} lines came too fast: lost")))

@@ -41,7 +41,7 @@ impl Terminal {
             }
             Input::NoText => {
                 self.face.begin(origin);
-                return self.refuse(&CommandError::usage("this line is no UTF-8 text")).await;
+                return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await;
             }
             // Only a terminal produces these.
             Input::TooFast(_)

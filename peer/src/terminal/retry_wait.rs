@@ -1,11 +1,14 @@
-//! The time after which a refused command may work, in words for people. The tracker sends it in milliseconds.
+//! The wait before a retry of a refused command, as text for people. Pure.
+//!
+//! The tracker sends it in milliseconds; long waits are shown in minutes or hours.
 
 use std::time::Duration;
 
-/// Seconds, or minutes, up to which they are counted as such.
+/// Greatest number of seconds, or of minutes, that is shown as such.
 const COUNTED: u64 = 90;
 
-/// The words of a refusal with the wait behind them, if they do not show it already. Nothing is read out of the words.
+/// Appends the wait to the text of a refusal, if the text does not contain it already. The wait is never read from the
+/// text.
 pub(crate) fn with_wait(words: String, retry_after: Option<Duration>) -> String {
     match retry_after.map(in_words) {
         Some(wait) if !shows(&words, &wait) => format!("{words} (try again in {wait})"),
@@ -13,12 +16,12 @@ pub(crate) fn with_wait(words: String, retry_after: Option<Duration>) -> String 
     }
 }
 
-/// Whether the words hold this very wait, and not the end of a larger number.
+/// Returns true if the text contains this wait, and not only as the end of a larger number.
 fn shows(words: &str, wait: &str) -> bool {
     words.match_indices(wait).any(|(at, _)| !words[..at].ends_with(|before: char| before.is_ascii_digit()))
 }
 
-/// Never less than it is.
+/// Returns the wait in a suitable unit, rounded up: it is never shorter than the real one.
 fn in_words(wait: Duration) -> String {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let minutes = seconds.div_ceil(60);

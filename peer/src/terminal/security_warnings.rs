@@ -67,7 +67,7 @@ pub(crate) fn new_key(paint: Style, fingerprint: PublicKey) -> Vec<String> {
     loud(
         paint,
         &[format!(
-            "*** friends who met you before will be warned of this computer's new key: type /endorse {digits} on your other computer, then sign in here again"
+            "*** contacts who know you will be warned of this device's new key: type /endorse {digits} on your other device, then sign in here again"
         )],
     )
 }
@@ -77,9 +77,9 @@ pub(crate) fn fork(paint: Style, conversation: &Conversation, author: &Username)
     loud(
         paint,
         &[
-            format!("⚠ {author} has signed two different lines as one, in {}", shown(conversation)),
-            format!("   what {author} says is not the same for everybody: ask {author} by another way"),
-            "   (a copy of an old disk that is in use again does this too)".to_owned(),
+            format!("⚠ {author} signed two messages with one number, in {}", shown(conversation)),
+            format!("   members do not all see the same messages of {author}: ask {author} by another way"),
+            "   (a restored backup whose original is still in use causes this too)".to_owned(),
         ],
     )
 }

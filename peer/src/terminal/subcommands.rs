@@ -88,7 +88,7 @@ pub async fn change_password(
         Err(CommandError::AccountUnknown(_)) => {
             // If the tracker accepts the new password, it was changed elsewhere.
             service.sign_in(SignIn { changed_to: Some(new), ..who }).await?;
-            tell("the password was changed elsewhere, and is that of this computer too now");
+            tell("the password was changed elsewhere; this device uses the new one now");
         }
         signed_in => {
             signed_in?;

@@ -141,7 +141,7 @@ impl Tables<'_> {
     /// Renders the user's last messages, with the recipients that have them.
     pub(crate) fn receipts(&self, place: &str, lines: &[OwnLine], moment: Moment) -> Vec<String> {
         if lines.is_empty() {
-            return vec![self.title(&format!("you have said nothing in {place} that is kept"))];
+            return vec![self.title(&format!("no message of yours in {place} is stored here"))];
         }
         let row = |line: &OwnLine| {
             let all = line.has.len() + line.written.len() + line.waits.len();
@@ -164,7 +164,7 @@ impl Tables<'_> {
     /// Renders the user's messages that wait.
     pub(crate) fn outbox(&self, lines: &[WaitingLine]) -> Vec<String> {
         if lines.is_empty() {
-            return vec![self.title("nothing waits: everybody has your lines")];
+            return vec![self.title("nothing waits: every recipient has your messages")];
         }
         let ids: Vec<_> = lines.iter().map(|waiting| waiting.line.id.simple().to_string()).collect();
         let digits = (LINE_ID_DIGITS..).find(|digits| are_different(&ids, *digits)).unwrap_or_default();

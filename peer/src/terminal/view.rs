@@ -249,7 +249,7 @@ impl View {
         moment: Moment,
     ) -> Vec<String> {
         let dropped = (missed.dropped > 0)
-            .then(|| self.paint.system(&format!("({} earlier lines were not kept)", missed.dropped)));
+            .then(|| self.paint.system(&format!("({} earlier messages were not kept)", missed.dropped)));
         let lines = missed.lines.iter().flat_map(|said| self.message_row(conversation, said, moment));
         dropped.into_iter().chain(lines).collect()
     }

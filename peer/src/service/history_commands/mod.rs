@@ -231,16 +231,16 @@ impl Hub {
         let waiting = history.outbox().await?;
         let mut meant = waiting.iter().map(|line| line.id).filter(|waiting| is_meant(waiting, id));
         let found = meant.next().ok_or_else(|| {
-            usage(format!("no line that waits has {id}: /outbox shows those there are, each with its end"))
+            usage(format!("no waiting message has the id {id}: /outbox lists them with their ids"))
         })?;
         if meant.next().is_some() {
-            return Err(usage(format!("several lines end in {id}: type more of it")));
+            return Err(usage(format!("several message ids end in {id}: type more digits")));
         }
         history.withdraw(found).await.map_err(|error| match error {
-            NotWithdrawn::Unknown => usage("there is no such line of yours".to_owned()),
+            NotWithdrawn::Unknown => usage("you have no message with this id".to_owned()),
             NotWithdrawn::SomebodyHasIt(users) => {
                 let users: Vec<_> = users.iter().map(|user| user.as_str()).collect();
-                usage(format!("{} has it already: it cannot be taken back", users.join(", ")))
+                usage(format!("{} has the message already: it cannot be withdrawn", users.join(", ")))
             }
             NotWithdrawn::NotKept => CommandError::Local(error.to_string()),
         })?;
@@ -265,8 +265,7 @@ impl Hub {
         resolve(&self.names(history).await?, &conversation).map_err(|why| match why {
             NotNamed::Unknown => MissingConversation::NotKept(conversation.clone()).into(),
             NotNamed::Ambiguous => CommandError::Usage(
-                "several rooms of this name end so: type more digits, as /conversations shows them"
-                    .to_owned(),
+                "several rooms match: type more digits, as /conversations shows them".to_owned(),
             ),
         })
     }
