@@ -1,4 +1,4 @@
-//! Turns a kept corpus into a folder of files, as the fuzzer wants it, and back.
+//! A tool that unpacks a stored corpus into a folder of files for the fuzzer, and packs it again.
 
 #[path = "properties/corpus.rs"]
 mod kept;
@@ -7,7 +7,7 @@ use std::io::Result;
 use std::path::Path;
 use std::{env, fs};
 
-/// What a corpus keeps at most: it is replayed with every test.
+/// The maximum number of cases in a stored corpus. The tests replay all of them.
 const CASES: usize = 300;
 const CASE_BYTES: usize = 2048;
 
@@ -30,7 +30,7 @@ fn pack(folder: &Path, file: &Path) -> Result<()> {
     let files = fs::read_dir(folder)?.map(|entry| fs::read(entry?.path()));
     let mut cases: Vec<_> = files.collect::<Result<_>>()?;
     cases.retain(|case| case.len() <= CASE_BYTES);
-    // Where there are too many, every kind of length stays.
+    // If there are too many cases, cases of every length are kept.
     cases.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
     let step = cases.len().div_ceil(CASES).max(1);
     let lines = cases.iter().step_by(step).map(|case| format!("{}\n", case.escape_ascii()));

@@ -1,4 +1,4 @@
-//! A kept corpus: one file, a case a line, bytes escaped as Rust does it.
+//! The format of a stored corpus: one case per line, with bytes escaped as in Rust.
 
 pub fn read(text: &str) -> Vec<Vec<u8>> {
     text.lines().map(case).collect()

@@ -1,10 +1,11 @@
-//! Foreign text on a screen: made safe a second time it stays as it is, and nothing that steers a terminal, turns the
-//! direction of text or hides is left in it.
+//! The property of untrusted text on a screen.
+//! Sanitised text contains no character that controls the terminal, changes the text direction or is invisible. A
+//! second pass changes nothing.
 
 use peer::terminal::sanitize::{display_safe_lines, sanitize};
 use peer::untrusted::UntrustedText;
 
-/// The most marks that one letter may carry.
+/// The maximum number of combining marks on one letter.
 const MARKS: usize = 8;
 
 pub fn hold(bytes: &[u8]) {
@@ -24,7 +25,7 @@ fn is_harmless(safe: &str) {
         let steers = c.is_control()
             || matches!(code, 0x61c | 0x200b | 0x200e | 0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe0000..=0xe0fff);
         assert!(!steers, "{c:?} in {safe:?}");
-        // The marks for letters of many scripts; more than enough to see a tower.
+        // These ranges hold the marks for letters of many scripts. They are enough to detect a stack of marks.
         marks = if matches!(code, 0x300..=0x34e | 0x350..=0x36f | 0x20d0..=0x20f0) { marks + 1 } else { 0 };
         assert!(marks <= MARKS, "a tower in {safe:?}");
     }

@@ -1,5 +1,5 @@
-//! Frames: however a stream is cut up, the same objects come out, none longer than allowed, and none that makes parsing
-//! fail otherwise than by an error.
+//! The property of the frame decoder.
+//! It finds the same objects however the stream is split. No object is too long, and parsing one never panics.
 
 use bytes::BytesMut;
 use commons::net::frame::{FrameError, JsonCodec};
@@ -15,7 +15,7 @@ pub fn hold(bytes: &[u8]) {
     assert_eq!(objects(stream, 1), whole);
 }
 
-/// The objects, and whether the stream ended as it should.
+/// The decoded objects, and whether the stream ended without an error.
 fn objects(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, Result<(), String>) {
     let mut codec = JsonCodec::new(MOST);
     let (mut buffer, mut found) = (BytesMut::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! The first words on a link: whatever arrives, the connection gives a greeting, another message, or an error, and a
-//! name that is taken from it is a name.
+//! The property of the first frames on a link.
+//! Any bytes give a greeting, another message or an error. A valid name in a greeting is unchanged by parsing.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -1,5 +1,6 @@
-//! Names: what is taken for one is printable, short, and the same after having been sent; what is refused is told
-//! without a character that steers.
+//! The property of names.
+//! An accepted name is printable and short, and survives encoding and decoding. The error for a refused name contains
+//! no control character.
 
 use commons::keys::PublicKey;
 use commons::limits::{ROOM_NAME_MAX, USERNAME_MAX};

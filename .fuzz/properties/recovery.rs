@@ -1,7 +1,10 @@
-//! What a start makes of a tracker's files: it reads them or says what is wrong; what it would write is read again as
-//! the same; a last line that was cut off takes no other with it; a flipped bit is noticed or changes nothing.
+//! The property of the recovery of a tracker's files.
 //!
-//! The input is a file, a zero byte, and lines `key`, tab, `value` from which a journal is made with its checksums.
+//! A start reads the files or reports what is wrong. It reads its own output as the same content. A cut last line does
+//! not affect other lines. A flipped bit is detected or changes nothing.
+//!
+//! The input is three control bytes, a JSON file, a zero byte, and lines of `key`, tab and `value`. The property makes
+//! a journal with checksums from the lines.
 
 use tracker::recovery::{Kind, recovered};
 
@@ -16,7 +19,7 @@ pub fn hold(bytes: &[u8]) {
 
     let kept = &journal[..journal.len().saturating_sub(usize::from(*cut))];
     assert!(recovered(kind, file, kept).is_ok(), "a torn line takes others with it");
-    // A room of an original program gets an identity anew at every reading.
+    // A legacy room gets a new id at each reading.
     let steady = || recovered(kind, file, &journal).is_ok_and(|again| again == first);
     if let Some(at) = (usize::from(*flip) * 7).checked_rem(journal.len())
         && steady()

@@ -1,9 +1,9 @@
-//! A kept corpus, tried again.
+//! The replay of a stored corpus.
 
 #[path = "corpus.rs"]
 mod corpus;
 
-/// Holds every case of a kept corpus against a property.
+/// Checks a property on every case of a stored corpus.
 pub fn replay(kept: &str, hold: fn(&[u8])) {
     let cases = corpus::read(kept);
     assert!(!cases.is_empty());

@@ -1,5 +1,6 @@
-//! A line of somebody else as rows of a screen of any width: the first says whose it is, those below are indented,
-//! and none is wider than the screen, so that the terminal itself breaks none.
+//! The property of a message on a screen of any width.
+//! The first row names the author, and further rows are indented. No row is wider than the screen, so the terminal
+//! never wraps one.
 
 use chrono::DateTime;
 use commons::names::Username;
@@ -10,7 +11,7 @@ use peer::terminal::view::View;
 use unicode_width::UnicodeWidthStr;
 use uuid::Uuid;
 
-/// The narrowest screen on which a name still has a row.
+/// The minimum number of columns at which a name still fits in a row.
 const NARROWEST: usize = 40;
 
 pub fn hold(bytes: &[u8]) {

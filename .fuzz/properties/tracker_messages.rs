@@ -1,5 +1,6 @@
-//! What a tracker says to a peer: read or refused, written and read again as the same, and the changes from any room
-//! to any other can be told.
+//! The property of messages from the tracker to a peer.
+//! Any bytes are decoded or refused. A decoded message survives encoding and decoding. The changes between any two
+//! rooms can be computed.
 
 use commons::protocol::with_tracker::{Status, TrackerMessage};
 use commons::snapshot::RoomSnapshot;

@@ -1,4 +1,5 @@
-//! Requests to the tracker: read or refused, and what was read is written and read again as the same.
+//! The property of requests to the tracker.
+//! Any bytes are decoded or refused. A decoded request encodes to bytes that decode to the same request.
 
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Asked, TrackerRequest};

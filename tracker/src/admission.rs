@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_from_a_network_and_no_more_and_neighbours_do_not_notice() {
+    fn network_has_at_most_sixteen_connections() {
         let (mut crowd, now) = (crowd(), Instant::now());
         let (first, _) = crowd.admit(network(1), now).unwrap();
         for _ in 1..16 {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_networks_displace_nobody_in_whatever_order_they_come() {
+    fn hundred_networks_displace_no_connection() {
         let one_by_one = (0..100).flat_map(|number| [number; 16]).collect();
         let in_turn = (0..1600).map(|turn| turn % 100).collect();
         for order in [one_by_one, in_turn] as [Vec<u32>; 2] {

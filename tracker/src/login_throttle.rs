@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_of_guessing_from_64_networks_pays_little_and_locks_nobody_out() {
+    fn guessing_from_64_networks_does_not_lock_out_the_owner() {
         for target in ["ana", "nobody-has-this-name"].map(name) {
             let mut guessing = LoginThrottle::new();
             let mut fresh = 1000;

@@ -1,4 +1,5 @@
-//! The tracker as a program: flags in, one line on stdout when it is ready, everything else on stderr.
+//! The tracker program.
+//! It reads its settings from flags, writes one line to stdout when it is ready, and everything else to stderr.
 
 mod password_input;
 
@@ -25,48 +26,48 @@ use tracker::folder_check;
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
 
-/// The chat's tracker: knows users, rooms and who is online, never a word that is said.
+/// The tracker of the chat: it knows users, rooms and presence, and never sees a message.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
     #[command(subcommand)]
     task: Option<Task>,
-    /// Where to listen; port 0 picks a free one
+    /// The address to listen on; port 0 picks a free port
     #[arg(long, env = "TRACKER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:6060", value_parser = host_and_port)]
     listen: String,
-    /// The folder of the state; made where it does not exist
+    /// The data folder; the tracker creates it if it does not exist
     #[arg(long, global = true, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Time between two sweeps for signs of life
+    /// The time between two liveness sweeps
     #[arg(long, env = "TRACKER_PING_INTERVAL", value_name = "TIME", default_value = "120s", value_parser = some_time)]
     ping_interval: Duration,
-    /// How long a peer may take to answer
+    /// The time that a peer has to answer a PING
     #[arg(long, env = "TRACKER_PING_TIMEOUT", value_name = "TIME", default_value = "3s", value_parser = some_time)]
     ping_timeout: Duration,
-    /// How long a guest who is offline keeps a seat
+    /// The time for which an offline guest keeps a seat
     #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
     seat_hold: Duration,
-    /// From where unencrypted sessions are taken: never, loopback, always
+    /// The clients that may use plaintext: never, loopback, always
     #[arg(long, env = "TRACKER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     plaintext: Plaintext,
-    /// Apply the limits per address to this machine too
+    /// Apply the limits per network to loopback addresses too
     #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
     limit_loopback: bool,
-    /// How many connections there may be
+    /// The maximum number of connections
     #[arg(long, env = "TRACKER_MAX_SESSIONS", value_name = "N", default_value_t = ConnectionLimits::default().sessions, value_parser = some)]
     max_sessions: usize,
-    /// How many of these may not have signed in yet
+    /// The maximum number of connections that have not signed in
     #[arg(long, env = "TRACKER_MAX_STRANGERS", value_name = "N", default_value_t = ConnectionLimits::default().strangers, value_parser = some)]
     max_strangers: usize,
-    /// How many connections one network may have: an IPv4 address or a /64 of IPv6
+    /// The maximum number of connections from one network: an IPv4 address or an IPv6 /64
     #[arg(long, env = "TRACKER_MAX_PER_NETWORK", value_name = "N", default_value_t = ConnectionLimits::default().per_network, value_parser = some)]
     max_per_network: usize,
-    /// How many new ones one network may bring within ten minutes
+    /// The maximum number of new connections from one network within ten minutes
     #[arg(long, env = "TRACKER_MAX_NEW_PER_NETWORK", value_name = "N", default_value_t = ConnectionLimits::default().new_per_network, value_parser = some)]
     max_new_per_network: usize,
 }
 
-/// A number that is not zero.
+/// Parses a number that is not zero.
 fn some(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
@@ -74,23 +75,23 @@ fn some(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What to do instead of serving.
+/// The tasks other than running the tracker.
 #[derive(Subcommand)]
 enum Task {
-    /// Print the key by which peers know this tracker
+    /// Print the public key by which peers recognise this tracker
     Fingerprint,
-    /// Check the data folder; with status 1 if a tracker could not start there
+    /// Check the data folder; exits with status 1 if a tracker could not start on it
     Check {
-        /// The folder [default: that of --data]
+        /// The data folder [default: that of --data]
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
-        /// Take the files as they are now, changed by hand; while the tracker is stopped
+        /// Accept the files with the edits made by hand; the tracker must be stopped
         #[arg(long)]
         accept_edits: bool,
     },
-    /// Give a user who has lost it another password, and forget that user's keys; while the tracker is stopped
+    /// Reset a user's password and remove the user's keys; the tracker must be stopped
     ResetPassword {
-        /// Whose
+        /// The name of the user
         #[arg(value_name = "NAME", value_parser = Username::parse)]
         username: Username,
         /// Read the new password from this file instead of asking for it
@@ -99,7 +100,7 @@ enum Task {
     },
 }
 
-/// A time that is not zero.
+/// Parses a duration that is not zero.
 fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
@@ -151,14 +152,15 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Somebody may have closed our stderr; there is nobody left to tell then.
+            // If stderr is closed, the error cannot be reported at all.
             let _ = writeln!(io::stderr(), "tracker: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Logs what `RUST_LOG` asks for, without the events of libraries: they log what they are given.
+/// Logs the events that `RUST_LOG` selects. It leaves out the events of libraries, because they may contain secrets
+/// that they were given.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let own = filter_fn(|metadata| is_own(metadata.target()));
@@ -183,13 +185,14 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     Ok(server.run(stop).await?)
 }
 
-/// Raises the number of descriptors to what this process may have: systems begin with 1,024, and each session takes one.
+/// Raises the soft limit on file descriptors to the hard limit. Systems usually start with 1,024, and each session
+/// needs one.
 #[cfg(unix)]
 fn allow_as_many_files_as_may_be() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where the system refuses, there are fewer; a session that finds none waits to be accepted.
+    // If the system refuses, the old limit stays. A connection without a descriptor waits to be accepted.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
@@ -217,7 +220,7 @@ async fn reset(
     Ok(writeln!(io::stdout(), "{username} {told}")?)
 }
 
-/// Cancelled at Ctrl-C or SIGTERM.
+/// Returns a token that is cancelled at Ctrl-C or SIGTERM.
 fn stop_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let stopping = stop.clone();

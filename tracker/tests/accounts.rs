@@ -1,4 +1,5 @@
-//! What users do with their own accounts: keys, the password, the end; and what the operator does for who is locked out.
+//! Tests of requests about a user's own account: keys, the password, and the deletion.
+//! They also test the operator's password reset.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -13,7 +14,7 @@ use commons::names::Username;
 use commons::user::PasswordDigest;
 use serde_json::{Value, json};
 
-/// A login with another password than everybody's.
+/// A login request with a password other than the default.
 fn login(name: &str, password: &str) -> Value {
     json!({"cmd": "LOGIN", "username": name, "password": password, "port": 5000, "id": 1})
 }
@@ -31,7 +32,7 @@ fn another() -> String {
 }
 
 #[tokio::test]
-async fn a_revoked_key_opens_nothing_and_the_rooms_hear_which_are_left() {
+async fn revoked_key_fails_and_members_get_the_remaining_keys() {
     let tracker = TestTracker::start().await;
     let (lost, kept) = (Device::new(), Device::new());
     let mut session = lost.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
@@ -68,14 +69,14 @@ async fn a_revoked_key_opens_nothing_and_the_rooms_hear_which_are_left() {
     drop(kept.session(tracker.address, by_key("ana")).await);
 }
 
-/// The word of one of ana's devices for another.
+/// A request that endorses one of ana's devices with another one.
 fn endorse(by: &Device, key: &Device) -> Value {
     let signature = Endorsement::sign(&Username::parse("ana").unwrap(), &by.seed, key.key());
     json!({"cmd": "ENDORSE_KEY", "key": key.key(), "signature": signature})
 }
 
 #[tokio::test]
-async fn an_endorsement_is_told_to_the_rooms_until_one_of_its_keys_is_revoked() {
+async fn endorsement_is_pushed_until_one_of_its_keys_is_revoked() {
     let tracker = TestTracker::start().await;
     let (old, new) = (Device::new(), Device::new());
     let mut session = old.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
@@ -160,7 +161,7 @@ async fn nobody_endorses_but_an_earlier_key_on_its_own_session() {
     };
     assert_eq!(by(&mut session).await, [None, None]);
 
-    // A key has one endorsement: that of the key which most friends know.
+    // A key has one endorsement: the one by the key that most contacts know.
     for (device, expected) in [(&second, &second), (&first, &first), (&second, &first)] {
         let mut session = device.session(tracker.address, by_key("ana")).await;
         let endorsed = ask(&mut session, endorse(device, &third)).await;
@@ -199,7 +200,7 @@ async fn a_bound_key_changes_a_password_that_is_forgotten() {
     let (device, fresh) = (Device::new(), Device::new());
     drop(device.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await);
     let mut session = device.session(tracker.address, by_key("ana")).await;
-    // Whoever offers one is held to it.
+    // A request with a password is checked by that password, even on a session with a bound key.
     let refused = ask(&mut session, change(Some(WRONG), &another())).await;
     assert_eq!(refused["code"], "INVALID_CREDENTIALS", "{refused}");
     let changed = ask(&mut session, change(None, &another())).await;
@@ -229,7 +230,7 @@ async fn wrong_password_deletes_no_account_of_a_bound_key() {
     let mut session = device.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
     let refused = ask(&mut session, delete(Some(WRONG))).await;
     assert_eq!(refused["code"], "INVALID_CREDENTIALS", "{refused}");
-    // The control: the right one does.
+    // Control: the correct password deletes it.
     let mut session = device.session(tracker.address, by_key("ana")).await;
     assert_eq!(ask(&mut session, delete(Some(PASSWORD))).await["status"], "OK");
 }
@@ -256,7 +257,7 @@ async fn a_deleted_account_leaves_nothing_behind() {
     for name in ["sala", "left"] {
         ask(&mut ana, room("CREATE_ROOM", name)).await;
     }
-    // A room that she owns and does not sit in is hers all the same.
+    // Ana still owns a room that she has left.
     ask(&mut ana, room("LEAVE_ROOM", "left")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
     bob.ok(room("CREATE_ROOM", "quarto")).await;
@@ -278,12 +279,12 @@ async fn a_deleted_account_leaves_nothing_behind() {
         let (_, reply) = device.ask(tracker.address, request).await;
         assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
     }
-    // The name is free, and nothing of the old account comes with it.
+    // The name is free, and the new account inherits nothing.
     let newcomer = Device::new();
     let mut ana = newcomer.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
     let found = ask(&mut ana, json!({"cmd": "GET_PEER", "peer": "ana"})).await;
     assert_eq!((&found["peer"]["keys"], &found["peer"]["room"]), (&json!([newcomer.key()]), &Value::Null));
-    // In the clear the password is what proves the user.
+    // On a plaintext session, only the password verifies the user.
     assert_eq!(bob.refused(delete(None)).await, "MISSING_PARAMETER");
     bob.ok(delete(Some(PASSWORD))).await;
     bob.is_closed().await;
@@ -324,7 +325,7 @@ async fn nobody_signs_in_to_an_account_that_is_being_deleted() {
     }
 }
 
-/// Runs the operator's command on a folder.
+/// Runs the operator's `reset-password` on a folder.
 fn reset(folder: &std::path::Path, name: &str) -> Output {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "another one\n").unwrap();

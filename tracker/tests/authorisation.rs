@@ -1,4 +1,5 @@
-//! Every command × everybody who may ask it. A command without a row does not compile.
+//! Tests of every command with every kind of client.
+//! A command without a row does not compile.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -9,7 +10,7 @@ use commons::keys::{PublicKey, Signature};
 use commons::protocol::with_tracker::{Credentials, Page, Secret, TrackerRequest};
 use serde_json::{Value, json};
 
-/// Who asks; `sala` is ana's, bob sits in it.
+/// The kind of client that sends a request. Ana owns the room `sala`, and bob is a guest in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asker {
     NotLoggedIn,
@@ -22,7 +23,7 @@ enum Asker {
 
 const ASKERS: [Asker; 5] = [Asker::NotLoggedIn, Asker::PreAuth, Asker::Member, Asker::Owner, Asker::Stale];
 
-/// What each asker gets, in the order of [`ASKERS`].
+/// The result for each client, in the order of [`ASKERS`].
 fn row(request: &TrackerRequest) -> [&'static str; 5] {
     match request {
         TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
@@ -47,7 +48,7 @@ fn row(request: &TrackerRequest) -> [&'static str; 5] {
     }
 }
 
-/// The command after this one, so that a new one has to be put into the chain.
+/// The command after this one. A new command does not compile until it is part of the chain.
 fn after(request: &TrackerRequest) -> Option<TrackerRequest> {
     let sala = || "sala".to_owned();
     Some(match request {
@@ -87,7 +88,7 @@ fn credentials(username: &str) -> Credentials {
     Credentials { username: username.to_owned(), password, address: None, port: 5000 }
 }
 
-/// What an asker gets for a request, and what was changed by it.
+/// The result of a request by a kind of client, and the state after it.
 async fn get(asker: Asker, request: &Value) -> (String, Value) {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
@@ -150,7 +151,7 @@ async fn nobody_speaks_for_another() {
             assert_eq!(got, expected, "{asker:?} asks {request}");
             assert_eq!(members(&rooms["sala"]), ["ana", "bob"]);
         }
-        // The same words from the one whose name it is are no offence.
+        // The same request is valid for the user whose name it contains.
         if expected == "FORBIDDEN" {
             let (got, _) = get(Asker::Owner, &request).await;
             assert_eq!(got, row(&command)[3], "the owner asks {request}");

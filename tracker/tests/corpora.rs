@@ -1,4 +1,5 @@
-//! What the fuzzer found interesting, tried again with every test: `.fuzz/` holds the targets and the way to run them.
+//! A replay of the corpora that the fuzzer collected.
+//! The folder `.fuzz/` holds the fuzz targets and the script that runs them.
 
 #![allow(
     clippy::unwrap_used,

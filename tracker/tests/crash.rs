@@ -1,4 +1,5 @@
-//! The program itself, killed and starved: nothing that it answered with OK is lost.
+//! Tests of the program under SIGKILL and on a full disk.
+//! No change that it confirmed with OK may be lost.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
@@ -32,10 +33,10 @@ async fn fifteen_kills_lose_nothing_that_was_acknowledged() {
     assert_kept(folder.path(), &expected).await;
 }
 
-/// Set for the child that plays the store of the control.
+/// The environment variable for the child process that runs the store of the control.
 const NAIVE_STORE: &str = "TRACKER_TEST_NAIVE_STORE";
 
-/// Not a test of its own: in the child it writes all entries anew for each change, as the original did.
+/// Not a separate test. In the child process, it rewrites all entries for each change, as the legacy tracker did.
 #[test]
 fn naive_store() {
     let Ok(path) = std::env::var(NAIVE_STORE) else { return };
@@ -47,7 +48,7 @@ fn naive_store() {
     }
 }
 
-/// The same kills with a store that truncates and writes: this must lose, or the test above proves nothing.
+/// Control: the same kills must lose changes of a store that truncates its file and rewrites it.
 #[test]
 fn the_same_kills_cost_a_naive_store_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,7 +82,7 @@ async fn a_full_disk_is_told_and_service_goes_on_when_there_is_room() {
     ana.ok(with_id(sign_in("REGISTER", "ana", 5000))).await;
     ana.ok(room("CREATE_ROOM", "before")).await;
     let length = fs::metadata(folder.path().join("rooms_db.journal")).unwrap().len();
-    // In the middle of the next line the disk is full.
+    // The disk is full in the middle of the next line.
     program.limit_files(&(length + 50).to_string());
     for _ in 0..3 {
         let refused = ana.ask(room("CREATE_ROOM", "during")).await;
@@ -102,7 +103,7 @@ async fn a_full_disk_is_told_and_service_goes_on_when_there_is_room() {
     assert_eq!(all_rooms(&mut ana).await, ["after", "before"]);
 }
 
-/// Whether anything is left of ana: an account, or a room of hers.
+/// Whether anything of ana is left: her account or any room.
 async fn is_anything_left(program: &Program) -> bool {
     let mut witness = program.connect().await;
     witness.ok(sign_in("REGISTER", "witness", 5000)).await;
@@ -111,7 +112,7 @@ async fn is_anything_left(program: &Program) -> bool {
 }
 
 #[tokio::test]
-async fn a_deletion_that_is_stopped_leaves_an_account_that_can_be_deleted() {
+async fn interrupted_deletion_can_be_repeated() {
     for stopped_at in ["rooms", "peers", "users"] {
         let folder = tempfile::tempdir().unwrap();
         let length =
@@ -119,7 +120,7 @@ async fn a_deletion_that_is_stopped_leaves_an_account_that_can_be_deleted() {
         let program = Program::start(folder.path());
         let device = Device::new();
         let mut ana = device.session(program.address, sign_in("REGISTER", "ana", 5000)).await;
-        // The file that is to be full is made much longer than the others, which then have room.
+        // The file that must become full is made much longer than the others, so that they have room left.
         for number in 0.. {
             if length(stopped_at) > ["rooms", "peers", "users"].map(length).iter().sum::<u64>() / 2 + 4000 {
                 break;
@@ -152,13 +153,13 @@ async fn a_deletion_that_is_stopped_leaves_an_account_that_can_be_deleted() {
     }
 }
 
-/// Asks for what must be granted.
+/// Sends a request that must succeed.
 async fn grant(session: &mut Connection<Socket>, request: Value) {
     let reply = ask(session, request).await;
     assert_eq!(reply["status"], "OK", "{reply}");
 }
 
-/// The other way round, with the account gone first, a stop in between leaves rooms that nobody can ever delete.
+/// In the opposite order, with the account deleted first, a stop in between leaves rooms that no user can delete.
 #[tokio::test]
 async fn control_an_account_that_goes_before_its_rooms_leaves_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -208,7 +209,7 @@ async fn a_signal_stops_it_in_good_order() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_one_line_with_the_right_status() {
+fn error_is_one_line_with_the_right_exit_status() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));

@@ -1,4 +1,5 @@
-//! Many who sign in under names that do not exist: everybody else is let in all the same.
+//! A test of many logins with unknown names.
+//! Other users must still be able to sign in.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -9,10 +10,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tracker::config::PasswordCost;
 
-/// Connections that offer passwords for unknown names, from 16 networks.
+/// The number of connections that offer passwords for unknown names, from 16 networks.
 const FLOOD: usize = 160;
 
-/// Offers passwords for unknown names without end.
+/// Offers passwords for unknown names forever.
 async fn flood(tracker: std::net::SocketAddr, number: usize) {
     loop {
         let mut client = Client::connect_from([40, number as u8 % 16 + 1], tracker).await;
@@ -39,7 +40,7 @@ async fn unknown_names_do_not_crowd_out_password_logins() {
     for number in 0..FLOOD {
         guessers.spawn(flood(tracker.address, number));
     }
-    // Once somebody is told that too many are waiting, the flood is there.
+    // The flood has its full effect once a client gets BUSY.
     let mut probe = Client::connect_from([40, 1], tracker.address).await;
     let login = json!({"cmd": "LOGIN", "username": "nobody", "password": WRONG, "port": 5000});
     while probe.ask(login.clone()).await["code"] != "BUSY" {
@@ -47,7 +48,7 @@ async fn unknown_names_do_not_crowd_out_password_logins() {
     }
     let mut busy = Vec::new();
     for number in 0..8 {
-        // Half of the users are where they signed in before, the others are somewhere else.
+        // Half of the users sign in from their known network, the others from a new one.
         let mut user = match number % 2 {
             0 => tracker.connect().await,
             _ => tracker.connect_from([41, number]).await,

@@ -1,4 +1,5 @@
-//! Damage to a data folder: flipped bits, missing files and files of an older time are noticed, and nothing is touched.
+//! Tests of a damaged data folder.
+//! The tracker detects flipped bits, missing files and outdated files, and changes no file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -18,7 +19,7 @@ use tracker::folder_check::check;
 use tracker::recovery::{Kind, recovered};
 use tracker::server::TrackerServer;
 
-/// A folder's files by name.
+/// The files of a folder by name.
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn files_in(folder: &Path) -> Files {
@@ -41,7 +42,7 @@ fn folder_with(files: &Files) -> TempDir {
     folder
 }
 
-/// The files of a small tracker at three times: stopped once, stopped a second time, and in the midst of work.
+/// The files of a small tracker at three times: after a first stop, after a second stop, and while it runs.
 async fn small_folder() -> [Files; 3] {
     let work = async |tracker: &TestTracker, name: &str| {
         let device = Device::new();
@@ -60,7 +61,7 @@ async fn small_folder() -> [Files; 3] {
     [first, files_in(folder.path()), at_work]
 }
 
-/// What makes a start stop, if anything does. The files must still be as they were.
+/// The error with which a start fails, if any. The files must be unchanged.
 async fn why_refused(files: &Files) -> Option<String> {
     let folder = folder_with(files);
     let error = TrackerServer::bind(config(folder.path())).await.err()?.to_string();
@@ -68,7 +69,7 @@ async fn why_refused(files: &Files) -> Option<String> {
     Some(error)
 }
 
-/// Flips every `step`th bit of every file.
+/// Flips every `step`th bit of every file and checks that each flip is detected.
 async fn flip(step: usize) {
     let [_, stopped, at_work] = small_folder().await;
     let mut flips = 0;
@@ -86,10 +87,11 @@ async fn flip(step: usize) {
                 fs::write(&path, &bad).unwrap();
                 match check(folder.path()) {
                     Err(error) => assert!(error.to_string().contains(name.as_str()), "{name}: {error}"),
-                    // A bit can make a zero of the last byte of a sector, as a power cut does. That is told.
+                    // A flip can set the last byte of a sector to zero, as a power cut does. The check then reports the
+                    // cut.
                     Ok(notes) => assert!(notes[0].contains("cut off"), "{name}, bit {bit}"),
                 }
-                // What the check says, a start does.
+                // A start must agree with the check.
                 if bit % (step * 101) == 0 {
                     let mut files = files.clone();
                     files.insert(name.clone(), bad);
@@ -108,14 +110,14 @@ async fn a_flipped_bit_of_any_file_is_noticed() {
     flip(13).await;
 }
 
-/// The same with every bit: `cargo test -p tracker --test damage -- --ignored`.
+/// The same test with every bit: `cargo test -p tracker --test damage -- --ignored`.
 #[tokio::test]
 #[ignore = "some 30,000 folders"]
 async fn every_flipped_bit_of_any_file_is_noticed() {
     flip(1).await;
 }
 
-/// Without the manifest, the JSON files are believed with many a flipped bit.
+/// Control: without the manifest, many a flipped bit in a JSON file stays undetected.
 #[tokio::test]
 async fn control_the_json_alone_does_not_show_a_flipped_bit() {
     let [_, stopped, _] = small_folder().await;
@@ -161,7 +163,7 @@ async fn every_file_of_an_older_time_is_noticed() {
         }
     }
     assert!(swaps >= 12, "{swaps}");
-    // All files of an older time are a backup.
+    // All files of the same earlier time are a backup, which is accepted.
     assert_eq!(why_refused(&older).await, None);
 }
 
@@ -176,12 +178,12 @@ async fn a_folder_with_the_key_alone_is_new() {
     assert_eq!((why_refused(&again).await, &again["tracker.key"]), (None, &files["tracker.key"]));
 }
 
-/// Runs `tracker check`.
+/// Runs `tracker check` with these arguments on a folder.
 fn run_check(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tracker")).arg("check").args(arguments).arg(folder).output().unwrap()
 }
 
-/// Runs `tracker check`; its status, and what it says where.
+/// Runs `tracker check`. Returns its exit status, stdout and stderr.
 fn checked(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = run_check(arguments, folder);
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
@@ -267,7 +269,7 @@ async fn an_original_without_its_accounts_is_refused() {
     files.insert("rooms_db.json".to_owned(), rooms.to_string().into_bytes());
     let error = why_refused(&files).await.unwrap();
     assert!(error.contains("users_db.json is missing"), "{error}");
-    // With accounts, but not that of the owner, nobody inherits the room.
+    // There are accounts now, but none for the owner. The room is set aside, so that nobody inherits it.
     files.insert("users_db.json".to_owned(), b"{}".to_vec());
     let folder = Arc::new(folder_with(&files));
     let (status, stdout, _) = checked(&[], folder.path());

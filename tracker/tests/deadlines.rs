@@ -1,4 +1,5 @@
-//! How long somebody may take who has not signed in; on a clock that jumps.
+//! Tests of the time limits for unauthenticated connections.
+//! The clock is paused and jumps to the next timer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 

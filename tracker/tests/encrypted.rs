@@ -1,4 +1,5 @@
-//! Encrypted sessions: which key opens which account, what is refused in the clear, what the sweep asks of a peer.
+//! Tests of encrypted sessions.
+//! They check which key signs in to which account, when plaintext is refused, and how the sweep pings a peer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -27,7 +28,7 @@ async fn a_bound_key_needs_no_password_and_any_other_is_refused() {
     assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
     let (_, reply) = own.ask(tracker.address, by_key("nobody")).await;
     assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
-    // In the clear there is no key to go by.
+    // A plaintext session proves no key.
     let mut plain = tracker.connect().await;
     assert_eq!(plain.refused(by_key("ana")).await, "MISSING_PARAMETER");
 }
@@ -39,7 +40,7 @@ async fn an_account_with_keys_is_not_talked_down_to_plaintext() {
     assert_eq!(reply["status"], "OK", "{reply}");
     let mut plain = tracker.connect().await;
     assert_eq!(plain.refused(sign_in("LOGIN", "ana", 5000)).await, "PLAINTEXT_REFUSED");
-    // An account that was never encrypted signs in so, until its first key.
+    // An account without keys may sign in over plaintext until it gets its first key.
     drop(tracker.original("bob").await);
     tracker.connect().await.ok(sign_in("LOGIN", "bob", 5000)).await;
     let (_, reply) = Device::new().ask(tracker.address, sign_in("LOGIN", "bob", 5000)).await;
@@ -48,7 +49,7 @@ async fn an_account_with_keys_is_not_talked_down_to_plaintext() {
 }
 
 #[tokio::test]
-async fn the_fifth_device_takes_the_place_of_the_oldest_and_four_survive_a_restart() {
+async fn fifth_device_replaces_the_oldest_across_a_restart() {
     let tracker = TestTracker::start().await;
     let devices: Vec<_> = (0..5).map(|_| Device::new()).collect();
     let mut requests = vec![sign_in("REGISTER", "ana", 5000)];
@@ -86,7 +87,7 @@ async fn the_tracker_keeps_its_key_and_shows_which_keys_are_whose() {
     assert_ne!(key(other.address).await, before);
 }
 
-/// A port that takes links with this key and answers the PING on each.
+/// Accepts links with this key and answers the PING on each.
 fn answer_pings(listener: Listener, identity: Identity) {
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
@@ -105,7 +106,7 @@ fn answer_pings(listener: Listener, identity: Identity) {
 }
 
 #[tokio::test]
-async fn the_sweep_pings_encrypted_and_only_the_sessions_own_key_is_alive() {
+async fn sweep_accepts_only_the_key_of_the_session() {
     let tracker = TestTracker::start_with(|config| {
         (config.ping_interval, config.ping_timeout) = (Duration::from_millis(200), PATIENCE);
     })
@@ -120,7 +121,7 @@ async fn the_sweep_pings_encrypted_and_only_the_sessions_own_key_is_alive() {
         assert_eq!(reply["status"], "OK", "{reply}");
         sessions.push(session);
     }
-    // Ana answers by her own key; at bob's port somebody answers who has another one.
+    // Ana's peer proves her own key. The peer at bob's port proves a different one.
     let seen = async {
         loop {
             let mut peers = Vec::new();
@@ -152,7 +153,7 @@ async fn what_opens_an_account_is_not_on_the_disk() {
         .map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned())
         .collect();
     let holds = |text: &str| kept.iter().any(|file| file.contains(text));
-    // What is to be there is found.
+    // Control: the search finds the name and the public key.
     assert!(holds("ana") && holds(&key));
     assert!(!holds(PASSWORD), "the digest is what a client proves itself by");
     let seed: String = ana.seed.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,5 +1,6 @@
-//! Many connections and many requests: they cost those who send them. Loopback counts here, so each 127.0.x.y is
-//! somebody else.
+//! Tests of floods of connections and requests.
+//! Only the network that causes a flood is limited. The limits apply to loopback here, and each 127.0.x.y is a network
+//! of its own.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
@@ -23,11 +24,11 @@ async fn limited() -> TestTracker {
     TestTracker::start_with(|config| config.limit_loopback = true).await
 }
 
-/// Connects and says something: the connection, if the tracker hears it, otherwise why not.
+/// Connects and sends a request. Returns the connection, or the reason why the tracker refused it.
 async fn let_in(tracker: &TestTracker, source: [u8; 2]) -> Result<Client, String> {
     let mut client = tracker.connect_from(source).await;
     client.try_send(&json!({"cmd": "PING"})).await;
-    // In a flood not everybody is told why.
+    // During a flood, the tracker closes some connections without a reason.
     let Some(reply) = client.try_recv().await else { return Err("closed".to_owned()) };
     match reply["code"].as_str() {
         Some("NOT_LOGGED_IN") => Ok(client),
@@ -49,7 +50,7 @@ async fn a_network_has_sixteen_connections() {
     let refused = let_in(&tracker, FLOODER).await.err().expect("the seventeenth is refused");
     assert!(refused.contains("your network"), "{refused}");
     let_in(&tracker, SOMEBODY).await.unwrap();
-    // One that leaves makes room.
+    // A connection that ends makes room.
     let mut left = held.pop().unwrap();
     left.ok(sign_in("REGISTER", "ana", 5000)).await;
     left.ok(json!({"cmd": "LOGOUT"})).await;
@@ -80,7 +81,7 @@ async fn surplus_encrypted_connection_learns_limit_and_wait() {
     assert!(told.contains("connections from your network: 1, the most that there may be"), "{told}");
     drop(first);
     let begun = Instant::now();
-    // The first has left once the tracker has noticed it.
+    // The first connection counts until the tracker has noticed its end.
     let second = loop {
         match Socket::dial_encrypted(tracker.address, &identity).await {
             Ok(second) => break second,
@@ -109,7 +110,7 @@ async fn a_network_brings_thirty_two_new_connections_in_ten_minutes() {
         assert!(begun.elapsed() < common::PATIENCE);
         match let_in(&tracker, FLOODER).await {
             Ok(_closed) => let_in_before += 1,
-            // The tracker has not yet noticed that the last ones were closed.
+            // The tracker has not noticed yet that the last connections were closed.
             Err(refused) if refused.contains("close one") => {}
             Err(refused) => break refused,
         }
@@ -143,7 +144,7 @@ async fn the_limits_are_settings() {
     assert!(let_in(&tracker, FLOODER).await.is_err());
 }
 
-/// Opens 1,000 connections that say nothing, from 100 networks, and keeps them.
+/// Opens 1,000 silent connections from 100 networks and keeps them open.
 async fn flood(tracker: &TestTracker) -> Vec<Client> {
     let mut silent = Vec::new();
     for number in 0..1000_u16 {
@@ -170,7 +171,7 @@ async fn without_the_limits_the_same_flood_would_keep_everybody_out() {
     assert!(let_in(&tracker, SOMEBODY).await.is_err());
 }
 
-/// Somebody who is signed in and has not asked for anything lately; from here on the clock stands still.
+/// Signs in a user whose token buckets are full. The clock is paused afterwards.
 async fn rested(tracker: &TestTracker) -> Client {
     let mut ana = tracker.connect_from(SOMEBODY).await;
     ana.ok(sign_in("REGISTER", "ana", 5000)).await;
@@ -194,7 +195,7 @@ async fn ten_requests_at_once_then_five_a_second() {
         refused,
         json!({"status": "ERROR", "msg": "too fast: wait 1 s", "code": "RATE_LIMITED", "retry_after_ms": null, "id": 7})
     );
-    // What is no request counts too.
+    // A frame that is no request counts too.
     ana.send_bytes(b"{nonsense}").await;
     assert_eq!(ana.recv().await["code"], "RATE_LIMITED");
     for _ in 0..20 {
@@ -208,7 +209,7 @@ async fn ten_requests_at_once_then_five_a_second() {
 async fn five_changes_of_rooms_at_once_then_one_a_second() {
     let tracker = limited().await;
     let mut ana = rested(&tracker).await;
-    // That no such room exists is told without the disk: the clock stands still.
+    // The tracker answers ROOM_NOT_FOUND without the disk, so the paused clock does not advance.
     for _ in 0..5 {
         assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "ROOM_NOT_FOUND");
     }
@@ -229,7 +230,7 @@ async fn who_does_not_wait_is_read_more_slowly() {
     for _ in 0..200 {
         granted += u32::from(ana.recv().await["cmd"] == "PONG");
     }
-    // The clock jumps to whatever is waited for: reading all of it took this long.
+    // The paused clock advances to the next timer. Reading all requests took this long.
     let took = begun.elapsed();
     assert!(took > Duration::from_secs(10), "{took:?}");
     assert!(granted > 50, "{granted}");

@@ -1,4 +1,6 @@
-//! Who guesses passwords waits; who knows one does not. Loopback counts here, so each 127.0.x.y is somebody else.
+//! Tests of the login throttle.
+//! Clients that guess passwords wait, and a user with the correct password does not. The limits apply to loopback here,
+//! and each 127.0.x.y is a network of its own.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
@@ -20,14 +22,14 @@ async fn limited() -> TestTracker {
     TestTracker::start_with(|config| config.limit_loopback = true).await
 }
 
-/// One login on a connection of its own.
+/// Sends one login on a new connection.
 async fn login(tracker: &TestTracker, source: [u8; 2], name: &str, password: &str) -> Value {
     let request = json!({"cmd": "LOGIN", "username": name, "password": password, "port": 5000, "id": 1});
     tracker.connect_from(source).await.ask(request).await
 }
 
 #[tokio::test]
-async fn guesses_are_counted_across_connections_and_the_owner_elsewhere_gets_in() {
+async fn guesses_count_across_connections_but_not_for_the_owner() {
     let tracker = limited().await;
     tracker.user("ana").await;
     pause();
@@ -54,14 +56,15 @@ async fn guesses_are_counted_across_connections_and_the_owner_elsewhere_gets_in(
     assert_eq!(login(&tracker, GUESSER, "ana", WRONG).await["code"], "TOO_MANY_ATTEMPTS");
 }
 
-/// Guesses for some minutes from each of 64 networks, whenever it is judged: how many guesses at one account were.
+/// Guesses for some minutes from each of 64 networks, as often as the tracker permits. Returns the number of checked
+/// guesses.
 async fn besiege(tracker: &TestTracker, minutes: u64) -> u32 {
     let begun = Instant::now();
     let mut due = [begun; 64];
     let mut judged = 0;
     while begun.elapsed() < Duration::from_secs(60 * minutes) {
         for (number, due) in due.iter_mut().enumerate() {
-            // Ten are enough for whom nothing holds back.
+            // Without a throttle, ten guesses per round are enough for the control.
             for _ in 0..10 {
                 if *due > Instant::now() {
                     break;
@@ -83,7 +86,7 @@ async fn besiege(tracker: &TestTracker, minutes: u64) -> u32 {
 }
 
 #[tokio::test]
-async fn an_hour_of_guessing_from_64_networks_is_a_hundred_guesses_and_the_owner_gets_in() {
+async fn guessers_get_a_hundred_checks_an_hour() {
     let tracker = TestTracker::start_with(|config| {
         config.limit_loopback = true;
         let most = usize::MAX;
@@ -95,7 +98,7 @@ async fn an_hour_of_guessing_from_64_networks_is_a_hundred_guesses_and_the_owner
     pause();
     let judged = besiege(&tracker, 60).await;
     assert!((50..=100).contains(&judged), "{judged}");
-    // From elsewhere her password is judged at once, and from then on her key opens.
+    // From another network, her password is checked at once. Afterwards her key signs in.
     resume();
     let device = Device::new();
     drop(device.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await);
@@ -107,7 +110,7 @@ async fn without_the_count_the_same_siege_would_pay() {
     let tracker = TestTracker::start().await;
     tracker.user("ana").await;
     pause();
-    // Four minutes are enough.
+    // Four minutes are enough for the control.
     let judged = besiege(&tracker, 4).await;
     assert!(judged > 1000, "{judged}");
 }
@@ -145,7 +148,7 @@ async fn a_network_makes_five_accounts_an_hour() {
     };
     for number in 0..5 {
         assert_eq!(register(GUESSER, &format!("user{number}")).await["status"], "OK");
-        // What makes no account does not count.
+        // A registration that fails does not count.
         assert_eq!(register(GUESSER, "user0").await["code"], "USERNAME_TAKEN");
     }
     let refused = register(GUESSER, "user5").await;

@@ -1,4 +1,5 @@
-//! What nobody should send: it is answered or closed, and the others do not notice.
+//! Tests of hostile input.
+//! The tracker answers it or closes the connection, and other clients notice nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -12,11 +13,11 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// Says these bytes to a tracker, ends, and takes all that it answers.
+/// Sends these bytes to a tracker, closes the sending side, and returns everything that the tracker answers.
 async fn say(tracker: &TestTracker, bytes: &[u8]) -> String {
     let mut client = tracker.connect().await;
     let stream = client.stream.get_mut();
-    // The tracker may close before it has read everything.
+    // The tracker may close the connection before it has read everything.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
@@ -67,7 +68,8 @@ async fn a_bad_object_leaves_the_session_and_the_next_request() {
     }
 }
 
-/// One reader reads a request, so two keys of one name cannot mean one user to a check and another one behind it.
+/// Only one parser reads a request. Two keys of the same name therefore cannot mean one user to a check and another to
+/// the action.
 #[tokio::test]
 async fn last_of_doubled_keys_counts_everywhere() {
     let tracker = TestTracker::start().await;
@@ -127,7 +129,7 @@ async fn the_stranger_who_came_first_makes_way_for_one_too_many() {
     }
     assert_eq!(strangers[0].recv().await["code"], "BUSY");
     strangers[0].is_closed().await;
-    // Whoever has signed in is no stranger any more, and makes way for nobody.
+    // An authenticated connection has no slot to lose.
     strangers[1].ok(sign_in("REGISTER", "bob", 5000)).await;
     for _ in 0..10 {
         let mut stranger = tracker.connect().await;
@@ -137,7 +139,7 @@ async fn the_stranger_who_came_first_makes_way_for_one_too_many() {
     strangers[1].hears_nothing().await;
 }
 
-/// Numbers that are the same in every run.
+/// A pseudo-random generator that gives the same numbers in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -171,7 +173,7 @@ impl Dice {
     }
 }
 
-/// Resident memory of this process in bytes.
+/// The resident memory of this process in bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
@@ -210,6 +212,6 @@ async fn thirty_rounds_of_garbage_harm_nobody() {
     let growth = resident().saturating_sub(before);
     assert!(growth <= 20 * 1024 * 1024, "grew by {growth} bytes");
     assert!(slowest < Duration::from_secs(10), "an answer took {slowest:?}");
-    // No task has died.
+    // The tracker stops without an error, so no task has panicked.
     tracker.stop().await;
 }

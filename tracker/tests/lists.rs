@@ -1,4 +1,4 @@
-//! Lists and their pages, and single records.
+//! Tests of lists, their pages, and single records.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -12,7 +12,7 @@ fn names(reply: &Value, of: &str) -> Vec<String> {
     reply[of].as_object().unwrap().keys().cloned().collect()
 }
 
-/// All pages of a list.
+/// Requests all pages of a list and returns the names.
 async fn all(client: &mut Client, mut request: Value, of: &str) -> Vec<String> {
     let mut all = Vec::new();
     loop {
@@ -69,7 +69,7 @@ async fn a_bare_list_fits_what_an_original_program_takes_at_once() {
     let ana = &mut clients[0];
     for list in ["LIST_ROOMS", "LIST_PEERS"] {
         ana.send(&json!({"cmd": list})).await;
-        // One recv, as the original does it.
+        // A legacy client reads the reply with one `recv`.
         let mut buffer = [0; 4096];
         let read = ana.stream.get_mut().read(&mut buffer).await.unwrap();
         assert!(read < 4096 && buffer[read - 1] == b'\n', "{read}");

@@ -1,4 +1,5 @@
-//! The tracker's log where everything is logged: its own events, and none of the libraries that it is made of.
+//! Tests of the tracker's log at its most verbose level.
+//! It must contain the tracker's own events and none of its libraries.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -16,10 +17,10 @@ use common::{Client, PASSWORD, TestTracker, WRONG, sign_in};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-/// What the banner writes besides log events.
+/// The texts of the banner on stderr, which is not part of the log.
 const BANNER: [&str; 2] = ["data in", "fingerprint"];
 
-/// The tracker's program, which logs everything that it may.
+/// A tracker program that logs at the most verbose level.
 struct Loud(Child, SocketAddr);
 
 impl Loud {
@@ -33,7 +34,7 @@ impl Loud {
         Self(tracker, address)
     }
 
-    /// Stops it in good order; its log.
+    /// Stops the program in order and returns its log.
     fn end(mut self) -> String {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
         let mut log = String::new();
@@ -55,7 +56,7 @@ async fn the_tracker_logs_only_its_own_events() {
     assert_eq!(foreign, [] as [&str; 0]);
 }
 
-/// A password in a field where it does not belong, in a request that is no request, and behind what is too long.
+/// The password is in a wrong field, in a frame that is no request, and after the end of a too long frame.
 #[tokio::test]
 async fn no_misplaced_password_is_logged_or_kept() {
     const TYPED: &str = "canary-typed";
@@ -91,7 +92,7 @@ async fn no_misplaced_password_is_logged_or_kept() {
         }
     }
     let log = tracker.end();
-    // The control: the log holds what it should.
+    // Control: the log contains the expected events.
     assert!(log.contains("registered username=ana"), "{log}");
     for secret in [TYPED, WRONG, PASSWORD] {
         assert!(!log.contains(secret), "{log}");

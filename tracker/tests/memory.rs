@@ -1,4 +1,5 @@
-//! The memory of the program: password hashes do not make it grow.
+//! Tests of the program's memory.
+//! Password hashes must not make it grow.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
@@ -15,17 +16,17 @@ use common::sign_in;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
-/// What a tracker may keep, whatever was hashed: two buffers of 19 MiB, and what it takes without them.
+/// The maximum resident memory in bytes: two buffers of 19 MiB and the rest of the tracker.
 const RESIDENT_MAX: usize = 64 * 1024 * 1024;
 
-/// Resident memory of a process, in bytes.
+/// The resident memory of a process in bytes.
 fn resident(pid: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// Registers so many users, eight at a time; what the tracker keeps then.
+/// Registers this many users, eight at a time. Returns the resident memory of the tracker.
 async fn resident_after(registrations: usize) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(folder.path());
@@ -35,7 +36,7 @@ async fn resident_after(registrations: usize) -> usize {
         let (place, address) = (places.clone().acquire_owned().await.unwrap(), program.address);
         clients.spawn(async move {
             let mut client = common::Client::connect(address).await;
-            // The newest goes first, so another one may be told to try again.
+            // The newest job is first in the queue, so an older one may get BUSY.
             loop {
                 let reply = client.ask(sign_in("REGISTER", &format!("u{number}"), 5000)).await;
                 if reply["status"] == "OK" {
@@ -60,7 +61,7 @@ async fn five_hundred_hashes_leave_little_memory_in_use() {
     assert!(resident <= RESIDENT_MAX, "{} MiB", resident >> 20);
 }
 
-/// The same at length: `cargo test -p tracker --test memory -- --ignored`.
+/// The same test with more hashes: `cargo test -p tracker --test memory -- --ignored`.
 #[tokio::test]
 #[ignore = "10,000 hashes take some minutes"]
 async fn ten_thousand_hashes_leave_little_memory_in_use() {
@@ -68,10 +69,10 @@ async fn ten_thousand_hashes_leave_little_memory_in_use() {
     assert!(resident <= RESIDENT_MAX, "{} MiB", resident >> 20);
 }
 
-/// Set for the child that hashes as the tracker once did.
+/// The environment variable for the child process that hashes as an earlier tracker did.
 const ALLOCATING: &str = "TRACKER_TEST_ALLOCATING";
 
-/// Not a test of its own: in the child each hash allocates its memory, on one of the runtime's many threads.
+/// Not a separate test. In the child process, each hash allocates its memory on one of the runtime's many threads.
 #[tokio::test]
 async fn allocating_hasher() {
     if std::env::var_os(ALLOCATING).is_none() {

@@ -1,4 +1,5 @@
-//! Rooms against a model of them: whatever four users do, the tracker and the rules agree.
+//! A comparison of the tracker with a model of rooms.
+//! Four users send random requests, and the tracker must answer as the rules say.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -14,7 +15,7 @@ const USERS: [&str; 4] = ["ana", "bob", "carla", "dora"];
 const ROOMS: [&str; 2] = ["quarto", "sala"];
 const COMMANDS: [&str; 4] = ["CREATE_ROOM", "JOIN_ROOM", "LEAVE_ROOM", "DELETE_ROOM"];
 
-/// What is known of a room from the rules alone.
+/// The state of a room, computed from the rules alone.
 #[derive(Debug)]
 struct Model {
     owner: usize,
@@ -28,7 +29,7 @@ impl Model {
     }
 }
 
-/// What the tracker must answer, and what that makes of the rooms.
+/// The answer that the tracker must give. Applies the request to the model.
 fn expected(
     rooms: &mut BTreeMap<&'static str, Model>,
     user: usize,
@@ -72,7 +73,7 @@ fn expected(
     }
 }
 
-/// The next reply; pushes are passed over.
+/// The next reply. Pushes are skipped.
 async fn reply(client: &mut Client) -> serde_json::Value {
     loop {
         let line = client.recv().await;

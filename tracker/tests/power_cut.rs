@@ -1,8 +1,10 @@
-//! A power cut: the tracker is frozen, its disk is copied as it is, and the copy is what the next start finds.
+//! Tests of a power cut.
+//! The tracker is frozen, its disk is copied, and the next start uses the copy.
 //!
-//! A kill alone does not test flushing, since the kernel still writes what it was given. Here the disk is an image file
-//! with an ext4 file system, mounted by a loop device. The image holds only what was flushed, or written back by chance.
-//! That needs root and a loop device. Elsewhere the tests say so and pass; with `LOOP_MOUNTS=required` they fail.
+//! A kill does not test flushing, because the kernel still writes the data that it was given. Here the disk is an image
+//! file with an ext4 file system on a loop device. The image holds only data that was flushed, or written back by
+//! chance. This needs root and a loop device. Without them the tests report it and pass; with `LOOP_MOUNTS=required`
+//! they fail.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
@@ -25,16 +27,16 @@ use commons::net::tls::Purpose;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Bytes of the disk: room for some thousands of rooms.
+/// The size of the disk in bytes. It has room for some thousands of rooms.
 const DISK_BYTES: u64 = 32 * 1024 * 1024;
 
-/// A file system in an image file, mounted for as long as this lives.
+/// A file system in an image file. It is mounted for the lifetime of this value.
 struct Disk {
     folder: TempDir,
 }
 
 impl Disk {
-    /// An empty file system, or why there can be none.
+    /// Creates an empty file system. An error says why this is impossible.
     fn blank() -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let disk = Self { folder };
@@ -43,14 +45,14 @@ impl Disk {
         disk.mount()
     }
 
-    /// What the power cut leaves: this disk's image at this moment, mounted once this disk is gone.
+    /// Copies the image of this disk as a power cut would leave it. It can be mounted after this disk is dropped.
     fn copy(&self) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::copy(self.image(), folder.path().join("image")).unwrap();
         folder
     }
 
-    /// Mounts an image that was copied.
+    /// Mounts a copied image.
     fn of(folder: TempDir) -> Self {
         Self { folder }.mount().unwrap()
     }
@@ -86,7 +88,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
 }
 
-/// A disk, or a word on why the test is skipped.
+/// Creates a disk, or prints why the test is skipped.
 fn disk() -> Option<Disk> {
     match Disk::blank() {
         Ok(disk) => Some(disk),
@@ -98,7 +100,7 @@ fn disk() -> Option<Disk> {
     }
 }
 
-/// Signs in by a key and is lost again, until the tracker is gone: each time its presence changes.
+/// Signs in by key and disconnects, again and again, until the tracker is gone. Each login changes the presence.
 async fn come_and_go(address: SocketAddr, name: String) {
     let device = Device::new();
     let register = with_id(sign_in("REGISTER", &name, 5000));
@@ -112,7 +114,7 @@ async fn come_and_go(address: SocketAddr, name: String) {
     }
 }
 
-/// Asks a tracker that may be gone.
+/// Sends a request to a tracker that may be gone.
 async fn try_ask(device: &Device, address: SocketAddr, request: Value) -> Option<()> {
     let identity = device.identity(Purpose::Session);
     let socket = Socket::dial_encrypted(address, &identity).await.ok()?;
@@ -121,7 +123,8 @@ async fn try_ask(device: &Device, address: SocketAddr, request: Value) -> Option
     session.recv().await.ok()?.map(drop)
 }
 
-/// Cuts the power so many times; after each cut the tracker must start, and in the end all that it acknowledged is there.
+/// Cuts the power this many times. The tracker must start after each cut, and all confirmed changes must be there at
+/// the end.
 async fn cut_power(times: usize) {
     let Some(mut disk) = disk() else { return };
     let mut expected: Vec<String> = Vec::new();
@@ -147,18 +150,18 @@ async fn three_power_cuts_lose_nothing_that_was_acknowledged() {
     cut_power(3).await;
 }
 
-/// The same at length: `cargo test -p tracker --test power_cut -- --ignored`.
+/// The same test with more cuts: `cargo test -p tracker --test power_cut -- --ignored`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "50 power cuts take half a minute"]
 async fn fifty_power_cuts_lose_nothing_that_was_acknowledged() {
     cut_power(50).await;
 }
 
-/// Set for the child that plays the store of the control.
+/// The environment variable for the child process that runs the store of the control.
 const UNFLUSHED_STORE: &str = "TRACKER_TEST_UNFLUSHED_STORE";
 
-/// Not a test of its own: in the child it appends to two journals as the tracker once did. A change of an account or
-/// of a user's keys is flushed; a change of presence is not.
+/// Not a separate test. In the child process, it appends to two journals as an earlier tracker did. It flushes changes
+/// of an account or of keys, but not changes of presence.
 #[test]
 fn unflushed_store() {
     let Ok(folder) = std::env::var(UNFLUSHED_STORE) else { return };
@@ -175,7 +178,7 @@ fn unflushed_store() {
     }
 }
 
-/// Reads a journal as the tracker once did: each line must be whole, and only the beginning of another may follow.
+/// Reads a journal as an earlier tracker did. Each line must be complete, and only an incomplete line may follow.
 fn strictly_read(journal: &[u8]) -> Result<usize, ()> {
     let mut lines: Vec<_> = journal.split(|byte| *byte == b'\n').collect();
     let tail = lines.pop().unwrap_or_default();
@@ -184,7 +187,7 @@ fn strictly_read(journal: &[u8]) -> Result<usize, ()> {
     if whole && torn { Ok(lines.len()) } else { Err(()) }
 }
 
-/// The same cuts with presence in a journal that is not flushed: the strict reading refuses it, and lines are lost.
+/// Control: the same cuts with an unflushed presence journal. The strict reader refuses the journal, or lines are lost.
 #[test]
 fn control_power_cuts_spoil_a_journal_that_is_not_flushed() {
     let (mut refused, mut lost) = (0, 0);

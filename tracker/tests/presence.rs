@@ -1,4 +1,5 @@
-//! Who is shown as connected, and what happens to a seat whose user is away.
+//! Tests of presence.
+//! They check which users are shown as connected, and when the seat of an offline user is freed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -107,7 +108,7 @@ async fn a_held_seat_is_freed_once_its_time_is_over() {
     dora.send(&room("JOIN_ROOM", "sala")).await;
     assert_eq!(next(&mut dora).await["status"], "OK");
     assert_eq!(next(&mut ana).await["change"]["kind"], "joined");
-    // The owner's seat is nobody else's, however long the owner is away.
+    // The owner's seat stays reserved, however long the owner is offline.
     drop(ana);
     let offline = next(&mut dora).await;
     assert_eq!(offline["change"], json!({"kind": "offline", "username": "ana"}));

@@ -1,4 +1,5 @@
-//! What somebody recorded of a session and sends to the tracker once more: worth nothing, unless it was in the clear.
+//! Tests of an attacker who records a session and sends it to the tracker again.
+//! The recording has no effect unless the session was plaintext.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -16,16 +17,16 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Stands between one client and the tracker, and keeps what the client said.
+/// A proxy between one client and the tracker. It records the bytes that the client sends.
 struct Recorder {
     address: SocketAddr,
     recording: JoinHandle<Vec<u8>>,
-    /// Has what the client said last passed on once more.
+    /// Notifies the proxy to send the client's last bytes a second time.
     again: Arc<Notify>,
 }
 
 impl Recorder {
-    /// All that the client said until it closed.
+    /// All bytes that the client sent before it closed the connection.
     async fn recorded(self) -> Vec<u8> {
         timeout(PATIENCE, self.recording).await.unwrap().unwrap()
     }
@@ -55,7 +56,7 @@ async fn recorder(tracker: SocketAddr) -> Recorder {
                 on.write_all(&last).await.unwrap();
             }
         };
-        // The client ends it.
+        // Only the client ends the recording.
         let answer = async {
             let _ = tokio::io::copy(&mut answers, &mut said).await;
             std::future::pending().await
@@ -68,11 +69,10 @@ async fn recorder(tracker: SocketAddr) -> Recorder {
     Recorder { address, recording, again }
 }
 
-/// Sends a recording to the tracker as one would who has only that; what it answers until it closes, or until the
-/// recording is at its end and answered.
+/// Sends a recording to the tracker. Returns everything that the tracker answers until it closes the connection.
 async fn replay(tracker: &TestTracker, recorded: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(tracker.address).await.unwrap();
-    // The tracker may have had enough before the end.
+    // The tracker may close the connection before it has read everything.
     let _ = stream.write_all(recorded).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
@@ -103,7 +103,7 @@ async fn a_recorded_session_opens_nothing_and_repeats_nothing() {
     let recorded = recorder.recorded().await;
     assert!(recorded.len() > 500, "{}", recorded.len());
 
-    // All of it, and every part that somebody may hope for.
+    // The test replays the complete recording and several parts of it.
     for end in [recorded.len(), recorded.len() / 2, recorded.len() / 4] {
         let answer = replay(&tracker, &recorded[..end]).await;
         assert!(!String::from_utf8_lossy(&answer).contains("status"), "the tracker answers in the clear");
@@ -126,7 +126,7 @@ async fn the_same_recording_in_the_clear_does_it_all_again() {
     let recorded = recorder.recorded().await;
     let (mut ana, _) = tracker.back("ana").await;
     ana.send(&room("DELETE_ROOM", "sala")).await;
-    // She may hear that she went offline before.
+    // Ana may first get a push that she went offline.
     while ana.recv().await["status"] != "OK" {}
     assert_eq!(has_rooms(&mut witness).await, json!({}));
 
@@ -136,7 +136,7 @@ async fn the_same_recording_in_the_clear_does_it_all_again() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_sent_twice_is_taken_once_and_ends_the_session() {
+async fn repeated_encrypted_frame_ends_the_session() {
     let tracker = TestTracker::start().await;
     let recorder = recorder(tracker.address).await;
     let mut ana = Device::new().session(recorder.address, sign_in("REGISTER", "ana", 5000)).await;

@@ -1,4 +1,5 @@
-//! What a tracker finds when it starts: its own files, an original's, damaged ones, or a folder in use.
+//! Tests of the start on an existing data folder.
+//! The folder holds the tracker's own files, legacy files or damaged files, or another tracker uses it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -15,16 +16,16 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tracker::server::{StartError, TrackerServer};
 
-/// Every file of a folder.
+/// Every file of a folder, by name.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
 }
 
-/// A folder as it lies there in this moment: what a crash would leave.
+/// Copies a folder in its current state, as a crash would leave it.
 fn copy(folder: &Path) -> Arc<TempDir> {
     let copy = tempfile::tempdir().unwrap();
-    // With the permissions, since a key that others can read is refused.
+    // The copy keeps the permissions, because the tracker refuses a key that others can read.
     for name in contents(folder).into_keys() {
         fs::copy(folder.join(&name), copy.path().join(name)).unwrap();
     }
@@ -77,7 +78,7 @@ async fn users_rooms_and_seats_survive_a_stop_and_a_crash() {
         let journal = fs::read_to_string(stopped.path().join(format!("{name}_db.journal"))).unwrap();
         assert_eq!(journal.lines().count(), 1, "no change: {journal}");
     }
-    // The place of a user is presence: an orderly stop keeps it, a crash need not.
+    // The address of a user is presence. An orderly stop keeps it, and a crash may lose it.
     for (folder, port) in [(stopped, json!(5002)), (crashed, Value::Null)] {
         let tracker = TestTracker::start_in(folder, |_| ()).await;
         let (mut ana, _) = tracker.back("ana").await;
@@ -155,7 +156,7 @@ async fn a_port_in_use_is_named() {
     assert!(error.contains(&tracker.address.to_string()) && error.contains("--listen"), "{error}");
 }
 
-/// The files of an original tracker, with what our rules do not allow among it.
+/// The files of a legacy tracker. Some entries break the rules of this tracker.
 fn original_files() -> Arc<TempDir> {
     let peer = |name: &str| json!({"username": name, "last_ping": null, "address": "localhost", "port": null, "connected": true});
     let folder = tempfile::tempdir().unwrap();
@@ -186,7 +187,7 @@ async fn an_originals_files_are_taken_over() {
     assert_eq!((members(&found["orphan"]), &found["orphan"]["owner"]), (vec!["bob"], &json!("bob")));
     let peers = ana.ok(json!({"cmd": "LIST_PEERS"})).await;
     assert_eq!(peers["peers"].as_object().unwrap().len(), 1, "who was connected then is not connected now");
-    // A new room takes the place of one that was kept and not served.
+    // A new room replaces an invalid entry that was kept and not served.
     let made = ana.ok(room("CREATE_ROOM", "empty")).await;
     let id = found["sala"]["id"].clone();
 
@@ -219,7 +220,7 @@ async fn unfit_guest_of_a_taken_over_room_costs_only_that_seat() {
     drop(ana.hears("joined", "carla").await);
 }
 
-/// The report of `tracker check` on a folder.
+/// The output of `tracker check` on a folder.
 fn report(folder: &Path) -> String {
     let check = Command::new(env!("CARGO_BIN_EXE_tracker")).arg("check").arg(folder).output().unwrap();
     assert!(check.status.success(), "{check:?}");
@@ -236,13 +237,13 @@ async fn unfit_owner_of_a_taken_over_room_costs_seat_and_room() {
     rooms["sala"]["peer_owner"] = joao.clone();
     rooms["orphan"]["peer_two"] = joao;
     fs::write(&path, rooms.to_string()).unwrap();
-    // It is told before the first start, which is the time to mend it.
+    // The check reports it before the first start, when the operator can still repair it.
     let told = report(folder.path());
     let of_owner = told.lines().find(|line| line.contains("the name of its owner \"João\"")).expect(&told);
     assert!(of_owner.contains("the room \"sala\" belongs to ana now"), "{of_owner}");
     assert!(of_owner.contains("give that user a name that fits"), "{of_owner}");
     assert!(told.contains("a seat in the room \"orphan\" is free: the name \"João\""), "{told}");
-    // Nobody in it fits: it stays out, and the report says where to read on.
+    // No member of this room has a valid name. The room is not served, and the report names the documentation.
     let kept = told.lines().find(|line| line.contains("\"shouting\" does not fit")).expect(&told);
     assert!(kept.contains("data/README.md"), "{kept}");
     let tracker = TestTracker::start_in(folder, |_| ()).await;
@@ -252,7 +253,7 @@ async fn unfit_owner_of_a_taken_over_room_costs_seat_and_room() {
     assert_eq!((members(&sala), &sala["owner"]), (vec!["ana", "bob", "carla"], &json!("ana")));
     drop(ana.hears("joined", "carla").await);
     drop((ana, carla));
-    // It is told once, and the new owner may end the room.
+    // The report appears only once, and the new owner may delete the room.
     let folder = tracker.stop().await;
     assert!(!report(folder.path()).contains("the name of its owner"));
     let tracker = TestTracker::start_in(folder, |_| ()).await;
@@ -265,7 +266,7 @@ async fn a_damaged_file_is_named_and_nothing_is_touched() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     ana.ok(room("CREATE_ROOM", "sala")).await;
-    // The journals hold what happened; the files are still empty.
+    // The journals hold all changes. The JSON files are still empty.
     let crashed = copy(tracker.folder.path());
     drop(ana);
     let stopped = tracker.stop().await;
@@ -315,7 +316,7 @@ async fn a_journal_cut_at_any_byte_holds_what_was_whole() {
     let crashed = copy(tracker.folder.path());
     let journal = fs::read(crashed.path().join("users_db.journal")).unwrap();
     assert_eq!(journal.iter().filter(|byte| **byte == b'\n').count(), 3);
-    // The first line names the generation, and comes with the file.
+    // The first line names the generation and is written together with the file.
     let first = journal.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     for cut in first..=journal.len() {
         let folder = copy(crashed.path());

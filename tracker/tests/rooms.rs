@@ -1,4 +1,5 @@
-//! Rooms over the wire: the rules, and who hears of what.
+//! Tests of rooms over the wire.
+//! They check the rules, and which members get which pushes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 

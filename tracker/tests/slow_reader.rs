@@ -1,4 +1,5 @@
-//! Somebody who never reads what is said: nobody else waits, and it is over at a bound.
+//! A test of a client that never reads.
+//! The tracker closes it at a bound, and no other client waits for it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -10,10 +11,10 @@ use common::{TestTracker, room};
 use commons::limits::WRITE_TIMEOUT;
 use serde_json::json;
 
-/// As many as one may sit in: each login of the owner's is as many pushes.
+/// The number of rooms: the maximum for one user. Each login of the owner causes as many pushes.
 const ROOMS: usize = 16;
 
-/// Far more than the kernel's buffers and ours hold together.
+/// The number of logins. Their pushes exceed the buffers of the kernel and the tracker by far.
 const LOGINS: usize = 4000;
 
 #[tokio::test]
@@ -31,7 +32,7 @@ async fn who_never_reads_is_closed_and_nobody_waits() {
         ana.hears("joined", "carla").await;
         slow.hears("joined", "carla").await;
     }
-    // Carla hears of every login of ana's, in every room, and at last of the end of the slow one.
+    // Carla gets a push for every login of ana in every room, and at last for the end of the slow session.
     let reading = tokio::spawn(async move {
         let mut online = 0;
         loop {
@@ -52,7 +53,7 @@ async fn who_never_reads_is_closed_and_nobody_waits() {
         longest = longest.max(begun.elapsed());
         logins += 1;
     }
-    // Were others to wait for the slow one, they would wait for as long as a write may take.
+    // If others waited for the slow client, they would wait as long as a write may take.
     assert!(longest < WRITE_TIMEOUT, "somebody waited {longest:?}");
     let (mut carla, online) = reading.await.unwrap();
     assert!(online >= ROOMS, "{online}");

@@ -1,5 +1,6 @@
-//! Thousands who never sign in, silent or one byte at a time, while somebody does. Each connection comes from one of
-//! this machine's many addresses, which are networks of their own where loopback is limited.
+//! Tests with thousands of connections that never sign in.
+//! They are silent or send one byte at a time while a user signs in. Each connection comes from another 127.x.y
+//! address. These are networks of their own if the limits apply to loopback.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
@@ -21,17 +22,19 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a real user may have to wait for the login: less than until the strangers are closed.
+/// The maximum time of the user's login. It is shorter than the time after which the tracker closes the other
+/// connections.
 const LOGIN_TIME: Duration = Duration::from_secs(9);
 
-/// When a stranger who never ends the first frame is closed, at the latest: ten seconds, and time to do it beside much else.
+/// The time by which the tracker must have closed a connection that never completes its first frame. The limit is ten
+/// seconds; the rest is for a busy machine.
 const REAPED_BY: Duration = PATIENCE;
 
-/// One crowd at a time: the descriptors are the process's.
+/// Permits one crowd at a time, because the descriptors belong to the process.
 static CROWD: Mutex<()> = Mutex::const_new(());
 
-/// Half of the crowd says nothing, the other half one byte a second. 6,000 in all, or what the limit on descriptors
-/// has room for: each connection takes two of them in this process.
+/// The number of connections in the crowd: 6,000, or as many as the limit on descriptors permits. Each connection takes
+/// two descriptors in this process.
 fn crowd() -> u16 {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -43,15 +46,15 @@ fn crowd() -> u16 {
     crowd
 }
 
-/// A crowd that has connected.
+/// A crowd of open connections.
 struct ConnectionTable {
-    /// Each returns the text that it received until it was closed.
+    /// One task per connection. It returns the text that it received until the tracker closed the connection.
     members: JoinSet<Option<String>>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl ConnectionTable {
-    /// All at the door, from as many addresses as there are `networks`.
+    /// Opens all connections, spread over this many networks.
     async fn gather(tracker: &TestTracker, networks: u16) -> Self {
         let (alone, mut members) = (CROWD.lock().await, JoinSet::new());
         for number in 0..crowd() {
@@ -63,13 +66,13 @@ impl ConnectionTable {
         Self { members, _alone: alone }
     }
 
-    /// The texts of those that were closed since the last call.
+    /// The texts of the connections that were closed since the last call.
     fn closed(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.members.try_join_next()).filter_map(|ended| ended.unwrap()).collect()
     }
 }
 
-/// Says nothing, or a byte a second of something that never ends, until the connection is closed.
+/// Sends nothing, or one byte a second of an endless frame, until the connection is closed.
 async fn loiter(mut client: Client, silent: bool) -> Option<String> {
     let (mut reader, mut writer) = client.stream.get_mut().split();
     let drip = async {
@@ -88,7 +91,7 @@ async fn loiter(mut client: Client, silent: bool) -> Option<String> {
     }
 }
 
-/// Signs in by the key on a new encrypted session: how long it took, or nothing where the tracker does not let in.
+/// Signs in by key on a new encrypted session. Returns the time that it took, or `None` if the tracker refused it.
 async fn sign_in_again(tracker: &TestTracker, device: &Device) -> Option<Duration> {
     let begun = Instant::now();
     let socket = Socket::dial_encrypted(tracker.address, &device.identity(Purpose::Session)).await.ok()?;
@@ -105,7 +108,7 @@ async fn with_ana(tracker: &TestTracker) -> Device {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_thousand_strangers_who_are_let_in_keep_nobody_waiting_and_are_closed_in_time() {
+async fn accepted_idle_crowd_delays_nobody_and_is_closed_in_time() {
     let tracker = TestTracker::start_with(|config| config.connections.strangers = 10_000).await;
     let ana = with_ana(&tracker).await;
     let mut crowd = ConnectionTable::gather(&tracker, 500).await;
@@ -123,7 +126,7 @@ async fn six_thousand_strangers_who_are_let_in_keep_nobody_waiting_and_are_close
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_thousand_strangers_from_a_hundred_networks_leave_a_place_for_the_user() {
+async fn crowd_from_a_hundred_networks_leaves_a_slot_for_the_user() {
     let tracker = TestTracker::start_with(|config| config.limit_loopback = true).await;
     let ana = with_ana(&tracker).await;
     let _crowd = ConnectionTable::gather(&tracker, 100).await;
@@ -134,7 +137,7 @@ async fn six_thousand_strangers_from_a_hundred_networks_leave_a_place_for_the_us
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_thousand_strangers_who_may_have_every_place_make_way_for_the_user() {
+async fn crowd_in_every_slot_is_displaced_by_the_user() {
     let tracker = TestTracker::start().await;
     let ana = with_ana(&tracker).await;
     let mut crowd = ConnectionTable::gather(&tracker, 1).await;
@@ -142,7 +145,7 @@ async fn six_thousand_strangers_who_may_have_every_place_make_way_for_the_user()
         let took = sign_in_again(&tracker, &ana).await.expect("the user is let in");
         assert!(took < LOGIN_TIME, "{took:?}");
     }
-    // All but 256 of them had to go.
+    // The tracker must have displaced all but 256 of them.
     for _ in 256..crowd.members.len() {
         let closed = timeout(PATIENCE, crowd.members.join_next()).await.expect("they were not displaced");
         assert!(closed.unwrap().unwrap().is_some());
@@ -150,7 +153,7 @@ async fn six_thousand_strangers_who_may_have_every_place_make_way_for_the_user()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn if_no_stranger_made_way_the_same_crowd_would_keep_the_user_out() {
+async fn control_crowd_without_displacement_keeps_the_user_out() {
     let tracker = TestTracker::start_with(|config| config.connections.sessions = 256).await;
     let ana = with_ana(&tracker).await;
     let _crowd = ConnectionTable::gather(&tracker, 100).await;

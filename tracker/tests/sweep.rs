@@ -1,4 +1,5 @@
-//! The PING sweep: who answers, who does not, and how soon it is known.
+//! Tests of the liveness sweep.
+//! They check which peers count as alive and how soon a dead peer is noticed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -10,16 +11,16 @@ use common::{Client, PingPort, TestTracker, room, sign_in, with_id};
 use serde_json::{Value, json};
 
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Long enough for a peer that answers, on a machine with much else to do.
+/// Long enough for a peer that answers, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Peers that take the connection and say nothing.
+/// The number of peers that accept a connection and send nothing.
 const TARPITS: u32 = 9;
 
 async fn sweeping() -> TestTracker {
     TestTracker::start_with(|config| (config.ping_interval, config.ping_timeout) = (INTERVAL, TIMEOUT)).await
 }
 
-/// An original session, which cannot be pinged inside, of a peer on this port.
+/// Registers a legacy client, which cannot be pinged inside its session, with a peer on this port.
 async fn original_at(tracker: &TestTracker, name: &str, port: u16) -> Client {
     let mut client = tracker.connect().await;
     client.ok(sign_in("REGISTER", name, port)).await;
@@ -50,13 +51,13 @@ async fn a_dead_peer_is_noticed_in_time_whatever_the_others_do() {
     drop(dead);
     let offline = ana.hears("offline", "carla").await;
     let took = died.elapsed();
-    // One after the other, the others would take longer than this.
+    // If the pings ran one after the other, they would take longer than this.
     assert!(took < TIMEOUT * TARPITS, "{took:?}");
     assert_eq!(offline["members"][2]["connected"], false);
     bob.hears("joined", "carla").await;
     bob.hears("offline", "carla").await;
 
-    // The session is still open, and only the peers that answer are shown.
+    // The session is still open, and LIST_PEERS shows only the peers that answer.
     carla.hears("offline", "carla").await;
     let deadline = Instant::now() + common::PATIENCE;
     loop {
@@ -127,7 +128,7 @@ async fn a_verdict_never_hits_a_newer_login() {
     old.ok(with_id(sign_in("REGISTER", "bob", tarpit.port))).await;
     old.ok(room("JOIN_ROOM", "sala")).await;
     ana.hears("joined", "bob").await;
-    // The old session is being asked; meanwhile a newer login comes, at a port that answers.
+    // While the sweep pings the old session, a newer login names a port that answers.
     assert_eq!(old.recv().await, json!({"status": "PING"}));
     let mut new = tracker.connect().await;
     new.ok(sign_in("LOGIN", "bob", answering.port)).await;

@@ -1,7 +1,8 @@
-//! Somebody in the middle who changes a bit of a session: it breaks, and nothing else is ever asked or answered.
+//! Tests of an attacker in the middle who flips a bit of a session.
+//! The session must break, and no other request or reply may result.
 //!
-//! Nobody signs in here: the tracker refuses the request and echoes its id, so that whatever changes on the way there
-//! or back shows in the answer.
+//! The client does not sign in. The tracker refuses its request and returns its id, so a change in either direction
+//! shows in the reply.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
@@ -27,34 +28,35 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// The bits that are flipped: of the first 2 KiB each way, which holds the handshake, the request and the answer.
+/// The number of bits that are flipped in each direction. The first 2 KiB hold the handshake, the request and the
+/// reply.
 const BITS: usize = 8 * 2048;
 
-/// How long an answer may take: a longer length in a head makes the other side wait for what never comes.
+/// The time limit for a reply. A longer length in a record header makes the other side wait for bytes that never come.
 const HANGING: Duration = Duration::from_secs(3);
 
-/// Sessions at a time.
+/// The number of sessions at a time.
 const AT_A_TIME: usize = 64;
 
-/// To the tracker, or back.
+/// The direction of the flipped bit: to the tracker, or back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     There,
     Back,
 }
 
-/// What became of a session.
+/// The result of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// The answer is the one to the request that was sent.
+    /// The client got the reply to its own request.
     Answered,
-    /// There is none.
+    /// The client got no reply.
     Broken,
-    /// It is another one.
+    /// The client got a different reply.
     Changed,
 }
 
-/// How often each was the case.
+/// The number of sessions with each result.
 #[derive(Debug, Default)]
 struct Outcomes {
     answered: usize,
@@ -62,11 +64,11 @@ struct Outcomes {
     changed: usize,
 }
 
-/// Who stands in the middle: takes one connection and passes it on, with one bit flipped.
+/// The attacker: forwards one connection with one bit flipped.
 async fn meddle(listener: TcpListener, tracker: SocketAddr, way: Way, bit: usize) -> io::Result<()> {
     let (mut near, _) = listener.accept().await?;
     let socket = TcpSocket::new_v4()?;
-    // One address has not as many ports as there are bits.
+    // One source address does not have as many ports as there are bits.
     socket.bind(SocketAddr::from(([127, 0, 30, (bit % 250) as u8 + 1], 0)))?;
     let mut far = socket.connect(tracker).await?;
     let ((near_reads, near_writes), (far_reads, far_writes)) = (near.split(), far.split());
@@ -92,7 +94,7 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, bit: usize) -> io::
     }
 }
 
-/// One session through the middle; encrypted, if it has an identity.
+/// Runs one session through the attacker. It is encrypted if it has an identity.
 async fn session(tracker: SocketAddr, me: Option<Identity>, way: Way, bit: usize) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let middle = listener.local_addr().unwrap();
@@ -118,12 +120,12 @@ async fn session(tracker: SocketAddr, me: Option<Identity>, way: Way, bit: usize
     }
 }
 
-/// Sessions with a bit flipped each, every `step`th of them both ways.
+/// Runs a session for every `step`th bit in both directions, with that bit flipped.
 async fn flip(step: usize, encrypted: bool) -> Outcomes {
     let tracker = TestTracker::start().await;
     let (tracker, places) = (tracker.address, Arc::new(Semaphore::new(AT_A_TIME)));
     let me = encrypted.then(|| Device::new().identity(Purpose::Session));
-    // Without a flip the same session goes well.
+    // Control: without a flipped bit, the session succeeds.
     assert_eq!(session(tracker, me.clone(), Way::There, usize::MAX).await, Outcome::Answered);
     let mut sessions = JoinSet::new();
     for (way, bit) in [Way::There, Way::Back].into_iter().flat_map(|way| (0..BITS).map(move |bit| (way, bit)))
@@ -149,7 +151,8 @@ async fn flip(step: usize, encrypted: bool) -> Outcomes {
     outcomes
 }
 
-/// The version in the head of a TLS record is read by nobody, and to change it changes nothing; all else is noticed.
+/// Checks that no flipped bit changed a request or reply. No side reads the version in a TLS record header, so a flip
+/// there may have no effect.
 fn all_was_noticed(Outcomes { answered, broken, changed }: &Outcomes) {
     assert_eq!(*changed, 0);
     assert!(*broken > 50 * answered, "{answered} went unnoticed, {broken} did not");
@@ -160,7 +163,7 @@ async fn a_flipped_bit_breaks_a_session_and_changes_nothing() {
     all_was_noticed(&flip(97, true).await);
 }
 
-/// The same with every bit: `cargo test -p tracker --test tampering -- --ignored`.
+/// The same test with every bit: `cargo test -p tracker --test tampering -- --ignored`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "32,768 handshakes"]
 async fn every_flipped_bit_breaks_a_session_and_changes_nothing() {
@@ -168,6 +171,6 @@ async fn every_flipped_bit_breaks_a_session_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flipped_bit_in_the_clear_changes_what_is_asked_and_answered() {
+async fn control_flipped_bit_changes_a_plaintext_session() {
     assert!(flip(97, false).await.changed > 50);
 }

@@ -1,4 +1,5 @@
-//! Who may come in, and what is kept of a password.
+//! Tests of registration and login.
+//! They also check the stored form of a password.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -42,7 +43,7 @@ async fn a_name_is_registered_once_however_many_ask() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_says_nothing_about_the_name_and_the_third_closes() {
+async fn wrong_password_hides_the_name_and_the_third_closes() {
     let tracker = TestTracker::start().await;
     tracker.user("ana").await;
     let mut client = tracker.connect().await;
@@ -51,7 +52,7 @@ async fn a_wrong_password_says_nothing_about_the_name_and_the_third_closes() {
     assert_eq!(known["code"], "INVALID_CREDENTIALS");
     let unknown = client.ask(guess("bob", WRONG)).await;
     assert_eq!(unknown, known);
-    // What is no digest is a wrong password all the same.
+    // A text that is no digest counts as a wrong password too.
     assert_eq!(client.ask(guess("ana", "123456")).await, known);
     client.is_closed().await;
 

@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_admitted_is_not_let_in_once_the_key_or_the_account_is_gone() {
+    async fn admitted_login_fails_after_key_or_account_removal() {
         let Desk { users, peers, accounts, .. } = &Desk::open();
         let (ana, kept, lost) = (ana(), former(), later());
         users.create(&ana, "$argon2id$".to_owned()).await.unwrap();

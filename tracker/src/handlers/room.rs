@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_rooms_of_a_login_fit_a_frame_whoever_sits_there_with_whatever_keys() {
+    async fn rooms_in_a_login_reply_fit_in_one_frame() {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
         let peers = repositories.peers();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_original_program_hears_of_its_room_is_what_it_takes_at_once() {
+    async fn room_update_fits_one_recv_of_a_legacy_client() {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
         let peers = repositories.peers();

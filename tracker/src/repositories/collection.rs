@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_journal_that_outgrows_its_file_is_folded_while_work_goes_on() {
+    async fn long_journal_is_compacted_during_updates() {
         let folder = tempfile::tempdir().unwrap();
         let notes = open(folder.path());
         let text = "x".repeat(FOLD_BYTES as usize / 8);

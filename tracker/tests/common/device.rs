@@ -1,4 +1,4 @@
-//! A device: a key of its own, and encrypted sessions by it.
+//! A device with its own key and encrypted sessions.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::common::{PATIENCE, sign_in};
 
-/// A device: the same key for sessions and for links.
+/// A device. It uses the same key for sessions and for links.
 pub(crate) struct Device {
     pub(crate) seed: Seed,
 }
@@ -29,7 +29,7 @@ impl Device {
         self.identity(Purpose::Session).key()
     }
 
-    /// Asks on an encrypted session of its own.
+    /// Sends a request on a new encrypted session.
     pub(crate) async fn ask(&self, tracker: SocketAddr, request: Value) -> (Connection<Socket>, Value) {
         let socket = Socket::dial_encrypted(tracker, &self.identity(Purpose::Session)).await.unwrap();
         let mut session = Connection::new(socket, FRAME_MAX);
@@ -37,7 +37,7 @@ impl Device {
         (session, reply)
     }
 
-    /// Signs in, or registers, which must be granted.
+    /// Signs in or registers on a new session, which must succeed.
     pub(crate) async fn session(&self, tracker: SocketAddr, request: Value) -> Connection<Socket> {
         let (session, reply) = self.ask(tracker, request).await;
         assert_eq!(reply["status"], "OK", "{reply}");
@@ -45,24 +45,24 @@ impl Device {
     }
 }
 
-/// Asks, and takes the next line for the answer.
+/// Sends a request and returns its reply.
 pub(crate) async fn ask(session: &mut Connection<Socket>, request: Value) -> Value {
     session.send(&request).await.unwrap();
     loop {
         let heard = hear(session).await;
-        // What the tracker tells unasked may come before its answer.
+        // A push may arrive before the reply.
         if heard["status"] != "ROOM_UPDATE" {
             return heard;
         }
     }
 }
 
-/// The next line.
+/// Receives the next line.
 pub(crate) async fn hear(session: &mut Connection<Socket>) -> Value {
     session.recv_within(PATIENCE).await.unwrap().unwrap().parse_owned().unwrap()
 }
 
-/// A login without a password.
+/// A login request without a password.
 pub(crate) fn by_key(name: &str) -> Value {
     let mut login = sign_in("LOGIN", name, 5000);
     login.as_object_mut().unwrap().remove("password");

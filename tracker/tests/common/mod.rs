@@ -1,4 +1,5 @@
-//! A tracker in this process, and a client that knows nothing of our code: it speaks lines of JSON over TCP.
+//! A tracker inside the test process, and a client that does not use the project's code.
+//! The client sends and receives lines of JSON over TCP.
 
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
@@ -21,16 +22,16 @@ use tokio_util::sync::CancellationToken;
 use tracker::config::{Config, PasswordCost};
 use tracker::server::{RunError, TrackerServer};
 
-/// Longer than anything takes on a slow machine; nothing waits so long that goes well.
+/// A time limit longer than any step takes on a slow machine. A step that succeeds never waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// SHA-256 of "123456", as a client sends it.
+/// The SHA-256 digest of "123456", as a client sends it.
 pub(crate) const PASSWORD: &str = "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92";
 
-/// A digest that is nobody's.
+/// A digest that no account has.
 pub(crate) const WRONG: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The settings of most tests: a free port, cheap passwords, no sweep.
+/// The settings of most tests: a free port, cheap password hashes, and no sweep.
 pub(crate) fn config(data: &Path) -> Config {
     Config {
         listen: "127.0.0.1:0".to_owned(),
@@ -58,7 +59,7 @@ impl TestTracker {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), set).await
     }
 
-    /// A tracker on a folder that may hold something.
+    /// Starts a tracker on a data folder that may already hold files.
     pub(crate) async fn start_in(folder: Arc<TempDir>, set: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(folder.path());
         set(&mut config);
@@ -68,7 +69,7 @@ impl TestTracker {
         Self { address, folder, stop, running }
     }
 
-    /// Stops it in good order; what it leaves.
+    /// Stops the tracker in order and returns its data folder.
     pub(crate) async fn stop(mut self) -> Arc<TempDir> {
         self.stop.cancel();
         self.running.take().unwrap().await.unwrap().unwrap();
@@ -83,7 +84,7 @@ impl TestTracker {
         Client::connect_from(source, self.address).await
     }
 
-    /// A new user, signed in, whose session carries no ids: an original one.
+    /// Registers a user whose session has no ids: a legacy client.
     pub(crate) async fn original(&self, name: &str) -> Client {
         let mut client = self.connect().await;
         let reply = client.ask(sign_in("REGISTER", name, 5000)).await;
@@ -91,7 +92,7 @@ impl TestTracker {
         client
     }
 
-    /// A new user, signed in, whose session carries ids.
+    /// Registers a user whose session has ids.
     pub(crate) async fn user(&self, name: &str) -> Client {
         self.user_at(name, 5000).await
     }
@@ -103,7 +104,7 @@ impl TestTracker {
         client
     }
 
-    /// A known user, signed in once more.
+    /// Signs in an existing user.
     pub(crate) async fn back(&self, name: &str) -> (Client, Value) {
         let mut client = self.connect().await;
         let reply = client.ask(with_id(sign_in("LOGIN", name, 5000))).await;
@@ -136,7 +137,7 @@ pub(crate) fn members(room: &Value) -> Vec<&str> {
     room["members"].as_array().unwrap().iter().map(|member| member["username"].as_str().unwrap()).collect()
 }
 
-/// A connection to the tracker.
+/// A plaintext connection to the tracker.
 pub(crate) struct Client {
     pub(crate) stream: BufReader<TcpStream>,
 }
@@ -146,7 +147,7 @@ impl Client {
         Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
     }
 
-    /// Connects from one of this machine's many addresses, 127.0.x.y: networks of their own where loopback is limited.
+    /// Connects from the address 127.0.x.y. If limits apply to loopback, each such address is a network of its own.
     pub(crate) async fn connect_from(source: [u8; 2], address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, source[0], source[1]], 0))).unwrap();
@@ -166,12 +167,12 @@ impl Client {
         let _ = self.stream.get_mut().write_all(format!("{request}\n").as_bytes()).await;
     }
 
-    /// The next line.
+    /// Receives the next line.
     pub(crate) async fn recv(&mut self) -> Value {
         self.try_recv().await.expect("the tracker closed the connection")
     }
 
-    /// The next line, or `None` where the connection has ended.
+    /// Receives the next line, or returns `None` if the connection has ended.
     pub(crate) async fn try_recv(&mut self) -> Option<Value> {
         let mut line = String::new();
         let read = timeout(PATIENCE, self.stream.read_line(&mut line)).await.expect("nothing came");
@@ -181,27 +182,27 @@ impl Client {
         }
     }
 
-    /// Asks, and takes the next line for the answer.
+    /// Sends a request and returns the next line as its reply.
     pub(crate) async fn ask(&mut self, request: Value) -> Value {
         self.send(&request).await;
         self.recv().await
     }
 
-    /// Asks for what must be granted.
+    /// Sends a request that must succeed.
     pub(crate) async fn ok(&mut self, request: Value) -> Value {
         let reply = self.ask(request.clone()).await;
         assert_eq!(reply["status"], "OK", "{request} → {reply}");
         reply
     }
 
-    /// Asks for what must be refused; with which code it is.
+    /// Sends a request that must be refused, and returns the error code.
     pub(crate) async fn refused(&mut self, request: Value) -> String {
         let reply = self.ask(request.clone()).await;
         assert_eq!(reply["status"], "ERROR", "{request} → {reply}");
         reply["code"].as_str().unwrap().to_owned()
     }
 
-    /// The next push: what happened, to whom, and the room.
+    /// Receives the next push: its kind, its user and the room.
     pub(crate) async fn push(&mut self) -> (String, String, Value) {
         let mut push = self.recv().await;
         assert_eq!(push["status"], "ROOM_UPDATE", "{push}");
@@ -209,27 +210,27 @@ impl Client {
         (text(&push["change"]["kind"]), text(&push["change"]["username"]), push["room"].take())
     }
 
-    /// The next push must be this one; its room.
+    /// Receives the next push, which must have this kind and this user. Returns the room.
     pub(crate) async fn hears(&mut self, kind: &str, username: &str) -> Value {
         let (heard_kind, heard_username, room) = self.push().await;
         assert_eq!((&*heard_kind, &*heard_username), (kind, username));
         room
     }
 
-    /// Nothing is on its way: whatever was said before is read before the answer to a PING.
+    /// Checks that no push is pending: a pending push would arrive before the answer to a PING.
     pub(crate) async fn hears_nothing(&mut self) {
         let answer = self.ask(json!({"cmd": "PING"})).await;
         assert_eq!(answer, json!({"cmd": "PONG"}));
     }
 
-    /// The connection must have ended.
+    /// Checks that the connection has ended.
     pub(crate) async fn is_closed(&mut self) {
         let next = self.try_recv().await;
         assert_eq!(next, None);
     }
 }
 
-/// A peer's own port, which answers PING; until it is told to be silent.
+/// The port of a peer. It accepts connections until it is dropped.
 pub(crate) struct PingPort {
     pub(crate) port: u16,
     answers: JoinHandle<()>,
@@ -241,13 +242,13 @@ impl PingPort {
         Self::serve(listener, true)
     }
 
-    /// Accepts and never says a word.
+    /// A port that accepts connections and never answers.
     pub(crate) async fn tarpit() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::serve(listener, false)
     }
 
-    /// Answers on a port that was silent before.
+    /// A port with this number that answers, after an earlier one was dropped.
     pub(crate) async fn on(port: u16) -> Self {
         Self::serve(TcpListener::bind(("127.0.0.1", port)).await.unwrap(), true)
     }

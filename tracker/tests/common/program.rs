@@ -1,4 +1,4 @@
-//! The tracker as a program of its own, and a client that writes until it is killed.
+//! The tracker as a separate process, and clients that send changes until it is killed.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::common::{Client, room, sign_in};
 
-/// The program, killed at the end of its test.
+/// A tracker process that is killed at the end of its test.
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
@@ -19,11 +19,11 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(data: &Path) -> Self {
-        // A file that may not grow is an error to the program, and not its end.
+        // Without SIGXFSZ, the file size limit gives the program an error instead of ending it.
         Self::start_limited(data, "trap '' XFSZ")
     }
 
-    /// Starts it in a shell that has done something before.
+    /// Starts the program from a shell that runs the commands `before` first.
     pub(crate) fn start_limited(data: &Path, before: &str) -> Self {
         let script = format!("{before}; exec \"$@\"");
         let mut command = Command::new("sh");
@@ -40,13 +40,13 @@ impl Program {
         Client::connect(self.address).await
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal to the process by its name.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Lets no file grow beyond this many bytes.
+    /// Limits the size of every file of the process to this many bytes.
     pub(crate) fn limit_files(&self, most: &str) {
         let pid = self.child.id().to_string();
         let limit = format!("--fsize={most}:");
@@ -61,14 +61,14 @@ impl Drop for Program {
     }
 }
 
-/// Clients that write until the tracker is gone.
+/// Clients that send changes until the tracker is gone.
 pub(crate) struct Writers {
     acknowledged: Receiver<String>,
     clients: JoinSet<()>,
 }
 
 impl Writers {
-    /// So many, whose names are of this round alone.
+    /// Starts this many clients. Their names are unique to the round.
     pub(crate) async fn start(program: &Program, round: usize, count: usize) -> Self {
         let (sender, acknowledged) = channel(1000);
         let mut clients = JoinSet::new();
@@ -79,7 +79,7 @@ impl Writers {
         Self { acknowledged, clients }
     }
 
-    /// The next so many changes that are acknowledged.
+    /// Waits for this many further confirmed changes.
     pub(crate) async fn next(&mut self, count: usize) -> Vec<String> {
         let mut next = Vec::new();
         while next.len() < count {
@@ -88,7 +88,7 @@ impl Writers {
         next
     }
 
-    /// The other acknowledged changes, after the tracker's end.
+    /// The remaining confirmed changes, after the tracker has ended.
     pub(crate) async fn rest(mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while let Some(more) = self.acknowledged.recv().await {
@@ -99,7 +99,7 @@ impl Writers {
     }
 }
 
-/// Registers a user and makes rooms until the tracker is gone; what was acknowledged.
+/// Registers a user and creates rooms until the tracker is gone. Sends each confirmed change to the channel.
 async fn write_until_killed(mut client: Client, name: String, acknowledged: Sender<String>) {
     client.try_send(&sign_in("REGISTER", &name, 5000)).await;
     let Some(reply) = client.try_recv().await else { return };
@@ -118,7 +118,7 @@ async fn write_until_killed(mut client: Client, name: String, acknowledged: Send
     }
 }
 
-/// Starts the tracker on a folder, and looks for all that was acknowledged.
+/// Starts the tracker on a folder and checks that all confirmed changes are there.
 pub(crate) async fn assert_kept(data: &Path, acknowledged: &[String]) {
     let program = Program::start(data);
     let mut client = program.connect().await;
