@@ -66,7 +66,7 @@ impl ActiveConnections {
         let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
-            tracing::info!(%username, "a newer login takes the place of an older one");
+            tracing::info!(%username, "a newer login replaces the older session");
             older.outbox.end(CloseReason::Superseded);
         }
         id

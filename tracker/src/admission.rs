@@ -64,7 +64,7 @@ impl PreAuthSlot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
     /// The tracker has its maximum number of connections.
-    #[error("connections to this tracker: {0}, the most that there may be. Try again in a minute")]
+    #[error("this tracker has its maximum of {0} connections. Try again in a minute")]
     Everywhere(usize),
     /// The network has its maximum number of connections.
     #[error("connections from your network: {0}, the most that there may be. Close one and try again")]
@@ -118,7 +118,7 @@ impl Admission {
             Err(full) => {
                 // A flood of connections must not flood the log.
                 if crowd.refusals_logged.take(REFUSALS_LOGGED, now).is_ok() {
-                    tracing::warn!(%from, why = ?full, "a connection is not let in");
+                    tracing::warn!(%from, why = ?full, "a connection is refused");
                 }
                 Err(full)
             }

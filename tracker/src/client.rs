@@ -83,7 +83,7 @@ impl Client {
     pub(crate) fn say(&self, message: impl Serialize) {
         match encode(&message) {
             Ok(line) => self.outbox.answer(line),
-            Err(error) => tracing::error!(%error, "a reply could not be written as JSON"),
+            Err(error) => tracing::error!(%error, "a reply could not be encoded as JSON"),
         }
     }
 

@@ -17,7 +17,7 @@ pub enum AcceptError {
     #[error(transparent)]
     Data(#[from] OpenError),
     /// The disk refused a write.
-    #[error("the disk could not be written: is it full? Run this again")]
+    #[error("the disk refused a write and may be full. Free some space and run the command again")]
     Storage,
 }
 
@@ -48,7 +48,7 @@ fn report(found: &Found) -> Vec<String> {
     let mut lines = found.notes.clone();
     match &found.key {
         Some(key) => lines.push(format!("the tracker's key: {}", key.seed.public_key())),
-        None => lines.push("the tracker has no key yet: the next start makes one".to_owned()),
+        None => lines.push("the tracker has no key yet: the next start creates one".to_owned()),
     }
     lines.push(format!("sound: {}", found.counts()));
     lines

@@ -103,7 +103,7 @@ enum Task {
 /// Parses a duration that is not zero.
 fn some_time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
+        Ok(Duration::ZERO) => Err("must be more than zero".to_owned()),
         parsed => parsed.map_err(|error| error.to_string()),
     }
 }
@@ -215,8 +215,8 @@ async fn reset(
     let reset = PasswordReset::begin(&config.data, username.clone())?;
     let digest = PasswordDigest::of_typed(&password_input::read(password_file)?);
     reset.finish(digest, config.password_cost).await?;
-    let told = "has another password and no keys any more: the computers used so far bind theirs again with it, and friends are told of \
-                any other key";
+    let told = "has a new password and no keys. Each device binds its key again when the user signs in with it, and contacts \
+                are warned of any other key";
     Ok(writeln!(io::stdout(), "{username} {told}")?)
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Er
         None => {
             let [typed, again] = ask(["New password: ", "The same again: "])?;
             if again != typed {
-                return Err("the two are not the same: nothing was changed".into());
+                return Err("the two passwords differ: nothing was changed".into());
             }
             typed
         }
@@ -32,7 +32,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Er
     Ok(password)
 }
 
-const NO_TERMINAL: &str = "there is no terminal to type a password at: use --password-file";
+const NO_TERMINAL: &str = "there is no terminal for typing a password: use --password-file";
 
 /// Asks two questions at the terminal. The echo is off from the first question to the last answer.
 #[cfg(unix)]

@@ -26,10 +26,10 @@ pub enum ResetError {
     #[error(transparent)]
     Data(#[from] OpenError),
     /// The password hash cannot be computed.
-    #[error("the password cannot be hashed: is there too little memory? Nothing was changed")]
+    #[error("the password cannot be hashed, perhaps for lack of memory. Nothing was changed")]
     Password,
     /// The disk refused a write.
-    #[error("the disk could not be written: is it full? Run this again")]
+    #[error("the disk refused a write and may be full. Free some space and run the command again")]
     Storage,
 }
 

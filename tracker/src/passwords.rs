@@ -25,7 +25,7 @@ use crate::repositories::user::StoredPassword;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PasswordError {
     /// Too many hashes are waiting.
-    #[error("too many people are signing in: try again in a moment")]
+    #[error("the tracker is busy: try again in a few seconds")]
     Busy,
     /// The hash could not be computed, for example because memory is short.
     #[error("the password cannot be checked now: try again later")]

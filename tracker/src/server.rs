@@ -59,7 +59,7 @@ pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => ": stop the program that does, or choose another port with --listen",
+        io::ErrorKind::AddrInUse => ": stop the program that uses it, or choose another port with --listen",
         io::ErrorKind::PermissionDenied => ": choose a port above 1023 with --listen",
         _ => "",
     }
@@ -69,10 +69,12 @@ fn hint(error: &io::Error) -> &'static str {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A task of the tracker failed because of a defect.
-    #[error("an internal error ended the tracker; what it answered with OK is on the disk")]
+    #[error("an internal error stopped the tracker. Every change that it confirmed is on the disk")]
     Defect,
     /// The last compaction of a journal failed. The journals are complete, and the next start compacts them.
-    #[error("the journals could not be folded: is the disk full? Nothing is lost, the next start folds them")]
+    #[error(
+        "the journals could not be compacted, and the disk may be full. Nothing is lost: the next start compacts them"
+    )]
     NotFolded,
 }
 

@@ -96,7 +96,7 @@ pub(crate) async fn serve(
         FirstByte::Tls => session.run().await,
         FirstByte::Plaintext if door.plaintext.allows(from.ip()) => session.run().await,
         FirstByte::Plaintext => {
-            let msg = "this tracker takes no unencrypted sessions from your address";
+            let msg = "this tracker accepts only encrypted sessions from your address";
             session.turn_away(RequestError::new(ErrorCode::PlaintextRefused, msg)).await;
         }
         FirstByte::Neither => session.turn_away(not_an_object()).await,
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 Some(line) = self.lines.recv() => self.write(line).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    let msg = "sign in sooner: a connection that does not is closed";
+                    let msg = "login timed out: connect and sign in again";
                     self.refuse_and_close(RequestError::new(ErrorCode::NotLoggedIn, msg))
                 }
                 () = sleep_until(deaf.unwrap_or_else(Instant::now)), if deaf.is_some() => Ok(()),
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Ok(None) => Err(SessionEnd::Said),
             Err(FrameError::TooLarge(max)) => {
-                let msg = format!("a request has at most {max} bytes here");
+                let msg = format!("a request may have at most {max} bytes");
                 self.refuse_and_close(RequestError::new(ErrorCode::FrameTooLarge, msg))
             }
             Err(FrameError::NoObject) => self.refuse_and_close(not_an_object()),
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.send_close_reason(&Status::ShuttingDown).await
             }
             SessionEnd::Ended(CloseReason::Overflow) => {
-                tracing::warn!(from = %self.client.from, "a session does not read what it is told: closed");
+                tracing::warn!(from = %self.client.from, "send queue full: the session is closed");
                 false
             }
             SessionEnd::Broken => false,

@@ -58,10 +58,11 @@ impl<T: Record> Contents<T> {
     /// Decodes the entries of a JSON file.
     fn read_file(&mut self, path: &Path, file: &[u8]) -> Result<(), OpenError> {
         let damaged = |line, what| OpenError::Damaged { file: path.to_owned(), line, what };
-        let text = std::str::from_utf8(file)
-            .map_err(|error| damaged(line_of(&file[..error.valid_up_to()]), "this is no UTF-8".to_owned()))?;
+        let text = std::str::from_utf8(file).map_err(|error| {
+            damaged(line_of(&file[..error.valid_up_to()]), "this is not UTF-8".to_owned())
+        })?;
         let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text)
-            .map_err(|error| damaged(error.line(), "this is no JSON object of entries".to_owned()))?;
+            .map_err(|error| damaged(error.line(), "this is not a JSON object of entries".to_owned()))?;
         for (key, json) in entries {
             self.take(key, json).map_err(|what| {
                 let before = json.get().as_ptr() as usize - text.as_ptr() as usize;

@@ -65,7 +65,7 @@ impl Found {
             && key.seed.public_key() != known
         {
             notes.push(format!(
-                "tracker.key is another key than {known}: peers that know that one refuse this tracker"
+                "tracker.key does not hold the known key {known}. Peers that know that key refuse this tracker"
             ));
         }
         let taken_over = manifest.is_none() && trust == Trust::AsLeft && users.are_there();
@@ -85,7 +85,7 @@ impl Found {
         }
         if taken_over {
             found.notes.push(format!(
-                "these files were written by an original program or an earlier version: {} are taken over",
+                "a legacy tracker or an earlier version wrote these files. Migrated: {}",
                 found.counts()
             ));
         }
@@ -148,7 +148,7 @@ impl Found {
         entries.retain(|_, peer| has_account(&peer.username));
         let gone = before - entries.len();
         if gone > 0 {
-            notes.push(format!("{gone} records of peers without an account are dropped, with their keys"));
+            notes.push(format!("{gone} peer records without an account are removed, with their keys"));
         }
         Ok(())
     }

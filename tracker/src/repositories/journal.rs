@@ -154,7 +154,7 @@ pub(crate) fn read_lines(journal: &[u8]) -> Result<Lines, BadLine> {
 }
 
 fn read_line(line: &[u8], seq: u64) -> Result<Entry, &'static str> {
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|_| "this is no line of a journal")?;
+    let line: Line<'_> = serde_json::from_slice(line).map_err(|_| "this is not a line of a journal")?;
     if line.crc != line.checksum() {
         return Err("the checksum does not match");
     }

@@ -330,11 +330,11 @@ impl<T: Record> Loaded<T> {
     pub(crate) fn oddities(&self) -> Vec<String> {
         let (file, Contents { torn, unfit, .. }) = (file_name(self.name), &self.contents);
         let cut = (*torn > 0).then(|| {
-            format!("{}_db.journal: a write was cut short, and its last {torn} bytes, promised to nobody, are cut off", self.name)
+            format!("{}_db.journal: a write was interrupted. Its last {torn} bytes were not confirmed to any client and are cut off", self.name)
         });
         let kept = unfit
             .keys()
-            .map(|entry| format!("{file}: {entry:?} does not fit our rules: it is kept, and not served. data/README.md says how to bring it back"));
+            .map(|entry| format!("{file}: {entry:?} does not fit our rules. It stays in the file and is not served. data/README.md says how to bring it back"));
         cut.into_iter().chain(kept).collect()
     }
 

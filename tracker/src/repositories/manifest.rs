@@ -69,7 +69,7 @@ impl Entries {
         let damaged =
             |line, what: &str| OpenError::Damaged { file: path.clone(), line, what: what.to_owned() };
         let stored: Stored = serde_json::from_slice(&bytes)
-            .map_err(|error| damaged(error.line().max(1), "this is no manifest"))?;
+            .map_err(|error| damaged(error.line().max(1), "this is not a manifest"))?;
         // The comparison is byte for byte, so that no damaged byte passes as another spelling of the same JSON.
         match stored.manifest.encode() {
             Ok(encoded) if encoded == bytes => Ok(Some(stored.manifest)),

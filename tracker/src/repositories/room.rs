@@ -20,10 +20,10 @@ pub(crate) enum RoomFailure {
     #[error("there is no such room")]
     NotFound,
     /// A room already has this name.
-    #[error("there is a room of that name: join it, or choose another name")]
+    #[error("this room already exists: join it, or choose another name")]
     Exists,
     /// The tracker already has the maximum number of rooms.
-    #[error("the tracker has no place for another room")]
+    #[error("the tracker has its maximum number of rooms")]
     TooMany,
     /// A rule of the room forbids the change.
     #[error(transparent)]
@@ -109,7 +109,7 @@ impl Record for Room {
     fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
         let stored: StoredRoom = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
         if stored.revision > REVISION_MAX {
-            return Err("a revision that no room ever reaches".to_owned());
+            return Err("the revision is above the maximum".to_owned());
         }
         let reading = match stored.id {
             Some(id) => stored.room(key, id).map(Decoded::Native),

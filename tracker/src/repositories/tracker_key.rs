@@ -33,7 +33,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<FoundKey>, OpenError> {
         return Err(OpenError::Exposed(path));
     }
     let damaged = |line, what: &str| OpenError::Damaged { file: path.clone(), line, what: what.to_owned() };
-    let text = std::str::from_utf8(&bytes).map_err(|_| damaged(1, "this is no text"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| damaged(1, "this is not a text file"))?;
     let mut lines = text.lines();
     let mut key = |line| match lines.next() {
         Some(text) => text.parse::<PublicKey>().map(Some).map_err(|error| damaged(line, &error.to_string())),

@@ -89,7 +89,7 @@ impl<T: Record> Writer<T> {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(%error, "the disk refuses changes");
+                tracing::error!(%error, "changes could not be written to the disk");
                 // Changes in memory need no disk, so they are made all the same.
                 if let Ok(overlay) = self.decide(batch.iter_mut().filter(|step| !step.durable())) {
                     self.publish(overlay);
@@ -152,6 +152,6 @@ impl<T: Record> Writer<T> {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
         let folded = self.file.fold(&committed.entries, &self.unfit);
         self.unsaved &= folded.is_err();
-        folded.inspect_err(|error| tracing::error!(%error, "the journal could not be folded"))
+        folded.inspect_err(|error| tracing::error!(%error, "the journal could not be compacted"))
     }
 }
