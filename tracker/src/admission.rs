@@ -90,7 +90,7 @@ pub(crate) enum Full {
 }
 
 impl Full {
-    /// After which time another try may be let in, where that is known.
+    /// The time after which another connection may be accepted, if it is known.
     pub(crate) fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Everywhere(_) | Self::Subnet(_) => None,

@@ -1,4 +1,5 @@
-//! Texts for legacy clients, in their language: their own tracker's sentences, where it had one.
+//! The texts for legacy clients, in Portuguese.
+//! They repeat the sentences of the legacy tracker if it had one for the case.
 
 use commons::names::Username;
 use commons::protocol::with_tracker::{ErrorCode, TrackerRequest};
@@ -8,7 +9,7 @@ use crate::handlers::outcome::{Notice, RequestError};
 use crate::limits::SEATS_PER_USER;
 use crate::rate_limit::in_seconds;
 
-/// That a request of this user was carried out.
+/// The text of a reply to a request that was carried out for this user.
 pub(crate) fn done(request: &TrackerRequest, user: &str) -> String {
     match request {
         TrackerRequest::Register(_) => "Usuário registrado com sucesso.".to_owned(),
@@ -24,7 +25,7 @@ pub(crate) fn done(request: &TrackerRequest, user: &str) -> String {
     }
 }
 
-/// Why a request was refused; `request` is absent where there was none that could be read.
+/// The text of an error reply. `request` is `None` if the frame was not a request.
 pub(crate) fn refused(
     refused: &RequestError,
     request: Option<&TrackerRequest>,
@@ -82,12 +83,12 @@ pub(crate) fn refused(
     }
 }
 
-/// Whether the room, or the user's part in it, is the reason.
+/// Whether the reason is the room or the user's role in it.
 fn is_about_a_room(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::RoomNotFound | ErrorCode::NotAMember | ErrorCode::NotOwner)
 }
 
-/// That a room has changed. Their program finds out by itself who came and who left.
+/// The text of a push about a changed room. The legacy client finds out by itself who joined and who left.
 pub(crate) fn update(notice: &Notice) -> String {
     let room = &notice.room;
     match notice.change.kind {

@@ -80,7 +80,7 @@ pub(crate) fn in_seconds(wait: Duration) -> String {
     format!("{} s", wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
-/// A wait for programs: whole milliseconds, never fewer than it takes.
+/// A wait in whole milliseconds for programs, rounded up.
 pub(crate) fn in_milliseconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,11 @@
-//! TrackerService: a request goes in, a handler decides, the answer and the pushes go out.
+//! The tracker service: takes a request, calls a handler, and sends the reply and the pushes.
 //!
-//! Whatever is said is looked up and queued in one turn. So a session never hears an older state of a room after a
-//! newer one, whoever's task delivers first; a state may be told twice, and that does no harm.
+//! One lock covers the reading of a state and the queueing of the frame that shows it. A session therefore never gets
+//! an older state of a room after a newer one, whichever task delivers first. A session may get the same state twice,
+//! which does no harm.
+//!
+//! Example: bob joins and carla leaves at the same moment. Two tasks push the room to ana. Each push shows the state at
+//! its own turn, so the second one shows both changes.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -36,7 +40,7 @@ use crate::repositories::peer::PeerRepository;
 use crate::send_queue::CloseReason;
 use crate::subnet::LimitScope;
 
-/// What all sessions share.
+/// The state that all sessions share.
 #[derive(Debug)]
 pub(crate) struct TrackerService {
     users: UserCommandHandler,
@@ -46,21 +50,21 @@ pub(crate) struct TrackerService {
     presence: PeerRepository,
     connections: ActiveConnections,
     watched: LimitScope,
-    /// Held while something is looked up and queued; never across an await.
+    /// The lock around reading a state and queueing it. It is never held across an await.
     turn: Mutex<()>,
 }
 
-/// What becomes of a connection after a request.
+/// The fate of a connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It goes on.
+    /// The connection stays open.
     GoOn,
-    /// It is closed once everything is said.
+    /// The connection is closed after its queued frames are written.
     Close,
 }
 
 impl TrackerService {
-    /// Over these repositories; nobody is signed in.
+    /// Creates the service on these repositories. No user is signed in.
     pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: LimitScope) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
         let door = Arc::new(Authenticator::new(users.clone(), passwords, watched));
@@ -76,7 +80,7 @@ impl TrackerService {
         }
     }
 
-    /// Serves one request, `None` where it is no object. Everything that a client asks for passes here.
+    /// Handles one request, or `None` for a frame that is not an object. Every request of a client passes through it.
     pub(crate) async fn handle(&self, client: &mut Client, object: Option<Map<String, Value>>) -> Next {
         let asked = object.map_or_else(|| Err(not_an_object()), Asked::read);
         client.recognise(
@@ -102,7 +106,7 @@ impl TrackerService {
             Ok(()) => Next::GoOn,
             Err(refused) => {
                 client.count_guess(refused.code);
-                // Who was about to leave and could not has been signed off already.
+                // If leaving failed, the client has already been signed off.
                 let gone = leaves && refused.code == ErrorCode::Storage;
                 client.refuse(id, refused, asked.as_ref());
                 if client.may_guess() && !gone { Next::GoOn } else { Next::Close }
@@ -110,20 +114,20 @@ impl TrackerService {
         }
     }
 
-    /// Whether a client may ask for something now, be it sense or not.
+    /// Counts a request against the client's rate limits. A frame that is no request counts too.
     fn keep_pace(&self, client: &mut Client, request: Option<&TrackerRequest>) -> Result<(), RequestError> {
         if self.watched.network(client.from.ip()).is_none() {
             return Ok(());
         }
         let paced = client.rates.ask(request, Instant::now());
-        // A PONG is no request: it is never answered, not even so.
+        // A PONG is not a request and gets no reply, not even this one.
         paced.or_else(|wait| match request {
             Some(TrackerRequest::Pong) => Ok(()),
             _ => Err(RequestError::too_fast(wait)),
         })
     }
 
-    /// Serves somebody who has not signed in: nothing but that can be asked for.
+    /// Handles a request of an unauthenticated client. Only registration and login are permitted.
     async fn greet(
         &self,
         client: &mut Client,
@@ -158,7 +162,7 @@ impl TrackerService {
         Ok(())
     }
 
-    /// Serves somebody who has signed in.
+    /// Handles a request of an authenticated client.
     async fn serve(
         &self,
         client: &Client,
@@ -174,7 +178,7 @@ impl TrackerService {
                 return Ok(());
             }
             TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
-                let msg = format!("this session is {}: open another one", me.username);
+                let msg = format!("this session is signed in as {}: open another one", me.username);
                 return Err(RequestError::new(ErrorCode::AlreadyLoggedIn, msg));
             }
             _ if username.is_some_and(|name| name != me.username.as_str()) => {
@@ -215,7 +219,7 @@ impl TrackerService {
         Ok(())
     }
 
-    /// Looks up what a reply shows.
+    /// Builds a reply from the current state.
     fn reply(
         &self,
         msg: String,
@@ -244,7 +248,8 @@ impl TrackerService {
         Ok(TrackerMessage::Status(Box::new(Status::Ok(reply))))
     }
 
-    /// Pushes changes to those whom they concern, but not to the session that asked for them. Every push passes here.
+    /// Pushes notices to the members that they concern, except to the session that caused them. Every push passes
+    /// through it.
     fn deliver(&self, _turn: &MutexGuard<'_, ()>, notices: &[Notice], asker: Option<ConnectionId>) {
         for notice in notices {
             let deleted = notice.change.kind == ChangeKind::Deleted;
@@ -252,7 +257,7 @@ impl TrackerService {
             let members = room.iter().flat_map(|room| &room.members).map(|member| &member.username);
             let hearers: BTreeSet<Username> = members.chain(&notice.also).cloned().collect();
             let Some(push) = Push::of(notice, room) else { continue };
-            tracing::debug!(room = ?notice.room, change = ?notice.change, "telling the members");
+            tracing::debug!(room = ?notice.room, change = ?notice.change, "pushing to the members");
             let connections = hearers.iter().filter_map(|username| self.connections.connection(username));
             for connection in connections.filter(|connection| Some(connection.id) != asker) {
                 connection.push(push.line(connection.is_legacy()));
@@ -260,7 +265,7 @@ impl TrackerService {
         }
     }
 
-    /// Lets somebody in: from now on this session is the user's, and no other. The reply is the first it hears.
+    /// Signs a user in: this session replaces any older session of the user. The reply is the first frame that it gets.
     async fn sign_in(
         &self,
         client: &mut Client,
@@ -289,7 +294,8 @@ impl TrackerService {
         Ok(())
     }
 
-    /// Takes a key away from its user: a session that has proven it ends, and the rooms hear which keys are left.
+    /// Revokes a key of a user. A session that has proven the key is ended, and the members of the user's rooms get the
+    /// remaining keys.
     async fn revoke(&self, client: &Client, me: &SignedIn, key: PublicKey) -> Result<Outcome, RequestError> {
         let outcome = self.accounts.revoke(&me.username, client.key, key).await?;
         {
@@ -304,8 +310,8 @@ impl TrackerService {
         Ok(outcome)
     }
 
-    /// Ends an account: rooms first, then the session, then what is known of the user. Stopped in between, it leaves an
-    /// account that can be signed in to and deleted.
+    /// Deletes an account: first the rooms, then the session, then the user's records. If the tracker stops in between,
+    /// the user can sign in and repeat the request.
     async fn delete_account(
         &self,
         client: &Client,
@@ -317,10 +323,7 @@ impl TrackerService {
             let _turn = self.turn();
             let session = self.connections.connection(&me.username).map(|session| session.id);
             if session != Some(me.connection) {
-                return Err(RequestError::new(
-                    ErrorCode::Forbidden,
-                    "a newer login took the place of this session",
-                ));
+                return Err(RequestError::new(ErrorCode::Forbidden, "a newer login replaced this session"));
             }
             self.accounts.depart(&me.username)
         };
@@ -333,7 +336,7 @@ impl TrackerService {
         Ok(Outcome::text("your account is deleted"))
     }
 
-    /// Ends a login: its user is offline, unless a newer one has taken its place.
+    /// Ends a login. Its user goes offline, unless a newer login has replaced it.
     pub(crate) async fn sign_off(&self, me: &SignedIn) {
         let SignedIn { username, connection, .. } = me;
         self.connections.unregister(username, *connection);
@@ -344,12 +347,12 @@ impl TrackerService {
         }
     }
 
-    /// The sessions of which a sweep asks for a sign of life.
+    /// The sessions whose peers a sweep pings.
     pub(crate) fn sessions(&self) -> Vec<ActiveConnection> {
         self.connections.all()
     }
 
-    /// The peer of a session answered a PING.
+    /// Handles the result that the peer of a session answered a PING.
     pub(crate) async fn mark_alive(&self, session: &ActiveConnection) {
         let back = self.presence.mark_alive(&session.username, session.id, Utc::now());
         if back == Some(true) {
@@ -362,7 +365,7 @@ impl TrackerService {
         }
     }
 
-    /// The peer of a session did not answer.
+    /// Handles the result that the peer of a session did not answer.
     pub(crate) async fn silent(&self, session: &ActiveConnection) {
         if self.presence.silent(&session.username, session.id) {
             tracing::info!(username = %session.username, "does not answer");
@@ -370,7 +373,7 @@ impl TrackerService {
         }
     }
 
-    /// Frees the seats of guests who have been offline for `hold`.
+    /// Frees the seats of guests who have been offline for at least `hold`.
     pub(crate) async fn free_overdue_seats(&self, hold: Duration) {
         let presence = self.presence.clone();
         let notices = self.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
@@ -381,13 +384,13 @@ impl TrackerService {
         self.save_place(username).await;
         match self.rooms.presence_changed(username, kind).await {
             Ok(notices) => self.deliver(&self.turn(), &notices, asker),
-            Err(error) => tracing::warn!(%error, "a change of presence was not noted"),
+            Err(error) => tracing::warn!(%error, "a presence change could not be stored"),
         }
     }
 
     async fn save_place(&self, username: &Username) {
         if let Err(error) = self.presence.save(username).await {
-            tracing::warn!(%error, "a peer's place was not saved");
+            tracing::warn!(%error, "a peer's address could not be stored");
         }
     }
 

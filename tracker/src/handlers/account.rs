@@ -73,7 +73,7 @@ impl AccountCommandHandler {
         key: PublicKey,
     ) -> Result<Outcome, RequestError> {
         if own == Some(key) {
-            let msg = "this device is signed in by that key: revoke it on another one, or delete the account";
+            let msg = "this device uses that key: revoke it on another device, or delete the account";
             return Err(RequestError::new(ErrorCode::Forbidden, msg));
         }
         if !self.peers.unbind_key(asker, key).await? {
@@ -96,17 +96,17 @@ impl AccountCommandHandler {
             return Err(unknown());
         }
         let Some(by) = own else {
-            return Err(forbidden("a session in the clear has no key to endorse with"));
+            return Err(forbidden("a plaintext session has no key to endorse with"));
         };
         let said = Endorsement { by, key };
         if !said.is_signed(asker, &signature) {
-            return Err(forbidden("the signature is not by the key of this session"));
+            return Err(forbidden("the key of this session did not make the signature"));
         }
         match self.peers.endorse(asker, said, signature).await? {
             Endorsed::Kept => Ok(Outcome::text("the key is endorsed")),
             Endorsed::NotBound => Err(unknown()),
             Endorsed::Earlier => Err(forbidden(
-                "that key is not later than this device's: endorse this device's on the other one",
+                "that key is not newer than this device's key: endorse this device on the other one",
             )),
         }
     }
@@ -123,10 +123,7 @@ impl AccountCommandHandler {
         let present = self.prove(asker, from, password).await?;
         let hash = self.door.hash(asker, new_password, from.ip).await?;
         if !self.users.replace(asker, Some(present), hash).await? {
-            return Err(RequestError::new(
-                ErrorCode::Busy,
-                "the account was changed at this very moment: try again",
-            ));
+            return Err(RequestError::new(ErrorCode::Busy, "the account changed in the meantime: try again"));
         }
         Ok(Outcome::text("the password is changed"))
     }
@@ -177,7 +174,7 @@ impl Drop for DeletionGuard<'_> {
 }
 
 fn taken_away() -> RequestError {
-    RequestError::new(ErrorCode::InvalidCredentials, "the account or its key has just been taken away")
+    RequestError::new(ErrorCode::InvalidCredentials, "the account was deleted or its key was revoked")
 }
 
 fn lock(departing: &Mutex<BTreeSet<Username>>) -> MutexGuard<'_, BTreeSet<Username>> {

@@ -125,7 +125,7 @@ impl Authenticator {
         let window = registrations.turn_of(&network);
         let taken = window.take(REGISTRATIONS_MAX, REGISTRATIONS_SPAN, Instant::now());
         taken.map(|()| Some(network)).map_err(|wait| {
-            let msg = format!("too many accounts were made from your address: wait {}", in_seconds(wait));
+            let msg = format!("too many new accounts from your network: wait {}", in_seconds(wait));
             RequestError::new(ErrorCode::RateLimited, msg).retry_after(wait)
         })
     }

@@ -67,9 +67,9 @@ pub(crate) struct RequestError {
     pub(crate) code: ErrorCode,
     /// The error message, for people.
     pub(crate) msg: String,
-    /// After which time the same request may work, where that is known.
+    /// The time after which the same request may succeed, if it is known.
     pub(crate) retry_after: Option<Duration>,
-    /// The name to take in place of one that does not fit.
+    /// A valid name in place of a refused one.
     pub(crate) suggestion: Option<String>,
 }
 
@@ -123,13 +123,13 @@ impl RequestError {
         Self { code, msg: msg.into(), retry_after: None, suggestion: None }
     }
 
-    /// The requests of a session come too fast.
+    /// Creates the error for a session that exceeds its rate limit.
     pub(crate) fn too_fast(wait: Duration) -> Self {
         let msg = format!("too fast: wait {}", in_seconds(wait));
         Self::new(ErrorCode::RateLimited, msg).retry_after(wait)
     }
 
-    /// With the time after which the same request may work.
+    /// Adds the time after which the same request may succeed.
     pub(crate) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
     }

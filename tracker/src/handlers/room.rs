@@ -41,7 +41,7 @@ impl RoomCommandHandler {
         }
         self.seat_left(asker)?;
         self.rooms.create(&name, asker, Utc::now()).await?;
-        Ok(Outcome::showing(format!("{name} is made, you are in it"), ReplyBody::Room(name)))
+        Ok(Outcome::showing(format!("{name} is created, and you are in it"), ReplyBody::Room(name)))
     }
 
     /// Gives a user a seat in a room. A second join of the same room changes nothing.

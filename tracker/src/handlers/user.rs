@@ -113,7 +113,7 @@ impl UserCommandHandler {
         let offered = offered(&credentials)?;
         for _ in 0..JUDGED_PER_LOGIN_MAX {
             if from.key.is_none() && !self.peers.peer(username).keys.is_empty() {
-                let msg = "this account has keys: it signs in by an encrypted session only";
+                let msg = "this account has keys: sign in with an encrypted session";
                 return Err(RequestError::new(ErrorCode::PlaintextRefused, msg));
             }
             let password = self.door.judge(username, offered.clone(), from.ip).await?;
@@ -142,7 +142,7 @@ impl UserCommandHandler {
 }
 
 fn changed_meanwhile() -> RequestError {
-    RequestError::new(ErrorCode::Busy, "the account was changed at this very moment: try again")
+    RequestError::new(ErrorCode::Busy, "the account changed in the meantime: try again")
 }
 
 /// Parses the password digest in a field of a request.
@@ -167,7 +167,7 @@ fn admit(credentials: &Credentials, from: IpAddr) -> Result<Admitted, RequestErr
     if *port == 0 {
         return Err(RequestError::new(
             ErrorCode::Malformed,
-            "\"port\" must be the port on which you take links",
+            "\"port\" must be the port on which you accept links",
         ));
     }
     let username = Username::parse(username)?;
