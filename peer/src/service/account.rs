@@ -2,8 +2,8 @@
 //!
 //! The password is stored in two places: it seals the key on this device, and the tracker knows it. A change goes in
 //! three steps. The new seal is written beside the old one, the tracker changes the password, and the new seal replaces
-//! the old one. After a crash between the steps, the next sign-in tries both seals. It gives the tracker the one that
-//! the user's password opens: see `device_key.rs`.
+//! the old one. After a crash between the steps, the next sign-in tries both seals. It keeps the one that the user's
+//! password opens, and sets this password at the tracker too: see `device_key.rs`.
 
 use commons::endorsement::Endorsement;
 use commons::keys::Seed;
