@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn guessing_from_64_networks_does_not_lock_out_the_owner() {
+    fn password_guesses_do_not_lock_out_the_owner() {
         for target in ["ana", "nobody-has-this-name"].map(name) {
             let mut guessing = LoginThrottle::new();
             let mut fresh = 1000;

@@ -108,7 +108,7 @@ async fn with_ana(tracker: &TestTracker) -> Device {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accepted_idle_crowd_delays_nobody_and_is_closed_in_time() {
+async fn idle_connections_delay_nobody_and_are_closed_in_time() {
     let tracker = TestTracker::start_with(|config| config.connections.strangers = 10_000).await;
     let ana = with_ana(&tracker).await;
     let mut crowd = ConnectionTable::gather(&tracker, 500).await;
@@ -126,7 +126,7 @@ async fn accepted_idle_crowd_delays_nobody_and_is_closed_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crowd_from_a_hundred_networks_leaves_a_slot_for_the_user() {
+async fn idle_connections_from_100_networks_leave_a_slot() {
     let tracker = TestTracker::start_with(|config| config.limit_loopback = true).await;
     let ana = with_ana(&tracker).await;
     let _crowd = ConnectionTable::gather(&tracker, 100).await;
@@ -137,7 +137,7 @@ async fn crowd_from_a_hundred_networks_leaves_a_slot_for_the_user() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crowd_in_every_slot_is_displaced_by_the_user() {
+async fn idle_connections_in_every_slot_are_displaced() {
     let tracker = TestTracker::start().await;
     let ana = with_ana(&tracker).await;
     let mut crowd = ConnectionTable::gather(&tracker, 1).await;
@@ -153,7 +153,7 @@ async fn crowd_in_every_slot_is_displaced_by_the_user() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn control_crowd_without_displacement_keeps_the_user_out() {
+async fn control_without_displacement_the_user_is_kept_out() {
     let tracker = TestTracker::start_with(|config| config.connections.sessions = 256).await;
     let ana = with_ana(&tracker).await;
     let _crowd = ConnectionTable::gather(&tracker, 100).await;
