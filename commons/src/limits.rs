@@ -1,4 +1,5 @@
 //! Bounds that the tracker and the peers share, each with its reason.
+//! Both programs use the same values, so that neither sends anything that the other refuses.
 
 use std::time::Duration;
 
@@ -17,16 +18,17 @@ pub const TEXT_MAX: usize = 8 * 1024;
 /// Fewest characters of a new password: the minimum of NIST SP 800-63B. Existing shorter ones still sign in.
 pub const PASSWORD_MIN_CHARS: usize = 8;
 
-/// Number of heads that a message names. A room has three members, each with few stores at a time.
+/// Largest number of heads that a message names. A room has three members, each with few stores at a time.
 pub const HEADS_MAX: usize = 8;
 
-/// Number of messages in one signed batch or one LINES. If a stream is cut, little is lost.
+/// Largest number of messages in one signed batch or one LINES. If a stream is cut, little is lost.
 pub const BATCH_LINES: usize = 64;
 
-/// Bytes of encoded messages in one signed batch or one LINES. With the frame's other fields they fit a frame.
+/// Largest size in bytes of the encoded messages in one signed batch or one LINES. With the other fields they fit a
+/// frame.
 pub const BATCH_BYTES: usize = 48 * 1024;
 
-/// Number of spans in one HAVE or WANT. They fit a frame, and a room of three needs a handful.
+/// Largest number of spans in one HAVE or WANT. They fit a frame, and a room of three needs a handful.
 pub const SPANS_MAX: usize = 512;
 
 /// Bytes that a legacy client reads with one `recv` and therefore treats as one message.
@@ -39,11 +41,11 @@ pub const LEGACY_PACE: Duration = Duration::from_millis(20);
 /// Longest user name in characters.
 pub const USERNAME_MAX: usize = 32;
 
-/// Number of keys per user, one for each device. If every member of every room has all of them, endorsed, the reply to
-/// LOGIN still fits a frame.
+/// Largest number of keys per user, one for each device. If every member of every room has all of them, endorsed, the
+/// reply to LOGIN still fits a frame.
 pub const KEYS_PER_USER: usize = 4;
 
-/// Number of endorsements per user: one for each key but the first.
+/// Largest number of endorsements per user: one for each key but the first.
 pub const ENDORSEMENTS_PER_USER: usize = KEYS_PER_USER - 1;
 
 /// Longest room name in characters.

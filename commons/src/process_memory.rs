@@ -1,4 +1,5 @@
 //! Protection of the process's memory, for programs that hold passwords and private keys.
+//! Both programs call it at their start.
 
 /// Hides this process's memory and environment from other programs of the same user. The process leaves no core file,
 /// no debugger can attach to it, and its sensitive files in `/proc` belong to root. If the system refuses, the process

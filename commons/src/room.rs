@@ -47,7 +47,7 @@ pub struct Room {
 /// Reason why a room refuses an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RoomError {
-    /// Every guest's seat is taken.
+    /// The room has no free seat for a guest.
     #[error("the room is full")]
     Full,
     /// The user is not a member of the room.

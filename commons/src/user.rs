@@ -1,4 +1,5 @@
 //! The digest of a password, by which a user is authenticated on the wire.
+//! The tracker never receives the typed password, only this digest.
 
 use std::fmt;
 

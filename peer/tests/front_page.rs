@@ -1,4 +1,5 @@
 //! Tests of the Python program on the front page, run as it is printed there, with a hostile member in the room.
+//! The program is an example for bots, so hostile messages and floods must not harm it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

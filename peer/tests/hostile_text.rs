@@ -1,6 +1,6 @@
 //! Five hundred hostile strings in a pseudo-terminal, as text of other users and of a tracker.
 //! Nothing may steer the terminal, hide, or look like another user's row. The control prints them unchanged, which
-//! does.
+//! damages the screen.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

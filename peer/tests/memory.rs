@@ -1,4 +1,5 @@
 //! Tests of the protection of a running program's memory and environment from other programs on the same computer.
+//! The control checks that an ordinary program is readable.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

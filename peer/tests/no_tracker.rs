@@ -1,4 +1,5 @@
 //! Tests of the messages for an unreachable, full or stopped tracker.
+//! Each message must name the cause and a remedy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

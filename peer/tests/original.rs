@@ -1,4 +1,5 @@
 //! Tests of a room with a legacy client, by the double in `legacy/`, and of plaintext from others.
+//! Plaintext must not allow anybody to use another user's name or room.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,8 +1,8 @@
 //! Exponential backoff with jitter.
 //! Many peers that lose the same tracker must not all reconnect at the same moment.
 //!
-//! Example: with `first` = 0.5 s and `most` = 8 s the full waits are 0.5, 1, 2, 4, 8, 8 s. Each wait is a random half
-//! to the whole of that.
+//! Example: with `first` = 0.5 s and `most` = 8 s the full waits are 0.5, 1, 2, 4, 8, 8 s. Each wait is a random time
+//! between half of the full wait and all of it.
 
 use std::time::Duration;
 

@@ -341,7 +341,7 @@ pub struct ListedPeer {
     /// Time of its last answer to a PING.
     #[serde(serialize_with = "rfc3339_seconds")]
     pub last_ping: Option<DateTime<Utc>>,
-    /// The room that the user joined last, among those with a seat of the user.
+    /// The room that the user joined last, among the rooms of which the user is a member.
     pub room: Option<String>,
 }
 
@@ -351,7 +351,7 @@ pub struct FoundPeer {
     /// The record, with the user's keys.
     #[serde(flatten)]
     pub peer: Peer,
-    /// The room that the user joined last, among those with a seat of the user.
+    /// The room that the user joined last, among the rooms of which the user is a member.
     pub room: Option<String>,
 }
 
@@ -410,7 +410,7 @@ pub enum ErrorCode {
     RoomNotFound,
     /// A room of that name exists already.
     RoomExists,
-    /// Every guest's seat is taken.
+    /// The room has no free seat for a guest.
     RoomFull,
     /// The user is not a member of the room.
     NotAMember,

@@ -1,4 +1,5 @@
 //! The source files and pages of the project, as the tests about the code read them.
+//! It separates the product's code from tests and comments.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 

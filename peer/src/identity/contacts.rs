@@ -38,8 +38,7 @@ struct Kept {
 
 const PINS: Kept = Kept {
     name: "known_keys",
-    without: "then everybody is met as for the first time, with the key that the tracker tells, and /verify is to be \
-              done again",
+    without: "then every contact counts as new, with the key that the tracker announces, and /verify must be repeated",
 };
 const BLOCKED: Kept = Kept { name: "blocked", without: "then nobody is blocked" };
 
@@ -56,7 +55,7 @@ struct Sealed {
 pub(crate) enum ContactsError {
     /// The file does not hold what this user's key sealed under that name.
     #[error(
-        "{path} is damaged, or was written under another key. Put it back from a backup; or move it away: {without}"
+        "{path} is damaged, or was written under another key. Restore it from a backup, or move it away: {without}"
     )]
     Damaged {
         /// Path of the damaged file.
@@ -65,7 +64,7 @@ pub(crate) enum ContactsError {
         without: &'static str,
     },
     /// A later version of this program wrote the file.
-    #[error("{0} was written by a later version of this program: start that one")]
+    #[error("{0} was written by a later version of this program: start that version")]
     Newer(PathBuf),
     /// Reading or writing the file failed.
     #[error("cannot use {0}: {1}")]

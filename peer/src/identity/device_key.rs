@@ -177,13 +177,13 @@ impl DeviceKey {
         match (&who.changed_to, self.seal) {
             (Some(new), _) => {
                 if let Err(error) = reseal(profile, &self.seed, new.clone(), cost).await {
-                    warn!(?error, "the password of before still opens the key on this computer");
+                    warn!(?error, "the old password still opens the key on this computer");
                 }
             }
             (None, Seal::Unsettled(opened)) => match tracker.change_password(&who.password.digest()).await {
                 Ok(()) => profile.finish_password_change(opened == Opened::Next)?,
                 // Both seals stay, and the next sign-in tries again.
-                Err(error) => warn!(?error, "a change of the password is still not settled"),
+                Err(error) => warn!(?error, "an interrupted password change cannot be completed yet"),
             },
             (None, Seal::New | Seal::Kept) => {}
         }

@@ -112,7 +112,10 @@ pub async fn import(
     let exported: Exported =
         atomic_file::read_bounded(file, IDENTITY_FILE_MAX).map_err(|error| at(file, &error))?;
     if exported.version != VERSION {
-        return Err(CommandError::Local(format!("{} is of another version", file.display())));
+        return Err(CommandError::Local(format!(
+            "{} was written by another version of this program",
+            file.display()
+        )));
     }
     let (tracker, given_key) = match tracker.map(|tracker| tracker.split_once('#').ok_or(tracker)) {
         None => (exported.tracker.clone(), None),
@@ -120,7 +123,10 @@ pub async fn import(
         Some(Ok((address, key))) => (address.to_owned(), Some(key.parse().map_err(local)?)),
     };
     if !profile::is_folder_name(&tracker) {
-        return Err(CommandError::Local(format!("{} names no tracker's address", file.display())));
+        return Err(CommandError::Local(format!(
+            "{} contains no valid address of a tracker",
+            file.display()
+        )));
     }
     let username = exported.username.clone();
     let (context, opening) = (exported.context(), password.clone());

@@ -18,7 +18,9 @@ pub(crate) fn chosen(keys: &[BoundKey], digits: &str, least: usize) -> Result<Pu
     let mut fitting = keys.iter().map(|bound| bound.key).filter(|key| key.to_string().starts_with(digits));
     match (fitting.next(), fitting.next()) {
         (Some(key), None) => Ok(key),
-        (Some(_), Some(_)) => Err(CommandError::Usage("several keys begin so: type more digits".to_owned())),
+        (Some(_), Some(_)) => {
+            Err(CommandError::Usage("several keys begin with these digits: type more of them".to_owned()))
+        }
         (None, _) => Err(CommandError::refused(ErrorCode::KeyNotFound, "you have no such key")),
     }
 }

@@ -54,8 +54,7 @@ pub(crate) struct KeyUpdate {
 /// The pinned keys of one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pin {
-    /// Keys that the user has proven, or that a pinned key has endorsed. At most [`PINNED_KEYS_MAX`] come by
-    /// endorsement.
+    /// The pinned keys. Endorsements add keys only up to [`PINNED_KEYS_MAX`] in total.
     pub(crate) keys: Vec<PublicKey>,
     /// The pinned keys whose safety number was compared.
     #[serde(default)]

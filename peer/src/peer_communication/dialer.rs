@@ -71,12 +71,12 @@ async fn greet(board: &LinkRegistry, user: &Username, address: SocketAddr) -> Re
     if board.book(|book| book.has_keys(user)) {
         greet_encrypted(board, user, address).await
     } else if !board.speaks_in_the_clear(user).await {
-        Err(other("there is no key to know the user by"))
+        Err(other("no key of the user is known"))
     } else if board.terms.plaintext.allows(address.ip()) {
         greet_in_the_clear(board, address).await
     } else {
         board.hindered(user, LinkRefusal::Plaintext).await;
-        Err(other("an original program, and not to be spoken with in the clear"))
+        Err(other("a legacy client, and plaintext is not allowed"))
     }
 }
 
@@ -88,12 +88,14 @@ async fn greet_encrypted(
     let socket = Socket::dial_encrypted(address, &board.terms.identity).await?;
     let Some(key) = socket.remote_key() else { return Err(other("not encrypted")) };
     if board.judge(user, key).await != Verdict::Good {
-        return Err(other("somebody else answered"));
+        return Err(other("the key of the other side is not accepted"));
     }
     let mut connection = Connection::new(socket, FRAME_MAX);
     connection.send(&PeerMessage::Hello(board.greeting())).await?;
     // TLS finishes before the other side has judged our key. Only the answer shows that it was accepted.
-    let Some(frame) = connection.recv_within(WELCOME_WAIT).await? else { return Err(other("hung up")) };
+    let Some(frame) = connection.recv_within(WELCOME_WAIT).await? else {
+        return Err(other("the connection was closed"));
+    };
     match frame.parse() {
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
             let instance = Some(greeting.instance.unwrap_or(0));
@@ -103,9 +105,9 @@ async fn greet_encrypted(
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
             board.hindered(user, LinkRefusal::NotAccepted).await;
-            Err(other("this key is not accepted there"))
+            Err(other("the other side does not accept this key"))
         }
-        _ => Err(other("not welcome")),
+        _ => Err(other("unexpected answer to HELLO")),
     }
 }
 
@@ -123,7 +125,7 @@ async fn greet_in_the_clear(board: &LinkRegistry, address: SocketAddr) -> Result
     let first = match connection.recv_within(HELLO_PAUSE).await {
         Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => None,
         Err(error) => return Err(error),
-        Ok(None) => return Err(other("hung up")),
+        Ok(None) => return Err(other("the connection was closed")),
         Ok(Some(frame)) => Some(frame),
     };
     Ok(Greeted { connection, instance: None, key: None, dialect: Dialect::Legacy, first })

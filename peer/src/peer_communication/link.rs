@@ -137,7 +137,7 @@ fn parse_message(place: &Place, line: Line<'_>, dialect: Dialect) -> Option<Link
         return None;
     }
     if line.content.len() > TEXT_MAX {
-        warn!(peer = ?place.user, bytes = line.content.len(), "a line over the limit was dropped");
+        warn!(peer = ?place.user, bytes = line.content.len(), "a message over the limit was dropped");
         return None;
     }
     let Line { room, content, id, sent_at, .. } = line;
@@ -158,7 +158,7 @@ fn given(place: &Place, room_id: Option<Uuid>, lines: Vec<Line<'_>>, late: bool)
             Some(LinkReport::Lines(place.user.clone(), place.id, MessageBatch { room_id, lines, late }))
         }
         Err(error) => {
-            warn!(peer = ?place.user, %error, "lines that cannot be read were dropped");
+            warn!(peer = ?place.user, %error, "unreadable messages were dropped");
             None
         }
     }

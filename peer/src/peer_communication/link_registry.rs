@@ -55,7 +55,7 @@ pub(crate) enum LinkReport {
     Plain(Username, PlainMessage),
     /// A peer sent signed messages on this link.
     Lines(Username, LinkId, MessageBatch),
-    /// A peer says which messages of a conversation it has, and its Lamport time if it keeps one. `None` is the private
+    /// A peer says which messages of a conversation it has, and may add its highest Lamport time. `None` is the private
     /// conversation.
     Have(Username, Option<Uuid>, Vec<StreamSpans>, Option<u64>),
     /// A peer asks for messages of a conversation. `None` is the private conversation.

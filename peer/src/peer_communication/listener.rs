@@ -51,8 +51,8 @@ pub(crate) async fn run(board: Arc<LinkRegistry>, listener: Listener) {
                         match greeted {
                             Some(Ok(Ok(Some(greeted)))) => admit(&board, greeted).await,
                             Some(Ok(Ok(None))) => {}
-                            Some(Ok(Err(error))) => debug!(%from, %error, "a connection came to nothing"),
-                            Some(Err(_)) | None => debug!(%from, "a connection said no HELLO in time"),
+                            Some(Ok(Err(error))) => debug!(%from, %error, "a connection ended before its greeting"),
+                            Some(Err(_)) | None => debug!(%from, "a connection sent no HELLO in time"),
                         }
                     });
                 }

@@ -1,4 +1,5 @@
 //! Hostile strings that try to steer a terminal, hide, or imitate other text, and a check of the resulting screen.
+//! The check emulates the terminal and compares its screen before and after the text.
 
 #![allow(unreachable_pub, reason = "one test file uses it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

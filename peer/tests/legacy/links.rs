@@ -1,4 +1,5 @@
 //! The double's links to other peers, as the original's `PeerPeerCommunication`.
+//! One thread per link reads and shows its messages.
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -1,4 +1,5 @@
 //! The double's session with the tracker, as the original's `PeerTrackerCommunication`.
+//! One thread reads all frames and separates answers from announcements.
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};

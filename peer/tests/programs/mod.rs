@@ -1,4 +1,5 @@
 //! The peer as a child process, behind pipes or in a pseudo-terminal with a readable screen.
+//! Tests type and read as a script or a person does.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
