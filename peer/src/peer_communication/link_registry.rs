@@ -80,7 +80,7 @@ pub(crate) enum LinkReport {
     Hindered(Username, LinkRefusal),
 }
 
-/// Asks the tracker for a user's keys. Returns `None` if it cannot be asked or has no such user.
+/// Asks the tracker for a user's keys. Returns `None` if the tracker does not answer; an unknown user has no keys.
 pub(crate) type KeyLookup = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
 
 /// An unsigned message. Its author is the user of the link.
