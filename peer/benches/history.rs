@@ -12,7 +12,7 @@ use commons::keys::{PublicKey, Seed};
 use commons::names::Username;
 use commons::snapshot::{Member, RoomSnapshot};
 use peer::history::History;
-use peer::history::command::{Heard, Said};
+use peer::history::command::{Draft, InboundBatch};
 use peer::history::conversation::ConversationId;
 use peer::history::finding::Search;
 use peer::history::history_db::{Author, Opened, Place};
@@ -74,8 +74,8 @@ fn text(n: usize) -> String {
     format!("{} {} {} number{n} {}", word(1), word(7), word(31), word(101))
 }
 
-fn said(n: usize) -> Said {
-    Said {
+fn said(n: usize) -> Draft {
+    Draft {
         id: Uuid::now_v7(),
         to: ConversationId::Room(room().id),
         room: Some(room().name),
@@ -125,7 +125,7 @@ async fn ingest(history: &History, reports: &mut mpsc::Receiver<Report>, lines: 
     let hearing = history.clone();
     let batches: Vec<_> = lines
         .chunks(64)
-        .map(|lines| Heard {
+        .map(|lines| InboundBatch {
             from: user("ana"),
             conversation: ConversationId::Room(room().id),
             room: Some(room().name),

@@ -23,7 +23,7 @@ use crate::api::error::CommandError;
 use crate::api::status::Status;
 use crate::api::{self, Answer, Event, Present, TrackerState, Undeliverable};
 use crate::chat::{Chat, Trust};
-use crate::delivery::missed_counter::MissedCounter;
+use crate::delivery::absence_counter::AbsenceCounter;
 use crate::delivery::replication::Replication;
 use crate::delivery::seeks::Seeks;
 use crate::delivery::serving_links::ServingLinks;
@@ -81,7 +81,7 @@ pub(crate) struct State {
     /// The number of messages that may be written before the pending ones are counted again.
     pub(crate) paced: usize,
     /// The messages that were missed in each conversation.
-    pub(crate) missed: BTreeMap<ConversationId, MissedCounter>,
+    pub(crate) missed: BTreeMap<ConversationId, AbsenceCounter>,
     /// The first HAVEs that are still awaited since a link came up, by peer and conversation.
     pub(crate) awaited: BTreeSet<(Username, ConversationId)>,
     /// Conversations whose Lamport time is known in this run, or was awaited long enough.

@@ -14,7 +14,7 @@ use commons::net::tls::Purpose;
 use commons::protocol::between_peers::PeerMessage;
 use commons::snapshot::RoomSnapshot;
 use peer::api::{Answer, Command, Event};
-use peer::history::command::{Request, Said};
+use peer::history::command::{Draft, Request};
 use peer::history::conversation::ConversationId;
 use peer::history::history_db::{HistoryDb, Place};
 use peer::history::report::Report;
@@ -252,7 +252,7 @@ fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> 
     let mut lines = Vec::new();
     for text in groups {
         for line in 0..*text {
-            ledger.apply(Request::Say(Said {
+            ledger.apply(Request::Say(Draft {
                 id: Uuid::now_v7(),
                 to: ConversationId::Room(room.id),
                 room: Some(room.name.clone()),

@@ -111,7 +111,7 @@ async fn a_network_brings_thirty_two_new_connections_in_ten_minutes() {
         match let_in(&tracker, FLOODER).await {
             Ok(_closed) => let_in_before += 1,
             // The tracker has not noticed yet that the last connections were closed.
-            Err(refused) if refused.contains("close one") => {}
+            Err(refused) if refused.contains("Close one") => {}
             Err(refused) => break refused,
         }
     };

@@ -184,7 +184,9 @@ impl Hub {
                 let trusted = links.book(|book| authors.map(|author| book.trusted(author)).collect());
                 let news = SyncEvent::Given(from.clone(), conversation.clone());
                 let lines = given.lines;
-                history.ingest(command::Heard { from, conversation, room, lines, late, trusted }).await;
+                history
+                    .ingest(command::InboundBatch { from, conversation, room, lines, late, trusted })
+                    .await;
                 if late {
                     self.send_to_exchange(news).await;
                 }

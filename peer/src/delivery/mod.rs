@@ -2,8 +2,8 @@
 //!
 //! It covers received messages, the replication of own messages, and the sync of what somebody missed.
 
+pub(crate) mod absence_counter;
 pub(crate) mod inbound;
-pub(crate) mod missed_counter;
 pub(crate) mod outbound;
 pub(crate) mod replication;
 pub(crate) mod seeks;

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::api::{Conversation, Event, Undeliverable};
-use crate::delivery::missed_counter::Told;
+use crate::delivery::absence_counter::AbsenceCount;
 use crate::delivery::replication::batches;
 use crate::delivery::sync_event::SyncEvent;
 use crate::history::answer::StoredMessage;
@@ -151,8 +151,8 @@ impl Hub {
         };
         if let Some(missed) = state.missed.get_mut(&at) {
             if late {
-                let told = missed.tell(me.as_ref());
-                let missed = |Told { people, lines }| Event::Missed {
+                let told = missed.take_counts(me.as_ref());
+                let missed = |AbsenceCount { people, lines }| Event::Missed {
                     conversation: conversation.clone(),
                     people,
                     lines,

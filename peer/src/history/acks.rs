@@ -447,7 +447,10 @@ mod tests {
         let pending: Vec<_> = pending.into_iter().map(|said| said.line).collect();
         assert!(matches!(pending[1].text, Text::Withdrawn(_)));
         let reports = ingest(&mut bob, ANA, &room(), &pending);
-        assert_eq!((texts(&reports), heard_lines(&reports)[1].missing), (vec!["1".into(), "3".into()], 0));
+        assert_eq!(
+            (texts(&reports), incoming_messages(&reports)[1].missing),
+            (vec!["1".into(), "3".into()], 0)
+        );
         // A peer that forwards a withdrawn message also forwards the withdrawal.
         let mut carla = ledger(CARLA);
         let theirs = bob.spans(&room());
@@ -469,7 +472,7 @@ mod tests {
         for batch in texts.chunks(50) {
             say(&mut ana, &room(), &batch.iter().map(String::as_str).collect::<Vec<_>>(), &[BOB]);
         }
-        ana.apply(Request::Say(said(&room(), "one more", &[BOB])));
+        ana.apply(Request::Say(draft(&room(), "one more", &[BOB])));
         let given_up = ana.commit().into_iter().find_map(|report| match report {
             Report::GivenUp { ids, why: GivenUp::QueueFull, .. } => Some(ids),
             _ => None,

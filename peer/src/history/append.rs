@@ -13,7 +13,7 @@ use commons::protocol::provenance::Provenance;
 use rusqlite::{ErrorCode, Result, params};
 use uuid::Uuid;
 
-use crate::history::command::Said;
+use crate::history::command::Draft;
 use crate::history::conversation::ConversationId;
 use crate::history::message::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
 use crate::history::outbox::WaitingLine;
@@ -27,7 +27,7 @@ use crate::limits::RECENT_HEADS;
 
 impl Store {
     /// Stages an own message: numbers it, chains it and adds it to the outbox.
-    pub(crate) fn say(&mut self, said: Said) -> Result<()> {
+    pub(crate) fn say(&mut self, said: Draft) -> Result<()> {
         let conversation = self.conversation(&said.to, said.room.as_ref())?;
         let author = self.person(&self.me.clone())?;
         let mut own = self.own_stream(conversation.key, &said.to)?;
@@ -111,7 +111,7 @@ impl Store {
         Ok(())
     }
 
-    fn next_line(&self, own: &OwnStream, said: &Said) -> SignedMessage {
+    fn next_line(&self, own: &OwnStream, said: &Draft) -> SignedMessage {
         let begins = own.open.is_empty();
         SignedMessage {
             id: said.id,
@@ -132,7 +132,7 @@ impl Store {
     }
 
     /// Adds a message to the outbox of each recipient, and keeps the outbox within its quota.
-    fn wait_for(&mut self, row: i64, own: &OwnStream, line: &SignedMessage, said: &Said) -> Result<()> {
+    fn wait_for(&mut self, row: i64, own: &OwnStream, line: &SignedMessage, said: &Draft) -> Result<()> {
         let mut waits = Vec::new();
         for recipient in &said.audience {
             let person = self.person(recipient)?;
@@ -217,22 +217,22 @@ mod tests {
         sizes.collect()
     }
 
-    fn say_all(ledger: &mut HistoryDb, said: impl IntoIterator<Item = Said>) -> Vec<SignedMessage> {
+    fn say_all(ledger: &mut HistoryDb, said: impl IntoIterator<Item = Draft>) -> Vec<SignedMessage> {
         said.into_iter().for_each(|said| ledger.apply(Request::Say(said)));
-        said_lines(ledger.commit()).into_iter().map(|said| said.line).collect()
+        outgoing_messages(ledger.commit()).into_iter().map(|said| said.line).collect()
     }
 
     #[test]
     fn batch_ends_at_its_limits_a_new_revision_and_a_commit() {
         let mut ana = ledger(ANA);
-        let lines = say_all(&mut ana, (0..150).map(|n| said(&room(), &n.to_string(), &[BOB])));
+        let lines = say_all(&mut ana, (0..150).map(|n| draft(&room(), &n.to_string(), &[BOB])));
         assert_eq!(groups(&lines), [BATCH_LINES, BATCH_LINES, 22]);
-        let lines = say_all(&mut ana, (0..10).map(|_| said(&room(), &"x".repeat(8_000), &[BOB])));
+        let lines = say_all(&mut ana, (0..10).map(|_| draft(&room(), &"x".repeat(8_000), &[BOB])));
         assert_eq!(groups(&lines), [5, 5]);
         let lines =
-            say_all(&mut ana, (0..6).map(|n| Said { revision: 3 + n / 4, ..said(&room(), "hi", &[BOB]) }));
+            say_all(&mut ana, (0..6).map(|n| Draft { revision: 3 + n / 4, ..draft(&room(), "hi", &[BOB]) }));
         assert_eq!(groups(&lines), [4, 2]);
-        let lines = say_all(&mut ana, (0..3).map(|_| said(&private(BOB), "hi", &[BOB])));
+        let lines = say_all(&mut ana, (0..3).map(|_| draft(&private(BOB), "hi", &[BOB])));
         assert_eq!(groups(&lines), [1, 1, 1]);
         let all = say(&mut ana, &room(), &["last"], &[BOB]);
         assert_eq!(all[0].provenance.seq, 167);
@@ -242,7 +242,7 @@ mod tests {
     fn every_group_fits_a_frame_and_ends_signed() {
         let mut ana = ledger(ANA);
         for text in ["hi".to_owned(), "\u{1}".repeat(8_192), "\"".repeat(700), "é".repeat(400)] {
-            let lines = say_all(&mut ana, (0..130).map(|_| said(&room(), &text, &[BOB])));
+            let lines = say_all(&mut ana, (0..130).map(|_| draft(&room(), &text, &[BOB])));
             for group in lines.chunk_by(|_, next| next.provenance.previous.is_none()) {
                 let wire = group.iter().map(|line| line.wire(None, None)).collect();
                 let frame = commons::protocol::between_peers::PeerMessage::Lines {
@@ -277,13 +277,13 @@ mod tests {
     #[test]
     fn repeated_message_is_refused_and_the_others_are_kept() {
         let mut ana = ledger(ANA);
-        let line = said(&room(), "1", &[BOB]);
+        let line = draft(&room(), "1", &[BOB]);
         ana.apply(Request::Say(line.clone()));
         ana.apply(Request::Say(line.clone()));
-        ana.apply(Request::Say(said(&room(), "2", &[BOB])));
+        ana.apply(Request::Say(draft(&room(), "2", &[BOB])));
         let reports = ana.commit();
         assert!(matches!(&reports[0], Report::NotKept { ids, .. } if *ids == [line.id]), "{reports:?}");
-        let lines: Vec<_> = said_lines(reports).into_iter().map(|said| said.line).collect();
+        let lines: Vec<_> = outgoing_messages(reports).into_iter().map(|said| said.line).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(texts(&ingest(&mut ledger(BOB), ANA, &room(), &lines)), ["1", "2"]);
     }

@@ -17,7 +17,7 @@ use crate::history::store::Store;
 
 /// An own message that is to be stored and sent.
 #[derive(Clone)]
-pub struct Said {
+pub struct Draft {
     /// The message id, unique per author.
     pub id: Uuid,
     /// The conversation to which the message is sent.
@@ -36,7 +36,7 @@ pub struct Said {
 
 /// Messages that arrived on a link.
 #[derive(Clone)]
-pub struct Heard {
+pub struct InboundBatch {
     /// The user at the other end of the link.
     pub from: Username,
     /// The conversation to which the sender says that the messages belong.
@@ -79,16 +79,16 @@ macro_rules! hide_text {
     )*};
 }
 
-hide_text!(Said: id, Heard: from, UnsignedMessage: id);
+hide_text!(Draft: id, InboundBatch: from, UnsignedMessage: id);
 
 /// A request to the history. It is durable after the next successful commit, and its reports follow after that
 /// commit. Only delivery marks are reported before they are durable.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Stores and signs an own message.
-    Say(Said),
+    Say(Draft),
     /// Verifies and stores messages of other authors.
-    Hear(Heard),
+    Hear(InboundBatch),
     /// Stores a message without provenance.
     KeepUnsigned(UnsignedMessage),
     /// Marks own messages as delivered, because a recipient acknowledged them.

@@ -497,10 +497,10 @@ mod tests {
             expected.extend(lines);
             let image = crash(folder.path());
             // This message is staged, but not reported yet.
-            ana.apply(Request::Say(said(&room(), "lost", &[BOB])));
+            ana.apply(Request::Say(draft(&room(), "lost", &[BOB])));
             let second = crash(folder.path());
             let reports = ana.commit();
-            assert_eq!(said_lines(reports).len(), 1);
+            assert_eq!(outgoing_messages(reports).len(), 1);
             assert_eq!(texts_in(image.path(), ANA), expected);
             assert_eq!(texts_in(second.path(), ANA), expected);
             expected.push("lost".into());
@@ -659,7 +659,7 @@ mod tests {
         let file = folder.path().join("history.db");
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         (0..400)
-            .for_each(|n| ana.apply(Request::Say(said(&room(), &format!("{n} {}", "x".repeat(200)), &[]))));
+            .for_each(|n| ana.apply(Request::Say(draft(&room(), &format!("{n} {}", "x".repeat(200)), &[]))));
         ana.note_shown(400);
         ana.commit();
         ana.close();
@@ -702,10 +702,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = ledger_in(folder.path(), ANA);
         let names = ["canary-text", "canary-room", "canary-user"];
-        let mut line = said(&room(), names[0], &[names[2]]);
+        let mut line = draft(&room(), names[0], &[names[2]]);
         line.room = RoomName::parse(names[1]).ok();
         ana.apply(Request::Say(line));
-        assert_eq!(said_lines(ana.commit()).len(), 1);
+        assert_eq!(outgoing_messages(ana.commit()).len(), 1);
         assert_eq!(ana.search(names[0], 9).unwrap().len(), 1, "the index holds it too");
         for name in names {
             assert!(!is_in_files(folder.path(), name), "{name} in the journal");
@@ -735,12 +735,12 @@ mod tests {
         bob.store.db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
         let long = "x".repeat(8_000);
         let theirs: Vec<_> = (0..4).map(|_| say(&mut ana, &room(), &[&long], &[BOB])).collect();
-        let mut own = said(&room(), &long, &[ANA]);
+        let mut own = draft(&room(), &long, &[ANA]);
         quota.add(&room(), QuotaUsage::of(&long));
-        bob.apply(heard(ANA, &room(), &theirs[0]));
-        bob.apply(heard(ANA, &room(), &theirs[1]));
+        bob.apply(inbound(ANA, &room(), &theirs[0]));
+        bob.apply(inbound(ANA, &room(), &theirs[1]));
         bob.apply(Request::Say(own.clone()));
-        bob.apply(heard(ANA, &room(), &theirs[2]));
+        bob.apply(inbound(ANA, &room(), &theirs[2]));
         bob.apply(snapshot(9, &[(BOB, 2)]));
         let why = "the disk is full";
         assert_eq!(
@@ -756,19 +756,19 @@ mod tests {
         assert_eq!(texts(&reports).len(), 1);
         assert!(receipts(&reports).is_empty());
         for line in &theirs[..3] {
-            bob.apply(heard(ANA, &room(), line));
+            bob.apply(inbound(ANA, &room(), line));
         }
         let reports = bob.commit();
         assert_eq!(texts(&reports).len(), 3);
         assert_eq!(receipts(&reports), [theirs[2][0].id]);
         own.id = Uuid::now_v7();
         bob.apply(Request::Say(own));
-        assert_eq!(said_lines(bob.commit())[0].line.provenance.seq, 1, "no number was lost");
+        assert_eq!(outgoing_messages(bob.commit())[0].line.provenance.seq, 1, "no number was lost");
         // The new revision of the room was stored after all: Ana is no longer a member.
-        let mut late = said(&room(), "from outside", &[BOB]);
+        let mut late = draft(&room(), "from outside", &[BOB]);
         late.revision = 9;
         ana.apply(Request::Say(late));
-        let late: Vec<_> = said_lines(ana.commit()).into_iter().map(|said| said.line).collect();
+        let late: Vec<_> = outgoing_messages(ana.commit()).into_iter().map(|said| said.line).collect();
         assert_eq!(refusals(&ingest(&mut bob, ANA, &room(), &late)).len(), 1);
     }
 
@@ -791,11 +791,11 @@ mod tests {
             ana.commit();
         }
         writable(&ana, true);
-        let mut line = said(&room(), "again here", &[ANA]);
+        let mut line = draft(&room(), "again here", &[ANA]);
         line.revision = 10;
         let mut carla = ledger(CARLA);
         carla.apply(Request::Say(line));
-        let lines: Vec<_> = said_lines(carla.commit()).into_iter().map(|said| said.line).collect();
+        let lines: Vec<_> = outgoing_messages(carla.commit()).into_iter().map(|said| said.line).collect();
         let reports = ingest(&mut ana, CARLA, &room(), &lines);
         assert_eq!((texts(&reports), refusals(&reports)), (vec!["again here".to_owned()], vec![]));
         assert!(ana.outbox().unwrap().is_empty(), "the acknowledgement was not lost");
@@ -836,8 +836,10 @@ mod tests {
         let (mut bob, _) = ledger_in(folder.path(), BOB);
         let mut ana = ledger(ANA);
         let lines: Vec<_> = ["1", "2", "3"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
-        let rows: Vec<_> =
-            lines.iter().map(|line| heard_lines(&ingest(&mut bob, ANA, &room(), line))[0].line.row).collect();
+        let rows: Vec<_> = lines
+            .iter()
+            .map(|line| incoming_messages(&ingest(&mut bob, ANA, &room(), line))[0].line.row)
+            .collect();
         say(&mut bob, &room(), &["own"], &[ANA]);
         bob.note_shown(rows[0]);
         bob.tidy();

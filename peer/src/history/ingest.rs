@@ -14,7 +14,7 @@ use commons::protocol::provenance::StreamSpans;
 use rusqlite::{ErrorCode, OptionalExtension, Result, params};
 
 use crate::history::answer::StoredMessage;
-use crate::history::command::{Heard, UnsignedMessage};
+use crate::history::command::{InboundBatch, UnsignedMessage};
 use crate::history::message::{SignedMessage, Text};
 use crate::history::reassembly::StreamName;
 use crate::history::report::{IncomingMessage, Report};
@@ -25,8 +25,8 @@ use crate::history::verify::{Verdict, numbers};
 
 impl Store {
     /// Stages the verified signed batches that these messages complete.
-    pub(crate) fn ingest(&mut self, heard: Heard) -> Result<()> {
-        let Heard { from, conversation, room, lines, late, trusted } = heard;
+    pub(crate) fn ingest(&mut self, heard: InboundBatch) -> Result<()> {
+        let InboundBatch { from, conversation, room, lines, late, trusted } = heard;
         let known = self.conversation(&conversation, room.as_ref())?;
         let room = room.or(known.name);
         for line in lines {

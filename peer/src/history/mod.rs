@@ -53,7 +53,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage, Waiting};
-use crate::history::command::{Heard, Request, Said, UnsignedMessage};
+use crate::history::command::{Draft, InboundBatch, Request, UnsignedMessage};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
@@ -85,7 +85,7 @@ pub struct QueuePlace<'a> {
 
 impl QueuePlace<'_> {
     /// Queues an own message in the reserved place.
-    pub fn say(self, said: Said) {
+    pub fn say(self, said: Draft) {
         if !said.audience.is_empty() {
             self.quota.add(&said.to, QuotaUsage::of(&said.text));
         }
@@ -132,7 +132,7 @@ impl History {
     }
 
     /// Queues an own message. It is not durable yet: [`Report::Said`] confirms it.
-    pub async fn say(&self, said: Said) {
+    pub async fn say(&self, said: Draft) {
         if let Some(place) = self.place().await {
             place.say(said);
         }
@@ -152,7 +152,7 @@ impl History {
     }
 
     /// Verifies and stores messages that arrived on a link.
-    pub async fn ingest(&self, heard: Heard) {
+    pub async fn ingest(&self, heard: InboundBatch) {
         self.put(Request::Hear(heard)).await;
     }
 
@@ -441,7 +441,7 @@ mod tests {
         let pasting = ana.clone();
         let paste = tokio::spawn(async move {
             for n in 0..1_000 {
-                pasting.say(said(&room(), &n.to_string(), &[BOB])).await;
+                pasting.say(draft(&room(), &n.to_string(), &[BOB])).await;
             }
         });
         let (mut heard_texts, mut told) = (Vec::new(), 0);
@@ -451,7 +451,7 @@ mod tests {
                     let Report::Said(lines) = report else { panic!("{report:?}") };
                     told += lines.len();
                     for said in lines {
-                        let Request::Hear(heard) = heard(ANA, &room(), &[said.line]) else { panic!() };
+                        let Request::Hear(heard) = inbound(ANA, &room(), &[said.line]) else { panic!() };
                         bob.ingest(heard).await;
                     }
                 }
@@ -469,7 +469,7 @@ mod tests {
     async fn query_sees_all_earlier_requests_and_only_durable_data() {
         let (folder, ana, mut reports) = open(ANA);
         note_room(&ana).await;
-        ana.say(said(&room(), "1", &[BOB])).await;
+        ana.say(draft(&room(), "1", &[BOB])).await;
         let spans = ana.spans(room()).await;
         assert_eq!(spans[0].spans, [(1, 1)]);
         assert!(matches!(next(&mut reports).await, Report::Said(_)));
@@ -488,7 +488,7 @@ mod tests {
     async fn what_waits_keeps_its_bound_over_a_restart() {
         let (folder, ana, mut reports) = open(ANA);
         let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
-        let lines: Vec<_> = (0..OUTBOX_LINES).map(|n| said(&private(BOB), &n.to_string(), &[BOB])).collect();
+        let lines: Vec<_> = (0..OUTBOX_LINES).map(|n| draft(&private(BOB), &n.to_string(), &[BOB])).collect();
         for line in &lines {
             ana.say(line.clone()).await;
         }
@@ -496,10 +496,10 @@ mod tests {
         drain.await.unwrap();
         let (ana, mut reports, _) =
             History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
-        ana.say(said(&private(CARLA), "elsewhere", &[CARLA])).await;
+        ana.say(draft(&private(CARLA), "elsewhere", &[CARLA])).await;
         ana.flush().await;
         assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
-        ana.say(said(&private(BOB), "one more", &[BOB])).await;
+        ana.say(draft(&private(BOB), "one more", &[BOB])).await;
         assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
         assert!(matches!(next(&mut reports).await, Report::Said(_)));
         let given_up = Report::GivenUp { to: user(BOB), ids: vec![lines[0].id], why: GivenUp::QueueFull };
@@ -510,7 +510,7 @@ mod tests {
     async fn full_queue_of_an_absent_member_holds_up_nobody() {
         let (_folder, ana, mut reports) = open(ANA);
         let lines: Vec<_> =
-            (0..OUTBOX_LINES + 2).map(|n| said(&room(), &n.to_string(), &[BOB, CARLA])).collect();
+            (0..OUTBOX_LINES + 2).map(|n| draft(&room(), &n.to_string(), &[BOB, CARLA])).collect();
         let ids: Vec<_> = lines.iter().map(|line| line.id).collect();
         let saying = ana.clone();
         let said = tokio::spawn(async move {
@@ -545,9 +545,9 @@ mod tests {
         let (folder, bob, mut reports) = open(BOB);
         note_room(&bob).await;
         let lines = say(&mut ledger(ANA), &room(), &["1"], &[BOB]);
-        let Request::Hear(heard) = heard(ANA, &room(), &lines) else { panic!() };
+        let Request::Hear(heard) = inbound(ANA, &room(), &lines) else { panic!() };
         bob.ingest(heard).await;
-        let row = heard_lines(&[next(&mut reports).await])[0].line.row;
+        let row = incoming_messages(&[next(&mut reports).await])[0].line.row;
         bob.flush().await;
         let before = bob.commits();
         bob.note_shown(row);
@@ -574,7 +574,7 @@ mod tests {
         });
         let mut queued = 0;
         while let Ok(Some(place)) = timeout(Duration::from_millis(1), ana.place()).await {
-            place.say(said(&private(BOB), "queued", &[BOB]));
+            place.say(draft(&private(BOB), "queued", &[BOB]));
             queued += 1;
         }
         assert!(queued >= HISTORY_QUEUE - 1, "{queued}");
@@ -583,7 +583,7 @@ mod tests {
         standing.await.unwrap();
         let mut kept = 0;
         while kept < queued {
-            kept += said_lines(vec![next(&mut reports).await]).len();
+            kept += outgoing_messages(vec![next(&mut reports).await]).len();
         }
         ana.close().await;
         assert!(reports.try_recv().is_err());

@@ -234,7 +234,10 @@ mod tests {
         };
         ana.apply(Request::KeepUnsigned(line.clone()));
         let reports = ana.commit();
-        assert_eq!((texts(&reports), heard_lines(&reports)[0].line.signed), (vec!["plain".into()], false));
+        assert_eq!(
+            (texts(&reports), incoming_messages(&reports)[0].line.signed),
+            (vec!["plain".into()], false)
+        );
         assert_eq!(receipts(&reports), [line.id]);
         ana.apply(Request::KeepUnsigned(line));
         assert_eq!(texts(&ana.commit()), [""; 0]);

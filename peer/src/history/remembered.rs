@@ -177,7 +177,7 @@ mod tests {
     fn rooms_of_an_earlier_version_are_remembered_by_their_seats() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = ledger_in(folder.path(), ANA);
-        let later = vec![crate::history::command::Said { revision: 7, ..said(&room(), "later", &[BOB]) }];
+        let later = vec![crate::history::command::Draft { revision: 7, ..draft(&room(), "later", &[BOB]) }];
         later.into_iter().for_each(|said| ana.apply(Request::Say(said)));
         ana.commit();
         let db: &Connection = &ana.store.db;

@@ -3,7 +3,7 @@
 use commons::names::Username;
 use uuid::Uuid;
 
-use crate::history::command::{Request, Said, UnsignedMessage};
+use crate::history::command::{Draft, Request, UnsignedMessage};
 use crate::history::conversation::ConversationId;
 use crate::history::quota::QuotaUsage;
 
@@ -25,7 +25,7 @@ impl RollbackAction {
     /// Returns the action for a request.
     pub(crate) fn of(request: &Request) -> Self {
         match request {
-            Request::Say(Said { id, to, text, audience, .. }) => {
+            Request::Say(Draft { id, to, text, audience, .. }) => {
                 Self::Said(to.clone(), (!audience.is_empty()).then(|| QuotaUsage::of(text)), *id)
             }
             Request::Hear(heard) => {

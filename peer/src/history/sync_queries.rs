@@ -301,7 +301,7 @@ mod tests {
     fn nothing_from_before_a_seat_is_handed_over() {
         let mut ana = ledger(ANA);
         for revision in [1, 2, 3] {
-            let mut line = said(&room(), &revision.to_string(), &[CARLA]);
+            let mut line = draft(&room(), &revision.to_string(), &[CARLA]);
             line.revision = revision;
             ana.apply(Request::Say(line));
         }
@@ -328,18 +328,18 @@ mod tests {
     #[test]
     fn own_messages_of_another_computer_come_from_any_member() {
         let (mut old, mut bob) = (ledger(ANA), ledger(BOB));
-        let mut earlier = said(&room(), "of an earlier stay", &[BOB]);
+        let mut earlier = draft(&room(), "of an earlier stay", &[BOB]);
         earlier.revision = 1;
         old.apply(Request::Say(earlier));
-        old.apply(Request::Say(said(&room(), "of this stay", &[BOB])));
-        let lines: Vec<_> = said_lines(old.commit()).into_iter().map(|said| said.line).collect();
+        old.apply(Request::Say(draft(&room(), "of this stay", &[BOB])));
+        let lines: Vec<_> = outgoing_messages(old.commit()).into_iter().map(|said| said.line).collect();
         ingest(&mut bob, ANA, &room(), &lines);
         // Ana's account was moved to another device: the key is the same, but the store is new.
         let mut new = HistoryDb::open(&crate::history::history_db::Place::Memory, &author(ANA)).unwrap().0;
         new.apply(snapshot(REVISION, &[(ANA, 3), (BOB, 2)]));
         let wanted = new.lacking(&room(), &bob.spans(&room())).unwrap();
         let handed = bob.hand_over(&room(), &user(ANA), &wanted, 3);
-        let shown = heard_lines(&ingest(&mut new, BOB, &room(), &handed));
+        let shown = incoming_messages(&ingest(&mut new, BOB, &room(), &handed));
         let shown: Vec<_> = shown.iter().map(|heard| (heard.line.from.as_str(), &*heard.line.text)).collect();
         assert_eq!(shown, [(ANA, "of an earlier stay"), (ANA, "of this stay")]);
         // The new device does not know the recipients, so it cannot withdraw the message.
@@ -412,7 +412,7 @@ mod tests {
         let groups: Vec<_> =
             (0..6).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB, CARLA])).collect();
         let missing = |ledger: &mut HistoryDb, group: usize| {
-            heard_lines(&ingest(ledger, ANA, &room(), &groups[group]))[0].missing
+            incoming_messages(&ingest(ledger, ANA, &room(), &groups[group]))[0].missing
         };
         let mut bob = ledger(BOB);
         assert_eq!(missing(&mut bob, 1), 0, "Ana may have written before Bob came");

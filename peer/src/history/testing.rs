@@ -12,7 +12,7 @@ use commons::snapshot::{Member, RoomSnapshot};
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
-use crate::history::command::{Heard, Request, Said};
+use crate::history::command::{Draft, InboundBatch, Request};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{Author, HistoryDb, Opened, Place};
 use crate::history::message::SignedMessage;
@@ -109,8 +109,8 @@ fn open(place: &Place, name: &str) -> (HistoryDb, Opened) {
     (ledger, opened)
 }
 
-pub(crate) fn said(to: &ConversationId, text: &str, audience: &[&str]) -> Said {
-    Said {
+pub(crate) fn draft(to: &ConversationId, text: &str, audience: &[&str]) -> Draft {
+    Draft {
         id: Uuid::now_v7(),
         to: to.clone(),
         room: to.room().and_then(|_| sala()),
@@ -128,11 +128,11 @@ pub(crate) fn say(
     texts: &[&str],
     audience: &[&str],
 ) -> Vec<SignedMessage> {
-    texts.iter().for_each(|text| ledger.apply(Request::Say(said(to, text, audience))));
-    said_lines(ledger.commit()).into_iter().map(|said| said.line).collect()
+    texts.iter().for_each(|text| ledger.apply(Request::Say(draft(to, text, audience))));
+    outgoing_messages(ledger.commit()).into_iter().map(|said| said.line).collect()
 }
 
-pub(crate) fn said_lines(reports: Vec<Report>) -> Vec<OutgoingMessage> {
+pub(crate) fn outgoing_messages(reports: Vec<Report>) -> Vec<OutgoingMessage> {
     let said = reports.into_iter().filter_map(|report| match report {
         Report::Said(said) => Some(said),
         _ => None,
@@ -141,9 +141,9 @@ pub(crate) fn said_lines(reports: Vec<Report>) -> Vec<OutgoingMessage> {
 }
 
 /// Returns the request for messages from a user's link. The keys of all users are trusted.
-pub(crate) fn heard(from: &str, conversation: &ConversationId, lines: &[SignedMessage]) -> Request {
+pub(crate) fn inbound(from: &str, conversation: &ConversationId, lines: &[SignedMessage]) -> Request {
     let trusted: BTreeMap<_, _> = [ANA, BOB, CARLA].map(|name| (user(name), vec![device(name)])).into();
-    Request::Hear(Heard {
+    Request::Hear(InboundBatch {
         from: user(from),
         conversation: conversation.clone(),
         room: conversation.room().and_then(|_| sala()),
@@ -160,11 +160,11 @@ pub(crate) fn ingest(
     conversation: &ConversationId,
     lines: &[SignedMessage],
 ) -> Vec<Report> {
-    ledger.apply(heard(from, conversation, lines));
+    ledger.apply(inbound(from, conversation, lines));
     ledger.commit()
 }
 
-pub(crate) fn heard_lines(reports: &[Report]) -> Vec<IncomingMessage> {
+pub(crate) fn incoming_messages(reports: &[Report]) -> Vec<IncomingMessage> {
     let heard = reports.iter().filter_map(|report| match report {
         Report::Heard(heard) => Some(heard.clone()),
         _ => None,
@@ -174,7 +174,7 @@ pub(crate) fn heard_lines(reports: &[Report]) -> Vec<IncomingMessage> {
 
 /// Returns the texts of the messages that were accepted.
 pub(crate) fn texts(reports: &[Report]) -> Vec<String> {
-    heard_lines(reports).into_iter().map(|heard| heard.line.text).collect()
+    incoming_messages(reports).into_iter().map(|heard| heard.line.text).collect()
 }
 
 /// Returns the reasons why messages were refused.

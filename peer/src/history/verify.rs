@@ -406,10 +406,10 @@ mod tests {
         let mut bob = ledger(BOB);
         // Carla writes a message with the id of Ana's message before Bob has received Ana's.
         let mut carla = ledger(CARLA);
-        let mut twin = said(&room(), "mine", &[BOB]);
+        let mut twin = draft(&room(), "mine", &[BOB]);
         twin.id = lines[0].id;
         carla.apply(Request::Say(twin));
-        let twin = said_lines(carla.commit()).remove(0).line;
+        let twin = outgoing_messages(carla.commit()).remove(0).line;
         assert_eq!(texts(&ingest(&mut bob, CARLA, &room(), &[twin])), ["mine"]);
         assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &lines)).len(), 5);
         // Ana herself uses the id for another message.

@@ -184,7 +184,7 @@ fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, Cont
 
 impl std::fmt::Debug for Contacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KnownPeople").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Contacts").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 

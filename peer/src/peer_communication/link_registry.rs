@@ -137,7 +137,7 @@ pub(crate) struct LinkRegistry {
 
 impl std::fmt::Debug for LinkRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Switchboard").field("me", &self.me).finish_non_exhaustive()
+        f.debug_struct("LinkRegistry").field("me", &self.me).finish_non_exhaustive()
     }
 }
 

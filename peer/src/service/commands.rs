@@ -14,7 +14,7 @@ use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::{Answer, Command, Conversation, Event, Undeliverable};
 use crate::history::History;
-use crate::history::command::Said;
+use crate::history::command::Draft;
 use crate::history::conversation::ConversationId;
 use crate::hub::leave_frame;
 use crate::identity::device_key::is_password;
@@ -251,7 +251,7 @@ impl PeerService {
             Conversation::Private(_) => None,
         };
         state.saying += 1;
-        queue.say(Said { id, to: place, room, text, audience, revision, sent_at: Utc::now() });
+        queue.say(Draft { id, to: place, room, text, audience, revision, sent_at: Utc::now() });
         Ok(())
     }
 

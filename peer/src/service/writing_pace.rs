@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
     use crate::history::history_db::Place;
-    use crate::history::testing::{ANA, BOB, author, private, said, user};
+    use crate::history::testing::{ANA, BOB, author, draft, private, user};
     use crate::peer_communication::link_table::LinkId;
 
     #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ mod tests {
         let (history, mut reports, _) = History::open(&Place::Memory, &author(ANA)).unwrap();
         tokio::spawn(async move { while reports.recv().await.is_some() {} });
         for n in 0..PACE_LINES {
-            history.say(said(&private(BOB), &n.to_string(), &[BOB])).await;
+            history.say(draft(&private(BOB), &n.to_string(), &[BOB])).await;
         }
         history.flush().await;
         let hub = Arc::new(Hub::default());

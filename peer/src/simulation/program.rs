@@ -18,7 +18,7 @@ use crate::chat::inbound::{Inbound, Spoken};
 use crate::chat::{Chat, Trust};
 use crate::delivery::replication::{Replication, batches};
 use crate::delivery::sync::SyncState;
-use crate::history::command::{self, Request, Said};
+use crate::history::command::{self, Draft, Request};
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::message::SignedMessage;
@@ -261,7 +261,7 @@ impl Program {
     fn keep(&mut self, conversation: &ConversationId, Inbound { from, what }: Inbound, now: Instant) {
         let Spoken::Given(MessageBatch { lines, late, .. }) = what else { return };
         let trusted = lines.iter().map(|line| (line.author.clone(), vec![device(line.author.as_str())]));
-        let heard = command::Heard {
+        let heard = command::InboundBatch {
             from: from.clone(),
             conversation: conversation.clone(),
             room: None,
@@ -330,7 +330,7 @@ impl Program {
             Conversation::Room(room) => Some(room.clone()),
             Conversation::Private(_) => None,
         };
-        self.tasks.push_back(Request::Say(Said { id, to: place, room, text, audience, revision, sent_at }));
+        self.tasks.push_back(Request::Say(Draft { id, to: place, room, text, audience, revision, sent_at }));
     }
 
     /// Returns the number of this run, from 1.

@@ -8,7 +8,8 @@ use crate::identity::device_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 use crate::terminal::counted::counted;
-use crate::terminal::sign_in::{SignInError, ask_password, ask_yes, tell, try_in};
+use crate::terminal::prompts::{SignInError, ask_password, ask_yes, print};
+use crate::terminal::sign_in_attempt::try_in;
 
 /// Registers the account again with this device's key, or asks for its new password. `is_there` is true if the tracker
 /// is known to have the account.
@@ -25,13 +26,13 @@ pub(crate) async fn come_back(service: &PeerService, who: SignIn, is_there: bool
             done => return Ok(done?),
         }
     }
-    tell(format!("The password of {} was changed elsewhere.\n", who.username)).await?;
+    print(format!("The password of {} was changed elsewhere.\n", who.username)).await?;
     for left in (0..SIGN_IN_TRIES).rev() {
         let changed_to = Some(ask_password("Its new one: ".to_owned(), false).await?);
         match try_in(service, &SignIn { register: false, changed_to, ..who.clone() }, true).await? {
             Err(error) if left > 0 && error.code() == "INVALID_CREDENTIALS" => {
                 let left = counted(left, "try left", "tries left");
-                tell(format!("That is not its password either: {left}, Ctrl-C ends.\n")).await?;
+                print(format!("That is not its password either: {left}, Ctrl-C ends.\n")).await?;
             }
             done => return Ok(done?),
         }

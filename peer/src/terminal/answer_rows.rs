@@ -58,14 +58,14 @@ impl Reply<'_> {
             }
             Answer::Exported { file, lines } => {
                 let file = sanitize(&*file.to_string_lossy());
-                self.told(&format!("{} written to {file}", counted(*lines, "line", "lines")))
+                self.row(&format!("{} written to {file}", counted(*lines, "line", "lines")))
             }
             Answer::Forgotten { lines } => {
-                self.told(&format!("{} erased on this computer", counted(*lines, "line", "lines")))
+                self.row(&format!("{} erased on this computer", counted(*lines, "line", "lines")))
             }
             Answer::Receipts { of, lines } => self.tables.receipts(&place(of), lines, self.moment),
             Answer::Outbox { lines } => self.tables.outbox(lines),
-            Answer::Withdrawn { .. } => self.told("the message is withdrawn: nobody had received it"),
+            Answer::Withdrawn { .. } => self.row("the message is withdrawn: nobody had received it"),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
                     let what = if *lines == 1 { "1 line waits" } else { &format!("{lines} lines wait") };
@@ -80,7 +80,7 @@ impl Reply<'_> {
         PastRows { paint: self.paint, moment: self.moment }
     }
 
-    fn told(&self, row: &str) -> Vec<String> {
+    fn row(&self, row: &str) -> Vec<String> {
         vec![self.paint.system(row)]
     }
 

@@ -10,7 +10,7 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{LinkState, TrackerState};
 use crate::terminal::security_warnings;
 use crate::terminal::style::Style;
-use crate::terminal::tracker_news;
+use crate::terminal::tracker_rows;
 
 /// The state of connections that was shown, as far as later rows depend on it.
 #[derive(Default)]
@@ -52,6 +52,6 @@ impl Connections {
         if std::mem::replace(&mut self.tracker_lost, lost) == lost {
             return Vec::new();
         }
-        vec![paint.system(&tracker_news::row(state, reason))]
+        vec![paint.system(&tracker_rows::row(state, reason))]
     }
 }

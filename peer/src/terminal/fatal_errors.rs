@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::api::TrackerState;
-    use crate::terminal::tracker_news;
+    use crate::terminal::tracker_rows;
 
     const ADDRESS: &str = "chat.example.org:21200";
 
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn each_reason_for_a_lost_tracker_has_words_of_its_own() {
         use TrackerLoss::{Closed, Failed, Refused, Reset, Stopped, TimedOut, TurnedAway};
-        let row = |why| tracker_news::row(TrackerState::Lost, Some(why));
+        let row = |why| tracker_rows::row(TrackerState::Lost, Some(why));
         let rows: BTreeSet<_> =
             [Stopped, Closed, Reset, TimedOut, Refused, TurnedAway, Failed].into_iter().map(row).collect();
         assert_eq!(rows.len(), 7, "{rows:#?}");

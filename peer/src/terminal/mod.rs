@@ -3,10 +3,12 @@
 //! One loop serves both formats, text for people and JSON for programs.
 
 mod above_input;
+mod absence_banner;
 mod account_recovery;
 mod alerts;
 mod answer_rows;
 mod asking;
+mod command_outcome;
 pub mod commands;
 mod completion;
 mod connections;
@@ -27,10 +29,10 @@ mod json_names;
 mod layout;
 mod losses;
 pub mod message_rows;
-mod missed_banner;
 mod new_password;
 mod output;
 mod paging;
+pub mod prompts;
 mod questions;
 mod renderer;
 mod replies;
@@ -44,12 +46,14 @@ mod security_warnings;
 mod shortcuts;
 mod showing;
 pub mod sign_in;
+mod sign_in_attempt;
+pub mod sign_in_options;
 pub mod status_line;
 pub mod style;
 pub mod subcommands;
 mod tables;
 pub mod tracker_address;
-mod tracker_news;
+mod tracker_rows;
 pub mod tty;
 mod turns;
 mod unread;
@@ -73,6 +77,7 @@ use crate::identity::password::Password;
 use crate::limits::LINE_MAX;
 use crate::service::PeerService;
 use crate::terminal::asking::{Asking, tells_password};
+use crate::terminal::command_outcome::CommandOutcome;
 use crate::terminal::commands::{ParsedInput, parse};
 use crate::terminal::completion::Known;
 use crate::terminal::editor::LineEditor;
@@ -134,17 +139,6 @@ pub struct Terminal {
     /// True if a person types: one who can be asked, and whose typed password must not be sent.
     person: bool,
     stop: CancellationToken,
-}
-
-/// The outcome of a command.
-pub(crate) enum CommandOutcome {
-    Out,
-    /// The history is unlocked: the command that waited for it runs next.
-    Unlocked(Command),
-    /// The command was `/quit`, or the account is deleted: these are the last rows.
-    Quit(Vec<String>),
-    /// A signal asked the program to stop during the command.
-    Stopped,
 }
 
 impl Terminal {

@@ -6,13 +6,14 @@ use crate::api::Command;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
 use crate::identity::password::Password;
+use crate::terminal::Terminal;
 use crate::terminal::asking::Next;
+use crate::terminal::command_outcome::CommandOutcome;
 use crate::terminal::counted::counted;
 use crate::terminal::losses::{Warning, warning};
 use crate::terminal::output::OutputClosed;
 use crate::terminal::renderer::Renderer;
 use crate::terminal::replies::Origin;
-use crate::terminal::{CommandOutcome, Terminal};
 
 impl Terminal {
     /// Asks questions with hidden answers, if an editor can hide them.

@@ -15,7 +15,8 @@ use crate::identity::identity_export::{Place, export, import};
 use crate::identity::seal::SealCost;
 use crate::profile;
 use crate::service::PeerService;
-use crate::terminal::sign_in::{Known, PASSWORD, PasswordSource, SignInError};
+use crate::terminal::prompts::{PASSWORD, SignInError};
+use crate::terminal::sign_in_options::{Known, PasswordSource};
 use crate::terminal::who::{Who, who};
 
 /// Exports an identity from this device, or imports one.
@@ -32,7 +33,7 @@ pub async fn carry_identity(
             let Who { username, question } = who(known, &profile::users(&data, &tracker)).await?;
             let place = Place { data, tracker, username };
             export(&place, &known.password(&question, false).await?, cost, file).await?;
-            tell(&format!(
+            print_status(&format!(
                 "{} holds the account {} now, under its password. On the other computer: peer identity import FILE",
                 file.display(),
                 place.username
@@ -43,7 +44,7 @@ pub async fn carry_identity(
             let data = config.data();
             let tracker = config.tracker.as_deref();
             let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file).await?;
-            tell(&format!(
+            print_status(&format!(
                 "{} is at home here now: {}",
                 place.username,
                 start(&place, &data, config).map_err(|error| unreadable(&error))?
@@ -88,12 +89,12 @@ pub async fn change_password(
         Err(CommandError::AccountUnknown(_)) => {
             // If the tracker accepts the new password, it was changed elsewhere.
             service.sign_in(SignIn { changed_to: Some(new), ..who }).await?;
-            tell("the password was changed elsewhere; this device uses the new one now");
+            print_status("the password was changed elsewhere; this device uses the new one now");
         }
         signed_in => {
             signed_in?;
             service.execute(Command::Account(AccountCommand::ChangePassword { old, new })).await?;
-            tell("the password is changed");
+            print_status("the password is changed");
         }
     }
     service.execute(Command::Quit).await?;
@@ -101,6 +102,6 @@ pub async fn change_password(
 }
 
 /// If stdout is closed, the exit status still reports the result.
-fn tell(text: &str) {
+fn print_status(text: &str) {
     let _ = writeln!(stdout(), "{text}");
 }

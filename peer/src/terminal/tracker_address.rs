@@ -5,14 +5,14 @@
 use crate::api::tracker_loss::TrackerLoss;
 use crate::config::tracker_address;
 use crate::terminal::fatal_errors::no_tracker;
-use crate::terminal::sign_in::{SignInError, asked, tell};
+use crate::terminal::prompts::{SignInError, asked, print};
 use crate::terminal::tty;
 
 const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
 
 /// Asks for another address than this one, at which no tracker answers. Returns `None` if the user has none.
 pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, SignInError> {
-    tell(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
+    print(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
     loop {
         let typed = asked(|| tty::ask(QUESTION)).await?;
         let typed = typed.trim();
@@ -21,7 +21,7 @@ pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<Strin
         }
         match tracker_address(typed) {
             Ok(address) => return Ok(Some(address)),
-            Err(why) => tell(format!("{why}\n")).await?,
+            Err(why) => print(format!("{why}\n")).await?,
         }
     }
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use commons::names::Username;
 
+use crate::terminal::prompts::{PASSWORD, SignInError, asked, print};
 use crate::terminal::sanitize::sanitize;
-use crate::terminal::sign_in::{Known, PASSWORD, SignInError, asked, tell};
+use crate::terminal::sign_in_options::Known;
 use crate::terminal::tty;
 
 /// The chosen user, and the question for the password.
@@ -17,7 +18,7 @@ pub(crate) struct Who {
 }
 
 impl Who {
-    fn told(username: Username) -> Self {
+    fn named(username: Username) -> Self {
         Self { username, question: PASSWORD.to_owned() }
     }
 }
@@ -25,14 +26,14 @@ impl Who {
 /// Returns the chosen user, from the accounts on this device or a new one.
 pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<Who, SignInError> {
     if let Some(username) = &known.username {
-        return Ok(Who::told(username.clone()));
+        return Ok(Who::named(username.clone()));
     }
     // A new account never belongs to a user of this device.
     let accounts: Vec<_> = accounts.iter().filter(|_| !known.register).collect();
     match (accounts.as_slice(), known.interactive) {
         ([only], interactive) => {
             if interactive {
-                tell(format!("Welcome back, {only}. To be somebody else, start with --username NAME.\n"))
+                print(format!("Welcome back, {only}. To be somebody else, start with --username NAME.\n"))
                     .await?;
             }
             let question = format!("Password of {only}: ");
@@ -41,11 +42,11 @@ pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<
         (_, false) => {
             Err(SignInError::Usage("say who you are with --username NAME: nobody can be asked here"))
         }
-        ([], true) => ask_name().await.map(Who::told),
+        ([], true) => ask_name().await.map(Who::named),
         (several, true) => {
             let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
-            tell(format!("Accounts on this computer: {}\n", names.join(", "))).await?;
-            ask_name().await.map(Who::told)
+            print(format!("Accounts on this computer: {}\n", names.join(", "))).await?;
+            ask_name().await.map(Who::named)
         }
     }
 }
@@ -56,7 +57,7 @@ pub(crate) async fn ask_name() -> Result<Username, SignInError> {
         let typed = asked(|| tty::ask("Your name: ")).await?;
         match Username::parse(typed.trim()) {
             Ok(username) => return Ok(username),
-            Err(error) => tell(format!("{}\n", sanitize(&error.to_string()))).await?,
+            Err(error) => print(format!("{}\n", sanitize(&error.to_string()))).await?,
         }
     }
 }

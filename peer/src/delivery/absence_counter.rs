@@ -17,7 +17,7 @@ type Numbers = BTreeMap<(String, Incarnation), SeqRanges>;
 
 /// The missed messages of one conversation, as its members reported them.
 #[derive(Debug, Default)]
-pub(crate) struct MissedCounter {
+pub(crate) struct AbsenceCounter {
     /// All messages that were ever counted, in at most `MISSED_STREAMS` streams.
     known: Numbers,
     /// The messages that were counted but not announced yet.
@@ -26,14 +26,14 @@ pub(crate) struct MissedCounter {
 
 /// An announcement of missed messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct AbsenceCount {
     /// The number of authors; 0 for the user's own messages from another device.
     pub(crate) people: usize,
     /// The number of messages, at most [`MISSED_COUNT`].
     pub(crate) lines: u64,
 }
 
-impl MissedCounter {
+impl AbsenceCounter {
     /// Counts messages that a member holds and this peer lacks.
     pub(crate) fn note(&mut self, lacking: &[StreamSpans]) {
         for StreamSpans { username, incarnation, spans } in lacking {
@@ -62,7 +62,7 @@ impl MissedCounter {
 
     /// Returns the announcements to publish before a message from the backlog: one for others, one for the user's
     /// own messages. Each is returned only once.
-    pub(crate) fn tell(&mut self, me: Option<&Username>) -> Vec<Told> {
+    pub(crate) fn take_counts(&mut self, me: Option<&Username>) -> Vec<AbsenceCount> {
         let (mut people, mut others, mut own) = (BTreeSet::new(), 0, 0);
         for ((author, _), numbers) in std::mem::take(&mut self.untold) {
             let count =
@@ -75,7 +75,8 @@ impl MissedCounter {
                 people.insert(author);
             }
         }
-        let told = [Told { people: people.len(), lines: others }, Told { people: 0, lines: own }];
+        let told =
+            [AbsenceCount { people: people.len(), lines: others }, AbsenceCount { people: 0, lines: own }];
         told.into_iter().filter(|told| told.lines > 0).collect()
     }
 }
@@ -93,13 +94,13 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
-    fn told(missed: &mut MissedCounter) -> Vec<(usize, u64)> {
-        missed.tell(Some(&user("me"))).into_iter().map(|told| (told.people, told.lines)).collect()
+    fn told(missed: &mut AbsenceCounter) -> Vec<(usize, u64)> {
+        missed.take_counts(Some(&user("me"))).into_iter().map(|told| (told.people, told.lines)).collect()
     }
 
     #[test]
     fn what_two_members_tell_of_is_counted_once() {
-        let mut missed = MissedCounter::default();
+        let mut missed = AbsenceCounter::default();
         missed.note(&[lacking("ana", 1, 3)]);
         missed.note(&[lacking("ana", 2, 4), lacking("bob", 1, 1)]);
         assert_eq!(told(&mut missed), [(2, 5)]);
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_claim_of_endless_messages_is_counted_to_the_limit() {
-        let mut missed = MissedCounter::default();
+        let mut missed = AbsenceCounter::default();
         for incarnation in 1..=4 {
             let incarnation = Incarnation(incarnation);
             missed.note(&[StreamSpans { username: "ana".into(), incarnation, spans: vec![(1, SEQ_MAX)] }]);
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn only_a_message_that_was_counted_is_taken_off_the_count() {
-        let mut missed = MissedCounter::default();
+        let mut missed = AbsenceCounter::default();
         missed.note(&[lacking("ana", 1, 3)]);
         // This message was written after the count, so it removes nothing.
         missed.arrived_live(&user("ana"), (Incarnation(1), 4));
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn own_messages_of_another_computer_are_told_apart() {
-        let mut missed = MissedCounter::default();
+        let mut missed = AbsenceCounter::default();
         missed.note(&[lacking("ana", 1, 3), lacking("me", 1, 2)]);
         assert_eq!(told(&mut missed), [(1, 3), (0, 2)]);
     }
