@@ -1,16 +1,16 @@
-//! A peer of the chat: it signs in at the tracker, then talks to the others over direct links.
+//! A peer of the chat. It signs in at the tracker and then talks to other peers over direct links.
 //!
-//! - [`api`]: what a face may ask and is told.
-//! - [`service`]: carries it out; [`events`]: tells it.
-//! - [`terminal`]: the faces for people and programs; [`config`]: the command line.
-//! - `hub`: where everything meets; `chat`: what the peer knows, pure.
-//! - `tracker_communication`, `peer_communication`: the two kinds of connections.
-//! - [`identity`]: this user's key, sealed under the password; whose key is whose. [`profile`]: the folder that keeps it.
-//! - [`history`]: what was said, kept on this computer, and what of it waits for whom.
-//! - `delivery`: lines on their way between links, history and faces.
-//! - [`log_file`]: what is logged, and where.
-//! - [`usual_tracker`]: the tracker's address that a person typed, for the next start.
-//! - [`untrusted`]: text that others chose, which cannot be printed by accident.
+//! - [`api`]: the commands that a frontend gives, and the answers and events that it gets.
+//! - [`service`]: carries out commands. [`event_bus`]: publishes events.
+//! - [`terminal`]: the frontends for people and for programs. [`config`]: the command line.
+//! - `hub`: the shared state of all tasks. `chat`: rooms, members and private chats, as pure rules.
+//! - `delivery`: messages on their way between links, history and frontends.
+//! - `tracker_communication`, `peer_communication`: the session with the tracker, and the links to peers.
+//! - [`history`]: the encrypted message store with the outbox. `history_lock`: the password before the history is read.
+//! - [`identity`]: the device key, sealed under the password, and the known keys of others.
+//! - [`profile`]: the user's folder on this device. [`usual_tracker`]: the address of the tracker that a person typed.
+//! - [`log_file`]: the log and its filter. [`limits`]: every bound, with its reason. `nearest`: suggestions for typing errors.
+//! - [`untrusted`]: text of others, which cannot be printed by accident.
 
 pub mod api;
 mod chat;
