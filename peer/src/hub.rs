@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use crate::api::error::CommandError;
 use crate::api::status::Status;
-use crate::api::{self, Answer, Event, Present, TrackerState, Undeliverable};
+use crate::api::status::TrackerState;
+use crate::api::{self, Answer, Event, Present, Undeliverable};
 use crate::chat::{Chat, Trust};
 use crate::delivery::absence_counter::AbsenceCounter;
 use crate::delivery::replication::Replication;
@@ -350,7 +351,10 @@ impl Hub {
 
     /// Returns the members of a conversation and the trust in their links. Without a name it is the open
     /// conversation.
-    pub(crate) fn users(&self, named: Option<api::Conversation>) -> Result<Answer, CommandError> {
+    pub(crate) fn users(
+        &self,
+        named: Option<api::conversation::Conversation>,
+    ) -> Result<Answer, CommandError> {
         let (conversation, members) = self.lock().chat.users(named)?;
         let links = self.links.get().ok_or(CommandError::TrackerLost)?;
         let present = |member: Member| Present { trust: links.trust(&member.username), member };
@@ -381,7 +385,7 @@ impl Hub {
     }
 
     /// Returns the trust in the links to the other members of the open conversation.
-    fn trust_in(&self, chat: &Chat) -> BTreeMap<Username, api::Trust> {
+    fn trust_in(&self, chat: &Chat) -> BTreeMap<Username, api::status::Trust> {
         let (Some(links), Ok((_, members))) = (self.links.get(), chat.users(None)) else {
             return BTreeMap::new();
         };

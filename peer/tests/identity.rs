@@ -10,8 +10,10 @@ use std::path::Path;
 
 use common::{CHEAP_SEAL, Peer, Tracker, password_of, room, three_in, user};
 use peer::api::account::AccountCommand;
+use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
-use peer::api::{Answer, Command, Conversation, Event, Trust, Undeliverable};
+use peer::api::status::Trust;
+use peer::api::{Answer, Command, Event, Undeliverable};
 use peer::identity::identity_export::{Place, export, import};
 use programs::{PASSWORD, Piped, flags};
 use tempfile::TempDir;

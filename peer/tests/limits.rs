@@ -113,6 +113,6 @@ async fn garbage_at_the_port_disturbs_no_conversation() {
             .status()
             .conversations
             .iter()
-            .any(|(c, _)| *c == peer::api::Conversation::Room(room("sala")))
+            .any(|(c, _)| *c == peer::api::conversation::Conversation::Room(room("sala")))
     );
 }

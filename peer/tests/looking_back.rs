@@ -6,8 +6,9 @@ mod common;
 mod programs;
 
 use common::{Peer, Tracker, password_of, room};
+use peer::api::conversation::Conversation;
 use peer::api::past::{FoundLine, KeptConversation, Past};
-use peer::api::{Answer, Command, Conversation, Event};
+use peer::api::{Answer, Command, Event};
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen};
 use uuid::Uuid;

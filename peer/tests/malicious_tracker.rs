@@ -11,7 +11,9 @@ use commons::keys::Seed;
 use commons::snapshot::ChangeKind;
 use false_tracker::{Claim, FalseTracker, Link};
 use peer::api::account::AccountCommand;
-use peer::api::{Answer, Command, Conversation, Event, LinkState, Present, TrackerState, Trust};
+use peer::api::conversation::Conversation;
+use peer::api::status::{TrackerState, Trust};
+use peer::api::{Answer, Command, Event, LinkState, Present};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

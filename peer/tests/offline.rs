@@ -10,7 +10,9 @@ use std::fs;
 
 use common::{Tracker, password_of, room, three_in, user};
 use commons::snapshot::ChangeKind;
-use peer::api::{Answer, Command, Conversation, Event, TrackerState};
+use peer::api::conversation::Conversation;
+use peer::api::status::TrackerState;
+use peer::api::{Answer, Command, Event};
 use peer::identity::password::Password;
 use programs::{PASSWORD, Piped};
 

@@ -8,7 +8,8 @@ mod legacy;
 
 use common::{PATIENCE, Peer, Tracker, room, user};
 use legacy::{LegacyClient, Shown};
-use peer::api::{Command, Conversation, Event, Undeliverable};
+use peer::api::conversation::Conversation;
+use peer::api::{Command, Event, Undeliverable};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

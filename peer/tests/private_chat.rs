@@ -6,8 +6,9 @@ mod common;
 
 use common::{Tracker, three_in, user};
 use commons::protocol::with_tracker::ErrorCode;
+use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
-use peer::api::{Command, Conversation, Event, LinkState};
+use peer::api::{Command, Event, LinkState};
 
 #[tokio::test]
 async fn a_private_line_reaches_one_and_switches_nothing() {

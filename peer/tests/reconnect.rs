@@ -6,8 +6,10 @@ mod common;
 
 use common::{Tracker, room, three_in, user};
 use commons::snapshot::ChangeKind;
+use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
-use peer::api::{Answer, Command, Conversation, Event, TrackerState};
+use peer::api::status::TrackerState;
+use peer::api::{Answer, Command, Event};
 
 #[tokio::test]
 async fn the_talk_goes_on_while_the_tracker_is_away() {

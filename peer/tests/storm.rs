@@ -8,7 +8,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use common::{Computer, Peer, Tracker};
-use peer::api::{Event, TrackerState};
+use peer::api::Event;
+use peer::api::status::TrackerState;
 use peer::service::Keep;
 use serde_json::Value;
 

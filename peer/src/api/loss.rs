@@ -5,7 +5,7 @@
 use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 
 /// The data that a command destroys irreversibly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 
 use commons::names::{RoomName, Username};
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 
 /// The reason why there is no conversation; the code is NO_CONVERSATION for all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

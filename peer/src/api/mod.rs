@@ -4,6 +4,7 @@
 //! another process.
 
 pub mod account;
+pub mod conversation;
 mod debug;
 pub mod error;
 pub mod loss;
@@ -14,7 +15,6 @@ pub mod schema;
 pub mod status;
 pub mod tracker_loss;
 
-use std::fmt;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -26,32 +26,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
+use crate::api::conversation::Conversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
-use crate::api::status::Status;
+use crate::api::status::{Status, TrackerState, Trust};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
 use crate::untrusted::UntrustedText;
-
-/// The destination of a message: a room, or one other user.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Conversation {
-    /// A room of which this user is a member.
-    Room(RoomName),
-    /// A private chat with another user.
-    #[serde(rename = "to")]
-    Private(Username),
-}
-
-/// Shows the conversation as a person types it: `sala`, `@bob`.
-impl fmt::Display for Conversation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Room(room) => write!(f, "{room}"),
-            Self::Private(user) => write!(f, "@{user}"),
-        }
-    }
-}
 
 /// A command of a frontend. Each has one flat name, which is its `command` as JSON: see [`request`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -522,30 +502,6 @@ pub struct Present {
     pub member: Member,
     /// The trust in the member's key.
     pub trust: Trust,
-}
-
-/// The degree of certainty that a name belongs to the person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Trust {
-    /// The safety number was compared, or the member is this user.
-    Verified,
-    /// The key is the one that was met first; nobody compared the safety number.
-    Unverified,
-    /// The user presented another key: no message is sent until it is accepted.
-    Changed,
-    /// There is no key: a legacy client uses plaintext, which others on the network can read.
-    Unencrypted,
-}
-
-/// The state of the session with the tracker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TrackerState {
-    /// The session is open.
-    Connected,
-    /// There is no session; the peer tries to connect again.
-    Lost,
 }
 
 /// The reason why a message was not delivered, for good or for now.

@@ -7,7 +7,7 @@ use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::limits::PAST_LINES;
 use crate::untrusted::UntrustedText;
 

@@ -168,8 +168,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::Conversation;
     use crate::api::account::AccountCommand;
+    use crate::api::conversation::Conversation;
     use crate::limits::PAST_LINES;
 
     fn sala() -> RoomName {

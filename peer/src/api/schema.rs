@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::limits::LINE_ID_DIGITS;
 
 /// The type of a field's value.

@@ -8,7 +8,7 @@ use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Conversation, TrackerState, Trust};
+use crate::api::conversation::Conversation;
 
 /// The state of a peer: a prompt or a status line shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,4 +33,28 @@ pub struct Status {
     pub known_users: Vec<Username>,
     /// The rooms that were entered or listed in this run, for completion.
     pub known_rooms: Vec<RoomName>,
+}
+
+/// The degree of certainty that a name belongs to the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    /// The safety number was compared, or the member is this user.
+    Verified,
+    /// The key is the one that was met first; nobody compared the safety number.
+    Unverified,
+    /// The user presented another key: no message is sent until it is accepted.
+    Changed,
+    /// There is no key: a legacy client uses plaintext, which others on the network can read.
+    Unencrypted,
+}
+
+/// The state of the session with the tracker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackerState {
+    /// The session is open.
+    Connected,
+    /// There is no session; the peer tries to connect again.
+    Lost,
 }

@@ -10,8 +10,10 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::Event;
+use crate::api::conversation::Conversation;
+use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::api::{Conversation, Event, TrackerState};
 use crate::chat::Chat;
 use crate::history::remembered_room::RememberedRoom;
 

@@ -17,10 +17,12 @@ use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
+use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::api::{Conversation, Event, LinkState, TrackerState};
+use crate::api::{Event, LinkState};
 use crate::chat::inbound::PendingMembership;
 use crate::chat::known_names::KnownNames;
 use crate::history::membership::Membership;

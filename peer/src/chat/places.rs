@@ -10,7 +10,7 @@ use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::chat::Chat;

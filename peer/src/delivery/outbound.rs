@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{Conversation, Event, Undeliverable};
+use crate::api::conversation::Conversation;
+use crate::api::{Event, Undeliverable};
 use crate::delivery::absence_counter::AbsenceCount;
 use crate::delivery::replication::batches;
 use crate::delivery::sync_event::SyncEvent;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::api::Trust;
+use crate::api::status::Trust;
 use crate::identity::known_keys::KnownKeys;
 use crate::limits::GOODBYE_WAIT;
 use crate::peer_communication::link_registry::{KeyLookup, LinkConfig, LinkRegistry, LinkReport};

@@ -10,9 +10,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::api::{Answer, Command, Conversation, Event, Undeliverable};
+use crate::api::{Answer, Command, Event, Undeliverable};
 use crate::history::History;
 use crate::history::command::Draft;
 use crate::history::conversation::ConversationId;

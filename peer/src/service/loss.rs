@@ -2,10 +2,11 @@
 //!
 //! A frontend for people asks for confirmation first.
 
+use crate::api::Command;
 use crate::api::account::AccountCommand;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
-use crate::api::{Command, Conversation};
 use crate::service::PeerService;
 
 impl PeerService {

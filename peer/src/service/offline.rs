@@ -8,8 +8,8 @@ use commons::names::Username;
 use commons::net::tls::Purpose;
 use tracing::warn;
 
-use crate::api::TrackerState;
 use crate::api::error::CommandError;
+use crate::api::status::TrackerState;
 use crate::chat::Chat;
 use crate::hub::Hub;
 use crate::identity::device_key::{DeviceKey, SignIn, identity};

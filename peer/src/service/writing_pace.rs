@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use commons::names::Username;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;

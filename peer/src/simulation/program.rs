@@ -13,7 +13,8 @@ use commons::snapshot::RoomSnapshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::{Conversation, TrackerState};
+use crate::api::conversation::Conversation;
+use crate::api::status::TrackerState;
 use crate::chat::inbound::{Inbound, Spoken};
 use crate::chat::{Chat, Trust};
 use crate::delivery::replication::{Replication, batches};

@@ -15,7 +15,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::history::history_db::{HistoryDb, Opened, Place};
 use crate::history::store::Omission;
 use crate::history::testing::{author, user};

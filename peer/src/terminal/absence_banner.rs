@@ -4,7 +4,7 @@
 
 use commons::names::Username;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::terminal::counted::counted;
 use crate::terminal::status_line::shown;
 use crate::terminal::style::Style;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::config::Notify;
 use crate::limits::{ALERT_PAUSE, NOTICE_COLUMNS};
 use crate::terminal::layout::shorten;

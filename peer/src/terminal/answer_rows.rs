@@ -6,8 +6,9 @@ use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::account::AccountCommand;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::{Answer, Command, Conversation};
+use crate::api::{Answer, Command};
 use crate::terminal::counted::counted;
 use crate::terminal::message_rows::Moment;
 use crate::terminal::retry_wait::with_wait;

@@ -5,9 +5,10 @@
 use commons::names::{NameError, RoomName, Username};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::api::Command;
 use crate::api::account::AccountCommand;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::{Command, Conversation};
 use crate::limits::{LINE_ID_DIGITS, PAST_LINES};
 use crate::nearest;
 

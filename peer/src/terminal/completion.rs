@@ -4,7 +4,7 @@
 
 use commons::names::{RoomName, Username};
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::api::status::Status;
 use crate::terminal::commands::{ArgKind, COMMANDS, Spec, find};
 

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use commons::names::Username;
 
+use crate::api::LinkState;
+use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::api::{LinkState, TrackerState};
 use crate::terminal::security_warnings;
 use crate::terminal::style::Style;
 use crate::terminal::tracker_rows;

@@ -135,7 +135,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::TrackerState;
+    use crate::api::status::TrackerState;
     use crate::terminal::tracker_rows;
 
     const ADDRESS: &str = "chat.example.org:21200";

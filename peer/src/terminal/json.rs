@@ -44,7 +44,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::{Conversation, TrackerState, Undeliverable};
+    use crate::api::Undeliverable;
+    use crate::api::conversation::Conversation;
+    use crate::api::status::TrackerState;
 
     fn shown(event: &Event) -> Value {
         let lines = super::event(event);

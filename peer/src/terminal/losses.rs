@@ -4,7 +4,7 @@
 
 use commons::names::Username;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::api::loss::Loss;
 
 /// The description of the loss as rows, and the question, which fits a row.

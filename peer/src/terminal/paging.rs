@@ -2,8 +2,9 @@
 //!
 //! Each page shows the messages before the oldest one on the screen.
 
+use crate::api::conversation::Conversation;
 use crate::api::past::Past;
-use crate::api::{Answer, Command, Conversation};
+use crate::api::{Answer, Command};
 
 /// The command that shows the next page.
 #[derive(Default)]

@@ -150,7 +150,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::api::Conversation;
+    use crate::api::conversation::Conversation;
     use crate::api::missing_conversation::MissingConversation;
 
     fn from(line: u64, id: i64) -> Origin {

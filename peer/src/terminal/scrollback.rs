@@ -5,9 +5,10 @@
 use commons::names::RoomName;
 use uuid::Uuid;
 
+use crate::api::Answer;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::past::{FoundLine, Past, PastLine};
-use crate::api::{Answer, Conversation};
 use crate::terminal::counted::counted;
 use crate::terminal::message_rows::{DisplayMessage, Line, Moment};
 use crate::terminal::status_line::shown;

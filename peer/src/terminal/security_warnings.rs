@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use commons::keys::PublicKey;
 use commons::names::Username;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::identity::key_prefix::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
 use crate::terminal::status_line::shown;

@@ -4,9 +4,10 @@
 
 use std::time::Instant;
 
+use crate::api::Command;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::status::Status;
-use crate::api::{Command, Conversation};
 use crate::identity::password::Password;
 use crate::terminal::Terminal;
 use crate::terminal::output::OutputClosed;

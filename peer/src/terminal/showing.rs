@@ -3,7 +3,8 @@
 //! It also decides the order of input and events.
 
 use crate::api::error::CommandError;
-use crate::api::{Answer, Command, Event, TrackerState};
+use crate::api::status::TrackerState;
+use crate::api::{Answer, Command, Event};
 use crate::limits::{ROWS_AT_ONCE, SCROLLBACK};
 use crate::terminal::Terminal;
 use crate::terminal::input::Input;

@@ -5,8 +5,9 @@
 use commons::names::Username;
 use commons::snapshot::Member;
 
+use crate::api::conversation::Conversation;
 use crate::api::status::Status;
-use crate::api::{Conversation, TrackerState, Trust};
+use crate::api::status::{TrackerState, Trust};
 use crate::terminal::layout::{shorten, width};
 use crate::terminal::sanitize::sanitize;
 use crate::terminal::style::Style;

@@ -10,9 +10,11 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
+use crate::api::Present;
+use crate::api::conversation::Conversation;
 use crate::api::past::{OwnLine, WaitingLine};
 use crate::api::status::Status;
-use crate::api::{Conversation, Present, TrackerState, Trust};
+use crate::api::status::{TrackerState, Trust};
 use crate::identity::key_prefix::first_digits;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_SHOWN};
 use crate::terminal::counted::counted;

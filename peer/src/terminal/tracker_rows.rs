@@ -2,7 +2,7 @@
 //!
 //! They appear when it opens or closes.
 
-use crate::api::TrackerState;
+use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 
 /// Returns the notice for a new state of the session, with the reason if it is known.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
 use crate::terminal::message_rows::DisplayMessage;
 

@@ -7,10 +7,11 @@ use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::past::WaitingLine;
 use crate::api::status::Status;
-use crate::api::{Answer, Command, Conversation, Event};
+use crate::api::{Answer, Command, Event};
 use crate::config::Notify;
 use crate::limits::MESSAGE_ROWS;
 use crate::terminal::absence_banner::{Absence, missing_row};
@@ -242,16 +243,11 @@ impl View {
         std::iter::once(title).chain(self.unread_rows(conversation, &missed, moment)).collect()
     }
 
-    fn unread_rows(
-        &self,
-        conversation: &Conversation,
-        missed: &UnreadMessages,
-        moment: Moment,
-    ) -> Vec<String> {
-        let dropped = (missed.dropped > 0)
-            .then(|| self.paint.system(&format!("({} earlier messages were not kept)", missed.dropped)));
-        let lines = missed.lines.iter().flat_map(|said| self.message_row(conversation, said, moment));
-        dropped.into_iter().chain(lines).collect()
+    fn unread_rows(&self, of: &Conversation, unread: &UnreadMessages, moment: Moment) -> Vec<String> {
+        let dropped = (unread.dropped > 0)
+            .then(|| self.paint.system(&format!("({} earlier messages were not kept)", unread.dropped)));
+        let rows = unread.lines.iter().flat_map(|message| self.message_row(of, message, moment));
+        dropped.into_iter().chain(rows).collect()
     }
 
     /// Handles a received message: shows it if its conversation is open, otherwise shows a notice.
@@ -429,7 +425,8 @@ mod tests {
 
     use super::*;
     use crate::api::past::{Past, PastLine};
-    use crate::api::{LinkState, TrackerState, Undeliverable};
+    use crate::api::status::TrackerState;
+    use crate::api::{LinkState, Undeliverable};
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()

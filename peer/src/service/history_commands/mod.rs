@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::Answer;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
-use crate::api::{Answer, Conversation};
 use crate::delivery::outbound::named;
 use crate::history::History;
 use crate::history::answer::{HistoryFailed, NotWithdrawn, StoredMessage};

@@ -7,7 +7,7 @@
 use commons::names::RoomName;
 use uuid::Uuid;
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 use crate::api::past::Past;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::limits::LINE_ID_DIGITS;

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveTime, Utc};
 use commons::names::{RoomName, Username};
 
-use crate::api::Conversation;
+use crate::api::conversation::Conversation;
 
 /// A search query as it is typed.
 #[derive(Debug, Default, PartialEq, Eq)]
