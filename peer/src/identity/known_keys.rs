@@ -82,9 +82,9 @@ pub(crate) enum KeyStatus {
         /// Whether the pins changed.
         first: bool,
     },
-    /// Other keys are pinned.
+    /// Other keys are pinned, or the tracker announces only others.
     Changed,
-    /// Nothing is pinned for the user, and the key is not announced.
+    /// Nothing is known of the user: no key is pinned or announced.
     Unknown,
 }
 
@@ -260,8 +260,9 @@ impl KnownKeys {
                 self.pins.insert(user.clone(), Pin { keys: vec![key], unproven, ..Pin::default() });
                 KeyStatus::Known { first: true }
             }
-            // Nobody knew a key of this user, so this cannot be called a change.
-            Some(_) | None => KeyStatus::Unknown,
+            // Another key than every announced one may be a man in the middle, also at the first meeting.
+            Some(_) => KeyStatus::Changed,
+            None => KeyStatus::Unknown,
         }
     }
 
@@ -516,7 +517,7 @@ mod tests {
         let mut book = KnownKeys::default();
         assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Unknown);
         assert_eq!(book.announce(&bob(), &said(&[key(1)])).news, None);
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Unknown, "the tracker says otherwise");
+        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed, "the tracker says otherwise");
         assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: true });
         // The tracker announces another key now, which is not trusted.
         assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, Some(key(2)));

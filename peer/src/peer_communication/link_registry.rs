@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
     Good,
     /// Another key is pinned.
     Changed,
-    /// It cannot be judged: the tracker did not answer, or announces other keys.
+    /// It cannot be judged: the tracker did not answer, or knows no key.
     Unknown,
 }
 
@@ -542,13 +542,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unknown_user_with_another_key_raises_no_alarm() {
+    async fn another_key_than_the_announced_one_raises_an_alarm() {
         let tracker = Arc::new(Tracker::default());
         let (board, mut reports) = ana(&tracker);
         *tracker.says.lock().unwrap() =
             Announcement { keys: vec![device(4).public_key()], endorsements: Vec::new() };
-        assert_eq!(board.judge(&user("dora"), device(5).public_key()).await, Verdict::Unknown);
-        assert!(reports.try_recv().is_err(), "nobody knew a key of dora");
+        assert_eq!(board.judge(&user("dora"), device(5).public_key()).await, Verdict::Changed);
+        assert!(
+            matches!(reports.try_recv(), Ok(LinkReport::KeyChanged(..))),
+            "it may be a man in the middle"
+        );
     }
 
     #[tokio::test(start_paused = true)]
