@@ -6,8 +6,9 @@
 mod common;
 mod programs;
 
-use common::{Peer, Tracker};
-use peer::api::Event;
+use common::{Peer, Tracker, room};
+use peer::api::loss::Loss;
+use peer::api::{Command, Event};
 use programs::{Piped, Screen, flags};
 
 const PASSWORD: &str = "correct horse";
@@ -53,6 +54,20 @@ async fn deleting_a_room_with_others_in_it_wants_a_yes() {
     ana.line("y");
     bob.until(|event| matches!(event, Event::RoomDeleted { .. })).await;
     ana.wait("the question's end", |screen| !screen.text().contains("[y/N]"));
+}
+
+#[tokio::test]
+async fn deleting_a_room_not_entered_here_wants_a_yes() {
+    let tracker = Tracker::start().await;
+    let mut ana = tracker.peer("ana").await;
+    let delete = Command::Delete { room: Some(room("sala")) };
+    let loss = ana.service.loss(&delete);
+    assert!(
+        matches!(loss, Some(Loss::Room { others, .. }) if others.is_empty()),
+        "its members are unknown here"
+    );
+    ana.create("sala").await;
+    assert_eq!(ana.service.loss(&delete), None, "the control: an empty room of one's own");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -254,6 +254,11 @@ impl Chat {
         self.open.clone().ok_or(CommandError::NoConversation(MissingConversation::NoneOpen))
     }
 
+    /// Returns whether the user is in this room on this device.
+    pub(crate) fn has_entered(&self, room: &RoomName) -> bool {
+        self.rooms.contains_key(room)
+    }
+
     /// Returns the other members of a room that the user owns; `None` for any other room.
     pub(crate) fn owned(&self, room: &RoomName) -> Option<Vec<Username>> {
         let owner = &self.rooms.get(room)?.owner;

@@ -21,6 +21,10 @@ impl PeerService {
                     _ => None,
                 };
                 let room = room.clone().or_else(open)?;
+                if !chat.has_entered(&room) {
+                    // Its members are not known here.
+                    return Some(Loss::Room { room, others: Vec::new() });
+                }
                 let others = chat.owned(&room)?;
                 (!others.is_empty()).then_some(Loss::Room { room, others })
             }
