@@ -22,7 +22,7 @@ use peer::api::status::TrackerState;
 use peer::api::tracker_loss::TrackerLoss;
 use peer::identity::device_key::SignIn;
 use peer::service::{Keep, PeerConfig, PeerService};
-use programs::{PASSWORD, Piped, Screen, flags};
+use programs::{Piped, Screen, flags};
 use proxy::Proxy;
 use serde_json::{Value, json};
 
@@ -88,15 +88,7 @@ async fn a_newcomers_start_costs_two_connections_at_most() {
     let way = Proxy::to(tracker.address).await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Screen::start(&flags(way.address, data.path()), &[], 24, 80);
-    ana.shows("Your name:");
-    ana.line("ana");
-    ana.shows("Password:");
-    ana.line(PASSWORD);
-    ana.shows("Make one? [Y/n]");
-    ana.line("y");
-    ana.shows("The same again:");
-    ana.line(PASSWORD);
-    ana.shows("Welcome, ana.");
+    ana.creates_account("ana");
     assert!(way.connections() <= 2, "{}", way.connections());
     ana.line("/quit");
     assert_eq!(ana.end(), 0);

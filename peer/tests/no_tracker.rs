@@ -135,15 +135,7 @@ async fn with_nobody_at_the_usual_address_another_is_asked_for() {
     let mut host = Piped::bot_elsewhere(network.command_on(0), tracker, other.path(), "bob", &["--host"]);
     host.event("logged_in");
     ana.line("127.0.0.1:7070");
-    ana.shows("Your name:");
-    ana.line("ana");
-    ana.shows("Password:");
-    ana.line(PASSWORD);
-    ana.shows("Make one? [Y/n]");
-    ana.line("y");
-    ana.shows("The same again:");
-    ana.line(PASSWORD);
-    ana.shows("Welcome, ana.");
+    ana.creates_account("ana");
     ana.line("/quit");
     assert_eq!(ana.end(), 0);
     // The next start, also in pipes, uses the typed address.

@@ -307,6 +307,20 @@ impl Screen {
         screen
     }
 
+    /// Answers the questions of a first start, up to the welcome.
+    pub fn creates_account(&mut self, name: &str) {
+        for (question, answer) in [
+            ("Your name:", name),
+            ("Password:", PASSWORD),
+            ("Make one? [Y/n]", "y"),
+            ("The same again:", PASSWORD),
+        ] {
+            self.shows(question);
+            self.line(answer);
+        }
+        self.shows(&format!("Welcome, {name}."));
+    }
+
     pub fn id(&self) -> u32 {
         self.child.process_id().unwrap()
     }
