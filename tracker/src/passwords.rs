@@ -289,19 +289,25 @@ mod tests {
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     }
 
-    #[tokio::test]
-    async fn the_oldest_of_too_many_is_told_so() {
-        let passwords = passwords();
-        // Both threads are kept busy until all other jobs are waiting.
-        let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
-        let held = join_all((0..HASHING_THREADS).map(|_| {
+    /// Keeps every hashing thread busy until the barrier is reached from outside.
+    async fn hold_all_threads(passwords: &Passwords, go_on: &Arc<Barrier>, started: &Arc<Semaphore>) {
+        let job = |_| {
             let (go_on, started) = (go_on.clone(), started.clone());
             passwords.run(asker(), move |_| {
                 started.add_permits(1);
                 go_on.wait();
                 Ok(())
             })
-        }));
+        };
+        join_all((0..HASHING_THREADS).map(job)).await;
+    }
+
+    #[tokio::test]
+    async fn the_oldest_of_too_many_is_told_so() {
+        let passwords = passwords();
+        // Both threads are kept busy until all other jobs are waiting.
+        let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
+        let held = hold_all_threads(&passwords, &go_on, &started);
         let others = async {
             let _started = started.acquire_many(HASHING_THREADS as u32).await.unwrap();
             let mut all = Box::pin(join_all(
@@ -321,14 +327,7 @@ mod tests {
     async fn a_hash_that_waits_too_long_is_told_so() {
         let passwords = passwords();
         let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
-        let held = join_all((0..HASHING_THREADS).map(|_| {
-            let (go_on, started) = (go_on.clone(), started.clone());
-            passwords.run(asker(), move |_| {
-                started.add_permits(1);
-                go_on.wait();
-                Ok(())
-            })
-        }));
+        let held = hold_all_threads(&passwords, &go_on, &started);
         let waits = async {
             let _started = started.acquire_many(HASHING_THREADS as u32).await.unwrap();
             let mut waiting = Box::pin(passwords.hash(asker(), PasswordDigest::of_typed("x")));
