@@ -2,7 +2,7 @@
 //! Sanitised text contains no character that controls the terminal, changes the text direction or is invisible. A
 //! second pass changes nothing.
 
-use peer::terminal::sanitize::{display_safe_lines, sanitize};
+use peer::frontends::terminal::sanitize::{display_safe_lines, sanitize};
 use peer::untrusted::UntrustedText;
 
 /// The maximum number of combining marks on one letter.

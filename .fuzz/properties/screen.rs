@@ -5,9 +5,9 @@
 use chrono::DateTime;
 use commons::names::Username;
 use peer::api::Event;
-use peer::terminal::message_rows::Moment;
-use peer::terminal::style::Style;
-use peer::terminal::view::View;
+use peer::frontends::terminal::message_rows::Moment;
+use peer::frontends::terminal::style::Style;
+use peer::frontends::terminal::view::View;
 use unicode_width::UnicodeWidthStr;
 use uuid::Uuid;
 

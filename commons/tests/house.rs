@@ -72,18 +72,18 @@ const RULES: &[Rule] = &[
             "peer/src/tracker_communication/",
         ],
         except: &[],
-        never: &["crate::hub", "crate::delivery", "crate::service", "crate::terminal"],
+        never: &["crate::hub", "crate::delivery", "crate::service", "crate::frontends"],
         broken_by: "use crate::hub::Hub;",
     },
     Rule {
-        files: &["peer/src/terminal/"],
+        files: &["peer/src/frontends/"],
         except: &[],
         never: COMMUNICATIONS,
         broken_by: "use crate::peer_communication::link::Link;",
     },
     Rule {
         files: &["peer/src/"],
-        except: &["peer/src/terminal/", "peer/src/main.rs"],
+        except: &["peer/src/frontends/", "peer/src/main.rs"],
         never: PRINTING,
         broken_by: "    eprintln!(\"{error}\");",
     },
@@ -95,8 +95,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         // Text from others reaches the screen in one way only.
-        files: &["peer/src/terminal/"],
-        except: &["peer/src/terminal/sanitize.rs"],
+        files: &["peer/src/frontends/"],
+        except: &["peer/src/frontends/terminal/sanitize.rs"],
         never: &["expose()"],
         broken_by: "rows.push(message.text.expose().to_owned());",
     },

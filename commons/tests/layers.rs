@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "peer",
         &[
             &["main"],
-            &["terminal", "log_file"],
+            &["frontends", "log_file"],
             &["config"],
             &["service"],
             &["delivery"],

@@ -2,7 +2,7 @@
 //!
 //! - [`api`]: the commands that a frontend gives, and the answers and events that it gets.
 //! - [`service`]: carries out commands. [`event_bus`]: publishes events.
-//! - [`terminal`]: the frontends for people and for programs. [`config`]: the command line.
+//! - [`frontends`]: the frontends for people and for programs. [`config`]: the command line.
 //! - `hub`: the shared state of all tasks. `chat`: rooms, members and private chats, as pure rules.
 //! - `delivery`: messages on their way between links, history and frontends.
 //! - `tracker_communication`, `peer_communication`: the session with the tracker, and the links to peers.
@@ -17,6 +17,7 @@ mod chat;
 pub mod config;
 mod delivery;
 pub mod event_bus;
+pub mod frontends;
 pub mod history;
 mod history_lock;
 mod hub;
@@ -29,7 +30,6 @@ pub mod profile;
 pub mod service;
 #[cfg(test)]
 mod simulation;
-pub mod terminal;
 mod tracker_communication;
 pub mod untrusted;
 pub mod usual_tracker;

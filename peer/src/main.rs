@@ -15,16 +15,18 @@ use commons::keys::PublicKey;
 use commons::process_memory;
 use peer::api::error::CommandError;
 use peer::config::{Config, Errand, Input, Output};
+use peer::frontends::json::events;
+use peer::frontends::terminal::fatal_errors::in_one_line;
+use peer::frontends::terminal::hosting::hosting;
+use peer::frontends::terminal::prompts::SignInError;
+use peer::frontends::terminal::sign_in::sign_in;
+use peer::frontends::terminal::sign_in_options::{Known, PasswordSource};
+use peer::frontends::terminal::subcommands::{carry_identity, change_password};
+use peer::frontends::terminal::{tracker_address, tty};
+use peer::frontends::{Format, Frontend};
 use peer::identity::seal::SealCost;
 use peer::log_file;
 use peer::service::{Keep, PeerConfig, PeerService};
-use peer::terminal::fatal_errors::in_one_line;
-use peer::terminal::hosting::hosting;
-use peer::terminal::prompts::SignInError;
-use peer::terminal::sign_in::sign_in;
-use peer::terminal::sign_in_options::{Known, PasswordSource};
-use peer::terminal::subcommands::{carry_identity, change_password};
-use peer::terminal::{Format, Terminal, json, tracker_address, tty};
 use peer::usual_tracker::UsualTracker;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -263,7 +265,7 @@ async fn talk(
                 _ => None,
             };
             if let (Output::Json, Some(told)) = (output, told) {
-                let _ = json::error(told).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
+                let _ = events::error(told).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
             }
             return Err(Failure::new(error));
         }
@@ -273,7 +275,7 @@ async fn talk(
         Output::Json => Format::Json { requests: config.input == Input::Json },
     };
     let terminal =
-        Terminal::start(service.clone(), events, you, format, config.notify, stop).map_err(Failure::new)?;
+        Frontend::start(service.clone(), events, you, format, config.notify, stop).map_err(Failure::new)?;
     let ended = terminal.run().await.map_err(Failure::Other)?;
     if ended.refused && config.fail_on_error { Err(Failure::Refused) } else { Ok(()) }
 }

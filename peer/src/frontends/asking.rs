@@ -1,0 +1,161 @@
+//! The state of questions to a person. Pure.
+//!
+//! Their answers are the password that unlocks the history, those of `/password`, and the confirmation of a loss.
+
+use crate::api::Command;
+use crate::api::account::AccountCommand;
+use crate::api::error::CommandError;
+use crate::frontends::new_password::{Answered, NewPassword, QUESTIONS};
+use crate::identity::password::Password;
+
+/// The answers so far, and the commands that wait for them.
+#[derive(Default)]
+pub(crate) struct Asking {
+    new_password: NewPassword,
+    /// The command that runs after the history is unlocked.
+    looking: Option<Command>,
+    /// The command that runs after a confirmation.
+    confirming: Option<Command>,
+}
+
+/// Returns true if a command carries the password.
+pub(crate) fn tells_password(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Unlock { .. } | Command::Account(AccountCommand::Delete { password: Some(_), .. })
+    )
+}
+
+/// The next step after an answer.
+pub(crate) enum Next {
+    /// Run this command.
+    Run(Command),
+    /// Wait for the answers to further questions.
+    Wait,
+    /// Do nothing, for this reason; these questions are asked again.
+    Refuse(CommandError, &'static [&'static str]),
+}
+
+impl Asking {
+    /// Begins `/password` with its first question.
+    pub(crate) fn begin(&mut self) {
+        self.new_password = NewPassword::default();
+    }
+
+    /// Notes a command that needs the password first. Returns true if the command carried a wrong password.
+    pub(crate) fn password(&mut self, command: Command) -> bool {
+        let wrong = tells_password(&command);
+        if !wrong {
+            self.looking = Some(command);
+        }
+        wrong
+    }
+
+    /// Returns true if the next line is the password, from a terminal or a pipe.
+    pub(crate) fn wants_password(&self) -> bool {
+        self.looking.is_some()
+    }
+
+    /// Ends the question for the password. Returns the command that waited for it.
+    pub(crate) fn judged(&mut self) -> Option<Command> {
+        self.looking.take()
+    }
+
+    /// Returns the command that carries the password.
+    pub(crate) fn with_password(&self, password: Password) -> Command {
+        match &self.looking {
+            Some(Command::Account(AccountCommand::Delete { name, .. })) => {
+                let (name, password) = (name.clone(), Some(password));
+                Command::Account(AccountCommand::Delete { name, password })
+            }
+            _ => Command::Unlock { password },
+        }
+    }
+
+    /// Returns true if the password is for the deletion of the account, not for the history.
+    pub(crate) fn is_for_deletion(&self) -> bool {
+        matches!(self.looking, Some(Command::Account(_)))
+    }
+
+    /// Notes a command that needs a confirmation first.
+    pub(crate) fn confirm(&mut self, command: Command) {
+        self.confirming = Some(command);
+    }
+
+    /// Returns true if the next line is a confirmation or a refusal.
+    pub(crate) fn wants_yes(&self) -> bool {
+        self.confirming.is_some()
+    }
+
+    /// Returns the command if the answer confirms it.
+    pub(crate) fn confirmed(&mut self, answer: &str) -> Option<Command> {
+        let yes = ["y", "yes", "s", "sim"].contains(&answer.trim().to_lowercase().as_str());
+        self.confirming.take().filter(|_| yes)
+    }
+
+    /// Handles the next answer. An empty one ends the questions.
+    pub(crate) fn answer(&mut self, answer: Password) -> Next {
+        if self.looking.is_some() {
+            if !answer.is_empty() {
+                return Next::Run(self.with_password(answer));
+            }
+            let why = if self.is_for_deletion() { "nothing was deleted" } else { "the past stays shut" };
+            self.looking = None;
+            return Next::Refuse(CommandError::usage(why), &[]);
+        }
+        match self.new_password.answer(answer) {
+            Answered::Complete(wish) => Next::Run(Command::Account(wish)),
+            Answered::More => Next::Wait,
+            Answered::Nothing => Next::Refuse(CommandError::usage("the password stays as it is"), &[]),
+            Answered::Different => Next::Refuse(
+                CommandError::usage("The two new passwords are different. Type the new one again, twice."),
+                &QUESTIONS[1..],
+            ),
+            Answered::TooShort => Next::Refuse(CommandError::PasswordTooShort, &QUESTIONS[1..]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_is_for_what_was_asked_and_an_empty_one_is_none() {
+        let mut asking = Asking::default();
+        assert!(!asking.password(Command::Search { words: "x".into(), before: None }));
+        let Next::Run(unlock @ Command::Unlock { .. }) = asking.answer(Password::typed("wrong")) else {
+            panic!("no command")
+        };
+        assert!(asking.password(unlock), "it was wrong");
+        assert!(asking.wants_password());
+        assert!(asking.judged() == Some(Command::Search { words: "x".into(), before: None }));
+        asking.password(Command::History { lines: 1, conversation: None, before: None });
+        assert!(matches!(asking.answer(Password::typed("")), Next::Refuse(..)));
+        assert!(!asking.wants_password());
+    }
+
+    #[test]
+    fn the_password_that_deletes_goes_with_the_deletion() {
+        let delete = |password| Command::Account(AccountCommand::Delete { name: None, password });
+        let mut asking = Asking::default();
+        assert!(!asking.password(delete(None)));
+        let secret = Password::typed("secret");
+        let Next::Run(told) = asking.answer(secret.clone()) else { panic!("no command") };
+        assert!(told == delete(Some(secret)));
+        assert!(asking.password(told), "it was wrong");
+        assert!(asking.is_for_deletion());
+    }
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, yes) in
+            [("y", true), (" YES ", true), ("sim", true), ("", false), ("n", false), ("x", false)]
+        {
+            let mut asking = Asking::default();
+            asking.confirm(Command::Quit);
+            assert_eq!(asking.confirmed(answer).is_some(), yes, "{answer:?}");
+            assert!(!asking.wants_yes(), "it is asked once");
+        }
+    }
+}

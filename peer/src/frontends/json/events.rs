@@ -1,0 +1,108 @@
+//! The JSON output for programs: one event a line.
+//!
+//! Each function returns the lines of one event.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::api::Event;
+use crate::api::error::CommandError;
+use crate::frontends::commands::{COMMANDS, Spec};
+
+/// Renders an event as JSON.
+#[must_use]
+pub fn event(event: &Event) -> Vec<String> {
+    line(event)
+}
+
+/// Renders the reason why a command was not carried out.
+#[must_use]
+pub fn error(error: &CommandError) -> Vec<String> {
+    line(&error.event())
+}
+
+/// Renders the list of commands, or one of them.
+#[must_use]
+pub fn help(only: Option<&Spec>) -> Vec<String> {
+    let listed = COMMANDS.iter().filter(|spec| only.is_none_or(|only| *only == **spec));
+    let commands =
+        listed.map(|spec| json!({"usage": spec.usage(), "aliases": spec.aliases, "help": spec.help}));
+    line(&json!({"event": "help", "commands": commands.collect::<Vec<_>>()}))
+}
+
+/// Renders one object as a line.
+pub(crate) fn line(told: &impl Serialize) -> Vec<String> {
+    // This cannot fail for the program's own types; if it did, a missing line is better than a broken one.
+    serde_json::to_string(told).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use commons::names::{RoomName, Username};
+    use serde_json::Value;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::api::Undeliverable;
+    use crate::api::conversation::Conversation;
+    use crate::api::status::TrackerState;
+
+    fn shown(event: &Event) -> Value {
+        let lines = super::event(event);
+        assert_eq!(lines.len(), 1);
+        assert!(!lines[0].contains('\n'));
+        serde_json::from_str(&lines[0]).unwrap()
+    }
+
+    #[test]
+    fn events_have_the_documented_shapes() {
+        let (bob, sala) = (Username::parse("bob").unwrap(), RoomName::parse("sala").unwrap());
+        let id = Uuid::nil();
+        let zero = "00000000-0000-0000-0000-000000000000";
+        let content = "two\nlines \u{1b}".to_owned();
+        for (event, expected) in [
+            (Event::LoggedIn { username: bob.clone() }, json!({"event": "logged_in", "username": "bob"})),
+            (Event::RoomLeft { room: sala.clone() }, json!({"event": "room_left", "room": "sala"})),
+            (
+                Event::Message {
+                    id,
+                    room: None,
+                    from: bob.clone(),
+                    to: None,
+                    content: content.as_str().into(),
+                    sent_at: DateTime::UNIX_EPOCH,
+                    late: false,
+                    missing: 0,
+                },
+                json!({"event": "message", "id": zero, "room": null, "from": "bob", "content": content,
+                       "sent_at": "1970-01-01T00:00:00Z"}),
+            ),
+            (
+                Event::Sent { id, conversation: Conversation::Room(sala), content: "x".into() },
+                json!({"event": "sent", "id": zero, "room": "sala", "content": "x"}),
+            ),
+            (
+                Event::Sent { id, conversation: Conversation::Private(bob.clone()), content: "x".into() },
+                json!({"event": "sent", "id": zero, "to": "bob", "content": "x"}),
+            ),
+            (
+                Event::Undelivered { id, to: bob, reason: Undeliverable::Left },
+                json!({"event": "undelivered", "id": zero, "to": "bob", "reason": "LEFT"}),
+            ),
+            (
+                Event::Tracker { state: TrackerState::Lost, reason: None },
+                json!({"event": "tracker", "state": "lost"}),
+            ),
+        ] {
+            assert_eq!(shown(&event), expected);
+        }
+    }
+
+    #[test]
+    fn errors_are_events_too() {
+        let lost: Value = serde_json::from_str(&error(&CommandError::TrackerLost)[0]).unwrap();
+        assert_eq!((&lost["event"], &lost["code"]), (&json!("error"), &json!("TRACKER_LOST")));
+        assert!(lost["message"].is_string());
+    }
+}

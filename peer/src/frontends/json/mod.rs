@@ -1,0 +1,6 @@
+//! The frontend for a program: JSON events on standard output, and JSON commands on standard input.
+
+pub mod events;
+mod names;
+pub(crate) mod replies;
+mod requests;

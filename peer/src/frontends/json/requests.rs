@@ -1,0 +1,89 @@
+//! The handling of a program's JSON requests.
+//!
+//! Each line is complete: no answer or password is ever taken from the next line.
+
+use crate::api::error::CommandError;
+use crate::api::request::{NotARequest, Request, Wish, parse};
+use crate::api::{Answer, Command};
+use crate::frontends::Frontend;
+use crate::frontends::input::Input;
+use crate::frontends::json::replies::Origin;
+use crate::frontends::output::OutputClosed;
+use crate::limits::LINE_MAX;
+
+impl Frontend {
+    /// Returns the number of an input line; input from the editor has none.
+    pub(crate) fn number(&mut self, input: &Input) -> Option<u64> {
+        let is_line = matches!(input, Input::Line(_) | Input::TooLong(_) | Input::NoText);
+        (is_line && self.editor.is_none()).then(|| {
+            self.lines += 1;
+            self.lines
+        })
+    }
+
+    /// Returns the command that a line contains, if it is one; handles all other input itself.
+    pub(crate) async fn understand_request(
+        &mut self,
+        input: Input,
+        origin: Origin,
+    ) -> Result<Option<Command>, OutputClosed> {
+        let line = match input {
+            Input::Line(line) if line.trim().is_empty() => return Ok(None),
+            Input::Line(line) => line,
+            Input::End => {
+                self.face.begin(Origin::default());
+                return Ok(Some(Command::Quit));
+            }
+            Input::TooLong(length) => {
+                self.face.begin(origin);
+                let why = format!("a line has at most {LINE_MAX} bytes, this one has {length}");
+                return self.refuse(&CommandError::usage(&why)).await;
+            }
+            Input::NoText => {
+                self.face.begin(origin);
+                return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await;
+            }
+            // Only a terminal produces these.
+            Input::TooFast(_)
+            | Input::Secret(_)
+            | Input::Answer(_)
+            | Input::OwnPassword
+            | Input::Choices(_)
+            | Input::Interrupted
+            | Input::NextUnread => return Ok(None),
+        };
+        let Request { id, password, wish } = match parse(&line) {
+            Ok(request) => request,
+            Err(NotARequest { id, reason }) => {
+                self.face.begin(Origin { id, ..origin });
+                return self.refuse(&CommandError::usage(&reason)).await;
+            }
+        };
+        self.face.begin(Origin { id, ..origin });
+        let command = match wish {
+            Wish::Run(command) => command,
+            Wish::Help => {
+                self.show(self.face.help(None)).await?;
+                return Ok(None);
+            }
+        };
+        match password {
+            Some(password) => Ok(self.unlocks(Command::Unlock { password }).await?.then_some(command)),
+            None => Ok(Some(command)),
+        }
+    }
+
+    /// Unlocks the history for the command that carried the password; reports a wrong password.
+    async fn unlocks(&mut self, unlock: Command) -> Result<bool, OutputClosed> {
+        match self.execute(&unlock).await? {
+            Some(Ok(Answer::Done)) => return Ok(true),
+            Some(Err(error)) => {
+                self.refused |= matches!(error, CommandError::PasswordWanted { .. });
+                self.refuse(&error).await?;
+            }
+            // The program was asked to stop, which the loop notices too.
+            Some(Ok(_)) | None => {}
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,350 @@
+//! The frontends: `terminal` for a person, `json` for a program.
+//!
+//! One loop serves both. Input becomes commands of the service; events and answers become rows.
+
+mod asking;
+mod command_outcome;
+pub mod commands;
+mod input;
+mod interrupt;
+pub mod json;
+mod new_password;
+mod output;
+mod paging;
+mod questions;
+mod renderer;
+mod shortcuts;
+mod showing;
+pub mod terminal;
+mod turns;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use commons::names::Username;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::error::CommandError;
+use crate::api::{Answer, Command};
+use crate::config::Notify;
+use crate::event_bus::Events;
+use crate::frontends::asking::{Asking, tells_password};
+use crate::frontends::command_outcome::CommandOutcome;
+use crate::frontends::commands::{ParsedInput, parse};
+use crate::frontends::input::{Input, read_stdin};
+use crate::frontends::interrupt::Interrupt;
+use crate::frontends::json::replies::{Origin, Replies};
+use crate::frontends::new_password::QUESTIONS;
+use crate::frontends::output::{Output, OutputClosed, Stdout};
+use crate::frontends::paging::Paging;
+use crate::frontends::renderer::Renderer;
+use crate::frontends::terminal::completion::Known;
+use crate::frontends::terminal::editor::LineEditor;
+use crate::frontends::terminal::style::Style;
+use crate::frontends::terminal::tty;
+use crate::frontends::terminal::view::View;
+use crate::frontends::turns::{Turn, next};
+use crate::identity::password::Password;
+use crate::limits::LINE_MAX;
+use crate::service::PeerService;
+
+const OWN_PASSWORD: &str = "this line is your password: it was not sent. If somebody saw it on your screen, change it with /password";
+
+/// The format of output and input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Text for people.
+    Text,
+    /// JSON for programs.
+    Json {
+        /// True if commands are JSON too, one object a line.
+        requests: bool,
+    },
+}
+
+/// The result of a conversation that ended in good order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// True if a command or a line of input was refused.
+    pub refused: bool,
+}
+
+/// A conversation between the service and a person or a program.
+pub struct Frontend {
+    service: Arc<PeerService>,
+    events: Events,
+    face: Renderer,
+    input: mpsc::Receiver<Input>,
+    output: Output,
+    editor: Option<LineEditor>,
+    known: Known,
+    paging: Paging,
+    /// The message that is being sent, as it was typed: it returns as an event, or is shown above the error.
+    said: String,
+    asking: Asking,
+    /// True if the terminal's own echo is off, because no editor hides the input.
+    is_hidden: bool,
+    /// The Ctrl-C signal, if no editor reads the key.
+    interrupts: Option<Signal>,
+    interrupt: Interrupt,
+    /// The origin of the command that waits for the password.
+    asked_from: Origin,
+    /// The number of input lines so far.
+    lines: u64,
+    refused: bool,
+    /// True if a person types: one who can be asked, and whose typed password must not be sent.
+    person: bool,
+    stop: CancellationToken,
+}
+
+impl Frontend {
+    /// Starts the terminal on standard input and output for a signed-in user. `events` must have been subscribed to
+    /// before the sign-in.
+    pub fn start(
+        service: Arc<PeerService>,
+        events: Events,
+        you: Username,
+        format: Format,
+        notify: Notify,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
+        let face = match format {
+            Format::Text => Renderer::Text(Box::new(View::new(you, Style::from_env()).notifying(notify))),
+            Format::Json { requests } => Renderer::Json(Replies::new(requests)),
+        };
+        // The questions before may have turned the echo off.
+        tty::set_echo(true)?;
+        let person = format == Format::Text && io::stdin().is_terminal();
+        let editing = person && io::stdout().is_terminal();
+        let own = Arc::clone(&service);
+        let guard = Box::new(move |line: &str| own.is_password(line));
+        let (editor, input, output) = match editing.then(|| LineEditor::start(Style::from_env(), guard)) {
+            Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
+            // A terminal that cannot edit still reads lines.
+            Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
+        };
+        let known = Known::default();
+        let by_signal = editing && editor.is_none();
+        let interrupts = by_signal.then(|| signal(SignalKind::interrupt())).transpose()?;
+        tty::catch_interrupts(by_signal);
+        Ok(Self {
+            service,
+            events,
+            face,
+            input,
+            output,
+            editor,
+            known,
+            paging: Paging::default(),
+            said: String::new(),
+            asking: Asking::default(),
+            interrupts,
+            interrupt: Interrupt::default(),
+            asked_from: Origin::default(),
+            lines: 0,
+            refused: false,
+            is_hidden: false,
+            person,
+            stop,
+        })
+    }
+
+    /// Runs until the end. An error says why the conversation ended by itself.
+    pub async fn run(mut self) -> Result<Ended, String> {
+        let last_rows = match self.talk().await {
+            Ok(rows) => rows,
+            // The reader of the output is gone; the peer still signs out.
+            Err(OutputClosed) => {
+                let _ = self.service.execute(Command::Quit).await;
+                Ok(Vec::new())
+            }
+        };
+        tty::catch_interrupts(false);
+        // No line of input is read after this point.
+        drop(self.input);
+        self.output.close().await;
+        if let Some(editor) = self.editor {
+            editor.end().await;
+        }
+        let rows = self.face.folded(last_rows?);
+        if !rows.is_empty() {
+            let last = Output::start(Stdout, self.stop).map_err(|error| error.to_string())?;
+            // An error has no consequence at the end.
+            let _ = last.show(&rows).await;
+            last.close().await;
+        }
+        Ok(Ended { refused: self.refused })
+    }
+
+    /// Runs the loop. Returns the last rows, or the reason why the service ended by itself.
+    async fn talk(&mut self) -> Result<Result<Vec<String>, String>, OutputClosed> {
+        self.welcome().await?;
+        loop {
+            let input = match self.turn().await? {
+                Turn::Input(input) => input,
+                Turn::Shown => continue,
+                Turn::Over(rows) => return Ok(rows),
+            };
+            let Some(mut command) = self.understand(input).await? else { continue };
+            let rows = loop {
+                command = match self.carry_out(command).await? {
+                    CommandOutcome::Out => break None,
+                    CommandOutcome::Quit(rows) => break Some(rows),
+                    CommandOutcome::Unlocked(command) => {
+                        let origin = std::mem::take(&mut self.asked_from);
+                        self.face.begin(origin);
+                        command
+                    }
+                    CommandOutcome::Stopped => {
+                        self.face.begin(Origin::default());
+                        Command::Quit
+                    }
+                };
+            };
+            if let Some(rows) = rows {
+                return Ok(self.ended(rows));
+            }
+        }
+    }
+
+    /// Returns the command that was typed, if the input is one; handles all other input itself.
+    async fn understand(&mut self, input: Input) -> Result<Option<Command>, OutputClosed> {
+        let origin = Origin { line: self.number(&input), id: None };
+        if matches!(&self.face, Renderer::Json(replies) if replies.requests) {
+            return self.understand_request(input, origin).await;
+        }
+        self.face.begin(origin);
+        if matches!(input, Input::Line(_)) {
+            self.interrupt.reset();
+        }
+        let line = match input {
+            Input::Line(line) if self.asking.wants_password() => {
+                return Ok(Some(self.asking.with_password(Password::typed(line))));
+            }
+            // Input that is not text cannot be the password.
+            Input::TooLong(_) | Input::NoText if self.asking.wants_password() && self.editor.is_none() => {
+                return Ok(Some(self.asking.with_password(Password::typed(""))));
+            }
+            Input::Answer(answer) => return self.answered(&answer).await,
+            Input::Line(line) if self.person && self.service.is_password(&line) => {
+                return self.refuse(&CommandError::usage(OWN_PASSWORD)).await;
+            }
+            Input::OwnPassword => return self.refuse(&CommandError::usage(OWN_PASSWORD)).await,
+            Input::Line(answer) if self.asking.wants_yes() => return self.answered(&answer).await,
+            Input::Line(line) => line,
+            Input::End => return Ok(Some(Command::Quit)),
+            Input::TooLong(length) => {
+                return self.refuse(&CommandError::TextTooLong { length, max: LINE_MAX }).await;
+            }
+            Input::Choices(names) => {
+                self.show(self.face.choices(&names)).await?;
+                return Ok(None);
+            }
+            Input::Interrupted => return self.interrupted().await,
+            Input::NextUnread => return self.next_unread().await,
+            Input::Secret(answer) => return self.take_secret(answer).await,
+            Input::NoText => return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await,
+            Input::TooFast(lines) => {
+                return self
+                    .refuse(&CommandError::usage(&format!("{lines} lines came too fast: lost")))
+                    .await;
+            }
+        };
+        let open = self.service.status().open.is_some();
+        let typed = parse(&line, open);
+        if matches!(&typed, Ok(typed) if typed.is_talk()) {
+            self.said = line;
+        } else {
+            self.echo(&line).await?;
+        }
+        match typed {
+            Ok(ParsedInput::Nothing) => Ok(None),
+            Ok(ParsedInput::Help(only)) => {
+                self.show(self.face.help(only)).await?;
+                Ok(None)
+            }
+            Ok(ParsedInput::NewPassword) if self.editor.is_none() => {
+                self.refuse(&CommandError::usage("a password is not read from here: use `peer password`"))
+                    .await
+            }
+            Ok(ParsedInput::NewPassword) => {
+                self.asking.begin();
+                self.ask(&QUESTIONS);
+                self.show(Vec::new()).await?;
+                Ok(None)
+            }
+            Ok(ParsedInput::More) => self.more().await,
+            Ok(ParsedInput::Run(command)) => {
+                Ok(if self.asks_first(&command).await? { None } else { Some(command) })
+            }
+            Err(error) => self.refuse(&error).await,
+        }
+    }
+
+    /// Executes a command. Shows the events that arrive during it, and the events that it caused before its answer.
+    async fn carry_out(&mut self, mut command: Command) -> Result<CommandOutcome, OutputClosed> {
+        self.face.note(&mut command);
+        let Some(answer) = self.execute(&command).await? else { return Ok(CommandOutcome::Stopped) };
+        let is_request = matches!(&self.face, Renderer::Json(replies) if replies.requests);
+        if let Command::Unlock { .. } = &command
+            && !is_request
+            && !matches!(answer, Err(CommandError::PasswordWanted { .. }))
+        {
+            return self.unlocked(answer.map(drop)).await;
+        }
+        if self.asking.is_for_deletion() && !matches!(answer, Err(CommandError::PasswordWanted { .. })) {
+            // The password for the deletion was checked for the last time.
+            self.asking.judged();
+            self.ask(&[]);
+        }
+        let rows = match &answer {
+            Ok(answer) => self.rows_of_answer(answer, &command),
+            Err(wanted @ CommandError::PasswordWanted { tries_left }) => {
+                self.refused |= tells_password(&command);
+                if is_request {
+                    self.refuse(wanted).await?;
+                } else {
+                    self.ask_password(command, *tries_left).await?;
+                }
+                return Ok(CommandOutcome::Out);
+            }
+            Err(error) => {
+                if matches!(command, Command::Say { .. }) {
+                    let said = std::mem::take(&mut self.said);
+                    self.echo(&said).await?;
+                }
+                self.refuse_command(error, Some(&command)).await?;
+                Vec::new()
+            }
+        };
+        if answer == Ok(Answer::AccountDeleted) || command == Command::Quit {
+            return Ok(CommandOutcome::Quit(rows));
+        }
+        self.show(rows).await?;
+        Ok(CommandOutcome::Out)
+    }
+
+    /// Returns the result of a command, and shows the events that arrive during it. `None` if the program was asked to
+    /// stop.
+    async fn execute(
+        &mut self,
+        command: &Command,
+    ) -> Result<Option<Result<Answer, CommandError>>, OutputClosed> {
+        let service = Arc::clone(&self.service);
+        let execution = service.execute(command.clone());
+        tokio::pin!(execution);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut execution => break answer,
+                Some(event) = next(&mut self.events, &self.output) => self.show_event(event).await?,
+                () = self.stop.cancelled(), if *command != Command::Quit => return Ok(None),
+            }
+        };
+        while let Some(event) = self.events.try_recv() {
+            self.show_event(event).await?;
+        }
+        Ok(Some(answer))
+    }
+}

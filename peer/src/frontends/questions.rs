@@ -1,0 +1,119 @@
+//! Questions to the person at the terminal, and the handling of the answers.
+//!
+//! Hidden answers are passwords, open answers are confirmations.
+
+use crate::api::Command;
+use crate::api::error::CommandError;
+use crate::api::loss::Loss;
+use crate::frontends::Frontend;
+use crate::frontends::asking::Next;
+use crate::frontends::command_outcome::CommandOutcome;
+use crate::frontends::json::replies::Origin;
+use crate::frontends::output::OutputClosed;
+use crate::frontends::renderer::Renderer;
+use crate::frontends::terminal::counted::counted;
+use crate::frontends::terminal::losses::{Warning, warning};
+use crate::identity::password::Password;
+
+impl Frontend {
+    /// Asks questions with hidden answers, if an editor can hide them.
+    pub(crate) fn ask(&self, questions: &[&str]) {
+        if let Some(editor) = &self.editor {
+            editor.ask(questions);
+        }
+    }
+
+    /// Handles the next hidden answer: the password that unlocks the history, or one of `/password`.
+    pub(crate) async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, OutputClosed> {
+        match self.asking.answer(answer) {
+            Next::Run(command) => return Ok(Some(command)),
+            Next::Wait => self.show(Vec::new()).await?,
+            Next::Refuse(why, questions) => {
+                self.ask(questions);
+                return self.refuse(&why).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks a person for confirmation before data is lost. Returns true if the command waits for it.
+    pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, OutputClosed> {
+        // For the account, the password is the confirmation.
+        let loss = self.service.loss(command).filter(|loss| !matches!(loss, Loss::Account(_)));
+        let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
+        // A command that would be refused needs no confirmation.
+        if let Err(error) = self.service.is_refused(&loss).await {
+            self.refuse_command(&error, Some(command)).await?;
+            return Ok(true);
+        }
+        self.asking.confirm(command.clone());
+        let Warning { mut rows, question } = warning(&loss);
+        match &self.editor {
+            Some(editor) => editor.ask_openly(&question),
+            None => rows.push(question),
+        }
+        self.show(rows).await?;
+        Ok(true)
+    }
+
+    /// Handles the answer to that question. Returns the command if it was confirmed.
+    pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, OutputClosed> {
+        let confirmed = self.asking.confirmed(answer);
+        if confirmed.is_none() {
+            return self.refuse(&CommandError::usage("nothing was deleted")).await;
+        }
+        // Showing nothing removes the question from the screen.
+        self.show(Vec::new()).await?;
+        Ok(confirmed)
+    }
+
+    /// Asks for the password that this command needs.
+    pub(crate) async fn ask_password(
+        &mut self,
+        command: Command,
+        tries_left: usize,
+    ) -> Result<(), OutputClosed> {
+        let command_loss = self.service.loss(&command).filter(|loss| matches!(loss, Loss::Account(_)));
+        let wrong = self.asking.password(command);
+        if !wrong {
+            self.asked_from = self.face.begin(Origin::default());
+        }
+        let loss = command_loss.map(|loss| warning(&loss));
+        if let Some(loss) = loss.as_ref().filter(|_| !wrong && matches!(self.face, Renderer::Text(_))) {
+            self.show(loss.rows.clone()).await?;
+        }
+        let left = counted(tries_left, "try", "tries");
+        let asked = loss.map_or_else(|| "Your password, to look back".to_owned(), |loss| loss.question);
+        if self.editor.is_none() {
+            if let (Renderer::Text(_), true) = (&self.face, self.asking.is_for_deletion()) {
+                return self
+                    .show(vec![format!("{asked} ({left} left): the next line is taken for it")])
+                    .await;
+            }
+            return self.refuse(&CommandError::PasswordWanted { tries_left }).await.map(drop);
+        }
+        self.ask(&[&format!("{asked}: {left} left (not shown; empty ends this)")]);
+        if wrong {
+            self.refuse(&CommandError::usage("wrong password")).await.map(drop)
+        } else {
+            self.show(Vec::new()).await
+        }
+    }
+
+    /// Ends the question for the password. If it was right, returns the command that waited for it.
+    pub(crate) async fn unlocked(
+        &mut self,
+        judged: Result<(), CommandError>,
+    ) -> Result<CommandOutcome, OutputClosed> {
+        let looking = self.asking.judged();
+        // The answer may have arrived before the question was shown.
+        self.ask(&[]);
+        match (judged, looking) {
+            (Ok(()), Some(command)) => return Ok(CommandOutcome::Unlocked(command)),
+            (Ok(()), None) => {}
+            (Err(error), _) if self.is_last_word(&error.words()) => {}
+            (Err(error), _) => drop(self.refuse(&error).await?),
+        }
+        Ok(CommandOutcome::Out)
+    }
+}

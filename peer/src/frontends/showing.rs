@@ -1,0 +1,185 @@
+//! The output of the terminal: the first rows, the events, and the status row.
+//!
+//! It also decides the order of input and events.
+
+use crate::api::error::CommandError;
+use crate::api::status::TrackerState;
+use crate::api::{Answer, Command, Event};
+use crate::frontends::Frontend;
+use crate::frontends::input::Input;
+use crate::frontends::output::OutputClosed;
+use crate::frontends::renderer::{Renderer, moment};
+use crate::frontends::terminal::{fatal_errors, tty};
+use crate::frontends::turns::{Turn, next, next_interrupt};
+use crate::limits::{ROWS_AT_ONCE, SCROLLBACK};
+use crate::untrusted::UntrustedText;
+
+/// Events that are shown between two updates of the status row.
+const EVENTS_AT_ONCE: usize = 64;
+
+impl std::fmt::Debug for Frontend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frontend").field("editing", &self.editor.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Frontend {
+    /// Shows the first rows; a person sees the users, the rooms and the next command to type.
+    pub(crate) async fn welcome(&mut self) -> Result<(), OutputClosed> {
+        let Renderer::Text(view) = &mut self.face else { return Ok(()) };
+        // A request that fails is shown as an empty list: the first screen must appear.
+        let peers = match self.service.execute(Command::Peers).await {
+            Ok(Answer::Peers { peers }) => peers,
+            _ => Vec::new(),
+        };
+        let rooms = match self.service.execute(Command::Rooms).await {
+            Ok(Answer::Rooms { rooms }) => rooms,
+            _ => Vec::new(),
+        };
+        let waiting = match self.service.execute(Command::Outbox).await {
+            Ok(Answer::Outbox { lines }) => lines,
+            _ => Vec::new(),
+        };
+        let status = self.service.status();
+        let rows = match status.tracker {
+            TrackerState::Connected => view.welcome(&peers, &rooms, &waiting),
+            TrackerState::Lost => view.welcome_offline(&status.tracker_address, &waiting),
+        };
+        self.show(rows).await
+    }
+
+    /// Returns the last rows, or the reason why the service ended by itself.
+    pub(crate) fn ended(&mut self, rows: Vec<String>) -> Result<Vec<String>, String> {
+        match self.service.failure() {
+            Some(error) => Err(fatal_errors::rows(&error).join("\n")),
+            None => Ok(rows.into_iter().chain(self.face.farewell()).collect()),
+        }
+    }
+
+    /// Shows the typed line above its answer, if the editor has removed it from the screen.
+    pub(crate) async fn echo(&mut self, line: &str) -> Result<(), OutputClosed> {
+        if self.editor.is_some() { self.show(self.face.typed(line)).await } else { Ok(()) }
+    }
+
+    /// Refuses a line of input.
+    pub(crate) async fn refuse(&mut self, error: &CommandError) -> Result<Option<Command>, OutputClosed> {
+        self.refuse_command(error, None).await
+    }
+
+    /// Refuses a command; a request for the password does not count as a refusal.
+    pub(crate) async fn refuse_command(
+        &mut self,
+        error: &CommandError,
+        command: Option<&Command>,
+    ) -> Result<Option<Command>, OutputClosed> {
+        self.refused |= !matches!(error, CommandError::PasswordWanted { .. });
+        let rows = self.face.error(error, command);
+        self.show(rows).await?;
+        Ok(None)
+    }
+
+    /// Waits for the next turn. Typed input takes precedence over events.
+    pub(crate) async fn turn(&mut self) -> Result<Turn, OutputClosed> {
+        // After the end of the service, waiting input is not read: nobody typed it for that situation.
+        let reads = self.service.failure().is_none();
+        if self.editor.is_some()
+            && reads
+            && let Ok(typed) = self.input.try_recv()
+        {
+            return Ok(Turn::Input(typed));
+        }
+        tokio::select! {
+            event = next(&mut self.events, &self.output) => match event {
+                Some(event) => {
+                    self.show_event(event).await?;
+                    Ok(Turn::Shown)
+                }
+                None => Ok(Turn::Over(self.ended(Vec::new()))),
+            },
+            input = self.input.recv(), if reads => Ok(Turn::Input(input.unwrap_or(Input::End))),
+            () = self.face.is_due() => {
+                self.show(Vec::new()).await?;
+                Ok(Turn::Shown)
+            }
+            () = next_interrupt(&mut self.interrupts) => Ok(Turn::Input(Input::Interrupted)),
+            () = self.stop.cancelled() => Ok(Turn::Input(Input::End)),
+            () = self.output.closed() => Err(OutputClosed),
+        }
+    }
+
+    /// Shows an event and those that wait behind it.
+    pub(crate) async fn show_event(&mut self, event: Event) -> Result<(), OutputClosed> {
+        let mut rows = self.rows_of(&event);
+        for _ in 1..EVENTS_AT_ONCE {
+            if rows.len() >= ROWS_AT_ONCE {
+                break;
+            }
+            // The earlier messages of a conversation come before the next event.
+            if matches!(&self.face, Renderer::Text(view) if view.has_arrived()) {
+                break;
+            }
+            let Some(event) = self.events.try_recv() else { break };
+            rows.extend(self.rows_of(&event));
+        }
+        self.show(rows).await
+    }
+
+    /// Renders an answer, from which `/more` may continue.
+    pub(crate) fn rows_of_answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
+        self.paging.note(command, answer);
+        self.face.answer(answer, command)
+    }
+
+    fn rows_of(&mut self, event: &Event) -> Vec<String> {
+        self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
+        match event {
+            Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
+            event => self.face.event(event),
+        }
+    }
+
+    /// Returns true if this text is the reason why the program ends: a person sees it once, at the end.
+    pub(crate) fn is_last_word(&self, words: &UntrustedText) -> bool {
+        matches!(self.face, Renderer::Text(_))
+            && self.service.failure().is_some_and(|error| error.words() == *words)
+    }
+
+    /// Turns the terminal's echo off while a password is asked for without an editor. This happens before the question
+    /// appears, and lasts until no further question follows.
+    fn hide_secrets(&mut self) {
+        let hide = self.asking.wants_password();
+        if self.editor.is_none() && hide != self.is_hidden && tty::set_echo(!hide).is_ok() {
+            self.is_hidden = hide;
+        }
+    }
+
+    /// Prints rows, and the header of the open conversation if it changed; then updates the status row.
+    pub(crate) async fn show(&mut self, mut rows: Vec<String>) -> Result<(), OutputClosed> {
+        self.hide_secrets();
+        let mut repaint = false;
+        if let Renderer::Text(view) = &mut self.face {
+            let open = self.service.status().open;
+            rows.extend(view.opened(open.as_ref()));
+            if view.has_arrived() {
+                let looked = self
+                    .service
+                    .execute(Command::History { lines: SCROLLBACK, conversation: None, before: None })
+                    .await;
+                rows.extend(view.arrive(&looked, moment()));
+            }
+            rows.extend(view.progress(moment()));
+            let status = self.service.status();
+            if let Some(editor) = &self.editor {
+                let status_line = view.status_line(&status);
+                repaint = editor.set(status_line, self.known.changed_words(&status));
+            }
+        }
+        let mut rows = self.face.folded(rows);
+        if let Some(first) = rows.first_mut()
+            && let Some(alert) = self.face.alert()
+        {
+            first.insert_str(0, &alert);
+        }
+        if rows.is_empty() && repaint { self.output.repaint().await } else { self.output.show(&rows).await }
+    }
+}

@@ -1,0 +1,57 @@
+//! The row above messages that were missed. Pure.
+//!
+//! For example: "3 people wrote 12 lines while you were away".
+
+use commons::names::Username;
+
+use crate::api::conversation::Conversation;
+use crate::frontends::terminal::counted::counted;
+use crate::frontends::terminal::status_line::shown;
+use crate::frontends::terminal::style::Style;
+
+/// The missed messages of a conversation; with no other authors, they are this user's own.
+pub(crate) struct Absence<'a> {
+    pub(crate) conversation: &'a Conversation,
+    pub(crate) people: usize,
+    pub(crate) lines: u64,
+}
+
+impl Absence<'_> {
+    /// Returns the row; `here` is true for the open conversation.
+    pub(crate) fn words(&self, here: bool) -> String {
+        let lines = if self.lines == 1 { "1 line".to_owned() } else { format!("{} lines", self.lines) };
+        let place = if here { String::new() } else { format!(" in {}", shown(self.conversation)) };
+        let wrote = match self.conversation {
+            _ if self.people == 0 => return format!("── you wrote {lines}{place} on another computer ──"),
+            Conversation::Private(user) => format!("{user} wrote you {lines}"),
+            Conversation::Room(_) => {
+                format!("{} wrote {lines}{place}", counted(self.people, "person", "people"))
+            }
+        };
+        format!("── {wrote} while you were away ──")
+    }
+}
+
+/// Says how many earlier messages of an author are missing here.
+pub(crate) fn missing_row(paint: Style, lines: u64, from: &Username) -> String {
+    let lines = if lines == 1 { "1 earlier line".to_owned() } else { format!("{lines} earlier lines") };
+    paint.faint(&format!("({lines} of {from} not here yet)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::names::RoomName;
+
+    use super::*;
+
+    #[test]
+    fn says_who_wrote_how_much_and_where() {
+        let room = Conversation::Room(RoomName::parse("sala").unwrap());
+        let bob = Conversation::Private(Username::parse("bob").unwrap());
+        let words = |conversation, people, lines, here| Absence { conversation, people, lines }.words(here);
+        assert_eq!(words(&room, 3, 12, true), "── 3 people wrote 12 lines while you were away ──");
+        assert_eq!(words(&room, 3, 12, false), "── 3 people wrote 12 lines in sala while you were away ──");
+        assert_eq!(words(&bob, 1, 1, false), "── bob wrote you 1 line while you were away ──");
+        assert_eq!(words(&room, 0, 2, true), "── you wrote 2 lines on another computer ──");
+    }
+}

@@ -1,0 +1,86 @@
+//! The stored conversations as a table. Pure.
+//!
+//! `/conversations` shows it.
+
+use chrono::{DateTime, FixedOffset, Utc};
+
+use crate::api::past::{KeptConversation, Past};
+use crate::frontends::terminal::counted::counted;
+use crate::frontends::terminal::scrollback::address;
+use crate::frontends::terminal::tables::Tables;
+
+impl Tables<'_> {
+    /// Renders all conversations, the one with the newest message first; days are in the user's time zone.
+    pub(crate) fn conversations(&self, all: &[KeptConversation], zone: FixedOffset) -> Vec<String> {
+        if all.is_empty() {
+            return vec![self.title("no conversations yet: /join a room or /msg somebody")];
+        }
+        let day = |at: Option<DateTime<Utc>>| {
+            at.map_or_else(|| "-".to_owned(), |at| at.with_timezone(&zone).format("%Y-%m-%d").to_string())
+        };
+        let row = |it: &KeptConversation| {
+            let state = match (it.ended, it.unread) {
+                // A private chat cannot end: it is only closed on this device.
+                (true, _) if matches!(it.of, Past::With(_)) => "closed".to_owned(),
+                (true, _) => "ended".to_owned(),
+                (false, 0) => String::new(),
+                (false, unread) => format!("{unread} unread"),
+            };
+            vec![
+                address(&it.of, it.named.as_ref()),
+                it.messages.to_string(),
+                day(it.first),
+                day(it.last),
+                state,
+            ]
+        };
+        let body: Vec<_> = all.iter().map(row).collect();
+        let title = self.title(&counted(all.len(), "conversation", "conversations"));
+        let head = ["CONVERSATION", "LINES", "FIRST", "LAST", ""];
+        std::iter::once(title).chain(self.rows(&head, &body)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Offset;
+    use commons::names::{RoomName, Username};
+
+    use super::*;
+    use crate::frontends::terminal::style::Style;
+
+    #[test]
+    fn ended_and_unread_conversations_say_so_in_words() {
+        let sala = || RoomName::parse("sala").unwrap();
+        let at = Some(DateTime::UNIX_EPOCH);
+        let kept = |of, named: Option<&str>, unread, ended| KeptConversation {
+            of,
+            named: named.map(|name| RoomName::parse(name).unwrap()),
+            id: None,
+            messages: 12,
+            first: at,
+            last: at,
+            unread,
+            ended,
+        };
+        let bob = Past::With(Username::parse("bob").unwrap());
+        let empty = KeptConversation { messages: 0, first: None, last: None, ..kept(bob, None, 2, false) };
+        let carla = Past::With(Username::parse("carla").unwrap());
+        let all = [
+            kept(Past::Room(sala()), None, 0, false),
+            kept(Past::Room(sala()), Some("sala#3c24"), 0, true),
+            empty,
+            kept(carla, None, 0, true),
+        ];
+        let tables = Tables { paint: Style::plain(), you: None, columns: Some(80) };
+        let shown = [
+            "4 conversations",
+            "  CONVERSATION  LINES  FIRST       LAST",
+            "  sala          12     1970-01-01  1970-01-01",
+            "  sala#3c24     12     1970-01-01  1970-01-01  ended",
+            "  @bob          0      -           -           2 unread",
+            "  @carla        12     1970-01-01  1970-01-01  closed",
+        ];
+        assert_eq!(tables.conversations(&all, Utc.fix()), shown);
+    }
+}

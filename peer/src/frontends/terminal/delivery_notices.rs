@@ -1,0 +1,349 @@
+//! Notices about the delivery of this user's messages. Pure: time is an argument.
+//!
+//! There is no notice if every recipient has a message within two seconds. Otherwise one row names the recipients that
+//! lack it, and another one says when all have it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use commons::names::Username;
+use uuid::Uuid;
+
+use crate::api::past::WaitingLine;
+use crate::api::{Event, Undeliverable};
+use crate::frontends::terminal::counted::counted;
+use crate::frontends::terminal::layout::shorten;
+use crate::frontends::terminal::message_rows::Moment;
+use crate::frontends::terminal::sanitize::display_safe_lines;
+use crate::frontends::terminal::style::Style;
+use crate::limits::{NAMED_LINES, OUTBOX_LINES};
+use crate::untrusted::UntrustedText;
+
+/// Time within which a delivery causes no notice.
+const SOON: TimeDelta = TimeDelta::seconds(2);
+
+/// Columns of the message that a notice quotes.
+const QUOTED: usize = 30;
+
+/// The messages that wait for a recipient, and those that will not be delivered.
+#[derive(Default)]
+pub(crate) struct DeliveryNotices {
+    named: VecDeque<(Uuid, UntrustedText)>,
+    waiting: BTreeMap<Username, Waiting>,
+    lost: BTreeMap<(Username, &'static str), Vec<Uuid>>,
+}
+
+/// The messages that wait for one user.
+#[derive(Default)]
+struct Waiting {
+    /// The time since which each message waits; ids grow with time.
+    lines: BTreeMap<Uuid, DateTime<Utc>>,
+    /// True if a notice has named the user.
+    told: bool,
+    /// True if the messages wait for a key to be accepted.
+    held: bool,
+    /// The number of messages delivered since the notice.
+    arrived: usize,
+    /// The number of messages written to a legacy client since the notice.
+    written: usize,
+}
+
+impl DeliveryNotices {
+    /// Adds the messages that an earlier run left in the outbox: the first screen reports them.
+    pub(crate) fn resume(&mut self, lines: &[WaitingLine]) {
+        for line in lines.iter().map(|waiting| &waiting.line) {
+            self.sent(line.id, &line.content, line.waits.iter().cloned(), line.sent_at);
+        }
+        self.waiting.values_mut().for_each(|waiting| waiting.told = true);
+    }
+
+    /// Adds a message that waits for its recipients.
+    pub(crate) fn sent(
+        &mut self,
+        id: Uuid,
+        text: &UntrustedText,
+        to: impl IntoIterator<Item = Username>,
+        now: DateTime<Utc>,
+    ) {
+        if self.named.len() >= NAMED_LINES {
+            self.named.pop_front();
+        }
+        self.named.push_back((id, text.clone()));
+        for user in to {
+            let lines = &mut self.waiting.entry(user).or_default().lines;
+            if lines.len() < OUTBOX_LINES {
+                lines.insert(id, now);
+            }
+        }
+    }
+
+    /// Handles an event about a message.
+    pub(crate) fn note(&mut self, event: &Event) {
+        match event {
+            Event::Delivered { id, to } => self.delivered(*id, to),
+            Event::Written { id, to } => self.written(*id, to),
+            Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason),
+            _ => {}
+        }
+    }
+
+    /// Removes a message that a recipient acknowledged.
+    pub(crate) fn delivered(&mut self, id: Uuid, to: &Username) {
+        if let Some(waiting) = self.waiting.get_mut(to)
+            && waiting.lines.remove(&id).is_some()
+        {
+            waiting.arrived += usize::from(waiting.told);
+        }
+    }
+
+    /// Removes a message that was written to a legacy client, which acknowledges nothing.
+    pub(crate) fn written(&mut self, id: Uuid, to: &Username) {
+        if let Some(waiting) = self.waiting.get_mut(to)
+            && waiting.lines.remove(&id).is_some()
+        {
+            waiting.written += usize::from(waiting.told);
+        }
+    }
+
+    /// Handles a message that is not delivered, for good or until the user acts.
+    pub(crate) fn undelivered(&mut self, id: Uuid, to: &Username, reason: Undeliverable) {
+        let why = match reason {
+            // The program ends, and its last rows report the number.
+            Undeliverable::Waiting => return,
+            Undeliverable::KeyChanged => {
+                return self.waiting.entry(to.clone()).or_default().held = true;
+            }
+            Undeliverable::Left => "no longer in that conversation",
+            Undeliverable::Forgotten => "erased here before it had arrived",
+            Undeliverable::TextTooLong => "too long for that user's program",
+            Undeliverable::QueueFull => "too many newer messages wait for that user",
+        };
+        if let Some(waiting) = self.waiting.get_mut(to) {
+            waiting.lines.remove(&id);
+        }
+        self.lost.entry((to.clone(), why)).or_default().push(id);
+    }
+
+    /// Removes a message that was withdrawn.
+    pub(crate) fn withdrawn(&mut self, id: Uuid) {
+        for waiting in self.waiting.values_mut() {
+            waiting.lines.remove(&id);
+        }
+    }
+
+    /// Returns the number of waiting messages that a notice has reported.
+    pub(crate) fn waiting(&self) -> usize {
+        let known = self.waiting.values().filter(|waiting| waiting.told);
+        known.flat_map(|waiting| waiting.lines.keys()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Returns the time at which the next notice may be due, if nothing is delivered before.
+    pub(crate) fn due(&self) -> Option<DateTime<Utc>> {
+        let untold = self.waiting.values().filter(|waiting| !waiting.told);
+        untold.filter_map(Waiting::overdue_at).min()
+    }
+
+    /// Returns the notices that are due now.
+    pub(crate) fn due_rows(&mut self, paint: Style, moment: Moment) -> Vec<String> {
+        let time = paint.faint(&moment.now.format("[%H:%M:%S]").to_string());
+        let mut rows = Vec::new();
+        for ((user, why), ids) in std::mem::take(&mut self.lost) {
+            let what = match ids.as_slice() {
+                [id] => format!("✗ not delivered to {user} ({why}){}", self.quote(*id)),
+                ids => format!("✗ {} not delivered to {user} ({why})", counted(ids.len(), "line", "lines")),
+            };
+            rows.push(format!("{time} {}", paint.failure(&what)));
+        }
+        let (mut overdue_lines, mut is_unannounced) = (BTreeSet::new(), false);
+        for (user, waiting) in &mut self.waiting {
+            let overdue = waiting.overdue_at().is_some_and(|at| at <= moment.now);
+            if waiting.lines.is_empty() && waiting.arrived > 0 {
+                let lines = if waiting.arrived == 1 {
+                    "line".to_owned()
+                } else {
+                    format!("{} lines", waiting.arrived)
+                };
+                rows.push(paint.faint(&format!("✓ {user} has your {lines} now")));
+            } else if waiting.lines.is_empty() && waiting.written > 0 {
+                let messages = counted(waiting.written, "message was", "messages were");
+                rows.push(
+                    paint.faint(&format!("→ {messages} sent to {user}, whose program confirms nothing")),
+                );
+            } else if (overdue || waiting.held) && !waiting.told && !waiting.lines.is_empty() {
+                waiting.told = true;
+                if waiting.held {
+                    let what = if waiting.lines.len() == 1 { "your line waits" } else { "your lines wait" };
+                    rows.push(paint.failure(&format!(
+                        "… {what} here until the new key of {user} is right: /verify {user}"
+                    )));
+                } else {
+                    is_unannounced = true;
+                    overdue_lines.extend(waiting.lines.keys().copied());
+                }
+            }
+        }
+        if is_unannounced {
+            rows.push(paint.faint(&self.waits_for(&overdue_lines)));
+        }
+        self.waiting.retain(|_, waiting| !waiting.lines.is_empty());
+        rows
+    }
+
+    /// Names all users for whom any of these messages waits.
+    fn waits_for(&self, lines: &BTreeSet<Uuid>) -> String {
+        let lacks = |waiting: &Waiting| waiting.lines.keys().any(|id| lines.contains(id));
+        let users = self.waiting.iter().filter(|(_, waiting)| !waiting.held && lacks(waiting));
+        let users: Vec<_> = users.map(|(user, _)| user.as_str()).collect();
+        let names = match users.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => String::new(),
+        };
+        let what = if lines.len() == 1 { "your line waits" } else { "your lines wait" };
+        format!("… {what} here for {names}")
+    }
+
+    fn quote(&self, id: Uuid) -> String {
+        let own = self.named.iter().rev().find(|(own, _)| *own == id);
+        own.map_or_else(String::new, |(_, text)| {
+            let first = display_safe_lines(text).into_iter().next().unwrap_or_default();
+            format!(": \"{}\"", shorten(&first, QUOTED))
+        })
+    }
+}
+
+impl Waiting {
+    fn overdue_at(&self) -> Option<DateTime<Utc>> {
+        self.lines.first_key_value().map(|(_, since)| *since + SOON)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn at(seconds: i64) -> Moment {
+        let now = DateTime::from_timestamp(seconds, 0).unwrap().fixed_offset();
+        Moment { now, columns: Some(80) }
+    }
+
+    fn id(n: u128) -> Uuid {
+        Uuid::from_u128(n)
+    }
+
+    /// Messages `1..=count` for bob and carla, sent at second 0.
+    fn said(count: u128) -> DeliveryNotices {
+        let mut deliveries = DeliveryNotices::default();
+        for n in 1..=count {
+            let to = [user("bob"), user("carla")];
+            deliveries.sent(id(n), &format!("line {n}").as_str().into(), to, at(0).now.to_utc());
+        }
+        deliveries
+    }
+
+    fn due_rows(deliveries: &mut DeliveryNotices, second: i64) -> Vec<String> {
+        deliveries.due_rows(Style::plain(), at(second))
+    }
+
+    #[test]
+    fn message_written_to_a_legacy_client_is_not_delivered() {
+        let mut deliveries = said(2);
+        (1..=2).for_each(|n| deliveries.delivered(id(n), &user("carla")));
+        deliveries.written(id(1), &user("bob"));
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your line waits here for bob"]);
+        deliveries.written(id(2), &user("bob"));
+        assert_eq!(
+            due_rows(&mut deliveries, 3),
+            ["→ 1 message was sent to bob, whose program confirms nothing"]
+        );
+        assert_eq!((deliveries.waiting(), deliveries.due()), (0, None));
+    }
+
+    #[test]
+    fn what_arrives_soon_is_no_news() {
+        let mut deliveries = said(1);
+        assert!(due_rows(&mut deliveries, 1).is_empty());
+        deliveries.delivered(id(1), &user("bob"));
+        deliveries.delivered(id(1), &user("carla"));
+        assert!(due_rows(&mut deliveries, 5).is_empty());
+        assert_eq!(deliveries.due(), None);
+    }
+
+    #[test]
+    fn recipient_is_named_when_it_lacks_messages_and_on_delivery() {
+        let mut deliveries = said(3);
+        (1..=3).for_each(|n| deliveries.delivered(id(n), &user("bob")));
+        assert_eq!(deliveries.due(), Some(at(2).now.to_utc()));
+        assert!(due_rows(&mut deliveries, 1).is_empty());
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your lines wait here for carla"]);
+        assert_eq!((deliveries.waiting(), deliveries.due()), (3, None));
+        assert!(due_rows(&mut deliveries, 60).is_empty());
+        deliveries.delivered(id(1), &user("carla"));
+        assert!(due_rows(&mut deliveries, 61).is_empty(), "others follow");
+        deliveries.delivered(id(2), &user("carla"));
+        deliveries.delivered(id(3), &user("carla"));
+        assert_eq!(due_rows(&mut deliveries, 61), ["✓ carla has your 3 lines now"]);
+        assert!(due_rows(&mut deliveries, 62).is_empty());
+        assert_eq!(deliveries.waiting(), 0);
+    }
+
+    #[test]
+    fn row_names_everybody_for_whom_a_line_waits() {
+        let mut deliveries = said(1);
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your line waits here for bob and carla"]);
+        deliveries.delivered(id(1), &user("bob"));
+        assert_eq!(due_rows(&mut deliveries, 3), ["✓ bob has your line now"]);
+        // The notice has named carla as offline; the next message waits for both users.
+        let to = [user("bob"), user("carla")];
+        deliveries.sent(id(2), &"again".into(), to, at(4).now.to_utc());
+        assert_eq!(due_rows(&mut deliveries, 6), ["… your line waits here for bob and carla"]);
+    }
+
+    #[test]
+    fn message_held_for_a_key_is_reported_at_once() {
+        let mut deliveries = said(1);
+        deliveries.delivered(id(1), &user("carla"));
+        deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
+        let row = "… your line waits here until the new key of bob is right: /verify bob";
+        assert_eq!(due_rows(&mut deliveries, 0), [row]);
+        assert_eq!((deliveries.waiting(), due_rows(&mut deliveries, 9).len()), (1, 0));
+        deliveries.delivered(id(1), &user("bob"));
+        assert_eq!(due_rows(&mut deliveries, 9), ["✓ bob has your line now"]);
+    }
+
+    #[test]
+    fn message_of_an_earlier_run_is_reported_on_delivery() {
+        let mut deliveries = DeliveryNotices::default();
+        let line = crate::api::past::OwnLine {
+            id: id(1),
+            content: "old".into(),
+            sent_at: at(0).now.to_utc(),
+            has: Vec::new(),
+            written: vec![],
+            waits: vec![user("bob")],
+        };
+        deliveries.resume(&[WaitingLine { of: crate::api::past::Past::With(user("bob")), line }]);
+        deliveries.delivered(id(7), &user("bob"));
+        deliveries.delivered(id(1), &user("carla"));
+        assert!(due_rows(&mut deliveries, 100).is_empty());
+        deliveries.delivered(id(1), &user("bob"));
+        assert_eq!(due_rows(&mut deliveries, 100), ["✓ bob has your line now"]);
+    }
+
+    #[test]
+    fn what_is_lost_is_named_and_many_are_counted() {
+        let mut deliveries = said(3);
+        deliveries.undelivered(id(1), &user("bob"), Undeliverable::TextTooLong);
+        let row = "[00:00:00] ✗ not delivered to bob (too long for that user's program): \"line 1\"";
+        assert_eq!(due_rows(&mut deliveries, 0), [row]);
+        (1..=3).for_each(|n| deliveries.undelivered(id(n), &user("carla"), Undeliverable::Left));
+        let row = "[00:00:00] ✗ 3 lines not delivered to carla (no longer in that conversation)";
+        assert_eq!(due_rows(&mut deliveries, 0), [row]);
+        deliveries.undelivered(id(2), &user("bob"), Undeliverable::Waiting);
+        assert!(due_rows(&mut deliveries, 0).is_empty(), "the end says how many");
+    }
+}

@@ -1,0 +1,147 @@
+//! The state that the line editor's thread shares with the rest of the terminal.
+//!
+//! It holds the content of the status row, the open questions, and the queue of typed lines.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rustyline::{Cmd, Movement};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::frontends::input::Input;
+use crate::frontends::interrupt::Interrupt;
+use crate::frontends::terminal::completion::Words;
+use crate::frontends::terminal::drawing::Drawing;
+use crate::frontends::terminal::input_history::InputHistory;
+use crate::frontends::terminal::status_line::StatusLine;
+use crate::frontends::terminal::style::Style;
+use crate::identity::password::Password;
+use crate::limits::LINE_MAX;
+
+/// Longest answer that is read, in characters: a yes is short.
+const ANSWER_MAX: usize = 16;
+
+/// The state that both threads share, behind a lock.
+pub(crate) struct EditorShared {
+    pub(crate) lines: mpsc::Sender<Input>,
+    pub(crate) paint: Style,
+    pub(crate) is_password: Guard,
+    pub(crate) state: Mutex<EditorState>,
+}
+
+/// A question that is asked instead of reading a line.
+pub(crate) struct Question {
+    pub(crate) text: String,
+    /// True if the answer is not shown while it is typed.
+    pub(crate) hidden: bool,
+}
+
+/// A function that returns true if a line is the user's password.
+pub(crate) type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct EditorState {
+    pub(crate) status_line: StatusLine,
+    pub(crate) words: Words,
+    pub(crate) recall: InputHistory,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) drawing: Drawing,
+    /// The open questions, in order; each takes one line of input.
+    pub(crate) questions: VecDeque<Question>,
+    pub(crate) secret: Zeroizing<String>,
+    /// True if the status row must be redrawn for a question.
+    pub(crate) asked: bool,
+    /// True if the last key was the one that suspends the program.
+    pub(crate) suspended: bool,
+    /// True if the input is not empty.
+    pub(crate) begun: bool,
+    /// True if the hint about Ctrl-C was shown.
+    pub(crate) hinted: bool,
+    pub(crate) refused: usize,
+}
+
+impl EditorShared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, EditorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a hidden answer. An empty one ends the questions.
+    pub(crate) fn hand_over_secret(&self) {
+        let mut state = self.state();
+        let answer = Password::typed(std::mem::take(&mut *state.secret));
+        let waiting = state.questions.len();
+        let answered = if answer.is_empty() { waiting } else { waiting.min(1) };
+        // If the queue is full, the question stays.
+        if self.lines.try_send(Input::Secret(answer)).is_ok() {
+            state.questions.drain(..answered);
+        }
+        state.asked = true;
+    }
+
+    /// Sends the answer to an open question; it is not remembered.
+    pub(crate) fn hand_over_answer(&self, answer: &str) {
+        let mut state = self.state();
+        let answer: String = answer.chars().take(ANSWER_MAX).collect();
+        if self.lines.try_send(Input::Answer(answer)).is_ok() {
+            state.questions.clear();
+        }
+        state.asked = true;
+    }
+
+    /// Handles Ctrl-C and returns the editor's action. It ends a question without an answer, clears the line, or quits.
+    pub(crate) fn interrupted(&self, line: &str) -> Cmd {
+        let (asked, quits, hints) = {
+            let mut state = self.state();
+            let asked = state.questions.front().map(|question| question.hidden);
+            let quits = state.interrupt.press(line.is_empty() && asked.is_none(), Instant::now());
+            state.secret.clear();
+            // A user who only clears the line sees the hint once.
+            let hints = asked.is_none() && (line.is_empty() || !state.hinted);
+            state.hinted |= hints;
+            (asked, quits, hints)
+        };
+        if quits {
+            return Cmd::Interrupt;
+        }
+        match asked {
+            Some(true) => self.hand_over_secret(),
+            Some(false) => self.hand_over_answer(""),
+            None => {}
+        }
+        if hints {
+            // If the queue is full, the hint is dropped.
+            let _ = self.lines.try_send(Input::Interrupted);
+        }
+        if line.is_empty() { Cmd::Noop } else { clear() }
+    }
+
+    /// Sends a line to the terminal. This never waits, because the receiver may be waiting for this thread to print. A
+    /// line that is the user's password is neither sent nor remembered.
+    pub(crate) fn hand_over(&self, line: &str) {
+        let own = (self.is_password)(line);
+        let mut state = self.state();
+        if !own {
+            state.recall.note(line);
+        }
+        state.interrupt.reset();
+        let refused = state.refused;
+        if refused > 0 && self.lines.try_send(Input::TooFast(refused)).is_ok() {
+            state.refused = 0;
+        }
+        let input = match line.len() {
+            _ if own => Input::OwnPassword,
+            length if length > LINE_MAX => Input::TooLong(length),
+            _ => Input::Line(line.to_owned()),
+        };
+        if self.lines.try_send(input).is_err() {
+            state.refused += 1;
+        }
+    }
+}
+
+/// Empties the input. Other deletions act only once when a bound key requests them, and would leave the rest.
+pub(crate) fn clear() -> Cmd {
+    Cmd::Kill(Movement::WholeBuffer)
+}

@@ -1,0 +1,53 @@
+//! The rows about a room. Pure.
+//!
+//! They show its members and its changes.
+
+use commons::names::{RoomName, Username};
+use commons::snapshot::{ChangeKind, RoomSnapshot};
+
+use crate::frontends::terminal::counted::counted;
+use crate::frontends::terminal::sanitize::sanitize;
+use crate::frontends::terminal::style::Style;
+use crate::frontends::terminal::tables::Tables;
+
+/// Renders rooms for a user.
+pub(crate) struct RoomRows<'a> {
+    pub(crate) paint: Style,
+    pub(crate) you: &'a Username,
+}
+
+impl RoomRows<'_> {
+    /// Renders the header of a room that is opened.
+    pub(crate) fn header(&self, room: &RoomSnapshot) -> Vec<String> {
+        let tables = Tables { paint: self.paint, you: Some(self.you), columns: None };
+        let who = room.members.iter().map(|member| {
+            let text = tables.presence(member);
+            match member.connected {
+                true => self.paint.of_user(member.username.as_str(), &text),
+                false => self.paint.faint(&text),
+            }
+        });
+        let who: Vec<_> = who.collect();
+        let free = match room.capacity.saturating_sub(room.members.len()) {
+            0 => "full".to_owned(),
+            free => counted(free, "seat free", "seats free"),
+        };
+        let owner =
+            if room.owner == *self.you { "yours".to_owned() } else { format!("owner {}", room.owner) };
+        let title = format!("── {} ── {owner}, {free}", sanitize(&room.name));
+        vec![self.paint.system(&title), format!("   {}", who.join("  "))]
+    }
+
+    /// Renders a change of a room; `here` is true for the open one.
+    pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, who: &Username, here: bool) -> String {
+        let place = if here { String::new() } else { format!(" {}", sanitize(name)) };
+        let of = if here { String::new() } else { format!(" (in{place})") };
+        self.paint.system(&match change {
+            ChangeKind::Joined => format!("*** {who} joined{place}"),
+            ChangeKind::Left => format!("*** {who} left{place}"),
+            ChangeKind::Offline => format!("*** {who} went offline, the seat is kept{of}"),
+            ChangeKind::Online => format!("*** {who} is back{of}"),
+            ChangeKind::Deleted => format!("*** {who} deleted{place}"),
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! The sign-in at the program's start.
+//!
+//! A terminal asks for missing data; otherwise flags and files provide it.
+
+use std::path::Path;
+
+use commons::names::Username;
+use commons::protocol::with_tracker::ErrorCode;
+
+use crate::api::error::CommandError;
+use crate::frontends::terminal::account_recovery::come_back;
+use crate::frontends::terminal::counted::counted;
+use crate::frontends::terminal::prompts::{SignInError, ask_yes, confirmed, print};
+use crate::frontends::terminal::sign_in_attempt::try_in;
+use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
+use crate::frontends::terminal::who::{ask_name, who};
+use crate::identity::device_key::SignIn;
+use crate::limits::SIGN_IN_TRIES;
+use crate::service::PeerService;
+
+/// Signs in, and asks a person for missing data. A user who is new on this device is asked for the password once. The
+/// sign-in tries it, and offers a new account only if the tracker does not accept it.
+pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, SignInError> {
+    let first = who(&known, &service.accounts()).await?;
+    known.has_password_source()?;
+    let (mut username, mut register) = (first.username, known.register);
+    if known.interactive
+        && !register
+        && matches!(known.password, PasswordSource::Asked)
+        && !service.knows(&username)
+    {
+        print(format!(
+            "{username} is new on this computer: type the password of the account, or choose one.\n"
+        ))
+        .await?;
+    }
+    // A password that was typed already, to use in the next attempt.
+    let mut typed = None;
+    let mut tries = 0;
+    loop {
+        let is_new = !service.knows(&username);
+        let password = match typed.take() {
+            Some(password) => password,
+            None => known.password(&first.question, register && is_new).await?,
+        };
+        let who = SignIn { username: username.clone(), password, register, changed_to: None };
+        let error = match try_in(service, &who, known.interactive).await? {
+            Ok(()) => return Ok(username),
+            Err(CommandError::TrackerLost) => {
+                return Err(SignInError::no_tracker(service));
+            }
+            Err(error) if !known.interactive => return Err(SignInError::Refused(error)),
+            Err(error) => error,
+        };
+        tries += 1;
+        let (can_retype, left) =
+            (matches!(known.password, PasswordSource::Asked), SIGN_IN_TRIES.saturating_sub(tries));
+        match &error {
+            CommandError::AccountUnknown(_) | CommandError::PasswordChanged(_) => {
+                let is_there = matches!(error, CommandError::PasswordChanged(_));
+                return come_back(service, who, is_there).await.map(|()| username);
+            }
+            CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if is_new => {
+                let why = match make_account(service, &known, who).await? {
+                    Offered::Made => return Ok(username),
+                    Offered::Declined => "Once more",
+                    Offered::Taken => "Wrong password, for that name has an account",
+                };
+                if !can_retype || left == 0 {
+                    return Err(SignInError::Refused(error));
+                }
+                print(tries_left(why, left)).await?;
+            }
+            _ if left == 0 => return Err(SignInError::Refused(error)),
+            CommandError::Refused { code: ErrorCode::UsernameTaken, .. } => {
+                if ask_yes(format!("{username} has an account already. Log in to it? [Y/n] ")).await? {
+                    typed = Some(who.password);
+                } else {
+                    username = ask_name().await?;
+                }
+                register = false;
+            }
+            CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if can_retype => {
+                print(tries_left("Wrong password", left)).await?;
+                register = false;
+            }
+            CommandError::SealShut { folder, .. } | CommandError::KeyHere { folder, .. } if can_retype => {
+                print(shut(folder, register, left)).await?;
+            }
+            _ => return Err(SignInError::Refused(error)),
+        }
+    }
+}
+
+/// The outcome of the offer to create an account.
+enum Offered {
+    /// The user is signed in to a new account.
+    Made,
+    /// The user did not want a new account.
+    Declined,
+    /// The name belongs to an existing account.
+    Taken,
+}
+
+/// Offers to create an account, after the tracker refused the name with this password.
+async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Result<Offered, SignInError> {
+    let question = format!(
+        "This tracker has no account {} with this password.\nMake one? [Y/n] (n: it was mistyped) ",
+        who.username
+    );
+    if !ask_yes(question).await? {
+        return Ok(Offered::Declined);
+    }
+    let password = match known.password {
+        PasswordSource::Asked => confirmed(who.password).await?,
+        PasswordSource::File(_) | PasswordSource::Given(_) => who.password,
+    };
+    match try_in(service, &SignIn { password, register: true, ..who }, true).await? {
+        Ok(()) => Ok(Offered::Made),
+        Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Taken),
+        Err(CommandError::TrackerLost) => Err(SignInError::no_tracker(service)),
+        Err(error) => Err(SignInError::Refused(error)),
+    }
+}
+
+fn tries_left(why: &str, left: usize) -> String {
+    format!("{why}: {}, Ctrl-C ends.\n", counted(left, "try left", "tries left"))
+}
+
+/// Says that a password does not open the key on this device, as rows of a narrow screen.
+fn shut(folder: &Path, new: bool, left: usize) -> String {
+    let left = counted(left, "try left", "tries left");
+    let advice = if new {
+        "It is in this folder, with the history under it. To begin anew, without both,\n\
+         move the folder away:"
+    } else {
+        "If it was changed elsewhere, the one that this computer was last used with\n\
+         opens it. If nobody knows that one, move the folder with the key away, and\n\
+         begin anew, without the history in it:"
+    };
+    let folder = folder.display();
+    format!(
+        "Wrong password: it does not open your key on this computer.\n{advice}\n{folder}\n{left}, Ctrl-C ends.\n"
+    )
+}

@@ -1,0 +1,36 @@
+//! One attempt to sign in, repeated while the tracker only asks for a delay.
+
+use commons::protocol::with_tracker::ErrorCode;
+
+use crate::api::error::CommandError;
+use crate::frontends::terminal::prompts::{SignInError, ask_yes};
+use crate::frontends::terminal::retry_wait::with_wait;
+use crate::frontends::terminal::sanitize::sanitize;
+use crate::identity::device_key::SignIn;
+use crate::service::PeerService;
+
+/// Tries to sign in. While the tracker only asks for a delay, a person may try again.
+pub(crate) async fn try_in(
+    service: &PeerService,
+    who: &SignIn,
+    interactive: bool,
+) -> Result<Result<(), CommandError>, SignInError> {
+    loop {
+        let tried = service.sign_in(who.clone()).await;
+        let Err(
+            CommandError::Refused { code, msg, retry_after }
+            | CommandError::TurnedAway { code, msg, retry_after, .. },
+        ) = &tried
+        else {
+            return Ok(tried);
+        };
+        let put_off = matches!(code, ErrorCode::TooManyAttempts | ErrorCode::RateLimited | ErrorCode::Busy);
+        if !(put_off && interactive) {
+            return Ok(tried);
+        }
+        let told = with_wait(sanitize(msg), *retry_after);
+        if !ask_yes(format!("{told}. Try again? [Y/n] ")).await? {
+            return Err(SignInError::Left);
+        }
+    }
+}

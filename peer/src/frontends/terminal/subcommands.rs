@@ -1,0 +1,107 @@
+//! The subcommands of the program: they move an identity, or change the password.
+//!
+//! None starts a conversation.
+
+use std::io::{self, Write, stdout};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::api::Command;
+use crate::api::account::AccountCommand;
+use crate::api::error::CommandError;
+use crate::config::{Config, IdentityErrand};
+use crate::frontends::terminal::prompts::{PASSWORD, SignInError};
+use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
+use crate::frontends::terminal::who::{Who, who};
+use crate::identity::device_key::SignIn;
+use crate::identity::identity_export::{Place, export, import};
+use crate::identity::seal::SealCost;
+use crate::profile;
+use crate::service::PeerService;
+
+/// Exports an identity from this device, or imports one.
+pub async fn carry_identity(
+    errand: &IdentityErrand,
+    config: &Config,
+    known: &Known,
+) -> Result<(), SignInError> {
+    let cost = SealCost::default();
+    match errand {
+        IdentityErrand::Export { file } => {
+            let (data, tracker) = (config.data(), config.tracker().map_err(|error| unreadable(&error))?);
+            let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
+            let Who { username, question } = who(known, &profile::users(&data, &tracker)).await?;
+            let place = Place { data, tracker, username };
+            export(&place, &known.password(&question, false).await?, cost, file).await?;
+            print_status(&format!(
+                "{} holds the account {} now, under its password. On the other computer: peer identity import FILE",
+                file.display(),
+                place.username
+            ));
+        }
+        IdentityErrand::Import { file } => {
+            known.has_password_source()?;
+            let data = config.data();
+            let tracker = config.tracker.as_deref();
+            let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file).await?;
+            print_status(&format!(
+                "{} is at home here now: {}",
+                place.username,
+                start(&place, &data, config).map_err(|error| unreadable(&error))?
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the error that the stored tracker address cannot be read.
+fn unreadable(error: &io::Error) -> CommandError {
+    CommandError::Local(error.to_string())
+}
+
+/// Returns the command that starts a peer with the imported identity.
+fn start(place: &Place, data: &Path, config: &Config) -> io::Result<String> {
+    let tracker = if place.tracker == config.default_tracker()? {
+        String::new()
+    } else {
+        format!(" --tracker {}", place.tracker)
+    };
+    let data = if config.data.is_some() { format!(" --data {}", data.display()) } else { String::new() };
+    Ok(format!("peer{tracker}{data} --username {}", place.username))
+}
+
+/// Changes the password of an account on this device.
+pub async fn change_password(
+    service: &Arc<PeerService>,
+    known: &Known,
+    new: &PasswordSource,
+) -> Result<(), SignInError> {
+    let Who { username, question } = who(known, &service.accounts()).await?;
+    if !service.knows(&username) {
+        return Err(CommandError::Local(format!("there is no account {username} on this computer")).into());
+    }
+    known.has_password_source()?;
+    let new = Known { password: new.clone(), ..known.clone() };
+    new.has_password_source()?;
+    let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
+    let who = SignIn { username, password: old.clone(), register: false, changed_to: None };
+    match service.sign_in(who.clone()).await {
+        Err(CommandError::AccountUnknown(_)) => {
+            // If the tracker accepts the new password, it was changed elsewhere.
+            service.sign_in(SignIn { changed_to: Some(new), ..who }).await?;
+            print_status("the password was changed elsewhere; this device uses the new one now");
+        }
+        signed_in => {
+            signed_in?;
+            service.execute(Command::Account(AccountCommand::ChangePassword { old, new })).await?;
+            print_status("the password is changed");
+        }
+    }
+    service.execute(Command::Quit).await?;
+    Ok(())
+}
+
+/// If stdout is closed, the exit status still reports the result.
+fn print_status(text: &str) {
+    let _ = writeln!(stdout(), "{text}");
+}

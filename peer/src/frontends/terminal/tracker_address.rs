@@ -1,0 +1,27 @@
+//! The question for the tracker's address.
+//!
+//! A person at a terminal is asked if no tracker answers at the default address.
+
+use crate::api::tracker_loss::TrackerLoss;
+use crate::config::tracker_address;
+use crate::frontends::terminal::fatal_errors::no_tracker;
+use crate::frontends::terminal::prompts::{SignInError, asked, print};
+use crate::frontends::terminal::tty;
+
+const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
+
+/// Asks for another address than this one, at which no tracker answers. Returns `None` if the user has none.
+pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, SignInError> {
+    print(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
+    loop {
+        let typed = asked(|| tty::ask(QUESTION)).await?;
+        let typed = typed.trim();
+        if typed.is_empty() {
+            return Ok(None);
+        }
+        match tracker_address(typed) {
+            Ok(address) => return Ok(Some(address)),
+            Err(why) => print(format!("{why}\n")).await?,
+        }
+    }
+}

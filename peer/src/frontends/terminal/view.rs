@@ -1,0 +1,730 @@
+//! The view: events and answers as rows for people, with colours. Pure.
+//!
+//! It keeps the state of the screen on which later rows depend.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::ListedPeer;
+use commons::snapshot::{ChangeKind, RoomSnapshot};
+
+use crate::api::conversation::Conversation;
+use crate::api::error::CommandError;
+use crate::api::past::WaitingLine;
+use crate::api::status::Status;
+use crate::api::{Answer, Command, Event};
+use crate::config::Notify;
+use crate::frontends::commands::Spec;
+use crate::frontends::terminal::absence_banner::{Absence, missing_row};
+use crate::frontends::terminal::alerts::Alerts;
+use crate::frontends::terminal::answer_rows::{Reply, failure, password_wanted, refusal};
+use crate::frontends::terminal::connections::Connections;
+use crate::frontends::terminal::delivery_notices::DeliveryNotices;
+use crate::frontends::terminal::message_rows::{DisplayMessage, LATE, LATE_BY, Line, Moment};
+use crate::frontends::terminal::room_rows::RoomRows;
+use crate::frontends::terminal::rooms::Rooms;
+use crate::frontends::terminal::sanitize::sanitize;
+use crate::frontends::terminal::scrollback::{Arrival, PastRows};
+use crate::frontends::terminal::security_warnings::{self, KeyWarnings};
+use crate::frontends::terminal::status_line::{StatusLine, shown};
+use crate::frontends::terminal::style::Style;
+use crate::frontends::terminal::tables::Tables;
+use crate::frontends::terminal::unread::{Unread, UnreadMessages};
+use crate::frontends::terminal::welcome::Greeting;
+use crate::limits::MESSAGE_ROWS;
+
+/// The state of the screen, as far as later rows depend on it.
+pub struct View {
+    paint: Style,
+    you: Username,
+    open: Option<Conversation>,
+    rooms: Rooms,
+    unread: Unread,
+    connections: Connections,
+    deliveries: DeliveryNotices,
+    alerts: Alerts,
+    key_warnings: KeyWarnings,
+    arrival: Arrival,
+    day: Option<NaiveDate>,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("you", &self.you).field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+impl View {
+    /// Creates a view that has shown nothing yet.
+    #[must_use]
+    pub fn new(you: Username, paint: Style) -> Self {
+        Self {
+            paint,
+            you,
+            open: None,
+            rooms: Rooms::default(),
+            unread: Unread::default(),
+            connections: Connections::default(),
+            deliveries: DeliveryNotices::default(),
+            alerts: Alerts::new(Notify::default()),
+            key_warnings: KeyWarnings::default(),
+            arrival: Arrival::default(),
+            day: None,
+        }
+    }
+
+    /// Sets how the terminal alerts the user to messages.
+    #[must_use]
+    pub fn notifying(self, notify: Notify) -> Self {
+        Self { alerts: Alerts::new(notify), ..self }
+    }
+
+    /// Returns the bytes of the bell or notification that is due, to write to the terminal.
+    pub fn alert(&mut self) -> Option<String> {
+        self.alerts.take()
+    }
+
+    /// Renders the first rows: the user's name, the users and rooms, the next command, and the messages that an earlier
+    /// run left.
+    #[must_use]
+    pub fn welcome(
+        &mut self,
+        peers: &[ListedPeer],
+        rooms: &[RoomSnapshot],
+        waiting: &[WaitingLine],
+    ) -> Vec<String> {
+        self.deliveries.resume(waiting);
+        Greeting { paint: self.paint, you: &self.you }.rows(peers, rooms, waiting.len())
+    }
+
+    /// Renders the first rows without a session with the tracker.
+    pub(crate) fn welcome_offline(&mut self, tracker: &str, waiting: &[WaitingLine]) -> Vec<String> {
+        self.deliveries.resume(waiting);
+        Greeting { paint: self.paint, you: &self.you }.offline_rows(tracker, waiting.len())
+    }
+
+    /// Renders an event, after a date row if the day has changed.
+    pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
+        let mut rows = match event {
+            Event::LoggedIn { .. } => return Vec::new(),
+            Event::Link { peer, state, encrypted, .. } => {
+                self.connections.link(self.paint, peer, *state, *encrypted)
+            }
+            Event::Delivered { .. } | Event::Written { .. } | Event::Undelivered { .. } => {
+                self.deliveries.note(event);
+                return Vec::new();
+            }
+            Event::KeyChanged { peer, fingerprint } => {
+                self.key_warnings.changed(self.paint, peer, *fingerprint)
+            }
+            Event::KeyAccepted { peer, endorsed } => self.key_warnings.accepted(self.paint, peer, *endorsed),
+            Event::NewKey { fingerprint } => security_warnings::new_key(self.paint, *fingerprint),
+            Event::Fork { conversation, author } => security_warnings::fork(self.paint, conversation, author),
+            Event::Missed { conversation, people, lines } => {
+                let here = self.open.as_ref() == Some(conversation);
+                let absence = Absence { conversation, people: *people, lines: *lines };
+                vec![self.paint.system(&absence.words(here))]
+            }
+            Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
+            Event::RoomEntered { room } => self.entered(room),
+            Event::RoomAvailable { room } => {
+                let room = sanitize(room);
+                vec![self.paint.system(&format!(
+                    "*** you have a seat in {room}, which is new to this computer: /join {room} enters it"
+                ))]
+            }
+            Event::RoomUpdate { room, change, username, members } => {
+                self.room_changed(room, *change, username, members)
+            }
+            Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
+            Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
+            Event::Message { id, room, from, to, content, sent_at, late, missing } => {
+                let private = || Conversation::Private(to.as_ref().unwrap_or(from).clone());
+                let conversation = room.clone().map_or_else(private, Conversation::Room);
+                let (from, text, at) = (from.clone(), content.clone(), *sent_at);
+                let unencrypted = self.connections.is_unencrypted(&from);
+                let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
+                let said = DisplayMessage { id: *id, from, text, at, unencrypted, note };
+                self.on_message(&conversation, said, *missing, moment)
+            }
+            Event::Sent { id, conversation, content } => {
+                let now = moment.now.to_utc();
+                self.deliveries.sent(*id, content, self.audience(conversation), now);
+                let (from, text) = (self.you.clone(), content.clone());
+                let said = DisplayMessage { id: *id, from, text, at: now, unencrypted: false, note: None };
+                self.message_row(conversation, &said, moment)
+            }
+            Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
+            Event::TrackerMoved { from, to } => vec![self.paint.system(&format!(
+                "*** the tracker of {} is at {} now, with the same key: your account came along",
+                sanitize(from),
+                sanitize(to)
+            ))],
+            Event::Error { message, .. } => vec![failure(self.paint, message)],
+        };
+        self.date_before(&mut rows, moment);
+        rows
+    }
+
+    /// Inserts a date row if the day differs from that of the last row.
+    fn date_before(&mut self, rows: &mut Vec<String>, moment: Moment) {
+        let today = moment.now.date_naive();
+        if !rows.is_empty() && self.day.replace(today).is_some_and(|day| day != today) {
+            rows.insert(0, self.paint.system(&format!("── {} ──", today.format("%A, %-d %B %Y"))));
+        }
+    }
+
+    /// Renders the delivery notices that are due, given the events and the time.
+    pub fn progress(&mut self, moment: Moment) -> Vec<String> {
+        let mut rows = self.deliveries.due_rows(self.paint, moment);
+        self.date_before(&mut rows, moment);
+        rows
+    }
+
+    /// Returns the time at which [`Self::progress`] may have rows without a new event.
+    #[must_use]
+    pub fn due(&self) -> Option<DateTime<Utc>> {
+        self.deliveries.due()
+    }
+
+    /// Returns the recipients of a message.
+    fn audience(&self, conversation: &Conversation) -> Vec<Username> {
+        match conversation {
+            Conversation::Private(user) => vec![user.clone()],
+            Conversation::Room(name) => {
+                let members = self.rooms.members(name).iter().map(|member| member.username.clone());
+                members.filter(|user| *user != self.you).collect()
+            }
+        }
+    }
+
+    fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
+        self.rooms.enter(room.clone());
+        self.open = Some(Conversation::Room(room.name.clone()));
+        // A room that was just created has no earlier messages.
+        self.arrival.is_due = room.revision > 1;
+        self.room_header(room)
+    }
+
+    fn room_header(&self, room: &RoomSnapshot) -> Vec<String> {
+        RoomRows { paint: self.paint, you: &self.you }.header(room)
+    }
+
+    fn room_changed(
+        &mut self,
+        name: &RoomName,
+        change: ChangeKind,
+        who: &Username,
+        members: &[Username],
+    ) -> Vec<String> {
+        self.rooms.note(name, change, who, members);
+        let here = self.open == Some(Conversation::Room(name.clone()));
+        vec![RoomRows { paint: self.paint, you: &self.you }.change(name, change, who, here)]
+    }
+
+    /// Renders the end of a room on this device, with its unread messages: later they could not be shown.
+    fn room_closed(&mut self, name: &RoomName, what: &str, moment: Moment) -> Vec<String> {
+        self.rooms.forget(name);
+        let conversation = Conversation::Room(name.clone());
+        let mut rows = self.unread_under_name(&conversation, moment);
+        if self.open.as_ref() == Some(&conversation) {
+            self.open = None;
+        }
+        rows.push(self.paint.system(&format!("*** {what} {}", shown(&conversation))));
+        rows
+    }
+
+    /// Renders the unread messages of a conversation that is not open, under its name.
+    fn unread_under_name(&mut self, conversation: &Conversation, moment: Moment) -> Vec<String> {
+        let missed = self.unread.take(conversation);
+        if missed.lines.is_empty() {
+            return Vec::new();
+        }
+        let title = self.paint.system(&format!("── {}, not read yet ──", shown(conversation)));
+        std::iter::once(title).chain(self.unread_rows(conversation, &missed, moment)).collect()
+    }
+
+    fn unread_rows(&self, of: &Conversation, unread: &UnreadMessages, moment: Moment) -> Vec<String> {
+        let dropped = (unread.dropped > 0)
+            .then(|| self.paint.system(&format!("({} earlier messages were not kept)", unread.dropped)));
+        let rows = unread.lines.iter().flat_map(|message| self.message_row(of, message, moment));
+        dropped.into_iter().chain(rows).collect()
+    }
+
+    /// Handles a received message: shows it if its conversation is open, otherwise shows a notice.
+    fn on_message(
+        &mut self,
+        conversation: &Conversation,
+        said: DisplayMessage,
+        missing: u64,
+        moment: Moment,
+    ) -> Vec<String> {
+        let called = said.text.has_word(self.you.as_str());
+        let is_open = self.open.as_ref() == Some(conversation);
+        // The earlier messages already contain it.
+        if is_open && self.arrival.has_shown(said.id) {
+            return Vec::new();
+        }
+        // A message from another device of this user is no news.
+        let is_own = said.from == self.you;
+        if is_own && !is_open {
+            return Vec::new();
+        }
+        if !is_own {
+            self.alerts.on_message(conversation, &said, called, moment);
+        }
+        if is_open {
+            let missing = (missing > 0).then(|| missing_row(self.paint, missing, &said.from));
+            return missing.into_iter().chain(self.message_row(conversation, &said, moment)).collect();
+        }
+        if let Conversation::Private(_) = conversation {
+            let rows = self.message_row(conversation, &said, moment);
+            self.unread.keep(conversation, said);
+            return rows;
+        }
+        let (from, place) = (said.from.clone(), shown(conversation));
+        let first = self.unread.keep(conversation, said);
+        let called = called.then(|| {
+            let row = format!("· {from} calls you in {place}: /switch {place}");
+            self.paint.mention(&row)
+        });
+        let news = || self.paint.system(&format!("· new in {place}: /switch {place}"));
+        called.or_else(|| first.then(news)).into_iter().collect()
+    }
+
+    /// Renders a message as `[HH:MM:SS] <user> text`; one of a private chat that is not open is marked as private.
+    fn message_row(&self, conversation: &Conversation, said: &DisplayMessage, moment: Moment) -> Vec<String> {
+        let line = Line { said, moment, paint: self.paint };
+        match conversation {
+            Conversation::Private(user) if self.open.as_ref() != Some(conversation) => {
+                let way = if said.from == self.you { "to" } else { "from" };
+                let mark = if said.unencrypted { " ~" } else { "" };
+                line.private(&format!("[PRIVATE {way} {user}{mark}]"), said.from == self.you)
+            }
+            _ if said.from != self.you && said.text.has_word(self.you.as_str()) => line.mention(),
+            _ => line.plain(),
+        }
+    }
+
+    /// Sets the conversation of a `/leave` without one: another may be open when the answer arrives.
+    pub(crate) fn note(&self, command: &mut Command) {
+        if let Command::Leave { conversation: conversation @ None } = command {
+            conversation.clone_from(&self.open);
+        }
+    }
+
+    /// Renders the answer to a command.
+    pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
+        if let Answer::Withdrawn { id } = answer {
+            self.deliveries.withdrawn(*id);
+        }
+        let (open, tables) = (self.open.as_ref(), self.tables(moment.columns));
+        Reply { paint: self.paint, open, tables, moment }.rows(answer, command)
+    }
+
+    /// Renders the header of the open conversation if it is a different one than before. Its earlier messages follow
+    /// with [`Self::arrive`].
+    pub fn opened(&mut self, open: Option<&Conversation>) -> Vec<String> {
+        if self.open.as_ref() == open {
+            return Vec::new();
+        }
+        let rows = match open {
+            None => Vec::new(),
+            Some(Conversation::Room(name)) => match self.rooms.find(name) {
+                Some(room) => self.room_header(room),
+                // The `room_entered` event of this room will follow.
+                None => return Vec::new(),
+            },
+            Some(Conversation::Private(user)) => {
+                let title = format!("── @{user} ── goes to {user} alone; /leave closes it");
+                vec![self.paint.system(&title)]
+            }
+        };
+        self.open = open.cloned();
+        self.arrival.is_due = open.is_some();
+        rows
+    }
+
+    /// Returns true if a conversation was opened and its earlier messages are not shown yet.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.arrival.is_due
+    }
+
+    /// Renders the earlier messages of the conversation that was opened, if the history is unlocked, and its unread
+    /// messages.
+    pub fn arrive(&mut self, looked: &Result<Answer, CommandError>, moment: Moment) -> Vec<String> {
+        let Some(open) = self.open.clone() else { return Vec::new() };
+        let unread = |id| self.unread.has(&open, id);
+        let mut rows = self.arrival.rows(looked, &open, unread, PastRows { paint: self.paint, moment });
+        let missed = self.unread.take(&open);
+        rows.extend(self.unread_rows(&open, &missed, moment));
+        rows
+    }
+
+    /// Renders the reason why a command was not carried out, with advice.
+    #[must_use]
+    pub fn error(&self, error: &CommandError) -> Vec<String> {
+        vec![refusal(self.paint, error)]
+    }
+
+    /// Renders the list of commands, or one of them.
+    #[must_use]
+    pub fn help(&self, only: Option<&Spec>, moment: Moment) -> Vec<String> {
+        self.tables(moment.columns).help(only)
+    }
+
+    /// Renders the possible completions.
+    #[must_use]
+    pub fn choices(&self, names: &[String], moment: Moment) -> Vec<String> {
+        self.tables(moment.columns).choices(names)
+    }
+
+    /// Renders a hint about a key.
+    #[must_use]
+    pub fn hint(&self, text: &str) -> Vec<String> {
+        vec![self.paint.faint(text)]
+    }
+
+    /// Renders the typed line, for display above its answer.
+    #[must_use]
+    pub fn typed(&self, line: &str) -> Vec<String> {
+        let rows = line.lines().map(|line| self.paint.faint(&format!("> {}", sanitize(line))));
+        rows.take(MESSAGE_ROWS).collect()
+    }
+
+    /// Renders the last rows, after the unread messages of rooms.
+    #[must_use]
+    pub fn farewell(&mut self, moment: Moment) -> Vec<String> {
+        let progress = self.progress(moment);
+        let rooms = self.unread.rooms();
+        let missed: Vec<_> = rooms.iter().flat_map(|room| self.unread_under_name(room, moment)).collect();
+        let goodbye = if self.rooms.is_empty() { "Goodbye." } else { "Goodbye. Your seats are kept." };
+        progress.into_iter().chain(missed).chain([self.paint.system(goodbye)]).collect()
+    }
+
+    /// Returns the content of the status row.
+    #[must_use]
+    pub fn status_line(&self, status: &Status) -> StatusLine {
+        let members = match &status.open {
+            Some(Conversation::Room(name)) => self.rooms.members(name),
+            _ => &[],
+        };
+        StatusLine::new(status, members, self.deliveries.waiting())
+    }
+
+    fn tables(&self, columns: Option<usize>) -> Tables<'_> {
+        Tables { paint: self.paint, you: Some(&self.you), columns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, FixedOffset, TimeZone};
+    use commons::snapshot::Member;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::api::past::{Past, PastLine};
+    use crate::api::status::TrackerState;
+    use crate::api::{LinkState, Undeliverable};
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn view() -> View {
+        View::new(user("ana"), Style::plain())
+    }
+
+    fn at(day: u32, second: u32) -> DateTime<FixedOffset> {
+        FixedOffset::east_opt(3600).unwrap().with_ymd_and_hms(2026, 11, day, 12, 0, second).unwrap()
+    }
+
+    fn moment() -> Moment {
+        Moment { now: at(20, 0), columns: Some(80) }
+    }
+
+    fn sala(name: &str, members: &[(&str, bool)]) -> Event {
+        let member = |(name, connected): &(&str, bool)| Member {
+            username: user(name),
+            connected: *connected,
+            since: 1,
+            keys: Vec::new(),
+            endorsements: Vec::new(),
+            in_menu: false,
+        };
+        let members = members.iter().map(member).collect();
+        let room = RoomSnapshot {
+            id: Uuid::nil(),
+            name: room(name),
+            revision: 1,
+            capacity: 3,
+            owner: user("bob"),
+            members,
+            peer_owner: None,
+            peer_one: None,
+            peer_two: None,
+        };
+        Event::RoomEntered { room: Box::new(room) }
+    }
+
+    fn said(place: Option<&str>, text: &str) -> Event {
+        let sent_at = at(20, 7).to_utc();
+        Event::Message {
+            id: Uuid::nil(),
+            room: place.map(room),
+            from: user("bob"),
+            to: None,
+            content: text.into(),
+            sent_at,
+            late: false,
+            missing: 0,
+        }
+    }
+
+    fn not_asked() -> Result<Answer, CommandError> {
+        Err(CommandError::PasswordWanted { tries_left: 3 })
+    }
+
+    fn change(kind: ChangeKind, members: &[&str]) -> Event {
+        let members = members.iter().map(|name| user(name)).collect();
+        Event::RoomUpdate { room: room("sala"), change: kind, username: user("carla"), members }
+    }
+
+    #[test]
+    fn a_room_shows_who_is_there_and_what_is_said() {
+        let mut view = view();
+        let mut shown = |event| view.event(&event, moment());
+        let header = ["── sala ── owner bob, 1 seat free", "   ● bob  ● ana (you)"];
+        assert_eq!(shown(sala("sala", &[("bob", true), ("ana", true)])), header);
+        assert_eq!(shown(said(Some("sala"), "hi")), ["[12:00:07] <bob> hi"]);
+        let everybody = ["bob", "ana", "carla"];
+        assert_eq!(shown(change(ChangeKind::Joined, &everybody)), ["*** carla joined"]);
+        assert_eq!(
+            shown(change(ChangeKind::Offline, &everybody)),
+            ["*** carla went offline, the seat is kept"]
+        );
+        assert_eq!(shown(change(ChangeKind::Online, &everybody)), ["*** carla is back"]);
+        assert_eq!(shown(change(ChangeKind::Left, &["bob", "ana"])), ["*** carla left"]);
+        assert_eq!(shown(Event::RoomLeft { room: room("sala") }), ["*** you are no longer in sala"]);
+    }
+
+    #[test]
+    fn message_elsewhere_is_noticed_once_and_shown_on_opening() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true)]), moment());
+        view.event(&sala("equipe", &[("bob", true)]), moment());
+        assert_eq!(view.event(&said(Some("sala"), "one"), moment()), ["· new in sala: /switch sala"]);
+        assert!(view.event(&said(Some("sala"), "two"), moment()).is_empty());
+        let called = view.event(&said(Some("sala"), "ana?"), moment());
+        assert_eq!(called, ["· bob calls you in sala: /switch sala"]);
+        assert!(view.alert().is_some());
+        let open = Conversation::Room(room("sala"));
+        assert_eq!(view.opened(Some(&open)).len(), 2);
+        let rows = view.arrive(&not_asked(), moment());
+        let hint = "   /history shows what was said before";
+        let lines = [hint, "[12:00:07] <bob> one", "[12:00:07] <bob> two", "[12:00:07] >> <bob> ana?"];
+        assert_eq!(rows, lines, "{rows:#?}");
+        assert_eq!(view.alert(), None, "it has rung before");
+        assert!(view.opened(Some(&open)).is_empty());
+    }
+
+    #[test]
+    fn a_private_line_is_shown_at_once_and_again_in_its_chat() {
+        let mut view = view();
+        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob] psst"]);
+        assert!(view.alert().is_some());
+        let chat = Conversation::Private(user("bob"));
+        let sent = Event::Sent { id: Uuid::nil(), conversation: chat.clone(), content: "what?".into() };
+        assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
+        assert_eq!(view.opened(Some(&chat)).len(), 1);
+        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob> psst"]);
+        assert_eq!(view.event(&sent, moment()), ["[12:00:00] <ana> what?"]);
+    }
+
+    #[test]
+    fn own_messages_and_those_of_the_history_do_not_ring() {
+        let mut view = view();
+        let Event::RoomEntered { mut room } = sala("sala", &[("bob", true), ("ana", true)]) else { panic!() };
+        room.revision = 7;
+        let (of, conversation) = (Past::Room(room.name.clone()), Conversation::Room(room.name.clone()));
+        view.event(&Event::RoomEntered { room }, moment());
+        let line = |text: &str| PastLine {
+            id: Uuid::nil(),
+            from: user("bob"),
+            content: text.into(),
+            sent_at: at(20, 1).to_utc(),
+            signed: true,
+        };
+        view.arrive(
+            &Ok(Answer::History { of, named: None, lines: vec![line("ana, before")], more: false }),
+            moment(),
+        );
+        view.event(&said(Some("sala"), "ana, before"), moment());
+        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "I am ana".into() }, moment());
+        assert_eq!(view.alert(), None);
+        let Event::Message { room, from, to, content, sent_at, late, missing, .. } =
+            said(Some("sala"), "ana!")
+        else {
+            panic!()
+        };
+        let news = Event::Message { id: Uuid::max(), room, from, to, content, sent_at, late, missing };
+        view.event(&news, Moment { columns: None, ..moment() });
+        assert_eq!(view.alert(), None, "a pipe has no bell");
+        view.event(&news, moment());
+        assert!(view.alert().is_some());
+    }
+
+    #[test]
+    fn a_warning_of_a_key_is_followed_by_an_all_clear() {
+        let mut view = view();
+        let accepted = |endorsed| Event::KeyAccepted { peer: user("bob"), endorsed };
+        assert!(view.event(&accepted(true), moment()).is_empty(), "nobody was warned");
+        let fingerprint = commons::keys::PublicKey::new([7; 32]);
+        view.event(&Event::KeyChanged { peer: user("bob"), fingerprint }, moment());
+        let rows = view.event(&accepted(true), moment());
+        assert_eq!(rows[0], "*** All clear: a key of bob that you know vouches for the new one.");
+        assert!(view.event(&accepted(true), moment()).is_empty(), "told once");
+        assert_eq!(view.event(&accepted(false), moment()).len(), 2);
+    }
+
+    #[test]
+    fn what_was_not_read_is_shown_before_it_is_gone() {
+        let mut view = view();
+        for name in ["sala", "equipe", "outra"] {
+            view.event(&sala(name, &[("bob", true)]), moment());
+        }
+        view.event(&said(Some("sala"), "one"), moment());
+        view.event(&said(Some("equipe"), "two"), moment());
+        let deleted = view.event(&Event::RoomDeleted { room: room("sala") }, moment());
+        let rows = ["── sala, not read yet ──", "[12:00:07] <bob> one", "*** this room was deleted: sala"];
+        assert_eq!(deleted, rows);
+        let last = ["── equipe, not read yet ──", "[12:00:07] <bob> two", "Goodbye. Your seats are kept."];
+        assert_eq!(view.farewell(moment()), last);
+    }
+
+    #[test]
+    fn no_text_can_look_like_another_line() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true)]), moment());
+        let forged = "x\n[12:00:00] <ana> I said this\r\n*** carla joined\u{1b}[2K\n> ";
+        let wrapping = format!("{}[12:00:00] <ana> nor this", "x".repeat(80));
+        for columns in [None, Some(20), Some(40), Some(80)] {
+            for text in [forged, &wrapping] {
+                let rows = view.event(&said(Some("sala"), text), Moment { columns, ..moment() });
+                assert!(rows[1..].iter().all(|row| row.starts_with("  ")), "{rows:#?}");
+                assert!(!rows.concat().contains(['\u{1b}', '\r', '\n']), "{rows:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_arrive_is_named() {
+        let mut view = view();
+        let conversation = Conversation::Room(room("sala"));
+        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "hello\nworld".into() }, moment());
+        let lost =
+            Event::Undelivered { id: Uuid::nil(), to: user("bob"), reason: Undeliverable::TextTooLong };
+        assert!(view.event(&lost, moment()).is_empty(), "others may follow");
+        let row = "[12:00:00] ✗ not delivered to bob (too long for that user's program): \"hello\"";
+        assert_eq!(view.progress(moment()), [row]);
+    }
+
+    #[test]
+    fn a_line_waits_for_the_members_who_do_not_have_it() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true), ("ana", true), ("carla", false)]), moment());
+        let conversation = Conversation::Room(room("sala"));
+        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "hello".into() }, moment());
+        view.event(&Event::Delivered { id: Uuid::nil(), to: user("bob") }, moment());
+        assert!(view.progress(moment()).is_empty());
+        assert_eq!(view.due(), Some(at(20, 2).to_utc()));
+        let later = Moment { now: at(20, 2), ..moment() };
+        assert_eq!(view.progress(later), ["… your line waits here for carla"]);
+        view.event(&Event::Delivered { id: Uuid::nil(), to: user("carla") }, later);
+        assert_eq!(view.progress(later), ["✓ carla has your line now"]);
+    }
+
+    #[test]
+    fn missed_messages_are_announced_marked_and_counted() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true), ("ana", true)]), moment());
+        let conversation = Conversation::Room(room("sala"));
+        let missed = Event::Missed { conversation, people: 2, lines: 12 };
+        assert_eq!(view.event(&missed, moment()), ["── 2 people wrote 12 lines while you were away ──"]);
+        let mut late = said(Some("sala"), "hi");
+        if let Event::Message { late, missing, .. } = &mut late {
+            (*late, *missing) = (true, 3);
+        }
+        let later = Moment { now: at(20, 30), ..moment() };
+        let rows = ["(3 earlier lines of bob not here yet)", "[12:00:07] ↺ <bob> hi"];
+        assert_eq!(view.event(&late, later), rows);
+        let soon = Moment { now: at(20, 8), ..moment() };
+        assert_eq!(view.event(&late, soon)[1], "[12:00:07] <bob> hi", "nobody would call that late");
+    }
+
+    #[test]
+    fn what_was_said_before_stands_above_and_not_twice() {
+        let mut view = view();
+        let Event::RoomEntered { mut room } = sala("sala", &[("bob", true), ("ana", true)]) else { panic!() };
+        room.revision = 7;
+        let of = Past::Room(room.name.clone());
+        view.event(&Event::RoomEntered { room }, moment());
+        assert!(view.has_arrived());
+        let (id, content) = (Uuid::nil(), "before".into());
+        let line = PastLine { id, from: user("bob"), content, sent_at: at(20, 1).to_utc(), signed: true };
+        let looked = Ok(Answer::History { of, named: None, lines: vec![line], more: false });
+        assert_eq!(view.arrive(&looked, moment()), ["[12:00:01] <bob> before"]);
+        assert!(view.event(&said(Some("sala"), "before"), moment()).is_empty(), "it stands there");
+        assert!(!view.has_arrived());
+    }
+
+    #[test]
+    fn plaintext_message_is_marked_even_if_read_later() {
+        let mut view = view();
+        view.event(&sala("sala", &[("bob", true)]), moment());
+        view.event(&sala("equipe", &[("bob", true)]), moment());
+        let link = |state, encrypted| Event::Link { peer: user("bob"), state, encrypted, verified: false };
+        assert!(view.event(&link(LinkState::Up, false), moment())[0].contains("not encrypted"));
+        assert_eq!(view.event(&said(Some("equipe"), "hi"), moment()), ["[12:00:07] <bob ~> hi"]);
+        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob ~] psst"]);
+        view.event(&said(Some("sala"), "later"), moment());
+        view.event(&link(LinkState::Down, false), moment());
+        assert!(view.event(&link(LinkState::Up, true), moment()).is_empty());
+        view.opened(Some(&Conversation::Room(room("sala"))));
+        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob ~> later"]);
+        assert_eq!(view.event(&said(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
+    }
+
+    #[test]
+    fn a_new_day_has_a_line() {
+        let mut view = view();
+        view.event(&said(None, "late"), moment());
+        let tomorrow = Moment { now: at(21, 9), ..moment() };
+        let rows = view.event(&said(None, "later"), tomorrow);
+        let expected =
+            ["── Saturday, 21 November 2026 ──", "[2026-11-20 12:00:07] >> [PRIVATE from bob] later"];
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn the_tracker_is_news_only_when_it_goes_or_returns() {
+        let mut view = view();
+        let mut told = |state| view.event(&Event::Tracker { state, reason: None }, moment()).len();
+        let states =
+            [TrackerState::Connected, TrackerState::Lost, TrackerState::Lost, TrackerState::Connected];
+        assert_eq!(states.map(&mut told), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn errors_are_safe_and_say_what_to_do() {
+        let msg = "no room \u{1b}[2Jx";
+        let code = commons::protocol::with_tracker::ErrorCode::RoomNotFound;
+        let rows = view().error(&CommandError::refused(code, msg));
+        assert_eq!(rows, ["✗ no room \\u{1b}[2Jx (/rooms lists those there are)"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! The choice of the user at the sign-in.
+//!
+//! It is the user of the flag, the only one on this device, or one that a person types.
+
+use std::collections::BTreeSet;
+
+use commons::names::Username;
+
+use crate::frontends::terminal::prompts::{PASSWORD, SignInError, asked, print};
+use crate::frontends::terminal::sanitize::sanitize;
+use crate::frontends::terminal::sign_in_options::Known;
+use crate::frontends::terminal::tty;
+
+/// The chosen user, and the question for the password.
+pub(crate) struct Who {
+    pub(crate) username: Username,
+    pub(crate) question: String,
+}
+
+impl Who {
+    fn named(username: Username) -> Self {
+        Self { username, question: PASSWORD.to_owned() }
+    }
+}
+
+/// Returns the chosen user, from the accounts on this device or a new one.
+pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<Who, SignInError> {
+    if let Some(username) = &known.username {
+        return Ok(Who::named(username.clone()));
+    }
+    // A new account never belongs to a user of this device.
+    let accounts: Vec<_> = accounts.iter().filter(|_| !known.register).collect();
+    match (accounts.as_slice(), known.interactive) {
+        ([only], interactive) => {
+            if interactive {
+                print(format!("Welcome back, {only}. To be somebody else, start with --username NAME.\n"))
+                    .await?;
+            }
+            let question = format!("Password of {only}: ");
+            Ok(Who { username: (*only).clone(), question })
+        }
+        (_, false) => {
+            Err(SignInError::Usage("say who you are with --username NAME: nobody can be asked here"))
+        }
+        ([], true) => ask_name().await.map(Who::named),
+        (several, true) => {
+            let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
+            print(format!("Accounts on this computer: {}\n", names.join(", "))).await?;
+            ask_name().await.map(Who::named)
+        }
+    }
+}
+
+/// Asks for a user name until it is valid.
+pub(crate) async fn ask_name() -> Result<Username, SignInError> {
+    loop {
+        let typed = asked(|| tty::ask("Your name: ")).await?;
+        match Username::parse(typed.trim()) {
+            Ok(username) => return Ok(username),
+            Err(error) => print(format!("{}\n", sanitize(&error.to_string()))).await?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    /// Returns the user who is chosen if no person can be asked.
+    async fn at_home(known: Known, names: &[&str]) -> Option<String> {
+        let accounts = names.iter().copied().map(name).collect();
+        who(&known, &accounts).await.ok().map(|who| who.username.to_string())
+    }
+
+    #[tokio::test]
+    async fn only_who_is_alone_here_needs_no_name() {
+        let known = Known::default;
+        assert_eq!(at_home(known(), &["ana"]).await.as_deref(), Some("ana"));
+        assert_eq!(at_home(known(), &["ana", "bob"]).await, None);
+        assert_eq!(at_home(known(), &[]).await, None);
+        assert_eq!(at_home(Known { register: true, ..known() }, &["ana"]).await, None);
+        let bob = Known { username: Some(name("bob")), ..known() };
+        assert_eq!(at_home(bob, &["ana"]).await.as_deref(), Some("bob"));
+    }
+}
