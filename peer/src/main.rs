@@ -152,12 +152,11 @@ async fn run(config: Config) -> Result<(), Failure> {
 }
 
 /// Stores the tracker's address for the next start, if the user typed it and signed in there.
-fn remember_tracker(service: &PeerService, config: &Config) {
-    let address = service.status().tracker_address;
+fn remember_tracker(address: &str, config: &Config) {
     let is_new = config.tracker.is_none()
         && !config.host
         && config.default_tracker().is_ok_and(|usual| usual != address);
-    if is_new && let Err(error) = UsualTracker::of(&config.data()).remember(&address) {
+    if is_new && let Err(error) = UsualTracker::of(&config.data()).remember(address) {
         let _ = writeln!(
             stderr(),
             "The tracker's address cannot be kept: {error}. Start with --tracker {address} next time."
@@ -197,7 +196,9 @@ async fn start(
         };
         tracker = match typed {
             Ok(Some(address)) => address,
-            Ok(None) => return Err(SignInError::no_tracker(&service).into()),
+            Ok(None) => {
+                return Err(SignInError::no_tracker(service.status(), service.tracker_failed()).into());
+            }
             Err(SignInError::Left) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -232,7 +233,9 @@ async fn talk(
         match service.probe().await {
             // This device's data can be opened without the tracker.
             Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
-            Err(CommandError::TrackerLost) => return Err(SignInError::no_tracker(service).into()),
+            Err(CommandError::TrackerLost) => {
+                return Err(SignInError::no_tracker(service.status(), service.tracker_failed()).into());
+            }
             Err(error) => return Err(SignInError::Refused(error).into()),
             Ok(()) => {}
         }
@@ -250,7 +253,7 @@ async fn talk(
     };
     let you = match signed_in {
         Ok(you) => {
-            remember_tracker(service, config);
+            remember_tracker(&service.status().tracker_address, config);
             if opens_history {
                 service.unlock_history();
             }

@@ -8,11 +8,11 @@ use commons::limits::PASSWORD_MIN_CHARS;
 use tokio::sync::oneshot;
 
 use crate::api::error::CommandError;
+use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::frontends::terminal::fatal_errors;
 use crate::frontends::terminal::tty;
 use crate::identity::password::Password;
-use crate::service::PeerService;
 
 /// The question for a password.
 pub(crate) const PASSWORD: &str = "Password: ";
@@ -44,10 +44,10 @@ pub enum SignInError {
 }
 
 impl SignInError {
-    /// Returns the error that this peer's tracker does not answer.
+    /// Returns the error that this peer's tracker does not answer, for this reason.
     #[must_use]
-    pub fn no_tracker(service: &PeerService) -> Self {
-        Self::NoTracker(service.status().tracker_address, service.tracker_failed())
+    pub fn no_tracker(status: Status, why: Option<TrackerLoss>) -> Self {
+        Self::NoTracker(status.tracker_address, why)
     }
 }
 

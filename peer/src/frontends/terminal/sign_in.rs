@@ -46,9 +46,6 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
         let who = SignIn { username: username.clone(), password, register, changed_to: None };
         let error = match try_in(service, &who, known.interactive).await? {
             Ok(()) => return Ok(username),
-            Err(CommandError::TrackerLost) => {
-                return Err(SignInError::no_tracker(service));
-            }
             Err(error) if !known.interactive => return Err(SignInError::Refused(error)),
             Err(error) => error,
         };
@@ -118,7 +115,6 @@ async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Resu
     match try_in(service, &SignIn { password, register: true, ..who }, true).await? {
         Ok(()) => Ok(Offered::Made),
         Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Taken),
-        Err(CommandError::TrackerLost) => Err(SignInError::no_tracker(service)),
         Err(error) => Err(SignInError::Refused(error)),
     }
 }

@@ -9,7 +9,8 @@ use crate::frontends::terminal::sanitize::sanitize;
 use crate::identity::device_key::SignIn;
 use crate::service::PeerService;
 
-/// Tries to sign in. While the tracker only asks for a delay, a person may try again.
+/// Tries to sign in. While the tracker only asks for a delay, a person may try again. A tracker that cannot be reached
+/// is an error of its own.
 pub(crate) async fn try_in(
     service: &PeerService,
     who: &SignIn,
@@ -17,6 +18,9 @@ pub(crate) async fn try_in(
 ) -> Result<Result<(), CommandError>, SignInError> {
     loop {
         let tried = service.sign_in(who.clone()).await;
+        if tried == Err(CommandError::TrackerLost) {
+            return Err(SignInError::no_tracker(service.status(), service.tracker_failed()));
+        }
         let Err(
             CommandError::Refused { code, msg, retry_after }
             | CommandError::TurnedAway { code, msg, retry_after, .. },
