@@ -118,11 +118,7 @@ impl Program {
         }
         program.chat.remember(opened.rooms);
         program.giving_up.extend(opened.conversations.iter().filter_map(|(of, _)| of.room()));
-        program.tracker_says(Word::SignedIn(rooms.clone()), now);
-        // After a crash, a room may be offered instead of entered. The user then enters it.
-        for room in rooms {
-            program.tracker_says(Word::Entered(room), now);
-        }
+        program.tracker_says(Word::SignedIn(rooms), now);
         opened.unshown.into_iter().for_each(|line| program.show(line, log));
         program
     }
@@ -137,19 +133,20 @@ impl Program {
     pub(crate) fn tracker_says(&mut self, word: Word, now: Instant) {
         match word {
             Word::SignedIn(rooms) => {
-                let rooms = rooms.into_iter().map(|room| (room.name.as_str().to_owned(), room)).collect();
+                let offered =
+                    rooms.iter().map(|room| (room.name.as_str().to_owned(), room.clone())).collect();
                 let login = TrackerRequest::Login(Credentials {
                     username: self.me.as_str().to_owned(),
                     password: None,
                     address: None,
                     port: 1,
                 });
-                self.chat.answered(&login, &Reply { rooms: Some(rooms), ..Reply::default() }, now);
+                self.chat.answered(&login, &Reply { rooms: Some(offered), ..Reply::default() }, now);
+                // A room may be offered instead of entered: after a crash, and if the answer to a JOIN_ROOM was lost
+                // with the connection. The user then enters it.
+                rooms.into_iter().for_each(|room| self.enter(room, now));
             }
-            Word::Entered(room) => {
-                let join = TrackerRequest::JoinRoom { room: room.name.as_str().to_owned() };
-                self.chat.answered(&join, &Reply { room: Some(room), ..Reply::default() }, now);
-            }
+            Word::Entered(room) => self.enter(room, now),
             Word::Left(room) => {
                 let leave = TrackerRequest::LeaveRoom { room: room.name.as_str().to_owned() };
                 self.chat.answered(&leave, &Reply::default(), now);
@@ -159,6 +156,11 @@ impl Program {
             }
         }
         self.update_membership(now);
+    }
+
+    fn enter(&mut self, room: RoomSnapshot, now: Instant) {
+        let join = TrackerRequest::JoinRoom { room: room.name.as_str().to_owned() };
+        self.chat.answered(&join, &Reply { room: Some(room), ..Reply::default() }, now);
     }
 
     /// Notes that the tracker cannot be reached.
