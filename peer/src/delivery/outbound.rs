@@ -92,6 +92,11 @@ impl Hub {
             Report::Pending { to, asked, lines, after, more } => {
                 self.give_waiting(&to, asked, &lines, more.then_some(after));
             }
+            // The sync task still awaits its answers.
+            Report::Holdings { .. }
+            | Report::Lacking { .. }
+            | Report::HandedOver { .. }
+            | Report::Waiting { .. } => {}
             Report::Trouble(message) => {
                 self.lock().event_bus.publish([Event::error("STORAGE", message)]);
             }

@@ -230,10 +230,9 @@ impl Store {
         query.query_row([row], |row| row.get(0))
     }
 
-    /// Reports the own messages after a row that wait for a recipient. The report holds as many whole signed
+    /// Returns the own messages after a row that wait for a recipient. The report holds as many whole signed
     /// batches as fit in `bytes`, but at least one.
-    pub(crate) fn report_pending(&mut self, to: &Username, after: i64, bytes: usize) -> Result<()> {
-        self.close_groups()?;
+    pub(crate) fn pending(&self, to: &Username, after: i64, bytes: usize) -> Result<Report> {
         let person = self.known_person(to)?;
         let waiting = person.map(|person| self.outbox.for_person(person, after));
         let waiting: Vec<_> =
@@ -262,8 +261,7 @@ impl Store {
             }
             after = row;
         }
-        self.news.push(Report::Pending { to: to.clone(), asked, lines, after, more });
-        Ok(())
+        Ok(Report::Pending { to: to.clone(), asked, lines, after, more })
     }
 
     /// Withdraws an own message: its text is erased. This fails if a recipient has the message, or if it was

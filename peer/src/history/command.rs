@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
+use crate::history::quota::QuotaUsage;
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::GivenUp;
 use crate::history::store::Store;
@@ -82,7 +83,8 @@ macro_rules! hide_text {
 hide_text!(Draft: id, InboundBatch: from, UnsignedMessage: id);
 
 /// A request to the history. It is durable after the next successful commit, and its reports follow after that
-/// commit. Only delivery marks are reported before they are durable.
+/// commit. Only delivery marks are reported before they are durable. Queries change nothing; see
+/// [`is_query`](Self::is_query).
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Stores and signs an own message.
@@ -150,6 +152,45 @@ pub enum Request {
         /// The size limit of the answer, in bytes; it holds at least one signed batch.
         bytes: usize,
     },
+    /// Asks for the content of a HAVE frame. [`Report::Holdings`](crate::history::report::Report::Holdings) answers.
+    Holdings {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user to whom the frame is sent.
+        to: Username,
+        /// The user's device; `None` for any of its devices.
+        on: Option<PublicKey>,
+        /// The first revision of the room whose messages the user may have.
+        since: u64,
+    },
+    /// Asks for the sequence ranges of a WANT frame: the ones that a peer holds and this peer lacks.
+    /// [`Report::Lacking`](crate::history::report::Report::Lacking) answers.
+    Lacking {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user who sent the HAVE frame.
+        from: Username,
+        /// The sequence ranges that the peer holds.
+        theirs: Vec<StreamSpans>,
+    },
+    /// Asks for the answer to a WANT frame. [`Report::HandedOver`](crate::history::report::Report::HandedOver)
+    /// answers.
+    HandOver {
+        /// The conversation of the WANT frame.
+        of: ConversationId,
+        /// The user who sent the WANT frame.
+        to: Username,
+        /// The sequence ranges that the user asks for.
+        wanted: Vec<StreamSpans>,
+        /// The first revision of the room whose messages the user may have.
+        since: u64,
+    },
+    /// Asks for the number of own messages that wait for each recipient.
+    /// [`Report::Waiting`](crate::history::report::Report::Waiting) answers.
+    Waiting {
+        /// The conversation; `None` for all conversations.
+        of: Option<ConversationId>,
+    },
 }
 
 impl Request {
@@ -157,6 +198,29 @@ impl Request {
     /// side reports it again.
     pub(crate) fn is_mark(&self) -> bool {
         matches!(self, Self::Delivered { .. } | Self::Has { .. } | Self::Linked { .. })
+    }
+
+    /// Returns true if the request is a query. It stages nothing and needs no commit. It is answered from durable
+    /// data, after the commit of all earlier requests and after their reports.
+    pub(crate) fn is_query(&self) -> bool {
+        matches!(
+            self,
+            Self::Pending { .. }
+                | Self::Holdings { .. }
+                | Self::Lacking { .. }
+                | Self::HandOver { .. }
+                | Self::Waiting { .. }
+        )
+    }
+
+    /// Returns the load on the quota of a conversation, if the request is an own message with recipients.
+    pub(crate) fn load(&self) -> Option<(ConversationId, QuotaUsage)> {
+        match self {
+            Self::Say(Draft { to, text, audience, .. }) if !audience.is_empty() => {
+                Some((to.clone(), QuotaUsage::of(text)))
+            }
+            _ => None,
+        }
     }
 
     /// Returns the weight of the request in a commit: its number of messages, or 1.
@@ -187,11 +251,16 @@ impl Store {
             Request::KeepFor { conversation, members, since } => {
                 self.keep_for(&conversation, &members, since, GivenUp::Left)
             }
-            Request::Pending { to, after, bytes } => self.report_pending(&to, after, bytes),
             Request::Linked { from } => {
                 self.arrivals.remove(&from);
                 Ok(())
             }
+            // A query stages nothing. It is answered after the commit.
+            Request::Pending { .. }
+            | Request::Holdings { .. }
+            | Request::Lacking { .. }
+            | Request::HandOver { .. }
+            | Request::Waiting { .. } => Ok(()),
         }
     }
 }

@@ -120,22 +120,23 @@ impl DbThread {
     }
 
     /// Stages a request and the queued requests after it, up to [`COMMIT_LINES`], and commits them. Returns the
-    /// first task that is not a request. If only delivery marks are staged, the commit is deferred.
+    /// first task that is not a request. If only delivery marks and queries are staged, the commit is deferred.
     fn gather(&mut self, first: Request) -> Option<Task> {
         let mut next = Some(Task::Keep(first));
-        let (mut staged, mut only_marks) = (0, true);
+        let mut staged = 0;
         while let Some(Task::Keep(request)) = next {
             staged += request.lines();
-            only_marks &= request.is_mark();
             self.ledger.apply(request);
             next = if staged < COMMIT_LINES { self.next_in_queue() } else { None };
         }
-        if only_marks && staged < COMMIT_LINES {
-            self.marks_due.get_or_insert_with(|| Instant::now() + MARKS_WAIT);
-            let reports = self.ledger.reports_of_marks();
-            self.report(reports);
-        } else {
+        if self.ledger.needs_commit() || staged >= COMMIT_LINES {
             self.commit();
+        } else {
+            if self.ledger.is_open {
+                self.marks_due.get_or_insert_with(|| Instant::now() + MARKS_WAIT);
+            }
+            let reports = self.ledger.reports_without_commit();
+            self.report(reports);
         }
         next
     }

@@ -26,7 +26,7 @@ use crate::history::finding::Search;
 use crate::history::incarnation;
 use crate::history::message::SignedMessage;
 use crate::history::outbox::Outbox;
-use crate::history::quota::{Quota, QuotaUsage};
+use crate::history::quota::Quota;
 use crate::history::record::{Loss, Record};
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::{IncomingMessage, Report};
@@ -105,11 +105,15 @@ pub struct HistoryDb {
     pub(crate) is_stale: bool,
     /// The total number of database changes when the transaction began.
     changes: u64,
-    failure: Option<Error>,
+    pub(crate) failure: Option<Error>,
     /// The follow-up actions for the staged requests, in case the transaction fails.
     pub(crate) staged: Vec<RollbackAction>,
     /// The requests that failed and must be retried, in order.
     pub(crate) again: Vec<Request>,
+    /// Whether the open transaction holds more than delivery marks.
+    pub(crate) needs_commit: bool,
+    /// The queries that are answered after the commit, in order.
+    pub(crate) queries: Vec<Request>,
     pub(crate) reports: Vec<Report>,
     pub(crate) in_trouble: bool,
     /// The delay that simulates a slow disk at each commit.
@@ -193,12 +197,14 @@ impl HistoryDb {
             failure: None,
             staged: Vec::new(),
             again: Vec::new(),
+            needs_commit: false,
+            queries: Vec::new(),
             reports: Vec::new(),
             in_trouble: false,
             #[cfg(test)]
             disk_wait: std::time::Duration::ZERO,
         };
-        ledger.count_waiting()?;
+        ledger.store.count_waiting(&ledger.quota)?;
         let opened = Opened {
             unshown: ledger.store.unshown()?,
             waiting: ledger.store.waiting_counts(None)?,
@@ -215,8 +221,12 @@ impl HistoryDb {
         self.quota.clone()
     }
 
-    /// Stages a request in the open transaction, or begins one.
+    /// Stages a request in the open transaction, or begins one. A query waits for the end of the transaction.
     pub fn apply(&mut self, request: Request) {
+        if request.is_query() {
+            return self.queries.push(request);
+        }
+        self.needs_commit |= !request.is_mark();
         // Requests that are retried are staged first. So the order stays the same after a second failure.
         if self.failure.is_none() {
             self.failure = self.begin().err();
@@ -227,8 +237,9 @@ impl HistoryDb {
         }
     }
 
-    /// Makes all staged requests durable and returns the reports about them.
+    /// Makes all staged requests durable and returns the reports about them, and then the answers to the queries.
     pub fn commit(&mut self) -> Vec<Report> {
+        let mut is_lost = false;
         if self.is_open || self.failure.is_some() {
             let ended = match self.failure.take() {
                 None => self.end(),
@@ -236,15 +247,11 @@ impl HistoryDb {
             };
             if let Err(error) = ended {
                 self.undo(&error);
+                is_lost = true;
             }
         }
+        self.answer_queries(is_lost);
         std::mem::take(&mut self.reports)
-    }
-
-    /// Returns the reports of delivery marks when only marks are staged. A mark is true before it is durable
-    /// because the other side stores the message.
-    pub(crate) fn reports_of_marks(&mut self) -> Vec<Report> {
-        std::mem::take(&mut self.store.news)
     }
 
     /// Notes that all messages up to this row were shown. The next commit writes it.
@@ -409,10 +416,7 @@ impl HistoryDb {
         if self.is_open {
             return Ok(());
         }
-        if self.is_stale {
-            self.store.reload()?;
-            self.is_stale = false;
-        }
+        self.refresh()?;
         self.store.db.execute_batch("BEGIN")?;
         self.is_open = true;
         self.changes = self.store.db.total_changes();
@@ -420,6 +424,7 @@ impl HistoryDb {
         // All retried requests are noted before the first one is applied. If one of them fails, none of the others
         // is lost.
         self.staged.extend(again.iter().map(RollbackAction::of));
+        self.needs_commit |= !again.is_empty();
         again.into_iter().try_for_each(|request| self.store.apply(request))
     }
 
@@ -441,20 +446,13 @@ impl HistoryDb {
             record.note(self.store.held());
         }
         self.in_trouble = false;
+        self.needs_commit = false;
         self.staged.clear();
         self.store.in_doubt.clear();
         self.store.give_receipts();
         self.reports.append(&mut self.store.news);
         for (conversation, load) in self.store.freed.drain(..) {
             self.quota.release(&conversation, load);
-        }
-        Ok(())
-    }
-
-    fn count_waiting(&self) -> rusqlite::Result<()> {
-        for (_, line) in self.store.outbox.iter().filter(|(_, line)| !line.is_withdrawn) {
-            let (conversation, _) = self.store.stream_names(line.stream)?;
-            self.quota.add(&conversation, QuotaUsage { lines: 1, bytes: line.bytes });
         }
         Ok(())
     }
@@ -469,6 +467,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::history::quota::QuotaUsage;
     use crate::history::testing::*;
 
     /// Copies the files as a crash would leave them at this moment.

@@ -29,6 +29,7 @@ pub mod record;
 pub mod remembered;
 pub mod remembered_room;
 pub mod report;
+mod report_queries;
 mod rollback;
 mod rollback_action;
 mod rows;
@@ -143,6 +144,28 @@ impl History {
     pub async fn place(&self) -> Option<QueuePlace<'_>> {
         let permit = self.tasks.reserve().await.ok()?;
         Some(QueuePlace { permit, quota: &self.quota })
+    }
+
+    /// Queues a request without waiting. Returns the request if the queue is full: the caller waits for
+    /// [`ready`](Self::ready), and queues that request before any later one. After the history is closed, requests
+    /// are dropped silently.
+    #[expect(clippy::result_large_err, reason = "the caller gets back what it gave")]
+    pub fn try_put(&self, request: Request) -> Result<(), Request> {
+        let load = request.load();
+        load.iter().for_each(|(to, load)| self.quota.add(to, *load));
+        match self.tasks.try_send(Task::Keep(request)) {
+            Err(mpsc::error::TrySendError::Full(Task::Keep(request))) => {
+                load.iter().for_each(|(to, load)| self.quota.release(to, *load));
+                Err(request)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the queue has room, or until the history is closed. Another handle may take the room first, so
+    /// the next [`try_put`](Self::try_put) can still fail. The caller can drop this future at any time.
+    pub async fn ready(&self) {
+        drop(self.tasks.reserve().await);
     }
 
     /// Notes a new link to a user, before its first messages. Incomplete signed batches from the previous link are
@@ -482,6 +505,83 @@ mod tests {
         let (again, _, opened) = History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
         assert_eq!(opened.waiting, [(user(BOB), 1)]);
         assert_eq!(again.spans(room()).await, spans);
+    }
+
+    /// Blocks the thread of a history until the returned sender is dropped.
+    async fn block(history: &History) -> std::sync::mpsc::Sender<()> {
+        let (go_on, gate) = std::sync::mpsc::channel::<()>();
+        let (began, begun) = oneshot::channel();
+        let question = Box::new(move |_: &mut HistoryDb| {
+            let _ = began.send(());
+            let _ = gate.recv();
+        });
+        history.tasks.send(Task::Ask(question)).await.unwrap();
+        begun.await.unwrap();
+        go_on
+    }
+
+    fn holdings() -> Request {
+        Request::Holdings { of: room(), to: user(BOB), on: None, since: 0 }
+    }
+
+    #[tokio::test]
+    async fn query_among_requests_is_answered_after_their_commit() {
+        let (_folder, ana, mut reports) = open(ANA);
+        note_room(&ana).await;
+        let go_on = block(&ana).await;
+        let before = ana.commits();
+        ana.try_put(Request::Say(draft(&room(), "1", &[BOB]))).unwrap();
+        ana.try_put(holdings()).unwrap();
+        ana.try_put(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX }).unwrap();
+        ana.try_put(Request::Say(draft(&room(), "2", &[BOB]))).unwrap();
+        ana.try_put(Request::Waiting { of: Some(room()) }).unwrap();
+        drop(go_on);
+        let Report::Said(said) = next(&mut reports).await else { panic!() };
+        assert_eq!(said.len(), 2);
+        let Report::Holdings { to, streams, lamport, .. } = next(&mut reports).await else { panic!() };
+        assert_eq!((to, streams[0].spans.as_slice(), lamport), (user(BOB), &[(1, 2)][..], Some(2)));
+        let Report::Pending { lines, more: false, .. } = next(&mut reports).await else { panic!() };
+        assert_eq!(lines, said);
+        let waiting = Report::Waiting { of: Some(room()), waiting: vec![(user(BOB), 2)] };
+        assert_eq!(next(&mut reports).await, waiting);
+        assert_eq!(ana.commits(), before + 1);
+    }
+
+    #[tokio::test]
+    async fn full_queue_returns_the_request_and_keeps_the_order() {
+        let (_folder, ana, mut reports) = open(ANA);
+        let go_on = block(&ana).await;
+        let mut texts = (0..).map(|n: usize| n.to_string());
+        let refused = loop {
+            let said = draft(&private(BOB), &texts.next().unwrap(), &[BOB]);
+            if let Err(refused) = ana.try_put(Request::Say(said)) {
+                break refused;
+            }
+        };
+        let Request::Say(Draft { text: last, .. }) = &refused else { panic!() };
+        let queued: usize = last.parse().unwrap();
+        assert_eq!(ana.waiting_lines(&private(BOB)), queued, "the refused message is not counted");
+        let waiting = tokio::spawn({
+            let ana = ana.clone();
+            async move {
+                let mut refused = refused;
+                while let Err(again) = ana.try_put(refused) {
+                    ana.ready().await;
+                    refused = again;
+                }
+            }
+        });
+        drop(go_on);
+        let mut kept = Vec::new();
+        while kept.len() <= queued {
+            kept.extend(outgoing_messages(vec![next(&mut reports).await]));
+        }
+        waiting.await.unwrap();
+        let kept: Vec<_> = kept.iter().map(|said| said.line.text.plain().to_owned()).collect();
+        assert_eq!(kept, (0..=queued).map(|n| n.to_string()).collect::<Vec<_>>());
+        ana.close().await;
+        ana.ready().await;
+        assert!(ana.try_put(holdings()).is_ok(), "dropped after the end");
     }
 
     #[tokio::test]

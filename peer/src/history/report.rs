@@ -100,6 +100,45 @@ pub enum Report {
         /// Whether more messages are pending after that row.
         more: bool,
     },
+    /// The answer to a [`Holdings`](crate::history::command::Request::Holdings). It is an ack for the messages that
+    /// it names. There is no answer while the disk fails: the sync asks again at its next tick.
+    Holdings {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user to whom the frame is sent.
+        to: Username,
+        /// The sequence ranges that the user may see.
+        streams: Vec<StreamSpans>,
+        /// The Lamport clock of the conversation; `None` if it has no message yet.
+        lamport: Option<u64>,
+    },
+    /// The answer to a [`Lacking`](crate::history::command::Request::Lacking).
+    Lacking {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user who sent the HAVE frame.
+        from: Username,
+        /// The sequence ranges for a WANT frame. `None` while the disk fails: messages that arrive now would not be
+        /// stored.
+        lacking: Option<Vec<StreamSpans>>,
+    },
+    /// The answer to a [`HandOver`](crate::history::command::Request::HandOver). There is no answer while the disk
+    /// fails: an empty one would say that nothing more can be sent. The other peer asks again.
+    HandedOver {
+        /// The conversation of the WANT frame.
+        of: ConversationId,
+        /// The user who sent the WANT frame.
+        to: Username,
+        /// Whole signed batches, as many as fit in one LINES frame.
+        lines: Vec<SignedMessage>,
+    },
+    /// The answer to a [`Waiting`](crate::history::command::Request::Waiting). While the disk fails, it is delayed.
+    Waiting {
+        /// The conversation; `None` for all conversations.
+        of: Option<ConversationId>,
+        /// The number of own messages that wait for each recipient.
+        waiting: Vec<(Username, usize)>,
+    },
     /// The disk fails. It is reported once until a write succeeds again.
     Trouble(String),
 }

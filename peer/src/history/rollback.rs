@@ -29,6 +29,7 @@ impl HistoryDb {
             let _ = self.store.db.execute_batch("ROLLBACK");
         }
         self.is_open = false;
+        self.needs_commit = false;
         self.is_stale = self.store.reload().is_err();
         for (from, ids) in self.store.in_doubt.drain(..) {
             self.store.arrivals.entry(from).or_default().miss_ids(ids);
@@ -45,11 +46,6 @@ impl HistoryDb {
                 }
                 // Nobody sends the message again, so it is shown although it is not stored.
                 RollbackAction::Unsigned(line) => self.store.report(Report::Heard(vec![unsigned(line, 0)])),
-                RollbackAction::Asked(request) => {
-                    if self.store.apply(request.clone()).is_err() {
-                        self.again.push(request);
-                    }
-                }
                 RollbackAction::Again(request) => self.again.push(request),
             }
         }

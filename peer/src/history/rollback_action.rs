@@ -15,8 +15,6 @@ pub(crate) enum RollbackAction {
     Heard(Username, Vec<Uuid>),
     /// An unsigned message: nobody sends it again, so it is shown without being stored.
     Unsigned(UnsignedMessage),
-    /// A question: it is answered from the database as it is.
-    Asked(Request),
     /// Any other request: only this peer knows of it, so it is tried again.
     Again(Request),
 }
@@ -32,7 +30,6 @@ impl RollbackAction {
                 Self::Heard(heard.from.clone(), heard.lines.iter().map(|line| line.id).collect())
             }
             Request::KeepUnsigned(line) => Self::Unsigned(line.clone()),
-            Request::Pending { .. } => Self::Asked(request.clone()),
             other => Self::Again(other.clone()),
         }
     }

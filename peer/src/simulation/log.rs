@@ -44,7 +44,11 @@ impl Log {
             | Report::Stored { .. }
             | Report::Holds { .. }
             | Report::Written { .. }
-            | Report::Pending { .. } => {}
+            | Report::Pending { .. }
+            | Report::Holdings { .. }
+            | Report::Lacking { .. }
+            | Report::HandedOver { .. }
+            | Report::Waiting { .. } => {}
         }
     }
 
