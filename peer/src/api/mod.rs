@@ -314,7 +314,8 @@ pub enum Event {
         /// The name of the user.
         username: Username,
     },
-    /// This user entered a room, which is the open conversation now.
+    /// This user entered a room. It is the open conversation now at the frontend whose command entered it, and at one
+    /// that had nothing open.
     RoomEntered {
         /// The state of the room.
         room: Box<RoomSnapshot>,

@@ -5,6 +5,7 @@
 mod asking;
 mod command_outcome;
 pub mod commands;
+mod conversations;
 mod input;
 mod interrupt;
 pub mod json;
@@ -13,6 +14,7 @@ mod output;
 mod paging;
 mod questions;
 mod renderer;
+mod rooms;
 mod shortcuts;
 mod showing;
 pub mod terminal;
@@ -33,6 +35,7 @@ use crate::event_bus::Events;
 use crate::frontends::asking::{Asking, tells_password};
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::commands::{ParsedInput, parse};
+use crate::frontends::conversations::Conversations;
 use crate::frontends::input::{Input, read_stdin};
 use crate::frontends::interrupt::Interrupt;
 use crate::frontends::json::replies::{Origin, Replies};
@@ -112,7 +115,7 @@ impl Frontend {
     ) -> io::Result<Self> {
         let face = match format {
             Format::Text => Renderer::Text(Box::new(View::new(you, Style::from_env()).notifying(notify))),
-            Format::Json { requests } => Renderer::Json(Replies::new(requests)),
+            Format::Json { requests } => Renderer::Json(Replies::new(requests), Conversations::new(you)),
         };
         // The questions before may have turned the echo off.
         tty::set_echo(true)?;
@@ -181,6 +184,7 @@ impl Frontend {
     /// Runs the loop. Returns the last rows, or the reason why the service ended by itself.
     async fn talk(&mut self) -> Result<Result<Vec<String>, String>, OutputClosed> {
         self.welcome().await?;
+        self.enter_rooms().await?;
         loop {
             let input = match self.turn().await? {
                 Turn::Input(input) => input,
@@ -212,7 +216,7 @@ impl Frontend {
     /// Returns the command that was typed, if the input is one; handles all other input itself.
     async fn understand(&mut self, input: Input) -> Result<Option<Command>, OutputClosed> {
         let origin = Origin { line: self.number(&input), id: None };
-        if matches!(&self.face, Renderer::Json(replies) if replies.requests) {
+        if matches!(&self.face, Renderer::Json(replies, _) if replies.requests) {
             return self.understand_request(input, origin).await;
         }
         self.face.begin(origin);
@@ -252,7 +256,7 @@ impl Frontend {
                     .await;
             }
         };
-        let open = self.service.status().open.is_some();
+        let open = self.face.conversations().open().is_some();
         let typed = parse(&line, open);
         if matches!(&typed, Ok(typed) if typed.is_talk()) {
             self.said = line;
@@ -276,9 +280,10 @@ impl Frontend {
                 Ok(None)
             }
             Ok(ParsedInput::More) => self.more().await,
-            Ok(ParsedInput::Run(command)) => {
-                Ok(if self.asks_first(&command).await? { None } else { Some(command) })
-            }
+            Ok(ParsedInput::Run(mut command)) => match self.face.conversations().name_open(&mut command) {
+                Ok(()) => Ok(if self.asks_first(&command).await? { None } else { Some(command) }),
+                Err(error) => self.refuse_command(&error, Some(&command)).await,
+            },
             Err(error) => self.refuse(&error).await,
         }
     }
@@ -286,8 +291,11 @@ impl Frontend {
     /// Executes a command. Shows the events that arrive during it, and the events that it caused before its answer.
     async fn carry_out(&mut self, mut command: Command) -> Result<CommandOutcome, OutputClosed> {
         self.face.note(&mut command);
-        let Some(answer) = self.execute(&command).await? else { return Ok(CommandOutcome::Stopped) };
-        let is_request = matches!(&self.face, Renderer::Json(replies) if replies.requests);
+        let Some(mut answer) = self.execute(&command).await? else { return Ok(CommandOutcome::Stopped) };
+        if let Ok(answer) = &mut answer {
+            self.face.conversations().on_answer(&command, answer);
+        }
+        let is_request = matches!(&self.face, Renderer::Json(replies, _) if replies.requests);
         if let Command::Unlock { .. } = &command
             && !is_request
             && !matches!(answer, Err(CommandError::PasswordWanted { .. }))

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
 use crate::frontends::commands::Spec;
+use crate::frontends::conversations::Conversations;
 use crate::frontends::json::events;
 use crate::frontends::json::replies::{Origin, Replies};
 use crate::frontends::terminal::layout::hang;
@@ -19,7 +20,7 @@ use crate::limits::QUIT_KEY_WAIT;
 /// The output format with its state.
 pub(crate) enum Renderer {
     Text(Box<View>),
-    Json(Replies),
+    Json(Replies, Conversations),
 }
 
 impl Renderer {
@@ -35,29 +36,40 @@ impl Renderer {
     pub(crate) fn begin(&mut self, origin: Origin) -> Origin {
         match self {
             Self::Text(_) => Origin::default(),
-            Self::Json(replies) => replies.begin(origin),
+            Self::Json(replies, _) => replies.begin(origin),
+        }
+    }
+
+    /// Returns the conversations as this frontend sees them.
+    pub(crate) fn conversations(&mut self) -> &mut Conversations {
+        match self {
+            Self::Text(view) => view.conversations(),
+            Self::Json(_, conversations) => conversations,
         }
     }
 
     /// Notes a command that is about to run.
     pub(crate) fn note(&mut self, command: &mut Command) {
-        match self {
-            Self::Text(view) => view.note(command),
-            Self::Json(replies) => replies.note(command),
+        self.conversations().on_command(command);
+        if let Self::Json(replies, _) = self {
+            replies.note(command);
         }
     }
 
     pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
         match self {
             Self::Text(view) => view.event(event, moment()),
-            Self::Json(replies) => replies.event(event),
+            Self::Json(replies, conversations) => {
+                conversations.on_event(event);
+                replies.event(event)
+            }
         }
     }
 
     pub(crate) fn answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
         match self {
             Self::Text(view) => view.answer(answer, command, moment()),
-            Self::Json(replies) => replies.answer(answer, command),
+            Self::Json(replies, _) => replies.answer(answer, command),
         }
     }
 
@@ -65,15 +77,15 @@ impl Renderer {
     pub(crate) fn error(&mut self, error: &CommandError, command: Option<&Command>) -> Vec<String> {
         match self {
             Self::Text(view) => view.error(error),
-            Self::Json(replies) => replies.error(error, command),
+            Self::Json(replies, _) => replies.error(error, command),
         }
     }
 
     pub(crate) fn help(&self, only: Option<&Spec>) -> Vec<String> {
         match self {
             Self::Text(view) => view.help(only, moment()),
-            Self::Json(replies) if replies.requests => replies.help(),
-            Self::Json(_) => events::help(only),
+            Self::Json(replies, _) if replies.requests => replies.help(),
+            Self::Json(..) => events::help(only),
         }
     }
 
@@ -81,7 +93,7 @@ impl Renderer {
     pub(crate) fn typed(&self, line: &str) -> Vec<String> {
         match self {
             Self::Text(view) => view.typed(line),
-            Self::Json(_) => Vec::new(),
+            Self::Json(..) => Vec::new(),
         }
     }
 
@@ -89,7 +101,7 @@ impl Renderer {
     pub(crate) fn choices(&self, names: &[String]) -> Vec<String> {
         match self {
             Self::Text(view) => view.choices(names, moment()),
-            Self::Json(_) => Vec::new(),
+            Self::Json(..) => Vec::new(),
         }
     }
 
@@ -100,7 +112,7 @@ impl Renderer {
                 let seconds = QUIT_KEY_WAIT.as_secs();
                 view.hint(&format!("Press Ctrl-C again within {seconds} seconds to quit."))
             }
-            Self::Json(_) => Vec::new(),
+            Self::Json(..) => Vec::new(),
         }
     }
 
@@ -108,7 +120,7 @@ impl Renderer {
     pub(crate) fn nothing_unread(&self) -> Vec<String> {
         match self {
             Self::Text(view) => view.hint("Nothing is unread."),
-            Self::Json(_) => Vec::new(),
+            Self::Json(..) => Vec::new(),
         }
     }
 
@@ -116,14 +128,14 @@ impl Renderer {
     pub(crate) fn alert(&mut self) -> Option<String> {
         match self {
             Self::Text(view) => view.alert(),
-            Self::Json(_) => None,
+            Self::Json(..) => None,
         }
     }
 
     pub(crate) fn farewell(&mut self) -> Vec<String> {
         match self {
             Self::Text(view) => view.farewell(moment()),
-            Self::Json(_) => Vec::new(),
+            Self::Json(..) => Vec::new(),
         }
     }
 
@@ -131,7 +143,7 @@ impl Renderer {
     pub(crate) async fn is_due(&self) {
         let due = match self {
             Self::Text(view) => view.due(),
-            Self::Json(_) => None,
+            Self::Json(..) => None,
         };
         match due {
             Some(due) => sleep((due - Utc::now()).to_std().unwrap_or_default()).await,

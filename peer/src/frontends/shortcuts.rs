@@ -5,10 +5,9 @@
 use std::time::Instant;
 
 use crate::api::Command;
-use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::status::Status;
 use crate::frontends::Frontend;
+use crate::frontends::conversations::next_unread;
 use crate::frontends::output::OutputClosed;
 use crate::identity::password::Password;
 
@@ -49,19 +48,12 @@ impl Frontend {
 
     /// Returns the command that opens the next conversation with unread messages.
     pub(crate) async fn next_unread(&mut self) -> Result<Option<Command>, OutputClosed> {
-        let next = next_unread(&self.service.status());
+        let mut status = self.service.status();
+        self.face.conversations().complete(&mut status);
+        let next = next_unread(&status);
         if next.is_none() {
             self.show(self.face.nothing_unread()).await?;
         }
         Ok(next.map(|conversation| Command::Open { conversation }))
     }
-}
-
-/// Returns the next conversation with unread messages: after the open one, then from the start.
-fn next_unread(status: &Status) -> Option<Conversation> {
-    let at = |open: &Conversation| status.conversations.iter().position(|(chat, _)| chat == open);
-    let open = status.open.as_ref().and_then(at).map_or(0, |at| at + 1);
-    let (before, behind) = status.conversations.split_at(open);
-    let mut unread = behind.iter().chain(before).filter(|(_, count)| *count > 0);
-    unread.next().map(|(chat, _)| chat.clone())
 }

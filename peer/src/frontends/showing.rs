@@ -11,7 +11,7 @@ use crate::frontends::output::OutputClosed;
 use crate::frontends::renderer::{Renderer, moment};
 use crate::frontends::terminal::{fatal_errors, tty};
 use crate::frontends::turns::{Turn, next, next_interrupt};
-use crate::limits::{ROWS_AT_ONCE, SCROLLBACK};
+use crate::limits::ROWS_AT_ONCE;
 use crate::untrusted::UntrustedText;
 
 /// Events that are shown between two updates of the status row.
@@ -46,6 +46,20 @@ impl Frontend {
             TrackerState::Lost => view.welcome_offline(&status.tracker_address, &waiting),
         };
         self.show(rows).await
+    }
+
+    /// Shows the events of the sign-in, which enter the rooms of earlier runs again.
+    pub(crate) async fn enter_rooms(&mut self) -> Result<(), OutputClosed> {
+        while let Some(event) = self.events.try_recv() {
+            let is_of_sign_in =
+                matches!(event, Event::LoggedIn { .. } | Event::Tracker { .. } | Event::RoomEntered { .. });
+            self.show_event(event).await?;
+            if !is_of_sign_in {
+                break;
+            }
+        }
+        self.face.conversations().set_started();
+        Ok(())
     }
 
     /// Returns the last rows, or the reason why the service ended by itself.
@@ -158,18 +172,15 @@ impl Frontend {
         self.hide_secrets();
         let mut repaint = false;
         if let Renderer::Text(view) = &mut self.face {
-            let open = self.service.status().open;
-            rows.extend(view.opened(open.as_ref()));
+            rows.extend(view.opened());
             if view.has_arrived() {
-                let looked = self
-                    .service
-                    .execute(Command::History { lines: SCROLLBACK, conversation: None, before: None })
-                    .await;
+                let looked = self.service.execute(view.look_back()).await;
                 rows.extend(view.arrive(&looked, moment()));
             }
             rows.extend(view.progress(moment()));
-            let status = self.service.status();
             if let Some(editor) = &self.editor {
+                let mut status = self.service.status();
+                view.conversations().complete(&mut status);
                 let status_line = view.status_line(&status);
                 repaint = editor.set(status_line, self.known.changed_words(&status));
             }

@@ -61,7 +61,10 @@ impl Frontend {
         };
         self.face.begin(Origin { id, ..origin });
         let command = match wish {
-            Wish::Run(command) => command,
+            Wish::Run(mut command) => match self.face.conversations().name_open(&mut command) {
+                Ok(()) => command,
+                Err(error) => return self.refuse_command(&error, Some(&command)).await,
+            },
             Wish::Help => {
                 self.show(self.face.help(None)).await?;
                 return Ok(None);

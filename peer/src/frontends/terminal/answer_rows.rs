@@ -21,8 +21,6 @@ use crate::untrusted::AsUntrusted;
 /// Renders an answer as rows.
 pub(crate) struct Reply<'a> {
     pub(crate) paint: Style,
-    /// The conversation that the screen shows.
-    pub(crate) open: Option<&'a Conversation>,
     pub(crate) tables: Tables<'a>,
     pub(crate) moment: Moment,
 }
@@ -129,10 +127,9 @@ impl Reply<'_> {
                 Some("your password is changed".to_owned())
             }
             Command::Unblock { user } => Some(format!("{user} is no longer blocked")),
-            Command::Leave { conversation } => match conversation.as_ref().or(self.open) {
-                Some(Conversation::Private(user)) => Some(format!("*** the chat with {user} is closed")),
-                _ => None,
-            },
+            Command::Leave { conversation: Some(Conversation::Private(user)) } => {
+                Some(format!("*** the chat with {user} is closed"))
+            }
             _ => None,
         }
     }

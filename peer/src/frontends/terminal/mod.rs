@@ -23,7 +23,6 @@ pub mod message_rows;
 pub mod prompts;
 pub(crate) mod retry_wait;
 pub(crate) mod room_rows;
-pub(crate) mod rooms;
 pub mod sanitize;
 pub(crate) mod scrollback;
 pub(crate) mod security_warnings;

@@ -14,6 +14,7 @@ use crate::api::status::Status;
 use crate::api::{Answer, Command, Event};
 use crate::config::Notify;
 use crate::frontends::commands::Spec;
+use crate::frontends::conversations::Conversations;
 use crate::frontends::terminal::absence_banner::{Absence, missing_row};
 use crate::frontends::terminal::alerts::Alerts;
 use crate::frontends::terminal::answer_rows::{Reply, failure, password_wanted, refusal};
@@ -21,7 +22,6 @@ use crate::frontends::terminal::connections::Connections;
 use crate::frontends::terminal::delivery_notices::DeliveryNotices;
 use crate::frontends::terminal::message_rows::{DisplayMessage, LATE, LATE_BY, Line, Moment};
 use crate::frontends::terminal::room_rows::RoomRows;
-use crate::frontends::terminal::rooms::Rooms;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::scrollback::{Arrival, PastRows};
 use crate::frontends::terminal::security_warnings::{self, KeyWarnings};
@@ -30,14 +30,15 @@ use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;
 use crate::frontends::terminal::unread::{Unread, UnreadMessages};
 use crate::frontends::terminal::welcome::Greeting;
-use crate::limits::MESSAGE_ROWS;
+use crate::limits::{MESSAGE_ROWS, SCROLLBACK};
 
 /// The state of the screen, as far as later rows depend on it.
 pub struct View {
     paint: Style,
     you: Username,
-    open: Option<Conversation>,
-    rooms: Rooms,
+    conversations: Conversations,
+    /// The conversation under whose header the screen shows messages.
+    shown: Option<Conversation>,
     unread: Unread,
     connections: Connections,
     deliveries: DeliveryNotices,
@@ -49,7 +50,7 @@ pub struct View {
 
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("you", &self.you).field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("View").field("you", &self.you).field("open", &self.open()).finish_non_exhaustive()
     }
 }
 
@@ -59,9 +60,9 @@ impl View {
     pub fn new(you: Username, paint: Style) -> Self {
         Self {
             paint,
+            conversations: Conversations::new(you.clone()),
             you,
-            open: None,
-            rooms: Rooms::default(),
+            shown: None,
             unread: Unread::default(),
             connections: Connections::default(),
             deliveries: DeliveryNotices::default(),
@@ -102,8 +103,22 @@ impl View {
         Greeting { paint: self.paint, you: &self.you }.offline_rows(tracker, waiting.len())
     }
 
+    /// Returns the conversations as this screen shows them.
+    pub(crate) fn conversations(&mut self) -> &mut Conversations {
+        &mut self.conversations
+    }
+
+    fn open(&self) -> Option<&Conversation> {
+        self.conversations.open()
+    }
+
+    fn is_open(&self, conversation: &Conversation) -> bool {
+        self.open() == Some(conversation)
+    }
+
     /// Renders an event, after a date row if the day has changed.
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
+        self.conversations.on_event(event);
         let mut rows = match event {
             Event::LoggedIn { .. } => return Vec::new(),
             Event::Link { peer, state, encrypted, .. } => {
@@ -120,7 +135,7 @@ impl View {
             Event::NewKey { fingerprint } => security_warnings::new_key(self.paint, *fingerprint),
             Event::Fork { conversation, author } => security_warnings::fork(self.paint, conversation, author),
             Event::Missed { conversation, people, lines } => {
-                let here = self.open.as_ref() == Some(conversation);
+                let here = self.is_open(conversation);
                 let absence = Absence { conversation, people: *people, lines: *lines };
                 vec![self.paint.system(&absence.words(here))]
             }
@@ -132,9 +147,7 @@ impl View {
                     "*** you have a seat in {room}, which is new to this computer: /join {room} enters it"
                 ))]
             }
-            Event::RoomUpdate { room, change, username, members } => {
-                self.room_changed(room, *change, username, members)
-            }
+            Event::RoomUpdate { room, change, username, .. } => self.room_changed(room, *change, username),
             Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
             Event::Message { id, room, from, to, content, sent_at, late, missing } => {
@@ -191,15 +204,20 @@ impl View {
         match conversation {
             Conversation::Private(user) => vec![user.clone()],
             Conversation::Room(name) => {
-                let members = self.rooms.members(name).iter().map(|member| member.username.clone());
+                let members =
+                    self.conversations.rooms().members(name).iter().map(|member| member.username.clone());
                 members.filter(|user| *user != self.you).collect()
             }
         }
     }
 
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
-        self.rooms.enter(room.clone());
-        self.open = Some(Conversation::Room(room.name.clone()));
+        let conversation = Conversation::Room(room.name.clone());
+        if !self.is_open(&conversation) {
+            let place = shown(&conversation);
+            return vec![self.paint.system(&format!("*** you are in {place} too: /switch {place} opens it"))];
+        }
+        self.shown = Some(conversation);
         // A room that was just created has no earlier messages.
         self.arrival.is_due = room.revision > 1;
         self.room_header(room)
@@ -209,27 +227,17 @@ impl View {
         RoomRows { paint: self.paint, you: &self.you }.header(room)
     }
 
-    fn room_changed(
-        &mut self,
-        name: &RoomName,
-        change: ChangeKind,
-        who: &Username,
-        members: &[Username],
-    ) -> Vec<String> {
-        self.rooms.note(name, change, who, members);
-        let here = self.open == Some(Conversation::Room(name.clone()));
+    fn room_changed(&mut self, name: &RoomName, change: ChangeKind, who: &Username) -> Vec<String> {
+        let here = self.is_open(&Conversation::Room(name.clone()));
         vec![RoomRows { paint: self.paint, you: &self.you }.change(name, change, who, here)]
     }
 
     /// Renders the end of a room on this device, with its unread messages: later they could not be shown.
     fn room_closed(&mut self, name: &RoomName, what: &str, moment: Moment) -> Vec<String> {
-        self.rooms.forget(name);
         let conversation = Conversation::Room(name.clone());
         let mut rows = self.unread_under_name(&conversation, moment);
-        if self.open.as_ref() == Some(&conversation) {
-            self.open = None;
-        }
         rows.push(self.paint.system(&format!("*** {what} {}", shown(&conversation))));
+        rows.extend(self.opened());
         rows
     }
 
@@ -259,7 +267,7 @@ impl View {
         moment: Moment,
     ) -> Vec<String> {
         let called = said.text.has_word(self.you.as_str());
-        let is_open = self.open.as_ref() == Some(conversation);
+        let is_open = self.is_open(conversation);
         // The earlier messages already contain it.
         if is_open && self.arrival.has_shown(said.id) {
             return Vec::new();
@@ -295,7 +303,7 @@ impl View {
     fn message_row(&self, conversation: &Conversation, said: &DisplayMessage, moment: Moment) -> Vec<String> {
         let line = Line { said, moment, paint: self.paint };
         match conversation {
-            Conversation::Private(user) if self.open.as_ref() != Some(conversation) => {
+            Conversation::Private(user) if !self.is_open(conversation) => {
                 let way = if said.from == self.you { "to" } else { "from" };
                 let mark = if said.unencrypted { " ~" } else { "" };
                 line.private(&format!("[PRIVATE {way} {user}{mark}]"), said.from == self.you)
@@ -305,43 +313,34 @@ impl View {
         }
     }
 
-    /// Sets the conversation of a `/leave` without one: another may be open when the answer arrives.
-    pub(crate) fn note(&self, command: &mut Command) {
-        if let Command::Leave { conversation: conversation @ None } = command {
-            conversation.clone_from(&self.open);
-        }
-    }
-
     /// Renders the answer to a command.
     pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
         if let Answer::Withdrawn { id } = answer {
             self.deliveries.withdrawn(*id);
         }
-        let (open, tables) = (self.open.as_ref(), self.tables(moment.columns));
-        Reply { paint: self.paint, open, tables, moment }.rows(answer, command)
+        let tables = self.tables(moment.columns);
+        Reply { paint: self.paint, tables, moment }.rows(answer, command)
     }
 
     /// Renders the header of the open conversation if it is a different one than before. Its earlier messages follow
     /// with [`Self::arrive`].
-    pub fn opened(&mut self, open: Option<&Conversation>) -> Vec<String> {
-        if self.open.as_ref() == open {
+    pub fn opened(&mut self) -> Vec<String> {
+        if self.shown.as_ref() == self.open() {
             return Vec::new();
         }
-        let rows = match open {
+        self.shown = self.open().cloned();
+        self.arrival.is_due = self.shown.is_some();
+        match &self.shown {
             None => Vec::new(),
-            Some(Conversation::Room(name)) => match self.rooms.find(name) {
-                Some(room) => self.room_header(room),
-                // The `room_entered` event of this room will follow.
-                None => return Vec::new(),
-            },
+            Some(Conversation::Room(name)) => {
+                let room = self.conversations.rooms().find(name);
+                room.map(|room| self.room_header(room)).unwrap_or_default()
+            }
             Some(Conversation::Private(user)) => {
                 let title = format!("── @{user} ── goes to {user} alone; /leave closes it");
                 vec![self.paint.system(&title)]
             }
-        };
-        self.open = open.cloned();
-        self.arrival.is_due = open.is_some();
-        rows
+        }
     }
 
     /// Returns true if a conversation was opened and its earlier messages are not shown yet.
@@ -350,10 +349,15 @@ impl View {
         self.arrival.is_due
     }
 
+    /// Returns the command that reads the earlier messages of the open conversation.
+    pub(crate) fn look_back(&self) -> Command {
+        Command::History { lines: SCROLLBACK, conversation: self.shown.clone(), before: None }
+    }
+
     /// Renders the earlier messages of the conversation that was opened, if the history is unlocked, and its unread
     /// messages.
     pub fn arrive(&mut self, looked: &Result<Answer, CommandError>, moment: Moment) -> Vec<String> {
-        let Some(open) = self.open.clone() else { return Vec::new() };
+        let Some(open) = self.shown.clone() else { return Vec::new() };
         let unread = |id| self.unread.has(&open, id);
         let mut rows = self.arrival.rows(looked, &open, unread, PastRows { paint: self.paint, moment });
         let missed = self.unread.take(&open);
@@ -398,7 +402,8 @@ impl View {
         let progress = self.progress(moment);
         let rooms = self.unread.rooms();
         let missed: Vec<_> = rooms.iter().flat_map(|room| self.unread_under_name(room, moment)).collect();
-        let goodbye = if self.rooms.is_empty() { "Goodbye." } else { "Goodbye. Your seats are kept." };
+        let goodbye =
+            if self.conversations.rooms().is_empty() { "Goodbye." } else { "Goodbye. Your seats are kept." };
         progress.into_iter().chain(missed).chain([self.paint.system(goodbye)]).collect()
     }
 
@@ -406,7 +411,7 @@ impl View {
     #[must_use]
     pub fn status_line(&self, status: &Status) -> StatusLine {
         let members = match &status.open {
-            Some(Conversation::Room(name)) => self.rooms.members(name),
+            Some(Conversation::Room(name)) => self.conversations.rooms().members(name),
             _ => &[],
         };
         StatusLine::new(status, members, self.deliveries.waiting())
@@ -486,6 +491,13 @@ mod tests {
         }
     }
 
+    /// Opens a conversation by a command, and returns its header.
+    fn switch(view: &mut View, conversation: &Conversation) -> Vec<String> {
+        let command = Command::Open { conversation: conversation.clone() };
+        view.conversations().on_answer(&command, &mut Answer::Done);
+        view.opened()
+    }
+
     fn not_asked() -> Result<Answer, CommandError> {
         Err(CommandError::PasswordWanted { tries_left: 3 })
     }
@@ -524,13 +536,13 @@ mod tests {
         assert_eq!(called, ["· bob calls you in sala: /switch sala"]);
         assert!(view.alert().is_some());
         let open = Conversation::Room(room("sala"));
-        assert_eq!(view.opened(Some(&open)).len(), 2);
+        assert_eq!(switch(&mut view, &open).len(), 2);
         let rows = view.arrive(&not_asked(), moment());
         let hint = "   /history shows what was said before";
         let lines = [hint, "[12:00:07] <bob> one", "[12:00:07] <bob> two", "[12:00:07] >> <bob> ana?"];
         assert_eq!(rows, lines, "{rows:#?}");
         assert_eq!(view.alert(), None, "it has rung before");
-        assert!(view.opened(Some(&open)).is_empty());
+        assert!(switch(&mut view, &open).is_empty());
     }
 
     #[test]
@@ -541,7 +553,7 @@ mod tests {
         let chat = Conversation::Private(user("bob"));
         let sent = Event::Sent { id: Uuid::nil(), conversation: chat.clone(), content: "what?".into() };
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
-        assert_eq!(view.opened(Some(&chat)).len(), 1);
+        assert_eq!(switch(&mut view, &chat).len(), 1);
         assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob> psst"]);
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] <ana> what?"]);
     }
@@ -695,7 +707,7 @@ mod tests {
         view.event(&said(Some("sala"), "later"), moment());
         view.event(&link(LinkState::Down, false), moment());
         assert!(view.event(&link(LinkState::Up, true), moment()).is_empty());
-        view.opened(Some(&Conversation::Room(room("sala"))));
+        switch(&mut view, &Conversation::Room(room("sala")));
         assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob ~> later"]);
         assert_eq!(view.event(&said(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
     }

@@ -1,6 +1,6 @@
 //! The rooms and their members, as events have reported them. Pure.
 //!
-//! The screen shows members from this state.
+//! A frontend shows members from this state.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,11 @@ impl Rooms {
 
     pub(crate) fn forget(&mut self, name: &RoomName) {
         self.rooms.remove(name);
+    }
+
+    /// Returns the name of the first room in alphabetical order.
+    pub(crate) fn first(&self) -> Option<&RoomName> {
+        self.rooms.keys().next()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,0 +1,448 @@
+//! The conversations as one frontend sees them: the open one, and the unread messages of the others. Pure.
+//!
+//! Each frontend has its own. It is changed by the events of the service and by the frontend's own commands, never by
+//! those of another frontend.
+//!
+//! Example: this frontend has `sala` open. Another one joins `equipe`, so both get `room_entered`; here `sala` stays
+//! open, and a message in `equipe` is unread.
+
+use std::collections::BTreeMap;
+
+use commons::names::{RoomName, Username};
+
+use crate::api::conversation::Conversation;
+use crate::api::error::CommandError;
+use crate::api::missing_conversation::MissingConversation;
+use crate::api::past::Past;
+use crate::api::status::Status;
+use crate::api::{Answer, Command, Event};
+use crate::frontends::rooms::Rooms;
+
+/// The rooms of this user, the open conversation, and the number of unread messages elsewhere.
+pub(crate) struct Conversations {
+    you: Username,
+    rooms: Rooms,
+    open: Option<Conversation>,
+    /// Unread messages by conversation; none for the open one.
+    unread: BTreeMap<Conversation, usize>,
+    /// The room that the last command of this frontend enters. The tracker may answer after the command timed out.
+    entering: Option<RoomName>,
+    /// True once the rooms of earlier runs were entered again. Until then each of them is opened, so that the last one
+    /// is open.
+    started: bool,
+}
+
+impl Conversations {
+    pub(crate) fn new(you: Username) -> Self {
+        Self {
+            you,
+            rooms: Rooms::default(),
+            open: None,
+            unread: BTreeMap::new(),
+            entering: None,
+            started: false,
+        }
+    }
+
+    /// Returns the open conversation, to which messages go.
+    pub(crate) fn open(&self) -> Option<&Conversation> {
+        self.open.as_ref()
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// Notes that the events of the sign-in are all known. From now on a room is opened only by a command of this
+    /// frontend, or if nothing is open.
+    pub(crate) fn set_started(&mut self) {
+        self.started = true;
+    }
+
+    /// Sets the open conversation of a command that names none. If none is open, the service reports that.
+    pub(crate) fn name_open(&self, command: &mut Command) -> Result<(), CommandError> {
+        let named = match command {
+            Command::Say { conversation, .. }
+            | Command::Leave { conversation }
+            | Command::Users { conversation }
+            | Command::History { conversation, .. }
+            | Command::Export { conversation, .. }
+            | Command::Receipts { conversation } => conversation,
+            Command::Delete { room: room @ None } => {
+                match &self.open {
+                    Some(Conversation::Room(open)) => *room = Some(open.clone()),
+                    Some(Conversation::Private(_)) => return Err(MissingConversation::NotARoom.into()),
+                    None => {}
+                }
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        if named.is_none() {
+            named.clone_from(&self.open);
+        }
+        Ok(())
+    }
+
+    /// Notes a command of this frontend that is about to run.
+    pub(crate) fn on_command(&mut self, command: &Command) {
+        if let Command::Create { room } | Command::Join { room } = command {
+            self.entering = Some(room.clone());
+        }
+    }
+
+    /// Handles the answer to a command of this frontend, and completes it with the state of this frontend.
+    pub(crate) fn on_answer(&mut self, command: &Command, answer: &mut Answer) {
+        match (command, answer) {
+            (Command::Create { room } | Command::Join { room }, Answer::Done) => {
+                self.open_room(room.clone());
+            }
+            (Command::Open { conversation: Conversation::Room(room) }, Answer::Done) => {
+                self.open_room(room.clone());
+            }
+            (Command::Open { conversation }, Answer::Done) => self.set_open(conversation.clone()),
+            (
+                Command::Leave { conversation: Some(conversation @ Conversation::Private(_)) },
+                Answer::Done,
+            ) => {
+                self.close(conversation);
+            }
+            (_, Answer::WhoAmI { status }) => self.complete(status),
+            (_, Answer::Conversations { conversations }) => {
+                for kept in conversations.iter_mut().filter(|kept| kept.named.is_none()) {
+                    let conversation = match &kept.of {
+                        Past::Room(room) => Conversation::Room(room.clone()),
+                        Past::With(user) => Conversation::Private(user.clone()),
+                    };
+                    kept.unread = self.unread(&conversation);
+                    kept.ended &= !self.is_kept(&conversation);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Handles an event of the service.
+    pub(crate) fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::RoomEntered { room } => {
+                self.rooms.enter((**room).clone());
+                let is_own = self.entering.take_if(|entering| *entering == room.name).is_some();
+                if is_own || !self.started || self.open.is_none() {
+                    self.set_open(Conversation::Room(room.name.clone()));
+                }
+            }
+            Event::RoomUpdate { room, change, username, members } => {
+                self.rooms.note(room, *change, username, members);
+            }
+            Event::RoomLeft { room } | Event::RoomDeleted { room } => {
+                self.rooms.forget(room);
+                self.close(&Conversation::Room(room.clone()));
+            }
+            Event::Message { room, from, .. } if *from != self.you => {
+                let conversation = match room {
+                    Some(room) if self.rooms.find(room).is_none() => return,
+                    Some(room) => Conversation::Room(room.clone()),
+                    None => Conversation::Private(from.clone()),
+                };
+                if self.open.as_ref() != Some(&conversation) {
+                    *self.unread.entry(conversation).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets the fields of a status that belong to this frontend. The service knows the trust in all users; a frontend
+    /// shows that in the members of the open conversation.
+    pub(crate) fn complete(&self, status: &mut Status) {
+        status.open.clone_from(&self.open);
+        let known = |chat: &&Conversation| status.conversations.iter().any(|(known, _)| known == *chat);
+        let kept = self.open.iter().chain(self.unread.keys()).filter(|chat| self.is_kept(chat));
+        let kept: Vec<_> = kept.filter(|chat| !known(chat)).map(|chat| (chat.clone(), 0)).collect();
+        status.conversations.extend(kept);
+        status.conversations.sort();
+        for (conversation, unread) in &mut status.conversations {
+            *unread = self.unread(conversation);
+        }
+        status.trust.retain(|user, _| self.is_here(user));
+    }
+
+    fn is_here(&self, user: &Username) -> bool {
+        match &self.open {
+            None => false,
+            Some(Conversation::Private(other)) => other == user,
+            Some(Conversation::Room(room)) => {
+                self.rooms.members(room).iter().any(|member| member.username == *user)
+            }
+        }
+    }
+
+    /// Returns true for a private chat that is open or has unread messages: it goes on, even if the other user left it.
+    fn is_kept(&self, conversation: &Conversation) -> bool {
+        let is_in_use = self.open.as_ref() == Some(conversation) || self.unread.contains_key(conversation);
+        is_in_use && matches!(conversation, Conversation::Private(_))
+    }
+
+    fn unread(&self, conversation: &Conversation) -> usize {
+        self.unread.get(conversation).copied().unwrap_or_default()
+    }
+
+    fn open_room(&mut self, room: RoomName) {
+        // The room may have ended between the answer and an event before it.
+        if self.rooms.find(&room).is_some() {
+            self.set_open(Conversation::Room(room));
+        }
+    }
+
+    fn set_open(&mut self, conversation: Conversation) {
+        self.unread.remove(&conversation);
+        self.open = Some(conversation);
+    }
+
+    /// Removes a conversation. If it was open, a room is opened instead, but never a private chat: a user who keeps
+    /// typing would write to that person unawares.
+    fn close(&mut self, conversation: &Conversation) {
+        self.unread.remove(conversation);
+        if self.open.as_ref() == Some(conversation) {
+            self.open = None;
+            if let Some(room) = self.rooms.first().cloned() {
+                self.set_open(Conversation::Room(room));
+            }
+        }
+    }
+}
+
+/// Returns the next conversation with unread messages: after the open one, then from the start.
+pub(crate) fn next_unread(status: &Status) -> Option<Conversation> {
+    let at = |open: &Conversation| status.conversations.iter().position(|(chat, _)| chat == open);
+    let open = status.open.as_ref().and_then(at).map_or(0, |at| at + 1);
+    let (before, behind) = status.conversations.split_at(open);
+    let mut unread = behind.iter().chain(before).filter(|(_, count)| *count > 0);
+    unread.next().map(|(chat, _)| chat.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use commons::snapshot::{Member, RoomSnapshot};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::api::past::KeptConversation;
+    use crate::api::status::{TrackerState, Trust};
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    /// A room with these members, all online.
+    fn snapshot(name: &str, members: &[&str]) -> RoomSnapshot {
+        let member = |name: &&str| Member {
+            username: user(name),
+            connected: true,
+            since: 1,
+            keys: Vec::new(),
+            endorsements: Vec::new(),
+            in_menu: false,
+        };
+        RoomSnapshot {
+            id: Uuid::nil(),
+            name: room(name),
+            revision: 1,
+            capacity: 3,
+            owner: user("bob"),
+            members: members.iter().map(member).collect(),
+            peer_owner: None,
+            peer_one: None,
+            peer_two: None,
+        }
+    }
+
+    fn place(name: &str) -> Conversation {
+        match name.strip_prefix('@') {
+            Some(name) => Conversation::Private(user(name)),
+            None => Conversation::Room(room(name)),
+        }
+    }
+
+    fn entered(name: &str) -> Event {
+        Event::RoomEntered { room: Box::new(snapshot(name, &["ana", "bob"])) }
+    }
+
+    fn message(from: &str, room_name: Option<&str>) -> Event {
+        Event::Message {
+            id: Uuid::nil(),
+            room: room_name.map(room),
+            from: user(from),
+            to: None,
+            content: "hi".into(),
+            sent_at: DateTime::UNIX_EPOCH,
+            late: false,
+            missing: 0,
+        }
+    }
+
+    /// A frontend of ana, whose start is over, in these rooms.
+    fn in_rooms(names: &[&str]) -> Conversations {
+        let mut conversations = Conversations::new(user("ana"));
+        names.iter().for_each(|name| conversations.on_event(&entered(name)));
+        conversations.set_started();
+        conversations
+    }
+
+    fn run(conversations: &mut Conversations, command: &Command) {
+        conversations.on_command(command);
+        conversations.on_answer(command, &mut Answer::Done);
+    }
+
+    fn switch(name: &str) -> Command {
+        Command::Open { conversation: place(name) }
+    }
+
+    fn status(conversations: &[&str]) -> Status {
+        Status {
+            username: Some(user("ana")),
+            open: None,
+            conversations: conversations.iter().map(|name| (place(name), 0)).collect(),
+            tracker: TrackerState::Connected,
+            tracker_address: String::new(),
+            tracker_key: None,
+            listening: String::new(),
+            trust: ["bob", "carla"].map(|name| (user(name), Trust::Unverified)).into(),
+            known_users: Vec::new(),
+            known_rooms: Vec::new(),
+        }
+    }
+
+    fn completed(conversations: &Conversations, known: &[&str]) -> Status {
+        let mut status = status(known);
+        conversations.complete(&mut status);
+        status
+    }
+
+    #[test]
+    fn last_room_of_an_earlier_run_is_open_at_the_start() {
+        assert_eq!(in_rooms(&["equipe", "sala"]).open(), Some(&place("sala")));
+    }
+
+    #[test]
+    fn room_that_another_frontend_enters_is_not_opened() {
+        let mut conversations = in_rooms(&["sala"]);
+        conversations.on_event(&entered("equipe"));
+        assert_eq!(conversations.open(), Some(&place("sala")));
+        assert_eq!(completed(&conversations, &["equipe", "sala"]).conversations[0], (place("equipe"), 0));
+        // Control: the frontend whose command it was opens it, even if the answer came after a time-out.
+        conversations.on_event(&Event::RoomLeft { room: room("equipe") });
+        conversations.on_command(&Command::Join { room: room("equipe") });
+        conversations.on_event(&entered("equipe"));
+        assert_eq!(conversations.open(), Some(&place("equipe")));
+        // A frontend with nothing open opens it too.
+        let mut idle = in_rooms(&[]);
+        idle.on_event(&entered("equipe"));
+        assert_eq!(idle.open(), Some(&place("equipe")));
+    }
+
+    #[test]
+    fn joining_an_entered_room_again_opens_it() {
+        let mut conversations = in_rooms(&["equipe", "sala"]);
+        run(&mut conversations, &Command::Join { room: room("equipe") });
+        assert_eq!(conversations.open(), Some(&place("equipe")));
+        conversations.on_command(&switch("sala"));
+        conversations.on_event(&Event::RoomDeleted { room: room("sala") });
+        conversations.on_answer(&switch("sala"), &mut Answer::Done);
+        assert_eq!(conversations.open(), Some(&place("equipe")), "a room that has ended is not opened");
+    }
+
+    #[test]
+    fn messages_elsewhere_are_counted_until_it_is_open() {
+        let mut conversations = in_rooms(&["equipe", "sala"]);
+        for (from, room) in [
+            ("bob", None),
+            ("bob", None),
+            ("bob", Some("equipe")),
+            ("bob", Some("sala")),
+            ("ana", Some("equipe")),
+            ("bob", Some("left")),
+        ] {
+            conversations.on_event(&message(from, room));
+        }
+        let known = ["equipe", "sala", "@bob"];
+        let counts = [(place("equipe"), 1), (place("sala"), 0), (place("@bob"), 2)];
+        assert_eq!(completed(&conversations, &known).conversations, counts);
+        assert_eq!(next_unread(&completed(&conversations, &known)), Some(place("@bob")));
+        run(&mut conversations, &switch("@bob"));
+        assert_eq!(completed(&conversations, &known).conversations[2], (place("@bob"), 0));
+        assert_eq!(next_unread(&completed(&conversations, &known)), Some(place("equipe")));
+        run(&mut conversations, &switch("equipe"));
+        assert_eq!(next_unread(&completed(&conversations, &known)), None);
+    }
+
+    #[test]
+    fn no_private_chat_is_opened_unasked() {
+        let mut conversations = in_rooms(&["sala"]);
+        conversations.on_event(&message("bob", None));
+        assert_eq!(conversations.open(), Some(&place("sala")));
+        conversations.on_event(&Event::RoomLeft { room: room("sala") });
+        assert_eq!(conversations.open(), None);
+        // When a chat ends, a room is opened.
+        run(&mut conversations, &switch("@bob"));
+        conversations.on_event(&entered("sala"));
+        assert_eq!(conversations.open(), Some(&place("@bob")));
+        run(&mut conversations, &Command::Leave { conversation: Some(place("@bob")) });
+        assert_eq!(conversations.open(), Some(&place("sala")));
+    }
+
+    #[test]
+    fn command_without_a_conversation_is_for_the_open_one() {
+        let named = |open: &[&str], mut command: Command| {
+            let mut conversations = in_rooms(&["sala"]);
+            conversations.on_event(&Event::RoomLeft { room: room("sala") });
+            open.iter().for_each(|name| conversations.on_event(&entered(name)));
+            conversations.name_open(&mut command).map(|()| serde_json::to_value(&command).unwrap())
+        };
+        let say = serde_json::json!({"command": "say", "conversation": {"room": "sala"}, "text": "hi"});
+        assert_eq!(named(&["sala"], Command::say("hi")), Ok(say));
+        let delete = serde_json::json!({"command": "delete", "room": "sala"});
+        assert_eq!(named(&["sala"], Command::Delete { room: None }), Ok(delete));
+        let private = serde_json::json!({"command": "say", "conversation": {"to": "bob"}, "text": "hi"});
+        assert_eq!(named(&["sala"], Command::send_private(user("bob"), "hi")), Ok(private));
+        let none = serde_json::json!({"command": "leave"});
+        assert_eq!(named(&[], Command::Leave { conversation: None }), Ok(none), "the service refuses it");
+        let mut conversations = in_rooms(&["sala"]);
+        run(&mut conversations, &switch("@bob"));
+        let refused = conversations.name_open(&mut Command::Delete { room: None });
+        assert_eq!(refused, Err(MissingConversation::NotARoom.into()));
+    }
+
+    #[test]
+    fn answers_show_the_state_of_their_own_frontend() {
+        let mut conversations = in_rooms(&["sala"]);
+        let shown = completed(&conversations, &["sala"]);
+        assert_eq!(shown.open, Some(place("sala")));
+        assert_eq!(shown.trust.into_keys().collect::<Vec<_>>(), [user("bob")], "carla is not here");
+        conversations.on_event(&message("carla", None));
+        // The service may have ended a chat that this frontend has not read.
+        assert_eq!(completed(&conversations, &["sala"]).conversations[1], (place("@carla"), 1));
+        let kept = |of, named: Option<&str>, unread| KeptConversation {
+            of,
+            named: named.map(room),
+            id: None,
+            messages: 1,
+            first: None,
+            last: None,
+            unread,
+            ended: true,
+        };
+        let carla = |unread| kept(Past::With(user("carla")), None, unread);
+        let older = kept(Past::Room(room("sala")), Some("sala#3c24"), 0);
+        let mut answer = Answer::Conversations { conversations: vec![carla(0), older.clone()] };
+        conversations.on_answer(&Command::Conversations, &mut answer);
+        let expected = vec![KeptConversation { ended: false, ..carla(1) }, older];
+        assert_eq!(answer, Answer::Conversations { conversations: expected });
+    }
+}
