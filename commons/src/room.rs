@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::names::{RoomName, Username};
 use crate::peer::Peer;
-use crate::snapshot::{Member, RoomSnapshot};
+use crate::snapshot::{ChangeKind, Member, RoomChange, RoomSnapshot};
 
 /// Number of seats in a room, the owner's included.
 pub const CAPACITY: usize = 3;
@@ -36,6 +36,8 @@ pub struct Room {
     pub name: RoomName,
     /// The revision, raised by every change, including presence.
     pub revision: u64,
+    /// The change that led to this revision. `None` after the room was read from a file.
+    pub last_change: Option<RoomChange>,
     /// The user who may delete the room. It never changes.
     pub owner: Username,
     /// The owner's seat. It is empty while the owner has left.
@@ -73,7 +75,8 @@ impl Room {
     pub fn create(name: RoomName, owner: Username, now: DateTime<Utc>) -> Self {
         let seat = Seat { username: owner.clone(), since: 1, joined_at: now };
         let guests = [const { None }; GUEST_SEATS];
-        Self { id: Uuid::new_v4(), name, revision: 1, owner, owner_seat: Some(seat), guests }
+        let last_change = Some(RoomChange { kind: ChangeKind::Joined, username: owner.clone() });
+        Self { id: Uuid::new_v4(), name, revision: 1, last_change, owner, owner_seat: Some(seat), guests }
     }
 
     /// Adds a member: the owner in the reserved seat, a guest in the first free one.
@@ -86,8 +89,8 @@ impl Room {
         } else {
             self.guests.iter_mut().find(|seat| seat.is_none()).ok_or(RoomError::Full)?
         };
-        self.revision += 1;
-        *seat = Some(Seat { username: username.clone(), since: self.revision, joined_at: now });
+        *seat = Some(Seat { username: username.clone(), since: self.revision + 1, joined_at: now });
+        self.changed(ChangeKind::Joined, username);
         Ok(Joined::Newly)
     }
 
@@ -98,7 +101,7 @@ impl Room {
             .find(|seat| seat.as_ref().is_some_and(|seat| seat.username == *username))
             .ok_or(RoomError::NotAMember)?;
         *seat = None;
-        self.revision += 1;
+        self.changed(ChangeKind::Left, username);
         Ok(())
     }
 
@@ -113,9 +116,14 @@ impl Room {
         }
     }
 
-    /// Raises the revision for a change of presence: a member went offline or came back.
-    pub fn note_presence(&mut self) {
+    /// Notes a change of presence: a member went offline or came back.
+    pub fn note_presence(&mut self, kind: ChangeKind, username: &Username) {
+        self.changed(kind, username);
+    }
+
+    fn changed(&mut self, kind: ChangeKind, username: &Username) {
         self.revision += 1;
+        self.last_change = Some(RoomChange { kind, username: username.clone() });
     }
 
     /// The taken seats in seat order, with a seated owner first.

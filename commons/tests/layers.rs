@@ -46,7 +46,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["handlers"],
             &["legacy_views", "login_throttle", "passwords", "send_queue", "request_limiter"],
             &["repositories", "password_queue"],
-            &["config", "connection_id", "subnet", "recent"],
+            &["config", "login", "subnet", "recent"],
             &["limits"],
             &["rate_limit"],
         ],

@@ -4,6 +4,7 @@ use chrono::DateTime;
 use commons::names::{RoomName, Username};
 use commons::peer::Peer;
 use commons::room::{CAPACITY, GUEST_SEATS, Joined, Room, RoomError};
+use commons::snapshot::ChangeKind;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -89,7 +90,7 @@ proptest! {
                 Step::Leave(user) => prop_assert_eq!(room.leave(&users[user]), model.leave(user)),
                 Step::MayDelete(user) => prop_assert_eq!(room.may_delete(&users[user]), model.may_delete(user)),
                 Step::NotePresence => {
-                    room.note_presence();
+                    room.note_presence(ChangeKind::Online, &users[0]);
                     model.revision += 1;
                 }
             }

@@ -2,7 +2,6 @@
 //! Each user has at most one session. A newer login replaces the older session.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use commons::keys::PublicKey;
@@ -10,7 +9,7 @@ use commons::names::Username;
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use crate::connection_id::ConnectionId;
+use crate::login::ConnectionId;
 use crate::send_queue::{CloseReason, SendQueue};
 
 /// An authenticated session, as other tasks see it. A clone is cheap.
@@ -57,13 +56,12 @@ impl ActiveConnection {
 #[derive(Debug, Default)]
 pub(crate) struct ActiveConnections {
     by_user: DashMap<Username, ActiveConnection>,
-    last_id: AtomicU64,
 }
 
 impl ActiveConnections {
     /// Adds a session. An older session of the same user is ended.
     pub(crate) fn register(&self, username: &Username, pinged: Pinged, outbox: SendQueue) -> ConnectionId {
-        let id = ConnectionId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let id = ConnectionId::new();
         let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
             tracing::info!(%username, "a newer login replaces the older session");

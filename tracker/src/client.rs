@@ -4,17 +4,15 @@
 use std::net::SocketAddr;
 
 use commons::keys::PublicKey;
-use commons::names::Username;
 use commons::net::frame::encode;
 use commons::protocol::with_tracker::{ErrorCode, NotARequest, Refusal, RequestId, Status, TrackerRequest};
 use serde::Serialize;
-use tokio::sync::watch;
 
-use crate::connection_id::ConnectionId;
 use crate::handlers::outcome::RequestError;
 use crate::handlers::user::Origin;
 use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
+use crate::login::SignedIn;
 use crate::rate_limit::in_milliseconds;
 use crate::request_limiter::RequestLimiter;
 use crate::send_queue::SendQueue;
@@ -35,18 +33,6 @@ pub(crate) struct Client {
     /// Whether the client is an original Python peer: it signed in over plaintext, and none of its requests has an id.
     pub(crate) legacy: bool,
     wrong_passwords: u32,
-}
-
-/// The login of a client.
-#[derive(Debug)]
-pub(crate) struct SignedIn {
-    /// The user who signed in.
-    pub(crate) username: Username,
-    /// The id of the login.
-    pub(crate) connection: ConnectionId,
-    /// The channel for PONGs from the client. `None` for a client that sends no ids: it gets only the messages that the
-    /// original tracker sent.
-    pub(crate) pongs: Option<watch::Sender<()>>,
 }
 
 /// The error for a frame that holds no JSON object.

@@ -1,11 +1,11 @@
 //! The texts for legacy clients, in Portuguese.
 //! They repeat the sentences of the legacy tracker if it had one for the case.
 
-use commons::names::Username;
+use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{ErrorCode, TrackerRequest};
 use commons::snapshot::ChangeKind;
 
-use crate::handlers::outcome::{Notice, RequestError};
+use crate::handlers::outcome::RequestError;
 use crate::limits::SEATS_PER_USER;
 use crate::rate_limit::in_seconds;
 
@@ -89,9 +89,8 @@ fn is_about_a_room(code: ErrorCode) -> bool {
 }
 
 /// The text of a push about a changed room. The legacy client finds out by itself who joined and who left.
-pub(crate) fn update(notice: &Notice) -> String {
-    let room = &notice.room;
-    match notice.change.kind {
+pub(crate) fn update(room: &RoomName, kind: ChangeKind) -> String {
+    match kind {
         ChangeKind::Deleted => format!("A sala '{room}' foi deletada."),
         _ => format!("A configuração da sala '{room}' foi atualizada."),
     }

@@ -5,14 +5,14 @@
 //! - `session`, `liveness`: the life of a connection; the liveness sweep.
 //! - `service`: takes a request, calls a handler, and sends the reply and the pushes.
 //! - `handlers`: decide the requests; they never send.
-//! - `push`, `legacy_texts`, `legacy_views`: notices to members; texts for legacy clients; the room that each legacy
-//!   client shows.
+//! - `push`, `legacy_texts`, `legacy_views`: changes of rooms for their members; texts for legacy clients; the room that
+//!   each legacy client shows.
 //! - `repositories`: the durable state, which survives a crash.
 //! - [`folder_check`]: checks whether a tracker can start on a folder, and accepts edits made by hand.
 //! - [`recovery`]: what a start makes of a folder's files, for fuzzing.
 //! - `request_limiter`: the rate limiter of one session's requests.
 //! - `client`, `send_queue`: the state of one connection; the frames that wait for it.
-//! - `active_connections`, `connection_id`: the authenticated sessions; the id of a login.
+//! - `active_connections`, `login`: the authenticated sessions; a login and its id.
 //! - `admission`: decides which connections are accepted.
 //! - `passwords`, `password_queue`: password hashing; the order of the waiting hashes.
 //! - [`password_reset`]: the password reset by the operator.
@@ -25,13 +25,13 @@ mod active_connections;
 mod admission;
 mod client;
 pub mod config;
-mod connection_id;
 pub mod folder_check;
 mod handlers;
 mod legacy_texts;
 mod legacy_views;
 mod limits;
 mod liveness;
+mod login;
 mod login_throttle;
 mod password_queue;
 pub mod password_reset;

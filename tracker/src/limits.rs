@@ -127,6 +127,10 @@ pub(crate) const CHANGES_WAITING_MAX: usize = 1024;
 /// The maximum number of changes that are written to the disk together.
 pub(crate) const BATCH_MAX: usize = 512;
 
+/// The number of changes that a watcher of a collection may lag. A batch of [`BATCH_MAX`] changes fits twice, so only a
+/// watcher that has not run for a long time must read the collection again.
+pub(crate) const WATCH_BACKLOG: usize = 2 * BATCH_MAX;
+
 /// The minimum journal size in bytes for a compaction while the tracker runs.
 pub(crate) const FOLD_BYTES: u64 = 1024 * 1024;
 

@@ -143,14 +143,15 @@ impl TrackerServer {
     /// Serves until `stop` is cancelled. Then closes the sessions and compacts the journals.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
         let mut tasks = JoinSet::new();
-        let mut sweep = JoinSet::new();
-        sweep.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), &self.config).run());
+        let mut own = JoinSet::new();
+        own.spawn(self.service.clone().push_changes());
+        own.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), &self.config).run());
         let served = loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
                 () = self.repositories.failed() => break Err(RunError::Defect),
-                Some(ended) = sweep.join_next() => check(&ended)?,
+                Some(ended) = own.join_next() => check(&ended)?,
                 Some(ended) = tasks.join_next() => check(&ended)?,
                 accepted = self.listener.accept() => match accepted {
                     Ok((socket, from)) => self.receive(socket, from, &stop, &mut tasks),
@@ -162,7 +163,7 @@ impl TrackerServer {
             }
         };
         served?;
-        drop((self.listener, sweep));
+        drop((self.listener, own));
         tracing::info!(sessions = tasks.len(), "stopping");
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         let _ = timeout(STOP_TIME, all_ended).await;

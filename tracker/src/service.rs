@@ -1,13 +1,14 @@
 //! The tracker service: takes a request, calls a handler, and sends the reply and the pushes.
 //!
-//! One lock covers the reading of a state and the queueing of the frame that shows it. A session therefore never gets
-//! an older state of a room after a newer one, whichever task delivers first. A session may get the same state twice,
-//! which does no harm.
+//! The pushes come from the stream of all changes of rooms, so it makes no difference which task or process made a
+//! change. One lock covers the stream, the reading of a state and the queueing of the frame that shows it. A session
+//! therefore never gets an older state of a room after a newer one. A session may get the same state twice, which does
+//! no harm. The order concerns only the sessions of this process, and each session belongs to one process.
 //!
-//! Example: bob joins and carla leaves at the same moment. Two tasks push the room to ana. Each push shows the state at
-//! its own turn, so the second one shows both changes.
+//! Before a reply is queued, the changes up to that moment are pushed. Example: bob joins and carla leaves at the same
+//! moment, and bob's task has the lock first. It pushes both changes to ana, each with the state after both, and then
+//! queues bob's reply. Carla's task finds no more changes and queues its reply.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,25 +19,27 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{
     Asked, ErrorCode, NotARequest, Pong, Reply, RequestId, Secret, Status, TrackerMessage, TrackerRequest,
 };
+use commons::room::Room;
 use commons::snapshot::ChangeKind;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::active_connections::{ActiveConnection, ActiveConnections, Pinged};
-use crate::client::{Client, SignedIn, not_an_object};
-use crate::connection_id::ConnectionId;
+use crate::client::{Client, not_an_object};
 use crate::handlers::account::AccountCommandHandler;
 use crate::handlers::authenticator::Authenticator;
-use crate::handlers::outcome::{Notice, Outcome, ReplyBody, RequestError};
+use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, UserCommandHandler};
 use crate::legacy_texts;
+use crate::login::{ConnectionId, SignedIn};
 use crate::passwords::Passwords;
-use crate::push::Push;
+use crate::push::{Notice, Push};
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
+use crate::repositories::watch::{Changed, Watch};
 use crate::send_queue::CloseReason;
 use crate::subnet::LimitScope;
 
@@ -50,8 +53,9 @@ pub(crate) struct TrackerService {
     presence: PeerRepository,
     connections: ActiveConnections,
     watched: LimitScope,
-    /// The lock around reading a state and queueing it. It is never held across an await.
-    turn: Mutex<()>,
+    /// The lock around reading a state and queueing it, with the changes of rooms that are not pushed yet. It is never
+    /// held across an await.
+    turn: Mutex<Watch<Room>>,
 }
 
 /// The fate of a connection after a request.
@@ -71,12 +75,12 @@ impl TrackerService {
         Self {
             users: UserCommandHandler::new(users.clone(), peers.clone(), door.clone()),
             accounts: AccountCommandHandler::new(users.clone(), peers.clone(), door),
+            turn: Mutex::new(rooms.watch()),
             rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
             presence: peers,
             connections: ActiveConnections::default(),
             watched,
-            turn: Mutex::new(()),
         }
     }
 
@@ -190,10 +194,10 @@ impl TrackerService {
             TrackerRequest::ListPeers(page) => Outcome::showing("peers", ReplyBody::Peers(page)),
             TrackerRequest::GetPeer { peer } => self.peers.find(&peer)?,
             TrackerRequest::ListRooms(page) => Outcome::showing("rooms", ReplyBody::Rooms(page)),
-            TrackerRequest::CreateRoom { room } => self.rooms.create(&me.username, &room).await?,
-            TrackerRequest::JoinRoom { room } => self.rooms.join(&me.username, &room).await?,
-            TrackerRequest::LeaveRoom { room } => self.rooms.leave(&me.username, &room).await?,
-            TrackerRequest::DeleteRoom { room } => self.rooms.delete(&me.username, &room).await?,
+            TrackerRequest::CreateRoom { room } => self.rooms.create(me, &room).await?,
+            TrackerRequest::JoinRoom { room } => self.rooms.join(me, &room).await?,
+            TrackerRequest::LeaveRoom { room } => self.rooms.leave(me, &room).await?,
+            TrackerRequest::DeleteRoom { room } => self.rooms.delete(me, &room).await?,
             TrackerRequest::ListKeys => {
                 Outcome::showing("your keys", ReplyBody::Keys(me.username.clone(), client.key))
             }
@@ -213,9 +217,8 @@ impl TrackerService {
                 Outcome::text("goodbye")
             }
         };
-        let turn = self.turn();
+        let _turn = self.turn();
         client.say(self.reply(legacy.unwrap_or(outcome.msg), outcome.shows, id, client.legacy)?);
-        self.deliver(&turn, &outcome.notices, Some(me.connection));
         Ok(())
     }
 
@@ -248,19 +251,27 @@ impl TrackerService {
         Ok(TrackerMessage::Status(Box::new(Status::Ok(reply))))
     }
 
-    /// Pushes notices to the members that they concern, except to the session that caused them. Every push passes
-    /// through it.
-    fn deliver(&self, _turn: &MutexGuard<'_, ()>, notices: &[Notice], asker: Option<ConnectionId>) {
-        for notice in notices {
-            let deleted = notice.change.kind == ChangeKind::Deleted;
-            let room = self.rooms.snapshot(&notice.room, false).ok().filter(|_| !deleted);
-            let members = room.iter().flat_map(|room| &room.members).map(|member| &member.username);
-            let hearers: BTreeSet<Username> = members.chain(&notice.also).cloned().collect();
-            let Some(push) = Push::of(notice, room) else { continue };
+    /// Pushes the changes of rooms for as long as the tracker runs, whichever process makes them.
+    pub(crate) async fn push_changes(self: Arc<Self>) {
+        let mut wake = self.turn().wake();
+        // A change may have come before the signal existed.
+        drop(self.turn());
+        while wake.woken().await {
+            drop(self.turn());
+        }
+    }
+
+    /// Pushes a change of a room to the members that it concerns, except to the session that asked for it. Every push
+    /// of a change passes through it.
+    fn push(&self, change: &Changed<Room>) {
+        for notice in Notice::of(change) {
+            let room = self.rooms.snapshot(&notice.room, false).ok().filter(|room| room.id == notice.room_id);
+            let users = notice.recipients(room.is_some());
+            let Some(push) = Push::of(&notice, room) else { continue };
             tracing::debug!(room = ?notice.room, change = ?notice.change, "pushing to the members");
-            let connections = hearers.iter().filter_map(|username| self.connections.connection(username));
-            for connection in connections.filter(|connection| Some(connection.id) != asker) {
-                connection.push(push.line(connection.is_legacy()));
+            let sessions = users.into_iter().filter_map(|username| self.connections.connection(username));
+            for session in sessions.filter(|session| change.by != Some(session.id)) {
+                session.push(push.frame(session.is_legacy()));
             }
         }
     }
@@ -327,9 +338,7 @@ impl TrackerService {
             }
             self.accounts.depart(&me.username)
         };
-        let (notices, vacated) = self.rooms.leave_all(&me.username).await;
-        self.deliver(&self.turn(), &notices, Some(me.connection));
-        vacated?;
+        self.rooms.leave_all(me).await?;
         self.sign_off(me).await;
         self.accounts.remove(&departure).await?;
         tracing::info!(username = %me.username, "account deleted");
@@ -376,15 +385,13 @@ impl TrackerService {
     /// Frees the seats of guests who have been offline for at least `hold`.
     pub(crate) async fn free_overdue_seats(&self, hold: Duration) {
         let presence = self.presence.clone();
-        let notices = self.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
-        self.deliver(&self.turn(), &notices, None);
+        self.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
     }
 
-    async fn presence_changed(&self, username: &Username, kind: ChangeKind, asker: Option<ConnectionId>) {
+    async fn presence_changed(&self, username: &Username, kind: ChangeKind, by: Option<ConnectionId>) {
         self.save_place(username).await;
-        match self.rooms.presence_changed(username, kind).await {
-            Ok(notices) => self.deliver(&self.turn(), &notices, asker),
-            Err(error) => tracing::warn!(%error, "a presence change could not be stored"),
+        if let Err(error) = self.rooms.presence_changed(username, kind, by).await {
+            tracing::warn!(%error, "a presence change could not be stored");
         }
     }
 
@@ -394,7 +401,105 @@ impl TrackerService {
         }
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the lock, and pushes the changes that were made until now.
+    fn turn(&self) -> MutexGuard<'_, Watch<Room>> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(change) = turn.try_next() {
+            self.push(&change);
+        }
+        turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::names::RoomName;
+    use serde_json::json;
+    use tokio::sync::mpsc::UnboundedReceiver;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::PasswordCost;
+    use crate::send_queue::{Line, SendQueue};
+
+    /// A time limit longer than any step takes on a slow machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A session without a connection: its requests and its send queue.
+    struct TestSession {
+        client: Client,
+        frames: UnboundedReceiver<Line>,
+    }
+
+    impl TestSession {
+        async fn register(service: &TrackerService, name: &str) -> Self {
+            let (outbox, frames) = SendQueue::new();
+            let client = Client::new(([127, 0, 0, 1], 5000).into(), None, outbox);
+            let mut session = Self { client, frames };
+            let password = "0".repeat(64);
+            let register = json!({"cmd": "REGISTER", "username": name, "password": password, "port": 5000});
+            session.ok(service, register).await;
+            session
+        }
+
+        async fn ok(&mut self, service: &TrackerService, mut request: Value) -> Value {
+            request["id"] = json!(1);
+            service.handle(&mut self.client, request.as_object().cloned()).await;
+            let reply = self.next().await;
+            assert_eq!(reply["status"], "OK", "{reply}");
+            reply
+        }
+
+        async fn next(&mut self) -> Value {
+            let frame = timeout(PATIENCE, self.frames.recv()).await.unwrap().unwrap();
+            serde_json::from_slice(&frame.bytes).unwrap()
+        }
+
+        /// The kind and the user of the next push, and the names of the room's members.
+        async fn push(&mut self) -> (String, String, Vec<String>) {
+            let push = self.next().await;
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let members = push["room"]["members"].as_array().into_iter().flatten();
+            let members = members.map(|member| text(&member["username"])).collect();
+            (text(&push["change"]["kind"]), text(&push["change"]["username"]), members)
+        }
+    }
+
+    #[tokio::test]
+    async fn change_by_another_process_is_pushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(folder.path()).unwrap();
+        let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+        let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
+        let service = Arc::new(service);
+        let [mut ana, mut bob] =
+            [TestSession::register(&service, "ana").await, TestSession::register(&service, "bob").await];
+        ana.ok(&service, json!({"cmd": "CREATE_ROOM", "room": "sala"})).await;
+
+        // A second view of the same collection stands for another process. Its sessions are unknown here.
+        let other = repositories.rooms();
+        let (sala, elsewhere) = (RoomName::parse("sala").unwrap(), Some(ConnectionId::new()));
+        let [carla, of_bob] = ["carla", "bob"].map(|name| Username::parse(name).unwrap());
+        other.join(&sala, &carla, elsewhere, Utc::now()).await.unwrap();
+        assert!(ana.frames.try_recv().is_err(), "control: nobody pushes yet");
+        let pushing = tokio::spawn(service.clone().push_changes());
+        let seated = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let change = |kind: &str, user: &str, names| (kind.to_owned(), user.to_owned(), seated(names));
+        assert_eq!(ana.push().await, change("joined", "carla", &["ana", "carla"]));
+
+        other.join(&sala, &of_bob, elsewhere, Utc::now()).await.unwrap();
+        assert_eq!(ana.push().await, change("joined", "bob", &["ana", "carla", "bob"]));
+        assert_eq!(bob.push().await, change("joined", "bob", &["ana", "carla", "bob"]));
+        other.note_presence(&sala, &carla, ChangeKind::Offline, None).await.unwrap();
+        assert_eq!(bob.push().await.0, "offline");
+        other.leave(&sala, &of_bob, elsewhere).await.unwrap();
+        assert_eq!(bob.push().await, change("left", "bob", &["ana", "carla"]));
+        let ana_user = Username::parse("ana").unwrap();
+        other.delete(&sala, &ana_user, elsewhere).await.unwrap();
+        for kind in ["offline", "left", "deleted"] {
+            assert_eq!(ana.push().await.0, kind);
+        }
+        assert!(bob.frames.try_recv().is_err() && ana.frames.try_recv().is_err());
+        pushing.abort();
     }
 }

@@ -83,7 +83,7 @@ impl Rooms {
     /// Notes that a member connected or disconnected, and returns the update for the others.
     pub(crate) fn presence(&mut self, kind: ChangeKind, user: &Username) -> Option<RoomUpdate> {
         self.room.is_member(user).then(|| {
-            self.room.note_presence();
+            self.room.note_presence(kind, user);
             self.changed(kind, user)
         })
     }

@@ -1,14 +1,12 @@
 //! The outcome of a request.
-//! It says what the reply contains and which notices the members of rooms get.
+//! It says what the reply contains, or why the request was refused.
 
 use std::time::Duration;
 
 use commons::keys::PublicKey;
 use commons::names::{NameError, RoomName, Username};
 use commons::protocol::with_tracker::{ErrorCode, Page};
-use commons::room::{Room, RoomError};
-use commons::snapshot::{ChangeKind, RoomChange};
-use uuid::Uuid;
+use commons::room::RoomError;
 
 use crate::limits::HASH_WAIT_MAX;
 use crate::passwords::PasswordError;
@@ -24,8 +22,6 @@ pub(crate) struct Outcome {
     /// The content of the reply. It is read from the repositories when the reply is sent, so that no session gets an
     /// older state after a newer one.
     pub(crate) shows: ReplyBody,
-    /// The notices for the members of rooms.
-    pub(crate) notices: Vec<Notice>,
 }
 
 /// The content that a reply shows besides its text.
@@ -47,19 +43,6 @@ pub(crate) enum ReplyBody {
     Keys(Username, Option<PublicKey>),
 }
 
-/// A change of a room that its members are notified of.
-#[derive(Debug)]
-pub(crate) struct Notice {
-    /// The name of the changed room.
-    pub(crate) room: RoomName,
-    /// The id of the room, if the room was deleted.
-    pub(crate) room_id: Option<Uuid>,
-    /// The change and the user who caused it.
-    pub(crate) change: RoomChange,
-    /// The users who get the notice besides the current members.
-    pub(crate) also: Vec<Username>,
-}
-
 /// The error of a request that was refused. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestError {
@@ -76,44 +59,12 @@ pub(crate) struct RequestError {
 impl Outcome {
     /// An outcome with a text only.
     pub(crate) fn text(msg: impl Into<String>) -> Self {
-        Self { msg: msg.into(), shows: ReplyBody::Nothing, notices: Vec::new() }
+        Self { msg: msg.into(), shows: ReplyBody::Nothing }
     }
 
     /// An outcome with a text and further content.
     pub(crate) fn showing(msg: impl Into<String>, shows: ReplyBody) -> Self {
         Self { shows, ..Self::text(msg) }
-    }
-
-    /// Adds a notice to the outcome.
-    pub(crate) fn with_push(mut self, notice: Notice) -> Self {
-        self.notices.push(notice);
-        self
-    }
-}
-
-impl Notice {
-    /// A notice for the members of a room.
-    pub(crate) fn new(room: &RoomName, kind: ChangeKind, username: &Username) -> Self {
-        let change = RoomChange { kind, username: username.clone() };
-        Self { room: room.clone(), room_id: None, change, also: Vec::new() }
-    }
-
-    /// A notice for the members of a room that was deleted.
-    pub(crate) fn deleted(room: &Room, by: &Username) -> Self {
-        let also = room.seats().map(|seat| seat.username.clone()).collect();
-        Self { room_id: Some(room.id), also, ..Self::new(&room.name, ChangeKind::Deleted, by) }
-    }
-
-    /// The text of the notice, for people.
-    pub(crate) fn msg(&self) -> String {
-        let (room, username) = (&self.room, &self.change.username);
-        match self.change.kind {
-            ChangeKind::Joined => format!("{username} joined {room}"),
-            ChangeKind::Left => format!("{username} left {room}"),
-            ChangeKind::Offline => format!("{username} went offline"),
-            ChangeKind::Online => format!("{username} is back"),
-            ChangeKind::Deleted => format!("{username} deleted {room}"),
-        }
     }
 }
 

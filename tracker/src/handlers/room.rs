@@ -10,10 +10,11 @@ use commons::protocol::with_tracker::{ErrorCode, Page};
 use commons::room::{Joined, Room};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
-use crate::handlers::outcome::{Notice, Outcome, ReplyBody, RequestError};
+use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;
 use crate::legacy_views::LegacyViews;
 use crate::limits::SEATS_PER_USER;
+use crate::login::{ConnectionId, SignedIn};
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::{RoomFailure, RoomRepository};
 use crate::repositories::update::StorageError;
@@ -34,107 +35,90 @@ impl RoomCommandHandler {
     }
 
     /// Creates a room and gives its owner a seat.
-    pub(crate) async fn create(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
+    pub(crate) async fn create(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse_new(room)?;
         if self.rooms.room(&name).is_some() {
             return Err(RoomFailure::Exists.into());
         }
-        self.seat_left(asker)?;
-        self.rooms.create(&name, asker, Utc::now()).await?;
+        self.seat_left(&asker.username)?;
+        self.rooms.create(&name, &asker.username, Some(asker.connection), Utc::now()).await?;
         Ok(Outcome::showing(format!("{name} is created, and you are in it"), ReplyBody::Room(name)))
     }
 
     /// Gives a user a seat in a room. A second join of the same room changes nothing.
-    pub(crate) async fn join(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
-        let name = RoomName::parse(room)?;
-        let present = self.rooms.room(&name).ok_or(RoomFailure::NotFound)?;
-        if !present.is_member(asker) {
-            self.seat_left(asker)?;
+    pub(crate) async fn join(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
+        let SignedIn { username, connection, .. } = asker;
+        let (name, by) = (RoomName::parse(room)?, Some(*connection));
+        let mut present = self.rooms.room(&name).ok_or(RoomFailure::NotFound)?;
+        if !present.is_member(username) {
+            self.seat_left(username)?;
         }
-        let outcome = Outcome::showing(format!("you are in {name}"), ReplyBody::Room(name.clone()));
-        let joined = self.rooms.join(&name, asker, Utc::now()).await?;
-        let shows_anew = self.views.open(asker, &name);
-        Ok(match joined {
-            Joined::Newly => outcome.with_push(Notice::new(&name, ChangeKind::Joined, asker)),
-            // The other members wait for this notice before they send their messages to the legacy client.
-            Joined::Already if shows_anew && self.rooms.note_presence(&name, asker).await? => {
-                outcome.with_push(Notice::new(&name, ChangeKind::Online, asker))
-            }
-            Joined::Already => outcome,
-        })
+        present.join(username, Utc::now()).map_err(RoomFailure::from)?;
+        // The view changes before the room, because a change of a room is pushed as soon as it is made.
+        let shows_anew = self.views.open(username, &name);
+        let joined = self.rooms.join(&name, username, by, Utc::now()).await;
+        let joined = joined.inspect_err(|_| self.views.close(username, &name))?;
+        if joined == Joined::Already && shows_anew {
+            // The other members wait for this push before they send their messages to the legacy client.
+            self.rooms.note_presence(&name, username, ChangeKind::Online, by).await?;
+        }
+        Ok(Outcome::showing(format!("you are in {name}"), ReplyBody::Room(name)))
     }
 
     /// Frees a user's seat in a room.
-    pub(crate) async fn leave(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
+    pub(crate) async fn leave(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
-        self.views.close(asker, &name);
-        self.rooms.leave(&name, asker).await?;
-        Ok(Outcome::text(format!("you left {name}")).with_push(Notice::new(&name, ChangeKind::Left, asker)))
+        self.views.close(&asker.username, &name);
+        self.rooms.leave(&name, &asker.username, Some(asker.connection)).await?;
+        Ok(Outcome::text(format!("you left {name}")))
     }
 
     /// Deletes a room of its owner.
-    pub(crate) async fn delete(&self, asker: &Username, room: &str) -> Result<Outcome, RequestError> {
+    pub(crate) async fn delete(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
-        let room = self.rooms.delete(&name, asker).await?;
-        self.views.close(asker, &name);
-        Ok(Outcome::text(format!("{name} is deleted")).with_push(Notice::deleted(&room, asker)))
+        self.rooms.delete(&name, &asker.username, Some(asker.connection)).await?;
+        self.views.close(&asker.username, &name);
+        Ok(Outcome::text(format!("{name} is deleted")))
     }
 
-    /// Raises the revisions of a user's rooms after a presence change. Returns the notices for their members.
+    /// Raises the revisions of a user's rooms after a presence change.
     pub(crate) async fn presence_changed(
         &self,
         username: &Username,
         kind: ChangeKind,
-    ) -> Result<Vec<Notice>, StorageError> {
-        let mut notices = Vec::new();
+        by: Option<ConnectionId>,
+    ) -> Result<(), StorageError> {
         for room in self.rooms.rooms_of(username) {
-            if self.rooms.note_presence(&room.name, username).await? {
-                notices.push(Notice::new(&room.name, kind, username));
-            }
+            self.rooms.note_presence(&room.name, username, kind, by).await?;
         }
-        Ok(notices)
+        Ok(())
     }
 
-    /// Removes a user from all rooms: deletes the user's own rooms and frees the seats in others. The notices are valid
-    /// even if the disk refuses the remaining changes.
-    pub(crate) async fn leave_all(&self, username: &Username) -> (Vec<Notice>, Result<(), RoomFailure>) {
-        let mut notices = Vec::new();
-        let mut vacate = async || {
-            for name in self.rooms.owned_by(username) {
-                let room = self.rooms.delete(&name, username).await?;
-                notices.push(Notice::deleted(&room, username));
-            }
-            for room in self.rooms.rooms_of(username) {
-                self.rooms.leave(&room.name, username).await?;
-                notices.push(Notice::new(&room.name, ChangeKind::Left, username));
-            }
-            Ok(())
-        };
-        let vacated = vacate().await;
-        (notices, vacated)
+    /// Removes a user from all rooms: deletes the user's own rooms and frees the seats in others. If the disk refuses a
+    /// change, the earlier ones stand.
+    pub(crate) async fn leave_all(&self, asker: &SignedIn) -> Result<(), RoomFailure> {
+        let SignedIn { username, connection, .. } = asker;
+        for name in self.rooms.owned_by(username) {
+            self.rooms.delete(&name, username, Some(*connection)).await?;
+        }
+        for room in self.rooms.rooms_of(username) {
+            self.rooms.leave(&room.name, username, Some(*connection)).await?;
+        }
+        Ok(())
     }
 
-    /// Frees the seats of guests for whom `overdue` returns true. Returns the notices, which also go to those guests.
-    /// If the disk refuses a change, the next sweep tries it again.
-    pub(crate) async fn free_overdue(
-        &self,
-        overdue: impl Fn(&Username) -> bool + Clone + Send + 'static,
-    ) -> Vec<Notice> {
-        let mut notices = Vec::new();
+    /// Frees the seats of guests for whom `overdue` returns true. If the disk refuses a change, the next sweep tries it
+    /// again.
+    pub(crate) async fn free_overdue(&self, overdue: impl Fn(&Username) -> bool + Clone + Send + 'static) {
         for guest in self.rooms.seated(&overdue) {
             for room in self.rooms.rooms_of(&guest).into_iter().filter(|room| room.owner != guest) {
                 match self.rooms.free_guest(&room.name, &guest, overdue.clone()).await {
-                    Ok(true) => {
-                        let notice = Notice::new(&room.name, ChangeKind::Left, &guest);
-                        notices.push(Notice { also: vec![guest.clone()], ..notice });
-                    }
-                    // The guest came back or the room was deleted at this moment.
-                    Ok(false) | Err(RoomFailure::NotFound) => {}
+                    // The room may have been deleted at this moment.
+                    Ok(()) | Err(RoomFailure::NotFound) => {}
                     Err(error) => tracing::error!(%error, "an overdue seat could not be freed"),
                 }
             }
         }
-        notices
     }
 
     /// The current snapshot of a room. `legacy` selects the form for legacy clients.
@@ -201,6 +185,7 @@ impl RoomCommandHandler {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::Ipv6Addr;
 
     use commons::endorsement::Endorsement;
@@ -208,11 +193,11 @@ mod tests {
     use commons::limits::{FRAME_MAX, KEYS_PER_USER, ORIGINAL_RECV, ROOM_NAME_MAX, USERNAME_MAX};
     use commons::protocol::with_tracker::{Reply, RequestId, Status};
     use commons::room::{GUEST_SEATS, Seat};
+    use commons::snapshot::RoomChange;
     use uuid::Uuid;
 
     use super::*;
-    use crate::connection_id::ConnectionId;
-    use crate::push::Push;
+    use crate::push::{Notice, Push};
     use crate::repositories::Repositories;
 
     /// Creates a connected user with the longest possible name. Every key but the first is endorsed.
@@ -227,8 +212,9 @@ mod tests {
                 peers.endorse(&user, said, signature).await.unwrap();
             }
         }
-        peers.connect(&user, ConnectionId(1), Ipv6Addr::from([0xffff; 8]).into(), u16::MAX);
-        peers.mark_alive(&user, ConnectionId(1), Utc::now());
+        let login = ConnectionId::new();
+        peers.connect(&user, login, Ipv6Addr::from([0xffff; 8]).into(), u16::MAX);
+        peers.mark_alive(&user, login, Utc::now());
         user
     }
 
@@ -241,6 +227,7 @@ mod tests {
             id: Uuid::max(),
             name: RoomName::parse(&format!("{}{last}", "\u{20000}".repeat(ROOM_NAME_MAX - 1))).unwrap(),
             revision: u64::MAX,
+            last_change: None,
             owner: owner.clone(),
             owner_seat: seat(owner),
             guests: guests.map(seat),
@@ -286,9 +273,10 @@ mod tests {
         let original = somebody(&peers, 0, 0).await;
         let (ana, bob) = (somebody(&peers, 1, KEYS_PER_USER).await, somebody(&peers, 2, KEYS_PER_USER).await);
         let room = full_room(0, &ana, [&bob, &original]);
-        let notice = Notice::new(&room.name, ChangeKind::Offline, &ana);
+        let change = RoomChange { kind: ChangeKind::Offline, username: ana };
+        let notice = Notice::new(&room, change, BTreeSet::new());
         handler.views.sign_in(&original, true);
-        let bytes = Push::of(&notice, Some(handler.show(&room, |_| true))).unwrap().line(true).len();
+        let bytes = Push::of(&notice, Some(handler.show(&room, |_| true))).unwrap().frame(true).len();
         assert!(bytes < ORIGINAL_RECV, "{bytes}");
     }
 }

@@ -1,7 +1,7 @@
 //! A collection of named entries in memory that confirms a change only after the disk holds it.
 //!
-//! The interface consists of lookups, range scans, and updates that are decided on the current entry. Another storage
-//! engine could therefore replace the files behind it.
+//! The interface consists of lookups, range scans, updates that are decided on the current entry, and watchers of all
+//! changes. Another storage engine could therefore replace the files behind it, even one that several processes share.
 
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -11,12 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::CHANGES_WAITING_MAX;
+use crate::login::ConnectionId;
 use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::json_file::Loaded;
 use crate::repositories::manifest::Manifest;
 use crate::repositories::record::Record;
 use crate::repositories::table::Table;
 use crate::repositories::update::{Change, StorageError, Update};
+use crate::repositories::watch::Watch;
 use crate::repositories::writer::{Request, Writer};
 
 /// Entries by name. A clone is cheap and refers to the same collection.
@@ -61,7 +63,7 @@ impl<T: Record> Collection<T> {
 
     /// Calls `look` with an entry under the read lock. Returns `None` if there is no such entry.
     pub(crate) fn read<R>(&self, key: &str, look: impl FnOnce(&T) -> R) -> Option<R> {
-        self.committed().entries.get(key).map(look)
+        self.committed().entries.get(key).map(|value| look(value))
     }
 
     /// Returns a copy of an entry.
@@ -95,7 +97,7 @@ impl<T: Record> Collection<T> {
         let range = committed.entries.range::<str, _>((from, Bound::Unbounded));
         look(
             &mut range
-                .map(|(key, value)| (key.as_str(), value))
+                .map(|(key, value)| (key.as_str(), &**value))
                 .take_while(|(key, _)| key.starts_with(prefix)),
         )
     }
@@ -110,14 +112,29 @@ impl<T: Record> Collection<T> {
         self.committed().index.keys().filter(|key| wanted(key)).cloned().collect()
     }
 
-    /// Changes an entry and returns once the change is on the disk. `decide` sees the current entry. The writer may
-    /// call it again after a failed write.
+    /// Starts to watch the changes of all entries, from this moment on.
+    pub(crate) fn watch(&self) -> Watch<T> {
+        Watch::start(self.committed.clone())
+    }
+
+    /// Changes an entry and returns once the change is on the disk and has reached the watchers. `decide` sees the
+    /// current entry. The writer may call it again after a failed write.
     pub(crate) async fn update<R: Send + 'static>(
         &self,
         key: &str,
         decide: impl FnMut(Option<&T>) -> (Change<T>, R) + Send + 'static,
     ) -> Result<R, StorageError> {
-        self.ask(key, true, decide).await
+        self.update_by(key, None, decide).await
+    }
+
+    /// Like [`update`](Self::update), for a change that a session asks for.
+    pub(crate) async fn update_by<R: Send + 'static>(
+        &self,
+        key: &str,
+        by: Option<ConnectionId>,
+        decide: impl FnMut(Option<&T>) -> (Change<T>, R) + Send + 'static,
+    ) -> Result<R, StorageError> {
+        self.ask(key, true, by, decide).await
     }
 
     /// Changes an entry in memory only, in order with the other changes. A crash loses the change. The next durable
@@ -125,9 +142,10 @@ impl<T: Record> Collection<T> {
     pub(crate) async fn update_in_memory<R: Send + 'static>(
         &self,
         key: &str,
+        by: Option<ConnectionId>,
         decide: impl FnMut(Option<&T>) -> (Change<T>, R) + Send + 'static,
     ) -> Result<R, StorageError> {
-        self.ask(key, false, decide).await
+        self.ask(key, false, by, decide).await
     }
 
     /// Closes the collection: writes every entry to the JSON file and leaves an empty journal.
@@ -146,9 +164,10 @@ impl<T: Record> Collection<T> {
         &self,
         key: &str,
         durable: bool,
+        by: Option<ConnectionId>,
         decide: impl FnMut(Option<&T>) -> (Change<T>, R) + Send + 'static,
     ) -> Result<R, StorageError> {
-        let (update, answer) = Update::new(key, durable, decide);
+        let (update, answer) = Update::new(key, durable, by, decide);
         self.changes.send(Request::Update(Box::new(update))).await.map_err(|_| StorageError::Closed)?;
         answer.await.map_err(|_| StorageError::Closed)?
     }
@@ -220,7 +239,7 @@ mod tests {
                 if n % 2 == 0 {
                     notes.update("a", longer).await
                 } else {
-                    notes.update_in_memory("a", longer).await
+                    notes.update_in_memory("a", None, longer).await
                 }
             })
         });

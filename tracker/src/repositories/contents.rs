@@ -51,7 +51,7 @@ impl<T: Record> Contents<T> {
     /// Encodes the JSON file that holds all entries.
     pub(crate) fn written(&self) -> io::Result<Vec<u8>> {
         let mut file = Vec::new();
-        write_entries(&mut file, &self.entries, &self.unfit)?;
+        write_entries(&mut file, self.entries.iter(), &self.unfit)?;
         Ok(file)
     }
 
@@ -113,9 +113,9 @@ fn line_of(before: &[u8]) -> usize {
 }
 
 /// Writes the JSON file with one entry per line, so that people can read it.
-pub(crate) fn write_entries<T: Record>(
+pub(crate) fn write_entries<'a, T: Record>(
     out: &mut impl Write,
-    entries: &BTreeMap<String, T>,
+    mut entries: impl Iterator<Item = (&'a String, &'a T)>,
     unfit: &BTreeMap<String, Box<RawValue>>,
 ) -> io::Result<()> {
     out.write_all(b"{")?;
@@ -127,6 +127,6 @@ pub(crate) fn write_entries<T: Record>(
         io::Result::Ok(())
     };
     unfit.iter().try_for_each(|(key, json)| write(key, json))?;
-    entries.iter().try_for_each(|(key, value)| write(key, &value.write()?))?;
+    entries.try_for_each(|(key, value)| write(key, &value.write()?))?;
     out.write_all(if comma.is_empty() { b"}\n" } else { b"\n}\n" })
 }

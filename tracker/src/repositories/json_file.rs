@@ -137,9 +137,9 @@ impl JsonFile {
 
     /// Compacts the files: writes all entries to a new JSON file, renames it over the old one, and begins an empty
     /// journal.
-    pub(crate) fn fold<T: Record>(
+    pub(crate) fn fold<'a, T: Record>(
         &mut self,
-        entries: &BTreeMap<String, T>,
+        entries: impl Iterator<Item = (&'a String, &'a T)>,
         unfit: &BTreeMap<String, Box<RawValue>>,
     ) -> io::Result<()> {
         let new = aside(&self.path);
@@ -368,7 +368,7 @@ impl<T: Record> Loaded<T> {
         };
         // Appended lines survive a crash only if the journal's file name is on the disk too.
         sync_folder_of(&file.path).map_err(OpenError::at(&file.path))?;
-        file.fold(&contents.entries, &contents.unfit).map_err(OpenError::at(&file.path))?;
+        file.fold(contents.entries.iter(), &contents.unfit).map_err(OpenError::at(&file.path))?;
         Ok((file, contents))
     }
 }
@@ -452,7 +452,7 @@ mod tests {
         assert!(file.must_fold());
         file.journal = journal;
         let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
-        file.fold(&entries, &contents.unfit).unwrap();
+        file.fold(entries.iter(), &contents.unfit).unwrap();
         assert!(!file.must_fold() && file.is_folded());
         file.append(&change("three")).unwrap();
         assert_eq!(found(folder.path(), file), ["one", "three"]);
@@ -469,7 +469,7 @@ mod tests {
         let [old_json, old_journal, old_manifest] = read();
         let announced = file.state.clone();
         let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
-        file.fold(&entries, &contents.unfit).unwrap();
+        file.fold(entries.iter(), &contents.unfit).unwrap();
         let [json, journal, manifest] = read();
         let announced = FileState { next_sha256: file.state.sha256.clone(), ..announced };
         file.note(announced).unwrap();

@@ -16,6 +16,7 @@ pub(crate) mod tracker_key;
 pub(crate) mod trust;
 pub(crate) mod update;
 pub(crate) mod user;
+pub(crate) mod watch;
 pub(crate) mod writer;
 
 use std::path::Path;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
-use crate::connection_id::ConnectionId;
+use crate::login::ConnectionId;
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
@@ -263,12 +263,9 @@ impl PeerRepository {
         self.records.update(username.as_str(), decide).await
     }
 
-    /// Marks a user as connected at this address, unless a newer login has done so.
+    /// Marks a user as connected at this address. The last login counts.
     pub(crate) fn connect(&self, username: &Username, connection: ConnectionId, address: IpAddr, port: u16) {
         let mut presence = self.presence_mut();
-        if presence.sessions.get(username).is_some_and(|session| session.connection > connection) {
-            return;
-        }
         let seen = presence.sessions.get(username).map(|session| session.peer.last_ping);
         let last_ping =
             seen.or_else(|| self.records.read(username.as_str(), |peer| peer.last_ping)).flatten();
@@ -344,7 +341,7 @@ impl PeerRepository {
             let record = Peer { keys, endorsements, ..place.clone() };
             if present == Some(&record) { (Change::Keep, ()) } else { (Change::Put(record), ()) }
         };
-        self.records.update_in_memory(username.as_str(), decide).await
+        self.records.update_in_memory(username.as_str(), None, decide).await
     }
 
     fn presence(&self) -> RwLockReadGuard<'_, Presence> {
@@ -394,7 +391,7 @@ mod tests {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
-                        peers.connect(&ana(), ConnectionId(1), here, 5000);
+                        peers.connect(&ana(), ConnectionId::new(), here, 5000);
                     }
                 });
                 let bound = runtime.block_on(peers.bind_key(&ana(), key(round), || true));
@@ -408,7 +405,7 @@ mod tests {
     #[tokio::test]
     async fn keys_bound_at_one_time_are_all_shown() {
         let (peers, _folder) = repository();
-        peers.connect(&ana(), ConnectionId(1), IpAddr::from([127, 0, 0, 1]), 5000);
+        peers.connect(&ana(), ConnectionId::new(), IpAddr::from([127, 0, 0, 1]), 5000);
         let (ana, admitted) = (ana(), || true);
         let mut first = Box::pin(peers.bind_key(&ana, key(1), admitted));
         let _ = std::future::poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_ready())).await;

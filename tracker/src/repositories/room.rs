@@ -4,14 +4,17 @@
 use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
 use commons::room::{Joined, Room, RoomError, Seat};
+use commons::snapshot::ChangeKind;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::limits::{REVISION_BLOCK, REVISION_MAX, ROOMS_MAX};
+use crate::login::ConnectionId;
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
+use crate::repositories::watch::Watch;
 
 /// The reason why a room was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +86,7 @@ impl StoredRoom {
             id: Uuid::new_v4(),
             name: RoomName::parse(name).ok()?,
             revision: 1,
+            last_change: None,
             owner: owner_seat.username.clone(),
             owner_seat: Some(owner_seat),
             guests: [seats.next(), seats.next()],
@@ -98,6 +102,7 @@ impl StoredRoom {
             id,
             name: RoomName::parse(name).ok()?,
             revision: self.revision,
+            last_change: None,
             owner: Username::parse(&self.owner?).ok()?,
             owner_seat: seat(self.peer_owner)?,
             guests: [seat(self.peer_one)?, seat(self.peer_two)?],
@@ -167,14 +172,8 @@ impl Record for Room {
     }
 }
 
-/// The result of raising a room's revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Raised {
-    Yes,
-    /// The next revision begins a block, so the room must be written first.
-    AtBlockEnd,
-    NotAMember,
-}
+/// Whether the next revision of a room begins a block, so that the room must be written first.
+struct AtBlockEnd(bool);
 
 /// The repository of rooms.
 #[derive(Debug, Clone)]
@@ -232,11 +231,17 @@ impl RoomRepository {
         self.rooms.scan(prefix, after, |rooms| look(&mut rooms.map(|(_, room)| room)))
     }
 
+    /// Starts to watch the changes of all rooms.
+    pub(crate) fn watch(&self) -> Watch<Room> {
+        self.rooms.watch()
+    }
+
     /// Creates a room in which its owner has a seat.
     pub(crate) async fn create(
         &self,
         name: &RoomName,
         owner: &Username,
+        by: Option<ConnectionId>,
         now: DateTime<Utc>,
     ) -> Result<(), RoomFailure> {
         if self.rooms.len() >= ROOMS_MAX {
@@ -247,7 +252,7 @@ impl RoomRepository {
             Some(_) => (Change::Keep, Err(RoomFailure::Exists)),
             None => (Change::Put(room.clone()), Ok(())),
         };
-        self.rooms.update(name.as_str(), decide).await?
+        self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
     /// Gives a user a seat in a room.
@@ -255,81 +260,99 @@ impl RoomRepository {
         &self,
         name: &RoomName,
         username: &Username,
+        by: Option<ConnectionId>,
         now: DateTime<Utc>,
     ) -> Result<Joined, RoomFailure> {
         let username = username.clone();
-        self.change(name, move |room| Ok(room.join(&username, now)?)).await
+        self.change(name, by, move |room| Ok(room.join(&username, now)?)).await
     }
 
     /// Frees a user's seat in a room.
-    pub(crate) async fn leave(&self, name: &RoomName, username: &Username) -> Result<(), RoomFailure> {
+    pub(crate) async fn leave(
+        &self,
+        name: &RoomName,
+        username: &Username,
+        by: Option<ConnectionId>,
+    ) -> Result<(), RoomFailure> {
         let username = username.clone();
-        self.change(name, move |room| Ok(room.leave(&username)?)).await
+        self.change(name, by, move |room| Ok(room.leave(&username)?)).await
     }
 
-    /// Deletes a room and returns its last state.
-    pub(crate) async fn delete(&self, name: &RoomName, username: &Username) -> Result<Room, RoomFailure> {
+    /// Deletes a room of its owner.
+    pub(crate) async fn delete(
+        &self,
+        name: &RoomName,
+        username: &Username,
+        by: Option<ConnectionId>,
+    ) -> Result<(), RoomFailure> {
         let username = username.clone();
         let decide = move |present: Option<&Room>| {
             let Some(room) = present else { return (Change::Keep, Err(RoomFailure::NotFound)) };
             match room.may_delete(&username) {
-                Ok(()) => (Change::Remove, Ok(room.clone())),
+                Ok(()) => (Change::Remove, Ok(())),
                 Err(error) => (Change::Keep, Err(error.into())),
             }
         };
-        self.rooms.update(name.as_str(), decide).await?
+        self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
-    /// Frees the seat of a guest if `overdue` still returns true at that moment. Returns whether the seat was freed.
+    /// Frees the seat of a guest if `overdue` still returns true at that moment.
     pub(crate) async fn free_guest(
         &self,
         name: &RoomName,
         guest: &Username,
         overdue: impl Fn(&Username) -> bool + Send + 'static,
-    ) -> Result<bool, RoomFailure> {
+    ) -> Result<(), RoomFailure> {
         let guest = guest.clone();
         let free = move |room: &mut Room| {
-            let due = guest != room.owner && overdue(&guest);
-            Ok(due && room.leave(&guest).is_ok())
+            if guest != room.owner && overdue(&guest) {
+                // The guest may have left by now.
+                let _ = room.leave(&guest);
+            }
+            Ok(())
         };
-        self.change(name, free).await
+        self.change(name, None, free).await
     }
 
-    /// Raises the revision of a room after a member's presence changed. Returns whether the user is a member. Only a
-    /// new block of revisions is written to the disk. If that write fails, the revision is raised in memory.
+    /// Raises the revision of a room after a member's presence changed. If the user is not a member, nothing changes.
+    /// Only a new block of revisions is written to the disk. If that write fails, the revision is raised in memory.
     pub(crate) async fn note_presence(
         &self,
         name: &RoomName,
         username: &Username,
-    ) -> Result<bool, StorageError> {
+        kind: ChangeKind,
+        by: Option<ConnectionId>,
+    ) -> Result<(), StorageError> {
         let raise = |may_begin_block: bool| {
             let username = username.clone();
             move |present: Option<&Room>| {
                 let Some(room) = present.filter(|room| room.is_member(&username)) else {
-                    return (Change::Keep, Raised::NotAMember);
+                    return (Change::Keep, AtBlockEnd(false));
                 };
                 let mut room = room.clone();
-                room.note_presence();
+                room.note_presence(kind, &username);
                 if room.revision.is_multiple_of(REVISION_BLOCK) && !may_begin_block {
-                    return (Change::Keep, Raised::AtBlockEnd);
+                    return (Change::Keep, AtBlockEnd(true));
                 }
-                (Change::Put(room), Raised::Yes)
+                (Change::Put(room), AtBlockEnd(false))
             }
         };
-        let mut raised = self.rooms.update_in_memory(name.as_str(), raise(false)).await?;
-        if raised == Raised::AtBlockEnd {
-            raised = match self.rooms.update(name.as_str(), raise(true)).await {
-                Err(StorageError::Disk) => self.rooms.update_in_memory(name.as_str(), raise(true)).await?,
-                written => written?,
-            };
+        let AtBlockEnd(must_write) = self.rooms.update_in_memory(name.as_str(), by, raise(false)).await?;
+        if !must_write {
+            return Ok(());
         }
-        Ok(raised == Raised::Yes)
+        let written = match self.rooms.update_by(name.as_str(), by, raise(true)).await {
+            Err(StorageError::Disk) => self.rooms.update_in_memory(name.as_str(), by, raise(true)).await,
+            written => written,
+        };
+        written.map(drop)
     }
 
     /// Applies a rule to a room. Writes the room only if the rule changed it.
     async fn change<R: Send + 'static>(
         &self,
         name: &RoomName,
+        by: Option<ConnectionId>,
         mut rule: impl FnMut(&mut Room) -> Result<R, RoomFailure> + Send + 'static,
     ) -> Result<R, RoomFailure> {
         let decide = move |present: Option<&Room>| {
@@ -338,7 +361,7 @@ impl RoomRepository {
             let answer = rule(&mut room);
             (if room == *present { Change::Keep } else { Change::Put(room) }, answer)
         };
-        self.rooms.update(name.as_str(), decide).await?
+        self.rooms.update_by(name.as_str(), by, decide).await?
     }
 }
 
@@ -358,11 +381,11 @@ mod tests {
             let rooms = repositories.rooms();
             if last == 0 {
                 repositories.users().create(&ana, "$argon2id$".to_owned()).await.unwrap();
-                rooms.create(&sala, &ana, Utc::now()).await.unwrap();
+                rooms.create(&sala, &ana, None, Utc::now()).await.unwrap();
             }
             assert!(rooms.room(&sala).unwrap().revision > last, "{changes}");
             for _ in 0..changes {
-                assert!(rooms.note_presence(&sala, &ana).await.unwrap());
+                rooms.note_presence(&sala, &ana, ChangeKind::Online, None).await.unwrap();
             }
             last = rooms.room(&sala).unwrap().revision;
             // The repositories are not closed: the next start finds only the flushed state.

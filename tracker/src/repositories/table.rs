@@ -1,45 +1,74 @@
 //! The table that readers of a collection see.
-//! It holds the committed entries by name, and an index by secondary key.
+//! It holds the committed entries by name, an index by secondary key, and the stream of the changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use tokio::sync::broadcast;
+
+use crate::limits::WATCH_BACKLOG;
+use crate::login::ConnectionId;
 use crate::repositories::record::Record;
 
 /// Entries and their index. The two always agree.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     /// The entries by name.
-    pub(crate) entries: BTreeMap<String, T>,
+    pub(crate) entries: BTreeMap<String, Arc<T>>,
     /// The index: secondary key → names of the entries filed under it.
     pub(crate) index: BTreeMap<String, BTreeSet<String>>,
+    /// The sending end of the stream of changes. Without a watcher, it keeps nothing.
+    pub(crate) changes: broadcast::Sender<Committed<T>>,
+}
+
+/// A committed change of an entry.
+#[derive(Debug)]
+pub(crate) struct Committed<T> {
+    /// The name of the entry.
+    pub(crate) key: String,
+    /// The new value. `None` means that the entry was removed.
+    pub(crate) value: Option<Arc<T>>,
+    /// The session of this process that asked for the change, if there is one.
+    pub(crate) by: Option<ConnectionId>,
+}
+
+impl<T> Clone for Committed<T> {
+    fn clone(&self) -> Self {
+        Self { key: self.key.clone(), value: self.value.clone(), by: self.by }
+    }
 }
 
 impl<T: Record> FromIterator<(String, T)> for Table<T> {
     fn from_iter<I: IntoIterator<Item = (String, T)>>(entries: I) -> Self {
-        let mut committed = Self { entries: BTreeMap::new(), index: BTreeMap::new() };
-        entries.into_iter().for_each(|(key, value)| committed.apply(key, Some(value)));
+        let changes = broadcast::Sender::new(WATCH_BACKLOG);
+        let mut committed = Self { entries: BTreeMap::new(), index: BTreeMap::new(), changes };
+        for (key, value) in entries {
+            committed.apply(Committed { key, value: Some(Arc::new(value)), by: None });
+        }
         committed
     }
 }
 
 impl<T: Record> Table<T> {
-    /// Sets an entry, or removes it if `value` is `None`. Updates the index.
-    pub(crate) fn apply(&mut self, key: String, value: Option<T>) {
-        for old in self.entries.get(&key).map(T::index_keys).unwrap_or_default() {
+    /// Sets or removes an entry, updates the index, and informs the watchers.
+    pub(crate) fn apply(&mut self, change: Committed<T>) {
+        let Committed { key, value, .. } = &change;
+        for old in self.entries.get(key).map(|old| old.index_keys()).unwrap_or_default() {
             if let Some(keys) = self.index.get_mut(&old) {
-                keys.remove(&key);
+                keys.remove(key);
                 if keys.is_empty() {
                     self.index.remove(&old);
                 }
             }
         }
-        let Some(value) = value else {
-            self.entries.remove(&key);
-            return;
-        };
-        for new in value.index_keys() {
+        for new in value.iter().flat_map(|value| value.index_keys()) {
             self.index.entry(new).or_default().insert(key.clone());
         }
-        self.entries.insert(key, value);
+        match value {
+            Some(value) => drop(self.entries.insert(key.clone(), value.clone())),
+            None => drop(self.entries.remove(key)),
+        }
+        // Nobody may be watching.
+        let _ = self.changes.send(change);
     }
 }

@@ -3,6 +3,8 @@
 
 use tokio::sync::oneshot;
 
+use crate::login::ConnectionId;
+
 /// The reason why a change was not made: the tracker could not make it durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StorageError {
@@ -31,6 +33,8 @@ pub(crate) trait Step<T>: Send {
     fn key(&self) -> &str;
     /// Whether the change is written to the disk before the caller gets the answer.
     fn durable(&self) -> bool;
+    /// The session that asks for the change, if there is one.
+    fn by(&self) -> Option<ConnectionId>;
     /// Decides the change from the current entry. The writer may call it again after a failed write.
     fn decide(&mut self, current: Option<&T>) -> Change<T>;
     /// Sends the outcome to the caller.
@@ -41,6 +45,7 @@ pub(crate) trait Step<T>: Send {
 pub(crate) struct Update<F, R> {
     key: String,
     durable: bool,
+    by: Option<ConnectionId>,
     decide: F,
     answer: Option<R>,
     reply: oneshot::Sender<Result<R, StorageError>>,
@@ -51,10 +56,11 @@ impl<F, R> Update<F, R> {
     pub(crate) fn new(
         key: &str,
         durable: bool,
+        by: Option<ConnectionId>,
         decide: F,
     ) -> (Self, oneshot::Receiver<Result<R, StorageError>>) {
         let (reply, answered) = oneshot::channel();
-        (Self { key: key.to_owned(), durable, decide, answer: None, reply }, answered)
+        (Self { key: key.to_owned(), durable, by, decide, answer: None, reply }, answered)
     }
 }
 
@@ -65,6 +71,10 @@ impl<T, R: Send, F: FnMut(Option<&T>) -> (Change<T>, R) + Send> Step<T> for Upda
 
     fn durable(&self) -> bool {
         self.durable
+    }
+
+    fn by(&self) -> Option<ConnectionId> {
+        self.by
     }
 
     fn decide(&mut self, current: Option<&T>) -> Change<T> {

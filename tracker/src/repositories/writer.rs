@@ -18,7 +18,7 @@ use tokio_util::sync::DropGuard;
 use crate::limits::BATCH_MAX;
 use crate::repositories::json_file::JsonFile;
 use crate::repositories::record::Record;
-use crate::repositories::table::Table;
+use crate::repositories::table::{Committed, Table};
 use crate::repositories::update::{Change, Step, StorageError};
 
 /// A request to the writer thread.
@@ -47,7 +47,10 @@ pub(crate) struct Writer<T> {
 
 /// The changes of a batch that is not committed yet.
 struct Overlay<T> {
-    entries: HashMap<String, Option<T>>,
+    /// All changes in order. Several of them may change the same entry.
+    changes: Vec<Committed<T>>,
+    /// The place of the last change of each entry.
+    last: HashMap<String, usize>,
     lines: Vec<(String, Option<Box<RawValue>>)>,
     /// Whether the batch changes an entry only in memory.
     unsaved: bool,
@@ -106,25 +109,27 @@ impl<T: Record> Writer<T> {
     /// Decides the updates in order, each on the result of the earlier ones.
     fn decide<'a>(&self, steps: impl Iterator<Item = &'a mut Box<dyn Step<T>>>) -> io::Result<Overlay<T>> {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
-        let mut overlay = Overlay { entries: HashMap::new(), lines: Vec::new(), unsaved: false };
+        let mut overlay =
+            Overlay { changes: Vec::new(), last: HashMap::new(), lines: Vec::new(), unsaved: false };
         for step in steps {
             let key = step.key().to_owned();
-            let current = match overlay.entries.get(&key) {
-                Some(changed) => changed.as_ref(),
-                None => committed.entries.get(&key),
+            let current = match overlay.last.get(&key) {
+                Some(place) => overlay.changes[*place].value.as_deref(),
+                None => committed.entries.get(&key).map(Arc::as_ref),
             };
             let value = match step.decide(current) {
                 Change::Keep => continue,
-                Change::Put(value) => Some(value),
+                Change::Put(value) => Some(Arc::new(value)),
                 Change::Remove => None,
             };
             if step.durable() {
-                let json = value.as_ref().map(T::write).transpose()?;
+                let json = value.as_deref().map(T::write).transpose()?;
                 overlay.lines.push((key.clone(), json));
             } else {
                 overlay.unsaved = true;
             }
-            overlay.entries.insert(key, value);
+            overlay.last.insert(key.clone(), overlay.changes.len());
+            overlay.changes.push(Committed { key, value, by: step.by() });
         }
         Ok(overlay)
     }
@@ -142,15 +147,16 @@ impl<T: Record> Writer<T> {
     fn publish(&mut self, overlay: Overlay<T>) {
         self.unsaved |= overlay.unsaved;
         let mut committed = self.committed.write().unwrap_or_else(PoisonError::into_inner);
-        for (key, value) in overlay.entries {
-            self.unfit.remove(&key);
-            committed.apply(key, value);
+        for change in overlay.changes {
+            self.unfit.remove(&change.key);
+            committed.apply(change);
         }
     }
 
     fn fold(&mut self) -> io::Result<()> {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
-        let folded = self.file.fold(&committed.entries, &self.unfit);
+        let folded =
+            self.file.fold(committed.entries.iter().map(|(key, value)| (key, &**value)), &self.unfit);
         self.unsaved &= folded.is_err();
         folded.inspect_err(|error| tracing::error!(%error, "the journal could not be compacted"))
     }
