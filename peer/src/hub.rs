@@ -38,9 +38,9 @@ use crate::identity::contacts::{Contacts, ContactsError};
 use crate::identity::known_keys::{Announcement, KeyUpdate};
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::limits::LAST_RECEIPTS;
-use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::link_table::Wish;
-use crate::peer_communication::send_queue::Dialect;
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::link_table::Target;
+use crate::peer_communication::links::PeerPeerCommunication;
 use crate::profile::Profile;
 use crate::tracker_communication::tracker_report::{EndReason, TrackerReport};
 
@@ -111,7 +111,7 @@ impl Hub {
         let (mut changed, mut further) = (Vec::new(), Vec::new());
         for (user, want) in &wanted {
             let Some(said) = &want.keys else { continue };
-            let KeyUpdate { news, endorsed } = links.book(|book| book.announce(user, said));
+            let KeyUpdate { news, endorsed } = links.known_keys().with(|book| book.announce(user, said));
             changed.extend(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
             further.extend(endorsed.then(|| user.clone()));
         }
@@ -119,13 +119,13 @@ impl Hub {
         let announced: Vec<_> = wanted.keys().cloned().collect();
         // While the tracker is lost, a user may still be at the last known address.
         let is_lost = state.chat.tracker() == TrackerState::Lost;
-        let last = |user: &Username| links.book(|book| book.address(user)).filter(|_| is_lost);
-        let wishes: BTreeMap<_, _> = wanted
+        let last = |user: &Username| links.known_keys().with(|book| book.address(user)).filter(|_| is_lost);
+        let targets: BTreeMap<_, _> = wanted
             .into_iter()
             .map(|(user, want)| (last(&user).or(want.address), user, want.private))
-            .map(|(address, user, eager)| (user, Wish { address, eager }))
+            .map(|(address, user, eager)| (user, Target { address, eager }))
             .collect();
-        for user in links.want(&wishes) {
+        for user in links.set_targets(&targets) {
             let events = state.chat.link_is(&user, false, Trust::default());
             state.event_bus.publish(events);
         }
@@ -251,7 +251,7 @@ impl Hub {
     pub(crate) fn is_expected(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
         let state = self.lock();
-        let is_dialled = state.chat.is_there(user) && !links.book(|book| book.is_changed(user));
+        let is_dialled = state.chat.is_there(user) && !links.known_keys().with(|book| book.is_changed(user));
         state.replication.is_fed(user) || is_dialled
     }
 
@@ -259,8 +259,8 @@ impl Hub {
     /// does.
     pub(crate) fn may_send_have(&self, state: &State, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
-        let is_silent = links.dialect(user).is_some_and(|dialect| dialect != Dialect::Full);
-        state.chat.is_there(user) && !is_silent && !links.book(|book| book.is_changed(user))
+        let is_silent = links.writer(user).is_some_and(|(_, dialect)| dialect != Dialect::Full);
+        state.chat.is_there(user) && !is_silent && !links.known_keys().with(|book| book.is_changed(user))
     }
 
     /// Starts a private chat with a user whom the tracker has found.
@@ -269,14 +269,14 @@ impl Hub {
         let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
         let address = Some(&peer).filter(|peer| peer.connected).and_then(|peer| peer.socket_addr());
         let said = Announcement::from(peer);
-        let KeyUpdate { news, endorsed } = links.book(|book| book.announce(user, &said));
+        let KeyUpdate { news, endorsed } = links.known_keys().with(|book| book.announce(user, &said));
         if endorsed {
             self.go_on_with(user);
         }
         if let Some(fingerprint) = news {
             self.lock().event_bus.publish([Event::KeyChanged { peer: user.clone(), fingerprint }]);
         }
-        if links.book(|book| book.is_changed(user)) {
+        if links.known_keys().with(|book| book.is_changed(user)) {
             return Err(CommandError::KeyChanged(user.clone()));
         }
         self.lock().chat.begin_private(user.clone(), address);
@@ -327,9 +327,9 @@ impl Hub {
     /// Starts the backlog transfer to a peer. Returns true if the backlog must be read now.
     pub(crate) fn begin_feed(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
-        let held = links.book(|book| book.is_changed(user));
+        let held = links.known_keys().with(|book| book.is_changed(user));
         let mut state = self.lock();
-        links.link(user).is_some_and(|link| state.replication.begin(user, link, held))
+        links.writer(user).is_some_and(|(link, _)| state.replication.begin(user, link, held))
     }
 
     /// Notes in the history, as long as the peer runs, what every frontend has shown. After a crash these messages
@@ -414,7 +414,7 @@ impl Hub {
     /// Saves the pinned keys of all contacts.
     pub(crate) fn keep_pins(&self) -> Result<(), ContactsError> {
         let (Some(links), Some(people)) = (self.links.get(), self.people.get()) else { return Ok(()) };
-        people.keep_pins(|| links.book(|book| book.pins().clone()))
+        people.keep_pins(|| links.known_keys().with(|book| book.pins().clone()))
     }
 
     /// Publishes that these messages were not delivered to a recipient.

@@ -11,7 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::limits::{EARLY_BATCHES, EARLY_WAIT};
-use crate::peer_communication::link_registry::{MessageBatch, PlainMessage};
+use crate::peer_communication::link_report::{MessageBatch, PlainMessage};
 
 /// A message or batch that a link received.
 pub(crate) struct Inbound {

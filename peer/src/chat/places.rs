@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::chat::tests::{ana_in, sala, update, user};
     use crate::limits::EARLY_WAIT;
-    use crate::peer_communication::link_registry::PlainMessage;
+    use crate::peer_communication::link_report::PlainMessage;
 
     fn line(from: &str, room: Option<&str>) -> Inbound {
         let room = room.map(str::to_owned);

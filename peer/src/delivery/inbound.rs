@@ -21,9 +21,9 @@ use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
 use crate::identity::key_prefix::first_digits;
 use crate::limits::ENDORSED_DIGITS_MIN;
-use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::link_registry::{LinkRefusal, LinkReport};
+use crate::peer_communication::link_report::{LinkRefusal, LinkReport};
 use crate::peer_communication::link_table::LinkId;
+use crate::peer_communication::links::PeerPeerCommunication;
 
 impl Hub {
     /// Handles link reports until the channel closes. A lagging frontend slows this down, so it also slows down the
@@ -59,22 +59,24 @@ impl Hub {
     async fn on_link_report(&self, report: LinkReport) {
         let Some(history) = self.history.get() else { return };
         match report {
-            LinkReport::Plain(from, line) => self.ingest(Inbound { from, what: Spoken::Plain(line) }).await,
-            LinkReport::Lines(from, link, _) if self.is_replaced(&from, link) => {}
-            LinkReport::Lines(from, _, lines) => {
-                self.ingest(Inbound { from, what: Spoken::Given(lines) }).await
+            LinkReport::Unsigned { from, message } => {
+                self.ingest(Inbound { from, what: Spoken::Plain(message) }).await
             }
-            LinkReport::Have(from, room, theirs, lamport) => {
-                self.on_have(from, room, theirs, lamport).await;
+            LinkReport::Signed { from, link, .. } if self.is_replaced(&from, link) => {}
+            LinkReport::Signed { from, batch, .. } => {
+                self.ingest(Inbound { from, what: Spoken::Given(batch) }).await
             }
-            LinkReport::Want(from, room, wanted) => {
-                let conversation = conversation(&from, room);
+            LinkReport::Have { from, room_id, streams, lamport } => {
+                self.on_have(from, room_id, streams, lamport).await;
+            }
+            LinkReport::Want { from, room_id, streams } => {
+                let conversation = conversation(&from, room_id);
                 // A member may send any number of WANTs. They must not delay messages, so a WANT may be dropped;
                 // the peer repeats it.
-                self.send_sync_event(SyncEvent::Want(from, conversation, wanted));
+                self.send_sync_event(SyncEvent::Want(from, conversation, streams));
             }
-            LinkReport::Changed(user) => {
-                let serving = self.links.get().and_then(|links| links.link(&user));
+            LinkReport::Changed { user } => {
+                let serving = self.links.get().and_then(|links| links.writer(&user)).map(|(link, _)| link);
                 let change = self.lock().serving.changed(&user, serving);
                 if change == LinkChange::Began {
                     history.linked(user.clone()).await;
@@ -88,22 +90,22 @@ impl Hub {
                     }
                 }
             }
-            LinkReport::Left(user, None) => {
-                self.lock().chat.left_private(&user);
+            LinkReport::Left { from, room: None } => {
+                self.lock().chat.left_private(&from);
                 self.update_link_targets();
             }
             // The tracker reports when a member leaves a room.
-            LinkReport::Left(_, Some(_)) => {}
-            LinkReport::Received(to, id) => history.delivered(to, vec![id]).await,
-            LinkReport::Written(to, id) => history.written(to, vec![id]).await,
-            LinkReport::TooLong(to, id) => history.too_long(to, vec![id]).await,
-            LinkReport::Room(user) => self.feed_on(&user),
-            LinkReport::Pinned => self.note_pins(),
-            LinkReport::Endorsed(user) => self.go_on_with(&user),
-            LinkReport::Hindered(user, why) => self.publish_refusal(&user, why),
-            LinkReport::KeyChanged(peer, fingerprint) => {
-                self.apply_key_hold(&peer);
-                self.lock().event_bus.publish([Event::KeyChanged { peer, fingerprint }]);
+            LinkReport::Left { room: Some(_), .. } => {}
+            LinkReport::Received { from, id } => history.delivered(from, vec![id]).await,
+            LinkReport::Written { to, id } => history.written(to, vec![id]).await,
+            LinkReport::TooLong { to, id } => history.too_long(to, vec![id]).await,
+            LinkReport::Writable { to } => self.feed_on(&to),
+            LinkReport::PinsChanged => self.note_pins(),
+            LinkReport::KeyEndorsed { user } => self.go_on_with(&user),
+            LinkReport::Refused { user, reason } => self.publish_refusal(&user, reason),
+            LinkReport::KeyChanged { user, key } => {
+                self.apply_key_hold(&user);
+                self.lock().event_bus.publish([Event::KeyChanged { peer: user, fingerprint: key }]);
             }
         }
     }
@@ -111,14 +113,14 @@ impl Hub {
     /// Returns whether another link to this user has taken over. The new link starts with everything that is not
     /// stored. Messages of the replaced link in between would break the signed batches of both.
     fn is_replaced(&self, user: &Username, link: LinkId) -> bool {
-        let serving = self.links.get().and_then(|links| links.link(user));
+        let serving = self.links.get().and_then(|links| links.writer(user)).map(|(link, _)| link);
         serving.is_some_and(|serving| serving != link)
     }
 
     /// Applies the state of the link to a user. Returns whether a link is up.
     fn on_link_change(&self, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
-        let up = links.is_linked(user);
+        let up = links.link_state(user).is_some();
         let trust = link_trust(links, user);
         let mut state = self.lock();
         let events = state.chat.link_is(user, up, trust);
@@ -181,7 +183,8 @@ impl Hub {
             Spoken::Given(given) => {
                 let late = given.late;
                 let authors = given.lines.iter().map(|line| line.author.clone());
-                let trusted = links.book(|book| authors.map(|author| book.trusted(author)).collect());
+                let trusted =
+                    links.known_keys().with(|book| authors.map(|author| book.trusted(author)).collect());
                 let news = SyncEvent::Given(from.clone(), conversation.clone());
                 let lines = given.lines;
                 history
@@ -225,9 +228,10 @@ impl Hub {
 
 /// Returns the trust in the link to a user.
 pub(crate) fn link_trust(links: &PeerPeerCommunication, user: &Username) -> Trust {
-    let key = links.link_key(user);
-    let verified = key.is_some_and(|key| links.book(|book| book.is_verified(user, &key)));
-    Trust { encrypted: links.is_encrypted(user), verified, key }
+    let link = links.link_state(user);
+    let key = link.as_ref().and_then(|link| link.key);
+    let verified = key.is_some_and(|key| links.known_keys().with(|book| book.is_verified(user, &key)));
+    Trust { encrypted: link.is_none_or(|link| link.encrypted), verified, key }
 }
 
 /// Returns the conversation that a peer's frame names.

@@ -25,9 +25,10 @@ use crate::history::conversation::ConversationId;
 use crate::history::report::{GivenUp, IncomingMessage, OutgoingMessage, Report};
 use crate::hub::Hub;
 use crate::limits::{FEED_BYTES, HELLO_PAUSE, JUST_WRITTEN};
-use crate::peer_communication::PeerPeerCommunication;
+use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::link_table::LinkId;
-use crate::peer_communication::send_queue::{Dialect, Full};
+use crate::peer_communication::links::PeerPeerCommunication;
+use crate::peer_communication::send_queue::Full;
 
 impl Hub {
     /// Handles the reports of the history until the channel closes. It never waits for the history, because the
@@ -55,8 +56,10 @@ impl Hub {
             Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),
             Report::Stored { from, id } => {
                 let links = self.links.get();
-                if let Some(links) = links.filter(|links| links.dialect(&from) == Some(Dialect::Basic)) {
-                    links.receipt(&from, id);
+                if let Some(links) = links
+                    .filter(|links| links.writer(&from).is_some_and(|(_, dialect)| dialect == Dialect::Basic))
+                {
+                    links.ack(&from, id);
                 }
             }
             Report::Holds { author, conversation, stream } => self.receipt(author, conversation, stream),
@@ -108,7 +111,7 @@ impl Hub {
         let Some(links) = self.links.get() else { return };
         let receipt =
             PeerMessage::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
-        let fit = links.dialect(&author) != Some(Dialect::Full)
+        let fit = !links.writer(&author).is_some_and(|(_, dialect)| dialect == Dialect::Full)
             || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
         // If the link has no room for the ack, the sync task sends it to every peer soon.
         self.send_sync_event(if fit {
@@ -130,7 +133,9 @@ impl Hub {
             let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
             let content = said.line.text.plain().into();
             state.event_bus.publish([Event::Sent { id, conversation, content }]);
-            for to in said.audience.iter().filter(|user| links.book(|book| book.is_changed(user))) {
+            for to in
+                said.audience.iter().filter(|user| links.known_keys().with(|book| book.is_changed(user)))
+            {
                 state.replication.hold(to, true);
                 let (to, reason) = (to.clone(), Undeliverable::KeyChanged);
                 state.event_bus.publish([Event::Undelivered { id, to, reason }]);
@@ -185,10 +190,11 @@ impl Hub {
     /// Sends pending messages to a peer, in order, until its link is full.
     fn give_waiting(&self, to: &Username, asked: i64, lines: &[OutgoingMessage], more: Option<i64>) {
         let Some(links) = self.links.get() else { return };
-        let ours = links.dialect(to) == Some(Dialect::Full);
+        let ours = links.writer(to).is_some_and(|(_, dialect)| dialect == Dialect::Full);
         // A message of the last seconds, written while the recipient's program ran, was only waiting for its link. It
         // is not late.
-        let late_before = (Utc::now() - JUST_WRITTEN).max(links.started(to).unwrap_or_default());
+        let started = links.link_state(to).and_then(|link| link.started);
+        let late_before = (Utc::now() - JUST_WRITTEN).max(started.unwrap_or_default());
         let is_late =
             |batch: &[OutgoingMessage]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
         let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
@@ -240,7 +246,7 @@ impl Hub {
     /// Holds back messages while the peer's key has changed, and continues when the key is accepted.
     pub(crate) fn apply_key_hold(&self, user: &Username) {
         let Some(links) = self.links.get() else { return };
-        let changed = links.book(|book| book.is_changed(user));
+        let changed = links.known_keys().with(|book| book.is_changed(user));
         let after = self.lock().replication.hold(user, changed);
         if let Some(after) = after {
             self.ask_for_waiting(user, after);
@@ -273,7 +279,7 @@ impl<'a> Live<'a> {
         let OutgoingMessage { line, room, conversation, .. } = self.said;
         let wire = || line.wire(room.as_ref(), conversation.room());
         let message = |line| encode(&PeerMessage::Message(line)).ok();
-        let frame = if links.dialect(to) == Some(Dialect::Full) {
+        let frame = if links.writer(to).is_some_and(|(_, dialect)| dialect == Dialect::Full) {
             self.proven.get_or_init(|| message(wire()))
         } else {
             self.plain.get_or_init(|| message(Line { provenance: None, room_id: None, ..wire() }))

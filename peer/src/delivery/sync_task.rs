@@ -21,8 +21,8 @@ use crate::history::History;
 use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
 use crate::limits::{CATCH_UP_TICK, FEED_BYTES, SEEK_BACKOFF};
-use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::send_queue::Dialect;
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::links::PeerPeerCommunication;
 use crate::tracker_communication::PeerTrackerCommunication;
 
 impl Hub {
@@ -107,7 +107,7 @@ impl SyncTask<'_> {
     async fn take(&mut self, news: SyncEvent) {
         match news {
             SyncEvent::Up(user) => {
-                if self.links.dialect(&user) == Some(Dialect::Full) {
+                if self.links.writer(&user).is_some_and(|(_, dialect)| dialect == Dialect::Full) {
                     self.catch_up.up(&user);
                     self.send_have(&user).await;
                 }
@@ -158,7 +158,7 @@ impl SyncTask<'_> {
     async fn send_have(&mut self, user: &Username) {
         for conversation in self.catch_up.due_have(user, &self.shared_with(user), Instant::now()) {
             let since = self.hub.lock().chat.since(&conversation, user).unwrap_or(u64::MAX);
-            let device = self.links.link_key(user);
+            let device = self.links.link_state(user).and_then(|link| link.key);
             let (streams, lamport) =
                 self.history.holdings_for(conversation.clone(), user.clone(), device, since).await;
             if self.send(user, &PeerMessage::Have { room_id: conversation.room(), streams, lamport }) {
@@ -187,7 +187,7 @@ impl SyncTask<'_> {
     /// those of either side.
     async fn give(&mut self, user: &Username, conversation: ConversationId, wanted: Vec<StreamSpans>) {
         let Some(since) = self.hub.lock().chat.since(&conversation, user) else { return };
-        if self.links.book(|book| book.is_changed(user)) {
+        if self.links.known_keys().with(|book| book.is_changed(user)) {
             return;
         }
         let given = self.history.hand_over(conversation.clone(), user.clone(), wanted, since).await;

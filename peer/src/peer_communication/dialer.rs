@@ -1,10 +1,8 @@
 //! The dialer: connects to every peer whose dial is due.
-//! It tries the link's greeting on each new connection and hands an accepted one to the link registry.
+//! It makes the handshake on each new connection and runs the link if both sides accept.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use commons::keys::PublicKey;
 use commons::limits::FRAME_MAX;
 use commons::names::Username;
 use commons::net::connection::Connection;
@@ -16,107 +14,110 @@ use tokio::time::sleep_until;
 use tracing::debug;
 
 use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::key_check::Verdict;
 use crate::peer_communication::link;
-use crate::peer_communication::link_registry::{LinkRefusal, LinkRegistry, Verdict};
+use crate::peer_communication::link_report::LinkRefusal;
 use crate::peer_communication::link_table::NewLink;
-use crate::peer_communication::send_queue::Dialect;
+use crate::peer_communication::links::PeerPeerCommunication;
 
-/// Dials due peers until the registry stops.
-pub(crate) async fn run(board: Arc<LinkRegistry>) {
+/// Dials due peers until the links are stopped.
+pub(crate) async fn run(links: &PeerPeerCommunication) {
     let mut dials = JoinSet::new();
     loop {
-        for (user, address) in board.take_due() {
-            dials.spawn(dial(Arc::clone(&board), user, address));
+        let (due, next) = links.next_dials();
+        for (user, address) in due {
+            dials.spawn(dial(links.clone(), user, address));
         }
-        let next = board.next_due();
         tokio::select! {
-            () = board.dial.notified() => {}
+            () = links.dials_changed() => {}
             () = async { if let Some(due) = next { sleep_until(due).await } else { std::future::pending().await } } => {}
             Some(_) = dials.join_next() => {}
-            () = board.stop.cancelled() => return,
+            () = links.stopped() => return,
         }
     }
 }
 
-async fn dial(board: Arc<LinkRegistry>, user: Username, address: SocketAddr) {
-    let Greeted { connection, instance, key, dialect, first } = match greet(&board, &user, address).await {
-        Ok(greeted) => greeted,
+async fn dial(links: PeerPeerCommunication, user: Username, address: SocketAddr) {
+    match handshake(&links, &user, address).await {
+        Ok(Accepted { connection, new, first }) => match links.admit(&user, new).await {
+            Some(slot) => link::run(&links, &slot, connection, first).await,
+            None => connection.close().await,
+        },
         Err(error) => {
             debug!(peer = ?user, %error, "dial failed");
-            board.dial_failed(&user);
-            return;
+            links.dial_failed(&user);
         }
-    };
-    match board.place(&user, NewLink { instance, dialled: true, key }, dialect).await {
-        Some(place) => link::run(&board, &place, connection, first, dialect).await,
-        None => connection.close().await,
     }
 }
 
-/// A connection to a peer that has passed the greeting.
-struct Greeted {
+/// A connection to a peer that has passed the handshake.
+struct Accepted {
     connection: Connection<Socket>,
-    /// Start time of the other program in milliseconds since 1970; `None` for a legacy client.
-    instance: Option<u64>,
-    /// The key that the other side has proven; `None` for a legacy client.
-    key: Option<PublicKey>,
-    dialect: Dialect,
-    /// A frame of a legacy client that arrived during the greeting.
+    new: NewLink,
+    /// A frame of a legacy client that arrived during the handshake.
     first: Option<Frame>,
 }
 
 /// Connects to a user. A user with keys must be encrypted and prove one of them. A user without keys has a legacy
 /// client, which is contacted in plaintext only if the configuration allows it: by default only on localhost.
-async fn greet(board: &LinkRegistry, user: &Username, address: SocketAddr) -> Result<Greeted, FrameError> {
-    if board.book(|book| book.has_keys(user)) {
-        greet_encrypted(board, user, address).await
-    } else if !board.speaks_in_the_clear(user).await {
+async fn handshake(
+    links: &PeerPeerCommunication,
+    user: &Username,
+    address: SocketAddr,
+) -> Result<Accepted, FrameError> {
+    if links.key_check().has_keys(user).await {
+        handshake_encrypted(links, user, address).await
+    } else if !links.key_check().is_keyless(user).await {
         Err(other("no key of the user is known"))
-    } else if board.terms.plaintext.allows(address.ip()) {
-        greet_in_the_clear(board, address).await
+    } else if links.config().plaintext.allows(address.ip()) {
+        handshake_plaintext(links, address).await
     } else {
-        board.hindered(user, LinkRefusal::Plaintext).await;
+        links.refuse(user, LinkRefusal::Plaintext).await;
         Err(other("a legacy client, and plaintext is not allowed"))
     }
 }
 
-async fn greet_encrypted(
-    board: &LinkRegistry,
+async fn handshake_encrypted(
+    links: &PeerPeerCommunication,
     user: &Username,
     address: SocketAddr,
-) -> Result<Greeted, FrameError> {
-    let socket = Socket::dial_encrypted(address, &board.terms.identity).await?;
+) -> Result<Accepted, FrameError> {
+    let socket = Socket::dial_encrypted(address, &links.config().identity).await?;
     let Some(key) = socket.remote_key() else { return Err(other("not encrypted")) };
-    if board.judge(user, key).await != Verdict::Good {
+    if links.key_check().check(user, key).await != Verdict::Good {
         return Err(other("the key of the other side is not accepted"));
     }
     let mut connection = Connection::new(socket, FRAME_MAX);
-    connection.send(&PeerMessage::Hello(board.greeting())).await?;
+    connection.send(&PeerMessage::Hello(links.greeting())).await?;
     // TLS finishes before the other side has judged our key. Only the answer shows that it was accepted.
     let Some(frame) = connection.recv_within(WELCOME_WAIT).await? else {
         return Err(other("the connection was closed"));
     };
     match frame.parse() {
         Ok(PeerMessage::Welcome(greeting)) if greeting.username == user.as_str() => {
-            let instance = Some(greeting.instance.unwrap_or(0));
-            let (key, dialect) = (Some(key), Dialect::of(&greeting));
-            board.note_address(user, address).await;
-            Ok(Greeted { connection, instance, key, dialect, first: None })
+            let (instance, dialect) = (Some(greeting.instance.unwrap_or(0)), Dialect::of(&greeting));
+            links.key_check().note_address(user, address).await;
+            let new = NewLink { instance, dialled: true, key: Some(key), dialect };
+            Ok(Accepted { connection, new, first: None })
         }
         Ok(PeerMessage::Refused { code }) if code == KEY_CHANGED => {
-            board.hindered(user, LinkRefusal::NotAccepted).await;
+            links.refuse(user, LinkRefusal::NotAccepted).await;
             Err(other("the other side does not accept this key"))
         }
         _ => Err(other("unexpected answer to HELLO")),
     }
 }
 
-/// Greets a legacy client. It does not answer a HELLO, and reads frames that follow too soon as part of it.
-async fn greet_in_the_clear(board: &LinkRegistry, address: SocketAddr) -> Result<Greeted, FrameError> {
+/// Sends HELLO to a legacy client, which does not answer it, and reads frames that follow too soon as part of it.
+async fn handshake_plaintext(
+    links: &PeerPeerCommunication,
+    address: SocketAddr,
+) -> Result<Accepted, FrameError> {
     let mut connection = Connection::new(Socket::dial(address).await?, FRAME_MAX);
     connection
         .send(&PeerMessage::Hello(Greeting {
-            username: board.me.as_str().into(),
+            username: links.config().me.as_str().into(),
             instance: None,
             catch_up: false,
             port: None,
@@ -128,7 +129,8 @@ async fn greet_in_the_clear(board: &LinkRegistry, address: SocketAddr) -> Result
         Ok(None) => return Err(other("the connection was closed")),
         Ok(Some(frame)) => Some(frame),
     };
-    Ok(Greeted { connection, instance: None, key: None, dialect: Dialect::Legacy, first })
+    let new = NewLink { instance: None, dialled: true, key: None, dialect: Dialect::Legacy };
+    Ok(Accepted { connection, new, first })
 }
 
 fn other(what: &str) -> FrameError {

@@ -14,83 +14,85 @@ use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
-use crate::peer_communication::link_registry::{LinkRegistry, LinkReport, MessageBatch, Place, PlainMessage};
-use crate::peer_communication::send_queue::{Control, Dialect, Next};
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::link_report::{LinkReport, MessageBatch, PlainMessage};
+use crate::peer_communication::links::{LinkSlot, PeerPeerCommunication};
+use crate::peer_communication::send_queue::{Control, Next};
 
 /// Runs a link to its end. `first` is a frame that arrived before the link was admitted.
 pub(crate) async fn run(
-    board: &LinkRegistry,
-    place: &Place,
+    links: &PeerPeerCommunication,
+    slot: &LinkSlot,
     mut connection: Connection<Socket>,
     first: Option<Frame>,
-    dialect: Dialect,
 ) {
-    connection.set_pause((dialect == Dialect::Legacy).then_some(LEGACY_PACE));
+    connection.set_pause((slot.dialect == Dialect::Legacy).then_some(LEGACY_PACE));
     let (mut reader, mut writer) = connection.split();
     {
-        let reading = read(board, place, &mut reader, first, dialect);
-        let writing = write(board, place, &mut writer);
+        let reading = read(links, slot, &mut reader, first);
+        let writing = write(links, slot, &mut writer);
         tokio::pin!(reading, writing);
         tokio::select! {
-            result = &mut reading => debug!(peer = ?place.user, ?result, "link ended"),
+            result = &mut reading => debug!(peer = ?slot.user, ?result, "link ended"),
             result = &mut writing => match result {
                 // Frames that the other side sent before it saw the end are still read.
                 Ok(()) => drop(timeout(RETIRE_TIME, &mut reading).await),
-                Err(error) => debug!(peer = ?place.user, %error, "link broke"),
+                Err(error) => debug!(peer = ?slot.user, %error, "link broke"),
             },
-            () = board.stop.cancelled() => {}
+            () = links.stopped() => {}
         }
     }
-    board.lost(place).await;
+    links.remove(slot).await;
 }
 
 async fn read<R: AsyncRead + Unpin>(
-    board: &LinkRegistry,
-    place: &Place,
+    links: &PeerPeerCommunication,
+    slot: &LinkSlot,
     reader: &mut FrameReader<R>,
     mut first: Option<Frame>,
-    dialect: Dialect,
 ) -> Result<(), FrameError> {
-    let ours = dialect != Dialect::Legacy;
+    let modern = slot.dialect != Dialect::Legacy;
     loop {
         let frame = match first.take().map(|frame| Ok(Some(frame))).or_else(|| reader.try_recv()) {
             Some(frame) => frame?,
-            None if ours => recv_or_ping(place, reader).await?,
+            None if modern => recv_or_ping(slot, reader).await?,
             // A legacy client answers no PING, so only the operating system's keepalive detects a dead one.
             None => reader.recv().await?,
         };
         let Some(frame) = frame else { return Ok(()) };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message(line)) => parse_message(place, line, dialect),
-            Ok(PeerMessage::Lines { room_id, lines }) if ours => given(place, room_id, lines, true),
-            Ok(PeerMessage::Have { room_id, streams, lamport }) if ours && is_bounded(&streams) => {
-                Some(LinkReport::Have(place.user.clone(), room_id, streams, lamport))
+            Ok(PeerMessage::Message(message)) => parse_message(slot, message),
+            Ok(PeerMessage::Lines { room_id, lines }) if modern => parse_batch(slot, room_id, lines, true),
+            Ok(PeerMessage::Have { room_id, streams, lamport }) if modern && is_bounded(&streams) => {
+                Some(LinkReport::Have { from: slot.user.clone(), room_id, streams, lamport })
             }
-            Ok(PeerMessage::Want { room_id, streams }) if ours && is_bounded(&streams) => {
-                Some(LinkReport::Want(place.user.clone(), room_id, streams))
+            Ok(PeerMessage::Want { room_id, streams }) if modern && is_bounded(&streams) => {
+                Some(LinkReport::Want { from: slot.user.clone(), room_id, streams })
             }
-            Ok(PeerMessage::Received { id }) if ours => Some(LinkReport::Received(place.user.clone(), id)),
+            Ok(PeerMessage::Received { id }) if modern => {
+                Some(LinkReport::Received { from: slot.user.clone(), id })
+            }
             Ok(PeerMessage::Leave { room }) => {
                 left = true;
-                Some(LinkReport::Left(place.user.clone(), room.map(|room| room.into_owned())))
+                Some(LinkReport::Left { from: slot.user.clone(), room: room.map(|room| room.into_owned()) })
             }
-            Ok(PeerMessage::Ping) if ours => {
-                place.outbox.control(|control| control.pong = true);
+            Ok(PeerMessage::Ping) if modern => {
+                slot.queue.control(|control| control.pong = true);
                 None
             }
             Ok(_) => None,
             Err(error) => {
-                warn!(peer = ?place.user, %error, "a frame was dropped");
+                warn!(peer = ?slot.user, %error, "a frame was dropped");
                 None
             }
         };
         if let Some(report) = report {
-            board.report(report).await;
+            links.report(report).await;
         }
         // A legacy client that sent LEAVE has closed its socket, but one of its threads keeps it open while it reads.
         // Anything written there is lost, so the link ends here.
-        if left && !ours {
+        if left && !modern {
             return Ok(());
         }
     }
@@ -99,7 +101,7 @@ async fn read<R: AsyncRead + Unpin>(
 /// Receives the next frame. After [`LINK_SILENCE`] without a frame the link is pinged; after [`LINK_DEAD`] it is given
 /// up.
 async fn recv_or_ping<R: AsyncRead + Unpin>(
-    place: &Place,
+    slot: &LinkSlot,
     reader: &mut FrameReader<R>,
 ) -> Result<Option<Frame>, FrameError> {
     let dead = Instant::now() + LINK_DEAD;
@@ -111,7 +113,7 @@ async fn recv_or_ping<R: AsyncRead + Unpin>(
         if silent == dead {
             return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
         }
-        place.outbox.control(|control| control.ping = true);
+        slot.queue.control(|control| control.ping = true);
     }
 }
 
@@ -124,72 +126,78 @@ fn is_bounded(streams: &[StreamSpans]) -> bool {
 /// Checks a message: its author must be the link's user, and its text at most [`TEXT_MAX`] bytes. Only a program
 /// without a history may send it unsigned. Otherwise a member could send different versions of a message to different
 /// members, and no fork would show.
-fn parse_message(place: &Place, line: Line<'_>, dialect: Dialect) -> Option<LinkReport> {
-    if line.username != place.user.as_str() {
-        warn!(peer = ?place.user, claimed = ?line.username, "a line under another name was dropped");
+fn parse_message(slot: &LinkSlot, message: Line<'_>) -> Option<LinkReport> {
+    if message.username != slot.user.as_str() {
+        warn!(peer = ?slot.user, claimed = ?message.username, "a message under another name was dropped");
         return None;
     }
-    if line.provenance.is_some() {
-        return given(place, line.room_id, vec![line], false);
+    if message.provenance.is_some() {
+        let room_id = message.room_id;
+        return parse_batch(slot, room_id, vec![message], false);
     }
-    if dialect == Dialect::Full {
-        warn!(peer = ?place.user, "an unsigned message of a program that signs was dropped");
+    if slot.dialect == Dialect::Full {
+        warn!(peer = ?slot.user, "an unsigned message of a program that signs was dropped");
         return None;
     }
-    if line.content.len() > TEXT_MAX {
-        warn!(peer = ?place.user, bytes = line.content.len(), "a message over the limit was dropped");
+    if message.content.len() > TEXT_MAX {
+        warn!(peer = ?slot.user, bytes = message.content.len(), "a message over the limit was dropped");
         return None;
     }
-    let Line { room, content, id, sent_at, .. } = line;
+    let Line { room, content, id, sent_at, .. } = message;
     let room = room.map(|room| room.into_owned());
-    Some(LinkReport::Plain(
-        place.user.clone(),
-        PlainMessage { room, content: content.into_owned(), id, sent_at },
-    ))
+    let message = PlainMessage { room, content: content.into_owned(), id, sent_at };
+    Some(LinkReport::Unsigned { from: slot.user.clone(), message })
 }
 
-fn given(place: &Place, room_id: Option<Uuid>, lines: Vec<Line<'_>>, late: bool) -> Option<LinkReport> {
+/// Reads signed messages. `late` says whether they are backlog.
+fn parse_batch(
+    slot: &LinkSlot,
+    room_id: Option<Uuid>,
+    lines: Vec<Line<'_>>,
+    late: bool,
+) -> Option<LinkReport> {
     if lines.len() > BATCH_LINES {
-        warn!(peer = ?place.user, lines = lines.len(), "a batch over the limit was dropped");
+        warn!(peer = ?slot.user, lines = lines.len(), "a batch over the limit was dropped");
         return None;
     }
     match lines.into_iter().map(SignedMessage::read).collect() {
         Ok(lines) => {
-            Some(LinkReport::Lines(place.user.clone(), place.id, MessageBatch { room_id, lines, late }))
+            let batch = MessageBatch { room_id, lines, late };
+            Some(LinkReport::Signed { from: slot.user.clone(), link: slot.id, batch })
         }
         Err(error) => {
-            warn!(peer = ?place.user, %error, "unreadable messages were dropped");
+            warn!(peer = ?slot.user, %error, "unreadable messages were dropped");
             None
         }
     }
 }
 
 async fn write<W: AsyncWrite + Unpin>(
-    board: &LinkRegistry,
-    place: &Place,
+    links: &PeerPeerCommunication,
+    slot: &LinkSlot,
     writer: &mut FrameWriter<W>,
 ) -> Result<(), FrameError> {
     let mut buffer = Vec::new();
     loop {
-        match place.outbox.next(place.id, &mut buffer, encode_control) {
+        match slot.queue.next(slot.id, &mut buffer, encode_control) {
             Next::Write => {
                 writer.send_encoded(&buffer).await?;
-                let written = place.outbox.written(place.id);
-                if let Some(line) = written.line {
-                    board.report(LinkReport::Written(place.user.clone(), line)).await;
+                let written = slot.queue.written(slot.id);
+                if let Some(id) = written.message {
+                    links.report(LinkReport::Written { to: slot.user.clone(), id }).await;
                 }
                 if written.room {
-                    board.report(LinkReport::Room(place.user.clone())).await;
+                    links.report(LinkReport::Writable { to: slot.user.clone() }).await;
                 }
             }
-            Next::TooLong(line) => board.report(LinkReport::TooLong(place.user.clone(), line)).await,
-            Next::Wait if place.retire.is_cancelled() => break,
+            Next::TooLong(id) => links.report(LinkReport::TooLong { to: slot.user.clone(), id }).await,
+            Next::Wait if slot.retire.is_cancelled() => break,
             Next::Wait => tokio::select! {
-                () = place.outbox.changed() => {}
-                () = place.retire.cancelled() => {}
+                () = slot.queue.changed() => {}
+                () = slot.retire.cancelled() => {}
             },
             Next::Detached => {
-                place.retire.cancelled().await;
+                slot.retire.cancelled().await;
                 break;
             }
         }
@@ -223,35 +231,39 @@ mod tests {
 
     use super::*;
     use crate::identity::known_keys::KnownKeys;
-    use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
+    use crate::peer_communication::key_check::KeyLookup;
+    use crate::peer_communication::known_keys_handle::KnownKeysHandle;
     use crate::peer_communication::link_table::LinkId;
+    use crate::peer_communication::links::LinkConfig;
     use crate::peer_communication::send_queue::SendQueue;
+
+    fn slot(dialect: Dialect) -> LinkSlot {
+        let (queue, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
+        LinkSlot { user, id: LinkId(1), dialect, queue, retire: CancellationToken::new() }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_link_that_stays_silent_is_pinged_and_given_up_in_time() {
-        let (outbox, id) = (Arc::new(SendQueue::default()), LinkId(1));
-        outbox.attach(id, Dialect::Full);
-        let user = Username::parse("bob").unwrap();
-        let place = Place { user, id, outbox, retire: CancellationToken::new() };
+        let slot = slot(Dialect::Full);
+        slot.queue.attach(slot.id, Dialect::Full);
         let (near, _far) = duplex(FRAME_MAX);
         let (mut reader, _) = Connection::new(near, FRAME_MAX).split();
         let since = Instant::now();
-        recv_or_ping(&place, &mut reader).await.unwrap_err();
+        recv_or_ping(&slot, &mut reader).await.unwrap_err();
         assert_eq!(since.elapsed().as_secs(), LINK_DEAD.as_secs());
-        let mut said = Vec::new();
-        place.outbox.next(id, &mut said, encode_control);
-        assert_eq!(said, b"{\"cmd\":\"PING\"}\n");
+        let mut written = Vec::new();
+        slot.queue.next(slot.id, &mut written, encode_control);
+        assert_eq!(written, b"{\"cmd\":\"PING\"}\n");
     }
 
     /// The reports that these frames cause on a link of this dialect.
     async fn reports_of(dialect: Dialect, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
-        let terms = LinkConfig { identity, plaintext: Plaintext::default() };
-        let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, mut reports) = LinkRegistry::new(me, (1, 0), terms, KnownKeys::default(), who_is);
-        let (outbox, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
-        let place = Place { user, id: LinkId(1), outbox, retire: CancellationToken::new() };
+        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
+        let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
+        let known = KnownKeysHandle::new(KnownKeys::default());
+        let (links, mut reports) = PeerPeerCommunication::new(config, known, lookup);
         let (near, far) = duplex(FRAME_MAX);
         let (mut reader, _) = Connection::new(near, FRAME_MAX).split();
         let mut far = Connection::new(far, FRAME_MAX);
@@ -259,7 +271,7 @@ mod tests {
             far.send(frame).await.unwrap();
         }
         drop(far);
-        read(&board, &place, &mut reader, None, dialect).await.unwrap();
+        read(&links, &slot(dialect), &mut reader, None).await.unwrap();
         std::iter::from_fn(|| reports.try_recv().ok()).collect()
     }
 

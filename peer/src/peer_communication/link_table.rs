@@ -17,6 +17,7 @@ use commons::names::Username;
 use tokio::time::Instant;
 
 use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LINKS_MAX, ORIGINAL_LINKS_MAX, RETIRE_TIME};
+use crate::peer_communication::dialect::Dialect;
 
 /// Id of a link, unique within one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,7 +25,7 @@ pub(crate) struct LinkId(pub(crate) u64);
 
 /// Request that a peer be linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct Target {
     /// Address to dial. `None` means the peer is not connected: a standing link is kept, but none is made.
     pub(crate) address: Option<SocketAddr>,
     /// Whether the user asked for the link, so it is dialled without a grace period.
@@ -40,6 +41,8 @@ pub(crate) struct NewLink {
     pub(crate) dialled: bool,
     /// The key that the other side has proven; `None` for a legacy client.
     pub(crate) key: Option<PublicKey>,
+    /// The protocol variant of the program at the other end.
+    pub(crate) dialect: Dialect,
 }
 
 /// Decision on a new link.
@@ -59,13 +62,13 @@ pub(crate) enum Admit<H> {
 #[derive(Debug)]
 struct Linked<H> {
     id: LinkId,
-    offer: NewLink,
+    new: NewLink,
     handle: H,
 }
 
 #[derive(Debug)]
 struct Entry<H> {
-    wish: Option<Wish>,
+    target: Option<Target>,
     links: Vec<Linked<H>>,
     dialling: bool,
     due: Instant,
@@ -101,24 +104,25 @@ impl<H: Clone> LinkTable<H> {
     }
 
     /// Sets which peers should be linked from now on. Returns the links that are no longer wanted, with their users.
-    pub(crate) fn want(
+    pub(crate) fn set_targets(
         &mut self,
-        wishes: &BTreeMap<Username, Wish>,
+        targets: &BTreeMap<Username, Target>,
         now: Instant,
     ) -> Vec<(Username, Vec<H>)> {
-        for (user, wish) in wishes.iter().filter(|(user, _)| **user != self.me) {
-            let grace = if wish.eager || self.me < *user { Duration::ZERO } else { DIAL_GRACE };
+        for (user, target) in targets.iter().filter(|(user, _)| **user != self.me) {
+            let grace = if target.eager || self.me < *user { Duration::ZERO } else { DIAL_GRACE };
             let entry = self.entries.entry(user.clone()).or_insert_with(|| Entry::new(now + grace));
-            let before = entry.wish.replace(*wish);
-            if before.is_none_or(|before| before.address != wish.address || (wish.eager && !before.eager)) {
+            let before = entry.target.replace(*target);
+            if before.is_none_or(|before| before.address != target.address || (target.eager && !before.eager))
+            {
                 (entry.due, entry.failures) = (now + grace, 0);
             }
         }
         self.forgetting.retain(|_, forgetting| forgetting.until > now);
         let mut dropped = Vec::new();
         for (user, entry) in &mut self.entries {
-            if entry.wish.is_some() && !wishes.contains_key(user) {
-                entry.wish = None;
+            if entry.target.is_some() && !targets.contains_key(user) {
+                entry.target = None;
                 if entry.is_legacy() {
                     self.forgetting.insert(user.clone(), Forgetting::new(entry.links.len(), now));
                 }
@@ -130,14 +134,14 @@ impl<H: Clone> LinkTable<H> {
     }
 
     /// Takes the peers whose dial is due, and marks them as being dialled.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<(Username, SocketAddr)> {
+    pub(crate) fn next_dials(&mut self, now: Instant) -> Vec<(Username, SocketAddr)> {
         let forgetting = &self.forgetting;
         let is_due =
             |user: &Username, entry: &Entry<H>| due(forgetting, user, entry).is_some_and(|due| due <= now);
         let due = self.entries.iter_mut().filter(|(user, entry)| is_due(user, entry));
         due.filter_map(|(user, entry)| {
             entry.dialling = true;
-            Some((user.clone(), entry.wish?.address?))
+            Some((user.clone(), entry.target?.address?))
         })
         .collect()
     }
@@ -159,29 +163,29 @@ impl<H: Clone> LinkTable<H> {
     }
 
     /// Admits or refuses a new link by the rule at the top of this file.
-    pub(crate) fn offer(
+    pub(crate) fn admit(
         &mut self,
         user: &Username,
         id: LinkId,
-        offer: NewLink,
+        new: NewLink,
         handle: H,
         now: Instant,
     ) -> Admit<H> {
         let crowded = self.entries.values().map(|entry| entry.links.len()).sum::<usize>() >= LINKS_MAX;
         let me = self.me.clone();
         let entry = self.entries.entry(user.clone()).or_insert_with(|| Entry::new(now));
-        if offer.dialled {
+        if new.dialled {
             entry.dialling = false;
         }
-        let refused = match (offer.instance, entry.links.first().map(|link| link.offer)) {
+        let refused = match (new.instance, entry.links.first().map(|link| link.new)) {
             (_, None) => crowded,
             (None, Some(other)) => {
                 other.instance.is_some() || entry.links.len() >= ORIGINAL_LINKS_MAX || crowded
             }
             (Some(_), Some(NewLink { instance: None, .. })) => false,
-            (Some(new), Some(NewLink { instance: Some(old), dialled, .. })) => {
+            (Some(later), Some(NewLink { instance: Some(old), dialled, .. })) => {
                 let mine_stays = me < *user;
-                new < old || (new == old && dialled != offer.dialled && dialled == mine_stays)
+                later < old || (later == old && dialled != new.dialled && dialled == mine_stays)
             }
         };
         if refused {
@@ -189,11 +193,11 @@ impl<H: Clone> LinkTable<H> {
             return Admit::Refused;
         }
         entry.failures = 0;
-        let retired: Vec<H> = match offer.instance {
+        let retired: Vec<H> = match new.instance {
             None => Vec::new(),
             Some(_) => entry.links.drain(..).map(|link| link.handle).collect(),
         };
-        entry.links.push(Linked { id, offer, handle });
+        entry.links.push(Linked { id, new, handle });
         Admit::Kept { writes: entry.links.len() == 1, retired }
     }
 
@@ -206,10 +210,10 @@ impl<H: Clone> LinkTable<H> {
 
     /// Removes a link that has ended. Returns the peer's other links, which must end too: a legacy client forgets a peer
     /// when either of their two links closes. Returns `None` for a link that was removed before.
-    pub(crate) fn lost(&mut self, user: &Username, id: LinkId, now: Instant) -> Option<Vec<H>> {
-        let place =
+    pub(crate) fn remove(&mut self, user: &Username, id: LinkId, now: Instant) -> Option<Vec<H>> {
+        let found =
             self.entries.get(user).and_then(|entry| entry.links.iter().position(|link| link.id == id));
-        let Some(at) = place else {
+        let Some(at) = found else {
             self.forgot(user, now);
             return None;
         };
@@ -232,31 +236,15 @@ impl<H: Clone> LinkTable<H> {
         }
     }
 
-    /// Whether a link to this user stands.
-    pub(crate) fn is_linked(&self, user: &Username) -> bool {
-        self.entries.get(user).is_some_and(|entry| !entry.links.is_empty())
+    /// The link that serves this user: frames for the user are written to it.
+    pub(crate) fn serving(&self, user: &Username) -> Option<(LinkId, NewLink)> {
+        self.entries.get(user)?.links.first().map(|link| (link.id, link.new))
     }
 
-    /// Whether the peer is known to use a legacy client.
-    pub(crate) fn is_original(&self, user: &Username) -> bool {
-        self.entries.get(user).is_some_and(Entry::is_legacy)
-    }
-
-    /// Start time of the program at the other end in milliseconds since 1970, as it claims. `None` without a link, and
-    /// for a legacy client.
-    pub(crate) fn instance(&self, user: &Username) -> Option<u64> {
-        self.entries.get(user)?.links.first()?.offer.instance
-    }
-
-    /// The key that the standing link has proven.
-    pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
-        self.entries.get(user)?.links.first()?.offer.key
-    }
-
-    /// The links to a user whose proven key does not satisfy `is_good`.
-    pub(crate) fn links_by_others(&self, user: &Username, is_good: impl Fn(&PublicKey) -> bool) -> Vec<H> {
+    /// The links to a user that proved another key than these.
+    pub(crate) fn links_by_others(&self, user: &Username, pinned: &[PublicKey]) -> Vec<H> {
         let links = self.entries.get(user).map(|entry| entry.links.as_slice()).unwrap_or_default();
-        let others = links.iter().filter(|link| link.offer.key.is_some_and(|key| !is_good(&key)));
+        let others = links.iter().filter(|link| link.new.key.is_some_and(|key| !pinned.contains(&key)));
         others.map(|link| link.handle.clone()).collect()
     }
 
@@ -266,23 +254,23 @@ impl<H: Clone> LinkTable<H> {
     }
 
     fn forget_idle(&mut self) {
-        self.entries.retain(|_, entry| entry.wish.is_some() || !entry.links.is_empty() || entry.dialling);
+        self.entries.retain(|_, entry| entry.target.is_some() || !entry.links.is_empty() || entry.dialling);
     }
 }
 
 impl<H> Entry<H> {
     fn new(due: Instant) -> Self {
-        Self { wish: None, links: Vec::new(), dialling: false, due, failures: 0 }
+        Self { target: None, links: Vec::new(), dialling: false, due, failures: 0 }
     }
 
     /// Whether a link to a legacy client stands.
     fn is_legacy(&self) -> bool {
-        self.links.first().is_some_and(|link| link.offer.instance.is_none())
+        self.links.first().is_some_and(|link| link.new.instance.is_none())
     }
 
     fn waits_until(&self) -> Option<Instant> {
         let idle = self.links.is_empty() && !self.dialling;
-        (idle && self.wish.is_some_and(|wish| wish.address.is_some())).then_some(self.due)
+        (idle && self.target.is_some_and(|target| target.address.is_some())).then_some(self.due)
     }
 }
 
@@ -304,34 +292,34 @@ mod tests {
         LinkTable::new(user(me))
     }
 
-    fn wish(name: &str, eager: bool) -> BTreeMap<Username, Wish> {
+    fn target(name: &str, eager: bool) -> BTreeMap<Username, Target> {
         let address = Some(SocketAddr::from(([127, 0, 0, 1], 5000)));
-        BTreeMap::from([(user(name), Wish { address, eager })])
+        BTreeMap::from([(user(name), Target { address, eager })])
     }
 
     fn ours(instance: u64, dialled: bool) -> NewLink {
-        NewLink { instance: Some(instance), dialled, key: None }
+        NewLink { instance: Some(instance), dialled, key: None, dialect: Dialect::Full }
     }
 
     #[tokio::test]
     async fn the_smaller_name_dials_at_once_and_the_other_after_a_grace() {
         let now = Instant::now();
         let (mut ana, mut bob) = (table("ana"), table("bob"));
-        ana.want(&wish("bob", false), now);
-        bob.want(&wish("ana", false), now);
-        assert_eq!(ana.take_due(now).len(), 1);
-        assert!(ana.take_due(now).is_empty(), "a dial is under way");
-        assert!(bob.take_due(now).is_empty());
+        ana.set_targets(&target("bob", false), now);
+        bob.set_targets(&target("ana", false), now);
+        assert_eq!(ana.next_dials(now).len(), 1);
+        assert!(ana.next_dials(now).is_empty(), "a dial is under way");
+        assert!(bob.next_dials(now).is_empty());
         assert_eq!(bob.next_due(), Some(now + DIAL_GRACE));
-        assert_eq!(bob.take_due(now + DIAL_GRACE).len(), 1);
+        assert_eq!(bob.next_dials(now + DIAL_GRACE).len(), 1);
     }
 
     #[tokio::test]
     async fn who_asks_for_a_private_chat_dials_at_once() {
         let now = Instant::now();
         let mut bob = table("bob");
-        bob.want(&wish("ana", true), now);
-        assert_eq!(bob.take_due(now).len(), 1);
+        bob.set_targets(&target("ana", true), now);
+        assert_eq!(bob.next_dials(now).len(), 1);
     }
 
     #[tokio::test]
@@ -346,7 +334,7 @@ mod tests {
                 for ana_dialled in order {
                     let dialled = ana_dialled == (other == "bob");
                     let link = u32::from(ana_dialled);
-                    let placed = table.offer(&user(other), LinkId(link.into()), ours(7, dialled), link, now);
+                    let placed = table.admit(&user(other), LinkId(link.into()), ours(7, dialled), link, now);
                     if let Admit::Kept { retired, .. } = placed {
                         assert_eq!(retired, Vec::from_iter(stands.replace(link)));
                     }
@@ -361,78 +349,78 @@ mod tests {
     async fn a_newer_instance_replaces_and_an_older_one_does_not() {
         let now = Instant::now();
         let mut bob = table("bob");
-        bob.offer(&user("ana"), LinkId(1), ours(7, false), 1, now);
-        let placed = bob.offer(&user("ana"), LinkId(2), ours(8, false), 2, now);
+        bob.admit(&user("ana"), LinkId(1), ours(7, false), 1, now);
+        let placed = bob.admit(&user("ana"), LinkId(2), ours(8, false), 2, now);
         assert_eq!(placed, Admit::Kept { writes: true, retired: vec![1] });
-        assert_eq!(bob.offer(&user("ana"), LinkId(3), ours(7, false), 3, now), Admit::Refused);
-        assert_eq!(bob.lost(&user("ana"), LinkId(1), now), None, "an old link's end is nobody's news");
-        assert_eq!(bob.lost(&user("ana"), LinkId(2), now), Some(vec![]));
+        assert_eq!(bob.admit(&user("ana"), LinkId(3), ours(7, false), 3, now), Admit::Refused);
+        assert_eq!(bob.remove(&user("ana"), LinkId(1), now), None, "an old link's end is nobody's news");
+        assert_eq!(bob.remove(&user("ana"), LinkId(2), now), Some(vec![]));
     }
 
     #[tokio::test]
     async fn an_original_program_keeps_two_links_that_fall_together() {
         let now = Instant::now();
         let mut bob = table("bob");
-        let original = |dialled| NewLink { instance: None, dialled, key: None };
-        let first = bob.offer(&user("py"), LinkId(1), original(true), 1, now);
+        let original = |dialled| NewLink { instance: None, dialled, key: None, dialect: Dialect::Legacy };
+        let first = bob.admit(&user("py"), LinkId(1), original(true), 1, now);
         assert_eq!(first, Admit::Kept { writes: true, retired: vec![] });
-        let second = bob.offer(&user("py"), LinkId(2), original(false), 2, now);
+        let second = bob.admit(&user("py"), LinkId(2), original(false), 2, now);
         assert_eq!(second, Admit::Kept { writes: false, retired: vec![] });
-        assert_eq!(bob.offer(&user("py"), LinkId(3), original(false), 3, now), Admit::Refused);
-        assert_eq!(bob.lost(&user("py"), LinkId(2), now), Some(vec![1]));
-        assert!(!bob.is_linked(&user("py")));
+        assert_eq!(bob.admit(&user("py"), LinkId(3), original(false), 3, now), Admit::Refused);
+        assert_eq!(bob.remove(&user("py"), LinkId(2), now), Some(vec![1]));
+        assert!(bob.serving(&user("py")).is_none());
     }
 
     #[tokio::test]
     async fn legacy_client_is_dialled_once_it_has_forgotten_its_links() {
         let now = Instant::now();
-        let original = NewLink { instance: None, dialled: true, key: None };
+        let original = NewLink { instance: None, dialled: true, key: None, dialect: Dialect::Legacy };
         let mut ana = table("ana");
-        ana.want(&wish("py", false), now);
+        ana.set_targets(&target("py", false), now);
         for id in [1, 2] {
-            ana.offer(&user("py"), LinkId(id), original, 1, now);
+            ana.admit(&user("py"), LinkId(id), original, 1, now);
         }
         // Left and joined at once: both links have yet to end.
-        ana.want(&BTreeMap::new(), now);
-        ana.want(&wish("py", true), now);
+        ana.set_targets(&BTreeMap::new(), now);
+        ana.set_targets(&target("py", true), now);
         assert_eq!(ana.next_due(), Some(now + RETIRE_TIME));
         let later = now + DIAL_GRACE;
-        ana.lost(&user("py"), LinkId(1), later);
+        ana.remove(&user("py"), LinkId(1), later);
         assert_eq!(ana.next_due(), Some(later + RETIRE_TIME));
-        ana.lost(&user("py"), LinkId(2), later);
+        ana.remove(&user("py"), LinkId(2), later);
         ana.dial_now(&user("py"), later);
-        assert!(ana.take_due(later).is_empty());
-        assert_eq!(ana.take_due(later + LEGACY_FORGETS).len(), 1);
+        assert!(ana.next_dials(later).is_empty());
+        assert_eq!(ana.next_dials(later + LEGACY_FORGETS).len(), 1);
         // The control: a peer of this project is dialled at once.
-        ana.want(&BTreeMap::new(), now);
-        ana.offer(&user("bob"), LinkId(3), ours(1, true), 3, now);
-        ana.want(&wish("bob", true), now);
-        ana.want(&BTreeMap::new(), now);
-        ana.want(&wish("bob", true), now);
-        assert_eq!(ana.take_due(now).len(), 1);
+        ana.set_targets(&BTreeMap::new(), now);
+        ana.admit(&user("bob"), LinkId(3), ours(1, true), 3, now);
+        ana.set_targets(&target("bob", true), now);
+        ana.set_targets(&BTreeMap::new(), now);
+        ana.set_targets(&target("bob", true), now);
+        assert_eq!(ana.next_dials(now).len(), 1);
     }
 
     #[tokio::test]
     async fn who_is_no_longer_wanted_is_let_go_and_a_stranger_is_not() {
         let now = Instant::now();
         let mut bob = table("bob");
-        bob.offer(&user("eve"), LinkId(1), ours(1, false), 1, now);
-        bob.want(&wish("ana", false), now);
-        bob.offer(&user("ana"), LinkId(2), ours(1, false), 2, now);
-        assert_eq!(bob.want(&BTreeMap::new(), now), [(user("ana"), vec![2])]);
-        assert!(bob.is_linked(&user("eve")));
-        assert!(!bob.is_linked(&user("ana")));
+        bob.admit(&user("eve"), LinkId(1), ours(1, false), 1, now);
+        bob.set_targets(&target("ana", false), now);
+        bob.admit(&user("ana"), LinkId(2), ours(1, false), 2, now);
+        assert_eq!(bob.set_targets(&BTreeMap::new(), now), [(user("ana"), vec![2])]);
+        assert!(bob.serving(&user("eve")).is_some());
+        assert!(bob.serving(&user("ana")).is_none());
     }
 
     #[tokio::test]
     async fn dials_that_fail_are_repeated_more_and_more_slowly() {
         let now = Instant::now();
         let mut ana = table("ana");
-        ana.want(&wish("bob", false), now);
+        ana.set_targets(&target("bob", false), now);
         let mut waits = Vec::new();
         for _ in 0..6 {
             let due = ana.next_due().unwrap();
-            assert_eq!(ana.take_due(due).len(), 1);
+            assert_eq!(ana.next_dials(due).len(), 1);
             ana.dial_failed(&user("bob"), due);
             waits.push((ana.next_due().unwrap() - due).as_millis());
         }
@@ -444,9 +432,9 @@ mod tests {
         let now = Instant::now();
         let mut me = table("me");
         for n in 0..LINKS_MAX as u64 {
-            let placed = me.offer(&user(&format!("p{n}")), LinkId(n), ours(1, false), 0, now);
+            let placed = me.admit(&user(&format!("p{n}")), LinkId(n), ours(1, false), 0, now);
             assert!(matches!(placed, Admit::Kept { .. }));
         }
-        assert_eq!(me.offer(&user("late"), LinkId(99), ours(1, false), 0, now), Admit::Refused);
+        assert_eq!(me.admit(&user("late"), LinkId(99), ours(1, false), 0, now), Admit::Refused);
     }
 }

@@ -3,10 +3,8 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use commons::keys::PublicKey;
 use commons::limits::{FIRST_BYTE_TIMEOUT, FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
 use commons::names::Username;
 use commons::net::connection::Connection;
@@ -19,18 +17,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::key_check::Verdict;
 use crate::peer_communication::link;
-use crate::peer_communication::link_registry::{LinkRegistry, Verdict};
 use crate::peer_communication::link_table::NewLink;
-use crate::peer_communication::send_queue::Dialect;
+use crate::peer_communication::links::PeerPeerCommunication;
 
 /// Pause after a failed accept. The usual cause, too many open files, passes by itself.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections until the registry stops.
-pub(crate) async fn run(board: Arc<LinkRegistry>, listener: Listener) {
+/// Accepts connections until the links are stopped.
+pub(crate) async fn run(links: &PeerPeerCommunication, listener: Listener) {
     // Connections that have not sent HELLO yet, the oldest first.
-    let mut strangers: VecDeque<CancellationToken> = VecDeque::new();
+    let mut unauthenticated: VecDeque<CancellationToken> = VecDeque::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -41,60 +40,56 @@ pub(crate) async fn run(board: Arc<LinkRegistry>, listener: Listener) {
                 }
                 Ok((socket, from)) => {
                     let over = CancellationToken::new();
-                    make_room(&mut strangers);
-                    strangers.push_back(over.clone());
-                    let board = Arc::clone(&board);
+                    make_room(&mut unauthenticated);
+                    unauthenticated.push_back(over.clone());
+                    let links = links.clone();
                     connections.spawn(async move {
-                        let greeting = timeout(GREETING_WAIT, greeted(&board, socket, from));
-                        let greeted = over.run_until_cancelled(greeting).await;
+                        let accepting = timeout(GREETING_WAIT, accept(&links, socket, from));
+                        let accepted = over.run_until_cancelled(accepting).await;
                         over.cancel();
-                        match greeted {
-                            Some(Ok(Ok(Some(greeted)))) => admit(&board, greeted).await,
+                        match accepted {
+                            Some(Ok(Ok(Some(accepted)))) => run_link(&links, accepted).await,
                             Some(Ok(Ok(None))) => {}
-                            Some(Ok(Err(error))) => debug!(%from, %error, "a connection ended before its greeting"),
+                            Some(Ok(Err(error))) => debug!(%from, %error, "a connection ended before its HELLO"),
                             Some(Err(_)) | None => debug!(%from, "a connection sent no HELLO in time"),
                         }
                     });
                 }
             },
             Some(_) = connections.join_next() => {}
-            () = board.stop.cancelled() => return,
+            () = links.stopped() => return,
         }
     }
 }
 
 /// Closes the oldest unauthenticated connection if there are [`STRANGERS_MAX`]. Idle connections must not keep members
 /// out, and an honest greeting takes only moments.
-fn make_room(strangers: &mut VecDeque<CancellationToken>) {
-    strangers.retain(|over| !over.is_cancelled());
-    if strangers.len() >= STRANGERS_MAX
-        && let Some(oldest) = strangers.pop_front()
+fn make_room(unauthenticated: &mut VecDeque<CancellationToken>) {
+    unauthenticated.retain(|over| !over.is_cancelled());
+    if unauthenticated.len() >= STRANGERS_MAX
+        && let Some(oldest) = unauthenticated.pop_front()
     {
         oldest.cancel();
     }
 }
 
-/// A connection of a peer that has passed the greeting.
-struct Greeted {
+/// A connection of a peer that has passed the handshake.
+struct Accepted {
     connection: Connection<Socket>,
     user: Username,
-    /// Start time of the other program in milliseconds since 1970; `None` for a legacy client.
-    instance: Option<u64>,
-    /// The key that the other side has proven; `None` for a legacy client.
-    key: Option<PublicKey>,
-    dialect: Dialect,
+    new: NewLink,
 }
 
-/// Waits for HELLO and judges the key. A PING before it is answered after a pause; any other frame closes the
+/// Waits for HELLO and checks the key. A PING before it is answered after a pause; any other frame closes the
 /// connection.
-async fn greeted(
-    board: &LinkRegistry,
+async fn accept(
+    links: &PeerPeerCommunication,
     socket: Socket,
     from: SocketAddr,
-) -> Result<Option<Greeted>, FrameError> {
+) -> Result<Option<Accepted>, FrameError> {
     let socket = match socket.opening().await? {
-        FirstByte::Tls => socket.accept_encrypted(&board.terms.identity).await?,
-        FirstByte::Plaintext if board.terms.plaintext.allows(from.ip()) => socket,
+        FirstByte::Tls => socket.accept_encrypted(&links.config().identity).await?,
+        FirstByte::Plaintext if links.config().plaintext.allows(from.ip()) => socket,
         _ => return Ok(None),
     };
     let key = socket.remote_key();
@@ -108,7 +103,7 @@ async fn greeted(
                 continue;
             }
             Ok(PeerMessage::Hello(greeting)) => match Username::parse(&greeting.username) {
-                Ok(user) if user != board.me => {
+                Ok(user) if user != links.config().me => {
                     (user, greeting.instance, Dialect::of(&greeting), greeting.port)
                 }
                 _ => return Ok(None),
@@ -116,12 +111,12 @@ async fn greeted(
             _ => return Ok(None),
         };
         let refused = match key {
-            Some(key) => match board.judge(&user, key).await {
+            Some(key) => match links.key_check().check(&user, key).await {
                 Verdict::Good => None,
                 Verdict::Changed => Some(KEY_CHANGED),
                 Verdict::Unknown => Some(KEY_UNKNOWN),
             },
-            None if board.speaks_in_the_clear(&user).await => None,
+            None if links.key_check().is_keyless(&user).await => None,
             None => return Ok(None),
         };
         if let Some(code) = refused {
@@ -130,26 +125,24 @@ async fn greeted(
             return Ok(None);
         }
         if let Some(port) = port.filter(|_| key.is_some()) {
-            board.note_address(&user, SocketAddr::new(from.ip(), port)).await;
+            links.key_check().note_address(&user, SocketAddr::new(from.ip(), port)).await;
         }
         connection.set_max_frame(FRAME_MAX);
         let instance = key.map(|_| instance.unwrap_or(0));
         let dialect = if key.is_some() { dialect } else { Dialect::Legacy };
-        return Ok(Some(Greeted { connection, user, instance, key, dialect }));
+        let new = NewLink { instance, dialled: false, key, dialect };
+        return Ok(Some(Accepted { connection, user, new }));
     }
 }
 
-async fn admit(board: &LinkRegistry, greeted: Greeted) {
-    let Greeted { mut connection, user, instance, key, dialect } = greeted;
-    let Some(place) = board.place(&user, NewLink { instance, dialled: false, key }, dialect).await else {
-        connection.close().await;
-        return;
-    };
-    if instance.is_some() && connection.send(&PeerMessage::Welcome(board.greeting())).await.is_err() {
-        board.lost(&place).await;
-        return;
+async fn run_link(links: &PeerPeerCommunication, accepted: Accepted) {
+    let Accepted { mut connection, user, new } = accepted;
+    let Some(slot) = links.admit(&user, new).await else { return connection.close().await };
+    let is_legacy = new.dialect == Dialect::Legacy;
+    if !is_legacy && connection.send(&PeerMessage::Welcome(links.greeting())).await.is_err() {
+        return links.remove(&slot).await;
     }
-    link::run(board, &place, connection, None, dialect).await;
+    link::run(links, &slot, connection, None).await;
 }
 
 #[cfg(test)]
@@ -160,25 +153,31 @@ mod tests {
 
     use super::*;
     use crate::identity::known_keys::KnownKeys;
-    use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
+    use crate::peer_communication::key_check::KeyLookup;
+    use crate::peer_communication::known_keys_handle::KnownKeysHandle;
+    use crate::peer_communication::links::LinkConfig;
 
     #[tokio::test]
     async fn silent_connections_shut_nobody_out() {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
-        let terms = LinkConfig { identity, plaintext: Plaintext::default() };
-        let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let me = Username::parse("ana").unwrap();
-        let (board, _reports) = LinkRegistry::new(me, (1, 0), terms, KnownKeys::default(), who_is);
+        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
+        let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
+        let known = KnownKeysHandle::new(KnownKeys::default());
+        let (links, _reports) = PeerPeerCommunication::new(config, known, lookup);
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let running = tokio::spawn(run(Arc::clone(&board), listener));
-        let mut strangers = Vec::new();
+        let running = tokio::spawn({
+            let links = links.clone();
+            async move { run(&links, listener).await }
+        });
+        let mut silent = Vec::new();
         for _ in 0..STRANGERS_MAX {
             // The answer shows that the listener has accepted the connection.
-            strangers.push(pinged(address).await.unwrap());
+            silent.push(pinged(address).await.unwrap());
         }
         pinged(address).await.expect("a newcomer is answered");
-        board.stop.cancel();
+        links.stop().await;
         running.await.unwrap();
     }
 

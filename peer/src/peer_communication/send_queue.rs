@@ -7,30 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use commons::limits::ORIGINAL_RECV;
-use commons::protocol::between_peers::Greeting;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::limits::{LEGACY_RECENT, LINK_QUEUE_BYTES, WRITE_BATCH};
+use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::link_table::LinkId;
-
-/// Protocol variant of the program at the other end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    /// A peer of this project: it keeps a history and syncs.
-    Full,
-    /// A program that knows the wire protocol but keeps no history. It gets single messages and acknowledges each.
-    Basic,
-    /// A legacy client. Each write holds one frame of bounded length, and nothing is acknowledged.
-    Legacy,
-}
-
-impl Dialect {
-    /// The dialect of a peer on an encrypted link, by its greeting.
-    pub(crate) fn of(greeting: &Greeting<'_>) -> Self {
-        if greeting.catch_up { Self::Full } else { Self::Basic }
-    }
-}
 
 /// Next action of a link's writer.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,7 +35,7 @@ pub(crate) struct Full;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     /// The message that a legacy client was sent. Nothing more will be known of it.
-    pub(crate) line: Option<Uuid>,
+    pub(crate) message: Option<Uuid>,
     /// Whether a frame was refused before and there is room again.
     pub(crate) room: bool,
 }
@@ -79,7 +61,7 @@ struct State {
 
 #[derive(Debug)]
 struct QueuedFrame {
-    line: Option<Uuid>,
+    message: Option<Uuid>,
     frame: Bytes,
 }
 
@@ -105,18 +87,18 @@ impl SendQueue {
     }
 
     /// Queues a frame for one link. If another link writes by now, earlier frames went another way, so this one is
-    /// refused. `line` is the id of its message if the outcome of the write must be reported.
-    pub(crate) fn push_by(&self, link: LinkId, line: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
-        self.take(Some(link), line, frame)
+    /// refused. `message` is the id of its message if the outcome of the write must be reported.
+    pub(crate) fn push_by(&self, link: LinkId, message: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
+        self.take(Some(link), message, frame)
     }
 
-    fn take(&self, link: Option<LinkId>, line: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
+    fn take(&self, link: Option<LinkId>, message: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
         let mut state = self.lock();
         let writer = state.writer.map(|(writer, _)| writer);
         if link.is_some() && link != writer {
             return Err(Full);
         }
-        if line.is_some_and(|line| state.has_taken(line)) {
+        if message.is_some_and(|message| state.has_taken(message)) {
             return Ok(());
         }
         if state.bytes + frame.len() > LINK_QUEUE_BYTES {
@@ -124,7 +106,7 @@ impl SendQueue {
             return Err(Full);
         }
         state.bytes += frame.len();
-        state.queue.push_back(QueuedFrame { line, frame });
+        state.queue.push_back(QueuedFrame { message, frame });
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -182,14 +164,14 @@ impl SendQueue {
             }
         };
         if dialect == Dialect::Legacy {
-            if let Some(QueuedFrame { line, frame }) = state.pop() {
-                if let Some(line) = line
+            if let Some(QueuedFrame { message, frame }) = state.pop() {
+                if let Some(message) = message
                     && frame.len() > ORIGINAL_RECV
                 {
-                    return Next::TooLong(line);
+                    return Next::TooLong(message);
                 }
                 buffer.extend_from_slice(&frame);
-                state.writing = line;
+                state.writing = message;
             }
         } else {
             control(&std::mem::take(&mut state.control), buffer);
@@ -212,21 +194,21 @@ impl SendQueue {
         }
         let room = state.refused && state.bytes <= LINK_QUEUE_BYTES / 2;
         state.refused &= !room;
-        let line = state.writing.take();
-        state.recent.extend(line);
+        let message = state.writing.take();
+        state.recent.extend(message);
         if state.recent.len() > LEGACY_RECENT {
             state.recent.pop_front();
         }
-        Written { line, room }
+        Written { message, room }
     }
 }
 
 impl State {
     /// Whether this message is already queued for a legacy client, or was written to it recently.
-    fn has_taken(&self, line: Uuid) -> bool {
+    fn has_taken(&self, message: Uuid) -> bool {
         let legacy = matches!(self.writer, Some((_, Dialect::Legacy)));
-        let queued = self.queue.iter().filter_map(|queued| queued.line);
-        legacy && queued.chain(self.writing).chain(self.recent.iter().copied()).any(|taken| taken == line)
+        let queued = self.queue.iter().filter_map(|queued| queued.message);
+        legacy && queued.chain(self.writing).chain(self.recent.iter().copied()).any(|taken| taken == message)
     }
 
     fn pop(&mut self) -> Option<QueuedFrame> {
@@ -249,54 +231,50 @@ mod tests {
 
     fn no_control(_: &Control, _: &mut Vec<u8>) {}
 
-    fn written(outbox: &SendQueue, link: LinkId) -> (String, Written) {
+    fn written(queue: &SendQueue, link: LinkId) -> (String, Written) {
         let mut buffer = Vec::new();
-        outbox.next(link, &mut buffer, no_control);
-        (String::from_utf8(buffer).unwrap(), outbox.written(link))
+        queue.next(link, &mut buffer, no_control);
+        (String::from_utf8(buffer).unwrap(), queue.written(link))
     }
 
     #[test]
     fn frames_go_in_order_and_not_by_a_link_that_was_replaced() {
-        let outbox = SendQueue::default();
-        outbox.attach(FIRST, Dialect::Full);
+        let queue = SendQueue::default();
+        queue.attach(FIRST, Dialect::Full);
         for text in ["a", "b"] {
-            outbox.push(frame(text)).unwrap();
+            queue.push(frame(text)).unwrap();
         }
-        assert_eq!(written(&outbox, FIRST).0, "ab");
-        outbox.push(frame("c")).unwrap();
-        outbox.attach(SECOND, Dialect::Full);
-        assert_eq!(outbox.push_by(FIRST, None, frame("d")), Err(Full), "what was before it is lost");
-        assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::Detached);
-        assert_eq!(
-            outbox.next(SECOND, &mut Vec::new(), no_control),
-            Next::Wait,
-            "the history gives it again"
-        );
+        assert_eq!(written(&queue, FIRST).0, "ab");
+        queue.push(frame("c")).unwrap();
+        queue.attach(SECOND, Dialect::Full);
+        assert_eq!(queue.push_by(FIRST, None, frame("d")), Err(Full), "what was before it is lost");
+        assert_eq!(queue.next(FIRST, &mut Vec::new(), no_control), Next::Detached);
+        assert_eq!(queue.next(SECOND, &mut Vec::new(), no_control), Next::Wait, "the history gives it again");
     }
 
     #[test]
     fn who_was_refused_is_told_when_there_is_room() {
-        let outbox = SendQueue::default();
-        outbox.attach(FIRST, Dialect::Full);
-        outbox.push(Bytes::from(vec![b'x'; LINK_QUEUE_BYTES])).unwrap();
-        assert_eq!(outbox.push(frame("b")), Err(Full));
-        assert_eq!(written(&outbox, FIRST).1, Written { line: None, room: true });
-        outbox.push(frame("b")).unwrap();
-        assert_eq!(written(&outbox, FIRST).1, Written::default());
+        let queue = SendQueue::default();
+        queue.attach(FIRST, Dialect::Full);
+        queue.push(Bytes::from(vec![b'x'; LINK_QUEUE_BYTES])).unwrap();
+        assert_eq!(queue.push(frame("b")), Err(Full));
+        assert_eq!(written(&queue, FIRST).1, Written { message: None, room: true });
+        queue.push(frame("b")).unwrap();
+        assert_eq!(written(&queue, FIRST).1, Written::default());
     }
 
     #[test]
     fn legacy_client_gets_one_frame_a_write_within_its_limit() {
-        let (outbox, ids) = (SendQueue::default(), [(); 3].map(|()| Uuid::now_v7()));
-        outbox.attach(FIRST, Dialect::Legacy);
-        outbox.push_by(FIRST, Some(ids[0]), frame("a")).unwrap();
-        outbox.push_by(FIRST, Some(ids[1]), Bytes::from(vec![b'x'; ORIGINAL_RECV + 1])).unwrap();
-        outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
-        assert_eq!(written(&outbox, FIRST), ("a".into(), Written { line: Some(ids[0]), room: false }));
-        assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::TooLong(ids[1]));
-        outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
-        assert_eq!(written(&outbox, FIRST).0, "c");
-        outbox.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
-        assert_eq!(outbox.next(FIRST, &mut Vec::new(), no_control), Next::Wait, "it has that");
+        let (queue, ids) = (SendQueue::default(), [(); 3].map(|()| Uuid::now_v7()));
+        queue.attach(FIRST, Dialect::Legacy);
+        queue.push_by(FIRST, Some(ids[0]), frame("a")).unwrap();
+        queue.push_by(FIRST, Some(ids[1]), Bytes::from(vec![b'x'; ORIGINAL_RECV + 1])).unwrap();
+        queue.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
+        assert_eq!(written(&queue, FIRST), ("a".into(), Written { message: Some(ids[0]), room: false }));
+        assert_eq!(queue.next(FIRST, &mut Vec::new(), no_control), Next::TooLong(ids[1]));
+        queue.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
+        assert_eq!(written(&queue, FIRST).0, "c");
+        queue.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
+        assert_eq!(queue.next(FIRST, &mut Vec::new(), no_control), Next::Wait, "it has that");
     }
 }

@@ -21,7 +21,7 @@ use crate::hub::leave_frame;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::{CLOCK_WAIT, QUIT_WAIT};
-use crate::peer_communication::PeerPeerCommunication;
+use crate::peer_communication::links::PeerPeerCommunication;
 use crate::profile::Profile;
 use crate::service::PeerService;
 use crate::service::account::Account;
@@ -198,8 +198,8 @@ impl PeerService {
             return Err(CommandError::NotYourself);
         }
         // A known key may have endorsed the other since the change was noticed.
-        let changed = links.book(|book| book.is_changed(user));
-        let is_away = !links.is_linked(user) && !self.was_sought(user);
+        let changed = links.known_keys().with(|book| book.is_changed(user));
+        let is_away = links.link_state(user).is_none() && !self.was_sought(user);
         if changed || is_away {
             match self.tracker.peer(user).await {
                 Ok(found) => {
@@ -228,7 +228,7 @@ impl PeerService {
 
     /// Returns true if this device met the user before, in this run or an earlier one.
     fn is_met(&self, links: &PeerPeerCommunication, user: &Username) -> bool {
-        links.book(|book| book.has_keys(user)) || self.hub.lock().chat.talks_with(user)
+        links.known_keys().with(|book| book.has_keys(user)) || self.hub.lock().chat.talks_with(user)
     }
 
     /// Sends a message to all members of a conversation: it is appended to the history, and delivered from there.

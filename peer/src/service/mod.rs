@@ -44,8 +44,10 @@ use crate::identity::known_keys::KnownKeys;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::seal::SealCost;
 use crate::limits::CATCH_UP_NEWS;
-use crate::peer_communication::PeerPeerCommunication;
-use crate::peer_communication::link_registry::{LinkConfig, LinkReport};
+use crate::peer_communication;
+use crate::peer_communication::known_keys_handle::KnownKeysHandle;
+use crate::peer_communication::link_report::LinkReport;
+use crate::peer_communication::links::{LinkConfig, PeerPeerCommunication};
 use crate::profile::{self, Profile};
 use crate::service::listen_address::listen_address;
 use crate::tracker_communication::PeerTrackerCommunication;
@@ -270,17 +272,17 @@ impl PeerService {
         self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
-        let terms = LinkConfig { identity: proof, plaintext: self.config.plaintext };
         let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
-        let instance = profile.next_instance(now);
-        let (links, reports) = PeerPeerCommunication::start(
-            who.username.clone(),
-            instance,
-            terms,
-            book,
-            self.who_is(),
-            listener,
-        );
+        let config = LinkConfig {
+            me: who.username.clone(),
+            instance: profile.next_instance(now),
+            port: self.listening.port(),
+            identity: proof,
+            plaintext: self.config.plaintext,
+        };
+        let (links, reports) = PeerPeerCommunication::new(config, KnownKeysHandle::new(book), self.who_is());
+        // The links say goodbye before they end, so `stop` does not cut this task short.
+        self.tasks.lock().await.spawn(peer_communication::run(links.clone(), listener));
         // Only one sign-in can take the listener, so all these cells are empty.
         let _ = self.hub.links.set(links);
         let _ = self.hub.people.set(people);

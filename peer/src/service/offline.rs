@@ -22,7 +22,11 @@ impl Hub {
     pub(crate) fn is_found_without_tracker(&self, user: &Username) -> bool {
         let state = self.lock();
         let is_missed = state.chat.tracker() == TrackerState::Lost && !state.chat.blocked().contains(user);
-        is_missed && self.links.get().is_some_and(|links| links.book(|book| book.address(user)).is_some())
+        is_missed
+            && self
+                .links
+                .get()
+                .is_some_and(|links| links.known_keys().with(|book| book.address(user)).is_some())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::identity::contacts::Contacts;
 use crate::identity::known_keys::{KnownKeys, Standing};
 use crate::identity::safety_number::safety_number;
 use crate::limits::OWN_KEYS_PAUSE;
-use crate::peer_communication::link_registry::KeyLookup;
+use crate::peer_communication::key_check::KeyLookup;
 use crate::service::PeerService;
 use crate::tracker_communication::PeerTrackerCommunication;
 
@@ -40,8 +40,9 @@ impl Hub {
 
     /// Accepts the keys that the tracker announces for a user.
     pub(crate) fn accept_keys(&self, user: &Username) -> Result<(), CommandError> {
-        let before = self.links.get().map(|links| links.book(|book| book.standing(user)));
-        let Some(links) = self.links.get().filter(|links| links.book(|book| book.accept(user))) else {
+        let before = self.links.get().map(|links| links.known_keys().with(|book| book.standing(user)));
+        let Some(links) = self.links.get().filter(|links| links.known_keys().with(|book| book.accept(user)))
+        else {
             return Err(CommandError::Usage(format!(
                 "the tracker announces no new key of {user}: nothing to accept"
             )));
@@ -57,7 +58,7 @@ impl Hub {
     fn keep_or_restore(&self, user: &Username, before: Option<Standing>) -> Result<(), CommandError> {
         let kept = self.keep_pins();
         if let (Err(_), Some(links), Some(before)) = (&kept, self.links.get(), before) {
-            links.book(|book| book.restore(user, before));
+            links.known_keys().with(|book| book.restore(user, before));
         }
         Ok(kept?)
     }
@@ -66,19 +67,22 @@ impl Hub {
     /// pinned.
     pub(crate) fn verify_keys(&self, user: &Username) -> Result<(), CommandError> {
         let links = self.links.get();
-        if links.is_some_and(|links| links.book(|book| book.is_changed(user))) {
+        if links.is_some_and(|links| links.known_keys().with(|book| book.is_changed(user))) {
             return Err(CommandError::KeyChanged(user.clone()));
         }
-        let before = links.map(|links| links.book(|book| book.standing(user)));
-        let key = links.and_then(|links| links.book(|book| book.shown(user)).or_else(|| links.key(user)));
-        let verified = links.zip(key).is_some_and(|(links, key)| links.book(|book| book.verify(user, key)));
+        let before = links.map(|links| links.known_keys().with(|book| book.standing(user)));
+        let key = links
+            .and_then(|links| links.known_keys().with(|book| book.shown(user)).or_else(|| links.key(user)));
+        let verified =
+            links.zip(key).is_some_and(|(links, key)| links.known_keys().with(|book| book.verify(user, key)));
         if !verified {
             return Err(CommandError::Usage(format!("talk to {user} first, then compare: /verify {user}")));
         }
         self.keep_or_restore(user, before)?;
         if let Some(links) = links {
-            links.end_links_by_others(user);
-            if links.is_linked(user) {
+            let pinned = links.known_keys().with(|known| known.pins().get(user).map(|pin| pin.keys.clone()));
+            links.end_links_by_others(user, &pinned.unwrap_or_default());
+            if links.link_state(user).is_some() {
                 // The event for the end of this link must report its trust.
                 self.lock().chat.link_is(user, true, link_trust(links, user));
             }
@@ -96,7 +100,7 @@ impl Hub {
                 "there is no key of {user} to compare: talk to {user} first; original programs have none"
             )));
         };
-        let (verified, changed) = links.book(|book| {
+        let (verified, changed) = links.known_keys().with(|book| {
             book.note_shown(&user, key);
             (book.is_verified(&user, &key), book.is_changed(&user))
         });
@@ -117,7 +121,7 @@ impl Hub {
                 None => sleep(OWN_KEYS_PAUSE).await,
             }
         };
-        if links.book(|book| book.announce_own(me, links.own_key(), &said)) {
+        if links.known_keys().with(|book| book.announce_own(me, links.own_key(), &said)) {
             self.note_pins();
             self.send_sync_event(SyncEvent::OwnKeys);
         }
@@ -169,48 +173,49 @@ mod tests {
 
     use commons::keys::PublicKey;
     use commons::net::plaintext::Plaintext;
-    use commons::net::socket::Listener;
     use commons::net::tls::{Identity, Purpose};
 
     use super::*;
     use crate::identity::known_keys::{Announcement, KeyStatus};
-    use crate::peer_communication::PeerPeerCommunication;
-    use crate::peer_communication::link_registry::{KeyLookup, LinkConfig};
+    use crate::peer_communication::known_keys_handle::KnownKeysHandle;
+    use crate::peer_communication::links::{LinkConfig, PeerPeerCommunication};
 
     fn bob() -> Username {
         Username::parse("bob").unwrap()
     }
 
     /// A hub that knows one key of bob and stores its known keys in this folder.
-    async fn hub_in(folder: &Path) -> Hub {
+    fn hub_in(folder: &Path) -> Hub {
         let (seed, key) = (Seed::new([1; 32]), PublicKey::new([2; 32]));
         let mut book = KnownKeys::default();
         book.announce(&bob(), &Announcement { keys: vec![key], endorsements: Vec::new() });
         assert_eq!(book.judge(&bob(), key), KeyStatus::Known { first: true });
         let identity = Identity::new(&seed, Purpose::Link).unwrap();
-        let terms = LinkConfig { identity, plaintext: Plaintext::default() };
-        let who_is: KeyLookup = Box::new(|_| Box::pin(async { None }));
-        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let me = Username::parse("ana").unwrap();
-        let (links, _) = PeerPeerCommunication::start(me, 1, terms, book, who_is, listener);
+        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
+        let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
+        let (links, _) = PeerPeerCommunication::new(config, KnownKeysHandle::new(book), lookup);
         let hub = Hub::default();
         hub.links.set(links).unwrap();
         assert!(hub.people.set(Contacts::of(folder, &seed)).is_ok());
         hub
     }
 
-    #[tokio::test]
-    async fn what_cannot_be_written_is_not_changed() {
+    #[test]
+    fn what_cannot_be_written_is_not_changed() {
         let data = tempfile::tempdir().unwrap();
         let folder = data.path().join("not there");
-        let hub = hub_in(&folder).await;
+        let hub = hub_in(&folder);
         let links = hub.links.get().unwrap();
         let announce = || {
             let keys = vec![PublicKey::new([3; 32])];
-            links.book(|book| book.announce(&bob(), &Announcement { keys, endorsements: Vec::new() }));
+            links
+                .known_keys()
+                .with(|book| book.announce(&bob(), &Announcement { keys, endorsements: Vec::new() }));
         };
-        let is_changed = || links.book(|book| book.is_changed(&bob()));
-        let is_verified = || links.book(|book| book.is_verified(&bob(), &PublicKey::new([2; 32])));
+        let is_changed = || links.known_keys().with(|book| book.is_changed(&bob()));
+        let is_verified =
+            || links.known_keys().with(|book| book.is_verified(&bob(), &PublicKey::new([2; 32])));
         let is_blocked = || hub.lock().chat.blocked().contains(&bob());
         assert!(hub.verify_keys(&bob()).is_err() && !is_verified());
         assert!(hub.block(&bob(), true).is_err() && !is_blocked());

@@ -25,7 +25,7 @@ use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::message::SignedMessage;
 use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 use crate::history::testing::device;
-use crate::peer_communication::link_registry::MessageBatch;
+use crate::peer_communication::link_report::MessageBatch;
 use crate::peer_communication::link_table::LinkId;
 use crate::simulation::log::Log;
 

@@ -1,0 +1,134 @@
+//! The reports of the links to their owner: link states, received frames, and the fate of sent messages.
+
+use chrono::{DateTime, Utc};
+use commons::keys::PublicKey;
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use uuid::Uuid;
+
+use crate::history::message::SignedMessage;
+use crate::peer_communication::link_table::LinkId;
+
+/// A report of a link, or of the key check before it.
+pub(crate) enum LinkReport {
+    /// The link to a user came up, was replaced or ended. The current state is read with `link_state`.
+    Changed {
+        /// The user at the other end.
+        user: Username,
+    },
+    /// A peer's program without a history sent an unsigned message.
+    Unsigned {
+        /// The user at the other end, who is the author.
+        from: Username,
+        /// The received message.
+        message: PlainMessage,
+    },
+    /// A peer sent signed messages.
+    Signed {
+        /// The user at the other end. In a batch of backlog the authors may be others.
+        from: Username,
+        /// The link on which they arrived. It may have been replaced since.
+        link: LinkId,
+        /// The received messages.
+        batch: MessageBatch,
+    },
+    /// HAVE: a peer says which messages of a conversation it has stored.
+    Have {
+        /// The user at the other end.
+        from: Username,
+        /// The room's id; `None` is the private conversation with this user.
+        room_id: Option<Uuid>,
+        /// The stored messages of each stream, at most `SPANS_MAX` spans.
+        streams: Vec<StreamSpans>,
+        /// The highest Lamport time of the conversation that the peer knows.
+        lamport: Option<u64>,
+    },
+    /// WANT: a peer requests messages of a conversation.
+    Want {
+        /// The user at the other end.
+        from: Username,
+        /// The room's id; `None` is the private conversation with this user.
+        room_id: Option<Uuid>,
+        /// The requested messages of each stream, at most `SPANS_MAX` spans.
+        streams: Vec<StreamSpans>,
+    },
+    /// LEAVE: a peer left a conversation.
+    Left {
+        /// The user at the other end.
+        from: Username,
+        /// The room's name as the peer wrote it; `None` is the private conversation with this user.
+        room: Option<String>,
+    },
+    /// RECEIVED: a peer has stored this message, and all earlier ones on the same link.
+    Received {
+        /// The user at the other end.
+        from: Username,
+        /// The id of the message.
+        id: Uuid,
+    },
+    /// A message was written to a legacy client, which acknowledges nothing.
+    Written {
+        /// The user of the legacy client.
+        to: Username,
+        /// The id of the message.
+        id: Uuid,
+    },
+    /// A message is longer than a legacy client can receive, and was not written.
+    TooLong {
+        /// The user of the legacy client.
+        to: Username,
+        /// The id of the message.
+        id: Uuid,
+    },
+    /// The send queue of a link has room again after it refused a frame.
+    Writable {
+        /// The user at the other end.
+        to: Username,
+    },
+    /// The pinned keys or addresses have changed and must be stored.
+    PinsChanged,
+    /// A further key of a user is pinned, because a pinned key has endorsed it.
+    KeyEndorsed {
+        /// The owner of the key.
+        user: Username,
+    },
+    /// Somebody proved or announced a key under a user's name that is not pinned for that user.
+    KeyChanged {
+        /// The user whose name was used.
+        user: Username,
+        /// The key that is not pinned.
+        key: PublicKey,
+    },
+    /// A user is reachable but cannot be linked. Each reason is reported once until a link to the user is up.
+    Refused {
+        /// The user who cannot be linked.
+        user: Username,
+        /// The reason why not.
+        reason: LinkRefusal,
+    },
+}
+
+/// Reason why a reachable peer is not linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LinkRefusal {
+    /// The other side does not accept this user's key.
+    NotAccepted,
+    /// The peer has a legacy client, which only uses plaintext, and plaintext is not allowed for its address.
+    Plaintext,
+}
+
+/// An unsigned message. Its author is the user of the link.
+pub(crate) struct PlainMessage {
+    pub(crate) room: Option<String>,
+    pub(crate) content: String,
+    pub(crate) id: Option<Uuid>,
+    pub(crate) sent_at: Option<DateTime<Utc>>,
+}
+
+/// Signed messages of a room, or of the private conversation with the peer.
+pub(crate) struct MessageBatch {
+    pub(crate) room_id: Option<Uuid>,
+    pub(crate) lines: Vec<SignedMessage>,
+    /// Whether they are backlog rather than messages sent as they were written.
+    pub(crate) late: bool,
+}
