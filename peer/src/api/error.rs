@@ -209,7 +209,13 @@ impl CommandError {
         if let Self::PasswordWanted { tries_left } = self {
             return Event::PasswordWanted { tries_left: *tries_left };
         }
-        Event::error(self.code(), self.words())
+        let retry_after_ms = match self {
+            Self::Refused { retry_after, .. } | Self::TurnedAway { retry_after, .. } => {
+                retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok())
+            }
+            _ => None,
+        };
+        Event::Error { code: self.code(), message: self.words(), messages: Vec::new(), retry_after_ms }
     }
 }
 
@@ -237,6 +243,7 @@ impl From<MissingConversation> for CommandError {
 impl Event {
     /// Returns an error event that lost no message.
     pub(crate) fn error(code: impl Into<String>, message: impl Into<UntrustedText>) -> Self {
-        Self::Error { code: code.into(), message: message.into(), messages: Vec::new() }
+        let messages = Vec::new();
+        Self::Error { code: code.into(), message: message.into(), messages, retry_after_ms: None }
     }
 }

@@ -335,6 +335,8 @@ pub enum Event {
         username: Username,
         /// The members after the change.
         members: Vec<Username>,
+        /// The state of the room after the change.
+        room_state: Box<RoomSnapshot>,
     },
     /// This user is no longer a member of a room: by leaving it, or the membership was lost while away.
     RoomLeft {
@@ -482,6 +484,9 @@ pub enum Event {
         /// The ids of this user's messages that are lost by the error.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         messages: Vec<Uuid>,
+        /// The time in milliseconds after which a retry may work, if the tracker sent it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
     },
 }
 

@@ -46,8 +46,8 @@ impl Chat {
             let Some(member) = changed else { continue };
             member.connected = up;
             let change = if up { ChangeKind::Online } else { ChangeKind::Offline };
-            let (room, username) = (room.name.clone(), peer.clone());
-            events.push(Event::RoomUpdate { room, change, username, members });
+            let (name, username, room_state) = (room.name.clone(), peer.clone(), Box::new(room.clone()));
+            events.push(Event::RoomUpdate { room: name, change, username, members, room_state });
         }
         events
     }

@@ -163,8 +163,9 @@ impl Chat {
         let members: Vec<Username> = room.members.iter().map(|member| member.username.clone()).collect();
         let name = room.name.clone();
         let Some(before) = self.set_room(room) else { return Vec::new() };
-        let changes = self.rooms.get(&name).map(|after| before.changes_to(after)).unwrap_or_default();
-        changes
+        let Some(after) = self.rooms.get(&name) else { return Vec::new() };
+        before
+            .changes_to(after)
             .into_iter()
             .filter(|change| self.me.as_ref() != Some(&change.username))
             .map(|change| Event::RoomUpdate {
@@ -172,6 +173,7 @@ impl Chat {
                 change: change.kind,
                 username: change.username,
                 members: members.clone(),
+                room_state: Box::new(after.clone()),
             })
             .collect()
     }

@@ -51,6 +51,7 @@ impl Hub {
                     code: "STORAGE".to_owned(),
                     message,
                     messages: ids,
+                    retry_after_ms: None,
                 }]);
             }
             Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),

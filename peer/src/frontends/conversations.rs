@@ -126,14 +126,14 @@ impl Conversations {
     pub(crate) fn on_event(&mut self, event: &Event) {
         match event {
             Event::RoomEntered { room } => {
-                self.rooms.enter((**room).clone());
+                self.rooms.set((**room).clone());
                 let is_own = self.entering.take_if(|entering| *entering == room.name).is_some();
                 if is_own || !self.started || self.open.is_none() {
                     self.set_open(Conversation::Room(room.name.clone()));
                 }
             }
-            Event::RoomUpdate { room, change, username, members } => {
-                self.rooms.note(room, *change, username, members);
+            Event::RoomUpdate { room, room_state, .. } if self.rooms.find(room).is_some() => {
+                self.rooms.set((**room_state).clone());
             }
             Event::RoomLeft { room } | Event::RoomDeleted { room } => {
                 self.rooms.forget(room);

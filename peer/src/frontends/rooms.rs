@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use commons::names::{RoomName, Username};
-use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
+use commons::names::RoomName;
+use commons::snapshot::{Member, RoomSnapshot};
 
 /// The rooms of which this user is a member.
 #[derive(Default)]
@@ -14,7 +14,8 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    pub(crate) fn enter(&mut self, room: RoomSnapshot) {
+    /// Sets the state of a room that was entered or has changed.
+    pub(crate) fn set(&mut self, room: RoomSnapshot) {
         self.rooms.insert(room.name.clone(), room);
     }
 
@@ -37,28 +38,5 @@ impl Rooms {
 
     pub(crate) fn members(&self, name: &RoomName) -> &[Member] {
         self.rooms.get(name).map(|room| room.members.as_slice()).unwrap_or_default()
-    }
-
-    /// Handles a change of a room; `members` are the members after it.
-    pub(crate) fn note(&mut self, name: &RoomName, change: ChangeKind, who: &Username, members: &[Username]) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let before = std::mem::take(&mut room.members);
-        let online = matches!(change, ChangeKind::Joined | ChangeKind::Online);
-        let seat = |username: &Username| {
-            let old = before.iter().find(|member| member.username == *username);
-            let mut member = old.cloned().unwrap_or_else(|| Member {
-                username: username.clone(),
-                connected: online,
-                since: 0,
-                keys: Vec::new(),
-                endorsements: Vec::new(),
-                in_menu: false,
-            });
-            if username == who {
-                member.connected = online;
-            }
-            member
-        };
-        room.members = members.iter().map(seat).collect();
     }
 }

@@ -38,8 +38,11 @@ pub(crate) fn line(told: &impl Serialize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::DateTime;
     use commons::names::{RoomName, Username};
+    use commons::protocol::with_tracker::ErrorCode;
     use serde_json::Value;
     use uuid::Uuid;
 
@@ -103,6 +106,10 @@ mod tests {
     fn errors_are_events_too() {
         let lost: Value = serde_json::from_str(&error(&CommandError::TrackerLost)[0]).unwrap();
         assert_eq!((&lost["event"], &lost["code"]), (&json!("error"), &json!("TRACKER_LOST")));
-        assert!(lost["message"].is_string());
+        assert!(lost["message"].is_string() && lost.get("retry_after_ms").is_none());
+        let (code, wait) = (ErrorCode::RateLimited, Duration::from_millis(1500));
+        let limited = CommandError::Refused { code, msg: "slow down".into(), retry_after: Some(wait) };
+        let limited: Value = serde_json::from_str(&error(&limited)[0]).unwrap();
+        assert_eq!((&limited["code"], &limited["retry_after_ms"]), (&json!("RATE_LIMITED"), &json!(1500)));
     }
 }

@@ -70,39 +70,45 @@ impl Replies {
 
     /// Renders an event. The one that answers a message says so, once.
     pub(crate) fn event(&mut self, event: &Event) -> Vec<String> {
-        match &self.worded(event) {
+        match event {
             Event::Sent { id, .. } => {
                 let origin = self.unsent.remove(id).unwrap_or_default();
                 reply(event, None, origin.id.as_ref())
             }
-            Event::Error { code, message, messages } if !messages.is_empty() => {
+            Event::Error { messages, .. } if !messages.is_empty() => {
                 let (mine, others): (Vec<_>, Vec<_>) =
                     messages.iter().partition(|id| self.unsent.contains_key(id));
-                let told = |messages| Event::Error { code: code.clone(), message: message.clone(), messages };
+                let told = |lost| {
+                    let mut event = self.worded(event);
+                    if let Event::Error { messages, .. } = &mut event {
+                        *messages = lost;
+                    }
+                    event
+                };
+                let others = (!others.is_empty()).then(|| told(others.into_iter().copied().collect()));
+                let mine: Vec<_> = mine.into_iter().map(|id| (*id, told(vec![*id]))).collect();
                 let mut rows = Vec::new();
-                for id in mine {
-                    let origin = self.unsent.remove(id).unwrap_or_default();
-                    rows.extend(reply(&told(vec![*id]), origin.line, origin.id.as_ref()));
+                for (id, event) in mine {
+                    let origin = self.unsent.remove(&id).unwrap_or_default();
+                    rows.extend(reply(&event, origin.line, origin.id.as_ref()));
                 }
-                if !others.is_empty() {
-                    rows.extend(events::event(&told(others.into_iter().copied().collect())));
-                }
+                rows.extend(others.iter().flat_map(events::event));
                 rows
             }
+            Event::Error { .. } => events::event(&self.worded(event)),
             event => events::event(event),
         }
     }
 
     /// Returns the event; if commands are JSON, its text names commands by their JSON names.
     fn worded(&self, event: &Event) -> Event {
-        match event {
-            Event::Error { code, message, messages } if self.requests => Event::Error {
-                code: code.clone(),
-                message: message.reworded(with_json_names),
-                messages: messages.clone(),
-            },
-            event => event.clone(),
+        let mut event = event.clone();
+        if let Event::Error { message, .. } = &mut event
+            && self.requests
+        {
+            *message = message.reworded(with_json_names);
         }
+        event
     }
 
     /// Renders the result of a command.
@@ -197,8 +203,12 @@ mod tests {
                 _ => None,
             });
         }
-        let lost =
-            Event::Error { code: "STORAGE".to_owned(), message: "full".into(), messages: messages.clone() };
+        let lost = Event::Error {
+            code: "STORAGE".to_owned(),
+            message: "full".into(),
+            messages: messages.clone(),
+            retry_after_ms: None,
+        };
         let rows: Vec<Value> =
             replies.event(&lost).iter().map(|row| serde_json::from_str(row).unwrap()).collect();
         let told: Vec<_> =

@@ -503,8 +503,10 @@ mod tests {
     }
 
     fn change(kind: ChangeKind, members: &[&str]) -> Event {
+        let present: Vec<_> = members.iter().map(|name| (*name, true)).collect();
+        let Event::RoomEntered { room: room_state } = sala("sala", &present) else { panic!() };
         let members = members.iter().map(|name| user(name)).collect();
-        Event::RoomUpdate { room: room("sala"), change: kind, username: user("carla"), members }
+        Event::RoomUpdate { room: room("sala"), change: kind, username: user("carla"), members, room_state }
     }
 
     #[test]
