@@ -45,11 +45,6 @@ impl ActiveConnection {
     pub(crate) fn is_legacy(&self) -> bool {
         self.pinged.key.is_none() && self.pinged.pongs.is_none()
     }
-
-    /// Ends the session for this reason.
-    pub(crate) fn end(&self, ending: CloseReason) {
-        self.outbox.end(ending);
-    }
 }
 
 /// All authenticated sessions by user.
@@ -73,6 +68,18 @@ impl ActiveConnections {
     /// Removes a session, unless a newer one of the user has replaced it.
     pub(crate) fn unregister(&self, username: &Username, id: ConnectionId) {
         self.by_user.remove_if(username, |_, connection| connection.id == id);
+    }
+
+    /// Ends the session of a user if it has proven this key.
+    pub(crate) fn revoke(&self, username: &Username, key: PublicKey) {
+        if let Some(session) = self.by_user.get(username).filter(|session| session.pinged.key == Some(key)) {
+            session.outbox.end(CloseReason::Revoked);
+        }
+    }
+
+    /// Whether this is the current session of a user.
+    pub(crate) fn is_current(&self, username: &Username, id: ConnectionId) -> bool {
+        self.by_user.get(username).is_some_and(|session| session.id == id)
     }
 
     /// The current session of a user.

@@ -8,7 +8,7 @@ use commons::room::Room;
 
 use crate::repositories::contents::Contents;
 use crate::repositories::data_folder::OpenError;
-use crate::repositories::user::StoredPassword;
+use crate::repositories::user::Account;
 
 /// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Kind {
 pub fn recovered(kind: Kind, file: &[u8], journal: &[u8]) -> Result<Vec<u8>, OpenError> {
     let path = Path::new("file");
     match kind {
-        Kind::Users => Contents::<StoredPassword>::recover(path, Some(file), journal)?.written(),
+        Kind::Users => Contents::<Account>::recover(path, Some(file), journal)?.written(),
         Kind::Rooms => Contents::<Room>::recover(path, Some(file), journal)?.written(),
         Kind::Peers => Contents::<Peer>::recover(path, Some(file), journal)?.written(),
     }

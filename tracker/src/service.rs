@@ -40,7 +40,6 @@ use crate::push::{Notice, Push};
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::watch::{Changed, Watch};
-use crate::send_queue::CloseReason;
 use crate::subnet::LimitScope;
 
 /// The state that all sessions share.
@@ -309,14 +308,9 @@ impl TrackerService {
     /// remaining keys.
     async fn revoke(&self, client: &Client, me: &SignedIn, key: PublicKey) -> Result<Outcome, RequestError> {
         let outcome = self.accounts.revoke(&me.username, client.key, key).await?;
-        {
-            let _turn = self.turn();
-            let session = self.connections.connection(&me.username);
-            session
-                .filter(|session| session.pinged.key == Some(key))
-                .iter()
-                .for_each(|s| s.end(CloseReason::Revoked));
-        }
+        let turn = self.turn();
+        self.connections.revoke(&me.username, key);
+        drop(turn);
         self.presence_changed(&me.username, ChangeKind::Online, Some(me.connection)).await;
         Ok(outcome)
     }
@@ -330,19 +324,26 @@ impl TrackerService {
         password: Option<Secret>,
     ) -> Result<Outcome, RequestError> {
         self.accounts.prove(&me.username, client.origin(), password).await?;
-        let departure = {
-            let _turn = self.turn();
-            let session = self.connections.connection(&me.username).map(|session| session.id);
-            if session != Some(me.connection) {
-                return Err(RequestError::new(ErrorCode::Forbidden, "a newer login replaced this session"));
-            }
-            self.accounts.depart(&me.username)
-        };
-        self.rooms.leave_all(me).await?;
-        self.sign_off(me).await;
-        self.accounts.remove(&departure).await?;
+        self.accounts.begin_deletion(me).await?;
+        if let Err(failed) = self.remove_account(me).await {
+            self.accounts.end_deletion(&me.username).await?;
+            return Err(failed);
+        }
         tracing::info!(username = %me.username, "account deleted");
         Ok(Outcome::text("your account is deleted"))
+    }
+
+    async fn remove_account(&self, me: &SignedIn) -> Result<(), RequestError> {
+        // The login takes the same lock, so it is either seen here or finds the account marked.
+        let turn = self.turn();
+        let is_current = self.connections.is_current(&me.username, me.connection);
+        drop(turn);
+        if !is_current {
+            return Err(RequestError::new(ErrorCode::Forbidden, "a newer login replaced this session"));
+        }
+        self.rooms.leave_all(me).await?;
+        self.sign_off(me).await;
+        Ok(self.accounts.remove(&me.username).await?)
     }
 
     /// Ends a login. Its user goes offline, unless a newer login has replaced it.

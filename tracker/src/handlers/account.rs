@@ -1,8 +1,7 @@
 //! The handler of requests about a user's own account.
 //! Users list, endorse and revoke keys, change the password, and delete the account.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use commons::endorsement::Endorsement;
 use commons::keys::{PublicKey, Signature};
@@ -13,6 +12,7 @@ use commons::protocol::with_tracker::{BoundKey, ErrorCode, Secret};
 use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::user::{Origin, digest};
+use crate::login::SignedIn;
 use crate::repositories::peer::{Endorsed, PeerRepository};
 use crate::repositories::update::StorageError;
 use crate::repositories::user::{StoredPassword, UserRepository};
@@ -23,21 +23,12 @@ pub(crate) struct AccountCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
     door: Arc<Authenticator>,
-    departing: Mutex<BTreeSet<Username>>,
-}
-
-/// A running deletion of an account. Nobody can sign in to the account until this guard is dropped.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct DeletionGuard<'a> {
-    username: &'a Username,
-    departing: &'a Mutex<BTreeSet<Username>>,
 }
 
 impl AccountCommandHandler {
     /// Creates the handler on these accounts.
     pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Authenticator>) -> Self {
-        Self { users, peers, door, departing: Mutex::default() }
+        Self { users, peers, door }
     }
 
     /// Checks that an admitted user may still sign in. The account or the key may be gone since the admission.
@@ -46,8 +37,8 @@ impl AccountCommandHandler {
         username: &Username,
         key: Option<PublicKey>,
     ) -> Result<(), RequestError> {
-        if lock(&self.departing).contains(username) {
-            return Err(RequestError::new(ErrorCode::Busy, "this account is being deleted"));
+        if self.users.is_being_deleted(username) {
+            return Err(being_deleted());
         }
         let bound = key.is_none_or(|key| self.peers.peer(username).keys.contains(&key));
         if bound && self.users.exists(username) {
@@ -149,16 +140,22 @@ impl AccountCommandHandler {
         }
     }
 
-    /// Begins the deletion of an account.
-    pub(crate) fn depart<'a>(&'a self, username: &'a Username) -> DeletionGuard<'a> {
-        lock(&self.departing).insert(username.clone());
-        DeletionGuard { username, departing: &self.departing }
+    /// Begins the deletion of an account. Nobody can sign in to the account until the deletion ends.
+    pub(crate) async fn begin_deletion(&self, asker: &SignedIn) -> Result<(), RequestError> {
+        match self.users.begin_deletion(&asker.username, asker.connection).await? {
+            true => Ok(()),
+            false => Err(being_deleted()),
+        }
+    }
+
+    /// Ends a deletion that has failed.
+    pub(crate) async fn end_deletion(&self, username: &Username) -> Result<(), StorageError> {
+        self.users.end_deletion(username).await
     }
 
     /// Deletes an account that has no seats any more. The password is deleted last: if the tracker stops before that,
     /// the user can sign in and repeat the request.
-    pub(crate) async fn remove(&self, departure: &DeletionGuard<'_>) -> Result<(), StorageError> {
-        let username = departure.username;
+    pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
         self.peers.remove(username).await?;
         self.users.remove(username).await?;
         // A login that was checked earlier may have bound a key in the meantime.
@@ -167,18 +164,12 @@ impl AccountCommandHandler {
     }
 }
 
-impl Drop for DeletionGuard<'_> {
-    fn drop(&mut self) {
-        lock(self.departing).remove(self.username);
-    }
+fn being_deleted() -> RequestError {
+    RequestError::new(ErrorCode::Busy, "this account is being deleted")
 }
 
 fn taken_away() -> RequestError {
     RequestError::new(ErrorCode::InvalidCredentials, "the account was deleted or its key was revoked")
-}
-
-fn lock(departing: &Mutex<BTreeSet<Username>>) -> MutexGuard<'_, BTreeSet<Username>> {
-    departing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -197,6 +188,7 @@ mod tests {
     use super::*;
     use crate::config::PasswordCost;
     use crate::handlers::user::{Admitted, UserCommandHandler};
+    use crate::login::ConnectionId;
     use crate::passwords::Passwords;
     use crate::repositories::Repositories;
     use crate::subnet::LimitScope;
@@ -233,9 +225,8 @@ mod tests {
         }
 
         async fn delete(&self) {
-            let ana = ana();
-            let departure = self.accounts.depart(&ana);
-            self.accounts.remove(&departure).await.unwrap();
+            self.accounts.begin_deletion(&signed_in()).await.unwrap();
+            self.accounts.remove(&ana()).await.unwrap();
         }
 
         fn keys(&self) -> Vec<PublicKey> {
@@ -245,6 +236,11 @@ mod tests {
 
     fn ana() -> Username {
         Username::parse("ana").unwrap()
+    }
+
+    /// A login of ana.
+    fn signed_in() -> SignedIn {
+        SignedIn { username: ana(), connection: ConnectionId::new(), pongs: None }
     }
 
     fn credentials(password: &str) -> Credentials {
@@ -386,10 +382,14 @@ mod tests {
         accounts.revoke(&ana, Some(kept), lost).await.unwrap();
         assert_eq!(code(Some(lost)), Err(ErrorCode::InvalidCredentials));
         assert_eq!(code(Some(kept)), Ok(()));
-        let departure = accounts.depart(&ana);
+        accounts.begin_deletion(&signed_in()).await.unwrap();
         assert_eq!(code(Some(kept)), Err(ErrorCode::Busy));
-        accounts.remove(&departure).await.unwrap();
-        drop(departure);
+        let second = accounts.begin_deletion(&signed_in()).await;
+        assert_eq!(second.unwrap_err().code, ErrorCode::Busy);
+        accounts.end_deletion(&ana).await.unwrap();
+        assert_eq!(code(Some(kept)), Ok(()));
+        accounts.begin_deletion(&signed_in()).await.unwrap();
+        accounts.remove(&ana).await.unwrap();
         for key in [Some(kept), None] {
             assert_eq!(code(key), Err(ErrorCode::InvalidCredentials));
         }

@@ -14,13 +14,13 @@ use crate::repositories::manifest::{self, Entries};
 use crate::repositories::record::Record;
 use crate::repositories::tracker_key::{self, FoundKey};
 use crate::repositories::trust::Trust;
-use crate::repositories::user::StoredPassword;
+use crate::repositories::user::Account;
 
 /// The complete content of a data folder.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// The user accounts.
-    pub(crate) users: Loaded<StoredPassword>,
+    pub(crate) users: Loaded<Account>,
     /// The rooms of the tracker.
     pub(crate) rooms: Loaded<Room>,
     /// The peer records.

@@ -34,12 +34,12 @@ use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::RoomRepository;
 use crate::repositories::trust::Trust;
 use crate::repositories::update::StorageError;
-use crate::repositories::user::{StoredPassword, UserRepository};
+use crate::repositories::user::{Account, UserRepository};
 
 /// The three collections of the tracker, and its private key.
 #[derive(Debug)]
 pub(crate) struct Repositories {
-    users: Collection<StoredPassword>,
+    users: Collection<Account>,
     rooms: Collection<Room>,
     peers: Collection<Peer>,
     key: Seed,

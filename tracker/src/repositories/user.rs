@@ -1,5 +1,5 @@
 //! The repository of user accounts.
-//! It keeps the password hash of each account.
+//! It keeps the password hash of each account, and whether the account is being deleted.
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ use commons::names::Username;
 use commons::user::PasswordDigest;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::login::ConnectionId;
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
@@ -27,21 +28,37 @@ impl fmt::Debug for StoredPassword {
     }
 }
 
-impl Record for StoredPassword {
+/// An account as the collection holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Account {
+    password: StoredPassword,
+    /// The session that is deleting the account. It is not written to the file, so that the user can repeat a deletion
+    /// that a crash has interrupted.
+    deleted_by: Option<ConnectionId>,
+}
+
+impl Account {
+    fn new(password: StoredPassword) -> Self {
+        Self { password, deleted_by: None }
+    }
+}
+
+impl Record for Account {
     fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
         let text: String = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
         let password = match PasswordDigest::parse(&text) {
-            Some(digest) => Self::Digest(digest),
-            None if text.starts_with("$argon2id$") => Self::Hash(text),
+            Some(digest) => StoredPassword::Digest(digest),
+            None if text.starts_with("$argon2id$") => StoredPassword::Hash(text),
             None => return Err("neither a password hash nor 64 hex digits".to_owned()),
         };
-        Ok(if Username::parse(key).is_ok() { Decoded::Native(password) } else { Decoded::Invalid })
+        let account = Self::new(password);
+        Ok(if Username::parse(key).is_ok() { Decoded::Native(account) } else { Decoded::Invalid })
     }
 
     fn write(&self) -> serde_json::Result<Box<RawValue>> {
-        match self {
-            Self::Hash(hash) => to_raw_value(hash),
-            Self::Digest(digest) => to_raw_value(digest),
+        match &self.password {
+            StoredPassword::Hash(hash) => to_raw_value(hash),
+            StoredPassword::Digest(digest) => to_raw_value(digest),
         }
     }
 }
@@ -49,12 +66,12 @@ impl Record for StoredPassword {
 /// The repository of user accounts.
 #[derive(Debug, Clone)]
 pub(crate) struct UserRepository {
-    users: Collection<StoredPassword>,
+    users: Collection<Account>,
 }
 
 impl UserRepository {
     /// Creates the repository on a collection of accounts.
-    pub(crate) fn new(users: Collection<StoredPassword>) -> Self {
+    pub(crate) fn new(users: Collection<Account>) -> Self {
         Self { users }
     }
 
@@ -65,20 +82,20 @@ impl UserRepository {
 
     /// The stored password of an account.
     pub(crate) fn password(&self, username: &Username) -> Option<StoredPassword> {
-        self.users.get(username.as_str())
+        self.users.read(username.as_str(), |account| account.password.clone())
     }
 
     /// Whether an account still has exactly this stored password. The answer is no after a password change, and for a
     /// later account of the same name.
     pub(crate) fn has(&self, username: &Username, password: &StoredPassword) -> bool {
-        self.users.read(username.as_str(), |present| present == password).unwrap_or(false)
+        self.users.read(username.as_str(), |account| account.password == *password).unwrap_or(false)
     }
 
     /// Creates an account. Returns `false` if the name is taken.
     pub(crate) async fn create(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
-        let decide = move |present: Option<&StoredPassword>| match present {
+        let decide = move |present: Option<&Account>| match present {
             Some(_) => (Change::Keep, false),
-            None => (Change::Put(StoredPassword::Hash(hash.clone())), true),
+            None => (Change::Put(Account::new(StoredPassword::Hash(hash.clone()))), true),
         };
         self.users.update(username.as_str(), decide).await
     }
@@ -91,19 +108,12 @@ impl UserRepository {
         expected: Option<StoredPassword>,
         hash: String,
     ) -> Result<bool, StorageError> {
-        let decide = move |present: Option<&StoredPassword>| match present {
-            Some(_) if expected.as_ref().is_some_and(|expected| present != Some(expected)) => {
-                (Change::Keep, false)
-            }
-            Some(_) => (Change::Put(StoredPassword::Hash(hash.clone())), true),
-            None => (Change::Keep, false),
+        let decide = move |present: Option<&Account>| {
+            let expected = |account: &&Account| expected.as_ref().is_none_or(|it| account.password == *it);
+            let Some(account) = present.filter(expected) else { return (Change::Keep, false) };
+            (Change::Put(Account { password: StoredPassword::Hash(hash.clone()), ..account.clone() }), true)
         };
         self.users.update(username.as_str(), decide).await
-    }
-
-    /// Deletes an account.
-    pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
-        self.users.update(username.as_str(), |_| (Change::Remove, ())).await
     }
 
     /// Replaces the digest of an account by a hash of it, if the account still stores that digest.
@@ -113,14 +123,40 @@ impl UserRepository {
         digest: PasswordDigest,
         hash: String,
     ) -> Result<(), StorageError> {
-        let old = StoredPassword::Digest(digest);
-        let decide = move |present: Option<&StoredPassword>| {
-            let change = match present {
-                Some(present) if *present == old => Change::Put(StoredPassword::Hash(hash.clone())),
-                _ => Change::Keep,
+        self.replace(username, Some(StoredPassword::Digest(digest)), hash).await.map(drop)
+    }
+
+    /// Marks an account as being deleted by a session. Returns `false` if it does not exist or is already marked.
+    pub(crate) async fn begin_deletion(
+        &self,
+        username: &Username,
+        by: ConnectionId,
+    ) -> Result<bool, StorageError> {
+        let decide = move |present: Option<&Account>| {
+            let Some(account) = present.filter(|account| account.deleted_by.is_none()) else {
+                return (Change::Keep, false);
             };
-            (change, ())
+            (Change::Put(Account { deleted_by: Some(by), ..account.clone() }), true)
         };
-        self.users.update(username.as_str(), decide).await
+        self.users.update_in_memory(username.as_str(), Some(by), decide).await
+    }
+
+    /// Removes the mark of a deletion that has failed.
+    pub(crate) async fn end_deletion(&self, username: &Username) -> Result<(), StorageError> {
+        let decide = |present: Option<&Account>| match present {
+            Some(account) => (Change::Put(Account::new(account.password.clone())), ()),
+            None => (Change::Keep, ()),
+        };
+        self.users.update_in_memory(username.as_str(), None, decide).await
+    }
+
+    /// Whether an account is being deleted.
+    pub(crate) fn is_being_deleted(&self, username: &Username) -> bool {
+        self.users.read(username.as_str(), |account| account.deleted_by.is_some()).unwrap_or(false)
+    }
+
+    /// Deletes an account.
+    pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
+        self.users.update(username.as_str(), |_| (Change::Remove, ())).await
     }
 }
