@@ -8,12 +8,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bytes::Bytes;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::net::frame::encode;
 use commons::peer::Peer;
-use commons::protocol::between_peers::PeerMessage;
 use commons::snapshot::Member;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
@@ -180,11 +177,9 @@ impl Hub {
 
     /// Sends a LEAVE for a room to its other members.
     fn say_goodbye(&self, chat: &Chat, room: &RoomName, listeners: &[Username]) {
-        let (Some(links), Some(frame)) = (self.links.get(), leave_frame(Some(room))) else {
-            return;
-        };
+        let Some(links) = self.links.get() else { return };
         for user in listeners {
-            links.leave(user, frame.clone(), chat.talks_with(user));
+            links.leave(user, Some(room.clone()), chat.talks_with(user));
         }
     }
 
@@ -259,7 +254,7 @@ impl Hub {
     /// does.
     pub(crate) fn may_send_have(&self, state: &State, user: &Username) -> bool {
         let Some(links) = self.links.get() else { return false };
-        let is_silent = links.writer(user).is_some_and(|(_, dialect)| dialect != Dialect::Full);
+        let is_silent = links.link_state(user).is_some_and(|link| link.dialect != Dialect::Full);
         state.chat.is_there(user) && !is_silent && !links.known_keys().with(|book| book.is_changed(user))
     }
 
@@ -329,7 +324,7 @@ impl Hub {
         let Some(links) = self.links.get() else { return false };
         let held = links.known_keys().with(|book| book.is_changed(user));
         let mut state = self.lock();
-        links.writer(user).is_some_and(|(link, _)| state.replication.begin(user, link, held))
+        links.link_state(user).is_some_and(|link| state.replication.begin(user, link.link, held))
     }
 
     /// Notes in the history, as long as the peer runs, what every frontend has shown. After a crash these messages
@@ -422,9 +417,4 @@ impl Hub {
         let events = ids.into_iter().map(|id| Event::Undelivered { id, to: to.clone(), reason });
         self.lock().event_bus.publish(events);
     }
-}
-
-/// Encodes a LEAVE frame. `None` is the private chat.
-pub(crate) fn leave_frame(room: Option<&RoomName>) -> Option<Bytes> {
-    encode(&PeerMessage::Leave { room: room.map(|room| room.as_str().into()) }).ok()
 }

@@ -76,7 +76,8 @@ impl Hub {
                 self.send_sync_event(SyncEvent::Want(from, conversation, streams));
             }
             LinkReport::Changed { user } => {
-                let serving = self.links.get().and_then(|links| links.writer(&user)).map(|(link, _)| link);
+                let serving =
+                    self.links.get().and_then(|links| links.link_state(&user)).map(|link| link.link);
                 let change = self.lock().serving.changed(&user, serving);
                 if change == LinkChange::Began {
                     history.linked(user.clone()).await;
@@ -113,7 +114,7 @@ impl Hub {
     /// Returns whether another link to this user has taken over. The new link starts with everything that is not
     /// stored. Messages of the replaced link in between would break the signed batches of both.
     fn is_replaced(&self, user: &Username, link: LinkId) -> bool {
-        let serving = self.links.get().and_then(|links| links.writer(user)).map(|(link, _)| link);
+        let serving = self.links.get().and_then(|links| links.link_state(user)).map(|link| link.link);
         serving.is_some_and(|serving| serving != link)
     }
 

@@ -2,14 +2,10 @@
 //!
 //! Stored own messages go to their recipients, and stored messages of others go to the frontends.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::Utc;
 use commons::names::{RoomName, Username};
-use commons::net::frame::encode;
-use commons::protocol::between_peers::{Line, PeerMessage};
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -26,6 +22,7 @@ use crate::history::report::{GivenUp, IncomingMessage, OutgoingMessage, Report};
 use crate::hub::Hub;
 use crate::limits::{FEED_BYTES, HELLO_PAUSE, JUST_WRITTEN};
 use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::frame::Frame;
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::links::PeerPeerCommunication;
 use crate::peer_communication::send_queue::Full;
@@ -56,10 +53,7 @@ impl Hub {
             }
             Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),
             Report::Stored { from, id } => {
-                let links = self.links.get();
-                if let Some(links) = links
-                    .filter(|links| links.writer(&from).is_some_and(|(_, dialect)| dialect == Dialect::Basic))
-                {
+                if let Some(links) = self.links.get() {
                     links.ack(&from, id);
                 }
             }
@@ -110,10 +104,8 @@ impl Hub {
     /// Sends an ack to an author: the ranges of its stream that are stored here.
     fn receipt(&self, author: Username, conversation: ConversationId, stream: StreamSpans) {
         let Some(links) = self.links.get() else { return };
-        let receipt =
-            PeerMessage::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
-        let fit = !links.writer(&author).is_some_and(|(_, dialect)| dialect == Dialect::Full)
-            || encode(&receipt).is_ok_and(|frame| links.send(&author, frame).is_ok());
+        let ack = Frame::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
+        let fit = links.send(&author, &ack).is_ok();
         // If the link has no room for the ack, the sync task sends it to every peer soon.
         self.send_sync_event(if fit {
             SyncEvent::Stored(author, conversation)
@@ -141,8 +133,8 @@ impl Hub {
                 let (to, reason) = (to.clone(), Undeliverable::KeyChanged);
                 state.event_bus.publish([Event::Undelivered { id, to, reason }]);
             }
-            let live = Live::new(said);
-            state.replication.on_own_committed(said, |user, link| live.give(links, user, link).is_ok());
+            let frame = Frame::Message(Arc::new(said.clone()));
+            state.replication.on_own_committed(said, |user, link| links.feed(user, link, &frame).is_ok());
         }
         drop(state);
         self.moved.notify_waiters();
@@ -191,7 +183,7 @@ impl Hub {
     /// Sends pending messages to a peer, in order, until its link is full.
     fn give_waiting(&self, to: &Username, asked: i64, lines: &[OutgoingMessage], more: Option<i64>) {
         let Some(links) = self.links.get() else { return };
-        let ours = links.writer(to).is_some_and(|(_, dialect)| dialect == Dialect::Full);
+        let ours = dialect(links, to) == Some(Dialect::Full);
         // A message of the last seconds, written while the recipient's program ran, was only waiting for its link. It
         // is not late.
         let started = links.link_state(to).and_then(|link| link.started);
@@ -201,9 +193,10 @@ impl Hub {
         let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
         let more = self.lock().replication.give(to, asked, &batches, more, |link, batch| {
             if ours && is_late(batch) {
-                give_batch(links, to, link, batch).is_ok()
+                feed_batch(links, to, link, batch).is_ok()
             } else {
-                batch.iter().try_for_each(|said| Live::new(said).give(links, to, link)).is_ok()
+                let mut messages = batch.iter().map(|said| Frame::Message(Arc::new(said.clone())));
+                messages.all(|message| links.feed(to, link, &message).is_ok())
             }
         });
         if let Some(after) = more {
@@ -263,51 +256,21 @@ impl Hub {
     }
 }
 
-/// An own message on its way to its recipients. It is encoded only once.
-struct Live<'a> {
-    said: &'a OutgoingMessage,
-    proven: OnceCell<Option<Bytes>>,
-    /// The frame for legacy clients, without provenance.
-    plain: OnceCell<Option<Bytes>>,
-}
-
-impl<'a> Live<'a> {
-    fn new(said: &'a OutgoingMessage) -> Self {
-        Self { said, proven: OnceCell::new(), plain: OnceCell::new() }
-    }
-
-    fn give(&self, links: &PeerPeerCommunication, to: &Username, link: LinkId) -> Result<(), Full> {
-        let OutgoingMessage { line, room, conversation, .. } = self.said;
-        let wire = || line.wire(room.as_ref(), conversation.room());
-        let message = |line| encode(&PeerMessage::Message(line)).ok();
-        let frame = if links.writer(to).is_some_and(|(_, dialect)| dialect == Dialect::Full) {
-            self.proven.get_or_init(|| message(wire()))
-        } else {
-            self.plain.get_or_init(|| message(Line { provenance: None, room_id: None, ..wire() }))
-        };
-        let Some(frame) = frame.clone() else {
-            // The length of the text was checked when it was written, so this is an error of this program.
-            tracing::error!(id = %line.id, "a message cannot be encoded and is not sent");
-            return Ok(());
-        };
-        links.feed(to, link, Some(line.id), frame)
-    }
+/// Returns the dialect of the link to a user.
+fn dialect(links: &PeerPeerCommunication, user: &Username) -> Option<Dialect> {
+    links.link_state(user).map(|link| link.dialect)
 }
 
 /// Sends signed batches of one conversation in one LINES frame, as messages from the backlog.
-fn give_batch(
+fn feed_batch(
     links: &PeerPeerCommunication,
     to: &Username,
     link: LinkId,
     batch: &[OutgoingMessage],
 ) -> Result<(), Full> {
     let Some(room_id) = batch.first().map(|said| said.conversation.room()) else { return Ok(()) };
-    let lines = batch.iter().map(|said| said.line.wire(None, None)).collect();
-    match encode(&PeerMessage::Lines { room_id, lines }) {
-        Ok(frame) => links.feed(to, link, None, frame),
-        // The messages are too long for one frame together, but each fits one alone.
-        Err(_) => batch.iter().try_for_each(|said| Live::new(said).give(links, to, link)),
-    }
+    let lines = batch.iter().map(|said| said.line.clone()).collect();
+    links.feed(to, link, &Frame::Lines { room_id, lines })
 }
 
 /// Returns the conversation as the API names it. A room has no name here if `room` is `None`.

@@ -9,8 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use commons::names::Username;
-use commons::net::frame::encode;
-use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -22,6 +20,7 @@ use crate::history::conversation::ConversationId;
 use crate::hub::Hub;
 use crate::limits::{CATCH_UP_TICK, FEED_BYTES, SEEK_BACKOFF};
 use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::frame::Frame;
 use crate::peer_communication::links::PeerPeerCommunication;
 use crate::tracker_communication::PeerTrackerCommunication;
 
@@ -107,7 +106,7 @@ impl SyncTask<'_> {
     async fn take(&mut self, news: SyncEvent) {
         match news {
             SyncEvent::Up(user) => {
-                if self.links.writer(&user).is_some_and(|(_, dialect)| dialect == Dialect::Full) {
+                if self.links.link_state(&user).is_some_and(|link| link.dialect == Dialect::Full) {
                     self.catch_up.up(&user);
                     self.send_have(&user).await;
                 }
@@ -161,7 +160,7 @@ impl SyncTask<'_> {
             let device = self.links.link_state(user).and_then(|link| link.key);
             let (streams, lamport) =
                 self.history.holdings_for(conversation.clone(), user.clone(), device, since).await;
-            if self.send(user, &PeerMessage::Have { room_id: conversation.room(), streams, lamport }) {
+            if self.send(user, &Frame::Have { room_id: conversation.room(), streams, lamport }) {
                 self.catch_up.have_sent(user, &conversation, Instant::now());
             }
         }
@@ -178,7 +177,7 @@ impl SyncTask<'_> {
             };
             let streams = self.catch_up.ask(user, &conversation, lacking, Instant::now());
             if !streams.is_empty() {
-                self.send(user, &PeerMessage::Want { room_id: conversation.room(), streams });
+                self.send(user, &Frame::Want { room_id: conversation.room(), streams });
             }
         }
     }
@@ -191,14 +190,13 @@ impl SyncTask<'_> {
             return;
         }
         let given = self.history.hand_over(conversation.clone(), user.clone(), wanted, since).await;
-        let lines = given.iter().map(|line| line.wire(None, None)).collect();
         // An empty answer is sent too. It says that nothing more can be sent.
-        self.send(user, &PeerMessage::Lines { room_id: conversation.room(), lines });
+        self.send(user, &Frame::Lines { room_id: conversation.room(), lines: given });
     }
 
     /// Sends a frame and returns whether it fits. Frames that do not fit are repeated later.
-    fn send(&self, to: &Username, message: &PeerMessage<'_>) -> bool {
-        encode(message).is_ok_and(|frame| self.links.send(to, frame).is_ok())
+    fn send(&self, to: &Username, frame: &Frame) -> bool {
+        self.links.send(to, frame).is_ok()
     }
 }
 

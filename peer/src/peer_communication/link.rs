@@ -182,12 +182,8 @@ async fn write<W: AsyncWrite + Unpin>(
         match slot.queue.next(slot.id, &mut buffer, encode_control) {
             Next::Write => {
                 writer.send_encoded(&buffer).await?;
-                let written = slot.queue.written(slot.id);
-                if let Some(id) = written.message {
+                if let Some(id) = slot.queue.written(slot.id) {
                     links.report(LinkReport::Written { to: slot.user.clone(), id }).await;
-                }
-                if written.room {
-                    links.report(LinkReport::Writable { to: slot.user.clone() }).await;
                 }
             }
             Next::TooLong(id) => links.report(LinkReport::TooLong { to: slot.user.clone(), id }).await,
@@ -200,6 +196,9 @@ async fn write<W: AsyncWrite + Unpin>(
                 slot.retire.cancelled().await;
                 break;
             }
+        }
+        if slot.queue.became_writable(slot.id) {
+            links.report(LinkReport::Writable { to: slot.user.clone() }).await;
         }
     }
     writer.shutdown().await

@@ -8,19 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
-use commons::names::Username;
-use commons::net::frame::encode;
+use commons::names::{RoomName, Username};
 use commons::net::plaintext::Plaintext;
 use commons::net::tls::Identity;
-use commons::protocol::between_peers::{Greeting, PeerMessage};
+use commons::protocol::between_peers::Greeting;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 use uuid::Uuid;
 
 use crate::api::status::Trust;
 use crate::limits::{GOODBYE_WAIT, REPORTS_MAX};
 use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::frame::{Frame, FrameEncoder};
 use crate::peer_communication::key_check::{KeyCheck, KeyLookup};
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::link_report::{LinkRefusal, LinkReport};
@@ -74,6 +75,7 @@ struct Inner {
     config: LinkConfig,
     known_keys: KnownKeysHandle,
     key_check: KeyCheck,
+    encoder: Mutex<FrameEncoder>,
     /// Cancelled at the very end: links drop their current work.
     stop: CancellationToken,
     /// Notified when a dial may be due.
@@ -118,6 +120,7 @@ impl PeerPeerCommunication {
             config,
             key_check: KeyCheck::new(known_keys.clone(), lookup, reports.clone()),
             known_keys,
+            encoder: Mutex::default(),
             stop: CancellationToken::new(),
             dial: Notify::new(),
             link_ended: Notify::new(),
@@ -152,47 +155,52 @@ impl PeerPeerCommunication {
         Some(LinkState { link, dialect, key, started, encrypted: dialect != Dialect::Legacy })
     }
 
-    /// The link and dialect that frames for this user are written with. A retired link is written until it ends.
-    pub(crate) fn writer(&self, user: &Username) -> Option<(LinkId, Dialect)> {
-        self.queue(user)?.writer()
+    /// Queues a frame for a linked peer. It is dropped if there is no link, or if the other program has no such frame. A
+    /// retired link is written until it ends.
+    pub(crate) fn send(&self, to: &Username, frame: &Frame) -> Result<(), Full> {
+        let Some((queue, (link, dialect))) = self.writer(to) else { return Ok(()) };
+        self.encode(frame, dialect).map_or(Ok(()), |bytes| queue.push(link, bytes))
     }
 
-    /// Queues a frame for a linked peer. Without a link the frame is dropped, and the next link sends all messages that
-    /// the peer has not stored.
-    pub(crate) fn send(&self, to: &Username, frame: Bytes) -> Result<(), Full> {
-        self.queue(to).map_or(Ok(()), |queue| queue.push(frame))
+    /// Queues a frame with own messages for this link of a peer. After one was refused, every later one is refused until
+    /// [`LinkReport::Writable`], so that none overtakes it.
+    pub(crate) fn feed(&self, to: &Username, link: LinkId, frame: &Frame) -> Result<(), Full> {
+        let Some((queue, (_, dialect))) = self.writer(to).filter(|(_, (writer, _))| *writer == link) else {
+            return Err(Full);
+        };
+        let encoded = self.encode(frame, dialect);
+        encoded.map_or(Ok(()), |bytes| queue.push_in_order(link, frame.message_id(), bytes))
     }
 
-    /// Queues a frame for this link of a peer. `message` is the id of its message if the outcome of the write must be
-    /// reported.
-    pub(crate) fn feed(
-        &self,
-        to: &Username,
-        link: LinkId,
-        message: Option<Uuid>,
-        frame: Bytes,
-    ) -> Result<(), Full> {
-        self.queue(to).map_or(Err(Full), |queue| queue.push_by(link, message, frame))
+    fn encode(&self, frame: &Frame, dialect: Dialect) -> Option<Bytes> {
+        let encoded = self.0.encoder.lock().unwrap_or_else(PoisonError::into_inner).encode(frame, dialect);
+        // All lengths are checked when a message is written, so this is an error of this program.
+        encoded
+            .inspect_err(|error| error!(%error, "a frame cannot be encoded and is not sent"))
+            .ok()
+            .flatten()
     }
 
-    /// Acknowledges a message of a peer, and all earlier ones on the same link.
+    fn writer(&self, user: &Username) -> Option<(Arc<SendQueue>, (LinkId, Dialect))> {
+        let queue = self.queue(user)?;
+        let writer = queue.writer()?;
+        Some((queue, writer))
+    }
+
+    /// Acknowledges a message of a program without a history, and all earlier ones on the same link. Other programs have
+    /// no such frame, or acknowledge with HAVE.
     pub(crate) fn ack(&self, to: &Username, id: Uuid) {
-        if let Some(queue) = self.queue(to) {
+        if let Some((queue, (_, Dialect::Basic))) = self.writer(to) {
             queue.control(|control| control.received = Some(id));
         }
     }
 
-    /// Queues an encoded LEAVE. A legacy client ends the whole link on any LEAVE, so it gets one only if the link ends
-    /// anyway. Its LEAVE names no room, because it would show a notice for a named room beside the tracker's own.
-    pub(crate) fn leave(&self, to: &Username, frame: Bytes, still_used: bool) {
-        let legacy = self.writer(to).is_some_and(|(_, dialect)| dialect == Dialect::Legacy);
-        if still_used && legacy {
-            return;
-        }
-        let unnamed = || encode(&PeerMessage::Leave { room: None }).ok();
-        if let Some(frame) = if legacy { unnamed() } else { Some(frame) } {
+    /// Queues a LEAVE. A legacy client ends the whole link on any LEAVE, so it gets one only if the link ends anyway.
+    pub(crate) fn leave(&self, to: &Username, room: Option<RoomName>, still_used: bool) {
+        let is_legacy = self.link_state(to).is_some_and(|link| link.dialect == Dialect::Legacy);
+        if !(still_used && is_legacy) {
             // A full send queue drops the notice. The tracker announces the departure as well.
-            let _ = self.send(to, frame);
+            let _ = self.send(to, &Frame::Leave { room });
         }
     }
 
@@ -416,10 +424,10 @@ mod tests {
         assert_eq!(state.started.unwrap().timestamp_millis(), 7);
         assert_eq!(links.set_targets(&BTreeMap::new()), std::slice::from_ref(&bob));
         assert!(links.link_state(&bob).is_none() && slot.retire.is_cancelled());
-        links.send(&bob, Bytes::from_static(b"{}")).unwrap();
+        links.send(&bob, &Frame::Leave { room: None }).unwrap();
         let mut written = Vec::new();
         slot.queue.next(slot.id, &mut written, |_, _| ());
-        assert_eq!(written, b"{}");
+        assert_eq!(written, b"{\"cmd\":\"LEAVE\",\"room\":null}\n");
         links.remove(&slot).await;
         assert!(links.lock().queues.is_empty());
     }

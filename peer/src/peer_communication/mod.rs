@@ -2,6 +2,7 @@
 //! The links are made and run here. Everybody else uses the handle in [`links`].
 
 pub(crate) mod dialect;
+pub(crate) mod frame;
 pub(crate) mod key_check;
 pub(crate) mod known_keys_handle;
 pub(crate) mod link_report;

@@ -1,6 +1,10 @@
 //! The send queue of one peer: the frames that wait for its link, at most [`LINK_QUEUE_BYTES`].
 //! The queue is lost with its link. The history knows which messages the peer has not stored, and the next link sends
 //! them again.
+//!
+//! Own messages go in order: after one was refused, all later ones are refused too, until the queue is writable again.
+//! Example: the queue has 10 bytes left. A message of 20 bytes is refused, and so is the next one of 5 bytes. When half
+//! of the queue is written, the owner is told and begins again with the first of the two.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,15 +35,6 @@ pub(crate) enum Next {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// Result of a finished write.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Written {
-    /// The message that a legacy client was sent. Nothing more will be known of it.
-    pub(crate) message: Option<Uuid>,
-    /// Whether a frame was refused before and there is room again.
-    pub(crate) room: bool,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     state: Mutex<State>,
@@ -50,6 +45,7 @@ pub(crate) struct SendQueue {
 struct State {
     queue: VecDeque<QueuedFrame>,
     bytes: usize,
+    /// Whether a message was refused, so that no later one may overtake it.
     refused: bool,
     writer: Option<(LinkId, Dialect)>,
     writing: Option<Uuid>,
@@ -81,33 +77,30 @@ impl SendQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a frame for the link that writes now.
-    pub(crate) fn push(&self, frame: Bytes) -> Result<(), Full> {
-        self.take(None, None, frame)
+    /// Queues a frame that may overtake refused messages. It is refused if another link writes by now.
+    pub(crate) fn push(&self, link: LinkId, frame: Bytes) -> Result<(), Full> {
+        self.lock().take(link, None, frame)?;
+        self.changed.notify_one();
+        Ok(())
     }
 
-    /// Queues a frame for one link. If another link writes by now, earlier frames went another way, so this one is
-    /// refused. `message` is the id of its message if the outcome of the write must be reported.
-    pub(crate) fn push_by(&self, link: LinkId, message: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
-        self.take(Some(link), message, frame)
-    }
-
-    fn take(&self, link: Option<LinkId>, message: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
-        let mut state = self.lock();
-        let writer = state.writer.map(|(writer, _)| writer);
-        if link.is_some() && link != writer {
-            return Err(Full);
+    /// Queues a frame with own messages for one link. It is refused if earlier messages were, or if another link writes
+    /// by now. `message` is the id of its message if the outcome of the write must be reported.
+    pub(crate) fn push_in_order(
+        &self,
+        link: LinkId,
+        message: Option<Uuid>,
+        frame: Bytes,
+    ) -> Result<(), Full> {
+        {
+            let mut state = self.lock();
+            if state.refused {
+                return Err(Full);
+            }
+            let taken = state.take(link, message, frame);
+            state.refused = taken.is_err() && state.is_writer(link);
+            taken?;
         }
-        if message.is_some_and(|message| state.has_taken(message)) {
-            return Ok(());
-        }
-        if state.bytes + frame.len() > LINK_QUEUE_BYTES {
-            state.refused = true;
-            return Err(Full);
-        }
-        state.bytes += frame.len();
-        state.queue.push_back(QueuedFrame { message, frame });
-        drop(state);
         self.changed.notify_one();
         Ok(())
     }
@@ -186,24 +179,47 @@ impl SendQueue {
         if buffer.is_empty() { Next::Wait } else { Next::Write }
     }
 
-    /// Notes that the buffer was written.
-    pub(crate) fn written(&self, link: LinkId) -> Written {
+    /// Notes that the buffer was written. Returns the message that a legacy client was sent: nothing more will be known
+    /// of it.
+    pub(crate) fn written(&self, link: LinkId) -> Option<Uuid> {
         let mut state = self.lock();
-        if !state.writer.is_some_and(|(writer, _)| writer == link) {
-            return Written::default();
-        }
-        let room = state.refused && state.bytes <= LINK_QUEUE_BYTES / 2;
-        state.refused &= !room;
-        let message = state.writing.take();
+        let message = if state.is_writer(link) { state.writing.take() } else { None };
         state.recent.extend(message);
         if state.recent.len() > LEGACY_RECENT {
             state.recent.pop_front();
         }
-        Written { message, room }
+        message
+    }
+
+    /// Whether a message was refused before and half of the queue is free again. Returns true once.
+    pub(crate) fn became_writable(&self, link: LinkId) -> bool {
+        let mut state = self.lock();
+        let writable = state.is_writer(link) && state.refused && state.bytes <= LINK_QUEUE_BYTES / 2;
+        state.refused &= !writable;
+        writable
     }
 }
 
 impl State {
+    fn is_writer(&self, link: LinkId) -> bool {
+        self.writer.is_some_and(|(writer, _)| writer == link)
+    }
+
+    fn take(&mut self, link: LinkId, message: Option<Uuid>, frame: Bytes) -> Result<(), Full> {
+        if !self.is_writer(link) {
+            return Err(Full);
+        }
+        if message.is_some_and(|message| self.has_taken(message)) {
+            return Ok(());
+        }
+        if self.bytes + frame.len() > LINK_QUEUE_BYTES {
+            return Err(Full);
+        }
+        self.bytes += frame.len();
+        self.queue.push_back(QueuedFrame { message, frame });
+        Ok(())
+    }
+
     /// Whether this message is already queued for a legacy client, or was written to it recently.
     fn has_taken(&self, message: Uuid) -> bool {
         let legacy = matches!(self.writer, Some((_, Dialect::Legacy)));
@@ -229,52 +245,76 @@ mod tests {
         Bytes::from(text.to_owned())
     }
 
-    fn no_control(_: &Control, _: &mut Vec<u8>) {}
+    fn bytes(length: usize) -> Bytes {
+        Bytes::from(vec![b'x'; length])
+    }
 
-    fn written(queue: &SendQueue, link: LinkId) -> (String, Written) {
+    fn queue(dialect: Dialect) -> SendQueue {
+        let queue = SendQueue::default();
+        queue.attach(FIRST, dialect);
+        queue
+    }
+
+    fn next(queue: &SendQueue, link: LinkId) -> Next {
+        queue.next(link, &mut Vec::new(), |_, _| ())
+    }
+
+    fn written(queue: &SendQueue, link: LinkId) -> (String, Option<Uuid>) {
         let mut buffer = Vec::new();
-        queue.next(link, &mut buffer, no_control);
+        queue.next(link, &mut buffer, |_, _| ());
         (String::from_utf8(buffer).unwrap(), queue.written(link))
     }
 
     #[test]
     fn frames_go_in_order_and_not_by_a_link_that_was_replaced() {
-        let queue = SendQueue::default();
-        queue.attach(FIRST, Dialect::Full);
+        let queue = queue(Dialect::Full);
         for text in ["a", "b"] {
-            queue.push(frame(text)).unwrap();
+            queue.push(FIRST, frame(text)).unwrap();
         }
         assert_eq!(written(&queue, FIRST).0, "ab");
-        queue.push(frame("c")).unwrap();
+        queue.push(FIRST, frame("c")).unwrap();
         queue.attach(SECOND, Dialect::Full);
-        assert_eq!(queue.push_by(FIRST, None, frame("d")), Err(Full), "what was before it is lost");
-        assert_eq!(queue.next(FIRST, &mut Vec::new(), no_control), Next::Detached);
-        assert_eq!(queue.next(SECOND, &mut Vec::new(), no_control), Next::Wait, "the history gives it again");
+        assert_eq!(queue.push_in_order(FIRST, None, frame("d")), Err(Full), "earlier frames are lost");
+        assert_eq!(next(&queue, FIRST), Next::Detached);
+        assert_eq!(next(&queue, SECOND), Next::Wait, "the history gives them again");
+        queue.push_in_order(SECOND, None, frame("d")).unwrap();
     }
 
     #[test]
-    fn who_was_refused_is_told_when_there_is_room() {
-        let queue = SendQueue::default();
-        queue.attach(FIRST, Dialect::Full);
-        queue.push(Bytes::from(vec![b'x'; LINK_QUEUE_BYTES])).unwrap();
-        assert_eq!(queue.push(frame("b")), Err(Full));
-        assert_eq!(written(&queue, FIRST).1, Written { message: None, room: true });
-        queue.push(frame("b")).unwrap();
-        assert_eq!(written(&queue, FIRST).1, Written::default());
+    fn later_message_does_not_overtake_a_refused_one() {
+        let queue = queue(Dialect::Full);
+        queue.push_in_order(FIRST, None, bytes(LINK_QUEUE_BYTES - 10)).unwrap();
+        assert_eq!(queue.push_in_order(FIRST, None, bytes(20)), Err(Full));
+        assert_eq!(queue.push_in_order(FIRST, None, bytes(5)), Err(Full), "it would fit");
+        queue.push(FIRST, bytes(5)).unwrap();
+        assert!(!queue.became_writable(FIRST));
+        written(&queue, FIRST);
+        assert_eq!(queue.push_in_order(FIRST, None, bytes(5)), Err(Full), "the owner does not know yet");
+        assert!(queue.became_writable(FIRST) && !queue.became_writable(FIRST));
+        queue.push_in_order(FIRST, None, bytes(20)).unwrap();
+    }
+
+    #[test]
+    fn queue_is_writable_again_after_messages_that_are_too_long() {
+        let (queue, id) = (queue(Dialect::Legacy), Uuid::now_v7());
+        queue.push_in_order(FIRST, Some(id), bytes(LINK_QUEUE_BYTES)).unwrap();
+        assert_eq!(queue.push_in_order(FIRST, Some(Uuid::now_v7()), frame("a")), Err(Full));
+        assert_eq!(next(&queue, FIRST), Next::TooLong(id));
+        assert!(queue.became_writable(FIRST));
     }
 
     #[test]
     fn legacy_client_gets_one_frame_a_write_within_its_limit() {
-        let (queue, ids) = (SendQueue::default(), [(); 3].map(|()| Uuid::now_v7()));
-        queue.attach(FIRST, Dialect::Legacy);
-        queue.push_by(FIRST, Some(ids[0]), frame("a")).unwrap();
-        queue.push_by(FIRST, Some(ids[1]), Bytes::from(vec![b'x'; ORIGINAL_RECV + 1])).unwrap();
-        queue.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
-        assert_eq!(written(&queue, FIRST), ("a".into(), Written { message: Some(ids[0]), room: false }));
-        assert_eq!(queue.next(FIRST, &mut Vec::new(), no_control), Next::TooLong(ids[1]));
-        queue.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
+        let (queue, ids) = (queue(Dialect::Legacy), [(); 3].map(|()| Uuid::now_v7()));
+        let push = |n: usize, frame| queue.push_in_order(FIRST, Some(ids[n]), frame).unwrap();
+        push(0, frame("a"));
+        push(1, bytes(ORIGINAL_RECV + 1));
+        push(2, frame("c"));
+        assert_eq!(written(&queue, FIRST), ("a".into(), Some(ids[0])));
+        assert_eq!(next(&queue, FIRST), Next::TooLong(ids[1]));
+        push(2, frame("c"));
         assert_eq!(written(&queue, FIRST).0, "c");
-        queue.push_by(FIRST, Some(ids[2]), frame("c")).unwrap();
-        assert_eq!(queue.next(FIRST, &mut Vec::new(), no_control), Next::Wait, "it has that");
+        push(2, frame("c"));
+        assert_eq!(next(&queue, FIRST), Next::Wait, "it has that");
     }
 }

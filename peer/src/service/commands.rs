@@ -17,7 +17,6 @@ use crate::api::{Answer, Command, Event, Undeliverable};
 use crate::history::History;
 use crate::history::command::Draft;
 use crate::history::conversation::ConversationId;
-use crate::hub::leave_frame;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::{CLOCK_WAIT, QUIT_WAIT};
@@ -304,9 +303,7 @@ impl PeerService {
             state.chat.end_private(user)?;
             state.chat.talks_with(user)
         };
-        if let Some(frame) = leave_frame(None) {
-            links.leave(user, frame, still_used);
-        }
+        links.leave(user, None, still_used);
         self.hub.update_link_targets();
         Ok(())
     }
