@@ -145,6 +145,10 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests to the tracker that wait for their answer at a time.
 pub const REQUESTS_MAX: usize = 64;
 
+/// Pages of a tracker's list that are read: 6 MiB at most. More than ten thousand entries help no person, and a false
+/// tracker could announce more pages for ever.
+pub const LIST_PAGES: usize = 100;
+
 /// First and longest wait between attempts to reach the tracker.
 pub const TRACKER_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::known_keys::Announcement;
-use crate::limits::{REPORTS_MAX, REQUESTS_MAX};
+use crate::limits::{LIST_PAGES, REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
 use crate::tracker_communication::uplink::{Request, Uplink};
@@ -126,12 +126,12 @@ impl PeerTrackerCommunication {
         self.put(request, Some(identity), true).await.map(drop)
     }
 
-    /// All connected users, read page by page.
+    /// All connected users, or the first [`LIST_PAGES`] pages of them.
     pub(crate) async fn list_peers(&self) -> Result<Vec<ListedPeer>, TrackerError> {
         self.list(TrackerRequest::ListPeers, |reply| reply.peers).await
     }
 
-    /// All rooms, read page by page.
+    /// All rooms, or the first [`LIST_PAGES`] pages of them.
     pub(crate) async fn list_rooms(&self) -> Result<Vec<RoomSnapshot>, TrackerError> {
         self.list(TrackerRequest::ListRooms, |reply| reply.rooms).await
     }
@@ -141,18 +141,13 @@ impl PeerTrackerCommunication {
         request: impl Fn(Page) -> TrackerRequest,
         listed: impl Fn(Reply) -> Option<BTreeMap<String, T>>,
     ) -> Result<Vec<T>, TrackerError> {
-        let mut all = Vec::new();
-        let mut after = None;
-        loop {
-            let reply = *self.request(request(Page { after, ..Page::default() })).await?;
+        let mut list = PagedList::default();
+        while let Some(page) = list.next() {
+            let reply = *self.request(request(page)).await?;
             let more = reply.more;
-            let page = listed(reply).unwrap_or_default();
-            after = page.last_key_value().map(|(name, _)| name.clone());
-            all.extend(page.into_values());
-            if !more || after.is_none() {
-                return Ok(all);
-            }
+            list.add(listed(reply).unwrap_or_default(), more);
         }
+        Ok(list.entries)
     }
 
     /// The record of a registered user.
@@ -226,11 +221,76 @@ impl PeerTrackerCommunication {
     }
 }
 
+/// A list that is read page by page. Reading ends after [`LIST_PAGES`] pages, and after a page that does not go on where
+/// the previous one ended.
+struct PagedList<T> {
+    entries: Vec<T>,
+    pages: usize,
+    last: Option<String>,
+    is_complete: bool,
+}
+
+impl<T> Default for PagedList<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), pages: 0, last: None, is_complete: false }
+    }
+}
+
+impl<T> PagedList<T> {
+    /// The next page to ask for, if there is one.
+    fn next(&self) -> Option<Page> {
+        if self.pages == LIST_PAGES && !self.is_complete {
+            tracing::warn!(
+                entries = self.entries.len(),
+                "the tracker's list is too long: the rest is left out"
+            );
+        }
+        (self.pages < LIST_PAGES && !self.is_complete)
+            .then(|| Page { after: self.last.clone(), ..Page::default() })
+    }
+
+    /// Adds a page. `more` is the tracker's claim that another one follows.
+    fn add(&mut self, page: BTreeMap<String, T>, more: bool) {
+        let last = page.last_key_value().map(|(name, _)| name.clone());
+        self.is_complete = !more || last <= self.last;
+        self.last = last;
+        self.pages += 1;
+        self.entries.extend(page.into_values());
+    }
+}
+
 fn credentials(username: &Username, password: Option<&PasswordDigest>, listening: SocketAddr) -> Credentials {
     Credentials {
         username: username.as_str().to_owned(),
         password: password.map(|password| Secret(password.as_str().to_owned())),
         address: (!listening.ip().is_unspecified()).then(|| listening.ip().to_string()),
         port: listening.port(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a list whose tracker has this many pages of one entry each. Returns the number of requests.
+    fn read(pages: usize, entry: impl Fn(usize) -> String) -> usize {
+        let mut list = PagedList::default();
+        while list.next().is_some() {
+            let request = list.entries.len() + 1;
+            assert!(request <= 2 * LIST_PAGES, "the list is read for ever");
+            list.add(BTreeMap::from([(entry(request), ())]), request < pages);
+        }
+        list.entries.len()
+    }
+
+    #[test]
+    fn list_without_an_end_is_read_only_so_far() {
+        let name = |number| format!("{number:08}");
+        assert_eq!(read(usize::MAX, name), LIST_PAGES);
+        // A tracker that ignores `after` sends the same page again.
+        assert_eq!(read(usize::MAX, |_| "ana".to_owned()), 2);
+        // Control: an honest list is read to its end.
+        assert_eq!(read(30, name), 30);
+        assert_eq!(read(0, name), 1);
     }
 }
