@@ -44,11 +44,10 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["client", "push", "active_connections"],
             &["legacy_texts"],
             &["handlers"],
-            &["legacy_views", "login_throttle", "passwords", "send_queue", "request_limiter"],
+            &["legacy_views", "login_throttle", "passwords", "send_queue"],
             &["repositories", "password_queue"],
-            &["config", "login", "subnet", "recent"],
+            &["config", "login", "rate_limit"],
             &["limits"],
-            &["rate_limit"],
         ],
     ),
     (

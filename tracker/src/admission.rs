@@ -17,9 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ConnectionLimits;
 use crate::limits::{LOGIN_TIME, NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
-use crate::rate_limit::{SlidingWindow, TokenBucket, in_seconds};
-use crate::recent::Recent;
-use crate::subnet::{LimitScope, Subnet};
+use crate::rate_limit::{LimitScope, Recent, SlidingWindow, Subnet, TokenBucket, in_seconds};
 
 /// Decides which connections are accepted.
 #[derive(Debug)]

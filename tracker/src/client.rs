@@ -13,8 +13,7 @@ use crate::handlers::user::Origin;
 use crate::legacy_texts;
 use crate::limits::WRONG_PASSWORDS_MAX;
 use crate::login::SignedIn;
-use crate::rate_limit::in_milliseconds;
-use crate::request_limiter::RequestLimiter;
+use crate::rate_limit::{RequestLimiter, in_milliseconds};
 use crate::send_queue::SendQueue;
 
 /// The state of one connection.

@@ -10,15 +10,13 @@
 //! - `repositories`: the durable state, which survives a crash.
 //! - [`folder_check`]: checks whether a tracker can start on a folder, and accepts edits made by hand.
 //! - [`recovery`]: what a start makes of a folder's files, for fuzzing.
-//! - `request_limiter`: the rate limiter of one session's requests.
 //! - `client`, `send_queue`: the state of one connection; the frames that wait for it.
 //! - `active_connections`, `login`: the authenticated sessions; a login and its id.
 //! - `admission`: decides which connections are accepted.
 //! - `passwords`, `password_queue`: password hashing; the order of the waiting hashes.
 //! - [`password_reset`]: the password reset by the operator.
 //! - `login_throttle`: decides when the next password for an account may be checked.
-//! - `subnet`, `rate_limit`, `recent`: the network of a client; token buckets and sliding windows; a map of bounded
-//!   size.
+//! - `rate_limit`: how often a client may act, by session or by network.
 //! - `limits`: every bound of the tracker, with its reason.
 
 mod active_connections;
@@ -38,12 +36,9 @@ pub mod password_reset;
 mod passwords;
 mod push;
 mod rate_limit;
-mod recent;
 pub mod recovery;
 mod repositories;
-mod request_limiter;
 mod send_queue;
 pub mod server;
 mod service;
 mod session;
-mod subnet;

@@ -3,7 +3,14 @@
 
 use std::time::Duration;
 
-use crate::rate_limit::Rate;
+/// The rate of a token bucket: a burst, and one more action per interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// The maximum number of actions at once.
+    pub(crate) burst: u32,
+    /// The time after which one more action is granted.
+    pub(crate) every: Duration,
+}
 
 /// The maximum number of connections. A machine with 4 GiB of memory and its file descriptors carry them easily.
 pub(crate) const SESSIONS_MAX: usize = 10_240;

@@ -16,9 +16,7 @@ use tokio::time::Instant;
 use crate::limits::{
     GUESS_DELAY_MAX, GUESS_MEMORY, GUESS_PACE, GUESSERS_MAX, GUESSES_FOR_NEW_NETWORKS, GUESSES_FREE,
 };
-use crate::rate_limit::TokenBucket;
-use crate::recent::Recent;
-use crate::subnet::Subnet;
+use crate::rate_limit::{Recent, Subnet, TokenBucket};
 
 /// The recent wrong passwords, by source and by account.
 #[derive(Debug)]
@@ -118,7 +116,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::subnet::LimitScope;
+    use crate::rate_limit::LimitScope;
 
     const SECOND: Duration = Duration::from_secs(1);
     const HOUR: Duration = Duration::from_secs(3600);

@@ -13,8 +13,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use crate::limits::{HASHES_WAITING_MAX, NETWORKS_MAX, REGULARS_IN_A_ROW};
-use crate::recent::Recent;
-use crate::subnet::Subnet;
+use crate::rate_limit::{Recent, Subnet};
 
 /// The origin of a hash job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

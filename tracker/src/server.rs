@@ -20,12 +20,12 @@ use crate::config::Config;
 use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STOP_TIME};
 use crate::liveness::PingSweep;
 use crate::passwords::Passwords;
+use crate::rate_limit::LimitScope;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::tracker_key;
 use crate::service::TrackerService;
 use crate::session::{self, AcceptConfig};
-use crate::subnet::LimitScope;
 
 /// The reason why a tracker does not start.
 #[derive(Debug, thiserror::Error)]

@@ -37,10 +37,10 @@ use crate::legacy_texts;
 use crate::login::{ConnectionId, SignedIn};
 use crate::passwords::Passwords;
 use crate::push::{Notice, Push};
+use crate::rate_limit::LimitScope;
 use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::watch::{Changed, Watch};
-use crate::subnet::LimitScope;
 
 /// The state that all sessions share.
 #[derive(Debug)]

@@ -281,8 +281,8 @@ mod tests {
     use super::*;
     use crate::config::PasswordCost;
     use crate::passwords::Passwords;
+    use crate::rate_limit::LimitScope;
     use crate::repositories::Repositories;
-    use crate::subnet::LimitScope;
 
     /// The number of pushes sent at one moment.
     const PUSHES: usize = 2;

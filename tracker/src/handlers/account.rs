@@ -190,8 +190,8 @@ mod tests {
     use crate::handlers::user::{Admitted, UserCommandHandler};
     use crate::login::ConnectionId;
     use crate::passwords::Passwords;
+    use crate::rate_limit::LimitScope;
     use crate::repositories::Repositories;
-    use crate::subnet::LimitScope;
 
     struct Desk {
         users: UserRepository,

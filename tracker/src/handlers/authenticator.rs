@@ -16,10 +16,8 @@ use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS
 use crate::login_throttle::{Attempt, LoginThrottle};
 use crate::password_queue::Asker;
 use crate::passwords::{Judgement, PasswordError, Passwords};
-use crate::rate_limit::{SlidingWindow, in_seconds};
-use crate::recent::Recent;
+use crate::rate_limit::{LimitScope, Recent, SlidingWindow, Subnet, in_seconds};
 use crate::repositories::user::{StoredPassword, UserRepository};
-use crate::subnet::{LimitScope, Subnet};
 
 /// Checks passwords and remembers the recent attempts of limited networks.
 #[derive(Debug)]
