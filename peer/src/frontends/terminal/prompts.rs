@@ -51,6 +51,11 @@ impl SignInError {
     }
 }
 
+/// Asks for a line that is shown while it is typed.
+pub(crate) async fn ask_line(question: &'static str) -> Result<String, SignInError> {
+    asked(move || tty::ask(question)).await
+}
+
 pub(crate) async fn ask_yes(question: String) -> Result<bool, SignInError> {
     loop {
         let question = question.clone();
@@ -65,13 +70,11 @@ pub(crate) async fn ask_yes(question: String) -> Result<bool, SignInError> {
 /// Asks for a password. A new one is typed twice, because nobody can see a typing error.
 pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password, SignInError> {
     loop {
-        let question = question.clone();
-        let password = asked(move || tty::ask_hidden(&question)).await?;
+        let password = ask_hidden(question.clone()).await?;
         if password.is_empty() {
             print("A password needs at least one character.\n".to_owned()).await?;
             continue;
         }
-        let password = Password::typed(password);
         if new && password.is_too_short() {
             print(too_short()).await?;
         } else if !new || is_repeated(&password).await? {
@@ -82,10 +85,14 @@ pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password
     }
 }
 
+/// Asks for a password that may be empty.
+pub(crate) async fn ask_hidden(question: String) -> Result<Password, SignInError> {
+    Ok(Password::typed(asked(move || tty::ask_hidden(&question)).await?))
+}
+
 /// Returns true if the user repeats the new password correctly.
 async fn is_repeated(password: &Password) -> Result<bool, SignInError> {
-    let again = asked(|| tty::ask_hidden("The same again: ")).await?;
-    Ok(Password::typed(again) == *password)
+    Ok(ask_hidden("The same again: ".to_owned()).await? == *password)
 }
 
 /// Returns the typed password if the user repeats it and it is long enough; else a new one, typed twice.
@@ -113,7 +120,7 @@ pub(crate) async fn print(text: String) -> Result<(), SignInError> {
 }
 
 /// Asks on a separate thread, which is abandoned if the program ends before the answer.
-pub(crate) async fn asked(
+async fn asked(
     ask: impl FnOnce() -> io::Result<Option<String>> + Send + 'static,
 ) -> Result<String, SignInError> {
     let (answer, asked) = oneshot::channel();

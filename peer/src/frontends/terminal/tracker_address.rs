@@ -5,8 +5,7 @@
 use crate::api::tracker_loss::TrackerLoss;
 use crate::config::tracker_address;
 use crate::frontends::terminal::fatal_errors::no_tracker;
-use crate::frontends::terminal::prompts::{SignInError, asked, print};
-use crate::frontends::terminal::tty;
+use crate::frontends::terminal::prompts::{SignInError, ask_line, print};
 
 const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
 
@@ -14,7 +13,7 @@ const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
 pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, SignInError> {
     print(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
     loop {
-        let typed = asked(|| tty::ask(QUESTION)).await?;
+        let typed = ask_line(QUESTION).await?;
         let typed = typed.trim();
         if typed.is_empty() {
             return Ok(None);

@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 
 use commons::names::Username;
 
-use crate::frontends::terminal::prompts::{PASSWORD, SignInError, asked, print};
+use crate::frontends::terminal::prompts::{PASSWORD, SignInError, ask_line, print};
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::sign_in_options::Known;
-use crate::frontends::terminal::tty;
 
 /// The chosen user, and the question for the password.
 pub(crate) struct Who {
@@ -54,7 +53,7 @@ pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<
 /// Asks for a user name until it is valid.
 pub(crate) async fn ask_name() -> Result<Username, SignInError> {
     loop {
-        let typed = asked(|| tty::ask("Your name: ")).await?;
+        let typed = ask_line("Your name: ").await?;
         match Username::parse(typed.trim()) {
             Ok(username) => return Ok(username),
             Err(error) => print(format!("{}\n", sanitize(&error.to_string()))).await?,
