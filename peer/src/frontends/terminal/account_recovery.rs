@@ -3,33 +3,47 @@
 //! Either the tracker lost the account, or its password was changed elsewhere. The tracker does not say which, so that
 //! nobody can find out which accounts exist.
 
+use commons::names::Username;
+
 use crate::api::error::CommandError;
 use crate::frontends::terminal::counted::counted;
-use crate::frontends::terminal::prompts::{SignInError, ask_password, ask_yes, print};
+use crate::frontends::terminal::prompts::{SignInError, ask_hidden, ask_password, ask_yes, print};
 use crate::frontends::terminal::sign_in_attempt::try_in;
 use crate::identity::device_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 
-/// Registers the account again with this device's key, or asks for its new password. `is_there` is true if the tracker
-/// is known to have the account.
-pub(crate) async fn come_back(service: &PeerService, who: SignIn, is_there: bool) -> Result<(), SignInError> {
-    let question = format!(
-        "This tracker has no account {0}, or another password of it.\n\
-         Make the account again with this computer's key? [Y/n] (n: tell the password) ",
-        who.username
-    );
-    if !is_there && ask_yes(question).await? {
-        let made_again = SignIn { register: true, ..who.clone() };
-        match try_in(service, &made_again, true).await? {
-            Err(CommandError::PasswordChanged(_)) => {}
-            done => return Ok(done?),
+/// Asks for the password of the account, or registers it again with this device's key. `is_there` is true if the
+/// tracker is known to have the account. The first answer is not shown, because it may be a password.
+pub(crate) async fn come_back(
+    service: &PeerService,
+    who: SignIn,
+    mut is_there: bool,
+) -> Result<(), SignInError> {
+    print(failed(&who.username, is_there)).await?;
+    let mut left = SIGN_IN_TRIES;
+    loop {
+        let changed_to = if is_there {
+            ask_password("Its new one: ".to_owned(), false).await?
+        } else {
+            ask_hidden("Its new password (not shown; empty if the account is gone): ".to_owned()).await?
+        };
+        if changed_to.is_empty() {
+            let question = "Make the account again with this computer's key? [Y/n] ".to_owned();
+            if ask_yes(question).await? {
+                match try_in(service, &SignIn { register: true, ..who.clone() }, true).await? {
+                    Err(CommandError::PasswordChanged(_)) => {
+                        is_there = true;
+                        print(failed(&who.username, is_there)).await?;
+                    }
+                    done => return Ok(done?),
+                }
+            }
+            continue;
         }
-    }
-    print(format!("The password of {} was changed elsewhere.\n", who.username)).await?;
-    for left in (0..SIGN_IN_TRIES).rev() {
-        let changed_to = Some(ask_password("Its new one: ".to_owned(), false).await?);
-        match try_in(service, &SignIn { register: false, changed_to, ..who.clone() }, true).await? {
+        left -= 1;
+        let changed = SignIn { register: false, changed_to: Some(changed_to), ..who.clone() };
+        match try_in(service, &changed, true).await? {
             Err(error) if left > 0 && error.code() == "INVALID_CREDENTIALS" => {
                 let left = counted(left, "try left", "tries left");
                 print(format!("That is not its password either: {left}, Ctrl-C ends.\n")).await?;
@@ -37,5 +51,12 @@ pub(crate) async fn come_back(service: &PeerService, who: SignIn, is_there: bool
             done => return Ok(done?),
         }
     }
-    Err(SignInError::Left)
+}
+
+/// Says why the sign-in failed, as rows of a narrow screen.
+fn failed(user: &Username, is_there: bool) -> String {
+    if is_there {
+        return format!("The password of {user} was changed elsewhere.\n");
+    }
+    format!("This tracker has no account {user}, or its password was changed elsewhere.\n")
 }
