@@ -457,6 +457,9 @@ async fn another_password_is_asked_for_and_never_shown() {
     let Scene { tracker, mut ana, bob, data: _data } = scene(24, 80).await;
     ana.line("/password");
     ana.shows_row("The password you have (not shown; empty ends this)");
+    ana.line("canary of before");
+    ana.shows("✗ wrong password: 2 tries left");
+    ana.shows_row("The password you have (not shown; empty ends this)");
     ana.line(PASSWORD);
     ana.shows_row("The new one");
     // Messages are shown above the question.

@@ -30,6 +30,8 @@ pub(crate) fn tells_password(command: &Command) -> bool {
 pub(crate) enum Next {
     /// Run this command.
     Run(Command),
+    /// Run this command, which checks the password of now; then wait for the answers to further questions.
+    Check(Command),
     /// Wait for the answers to further questions.
     Wait,
     /// Do nothing, for this reason; these questions are asked again.
@@ -105,6 +107,7 @@ impl Asking {
         }
         match self.new_password.answer(answer) {
             Answered::Complete(wish) => Next::Run(Command::Account(wish)),
+            Answered::Old(password) => Next::Check(Command::Unlock { password }),
             Answered::More => Next::Wait,
             Answered::Nothing => Next::Refuse(CommandError::usage("the password stays as it is"), &[]),
             Answered::Different => Next::Refuse(

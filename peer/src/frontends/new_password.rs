@@ -17,6 +17,8 @@ pub(crate) struct NewPassword {
 
 /// The result of an answer.
 pub(crate) enum Answered {
+    /// The password of now, which is checked before the new one is typed.
+    Old(Password),
     /// More questions follow.
     More,
     /// The two new passwords differ: both are asked for again.
@@ -51,6 +53,7 @@ impl NewPassword {
                 self.answers.truncate(1);
                 Answered::Different
             }
+            [old] => Answered::Old(old.clone()),
             _ => Answered::More,
         }
     }

@@ -9,6 +9,7 @@ use crate::frontends::Frontend;
 use crate::frontends::asking::Next;
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::json::replies::Origin;
+use crate::frontends::new_password::QUESTIONS;
 use crate::frontends::output::OutputClosed;
 use crate::frontends::renderer::Renderer;
 use crate::frontends::terminal::counted::counted;
@@ -27,6 +28,7 @@ impl Frontend {
     pub(crate) async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, OutputClosed> {
         match self.asking.answer(answer) {
             Next::Run(command) => return Ok(Some(command)),
+            Next::Check(unlock) => self.check_old_password(&unlock).await?,
             Next::Wait => self.show(Vec::new()).await?,
             Next::Refuse(why, questions) => {
                 self.ask(questions);
@@ -34,6 +36,27 @@ impl Frontend {
             }
         }
         Ok(None)
+    }
+
+    /// Checks the first answer of `/password`. After a wrong one the questions begin again.
+    async fn check_old_password(&mut self, unlock: &Command) -> Result<(), OutputClosed> {
+        match self.execute(unlock).await? {
+            Some(Err(CommandError::PasswordWanted { tries_left })) => {
+                self.asking.begin();
+                self.ask(&QUESTIONS);
+                let left = counted(tries_left, "try", "tries");
+                self.refuse(&CommandError::usage(&format!("wrong password: {left} left"))).await?;
+            }
+            Some(Err(error)) => {
+                self.asking.begin();
+                self.ask(&[]);
+                if !self.is_last_word(&error.words()) {
+                    self.refuse(&error).await?;
+                }
+            }
+            Some(Ok(_)) | None => self.show(Vec::new()).await?,
+        }
+        Ok(())
     }
 
     /// Asks a person for confirmation before data is lost. Returns true if the command waits for it.
