@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use commons::limits::PASSWORD_MIN_CHARS;
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
@@ -24,14 +25,15 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
     let first = who(&known, &service.accounts()).await?;
     known.has_password_source()?;
     let (mut username, mut register) = (first.username, known.register);
-    if known.interactive
-        && !register
-        && matches!(known.password, PasswordSource::Asked)
-        && !service.knows(&username)
-    {
-        print(format!(
-            "{username} is new on this computer: type the password of the account, or choose one.\n"
-        ))
+    let is_asked = known.interactive && matches!(known.password, PasswordSource::Asked);
+    if is_asked && !service.knows(&username) {
+        let rule = format!("of at least {PASSWORD_MIN_CHARS} characters.\n");
+        print(match register {
+            true => format!("Choose a password {rule}"),
+            false => format!(
+                "{username} is new on this computer: type the password of the account, or choose\none {rule}"
+            ),
+        })
         .await?;
     }
     // A password that was typed already, to use in the next attempt.
