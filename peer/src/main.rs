@@ -242,7 +242,7 @@ async fn talk(
     }
     if let Some(Errand::Password { new_password_file }) = &config.errand {
         let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
-        return Ok(change_password(service, &known, &new).await?);
+        return Ok(change_password(service, &config.data(), &known, &new).await?);
     }
     // A script sends its password on the line after `/history`. If the history were unlocked, that line would go to the
     // room.

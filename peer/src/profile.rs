@@ -97,6 +97,13 @@ pub(crate) fn users(data: &Path, tracker: &str) -> BTreeSet<Username> {
     at_home.filter_map(|entry| Username::parse(entry.file_name().to_str()?).ok()).collect()
 }
 
+/// Returns the addresses of the trackers at which a user has a key on this device.
+pub(crate) fn trackers_of(data: &Path, user: &Username) -> BTreeSet<String> {
+    let entries = fs::read_dir(data).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| is_folder_name(name) && exists(data, name, user)).collect()
+}
+
 /// Moves a user's folder to another address of the tracker. Returns false if there was nothing to move. After a crash
 /// the folder is at one of the two addresses, complete.
 pub(crate) fn migrate_from(data: &Path, user: &Username, from: &str, to: &str) -> Result<bool, ProfileError> {

@@ -377,6 +377,14 @@ async fn the_program_carries_an_account_in_a_file_for_its_user_alone() {
     let again = run(there.path(), &tracker, &["identity", "export", name, "--username", "ana"]);
     assert_eq!(again.0, Some(1), "{}", again.1);
 
+    // Without the right --tracker, the program says where the account is.
+    let elsewhere =
+        ["--tracker", "127.0.0.1:1", "--username", "ana", "identity", "export", name].map(Into::into);
+    let data = ["--data".to_owned(), there.path().to_str().unwrap().to_owned()];
+    let end = Piped::start(&[&elsewhere[..], &data].concat(), Some(PASSWORD)).end();
+    let named = format!("--tracker {}", tracker.address);
+    assert!(end.status == Some(1) && end.complained.concat().contains(&named), "{end:?}");
+
     let (status, said) = run(here.path(), &tracker, &["identity", "import", name]);
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("--username ana"), "{said}");

@@ -6,6 +6,8 @@ use std::io::{self, Write, stdout};
 use std::path::Path;
 use std::sync::Arc;
 
+use commons::names::Username;
+
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
@@ -31,6 +33,9 @@ pub async fn carry_identity(
             let (data, tracker) = (config.data(), config.tracker().map_err(|error| unreadable(&error))?);
             let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
             let Who { username, question } = who(known, &profile::users(&data, &tracker)).await?;
+            if !profile::exists(&data, &tracker, &username) {
+                return Err(no_account(&data, &username).into());
+            }
             let place = Place { data, tracker, username };
             export(&place, &known.password(&question, false).await?, cost, file).await?;
             print_status(&format!(
@@ -54,6 +59,22 @@ pub async fn carry_identity(
     Ok(())
 }
 
+/// Returns the error that a user has no account at the chosen tracker, with the trackers at which there is one.
+fn no_account(data: &Path, user: &Username) -> CommandError {
+    let elsewhere = profile::trackers_of(data, user);
+    CommandError::Local(match elsewhere.first() {
+        None => format!("there is no account {user} on this computer"),
+        Some(first) => {
+            let all: Vec<_> = elsewhere.iter().map(String::as_str).collect();
+            format!(
+                "there is no account {user} of this tracker on this computer, but one of {}. Name its tracker, as in \
+                 --tracker {first}",
+                all.join(", ")
+            )
+        }
+    })
+}
+
 /// Returns the error that the stored tracker address cannot be read.
 fn unreadable(error: &io::Error) -> CommandError {
     CommandError::Local(error.to_string())
@@ -73,12 +94,13 @@ fn start(place: &Place, data: &Path, config: &Config) -> io::Result<String> {
 /// Changes the password of an account on this device.
 pub async fn change_password(
     service: &Arc<PeerService>,
+    data: &Path,
     known: &Known,
     new: &PasswordSource,
 ) -> Result<(), SignInError> {
     let Who { username, question } = who(known, &service.accounts()).await?;
     if !service.knows(&username) {
-        return Err(CommandError::Local(format!("there is no account {username} on this computer")).into());
+        return Err(no_account(data, &username).into());
     }
     known.has_password_source()?;
     let new = Known { password: new.clone(), ..known.clone() };
