@@ -42,6 +42,13 @@ pub(crate) struct DisplayMessage {
     pub(crate) note: Option<String>,
 }
 
+impl DisplayMessage {
+    /// Returns true if another user wrote the message, and it names this user.
+    pub(crate) fn names(&self, you: &Username) -> bool {
+        self.from != *you && self.text.has_word(you.as_str())
+    }
+}
+
 /// Marks a message for this user, in private or by name, that a person may overlook: plain ASCII, with or without
 /// colours.
 const FOR_YOU: &str = ">>";

@@ -2,7 +2,7 @@
 //!
 //! They appear in `/history`, `/search`, and when a conversation is opened.
 
-use commons::names::RoomName;
+use commons::names::{RoomName, Username};
 use uuid::Uuid;
 
 use crate::api::Answer;
@@ -58,11 +58,15 @@ impl PastRows {
         std::iter::once(self.paint.system(&title)).chain(lines.iter().rev().flat_map(line)).collect()
     }
 
-    /// Renders the earlier messages above a conversation that was opened.
-    pub(crate) fn scrollback(self, lines: &[PastLine]) -> Vec<String> {
-        let plain = Self { paint: Style::plain(), ..self };
-        let rows = lines.iter().flat_map(|line| plain.line(&line.clone().into()));
-        rows.map(|row| self.paint.faint(&row)).collect()
+    /// Renders the earlier messages above a conversation that was opened. A message that names `you` is marked: it may
+    /// have come just now.
+    pub(crate) fn scrollback(self, lines: &[PastLine], you: &Username) -> Vec<String> {
+        let row = |line: &PastLine| {
+            let said = &DisplayMessage::from(line.clone());
+            let line = Line { said, moment: self.moment, paint: Style::plain() };
+            if said.names(you) { line.mention() } else { line.plain() }
+        };
+        lines.iter().flat_map(row).map(|row| self.paint.faint(&row)).collect()
     }
 
     fn line(self, said: &DisplayMessage) -> Vec<String> {
@@ -86,6 +90,7 @@ impl Arrival {
         looked: &Result<Answer, CommandError>,
         open: &Conversation,
         is_unread: impl Fn(Uuid) -> bool,
+        you: &Username,
         rows: PastRows,
     ) -> Vec<String> {
         self.is_due = false;
@@ -93,7 +98,7 @@ impl Arrival {
             Ok(Answer::History { of, lines, .. }) if place(of) == shown(open) => {
                 let past: Vec<_> = lines.iter().filter(|line| !is_unread(line.id)).cloned().collect();
                 self.shown = past.iter().map(|line| line.id).collect();
-                rows.scrollback(&past)
+                rows.scrollback(&past, you)
             }
             Err(CommandError::PasswordWanted { .. }) if !std::mem::replace(&mut self.hinted, true) => {
                 vec![rows.paint.faint("   /history shows what was said before")]
@@ -129,7 +134,6 @@ pub(crate) fn place(of: &Past) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta};
-    use commons::names::Username;
 
     use super::*;
 
@@ -165,6 +169,17 @@ mod tests {
         assert_eq!(rows().history("sala", &[], false, false), ["nothing is kept of sala"]);
         let more = rows().history("sala", &lines, true, true);
         assert_eq!(more[0], "── sala: earlier 2 lines; older: /more ──");
+    }
+
+    #[test]
+    fn earlier_message_that_names_the_user_is_marked() {
+        let ana = Username::parse("ana").unwrap();
+        let lines = [line(1, "ana, look", true), line(2, "anabel, look", true)];
+        let shown = ["[00:00:01] >> <bob> ana, look", "[00:00:02] <bob> anabel, look"];
+        assert_eq!(rows().scrollback(&lines, &ana), shown);
+        let own = Username::parse("bob").unwrap();
+        let lines = [line(1, "I am bob", true)];
+        assert_eq!(rows().scrollback(&lines, &own), ["[00:00:01] <bob> I am bob"], "the user's own message");
     }
 
     #[test]

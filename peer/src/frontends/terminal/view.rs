@@ -308,7 +308,7 @@ impl View {
                 let mark = if said.unencrypted { " ~" } else { "" };
                 line.private(&format!("[PRIVATE {way} {user}{mark}]"), said.from == self.you)
             }
-            _ if said.from != self.you && said.text.has_word(self.you.as_str()) => line.mention(),
+            _ if said.names(&self.you) => line.mention(),
             _ => line.plain(),
         }
     }
@@ -359,7 +359,8 @@ impl View {
     pub fn arrive(&mut self, looked: &Result<Answer, CommandError>, moment: Moment) -> Vec<String> {
         let Some(open) = self.shown.clone() else { return Vec::new() };
         let unread = |id| self.unread.has(&open, id);
-        let mut rows = self.arrival.rows(looked, &open, unread, PastRows { paint: self.paint, moment });
+        let mut rows =
+            self.arrival.rows(looked, &open, unread, &self.you, PastRows { paint: self.paint, moment });
         let missed = self.unread.take(&open);
         rows.extend(self.unread_rows(&open, &missed, moment));
         rows
