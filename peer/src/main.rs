@@ -13,6 +13,7 @@ use std::{env, panic};
 use clap::Parser;
 use commons::keys::PublicKey;
 use commons::process_memory;
+use peer::api::Event;
 use peer::api::error::CommandError;
 use peer::config::{Config, Errand, Input, Output};
 use peer::frontends::json::events;
@@ -262,13 +263,16 @@ async fn talk(
         Err(SignInError::Left) => return Ok(()),
         Err(error @ SignInError::Usage(_)) => return Err(error.into()),
         Err(error) => {
-            let told = match &error {
-                SignInError::Refused(refusal) => Some(refusal),
-                SignInError::NoTracker(..) => Some(&CommandError::TrackerLost),
+            let event = match &error {
+                SignInError::Refused(refusal) => Some(refusal.event()),
+                SignInError::NoTracker(..) => {
+                    let message = in_one_line(&error.to_string());
+                    Some(Event::error(CommandError::TrackerLost.code(), message))
+                }
                 _ => None,
             };
-            if let (Output::Json, Some(told)) = (output, told) {
-                let _ = events::error(told).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
+            if let (Output::Json, Some(event)) = (output, event) {
+                let _ = events::event(&event).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
             }
             return Err(Failure::new(error));
         }

@@ -219,7 +219,9 @@ async fn without_a_tracker_the_command_that_starts_one_is_named() {
     let complained = end.complained.join("\n");
     assert!(complained.contains(&command) && complained.contains("--host"), "{end:?}");
     assert!(complained.contains("--tracker HOST:PORT"), "it may have moved: {end:?}");
-    assert!(end.said.iter().any(|line| json(line)["code"] == "TRACKER_LOST"), "{end:?}");
+    let lost = end.said.iter().map(|line| json(line)).find(|event| event["code"] == "TRACKER_LOST").unwrap();
+    let message = lost["message"].as_str().unwrap();
+    assert!(message.starts_with("no tracker answers at") && !message.contains("Talk goes on"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,6 +337,7 @@ async fn a_bot_that_is_put_off_ends_with_the_code() {
     let told = json(end.said.last().unwrap());
     assert_eq!(told["code"], "RATE_LIMITED", "{end:?}");
     assert!(told["message"].as_str().unwrap().ends_with(" s"), "programs count seconds: {end:?}");
+    assert!(told["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0), "{end:?}");
     assert!(end.complained[0].ends_with(" minutes)"), "people do not: {end:?}");
 }
 

@@ -242,7 +242,7 @@ impl From<MissingConversation> for CommandError {
 
 impl Event {
     /// Returns an error event that lost no message.
-    pub(crate) fn error(code: impl Into<String>, message: impl Into<UntrustedText>) -> Self {
+    pub fn error(code: impl Into<String>, message: impl Into<UntrustedText>) -> Self {
         let messages = Vec::new();
         Self::Error { code: code.into(), message: message.into(), messages, retry_after_ms: None }
     }
