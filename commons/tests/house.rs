@@ -51,9 +51,16 @@ const RULES: &[Rule] = &[
         broken_by: "use commons::net::connection::Connection;",
     },
     Rule {
-        files: &["peer/src/chat/", "peer/src/api/", "peer/src/peer_communication/link_table.rs"],
+        files: &["peer/src/chat/", "peer/src/api/"],
         except: &[],
         never: NET,
+        broken_by: "let socket: tokio::net::UdpSocket;",
+    },
+    Rule {
+        // It uses the backoff of the connections.
+        files: &["peer/src/peer_communication/link_table.rs"],
+        except: &[],
+        never: &["commons::net::socket", "commons::net::connection", "tokio::net", "tokio::io"],
         broken_by: "let socket: tokio::net::UdpSocket;",
     },
     Rule {

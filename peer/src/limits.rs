@@ -14,14 +14,14 @@ pub const SEEK_PAUSE: Duration = Duration::from_secs(3);
 pub const LINKS_MAX: usize = 64;
 
 /// Connections that have not sent HELLO yet; a further one replaces the oldest.
-pub const STRANGERS_MAX: usize = 32;
+pub const PREAUTH_MAX: usize = 32;
 
 /// Time from a connection to its HELLO. It is long enough for the tracker's PINGs and a slow handshake, and frees the
 /// place after that.
 pub const GREETING_WAIT: Duration = Duration::from_secs(30);
 
 /// Links kept to one legacy client, which dials even if it was dialled.
-pub const ORIGINAL_LINKS_MAX: usize = 2;
+pub const LEGACY_LINKS_MAX: usize = 2;
 
 /// Bytes in the send queue of one link. This is the cost of a member that never reads; further messages wait on the
 /// disk.

@@ -28,11 +28,16 @@ impl Backoff {
         full.mul_f64(0.5 + 0.5 * fastrand::f64())
     }
 
+    /// Starts over with the first wait, because something has changed for the better.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+
     /// Notes the end of a connection that lasted for `held`. Only a connection that outlasted `most` resets the waits.
     /// So a server that accepts and closes at once is not contacted again and again.
     pub fn connection_ended(&mut self, held: Duration) {
         if held > self.most {
-            self.next = self.first;
+            self.reset();
         }
     }
 }
@@ -50,6 +55,8 @@ mod tests {
             assert!((full / 2.0..=full).contains(&wait), "{wait} of {full}");
         }
         backoff.connection_ended(second * 9);
+        assert!(backoff.wait() <= second / 2);
+        backoff.reset();
         assert!(backoff.wait() <= second / 2);
     }
 

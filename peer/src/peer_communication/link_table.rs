@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use commons::keys::PublicKey;
 use commons::names::Username;
+use commons::net::backoff::Backoff;
 use tokio::time::Instant;
 
-use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LINKS_MAX, ORIGINAL_LINKS_MAX, RETIRE_TIME};
+use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LEGACY_LINKS_MAX, LINKS_MAX, RETIRE_TIME};
 use crate::peer_communication::dialect::Dialect;
 
 /// Id of a link, unique within one run.
@@ -72,7 +73,7 @@ struct Entry<H> {
     links: Vec<Linked<H>>,
     dialling: bool,
     due: Instant,
-    failures: u32,
+    backoff: Backoff,
 }
 
 /// All links of this peer, and the requests for them.
@@ -115,7 +116,7 @@ impl<H: Clone> LinkTable<H> {
             let before = entry.target.replace(*target);
             if before.is_none_or(|before| before.address != target.address || (target.eager && !before.eager))
             {
-                (entry.due, entry.failures) = (now + grace, 0);
+                entry.dial_at(now + grace);
             }
         }
         self.forgetting.retain(|_, forgetting| forgetting.until > now);
@@ -154,10 +155,8 @@ impl<H: Clone> LinkTable<H> {
     /// Schedules the next try after a failed dial. The pause grows as [`DIAL_BACKOFF`] says.
     pub(crate) fn dial_failed(&mut self, user: &Username, now: Instant) {
         if let Some(entry) = self.entries.get_mut(user) {
-            let (first, most) = DIAL_BACKOFF;
             entry.dialling = false;
-            entry.due = now + most.min(first * 2_u32.pow(entry.failures.min(8)));
-            entry.failures += 1;
+            entry.due = now + entry.backoff.wait();
         }
         self.forget_idle();
     }
@@ -180,7 +179,7 @@ impl<H: Clone> LinkTable<H> {
         let refused = match (new.instance, entry.links.first().map(|link| link.new)) {
             (_, None) => crowded,
             (None, Some(other)) => {
-                other.instance.is_some() || entry.links.len() >= ORIGINAL_LINKS_MAX || crowded
+                other.instance.is_some() || entry.links.len() >= LEGACY_LINKS_MAX || crowded
             }
             (Some(_), Some(NewLink { instance: None, .. })) => false,
             (Some(later), Some(NewLink { instance: Some(old), dialled, .. })) => {
@@ -192,7 +191,7 @@ impl<H: Clone> LinkTable<H> {
             self.forget_idle();
             return Admit::Refused;
         }
-        entry.failures = 0;
+        entry.backoff.reset();
         let retired: Vec<H> = match new.instance {
             None => Vec::new(),
             Some(_) => entry.links.drain(..).map(|link| link.handle).collect(),
@@ -204,7 +203,7 @@ impl<H: Clone> LinkTable<H> {
     /// Makes a dial due at once and resets its backoff.
     pub(crate) fn dial_now(&mut self, user: &Username, now: Instant) {
         if let Some(entry) = self.entries.get_mut(user) {
-            (entry.due, entry.failures) = (now, 0);
+            entry.dial_at(now);
         }
     }
 
@@ -260,7 +259,14 @@ impl<H: Clone> LinkTable<H> {
 
 impl<H> Entry<H> {
     fn new(due: Instant) -> Self {
-        Self { target: None, links: Vec::new(), dialling: false, due, failures: 0 }
+        let (first, most) = DIAL_BACKOFF;
+        Self { target: None, links: Vec::new(), dialling: false, due, backoff: Backoff::new(first, most) }
+    }
+
+    /// Makes a dial due at this time, regardless of earlier failures.
+    fn dial_at(&mut self, due: Instant) {
+        self.due = due;
+        self.backoff.reset();
     }
 
     /// Whether a link to a legacy client stands.
@@ -302,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_smaller_name_dials_at_once_and_the_other_after_a_grace() {
+    async fn smaller_name_dials_at_once_and_the_other_after_a_grace() {
         let now = Instant::now();
         let (mut ana, mut bob) = (table("ana"), table("bob"));
         ana.set_targets(&target("bob", false), now);
@@ -315,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_a_private_chat_dials_at_once() {
+    async fn private_chat_is_dialled_at_once() {
         let now = Instant::now();
         let mut bob = table("bob");
         bob.set_targets(&target("ana", true), now);
@@ -323,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_two_links_both_sides_keep_the_smaller_dialers() {
+    async fn both_sides_keep_the_link_of_the_smaller_name() {
         let now = Instant::now();
         for anas_first in [true, false] {
             let (mut ana, mut bob) = (table("ana"), table("bob"));
@@ -346,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newer_instance_replaces_and_an_older_one_does_not() {
+    async fn newer_instance_replaces_the_link_and_an_older_one_not() {
         let now = Instant::now();
         let mut bob = table("bob");
         bob.admit(&user("ana"), LinkId(1), ours(7, false), 1, now);
@@ -358,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_original_program_keeps_two_links_that_fall_together() {
+    async fn two_links_to_a_legacy_client_end_together() {
         let now = Instant::now();
         let mut bob = table("bob");
         let original = |dialled| NewLink { instance: None, dialled, key: None, dialect: Dialect::Legacy };
@@ -401,7 +407,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_no_longer_wanted_is_let_go_and_a_stranger_is_not() {
+    async fn links_to_former_targets_end_and_others_stay() {
         let now = Instant::now();
         let mut bob = table("bob");
         bob.admit(&user("eve"), LinkId(1), ours(1, false), 1, now);
@@ -413,18 +419,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dials_that_fail_are_repeated_more_and_more_slowly() {
+    async fn failing_dials_are_repeated_more_and_more_slowly() {
         let now = Instant::now();
         let mut ana = table("ana");
         ana.set_targets(&target("bob", false), now);
-        let mut waits = Vec::new();
-        for _ in 0..6 {
+        for full in [500, 1000, 2000, 4000, 8000, 8000] {
             let due = ana.next_due().unwrap();
             assert_eq!(ana.next_dials(due).len(), 1);
             ana.dial_failed(&user("bob"), due);
-            waits.push((ana.next_due().unwrap() - due).as_millis());
+            let wait = (ana.next_due().unwrap() - due).as_millis();
+            assert!((full / 2..=full).contains(&wait), "{wait} of {full}");
         }
-        assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 8000]);
+        ana.dial_now(&user("bob"), now);
+        assert_eq!(ana.next_due(), Some(now));
     }
 
     #[tokio::test]

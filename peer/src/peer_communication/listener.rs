@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::limits::{GREETING_WAIT, PONG_PAUSE, STRANGERS_MAX};
+use crate::limits::{GREETING_WAIT, PONG_PAUSE, PREAUTH_MAX};
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::key_check::Verdict;
 use crate::peer_communication::link;
@@ -62,11 +62,11 @@ pub(crate) async fn run(links: &PeerPeerCommunication, listener: Listener) {
     }
 }
 
-/// Closes the oldest unauthenticated connection if there are [`STRANGERS_MAX`]. Idle connections must not keep members
+/// Closes the oldest unauthenticated connection if there are [`PREAUTH_MAX`]. Idle connections must not keep members
 /// out, and an honest greeting takes only moments.
 fn make_room(unauthenticated: &mut VecDeque<CancellationToken>) {
     unauthenticated.retain(|over| !over.is_cancelled());
-    if unauthenticated.len() >= STRANGERS_MAX
+    if unauthenticated.len() >= PREAUTH_MAX
         && let Some(oldest) = unauthenticated.pop_front()
     {
         oldest.cancel();
@@ -172,7 +172,7 @@ mod tests {
             async move { run(&links, listener).await }
         });
         let mut silent = Vec::new();
-        for _ in 0..STRANGERS_MAX {
+        for _ in 0..PREAUTH_MAX {
             // The answer shows that the listener has accepted the connection.
             silent.push(pinged(address).await.unwrap());
         }

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn questions_are_bounded_in_any_time_and_go_on_after_it() {
+    async fn questions_are_bounded_in_any_period() {
         let (mut pace, now) = (QuestionPace::default(), Instant::now());
         let asked = (0..99).filter(|_| pace.may_ask(now)).count();
         assert_eq!(asked, QUESTIONS_MAX);
