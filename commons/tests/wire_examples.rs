@@ -108,7 +108,7 @@ variants!(change_name, CHANGES: ChangeKind {
 variants!(peer_name, PEER_MESSAGES: PeerMessage<'_> {
     PeerMessage::Hello(_) => "HELLO",
     PeerMessage::Welcome(_) => "WELCOME",
-    PeerMessage::Message(_) => "MESSAGE",
+    PeerMessage::Message { .. } => "MESSAGE",
     PeerMessage::Leave { .. } => "LEAVE",
     PeerMessage::Received { .. } => "RECEIVED",
     PeerMessage::Have { .. } => "HAVE",

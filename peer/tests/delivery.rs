@@ -264,9 +264,10 @@ fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> 
         }
         for report in ledger.commit() {
             if let Report::Said(said) = report {
-                let wire = said
-                    .iter()
-                    .map(|said| PeerMessage::Message(said.line.wire(said.room.as_ref(), Some(room.id))));
+                let wire = said.iter().map(|said| PeerMessage::Message {
+                    room: Some(room.name.as_str().into()),
+                    line: said.line.wire(Some(room.id)),
+                });
                 lines.extend(wire.map(|message| serde_json::to_value(message).unwrap()));
             }
         }

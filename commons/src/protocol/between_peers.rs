@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -11,7 +10,8 @@ use crate::keys::{PublicKey, Signature};
 use crate::protocol::provenance::{Digest, Incarnation, Provenance, StreamSpans};
 
 /// A frame between peers. Texts are borrowed from the received frame, because most are read once and moved on.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "UPPERCASE")]
 #[serde(try_from = "Fields<'_>", bound(deserialize = "'de: 'a"))]
 pub enum PeerMessage<'a> {
     /// The greeting of the dialer, which is the first frame.
@@ -19,7 +19,13 @@ pub enum PeerMessage<'a> {
     /// The listener's answer to HELLO on an encrypted link. The link is up only then.
     Welcome(Greeting<'a>),
     /// A chat message.
-    Message(Line<'a>),
+    Message {
+        /// The room's name, or `None` for a private message.
+        room: Option<Cow<'a, str>>,
+        /// The message itself.
+        #[serde(flatten)]
+        line: Line<'a>,
+    },
     /// The sender leaves a conversation.
     Leave {
         /// The room's name; `None` is the private conversation.
@@ -37,6 +43,7 @@ pub enum PeerMessage<'a> {
         /// The messages of each stream.
         streams: Vec<StreamSpans>,
         /// The highest Lamport time of the conversation that the sender accepts.
+        #[serde(skip_serializing_if = "Option::is_none")]
         lamport: Option<u64>,
     },
     /// A request for messages. The answer is one batch of LINES per WANT.
@@ -63,50 +70,72 @@ pub enum PeerMessage<'a> {
         code: Cow<'a, str>,
     },
     /// A command of a later version, which is ignored.
+    #[serde(skip_serializing)]
     Unknown,
 }
 
 /// Self-description of one side of a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Greeting<'a> {
     /// The claimed name of the user.
     pub username: Cow<'a, str>,
     /// Start time of the program in milliseconds since 1970, by which a restart is recognised. Legacy clients send
     /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<u64>,
     /// Whether the program supports HAVE, WANT and LINES.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub catch_up: bool,
     /// The port on which the program accepts links, never 0. With the IP address of this connection it can be dialled
     /// later without a tracker.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
 
-/// A chat message in its wire form.
-#[derive(Clone, PartialEq, Eq)]
+/// A chat message in its wire form, in the order of its fields.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Line<'a> {
-    /// The room's name, or `None` for a private message. In LINES it is always `None`.
-    pub room: Option<Cow<'a, str>>,
-    /// The id of the room, new for each creation. It is absent in private messages, in LINES, and from programs that
-    /// keep no provenance.
-    pub room_id: Option<Uuid>,
     /// The author. In MESSAGE this is the link's own user.
     pub username: Cow<'a, str>,
-    /// The text of at most [`TEXT_MAX`](crate::limits::TEXT_MAX) bytes. It is empty if the message was withdrawn.
-    pub content: Cow<'a, str>,
-    /// The SHA-256 of a text that its author has withdrawn.
-    pub withdrawn: Option<Digest>,
+    /// The text of at most [`TEXT_MAX`](crate::limits::TEXT_MAX) bytes, or what is left of it.
+    #[serde(flatten)]
+    pub content: WireText<'a>,
     /// The unique id of the message (UUID v7). Legacy clients send none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// Time of writing by the author's clock.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_milliseconds")]
     pub sent_at: Option<DateTime<Utc>>,
+    /// The id of the room, new for each creation. It is absent in private messages, in LINES, and from programs that
+    /// keep no provenance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room_id: Option<Uuid>,
     /// Position of the message in its author's stream. Legacy clients send none.
+    #[serde(flatten)]
     pub provenance: Option<Box<Provenance>>,
+}
+
+/// The text of a message on the wire, as a field of that name.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WireText<'a> {
+    /// The text itself, in the field `content`.
+    Content(Cow<'a, str>),
+    /// The SHA-256 of a text that its author has withdrawn.
+    Withdrawn(Digest),
+}
+
+/// Chat text stays out of logs. So does its digest, because it would confirm a guess of the text.
+impl std::fmt::Debug for WireText<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Content(_)) { "Content(..)" } else { "Withdrawn(..)" })
+    }
 }
 
 /// Chat text stays out of logs.
 impl std::fmt::Debug for Line<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("room", &self.room).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Line").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -151,17 +180,15 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> Fields<'a> {
     fn line(self) -> Result<Line<'a>, &'static str> {
         let provenance = self.provenance();
-        let content = match (self.content, &self.withdrawn) {
-            (Some(content), None) => content.0,
-            (None, Some(_)) => Cow::Borrowed(""),
+        let content = match (self.content, self.withdrawn) {
+            (Some(content), None) => WireText::Content(content.0),
+            (None, Some(digest)) => WireText::Withdrawn(digest),
             _ => return Err("a line needs \"content\" or \"withdrawn\""),
         };
         Ok(Line {
-            room: self.room.map(|room| room.0),
             room_id: self.room_id,
             username: self.username.ok_or("a line needs \"username\"")?.0,
             content,
-            withdrawn: self.withdrawn,
             id: self.id,
             sent_at: self.sent_at,
             provenance,
@@ -197,7 +224,7 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
         Ok(match &*cmd.0 {
             "HELLO" => Self::Hello(fields.greeting()?),
             "WELCOME" => Self::Welcome(fields.greeting()?),
-            "MESSAGE" => Self::Message(fields.line()?),
+            "MESSAGE" => Self::Message { room: fields.room.take().map(|room| room.0), line: fields.line()? },
             "LEAVE" => Self::Leave { room: fields.room.map(|room| room.0) },
             "RECEIVED" => Self::Received { id: fields.id.ok_or("RECEIVED needs \"id\"")? },
             "REFUSED" => Self::Refused { code: fields.code.ok_or("REFUSED needs \"code\"")?.0 },
@@ -226,112 +253,9 @@ pub const KEY_CHANGED: &str = "KEY_CHANGED";
 /// dialer tries again later.
 pub const KEY_UNKNOWN: &str = "KEY_UNKNOWN";
 
-impl Serialize for PeerMessage<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut map = out.serialize_map(None)?;
-        match self {
-            Self::Hello(greeting) | Self::Welcome(greeting) => {
-                let cmd = if matches!(self, Self::Hello(_)) { "HELLO" } else { "WELCOME" };
-                map.serialize_entry("cmd", cmd)?;
-                map.serialize_entry("username", &greeting.username)?;
-                if let Some(instance) = greeting.instance {
-                    map.serialize_entry("instance", &instance)?;
-                }
-                if greeting.catch_up {
-                    map.serialize_entry("catch_up", &true)?;
-                }
-                if let Some(port) = greeting.port {
-                    map.serialize_entry("port", &port)?;
-                }
-            }
-            Self::Message(line) => {
-                map.serialize_entry("cmd", "MESSAGE")?;
-                map.serialize_entry("room", &line.room)?;
-                line.write(&mut map)?;
-            }
-            Self::Leave { room } => {
-                map.serialize_entry("cmd", "LEAVE")?;
-                map.serialize_entry("room", room)?;
-            }
-            Self::Received { id } => {
-                map.serialize_entry("cmd", "RECEIVED")?;
-                map.serialize_entry("id", id)?;
-            }
-            Self::Refused { code } => {
-                map.serialize_entry("cmd", "REFUSED")?;
-                map.serialize_entry("code", code)?;
-            }
-            Self::Have { room_id, streams, lamport } => {
-                map.serialize_entry("cmd", "HAVE")?;
-                map.serialize_entry("room_id", room_id)?;
-                map.serialize_entry("streams", streams)?;
-                if let Some(lamport) = lamport {
-                    map.serialize_entry("lamport", lamport)?;
-                }
-            }
-            Self::Want { room_id, streams } => {
-                map.serialize_entry("cmd", "WANT")?;
-                map.serialize_entry("room_id", room_id)?;
-                map.serialize_entry("streams", streams)?;
-            }
-            Self::Lines { room_id, lines } => {
-                map.serialize_entry("cmd", "LINES")?;
-                map.serialize_entry("room_id", room_id)?;
-                map.serialize_entry("lines", lines)?;
-            }
-            Self::Ping => map.serialize_entry("cmd", "PING")?,
-            Self::Pong => map.serialize_entry("cmd", "PONG")?,
-            Self::Unknown => return Err(serde::ser::Error::custom("an unknown command cannot be sent")),
-        }
-        map.end()
-    }
-}
-
-impl Line<'_> {
-    /// Writes all fields except the room's name.
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("username", &self.username)?;
-        match &self.withdrawn {
-            None => map.serialize_entry("content", &self.content)?,
-            Some(digest) => map.serialize_entry("withdrawn", digest)?,
-        }
-        if let Some(id) = &self.id {
-            map.serialize_entry("id", id)?;
-        }
-        if let Some(time) = &self.sent_at {
-            map.serialize_entry("sent_at", &time.to_rfc3339_opts(SecondsFormat::Millis, true))?;
-        }
-        if let Some(room_id) = &self.room_id {
-            map.serialize_entry("room_id", room_id)?;
-        }
-        let Some(provenance) = &self.provenance else { return Ok(()) };
-        map.serialize_entry("incarnation", &provenance.incarnation)?;
-        map.serialize_entry("seq", &provenance.seq)?;
-        map.serialize_entry("lamport", &provenance.lamport)?;
-        map.serialize_entry("revision", &provenance.revision)?;
-        if !provenance.heads.is_empty() {
-            map.serialize_entry("heads", &provenance.heads)?;
-        }
-        if let Some(previous) = &provenance.previous {
-            map.serialize_entry("previous", previous)?;
-        }
-        if let Some(device) = &provenance.device {
-            map.serialize_entry("device", device)?;
-        }
-        match &provenance.signature {
-            Some(signature) => map.serialize_entry("signature", signature),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Writes a message in the form of LINES.
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut map = out.serialize_map(None)?;
-        self.write(&mut map)?;
-        map.end()
-    }
+/// Writes a time in whole milliseconds.
+fn in_milliseconds<S: Serializer>(time: &Option<DateTime<Utc>>, out: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)).serialize(out)
 }
 
 #[cfg(test)]
@@ -348,12 +272,12 @@ mod tests {
             port: None,
         });
         assert_eq!(read(r#"{"cmd": "HELLO", "username": "ana"}"#), hello);
-        let PeerMessage::Message(line) =
+        let PeerMessage::Message { room, line } =
             read(r#"{"cmd": "MESSAGE", "room": null, "username": "ana", "content": "ol\u00e1"}"#)
         else {
             panic!("not a message")
         };
-        assert_eq!((line.room, &*line.content, line.id), (None, "olá", None));
+        assert!(room.is_none() && line.content == WireText::Content("olá".into()) && line.id.is_none());
         assert_eq!(read(r#"{"cmd": "LEAVE"}"#), PeerMessage::Leave { room: None });
         assert_eq!(read(r#"{"cmd": "DANCE", "tempo": 3}"#), PeerMessage::Unknown);
     }
@@ -361,19 +285,17 @@ mod tests {
     #[test]
     fn plain_text_is_borrowed_from_the_frame() {
         let json = r#"{"cmd":"MESSAGE","room":"sala","username":"ana","content":"hi"}"#;
-        let PeerMessage::Message(line) = serde_json::from_str(json).unwrap() else { panic!() };
-        assert!(matches!(line.content, Cow::Borrowed("hi")));
+        let PeerMessage::Message { line, .. } = serde_json::from_str(json).unwrap() else { panic!() };
+        assert!(matches!(line.content, WireText::Content(Cow::Borrowed("hi"))));
         assert!(matches!(line.username, Cow::Borrowed("ana")));
     }
 
     #[test]
     fn survives_the_way_through_json() {
         let mut line = Line {
-            room: Some("sala".into()),
             room_id: Some(Uuid::now_v7()),
             username: "ana".into(),
-            content: "two\nlines \"quoted\"".into(),
-            withdrawn: None,
+            content: WireText::Content("two\nlines \"quoted\"".into()),
             id: Some(Uuid::now_v7()),
             sent_at: DateTime::from_timestamp_millis(1_735_732_800_123),
             provenance: Some(Box::new(Provenance {
@@ -387,11 +309,10 @@ mod tests {
                 signature: Some(Signature([2; 64])),
             })),
         };
-        let message = PeerMessage::Message(line.clone());
+        let message = PeerMessage::Message { room: Some("sala".into()), line: line.clone() };
         let json = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<PeerMessage<'_>>(&json).unwrap(), message);
-        (line.room, line.room_id, line.withdrawn) = (None, None, Some(Digest([3; 32])));
-        line.content = "".into();
+        (line.room_id, line.content) = (None, WireText::Withdrawn(Digest([3; 32])));
         let lines = PeerMessage::Lines { room_id: Some(Uuid::now_v7()), lines: vec![line] };
         let json = serde_json::to_string(&lines).unwrap();
         assert_eq!(serde_json::from_str::<PeerMessage<'_>>(&json).unwrap(), lines);

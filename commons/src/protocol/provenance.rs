@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::keys::{PublicKey, Signature};
 
 /// Position of a message in its stream, as the wire carries it beside the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Provenance {
     /// The incarnation of the author's store.
     pub incarnation: Incarnation,
@@ -26,14 +26,18 @@ pub struct Provenance {
     /// The room's revision at the time of writing; 0 in private conversations.
     pub revision: u64,
     /// The latest messages of others that the author had seen, at most [`HEADS_MAX`](crate::limits::HEADS_MAX).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub heads: Vec<Uuid>,
     /// The digest of the previous message, or zeros before the first one. Only the first message of a signed batch has
     /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
     /// The author's device key. Only the first message of a signed batch has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<PublicKey>,
     /// The device key's signature over the digest of this message. It ends a signed batch. Earlier versions did not
     /// sign private messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
 }
 

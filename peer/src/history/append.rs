@@ -244,7 +244,7 @@ mod tests {
         for text in ["hi".to_owned(), "\u{1}".repeat(8_192), "\"".repeat(700), "é".repeat(400)] {
             let lines = say_all(&mut ana, (0..130).map(|_| draft(&room(), &text, &[BOB])));
             for group in lines.chunk_by(|_, next| next.provenance.previous.is_none()) {
-                let wire = group.iter().map(|line| line.wire(None, None)).collect();
+                let wire = group.iter().map(|line| line.wire(None)).collect();
                 let frame = commons::protocol::between_peers::PeerMessage::Lines {
                     room_id: room().room(),
                     lines: wire,

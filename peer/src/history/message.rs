@@ -10,8 +10,8 @@ use std::fmt;
 use chrono::{DateTime, Datelike, Utc};
 use commons::keys::PublicKey;
 use commons::limits::{HEADS_MAX, TEXT_MAX};
-use commons::names::{RoomName, Username};
-use commons::protocol::between_peers::Line;
+use commons::names::Username;
+use commons::protocol::between_peers::{Line, WireText};
 use commons::protocol::provenance::{Digest, Provenance};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -127,17 +127,14 @@ pub fn digest(
 impl SignedMessage {
     /// Converts the message to its form on the wire.
     #[must_use]
-    pub fn wire<'a>(&'a self, room: Option<&'a RoomName>, room_id: Option<Uuid>) -> Line<'a> {
-        let (content, withdrawn) = match &self.text {
-            Text::Plain(text) => (text.as_str(), None),
-            Text::Withdrawn(digest) => ("", Some(*digest)),
-        };
+    pub fn wire(&self, room_id: Option<Uuid>) -> Line<'_> {
         Line {
-            room: room.map(|room| room.as_str().into()),
             room_id,
             username: self.author.as_str().into(),
-            content: content.into(),
-            withdrawn,
+            content: match &self.text {
+                Text::Plain(text) => WireText::Content(text.into()),
+                Text::Withdrawn(digest) => WireText::Withdrawn(*digest),
+            },
             id: Some(self.id),
             sent_at: Some(self.sent_at),
             provenance: Some(Box::new(self.provenance.clone())),
@@ -148,7 +145,11 @@ impl SignedMessage {
     pub fn read(line: Line<'_>) -> Result<Self, &'static str> {
         let provenance = *line.provenance.ok_or("a message without provenance")?;
         let sent_at = line.sent_at.ok_or("a message without a send time")?;
-        if line.content.len() > TEXT_MAX || provenance.heads.len() > HEADS_MAX {
+        let text = match line.content {
+            WireText::Content(text) => Text::Plain(text.into_owned()),
+            WireText::Withdrawn(digest) => Text::Withdrawn(digest),
+        };
+        if text.plain().len() > TEXT_MAX || provenance.heads.len() > HEADS_MAX {
             return Err("a message beyond its limits");
         }
         if !(1..=SEQ_MAX).contains(&provenance.seq)
@@ -162,10 +163,7 @@ impl SignedMessage {
             id: line.id.ok_or("a message without an id")?,
             author: Username::parse(&line.username).map_err(|_| "a message without a valid author name")?,
             sent_at: to_millis(sent_at),
-            text: match line.withdrawn {
-                Some(digest) => Text::Withdrawn(digest),
-                None => Text::Plain(line.content.into_owned()),
-            },
+            text,
             provenance,
         })
     }
@@ -242,7 +240,7 @@ mod tests {
             let provenance = &mut line.provenance;
             (provenance.seq, provenance.lamport, provenance.revision) = (u64::MAX, u64::MAX, u64::MAX);
             provenance.heads = vec![Uuid::from_u128(1); HEADS_MAX];
-            let lines = PeerMessage::Lines { room_id: None, lines: vec![line.wire(None, None)] };
+            let lines = PeerMessage::Lines { room_id: None, lines: vec![line.wire(None)] };
             let frame = PeerMessage::Lines { room_id: None, lines: Vec::new() };
             let json = |message| serde_json::to_string(&message).unwrap().len();
             let taken = json(lines) - json(frame);
@@ -253,10 +251,10 @@ mod tests {
     #[test]
     fn comes_back_from_the_wire_as_it_went() {
         let mut line = line("olá");
-        assert_eq!(SignedMessage::read(line.wire(None, None)).as_ref(), Ok(&line));
+        assert_eq!(SignedMessage::read(line.wire(None)).as_ref(), Ok(&line));
         let digest = digest(&room(), &user("bob"), &line, &device("ana"), &NO_DIGEST);
         line.text = Text::Withdrawn(line.text.digest());
-        let read = SignedMessage::read(line.wire(None, None)).unwrap();
+        let read = SignedMessage::read(line.wire(None)).unwrap();
         assert_eq!(read, line);
         assert_eq!(super::digest(&room(), &user("bob"), &read, &device("ana"), &NO_DIGEST), digest);
     }
@@ -266,7 +264,7 @@ mod tests {
         let refused = |change: fn(&mut SignedMessage)| {
             let mut line = line("hi");
             change(&mut line);
-            SignedMessage::read(line.wire(None, None)).is_err()
+            SignedMessage::read(line.wire(None)).is_err()
         };
         assert!(!refused(|_| ()));
         assert!(refused(|line| line.text = Text::Plain("x".repeat(TEXT_MAX + 1))));
@@ -277,7 +275,7 @@ mod tests {
         assert!(refused(|line| line.sent_at = DateTime::<Utc>::MAX_UTC));
         let mut without = line("hi");
         without.provenance.seq = 1;
-        let mut wire = without.wire(None, None);
+        let mut wire = without.wire(None);
         wire.id = None;
         assert!(SignedMessage::read(wire).is_err());
     }

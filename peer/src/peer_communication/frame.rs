@@ -72,16 +72,17 @@ impl Frame {
                 PeerMessage::Want { room_id: *room_id, streams: streams.clone() }
             }
             Self::Lines { room_id, lines } => {
-                let lines = lines.iter().map(|line| line.wire(None, None)).collect();
+                let lines = lines.iter().map(|line| line.wire(None)).collect();
                 PeerMessage::Lines { room_id: *room_id, lines }
             }
             Self::Message(message) => {
                 let OutgoingMessage { line, room, conversation, .. } = &**message;
-                let signed = line.wire(room.as_ref(), conversation.room());
-                PeerMessage::Message(match dialect {
+                let signed = line.wire(conversation.room());
+                let line = match dialect {
                     Dialect::Full => signed,
                     Dialect::Basic | Dialect::Legacy => Line { provenance: None, room_id: None, ..signed },
-                })
+                };
+                PeerMessage::Message { room: room.as_ref().map(|room| room.as_str().into()), line }
             }
             Self::Leave { room } => {
                 let named = room.as_ref().filter(|_| dialect != Dialect::Legacy);
@@ -138,9 +139,9 @@ mod tests {
     /// The room's message of the examples.
     fn message() -> Arc<OutgoingMessage> {
         let line = serde_json::from_str(example(r#"{"cmd":"MESSAGE","room":"sala""#)).unwrap();
-        let PeerMessage::Message(line) = line else { panic!("not a message") };
-        let (room, conversation) = (line.room.as_deref(), ConversationId::Room(line.room_id.unwrap()));
-        let room = room.map(|room| RoomName::parse(room).unwrap());
+        let PeerMessage::Message { room, line } = line else { panic!("not a message") };
+        let (room, conversation) =
+            (RoomName::parse(&room.unwrap()).ok(), ConversationId::Room(line.room_id.unwrap()));
         let line = SignedMessage::read(line).unwrap();
         Arc::new(OutgoingMessage { row: 1, conversation, room, line, audience: Vec::new() })
     }

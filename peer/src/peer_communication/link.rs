@@ -5,7 +5,7 @@ use commons::limits::{BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX};
 use commons::net::connection::{Connection, FrameReader, FrameWriter};
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
-use commons::protocol::between_peers::{Line, PeerMessage};
+use commons::protocol::between_peers::{Line, PeerMessage, WireText};
 use commons::protocol::provenance::StreamSpans;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -62,7 +62,7 @@ async fn read<R: AsyncRead + Unpin>(
         let Some(frame) = frame else { return Ok(()) };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message(message)) => parse_message(slot, message),
+            Ok(PeerMessage::Message { room, line }) => parse_message(slot, room.as_deref(), line),
             Ok(PeerMessage::Lines { room_id, lines }) if modern => parse_batch(slot, room_id, lines, true),
             Ok(PeerMessage::Have { room_id, streams, lamport }) if modern && is_bounded(&streams) => {
                 Some(LinkReport::Have { from: slot.user.clone(), room_id, streams, lamport })
@@ -126,7 +126,7 @@ fn is_bounded(streams: &[StreamSpans]) -> bool {
 /// Checks a message: its author must be the link's user, and its text at most [`TEXT_MAX`] bytes. Only a program
 /// without a history may send it unsigned. Otherwise a member could send different versions of a message to different
 /// members, and no fork would show.
-fn parse_message(slot: &LinkSlot, message: Line<'_>) -> Option<LinkReport> {
+fn parse_message(slot: &LinkSlot, room: Option<&str>, message: Line<'_>) -> Option<LinkReport> {
     if message.username != slot.user.as_str() {
         warn!(peer = ?slot.user, claimed = ?message.username, "a message under another name was dropped");
         return None;
@@ -139,12 +139,15 @@ fn parse_message(slot: &LinkSlot, message: Line<'_>) -> Option<LinkReport> {
         warn!(peer = ?slot.user, "an unsigned message of a program that signs was dropped");
         return None;
     }
-    if message.content.len() > TEXT_MAX {
-        warn!(peer = ?slot.user, bytes = message.content.len(), "a message over the limit was dropped");
+    let Line { content: WireText::Content(content), id, sent_at, .. } = message else {
+        warn!(peer = ?slot.user, "an unsigned message without a text was dropped");
+        return None;
+    };
+    if content.len() > TEXT_MAX {
+        warn!(peer = ?slot.user, bytes = content.len(), "a message over the limit was dropped");
         return None;
     }
-    let Line { room, content, id, sent_at, .. } = message;
-    let room = room.map(|room| room.into_owned());
+    let room = room.map(str::to_owned);
     let message = PlainMessage { room, content: content.into_owned(), id, sent_at };
     Some(LinkReport::Unsigned { from: slot.user.clone(), message })
 }
@@ -157,7 +160,7 @@ fn parse_batch(
     late: bool,
 ) -> Option<LinkReport> {
     if lines.len() > BATCH_LINES {
-        warn!(peer = ?slot.user, lines = lines.len(), "a batch over the limit was dropped");
+        warn!(peer = ?slot.user, messages = lines.len(), "a batch over the limit was dropped");
         return None;
     }
     match lines.into_iter().map(SignedMessage::read).collect() {
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_link_that_stays_silent_is_pinged_and_given_up_in_time() {
+    async fn silent_link_is_pinged_and_then_given_up() {
         let slot = slot(Dialect::Full);
         slot.queue.attach(slot.id, Dialect::Full);
         let (near, _far) = duplex(FRAME_MAX);
@@ -278,15 +281,13 @@ mod tests {
     async fn unsigned_message_of_a_modern_program_is_refused() {
         let line = Line {
             username: "bob".into(),
-            room: None,
-            content: "only for you".into(),
-            withdrawn: None,
+            content: WireText::Content("only for you".into()),
             id: None,
             sent_at: None,
             room_id: None,
             provenance: None,
         };
-        let unsigned = [PeerMessage::Message(line)];
+        let unsigned = [PeerMessage::Message { room: None, line }];
         assert!(reports_of(Dialect::Full, &unsigned).await.is_empty());
         // The control: programs that keep no history sign nothing.
         for dialect in [Dialect::Basic, Dialect::Legacy] {
