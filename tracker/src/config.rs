@@ -1,73 +1,96 @@
 //! The configuration of a tracker.
-//! The program fills it from its command-line flags.
+//! This is the only declaration of the flags, with their environment variables and defaults.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{FalseyValueParser, Resettable};
+use clap::{Args, Command, FromArgMatches as _};
 use commons::net::plaintext::Plaintext;
+use commons::net::socket::host_and_port;
 
 use crate::limits::{NEWCOMERS_PER_NETWORK, SESSIONS_MAX, SESSIONS_PER_NETWORK, STRANGERS_MAX};
 
-/// The settings of a tracker. [`Default`] holds the documented values.
-#[derive(Debug, Clone)]
+/// The settings of a tracker. [`Default`] holds the documented values, whatever the environment holds.
+// Without the second line, the help of the program would begin with the comment above.
+#[derive(Debug, Clone, Args)]
+#[command(about = None, long_about = None)]
 pub struct Config {
-    /// The address to listen on, as `host:port`. Port 0 picks a free port.
+    /// The address to listen on; port 0 picks a free port
+    #[arg(long, env = "TRACKER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:6060", value_parser = host_and_port)]
     pub listen: String,
-    /// The data folder. The tracker creates it if it does not exist.
+    /// The data folder; the tracker creates it if it does not exist
+    #[arg(long, global = true, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]
     pub data: PathBuf,
-    /// The time between two liveness sweeps.
+    /// The time between two liveness sweeps
+    #[arg(long, env = "TRACKER_PING_INTERVAL", value_name = "TIME", default_value = "120s", value_parser = some_time)]
     pub ping_interval: Duration,
-    /// The time that a peer has to answer a PING.
+    /// The time that a peer has to answer a PING
+    #[arg(long, env = "TRACKER_PING_TIMEOUT", value_name = "TIME", default_value = "3s", value_parser = some_time)]
     pub ping_timeout: Duration,
-    /// The time for which an offline guest keeps a seat. Zero means until the next sweep.
+    /// The time for which an offline guest keeps a seat
+    #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
     pub seat_hold: Duration,
-    /// The clients that may use plaintext.
+    /// The clients that may use plaintext: never, loopback, always
+    #[arg(long, env = "TRACKER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,
-    /// Whether the limits per network also apply to loopback addresses.
+    /// Apply the limits per network to loopback addresses too
+    #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
     pub limit_loopback: bool,
-    /// The limits on connections.
+    /// The limits on connections
+    #[command(flatten)]
     pub connections: ConnectionLimits,
-    /// The cost of a password hash.
+    /// The cost of a password hash
+    #[arg(skip)]
     pub password_cost: PasswordCost,
+}
+
+/// The limits on connections. A network is an IPv4 address or an IPv6 /64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[command(about = None, long_about = None)]
+pub struct ConnectionLimits {
+    /// The maximum number of connections
+    #[arg(long = "max-sessions", env = "TRACKER_MAX_SESSIONS", value_name = "N", default_value_t = SESSIONS_MAX, value_parser = some)]
+    pub sessions: usize,
+    /// The maximum number of connections that have not signed in
+    #[arg(long = "max-strangers", env = "TRACKER_MAX_STRANGERS", value_name = "N", default_value_t = STRANGERS_MAX, value_parser = some)]
+    pub strangers: usize,
+    /// The maximum number of connections from one network: an IPv4 address or an IPv6 /64
+    #[arg(long = "max-per-network", env = "TRACKER_MAX_PER_NETWORK", value_name = "N", default_value_t = SESSIONS_PER_NETWORK, value_parser = some)]
+    pub per_network: usize,
+    /// The maximum number of new connections from one network within ten minutes
+    #[arg(long = "max-new-per-network", env = "TRACKER_MAX_NEW_PER_NETWORK", value_name = "N", default_value_t = NEWCOMERS_PER_NETWORK, value_parser = some)]
+    pub new_per_network: usize,
+}
+
+/// Parses a number that is not zero.
+fn some(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        parsed => parsed.map_err(|_| "must be a number".to_owned()),
+    }
+}
+
+/// Parses a duration that is not zero.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be more than zero".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:6060".to_owned(),
-            data: PathBuf::from("data"),
-            ping_interval: Duration::from_secs(120),
-            ping_timeout: Duration::from_secs(3),
-            seat_hold: Duration::from_secs(24 * 60 * 60),
-            plaintext: Plaintext::Loopback,
-            limit_loopback: false,
-            connections: ConnectionLimits::default(),
-            password_cost: PasswordCost::default(),
-        }
+        let flags = Self::augment_args(Command::new("tracker"));
+        let flags = flags.mut_args(|flag| flag.env(Resettable::Reset));
+        let given = flags.get_matches_from([""]);
+        Self::from_arg_matches(&given).unwrap_or_else(|error| error.exit())
     }
-}
-
-/// The limits on connections. A network is an IPv4 address or an IPv6 /64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionLimits {
-    /// The maximum number of connections at one time.
-    pub sessions: usize,
-    /// The maximum number of these that are unauthenticated.
-    pub strangers: usize,
-    /// The maximum number of connections from one network at one time.
-    pub per_network: usize,
-    /// The maximum number of new connections from one network within ten minutes.
-    pub new_per_network: usize,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self {
-            sessions: SESSIONS_MAX,
-            strangers: STRANGERS_MAX,
-            per_network: SESSIONS_PER_NETWORK,
-            new_per_network: NEWCOMERS_PER_NETWORK,
-        }
+        Config::default().connections
     }
 }
 
@@ -84,5 +107,41 @@ pub struct PasswordCost {
 impl Default for PasswordCost {
     fn default() -> Self {
         Self { memory: 19 * 1024, passes: 2 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_flags() {
+        let config = Config::default();
+        assert_eq!((config.listen.as_str(), config.data), ("127.0.0.1:6060", PathBuf::from("data")));
+        assert_eq!((config.ping_interval.as_secs(), config.ping_timeout.as_secs()), (120, 3));
+        assert_eq!(config.seat_hold.as_secs(), 24 * 60 * 60);
+        assert_eq!((config.plaintext, config.limit_loopback), (Plaintext::Loopback, false));
+        let limits = ConnectionLimits {
+            sessions: SESSIONS_MAX,
+            strangers: STRANGERS_MAX,
+            per_network: SESSIONS_PER_NETWORK,
+            new_per_network: NEWCOMERS_PER_NETWORK,
+        };
+        assert_eq!((config.connections, ConnectionLimits::default()), (limits, limits));
+    }
+
+    #[test]
+    fn zero_is_refused_where_it_has_no_meaning() {
+        let parse = |flag: &str, value: &str| {
+            let flags = Config::augment_args(Command::new("tracker"));
+            flags.try_get_matches_from(["tracker", flag, value].map(str::to_owned)).map(drop).is_ok()
+        };
+        let flags = ["--max-sessions", "--max-strangers", "--max-per-network", "--max-new-per-network"]
+            .map(|it| (it, "1"));
+        for (flag, good) in flags.into_iter().chain([("--ping-interval", "1s"), ("--ping-timeout", "1s")]) {
+            assert!(parse(flag, good), "{flag}");
+            assert!(!parse(flag, &good.replace('1', "0")), "{flag}");
+        }
+        assert!(parse("--seat-hold", "0s"));
     }
 }

@@ -6,14 +6,10 @@ mod password_input;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use commons::log_target::is_own;
 use commons::names::Username;
-use commons::net::plaintext::Plaintext;
-use commons::net::socket::host_and_port;
 use commons::process_memory;
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +17,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt, registry};
-use tracker::config::{Config, ConnectionLimits};
+use tracker::config::Config;
 use tracker::folder_check;
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
@@ -32,47 +28,8 @@ use tracker::server::{TrackerServer, fingerprint};
 struct Args {
     #[command(subcommand)]
     task: Option<Task>,
-    /// The address to listen on; port 0 picks a free port
-    #[arg(long, env = "TRACKER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:6060", value_parser = host_and_port)]
-    listen: String,
-    /// The data folder; the tracker creates it if it does not exist
-    #[arg(long, global = true, env = "TRACKER_DATA", value_name = "DIR", default_value = "data")]
-    data: PathBuf,
-    /// The time between two liveness sweeps
-    #[arg(long, env = "TRACKER_PING_INTERVAL", value_name = "TIME", default_value = "120s", value_parser = some_time)]
-    ping_interval: Duration,
-    /// The time that a peer has to answer a PING
-    #[arg(long, env = "TRACKER_PING_TIMEOUT", value_name = "TIME", default_value = "3s", value_parser = some_time)]
-    ping_timeout: Duration,
-    /// The time for which an offline guest keeps a seat
-    #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
-    seat_hold: Duration,
-    /// The clients that may use plaintext: never, loopback, always
-    #[arg(long, env = "TRACKER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
-    plaintext: Plaintext,
-    /// Apply the limits per network to loopback addresses too
-    #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
-    limit_loopback: bool,
-    /// The maximum number of connections
-    #[arg(long, env = "TRACKER_MAX_SESSIONS", value_name = "N", default_value_t = ConnectionLimits::default().sessions, value_parser = some)]
-    max_sessions: usize,
-    /// The maximum number of connections that have not signed in
-    #[arg(long, env = "TRACKER_MAX_STRANGERS", value_name = "N", default_value_t = ConnectionLimits::default().strangers, value_parser = some)]
-    max_strangers: usize,
-    /// The maximum number of connections from one network: an IPv4 address or an IPv6 /64
-    #[arg(long, env = "TRACKER_MAX_PER_NETWORK", value_name = "N", default_value_t = ConnectionLimits::default().per_network, value_parser = some)]
-    max_per_network: usize,
-    /// The maximum number of new connections from one network within ten minutes
-    #[arg(long, env = "TRACKER_MAX_NEW_PER_NETWORK", value_name = "N", default_value_t = ConnectionLimits::default().new_per_network, value_parser = some)]
-    max_new_per_network: usize,
-}
-
-/// Parses a number that is not zero.
-fn some(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".to_owned()),
-        parsed => parsed.map_err(|_| "must be a number".to_owned()),
-    }
+    #[command(flatten)]
+    config: Config,
 }
 
 /// The tasks other than running the tracker.
@@ -100,44 +57,10 @@ enum Task {
     },
 }
 
-/// Parses a duration that is not zero.
-fn some_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be more than zero".to_owned()),
-        parsed => parsed.map_err(|error| error.to_string()),
-    }
-}
-
-impl From<Args> for Config {
-    fn from(args: Args) -> Self {
-        let connections = ConnectionLimits {
-            sessions: args.max_sessions,
-            strangers: args.max_strangers,
-            per_network: args.max_per_network,
-            new_per_network: args.max_new_per_network,
-        };
-        let Args { listen, data, ping_interval, ping_timeout, seat_hold, plaintext, limit_loopback, .. } =
-            args;
-        Self {
-            listen,
-            data,
-            ping_interval,
-            ping_timeout,
-            seat_hold,
-            plaintext,
-            limit_loopback,
-            connections,
-            ..Self::default()
-        }
-    }
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     process_memory::protect();
-    let mut args = Args::parse();
-    let task = args.task.take();
-    let config = Config::from(args);
+    let Args { task, config } = Args::parse();
     log_to_stderr();
     let done = match task {
         None => run(config).await,
