@@ -72,11 +72,11 @@ pub struct JsonCodec {
     scanned: usize,
     depth: usize,
     deepest: usize,
-    place: Place,
+    state: ScanState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ScanState {
     Structure,
     Text,
     Escape,
@@ -86,7 +86,7 @@ impl JsonCodec {
     /// Creates a codec that refuses objects of more than `max_frame` bytes.
     #[must_use]
     pub fn new(max_frame: usize) -> Self {
-        Self { max_frame, scanned: 0, depth: 0, deepest: 0, place: Place::Structure }
+        Self { max_frame, scanned: 0, depth: 0, deepest: 0, state: ScanState::Structure }
     }
 
     /// Changes the limit for later frames, for example after a sign-in.
@@ -97,23 +97,23 @@ impl JsonCodec {
     /// Continues the scan where the last call stopped. Returns the object's length once its last brace has arrived.
     fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
         while self.scanned < bytes.len() {
-            match self.place {
-                Place::Escape => {
-                    self.place = Place::Text;
+            match self.state {
+                ScanState::Escape => {
+                    self.state = ScanState::Text;
                     self.scanned += 1;
                 }
-                Place::Text => match memchr2(b'"', b'\\', &bytes[self.scanned..]) {
+                ScanState::Text => match memchr2(b'"', b'\\', &bytes[self.scanned..]) {
                     None => self.scanned = bytes.len(),
                     Some(at) => {
                         self.scanned += at + 1;
                         let escaped = bytes[self.scanned - 1] == b'\\';
-                        self.place = if escaped { Place::Escape } else { Place::Structure };
+                        self.state = if escaped { ScanState::Escape } else { ScanState::Structure };
                     }
                 },
-                Place::Structure => {
+                ScanState::Structure => {
                     self.scanned += 1;
                     match bytes[self.scanned - 1] {
-                        b'"' => self.place = Place::Text,
+                        b'"' => self.state = ScanState::Text,
                         b'{' | b'[' => {
                             self.depth += 1;
                             self.deepest = self.deepest.max(self.depth);

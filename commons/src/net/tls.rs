@@ -258,9 +258,9 @@ mod tests {
         let (mut near, mut far) = met(ana.clone(), bob.clone()).await.unwrap();
         assert_eq!((near.remote_key(), far.remote_key()), (Some(bob.key()), Some(ana.key())));
         near.write_all(b"hello").await.unwrap();
-        let mut heard = [0; 5];
-        far.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"hello");
+        let mut received = [0; 5];
+        far.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"hello");
     }
 
     #[tokio::test]

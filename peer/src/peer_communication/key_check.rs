@@ -112,11 +112,11 @@ impl KeyCheck {
     async fn fetch_keys(&self, user: &Username) {
         let Some(announced) = (self.lookup)(user.clone()).await else { return };
         let update = self.ask(user, move |known, user| known.announce(user, &announced)).await;
-        let Some(KeyUpdate { news, endorsed }) = update else { return };
+        let Some(KeyUpdate { news: changed, endorsed }) = update else { return };
         if endorsed {
             self.report(LinkReport::KeyEndorsed { user: user.clone() }).await;
         }
-        if let Some(key) = news {
+        if let Some(key) = changed {
             self.report(LinkReport::KeyChanged { user: user.clone(), key }).await;
         }
     }
@@ -254,7 +254,7 @@ mod tests {
         for n in 0..4 * QUESTIONS_MAX {
             let invented = user(&format!("invented{n}"));
             assert_eq!(keys.check(&invented, device(5).public_key()).await, Verdict::Unknown);
-            assert!(!keys.is_keyless(&user(&format!("original{n}"))).await || n < QUESTIONS_MAX);
+            assert!(!keys.is_keyless(&user(&format!("legacy{n}"))).await || n < QUESTIONS_MAX);
         }
         assert_eq!(tracker.asked.load(Ordering::Relaxed), QUESTIONS_MAX);
     }

@@ -359,7 +359,11 @@ mod tests {
         let placed = bob.admit(&user("ana"), LinkId(2), ours(8, false), 2, now);
         assert_eq!(placed, Admit::Kept { writes: true, retired: vec![1] });
         assert_eq!(bob.admit(&user("ana"), LinkId(3), ours(7, false), 3, now), Admit::Refused);
-        assert_eq!(bob.remove(&user("ana"), LinkId(1), now), None, "an old link's end is nobody's news");
+        assert_eq!(
+            bob.remove(&user("ana"), LinkId(1), now),
+            None,
+            "the end of a replaced link changes nothing"
+        );
         assert_eq!(bob.remove(&user("ana"), LinkId(2), now), Some(vec![]));
     }
 
@@ -367,12 +371,12 @@ mod tests {
     async fn two_links_to_a_legacy_client_end_together() {
         let now = Instant::now();
         let mut bob = table("bob");
-        let original = |dialled| NewLink { instance: None, dialled, key: None, dialect: Dialect::Legacy };
-        let first = bob.admit(&user("py"), LinkId(1), original(true), 1, now);
+        let legacy = |dialled| NewLink { instance: None, dialled, key: None, dialect: Dialect::Legacy };
+        let first = bob.admit(&user("py"), LinkId(1), legacy(true), 1, now);
         assert_eq!(first, Admit::Kept { writes: true, retired: vec![] });
-        let second = bob.admit(&user("py"), LinkId(2), original(false), 2, now);
+        let second = bob.admit(&user("py"), LinkId(2), legacy(false), 2, now);
         assert_eq!(second, Admit::Kept { writes: false, retired: vec![] });
-        assert_eq!(bob.admit(&user("py"), LinkId(3), original(false), 3, now), Admit::Refused);
+        assert_eq!(bob.admit(&user("py"), LinkId(3), legacy(false), 3, now), Admit::Refused);
         assert_eq!(bob.remove(&user("py"), LinkId(2), now), Some(vec![1]));
         assert!(bob.serving(&user("py")).is_none());
     }
@@ -380,11 +384,11 @@ mod tests {
     #[tokio::test]
     async fn legacy_client_is_dialled_once_it_has_forgotten_its_links() {
         let now = Instant::now();
-        let original = NewLink { instance: None, dialled: true, key: None, dialect: Dialect::Legacy };
+        let legacy = NewLink { instance: None, dialled: true, key: None, dialect: Dialect::Legacy };
         let mut ana = table("ana");
         ana.set_targets(&target("py", false), now);
         for id in [1, 2] {
-            ana.admit(&user("py"), LinkId(id), original, 1, now);
+            ana.admit(&user("py"), LinkId(id), legacy, 1, now);
         }
         // Left and joined at once: both links have yet to end.
         ana.set_targets(&BTreeMap::new(), now);

@@ -4,7 +4,7 @@
 //!
 //! Own messages go in order: after one was refused, all later ones are refused too, until the queue is writable again.
 //! Example: the queue has 10 bytes left. A message of 20 bytes is refused, and so is the next one of 5 bytes. When half
-//! of the queue is written, the owner is told and begins again with the first of the two.
+//! of the queue is written, the owner gets a report and begins again with the first of the two.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
