@@ -37,8 +37,8 @@ pub(crate) struct Pinged {
 
 impl ActiveConnection {
     /// Queues a frame for the session.
-    pub(crate) fn push(&self, line: Bytes) {
-        self.outbox.push(line);
+    pub(crate) fn push(&self, frame: Bytes) {
+        self.outbox.push(frame);
     }
 
     /// Whether the client is an original Python peer.

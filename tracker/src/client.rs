@@ -65,9 +65,9 @@ impl Client {
     }
 
     /// Encodes a message and adds it to the send queue as a reply.
-    pub(crate) fn say(&self, message: impl Serialize) {
+    pub(crate) fn reply(&self, message: impl Serialize) {
         match encode(&message) {
-            Ok(line) => self.outbox.answer(line),
+            Ok(frame) => self.outbox.answer(frame),
             Err(error) => tracing::error!(%error, "a reply could not be encoded as JSON"),
         }
     }
@@ -84,7 +84,7 @@ impl Client {
         let RequestError { code, msg, retry_after, .. } = refused;
         let retry_after_ms = retry_after.map(in_milliseconds);
         tracing::debug!(from = %self.from, ?code, "refused");
-        self.say(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, retry_after_ms, id }));
+        self.reply(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, retry_after_ms, id }));
     }
 
     /// Counts a wrong password. Ignores other errors.

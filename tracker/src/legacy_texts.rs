@@ -102,18 +102,18 @@ mod tests {
 
     use commons::names::NameError;
 
-    use super::refused as told_why;
+    use super::refused as refusal_text;
     use super::*;
 
     #[test]
     fn wait_and_name_come_from_fields_not_from_prose() {
-        let told = |msg: &str| {
+        let text = |msg: &str| {
             let refused =
                 RequestError::new(ErrorCode::RateLimited, msg).retry_after(Duration::from_millis(1500));
-            told_why(&refused, None, None)
+            refusal_text(&refused, None, None)
         };
-        assert_eq!(told("other words"), "Pedidos rápidos demais. Espere 2 s.");
-        assert_eq!(told("other words: wait 9 s"), told("other words"));
+        assert_eq!(text("other words"), "Pedidos rápidos demais. Espere 2 s.");
+        assert_eq!(text("other words: wait 9 s"), text("other words"));
         let capitals = RequestError::from(NameError::Capitals("ana".to_owned()));
         let capitals = RequestError { msg: "other words".to_owned(), ..capitals };
         let request = TrackerRequest::Register(commons::protocol::with_tracker::Credentials {
@@ -122,7 +122,7 @@ mod tests {
             address: None,
             port: 1,
         });
-        let told = told_why(&capitals, Some(&request), None);
-        assert!(told.ends_with(", como em ana."), "{told}");
+        let text = refusal_text(&capitals, Some(&request), None);
+        assert!(text.ends_with(", como em ana."), "{text}");
     }
 }

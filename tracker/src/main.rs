@@ -138,9 +138,9 @@ async fn reset(
     let reset = PasswordReset::begin(&config.data, username.clone())?;
     let digest = PasswordDigest::of_typed(&password_input::read(password_file)?);
     reset.finish(digest, config.password_cost).await?;
-    let told = "has a new password and no keys. Each device binds its key again when the user signs in with it, and contacts \
+    let text = "has a new password and no keys. Each device binds its key again when the user signs in with it, and contacts \
                 are warned of any other key";
-    Ok(writeln!(io::stdout(), "{username} {told}")?)
+    Ok(writeln!(io::stdout(), "{username} {text}")?)
 }
 
 /// Returns a token that is cancelled at Ctrl-C or SIGTERM.

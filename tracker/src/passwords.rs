@@ -333,9 +333,9 @@ mod tests {
             let mut waiting = Box::pin(passwords.hash(asker(), PasswordDigest::of_typed("x")));
             assert!(futures_util::poll!(&mut waiting).is_pending());
             advance(HASH_WAIT_MAX).await;
-            let told = waiting.await;
+            let answer = waiting.await;
             go_on.wait();
-            told
+            answer
         };
         assert_eq!(tokio::join!(held, waits).1, Err(PasswordError::Busy));
         // Control: with an empty queue, the hash is computed.

@@ -28,7 +28,7 @@ pub(crate) enum CloseReason {
 /// The sending end of the queue. A clone is cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct SendQueue {
-    lines: mpsc::UnboundedSender<Line>,
+    frames: mpsc::UnboundedSender<QueuedFrame>,
     room: Arc<Semaphore>,
     ended: CancellationToken,
     ending: Arc<OnceLock<CloseReason>>,
@@ -36,7 +36,7 @@ pub(crate) struct SendQueue {
 
 /// An encoded frame that waits to be written. Its bytes count against the queue until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct QueuedFrame {
     pub(crate) bytes: Bytes,
     /// Whether the frame answers a request. It is false for a push.
     pub(crate) answers: bool,
@@ -45,10 +45,10 @@ pub(crate) struct Line {
 
 impl SendQueue {
     /// Creates an empty queue, and the end from which the session takes its frames.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Line>) {
-        let (lines, waiting) = mpsc::unbounded_channel();
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<QueuedFrame>) {
+        let (frames, waiting) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(OUTBOX_BYTES));
-        (Self { lines, room, ended: CancellationToken::new(), ending: Arc::default() }, waiting)
+        (Self { frames, room, ended: CancellationToken::new(), ending: Arc::default() }, waiting)
     }
 
     /// Adds a frame that answers no request. Ends the session if the queue has no room for it.
@@ -65,7 +65,7 @@ impl SendQueue {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         match self.room.clone().try_acquire_many_owned(length) {
             // A session that has ended drops the frame.
-            Ok(room) => drop(self.lines.send(Line { bytes, answers, _room: room })),
+            Ok(room) => drop(self.frames.send(QueuedFrame { bytes, answers, _room: room })),
             Err(_) => self.end(CloseReason::Overflow),
         }
     }
@@ -89,13 +89,13 @@ mod tests {
 
     #[tokio::test]
     async fn ends_at_the_first_byte_too_many_and_not_before() {
-        let (outbox, mut lines) = SendQueue::new();
+        let (outbox, mut frames) = SendQueue::new();
         outbox.push(vec![b'x'; OUTBOX_BYTES - 1].into());
         outbox.push(vec![b'x'; 1].into());
         assert!(!outbox.ended.is_cancelled());
-        drop(lines.recv().await);
+        drop(frames.recv().await);
         outbox.push(vec![b'x'; OUTBOX_BYTES - 1].into());
-        assert!(!outbox.ended.is_cancelled(), "room is given back once a line was written");
+        assert!(!outbox.ended.is_cancelled(), "room is given back once a frame was written");
         outbox.push(vec![b'x'; 1].into());
         outbox.end(CloseReason::Superseded);
         assert_eq!(outbox.ended().await, CloseReason::Overflow, "the first reason counts");

@@ -89,17 +89,17 @@ impl TrackerService {
         client.recognise(
             asked.as_ref().map_or_else(|refused| refused.id.is_some(), |asked| asked.id.is_some()),
         );
-        let paced = self.keep_pace(client, asked.as_ref().ok().map(|asked| &asked.request));
+        let permitted = self.check_rate(client, asked.as_ref().ok().map(|asked| &asked.request));
         let Asked { id, username, request } = match asked {
             Ok(asked) => asked,
             Err(NotARequest { id, code, msg }) => {
-                client.refuse(id, paced.err().unwrap_or_else(|| RequestError::new(code, msg)), None);
+                client.refuse(id, permitted.err().unwrap_or_else(|| RequestError::new(code, msg)), None);
                 return Next::GoOn;
             }
         };
         let leaves = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
         let asked = client.legacy.then(|| request.clone());
-        let served = match (&client.signed_in, paced) {
+        let served = match (&client.signed_in, permitted) {
             (_, Err(too_fast)) => Err(too_fast),
             (None, Ok(())) => self.greet(client, id.clone(), request).await,
             (Some(me), Ok(())) => self.serve(client, me, id.clone(), username, request).await,
@@ -118,13 +118,13 @@ impl TrackerService {
     }
 
     /// Counts a request against the client's rate limits. A frame that is no request counts too.
-    fn keep_pace(&self, client: &mut Client, request: Option<&TrackerRequest>) -> Result<(), RequestError> {
+    fn check_rate(&self, client: &mut Client, request: Option<&TrackerRequest>) -> Result<(), RequestError> {
         if self.watched.network(client.from.ip()).is_none() {
             return Ok(());
         }
-        let paced = client.rates.ask(request, Instant::now());
+        let permitted = client.rates.ask(request, Instant::now());
         // A PONG is not a request and gets no reply, not even this one.
-        paced.or_else(|wait| match request {
+        permitted.or_else(|wait| match request {
             Some(TrackerRequest::Pong) => Ok(()),
             _ => Err(RequestError::too_fast(wait)),
         })
@@ -217,7 +217,7 @@ impl TrackerService {
             }
         };
         let _turn = self.turn();
-        client.say(self.reply(legacy.unwrap_or(outcome.msg), outcome.shows, id, client.legacy)?);
+        client.reply(self.reply(legacy.unwrap_or(outcome.msg), outcome.shows, id, client.legacy)?);
         Ok(())
     }
 
@@ -295,7 +295,7 @@ impl TrackerService {
             self.presence.connect(&username, connection, address, port);
             self.rooms.views.sign_in(&username, client.legacy);
             let rooms = with_rooms.then(|| self.rooms.snapshots_of(&username));
-            client.say(Status::Ok(Reply { rooms, ..reply }));
+            client.reply(Status::Ok(Reply { rooms, ..reply }));
             connection
         };
         tracing::info!(%username, from = %client.from, "signed in");
@@ -421,7 +421,7 @@ mod tests {
 
     use super::*;
     use crate::config::PasswordCost;
-    use crate::send_queue::{Line, SendQueue};
+    use crate::send_queue::{QueuedFrame, SendQueue};
 
     /// A time limit longer than any step takes on a slow machine.
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -429,7 +429,7 @@ mod tests {
     /// A session without a connection: its requests and its send queue.
     struct TestSession {
         client: Client,
-        frames: UnboundedReceiver<Line>,
+        frames: UnboundedReceiver<QueuedFrame>,
     }
 
     impl TestSession {

@@ -22,7 +22,7 @@ use crate::client::{self, Client};
 use crate::handlers::outcome::RequestError;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
 use crate::rate_limit::in_milliseconds;
-use crate::send_queue::{CloseReason, Line, SendQueue};
+use crate::send_queue::{CloseReason, QueuedFrame, SendQueue};
 use crate::service::{Next, TrackerService};
 
 /// An accepted connection with its state.
@@ -30,7 +30,7 @@ use crate::service::{Next, TrackerService};
 pub(crate) struct Session<S> {
     connection: Connection<S>,
     client: Client,
-    lines: UnboundedReceiver<Line>,
+    frames: UnboundedReceiver<QueuedFrame>,
     service: Arc<TrackerService>,
     stop: CancellationToken,
     began: Instant,
@@ -46,7 +46,7 @@ pub(crate) struct Session<S> {
 #[derive(Debug)]
 enum SessionEnd {
     /// Every frame is queued. The connection is closed after they are written.
-    Said,
+    Complete,
     /// Another task ended the session.
     Ended(CloseReason),
     /// The connection is unusable.
@@ -79,12 +79,12 @@ pub(crate) async fn serve(
     };
     // A client that sends nothing gets no reply. A failed TLS handshake reports its own error.
     let Ok((opening, socket)) = opened else { return };
-    let (outbox, lines) = SendQueue::new();
+    let (outbox, frames) = SendQueue::new();
     let client = Client::new(from, socket.remote_key(), outbox);
     let session = Session {
         connection: Connection::new(socket, FRAME_MAX_BEFORE_LOGIN),
         client,
-        lines,
+        frames,
         service,
         stop,
         began,
@@ -118,13 +118,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn turn_away(self, refused: RequestError) {
         self.client.refuse(None, refused, None);
-        self.farewell(SessionEnd::Said).await;
+        self.farewell(SessionEnd::Complete).await;
     }
 
     /// Handles requests one after the other. Each request waits until all earlier replies and pushes are written.
     async fn run_loop(&mut self) -> SessionEnd {
         loop {
-            let (deadline, deaf) = (self.deadline(), self.client.rates.read_paused_until(Instant::now()));
+            let (deadline, paused) = (self.deadline(), self.client.rates.read_paused_until(Instant::now()));
             let served = tokio::select! {
                 biased;
                 ending = self.client.outbox.ended() => Err(SessionEnd::Ended(ending)),
@@ -133,13 +133,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     let msg = "many others want to sign in, so this connection is closed: try again";
                     self.refuse_and_close(RequestError::new(ErrorCode::Busy, msg))
                 }
-                Some(line) = self.lines.recv() => self.write(line).await,
+                Some(frame) = self.frames.recv() => self.write(frame).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let msg = "login timed out: connect and sign in again";
                     self.refuse_and_close(RequestError::new(ErrorCode::NotLoggedIn, msg))
                 }
-                () = sleep_until(deaf.unwrap_or_else(Instant::now)), if deaf.is_some() => Ok(()),
-                frame = self.connection.recv(), if deaf.is_none() => self.on_frame(frame).await,
+                () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => Ok(()),
+                frame = self.connection.recv(), if paused.is_none() => self.on_frame(frame).await,
             };
             if let Err(over) = served {
                 return over;
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 self.request(&frame).await
             }
-            Ok(None) => Err(SessionEnd::Said),
+            Ok(None) => Err(SessionEnd::Complete),
             Err(FrameError::TooLarge(max)) => {
                 let msg = format!("a request may have at most {max} bytes");
                 self.refuse_and_close(RequestError::new(ErrorCode::FrameTooLarge, msg))
@@ -182,23 +182,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         match next {
             Next::GoOn => Ok(()),
-            Next::Close => Err(SessionEnd::Said),
+            Next::Close => Err(SessionEnd::Complete),
         }
     }
 
     fn refuse_and_close(&self, refused: RequestError) -> Result<(), SessionEnd> {
         self.client.refuse(None, refused, None);
-        Err(SessionEnd::Said)
+        Err(SessionEnd::Complete)
     }
 
     /// Writes a frame. If the session is ended while the client does not read, the frame is dropped.
-    async fn write(&mut self, line: Line) -> Result<(), SessionEnd> {
+    async fn write(&mut self, frame: QueuedFrame) -> Result<(), SessionEnd> {
         // This wait is short, and the end of the session does not cut it. Frames that still wait are written then.
         self.connection.due().await;
-        self.answered = line.answers;
+        self.answered = frame.answers;
         tokio::select! {
             biased;
-            sent = self.connection.send_encoded(line.bytes.clone()) => sent.map_err(|_| SessionEnd::Broken),
+            sent = self.connection.send_encoded(frame.bytes.clone()) => sent.map_err(|_| SessionEnd::Broken),
             _ = self.client.outbox.ended() => Err(SessionEnd::Broken),
             () = self.stop.cancelled() => Err(SessionEnd::Broken),
         }
@@ -211,8 +211,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         {
             self.service.sign_off(me).await;
         }
-        let told = match over {
-            SessionEnd::Said | SessionEnd::Ended(CloseReason::Revoked) => self.flush_queue().await,
+        let is_flushed = match over {
+            SessionEnd::Complete | SessionEnd::Ended(CloseReason::Revoked) => self.flush_queue().await,
             SessionEnd::Ended(CloseReason::Superseded) => self.send_close_reason(&Status::Superseded).await,
             SessionEnd::Ended(CloseReason::ShuttingDown) => {
                 self.send_close_reason(&Status::ShuttingDown).await
@@ -224,14 +224,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             SessionEnd::Broken => false,
         };
         tracing::info!(from = %self.client.from, "connection ended");
-        if told {
+        if is_flushed {
             self.connection.close().await;
         }
     }
 
     async fn flush_queue(&mut self) -> bool {
-        while let Ok(line) = self.lines.try_recv() {
-            if self.connection.send_encoded(line.bytes.clone()).await.is_err() {
+        while let Ok(frame) = self.frames.try_recv() {
+            if self.connection.send_encoded(frame.bytes.clone()).await.is_err() {
                 return false;
             }
         }
@@ -240,9 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn send_close_reason(&mut self, why: &Status) -> bool {
         let understands = self.client.signed_in.as_ref().is_some_and(|me| me.pongs.is_some());
-        let say =
+        let last =
             async { self.flush_queue().await && (!understands || self.connection.send(why).await.is_ok()) };
-        timeout(FAREWELL_TIME, say).await.unwrap_or(false)
+        timeout(FAREWELL_TIME, last).await.unwrap_or(false)
     }
 }
 
@@ -303,12 +303,12 @@ mod tests {
         let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
         let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
         let (near, mut far) = duplex(FRAME_MAX);
-        let (outbox, lines) = SendQueue::new();
+        let (outbox, frames) = SendQueue::new();
         let stop = CancellationToken::new();
         let session = Session {
             connection: Connection::new(near, FRAME_MAX),
             client: Client::new(([127, 0, 0, 1], 5000).into(), None, outbox.clone()),
-            lines,
+            frames,
             service: Arc::new(service),
             stop: stop.clone(),
             began: Instant::now(),

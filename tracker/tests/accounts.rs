@@ -7,7 +7,7 @@ mod common;
 
 use std::process::{Command, Output};
 
-use common::device::{Device, ask, by_key, hear};
+use common::device::{Device, ask, by_key, receive};
 use common::{PASSWORD, TestTracker, WRONG, room, sign_in};
 use commons::endorsement::Endorsement;
 use commons::names::Username;
@@ -55,7 +55,7 @@ async fn revoked_key_fails_and_members_get_the_remaining_keys() {
     let left = json!([kept.key()]);
     let told = async {
         loop {
-            let push = hear(&mut bob).await;
+            let push = receive(&mut bob).await;
             if push["room"]["members"][0]["keys"] == left {
                 return push;
             }
@@ -97,7 +97,7 @@ async fn endorsement_is_pushed_until_one_of_its_keys_is_revoked() {
     }
     let told = async {
         loop {
-            let push = hear(&mut bob).await;
+            let push = receive(&mut bob).await;
             if push["room"]["members"][0].get("endorsements").is_some() {
                 return push;
             }
@@ -261,15 +261,15 @@ async fn a_deleted_account_leaves_nothing_behind() {
     ask(&mut ana, room("LEAVE_ROOM", "left")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
     bob.ok(room("CREATE_ROOM", "quarto")).await;
-    hear(&mut ana).await;
+    receive(&mut ana).await;
     ask(&mut ana, room("JOIN_ROOM", "quarto")).await;
-    bob.hears("joined", "ana").await;
+    bob.expect_push("joined", "ana").await;
 
     let deleted = ask(&mut ana, delete(None)).await;
     assert_eq!(deleted["status"], "OK", "{deleted}");
     assert!(ana.recv_within(common::PATIENCE).await.unwrap().is_none(), "the session is over");
-    assert_eq!(bob.hears("deleted", "ana").await, Value::Null);
-    assert_eq!(common::members(&bob.hears("left", "ana").await), ["bob"]);
+    assert_eq!(bob.expect_push("deleted", "ana").await, Value::Null);
+    assert_eq!(common::members(&bob.expect_push("left", "ana").await), ["bob"]);
     let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
     let (mut bob, _) = tracker.back("bob").await;
     assert_eq!(bob.refused(json!({"cmd": "GET_PEER", "peer": "ana"})).await, "PEER_NOT_FOUND");

@@ -95,7 +95,7 @@ async fn get(asker: Asker, request: &Value) -> (String, Value) {
     let mut bob = tracker.user("bob").await;
     ana.ok(room("CREATE_ROOM", "sala")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
     let mut witness = tracker.user("witness").await;
     let mut client = match asker {
         Asker::NotLoggedIn => tracker.connect().await,

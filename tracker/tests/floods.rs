@@ -186,7 +186,7 @@ async fn ten_requests_at_once_then_five_a_second() {
     let tracker = limited().await;
     let mut ana = rested(&tracker).await;
     for _ in 0..10 {
-        ana.hears_nothing().await;
+        ana.expect_no_push().await;
     }
     let mut refused = ana.ask(json!({"cmd": "PING", "id": 7})).await;
     let wait = refused["retry_after_ms"].take().as_u64().unwrap();
@@ -200,7 +200,7 @@ async fn ten_requests_at_once_then_five_a_second() {
     assert_eq!(ana.recv().await["code"], "RATE_LIMITED");
     for _ in 0..20 {
         advance(Duration::from_millis(200)).await;
-        ana.hears_nothing().await;
+        ana.expect_no_push().await;
     }
     assert_eq!(ana.refused(json!({"cmd": "PING"})).await, "RATE_LIMITED");
 }
@@ -214,7 +214,7 @@ async fn five_changes_of_rooms_at_once_then_one_a_second() {
         assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "ROOM_NOT_FOUND");
     }
     assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "RATE_LIMITED");
-    ana.hears_nothing().await;
+    ana.expect_no_push().await;
     advance(Duration::from_secs(1)).await;
     assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "ROOM_NOT_FOUND");
     assert_eq!(ana.refused(room("LEAVE_ROOM", "nada")).await, "RATE_LIMITED");
@@ -242,7 +242,7 @@ async fn loopback_asks_as_fast_as_it_likes_unless_told_so() {
     let mut ana = rested(&tracker).await;
     let begun = Instant::now();
     for _ in 0..100 {
-        ana.hears_nothing().await;
+        ana.expect_no_push().await;
         assert_eq!(ana.refused(room("JOIN_ROOM", "nada")).await, "ROOM_NOT_FOUND");
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);

@@ -86,7 +86,7 @@ async fn last_of_doubled_keys_counts_everywhere() {
     assert_eq!(client.recv().await["code"], "FORBIDDEN", "the session is bob's");
     client.send_bytes(br#"{"cmd":"DELETE_ROOM","username":"ana","room":"sala","username":"bob"}"#).await;
     assert_eq!(client.recv().await["code"], "NOT_A_MEMBER");
-    ana.hears_nothing().await;
+    ana.expect_no_push().await;
 }
 
 #[tokio::test]
@@ -135,8 +135,8 @@ async fn the_stranger_who_came_first_makes_way_for_one_too_many() {
         let mut stranger = tracker.connect().await;
         assert_eq!(stranger.refused(json!({"cmd": "PING"})).await, "NOT_LOGGED_IN");
     }
-    ana.hears_nothing().await;
-    strangers[1].hears_nothing().await;
+    ana.expect_no_push().await;
+    strangers[1].expect_no_push().await;
 }
 
 /// A pseudo-random generator that gives the same numbers in every run.

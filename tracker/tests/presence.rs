@@ -17,21 +17,21 @@ async fn a_lost_session_is_shown_and_so_is_the_return() {
     let mut bob = tracker.original("bob").await;
     ana.ok(room("CREATE_ROOM", "sala")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
 
     drop(bob);
-    let offline = ana.hears("offline", "bob").await;
+    let offline = ana.expect_push("offline", "bob").await;
     assert_eq!((members(&offline), &offline["peer_one"]), (vec!["ana", "bob"], &Value::Null));
     assert_eq!(offline["members"][1]["connected"], false);
     let (mut bob, reply) = tracker.back("bob").await;
     assert_eq!(members(&reply["rooms"]["sala"]), ["ana", "bob"]);
     assert_eq!(reply["rooms"]["sala"]["members"][1]["connected"], true);
-    let online = ana.hears("online", "bob").await;
+    let online = ana.expect_push("online", "bob").await;
     assert_eq!(online["peer_one"]["username"], "bob");
     assert!(online["revision"].as_u64() > offline["revision"].as_u64());
 
     bob.ok(json!({"cmd": "LOGOUT"})).await;
-    ana.hears("offline", "bob").await;
+    ana.expect_push("offline", "bob").await;
 }
 
 #[tokio::test]
@@ -41,18 +41,18 @@ async fn the_newest_login_wins_and_the_old_ones_end_does_it_no_harm() {
     let mut old = tracker.user("bob").await;
     ana.ok(room("CREATE_ROOM", "sala")).await;
     old.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
 
     let mut new = tracker.connect().await;
     new.ok(with_id(sign_in("LOGIN", "bob", 6000))).await;
     assert_eq!(old.recv().await, json!({"status": "SUPERSEDED"}));
     old.is_closed().await;
-    let online = ana.hears("online", "bob").await;
+    let online = ana.expect_push("online", "bob").await;
     assert_eq!(online["peer_one"]["port"], 6000, "the address may have changed");
-    ana.hears_nothing().await;
+    ana.expect_no_push().await;
     ana.ok(json!({"cmd": "LIST_PEERS"})).await["peers"]["bob"].as_object().expect("bob is still there");
     ana.ok(room("LEAVE_ROOM", "sala")).await;
-    new.hears("left", "ana").await;
+    new.expect_push("left", "ana").await;
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn an_original_session_is_superseded_without_a_word() {
     let mut old = tracker.original("bob").await;
     let (mut new, _) = tracker.back("bob").await;
     old.is_closed().await;
-    new.hears_nothing().await;
+    new.expect_no_push().await;
 }
 
 #[tokio::test]

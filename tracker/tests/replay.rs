@@ -40,13 +40,13 @@ async fn recorder(tracker: SocketAddr) -> Recorder {
     let recording = tokio::spawn(async move {
         let (mut client, _) = listener.accept().await.unwrap();
         let mut tracker = TcpStream::connect(tracker).await.unwrap();
-        let (mut heard, mut said) = client.split();
+        let (mut received, mut said) = client.split();
         let (mut answers, mut on) = tracker.split();
         let record = async {
             let (mut recorded, mut bytes, mut last) = (Vec::new(), [0; 4096], Vec::new());
             loop {
                 tokio::select! {
-                    length = heard.read(&mut bytes) => match length {
+                    length = received.read(&mut bytes) => match length {
                         Ok(length @ 1..) => last = bytes[..length].to_vec(),
                         _ => break recorded,
                     },

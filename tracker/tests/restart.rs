@@ -65,7 +65,7 @@ async fn users_rooms_and_seats_survive_a_stop_and_a_crash() {
     let mut bob = tracker.user_at("bob", 5002).await;
     ana.ok(room("CREATE_ROOM", "são joão")).await;
     bob.ok(room("JOIN_ROOM", "são joão")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
     ana.ok(room("CREATE_ROOM", "gone")).await;
     ana.ok(room("DELETE_ROOM", "gone")).await;
     ana.ok(room("LEAVE_ROOM", "são joão")).await;
@@ -100,13 +100,13 @@ async fn revisions_grow_across_a_crash_though_presence_is_lost() {
     let mut bob = tracker.user("bob").await;
     ana.ok(room("CREATE_ROOM", "sala")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
     let mut last = 0;
     for _ in 0..5 {
         drop(bob);
-        ana.hears("offline", "bob").await;
+        ana.expect_push("offline", "bob").await;
         bob = tracker.back("bob").await.0;
-        last = ana.hears("online", "bob").await["revision"].as_u64().unwrap();
+        last = ana.expect_push("online", "bob").await["revision"].as_u64().unwrap();
     }
     let journal = fs::read_to_string(tracker.folder.path().join("rooms_db.journal")).unwrap();
     assert!(!journal.contains(&format!("\"revision\":{last}")), "presence is in the journal: {journal}");
@@ -217,7 +217,7 @@ async fn unfit_guest_of_a_taken_over_room_costs_only_that_seat() {
     let mut carla = tracker.user("carla").await;
     let room = carla.ok(room("JOIN_ROOM", "sala")).await["room"].take();
     assert_eq!((members(&room), &room["owner"]), (vec!["ana", "bob", "carla"], &json!("ana")));
-    drop(ana.hears("joined", "carla").await);
+    drop(ana.expect_push("joined", "carla").await);
 }
 
 /// The output of `tracker check` on a folder.
@@ -251,7 +251,7 @@ async fn unfit_owner_of_a_taken_over_room_costs_seat_and_room() {
     let mut carla = tracker.user("carla").await;
     let sala = carla.ok(room("JOIN_ROOM", "sala")).await["room"].take();
     assert_eq!((members(&sala), &sala["owner"]), (vec!["ana", "bob", "carla"], &json!("ana")));
-    drop(ana.hears("joined", "carla").await);
+    drop(ana.expect_push("joined", "carla").await);
     drop((ana, carla));
     // The report appears only once, and the new owner may delete the room.
     let folder = tracker.stop().await;

@@ -21,18 +21,18 @@ async fn three_meet_and_a_fourth_is_refused() {
     assert_eq!(made["room"]["peer_owner"]["port"], 5001);
     let joined = bob.ok(room("JOIN_ROOM", "sala")).await;
     assert_eq!(members(&joined["room"]), ["ana", "bob"]);
-    let pushed = ana.hears("joined", "bob").await;
+    let pushed = ana.expect_push("joined", "bob").await;
     assert_eq!(pushed, joined["room"], "a push carries the whole room");
     carla.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "carla").await;
-    let pushed = bob.hears("joined", "carla").await;
+    ana.expect_push("joined", "carla").await;
+    let pushed = bob.expect_push("joined", "carla").await;
     assert_eq!(pushed["peer_two"]["username"], "carla");
     assert_eq!(dora.refused(room("JOIN_ROOM", "sala")).await, "ROOM_FULL");
 
     let again = carla.ok(room("JOIN_ROOM", "sala")).await;
     assert_eq!(again["room"], pushed, "joining again changes nothing");
     for member in [&mut ana, &mut bob, &mut carla, &mut dora] {
-        member.hears_nothing().await;
+        member.expect_no_push().await;
     }
 }
 
@@ -68,13 +68,13 @@ async fn an_owner_who_leaves_stays_the_owner() {
     ana.ok(room("CREATE_ROOM", "sala")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
     carla.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
-    ana.hears("joined", "carla").await;
-    bob.hears("joined", "carla").await;
+    ana.expect_push("joined", "bob").await;
+    ana.expect_push("joined", "carla").await;
+    bob.expect_push("joined", "carla").await;
 
     ana.ok(room("LEAVE_ROOM", "sala")).await;
-    let left = bob.hears("left", "ana").await;
-    carla.hears("left", "ana").await;
+    let left = bob.expect_push("left", "ana").await;
+    carla.expect_push("left", "ana").await;
     assert_eq!(
         (members(&left), &left["owner"], &left["peer_owner"]),
         (vec!["bob", "carla"], &json!("ana"), &Value::Null)
@@ -83,11 +83,11 @@ async fn an_owner_who_leaves_stays_the_owner() {
     assert_eq!(dora.refused(room("JOIN_ROOM", "sala")).await, "ROOM_FULL", "the owner's seat is kept");
 
     bob.ok(room("LEAVE_ROOM", "sala")).await;
-    carla.hears("left", "bob").await;
-    ana.hears_nothing().await;
+    carla.expect_push("left", "bob").await;
+    ana.expect_no_push().await;
     let back = ana.ok(room("JOIN_ROOM", "sala")).await;
     assert_eq!(members(&back["room"]), ["ana", "carla"]);
-    carla.hears("joined", "ana").await;
+    carla.expect_push("joined", "ana").await;
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn deleting_is_the_owners_and_everybody_hears_of_it() {
     let mut dora = tracker.user("dora").await;
     let first = ana.ok(room("CREATE_ROOM", "sala")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
     assert_eq!(bob.refused(room("DELETE_ROOM", "sala")).await, "NOT_OWNER");
     assert_eq!(dora.refused(room("DELETE_ROOM", "sala")).await, "NOT_A_MEMBER");
 
@@ -107,8 +107,8 @@ async fn deleting_is_the_owners_and_everybody_hears_of_it() {
     assert_eq!(push["change"], json!({"kind": "deleted", "username": "ana"}));
     assert_eq!((&push["room"], &push["name"]), (&Value::Null, &json!("sala")));
     assert_eq!(push["room_id"], first["room"]["id"]);
-    ana.hears_nothing().await;
-    dora.hears_nothing().await;
+    ana.expect_no_push().await;
+    dora.expect_no_push().await;
     let second = ana.ok(room("CREATE_ROOM", "sala")).await;
     assert_ne!(first["room"]["id"], second["room"]["id"]);
 }

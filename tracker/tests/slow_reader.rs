@@ -27,10 +27,10 @@ async fn who_never_reads_is_closed_and_nobody_waits() {
         let name = format!("{n} {}", "日本".repeat(30));
         ana.ok(room("CREATE_ROOM", &name)).await;
         slow.ok(room("JOIN_ROOM", &name)).await;
-        ana.hears("joined", "slow").await;
+        ana.expect_push("joined", "slow").await;
         carla.ok(room("JOIN_ROOM", &name)).await;
-        ana.hears("joined", "carla").await;
-        slow.hears("joined", "carla").await;
+        ana.expect_push("joined", "carla").await;
+        slow.expect_push("joined", "carla").await;
     }
     // Carla gets a push for every login of ana in every room, and at last for the end of the slow session.
     let reading = tokio::spawn(async move {

@@ -35,7 +35,7 @@ async fn a_dead_peer_is_noticed_in_time_whatever_the_others_do() {
     let mut bob = original_at(&tracker, "bob", answering.port).await;
     ana.ok(room("CREATE_ROOM", "sala")).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
     let mut tarpits = Vec::new();
     for n in 0..TARPITS {
         let port = PingPort::tarpit().await;
@@ -45,20 +45,20 @@ async fn a_dead_peer_is_noticed_in_time_whatever_the_others_do() {
     let dead = PingPort::answering().await;
     let mut carla = original_at(&tracker, "carla", dead.port).await;
     carla.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "carla").await;
+    ana.expect_push("joined", "carla").await;
 
     let died = Instant::now();
     drop(dead);
-    let offline = ana.hears("offline", "carla").await;
+    let offline = ana.expect_push("offline", "carla").await;
     let took = died.elapsed();
     // If the pings ran one after the other, they would take longer than this.
     assert!(took < TIMEOUT * TARPITS, "{took:?}");
     assert_eq!(offline["members"][2]["connected"], false);
-    bob.hears("joined", "carla").await;
-    bob.hears("offline", "carla").await;
+    bob.expect_push("joined", "carla").await;
+    bob.expect_push("offline", "carla").await;
 
     // The session is still open, and LIST_PEERS shows only the peers that answer.
-    carla.hears("offline", "carla").await;
+    carla.expect_push("offline", "carla").await;
     let deadline = Instant::now() + common::PATIENCE;
     loop {
         let peers = carla.ok(json!({"cmd": "LIST_PEERS"})).await;
@@ -82,14 +82,14 @@ async fn who_answers_again_is_back() {
     let number = port.port;
     let mut bob = original_at(&tracker, "bob", number).await;
     bob.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
     drop(port);
-    ana.hears("offline", "bob").await;
+    ana.expect_push("offline", "bob").await;
     let _port = PingPort::on(number).await;
-    let online = ana.hears("online", "bob").await;
+    let online = ana.expect_push("online", "bob").await;
     assert_eq!(online["peer_one"]["port"], number);
-    bob.hears("offline", "bob").await;
-    bob.hears("online", "bob").await;
+    bob.expect_push("offline", "bob").await;
+    bob.expect_push("online", "bob").await;
 }
 
 #[tokio::test]
@@ -127,12 +127,12 @@ async fn a_verdict_never_hits_a_newer_login() {
     let mut old = tracker.connect().await;
     old.ok(with_id(sign_in("REGISTER", "bob", tarpit.port))).await;
     old.ok(room("JOIN_ROOM", "sala")).await;
-    ana.hears("joined", "bob").await;
+    ana.expect_push("joined", "bob").await;
     // While the sweep pings the old session, a newer login names a port that answers.
     assert_eq!(old.recv().await, json!({"status": "PING"}));
     let mut new = tracker.connect().await;
     new.ok(sign_in("LOGIN", "bob", answering.port)).await;
-    ana.hears("online", "bob").await;
+    ana.expect_push("online", "bob").await;
     let seen = async {
         loop {
             let peer = new.ok(json!({"cmd": "GET_PEER", "peer": "bob"})).await;
@@ -144,5 +144,5 @@ async fn a_verdict_never_hits_a_newer_login() {
     };
     let peer = tokio::time::timeout(common::PATIENCE, seen).await.unwrap();
     assert_eq!(peer["peer"]["connected"], true);
-    ana.hears_nothing().await;
+    ana.expect_no_push().await;
 }

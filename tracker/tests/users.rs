@@ -19,7 +19,7 @@ async fn a_user_registers_leaves_and_comes_back() {
     let (mut ana, reply) = tracker.back("ana").await;
     assert_eq!(reply["rooms"], json!({}));
     assert_eq!(reply["id"], "sign-in");
-    ana.hears_nothing().await;
+    ana.expect_no_push().await;
 }
 
 #[tokio::test]

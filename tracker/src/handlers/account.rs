@@ -51,8 +51,9 @@ impl AccountCommandHandler {
     pub(crate) fn keys(&self, username: &Username, own: Option<PublicKey>) -> Vec<BoundKey> {
         let Peer { keys, endorsements, .. } = self.peers.peer(username);
         let read = |signature| Endorsement::read(username, &keys, signature);
-        let said: Vec<_> = endorsements.iter().filter_map(read).collect();
-        let by = |key| said.iter().find(|said| said.key == key).map(|said| said.by);
+        let read: Vec<_> = endorsements.iter().filter_map(read).collect();
+        let by =
+            |key| read.iter().find(|endorsement| endorsement.key == key).map(|endorsement| endorsement.by);
         keys.iter().map(|&key| BoundKey { key, current: own == Some(key), endorsed_by: by(key) }).collect()
     }
 
@@ -89,11 +90,11 @@ impl AccountCommandHandler {
         let Some(by) = own else {
             return Err(forbidden("a plaintext session has no key to endorse with"));
         };
-        let said = Endorsement { by, key };
-        if !said.is_signed(asker, &signature) {
+        let endorsement = Endorsement { by, key };
+        if !endorsement.is_signed(asker, &signature) {
             return Err(forbidden("the key of this session did not make the signature"));
         }
-        match self.peers.endorse(asker, said, signature).await? {
+        match self.peers.endorse(asker, endorsement, signature).await? {
             Endorsed::Kept => Ok(Outcome::text("the key is endorsed")),
             Endorsed::NotBound => Err(unknown()),
             Endorsed::Earlier => Err(forbidden(
@@ -193,7 +194,7 @@ mod tests {
     use crate::rate_limit::LimitScope;
     use crate::repositories::Repositories;
 
-    struct Desk {
+    struct TestAccounts {
         users: UserRepository,
         peers: PeerRepository,
         logins: UserCommandHandler,
@@ -201,7 +202,7 @@ mod tests {
         _folder: TempDir,
     }
 
-    impl Desk {
+    impl TestAccounts {
         fn open() -> Self {
             Self::open_in(tempfile::tempdir().unwrap())
         }
@@ -285,10 +286,10 @@ mod tests {
     #[test]
     fn key_that_outlived_its_account_opens_no_later_one() {
         run(async {
-            let desk = Desk::open();
-            desk.peers.bind_key(&ana(), former(), || true).await.unwrap();
-            desk.register("theirs", Some(later())).await;
-            assert_eq!(desk.keys(), [later()]);
+            let test = TestAccounts::open();
+            test.peers.bind_key(&ana(), former(), || true).await.unwrap();
+            test.register("theirs", Some(later())).await;
+            assert_eq!(test.keys(), [later()]);
         });
     }
 
@@ -296,13 +297,13 @@ mod tests {
     fn login_during_deletion_leaves_no_key_behind() {
         run(async {
             for key in [Some(former()), None] {
-                let desk = Desk::open();
-                desk.register("mine", None).await;
-                let mut login = Box::pin(desk.login("mine", key));
+                let test = TestAccounts::open();
+                test.register("mine", None).await;
+                let mut login = Box::pin(test.login("mine", key));
                 begin(&mut login).await;
-                desk.delete().await;
+                test.delete().await;
                 assert_eq!(login.await.unwrap_err().code, ErrorCode::InvalidCredentials);
-                assert_eq!(desk.keys(), []);
+                assert_eq!(test.keys(), []);
             }
         });
     }
@@ -313,14 +314,14 @@ mod tests {
             for (key, code) in
                 [(Some(former()), ErrorCode::InvalidCredentials), (None, ErrorCode::PlaintextRefused)]
             {
-                let desk = Desk::open();
-                desk.register("mine", None).await;
-                let mut login = Box::pin(desk.login("mine", key));
+                let test = TestAccounts::open();
+                test.register("mine", None).await;
+                let mut login = Box::pin(test.login("mine", key));
                 begin(&mut login).await;
-                desk.delete().await;
-                desk.register("theirs", Some(later())).await;
+                test.delete().await;
+                test.register("theirs", Some(later())).await;
                 assert_eq!(login.await.unwrap_err().code, code);
-                assert_eq!(desk.keys(), [later()]);
+                assert_eq!(test.keys(), [later()]);
             }
         });
     }
@@ -328,29 +329,29 @@ mod tests {
     #[test]
     fn former_owner_does_not_change_a_new_accounts_password() {
         run(async {
-            let desk = Desk::open();
-            desk.register("mine", Some(former())).await;
+            let test = TestAccounts::open();
+            test.register("mine", Some(former())).await;
             let wanted = secret("mine again");
             let ana = ana();
-            let change = desk.accounts.change_password(&ana, from(Some(former())), None, &wanted);
+            let change = test.accounts.change_password(&ana, from(Some(former())), None, &wanted);
             let mut change = Box::pin(change);
             begin(&mut change).await;
-            desk.delete().await;
-            desk.register("theirs", Some(later())).await;
+            test.delete().await;
+            test.register("theirs", Some(later())).await;
             assert_eq!(change.await.unwrap_err().code, ErrorCode::Busy);
-            assert!(desk.login("theirs", Some(later())).await.is_ok());
+            assert!(test.login("theirs", Some(later())).await.is_ok());
         });
     }
 
     #[test]
     fn control_login_that_nothing_disturbs_binds_its_key() {
         run(async {
-            let desk = Desk::open();
-            desk.register("mine", None).await;
-            let mut login = Box::pin(desk.login("mine", Some(former())));
+            let test = TestAccounts::open();
+            test.register("mine", None).await;
+            let mut login = Box::pin(test.login("mine", Some(former())));
             begin(&mut login).await;
             assert!(login.await.is_ok());
-            assert_eq!(desk.keys(), [former()]);
+            assert_eq!(test.keys(), [former()]);
         });
     }
 
@@ -360,18 +361,18 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let users = format!(r#"{{"ana": "{}"}}"#, secret("mine").0);
             std::fs::write(folder.path().join("users_db.json"), users).unwrap();
-            let desk = Desk::open_in(folder);
-            let mut first = Box::pin(desk.login("mine", Some(former())));
+            let test = TestAccounts::open_in(folder);
+            let mut first = Box::pin(test.login("mine", Some(former())));
             begin(&mut first).await;
-            desk.login("mine", Some(later())).await.unwrap();
+            test.login("mine", Some(later())).await.unwrap();
             first.await.unwrap();
-            assert_eq!(desk.keys(), [later(), former()]);
+            assert_eq!(test.keys(), [later(), former()]);
         });
     }
 
     #[tokio::test]
     async fn admitted_login_fails_after_key_or_account_removal() {
-        let Desk { users, peers, accounts, .. } = &Desk::open();
+        let TestAccounts { users, peers, accounts, .. } = &TestAccounts::open();
         let (ana, kept, lost) = (ana(), former(), later());
         users.create(&ana, "$argon2id$".to_owned()).await.unwrap();
         for key in [kept, lost] {

@@ -205,11 +205,11 @@ mod tests {
         let user = Username::parse(&format!("{n:0>USERNAME_MAX$}")).unwrap();
         let seeds: Vec<_> = (0..keys).map(|_| Seed::random().unwrap()).collect();
         for (place, seed) in seeds.iter().enumerate() {
-            let said = Endorsement { by: seeds[0].public_key(), key: seed.public_key() };
-            peers.bind_key(&user, said.key, || true).await.unwrap();
+            let endorsement = Endorsement { by: seeds[0].public_key(), key: seed.public_key() };
+            peers.bind_key(&user, endorsement.key, || true).await.unwrap();
             if place > 0 {
-                let signature = Endorsement::sign(&user, &seeds[0], said.key);
-                peers.endorse(&user, said, signature).await.unwrap();
+                let signature = Endorsement::sign(&user, &seeds[0], endorsement.key);
+                peers.endorse(&user, endorsement, signature).await.unwrap();
             }
         }
         let login = ConnectionId::new();

@@ -184,23 +184,25 @@ impl PeerRepository {
     pub(crate) async fn endorse(
         &self,
         username: &Username,
-        said: Endorsement,
+        endorsement: Endorsement,
         signature: Signature,
     ) -> Result<Endorsed, StorageError> {
         let endorse = move |peer: &mut Peer| {
             let place = |key| peer.keys.iter().position(|bound| *bound == key);
-            let (Some(by), Some(key)) = (place(said.by), place(said.key)) else { return Endorsed::NotBound };
+            let (Some(by), Some(key)) = (place(endorsement.by), place(endorsement.key)) else {
+                return Endorsed::NotBound;
+            };
             if key <= by {
                 return Endorsed::Earlier;
             }
-            let said_by = |signature: &Signature| {
+            let signer = |signature: &Signature| {
                 let present = Endorsement::read(&peer.username, &peer.keys, signature);
-                present.filter(|present| present.key == said.key).and_then(|present| place(present.by))
+                present.filter(|present| present.key == endorsement.key).and_then(|present| place(present.by))
             };
-            if peer.endorsements.iter().filter_map(said_by).any(|present| present <= by) {
+            if peer.endorsements.iter().filter_map(signer).any(|present| present <= by) {
                 return Endorsed::Kept;
             }
-            if let Some(worse) = peer.endorsements.iter().position(|present| said_by(present).is_some()) {
+            if let Some(worse) = peer.endorsements.iter().position(|present| signer(present).is_some()) {
                 peer.endorsements.remove(worse);
             }
             peer.endorsements.push(signature);

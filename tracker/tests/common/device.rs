@@ -49,16 +49,16 @@ impl Device {
 pub(crate) async fn ask(session: &mut Connection<Socket>, request: Value) -> Value {
     session.send(&request).await.unwrap();
     loop {
-        let heard = hear(session).await;
+        let received = receive(session).await;
         // A push may arrive before the reply.
-        if heard["status"] != "ROOM_UPDATE" {
-            return heard;
+        if received["status"] != "ROOM_UPDATE" {
+            return received;
         }
     }
 }
 
 /// Receives the next line.
-pub(crate) async fn hear(session: &mut Connection<Socket>) -> Value {
+pub(crate) async fn receive(session: &mut Connection<Socket>) -> Value {
     session.recv_within(PATIENCE).await.unwrap().unwrap().parse_owned().unwrap()
 }
 

@@ -211,14 +211,14 @@ impl Client {
     }
 
     /// Receives the next push, which must have this kind and this user. Returns the room.
-    pub(crate) async fn hears(&mut self, kind: &str, username: &str) -> Value {
-        let (heard_kind, heard_username, room) = self.push().await;
-        assert_eq!((&*heard_kind, &*heard_username), (kind, username));
+    pub(crate) async fn expect_push(&mut self, kind: &str, username: &str) -> Value {
+        let (pushed_kind, pushed_username, room) = self.push().await;
+        assert_eq!((&*pushed_kind, &*pushed_username), (kind, username));
         room
     }
 
     /// Checks that no push is pending: a pending push would arrive before the answer to a PING.
-    pub(crate) async fn hears_nothing(&mut self) {
+    pub(crate) async fn expect_no_push(&mut self) {
         let answer = self.ask(json!({"cmd": "PING"})).await;
         assert_eq!(answer, json!({"cmd": "PONG"}));
     }
