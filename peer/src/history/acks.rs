@@ -38,8 +38,13 @@ impl Store {
     /// as delivered.
     pub(crate) fn write_down(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
+        // The message may have been given up after it was written. The client has it nevertheless.
+        let mut written = Vec::new();
+        for id in ids {
+            written.extend(self.own_line(id)?.map(|(row, _)| row));
+        }
         let ids = self.mark_delivered(to, &rows)?;
-        for row in rows {
+        for row in written {
             let noted = note_written(self.audience_text(row)?.as_deref(), to);
             self.keep_audience(row, &noted)?;
         }
@@ -212,8 +217,9 @@ impl Store {
         let written = read_written(text.as_deref());
         let mut audience = read_audience(text.as_deref());
         audience.retain(|name| !gone.contains(name));
-        let stays = |shrunk: String, name: &Username| note_written(Some(&shrunk), name);
-        self.keep_audience(row, &written.iter().fold(write_audience(&audience), stays))
+        let stay = written.iter().filter(|name| audience.contains(name));
+        let noted = stay.fold(write_audience(&audience), |shrunk, name| note_written(Some(&shrunk), name));
+        self.keep_audience(row, &noted)
     }
 
     fn keep_audience(&self, row: i64, text: &str) -> Result<()> {
@@ -461,6 +467,22 @@ mod tests {
             "what was taken back is delivered to nobody"
         );
         assert_eq!(ana.withdraw(lines[0]), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
+    }
+
+    #[test]
+    fn message_written_after_it_was_given_up_stays_out() {
+        let withdraw = |is_written: bool| {
+            let mut ana = ledger(ANA);
+            let lines = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
+            ana.apply(Request::KeepFor { conversation: room(), members: vec![user(CARLA)], since: 0 });
+            if is_written {
+                ana.apply(Request::Written { to: user(BOB), ids: lines.clone() });
+            }
+            assert!(matches!(ana.commit().as_slice(), [Report::GivenUp { .. }]));
+            ana.withdraw(lines[0])
+        };
+        assert_eq!(withdraw(true), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
+        assert_eq!(withdraw(false), Ok(()), "the control");
     }
 
     #[test]

@@ -183,12 +183,12 @@ pub(crate) fn read_written(audience: Option<&str>) -> Vec<Username> {
     names.filter_map(|name| Username::parse(name.strip_prefix(WRITTEN)?).ok()).collect()
 }
 
-/// Returns the recipients with the mark that the message was written to one of them.
+/// Returns the recipients with the mark that the message was written to one of them. It may have been removed
+/// from them before.
 pub(crate) fn note_written(audience: Option<&str>, to: &Username) -> String {
     let names = audience.unwrap_or_default().split_ascii_whitespace();
-    let noted =
-        names.map(|name| if name == to.as_str() { format!("{WRITTEN}{name}") } else { name.to_owned() });
-    noted.collect::<Vec<_>>().join(" ")
+    let others = names.filter(|name| name.trim_start_matches(WRITTEN) != to.as_str()).map(str::to_owned);
+    others.chain([format!("{WRITTEN}{to}")]).collect::<Vec<_>>().join(" ")
 }
 
 /// The SELECT clause whose columns [`kept`] reads. A query appends its conditions.
