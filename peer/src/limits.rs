@@ -295,6 +295,13 @@ pub const HISTORY_QUEUE: usize = 1024;
 /// Reports of the history that the service has not read yet.
 pub const HISTORY_REPORTS: usize = 1024;
 
+/// Messages of a stream whose sequence numbers are not in the table of ranges yet. A start reads them one by one.
+pub const SPANS_UNWRITTEN: u64 = 4_096;
+
+/// Messages that were shown although the disk did not store them: one failed commit, and a few more. They are not shown
+/// again when their senders repeat them.
+pub const UNSTORED_MAX: usize = 2 * COMMIT_LINES;
+
 /// Time for which delivery marks wait for another commit: their loss in a crash does no harm.
 pub const MARKS_WAIT: Duration = Duration::from_secs(1);
 

@@ -56,6 +56,7 @@ impl Store {
         match new.write(&self.db) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.own.insert(conversation.key, own);
+                self.meta.next_row = row;
                 self.freed.extend((!said.audience.is_empty()).then(|| (said.to, QuotaUsage::of(&said.text))));
                 self.report(Report::NotKept { ids: vec![said.id], why: "its id is in use already".into() });
                 return Ok(());

@@ -64,7 +64,9 @@ pub(crate) fn held(database: &Connection) -> rusqlite::Result<Option<Held>> {
         return Ok((version == 0).then(Held::default));
     }
     let commits = if version == present { "commits" } else { "9223372036854775807" };
-    let mut query = database.prepare(&format!("SELECT next_row - 1, {commits} FROM meta"))?;
+    let mut query = database.prepare(&format!(
+        "SELECT max(next_row - 1, (SELECT coalesce(max(row), 0) FROM lines)), {commits} FROM meta"
+    ))?;
     let found = query.query_row([], |row| Ok(Held { messages: row.get(0)?, commits: row.get(1)? }));
     Ok(Some(found.optional()?.unwrap_or_default()))
 }

@@ -3,6 +3,8 @@
 //! A message is committed as soon as the disk is free. The commit includes all requests that arrived while the
 //! disk was busy (group commit). For example, 1,000 pasted messages need a few dozen commits instead of 1,000.
 //!
+//! Received messages are published before the commit, and acknowledged after it.
+//!
 //! Delivery marks wait for the next commit, but at most [`MARKS_WAIT`]. If a crash loses a mark, the recipient's
 //! next HAVE frame restores it. A query sees only durable data: it ends the current batch.
 
@@ -130,6 +132,8 @@ impl DbThread {
             next = if staged < COMMIT_LINES { self.next_in_queue() } else { None };
         }
         if self.ledger.needs_commit() || staged >= COMMIT_LINES {
+            let early = self.ledger.early_reports();
+            self.report(early);
             self.commit();
         } else {
             if self.ledger.is_open {
@@ -153,7 +157,7 @@ impl DbThread {
         self.report(reports);
     }
 
-    fn report(&self, reports: Vec<Report>) {
+    fn report(&self, reports: impl IntoIterator<Item = Report>) {
         for report in reports {
             // A closed channel means that no subscriber is left.
             let _ = self.reports.blocking_send(report);

@@ -12,6 +12,12 @@ impl Store {
     pub(crate) fn forget(&mut self, conversation: &ConversationId) -> Result<usize> {
         self.keep_for(conversation, &[], 0, GivenUp::Forgotten)?;
         let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(0) };
+        // The messages no longer show the sequence numbers and times, so these are written before.
+        for name in self.stream_list(conversation)? {
+            self.known_stream(&name)?;
+        }
+        self.write_notes()?;
+        self.write_meta()?;
         // No outbox row may remain for an erased message, not even for a withdrawn one.
         self.db.execute(
             "DELETE FROM outbox WHERE line IN (SELECT row FROM lines WHERE conversation = ?1)",

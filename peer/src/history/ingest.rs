@@ -227,7 +227,7 @@ impl Store {
         self.drop_withheld_acks(&group);
         let first = self.meta.next_row - group.len().cast_signed() as i64;
         let mut missing = Some(missing);
-        let lines = group.into_iter().zip(first..).filter_map(|(line, row)| {
+        let lines = group.into_iter().zip(first..).filter_map(move |(line, row)| {
             let missing = missing.take().unwrap_or(0);
             let place = Some((line.provenance.incarnation, line.provenance.seq));
             let Text::Plain(text) = line.text else { return None };
@@ -245,10 +245,7 @@ impl Store {
             };
             Some(IncomingMessage { line, missing, place })
         });
-        let lines: Vec<_> = lines.collect();
-        if !lines.is_empty() {
-            self.report(Report::Heard(lines));
-        }
+        self.early.add(lines);
     }
 
     fn report_fork(&mut self, name: &StreamName, room: Option<&RoomName>, seq: u64) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The history: the local encrypted message store of one user. It holds the messages of all conversations and the
 //! outbox.
 //!
-//! A message is verified before it is stored, and it is durable before it is reported. One thread owns the
+//! A message is verified before it is published, and it is durable before it is sent or acknowledged. One thread owns the
 //! database (`db_thread`). The rules are in `history_db`, which uses no thread and no clock. This module holds the
 //! handle with which other parts of the program use the history.
 
@@ -14,6 +14,7 @@ pub mod conversation;
 mod database;
 mod db_thread;
 mod deletion;
+mod early_messages;
 pub mod finding;
 pub mod history_db;
 mod incarnation;
@@ -317,8 +318,10 @@ impl History {
         self.read(move |ledger| ledger.row_of(&id)).await
     }
 
-    /// Returns the messages that match a search, newest first.
+    /// Returns the messages that match a search, newest first. Messages that are not in the index yet are indexed
+    /// first, in pieces, so that other requests do not wait for the whole index.
     pub async fn search(&self, wanted: Search, lines: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
+        while self.ask(HistoryDb::tidy).await {}
         self.read(move |ledger| ledger.search(wanted, lines)).await
     }
 
@@ -433,7 +436,7 @@ mod tests {
     use super::*;
     use crate::history::report::GivenUp;
     use crate::history::testing::*;
-    use crate::limits::OUTBOX_LINES;
+    use crate::limits::{INDEX_PIECE, OUTBOX_LINES};
 
     fn open(name: &str) -> (tempfile::TempDir, History, mpsc::Receiver<Report>) {
         let folder = tempfile::tempdir().unwrap();
@@ -545,6 +548,37 @@ mod tests {
         let waiting = Report::Waiting { of: Some(room()), waiting: vec![(user(BOB), 2)] };
         assert_eq!(next(&mut reports).await, waiting);
         assert_eq!(ana.commits(), before + 1);
+    }
+
+    #[tokio::test]
+    async fn first_search_does_not_hold_up_other_requests() {
+        let (_folder, ana, mut reports) = open(ANA);
+        let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
+        let messages = 2 * INDEX_PIECE;
+        ana.ask(move |ledger| {
+            (0..messages).for_each(|n| ledger.apply(Request::Say(draft(&room(), &format!("word {n}"), &[]))));
+            ledger.commit();
+        })
+        .await;
+        let go_on = block(&ana).await;
+        let mut search = std::pin::pin!(ana.search("word".into(), 9));
+        tokio::select! {
+            biased;
+            _ = &mut search => panic!("the thread is blocked"),
+            () = tokio::task::yield_now() => {}
+        }
+        let mut other = std::pin::pin!(ana.ask(|ledger| ledger.store.meta.indexed));
+        tokio::select! {
+            biased;
+            _ = &mut other => panic!("the thread is blocked"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(go_on);
+        let (found, indexed) = tokio::join!(search, other);
+        assert_eq!(found.unwrap().len(), 9);
+        assert!((1..messages).contains(&indexed), "the other request waited: {indexed}");
+        ana.close().await;
+        drain.await.unwrap();
     }
 
     #[tokio::test]

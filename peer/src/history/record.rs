@@ -33,7 +33,7 @@ pub(crate) struct Record {
 pub struct Held {
     /// The number of messages that were ever stored, erased ones included.
     pub messages: i64,
-    /// The number of commits that changed something.
+    /// The number of commits that changed something but added no message.
     pub commits: i64,
 }
 

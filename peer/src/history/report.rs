@@ -10,8 +10,8 @@ use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 
-/// A report of the history, in order of occurrence. Its contents are durable, except in `NotKept`, `Trouble` and
-/// unsigned messages that the disk did not take.
+/// A report of the history, in order of occurrence. Its contents are durable, except in `Heard`, `NotKept` and
+/// `Trouble`, and delivery marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// Own messages that are stored, in complete signed batches.
@@ -23,7 +23,8 @@ pub enum Report {
         /// The reason, in words for the user.
         why: String,
     },
-    /// New messages of others, in order of their rows.
+    /// New messages of others, in order of their rows. They are verified but perhaps not durable yet, so they are not
+    /// acknowledged.
     Heard(Vec<IncomingMessage>),
     /// The ack to send on a link. Everything that the link brought up to this message is stored, a duplicate, or
     /// refused for good. The ack is withheld while an earlier message is missing.

@@ -40,6 +40,15 @@ impl HistoryDb {
         self.needs_commit || self.failure.is_some()
     }
 
+    /// Returns the received messages that may be published before the commit; see
+    /// [`early_messages`](crate::history::early_messages).
+    pub fn early_reports(&mut self) -> Option<Report> {
+        // After a failure the next messages are published only after they are stored.
+        let messages =
+            if self.in_trouble || self.failure.is_some() { Vec::new() } else { self.store.early.publish() };
+        (!messages.is_empty()).then_some(Report::Heard(messages))
+    }
+
     /// Returns the reports of delivery marks and the answers to queries when nothing else is staged. A mark is true
     /// before it is durable, because the other side stores the message. Marks change no data that a query tells.
     pub(crate) fn reports_without_commit(&mut self) -> Vec<Report> {

@@ -28,6 +28,7 @@ impl HistoryDb {
             // If the rollback fails, SQLite repeats it at the next start.
             let _ = self.store.db.execute_batch("ROLLBACK");
         }
+        self.store.early.rolled_back();
         self.is_open = false;
         self.needs_commit = false;
         self.is_stale = self.store.reload().is_err();

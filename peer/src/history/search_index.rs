@@ -10,6 +10,7 @@ use crate::limits::INDEX_PIECE;
 impl Store {
     /// Indexes at most `INDEX_PIECE` more messages. Returns true if messages remain.
     pub(crate) fn index(&mut self) -> Result<bool> {
+        self.write_notes()?;
         let from = self.meta.indexed;
         let to = (from + INDEX_PIECE).min(self.meta.next_row - 1);
         if to <= from {

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
+use crate::history::early_messages::EarlyMessages;
 use crate::history::outbox::Outbox;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::{BatchAssembler, StreamName};
@@ -19,7 +20,7 @@ use crate::history::record::Held;
 use crate::history::remembered_room::Unwritten;
 use crate::history::report::{OutgoingMessage, Report};
 use crate::history::seq_ranges::SeqRanges;
-use crate::limits::LAMPORT_MAX;
+use crate::limits::{CLOCK_STEP, LAMPORT_MAX, SPANS_UNWRITTEN};
 
 /// The database connection and its cache.
 pub(crate) struct Store {
@@ -30,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) meta: Meta,
     /// The values of `meta` that the database has.
     pub(crate) written: Meta,
+    /// The next row at the begin of the transaction.
+    pub(crate) first_row: i64,
     pub(crate) people: HashMap<Username, i64>,
     pub(crate) conversations: HashMap<ConversationId, Conversation>,
     pub(crate) streams: HashMap<StreamName, Stream>,
@@ -44,6 +47,8 @@ pub(crate) struct Store {
     pub(crate) arrivals: BTreeMap<Username, BatchAssembler>,
     /// The reports to publish after the commit.
     pub(crate) news: Vec<Report>,
+    /// Received messages that are published before the commit, and those that were not stored in the end.
+    pub(crate) early: EarlyMessages,
     /// The quota to release after the commit.
     pub(crate) freed: Vec<(ConversationId, QuotaUsage)>,
     /// The streams that their authors sent since the last commit.
@@ -98,8 +103,9 @@ pub(crate) struct Stream {
     pub(crate) device: PublicKey,
     /// The sequence numbers that are or were stored.
     pub(crate) spans: SeqRanges,
-    /// Whether the database has the current ranges.
-    pub(crate) is_written: bool,
+    /// The number of messages that the table `spans` does not contain yet. The ranges are completed from the
+    /// messages themselves, so that not every commit writes them.
+    pub(crate) unwritten: u64,
     /// The number and digest of the last erased message.
     pub(crate) tip: Option<(u64, Digest)>,
 }
@@ -145,6 +151,9 @@ impl Store {
         self.given.clear();
         self.written = Meta::read(&self.db)?;
         self.meta = self.written.clone();
+        // A row of a message that was published must not become the row of another one.
+        self.meta.next_row = self.meta.next_row.max(self.early.next_row());
+        self.first_row = self.meta.next_row;
         self.outbox = Outbox::read(&self.db)?;
         Ok(())
     }
@@ -247,6 +256,10 @@ impl Store {
             }
         };
         let Some(mut found) = found else { return Ok(None) };
+        // The clock is written only now and then. The messages show how far it has come.
+        while let Some(time) = self.latest_time(found.key, found.clock, found.clock + CLOCK_STEP)? {
+            found.clock = time;
+        }
         found.has_far_times = self.latest_time(found.key, found.clock, LAMPORT_MAX)?.is_some();
         self.conversations.insert(id.clone(), found.clone());
         Ok(Some(found))
@@ -268,7 +281,7 @@ impl Store {
                         key: row.get(0)?,
                         device: PublicKey::new(row.get(1)?),
                         spans: SeqRanges::default(),
-                        is_written: true,
+                        unwritten: 0,
                         tip: tip.map(|(seq, digest)| (seq.cast_unsigned(), Digest(digest))),
                     })
                 });
@@ -281,9 +294,30 @@ impl Store {
                 stream.spans.insert(first.cast_unsigned(), last.cast_unsigned());
             }
             drop(query);
+            self.add_unwritten(&mut stream)?;
             self.streams.insert(name.clone(), stream);
         }
         Ok(self.streams.get_mut(name))
+    }
+
+    /// Adds the stored sequence numbers that the table `spans` does not contain yet.
+    fn add_unwritten(&self, stream: &mut Stream) -> Result<()> {
+        let mut query = self.db.prepare_cached(
+            "SELECT seq FROM lines WHERE stream = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq",
+        )?;
+        let (mut after, mut found) = (0, SeqRanges::default());
+        let written = stream.spans.iter().chain([(i64::MAX.cast_unsigned(), 0)]);
+        for (first, last) in written {
+            let gap = params![stream.key, i64::try_from(after).unwrap_or(i64::MAX), first.cast_signed()];
+            for seq in query.query_map(gap, |row| row.get::<_, i64>(0))? {
+                let seq = seq?.cast_unsigned();
+                found.insert(seq, seq);
+                stream.unwritten += 1;
+            }
+            after = last;
+        }
+        found.iter().for_each(|(first, last)| stream.spans.insert(first, last));
+        Ok(())
     }
 
     /// Creates an empty stream.
@@ -296,7 +330,7 @@ impl Store {
             )?
             .execute(params![conversation, author, name.incarnation.0.cast_signed(), device.as_bytes()])?;
         let key = self.db.last_insert_rowid();
-        let stream = Stream { key, device, spans: SeqRanges::default(), is_written: true, tip: None };
+        let stream = Stream { key, device, spans: SeqRanges::default(), unwritten: 0, tip: None };
         self.streams.insert(name.clone(), stream);
         Ok(())
     }
@@ -305,33 +339,52 @@ impl Store {
     pub(crate) fn note_span(&mut self, name: &StreamName, first: u64, last: u64) {
         if let Some(stream) = self.streams.get_mut(name) {
             stream.spans.insert(first, last);
-            stream.is_written = false;
+            stream.unwritten += last - first + 1;
         }
     }
 
-    /// Writes the ranges, clocks and `meta` values that were changed only in memory.
-    pub(crate) fn write_notes(&mut self) -> Result<()> {
-        for stream in self.streams.values_mut().filter(|stream| !stream.is_written) {
+    /// Writes the sequence ranges of streams with at least this many messages that the table does not contain yet.
+    pub(crate) fn write_spans(&mut self, unwritten: u64) -> Result<()> {
+        for stream in self.streams.values_mut().filter(|stream| stream.unwritten >= unwritten) {
             self.db.prepare_cached("DELETE FROM spans WHERE stream = ?1")?.execute([stream.key])?;
             let mut insert = self.db.prepare_cached("INSERT INTO spans VALUES (?1, ?2, ?3)")?;
             for (first, last) in stream.spans.iter() {
                 insert.execute(params![stream.key, first.cast_signed(), last.cast_signed()])?;
             }
-            stream.is_written = true;
-        }
-        self.write_clocks()?;
-        if self.meta != self.written {
-            self.meta.write(&self.db)?;
-            self.written = self.meta.clone();
+            stream.unwritten = 0;
         }
         Ok(())
     }
 
-    /// Counts a commit that changes something. The caller commits the transaction afterwards.
-    pub(crate) fn count_commit(&mut self) -> Result<()> {
-        self.meta.commits += 1;
-        self.written.commits = self.meta.commits;
-        self.db.prepare_cached("UPDATE meta SET commits = ?1")?.execute([self.meta.commits])?;
+    /// Writes what is only in memory and could also be found again: sequence ranges, clocks and the last shown row.
+    /// It is written while the history is idle, so that a commit writes fewer pages.
+    pub(crate) fn write_notes(&mut self) -> Result<()> {
+        self.write_spans(1)?;
+        self.write_clocks()?;
+        if self.meta != self.written {
+            self.write_meta()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the row of `meta`. A transaction that only adds messages needs no such write: their rows show that it
+    /// was committed.
+    pub(crate) fn write_meta(&mut self) -> Result<()> {
+        self.meta.write(&self.db)?;
+        self.written = self.meta.clone();
+        Ok(())
+    }
+
+    /// Completes a transaction that changes something, before its commit.
+    pub(crate) fn complete(&mut self) -> Result<()> {
+        self.write_rooms()?;
+        self.write_spans(SPANS_UNWRITTEN)?;
+        let only_rows = Meta { next_row: self.written.next_row, ..self.meta.clone() } == self.written;
+        if !only_rows || self.meta.next_row == self.first_row {
+            self.meta.commits += 1;
+            self.write_meta()?;
+        }
+        self.first_row = self.meta.next_row;
         Ok(())
     }
 
@@ -366,7 +419,9 @@ impl Store {
 impl Meta {
     /// Reads the row from the database.
     pub(crate) fn read(db: &Connection) -> Result<Self> {
-        db.query_row("SELECT incarnation, next_row, shown, indexed, commits FROM meta", [], |row| {
+        let query = "SELECT incarnation, max(next_row, (SELECT coalesce(max(row), 0) + 1 FROM lines)), shown, indexed,
+                         commits FROM meta";
+        db.query_row(query, [], |row| {
             Ok(Self {
                 incarnation: Incarnation(row.get::<_, i64>(0)?.cast_unsigned()),
                 next_row: row.get(1)?,
@@ -377,10 +432,18 @@ impl Meta {
         })
     }
 
-    /// Writes the row to the database, except the count of commits.
+    /// Writes the row to the database.
     pub(crate) fn write(&self, db: &Connection) -> Result<()> {
-        db.prepare_cached("UPDATE meta SET incarnation = ?1, next_row = ?2, shown = ?3, indexed = ?4")?
-            .execute(params![self.incarnation.0.cast_signed(), self.next_row, self.shown, self.indexed])?;
+        let mut update = db.prepare_cached(
+            "UPDATE meta SET incarnation = ?1, next_row = ?2, shown = ?3, indexed = ?4, commits = ?5",
+        )?;
+        update.execute(params![
+            self.incarnation.0.cast_signed(),
+            self.next_row,
+            self.shown,
+            self.indexed,
+            self.commits
+        ])?;
         Ok(())
     }
 }

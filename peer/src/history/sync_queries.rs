@@ -25,27 +25,35 @@ impl Store {
     /// Returns the stored ranges of all streams of a conversation, at most `SPANS_MAX` ranges, newest streams
     /// first.
     pub(crate) fn spans(&mut self, of: &ConversationId) -> Result<Vec<StreamSpans>> {
-        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
-        let mut query = self.db.prepare_cached(
-            "SELECT a.name, s.incarnation, p.first, p.last
-             FROM streams s JOIN people a ON a.id = s.author JOIN spans p ON p.stream = s.id
-             WHERE s.conversation = ?1 ORDER BY s.id DESC, p.first LIMIT ?2",
-        )?;
-        let mut rows = query.query(params![known.key, SPANS_MAX.cast_signed() as i64])?;
-        let mut streams: Vec<StreamSpans> = Vec::new();
-        while let Some(row) = rows.next()? {
-            let username: String = row.get(0)?;
-            let incarnation = Incarnation(row.get::<_, i64>(1)?.cast_unsigned());
-            let piece = (row.get::<_, i64>(2)?.cast_unsigned(), row.get::<_, i64>(3)?.cast_unsigned());
-            match streams
-                .last_mut()
-                .filter(|last| last.username == username && last.incarnation == incarnation)
-            {
-                Some(stream) => stream.spans.push(piece),
-                None => streams.push(StreamSpans { username, incarnation, spans: vec![piece] }),
+        let mut room = SPANS_MAX;
+        let mut streams = Vec::new();
+        for name in self.stream_list(of)? {
+            let Some(stream) = self.known_stream(&name)? else { continue };
+            let spans: Vec<_> = stream.spans.iter().take(room).collect();
+            room -= spans.len();
+            if !spans.is_empty() {
+                let username = name.author.as_str().to_owned();
+                streams.push(StreamSpans { username, incarnation: name.incarnation, spans });
             }
         }
         Ok(streams)
+    }
+
+    /// Returns the names of all streams of a conversation, newest first.
+    pub(crate) fn stream_list(&mut self, of: &ConversationId) -> Result<Vec<StreamName>> {
+        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let mut query = self.db.prepare_cached(
+            "SELECT a.name, s.incarnation FROM streams s JOIN people a ON a.id = s.author
+             WHERE s.conversation = ?1 ORDER BY s.id DESC",
+        )?;
+        let names = query.query_map([known.key], |row| {
+            Ok(StreamName {
+                conversation: of.clone(),
+                author: row.get::<_, Name>(0)?.0,
+                incarnation: Incarnation(row.get::<_, i64>(1)?.cast_unsigned()),
+            })
+        })?;
+        names.collect()
     }
 
     /// Returns the ranges for a HAVE to a device of a member who joined at revision `since`. They contain all
