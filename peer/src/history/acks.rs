@@ -146,7 +146,7 @@ impl Store {
     }
 
     fn take_out(&mut self, row: i64, person: i64) -> Result<()> {
-        let mut delete = self.db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 AND line = ?2")?;
+        let mut delete = self.db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 AND message = ?2")?;
         delete.execute([person, row])?;
         drop(delete);
         if let Some(line) = self.outbox.mark_delivered(row, person) {
@@ -205,7 +205,7 @@ impl Store {
     /// Returns the rows of waiting messages that were written before this revision of the room.
     fn waiting_before(&self, conversation: i64, revision: u64) -> Result<HashSet<i64>> {
         let mut query = self.db.prepare_cached(
-            "SELECT line FROM outbox JOIN lines ON row = line WHERE conversation = ?1 AND revision < ?2",
+            "SELECT message FROM outbox JOIN messages ON row = message WHERE conversation = ?1 AND revision < ?2",
         )?;
         query.query_map([conversation, revision.cast_signed()], |row| row.get(0))?.collect()
     }
@@ -223,7 +223,7 @@ impl Store {
     }
 
     fn keep_audience(&self, row: i64, text: &str) -> Result<()> {
-        let mut update = self.db.prepare_cached("UPDATE lines SET audience = ?2 WHERE row = ?1")?;
+        let mut update = self.db.prepare_cached("UPDATE messages SET audience = ?2 WHERE row = ?1")?;
         update.execute(params![row, text]).map(drop)
     }
 
@@ -232,7 +232,7 @@ impl Store {
     }
 
     fn audience_text(&self, row: i64) -> Result<Option<String>> {
-        let mut query = self.db.prepare_cached("SELECT audience FROM lines WHERE row = ?1")?;
+        let mut query = self.db.prepare_cached("SELECT audience FROM messages WHERE row = ?1")?;
         query.query_row([row], |row| row.get(0))
     }
 
@@ -283,7 +283,7 @@ impl Store {
         }
         self.unindex(row, &text)?;
         self.db
-            .prepare_cached("UPDATE lines SET text = NULL, withdrawn = ?2 WHERE row = ?1")?
+            .prepare_cached("UPDATE messages SET text = NULL, withdrawn = ?2 WHERE row = ?1")?
             .execute(params![row, Text::Plain(text).digest().0])?;
         // The message stays in the outbox: recipients need its place in the hash chain, but not its text.
         if let Some(line) = self.outbox.line(row).cloned() {
@@ -298,7 +298,7 @@ impl Store {
     fn own_line(&mut self, id: &Uuid) -> Result<Option<(i64, String)>> {
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(
-            "SELECT row, text FROM lines WHERE author = ?1 AND id = ?2 AND text IS NOT NULL AND audience IS NOT NULL",
+            "SELECT row, text FROM messages WHERE author = ?1 AND id = ?2 AND text IS NOT NULL AND audience IS NOT NULL",
         )?;
         let mut rows = query.query(params![me, id.as_bytes()])?;
         rows.next()?.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()

@@ -104,7 +104,7 @@ impl Store {
             let signature = signed_batch::sign(&self.key, &own.digest);
             last.line.provenance.signature = Some(signature);
             self.db
-                .prepare_cached("UPDATE lines SET signature = ?2 WHERE row = ?1")?
+                .prepare_cached("UPDATE messages SET signature = ?2 WHERE row = ?1")?
                 .execute(params![last.row, signature.0])?;
         }
         self.note_span(&own.name, first, own.seq);
@@ -188,9 +188,9 @@ impl Store {
     /// Returns the ids of the latest messages in other streams since this device's last message, by stream.
     fn heads(&self, conversation: i64, own: i64) -> Result<BTreeMap<i64, Uuid>> {
         let mut query = self.db.prepare_cached(
-            "SELECT stream, id FROM lines WHERE conversation = ?1 AND stream IS NOT NULL AND stream <> ?2
-             AND lamport > (SELECT coalesce(max(lamport), 0) FROM lines WHERE stream = ?2
-                 AND seq = (SELECT max(seq) FROM lines WHERE stream = ?2))
+            "SELECT stream, id FROM messages WHERE conversation = ?1 AND stream IS NOT NULL AND stream <> ?2
+             AND lamport > (SELECT coalesce(max(lamport), 0) FROM messages WHERE stream = ?2
+                 AND seq = (SELECT max(seq) FROM messages WHERE stream = ?2))
              ORDER BY lamport DESC LIMIT ?3",
         )?;
         let latest = query.query_map(params![conversation, own, RECENT_HEADS], |row| {

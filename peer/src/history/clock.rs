@@ -57,7 +57,7 @@ impl Store {
     /// Returns the latest Lamport time of a stored message in the range `after < time <= to`.
     pub(crate) fn latest_time(&self, conversation: i64, after: u64, to: u64) -> Result<Option<u64>> {
         let mut query = self.db.prepare_cached(
-            "SELECT max(lamport) FROM lines WHERE conversation = ?1 AND lamport > ?2 AND lamport <= ?3",
+            "SELECT max(lamport) FROM messages WHERE conversation = ?1 AND lamport > ?2 AND lamport <= ?3",
         )?;
         let found = params![conversation, after.cast_signed(), to.cast_signed()];
         let latest: Option<i64> = query.query_row(found, |row| row.get(0)).optional()?.flatten();

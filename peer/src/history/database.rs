@@ -1,4 +1,4 @@
-//! The encrypted database file of a history. This module opens the file with its key, migrates its schema, and
+//! The encrypted database file of a history. This module opens the file with its key, creates its tables, and
 //! sets a damaged file aside.
 
 use std::fs::{self, OpenOptions};
@@ -23,9 +23,10 @@ const SUSPECT: &str = "history.suspect";
 /// The prefix for the digest from which the database key is derived. The device seed follows it.
 const DOMAIN: &[u8] = b"p2p-chat history v1\0";
 
-/// The schema migrations, one for each version, starting from an empty database.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("rooms.sql"), include_str!("clocks.sql")];
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// The version of the schema.
+const VERSION: i64 = 4;
 
 /// The reason why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub(crate) enum OpenError {
     /// A later version of this program wrote the database.
     #[error("written by a later version of this program")]
     Newer,
+    /// An earlier version of this program, which was never released, wrote the database.
+    #[error("written by an earlier version of this program")]
+    Older,
     /// A file operation failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -54,19 +58,16 @@ pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Optio
     Ok((database, loss))
 }
 
-/// Returns how much a history holds, or `None` if a later version wrote it. Databases of earlier versions have no
-/// count of commits. They return the highest possible count, so that a crash during migration does not look like a
-/// loss.
+/// Returns how much a history holds, or `None` if another version of the program wrote it.
 pub(crate) fn held(database: &Connection) -> rusqlite::Result<Option<Held>> {
-    let version: isize = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let present = MIGRATIONS.len().cast_signed();
-    if version == 0 || version > present {
-        return Ok((version == 0).then(Held::default));
+    match database.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+        0 => return Ok(Some(Held::default())),
+        VERSION => {}
+        _ => return Ok(None),
     }
-    let commits = if version == present { "commits" } else { "9223372036854775807" };
-    let mut query = database.prepare(&format!(
-        "SELECT max(next_row - 1, (SELECT coalesce(max(row), 0) FROM lines)), {commits} FROM meta"
-    ))?;
+    let mut query = database.prepare(
+        "SELECT max(next_row - 1, (SELECT coalesce(max(row), 0) FROM messages)), commits FROM meta",
+    )?;
     let found = query.query_row([], |row| Ok(Held { messages: row.get(0)?, commits: row.get(1)? }));
     Ok(Some(found.optional()?.unwrap_or_default()))
 }
@@ -139,12 +140,16 @@ fn key_pragma(seed: &Seed) -> Zeroizing<String> {
     Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", *hex))
 }
 
-/// Configures the connection and migrates the schema to the current version.
+/// Configures the connection, and creates the tables of a new database.
 fn prepare(database: &Connection) -> Result<(), OpenError> {
-    // The version is checked first: a database from a later version must not be changed.
+    // The version is checked first: a database of another version must not be changed.
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let version = usize::try_from(version).unwrap_or(usize::MAX);
-    let Some(steps) = MIGRATIONS.get(version..) else { return Err(OpenError::Newer) };
+    if version > VERSION {
+        return Err(OpenError::Newer);
+    }
+    if (1..VERSION).contains(&version) {
+        return Err(OpenError::Older);
+    }
     // A reported message must be on the disk, so each commit is synchronous. Deleted text must not remain in free
     // pages or temporary files.
     database.execute_batch(&format!(
@@ -152,8 +157,8 @@ fn prepare(database: &Connection) -> Result<(), OpenError> {
          PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -{DATABASE_CACHE_KIB}"
     ))?;
     database.set_prepared_statement_cache_capacity(DATABASE_STATEMENTS);
-    for (step, version) in steps.iter().zip(version + 1..) {
-        database.execute_batch(&format!("BEGIN; {step}; PRAGMA user_version = {version}; COMMIT"))?;
+    if version == 0 {
+        database.execute_batch(&format!("BEGIN; {SCHEMA}; PRAGMA user_version = {VERSION}; COMMIT"))?;
     }
     Ok(())
 }
@@ -195,29 +200,4 @@ fn set_aside(
         }
     }
     Ok(aside)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn earlier_history_gets_a_clock_for_each_conversation() {
-        let database = Connection::open_in_memory().unwrap();
-        database.execute_batch(MIGRATIONS[0]).unwrap();
-        database
-            .execute_batch(
-                "PRAGMA user_version = 1; PRAGMA foreign_keys = OFF;
-                 INSERT INTO meta VALUES (7, 'life', 99, 4, 0, 0);
-                 INSERT INTO conversations (id, room) VALUES (1, x'01'), (2, x'02'), (3, x'03');
-                 INSERT INTO lines (row, conversation, author, id, lamport, revision, sent_at, late)
-                 VALUES (1, 1, 1, x'01', 40, 1, 0, 0), (2, 1, 1, x'02', 4611686018427387904, 1, 0, 0),
-                        (3, 2, 1, x'03', 99, 1, 0, 0);",
-            )
-            .unwrap();
-        prepare(&database).unwrap();
-        let mut query = database.prepare("SELECT clock FROM conversations ORDER BY id").unwrap();
-        let clocks: Result<Vec<i64>, _> = query.query_map([], |row| row.get(0)).unwrap().collect();
-        assert_eq!(clocks.unwrap(), [40, 99, 0]);
-    }
 }

@@ -20,21 +20,21 @@ impl Store {
         self.write_meta()?;
         // No outbox row may remain for an erased message, not even for a withdrawn one.
         self.db.execute(
-            "DELETE FROM outbox WHERE line IN (SELECT row FROM lines WHERE conversation = ?1)",
+            "DELETE FROM outbox WHERE message IN (SELECT row FROM messages WHERE conversation = ?1)",
             [key],
         )?;
         self.db.execute(
             "UPDATE streams SET (tip_seq, tip) =
-                 (SELECT seq, digest FROM lines WHERE stream = streams.id ORDER BY seq DESC LIMIT 1)
-             WHERE conversation = ?1 AND EXISTS (SELECT 1 FROM lines WHERE stream = streams.id)",
+                 (SELECT seq, digest FROM messages WHERE stream = streams.id ORDER BY seq DESC LIMIT 1)
+             WHERE conversation = ?1 AND EXISTS (SELECT 1 FROM messages WHERE stream = streams.id)",
             [key],
         )?;
         self.db.execute(
-            "INSERT INTO words (words, rowid, text) SELECT 'delete', row, text FROM lines
+            "INSERT INTO words (words, rowid, text) SELECT 'delete', row, text FROM messages
              WHERE conversation = ?1 AND row <= ?2 AND text IS NOT NULL",
             [key, self.meta.indexed],
         )?;
-        let erased = self.db.execute("DELETE FROM lines WHERE conversation = ?1", [key])?;
+        let erased = self.db.execute("DELETE FROM messages WHERE conversation = ?1", [key])?;
         // Without this step, erased words stay in the index until it is rewritten.
         self.db.execute("INSERT INTO words (words) VALUES ('optimize')", [])?;
         self.streams.retain(|name, _| name.conversation != *conversation);

@@ -55,7 +55,7 @@ const MARKS: (char, char) = ('\u{2}', '\u{3}');
 const FOUND: &str =
     "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late,
          highlight(words, 0, char(2), char(3))
-     FROM words CROSS JOIN lines l ON l.row = words.rowid CROSS JOIN people a ON a.id = l.author
+     FROM words CROSS JOIN messages l ON l.row = words.rowid CROSS JOIN people a ON a.id = l.author
      CROSS JOIN conversations c ON c.id = l.conversation LEFT JOIN people p ON p.id = c.peer
      WHERE words MATCH ?1 AND words.rowid < ?2 AND (?3 IS NULL OR l.author = ?3)
          AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
@@ -64,7 +64,7 @@ const FOUND: &str =
 /// The same query without words.
 const FOUND_WITHOUT_WORDS: &str =
     "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late, NULL
-     FROM lines l CROSS JOIN people a ON a.id = l.author CROSS JOIN conversations c ON c.id = l.conversation
+     FROM messages l CROSS JOIN people a ON a.id = l.author CROSS JOIN conversations c ON c.id = l.conversation
      LEFT JOIN people p ON p.id = c.peer
      WHERE ?1 IS NULL AND l.text IS NOT NULL AND l.row < ?2 AND (?3 IS NULL OR l.author = ?3)
          AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
@@ -113,7 +113,7 @@ impl Store {
     /// Returns the row of the message with this id.
     pub(crate) fn row_of(&self, id: &Uuid) -> Result<Option<i64>> {
         let mut query = self.db.prepare_cached(
-            "SELECT row FROM lines WHERE id = ?1 AND author IN (SELECT id FROM people) AND text IS NOT NULL",
+            "SELECT row FROM messages WHERE id = ?1 AND author IN (SELECT id FROM people) AND text IS NOT NULL",
         )?;
         query.query_row([id.as_bytes()], |row| row.get(0)).optional()
     }

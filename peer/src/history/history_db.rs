@@ -76,6 +76,12 @@ pub enum HistoryError {
     /// A later version of this program wrote the history. The file stays unchanged.
     #[error("the history was written by a later version of this program")]
     Newer,
+    /// An earlier version of this program wrote the history. The file stays unchanged.
+    #[error(
+        "An earlier version of this program wrote the history. Move the files history.* away, then start again to \
+         begin a new one."
+    )]
+    Older,
     /// A file operation failed.
     #[error("the history cannot be opened: {0}")]
     Io(#[from] std::io::Error),
@@ -88,6 +94,7 @@ impl From<OpenError> for HistoryError {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Newer => Self::Newer,
+            OpenError::Older => Self::Older,
             OpenError::Io(error) => Self::Io(error),
             OpenError::Database(error) => Self::Database(error),
         }
@@ -681,16 +688,21 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_version_wrote_is_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
-        say(&mut ana, &room(), &["1"], &[BOB]);
-        ana.store.db.execute_batch("PRAGMA user_version = 99").unwrap();
-        ana.close();
-        let before = fs::read(folder.path().join("history.db")).unwrap();
-        let refused = HistoryDb::open(&Place::File(folder.path().to_owned()), &author(ANA));
-        assert!(matches!(refused, Err(HistoryError::Newer)));
-        assert_eq!(fs::read(folder.path().join("history.db")).unwrap(), before);
+    fn history_of_another_version_is_left_as_it_is() {
+        for version in [1, 3, 99] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut ana, _) = ledger_in(folder.path(), ANA);
+            say(&mut ana, &room(), &["1"], &[BOB]);
+            ana.store.db.execute_batch(&format!("PRAGMA user_version = {version}")).unwrap();
+            ana.close();
+            let before = fs::read(folder.path().join("history.db")).unwrap();
+            match HistoryDb::open(&Place::File(folder.path().to_owned()), &author(ANA)) {
+                Err(HistoryError::Newer) => assert_eq!(version, 99),
+                Err(HistoryError::Older) => assert_ne!(version, 99),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(fs::read(folder.path().join("history.db")).unwrap(), before);
+        }
     }
 
     /// Returns true if any file in the folder contains these bytes.
@@ -723,8 +735,8 @@ mod tests {
         // The control: without encryption, the text is visible.
         let open = tempfile::tempdir().unwrap();
         let db = Connection::open(open.path().join("history.db")).unwrap();
-        db.execute_batch("CREATE TABLE lines (text)").unwrap();
-        db.execute("INSERT INTO lines VALUES (?1)", [names[0]]).unwrap();
+        db.execute_batch("CREATE TABLE messages (text)").unwrap();
+        db.execute("INSERT INTO messages VALUES (?1)", [names[0]]).unwrap();
         assert!(is_in_files(open.path(), names[0]));
     }
 
@@ -865,11 +877,11 @@ mod tests {
         assert_eq!(ana.forget(&room()), Err(HistoryFailed));
         ana.store.db.pragma_update(None, "query_only", false).unwrap();
         assert_eq!(kept(&mut ana, &room()), ["secret"]);
-        ana.store.db.execute_batch("ALTER TABLE lines RENAME TO elsewhere").unwrap();
+        ana.store.db.execute_batch("ALTER TABLE messages RENAME TO elsewhere").unwrap();
         assert_eq!(ana.export(&room(), i64::MIN, 9), Err(HistoryFailed));
         assert_eq!(ana.outbox(), Err(HistoryFailed));
         assert_eq!(ana.recent(&room(), 9), Err(HistoryFailed));
-        ana.store.db.execute_batch("ALTER TABLE elsewhere RENAME TO lines").unwrap();
+        ana.store.db.execute_batch("ALTER TABLE elsewhere RENAME TO messages").unwrap();
         assert_eq!(ana.forget(&room()), Ok(1), "the control");
     }
 

@@ -84,7 +84,7 @@ impl Store {
         let added = self
             .db
             .prepare_cached(
-                "INSERT INTO lines (row, conversation, author, id, lamport, revision, sent_at, text, late)
+                "INSERT INTO messages (row, conversation, author, id, lamport, revision, sent_at, text, late)
                  VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, 0) ON CONFLICT DO NOTHING",
             )?
             .execute(params![
@@ -151,7 +151,7 @@ impl Store {
         let author = self.person(&name.author)?;
         if self.omits(Omission::Doubles) {
             self.db.execute(
-                "DELETE FROM lines WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3",
+                "DELETE FROM messages WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3",
                 [key, first.cast_signed(), last.cast_signed()],
             )?;
         }
@@ -206,7 +206,7 @@ impl Store {
             // The gap begins at the author's first membership.
             self.db.prepare_cached("SELECT min(since) FROM seats WHERE conversation = ?1 AND user = ?2")?
         } else {
-            self.db.prepare_cached("SELECT revision FROM lines WHERE stream = ?1 AND seq = ?2")?
+            self.db.prepare_cached("SELECT revision FROM messages WHERE stream = ?1 AND seq = ?2")?
         };
         let from: Option<i64> = if before == 0 {
             query.query_row([conversation, author], |row| row.get(0)).optional()?.flatten()

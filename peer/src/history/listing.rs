@@ -24,7 +24,7 @@ impl Store {
     pub(crate) fn kept_conversations(&self) -> rusqlite::Result<Vec<NamedConversation>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
-             WHERE EXISTS (SELECT 1 FROM lines l WHERE l.conversation = c.id) ORDER BY c.id",
+             WHERE EXISTS (SELECT 1 FROM messages l WHERE l.conversation = c.id) ORDER BY c.id",
         )?;
         query
             .query_map([], |row| {
@@ -37,7 +37,7 @@ impl Store {
     pub(crate) fn conversation_list(&self) -> rusqlite::Result<Vec<KeptConversation>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name, count(*), min(l.sent_at), max(l.sent_at)
-             FROM conversations c JOIN lines l ON l.conversation = c.id LEFT JOIN people p ON p.id = c.peer
+             FROM conversations c JOIN messages l ON l.conversation = c.id LEFT JOIN people p ON p.id = c.peer
              WHERE l.text IS NOT NULL GROUP BY c.id ORDER BY c.id",
         )?;
         query

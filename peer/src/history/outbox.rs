@@ -48,7 +48,7 @@ impl Outbox {
         let mut outbox = Self::default();
         let mut query = db.prepare(
             "SELECT row, id, conversation, stream, seq, length(CAST(text AS BLOB)), recipient
-             FROM outbox JOIN lines ON row = line ORDER BY row, recipient",
+             FROM outbox JOIN messages ON row = message ORDER BY row, recipient",
         )?;
         let mut found = query.query([])?;
         while let Some(found) = found.next()? {

@@ -29,12 +29,12 @@ impl Store {
         let mut query = self.db.prepare_cached(&format!(
             "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
                AND (?5 IS NULL OR ({ORDER}) < (
-                 SELECT {ORDER} FROM lines l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
+                 SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
                  WHERE l.row = ?5))
              ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?4"
         ))?;
         let time_of =
-            |row: i64| self.db.query_row("SELECT lamport FROM lines WHERE row = ?1", [row], |it| it.get(0));
+            |row: i64| self.db.query_row("SELECT lamport FROM messages WHERE row = ?1", [row], |it| it.get(0));
         // Messages with implausible Lamport times come before all others.
         let pieces: &[(i64, i64, Option<i64>)] = match before.map(time_of).transpose()? {
             None => &[(-1, clock, None), (clock, i64::MAX, None)],
@@ -67,7 +67,7 @@ impl Store {
         let (first, to) =
             if is_far { (after.saturating_add(FAR).max(clock), i64::MAX) } else { (after.max(-1), clock) };
         let mut query = self.db.prepare_cached(
-            "SELECT lamport FROM lines WHERE conversation = ?1 AND lamport > ?2 AND lamport <= ?3
+            "SELECT lamport FROM messages WHERE conversation = ?1 AND lamport > ?2 AND lamport <= ?3
              ORDER BY lamport LIMIT 1 OFFSET ?4",
         )?;
         let last: Option<i64> =
@@ -86,7 +86,7 @@ impl Store {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(
-            "SELECT row, audience FROM lines WHERE conversation = ?1 AND author = ?2 AND text IS NOT NULL
+            "SELECT row, audience FROM messages WHERE conversation = ?1 AND author = ?2 AND text IS NOT NULL
              AND audience IS NOT NULL AND lamport <= ?4 ORDER BY lamport DESC LIMIT ?3",
         )?;
         let found: Vec<(i64, String)> = query
@@ -217,7 +217,7 @@ mod tests {
             "(x",
             "\0",
             "\"\"\"",
-            "'; DROP TABLE lines",
+            "'; DROP TABLE messages",
             "{a b}: c",
             "+",
         ] {

@@ -2,9 +2,6 @@
 //!
 //! They survive a restart, so that the peer can compare the rooms of the next LOGIN with them.
 
-use std::collections::BTreeMap;
-
-use commons::names::Username;
 use commons::snapshot::RoomSnapshot;
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
@@ -13,7 +10,7 @@ use uuid::Uuid;
 use crate::history::conversation::ConversationId;
 use crate::history::membership::Membership;
 use crate::history::remembered_room::{RememberedRoom, Unwritten};
-use crate::history::store::{Name, Store};
+use crate::history::store::Store;
 
 /// A room as stored in the table `rooms`, encoded in JSON.
 #[derive(Serialize, Deserialize)]
@@ -63,55 +60,24 @@ impl Store {
     /// Returns the rooms that the user entered and has not left. A room that cannot be decoded is skipped.
     pub(crate) fn remembered_rooms(&self) -> Result<Vec<RememberedRoom>> {
         let mut query = self.db.prepare_cached(
-            "SELECT c.id, c.room, r.record FROM rooms r JOIN conversations c ON c.id = r.conversation
+            "SELECT c.room, r.record FROM rooms r JOIN conversations c ON c.id = r.conversation
              WHERE c.room IS NOT NULL",
         )?;
-        let found = query.query_map([], |row| {
-            Ok((row.get::<_, i64>(0)?, Uuid::from_bytes(row.get(1)?), row.get::<_, Option<String>>(2)?))
-        })?;
+        let found = query.query_map([], |row| Ok((Uuid::from_bytes(row.get(0)?), row.get::<_, String>(1)?)))?;
         let mut rooms = Vec::new();
         for found in found {
-            let (key, id, record) = found?;
-            rooms.extend(match record {
-                None => Some(RememberedRoom { id, snapshot: None, membership: self.seen_seats(key)? }),
-                Some(record) => {
-                    serde_json::from_str(&record).ok().and_then(|Record { snapshot, membership }| {
-                        (snapshot.id == id).then_some(RememberedRoom {
-                            id,
-                            snapshot: Some(snapshot),
-                            membership,
-                        })
-                    })
-                }
-            });
+            let (id, record) = found?;
+            let Ok(Record { snapshot, membership }) = serde_json::from_str(&record) else { continue };
+            if snapshot.id == id {
+                rooms.push(RememberedRoom { id, snapshot: Some(snapshot), membership });
+            }
         }
         Ok(rooms)
-    }
-
-    /// Reconstructs the members of a room from the table `seats` alone.
-    fn seen_seats(&self, conversation: i64) -> Result<Membership> {
-        let mut query = self.db.prepare_cached(
-            "SELECT p.name, s.since FROM seats s JOIN people p ON p.id = s.user
-             WHERE s.conversation = ?1 AND s.until IS NULL",
-        )?;
-        let seats = query.query_map([conversation], |row| {
-            Ok((row.get::<_, Name>(0)?.0, row.get::<_, i64>(1)?.cast_unsigned()))
-        })?;
-        let seats: BTreeMap<Username, u64> = seats.collect::<Result<_>>()?;
-        let latest = self.db.query_row(
-            "SELECT max(revision, (SELECT coalesce(max(revision), 0) FROM lines WHERE conversation = ?1))
-             FROM conversations WHERE id = ?1",
-            [conversation],
-            |row| row.get::<_, i64>(0),
-        )?;
-        Ok(Membership::new(latest.cast_unsigned(), seats))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
     use crate::history::command::Request;
     use crate::history::testing::*;
@@ -121,10 +87,6 @@ mod tests {
         let (ledger, opened) = HistoryDb::open(&Place::File(folder.to_owned()), &author(ANA)).unwrap();
         ledger.close();
         opened.rooms
-    }
-
-    fn seen(rooms: &[RememberedRoom], name: &str) -> Option<u64> {
-        rooms[0].membership.from(&user(name))
     }
 
     #[test]
@@ -171,27 +133,5 @@ mod tests {
         presence(&mut ana, 9);
         ana.close();
         assert_eq!(latest(&path), 9);
-    }
-
-    #[test]
-    fn rooms_of_an_earlier_version_are_remembered_by_their_seats() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
-        let later = vec![crate::history::command::Draft { revision: 7, ..draft(&room(), "later", &[BOB]) }];
-        later.into_iter().for_each(|said| ana.apply(Request::Say(said)));
-        ana.commit();
-        let db: &Connection = &ana.store.db;
-        db.execute_batch(
-            "DROP TABLE rooms; ALTER TABLE conversations DROP COLUMN clock; ALTER TABLE meta DROP COLUMN commits;
-             ALTER TABLE meta ADD COLUMN lamport INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 1",
-        )
-        .unwrap();
-        ana.store.rooms.clear();
-        ana.close();
-        let rooms = remembered(folder.path());
-        assert_eq!((seen(&rooms, ANA), seen(&rooms, BOB), seen(&rooms, "dora")), (Some(1), Some(2), None));
-        let mut membership = rooms[0].membership.clone();
-        membership.note(&snapshot_of(9, &[(ANA, 1), ("dora", 1)]));
-        assert_eq!(membership.from(&user("dora")), Some(8), "behind the last message that is here");
     }
 }

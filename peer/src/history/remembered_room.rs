@@ -10,7 +10,7 @@ use crate::history::membership::Membership;
 pub struct RememberedRoom {
     /// The id of the room.
     pub id: Uuid,
-    /// The last snapshot of the room, or `None` if the first version of the program wrote the history.
+    /// The last snapshot of the room, or `None` if it is not known.
     pub snapshot: Option<RoomSnapshot>,
     /// The members of the room, as this peer saw them join.
     pub membership: Membership,

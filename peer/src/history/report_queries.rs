@@ -167,7 +167,7 @@ mod tests {
         // The database cannot be read either. The queries that nobody repeats are answered later.
         bob.store
             .db
-            .execute_batch("ALTER TABLE lines RENAME TO elsewhere; ALTER TABLE people RENAME TO nowhere")
+            .execute_batch("ALTER TABLE messages RENAME TO elsewhere; ALTER TABLE people RENAME TO nowhere")
             .unwrap();
         bob.is_stale = true;
         queries.iter().for_each(|query| bob.apply(query.clone()));
@@ -178,7 +178,7 @@ mod tests {
         );
         bob.store
             .db
-            .execute_batch("ALTER TABLE elsewhere RENAME TO lines; ALTER TABLE nowhere RENAME TO people")
+            .execute_batch("ALTER TABLE elsewhere RENAME TO messages; ALTER TABLE nowhere RENAME TO people")
             .unwrap();
         let reports = bob.commit();
         assert!(

@@ -38,7 +38,7 @@ impl NewLine<'_> {
         let heads: Option<Vec<u8>> = (!provenance.heads.is_empty())
             .then(|| provenance.heads.iter().flat_map(|head| *head.as_bytes()).collect());
         let mut insert = db.prepare_cached(
-            "INSERT INTO lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?;
         insert.execute(params![
             self.row,
@@ -74,13 +74,13 @@ pub(crate) struct StoredLine {
 
 /// Returns the digest of a message, or `None` if the message is not stored.
 pub(crate) fn digest_at(db: &Connection, stream: i64, seq: u64) -> Result<Option<Digest>> {
-    let mut query = db.prepare_cached("SELECT digest FROM lines WHERE stream = ?1 AND seq = ?2")?;
+    let mut query = db.prepare_cached("SELECT digest FROM messages WHERE stream = ?1 AND seq = ?2")?;
     query.query_row(params![stream, seq.cast_signed()], |row| Ok(Digest(row.get(0)?))).optional()
 }
 
 /// Returns the digest of the preceding message that the first message of a signed batch names.
 pub(crate) fn previous_at(db: &Connection, stream: i64, seq: u64) -> Result<Option<Digest>> {
-    let mut query = db.prepare_cached("SELECT previous FROM lines WHERE stream = ?1 AND seq = ?2")?;
+    let mut query = db.prepare_cached("SELECT previous FROM messages WHERE stream = ?1 AND seq = ?2")?;
     let found = query.query_row(params![stream, seq.cast_signed()], |row| row.get::<_, Option<[u8; 32]>>(0));
     Ok(found.optional()?.flatten().map(Digest))
 }
@@ -89,7 +89,7 @@ pub(crate) fn previous_at(db: &Connection, stream: i64, seq: u64) -> Result<Opti
 /// neither exists.
 pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<StoredLine>> {
     let mut query = db.prepare_cached(
-        "SELECT max(seq) FROM lines WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND previous IS NOT NULL",
+        "SELECT max(seq) FROM messages WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND previous IS NOT NULL",
     )?;
     // A batch has at most `GROUP_ROWS` messages, so its first message is near.
     let near = seq.saturating_sub(GROUP_ROWS);
@@ -107,7 +107,7 @@ fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredLine
     let mut query = db.prepare_cached(
         "SELECT row, l.id, a.name, sent_at, text, withdrawn, incarnation, seq, lamport, revision, heads, previous,
              device, signature, audience
-         FROM lines l JOIN streams s ON s.id = l.stream JOIN people a ON a.id = l.author
+         FROM messages l JOIN streams s ON s.id = l.stream JOIN people a ON a.id = l.author
          WHERE l.stream = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
     )?;
     let mut rows = query.query(params![stream, begin, GROUP_ROWS.cast_signed()])?;
@@ -194,7 +194,7 @@ pub(crate) fn note_written(audience: Option<&str>, to: &Username) -> String {
 /// The SELECT clause whose columns [`kept`] reads. A query appends its conditions.
 pub(crate) const KEPT: &str =
     "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late
-     FROM lines l JOIN people a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
+     FROM messages l JOIN people a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
      LEFT JOIN people p ON p.id = c.peer LEFT JOIN streams s ON s.id = l.stream";
 
 /// Reads a row of [`KEPT`].

@@ -1,25 +1,29 @@
--- The first version of the schema. Unsigned 64-bit numbers (incarnations) are stored as the signed number with the
+-- The tables of a history. Unsigned 64-bit numbers (incarnations) are stored as the signed number with the
 -- same bits.
 
--- One row. next_row: row numbers are never reused, even after messages were erased.
+-- One row. next_row: row numbers are never reused, even after messages were erased. It is a lower bound: the rows of
+-- later messages count too. shown: the last message that the user saw. indexed: the last message in the search index.
+-- commits: the number of commits that changed something but added no message.
 CREATE TABLE meta (
     incarnation INTEGER NOT NULL,
     life TEXT NOT NULL,
-    lamport INTEGER NOT NULL,
     next_row INTEGER NOT NULL,
     shown INTEGER NOT NULL,
-    indexed INTEGER NOT NULL
+    indexed INTEGER NOT NULL,
+    commits INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
--- A room, by its id, or the private chat with a user.
+-- A room, by its id, or the private chat with a user. clock: the Lamport clock, a lower bound: the times of stored
+-- messages count too.
 CREATE TABLE conversations (
     id INTEGER PRIMARY KEY,
     room BLOB UNIQUE,
     peer INTEGER UNIQUE REFERENCES people,
     name TEXT,
-    revision INTEGER NOT NULL DEFAULT 0
+    revision INTEGER NOT NULL DEFAULT 0,
+    clock INTEGER NOT NULL DEFAULT 0
 );
 
 -- The messages of one incarnation of an author in one conversation. The tip is noted when messages are erased.
@@ -34,7 +38,8 @@ CREATE TABLE streams (
     UNIQUE (conversation, author, incarnation)
 );
 
--- The sequence numbers that are or were stored. Erased messages are not accepted again.
+-- The sequence numbers that are or were stored. Erased messages are not accepted again. Numbers of the latest messages
+-- may be missing here.
 CREATE TABLE spans (
     stream INTEGER NOT NULL REFERENCES streams,
     first INTEGER NOT NULL,
@@ -44,7 +49,7 @@ CREATE TABLE spans (
 
 -- Messages in order of arrival. previous: set on the first message of a signed batch. signature: set on the last
 -- one. stream: NULL for an unsigned message.
-CREATE TABLE lines (
+CREATE TABLE messages (
     row INTEGER PRIMARY KEY,
     conversation INTEGER NOT NULL REFERENCES conversations,
     author INTEGER NOT NULL REFERENCES people,
@@ -65,14 +70,14 @@ CREATE TABLE lines (
     UNIQUE (author, id)
 );
 
-CREATE UNIQUE INDEX lines_by_stream ON lines (stream, seq) WHERE stream IS NOT NULL;
-CREATE INDEX lines_by_time ON lines (conversation, lamport);
+CREATE UNIQUE INDEX messages_by_stream ON messages (stream, seq) WHERE stream IS NOT NULL;
+CREATE INDEX messages_by_time ON messages (conversation, lamport);
 
 -- One row for each own message and each recipient who has not acknowledged it.
 CREATE TABLE outbox (
     recipient INTEGER NOT NULL REFERENCES people,
-    line INTEGER NOT NULL REFERENCES lines,
-    PRIMARY KEY (recipient, line)
+    message INTEGER NOT NULL REFERENCES messages,
+    PRIMARY KEY (recipient, message)
 ) WITHOUT ROWID;
 
 -- The memberships of a room, as ranges of the room's revisions.
@@ -84,10 +89,14 @@ CREATE TABLE seats (
     PRIMARY KEY (conversation, user, since)
 ) WITHOUT ROWID;
 
+-- The rooms that the user entered on this device and has not left. The peer compares the rooms of the next LOGIN
+-- with them. record: JSON.
+CREATE TABLE rooms (conversation INTEGER PRIMARY KEY REFERENCES conversations, record TEXT NOT NULL);
+
 -- Streams with a proven fork: two different messages of the author have the same sequence number.
 CREATE TABLE forks (stream INTEGER PRIMARY KEY REFERENCES streams, seq INTEGER NOT NULL);
 
 CREATE VIRTUAL TABLE words USING fts5 (
-    text, content = 'lines', content_rowid = 'row', columnsize = 0,
+    text, content = 'messages', content_rowid = 'row', columnsize = 0,
     tokenize = "unicode61 remove_diacritics 2"
 );

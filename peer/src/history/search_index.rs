@@ -19,7 +19,7 @@ impl Store {
         self.db
             .prepare_cached(
                 "INSERT INTO words (rowid, text)
-                 SELECT row, text FROM lines WHERE row > ?1 AND row <= ?2 AND text IS NOT NULL",
+                 SELECT row, text FROM messages WHERE row > ?1 AND row <= ?2 AND text IS NOT NULL",
             )?
             .execute([from, to])?;
         self.meta.indexed = to;

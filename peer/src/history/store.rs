@@ -303,7 +303,7 @@ impl Store {
     /// Adds the stored sequence numbers that the table `spans` does not contain yet.
     fn add_unwritten(&self, stream: &mut Stream) -> Result<()> {
         let mut query = self.db.prepare_cached(
-            "SELECT seq FROM lines WHERE stream = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq",
+            "SELECT seq FROM messages WHERE stream = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq",
         )?;
         let (mut after, mut found) = (0, SeqRanges::default());
         let written = stream.spans.iter().chain([(i64::MAX.cast_unsigned(), 0)]);
@@ -419,7 +419,7 @@ impl Store {
 impl Meta {
     /// Reads the row from the database.
     pub(crate) fn read(db: &Connection) -> Result<Self> {
-        let query = "SELECT incarnation, max(next_row, (SELECT coalesce(max(row), 0) + 1 FROM lines)), shown, indexed,
+        let query = "SELECT incarnation, max(next_row, (SELECT coalesce(max(row), 0) + 1 FROM messages)), shown, indexed,
                          commits FROM meta";
         db.query_row(query, [], |row| {
             Ok(Self {

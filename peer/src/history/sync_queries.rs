@@ -96,7 +96,7 @@ impl Store {
         let Some(key) = self.stream_of(of, stream)?.map(|stream| stream.key) else { return Ok(None) };
         let needs_signature = is_own && of.room().is_none();
         let mut query = self.db.prepare_cached(
-            "SELECT min(seq) FROM lines WHERE stream = ?1 AND revision >= ?2 AND (signature IS NOT NULL OR NOT ?3)",
+            "SELECT min(seq) FROM messages WHERE stream = ?1 AND revision >= ?2 AND (signature IS NOT NULL OR NOT ?3)",
         )?;
         let since = i64::try_from(since).unwrap_or(i64::MAX);
         let first: Option<i64> = query.query_row(params![key, since, needs_signature], |row| row.get(0))?;

@@ -103,7 +103,7 @@ impl Holding {
             let kept = ledger.recent(&of, usize::MAX).unwrap_or_default();
             order.insert(of, kept.iter().map(|line| line.id).collect());
             for kept in kept {
-                let query = "SELECT revision, seq FROM lines WHERE row = ?1";
+                let query = "SELECT revision, seq FROM messages WHERE row = ?1";
                 let numbers = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
                 let (revision, seq) = ledger.store.db.query_row(query, params![kept.row], numbers).unwrap();
                 let line = Held { revision: revision.cast_unsigned(), seq: seq.cast_unsigned(), kept };
