@@ -99,17 +99,17 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
     let writing = history.clone();
     let writer = tokio::spawn(async move {
         for n in 0..lines {
-            while writing.waiting_lines(&ConversationId::Room(room().id)) >= PACE_LINES {
+            while writing.waiting_messages(&ConversationId::Room(room().id)) >= PACE_LINES {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            writing.say(said(n)).await;
+            writing.append(said(n)).await;
         }
     });
     let mut out = Vec::with_capacity(lines);
     while out.len() < lines {
-        let Some(Report::Said(said)) = reports.recv().await else { continue };
-        let ids: Vec<_> = said.iter().map(|said| said.line.id).collect();
-        out.extend(said.into_iter().map(|said| said.line));
+        let Some(Report::Committed(said)) = reports.recv().await else { continue };
+        let ids: Vec<_> = said.iter().map(|said| said.message.id).collect();
+        out.extend(said.into_iter().map(|said| said.message));
         for to in ["bob", "carla"] {
             history.delivered(user(to), ids.clone()).await;
         }
@@ -129,7 +129,7 @@ async fn ingest(history: &History, reports: &mut mpsc::Receiver<Report>, lines: 
             from: user("ana"),
             conversation: ConversationId::Room(room().id),
             room: Some(room().name),
-            lines: lines.to_vec(),
+            messages: lines.to_vec(),
             late: false,
             trusted: trusted.clone(),
         })
@@ -141,9 +141,9 @@ async fn ingest(history: &History, reports: &mut mpsc::Receiver<Report>, lines: 
     });
     let mut heard = 0;
     while heard < lines.len() {
-        if let Some(Report::Heard(lines)) = reports.recv().await {
+        if let Some(Report::Received(lines)) = reports.recv().await {
             heard += lines.len();
-            history.note_shown(lines.last().unwrap().line.row);
+            history.note_shown(lines.last().unwrap().message.row);
         }
     }
     reader.await.unwrap();

@@ -300,13 +300,13 @@ pub const SPANS_UNWRITTEN: u64 = 4_096;
 
 /// Messages that were shown although the disk did not store them: one failed commit, and a few more. They are not shown
 /// again when their senders repeat them.
-pub const UNSTORED_MAX: usize = 2 * COMMIT_LINES;
+pub const UNSTORED_MAX: usize = 2 * COMMIT_MESSAGES;
 
 /// Time for which delivery marks wait for another commit: their loss in a crash does no harm.
 pub const MARKS_WAIT: Duration = Duration::from_secs(1);
 
 /// Messages or other requests in one commit: a crash loses little, and no request waits long.
-pub const COMMIT_LINES: usize = 512;
+pub const COMMIT_MESSAGES: usize = 512;
 
 /// Time that the end of the history is awaited if it was not closed in good order: a commit on a slow disk.
 pub const HISTORY_END: Duration = Duration::from_secs(5);

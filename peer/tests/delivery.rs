@@ -252,7 +252,7 @@ fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> 
     let mut lines = Vec::new();
     for text in groups {
         for line in 0..*text {
-            ledger.apply(Request::Say(Draft {
+            ledger.apply(Request::Append(Draft {
                 id: Uuid::now_v7(),
                 to: ConversationId::Room(room.id),
                 room: Some(room.name.clone()),
@@ -263,10 +263,10 @@ fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> 
             }));
         }
         for report in ledger.commit() {
-            if let Report::Said(said) = report {
+            if let Report::Committed(said) = report {
                 let wire = said.iter().map(|said| PeerMessage::Message {
                     room: Some(room.name.as_str().into()),
-                    line: said.line.wire(Some(room.id)),
+                    line: said.message.wire(Some(room.id)),
                 });
                 lines.extend(wire.map(|message| serde_json::to_value(message).unwrap()));
             }

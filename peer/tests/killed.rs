@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::Tracker;
-use peer::limits::COMMIT_LINES;
+use peer::limits::COMMIT_MESSAGES;
 use programs::{PATIENCE, Piped, json};
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ const AHEAD: usize = 4;
 
 /// Number of messages that a program may show again after a crash, because the note that it showed them was not durable
 /// yet. So few messages are under way here that this is far less than one commit may hold.
-const LAST_BATCH: usize = COMMIT_LINES / 2;
+const LAST_BATCH: usize = COMMIT_MESSAGES / 2;
 
 /// Longest time until all users have everything, from the moment when the last program is back in its room. Even a busy
 /// machine needs only some seconds.

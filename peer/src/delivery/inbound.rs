@@ -179,7 +179,7 @@ impl Hub {
                 let id = line.id.unwrap_or_else(Uuid::now_v7);
                 let sent_at = line.sent_at.unwrap_or_else(Utc::now);
                 let line = UnsignedMessage { conversation, room, from, id, sent_at, text: line.content };
-                history.keep_unsigned(line).await;
+                history.ingest_unsigned(line).await;
             }
             Spoken::Given(given) => {
                 let late = given.late;
@@ -187,9 +187,9 @@ impl Hub {
                 let trusted =
                     links.known_keys().with(|book| authors.map(|author| book.trusted(author)).collect());
                 let news = SyncEvent::Given(from.clone(), conversation.clone());
-                let lines = given.lines;
+                let messages = given.lines;
                 history
-                    .ingest(command::InboundBatch { from, conversation, room, lines, late, trusted })
+                    .ingest(command::InboundBatch { from, conversation, room, messages, late, trusted })
                     .await;
                 if late {
                     self.send_to_exchange(news).await;

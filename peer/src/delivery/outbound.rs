@@ -38,8 +38,8 @@ impl Hub {
 
     fn on_history_report(&self, report: Report) {
         match report {
-            Report::Said(lines) => self.on_own_committed(&lines),
-            Report::NotKept { ids, why } => {
+            Report::Committed(lines) => self.on_own_committed(&lines),
+            Report::NotStored { ids, why } => {
                 self.lock().saying -= ids.len();
                 self.moved.notify_waiters();
                 let message =
@@ -51,7 +51,7 @@ impl Hub {
                     retry_after_ms: None,
                 }]);
             }
-            Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line)),
+            Report::Received(lines) => lines.into_iter().for_each(|line| self.show(line)),
             Report::Stored { from, id } => {
                 if let Some(links) = self.links.get() {
                     links.ack(&from, id);
@@ -87,7 +87,7 @@ impl Hub {
                 };
                 self.publish_undelivered(&to, ids, reason);
             }
-            Report::Pending { to, asked, lines, after, more } => {
+            Report::Pending { to, asked, messages: lines, after, more } => {
                 self.give_waiting(&to, asked, &lines, more.then_some(after));
             }
             // The sync task still awaits its answers.
@@ -122,9 +122,9 @@ impl Hub {
         let not_looking = state.chat.not_looking();
         state.replication.stop_looking(not_looking);
         for said in lines {
-            let id = said.line.id;
+            let id = said.message.id;
             let Some(conversation) = named(&said.conversation, said.room.clone()) else { continue };
-            let content = said.line.text.plain().into();
+            let content = said.message.text.plain().into();
             state.event_bus.publish([Event::Sent { id, conversation, content }]);
             for to in
                 said.audience.iter().filter(|user| links.known_keys().with(|book| book.is_changed(user)))
@@ -144,7 +144,7 @@ impl Hub {
     }
 
     /// Publishes a stored message of another user or of another device.
-    pub(crate) fn show(&self, IncomingMessage { line, missing, place }: IncomingMessage) {
+    pub(crate) fn show(&self, IncomingMessage { message: line, missing, place }: IncomingMessage) {
         let StoredMessage { row, conversation: at, room, from, id, text, sent_at, late, .. } = line;
         let Some(conversation) = named(&at, room) else { return };
         let mut state = self.lock();
@@ -188,8 +188,9 @@ impl Hub {
         // is not late.
         let started = links.link_state(to).and_then(|link| link.started);
         let late_before = (Utc::now() - JUST_WRITTEN).max(started.unwrap_or_default());
-        let is_late =
-            |batch: &[OutgoingMessage]| batch.first().is_some_and(|first| first.line.sent_at < late_before);
+        let is_late = |batch: &[OutgoingMessage]| {
+            batch.first().is_some_and(|first| first.message.sent_at < late_before)
+        };
         let batches = if ours { batches(lines) } else { lines.chunks(1).collect() };
         let more = self.lock().replication.give(to, asked, &batches, more, |link, batch| {
             if ours && is_late(batch) {
@@ -269,7 +270,7 @@ fn feed_batch(
     batch: &[OutgoingMessage],
 ) -> Result<(), Full> {
     let Some(room_id) = batch.first().map(|said| said.conversation.room()) else { return Ok(()) };
-    let lines = batch.iter().map(|said| said.line.clone()).collect();
+    let lines = batch.iter().map(|said| said.message.clone()).collect();
     links.feed(to, link, &Frame::Lines { room_id, lines })
 }
 

@@ -200,17 +200,17 @@ pub(crate) fn batches(lines: &[OutgoingMessage]) -> Vec<&[OutgoingMessage]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut group) = (0, 0, 0);
     for (at, said) in lines.iter().enumerate() {
-        let begins = said.line.provenance.previous.is_some();
+        let begins = said.message.provenance.previous.is_some();
         if begins {
             group = at;
         }
-        bytes += said.line.encoded_len();
+        bytes += said.message.encoded_len();
         let full = at - start >= BATCH_LINES || bytes > BATCH_BYTES;
         let elsewhere = lines[start].conversation != said.conversation;
         if (full || elsewhere) && group > start {
             batches.push(&lines[start..group]);
             start = group;
-            bytes = lines[start..=at].iter().map(|said| said.line.encoded_len()).sum();
+            bytes = lines[start..=at].iter().map(|said| said.message.encoded_len()).sum();
         }
     }
     if start < lines.len() {

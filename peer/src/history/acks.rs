@@ -15,15 +15,15 @@ use uuid::Uuid;
 use crate::history::answer::NotWithdrawn;
 use crate::history::conversation::ConversationId;
 use crate::history::message::{SignedMessage, Text};
-use crate::history::outbox::WaitingLine;
+use crate::history::outbox::WaitingMessage;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;
 use crate::history::report::{GivenUp, OutgoingMessage, Report};
 use crate::history::rows::{group_at, note_written, read_audience, read_written, write_audience};
 use crate::history::seq_ranges::SeqRanges;
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 
-impl Store {
+impl Tables {
     /// Marks these messages as delivered to a recipient, and all earlier messages that wait for the same
     /// recipient. The ack is cumulative because a recipient stores messages in the order in which they are sent.
     pub(crate) fn deliver(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
@@ -41,7 +41,7 @@ impl Store {
         // The message may have been given up after it was written. The client has it nevertheless.
         let mut written = Vec::new();
         for id in ids {
-            written.extend(self.own_line(id)?.map(|(row, _)| row));
+            written.extend(self.own_message(id)?.map(|(row, _)| row));
         }
         let ids = self.mark_delivered(to, &rows)?;
         for row in written {
@@ -76,15 +76,18 @@ impl Store {
     ) -> Result<()> {
         let mut rows = Vec::new();
         let me = self.me.clone();
-        for told in theirs.iter().filter(|told| told.username == me.as_str()) {
-            let Ok(spans) = SeqRanges::read(&told.spans) else { continue };
+        for claimed in theirs.iter().filter(|claimed| claimed.username == me.as_str()) {
+            let Ok(spans) = SeqRanges::read(&claimed.spans) else { continue };
             let name = StreamName {
                 conversation: conversation.clone(),
                 author: me.clone(),
-                incarnation: told.incarnation,
+                incarnation: claimed.incarnation,
             };
             let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
-            let here = self.outbox.iter().filter(|(_, line)| line.stream == key && spans.contains(line.seq));
+            let here = self
+                .outbox
+                .iter()
+                .filter(|(_, message)| message.stream == key && spans.contains(message.seq));
             rows.extend(here.map(|(row, _)| row));
         }
         rows.sort_unstable();
@@ -106,11 +109,12 @@ impl Store {
         let mut ids = Vec::new();
         let Some(person) = self.known_person(to)? else { return Ok(ids) };
         for row in rows {
-            let Some(line) = self.outbox.line(*row).filter(|line| line.waits.contains(&person)) else {
+            let Some(message) = self.outbox.message(*row).filter(|message| message.waits.contains(&person))
+            else {
                 continue;
             };
-            if !line.is_withdrawn {
-                ids.push(line.id);
+            if !message.is_withdrawn {
+                ids.push(message.id);
             }
             self.take_out(*row, person)?;
         }
@@ -124,9 +128,9 @@ impl Store {
             let (mut ids, to) = (Vec::new(), self.names(&[*person])?);
             while let Some(oldest) = self.outbox.surplus(conversation, *person) {
                 for row in self.batch_of(oldest)? {
-                    let waiting = self.outbox.line(row).filter(|line| line.waits.contains(person));
-                    let Some(line) = waiting else { continue };
-                    ids.extend((!line.is_withdrawn).then_some(line.id));
+                    let waiting = self.outbox.message(row).filter(|message| message.waits.contains(person));
+                    let Some(message) = waiting else { continue };
+                    ids.extend((!message.is_withdrawn).then_some(message.id));
                     self.take_out(row, *person)?;
                     self.shrink_audience(row, &to)?;
                 }
@@ -140,26 +144,27 @@ impl Store {
 
     /// Returns the rows of the signed batch that holds a waiting message, including the message itself.
     fn batch_of(&self, row: i64) -> Result<Vec<i64>> {
-        let Some(line) = self.outbox.line(row) else { return Ok(vec![row]) };
-        let batch = group_at(&self.db, line.stream, line.seq)?;
+        let Some(message) = self.outbox.message(row) else { return Ok(vec![row]) };
+        let batch = group_at(&self.db, message.stream, message.seq)?;
         Ok(std::iter::once(row).chain(batch.into_iter().map(|stored| stored.row)).collect())
     }
 
     fn take_out(&mut self, row: i64, person: i64) -> Result<()> {
-        let mut delete = self.db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 AND message = ?2")?;
+        let mut delete =
+            self.db.prepare_cached("DELETE FROM outbox WHERE recipient = ?1 AND message = ?2")?;
         delete.execute([person, row])?;
         drop(delete);
-        if let Some(line) = self.outbox.mark_delivered(row, person) {
-            self.free(&line)?;
+        if let Some(message) = self.outbox.mark_delivered(row, person) {
+            self.free(&message)?;
         }
         Ok(())
     }
 
     /// Notes that a message no longer counts against the quota of its conversation.
-    fn free(&mut self, line: &WaitingLine) -> Result<()> {
-        if !line.is_withdrawn {
-            let (conversation, _) = self.stream_names(line.stream)?;
-            self.freed.push((conversation, QuotaUsage { lines: 1, bytes: line.bytes }));
+    fn free(&mut self, message: &WaitingMessage) -> Result<()> {
+        if !message.is_withdrawn {
+            let (conversation, _) = self.stream_names(message.stream)?;
+            self.freed.push((conversation, QuotaUsage { messages: 1, bytes: message.bytes }));
         }
         Ok(())
     }
@@ -179,16 +184,16 @@ impl Store {
             stay.extend(self.known_person(member)?);
         }
         let mut given_up: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
-        let here = self.outbox.iter().filter(|(_, line)| line.conversation == key);
-        let lines: Vec<_> = here.map(|(row, line)| (row, line.clone())).collect();
+        let here = self.outbox.iter().filter(|(_, message)| message.conversation == key);
+        let messages: Vec<_> = here.map(|(row, message)| (row, message.clone())).collect();
         let earlier = self.waiting_before(key, since)?;
-        for (row, line) in lines {
+        for (row, message) in messages {
             let stays = |person: &i64| stay.contains(person) && !earlier.contains(&row);
-            let gone: Vec<i64> = line.waits.iter().copied().filter(|person| !stays(person)).collect();
+            let gone: Vec<i64> = message.waits.iter().copied().filter(|person| !stays(person)).collect();
             for person in &gone {
                 self.take_out(row, *person)?;
-                if !line.is_withdrawn {
-                    given_up.entry(*person).or_default().push(line.id);
+                if !message.is_withdrawn {
+                    given_up.entry(*person).or_default().push(message.id);
                 }
             }
             if !gone.is_empty() {
@@ -242,39 +247,39 @@ impl Store {
         let person = self.known_person(to)?;
         let waiting = person.map(|person| self.outbox.for_person(person, after));
         let waiting: Vec<_> =
-            waiting.into_iter().flatten().map(|(row, line)| (row, line.stream, line.seq)).collect();
+            waiting.into_iter().flatten().map(|(row, message)| (row, message.stream, message.seq)).collect();
         let asked = after;
-        let (mut lines, mut taken, mut after, mut more) = (Vec::new(), HashSet::new(), after, false);
+        let (mut messages, mut taken, mut after, mut more) = (Vec::new(), HashSet::new(), after, false);
         let mut room = bytes;
         for (row, stream, seq) in waiting {
             if !taken.contains(&row) {
                 let group = group_at(&self.db, stream, seq)?;
-                let size: usize = group.iter().map(|stored| stored.line.encoded_len()).sum();
-                if size > room && !lines.is_empty() {
+                let size: usize = group.iter().map(|stored| stored.message.encoded_len()).sum();
+                if size > room && !messages.is_empty() {
                     more = true;
                     break;
                 }
                 room = room.saturating_sub(size);
                 let names = self.stream_names(stream)?;
                 taken.extend(group.iter().map(|stored| stored.row));
-                lines.extend(group.into_iter().map(|stored| OutgoingMessage {
+                messages.extend(group.into_iter().map(|stored| OutgoingMessage {
                     row: stored.row,
                     conversation: names.0.clone(),
                     room: names.1.clone(),
-                    line: stored.line,
+                    message: stored.message,
                     audience: stored.audience,
                 }));
             }
             after = row;
         }
-        Ok(Report::Pending { to: to.clone(), asked, lines, after, more })
+        Ok(Report::Pending { to: to.clone(), asked, messages, after, more })
     }
 
     /// Withdraws an own message: its text is erased. This fails if a recipient has the message, or if it was
     /// written to a legacy client.
     pub(crate) fn withdraw(&mut self, id: &Uuid) -> Result<std::result::Result<(), NotWithdrawn>> {
-        let Some((row, text)) = self.own_line(id)? else { return Ok(Err(NotWithdrawn::Unknown)) };
-        let waits = self.outbox.line(row).map_or_else(Vec::new, |line| line.waits.clone());
+        let Some((row, text)) = self.own_message(id)? else { return Ok(Err(NotWithdrawn::Unknown)) };
+        let waits = self.outbox.message(row).map_or_else(Vec::new, |message| message.waits.clone());
         let waits = self.names(&waits)?;
         let mut has = self.audience(row)?;
         has.retain(|name| !waits.contains(name));
@@ -286,8 +291,8 @@ impl Store {
             .prepare_cached("UPDATE messages SET text = NULL, withdrawn = ?2 WHERE row = ?1")?
             .execute(params![row, Text::Plain(text).digest().0])?;
         // The message stays in the outbox: recipients need its place in the hash chain, but not its text.
-        if let Some(line) = self.outbox.line(row).cloned() {
-            self.free(&line)?;
+        if let Some(message) = self.outbox.message(row).cloned() {
+            self.free(&message)?;
             self.outbox.withdraw(row);
         }
         Ok(Ok(()))
@@ -295,7 +300,7 @@ impl Store {
 
     /// Returns the row and text of an own message, if this device wrote it and did not withdraw it. For messages
     /// from the user's other devices, this device does not know which recipients have them.
-    fn own_line(&mut self, id: &Uuid) -> Result<Option<(i64, String)>> {
+    fn own_message(&mut self, id: &Uuid) -> Result<Option<(i64, String)>> {
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(
             "SELECT row, text FROM messages WHERE author = ?1 AND id = ?2 AND text IS NOT NULL AND audience IS NOT NULL",
@@ -306,8 +311,8 @@ impl Store {
 }
 
 /// Returns an upper estimate of the encoded size of a batch of messages, in bytes.
-pub(crate) fn encoded_len<'a>(lines: impl Iterator<Item = &'a SignedMessage>) -> usize {
-    lines.map(SignedMessage::encoded_len).sum()
+pub(crate) fn encoded_len<'a>(messages: impl Iterator<Item = &'a SignedMessage>) -> usize {
+    messages.map(SignedMessage::encoded_len).sum()
 }
 
 #[cfg(test)]
@@ -318,30 +323,30 @@ mod tests {
     use crate::history::testing::*;
     use crate::limits::OUTBOX_LINES;
 
-    fn delivered(ledger: &mut HistoryDb, to: &str, ids: &[Uuid]) -> Vec<Report> {
-        ledger.apply(Request::Delivered { to: user(to), ids: ids.to_vec() });
-        ledger.commit()
+    fn delivered(history: &mut HistoryDb, to: &str, ids: &[Uuid]) -> Vec<Report> {
+        history.apply(Request::Delivered { to: user(to), ids: ids.to_vec() });
+        history.commit()
     }
 
-    fn ids(lines: &[SignedMessage]) -> Vec<Uuid> {
-        lines.iter().map(|line| line.id).collect()
+    fn ids(messages: &[SignedMessage]) -> Vec<Uuid> {
+        messages.iter().map(|message| message.id).collect()
     }
 
     #[test]
     fn message_is_written_to_a_legacy_client_given_up_or_waits() {
-        let mut ana = ledger(ANA);
-        let lines = ids(&say(&mut ana, &room(), &["1", "2", "3"], &[BOB, CARLA]));
+        let mut ana = history(ANA);
+        let messages = ids(&say(&mut ana, &room(), &["1", "2", "3"], &[BOB, CARLA]));
         let (bob, carla) = (user(BOB), user(CARLA));
-        ana.apply(Request::Written { to: bob.clone(), ids: vec![lines[0], lines[0]] });
-        ana.apply(Request::TooLong { to: bob.clone(), ids: vec![lines[1]] });
-        let told = [
-            Report::Written { to: bob.clone(), ids: vec![lines[0]] },
-            Report::GivenUp { to: bob.clone(), ids: vec![lines[1]], why: GivenUp::TextTooLong },
+        ana.apply(Request::Written { to: bob.clone(), ids: vec![messages[0], messages[0]] });
+        ana.apply(Request::TooLong { to: bob.clone(), ids: vec![messages[1]] });
+        let claimed = [
+            Report::Written { to: bob.clone(), ids: vec![messages[0]] },
+            Report::GivenUp { to: bob.clone(), ids: vec![messages[1]], why: GivenUp::TextTooLong },
         ];
-        assert_eq!(ana.commit(), told, "one report for each change");
-        delivered(&mut ana, CARLA, &lines[..1]);
+        assert_eq!(ana.commit(), claimed, "one report for each change");
+        delivered(&mut ana, CARLA, &messages[..1]);
         // The audience shrinks, but the note that the message was written to Bob stays.
-        ana.apply(Request::TooLong { to: carla.clone(), ids: vec![lines[2]] });
+        ana.apply(Request::TooLong { to: carla.clone(), ids: vec![messages[2]] });
         ana.commit();
         let receipts: Vec<_> =
             ana.receipts(&room(), 9).unwrap().into_iter().map(|it| (it.has, it.written, it.waits)).collect();
@@ -351,42 +356,42 @@ mod tests {
             (vec![], vec![], vec![bob.clone()]),
         ];
         assert_eq!(receipts, expected);
-        assert!(matches!(ana.withdraw(lines[0]), Err(NotWithdrawn::SomebodyHasIt(_))), "bob may have it");
-        ana.apply(Request::Written { to: bob.clone(), ids: vec![lines[2]] });
-        assert_eq!(ana.commit(), [Report::Written { to: bob, ids: vec![lines[2]] }]);
+        assert!(matches!(ana.withdraw(messages[0]), Err(NotWithdrawn::SomebodyHasIt(_))), "bob may have it");
+        ana.apply(Request::Written { to: bob.clone(), ids: vec![messages[2]] });
+        assert_eq!(ana.commit(), [Report::Written { to: bob, ids: vec![messages[2]] }]);
     }
 
     #[test]
     fn delivery_is_told_once_a_line_and_member() {
-        let mut ana = ledger(ANA);
-        let lines = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
+        let mut ana = history(ANA);
+        let messages = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
         assert_eq!(
-            delivered(&mut ana, BOB, &lines[..1]),
-            [Report::Delivered { to: user(BOB), ids: lines[..1].to_vec() }]
+            delivered(&mut ana, BOB, &messages[..1]),
+            [Report::Delivered { to: user(BOB), ids: messages[..1].to_vec() }]
         );
         assert_eq!(
-            delivered(&mut ana, BOB, &lines),
-            [Report::Delivered { to: user(BOB), ids: lines[1..].to_vec() }]
+            delivered(&mut ana, BOB, &messages),
+            [Report::Delivered { to: user(BOB), ids: messages[1..].to_vec() }]
         );
-        assert_eq!(delivered(&mut ana, BOB, &lines), []);
-        assert_eq!(delivered(&mut ana, "dora", &lines), []);
+        assert_eq!(delivered(&mut ana, BOB, &messages), []);
+        assert_eq!(delivered(&mut ana, "dora", &messages), []);
         let receipts = ana.receipts(&room(), 9).unwrap();
         let who: Vec<_> = receipts.iter().map(|it| (it.text.as_str(), &it.has[..], &it.waits[..])).collect();
         let (bob, carla) = (&[user(BOB)][..], &[user(CARLA)][..]);
         assert_eq!(who, [("1", bob, carla), ("2", bob, carla)]);
-        delivered(&mut ana, CARLA, &lines);
+        delivered(&mut ana, CARLA, &messages);
         assert!(ana.outbox().unwrap().is_empty());
     }
 
     #[test]
     fn what_somebody_tells_to_have_is_delivered() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let lines = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let messages = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
         say(&mut ana, &room(), &["3"], &[BOB, CARLA]);
-        ingest(&mut bob, ANA, &room(), &lines);
+        ingest(&mut bob, ANA, &room(), &messages);
         let theirs = bob.spans(&room());
         ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs, lamport: None });
-        assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&lines) }]);
+        assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&messages) }]);
         // The same sequence numbers mean other messages in another conversation.
         let theirs = bob.spans(&room());
         ana.apply(Request::Has { from: user(CARLA), conversation: private(CARLA), theirs, lamport: None });
@@ -395,7 +400,7 @@ mod tests {
 
     #[test]
     fn pending_lines_come_in_whole_groups_until_all_are_stored() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1", "2", "3"], &[BOB]);
         say(&mut ana, &room(), &["for carla"], &[CARLA]);
         say(&mut ana, &private(BOB), &["4"], &[BOB]);
@@ -404,11 +409,13 @@ mod tests {
         let (mut after, mut rounds, mut came) = (0, 0, Vec::new());
         loop {
             ana.apply(Request::Pending { to: user(BOB), after, bytes: 1 });
-            let Some(Report::Pending { lines, after: next, more, .. }) = ana.commit().pop() else { panic!() };
-            for group in lines.chunk_by(|a, b| a.conversation == b.conversation) {
+            let Some(Report::Pending { messages, after: next, more, .. }) = ana.commit().pop() else {
+                panic!()
+            };
+            for group in messages.chunk_by(|a, b| a.conversation == b.conversation) {
                 let conversation = if group[0].conversation.room().is_some() { room() } else { private(ANA) };
-                let lines: Vec<_> = group.iter().map(|said| said.line.clone()).collect();
-                came.extend(texts(&ingest(&mut bob, ANA, &conversation, &lines)));
+                let messages: Vec<_> = group.iter().map(|sent| sent.message.clone()).collect();
+                came.extend(texts(&ingest(&mut bob, ANA, &conversation, &messages)));
             }
             (after, rounds) = (next, rounds + 1);
             if !more {
@@ -417,38 +424,41 @@ mod tests {
         }
         assert_eq!((rounds, came.join(" ")), (3, "1 2 3 4 5 6".to_owned()));
         ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
-        let Some(Report::Pending { lines, more: false, .. }) = ana.commit().pop() else { panic!() };
-        assert_eq!(lines.len(), 6);
+        let Some(Report::Pending { messages, more: false, .. }) = ana.commit().pop() else { panic!() };
+        assert_eq!(messages.len(), 6);
     }
 
     #[test]
     fn lines_for_one_who_left_are_given_up() {
-        let mut ana = ledger(ANA);
-        let lines = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
+        let mut ana = history(ANA);
+        let messages = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
         let with_bob = ids(&say(&mut ana, &private(BOB), &["2"], &[BOB]));
         ana.apply(Request::KeepFor { conversation: room(), members: vec![user(CARLA)], since: 0 });
-        assert_eq!(ana.commit(), [Report::GivenUp { to: user(BOB), ids: lines.clone(), why: GivenUp::Left }]);
+        assert_eq!(
+            ana.commit(),
+            [Report::GivenUp { to: user(BOB), ids: messages.clone(), why: GivenUp::Left }]
+        );
         let receipt = ana.receipts(&room(), 1).unwrap().remove(0);
-        assert_eq!((receipt.has, receipt.waits), (vec![], vec![user(CARLA)]), "nobody is said to have it");
+        assert_eq!((receipt.has, receipt.waits), (vec![], vec![user(CARLA)]), "nobody is sent to have it");
         ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
-        assert_eq!(ana.commit(), [Report::GivenUp { to: user(CARLA), ids: lines, why: GivenUp::Left }]);
-        assert_eq!(ana.outbox().unwrap().into_iter().map(|line| line.id).collect::<Vec<_>>(), with_bob);
+        assert_eq!(ana.commit(), [Report::GivenUp { to: user(CARLA), ids: messages, why: GivenUp::Left }]);
+        assert_eq!(ana.outbox().unwrap().into_iter().map(|message| message.id).collect::<Vec<_>>(), with_bob);
     }
 
     #[test]
     fn a_line_that_nobody_has_is_taken_back_and_leaves_no_gap() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let lines = ids(&say(&mut ana, &room(), &["1", "secret", "3"], &[BOB, CARLA]));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let messages = ids(&say(&mut ana, &room(), &["1", "secret", "3"], &[BOB, CARLA]));
         assert_eq!(ana.search("secret", 9).unwrap().len(), 1);
-        assert_eq!(ana.withdraw(lines[1]), Ok(()));
-        assert_eq!(ana.withdraw(lines[1]), Err(NotWithdrawn::Unknown));
+        assert_eq!(ana.withdraw(messages[1]), Ok(()));
+        assert_eq!(ana.withdraw(messages[1]), Err(NotWithdrawn::Unknown));
         assert_eq!(ana.withdraw(Uuid::now_v7()), Err(NotWithdrawn::Unknown));
         assert_eq!(kept(&mut ana, &room()), ["1", "3"]);
         assert_eq!(ana.search("secret", 9).unwrap(), []);
         assert_eq!(ana.outbox().unwrap().len(), 2);
         ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
-        let Some(Report::Pending { lines: pending, .. }) = ana.commit().pop() else { panic!() };
-        let pending: Vec<_> = pending.into_iter().map(|said| said.line).collect();
+        let Some(Report::Pending { messages: pending, .. }) = ana.commit().pop() else { panic!() };
+        let pending: Vec<_> = pending.into_iter().map(|sent| sent.message).collect();
         assert!(matches!(pending[1].text, Text::Withdrawn(_)));
         let reports = ingest(&mut bob, ANA, &room(), &pending);
         assert_eq!(
@@ -456,30 +466,30 @@ mod tests {
             (vec!["1".into(), "3".into()], 0)
         );
         // A peer that forwards a withdrawn message also forwards the withdrawal.
-        let mut carla = ledger(CARLA);
+        let mut carla = history(CARLA);
         let theirs = bob.spans(&room());
         let wanted = carla.lacking(&room(), &theirs).unwrap();
         let handed = bob.hand_over(&room(), &user(CARLA), &wanted, 0);
         assert_eq!(texts(&ingest(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
         assert_eq!(
-            delivered(&mut ana, BOB, &lines),
-            [Report::Delivered { to: user(BOB), ids: vec![lines[0], lines[2]] }],
+            delivered(&mut ana, BOB, &messages),
+            [Report::Delivered { to: user(BOB), ids: vec![messages[0], messages[2]] }],
             "what was taken back is delivered to nobody"
         );
-        assert_eq!(ana.withdraw(lines[0]), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
+        assert_eq!(ana.withdraw(messages[0]), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
     }
 
     #[test]
     fn message_written_after_it_was_given_up_stays_out() {
         let withdraw = |is_written: bool| {
-            let mut ana = ledger(ANA);
-            let lines = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
+            let mut ana = history(ANA);
+            let messages = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
             ana.apply(Request::KeepFor { conversation: room(), members: vec![user(CARLA)], since: 0 });
             if is_written {
-                ana.apply(Request::Written { to: user(BOB), ids: lines.clone() });
+                ana.apply(Request::Written { to: user(BOB), ids: messages.clone() });
             }
             assert!(matches!(ana.commit().as_slice(), [Report::GivenUp { .. }]));
-            ana.withdraw(lines[0])
+            ana.withdraw(messages[0])
         };
         assert_eq!(withdraw(true), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
         assert_eq!(withdraw(false), Ok(()), "the control");
@@ -487,12 +497,12 @@ mod tests {
 
     #[test]
     fn message_given_up_for_the_quota_is_not_sent_with_its_batch() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let texts: Vec<_> = (0..OUTBOX_LINES).map(|n| n.to_string()).collect();
         for batch in texts.chunks(50) {
             say(&mut ana, &room(), &batch.iter().map(String::as_str).collect::<Vec<_>>(), &[BOB]);
         }
-        ana.apply(Request::Say(draft(&room(), "one more", &[BOB])));
+        ana.apply(Request::Append(draft(&room(), "one more", &[BOB])));
         let given_up = ana.commit().into_iter().find_map(|report| match report {
             Report::GivenUp { ids, why: GivenUp::QueueFull, .. } => Some(ids),
             _ => None,
@@ -500,30 +510,30 @@ mod tests {
         let given_up = given_up.unwrap();
         assert_eq!((given_up.len(), ana.outbox().unwrap().len()), (50, OUTBOX_LINES - 49), "the whole batch");
         ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
-        let Some(Report::Pending { lines, .. }) = ana.commit().pop() else { panic!() };
-        assert!(lines.iter().all(|said| !given_up.contains(&said.line.id)));
+        let Some(Report::Pending { messages, .. }) = ana.commit().pop() else { panic!() };
+        assert!(messages.iter().all(|sent| !given_up.contains(&sent.message.id)));
         // The control: all other messages are sent.
-        assert_eq!(lines.len(), OUTBOX_LINES - 49);
+        assert_eq!(messages.len(), OUTBOX_LINES - 49);
     }
 
     #[test]
     fn what_waits_is_counted_out_once() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let quota = ana.quota();
         for text in ["1", "2"] {
             quota.add(&room(), QuotaUsage::of(text));
         }
-        let lines = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
-        assert_eq!((quota.lines(&room()), quota.lines(&private(BOB))), (2, 0));
-        delivered(&mut ana, BOB, &lines[..1]);
-        assert_eq!(quota.lines(&room()), 2, "Carla has not got it");
-        delivered(&mut ana, CARLA, &lines[..1]);
-        assert_eq!(quota.lines(&room()), 1);
-        ana.withdraw(lines[1]).unwrap();
-        assert_eq!(quota.lines(&room()), 0);
+        let messages = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
+        assert_eq!((quota.messages(&room()), quota.messages(&private(BOB))), (2, 0));
+        delivered(&mut ana, BOB, &messages[..1]);
+        assert_eq!(quota.messages(&room()), 2, "Carla has not got it");
+        delivered(&mut ana, CARLA, &messages[..1]);
+        assert_eq!(quota.messages(&room()), 1);
+        ana.withdraw(messages[1]).unwrap();
+        assert_eq!(quota.messages(&room()), 0);
         quota.add(&room(), QuotaUsage::of("5"));
         ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
         ana.commit();
-        assert_eq!(quota.lines(&room()), 1, "counted out once");
+        assert_eq!(quota.messages(&room()), 1, "counted out once");
     }
 }

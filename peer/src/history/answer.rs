@@ -78,7 +78,7 @@ pub enum NotWithdrawn {
     SomebodyHasIt(Vec<Username>),
     /// The disk failed, so the withdrawal was not stored.
     #[error("the history cannot be written")]
-    NotKept,
+    NotStored,
 }
 
 /// The error of a query without an answer: the disk failed, or the history is closed.

@@ -16,65 +16,70 @@ use uuid::Uuid;
 use crate::history::command::Draft;
 use crate::history::conversation::ConversationId;
 use crate::history::message::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
-use crate::history::outbox::WaitingLine;
+use crate::history::outbox::WaitingMessage;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;
 use crate::history::report::{OutgoingMessage, Report};
-use crate::history::rows::{NewLine, digest_at, write_audience};
+use crate::history::rows::{NewRow, digest_at, write_audience};
 use crate::history::signed_batch;
-use crate::history::store::{OwnStream, Store};
+use crate::history::tables::{OwnStream, Tables};
 use crate::limits::RECENT_HEADS;
 
-impl Store {
+impl Tables {
     /// Stages an own message: numbers it, chains it and adds it to the outbox.
-    pub(crate) fn say(&mut self, said: Draft) -> Result<()> {
-        let conversation = self.conversation(&said.to, said.room.as_ref())?;
+    pub(crate) fn append(&mut self, draft: Draft) -> Result<()> {
+        let conversation = self.conversation(&draft.to, draft.room.as_ref())?;
         let author = self.person(&self.me.clone())?;
-        let mut own = self.own_stream(conversation.key, &said.to)?;
-        let line = self.next_line(&own, &said);
+        let mut own = self.own_stream(conversation.key, &draft.to)?;
+        let message = self.next_message(&own, &draft);
         // The batch must also have space for the signature, which is not counted yet.
-        let is_full = own.open.len() >= BATCH_LINES || own.bytes + line.encoded_len() + 145 > BATCH_BYTES;
-        let other_state = own.open.last().is_some_and(|last| last.line.provenance.revision != said.revision);
-        let line = if is_full || other_state {
+        let is_full = own.open.len() >= BATCH_LINES || own.bytes + message.encoded_len() + 145 > BATCH_BYTES;
+        let other_state =
+            own.open.last().is_some_and(|last| last.message.provenance.revision != draft.revision);
+        let message = if is_full || other_state {
             self.close_group(&mut own)?;
-            self.next_line(&own, &said)
+            self.next_message(&own, &draft)
         } else {
-            line
+            message
         };
         let row = self.new_row();
-        let digest = digest(&said.to, &self.me, &line, &self.device, &own.digest);
-        let new = NewLine {
+        let digest = digest(&draft.to, &self.me, &message, &self.device, &own.digest);
+        let new = NewRow {
             row,
             conversation: conversation.key,
             author,
             stream: own.key,
-            line: &line,
+            message: &message,
             digest,
             late: false,
-            audience: Some(write_audience(&said.audience)),
+            audience: Some(write_audience(&draft.audience)),
         };
         match new.write(&self.db) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.own.insert(conversation.key, own);
                 self.meta.next_row = row;
-                self.freed.extend((!said.audience.is_empty()).then(|| (said.to, QuotaUsage::of(&said.text))));
-                self.report(Report::NotKept { ids: vec![said.id], why: "its id is in use already".into() });
+                self.freed
+                    .extend((!draft.audience.is_empty()).then(|| (draft.to, QuotaUsage::of(&draft.text))));
+                self.report(Report::NotStored {
+                    ids: vec![draft.id],
+                    why: "its id is in use already".into(),
+                });
                 return Ok(());
             }
             written => written?,
         }
-        self.wait_for(row, &own, &line, &said)?;
-        self.note_time(&said.to, line.provenance.lamport)?;
-        own.seq = line.provenance.seq;
+        self.wait_for(row, &own, &message, &draft)?;
+        self.note_time(&draft.to, message.provenance.lamport)?;
+        own.seq = message.provenance.seq;
         own.digest = digest;
         own.heads.clear();
-        own.bytes += line.encoded_len();
+        own.bytes += message.encoded_len();
         own.open.push(OutgoingMessage {
             row,
-            conversation: said.to,
-            room: said.room.or(conversation.name),
-            line,
-            audience: said.audience,
+            conversation: draft.to,
+            room: draft.room.or(conversation.name),
+            message,
+            audience: draft.audience,
         });
         if own.name.conversation.room().is_none() {
             self.close_group(&mut own)?;
@@ -97,33 +102,33 @@ impl Store {
     }
 
     fn close_group(&mut self, own: &mut OwnStream) -> Result<()> {
-        let mut lines = std::mem::take(&mut own.open);
+        let mut messages = std::mem::take(&mut own.open);
         own.bytes = 0;
-        let Some(first) = lines.first().map(|first| first.line.provenance.seq) else { return Ok(()) };
-        if let Some(last) = lines.last_mut() {
+        let Some(first) = messages.first().map(|first| first.message.provenance.seq) else { return Ok(()) };
+        if let Some(last) = messages.last_mut() {
             let signature = signed_batch::sign(&self.key, &own.digest);
-            last.line.provenance.signature = Some(signature);
+            last.message.provenance.signature = Some(signature);
             self.db
                 .prepare_cached("UPDATE messages SET signature = ?2 WHERE row = ?1")?
                 .execute(params![last.row, signature.0])?;
         }
         self.note_span(&own.name, first, own.seq);
-        self.report(Report::Said(lines));
+        self.report(Report::Committed(messages));
         Ok(())
     }
 
-    fn next_line(&self, own: &OwnStream, said: &Draft) -> SignedMessage {
+    fn next_message(&self, own: &OwnStream, draft: &Draft) -> SignedMessage {
         let begins = own.open.is_empty();
         SignedMessage {
-            id: said.id,
+            id: draft.id,
             author: self.me.clone(),
-            sent_at: to_millis(said.sent_at),
-            text: Text::Plain(said.text.clone()),
+            sent_at: to_millis(draft.sent_at),
+            text: Text::Plain(draft.text.clone()),
             provenance: Provenance {
                 incarnation: own.name.incarnation,
                 seq: own.seq + 1,
-                lamport: self.next_time(&said.to),
-                revision: said.revision,
+                lamport: self.next_time(&draft.to),
+                revision: draft.revision,
                 heads: own.heads.values().rev().take(HEADS_MAX).copied().collect(),
                 previous: begins.then_some(own.digest),
                 device: begins.then_some(self.device),
@@ -133,23 +138,23 @@ impl Store {
     }
 
     /// Adds a message to the outbox of each recipient, and keeps the outbox within its quota.
-    fn wait_for(&mut self, row: i64, own: &OwnStream, line: &SignedMessage, said: &Draft) -> Result<()> {
+    fn wait_for(&mut self, row: i64, own: &OwnStream, message: &SignedMessage, draft: &Draft) -> Result<()> {
         let mut waits = Vec::new();
-        for recipient in &said.audience {
+        for recipient in &draft.audience {
             let person = self.person(recipient)?;
             if !waits.contains(&person) {
                 self.db.prepare_cached("INSERT INTO outbox VALUES (?1, ?2)")?.execute([person, row])?;
                 waits.push(person);
             }
         }
-        let Some(conversation) = self.conversations.get(&said.to) else { return Ok(()) };
+        let Some(conversation) = self.conversations.get(&draft.to) else { return Ok(()) };
         if !waits.is_empty() {
-            let waiting = WaitingLine {
-                id: said.id,
+            let waiting = WaitingMessage {
+                id: draft.id,
                 conversation: conversation.key,
                 stream: own.key,
-                seq: line.provenance.seq,
-                bytes: said.text.len(),
+                seq: message.provenance.seq,
+                bytes: draft.text.len(),
                 waits: waits.clone(),
                 is_withdrawn: false,
             };
@@ -213,45 +218,46 @@ mod tests {
     use crate::history::testing::*;
 
     /// Returns the number of messages in each signed batch.
-    fn groups(lines: &[SignedMessage]) -> Vec<usize> {
-        let sizes = lines.chunk_by(|_, next| next.provenance.previous.is_none()).map(<[_]>::len);
+    fn groups(messages: &[SignedMessage]) -> Vec<usize> {
+        let sizes = messages.chunk_by(|_, next| next.provenance.previous.is_none()).map(<[_]>::len);
         sizes.collect()
     }
 
-    fn say_all(ledger: &mut HistoryDb, said: impl IntoIterator<Item = Draft>) -> Vec<SignedMessage> {
-        said.into_iter().for_each(|said| ledger.apply(Request::Say(said)));
-        outgoing_messages(ledger.commit()).into_iter().map(|said| said.line).collect()
+    fn say_all(history: &mut HistoryDb, sent: impl IntoIterator<Item = Draft>) -> Vec<SignedMessage> {
+        sent.into_iter().for_each(|sent| history.apply(Request::Append(sent)));
+        outgoing_messages(history.commit()).into_iter().map(|sent| sent.message).collect()
     }
 
     #[test]
     fn batch_ends_at_its_limits_a_new_revision_and_a_commit() {
-        let mut ana = ledger(ANA);
-        let lines = say_all(&mut ana, (0..150).map(|n| draft(&room(), &n.to_string(), &[BOB])));
-        assert_eq!(groups(&lines), [BATCH_LINES, BATCH_LINES, 22]);
-        let lines = say_all(&mut ana, (0..10).map(|_| draft(&room(), &"x".repeat(8_000), &[BOB])));
-        assert_eq!(groups(&lines), [5, 5]);
-        let lines =
+        let mut ana = history(ANA);
+        let messages = say_all(&mut ana, (0..150).map(|n| draft(&room(), &n.to_string(), &[BOB])));
+        assert_eq!(groups(&messages), [BATCH_LINES, BATCH_LINES, 22]);
+        let messages = say_all(&mut ana, (0..10).map(|_| draft(&room(), &"x".repeat(8_000), &[BOB])));
+        assert_eq!(groups(&messages), [5, 5]);
+        let messages =
             say_all(&mut ana, (0..6).map(|n| Draft { revision: 3 + n / 4, ..draft(&room(), "hi", &[BOB]) }));
-        assert_eq!(groups(&lines), [4, 2]);
-        let lines = say_all(&mut ana, (0..3).map(|_| draft(&private(BOB), "hi", &[BOB])));
-        assert_eq!(groups(&lines), [1, 1, 1]);
+        assert_eq!(groups(&messages), [4, 2]);
+        let messages = say_all(&mut ana, (0..3).map(|_| draft(&private(BOB), "hi", &[BOB])));
+        assert_eq!(groups(&messages), [1, 1, 1]);
         let all = say(&mut ana, &room(), &["last"], &[BOB]);
         assert_eq!(all[0].provenance.seq, 167);
     }
 
     #[test]
     fn every_group_fits_a_frame_and_ends_signed() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         for text in ["hi".to_owned(), "\u{1}".repeat(8_192), "\"".repeat(700), "é".repeat(400)] {
-            let lines = say_all(&mut ana, (0..130).map(|_| draft(&room(), &text, &[BOB])));
-            for group in lines.chunk_by(|_, next| next.provenance.previous.is_none()) {
-                let wire = group.iter().map(|line| line.wire(None)).collect();
+            let messages = say_all(&mut ana, (0..130).map(|_| draft(&room(), &text, &[BOB])));
+            for group in messages.chunk_by(|_, next| next.provenance.previous.is_none()) {
+                let wire = group.iter().map(|message| message.wire(None)).collect();
                 let frame = commons::protocol::between_peers::PeerMessage::Lines {
                     room_id: room().room(),
                     lines: wire,
                 };
                 assert!(serde_json::to_string(&frame).unwrap().len() < commons::limits::FRAME_MAX);
-                let signed: Vec<_> = group.iter().map(|line| line.provenance.signature.is_some()).collect();
+                let signed: Vec<_> =
+                    group.iter().map(|message| message.provenance.signature.is_some()).collect();
                 assert_eq!(signed.iter().position(|signed| *signed), Some(group.len() - 1));
             }
         }
@@ -259,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_line_names_what_its_author_had_seen() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1", "2"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &first);
         let answer = say(&mut bob, &room(), &["answer", "and more"], &[ANA]);
@@ -271,21 +277,21 @@ mod tests {
         assert_eq!(last[0].provenance.heads, [answer[1].id]);
         // The result is the same after the state is read from the disk.
         ingest(&mut bob, ANA, &room(), &last);
-        bob.store.own.clear();
+        bob.tables.own.clear();
         assert_eq!(say(&mut bob, &room(), &["x"], &[ANA])[0].provenance.heads, [last[0].id]);
     }
 
     #[test]
     fn repeated_message_is_refused_and_the_others_are_kept() {
-        let mut ana = ledger(ANA);
-        let line = draft(&room(), "1", &[BOB]);
-        ana.apply(Request::Say(line.clone()));
-        ana.apply(Request::Say(line.clone()));
-        ana.apply(Request::Say(draft(&room(), "2", &[BOB])));
+        let mut ana = history(ANA);
+        let message = draft(&room(), "1", &[BOB]);
+        ana.apply(Request::Append(message.clone()));
+        ana.apply(Request::Append(message.clone()));
+        ana.apply(Request::Append(draft(&room(), "2", &[BOB])));
         let reports = ana.commit();
-        assert!(matches!(&reports[0], Report::NotKept { ids, .. } if *ids == [line.id]), "{reports:?}");
-        let lines: Vec<_> = outgoing_messages(reports).into_iter().map(|said| said.line).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(texts(&ingest(&mut ledger(BOB), ANA, &room(), &lines)), ["1", "2"]);
+        assert!(matches!(&reports[0], Report::NotStored { ids, .. } if *ids == [message.id]), "{reports:?}");
+        let messages: Vec<_> = outgoing_messages(reports).into_iter().map(|sent| sent.message).collect();
+        assert_eq!(messages.len(), 2);
+        assert_eq!(texts(&ingest(&mut history(BOB), ANA, &room(), &messages)), ["1", "2"]);
     }
 }

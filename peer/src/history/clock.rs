@@ -18,15 +18,15 @@ use commons::protocol::provenance::StreamSpans;
 use rusqlite::{OptionalExtension, Result, params};
 
 use crate::history::conversation::ConversationId;
-use crate::history::store::{Omission, Store};
+use crate::history::tables::{Omission, Tables};
 use crate::limits::{CLOCK_STEP, LAMPORT_MAX};
 
-impl Store {
+impl Tables {
     /// Returns the Lamport time for the next own message, at most [`LAMPORT_MAX`].
     pub(crate) fn next_time(&self, of: &ConversationId) -> u64 {
         let clock = self.conversations.get(of).map_or(0, |known| known.clock);
-        let told = self.told_times.get(of).copied().unwrap_or(0);
-        (clock.max(told) + 1).min(LAMPORT_MAX)
+        let claimed = self.claimed_times.get(of).copied().unwrap_or(0);
+        (clock.max(claimed) + 1).min(LAMPORT_MAX)
     }
 
     /// Updates the clock of a conversation for a stored message with this Lamport time.
@@ -66,11 +66,11 @@ impl Store {
 
     /// Notes the Lamport time that a peer claims for a conversation. The claim must be less than [`CLOCK_STEP`]
     /// ahead of the clock. It affects only the time of the next own message, not the order of messages.
-    pub(crate) fn note_claimed_time(&mut self, of: &ConversationId, told: u64) -> Result<()> {
+    pub(crate) fn note_claimed_time(&mut self, of: &ConversationId, claimed: u64) -> Result<()> {
         let clock = self.known_conversation(of)?.map_or(0, |known| known.clock);
-        if told < clock + CLOCK_STEP {
-            let known = self.told_times.entry(of.clone()).or_default();
-            *known = told.max(*known);
+        if claimed < clock + CLOCK_STEP {
+            let known = self.claimed_times.entry(of.clone()).or_default();
+            *known = claimed.max(*known);
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ mod tests {
     use crate::history::command::Request;
     use crate::history::message::{NO_DIGEST, SignedMessage, Text};
     use crate::history::signed_batch;
-    use crate::history::store::Omission;
+    use crate::history::tables::Omission;
     use crate::history::testing::*;
     use crate::limits::{CLOCK_STEP, LAMPORT_MAX};
 
@@ -124,16 +124,16 @@ mod tests {
             signature: None,
         };
         let text = Text::Plain(text.to_owned());
-        let mut line =
+        let mut message =
             SignedMessage { id: Uuid::now_v7(), author: user(name), sent_at: time(), text, provenance };
-        let chain = signed_batch::chain(&room(), &user(name), std::slice::from_ref(&line)).unwrap();
-        line.provenance.signature = Some(signed_batch::sign(&key(name), &chain.tip()));
-        line
+        let chain = signed_batch::chain(&room(), &user(name), std::slice::from_ref(&message)).unwrap();
+        message.provenance.signature = Some(signed_batch::sign(&key(name), &chain.tip()));
+        message
     }
 
     #[test]
     fn far_time_raises_no_clock_and_hides_no_message() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
         let far = at_time(CARLA, LAMPORT_MAX, "far");
         let first = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
         // Bob receives the message with the far time before the others, Ana after them.
@@ -153,11 +153,11 @@ mod tests {
     /// The control: a clock that believes every time is at its end at once. Then only the names decide the order.
     #[test]
     fn control_believed_far_time_spoils_the_order() {
-        let mut ana = ledger(ANA);
-        let mut bob = ledger(BOB);
-        for ledger in [&mut ana, &mut bob] {
-            ledger.store.omission = Some(Omission::Times);
-            ingest(ledger, CARLA, &room(), &[at_time(CARLA, LAMPORT_MAX, "far")]);
+        let mut ana = history(ANA);
+        let mut bob = history(BOB);
+        for history in [&mut ana, &mut bob] {
+            history.tables.omission = Some(Omission::Times);
+            ingest(history, CARLA, &room(), &[at_time(CARLA, LAMPORT_MAX, "far")]);
         }
         let question = say(&mut bob, &room(), &["question"], &[ANA]);
         ingest(&mut ana, BOB, &room(), &question);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn far_time_is_believed_once_steps_lead_to_it() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let steps = |n: u64| at_time(CARLA, n * CLOCK_STEP, &n.to_string());
         ingest(&mut ana, CARLA, &room(), &[steps(3)]);
         ingest(&mut ana, CARLA, &room(), &[steps(2)]);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn newcomer_starts_behind_what_a_member_tells() {
-        let (mut ana, mut carla) = (ledger(ANA), ledger(CARLA));
+        let (mut ana, mut carla) = (history(ANA), history(CARLA));
         for n in 0..9 {
             say(&mut ana, &room(), &[&n.to_string()], &[BOB]);
         }
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn each_conversation_has_a_clock_of_its_own() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         for _ in 0..9 {
             say(&mut ana, &private(BOB), &["elsewhere"], &[BOB]);
         }
@@ -210,11 +210,11 @@ mod tests {
     #[test]
     fn clock_outlives_the_program_and_a_claim_orders_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, 40, "40")]);
         ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, LAMPORT_MAX, "far")]);
         drop(ana);
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         let lamport = Some(CLOCK_STEP);
         ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs: vec![], lamport });
         ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, CLOCK_STEP + 41, "beyond")]);
@@ -225,15 +225,15 @@ mod tests {
 
     #[test]
     fn export_has_the_order_of_the_history() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         for (time, text) in [(LAMPORT_MAX, "far"), (LAMPORT_MAX - 1, "farther"), (0, "zero"), (1, "one")] {
             ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, time, text)]);
         }
         say(&mut ana, &room(), &["last"], &[BOB]);
         let (mut exported, mut after) = (Vec::new(), Some(i64::MIN));
         while let Some(from) = after {
-            let (lines, next) = ana.export(&room(), from, 1).unwrap();
-            exported.extend(lines.into_iter().map(|line| line.text));
+            let (messages, next) = ana.export(&room(), from, 1).unwrap();
+            exported.extend(messages.into_iter().map(|message| message.text));
             after = next;
         }
         assert_eq!(exported, kept(&mut ana, &room()));

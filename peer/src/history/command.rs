@@ -14,7 +14,7 @@ use crate::history::message::SignedMessage;
 use crate::history::quota::QuotaUsage;
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::GivenUp;
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 
 /// An own message that is to be stored and sent.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub struct InboundBatch {
     /// The name of the room; `None` in private conversations.
     pub room: Option<RoomName>,
     /// The messages, in order within each stream.
-    pub lines: Vec<SignedMessage>,
+    pub messages: Vec<SignedMessage>,
     /// Whether the messages came from the backlog instead of live.
     pub late: bool,
     /// The device keys that are accepted for each author.
@@ -88,11 +88,11 @@ hide_text!(Draft: id, InboundBatch: from, UnsignedMessage: id);
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Stores and signs an own message.
-    Say(Draft),
+    Append(Draft),
     /// Verifies and stores messages of other authors.
-    Hear(InboundBatch),
+    Ingest(InboundBatch),
     /// Stores a message without provenance.
-    KeepUnsigned(UnsignedMessage),
+    IngestUnsigned(UnsignedMessage),
     /// Marks own messages as delivered, because a recipient acknowledged them.
     Delivered {
         /// The recipient that sent the ack.
@@ -216,7 +216,7 @@ impl Request {
     /// Returns the load on the quota of a conversation, if the request is an own message with recipients.
     pub(crate) fn load(&self) -> Option<(ConversationId, QuotaUsage)> {
         match self {
-            Self::Say(Draft { to, text, audience, .. }) if !audience.is_empty() => {
+            Self::Append(Draft { to, text, audience, .. }) if !audience.is_empty() => {
                 Some((to.clone(), QuotaUsage::of(text)))
             }
             _ => None,
@@ -224,24 +224,24 @@ impl Request {
     }
 
     /// Returns the weight of the request in a commit: its number of messages, or 1.
-    pub(crate) fn lines(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Hear(heard) => heard.lines.len().max(1),
+            Self::Ingest(received) => received.messages.len().max(1),
             _ => 1,
         }
     }
 }
 
-impl Store {
+impl Tables {
     /// Stages a request in the open transaction.
     pub(crate) fn apply(&mut self, request: Request) -> rusqlite::Result<()> {
         match request {
-            Request::Say(said) => self.say(said),
-            Request::Hear(heard) => self.ingest(heard),
-            Request::KeepUnsigned(line) => self.keep_unsigned(line),
+            Request::Append(draft) => self.append(draft),
+            Request::Ingest(received) => self.ingest(received),
+            Request::IngestUnsigned(message) => self.ingest_unsigned(message),
             Request::Delivered { to, ids } => self.deliver(&to, &ids),
             Request::Has { from, conversation, theirs, lamport } => {
-                lamport.map_or(Ok(()), |told| self.note_claimed_time(&conversation, told))?;
+                lamport.map_or(Ok(()), |claimed| self.note_claimed_time(&conversation, claimed))?;
                 self.deliver_spans(&from, &conversation, &theirs)
             }
             Request::NoteRoom(room) => self.note_room(*room),

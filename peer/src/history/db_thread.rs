@@ -20,12 +20,12 @@ use tokio::time::timeout;
 use crate::history::command::Request;
 use crate::history::history_db::HistoryDb;
 use crate::history::report::Report;
-use crate::limits::{COMMIT_LINES, HISTORY_IDLE, MARKS_WAIT};
+use crate::limits::{COMMIT_MESSAGES, HISTORY_IDLE, MARKS_WAIT};
 
 /// A task for the database thread.
 pub(crate) enum Task {
     /// Stores the effects of a request.
-    Keep(Request),
+    Request(Request),
     /// Runs a query. A query commits its own changes.
     Ask(Box<dyn FnOnce(&mut HistoryDb) + Send>),
     /// Notes at the next idle moment which messages were shown.
@@ -47,7 +47,7 @@ pub(crate) struct Counters {
 
 /// The state of the database thread.
 pub(crate) struct DbThread {
-    ledger: HistoryDb,
+    history: HistoryDb,
     queue: mpsc::Receiver<Task>,
     reports: mpsc::Sender<Report>,
     counters: Arc<Counters>,
@@ -59,35 +59,35 @@ pub(crate) struct DbThread {
 
 impl DbThread {
     pub(crate) fn new(
-        ledger: HistoryDb,
+        history: HistoryDb,
         queue: mpsc::Receiver<Task>,
         reports: mpsc::Sender<Report>,
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        Ok(Self { ledger, queue, reports, counters, runtime, marks_due: None })
+        Ok(Self { history, queue, reports, counters, runtime, marks_due: None })
     }
 
     /// Runs until a `Close` task arrives, or until all senders are gone.
     pub(crate) fn run(mut self) {
         while let Some(task) = self.next() {
             let rest = match task {
-                Task::Keep(request) => self.gather(request),
+                Task::Request(request) => self.gather(request),
                 other => Some(other),
             };
             match rest {
                 Some(Task::Ask(question)) => {
-                    question(&mut self.ledger);
+                    question(&mut self.history);
                     // The changes of the query are durable already; this call reports them.
                     self.commit();
                 }
                 Some(Task::Close(done)) => {
                     self.commit();
-                    self.ledger.close();
+                    self.history.close();
                     let _ = done.send(());
                     return;
                 }
-                Some(Task::Keep(_) | Task::Shown) | None => {}
+                Some(Task::Request(_) | Task::Shown) | None => {}
             }
         }
         self.commit();
@@ -102,7 +102,7 @@ impl DbThread {
                 Err(mpsc::error::TryRecvError::Disconnected) => return None,
                 Err(mpsc::error::TryRecvError::Empty) if idle => {
                     self.note_shown();
-                    idle = self.ledger.tidy();
+                    idle = self.history.tidy();
                     self.count();
                     if !idle {
                         return self.queue.blocking_recv();
@@ -121,25 +121,25 @@ impl DbThread {
         }
     }
 
-    /// Stages a request and the queued requests after it, up to [`COMMIT_LINES`], and commits them. Returns the
+    /// Stages a request and the queued requests after it, up to [`COMMIT_MESSAGES`], and commits them. Returns the
     /// first task that is not a request. If only delivery marks and queries are staged, the commit is deferred.
     fn gather(&mut self, first: Request) -> Option<Task> {
-        let mut next = Some(Task::Keep(first));
+        let mut next = Some(Task::Request(first));
         let mut staged = 0;
-        while let Some(Task::Keep(request)) = next {
-            staged += request.lines();
-            self.ledger.apply(request);
-            next = if staged < COMMIT_LINES { self.next_in_queue() } else { None };
+        while let Some(Task::Request(request)) = next {
+            staged += request.weight();
+            self.history.apply(request);
+            next = if staged < COMMIT_MESSAGES { self.next_in_queue() } else { None };
         }
-        if self.ledger.needs_commit() || staged >= COMMIT_LINES {
-            let early = self.ledger.early_reports();
+        if self.history.needs_commit() || staged >= COMMIT_MESSAGES {
+            let early = self.history.early_reports();
             self.report(early);
             self.commit();
         } else {
-            if self.ledger.is_open {
+            if self.history.is_open {
                 self.marks_due.get_or_insert_with(|| Instant::now() + MARKS_WAIT);
             }
-            let reports = self.ledger.reports_without_commit();
+            let reports = self.history.reports_without_commit();
             self.report(reports);
         }
         next
@@ -152,7 +152,7 @@ impl DbThread {
     fn commit(&mut self) {
         self.note_shown();
         self.marks_due = None;
-        let reports = self.ledger.commit();
+        let reports = self.history.commit();
         self.count();
         self.report(reports);
     }
@@ -166,10 +166,10 @@ impl DbThread {
 
     fn note_shown(&mut self) {
         self.counters.nudged.store(false, Ordering::Relaxed);
-        self.ledger.note_shown(self.counters.shown.load(Ordering::Relaxed));
+        self.history.note_shown(self.counters.shown.load(Ordering::Relaxed));
     }
 
     fn count(&self) {
-        self.counters.commits.store(self.ledger.commits(), Ordering::Relaxed);
+        self.counters.commits.store(self.history.commits(), Ordering::Relaxed);
     }
 }

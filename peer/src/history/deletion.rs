@@ -5,9 +5,9 @@ use rusqlite::Result;
 
 use crate::history::conversation::ConversationId;
 use crate::history::report::GivenUp;
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 
-impl Store {
+impl Tables {
     /// Erases the messages of a conversation and returns how many there were. Their sequence numbers stay known.
     pub(crate) fn forget(&mut self, conversation: &ConversationId) -> Result<usize> {
         self.keep_for(conversation, &[], 0, GivenUp::Forgotten)?;
@@ -52,9 +52,9 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_does_not_come_again_and_what_follows_does() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let lines = say(&mut ana, &room(), &["secret 1", "secret 2"], &[BOB, CARLA]);
-        ingest(&mut bob, ANA, &room(), &lines);
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let messages = say(&mut ana, &room(), &["secret 1", "secret 2"], &[BOB, CARLA]);
+        ingest(&mut bob, ANA, &room(), &messages);
         let own = say(&mut bob, &room(), &["own secret"], &[ANA]);
         say(&mut bob, &private(ANA), &["stays secret"], &[ANA]);
         assert_eq!(bob.search("secret", 9).unwrap().len(), 4);
@@ -64,10 +64,10 @@ mod tests {
             [Report::GivenUp { to: user(ANA), ids: vec![own[0].id], why: GivenUp::Forgotten }]
         );
         assert_eq!(bob.forget(&room()).unwrap(), 0);
-        let left: Vec<_> = bob.search("secret", 9).unwrap().into_iter().map(|line| line.text).collect();
+        let left: Vec<_> = bob.search("secret", 9).unwrap().into_iter().map(|message| message.text).collect();
         assert_eq!(left, ["stays secret"]);
         assert_eq!((kept(&mut bob, &room()).len(), bob.outbox().unwrap().len()), (0, 1));
-        let again = ingest(&mut bob, ANA, &room(), &lines);
+        let again = ingest(&mut bob, ANA, &room(), &messages);
         assert_eq!((texts(&again), refusals(&again)), (vec![], vec![]));
         assert_eq!(bob.lacking(&room(), &ana.spans(&room())).unwrap(), []);
         // All streams continue at their old numbers, including this device's own stream.
@@ -81,19 +81,19 @@ mod tests {
 
     /// Returns the digest that the next message after these must name as its predecessor.
     fn own_tip(
-        lines: &[crate::history::message::SignedMessage],
+        messages: &[crate::history::message::SignedMessage],
     ) -> Option<commons::protocol::provenance::Digest> {
-        crate::history::signed_batch::chain(&room(), &user(BOB), lines).ok().map(|chain| chain.tip())
+        crate::history::signed_batch::chain(&room(), &user(BOB), messages).ok().map(|chain| chain.tip())
     }
 
     #[test]
     fn a_branch_that_does_not_follow_what_was_forgotten_is_a_fork() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &first);
         bob.forget(&room()).unwrap();
-        let mut other = ledger(ANA);
-        other.store.meta.incarnation = ana.store.meta.incarnation;
+        let mut other = history(ANA);
+        other.tables.meta.incarnation = ana.tables.meta.incarnation;
         say(&mut other, &room(), &["another 1"], &[BOB]);
         let next = say(&mut other, &room(), &["2"], &[BOB]);
         let reports = ingest(&mut bob, ANA, &room(), &next);

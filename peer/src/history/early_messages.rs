@@ -34,7 +34,7 @@ impl EarlyMessages {
     /// Adds verified messages. Messages that were published before a failed commit are left out.
     pub(crate) fn add(&mut self, messages: impl Iterator<Item = IncomingMessage>) {
         for message in messages {
-            let (author, id) = (&message.line.from, &message.line.id);
+            let (author, id) = (&message.message.from, &message.message.id);
             match self.unstored.iter().position(|(from, unstored)| from == author && unstored == id) {
                 Some(at) => {
                     self.unstored.remove(at);
@@ -48,8 +48,10 @@ impl EarlyMessages {
     /// Returns the messages to publish now.
     pub(crate) fn publish(&mut self) -> Vec<IncomingMessage> {
         let verified = std::mem::take(&mut self.verified);
-        self.last_row = verified.last().map_or(self.last_row, |message| message.line.row.max(self.last_row));
-        self.published.extend(verified.iter().map(|message| (message.line.from.clone(), message.line.id)));
+        self.last_row =
+            verified.last().map_or(self.last_row, |message| message.message.row.max(self.last_row));
+        self.published
+            .extend(verified.iter().map(|message| (message.message.from.clone(), message.message.id)));
         verified
     }
 
@@ -57,7 +59,7 @@ impl EarlyMessages {
     pub(crate) fn committed(&mut self) -> Option<Report> {
         self.published.clear();
         let rest = std::mem::take(&mut self.verified);
-        (!rest.is_empty()).then_some(Report::Heard(rest))
+        (!rest.is_empty()).then_some(Report::Received(rest))
     }
 
     /// Notes that the transaction was rolled back.
@@ -81,8 +83,8 @@ mod tests {
     use crate::history::report::Report;
     use crate::history::testing::*;
 
-    fn writable(ledger: &HistoryDb, value: bool) {
-        ledger.store.db.pragma_update(None, "query_only", !value).unwrap();
+    fn writable(history: &HistoryDb, value: bool) {
+        history.tables.db.pragma_update(None, "query_only", !value).unwrap();
     }
 
     /// Publishes a message of Ana's in Bob's history before a commit that fails. Returns its texts and the report of
@@ -90,9 +92,9 @@ mod tests {
     fn publish_and_fail(bob: &mut HistoryDb, message: Request) -> (Vec<String>, Vec<Report>) {
         bob.apply(message);
         let early: Vec<_> = bob.early_reports().into_iter().collect();
-        bob.store.db.execute_batch("ROLLBACK; BEGIN").unwrap();
+        bob.tables.db.execute_batch("ROLLBACK; BEGIN").unwrap();
         writable(bob, false);
-        bob.store.meta.shown += 1;
+        bob.tables.meta.shown += 1;
         let reports = bob.commit();
         writable(bob, true);
         (texts(&early), reports)
@@ -100,43 +102,43 @@ mod tests {
 
     #[test]
     fn message_is_published_before_the_commit_and_acked_after() {
-        let mut bob = ledger(BOB);
-        let lines = say(&mut ledger(ANA), &room(), &["1", "2"], &[BOB]);
+        let mut bob = history(BOB);
+        let messages = say(&mut history(ANA), &room(), &["1", "2"], &[BOB]);
         let before = bob.commits();
-        bob.apply(inbound(ANA, &room(), &lines));
+        bob.apply(inbound(ANA, &room(), &messages));
         let early: Vec<_> = bob.early_reports().into_iter().collect();
         assert_eq!((texts(&early), bob.commits()), (vec!["1".into(), "2".into()], before));
         assert!(receipts(&early).is_empty());
         let reports = bob.commit();
         assert_eq!((texts(&reports), bob.commits()), (vec![], before + 1));
-        assert_eq!(receipts(&reports), [lines[1].id]);
+        assert_eq!(receipts(&reports), [messages[1].id]);
     }
 
     #[test]
     fn message_of_a_failed_commit_is_not_shown_again_in_this_run() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let lines: Vec<_> = ["1", "2"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
-        let (early, reports) = publish_and_fail(&mut bob, inbound(ANA, &room(), &lines[0]));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let messages: Vec<_> = ["1", "2"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
+        let (early, reports) = publish_and_fail(&mut bob, inbound(ANA, &room(), &messages[0]));
         assert_eq!(early, ["1"]);
         assert!(matches!(reports.as_slice(), [Report::Trouble(_)]), "no ack: {reports:?}");
         assert_eq!(kept(&mut bob, &room()), [""; 0]);
         bob.note_shown(1);
         // Ana sends it again, and another message. Only that one is shown; both are stored and acknowledged.
-        bob.apply(inbound(ANA, &room(), &lines[0]));
-        bob.apply(inbound(ANA, &room(), &lines[1]));
+        bob.apply(inbound(ANA, &room(), &messages[0]));
+        bob.apply(inbound(ANA, &room(), &messages[1]));
         let reports = bob.commit();
         assert_eq!(texts(&reports), ["2"]);
-        assert_eq!(incoming_messages(&reports)[0].line.row, 3, "row 1 was shown, so it is not used again");
-        assert_eq!(receipts(&reports), [lines[1][0].id]);
+        assert_eq!(incoming_messages(&reports)[0].message.row, 3, "row 1 was shown, so it is not used again");
+        assert_eq!(receipts(&reports), [messages[1][0].id]);
         assert_eq!(kept(&mut bob, &room()), ["1", "2"]);
     }
 
     #[test]
     fn failing_disk_publishes_only_stored_messages() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let lines: Vec<_> = ["1", "2"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
-        publish_and_fail(&mut bob, inbound(ANA, &room(), &lines[0]));
-        bob.apply(inbound(ANA, &room(), &lines[1]));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let messages: Vec<_> = ["1", "2"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
+        publish_and_fail(&mut bob, inbound(ANA, &room(), &messages[0]));
+        bob.apply(inbound(ANA, &room(), &messages[1]));
         assert_eq!(bob.early_reports(), None);
         assert_eq!(texts(&bob.commit()), ["2"]);
         // The control: the disk works again.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::rows::kept;
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 use crate::limits::SEARCH_WORDS;
 
 /// The filters of a search. An absent filter matches every message.
@@ -70,9 +70,9 @@ const FOUND_WITHOUT_WORDS: &str =
          AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
      ORDER BY l.row DESC LIMIT ?7";
 
-impl Store {
+impl Tables {
     /// Returns the matching messages, newest first. Messages that are not indexed yet are not found by words.
-    pub(crate) fn search(&mut self, wanted: &Search, lines: usize) -> Result<Vec<StoredMessage>> {
+    pub(crate) fn search(&mut self, wanted: &Search, count: usize) -> Result<Vec<StoredMessage>> {
         let expression = expression(&wanted.words);
         let has_filter =
             wanted.from.is_some() || wanted.of.is_some() || wanted.since.is_some() || wanted.until.is_some();
@@ -103,7 +103,7 @@ impl Store {
                 conversation,
                 wanted.since.map_or(i64::MIN, |since| since.timestamp_millis()),
                 wanted.until.map_or(i64::MAX, |until| until.timestamp_millis()),
-                i64::try_from(lines).unwrap_or(i64::MAX),
+                i64::try_from(count).unwrap_or(i64::MAX),
             ],
             found,
         )?;
@@ -120,9 +120,9 @@ impl Store {
 }
 
 fn found(row: &Row<'_>) -> Result<StoredMessage> {
-    let line = kept(row)?;
+    let message = kept(row)?;
     let marked: Option<String> = row.get(10)?;
-    Ok(StoredMessage { hits: marked.map_or_else(Vec::new, |marked| hits(&line.text, &marked)), ..line })
+    Ok(StoredMessage { hits: marked.map_or_else(Vec::new, |marked| hits(&message.text, &marked)), ..message })
 }
 
 /// Returns the marked matches as ranges of characters in the unmarked text. Mark characters that the author wrote
@@ -160,15 +160,15 @@ mod tests {
     use crate::history::history_db::HistoryDb;
     use crate::history::testing::*;
 
-    fn texts_of(ledger: &mut HistoryDb, wanted: Search) -> Vec<String> {
-        ledger.search(wanted, 9).unwrap().into_iter().map(|line| line.text).collect()
+    fn texts_of(history: &mut HistoryDb, wanted: Search) -> Vec<String> {
+        history.search(wanted, 9).unwrap().into_iter().map(|message| message.text).collect()
     }
 
     #[test]
     fn filters_narrow_the_search_alone_and_with_words() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let lines = say(&mut ana, &room(), &["plan one", "plan two"], &[BOB]);
-        ingest(&mut bob, ANA, &room(), &lines);
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let messages = say(&mut ana, &room(), &["plan one", "plan two"], &[BOB]);
+        ingest(&mut bob, ANA, &room(), &messages);
         say(&mut bob, &room(), &["plan three"], &[ANA]);
         say(&mut bob, &private(ANA), &["plan four", "else"], &[ANA]);
         let plan = || Search::from("plan");
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_span_of_time_holds_its_start_and_not_its_end() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         say(&mut ana, &room(), &["now"], &[]);
         let sent = ana.search("now", 1).unwrap()[0].sent_at;
         let later = sent + chrono::TimeDelta::milliseconds(1);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn hits_are_spans_of_characters_of_the_text() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         say(&mut ana, &room(), &["o Coração \u{2}do\u{3} coração"], &[]);
         assert_eq!(ana.search("coracao", 1).unwrap()[0].hits, [(2, 9), (15, 22)]);
         assert_eq!(ana.search("cora", 1).unwrap()[0].hits.len(), 2);
@@ -213,10 +213,10 @@ mod tests {
 
     #[test]
     fn a_message_is_found_by_its_id() {
-        let mut ana = ledger(ANA);
-        let lines = say(&mut ana, &room(), &["here"], &[]);
+        let mut ana = history(ANA);
+        let messages = say(&mut ana, &room(), &["here"], &[]);
         let row = ana.search("here", 1).unwrap()[0].row;
-        assert_eq!(ana.row_of(&lines[0].id).unwrap(), Some(row));
+        assert_eq!(ana.row_of(&messages[0].id).unwrap(), Some(row));
         assert_eq!(ana.row_of(&Uuid::nil()).unwrap(), None);
     }
 }

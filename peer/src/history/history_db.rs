@@ -26,13 +26,14 @@ use crate::history::early_messages::EarlyMessages;
 use crate::history::finding::Search;
 use crate::history::incarnation;
 use crate::history::message::SignedMessage;
+use crate::history::meta::Meta;
 use crate::history::outbox::Outbox;
 use crate::history::quota::Quota;
 use crate::history::record::{Loss, Record};
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::{IncomingMessage, Report};
 use crate::history::rollback_action::RollbackAction;
-use crate::history::store::{Meta, Omission, Store};
+use crate::history::tables::{Omission, Tables};
 
 /// The owner of a history.
 #[derive(Debug, Clone)]
@@ -77,10 +78,7 @@ pub enum HistoryError {
     #[error("the history was written by a later version of this program")]
     Newer,
     /// An earlier version of this program wrote the history. The file stays unchanged.
-    #[error(
-        "An earlier version of this program wrote the history. Move the files history.* away, then start again to \
-         begin a new one."
-    )]
+    #[error("an earlier version wrote the history: move its files history.* away, then start again")]
     Older,
     /// A file operation failed.
     #[error("the history cannot be opened: {0}")]
@@ -103,7 +101,7 @@ impl From<OpenError> for HistoryError {
 
 /// The history over one database connection.
 pub struct HistoryDb {
-    pub(crate) store: Store,
+    pub(crate) tables: Tables,
     pub(crate) folder: Option<PathBuf>,
     record: Option<Record>,
     pub(crate) quota: Quota,
@@ -131,7 +129,7 @@ pub struct HistoryDb {
 
 impl fmt::Debug for HistoryDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("commits", &self.commits).finish_non_exhaustive()
+        f.debug_struct("HistoryDb").field("commits", &self.commits).finish_non_exhaustive()
     }
 }
 
@@ -141,8 +139,8 @@ impl HistoryDb {
         match (Self::open_present(place, author), place) {
             (Err(HistoryError::Database(error)), Place::File(folder)) if database::is_damage(&error) => {
                 let damaged = database::put_aside(folder)?;
-                let (ledger, opened) = Self::open_present(place, author)?;
-                Ok((ledger, Opened { damaged: Some(damaged), ..opened }))
+                let (history, opened) = Self::open_present(place, author)?;
+                Ok((history, Opened { damaged: Some(damaged), ..opened }))
             }
             (opened, _) => opened,
         }
@@ -160,8 +158,8 @@ impl HistoryDb {
         incarnation::begin(&db, folder.as_deref(), lost.is_some())?;
         let held = database::held(&db)?.unwrap_or_default();
         let record = folder.as_deref().map(|folder| Record::begin(folder, held)).transpose()?;
-        let (ledger, opened) = Self::over(db, folder, author)?;
-        Ok((Self { record, ..ledger }, Opened { lost, ..opened }))
+        let (history, opened) = Self::over(db, folder, author)?;
+        Ok((Self { record, ..history }, Opened { lost, ..opened }))
     }
 
     /// Loads the history from an open database.
@@ -172,7 +170,7 @@ impl HistoryDb {
     ) -> rusqlite::Result<(Self, Opened)> {
         let key = SigningKey::from_bytes(author.seed.as_bytes());
         let meta = Meta::read(&db)?;
-        let store = Store {
+        let tables = Tables {
             first_row: meta.next_row,
             written: meta.clone(),
             meta,
@@ -184,11 +182,11 @@ impl HistoryDb {
             people: HashMap::new(),
             conversations: HashMap::new(),
             streams: HashMap::new(),
-            told_times: HashMap::new(),
+            claimed_times: HashMap::new(),
             own: BTreeMap::new(),
             rooms: BTreeMap::new(),
             arrivals: BTreeMap::new(),
-            news: Vec::new(),
+            reports: Vec::new(),
             early: EarlyMessages::default(),
             freed: Vec::new(),
             given: BTreeSet::new(),
@@ -196,8 +194,8 @@ impl HistoryDb {
             #[cfg(test)]
             omission: None,
         };
-        let mut ledger = Self {
-            store,
+        let mut history = Self {
+            tables,
             folder,
             record: None,
             quota: Quota::default(),
@@ -215,16 +213,16 @@ impl HistoryDb {
             #[cfg(test)]
             disk_wait: std::time::Duration::ZERO,
         };
-        ledger.store.count_waiting(&ledger.quota)?;
+        history.tables.count_waiting(&history.quota)?;
         let opened = Opened {
-            unshown: ledger.store.unshown()?,
-            waiting: ledger.store.waiting_counts(None)?,
-            conversations: ledger.store.kept_conversations()?,
-            rooms: ledger.store.remembered_rooms()?,
+            unshown: history.tables.unshown()?,
+            waiting: history.tables.waiting_counts(None)?,
+            conversations: history.tables.kept_conversations()?,
+            rooms: history.tables.remembered_rooms()?,
             damaged: None,
             lost: None,
         };
-        Ok((ledger, opened))
+        Ok((history, opened))
     }
 
     /// Returns the shared count of own messages that wait for recipients.
@@ -244,7 +242,7 @@ impl HistoryDb {
         }
         self.staged.push(RollbackAction::of(&request));
         if self.failure.is_none() {
-            self.failure = self.store.apply(request).err();
+            self.failure = self.tables.apply(request).err();
         }
     }
 
@@ -267,30 +265,24 @@ impl HistoryDb {
 
     /// Notes that all messages up to this row were shown. The next commit writes it.
     pub fn note_shown(&mut self, row: i64) {
-        self.store.meta.shown = self.store.meta.shown.max(row);
+        self.tables.meta.shown = self.tables.meta.shown.max(row);
     }
 
     /// Returns the number of commits that changed something.
-    #[must_use]
     pub fn commits(&self) -> u64 {
         self.commits
     }
 
-    /// Does one piece of deferred work (the search index). Returns true if more work remains.
-    pub fn tidy(&mut self) -> bool {
-        self.transaction(Store::index).unwrap_or(false)
-    }
-
     /// Commits everything and moves the write-ahead log into the database file.
     pub fn close(mut self) {
-        self.transaction(|store| store.write_rooms().and_then(|()| store.write_notes()));
+        self.transaction(|tables| tables.write_rooms().and_then(|()| tables.write_notes()));
         // A log that stays behind is read at the next start.
-        let _ = self.store.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        let _ = self.tables.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
 
     /// Returns the sequence ranges of a conversation that this peer holds.
     pub fn spans(&mut self, of: &ConversationId) -> Vec<StreamSpans> {
-        self.ask(|store| store.spans(of))
+        self.ask(|tables| tables.spans(of))
     }
 
     /// Returns the content of a HAVE frame to a user: the sequence ranges that it may see, and the Lamport clock.
@@ -302,12 +294,12 @@ impl HistoryDb {
         on: Option<PublicKey>,
         since: u64,
     ) -> (Vec<StreamSpans>, Option<u64>) {
-        self.ask(|store| store.holdings_for(of, to, on, since))
+        self.ask(|tables| tables.holdings_for(of, to, on, since))
     }
 
     /// Returns the sequence ranges that a peer holds and this peer lacks; `None` while the disk fails.
     pub fn lacking(&mut self, of: &ConversationId, theirs: &[StreamSpans]) -> Option<Vec<StreamSpans>> {
-        self.transaction(|store| store.lacking(of, theirs))
+        self.transaction(|tables| tables.lacking(of, theirs))
     }
 
     /// Returns the messages that answer a WANT frame of a user, as far as it may have them from this peer.
@@ -318,12 +310,12 @@ impl HistoryDb {
         wanted: &[StreamSpans],
         since: u64,
     ) -> Vec<SignedMessage> {
-        self.ask(|store| store.hand_over(of, to, wanted, since))
+        self.ask(|tables| tables.hand_over(of, to, wanted, since))
     }
 
     /// Returns the last messages of a conversation, oldest first.
-    pub fn recent(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        self.page(of, None, lines)
+    pub fn recent(&mut self, of: &ConversationId, count: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
+        self.page(of, None, count)
     }
 
     /// Returns the last messages of a conversation before this row, oldest first.
@@ -331,14 +323,14 @@ impl HistoryDb {
         &mut self,
         of: &ConversationId,
         before: Option<i64>,
-        lines: usize,
+        count: usize,
     ) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        self.read(|store| store.page(of, before, lines))
+        self.read(|tables| tables.page(of, before, count))
     }
 
     /// Returns the row of the message with this id.
     pub fn row_of(&mut self, id: &Uuid) -> Result<Option<i64>, HistoryFailed> {
-        self.read(|store| store.row_of(id))
+        self.read(|tables| tables.row_of(id))
     }
 
     /// Returns the messages that match a search, newest first. It first indexes all messages that are not in the
@@ -346,31 +338,21 @@ impl HistoryDb {
     pub fn search(
         &mut self,
         wanted: impl Into<Search>,
-        lines: usize,
+        count: usize,
     ) -> Result<Vec<StoredMessage>, HistoryFailed> {
         while self.tidy() {}
         let wanted = wanted.into();
-        self.read(|store| store.search(&wanted, lines))
+        self.read(|tables| tables.search(&wanted, count))
     }
 
     /// Returns the last own messages of a conversation with their delivery state, oldest first.
-    pub fn receipts(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<Receipt>, HistoryFailed> {
-        self.read(|store| store.receipts(of, lines))
+    pub fn receipts(&mut self, of: &ConversationId, count: usize) -> Result<Vec<Receipt>, HistoryFailed> {
+        self.read(|tables| tables.receipts(of, count))
     }
 
     /// Returns the own messages that wait for a recipient, oldest first.
     pub fn outbox(&mut self) -> Result<Vec<Waiting>, HistoryFailed> {
-        self.read(Store::waiting)
-    }
-
-    /// Returns the number of own messages that wait for each recipient.
-    pub fn waiting(&mut self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
-        self.read(|store| store.waiting_counts(None))
-    }
-
-    /// Returns the number of own messages in a conversation that wait for each recipient.
-    pub fn waiting_in(&mut self, of: &ConversationId) -> Result<Vec<(Username, usize)>, HistoryFailed> {
-        self.read(|store| store.waiting_counts(Some(of)))
+        self.read(Tables::waiting)
     }
 
     /// Returns messages of a conversation in their order, and the position from which the next call continues.
@@ -378,41 +360,44 @@ impl HistoryDb {
         &mut self,
         of: &ConversationId,
         after: i64,
-        lines: usize,
+        count: usize,
     ) -> Result<(Vec<StoredMessage>, Option<i64>), HistoryFailed> {
-        self.read(|store| store.export(of, after, lines))
+        self.read(|tables| tables.export(of, after, count))
     }
 
     /// Withdraws an own message that no recipient has yet.
     pub fn withdraw(&mut self, id: Uuid) -> Result<(), NotWithdrawn> {
-        self.transaction(|store| store.withdraw(&id)).unwrap_or(Err(NotWithdrawn::NotKept))
+        self.transaction(|tables| tables.withdraw(&id)).unwrap_or(Err(NotWithdrawn::NotStored))
     }
 
     /// Erases the messages of a conversation and returns how many there were.
     pub fn forget(&mut self, conversation: &ConversationId) -> Result<usize, HistoryFailed> {
-        self.read(|store| store.forget(conversation))
+        self.read(|tables| tables.forget(conversation))
     }
 
     /// Answers a query of a user. A failure of the disk is an error, not an empty answer. Staged requests are
     /// committed first.
     pub(crate) fn read<T>(
         &mut self,
-        question: impl FnOnce(&mut Store) -> rusqlite::Result<T>,
+        question: impl FnOnce(&mut Tables) -> rusqlite::Result<T>,
     ) -> Result<T, HistoryFailed> {
         self.transaction(question).ok_or(HistoryFailed)
     }
 
     /// Answers an internal query, with the default value if the disk fails. Staged requests are committed first.
-    pub(crate) fn ask<T: Default>(&mut self, question: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> T {
+    pub(crate) fn ask<T: Default>(&mut self, question: impl FnOnce(&mut Tables) -> rusqlite::Result<T>) -> T {
         self.transaction(question).unwrap_or_default()
     }
 
     /// Runs work in its own transaction after a commit of all staged requests. The next commit returns its
     /// reports.
-    fn transaction<T>(&mut self, work: impl FnOnce(&mut Store) -> rusqlite::Result<T>) -> Option<T> {
+    pub(crate) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Tables) -> rusqlite::Result<T>,
+    ) -> Option<T> {
         let earlier = self.commit();
         self.reports = earlier;
-        let done = self.begin().and_then(|()| work(&mut self.store));
+        let done = self.begin().and_then(|()| work(&mut self.tables));
         let done = done.and_then(|done| self.end().map(|()| done));
         match done {
             Ok(done) => Some(done),
@@ -428,41 +413,40 @@ impl HistoryDb {
             return Ok(());
         }
         self.refresh()?;
-        self.store.db.execute_batch("BEGIN")?;
+        self.tables.db.execute_batch("BEGIN")?;
         self.is_open = true;
-        self.changes = self.store.db.total_changes();
+        self.changes = self.tables.db.total_changes();
         let again = std::mem::take(&mut self.again);
         // All retried requests are noted before the first one is applied. If one of them fails, none of the others
         // is lost.
         self.staged.extend(again.iter().map(RollbackAction::of));
         self.needs_commit |= !again.is_empty();
-        again.into_iter().try_for_each(|request| self.store.apply(request))
+        again.into_iter().try_for_each(|request| self.tables.apply(request))
     }
 
     fn end(&mut self) -> rusqlite::Result<()> {
-        self.store.close_groups()?;
-        let has_changes = self.store.db.total_changes() != self.changes;
+        self.tables.close_groups()?;
+        let has_changes = self.tables.db.total_changes() != self.changes;
         if has_changes {
-            self.store.complete()?;
+            self.tables.complete()?;
         }
-        if !self.store.omits(Omission::Storing) {
-            self.store.db.execute_batch("COMMIT")?;
+        if !self.tables.omits(Omission::Storing) {
+            self.tables.db.execute_batch("COMMIT")?;
             self.is_open = false;
         }
         self.commits += u64::from(has_changes);
         #[cfg(test)]
         std::thread::sleep(self.disk_wait);
         if let Some(record) = self.record.as_mut().filter(|_| has_changes) {
-            record.note(self.store.held());
+            record.note(self.tables.held());
         }
-        self.in_trouble = false;
-        self.needs_commit = false;
+        (self.in_trouble, self.needs_commit) = (false, false);
         self.staged.clear();
-        self.store.in_doubt.clear();
-        self.store.give_receipts();
-        self.reports.extend(self.store.early.committed());
-        self.reports.append(&mut self.store.news);
-        for (conversation, load) in self.store.freed.drain(..) {
+        self.tables.in_doubt.clear();
+        self.tables.give_receipts();
+        self.reports.extend(self.tables.early.committed());
+        self.reports.append(&mut self.tables.reports);
+        for (conversation, load) in self.tables.freed.drain(..) {
             self.quota.release(&conversation, load);
         }
         Ok(())
@@ -493,21 +477,21 @@ mod tests {
 
     /// Returns the texts in the room of a user's history in this folder.
     fn texts_in(folder: &Path, name: &str) -> Vec<String> {
-        kept(&mut ledger_in(folder, name).0, &room())
+        kept(&mut history_in(folder, name).0, &room())
     }
 
     #[test]
     fn what_was_reported_survives_a_crash_at_any_moment() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         let mut expected = Vec::new();
         for n in 0..20 {
-            let lines = [format!("{n}a"), format!("{n}b")];
-            say(&mut ana, &room(), &[&lines[0], &lines[1]], &[BOB]);
-            expected.extend(lines);
+            let messages = [format!("{n}a"), format!("{n}b")];
+            say(&mut ana, &room(), &[&messages[0], &messages[1]], &[BOB]);
+            expected.extend(messages);
             let image = crash(folder.path());
             // This message is staged, but not reported yet.
-            ana.apply(Request::Say(draft(&room(), "lost", &[BOB])));
+            ana.apply(Request::Append(draft(&room(), "lost", &[BOB])));
             let second = crash(folder.path());
             let reports = ana.commit();
             assert_eq!(outgoing_messages(reports).len(), 1);
@@ -521,8 +505,8 @@ mod tests {
     #[test]
     fn what_is_reported_before_it_is_stored_is_lost_in_a_crash() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
-        ana.store.omission = Some(Omission::Storing);
+        let (mut ana, _) = history_in(folder.path(), ANA);
+        ana.tables.omission = Some(Omission::Storing);
         assert_eq!(say(&mut ana, &room(), &["kept?"], &[BOB]).len(), 1, "it was reported");
         assert_eq!(texts_in(crash(folder.path()).path(), ANA), [""; 0]);
     }
@@ -533,14 +517,14 @@ mod tests {
         let copy = crash(files);
         let _ = fs::remove_file(copy.path().join("history.db-shm"));
         fs::write(copy.path().join("history.db-wal"), journal).unwrap();
-        let (mut ledger, opened) = ledger_in(copy.path(), ANA);
-        (kept(&mut ledger, &room()), opened.lost, copy)
+        let (mut history, opened) = history_in(copy.path(), ANA);
+        (kept(&mut history, &room()), opened.lost, copy)
     }
 
     #[test]
     fn damaged_journal_costs_what_is_behind_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         let all: Vec<_> = (0..12).map(|n| n.to_string()).collect();
         all.iter().for_each(|text| {
             say(&mut ana, &room(), &[text], &[BOB]);
@@ -558,7 +542,7 @@ mod tests {
                 // The damaged log is copied unchanged, because parts of it may be recoverable.
                 let aside = format!("{}-wal", loss.copy.unwrap().display());
                 assert_eq!(fs::read(aside).unwrap(), damaged);
-                assert_eq!(ledger_in(copy.path(), ANA).1.lost, None, "told once");
+                assert_eq!(history_in(copy.path(), ANA).1.lost, None, "claimed once");
             }
         }
         let (texts, lost, _copy) = with_journal(image.path(), &journal);
@@ -569,9 +553,9 @@ mod tests {
     fn store_that_lost_messages_begins_another_life() {
         let goes_on = |damage: bool| {
             let folder = tempfile::tempdir().unwrap();
-            let (mut ana, _) = ledger_in(folder.path(), ANA);
+            let (mut ana, _) = history_in(folder.path(), ANA);
             (0..12).for_each(|n| drop(say(&mut ana, &room(), &[&n.to_string()], &[BOB])));
-            let life = ana.store.meta.incarnation;
+            let life = ana.tables.meta.incarnation;
             let names = ["history.db", "history.db-wal", "history.record"];
             let crashed = names.map(|name| fs::read(folder.path().join(name)).unwrap());
             ana.close();
@@ -582,9 +566,9 @@ mod tests {
                 }
                 fs::write(folder.path().join(name), bytes).unwrap();
             }
-            let (ana, opened) = ledger_in(folder.path(), ANA);
+            let (ana, opened) = history_in(folder.path(), ANA);
             assert_eq!(opened.lost.is_some(), damage);
-            ana.store.meta.incarnation == life
+            ana.tables.meta.incarnation == life
         };
         assert!(goes_on(false));
         assert!(!goes_on(true), "the numbers of what was lost are out");
@@ -594,7 +578,7 @@ mod tests {
     #[test]
     fn control_without_a_record_the_loss_is_silent() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         say(&mut ana, &room(), &["1"], &[BOB]);
         let image = crash(folder.path());
         fs::remove_file(image.path().join("history.record")).unwrap();
@@ -605,38 +589,42 @@ mod tests {
     #[test]
     fn a_store_goes_on_and_a_restored_one_begins_another_life() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        let (mut ana, opened) = history_in(folder.path(), ANA);
         assert_eq!((opened.conversations.len(), &opened.damaged), (0, &None));
         let first = say(&mut ana, &room(), &["1"], &[BOB]).remove(0);
         ana.close();
         let backup = crash(folder.path());
-        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        let (mut ana, opened) = history_in(folder.path(), ANA);
         assert_eq!(opened.waiting, [(user(BOB), 1)]);
         assert_eq!(opened.conversations, [(room(), sala())]);
         let second = say(&mut ana, &room(), &["2"], &[BOB]).remove(0);
         assert_eq!(second.provenance.incarnation, first.provenance.incarnation);
         assert_eq!(second.provenance.seq, 2);
         // The backup holds both files. Opening it must begin a new incarnation.
-        let (mut restored, _) = ledger_in(backup.path(), ANA);
+        let (mut restored, _) = history_in(backup.path(), ANA);
         let other = say(&mut restored, &room(), &["other 2"], &[BOB]).remove(0);
         assert_ne!(other.provenance.incarnation, first.provenance.incarnation);
         assert_eq!(other.provenance.seq, 1);
-        let mut bob = ledger(BOB);
-        for line in [first, second, other] {
-            assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &[line])).len(), 1, "no number is given twice");
+        let mut bob = history(BOB);
+        for message in [first, second, other] {
+            assert_eq!(
+                texts(&ingest(&mut bob, ANA, &room(), &[message])).len(),
+                1,
+                "no number is given twice"
+            );
         }
     }
 
     #[test]
     fn a_restored_store_that_hears_what_it_lost_begins_another_life() {
-        let mut ana = ledger(ANA);
-        let lines = say(&mut ana, &room(), &["1", "2"], &[BOB]);
+        let mut ana = history(ANA);
+        let messages = say(&mut ana, &room(), &["1", "2"], &[BOB]);
         // This store stands for a disk image from before the messages.
-        let mut image = ledger(ANA);
-        image.store.meta.incarnation = ana.store.meta.incarnation;
-        assert_eq!(texts(&ingest(&mut image, BOB, &room(), &lines)), ["1", "2"], "shown as own ones");
+        let mut image = history(ANA);
+        image.tables.meta.incarnation = ana.tables.meta.incarnation;
+        assert_eq!(texts(&ingest(&mut image, BOB, &room(), &messages)), ["1", "2"], "shown as own ones");
         let next = say(&mut image, &room(), &["3"], &[BOB]).remove(0);
-        assert_ne!(next.provenance.incarnation, lines[0].provenance.incarnation);
+        assert_ne!(next.provenance.incarnation, messages[0].provenance.incarnation);
         assert_eq!(kept(&mut image, &room()), ["1", "2", "3"]);
     }
 
@@ -644,12 +632,12 @@ mod tests {
     fn a_damaged_file_and_one_of_another_key_are_put_aside() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("history.db");
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         say(&mut ana, &room(), &["1"], &[BOB]);
         ana.close();
         let before = fs::read(&file).unwrap();
         // Another user's key does not open the file.
-        let (mut other, opened) = ledger_in(folder.path(), CARLA);
+        let (mut other, opened) = history_in(folder.path(), CARLA);
         let aside = folder.path().join("history.db.damaged-1");
         assert_eq!(opened.damaged.as_ref(), Some(&aside));
         assert_eq!(fs::read(&aside).unwrap(), before, "as it was");
@@ -659,7 +647,7 @@ mod tests {
         let mut bytes = fs::read(&file).unwrap();
         bytes[100] ^= 1;
         fs::write(&file, bytes).unwrap();
-        let (_, opened) = ledger_in(folder.path(), CARLA);
+        let (_, opened) = history_in(folder.path(), CARLA);
         assert_eq!(opened.damaged, Some(folder.path().join("history.db.damaged-2")));
     }
 
@@ -667,9 +655,10 @@ mod tests {
     fn damage_found_while_running_is_checked_at_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("history.db");
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
-        (0..400)
-            .for_each(|n| ana.apply(Request::Say(draft(&room(), &format!("{n} {}", "x".repeat(200)), &[]))));
+        let (mut ana, _) = history_in(folder.path(), ANA);
+        (0..400).for_each(|n| {
+            ana.apply(Request::Append(draft(&room(), &format!("{n} {}", "x".repeat(200)), &[])))
+        });
         ana.note_shown(400);
         ana.commit();
         ana.close();
@@ -677,12 +666,12 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle..middle + 4096].fill(7);
         fs::write(&file, bytes).unwrap();
-        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        let (mut ana, opened) = history_in(folder.path(), ANA);
         assert_eq!(opened.damaged, None, "a start reads little");
         assert_eq!(ana.recent(&room(), usize::MAX), Err(HistoryFailed));
         assert_eq!(ana.commit(), [Report::Trouble("the history is damaged".into())]);
         drop(ana);
-        let (mut ana, opened) = ledger_in(folder.path(), ANA);
+        let (mut ana, opened) = history_in(folder.path(), ANA);
         assert!(opened.damaged.is_some());
         say(&mut ana, &room(), &["works"], &[BOB]);
     }
@@ -691,9 +680,9 @@ mod tests {
     fn history_of_another_version_is_left_as_it_is() {
         for version in [1, 3, 99] {
             let folder = tempfile::tempdir().unwrap();
-            let (mut ana, _) = ledger_in(folder.path(), ANA);
+            let (mut ana, _) = history_in(folder.path(), ANA);
             say(&mut ana, &room(), &["1"], &[BOB]);
-            ana.store.db.execute_batch(&format!("PRAGMA user_version = {version}")).unwrap();
+            ana.tables.db.execute_batch(&format!("PRAGMA user_version = {version}")).unwrap();
             ana.close();
             let before = fs::read(folder.path().join("history.db")).unwrap();
             match HistoryDb::open(&Place::File(folder.path().to_owned()), &author(ANA)) {
@@ -715,11 +704,11 @@ mod tests {
     fn a_stolen_disk_shows_no_text_and_no_name() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         let names = ["canary-text", "canary-room", "canary-user"];
-        let mut line = draft(&room(), names[0], &[names[2]]);
-        line.room = RoomName::parse(names[1]).ok();
-        ana.apply(Request::Say(line));
+        let mut message = draft(&room(), names[0], &[names[2]]);
+        message.room = RoomName::parse(names[1]).ok();
+        ana.apply(Request::Append(message));
         assert_eq!(outgoing_messages(ana.commit()).len(), 1);
         assert_eq!(ana.search(names[0], 9).unwrap().len(), 1, "the index holds it too");
         for name in names {
@@ -752,15 +741,15 @@ mod tests {
     fn one_message_writes_few_pages() {
         const MESSAGES: u64 = 60;
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut ana, _) = ledger_in(a.path(), ANA);
-        let (mut bob, _) = ledger_in(b.path(), BOB);
+        let (mut ana, _) = history_in(a.path(), ANA);
+        let (mut bob, _) = history_in(b.path(), BOB);
         let (mut own, mut others) = (0, 0);
         for _ in 0..MESSAGES {
-            let mut lines = Vec::new();
-            own += pages(a.path(), || lines = say(&mut ana, &room(), &[&"x".repeat(200)], &[BOB, CARLA]));
+            let mut messages = Vec::new();
+            own += pages(a.path(), || messages = say(&mut ana, &room(), &[&"x".repeat(200)], &[BOB, CARLA]));
             let mut reports = Vec::new();
-            others += pages(b.path(), || reports = ingest(&mut bob, ANA, &room(), &lines));
-            bob.note_shown(incoming_messages(&reports)[0].line.row);
+            others += pages(b.path(), || reports = ingest(&mut bob, ANA, &room(), &messages));
+            bob.note_shown(incoming_messages(&reports)[0].message.row);
         }
         // The message, its three indexes, and the outbox or the read mark; now and then a page is full.
         assert!(own < 6 * MESSAGES && others < 6 * MESSAGES, "{own} and {others} pages");
@@ -771,8 +760,8 @@ mod tests {
     #[test]
     fn sequence_numbers_and_clock_are_found_again_after_a_crash() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut bob, _) = ledger_in(folder.path(), BOB);
-        let mut ana = ledger(ANA);
+        let (mut bob, _) = history_in(folder.path(), BOB);
+        let mut ana = history(ANA);
         let all: Vec<_> = (0..5).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
         // Numbers 2 and 4 are missing, and only the first one is in the table of ranges.
         ingest(&mut bob, ANA, &room(), &all[0]);
@@ -780,11 +769,11 @@ mod tests {
         ingest(&mut bob, ANA, &room(), &all[2]);
         ingest(&mut bob, ANA, &room(), &all[4]);
         let own = say(&mut bob, &room(), &["own"], &[ANA]);
-        let (spans, held) = (bob.spans(&room()), bob.store.held());
+        let (spans, held) = (bob.spans(&room()), bob.tables.held());
         let image = crash(folder.path());
-        let (mut again, opened) = ledger_in(image.path(), BOB);
+        let (mut again, opened) = history_in(image.path(), BOB);
         assert_eq!((again.spans(&room()), opened.lost), (spans.clone(), None));
-        assert_eq!((again.store.held().messages, own[0].provenance.lamport), (held.messages, 6));
+        assert_eq!((again.tables.held().messages, own[0].provenance.lamport), (held.messages, 6));
         // Erased messages stay known, although only their rows showed their numbers.
         assert_eq!(again.forget(&room()), Ok(4));
         assert_eq!(again.spans(&room()), spans);
@@ -796,56 +785,56 @@ mod tests {
     #[test]
     fn full_disk_refuses_visibly_and_recovers() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut bob, _) = ledger_in(folder.path(), BOB);
-        let mut ana = ledger(ANA);
+        let (mut bob, _) = history_in(folder.path(), BOB);
+        let mut ana = history(ANA);
         let quota = bob.quota();
-        let pages: i64 = bob.store.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-        bob.store.db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
+        let pages: i64 = bob.tables.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        bob.tables.db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
         let long = "x".repeat(8_000);
         let theirs: Vec<_> = (0..4).map(|_| say(&mut ana, &room(), &[&long], &[BOB])).collect();
         let mut own = draft(&room(), &long, &[ANA]);
         quota.add(&room(), QuotaUsage::of(&long));
         bob.apply(inbound(ANA, &room(), &theirs[0]));
         bob.apply(inbound(ANA, &room(), &theirs[1]));
-        bob.apply(Request::Say(own.clone()));
+        bob.apply(Request::Append(own.clone()));
         bob.apply(inbound(ANA, &room(), &theirs[2]));
         bob.apply(snapshot(9, &[(BOB, 2)]));
         let why = "the disk is full";
         assert_eq!(
             bob.commit(),
-            [Report::Trouble(why.into()), Report::NotKept { ids: vec![own.id], why: why.into() }],
+            [Report::Trouble(why.into()), Report::NotStored { ids: vec![own.id], why: why.into() }],
             "nothing of it has happened, and nothing is receipted"
         );
         assert_eq!(kept(&mut bob, &room()), [""; 0]);
-        assert_eq!(quota.lines(&room()), 0);
+        assert_eq!(quota.messages(&room()), 0);
         // There is space again. The next message is kept, but no ack may pass the lost messages.
-        bob.store.db.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
+        bob.tables.db.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
         let reports = ingest(&mut bob, ANA, &room(), &theirs[3]);
         assert_eq!(texts(&reports).len(), 1);
         assert!(receipts(&reports).is_empty());
-        for line in &theirs[..3] {
-            bob.apply(inbound(ANA, &room(), line));
+        for message in &theirs[..3] {
+            bob.apply(inbound(ANA, &room(), message));
         }
         let reports = bob.commit();
         assert_eq!(texts(&reports).len(), 3);
         assert_eq!(receipts(&reports), [theirs[2][0].id]);
         own.id = Uuid::now_v7();
-        bob.apply(Request::Say(own));
-        assert_eq!(outgoing_messages(bob.commit())[0].line.provenance.seq, 1, "no number was lost");
+        bob.apply(Request::Append(own));
+        assert_eq!(outgoing_messages(bob.commit())[0].message.provenance.seq, 1, "no number was lost");
         // The new revision of the room was stored after all: Ana is no longer a member.
         let mut late = draft(&room(), "from outside", &[BOB]);
         late.revision = 9;
-        ana.apply(Request::Say(late));
-        let late: Vec<_> = outgoing_messages(ana.commit()).into_iter().map(|said| said.line).collect();
+        ana.apply(Request::Append(late));
+        let late: Vec<_> = outgoing_messages(ana.commit()).into_iter().map(|sent| sent.message).collect();
         assert_eq!(refusals(&ingest(&mut bob, ANA, &room(), &late)).len(), 1);
     }
 
     #[test]
     fn failed_requests_are_retried_in_their_order() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let waiting = say(&mut ana, &room(), &["waits"], &[BOB]);
-        let writable = |ledger: &HistoryDb, value: bool| {
-            ledger.store.db.pragma_update(None, "query_only", !value).unwrap();
+        let writable = |history: &HistoryDb, value: bool| {
+            history.tables.db.pragma_update(None, "query_only", !value).unwrap();
         };
         // Bob acknowledges a message. Carla leaves and comes back.
         let requests = [
@@ -859,39 +848,40 @@ mod tests {
             ana.commit();
         }
         writable(&ana, true);
-        let mut line = draft(&room(), "again here", &[ANA]);
-        line.revision = 10;
-        let mut carla = ledger(CARLA);
-        carla.apply(Request::Say(line));
-        let lines: Vec<_> = outgoing_messages(carla.commit()).into_iter().map(|said| said.line).collect();
-        let reports = ingest(&mut ana, CARLA, &room(), &lines);
+        let mut message = draft(&room(), "again here", &[ANA]);
+        message.revision = 10;
+        let mut carla = history(CARLA);
+        carla.apply(Request::Append(message));
+        let messages: Vec<_> =
+            outgoing_messages(carla.commit()).into_iter().map(|sent| sent.message).collect();
+        let reports = ingest(&mut ana, CARLA, &room(), &messages);
         assert_eq!((texts(&reports), refusals(&reports)), (vec!["again here".to_owned()], vec![]));
         assert!(ana.outbox().unwrap().is_empty(), "the acknowledgement was not lost");
     }
 
     #[test]
     fn failed_disk_is_told_and_not_taken_for_an_empty_history() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         say(&mut ana, &room(), &["secret"], &[BOB]);
-        ana.store.db.pragma_update(None, "query_only", true).unwrap();
+        ana.tables.db.pragma_update(None, "query_only", true).unwrap();
         assert_eq!(ana.forget(&room()), Err(HistoryFailed));
-        ana.store.db.pragma_update(None, "query_only", false).unwrap();
+        ana.tables.db.pragma_update(None, "query_only", false).unwrap();
         assert_eq!(kept(&mut ana, &room()), ["secret"]);
-        ana.store.db.execute_batch("ALTER TABLE messages RENAME TO elsewhere").unwrap();
+        ana.tables.db.execute_batch("ALTER TABLE messages RENAME TO elsewhere").unwrap();
         assert_eq!(ana.export(&room(), i64::MIN, 9), Err(HistoryFailed));
         assert_eq!(ana.outbox(), Err(HistoryFailed));
         assert_eq!(ana.recent(&room(), 9), Err(HistoryFailed));
-        ana.store.db.execute_batch("ALTER TABLE elsewhere RENAME TO messages").unwrap();
+        ana.tables.db.execute_batch("ALTER TABLE elsewhere RENAME TO messages").unwrap();
         assert_eq!(ana.forget(&room()), Ok(1), "the control");
     }
 
     #[test]
     fn a_new_link_begins_anew() {
-        let mut ana = ledger(ANA);
-        let lines = say(&mut ana, &room(), &["1", "2"], &[BOB]);
+        let mut ana = history(ANA);
+        let messages = say(&mut ana, &room(), &["1", "2"], &[BOB]);
         let after = say(&mut ana, &private(BOB), &["3"], &[BOB]);
-        let mut bob = ledger(BOB);
-        ingest(&mut bob, ANA, &room(), &lines[..1]);
+        let mut bob = history(BOB);
+        ingest(&mut bob, ANA, &room(), &messages[..1]);
         assert!(receipts(&ingest(&mut bob, ANA, &private(ANA), &after)).is_empty());
         bob.apply(Request::Linked { from: user(ANA) });
         let reports = ingest(&mut bob, ANA, &private(ANA), &after);
@@ -901,20 +891,23 @@ mod tests {
     #[test]
     fn lines_that_were_not_shown_are_told_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut bob, _) = ledger_in(folder.path(), BOB);
-        let mut ana = ledger(ANA);
-        let lines: Vec<_> = ["1", "2", "3"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
-        let rows: Vec<_> = lines
+        let (mut bob, _) = history_in(folder.path(), BOB);
+        let mut ana = history(ANA);
+        let messages: Vec<_> = ["1", "2", "3"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
+        let rows: Vec<_> = messages
             .iter()
-            .map(|line| incoming_messages(&ingest(&mut bob, ANA, &room(), line))[0].line.row)
+            .map(|message| incoming_messages(&ingest(&mut bob, ANA, &room(), message))[0].message.row)
             .collect();
         say(&mut bob, &room(), &["own"], &[ANA]);
         bob.note_shown(rows[0]);
         bob.tidy();
         drop(bob);
-        let (bob, opened) = ledger_in(folder.path(), BOB);
-        let unshown: Vec<_> =
-            opened.unshown.iter().map(|heard| (heard.line.row, heard.line.text.as_str())).collect();
+        let (bob, opened) = history_in(folder.path(), BOB);
+        let unshown: Vec<_> = opened
+            .unshown
+            .iter()
+            .map(|received| (received.message.row, received.message.text.as_str()))
+            .collect();
         assert_eq!(unshown, [(rows[1], "2"), (rows[2], "3")]);
         drop(bob);
     }

@@ -18,29 +18,29 @@ use crate::history::command::{InboundBatch, UnsignedMessage};
 use crate::history::message::{SignedMessage, Text};
 use crate::history::reassembly::StreamName;
 use crate::history::report::{IncomingMessage, Report};
-use crate::history::rows::NewLine;
+use crate::history::rows::NewRow;
 use crate::history::signed_batch::Chain;
-use crate::history::store::{Omission, Store};
+use crate::history::tables::{Omission, Tables};
 use crate::history::verify::{Verdict, numbers};
 
-impl Store {
+impl Tables {
     /// Stages the verified signed batches that these messages complete.
-    pub(crate) fn ingest(&mut self, heard: InboundBatch) -> Result<()> {
-        let InboundBatch { from, conversation, room, lines, late, trusted } = heard;
+    pub(crate) fn ingest(&mut self, received: InboundBatch) -> Result<()> {
+        let InboundBatch { from, conversation, room, messages, late, trusted } = received;
         let known = self.conversation(&conversation, room.as_ref())?;
         let room = room.or(known.name);
-        for line in lines {
-            let author = line.author.clone();
+        for message in messages {
+            let author = message.author.clone();
             if author == from {
-                self.given.insert(StreamName::of(&conversation, &line));
+                self.given.insert(StreamName::of(&conversation, &message));
             }
-            let taken = self.arrivals.entry(from.clone()).or_default().take(&conversation, line);
+            let taken = self.arrivals.entry(from.clone()).or_default().take(&conversation, message);
             if taken.broken > 0 {
                 let why = "a signed batch without its end";
                 self.report(Report::Refused { from: from.clone(), author: author.clone(), why });
             }
             let Some(group) = taken.whole else { continue };
-            self.in_doubt.push((from.clone(), group.iter().map(|line| line.id).collect()));
+            self.in_doubt.push((from.clone(), group.iter().map(|message| message.id).collect()));
             let keys = self.keys_of(&author, &trusted);
             let name = StreamName::of(&conversation, &group[0]);
             let verdict = match self.judge(&name, &from, &group, &keys)? {
@@ -49,7 +49,7 @@ impl Store {
                         self.report_batch(&name, room.as_ref(), group, late, missing);
                         continue;
                     }
-                    None => Verdict::Refused("an identity that is another line's"),
+                    None => Verdict::Refused("an identity that is another message's"),
                 },
                 Err(verdict) => verdict,
             };
@@ -76,11 +76,11 @@ impl Store {
     }
 
     /// Stages a message without provenance. Its Lamport time is assigned here.
-    pub(crate) fn keep_unsigned(&mut self, line: UnsignedMessage) -> Result<()> {
-        let conversation = self.conversation(&line.conversation, line.room.as_ref())?;
-        let author = self.person(&line.from)?;
+    pub(crate) fn ingest_unsigned(&mut self, message: UnsignedMessage) -> Result<()> {
+        let conversation = self.conversation(&message.conversation, message.room.as_ref())?;
+        let author = self.person(&message.from)?;
         let row = self.meta.next_row;
-        let lamport = self.next_time(&line.conversation);
+        let lamport = self.next_time(&message.conversation);
         let added = self
             .db
             .prepare_cached(
@@ -91,16 +91,16 @@ impl Store {
                 row,
                 conversation.key,
                 author,
-                line.id.as_bytes(),
+                message.id.as_bytes(),
                 lamport.cast_signed(),
-                line.sent_at.timestamp_millis(),
-                line.text
+                message.sent_at.timestamp_millis(),
+                message.text
             ])?;
-        self.arrivals.entry(line.from.clone()).or_default().came(line.id);
+        self.arrivals.entry(message.from.clone()).or_default().came(message.id);
         if added > 0 {
             self.new_row();
-            self.note_time(&line.conversation, lamport)?;
-            self.report(Report::Heard(vec![unsigned(line, row)]));
+            self.note_time(&message.conversation, lamport)?;
+            self.report(Report::Received(vec![unsigned(message, row)]));
         }
         Ok(())
     }
@@ -116,13 +116,13 @@ impl Store {
                 incarnation,
                 spans: stream.spans.iter().collect(),
             };
-            self.news.push(Report::Holds { author, conversation, stream });
+            self.reports.push(Report::Holds { author, conversation, stream });
         }
         for (from, link) in &mut self.arrivals {
             let streams = &self.streams;
             link.drop_known(|name, seq| streams.get(name).is_some_and(|stream| stream.spans.contains(seq)));
             if let Some(id) = link.receipt() {
-                self.news.push(Report::Stored { from: from.clone(), id });
+                self.reports.push(Report::Stored { from: from.clone(), id });
             }
         }
     }
@@ -157,13 +157,13 @@ impl Store {
         }
         self.db.prepare_cached("SAVEPOINT whole")?.execute([])?;
         let rows = self.meta.next_row;
-        for ((line, digest), row) in group.iter().zip(&chain.digests).zip(rows..) {
-            let new = NewLine {
+        for ((message, digest), row) in group.iter().zip(&chain.digests).zip(rows..) {
+            let new = NewRow {
                 row,
                 conversation,
                 author,
                 stream: key,
-                line,
+                message,
                 digest: *digest,
                 late,
                 audience: None,
@@ -180,8 +180,8 @@ impl Store {
         self.db.prepare_cached("RELEASE whole")?.execute([])?;
         self.meta.next_row += group.len().cast_signed() as i64;
         self.note_span(name, first, last);
-        for line in group {
-            self.note_time(&name.conversation, line.provenance.lamport)?;
+        for message in group {
+            self.note_time(&name.conversation, message.provenance.lamport)?;
         }
         if let Some(own) = self.own.get_mut(&conversation)
             && own.key != key
@@ -227,25 +227,25 @@ impl Store {
         self.drop_withheld_acks(&group);
         let first = self.meta.next_row - group.len().cast_signed() as i64;
         let mut missing = Some(missing);
-        let lines = group.into_iter().zip(first..).filter_map(move |(line, row)| {
+        let messages = group.into_iter().zip(first..).filter_map(move |(message, row)| {
             let missing = missing.take().unwrap_or(0);
-            let place = Some((line.provenance.incarnation, line.provenance.seq));
-            let Text::Plain(text) = line.text else { return None };
-            let line = StoredMessage {
+            let place = Some((message.provenance.incarnation, message.provenance.seq));
+            let Text::Plain(text) = message.text else { return None };
+            let message = StoredMessage {
                 row,
                 conversation: name.conversation.clone(),
                 room: room.cloned(),
-                from: line.author,
-                id: line.id,
+                from: message.author,
+                id: message.id,
                 text,
-                sent_at: line.sent_at,
+                sent_at: message.sent_at,
                 signed: true,
                 late,
                 hits: Vec::new(),
             };
-            Some(IncomingMessage { line, missing, place })
+            Some(IncomingMessage { message, missing, place })
         });
-        self.early.add(lines);
+        self.early.add(messages);
     }
 
     fn report_fork(&mut self, name: &StreamName, room: Option<&RoomName>, seq: u64) -> Result<()> {
@@ -269,15 +269,15 @@ impl Store {
     /// Removes these messages from the ones for which acks are withheld, on all links.
     fn drop_withheld_acks(&mut self, group: &[SignedMessage]) {
         for link in self.arrivals.values_mut() {
-            group.iter().for_each(|line| link.keep(&line.id));
+            group.iter().for_each(|message| link.keep(&message.id));
         }
     }
 }
 
 /// Converts a message without provenance into the form in which it is reported.
-pub(crate) fn unsigned(line: UnsignedMessage, row: i64) -> IncomingMessage {
-    let UnsignedMessage { conversation, room, from, id, sent_at, text } = line;
-    let line = StoredMessage {
+pub(crate) fn unsigned(message: UnsignedMessage, row: i64) -> IncomingMessage {
+    let UnsignedMessage { conversation, room, from, id, sent_at, text } = message;
+    let message = StoredMessage {
         row,
         conversation,
         room,
@@ -289,5 +289,5 @@ pub(crate) fn unsigned(line: UnsignedMessage, row: i64) -> IncomingMessage {
         late: false,
         hits: Vec::new(),
     };
-    IncomingMessage { line, missing: 0, place: None }
+    IncomingMessage { message, missing: 0, place: None }
 }

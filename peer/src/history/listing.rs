@@ -6,7 +6,7 @@ use crate::history::answer::HistoryFailed;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::history_db::HistoryDb;
 use crate::history::rows::{conversation, room_name, time};
-use crate::history::store::{Name, Store};
+use crate::history::tables::{Name, Tables};
 
 /// A conversation that holds messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct KeptConversation {
     pub sent: (DateTime<Utc>, DateTime<Utc>),
 }
 
-impl Store {
+impl Tables {
     /// Returns the conversations that hold messages, in the order in which they were first seen.
     pub(crate) fn kept_conversations(&self) -> rusqlite::Result<Vec<NamedConversation>> {
         let mut query = self.db.prepare_cached(
@@ -56,12 +56,12 @@ impl Store {
 impl HistoryDb {
     /// Returns the conversations that hold messages, in the order in which they were first seen.
     pub fn conversations(&mut self) -> Result<Vec<NamedConversation>, HistoryFailed> {
-        self.read(|store| store.kept_conversations())
+        self.read(|tables| tables.kept_conversations())
     }
 
     /// Returns the conversations with counts and dates, in the order in which they were first seen.
     pub fn conversation_list(&mut self) -> Result<Vec<KeptConversation>, HistoryFailed> {
-        self.read(|store| store.conversation_list())
+        self.read(|tables| tables.conversation_list())
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn conversations_are_listed_with_counts_and_dates() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         say(&mut ana, &room(), &["one", "two"], &[BOB]);
         say(&mut ana, &private(BOB), &["three"], &[BOB]);
         let list = ana.conversation_list().unwrap();

@@ -33,13 +33,6 @@ struct Seen {
 }
 
 impl Membership {
-    /// Builds the membership of a room that was seen up to revision `latest`. Each member has the first revision
-    /// whose messages it may have.
-    pub(crate) fn new(latest: u64, members: impl IntoIterator<Item = (Username, u64)>) -> Self {
-        let members = members.into_iter().map(|(user, from)| (user, Seen { from, address: None }));
-        Self { latest: Some(latest), members: members.collect() }
-    }
-
     /// Updates the membership from a snapshot. The first snapshot of a room is believed, because there is nothing
     /// to compare it with.
     pub(crate) fn note(&mut self, room: &RoomSnapshot) {

@@ -22,6 +22,7 @@ mod ingest;
 pub mod listing;
 pub mod membership;
 pub mod message;
+mod meta;
 mod outbox;
 mod queries;
 pub mod quota;
@@ -38,8 +39,8 @@ mod search_index;
 mod seats;
 pub mod seq_ranges;
 pub(crate) mod signed_batch;
-pub(crate) mod store;
 mod sync_queries;
+pub(crate) mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verify;
@@ -87,11 +88,11 @@ pub struct QueuePlace<'a> {
 
 impl QueuePlace<'_> {
     /// Queues an own message in the reserved place.
-    pub fn say(self, said: Draft) {
-        if !said.audience.is_empty() {
-            self.quota.add(&said.to, QuotaUsage::of(&said.text));
+    pub fn append(self, draft: Draft) {
+        if !draft.audience.is_empty() {
+            self.quota.add(&draft.to, QuotaUsage::of(&draft.text));
         }
-        self.permit.send(Task::Keep(Request::Say(said)));
+        self.permit.send(Task::Request(Request::Append(draft)));
     }
 }
 
@@ -117,26 +118,26 @@ impl History {
         place: &Place,
         author: &Author,
     ) -> Result<(Self, mpsc::Receiver<Report>, Opened), HistoryError> {
-        let (ledger, opened) = HistoryDb::open(place, author)?;
+        let (history, opened) = HistoryDb::open(place, author)?;
         let (tasks, queue) = mpsc::channel(HISTORY_QUEUE);
         let (reports, reported) = mpsc::channel(HISTORY_REPORTS);
         let counters = Arc::new(Counters::default());
         let (over, ended) = std::sync::mpsc::channel();
-        let thread = Arc::new(Thread { ended: ended.into() });
-        let quota = ledger.quota();
-        let keeper =
-            DbThread::new(ledger, queue, reports, Arc::clone(&counters)).map_err(io::Error::other)?;
+        let handle = Arc::new(Thread { ended: ended.into() });
+        let quota = history.quota();
+        let db_thread =
+            DbThread::new(history, queue, reports, Arc::clone(&counters)).map_err(io::Error::other)?;
         thread::Builder::new().name("history".into()).spawn(move || {
-            keeper.run();
+            db_thread.run();
             drop(over);
         })?;
-        Ok((Self { tasks, quota, counters, _thread: thread }, reported, opened))
+        Ok((Self { tasks, quota, counters, _thread: handle }, reported, opened))
     }
 
-    /// Queues an own message. It is not durable yet: [`Report::Said`] confirms it.
-    pub async fn say(&self, said: Draft) {
+    /// Queues an own message. It is not durable yet: [`Report::Committed`] confirms it.
+    pub async fn append(&self, draft: Draft) {
         if let Some(place) = self.place().await {
-            place.say(said);
+            place.append(draft);
         }
     }
 
@@ -154,8 +155,8 @@ impl History {
     pub fn try_put(&self, request: Request) -> Result<(), Request> {
         let load = request.load();
         load.iter().for_each(|(to, load)| self.quota.add(to, *load));
-        match self.tasks.try_send(Task::Keep(request)) {
-            Err(mpsc::error::TrySendError::Full(Task::Keep(request))) => {
+        match self.tasks.try_send(Task::Request(request)) {
+            Err(mpsc::error::TrySendError::Full(Task::Request(request))) => {
                 load.iter().for_each(|(to, load)| self.quota.release(to, *load));
                 Err(request)
             }
@@ -176,13 +177,13 @@ impl History {
     }
 
     /// Verifies and stores messages that arrived on a link.
-    pub async fn ingest(&self, heard: InboundBatch) {
-        self.put(Request::Hear(heard)).await;
+    pub async fn ingest(&self, received: InboundBatch) {
+        self.put(Request::Ingest(received)).await;
     }
 
     /// Stores a message from a legacy client or another program that sends no provenance.
-    pub async fn keep_unsigned(&self, line: UnsignedMessage) {
-        self.put(Request::KeepUnsigned(line)).await;
+    pub async fn ingest_unsigned(&self, message: UnsignedMessage) {
+        self.put(Request::IngestUnsigned(message)).await;
     }
 
     /// Marks own messages as delivered: the recipient has stored these and all earlier ones.
@@ -238,18 +239,18 @@ impl History {
 
     /// Returns the number of own messages that wait for each recipient.
     pub async fn waiting(&self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
-        self.read(HistoryDb::waiting).await
+        self.read(|history| history.read(|tables| tables.waiting_counts(None))).await
     }
 
     /// Returns the number of own messages in a conversation that wait for each recipient.
     pub async fn waiting_in(&self, of: ConversationId) -> Result<Vec<(Username, usize)>, HistoryFailed> {
-        self.read(move |ledger| ledger.waiting_in(&of)).await
+        self.read(move |history| history.read(|tables| tables.waiting_counts(Some(&of)))).await
     }
 
     /// Returns the number of own messages in a conversation that wait for at least one recipient.
     #[must_use]
-    pub fn waiting_lines(&self, of: &ConversationId) -> usize {
-        self.quota.lines(of)
+    pub fn waiting_messages(&self, of: &ConversationId) -> usize {
+        self.quota.messages(of)
     }
 
     /// Waits until all earlier requests are durable and reported.
@@ -259,7 +260,7 @@ impl History {
 
     /// Returns the sequence ranges of a conversation that this peer holds.
     pub async fn spans(&self, of: ConversationId) -> Vec<StreamSpans> {
-        self.ask(move |ledger| ledger.spans(&of)).await
+        self.ask(move |history| history.spans(&of)).await
     }
 
     /// Returns the content of a HAVE frame to a user: the sequence ranges that it may see, and the Lamport clock.
@@ -271,13 +272,13 @@ impl History {
         on: Option<PublicKey>,
         since: u64,
     ) -> (Vec<StreamSpans>, Option<u64>) {
-        self.ask(move |ledger| ledger.holdings_for(&of, &to, on, since)).await
+        self.ask(move |history| history.holdings_for(&of, &to, on, since)).await
     }
 
     /// Returns the sequence ranges for a WANT frame: the ones that a peer holds and this peer lacks. Returns
     /// `None` while the disk fails, because the answer is then unknown.
     pub async fn lacking(&self, of: ConversationId, theirs: Vec<StreamSpans>) -> Option<Vec<StreamSpans>> {
-        self.asked(move |ledger| ledger.lacking(&of, &theirs)).await.flatten()
+        self.asked(move |history| history.lacking(&of, &theirs)).await.flatten()
     }
 
     /// Returns the answer to a WANT frame of a user: whole signed batches from revision `since` on, as many as fit
@@ -290,7 +291,7 @@ impl History {
         wanted: Vec<StreamSpans>,
         since: u64,
     ) -> Vec<SignedMessage> {
-        self.ask(move |ledger| ledger.hand_over(&of, &to, &wanted, since)).await
+        self.ask(move |history| history.hand_over(&of, &to, &wanted, since)).await
     }
 
     /// Returns the last messages of a conversation, oldest first. All peers with the same messages agree on the
@@ -298,9 +299,9 @@ impl History {
     pub async fn recent(
         &self,
         of: ConversationId,
-        lines: usize,
+        count: usize,
     ) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        self.page(of, None, lines).await
+        self.page(of, None, count).await
     }
 
     /// Returns the last messages of a conversation before this row, oldest first.
@@ -308,26 +309,26 @@ impl History {
         &self,
         of: ConversationId,
         before: Option<i64>,
-        lines: usize,
+        count: usize,
     ) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        self.read(move |ledger| ledger.page(&of, before, lines)).await
+        self.read(move |history| history.page(&of, before, count)).await
     }
 
     /// Returns the row of the message with this id.
     pub async fn row_of(&self, id: Uuid) -> Result<Option<i64>, HistoryFailed> {
-        self.read(move |ledger| ledger.row_of(&id)).await
+        self.read(move |history| history.row_of(&id)).await
     }
 
     /// Returns the messages that match a search, newest first. Messages that are not in the index yet are indexed
     /// first, in pieces, so that other requests do not wait for the whole index.
-    pub async fn search(&self, wanted: Search, lines: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
+    pub async fn search(&self, wanted: Search, count: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
         while self.ask(HistoryDb::tidy).await {}
-        self.read(move |ledger| ledger.search(wanted, lines)).await
+        self.read(move |history| history.search(wanted, count)).await
     }
 
     /// Returns the last own messages of a conversation with their delivery state, oldest first.
-    pub async fn receipts(&self, of: ConversationId, lines: usize) -> Result<Vec<Receipt>, HistoryFailed> {
-        self.read(move |ledger| ledger.receipts(&of, lines)).await
+    pub async fn receipts(&self, of: ConversationId, count: usize) -> Result<Vec<Receipt>, HistoryFailed> {
+        self.read(move |history| history.receipts(&of, count)).await
     }
 
     /// Returns the own messages that wait for a recipient, oldest first.
@@ -337,7 +338,7 @@ impl History {
 
     /// Withdraws an own message that no recipient has yet.
     pub async fn withdraw(&self, id: Uuid) -> Result<(), NotWithdrawn> {
-        self.asked(move |ledger| ledger.withdraw(id)).await.unwrap_or(Err(NotWithdrawn::NotKept))
+        self.asked(move |history| history.withdraw(id)).await.unwrap_or(Err(NotWithdrawn::NotStored))
     }
 
     /// Returns messages of a conversation in their order, and the position from which the next call continues. The
@@ -346,9 +347,9 @@ impl History {
         &self,
         of: ConversationId,
         after: i64,
-        lines: usize,
+        count: usize,
     ) -> Result<(Vec<StoredMessage>, Option<i64>), HistoryFailed> {
-        self.read(move |ledger| ledger.export(&of, after, lines)).await
+        self.read(move |history| history.export(&of, after, count)).await
     }
 
     /// Returns the conversations that hold messages, in the order in which they were first seen.
@@ -364,7 +365,7 @@ impl History {
     /// Erases the messages of a conversation and returns how many there were. A sync does not bring them back. Own
     /// messages that waited for recipients are given up.
     pub async fn forget(&self, conversation: ConversationId) -> Result<usize, HistoryFailed> {
-        self.read(move |ledger| ledger.forget(&conversation)).await
+        self.read(move |history| history.forget(&conversation)).await
     }
 
     /// Notes that all messages up to this row were shown. This call is cheap: the next commit or an idle moment
@@ -394,7 +395,7 @@ impl History {
 
     async fn put(&self, request: Request) {
         // After the history is closed, requests are dropped silently.
-        let _ = self.tasks.send(Task::Keep(request)).await;
+        let _ = self.tasks.send(Task::Request(request)).await;
     }
 
     /// Answers a query of a user. A failure is an error, not an empty answer.
@@ -418,9 +419,9 @@ impl History {
         question: impl FnOnce(&mut HistoryDb) -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        let question = Box::new(move |ledger: &mut HistoryDb| {
+        let question = Box::new(move |history: &mut HistoryDb| {
             // The caller may have stopped waiting for the answer.
-            let _ = answer.send(question(ledger));
+            let _ = answer.send(question(history));
         });
         self.tasks.send(Task::Ask(question)).await.ok()?;
         answered.await.ok()
@@ -456,36 +457,36 @@ mod tests {
 
     #[tokio::test]
     async fn pasted_messages_share_the_waits_for_a_slow_disk() {
-        let (_ana, ana, mut said_reports) = open(ANA);
-        let (_bob, bob, mut heard_reports) = open(BOB);
+        let (_ana, ana, mut sent_reports) = open(ANA);
+        let (_bob, bob, mut received_reports) = open(BOB);
         note_room(&ana).await;
         note_room(&bob).await;
         for history in [&ana, &bob] {
-            history.ask(|ledger| ledger.disk_wait = Duration::from_millis(2)).await;
+            history.ask(|history| history.disk_wait = Duration::from_millis(2)).await;
         }
         let before = (ana.commits(), bob.commits());
         let pasting = ana.clone();
         let paste = tokio::spawn(async move {
             for n in 0..1_000 {
-                pasting.say(draft(&room(), &n.to_string(), &[BOB])).await;
+                pasting.append(draft(&room(), &n.to_string(), &[BOB])).await;
             }
         });
-        let (mut heard_texts, mut told) = (Vec::new(), 0);
-        while heard_texts.len() < 1_000 {
+        let (mut received_texts, mut claimed) = (Vec::new(), 0);
+        while received_texts.len() < 1_000 {
             tokio::select! {
-                report = next(&mut said_reports), if told < 1_000 => {
-                    let Report::Said(lines) = report else { panic!("{report:?}") };
-                    told += lines.len();
-                    for said in lines {
-                        let Request::Hear(heard) = inbound(ANA, &room(), &[said.line]) else { panic!() };
-                        bob.ingest(heard).await;
+                report = next(&mut sent_reports), if claimed < 1_000 => {
+                    let Report::Committed(messages) = report else { panic!("{report:?}") };
+                    claimed += messages.len();
+                    for sent in messages {
+                        let Request::Ingest(received) = inbound(ANA, &room(), &[sent.message]) else { panic!() };
+                        bob.ingest(received).await;
                     }
                 }
-                report = next(&mut heard_reports) => heard_texts.extend(texts(&[report])),
+                report = next(&mut received_reports) => received_texts.extend(texts(&[report])),
             }
         }
         paste.await.unwrap();
-        assert_eq!(heard_texts, (0..1_000).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_eq!(received_texts, (0..1_000).map(|n| n.to_string()).collect::<Vec<_>>());
         let commits = (ana.commits() - before.0, bob.commits() - before.1);
         assert!(commits.0 <= 40 && commits.1 <= 40, "{commits:?}");
         tokio::join!(ana.close(), bob.close());
@@ -495,13 +496,13 @@ mod tests {
     async fn query_sees_all_earlier_requests_and_only_durable_data() {
         let (folder, ana, mut reports) = open(ANA);
         note_room(&ana).await;
-        ana.say(draft(&room(), "1", &[BOB])).await;
+        ana.append(draft(&room(), "1", &[BOB])).await;
         let spans = ana.spans(room()).await;
         assert_eq!(spans[0].spans, [(1, 1)]);
-        assert!(matches!(next(&mut reports).await, Report::Said(_)));
+        assert!(matches!(next(&mut reports).await, Report::Committed(_)));
         ana.pending(user(BOB), 0, usize::MAX).await;
-        let Report::Pending { lines, more: false, .. } = next(&mut reports).await else { panic!() };
-        assert_eq!(lines.len(), 1);
+        let Report::Pending { messages, more: false, .. } = next(&mut reports).await else { panic!() };
+        assert_eq!(messages.len(), 1);
         ana.close().await;
         ana.close().await;
         assert_eq!(ana.spans(room()).await, [], "after the end there is no answer");
@@ -533,18 +534,18 @@ mod tests {
         note_room(&ana).await;
         let go_on = block(&ana).await;
         let before = ana.commits();
-        ana.try_put(Request::Say(draft(&room(), "1", &[BOB]))).unwrap();
+        ana.try_put(Request::Append(draft(&room(), "1", &[BOB]))).unwrap();
         ana.try_put(holdings()).unwrap();
         ana.try_put(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX }).unwrap();
-        ana.try_put(Request::Say(draft(&room(), "2", &[BOB]))).unwrap();
+        ana.try_put(Request::Append(draft(&room(), "2", &[BOB]))).unwrap();
         ana.try_put(Request::Waiting { of: Some(room()) }).unwrap();
         drop(go_on);
-        let Report::Said(said) = next(&mut reports).await else { panic!() };
-        assert_eq!(said.len(), 2);
+        let Report::Committed(sent) = next(&mut reports).await else { panic!() };
+        assert_eq!(sent.len(), 2);
         let Report::Holdings { to, streams, lamport, .. } = next(&mut reports).await else { panic!() };
         assert_eq!((to, streams[0].spans.as_slice(), lamport), (user(BOB), &[(1, 2)][..], Some(2)));
-        let Report::Pending { lines, more: false, .. } = next(&mut reports).await else { panic!() };
-        assert_eq!(lines, said);
+        let Report::Pending { messages, more: false, .. } = next(&mut reports).await else { panic!() };
+        assert_eq!(messages, sent);
         let waiting = Report::Waiting { of: Some(room()), waiting: vec![(user(BOB), 2)] };
         assert_eq!(next(&mut reports).await, waiting);
         assert_eq!(ana.commits(), before + 1);
@@ -555,9 +556,10 @@ mod tests {
         let (_folder, ana, mut reports) = open(ANA);
         let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
         let messages = 2 * INDEX_PIECE;
-        ana.ask(move |ledger| {
-            (0..messages).for_each(|n| ledger.apply(Request::Say(draft(&room(), &format!("word {n}"), &[]))));
-            ledger.commit();
+        ana.ask(move |history| {
+            (0..messages)
+                .for_each(|n| history.apply(Request::Append(draft(&room(), &format!("word {n}"), &[]))));
+            history.commit();
         })
         .await;
         let go_on = block(&ana).await;
@@ -567,7 +569,7 @@ mod tests {
             _ = &mut search => panic!("the thread is blocked"),
             () = tokio::task::yield_now() => {}
         }
-        let mut other = std::pin::pin!(ana.ask(|ledger| ledger.store.meta.indexed));
+        let mut other = std::pin::pin!(ana.ask(|history| history.tables.meta.indexed));
         tokio::select! {
             biased;
             _ = &mut other => panic!("the thread is blocked"),
@@ -587,14 +589,14 @@ mod tests {
         let go_on = block(&ana).await;
         let mut texts = (0..).map(|n: usize| n.to_string());
         let refused = loop {
-            let said = draft(&private(BOB), &texts.next().unwrap(), &[BOB]);
-            if let Err(refused) = ana.try_put(Request::Say(said)) {
+            let sent = draft(&private(BOB), &texts.next().unwrap(), &[BOB]);
+            if let Err(refused) = ana.try_put(Request::Append(sent)) {
                 break refused;
             }
         };
-        let Request::Say(Draft { text: last, .. }) = &refused else { panic!() };
+        let Request::Append(Draft { text: last, .. }) = &refused else { panic!() };
         let queued: usize = last.parse().unwrap();
-        assert_eq!(ana.waiting_lines(&private(BOB)), queued, "the refused message is not counted");
+        assert_eq!(ana.waiting_messages(&private(BOB)), queued, "the refused message is not counted");
         let waiting = tokio::spawn({
             let ana = ana.clone();
             async move {
@@ -611,7 +613,7 @@ mod tests {
             kept.extend(outgoing_messages(vec![next(&mut reports).await]));
         }
         waiting.await.unwrap();
-        let kept: Vec<_> = kept.iter().map(|said| said.line.text.plain().to_owned()).collect();
+        let kept: Vec<_> = kept.iter().map(|sent| sent.message.text.plain().to_owned()).collect();
         assert_eq!(kept, (0..=queued).map(|n| n.to_string()).collect::<Vec<_>>());
         ana.close().await;
         ana.ready().await;
@@ -622,42 +624,43 @@ mod tests {
     async fn what_waits_keeps_its_bound_over_a_restart() {
         let (folder, ana, mut reports) = open(ANA);
         let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
-        let lines: Vec<_> = (0..OUTBOX_LINES).map(|n| draft(&private(BOB), &n.to_string(), &[BOB])).collect();
-        for line in &lines {
-            ana.say(line.clone()).await;
+        let messages: Vec<_> =
+            (0..OUTBOX_LINES).map(|n| draft(&private(BOB), &n.to_string(), &[BOB])).collect();
+        for message in &messages {
+            ana.append(message.clone()).await;
         }
         ana.close().await;
         drain.await.unwrap();
         let (ana, mut reports, _) =
             History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
-        ana.say(draft(&private(CARLA), "elsewhere", &[CARLA])).await;
+        ana.append(draft(&private(CARLA), "elsewhere", &[CARLA])).await;
         ana.flush().await;
         assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
-        ana.say(draft(&private(BOB), "one more", &[BOB])).await;
+        ana.append(draft(&private(BOB), "one more", &[BOB])).await;
         assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
-        assert!(matches!(next(&mut reports).await, Report::Said(_)));
-        let given_up = Report::GivenUp { to: user(BOB), ids: vec![lines[0].id], why: GivenUp::QueueFull };
+        assert!(matches!(next(&mut reports).await, Report::Committed(_)));
+        let given_up = Report::GivenUp { to: user(BOB), ids: vec![messages[0].id], why: GivenUp::QueueFull };
         assert_eq!(next(&mut reports).await, given_up);
     }
 
     #[tokio::test]
     async fn full_queue_of_an_absent_member_holds_up_nobody() {
         let (_folder, ana, mut reports) = open(ANA);
-        let lines: Vec<_> =
+        let messages: Vec<_> =
             (0..OUTBOX_LINES + 2).map(|n| draft(&room(), &n.to_string(), &[BOB, CARLA])).collect();
-        let ids: Vec<_> = lines.iter().map(|line| line.id).collect();
+        let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         let saying = ana.clone();
-        let said = tokio::spawn(async move {
-            for line in lines {
-                saying.say(line).await;
+        let sent = tokio::spawn(async move {
+            for message in messages {
+                saying.append(message).await;
             }
         });
         let (mut kept, mut delivered, mut given_up) = (0, 0, Vec::new());
         while kept < ids.len() || delivered < ids.len() || given_up.len() < 2 {
             match next(&mut reports).await {
-                Report::Said(lines) => {
-                    kept += lines.len();
-                    ana.delivered(user(BOB), lines.iter().map(|said| said.line.id).collect()).await;
+                Report::Committed(messages) => {
+                    kept += messages.len();
+                    ana.delivered(user(BOB), messages.iter().map(|sent| sent.message.id).collect()).await;
                 }
                 Report::Delivered { ids, .. } => delivered += ids.len(),
                 Report::GivenUp { to, ids, .. } => {
@@ -667,7 +670,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        said.await.unwrap();
+        sent.await.unwrap();
         let (oldest, rest) = ids.split_at(given_up.len());
         assert_eq!(given_up, oldest, "the oldest, in whole batches");
         assert!(rest.len() <= OUTBOX_LINES, "what waits is bounded");
@@ -678,10 +681,10 @@ mod tests {
     async fn what_was_shown_is_noted_without_another_line() {
         let (folder, bob, mut reports) = open(BOB);
         note_room(&bob).await;
-        let lines = say(&mut ledger(ANA), &room(), &["1"], &[BOB]);
-        let Request::Hear(heard) = inbound(ANA, &room(), &lines) else { panic!() };
-        bob.ingest(heard).await;
-        let row = incoming_messages(&[next(&mut reports).await])[0].line.row;
+        let messages = say(&mut history(ANA), &room(), &["1"], &[BOB]);
+        let Request::Ingest(received) = inbound(ANA, &room(), &messages) else { panic!() };
+        bob.ingest(received).await;
+        let row = incoming_messages(&[next(&mut reports).await])[0].message.row;
         bob.flush().await;
         let before = bob.commits();
         bob.note_shown(row);
@@ -708,11 +711,11 @@ mod tests {
         });
         let mut queued = 0;
         while let Ok(Some(place)) = timeout(Duration::from_millis(1), ana.place()).await {
-            place.say(draft(&private(BOB), "queued", &[BOB]));
+            place.append(draft(&private(BOB), "queued", &[BOB]));
             queued += 1;
         }
         assert!(queued >= HISTORY_QUEUE - 1, "{queued}");
-        assert_eq!(ana.waiting_lines(&private(BOB)), queued, "the one that gave up is not among them");
+        assert_eq!(ana.waiting_messages(&private(BOB)), queued, "the one that gave up is not among them");
         go_on.send(()).unwrap();
         standing.await.unwrap();
         let mut kept = 0;

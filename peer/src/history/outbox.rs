@@ -13,7 +13,7 @@ use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_LINES};
 /// All pending messages, by row, and the pending messages of each recipient.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    lines: BTreeMap<i64, WaitingLine>,
+    messages: BTreeMap<i64, WaitingMessage>,
     rows: HashMap<Uuid, i64>,
     /// The pending messages by conversation and recipient.
     queues: HashMap<(i64, i64), Queue>,
@@ -29,7 +29,7 @@ struct Queue {
 
 /// One of the user's own messages with at least one recipient who has not acknowledged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WaitingLine {
+pub(crate) struct WaitingMessage {
     pub(crate) id: Uuid,
     pub(crate) conversation: i64,
     pub(crate) stream: i64,
@@ -54,13 +54,13 @@ impl Outbox {
         while let Some(found) = found.next()? {
             let row: i64 = found.get(0)?;
             let recipient = found.get(6)?;
-            if let Some(line) = outbox.lines.get_mut(&row) {
-                line.waits.push(recipient);
-                outbox.queues.entry((line.conversation, recipient)).or_default().add(row, line.bytes);
+            if let Some(message) = outbox.messages.get_mut(&row) {
+                message.waits.push(recipient);
+                outbox.queues.entry((message.conversation, recipient)).or_default().add(row, message.bytes);
                 continue;
             }
             let bytes: Option<i64> = found.get(5)?;
-            let line = WaitingLine {
+            let message = WaitingMessage {
                 id: Uuid::from_bytes(found.get(1)?),
                 conversation: found.get(2)?,
                 stream: found.get(3)?,
@@ -69,18 +69,18 @@ impl Outbox {
                 waits: vec![recipient],
                 is_withdrawn: bytes.is_none(),
             };
-            outbox.add(row, line);
+            outbox.add(row, message);
         }
         Ok(outbox)
     }
 
     /// Adds a message to the queues of its recipients.
-    pub(crate) fn add(&mut self, row: i64, line: WaitingLine) {
-        for person in &line.waits {
-            self.queues.entry((line.conversation, *person)).or_default().add(row, line.bytes);
+    pub(crate) fn add(&mut self, row: i64, message: WaitingMessage) {
+        for person in &message.waits {
+            self.queues.entry((message.conversation, *person)).or_default().add(row, message.bytes);
         }
-        self.rows.insert(line.id, row);
-        self.lines.insert(row, line);
+        self.rows.insert(message.id, row);
+        self.messages.insert(row, message);
     }
 
     /// Returns the oldest message for a recipient in a conversation if the recipient's quota is exceeded.
@@ -91,14 +91,16 @@ impl Outbox {
     }
 
     /// Iterates over all messages, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &WaitingLine)> {
-        self.lines.iter().map(|(row, line)| (*row, line))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &WaitingMessage)> {
+        self.messages.iter().map(|(row, message)| (*row, message))
     }
 
     /// Iterates over the messages for a recipient whose row is greater than `after`.
-    pub(crate) fn for_person(&self, person: i64, after: i64) -> impl Iterator<Item = (i64, &WaitingLine)> {
-        let behind = self.lines.range(after.saturating_add(1)..);
-        behind.filter(move |(_, line)| line.waits.contains(&person)).map(|(row, line)| (*row, line))
+    pub(crate) fn for_person(&self, person: i64, after: i64) -> impl Iterator<Item = (i64, &WaitingMessage)> {
+        let behind = self.messages.range(after.saturating_add(1)..);
+        behind
+            .filter(move |(_, message)| message.waits.contains(&person))
+            .map(|(row, message)| (*row, message))
     }
 
     /// Returns the row of a message.
@@ -107,17 +109,17 @@ impl Outbox {
     }
 
     /// Returns the message in a row.
-    pub(crate) fn line(&self, row: i64) -> Option<&WaitingLine> {
-        self.lines.get(&row)
+    pub(crate) fn message(&self, row: i64) -> Option<&WaitingMessage> {
+        self.messages.get(&row)
     }
 
     /// Notes that the text of a message was erased, and frees its bytes in every queue.
     pub(crate) fn withdraw(&mut self, row: i64) {
-        if let Some(line) = self.lines.get_mut(&row) {
-            line.is_withdrawn = true;
-            let bytes = std::mem::take(&mut line.bytes);
-            for person in &line.waits {
-                if let Some(queue) = self.queues.get_mut(&(line.conversation, *person)) {
+        if let Some(message) = self.messages.get_mut(&row) {
+            message.is_withdrawn = true;
+            let bytes = std::mem::take(&mut message.bytes);
+            for person in &message.waits {
+                if let Some(queue) = self.queues.get_mut(&(message.conversation, *person)) {
                     queue.bytes -= bytes;
                 }
             }
@@ -125,21 +127,21 @@ impl Outbox {
     }
 
     /// Removes a recipient from a message. Returns the message if this was its last recipient.
-    pub(crate) fn mark_delivered(&mut self, row: i64, person: i64) -> Option<WaitingLine> {
-        let line = self.lines.get_mut(&row)?;
-        if line.waits.contains(&person)
-            && let Some(queue) = self.queues.get_mut(&(line.conversation, person))
+    pub(crate) fn mark_delivered(&mut self, row: i64, person: i64) -> Option<WaitingMessage> {
+        let message = self.messages.get_mut(&row)?;
+        if message.waits.contains(&person)
+            && let Some(queue) = self.queues.get_mut(&(message.conversation, person))
         {
             queue.rows.remove(&row);
-            queue.bytes -= line.bytes;
+            queue.bytes -= message.bytes;
         }
-        line.waits.retain(|waiting| *waiting != person);
-        if !line.waits.is_empty() {
+        message.waits.retain(|waiting| *waiting != person);
+        if !message.waits.is_empty() {
             return None;
         }
-        let line = self.lines.remove(&row)?;
-        self.rows.remove(&line.id);
-        Some(line)
+        let message = self.messages.remove(&row)?;
+        self.rows.remove(&message.id);
+        Some(message)
     }
 }
 

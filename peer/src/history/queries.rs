@@ -12,17 +12,17 @@ use crate::history::conversation::ConversationId;
 use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::report::IncomingMessage;
 use crate::history::rows::{KEPT, kept, read_audience, read_written};
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
 
-impl Store {
+impl Tables {
     /// Returns the last messages of a conversation, or the last ones before a row, oldest first. The order depends
     /// only on the messages, so all devices show the same order.
     pub(crate) fn page(
         &mut self,
         of: &ConversationId,
         before: Option<i64>,
-        lines: usize,
+        count: usize,
     ) -> Result<Vec<StoredMessage>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let clock = known.clock.cast_signed();
@@ -33,8 +33,9 @@ impl Store {
                  WHERE l.row = ?5))
              ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?4"
         ))?;
-        let time_of =
-            |row: i64| self.db.query_row("SELECT lamport FROM messages WHERE row = ?1", [row], |it| it.get(0));
+        let time_of = |row: i64| {
+            self.db.query_row("SELECT lamport FROM messages WHERE row = ?1", [row], |it| it.get(0))
+        };
         // Messages with implausible Lamport times come before all others.
         let pieces: &[(i64, i64, Option<i64>)] = match before.map(time_of).transpose()? {
             None => &[(-1, clock, None), (clock, i64::MAX, None)],
@@ -43,7 +44,7 @@ impl Store {
         };
         let mut found = Vec::new();
         for (after, to, before) in pieces {
-            let rest = limit(lines - found.len());
+            let rest = limit(count - found.len());
             let piece = query.query_map(params![known.key, after, to, rest, before], kept)?;
             found.extend(piece.collect::<Result<Vec<_>>>()?);
         }
@@ -58,7 +59,7 @@ impl Store {
         &mut self,
         of: &ConversationId,
         after: i64,
-        lines: usize,
+        count: usize,
     ) -> Result<(Vec<StoredMessage>, Option<i64>)> {
         const FAR: i64 = LAMPORT_MAX.cast_signed() + 1;
         let Some(known) = self.known_conversation(of)? else { return Ok((Vec::new(), None)) };
@@ -71,7 +72,7 @@ impl Store {
              ORDER BY lamport LIMIT 1 OFFSET ?4",
         )?;
         let last: Option<i64> =
-            query.query_row(params![known.key, first, to, limit(lines)], |row| row.get(0)).optional()?;
+            query.query_row(params![known.key, first, to, limit(count)], |row| row.get(0)).optional()?;
         let mut query = self.db.prepare_cached(&format!(
             "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
              ORDER BY l.lamport, a.name, s.incarnation, l.seq, l.row"
@@ -82,7 +83,7 @@ impl Store {
     }
 
     /// Returns the last own messages of a conversation with their recipients, oldest first.
-    pub(crate) fn receipts(&mut self, of: &ConversationId, lines: usize) -> Result<Vec<Receipt>> {
+    pub(crate) fn receipts(&mut self, of: &ConversationId, count: usize) -> Result<Vec<Receipt>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let me = self.person(&self.me.clone())?;
         let mut query = self.db.prepare_cached(
@@ -90,18 +91,18 @@ impl Store {
              AND audience IS NOT NULL AND lamport <= ?4 ORDER BY lamport DESC LIMIT ?3",
         )?;
         let found: Vec<(i64, String)> = query
-            .query_map(params![known.key, me, limit(lines), known.clock.cast_signed()], |row| {
+            .query_map(params![known.key, me, limit(count), known.clock.cast_signed()], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?
             .collect::<Result<_>>()?;
         drop(query);
         let receipt = |(row, audience): (i64, String)| {
-            let line = self.kept_line(row)?;
+            let message = self.stored_message(row)?;
             let waits = self.waits(row)?;
             let mut has = read_audience(Some(&audience));
             let written = read_written(Some(&audience));
             has.retain(|name| !waits.contains(name) && !written.contains(name));
-            Ok(Receipt { id: line.id, text: line.text, sent_at: line.sent_at, has, written, waits })
+            Ok(Receipt { id: message.id, text: message.text, sent_at: message.sent_at, has, written, waits })
         };
         found.into_iter().rev().map(receipt).collect()
     }
@@ -109,9 +110,9 @@ impl Store {
     /// Returns the messages in the outbox, oldest first.
     pub(crate) fn waiting(&mut self) -> Result<Vec<Waiting>> {
         let rows: Vec<_> =
-            self.outbox.iter().filter(|(_, line)| !line.is_withdrawn).map(|(row, _)| row).collect();
+            self.outbox.iter().filter(|(_, message)| !message.is_withdrawn).map(|(row, _)| row).collect();
         let waiting = |row: i64| {
-            let StoredMessage { id, conversation, room, text, sent_at, .. } = self.kept_line(row)?;
+            let StoredMessage { id, conversation, room, text, sent_at, .. } = self.stored_message(row)?;
             Ok(Waiting { id, conversation, room, text, sent_at, waits: self.waits(row)? })
         };
         rows.into_iter().map(waiting).collect()
@@ -127,18 +128,20 @@ impl Store {
             },
         };
         let mut counts = BTreeMap::<i64, usize>::new();
-        let waiting = self.outbox.iter().map(|(_, line)| line).filter(|line| !line.is_withdrawn);
-        let waiting = waiting.filter(|line| key.is_none_or(|key| line.conversation == key));
-        waiting.flat_map(|line| &line.waits).for_each(|person| *counts.entry(*person).or_default() += 1);
+        let waiting = self.outbox.iter().map(|(_, message)| message).filter(|message| !message.is_withdrawn);
+        let waiting = waiting.filter(|message| key.is_none_or(|key| message.conversation == key));
+        waiting
+            .flat_map(|message| &message.waits)
+            .for_each(|person| *counts.entry(*person).or_default() += 1);
         let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
         Ok(names.into_iter().zip(counts.into_values()).collect())
     }
 
     /// Adds all own messages that wait to the shared count.
     pub(crate) fn count_waiting(&self, quota: &Quota) -> Result<()> {
-        for (_, line) in self.outbox.iter().filter(|(_, line)| !line.is_withdrawn) {
-            let (conversation, _) = self.stream_names(line.stream)?;
-            quota.add(&conversation, QuotaUsage { lines: 1, bytes: line.bytes });
+        for (_, message) in self.outbox.iter().filter(|(_, message)| !message.is_withdrawn) {
+            let (conversation, _) = self.stream_names(message.stream)?;
+            quota.add(&conversation, QuotaUsage { messages: 1, bytes: message.bytes });
         }
         Ok(())
     }
@@ -152,21 +155,21 @@ impl Store {
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
         let found = query.query_map([shown, me], kept)?;
-        found.map(|line| Ok(IncomingMessage { line: line?, missing: 0, place: None })).collect()
+        found.map(|message| Ok(IncomingMessage { message: message?, missing: 0, place: None })).collect()
     }
 
-    fn kept_line(&self, row: i64) -> Result<StoredMessage> {
+    fn stored_message(&self, row: i64) -> Result<StoredMessage> {
         self.db.prepare_cached(&format!("{KEPT} WHERE l.row = ?1"))?.query_row([row], kept)
     }
 
     fn waits(&self, row: i64) -> Result<Vec<Username>> {
-        self.outbox.line(row).map_or_else(|| Ok(Vec::new()), |line| self.names(&line.waits))
+        self.outbox.message(row).map_or_else(|| Ok(Vec::new()), |message| self.names(&message.waits))
     }
 }
 
 /// Converts a message count to the integer type of SQLite.
-fn limit(lines: usize) -> i64 {
-    i64::try_from(lines).unwrap_or(i64::MAX)
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The sort key of a conversation's messages. An unsigned message has no incarnation and sequence number, so the
@@ -180,13 +183,13 @@ mod tests {
     use crate::history::history_db::HistoryDb;
     use crate::history::testing::*;
 
-    fn found(ledger: &mut HistoryDb, words: &str) -> Vec<String> {
-        ledger.search(words, 9).unwrap().into_iter().map(|line| line.text).collect()
+    fn found(history: &mut HistoryDb, words: &str) -> Vec<String> {
+        history.search(words, 9).unwrap().into_iter().map(|message| message.text).collect()
     }
 
     #[test]
     fn words_are_found_without_accents_and_capitals_begun_or_whole() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let texts = ["O Número do Coração", "número dois", "coracao três", "🎉 Größe", "部屋 で"];
         say(&mut ana, &room(), &texts, &[]);
         assert_eq!(found(&mut ana, "numero coracao"), ["O Número do Coração"]);
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn no_word_is_an_operator() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         say(&mut ana, &room(), &["a NEAR b", "text:c AND d*", "\"quoted\" (x)"], &[]);
         for hostile in [
             "\"",
@@ -233,8 +236,8 @@ mod tests {
 
     #[test]
     fn a_line_without_provenance_is_kept_once_and_marked() {
-        let mut ana = ledger(ANA);
-        let line = UnsignedMessage {
+        let mut ana = history(ANA);
+        let message = UnsignedMessage {
             conversation: room(),
             room: sala(),
             from: user(BOB),
@@ -242,24 +245,28 @@ mod tests {
             sent_at: time(),
             text: "plain".into(),
         };
-        ana.apply(Request::KeepUnsigned(line.clone()));
+        ana.apply(Request::IngestUnsigned(message.clone()));
         let reports = ana.commit();
         assert_eq!(
-            (texts(&reports), incoming_messages(&reports)[0].line.signed),
+            (texts(&reports), incoming_messages(&reports)[0].message.signed),
             (vec!["plain".into()], false)
         );
-        assert_eq!(receipts(&reports), [line.id]);
-        ana.apply(Request::KeepUnsigned(line));
+        assert_eq!(receipts(&reports), [message.id]);
+        ana.apply(Request::IngestUnsigned(message));
         assert_eq!(texts(&ana.commit()), [""; 0]);
         say(&mut ana, &room(), &["signed"], &[]);
-        let marks: Vec<_> =
-            ana.recent(&room(), 9).unwrap().into_iter().map(|line| (line.text, line.signed)).collect();
+        let marks: Vec<_> = ana
+            .recent(&room(), 9)
+            .unwrap()
+            .into_iter()
+            .map(|message| (message.text, message.signed))
+            .collect();
         assert_eq!(marks, [("plain".to_owned(), false), ("signed".to_owned(), true)]);
     }
 
     #[test]
     fn export_and_recent_give_all_lines_piece_by_piece() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let texts: Vec<_> = (0..25).map(|n| n.to_string()).collect();
         for text in &texts {
             say(&mut ana, &room(), &[text], &[]);
@@ -267,12 +274,12 @@ mod tests {
         }
         let (mut exported, mut after) = (Vec::new(), Some(0));
         while let Some(row) = after {
-            let (lines, next) = ana.export(&room(), row, 10).unwrap();
-            exported.extend(lines.into_iter().map(|line| line.text));
+            let (messages, next) = ana.export(&room(), row, 10).unwrap();
+            exported.extend(messages.into_iter().map(|message| message.text));
             after = next;
         }
         assert_eq!(exported, texts);
-        let last: Vec<_> = ana.recent(&room(), 3).unwrap().into_iter().map(|line| line.text).collect();
+        let last: Vec<_> = ana.recent(&room(), 3).unwrap().into_iter().map(|message| message.text).collect();
         assert_eq!(last, texts[22..]);
         assert_eq!(ana.recent(&private(CARLA), 3).unwrap(), []);
         // Pages from the end contain every message exactly once.
@@ -281,7 +288,7 @@ mod tests {
             let page = ana.page(&room(), before, 10).unwrap();
             let Some(oldest) = page.first() else { break };
             before = Some(oldest.row);
-            paged.splice(0..0, page.into_iter().map(|line| line.text));
+            paged.splice(0..0, page.into_iter().map(|message| message.text));
         }
         assert_eq!(paged, texts);
     }

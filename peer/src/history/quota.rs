@@ -18,7 +18,7 @@ pub struct Quota {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QuotaUsage {
     /// The number of messages.
-    pub lines: usize,
+    pub messages: usize,
     /// The total length of the texts, in bytes.
     pub bytes: usize,
 }
@@ -27,34 +27,34 @@ impl QuotaUsage {
     /// Returns the usage of one message with this text.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        Self { lines: 1, bytes: text.len() }
+        Self { messages: 1, bytes: text.len() }
     }
 }
 
 impl Quota {
     /// Returns the number of pending messages in a conversation.
     #[must_use]
-    pub fn lines(&self, conversation: &ConversationId) -> usize {
+    pub fn messages(&self, conversation: &ConversationId) -> usize {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.get(conversation).map_or(0, |load| load.lines)
+        waiting.get(conversation).map_or(0, |load| load.messages)
     }
 
     /// Adds a message to the count of its conversation.
-    pub fn add(&self, conversation: &ConversationId, line: QuotaUsage) {
+    pub fn add(&self, conversation: &ConversationId, message: QuotaUsage) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let load = waiting.entry(conversation.clone()).or_default();
-        *load = QuotaUsage { lines: load.lines + line.lines, bytes: load.bytes + line.bytes };
+        *load = QuotaUsage { messages: load.messages + message.messages, bytes: load.bytes + message.bytes };
     }
 
     /// Subtracts messages from the count of a conversation. The count never falls below zero.
-    pub fn release(&self, conversation: &ConversationId, line: QuotaUsage) {
+    pub fn release(&self, conversation: &ConversationId, message: QuotaUsage) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(load) = waiting.get_mut(conversation) {
             *load = QuotaUsage {
-                lines: load.lines.saturating_sub(line.lines),
-                bytes: load.bytes.saturating_sub(line.bytes),
+                messages: load.messages.saturating_sub(message.messages),
+                bytes: load.bytes.saturating_sub(message.bytes),
             };
-            if load.lines == 0 {
+            if load.messages == 0 {
                 waiting.remove(conversation);
             }
         }

@@ -27,11 +27,11 @@ pub(crate) struct StreamName {
 
 impl StreamName {
     /// Returns the stream of a message.
-    pub(crate) fn of(conversation: &ConversationId, line: &SignedMessage) -> Self {
+    pub(crate) fn of(conversation: &ConversationId, message: &SignedMessage) -> Self {
         Self {
             conversation: conversation.clone(),
-            author: line.author.clone(),
-            incarnation: line.provenance.incarnation,
+            author: message.author.clone(),
+            incarnation: message.provenance.incarnation,
         }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) struct BatchAssembler {
 /// Consecutive messages of one stream.
 #[derive(Debug, Default)]
 struct Group {
-    lines: Vec<SignedMessage>,
+    messages: Vec<SignedMessage>,
     /// Encoded length of the messages, in bytes.
     bytes: usize,
 }
@@ -69,34 +69,35 @@ pub(crate) struct Assembled {
 
 impl BatchAssembler {
     /// Takes a message, and completes or drops a batch if the message ends it.
-    pub(crate) fn take(&mut self, conversation: &ConversationId, line: SignedMessage) -> Assembled {
-        self.last = Some(line.id);
+    pub(crate) fn take(&mut self, conversation: &ConversationId, message: SignedMessage) -> Assembled {
+        self.last = Some(message.id);
         if conversation.room().is_none() {
             // In a private chat every message is a batch of its own.
-            return Assembled { whole: Some(vec![line]), broken: 0 };
+            return Assembled { whole: Some(vec![message]), broken: 0 };
         }
-        let name = StreamName::of(conversation, &line);
+        let name = StreamName::of(conversation, &message);
         let mut group = self.held.remove(&name).unwrap_or_default();
-        let begins = line.provenance.previous.is_some();
-        let again = group.lines.first().is_some_and(|first| first.id == line.id);
-        let follows = group.lines.last().is_some_and(|last| last.provenance.seq + 1 == line.provenance.seq);
+        let begins = message.provenance.previous.is_some();
+        let again = group.messages.first().is_some_and(|first| first.id == message.id);
+        let follows =
+            group.messages.last().is_some_and(|last| last.provenance.seq + 1 == message.provenance.seq);
         let mut broken = 0;
         if begins {
-            broken = if again { 0 } else { self.miss(&group.lines) };
+            broken = if again { 0 } else { self.miss(&group.messages) };
             group = Group::default();
         } else if !follows {
-            broken = self.miss(&group.lines) + self.miss(std::slice::from_ref(&line));
+            broken = self.miss(&group.messages) + self.miss(std::slice::from_ref(&message));
             return Assembled { whole: None, broken };
         }
-        let ends = line.provenance.signature.is_some();
-        group.bytes += line.encoded_len();
-        group.lines.push(line);
+        let ends = message.provenance.signature.is_some();
+        group.bytes += message.encoded_len();
+        group.messages.push(message);
         if ends {
-            return Assembled { whole: Some(group.lines), broken };
+            return Assembled { whole: Some(group.messages), broken };
         }
-        let is_full = group.lines.len() >= BATCH_LINES || group.bytes > BATCH_BYTES;
+        let is_full = group.messages.len() >= BATCH_LINES || group.bytes > BATCH_BYTES;
         if is_full || self.held.len() >= HELD_GROUPS {
-            broken += self.miss(&group.lines);
+            broken += self.miss(&group.messages);
         } else {
             self.held.insert(name, group);
         }
@@ -109,9 +110,9 @@ impl BatchAssembler {
     }
 
     /// Marks messages as missed and returns their number. The sender must send them again.
-    pub(crate) fn miss(&mut self, lines: &[SignedMessage]) -> usize {
-        self.miss_ids(lines.iter().map(|line| line.id));
-        lines.len()
+    pub(crate) fn miss(&mut self, messages: &[SignedMessage]) -> usize {
+        self.miss_ids(messages.iter().map(|message| message.id));
+        messages.len()
     }
 
     /// Marks message ids as missed. The sender must send them again.
@@ -136,7 +137,7 @@ impl BatchAssembler {
     /// Drops incomplete batches that arrived complete over another link.
     pub(crate) fn drop_known(&mut self, mut is_known: impl FnMut(&StreamName, u64) -> bool) {
         self.held.retain(|name, group| {
-            !group.lines.first().is_some_and(|first| is_known(name, first.provenance.seq))
+            !group.messages.first().is_some_and(|first| is_known(name, first.provenance.seq))
         });
     }
 
@@ -157,64 +158,64 @@ mod tests {
     use super::*;
     use crate::history::testing::*;
 
-    fn lines() -> Vec<SignedMessage> {
-        say(&mut ledger(ANA), &room(), &["1", "2", "3"], &[BOB])
+    fn messages() -> Vec<SignedMessage> {
+        say(&mut history(ANA), &room(), &["1", "2", "3"], &[BOB])
     }
 
     #[test]
     fn a_receipt_waits_for_the_end_of_the_group() {
-        let lines = lines();
+        let messages = messages();
         let mut link = BatchAssembler::default();
-        assert_eq!(link.take(&room(), lines[0].clone()), Assembled::default());
-        assert_eq!(link.take(&room(), lines[1].clone()), Assembled::default());
+        assert_eq!(link.take(&room(), messages[0].clone()), Assembled::default());
+        assert_eq!(link.take(&room(), messages[1].clone()), Assembled::default());
         assert_eq!(link.receipt(), None);
-        assert_eq!(link.take(&room(), lines[2].clone()).whole.as_ref(), Some(&lines));
-        assert_eq!(link.receipt(), Some(lines[2].id));
+        assert_eq!(link.take(&room(), messages[2].clone()).whole.as_ref(), Some(&messages));
+        assert_eq!(link.receipt(), Some(messages[2].id));
         assert_eq!(link.receipt(), None, "given once");
     }
 
     #[test]
     fn no_receipt_passes_a_line_that_was_lost() {
-        let lines = lines();
+        let messages = messages();
         let mut link = BatchAssembler::default();
-        link.take(&room(), lines[0].clone());
+        link.take(&room(), messages[0].clone());
         // The second message is missing, so the first and the third must come again.
-        assert_eq!(link.take(&room(), lines[2].clone()), Assembled { whole: None, broken: 2 });
+        assert_eq!(link.take(&room(), messages[2].clone()), Assembled { whole: None, broken: 2 });
         assert_eq!(link.receipt(), None);
-        for line in &lines {
-            link.take(&room(), line.clone());
+        for message in &messages {
+            link.take(&room(), message.clone());
         }
         assert_eq!(link.receipt(), None, "they came, and are not kept yet");
-        lines.iter().for_each(|line| link.keep(&line.id));
-        assert_eq!(link.receipt(), Some(lines[2].id));
+        messages.iter().for_each(|message| link.keep(&message.id));
+        assert_eq!(link.receipt(), Some(messages[2].id));
     }
 
     #[test]
     fn a_group_that_begins_again_is_not_lost() {
-        let lines = lines();
+        let messages = messages();
         let mut link = BatchAssembler::default();
-        link.take(&room(), lines[0].clone());
-        link.take(&room(), lines[1].clone());
-        assert_eq!(link.take(&room(), lines[0].clone()), Assembled::default());
-        link.take(&room(), lines[1].clone());
-        assert_eq!(link.take(&room(), lines[2].clone()).whole, Some(lines));
+        link.take(&room(), messages[0].clone());
+        link.take(&room(), messages[1].clone());
+        assert_eq!(link.take(&room(), messages[0].clone()), Assembled::default());
+        link.take(&room(), messages[1].clone());
+        assert_eq!(link.take(&room(), messages[2].clone()).whole, Some(messages));
     }
 
     #[test]
     fn what_is_held_for_a_link_is_bounded() {
-        let mut line = lines().remove(0);
+        let mut message = messages().remove(0);
         let mut link = BatchAssembler::default();
         for incarnation in 0..2 * HELD_GROUPS as u64 {
-            line.provenance.incarnation = Incarnation(incarnation);
-            link.take(&room(), line.clone());
+            message.provenance.incarnation = Incarnation(incarnation);
+            link.take(&room(), message.clone());
         }
         assert_eq!(link.held.len(), HELD_GROUPS);
         let mut link = BatchAssembler::default();
         for seq in 1..=2 * BATCH_LINES as u64 {
-            line.provenance.seq = seq;
-            link.take(&room(), line.clone());
-            line.provenance.previous = None;
+            message.provenance.seq = seq;
+            link.take(&room(), message.clone());
+            message.provenance.previous = None;
         }
-        assert!(link.held.values().map(|group| group.lines.len()).sum::<usize>() < BATCH_LINES);
+        assert!(link.held.values().map(|group| group.messages.len()).sum::<usize>() < BATCH_LINES);
     }
 }

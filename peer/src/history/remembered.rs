@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::history::conversation::ConversationId;
 use crate::history::membership::Membership;
 use crate::history::remembered_room::{RememberedRoom, Unwritten};
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 
 /// A room as stored in the table `rooms`, encoded in JSON.
 #[derive(Serialize, Deserialize)]
@@ -19,7 +19,7 @@ struct Record {
     membership: Membership,
 }
 
-impl Store {
+impl Tables {
     /// Notes a room's snapshot from the tracker and the members that this peer saw join.
     pub(crate) fn note_room(&mut self, room: RememberedRoom) -> Result<()> {
         let Some(snapshot) = &room.snapshot else { return Ok(()) };
@@ -63,7 +63,8 @@ impl Store {
             "SELECT c.room, r.record FROM rooms r JOIN conversations c ON c.id = r.conversation
              WHERE c.room IS NOT NULL",
         )?;
-        let found = query.query_map([], |row| Ok((Uuid::from_bytes(row.get(0)?), row.get::<_, String>(1)?)))?;
+        let found =
+            query.query_map([], |row| Ok((Uuid::from_bytes(row.get(0)?), row.get::<_, String>(1)?)))?;
         let mut rooms = Vec::new();
         for found in found {
             let (id, record) = found?;
@@ -84,40 +85,40 @@ mod tests {
 
     fn remembered(folder: &std::path::Path) -> Vec<RememberedRoom> {
         use crate::history::history_db::{HistoryDb, Place};
-        let (ledger, opened) = HistoryDb::open(&Place::File(folder.to_owned()), &author(ANA)).unwrap();
-        ledger.close();
+        let (history, opened) = HistoryDb::open(&Place::File(folder.to_owned()), &author(ANA)).unwrap();
+        history.close();
         opened.rooms
     }
 
     #[test]
     fn a_room_is_remembered_until_it_is_left() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, _) = ledger_in(folder.path(), ANA);
-        ledger.close();
+        let (history, _) = history_in(folder.path(), ANA);
+        history.close();
         let rooms = remembered(folder.path());
         assert_eq!(rooms.iter().map(|room| room.id).collect::<Vec<_>>(), [room().room().unwrap()]);
-        let (mut ledger, _) = ledger_in(folder.path(), ANA);
-        ledger.apply(Request::LeaveRoom(room().room().unwrap()));
-        ledger.commit();
-        ledger.close();
+        let (mut history, _) = history_in(folder.path(), ANA);
+        history.apply(Request::LeaveRoom(room().room().unwrap()));
+        history.commit();
+        history.close();
         assert_eq!(remembered(folder.path()), []);
     }
 
     #[test]
     fn presence_is_written_with_the_next_message_or_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ana, _) = ledger_in(folder.path(), ANA);
+        let (mut ana, _) = history_in(folder.path(), ANA);
         let mut room_of_three =
             RememberedRoom::from(snapshot_of(REVISION, &[(ANA, 1), (BOB, 2), (CARLA, 3)]));
-        let mut presence = |ledger: &mut crate::history::history_db::HistoryDb, revision: u64| {
+        let mut presence = |history: &mut crate::history::history_db::HistoryDb, revision: u64| {
             let snapshot = room_of_three.snapshot.as_mut().unwrap();
             snapshot.revision = revision;
             snapshot.members[1].connected ^= true;
             room_of_three.membership.note(snapshot);
-            let before = ledger.commits();
-            ledger.apply(Request::NoteRoom(Box::new(room_of_three.clone())));
-            ledger.commit();
-            ledger.commits() - before
+            let before = history.commits();
+            history.apply(Request::NoteRoom(Box::new(room_of_three.clone())));
+            history.commit();
+            history.commits() - before
         };
         assert_eq!(presence(&mut ana, 7), 0, "presence waits for the disk");
         say(&mut ana, &room(), &["written at 7"], &[BOB]);

@@ -10,14 +10,14 @@ use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 
-/// A report of the history, in order of occurrence. Its contents are durable, except in `Heard`, `NotKept` and
+/// A report of the history, in order of occurrence. Its contents are durable, except in `Received`, `NotStored` and
 /// `Trouble`, and delivery marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// Own messages that are stored, in complete signed batches.
-    Said(Vec<OutgoingMessage>),
+    Committed(Vec<OutgoingMessage>),
     /// Own messages that could not be stored.
-    NotKept {
+    NotStored {
         /// The ids of the messages.
         ids: Vec<Uuid>,
         /// The reason, in words for the user.
@@ -25,7 +25,7 @@ pub enum Report {
     },
     /// New messages of others, in order of their rows. They are verified but perhaps not durable yet, so they are not
     /// acknowledged.
-    Heard(Vec<IncomingMessage>),
+    Received(Vec<IncomingMessage>),
     /// The ack to send on a link. Everything that the link brought up to this message is stored, a duplicate, or
     /// refused for good. The ack is withheld while an earlier message is missing.
     Stored {
@@ -95,7 +95,7 @@ pub enum Report {
         /// The row after which the request began.
         asked: i64,
         /// Complete signed batches. Some of their messages may already be stored by the recipient.
-        lines: Vec<OutgoingMessage>,
+        messages: Vec<OutgoingMessage>,
         /// The row after which to continue.
         after: i64,
         /// Whether more messages are pending after that row.
@@ -131,7 +131,7 @@ pub enum Report {
         /// The user who sent the WANT frame.
         to: Username,
         /// Whole signed batches, as many as fit in one LINES frame.
-        lines: Vec<SignedMessage>,
+        messages: Vec<SignedMessage>,
     },
     /// The answer to a [`Waiting`](crate::history::command::Request::Waiting). While the disk fails, it is delayed.
     Waiting {
@@ -167,7 +167,7 @@ pub struct OutgoingMessage {
     /// The name of the room; `None` in a private chat.
     pub room: Option<RoomName>,
     /// The message as it is sent to others.
-    pub line: SignedMessage,
+    pub message: SignedMessage,
     /// All recipients of the message.
     pub audience: Vec<Username>,
 }
@@ -176,7 +176,7 @@ pub struct OutgoingMessage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncomingMessage {
     /// The message. Its row is 0 if the disk failed and nobody will send the message again.
-    pub line: StoredMessage,
+    pub message: StoredMessage,
     /// The number of earlier messages of this author that are newly known to be missing.
     pub missing: u64,
     /// The incarnation and sequence number; `None` for an unsigned message.

@@ -7,9 +7,9 @@
 use crate::history::command::Request;
 use crate::history::history_db::HistoryDb;
 use crate::history::report::Report;
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 
-impl Store {
+impl Tables {
     /// Answers a query; other requests have no answer.
     pub(crate) fn answer(&mut self, query: &Request) -> rusqlite::Result<Option<Report>> {
         Ok(Some(match query {
@@ -23,8 +23,8 @@ impl Store {
                 Report::Lacking { of: of.clone(), from: from.clone(), lacking }
             }
             Request::HandOver { of, to, wanted, since } => {
-                let lines = self.hand_over(of, to, wanted, *since)?;
-                Report::HandedOver { of: of.clone(), to: to.clone(), lines }
+                let messages = self.hand_over(of, to, wanted, *since)?;
+                Report::HandedOver { of: of.clone(), to: to.clone(), messages }
             }
             Request::Waiting { of } => {
                 Report::Waiting { of: of.clone(), waiting: self.waiting_counts(of.as_ref())? }
@@ -45,14 +45,14 @@ impl HistoryDb {
     pub fn early_reports(&mut self) -> Option<Report> {
         // After a failure the next messages are published only after they are stored.
         let messages =
-            if self.in_trouble || self.failure.is_some() { Vec::new() } else { self.store.early.publish() };
-        (!messages.is_empty()).then_some(Report::Heard(messages))
+            if self.in_trouble || self.failure.is_some() { Vec::new() } else { self.tables.early.publish() };
+        (!messages.is_empty()).then_some(Report::Received(messages))
     }
 
     /// Returns the reports of delivery marks and the answers to queries when nothing else is staged. A mark is true
     /// before it is durable, because the other side stores the message. Marks change no data that a query tells.
     pub(crate) fn reports_without_commit(&mut self) -> Vec<Report> {
-        self.reports.append(&mut self.store.news);
+        self.reports.append(&mut self.tables.reports);
         self.answer_queries(false);
         std::mem::take(&mut self.reports)
     }
@@ -66,7 +66,7 @@ impl HistoryDb {
                 self.reports.push(Report::Lacking { of: of.clone(), from: from.clone(), lacking: None });
                 continue;
             }
-            match self.refresh().and_then(|()| self.store.answer(&query)) {
+            match self.refresh().and_then(|()| self.tables.answer(&query)) {
                 Ok(answer) => self.reports.extend(answer),
                 Err(error) => {
                     self.undo(&error);
@@ -87,7 +87,7 @@ impl HistoryDb {
     /// Reads the state in memory again if it may differ from the database.
     pub(crate) fn refresh(&mut self) -> rusqlite::Result<()> {
         if self.is_stale {
-            self.store.reload()?;
+            self.tables.reload()?;
             self.is_stale = false;
         }
         Ok(())
@@ -101,11 +101,12 @@ mod tests {
 
     #[test]
     fn queries_alone_force_no_commit_of_marks() {
-        let mut ana = ledger(ANA);
-        let lines = say(&mut ana, &room(), &["1"], &[BOB, CARLA]).iter().map(|line| line.id).collect();
+        let mut ana = history(ANA);
+        let messages =
+            say(&mut ana, &room(), &["1"], &[BOB, CARLA]).iter().map(|message| message.id).collect();
         let before = ana.commits();
         ana.apply(Request::Holdings { of: room(), to: user(BOB), on: None, since: 0 });
-        ana.apply(Request::Delivered { to: user(BOB), ids: lines });
+        ana.apply(Request::Delivered { to: user(BOB), ids: messages });
         ana.apply(Request::Waiting { of: None });
         assert!(!ana.needs_commit());
         let waiting = Report::Waiting { of: None, waiting: vec![(user(CARLA), 1)] };
@@ -113,7 +114,7 @@ mod tests {
         assert!(matches!(&reports[..2], [Report::Delivered { .. }, Report::Holdings { .. }]), "{reports:?}");
         assert_eq!((&reports[2..], ana.commits()), (&[waiting][..], before));
         // The control: a message needs a commit, which also writes the mark.
-        ana.apply(Request::Say(draft(&room(), "2", &[])));
+        ana.apply(Request::Append(draft(&room(), "2", &[])));
         assert!(ana.needs_commit());
         ana.commit();
         assert_eq!(ana.commits(), before + 1);
@@ -123,10 +124,10 @@ mod tests {
     #[test]
     fn failing_disk_gives_no_wrong_answer_to_a_query() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut bob, _) = ledger_in(folder.path(), BOB);
-        let mut ana = ledger(ANA);
-        let lines: Vec<_> = ["1", "2"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
-        ingest(&mut bob, ANA, &room(), &lines[0]);
+        let (mut bob, _) = history_in(folder.path(), BOB);
+        let mut ana = history(ANA);
+        let messages: Vec<_> = ["1", "2"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
+        ingest(&mut bob, ANA, &room(), &messages[0]);
         let all = ana.spans(&room());
         let queries = [
             Request::Holdings { of: room(), to: user(ANA), on: None, since: 0 },
@@ -136,18 +137,18 @@ mod tests {
             Request::Waiting { of: None },
         ];
         let ask = |bob: &mut HistoryDb| {
-            bob.apply(inbound(ANA, &room(), &lines[1]));
+            bob.apply(inbound(ANA, &room(), &messages[1]));
             queries.iter().for_each(|query| bob.apply(query.clone()));
             bob.commit()
         };
-        // The commit fails, but the database is readable. Nothing of the failed transaction is told.
-        bob.store.db.pragma_update(None, "query_only", true).unwrap();
+        // The commit fails, but the database is readable. Nothing of the failed transaction is claimed.
+        bob.tables.db.pragma_update(None, "query_only", true).unwrap();
         let reports = ask(&mut bob);
         let [
             Report::Trouble(_),
             Report::Holdings { streams, .. },
             Report::Lacking { lacking: None, .. },
-            Report::HandedOver { lines: handed, .. },
+            Report::HandedOver { messages: handed, .. },
             Report::Pending { .. },
             Report::Waiting { .. },
         ] = reports.as_slice()
@@ -155,7 +156,7 @@ mod tests {
             panic!("{reports:?}")
         };
         assert_eq!((streams[0].spans.as_slice(), handed.len()), (&[(1, 1)][..], 1));
-        bob.store.db.pragma_update(None, "query_only", false).unwrap();
+        bob.tables.db.pragma_update(None, "query_only", false).unwrap();
         // The control: the disk works.
         let reports = ask(&mut bob);
         let streams = reports.iter().find_map(|report| match report {
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(streams, Some(all));
         assert!(reports.iter().any(|report| matches!(report, Report::Lacking { lacking: Some(_), .. })));
         // The database cannot be read either. The queries that nobody repeats are answered later.
-        bob.store
+        bob.tables
             .db
             .execute_batch("ALTER TABLE messages RENAME TO elsewhere; ALTER TABLE people RENAME TO nowhere")
             .unwrap();
@@ -176,7 +177,7 @@ mod tests {
             matches!(reports.as_slice(), [Report::Trouble(_), Report::Lacking { lacking: None, .. }]),
             "{reports:?}"
         );
-        bob.store
+        bob.tables
             .db
             .execute_batch("ALTER TABLE elsewhere RENAME TO messages; ALTER TABLE nowhere RENAME TO people")
             .unwrap();

@@ -24,36 +24,38 @@ impl HistoryDb {
             // If the mark cannot be set, the next start may not notice the damage.
             let _ = database::suspect(folder);
         }
-        if !self.store.db.is_autocommit() {
+        if !self.tables.db.is_autocommit() {
             // If the rollback fails, SQLite repeats it at the next start.
-            let _ = self.store.db.execute_batch("ROLLBACK");
+            let _ = self.tables.db.execute_batch("ROLLBACK");
         }
-        self.store.early.rolled_back();
+        self.tables.early.rolled_back();
         self.is_open = false;
         self.needs_commit = false;
-        self.is_stale = self.store.reload().is_err();
-        for (from, ids) in self.store.in_doubt.drain(..) {
-            self.store.arrivals.entry(from).or_default().miss_ids(ids);
+        self.is_stale = self.tables.reload().is_err();
+        for (from, ids) in self.tables.in_doubt.drain(..) {
+            self.tables.arrivals.entry(from).or_default().miss_ids(ids);
         }
         let mut lost = Vec::new();
         for staged in std::mem::take(&mut self.staged) {
             match staged {
-                RollbackAction::Said(to, load, id) => {
+                RollbackAction::Append(to, load, id) => {
                     lost.push(id);
                     load.into_iter().for_each(|load| self.quota.release(&to, load));
                 }
-                RollbackAction::Heard(from, ids) => {
-                    self.store.arrivals.entry(from).or_default().miss_ids(ids)
+                RollbackAction::Ingest(from, ids) => {
+                    self.tables.arrivals.entry(from).or_default().miss_ids(ids)
                 }
                 // Nobody sends the message again, so it is shown although it is not stored.
-                RollbackAction::Unsigned(line) => self.store.report(Report::Heard(vec![unsigned(line, 0)])),
+                RollbackAction::Unsigned(message) => {
+                    self.tables.report(Report::Received(vec![unsigned(message, 0)]))
+                }
                 RollbackAction::Again(request) => self.again.push(request),
             }
         }
         if !lost.is_empty() {
-            self.store.report(Report::NotKept { ids: lost, why: why.to_owned() });
+            self.tables.report(Report::NotStored { ids: lost, why: why.to_owned() });
         }
-        self.reports.append(&mut self.store.news);
+        self.reports.append(&mut self.tables.reports);
         let surplus = self.again.len().saturating_sub(AGAIN_MAX);
         self.again.drain(..surplus);
     }

@@ -10,9 +10,9 @@ use crate::history::quota::QuotaUsage;
 /// The action for one staged request after a rollback.
 pub(crate) enum RollbackAction {
     /// An own message: it is reported as not kept, and its quota is released.
-    Said(ConversationId, Option<QuotaUsage>, Uuid),
+    Append(ConversationId, Option<QuotaUsage>, Uuid),
     /// Messages of another peer: no ack is sent, so the peer sends them again.
-    Heard(Username, Vec<Uuid>),
+    Ingest(Username, Vec<Uuid>),
     /// An unsigned message: nobody sends it again, so it is shown without being stored.
     Unsigned(UnsignedMessage),
     /// Any other request: only this peer knows of it, so it is tried again.
@@ -23,13 +23,14 @@ impl RollbackAction {
     /// Returns the action for a request.
     pub(crate) fn of(request: &Request) -> Self {
         match request {
-            Request::Say(Draft { id, to, text, audience, .. }) => {
-                Self::Said(to.clone(), (!audience.is_empty()).then(|| QuotaUsage::of(text)), *id)
+            Request::Append(Draft { id, to, text, audience, .. }) => {
+                Self::Append(to.clone(), (!audience.is_empty()).then(|| QuotaUsage::of(text)), *id)
             }
-            Request::Hear(heard) => {
-                Self::Heard(heard.from.clone(), heard.lines.iter().map(|line| line.id).collect())
-            }
-            Request::KeepUnsigned(line) => Self::Unsigned(line.clone()),
+            Request::Ingest(received) => Self::Ingest(
+                received.from.clone(),
+                received.messages.iter().map(|message| message.id).collect(),
+            ),
+            Request::IngestUnsigned(message) => Self::Unsigned(message.clone()),
             other => Self::Again(other.clone()),
         }
     }

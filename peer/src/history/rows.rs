@@ -12,26 +12,26 @@ use uuid::Uuid;
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::message::{SignedMessage, Text};
-use crate::history::store::Name;
+use crate::history::tables::Name;
 use crate::limits::GROUP_ROWS;
 
 /// A signed message that is about to be written.
-pub(crate) struct NewLine<'a> {
+pub(crate) struct NewRow<'a> {
     pub(crate) row: i64,
     pub(crate) conversation: i64,
     pub(crate) author: i64,
     pub(crate) stream: i64,
-    pub(crate) line: &'a SignedMessage,
+    pub(crate) message: &'a SignedMessage,
     pub(crate) digest: Digest,
     pub(crate) late: bool,
     pub(crate) audience: Option<String>,
 }
 
-impl NewLine<'_> {
+impl NewRow<'_> {
     /// Writes the message as a new row.
     pub(crate) fn write(&self, db: &Connection) -> Result<()> {
-        let provenance = &self.line.provenance;
-        let (text, withdrawn) = match &self.line.text {
+        let provenance = &self.message.provenance;
+        let (text, withdrawn) = match &self.message.text {
             Text::Plain(text) => (Some(text), None),
             Text::Withdrawn(digest) => (None, Some(digest.0)),
         };
@@ -44,12 +44,12 @@ impl NewLine<'_> {
             self.row,
             self.conversation,
             self.author,
-            self.line.id.as_bytes(),
+            self.message.id.as_bytes(),
             self.stream,
             provenance.seq.cast_signed(),
             provenance.lamport.cast_signed(),
             provenance.revision.cast_signed(),
-            self.line.sent_at.timestamp_millis(),
+            self.message.sent_at.timestamp_millis(),
             text,
             withdrawn,
             heads,
@@ -64,12 +64,12 @@ impl NewLine<'_> {
 }
 
 /// A signed message as it is stored in the table.
-pub(crate) struct StoredLine {
+pub(crate) struct StoredRow {
     pub(crate) row: i64,
-    pub(crate) line: SignedMessage,
+    pub(crate) message: SignedMessage,
     pub(crate) audience: Vec<Username>,
     /// Whether this device wrote the message. If so, `audience` holds all recipients.
-    pub(crate) is_said_here: bool,
+    pub(crate) is_own: bool,
 }
 
 /// Returns the digest of a message, or `None` if the message is not stored.
@@ -87,7 +87,7 @@ pub(crate) fn previous_at(db: &Connection, stream: i64, seq: u64) -> Result<Opti
 
 /// Returns the complete signed batch that contains a sequence number, or the next one. The result is empty if
 /// neither exists.
-pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<StoredLine>> {
+pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<StoredRow>> {
     let mut query = db.prepare_cached(
         "SELECT max(seq) FROM messages WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND previous IS NOT NULL",
     )?;
@@ -96,14 +96,14 @@ pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<Sto
     let begin: Option<i64> =
         query.query_row(params![stream, near.cast_signed(), seq.cast_signed()], |row| row.get(0))?;
     let group = read_group(db, stream, begin.unwrap_or_else(|| seq.cast_signed()))?;
-    if begin.is_none() || group.last().is_some_and(|last| last.line.provenance.seq >= seq) {
+    if begin.is_none() || group.last().is_some_and(|last| last.message.provenance.seq >= seq) {
         return Ok(group);
     }
     read_group(db, stream, seq.cast_signed())
 }
 
 /// Reads the signed batch that begins at this number, or the next one.
-fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredLine>> {
+fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>> {
     let mut query = db.prepare_cached(
         "SELECT row, l.id, a.name, sent_at, text, withdrawn, incarnation, seq, lamport, revision, heads, previous,
              device, signature, audience
@@ -111,12 +111,12 @@ fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredLine
          WHERE l.stream = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
     )?;
     let mut rows = query.query(params![stream, begin, GROUP_ROWS.cast_signed()])?;
-    let mut group: Vec<StoredLine> = Vec::new();
+    let mut group: Vec<StoredRow> = Vec::new();
     while let Some(row) = rows.next()? {
-        let stored = read_line(row)?;
-        let begins = stored.line.provenance.previous.is_some();
+        let stored = read_row(row)?;
+        let begins = stored.message.provenance.previous.is_some();
         let follows =
-            group.last().is_some_and(|last| last.line.provenance.seq + 1 == stored.line.provenance.seq);
+            group.last().is_some_and(|last| last.message.provenance.seq + 1 == stored.message.provenance.seq);
         if !group.is_empty() && (begins || !follows) {
             break;
         }
@@ -125,12 +125,12 @@ fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredLine
     Ok(group)
 }
 
-fn read_line(row: &Row<'_>) -> Result<StoredLine> {
+fn read_row(row: &Row<'_>) -> Result<StoredRow> {
     let withdrawn: Option<[u8; 32]> = row.get(5)?;
     let heads: Option<Vec<u8>> = row.get(10)?;
     let previous: Option<[u8; 32]> = row.get(11)?;
     let audience: Option<String> = row.get(14)?;
-    let line = SignedMessage {
+    let message = SignedMessage {
         id: Uuid::from_bytes(row.get(1)?),
         author: row.get::<_, Name>(2)?.0,
         sent_at: time(row.get(3)?),
@@ -155,11 +155,11 @@ fn read_line(row: &Row<'_>) -> Result<StoredLine> {
             signature: row.get::<_, Option<[u8; 64]>>(13)?.map(Signature),
         },
     };
-    Ok(StoredLine {
+    Ok(StoredRow {
         row: row.get(0)?,
-        line,
+        message,
         audience: read_audience(audience.as_deref()),
-        is_said_here: audience.is_some(),
+        is_own: audience.is_some(),
     })
 }
 

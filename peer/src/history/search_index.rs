@@ -4,10 +4,11 @@
 
 use rusqlite::{Result, params};
 
-use crate::history::store::Store;
+use crate::history::history_db::HistoryDb;
+use crate::history::tables::Tables;
 use crate::limits::INDEX_PIECE;
 
-impl Store {
+impl Tables {
     /// Indexes at most `INDEX_PIECE` more messages. Returns true if messages remain.
     pub(crate) fn index(&mut self) -> Result<bool> {
         self.write_notes()?;
@@ -34,5 +35,12 @@ impl Store {
                 .execute(params![row, text])?;
         }
         Ok(())
+    }
+}
+
+impl HistoryDb {
+    /// Does one piece of deferred work (the search index). Returns true if more work remains.
+    pub fn tidy(&mut self) -> bool {
+        self.transaction(Tables::index).unwrap_or(false)
     }
 }

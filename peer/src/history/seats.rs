@@ -6,9 +6,9 @@ use commons::snapshot::RoomSnapshot;
 use rusqlite::{Result, params};
 
 use crate::history::conversation::ConversationId;
-use crate::history::store::Store;
+use crate::history::tables::Tables;
 
-impl Store {
+impl Tables {
     /// Notes the members of a room from the tracker's snapshot.
     pub(crate) fn note_seats(&mut self, room: &RoomSnapshot) -> Result<()> {
         let id = ConversationId::Room(room.id);

@@ -43,13 +43,13 @@ pub(crate) fn chain(
     me: &Username,
     group: &[SignedMessage],
 ) -> Result<Chain, &'static str> {
-    const BROKEN: &str = "lines that do not belong together";
+    const BROKEN: &str = "messages that do not belong together";
     let Some(first) = group.first() else { return Err(BROKEN) };
     let (Some(device), Some(previous)) = (first.provenance.device, first.provenance.previous) else {
-        return Err("lines without their beginning");
+        return Err("messages without their beginning");
     };
     if (first.provenance.seq == 1) != (previous == NO_DIGEST) {
-        return Err("a first line after another, or another after none");
+        return Err("a first message after another, or another after none");
     }
     let follows = |(earlier, later): (&SignedMessage, &SignedMessage)| {
         let (a, b) = (&earlier.provenance, &later.provenance);
@@ -66,8 +66,8 @@ pub(crate) fn chain(
         return Err(BROKEN);
     }
     let mut tip = previous;
-    let digests = group.iter().map(|line| {
-        tip = digest(conversation, me, line, &device, &tip);
+    let digests = group.iter().map(|message| {
+        tip = digest(conversation, me, message, &device, &tip);
         tip
     });
     Ok(Chain { device, previous, digests: digests.collect() })

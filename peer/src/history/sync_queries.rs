@@ -18,10 +18,10 @@ use crate::history::message::SignedMessage;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{conversation, group_at, room_name};
 use crate::history::seq_ranges::SeqRanges;
-use crate::history::store::{Name, Store, Stream};
+use crate::history::tables::{Name, Stream, Tables};
 use crate::limits::HAND_OVER_GROUPS;
 
-impl Store {
+impl Tables {
     /// Returns the stored ranges of all streams of a conversation, at most `SPANS_MAX` ranges, newest streams
     /// first.
     pub(crate) fn spans(&mut self, of: &ConversationId) -> Result<Vec<StreamSpans>> {
@@ -66,8 +66,8 @@ impl Store {
         on: Option<PublicKey>,
         since: u64,
     ) -> Result<Vec<StreamSpans>> {
-        let mut told = self.spans(of)?;
-        for stream in &mut told {
+        let mut claimed = self.spans(of)?;
+        for stream in &mut claimed {
             let is_own = stream.username == to.as_str();
             let device = self.stream_of(of, stream)?.map(|stream| stream.device);
             if is_own && on.is_none_or(|asking| device == Some(asking)) {
@@ -80,8 +80,8 @@ impl Store {
             };
             stream.spans = first.map(from).unwrap_or_default();
         }
-        told.retain(|stream| !stream.spans.is_empty());
-        Ok(told)
+        claimed.retain(|stream| !stream.spans.is_empty());
+        Ok(claimed)
     }
 
     /// Returns the first message of a stream that was written at revision `since` or later. For the asker's own
@@ -104,9 +104,9 @@ impl Store {
     }
 
     /// Returns the stream that an entry of a HAVE or WANT names.
-    fn stream_of(&mut self, of: &ConversationId, told: &StreamSpans) -> Result<Option<&mut Stream>> {
-        let Ok(author) = Username::parse(&told.username) else { return Ok(None) };
-        self.known_stream(&StreamName { conversation: of.clone(), author, incarnation: told.incarnation })
+    fn stream_of(&mut self, of: &ConversationId, claimed: &StreamSpans) -> Result<Option<&mut Stream>> {
+        let Ok(author) = Username::parse(&claimed.username) else { return Ok(None) };
+        self.known_stream(&StreamName { conversation: of.clone(), author, incarnation: claimed.incarnation })
     }
 
     /// Returns the ranges for a WANT, at most `SPANS_MAX`: what `theirs` contains and this peer lacks. Streams of
@@ -118,21 +118,22 @@ impl Store {
     ) -> Result<Vec<StreamSpans>> {
         let mut room = SPANS_MAX;
         let mut lacking = Vec::new();
-        for told in theirs {
-            let (Ok(author), Ok(spans)) = (Username::parse(&told.username), SeqRanges::read(&told.spans))
+        for claimed in theirs {
+            let (Ok(author), Ok(spans)) =
+                (Username::parse(&claimed.username), SeqRanges::read(&claimed.spans))
             else {
                 continue;
             };
             if !self.can_write(of, &author)? {
                 continue;
             }
-            let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
+            let name = StreamName { conversation: of.clone(), author, incarnation: claimed.incarnation };
             let here = self.known_stream(&name)?.map(|stream| stream.spans.clone()).unwrap_or_default();
             let mut pieces = spans.minus(&here).list();
             pieces.truncate(room);
             room -= pieces.len();
             if !pieces.is_empty() {
-                let StreamSpans { username, incarnation, .. } = told.clone();
+                let StreamSpans { username, incarnation, .. } = claimed.clone();
                 lacking.push(StreamSpans { username, incarnation, spans: pieces });
             }
         }
@@ -172,13 +173,13 @@ impl Store {
         let mut batch: Vec<SignedMessage> = Vec::new();
         let mut room = BATCH_BYTES;
         let mut looks = HAND_OVER_GROUPS;
-        for (told, author, spans) in merged(wanted) {
+        for (claimed, author, spans) in merged(wanted) {
             let is_own = author == *to;
             let states = if is_own { 0..=u64::MAX } else { since..=known };
-            let name = StreamName { conversation: of.clone(), author, incarnation: told.incarnation };
+            let name = StreamName { conversation: of.clone(), author, incarnation: claimed.incarnation };
             let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
             // Messages from before the membership are skipped without reading them.
-            let begin = if is_own { Some(0) } else { self.first_from(of, told, since, false)? };
+            let begin = if is_own { Some(0) } else { self.first_from(of, claimed, since, false)? };
             let Some(begin) = begin else { continue };
             for (first, last) in spans.iter() {
                 let mut next = first.max(begin);
@@ -188,12 +189,11 @@ impl Store {
                     }
                     looks -= 1;
                     let group = group_at(&self.db, key, next)?;
-                    let is_for =
-                        group.iter().all(|stored| !stored.is_said_here || stored.audience.contains(to));
+                    let is_for = group.iter().all(|stored| !stored.is_own || stored.audience.contains(to));
                     // An unsigned private message is trusted only on a link with its author.
                     let needs_signature = is_own && of.room().is_none();
-                    let lines: Vec<_> = group.into_iter().map(|stored| stored.line).collect();
-                    let (Some(begin), Some(end)) = (lines.first(), lines.last()) else { break };
+                    let messages: Vec<_> = group.into_iter().map(|stored| stored.message).collect();
+                    let (Some(begin), Some(end)) = (messages.first(), messages.last()) else { break };
                     if begin.provenance.seq > last || end.provenance.seq < next {
                         break;
                     }
@@ -201,16 +201,16 @@ impl Store {
                     if !is_for
                         || needs_signature && end.provenance.signature.is_none()
                         || !states.contains(&begin.provenance.revision)
-                        || batch.iter().any(|line| line.id == begin.id)
+                        || batch.iter().any(|message| message.id == begin.id)
                     {
                         continue;
                     }
-                    let size = encoded_len(lines.iter());
-                    if !batch.is_empty() && (size > room || batch.len() + lines.len() > BATCH_LINES) {
+                    let size = encoded_len(messages.iter());
+                    if !batch.is_empty() && (size > room || batch.len() + messages.len() > BATCH_LINES) {
                         return Ok(batch);
                     }
                     room = room.saturating_sub(size);
-                    batch.extend(lines);
+                    batch.extend(messages);
                 }
             }
         }
@@ -232,15 +232,17 @@ impl Store {
 /// Merges the wanted ranges by stream. A WANT that repeats a stream costs no more than one that does not.
 fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, SeqRanges)> {
     let mut merged: Vec<(&StreamSpans, Username, SeqRanges)> = Vec::new();
-    for told in wanted {
-        let (Ok(author), Ok(spans)) = (Username::parse(&told.username), SeqRanges::read(&told.spans)) else {
+    for claimed in wanted {
+        let (Ok(author), Ok(spans)) = (Username::parse(&claimed.username), SeqRanges::read(&claimed.spans))
+        else {
             continue;
         };
-        let is_same =
-            |known: &StreamSpans| known.username == told.username && known.incarnation == told.incarnation;
+        let is_same = |known: &StreamSpans| {
+            known.username == claimed.username && known.incarnation == claimed.incarnation
+        };
         match merged.iter_mut().find(|(known, ..)| is_same(known)) {
             Some((.., known)) => spans.iter().for_each(|(first, last)| known.insert(first, last)),
-            None => merged.push((told, author, spans)),
+            None => merged.push((claimed, author, spans)),
         }
     }
     merged
@@ -258,7 +260,7 @@ mod tests {
 
     /// Syncs with another history until nothing is lacking. Returns the number of batches.
     fn catch_up(
-        ledger: &mut HistoryDb,
+        history: &mut HistoryDb,
         from: &mut HistoryDb,
         name: &str,
         of: &ConversationId,
@@ -266,23 +268,23 @@ mod tests {
     ) -> usize {
         for batch in 0.. {
             let theirs = from.spans(of);
-            let wanted = ledger.lacking(of, &theirs).unwrap();
-            let lines = from.hand_over(of, &ledger.store.me, &wanted, since);
-            assert!(lines.len() <= BATCH_LINES);
-            if lines.is_empty() {
+            let wanted = history.lacking(of, &theirs).unwrap();
+            let messages = from.hand_over(of, &history.tables.me, &wanted, since);
+            assert!(messages.len() <= BATCH_LINES);
+            if messages.is_empty() {
                 return batch;
             }
-            assert_eq!(refusals(&ingest(ledger, name, of, &lines)), [""; 0]);
+            assert_eq!(refusals(&ingest(history, name, of, &messages)), [""; 0]);
         }
         unreachable!()
     }
 
     #[test]
     fn any_member_hands_on_what_any_other_wrote() {
-        let (mut ana, mut bob, mut carla) = (ledger(ANA), ledger(BOB), ledger(CARLA));
+        let (mut ana, mut bob, mut carla) = (history(ANA), history(BOB), history(CARLA));
         for n in 0..50 {
-            let lines = say(&mut ana, &room(), &[&format!("a{n}")], &[BOB, CARLA]);
-            ingest(&mut bob, ANA, &room(), &lines);
+            let messages = say(&mut ana, &room(), &[&format!("a{n}")], &[BOB, CARLA]);
+            ingest(&mut bob, ANA, &room(), &messages);
             say(&mut bob, &room(), &[&format!("b{n}")], &[ANA, CARLA]);
         }
         catch_up(&mut carla, &mut bob, BOB, &room(), 0);
@@ -295,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_long_absence_is_caught_up_in_batches_that_are_full() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
         let texts: Vec<_> = (0..1_000).map(|n| n.to_string()).collect();
         for piece in texts.chunks(128) {
             let piece: Vec<_> = piece.iter().map(String::as_str).collect();
@@ -307,24 +309,24 @@ mod tests {
 
     #[test]
     fn nothing_from_before_a_seat_is_handed_over() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         for revision in [1, 2, 3] {
-            let mut line = draft(&room(), &revision.to_string(), &[CARLA]);
-            line.revision = revision;
-            ana.apply(Request::Say(line));
+            let mut message = draft(&room(), &revision.to_string(), &[CARLA]);
+            message.revision = revision;
+            ana.apply(Request::Append(message));
         }
         ana.commit();
-        let mut carla = ledger(CARLA);
+        let mut carla = history(CARLA);
         catch_up(&mut carla, &mut ana, ANA, &room(), 3);
         assert_eq!(kept(&mut carla, &room()), ["3"]);
     }
 
     #[test]
     fn own_messages_go_to_those_for_whom_they_were_written() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         say(&mut ana, &room(), &["for bob alone"], &[BOB]);
         say(&mut ana, &room(), &["for both"], &[BOB, CARLA]);
-        let (mut bob, mut carla) = (ledger(BOB), ledger(CARLA));
+        let (mut bob, mut carla) = (history(BOB), history(CARLA));
         // Carla claims to have been a member from the beginning.
         catch_up(&mut carla, &mut ana, ANA, &room(), 0);
         assert_eq!(kept(&mut carla, &room()), ["for both"]);
@@ -335,43 +337,44 @@ mod tests {
 
     #[test]
     fn own_messages_of_another_computer_come_from_any_member() {
-        let (mut old, mut bob) = (ledger(ANA), ledger(BOB));
+        let (mut old, mut bob) = (history(ANA), history(BOB));
         let mut earlier = draft(&room(), "of an earlier stay", &[BOB]);
         earlier.revision = 1;
-        old.apply(Request::Say(earlier));
-        old.apply(Request::Say(draft(&room(), "of this stay", &[BOB])));
-        let lines: Vec<_> = outgoing_messages(old.commit()).into_iter().map(|said| said.line).collect();
-        ingest(&mut bob, ANA, &room(), &lines);
+        old.apply(Request::Append(earlier));
+        old.apply(Request::Append(draft(&room(), "of this stay", &[BOB])));
+        let messages: Vec<_> = outgoing_messages(old.commit()).into_iter().map(|sent| sent.message).collect();
+        ingest(&mut bob, ANA, &room(), &messages);
         // Ana's account was moved to another device: the key is the same, but the store is new.
         let mut new = HistoryDb::open(&crate::history::history_db::Place::Memory, &author(ANA)).unwrap().0;
         new.apply(snapshot(REVISION, &[(ANA, 3), (BOB, 2)]));
         let wanted = new.lacking(&room(), &bob.spans(&room())).unwrap();
         let handed = bob.hand_over(&room(), &user(ANA), &wanted, 3);
         let shown = incoming_messages(&ingest(&mut new, BOB, &room(), &handed));
-        let shown: Vec<_> = shown.iter().map(|heard| (heard.line.from.as_str(), &*heard.line.text)).collect();
+        let shown: Vec<_> =
+            shown.iter().map(|received| (received.message.from.as_str(), &*received.message.text)).collect();
         assert_eq!(shown, [(ANA, "of an earlier stay"), (ANA, "of this stay")]);
         // The new device does not know the recipients, so it cannot withdraw the message.
-        assert_eq!(new.withdraw(lines[0].id), Err(NotWithdrawn::Unknown));
+        assert_eq!(new.withdraw(messages[0].id), Err(NotWithdrawn::Unknown));
         // The new device writes a stream of its own, which syncs to the old device in the same way.
         let next = say(&mut new, &room(), &["of the new computer"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &next);
         catch_up(&mut old, &mut bob, BOB, &room(), 1);
         assert_eq!(kept(&mut old, &room()), kept(&mut new, &room()));
         assert_eq!(old.lacking(&room(), &bob.spans(&room())).unwrap(), []);
-        assert!(catch_up(&mut ledger(CARLA), &mut bob, BOB, &room(), 3) > 0);
+        assert!(catch_up(&mut history(CARLA), &mut bob, BOB, &room(), 3) > 0);
         assert_eq!(bob.hand_over(&room(), &user(CARLA), &wanted, 3).len(), 1, "the stay counts for others");
     }
 
     #[test]
     fn private_messages_are_handed_over_by_either_side() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let mut lines = say(&mut ana, &private(BOB), &["of an earlier version", "1", "2"], &[BOB]);
-        lines[0].provenance.signature = None;
-        ingest(&mut bob, ANA, &private(ANA), &lines);
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let mut messages = say(&mut ana, &private(BOB), &["of an earlier version", "1", "2"], &[BOB]);
+        messages[0].provenance.signature = None;
+        ingest(&mut bob, ANA, &private(ANA), &messages);
         say(&mut bob, &private(ANA), &["3"], &[ANA]);
         let all = bob.spans(&private(ANA));
         // Another store of Ana's that knows nothing of Bob.
-        let mut other = ledger(ANA);
+        let mut other = history(ANA);
         let wanted = other.lacking(&private(BOB), &all).unwrap();
         let handed = bob.hand_over(&private(ANA), &user(ANA), &wanted, 0);
         ingest(&mut other, BOB, &private(BOB), &handed);
@@ -380,49 +383,50 @@ mod tests {
 
     #[test]
     fn another_device_is_told_only_of_what_can_be_handed_to_it() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
-        let mut lines = say(&mut ana, &private(BOB), &["of an earlier version", "1"], &[BOB]);
-        lines[0].provenance.signature = None;
-        ingest(&mut bob, ANA, &private(ANA), &lines);
-        let mut told = |of: ConversationId, on| {
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let mut messages = say(&mut ana, &private(BOB), &["of an earlier version", "1"], &[BOB]);
+        messages[0].provenance.signature = None;
+        ingest(&mut bob, ANA, &private(ANA), &messages);
+        let mut claimed = |of: ConversationId, on| {
             let (streams, _) = bob.holdings_for(&of, &user(ANA), Some(device(on)), 0);
             streams.into_iter().flat_map(|stream| stream.spans).collect::<Vec<_>>()
         };
-        assert_eq!(told(private(ANA), ANA), [(1, 2)], "the receipt");
-        assert_eq!(told(private(ANA), CARLA), [(2, 2)]);
+        assert_eq!(claimed(private(ANA), ANA), [(1, 2)], "the receipt");
+        assert_eq!(claimed(private(ANA), CARLA), [(2, 2)]);
         bob.forget(&private(ANA)).unwrap();
-        let mut told = |on| bob.holdings_for(&private(ANA), &user(ANA), Some(device(on)), 0).0.len();
-        assert_eq!((told(ANA), told(CARLA)), (1, 0), "erased messages are still acknowledged");
+        let mut claimed = |on| bob.holdings_for(&private(ANA), &user(ANA), Some(device(on)), 0).0.len();
+        assert_eq!((claimed(ANA), claimed(CARLA)), (1, 0), "erased messages are still acknowledged");
     }
 
     #[test]
     fn hostile_lists_are_not_believed_and_not_answered_at_length() {
-        let (mut ana, mut bob) = (ledger(ANA), ledger(BOB));
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
         say(&mut ana, &room(), &["1"], &[BOB]);
-        let told = |username: &str, spans: Vec<(u64, u64)>| StreamSpans {
+        let claimed = |username: &str, spans: Vec<(u64, u64)>| StreamSpans {
             username: username.to_owned(),
             incarnation: Incarnation(1),
             spans,
         };
-        assert_eq!(bob.lacking(&room(), &[told("NO NAME", vec![(1, 2)])]).unwrap(), []);
-        assert_eq!(bob.lacking(&room(), &[told("dora", vec![(1, 2)])]).unwrap(), [], "who never sat here");
-        assert_eq!(bob.lacking(&room(), &[told(ANA, vec![(2, 1)])]).unwrap(), []);
+        assert_eq!(bob.lacking(&room(), &[claimed("NO NAME", vec![(1, 2)])]).unwrap(), []);
+        assert_eq!(bob.lacking(&room(), &[claimed("dora", vec![(1, 2)])]).unwrap(), [], "who never sat here");
+        assert_eq!(bob.lacking(&room(), &[claimed(ANA, vec![(2, 1)])]).unwrap(), []);
         let many: Vec<_> = (0..2_000).map(|n| (3 * n + 1, 3 * n + 2)).collect();
-        let lacking = bob.lacking(&room(), &[told(ANA, many.clone()), told(CARLA, many.clone())]).unwrap();
+        let lacking =
+            bob.lacking(&room(), &[claimed(ANA, many.clone()), claimed(CARLA, many.clone())]).unwrap();
         assert_eq!(lacking.iter().map(|stream| stream.spans.len()).sum::<usize>(), SPANS_MAX);
-        let streams = [told(ANA, many), told("NO NAME", vec![(1, 2)])];
+        let streams = [claimed(ANA, many), claimed("NO NAME", vec![(1, 2)])];
         assert_eq!(ana.hand_over(&room(), &user(BOB), &streams, 0), []);
     }
 
     #[test]
     fn a_gap_is_told_where_it_is_news() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let groups: Vec<_> =
             (0..6).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB, CARLA])).collect();
-        let missing = |ledger: &mut HistoryDb, group: usize| {
-            incoming_messages(&ingest(ledger, ANA, &room(), &groups[group]))[0].missing
+        let missing = |history: &mut HistoryDb, group: usize| {
+            incoming_messages(&ingest(history, ANA, &room(), &groups[group]))[0].missing
         };
-        let mut bob = ledger(BOB);
+        let mut bob = history(BOB);
         assert_eq!(missing(&mut bob, 1), 0, "Ana may have written before Bob came");
         assert_eq!(missing(&mut bob, 4), 2);
         assert_eq!(missing(&mut bob, 5), 0);
@@ -436,7 +440,7 @@ mod tests {
 
     #[test]
     fn want_that_repeats_a_stream_is_looked_at_once() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         say(&mut ana, &room(), &["1", "2", "3"], &[BOB]);
         let wanted = ana.spans(&room());
         let repeated: Vec<_> = (0..9).flat_map(|_| wanted.clone()).collect();

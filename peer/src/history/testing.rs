@@ -93,20 +93,20 @@ pub(crate) fn everybody() -> Request {
 }
 
 /// Opens a history in memory, of a member of the room.
-pub(crate) fn ledger(name: &str) -> HistoryDb {
+pub(crate) fn history(name: &str) -> HistoryDb {
     open(&Place::Memory, name).0
 }
 
 /// Opens a history in a folder, of a member of the room.
-pub(crate) fn ledger_in(folder: &Path, name: &str) -> (HistoryDb, Opened) {
+pub(crate) fn history_in(folder: &Path, name: &str) -> (HistoryDb, Opened) {
     open(&Place::File(folder.to_owned()), name)
 }
 
 fn open(place: &Place, name: &str) -> (HistoryDb, Opened) {
-    let (mut ledger, opened) = HistoryDb::open(place, &author(name)).unwrap();
-    ledger.apply(everybody());
-    assert_eq!(ledger.commit(), []);
-    (ledger, opened)
+    let (mut history, opened) = HistoryDb::open(place, &author(name)).unwrap();
+    history.apply(everybody());
+    assert_eq!(history.commit(), []);
+    (history, opened)
 }
 
 pub(crate) fn draft(to: &ConversationId, text: &str, audience: &[&str]) -> Draft {
@@ -123,31 +123,31 @@ pub(crate) fn draft(to: &ConversationId, text: &str, audience: &[&str]) -> Draft
 
 /// Appends these texts as one signed batch, and returns the messages as they are sent to others.
 pub(crate) fn say(
-    ledger: &mut HistoryDb,
+    history: &mut HistoryDb,
     to: &ConversationId,
     texts: &[&str],
     audience: &[&str],
 ) -> Vec<SignedMessage> {
-    texts.iter().for_each(|text| ledger.apply(Request::Say(draft(to, text, audience))));
-    outgoing_messages(ledger.commit()).into_iter().map(|said| said.line).collect()
+    texts.iter().for_each(|text| history.apply(Request::Append(draft(to, text, audience))));
+    outgoing_messages(history.commit()).into_iter().map(|sent| sent.message).collect()
 }
 
 pub(crate) fn outgoing_messages(reports: Vec<Report>) -> Vec<OutgoingMessage> {
-    let said = reports.into_iter().filter_map(|report| match report {
-        Report::Said(said) => Some(said),
+    let sent = reports.into_iter().filter_map(|report| match report {
+        Report::Committed(sent) => Some(sent),
         _ => None,
     });
-    said.flatten().collect()
+    sent.flatten().collect()
 }
 
 /// Returns the request for messages from a user's link. The keys of all users are trusted.
-pub(crate) fn inbound(from: &str, conversation: &ConversationId, lines: &[SignedMessage]) -> Request {
+pub(crate) fn inbound(from: &str, conversation: &ConversationId, messages: &[SignedMessage]) -> Request {
     let trusted: BTreeMap<_, _> = [ANA, BOB, CARLA].map(|name| (user(name), vec![device(name)])).into();
-    Request::Hear(InboundBatch {
+    Request::Ingest(InboundBatch {
         from: user(from),
         conversation: conversation.clone(),
         room: conversation.room().and_then(|_| sala()),
-        lines: lines.to_vec(),
+        messages: messages.to_vec(),
         late: false,
         trusted,
     })
@@ -155,26 +155,26 @@ pub(crate) fn inbound(from: &str, conversation: &ConversationId, lines: &[Signed
 
 /// Ingests messages and returns all reports.
 pub(crate) fn ingest(
-    ledger: &mut HistoryDb,
+    history: &mut HistoryDb,
     from: &str,
     conversation: &ConversationId,
-    lines: &[SignedMessage],
+    messages: &[SignedMessage],
 ) -> Vec<Report> {
-    ledger.apply(inbound(from, conversation, lines));
-    ledger.commit()
+    history.apply(inbound(from, conversation, messages));
+    history.commit()
 }
 
 pub(crate) fn incoming_messages(reports: &[Report]) -> Vec<IncomingMessage> {
-    let heard = reports.iter().filter_map(|report| match report {
-        Report::Heard(heard) => Some(heard.clone()),
+    let received = reports.iter().filter_map(|report| match report {
+        Report::Received(received) => Some(received.clone()),
         _ => None,
     });
-    heard.flatten().collect()
+    received.flatten().collect()
 }
 
 /// Returns the texts of the messages that were accepted.
 pub(crate) fn texts(reports: &[Report]) -> Vec<String> {
-    incoming_messages(reports).into_iter().map(|heard| heard.line.text).collect()
+    incoming_messages(reports).into_iter().map(|received| received.message.text).collect()
 }
 
 /// Returns the reasons why messages were refused.
@@ -196,6 +196,6 @@ pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
 }
 
 /// Returns the texts of a conversation, in its order.
-pub(crate) fn kept(ledger: &mut HistoryDb, of: &ConversationId) -> Vec<String> {
-    ledger.recent(of, usize::MAX).unwrap().into_iter().map(|line| line.text).collect()
+pub(crate) fn kept(history: &mut HistoryDb, of: &ConversationId) -> Vec<String> {
+    history.recent(of, usize::MAX).unwrap().into_iter().map(|message| message.text).collect()
 }

@@ -19,7 +19,7 @@ use crate::history::message::SignedMessage;
 use crate::history::reassembly::StreamName;
 use crate::history::rows::{digest_at, previous_at};
 use crate::history::signed_batch::{self, Chain};
-use crate::history::store::{Omission, Store};
+use crate::history::tables::{Omission, Tables};
 use crate::limits::{STREAM_PIECES, STREAMS_OF_ONE};
 
 /// The reason why a batch is not stored.
@@ -34,7 +34,7 @@ pub(crate) enum Verdict {
     NotYet(&'static str),
 }
 
-impl Store {
+impl Tables {
     /// Returns the keys that are trusted for an author. This device's key is always trusted for its user.
     pub(crate) fn keys_of(
         &self,
@@ -67,7 +67,7 @@ impl Store {
         if let ConversationId::Private(other) = &name.conversation
             && (other != from || ![other, &self.me].contains(&&name.author))
         {
-            return Ok(Err(Verdict::Refused("a private line of somebody else")));
+            return Ok(Err(Verdict::Refused("a private message of somebody else")));
         }
         let signature = group.last().and_then(|last| last.provenance.signature);
         // Earlier versions did not sign private messages. The author's own link is their proof.
@@ -193,7 +193,7 @@ impl Store {
 
 /// Returns the first and the last sequence number of a batch.
 pub(crate) fn numbers(group: &[SignedMessage]) -> (u64, u64) {
-    let seq = |line: Option<&SignedMessage>| line.map_or(0, |line| line.provenance.seq);
+    let seq = |message: Option<&SignedMessage>| message.map_or(0, |message| message.provenance.seq);
     (seq(group.first()), seq(group.last()))
 }
 
@@ -211,18 +211,18 @@ mod tests {
 
     /// Returns three batches of one stream, with five, one and four messages.
     fn stream() -> (Vec<SignedMessage>, Vec<SignedMessage>, Vec<SignedMessage>) {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let mut group = |texts: &[&str]| say(&mut ana, &room(), texts, &[BOB, CARLA]);
         (group(&["1", "2", "3", "4", "5"]), group(&["6"]), group(&["7", "8", "9", "10"]))
     }
 
     /// Signs the same messages again with the key of another user.
-    fn signed_by(name: &str, lines: &[SignedMessage]) -> Vec<SignedMessage> {
-        let mut lines = lines.to_vec();
-        lines[0].provenance.device = Some(device(name));
-        let tip = signed_batch::chain(&room(), &user(BOB), &lines).unwrap().tip();
-        lines.last_mut().unwrap().provenance.signature = Some(signed_batch::sign(&key(name), &tip));
-        lines
+    fn signed_by(name: &str, messages: &[SignedMessage]) -> Vec<SignedMessage> {
+        let mut messages = messages.to_vec();
+        messages[0].provenance.device = Some(device(name));
+        let tip = signed_batch::chain(&room(), &user(BOB), &messages).unwrap().tip();
+        messages.last_mut().unwrap().provenance.signature = Some(signed_batch::sign(&key(name), &tip));
+        messages
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let (a, b, c) = stream();
         let orders: [[&[SignedMessage]; 3]; 3] = [[&a, &b, &c], [&c, &a, &b], [&b, &c, &a]];
         for order in orders {
-            let mut bob = ledger(BOB);
+            let mut bob = history(BOB);
             for group in order {
                 assert_eq!(refusals(&ingest(&mut bob, CARLA, &room(), group)), [""; 0]);
             }
@@ -240,55 +240,57 @@ mod tests {
 
     #[test]
     fn nobody_but_the_author_can_write_alter_move_or_reorder_a_line() {
-        let (lines, ..) = stream();
+        let (messages, ..) = stream();
         let changed = |change: fn(&mut Vec<SignedMessage>)| {
-            let mut lines = lines.clone();
-            change(&mut lines);
-            lines
+            let mut messages = messages.clone();
+            change(&mut messages);
+            messages
         };
         let forgeries = [
-            changed(|lines| lines[2].text = Text::Plain("forged".into())),
-            changed(|lines| lines.iter_mut().for_each(|line| line.author = user(CARLA))),
-            changed(|lines| lines[1].id = Uuid::now_v7()),
-            changed(|lines| lines[1].sent_at += chrono::TimeDelta::milliseconds(1)),
-            changed(|lines| lines[4].provenance.lamport += 1),
-            changed(|lines| lines.iter_mut().for_each(|line| line.provenance.revision = 2)),
-            changed(|lines| lines.iter_mut().for_each(|line| line.provenance.incarnation = Incarnation(1))),
-            changed(|lines| {
-                let text = lines[1].text.clone();
-                lines[1].text = std::mem::replace(&mut lines[2].text, text);
+            changed(|messages| messages[2].text = Text::Plain("forged".into())),
+            changed(|messages| messages.iter_mut().for_each(|message| message.author = user(CARLA))),
+            changed(|messages| messages[1].id = Uuid::now_v7()),
+            changed(|messages| messages[1].sent_at += chrono::TimeDelta::milliseconds(1)),
+            changed(|messages| messages[4].provenance.lamport += 1),
+            changed(|messages| messages.iter_mut().for_each(|message| message.provenance.revision = 2)),
+            changed(|messages| {
+                messages.iter_mut().for_each(|message| message.provenance.incarnation = Incarnation(1))
             }),
-            changed(|lines| lines[3].provenance.heads = vec![Uuid::now_v7()]),
-            changed(|lines| lines.iter_mut().for_each(|line| line.provenance.seq += 1)),
+            changed(|messages| {
+                let text = messages[1].text.clone();
+                messages[1].text = std::mem::replace(&mut messages[2].text, text);
+            }),
+            changed(|messages| messages[3].provenance.heads = vec![Uuid::now_v7()]),
+            changed(|messages| messages.iter_mut().for_each(|message| message.provenance.seq += 1)),
             // A message is removed, and the signature is moved to the rest.
-            changed(|lines| {
-                let signature = lines[4].provenance.signature;
-                lines.truncate(3);
-                lines[2].provenance.signature = signature;
+            changed(|messages| {
+                let signature = messages[4].provenance.signature;
+                messages.truncate(3);
+                messages[2].provenance.signature = signature;
             }),
-            signed_by(CARLA, &lines),
+            signed_by(CARLA, &messages),
         ];
         for forgery in &forgeries {
-            let mut bob = ledger(BOB);
+            let mut bob = history(BOB);
             let reports = ingest(&mut bob, CARLA, &room(), forgery);
             assert_eq!(texts(&reports), [""; 0]);
             assert_eq!(refusals(&reports).len(), 1);
         }
-        let mut bob = ledger(BOB);
-        assert_eq!(texts(&ingest(&mut bob, CARLA, &room(), &lines)).len(), 5, "the true ones are taken");
-        let mut carla = ledger(CARLA);
+        let mut bob = history(BOB);
+        assert_eq!(texts(&ingest(&mut bob, CARLA, &room(), &messages)).len(), 5, "the true ones are taken");
+        let mut carla = history(CARLA);
         let elsewhere = ConversationId::Room(Uuid::from_u128(0xbad));
-        assert_eq!(texts(&ingest(&mut carla, BOB, &elsewhere, &lines)), [""; 0], "moved to another room");
+        assert_eq!(texts(&ingest(&mut carla, BOB, &elsewhere, &messages)), [""; 0], "moved to another room");
     }
 
     /// Control: without the check of signatures, a member could forge messages of another member.
     #[test]
     fn without_signatures_a_forgery_would_be_taken() {
-        let (mut lines, ..) = stream();
-        lines[2].text = Text::Plain("forged".into());
-        let mut bob = ledger(BOB);
-        bob.store.omission = Some(Omission::Signatures);
-        assert!(texts(&ingest(&mut bob, CARLA, &room(), &lines)).contains(&"forged".to_owned()));
+        let (mut messages, ..) = stream();
+        messages[2].text = Text::Plain("forged".into());
+        let mut bob = history(BOB);
+        bob.tables.omission = Some(Omission::Signatures);
+        assert!(texts(&ingest(&mut bob, CARLA, &room(), &messages)).contains(&"forged".to_owned()));
     }
 
     #[test]
@@ -297,19 +299,19 @@ mod tests {
         let mut other = first.clone();
         other[1].text = Text::Plain("another two".into());
         let other = signed_by(ANA, &other);
-        let mut bob = ledger(BOB);
+        let mut bob = history(BOB);
         ingest(&mut bob, ANA, &room(), &first);
         let reports = ingest(&mut bob, ANA, &room(), &other);
         let fork = Report::Fork { conversation: room(), room: sala(), author: user(ANA), seq: 2 };
         assert!(reports.contains(&fork), "{reports:?}");
-        assert!(!ingest(&mut bob, CARLA, &room(), &other).contains(&fork), "told before");
+        assert!(!ingest(&mut bob, CARLA, &room(), &other).contains(&fork), "claimed before");
         assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5"]);
         // A batch that follows one branch of the fork does not fit the other.
-        let mut carla = ledger(CARLA);
+        let mut carla = history(CARLA);
         ingest(&mut carla, ANA, &room(), &other);
         let reports = ingest(&mut carla, ANA, &room(), &second);
         assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 6, .. })), "{reports:?}");
-        let mut carla = ledger(CARLA);
+        let mut carla = history(CARLA);
         ingest(&mut carla, ANA, &room(), &second);
         let reports = ingest(&mut carla, ANA, &room(), &other);
         assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 5, .. })), "{reports:?}");
@@ -318,11 +320,11 @@ mod tests {
 
     #[test]
     fn only_a_seat_gives_a_voice_and_only_from_its_time() {
-        let (lines, ..) = stream();
+        let (messages, ..) = stream();
         let hears = |rooms: &[Request]| {
             let mut bob = HistoryDb::open(&Place::Memory, &author(BOB)).unwrap().0;
             rooms.iter().for_each(|room| bob.apply(room.clone()));
-            ingest(&mut bob, CARLA, &room(), &lines)
+            ingest(&mut bob, CARLA, &room(), &messages)
         };
         assert_eq!(texts(&hears(&[snapshot(3, &[(ANA, 1), (BOB, 2)])])).len(), 5);
         assert_eq!(
@@ -332,7 +334,7 @@ mod tests {
         );
         let never = hears(&[snapshot(5, &[(BOB, 2)])]);
         assert_eq!(refusals(&never), ["no seat in the room when it was written"]);
-        assert_eq!(receipts(&never), [lines[4].id], "it need not come again");
+        assert_eq!(receipts(&never), [messages[4].id], "it need not come again");
         let later = hears(&[snapshot(5, &[(ANA, 4), (BOB, 2)])]);
         assert_eq!(refusals(&later), ["no seat in the room when it was written"]);
         let earlier = hears(&[snapshot(1, &[(ANA, 1)]), snapshot(3, &[(BOB, 2)])]);
@@ -344,48 +346,48 @@ mod tests {
 
     #[test]
     fn a_private_line_comes_from_its_author_only() {
-        let mut ana = ledger(ANA);
-        let lines = say(&mut ana, &private(BOB), &["only you", "read this"], &[BOB]);
-        let mut bob = ledger(BOB);
-        assert_eq!(texts(&ingest(&mut bob, CARLA, &private(CARLA), &lines)), [""; 0]);
-        assert_eq!(texts(&ingest(&mut bob, CARLA, &private(ANA), &lines)), [""; 0]);
-        assert_eq!(texts(&ingest(&mut bob, ANA, &private(ANA), &lines[1..])), ["read this"]);
-        let reports = ingest(&mut bob, ANA, &private(ANA), &lines);
+        let mut ana = history(ANA);
+        let messages = say(&mut ana, &private(BOB), &["only you", "read this"], &[BOB]);
+        let mut bob = history(BOB);
+        assert_eq!(texts(&ingest(&mut bob, CARLA, &private(CARLA), &messages)), [""; 0]);
+        assert_eq!(texts(&ingest(&mut bob, CARLA, &private(ANA), &messages)), [""; 0]);
+        assert_eq!(texts(&ingest(&mut bob, ANA, &private(ANA), &messages[1..])), ["read this"]);
+        let reports = ingest(&mut bob, ANA, &private(ANA), &messages);
         assert_eq!(texts(&reports), ["only you"]);
-        assert_eq!(receipts(&reports), [lines[1].id]);
+        assert_eq!(receipts(&reports), [messages[1].id]);
         // Earlier versions sent private messages without a signature. They are accepted on the author's link, but a
         // wrong signature is not.
-        for signature in [None, lines[1].provenance.signature] {
-            let mut line = lines[0].clone();
-            line.provenance.signature = signature;
-            let heard = texts(&ingest(&mut ledger(BOB), ANA, &private(ANA), &[line]));
-            assert_eq!(heard.len(), usize::from(signature.is_none()));
+        for signature in [None, messages[1].provenance.signature] {
+            let mut message = messages[0].clone();
+            message.provenance.signature = signature;
+            let received = texts(&ingest(&mut history(BOB), ANA, &private(ANA), &[message]));
+            assert_eq!(received.len(), usize::from(signature.is_none()));
         }
     }
 
     #[test]
     fn own_private_message_is_taken_from_the_partner_if_signed() {
-        let (mut ana, mut new) = (ledger(ANA), ledger(ANA));
-        let lines = say(&mut ana, &private(BOB), &["mine"], &[BOB]);
-        let mut unsigned = lines.clone();
+        let (mut ana, mut new) = (history(ANA), history(ANA));
+        let messages = say(&mut ana, &private(BOB), &["mine"], &[BOB]);
+        let mut unsigned = messages.clone();
         unsigned[0].provenance.signature = None;
-        let mut altered = lines.clone();
+        let mut altered = messages.clone();
         altered[0].text = Text::Plain("not mine".into());
-        for (by, of, forged) in [(BOB, BOB, &unsigned), (BOB, BOB, &altered), (CARLA, CARLA, &lines)] {
+        for (by, of, forged) in [(BOB, BOB, &unsigned), (BOB, BOB, &altered), (CARLA, CARLA, &messages)] {
             assert_eq!(refusals(&ingest(&mut new, by, &private(of), forged)).len(), 1);
         }
-        assert_eq!(texts(&ingest(&mut new, BOB, &private(BOB), &lines)), ["mine"]);
+        assert_eq!(texts(&ingest(&mut new, BOB, &private(BOB), &messages)), ["mine"]);
     }
 
     #[test]
     fn doubles_are_swallowed_and_receipted() {
         let (first, second, _) = stream();
-        let mut bob = ledger(BOB);
+        let mut bob = history(BOB);
         let mut shown = Vec::new();
-        for lines in [&first, &second, &first, &first, &second] {
-            let reports = ingest(&mut bob, ANA, &room(), lines);
+        for messages in [&first, &second, &first, &first, &second] {
+            let reports = ingest(&mut bob, ANA, &room(), messages);
             shown.extend(texts(&reports));
-            assert_eq!(receipts(&reports), [lines.last().unwrap().id]);
+            assert_eq!(receipts(&reports), [messages.last().unwrap().id]);
         }
         assert_eq!(shown, ["1", "2", "3", "4", "5", "6"]);
     }
@@ -394,38 +396,41 @@ mod tests {
     #[test]
     fn without_that_doubles_would_be_shown() {
         let (first, ..) = stream();
-        let mut bob = ledger(BOB);
-        bob.store.omission = Some(Omission::Doubles);
+        let mut bob = history(BOB);
+        bob.tables.omission = Some(Omission::Doubles);
         ingest(&mut bob, ANA, &room(), &first);
         assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &first)).len(), 5);
     }
 
     #[test]
     fn id_is_unique_per_author_and_cannot_be_taken_by_others() {
-        let (lines, ..) = stream();
-        let mut bob = ledger(BOB);
+        let (messages, ..) = stream();
+        let mut bob = history(BOB);
         // Carla writes a message with the id of Ana's message before Bob has received Ana's.
-        let mut carla = ledger(CARLA);
+        let mut carla = history(CARLA);
         let mut twin = draft(&room(), "mine", &[BOB]);
-        twin.id = lines[0].id;
-        carla.apply(Request::Say(twin));
-        let twin = outgoing_messages(carla.commit()).remove(0).line;
+        twin.id = messages[0].id;
+        carla.apply(Request::Append(twin));
+        let twin = outgoing_messages(carla.commit()).remove(0).message;
         assert_eq!(texts(&ingest(&mut bob, CARLA, &room(), &[twin])), ["mine"]);
-        assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &lines)).len(), 5);
+        assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &messages)).len(), 5);
         // Ana herself uses the id for another message.
-        let mut again = lines[..1].to_vec();
+        let mut again = messages[..1].to_vec();
         again[0].provenance.incarnation = Incarnation(9);
         again[0].provenance.previous = Some(NO_DIGEST);
         let again = signed_by(ANA, &again);
-        assert_eq!(refusals(&ingest(&mut bob, ANA, &room(), &again)), ["an identity that is another line's"]);
+        assert_eq!(
+            refusals(&ingest(&mut bob, ANA, &room(), &again)),
+            ["an identity that is another message's"]
+        );
         assert_eq!(kept(&mut bob, &room()).len(), 6);
     }
 
     #[test]
     fn scattered_pieces_of_a_stream_are_bounded() {
-        let mut ana = ledger(ANA);
+        let mut ana = history(ANA);
         let groups: Vec<_> = (0..200).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
-        let mut bob = ledger(BOB);
+        let mut bob = history(BOB);
         let taken = |bob: &mut HistoryDb, groups: &mut dyn Iterator<Item = &Vec<SignedMessage>>| {
             groups.map(|group| texts(&ingest(bob, ANA, &room(), group)).len()).sum::<usize>()
         };

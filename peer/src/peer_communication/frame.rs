@@ -54,7 +54,7 @@ pub(crate) enum Frame {
 impl Frame {
     /// Id of the message if the outcome of its write must be reported.
     pub(crate) fn message_id(&self) -> Option<Uuid> {
-        if let Self::Message(message) = self { Some(message.line.id) } else { None }
+        if let Self::Message(message) = self { Some(message.message.id) } else { None }
     }
 
     /// Encodes the frame for a program of this dialect. Returns `None` if the program has no such frame. Programs without
@@ -76,7 +76,7 @@ impl Frame {
                 PeerMessage::Lines { room_id: *room_id, lines }
             }
             Self::Message(message) => {
-                let OutgoingMessage { line, room, conversation, .. } = &**message;
+                let OutgoingMessage { message: line, room, conversation, .. } = &**message;
                 let signed = line.wire(conversation.room());
                 let line = match dialect {
                     Dialect::Full => signed,
@@ -143,7 +143,7 @@ mod tests {
         let (room, conversation) =
             (RoomName::parse(&room.unwrap()).ok(), ConversationId::Room(line.room_id.unwrap()));
         let line = SignedMessage::read(line).unwrap();
-        Arc::new(OutgoingMessage { row: 1, conversation, room, line, audience: Vec::new() })
+        Arc::new(OutgoingMessage { row: 1, conversation, room, message: line, audience: Vec::new() })
     }
 
     #[test]

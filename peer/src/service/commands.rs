@@ -251,7 +251,7 @@ impl PeerService {
             Conversation::Private(_) => None,
         };
         state.saying += 1;
-        queue.say(Draft { id, to: place, room, text, audience, revision, sent_at: Utc::now() });
+        queue.append(Draft { id, to: place, room, text, audience, revision, sent_at: Utc::now() });
         Ok(())
     }
 

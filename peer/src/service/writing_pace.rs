@@ -21,7 +21,7 @@ impl Hub {
     /// [`PACE_MOST`].
     pub(crate) async fn keep_pace(&self, history: &History, place: &ConversationId, to: &Conversation) {
         let paced = std::mem::take(&mut self.lock().paced);
-        if history.waiting_lines(place) < PACE_LINES {
+        if history.waiting_messages(place) < PACE_LINES {
             return;
         }
         // Messages for an offline member are no reason to wait. The history must be asked for which recipients the
@@ -68,7 +68,7 @@ mod tests {
         let (history, mut reports, _) = History::open(&Place::Memory, &author(ANA)).unwrap();
         tokio::spawn(async move { while reports.recv().await.is_some() {} });
         for n in 0..PACE_LINES {
-            history.say(draft(&private(BOB), &n.to_string(), &[BOB])).await;
+            history.append(draft(&private(BOB), &n.to_string(), &[BOB])).await;
         }
         history.flush().await;
         let hub = Arc::new(Hub::default());

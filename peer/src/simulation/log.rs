@@ -31,16 +31,16 @@ impl Log {
     /// Notes a report that the program received.
     pub(crate) fn note(&mut self, report: &Report) {
         match report {
-            Report::Said(lines) => self.said.extend(lines.iter().cloned()),
+            Report::Committed(lines) => self.said.extend(lines.iter().cloned()),
             Report::Delivered { to, ids } => {
                 ids.iter().for_each(|id| *self.delivered.entry((*id, to.clone())).or_default() += 1);
             }
             Report::GivenUp { to, ids, .. } => self.given_up.extend(ids.iter().map(|id| (*id, to.clone()))),
             Report::Refused { .. } => self.refused += 1,
-            Report::NotKept { .. } | Report::Fork { .. } | Report::Trouble(_) => {
+            Report::NotStored { .. } | Report::Fork { .. } | Report::Trouble(_) => {
                 self.wrong.push(format!("{report:?}"));
             }
-            Report::Heard(_)
+            Report::Received(_)
             | Report::Stored { .. }
             | Report::Holds { .. }
             | Report::Written { .. }

@@ -15,7 +15,7 @@ use std::env;
 use std::ops::Range;
 use std::thread;
 
-use crate::history::store::Omission;
+use crate::history::tables::Omission;
 use crate::simulation::verdict::{Summary, judge};
 use crate::simulation::world::World;
 

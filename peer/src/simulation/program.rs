@@ -269,10 +269,10 @@ impl Program {
             conversation: conversation.clone(),
             room: None,
             trusted: trusted.collect(),
-            lines,
+            messages: lines,
             late,
         };
-        self.tasks.push_back(Request::Hear(heard));
+        self.tasks.push_back(Request::Ingest(heard));
         if late {
             self.catch_up.given(&from, conversation);
             self.ask(&from, now);
@@ -333,7 +333,15 @@ impl Program {
             Conversation::Room(room) => Some(room.clone()),
             Conversation::Private(_) => None,
         };
-        self.tasks.push_back(Request::Say(Draft { id, to: place, room, text, audience, revision, sent_at }));
+        self.tasks.push_back(Request::Append(Draft {
+            id,
+            to: place,
+            room,
+            text,
+            audience,
+            revision,
+            sent_at,
+        }));
     }
 
     /// Returns the number of this run, from 1.
@@ -373,13 +381,13 @@ impl Program {
             let Some(report) = self.reports.pop_front() else { return };
             log.note(&report);
             match report {
-                Report::Said(lines) => self.on_own_committed(&lines),
-                Report::Heard(lines) => lines.into_iter().for_each(|line| self.show(line, log)),
+                Report::Committed(lines) => self.on_own_committed(&lines),
+                Report::Received(lines) => lines.into_iter().for_each(|line| self.show(line, log)),
                 Report::Holds { author, conversation, stream } => {
                     let fit = self.send(&author, Frame::Have(conversation.room(), vec![stream], None));
                     self.catch_up.stored(&conversation, Some(&author).filter(|_| fit));
                 }
-                Report::Pending { to, asked, lines, after, more } => {
+                Report::Pending { to, asked, messages: lines, after, more } => {
                     self.give_waiting(&to, asked, &lines, more.then_some(after));
                 }
                 _ => {}
@@ -390,7 +398,7 @@ impl Program {
     fn on_own_committed(&mut self, lines: &[OutgoingMessage]) {
         let mut feeds = std::mem::take(&mut self.feeds);
         for said in lines {
-            let (room_id, lines) = (said.conversation.room(), vec![said.line.clone()]);
+            let (room_id, lines) = (said.conversation.room(), vec![said.message.clone()]);
             let frame = Frame::Lines { room_id, lines, late: false };
             feeds.on_own_committed(said, |user, _| self.send(user, frame.clone()));
             self.catch_up.stored(&said.conversation, None);
@@ -402,7 +410,7 @@ impl Program {
         let mut feeds = std::mem::take(&mut self.feeds);
         let more = feeds.give(to, asked, &batches(lines), more, |_, batch| {
             let room_id = batch.first().and_then(|said| said.conversation.room());
-            let lines = batch.iter().map(|said| said.line.clone()).collect();
+            let lines = batch.iter().map(|said| said.message.clone()).collect();
             self.send(to, Frame::Lines { room_id, lines, late: true })
         });
         self.feeds = feeds;
@@ -411,7 +419,7 @@ impl Program {
         }
     }
 
-    fn show(&mut self, IncomingMessage { line, .. }: IncomingMessage, log: &mut Log) {
+    fn show(&mut self, IncomingMessage { message: line, .. }: IncomingMessage, log: &mut Log) {
         self.shown = line.row;
         if let ConversationId::Private(user) = &line.conversation {
             self.chat.note_unread(Conversation::Private(user.clone()));

@@ -97,7 +97,7 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
 
 impl Holding {
     fn of(name: Username, mut ledger: HistoryDb, log: Log) -> Self {
-        let conversations = ledger.store.kept_conversations().unwrap();
+        let conversations = ledger.tables.kept_conversations().unwrap();
         let (mut lines, mut order) = (BTreeMap::new(), BTreeMap::new());
         for (of, _) in conversations {
             let kept = ledger.recent(&of, usize::MAX).unwrap_or_default();
@@ -105,7 +105,7 @@ impl Holding {
             for kept in kept {
                 let query = "SELECT revision, seq FROM messages WHERE row = ?1";
                 let numbers = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-                let (revision, seq) = ledger.store.db.query_row(query, params![kept.row], numbers).unwrap();
+                let (revision, seq) = ledger.tables.db.query_row(query, params![kept.row], numbers).unwrap();
                 let line = Held { revision: revision.cast_unsigned(), seq: seq.cast_unsigned(), kept };
                 lines.insert(line.kept.id, line);
             }
@@ -119,8 +119,8 @@ impl Holding {
         if let Some(wrong) = self.log.wrong.first() {
             return Err(wrong.clone());
         }
-        if let Some(lost) = self.log.said.iter().find(|said| !self.lines.contains_key(&said.line.id)) {
-            return Err(format!("{} was shown as sent and is lost", lost.line.id));
+        if let Some(lost) = self.log.said.iter().find(|said| !self.lines.contains_key(&said.message.id)) {
+            return Err(format!("{} was shown as sent and is lost", lost.message.id));
         }
         for (id, line) in &self.lines {
             let Held { kept, revision, .. } = line;

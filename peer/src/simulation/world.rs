@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
 use crate::history::history_db::{HistoryDb, Opened, Place};
-use crate::history::store::Omission;
+use crate::history::tables::Omission;
 use crate::history::testing::{author, user};
 use crate::limits::{CATCH_UP_TICK, LAST_RECEIPTS};
 use crate::simulation::forgery;
@@ -119,10 +119,10 @@ impl World {
         let count = rng.usize(3..=NAMES.len());
         let stations = NAMES[..count].iter().map(|name| {
             let (mut ledger, opened) = HistoryDb::open(&Place::Memory, &author(name)).unwrap();
-            ledger.store.omission = omission;
+            ledger.tables.omission = omission;
             // A random incarnation would differ in each replay.
-            ledger.store.meta.incarnation = Incarnation(rng.u64(..));
-            ledger.store.meta.write(&ledger.store.db).unwrap();
+            ledger.tables.meta.incarnation = Incarnation(rng.u64(..));
+            ledger.tables.meta.write(&ledger.tables.db).unwrap();
             Station {
                 name: user(name),
                 program: None,
@@ -428,12 +428,12 @@ impl World {
         links.into_iter().for_each(|link| self.break_link(link));
         let station = &mut self.stations[who];
         let Some(program) = station.program.take() else { return };
-        let db = program.crash(&mut station.log).store.db;
+        let db = program.crash(&mut station.log).tables.db;
         if !db.is_autocommit() {
             db.execute_batch("ROLLBACK").unwrap();
         }
         let (mut ledger, opened) = HistoryDb::over(db, None, &author(station.name.as_str())).unwrap();
-        ledger.store.omission = self.omission;
+        ledger.tables.omission = self.omission;
         station.disk = Some((ledger, opened));
         self.after(1..6000, Event::Start(who));
     }

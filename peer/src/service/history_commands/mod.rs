@@ -243,7 +243,7 @@ impl Hub {
                 let users: Vec<_> = users.iter().map(|user| user.as_str()).collect();
                 usage(format!("{} has the message already: it cannot be withdrawn", users.join(", ")))
             }
-            NotWithdrawn::NotKept => CommandError::Local(error.to_string()),
+            NotWithdrawn::NotStored => CommandError::Local(error.to_string()),
         })?;
         Ok(Answer::Withdrawn { id: found })
     }

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::{Digest, Incarnation};
+use commons::protocol::provenance::Digest;
 use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::early_messages::EarlyMessages;
+use crate::history::meta::Meta;
 use crate::history::outbox::Outbox;
 use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::{BatchAssembler, StreamName};
@@ -23,7 +24,7 @@ use crate::history::seq_ranges::SeqRanges;
 use crate::limits::{CLOCK_STEP, LAMPORT_MAX, SPANS_UNWRITTEN};
 
 /// The database connection and its cache.
-pub(crate) struct Store {
+pub(crate) struct Tables {
     pub(crate) db: Connection,
     pub(crate) me: Username,
     pub(crate) key: SigningKey,
@@ -37,7 +38,7 @@ pub(crate) struct Store {
     pub(crate) conversations: HashMap<ConversationId, Conversation>,
     pub(crate) streams: HashMap<StreamName, Stream>,
     /// The highest Lamport times that others claim, by conversation. They are not stored.
-    pub(crate) told_times: HashMap<ConversationId, u64>,
+    pub(crate) claimed_times: HashMap<ConversationId, u64>,
     /// The streams of this device's incarnation, by conversation.
     pub(crate) own: BTreeMap<i64, OwnStream>,
     /// The rooms of the user, as this run knows them.
@@ -46,7 +47,7 @@ pub(crate) struct Store {
     /// The reassembly state by the user of the link. It is not stored.
     pub(crate) arrivals: BTreeMap<Username, BatchAssembler>,
     /// The reports to publish after the commit.
-    pub(crate) news: Vec<Report>,
+    pub(crate) reports: Vec<Report>,
     /// Received messages that are published before the commit, and those that were not stored in the end.
     pub(crate) early: EarlyMessages,
     /// The quota to release after the commit.
@@ -70,16 +71,6 @@ pub(crate) enum Omission {
     Storing,
     /// Accepts every Lamport time.
     Times,
-}
-
-/// The single row of the table `meta`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Meta {
-    pub(crate) incarnation: Incarnation,
-    pub(crate) next_row: i64,
-    pub(crate) shown: i64,
-    pub(crate) indexed: i64,
-    pub(crate) commits: i64,
 }
 
 /// A conversation as it is cached in memory.
@@ -125,7 +116,7 @@ pub(crate) struct OwnStream {
     pub(crate) bytes: usize,
 }
 
-impl Store {
+impl Tables {
     /// Returns whether this test variant leaves out a check.
     #[cfg(test)]
     pub(crate) fn omits(&self, what: Omission) -> bool {
@@ -146,7 +137,7 @@ impl Store {
         self.own.clear();
         // The database may lack the snapshots of this run, so they are kept and written again.
         self.rooms.values_mut().for_each(Unwritten::write_again);
-        self.news.clear();
+        self.reports.clear();
         self.freed.clear();
         self.given.clear();
         self.written = Meta::read(&self.db)?;
@@ -401,50 +392,18 @@ impl Store {
     }
 
     /// Queues a report until the commit. Consecutive reports of one kind are merged.
-    pub(crate) fn report(&mut self, news: Report) {
-        match (self.news.last_mut(), news) {
-            (Some(Report::Said(said)), Report::Said(more)) => said.extend(more),
-            (Some(Report::Heard(heard)), Report::Heard(more)) => heard.extend(more),
+    pub(crate) fn report(&mut self, report: Report) {
+        match (self.reports.last_mut(), report) {
+            (Some(Report::Committed(sent)), Report::Committed(more)) => sent.extend(more),
+            (Some(Report::Received(received)), Report::Received(more)) => received.extend(more),
             (
                 Some(Report::GivenUp { to, ids, why }),
                 Report::GivenUp { to: other, ids: more, why: reason },
             ) if *to == other && *why == reason => {
                 ids.extend(more);
             }
-            (_, news) => self.news.push(news),
+            (_, report) => self.reports.push(report),
         }
-    }
-}
-
-impl Meta {
-    /// Reads the row from the database.
-    pub(crate) fn read(db: &Connection) -> Result<Self> {
-        let query = "SELECT incarnation, max(next_row, (SELECT coalesce(max(row), 0) + 1 FROM messages)), shown, indexed,
-                         commits FROM meta";
-        db.query_row(query, [], |row| {
-            Ok(Self {
-                incarnation: Incarnation(row.get::<_, i64>(0)?.cast_unsigned()),
-                next_row: row.get(1)?,
-                shown: row.get(2)?,
-                indexed: row.get(3)?,
-                commits: row.get(4)?,
-            })
-        })
-    }
-
-    /// Writes the row to the database.
-    pub(crate) fn write(&self, db: &Connection) -> Result<()> {
-        let mut update = db.prepare_cached(
-            "UPDATE meta SET incarnation = ?1, next_row = ?2, shown = ?3, indexed = ?4, commits = ?5",
-        )?;
-        update.execute(params![
-            self.incarnation.0.cast_signed(),
-            self.next_row,
-            self.shown,
-            self.indexed,
-            self.commits
-        ])?;
-        Ok(())
     }
 }
 
