@@ -51,10 +51,27 @@ const RULES: &[Rule] = &[
         broken_by: "use commons::net::connection::Connection;",
     },
     Rule {
-        files: &["peer/src/chat/", "peer/src/api/"],
+        files: &["peer/src/engine/", "peer/src/api/"],
         except: &[],
         never: NET,
         broken_by: "let socket: tokio::net::UdpSocket;",
+    },
+    Rule {
+        // The engine decides without I/O. One task drives it.
+        files: &["peer/src/engine/"],
+        except: &["peer/src/engine/testing.rs"],
+        never: &[
+            "Mutex",
+            "Notify",
+            "OnceLock",
+            "async ",
+            "tokio::sync",
+            "tokio::spawn",
+            "std::fs",
+            "Utc::now",
+            "Instant::now",
+        ],
+        broken_by: "let now = Instant::now();",
     },
     Rule {
         // It uses the backoff of the connections.
@@ -72,7 +89,7 @@ const RULES: &[Rule] = &[
     Rule {
         files: &[
             "peer/src/api/",
-            "peer/src/chat/",
+            "peer/src/engine/chat/",
             "peer/src/history/",
             "peer/src/identity/",
             "peer/src/peer_communication/",

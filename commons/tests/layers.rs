@@ -21,16 +21,14 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["frontends", "log_file"],
             &["config"],
             &["service"],
-            &["delivery"],
-            &["hub"],
-            &["chat", "event_bus"],
+            &["engine", "event_bus"],
             &["peer_communication"],
             &["tracker_communication"],
             &["history"],
             &["api", "usual_tracker"],
             &["identity"],
             &["profile", "nearest"],
-            &["history_lock", "untrusted"],
+            &["untrusted"],
             &["limits"],
         ],
     ),
@@ -63,12 +61,8 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
 ];
 
 /// Remaining imports that point upwards: the importing module and the imported one.
-const UPWARDS: &[(&str, &str)] = &[
-    ("hub", "delivery"),
-    ("identity", "api"),
-    ("identity", "tracker_communication"),
-    ("profile", "identity"),
-];
+const UPWARDS: &[(&str, &str)] =
+    &[("identity", "api"), ("identity", "tracker_communication"), ("profile", "identity")];
 
 /// Remaining cycles of files. A file is in at most one cycle.
 const CIRCLES: &[&[&str]] = &[];

@@ -221,7 +221,7 @@ impl Person {
             keep: Keep::OnDisk,
         };
         let service = PeerService::start(config).await?;
-        let events = service.subscribe();
+        let events = service.subscribe().await;
         let username = Username::parse(name)?;
         let view = View::new(username.clone(), Style::from_env());
         let password = Password::typed(format!("the secret of {name}"));

@@ -35,7 +35,7 @@ struct Envelope {
 /// bounds the unread events.
 #[derive(Debug, Default)]
 pub(crate) struct EventBus {
-    event_bus: Vec<(mpsc::UnboundedSender<Envelope>, Arc<SubscriberLag>)>,
+    subscribers: Vec<(mpsc::UnboundedSender<Envelope>, Arc<SubscriberLag>)>,
     /// The last row of the history that was published.
     row: i64,
     /// Notifies when a subscriber has shown more rows.
@@ -52,6 +52,15 @@ pub(crate) struct SubscriberLag {
     shown: AtomicI64,
 }
 
+/// The events of a service that has ended: there are none.
+impl Default for Events {
+    fn default() -> Self {
+        let mut ended = EventBus::default();
+        ended.end();
+        ended.add()
+    }
+}
+
 impl Events {
     /// Returns the next event; `None` once the service has ended. This call also reports that all earlier events were
     /// shown: after a crash they are not published again. Cancel safe.
@@ -59,18 +68,18 @@ impl Events {
         if self.backlog.shown.swap(self.read, Ordering::Relaxed) != self.read {
             self.shown.notify_one();
         }
-        let told = self.events.recv().await;
-        self.note_read(told)
+        let envelope = self.events.recv().await;
+        self.note_read(envelope)
     }
 
     /// Returns an event that has already arrived; says nothing about the earlier ones.
     pub fn try_recv(&mut self) -> Option<Event> {
-        let told = self.events.try_recv().ok();
-        self.note_read(told)
+        let envelope = self.events.try_recv().ok();
+        self.note_read(envelope)
     }
 
-    fn note_read(&mut self, told: Option<Envelope>) -> Option<Event> {
-        let Envelope { event, row } = told?;
+    fn note_read(&mut self, envelope: Option<Envelope>) -> Option<Event> {
+        let Envelope { event, row } = envelope?;
         if self.backlog.unread.fetch_sub(1, Ordering::Relaxed) == EVENTS_MAX {
             self.backlog.read.notify_waiters();
         }
@@ -105,7 +114,7 @@ impl EventBus {
         let (sender, events) = mpsc::unbounded_channel();
         let backlog = Arc::new(SubscriberLag { shown: self.row.into(), ..SubscriberLag::default() });
         if !self.ended {
-            self.event_bus.push((sender, Arc::clone(&backlog)));
+            self.subscribers.push((sender, Arc::clone(&backlog)));
         }
         Events { events, backlog, shown: Arc::clone(&self.shown), read: self.row }
     }
@@ -123,33 +132,33 @@ impl EventBus {
         self.publish_to_all(&Envelope { event, row: Some(row) });
     }
 
-    fn publish_to_all(&mut self, told: &Envelope) {
-        self.event_bus.retain(|(face, backlog)| {
+    fn publish_to_all(&mut self, envelope: &Envelope) {
+        self.subscribers.retain(|(subscriber, backlog)| {
             backlog.unread.fetch_add(1, Ordering::Relaxed);
-            face.send(told.clone()).is_ok()
+            subscriber.send(envelope.clone()).is_ok()
         });
     }
 
     /// Returns the notification that a subscriber has shown more.
-    pub(crate) fn shows(&self) -> Arc<Notify> {
+    pub(crate) fn shown_more(&self) -> Arc<Notify> {
         Arc::clone(&self.shown)
     }
 
     /// Returns the last row of the history that every subscriber has shown; `None` without a subscriber.
     pub(crate) fn shown(&self) -> Option<i64> {
-        self.event_bus.iter().map(|(_, backlog)| backlog.shown.load(Ordering::Relaxed)).min()
+        self.subscribers.iter().map(|(_, backlog)| backlog.shown.load(Ordering::Relaxed)).min()
     }
 
-    /// Returns the lag of each subscriber with [`EVENTS_MAX`] or more unread events.
-    pub(crate) fn behind(&self) -> Vec<Arc<SubscriberLag>> {
-        let open = self.event_bus.iter().filter(|(face, _)| !face.is_closed());
-        let behind = open.filter(|(_, backlog)| backlog.unread.load(Ordering::Relaxed) >= EVENTS_MAX);
-        behind.map(|(_, backlog)| Arc::clone(backlog)).collect()
+    /// Returns the lag of a subscriber with [`EVENTS_MAX`] or more unread events, if there is one.
+    pub(crate) fn lagging(&self) -> Option<Arc<SubscriberLag>> {
+        let open = self.subscribers.iter().filter(|(subscriber, _)| !subscriber.is_closed());
+        let mut lagging = open.filter(|(_, lag)| lag.unread.load(Ordering::Relaxed) >= EVENTS_MAX);
+        lagging.next().map(|(_, lag)| Arc::clone(lag))
     }
 
     /// Ends the bus: subscribers read the remaining events, then receive `None`.
     pub(crate) fn end(&mut self) {
         self.ended = true;
-        self.event_bus.clear();
+        self.subscribers.clear();
     }
 }

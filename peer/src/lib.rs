@@ -3,24 +3,20 @@
 //! - [`api`]: the commands that a frontend gives, and the answers and events that it gets.
 //! - [`service`]: carries out commands. [`event_bus`]: publishes events.
 //! - [`frontends`]: the frontends for people and for programs. [`config`]: the command line.
-//! - `hub`: the shared state of all tasks. `chat`: rooms, members and private chats, as pure rules.
-//! - `delivery`: messages on their way between links, history and frontends.
+//! - `engine`: every rule of the chat, without I/O. One task of the service drives it.
 //! - `tracker_communication`, `peer_communication`: the session with the tracker, and the links to peers.
-//! - [`history`]: the encrypted message store with the outbox. `history_lock`: the password before the history is read.
+//! - [`history`]: the encrypted message store with the outbox.
 //! - [`identity`]: the device key, sealed under the password, and the known keys of others.
 //! - [`profile`]: the user's folder on this device. [`usual_tracker`]: the address of the tracker that a person typed.
 //! - [`log_file`]: the log and its filter. [`limits`]: every bound, with its reason. `nearest`: suggestions for typing errors.
 //! - [`untrusted`]: text of others, which cannot be printed by accident.
 
 pub mod api;
-mod chat;
 pub mod config;
-mod delivery;
+mod engine;
 pub mod event_bus;
 pub mod frontends;
 pub mod history;
-mod history_lock;
-mod hub;
 pub mod identity;
 pub mod limits;
 pub mod log_file;

@@ -81,8 +81,17 @@ pub const VAIN_PAUSE: Duration = Duration::from_secs(10);
 /// meantime.
 pub const OWN_KEYS_PAUSE: Duration = Duration::from_secs(5);
 
-/// News in the queue of sync; the next step of sync makes up for those that do not fit.
-pub const CATCH_UP_NEWS: usize = 1024;
+/// Requests of the service to the driver that wait in its queue; more wait at their caller.
+pub const DRIVER_REQUESTS: usize = 256;
+
+/// Questions of the links about known keys that wait in the driver's queue; more wait at their link.
+pub const KEY_QUESTIONS_MAX: usize = 64;
+
+/// Commands that wait in the driver's queue; more wait at their caller.
+pub const COMMANDS_MAX: usize = 64;
+
+/// Absent recipients about whom the tracker is asked at one tick. The others' turn comes at the next ticks.
+pub const SEEKS_AT_ONCE: usize = 8;
 
 /// First and longest wait between two lookups of an offline recipient for whom messages wait.
 pub const SEEK_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));

@@ -198,7 +198,7 @@ async fn start(
         tracker = match typed {
             Ok(Some(address)) => address,
             Ok(None) => {
-                return Err(SignInError::no_tracker(service.status(), service.tracker_failed()).into());
+                return Err(SignInError::no_tracker(service.status().await, service.tracker_failed()).into());
             }
             Err(SignInError::Left) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -227,7 +227,7 @@ async fn talk(
     output: Output,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let events = service.subscribe();
+    let events = service.subscribe().await;
     let known = known(config);
     // The user must not type a name and a password before learning that the tracker is unreachable or has another key.
     if known.interactive || config.errand.is_some() {
@@ -235,7 +235,7 @@ async fn talk(
             // This device's data can be opened without the tracker.
             Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
             Err(CommandError::TrackerLost) => {
-                return Err(SignInError::no_tracker(service.status(), service.tracker_failed()).into());
+                return Err(SignInError::no_tracker(service.status().await, service.tracker_failed()).into());
             }
             Err(error) => return Err(SignInError::Refused(error).into()),
             Ok(()) => {}
@@ -254,9 +254,9 @@ async fn talk(
     };
     let you = match signed_in {
         Ok(you) => {
-            remember_tracker(&service.status().tracker_address, config);
+            remember_tracker(&service.status().await.tracker_address, config);
             if opens_history {
-                service.unlock_history();
+                service.unlock_history().await;
             }
             you
         }

@@ -246,9 +246,9 @@ async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
     fs::create_dir(&obstacle).unwrap();
     let failed = service.sign_in(who(true)).await;
     assert!(matches!(failed, Err(CommandError::Local(_))), "{failed:?}");
-    assert_eq!(service.status().username, None);
+    assert_eq!(service.status().await.username, None);
     fs::remove_dir(&obstacle).unwrap();
     service.sign_in(who(false)).await.unwrap();
-    assert_eq!(service.status().username, Some(user("ana")));
+    assert_eq!(service.status().await.username, Some(user("ana")));
     service.stop().await;
 }

@@ -269,7 +269,7 @@ async fn a_name_is_told_with_what_it_is_worth() {
     assert_eq!(trust_in(&ana, "bob").await, Trust::Changed);
     ana.run(Command::Accept { user: user("bob") }).await.unwrap();
     assert_eq!(trust_in(&ana, "bob").await, Trust::Unverified);
-    assert_eq!(ana.service.status().trust, BTreeMap::from([(user("bob"), Trust::Unverified)]));
+    assert_eq!(ana.service.status().await.trust, BTreeMap::from([(user("bob"), Trust::Unverified)]));
 
     let mut original = Talk::in_the_clear(tracker.address).await;
     original.ok(&sign_in("REGISTER", "original", 5000)).await;

@@ -61,13 +61,13 @@ async fn deleting_a_room_not_entered_here_wants_a_yes() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let delete = Command::Delete { room: Some(room("sala")) };
-    let loss = ana.service.loss(&delete);
+    let loss = ana.service.loss(&delete).await;
     assert!(
         matches!(loss, Some(Loss::Room { others, .. }) if others.is_empty()),
         "its members are unknown here"
     );
     ana.create("sala").await;
-    assert_eq!(ana.service.loss(&delete), None, "the control: an empty room of one's own");
+    assert_eq!(ana.service.loss(&delete).await, None, "the control: an empty room of one's own");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,6 +111,7 @@ async fn garbage_at_the_port_disturbs_no_conversation() {
     assert!(
         bob.service
             .status()
+            .await
             .conversations
             .iter()
             .any(|(c, _)| *c == peer::api::conversation::Conversation::Room(room("sala")))

@@ -114,11 +114,11 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
     bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
     bob.say("among us").await;
     assert!(!ana.saw(entered("sala")));
-    assert_eq!(ana.service.status().open, None);
+    assert_eq!(ana.service.status().await.open, None);
     ana.service.stop().await;
     let mut ana = ana.again().await;
     ana.until(available("sala")).await;
-    assert_eq!(ana.service.status().conversations, []);
+    assert_eq!(ana.service.status().await.conversations, []);
     assert!(!ana.saw(entered("sala")));
 
     // Only ana's own command enters the room.
@@ -138,7 +138,7 @@ async fn a_room_unknown_here_is_offered_and_a_known_one_entered() {
     let mut ana = ana.again().await;
     ana.until(entered("sala")).await;
     ana.until(available("trap")).await;
-    assert_eq!(ana.service.status().conversations, [(Conversation::Room(room("sala")), 0)]);
+    assert_eq!(ana.service.status().await.conversations, [(Conversation::Room(room("sala")), 0)]);
     assert!(!ana.saw(entered("trap")));
 
     // A new room under the name of a known one is treated as another room.
@@ -146,7 +146,7 @@ async fn a_room_unknown_here_is_offered_and_a_known_one_entered() {
     tracker.tells("online", "mallory", &other);
     ana.until(|e| matches!(e, Event::RoomDeleted { room: gone } if *gone == room("sala"))).await;
     ana.until(available("sala")).await;
-    assert_eq!(ana.service.status().conversations, []);
+    assert_eq!(ana.service.status().await.conversations, []);
 }
 
 #[tokio::test]

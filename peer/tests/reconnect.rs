@@ -49,7 +49,7 @@ async fn lost_tracker_blocks_new_members_until_it_returns() {
     tracker.down().await;
     for one in [&mut ana, &mut bob, &mut carla, &mut dora] {
         one.until(|e| matches!(e, Event::Tracker { state: TrackerState::Lost, .. })).await;
-        assert_eq!(one.service.status().tracker, TrackerState::Lost);
+        assert_eq!(one.service.status().await.tracker, TrackerState::Lost);
     }
     let join = || Command::Join { room: room("sala") };
     assert_eq!(dora.run(join()).await, Err(CommandError::TrackerLost), "a free seat cannot be taken");
@@ -77,7 +77,7 @@ async fn a_restarted_peer_enters_its_rooms_again_by_itself() {
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
     let mut bob = bob.again().await;
     bob.until(|e| matches!(e, Event::RoomEntered { room } if room.name.as_str() == "sala")).await;
-    assert_eq!(bob.service.status().open, Some(Conversation::Room(room("sala"))));
+    assert_eq!(bob.service.status().await.open, Some(Conversation::Room(room("sala"))));
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Online, .. })).await;
     ana.linked("bob").await;
     ana.say("welcome back").await;

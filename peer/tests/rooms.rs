@@ -119,12 +119,12 @@ async fn several_rooms_are_open_and_unread_messages_are_counted() {
         bob.say(text).await;
         ana.hears(text).await;
     }
-    let status = ana.service.status();
+    let status = ana.service.status().await;
     assert_eq!(status.open, Some(Conversation::Room(room("equipe"))));
     assert!(status.conversations.contains(&(Conversation::Room(room("sala")), 2)));
 
     ana.open(Conversation::Room(room("sala"))).await.unwrap();
-    assert!(ana.service.status().conversations.contains(&(Conversation::Room(room("sala")), 0)));
+    assert!(ana.service.status().await.conversations.contains(&(Conversation::Room(room("sala")), 0)));
     ana.say("three").await;
     bob.hears("three").await;
     let Ok(Answer::Users { conversation, members }) = ana.run(Command::Users { conversation: None }).await

@@ -144,7 +144,7 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
     tracker.down().await;
     let log = std::fs::read(log.path()).unwrap();
     // The control: expected text is found.
-    assert!(holds(&log, "a line under another name was dropped"), "nothing was logged");
+    assert!(holds(&log, "a message under another name was dropped"), "nothing was logged");
     assert!(folder_holds(tracker.folder(), ROOM));
     let key =
         |n: usize| commons::net::tls::Identity::new(&seeds[n], Purpose::Link).unwrap().key().to_string();

@@ -62,7 +62,7 @@ impl Frontend {
     /// Asks a person for confirmation before data is lost. Returns true if the command waits for it.
     pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, OutputClosed> {
         // For the account, the password is the confirmation.
-        let loss = self.service.loss(command).filter(|loss| !matches!(loss, Loss::Account(_)));
+        let loss = self.service.loss(command).await.filter(|loss| !matches!(loss, Loss::Account(_)));
         let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
         // A command that would be refused needs no confirmation.
         if let Err(error) = self.service.is_refused(&loss).await {
@@ -96,7 +96,7 @@ impl Frontend {
         command: Command,
         tries_left: usize,
     ) -> Result<(), OutputClosed> {
-        let command_loss = self.service.loss(&command).filter(|loss| matches!(loss, Loss::Account(_)));
+        let command_loss = self.service.loss(&command).await.filter(|loss| matches!(loss, Loss::Account(_)));
         let wrong = self.asking.password(command);
         if !wrong {
             self.asked_from = self.face.begin(Origin::default());

@@ -48,7 +48,7 @@ impl Frontend {
 
     /// Returns the command that opens the next conversation with unread messages.
     pub(crate) async fn next_unread(&mut self) -> Result<Option<Command>, OutputClosed> {
-        let mut status = self.service.status();
+        let mut status = self.service.status().await;
         self.face.conversations().complete(&mut status);
         let next = next_unread(&status);
         if next.is_none() {

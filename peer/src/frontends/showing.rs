@@ -40,7 +40,7 @@ impl Frontend {
             Ok(Answer::Outbox { lines }) => lines,
             _ => Vec::new(),
         };
-        let status = self.service.status();
+        let status = self.service.status().await;
         let rows = match status.tracker {
             TrackerState::Connected => view.welcome(&peers, &rooms, &waiting),
             TrackerState::Lost => view.welcome_offline(&status.tracker_address, &waiting),
@@ -179,7 +179,7 @@ impl Frontend {
             }
             rows.extend(view.progress(moment()));
             if let Some(editor) = &self.editor {
-                let mut status = self.service.status();
+                let mut status = self.service.status().await;
                 view.conversations().complete(&mut status);
                 let status_line = view.status_line(&status);
                 repaint = editor.set(status_line, self.known.changed_words(&status));

@@ -84,7 +84,7 @@ hide_text!(Draft: id, InboundBatch: from, UnsignedMessage: id);
 
 /// A request to the history. It is durable after the next successful commit, and its reports follow after that
 /// commit. Only delivery marks are reported before they are durable. Queries change nothing; see
-/// [`is_query`](Self::is_query).
+/// `is_query`.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Stores and signs an own message.

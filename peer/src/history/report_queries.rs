@@ -41,7 +41,7 @@ impl HistoryDb {
     }
 
     /// Returns the received messages that may be published before the commit; see
-    /// [`early_messages`](crate::history::early_messages).
+    /// `early_messages`.
     pub fn early_reports(&mut self) -> Option<Report> {
         // After a failure the next messages are published only after they are stored.
         let messages =

@@ -151,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::limits::{ASK_AGAIN_PAUSE, QUESTIONS_MAX, REPORTS_MAX};
+    use crate::peer_communication::known_keys_handle::owner_of;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -186,7 +187,7 @@ mod tests {
             Box::pin(async move { Some(announced) })
         });
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
-        (KeyCheck::new(KnownKeysHandle::new(known), lookup, reports), receiver)
+        (KeyCheck::new(owner_of(known), lookup, reports), receiver)
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,29 +1,47 @@
-//! A handle to the known keys. The links ask through it and never see who owns the keys.
+//! A handle to the known keys. The links ask through it; the keys belong to the engine.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::known_keys::KnownKeys;
+use crate::limits::KEY_QUESTIONS_MAX;
+
+/// A question about the known keys, or a change of them.
+pub(crate) type KeyQuestion = Box<dyn FnOnce(&mut KnownKeys) + Send>;
 
 /// A handle to the known keys that is cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct KnownKeysHandle(Arc<Mutex<KnownKeys>>);
+pub(crate) struct KnownKeysHandle(mpsc::Sender<KeyQuestion>);
 
 impl KnownKeysHandle {
-    pub(crate) fn new(keys: KnownKeys) -> Self {
-        Self(Arc::new(Mutex::new(keys)))
+    /// Creates a handle. The owner of the keys answers the questions from the returned receiver.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<KeyQuestion>) {
+        let (questions, receiver) = mpsc::channel(KEY_QUESTIONS_MAX);
+        (Self(questions), receiver)
     }
 
     /// Reads or changes the known keys in one step. Returns `None` at the end of the program, when their owner is gone.
-    #[expect(clippy::unused_async, reason = "the owner of the keys may be another task")]
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut KnownKeys) -> T + Send + 'static,
     ) -> Option<T> {
-        Some(self.with(question))
+        let (reply, answer) = oneshot::channel();
+        let question = move |keys: &mut KnownKeys| {
+            // The caller may have stopped waiting.
+            let _ = reply.send(question(keys));
+        };
+        self.0.send(Box::new(question)).await.ok()?;
+        answer.await.ok()
     }
+}
 
-    /// Reads or changes the known keys in one step, for callers that cannot wait.
-    pub(crate) fn with<T>(&self, question: impl FnOnce(&mut KnownKeys) -> T) -> T {
-        question(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+/// Answers all questions about these keys, in a task of its own.
+#[cfg(test)]
+pub(crate) fn owner_of(mut keys: KnownKeys) -> KnownKeysHandle {
+    let (handle, mut questions) = KnownKeysHandle::new();
+    tokio::spawn(async move {
+        while let Some(question) = questions.recv().await {
+            question(&mut keys);
+        }
+    });
+    handle
 }

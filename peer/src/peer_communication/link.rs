@@ -148,6 +148,8 @@ fn parse_message(slot: &LinkSlot, room: Option<&str>, message: Line<'_>) -> Opti
         return None;
     }
     let room = room.map(str::to_owned);
+    // A legacy client gives its messages no id.
+    let id = id.unwrap_or_else(Uuid::now_v7);
     let message = PlainMessage { room, content: content.into_owned(), id, sent_at };
     Some(LinkReport::Unsigned { from: slot.user.clone(), message })
 }
@@ -234,7 +236,7 @@ mod tests {
     use super::*;
     use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::key_check::KeyLookup;
-    use crate::peer_communication::known_keys_handle::KnownKeysHandle;
+    use crate::peer_communication::known_keys_handle::owner_of;
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::links::LinkConfig;
     use crate::peer_communication::send_queue::SendQueue;
@@ -264,7 +266,7 @@ mod tests {
         let me = Username::parse("ana").unwrap();
         let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
-        let known = KnownKeysHandle::new(KnownKeys::default());
+        let known = owner_of(KnownKeys::default());
         let (links, mut reports) = PeerPeerCommunication::new(config, known, lookup);
         let (near, far) = duplex(FRAME_MAX);
         let (mut reader, _) = Connection::new(near, FRAME_MAX).split();

@@ -121,7 +121,7 @@ pub(crate) enum LinkRefusal {
 pub(crate) struct PlainMessage {
     pub(crate) room: Option<String>,
     pub(crate) content: String,
-    pub(crate) id: Option<Uuid>,
+    pub(crate) id: Uuid,
     pub(crate) sent_at: Option<DateTime<Utc>>,
 }
 

@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 use uuid::Uuid;
 
-use crate::api::status::Trust;
 use crate::limits::{GOODBYE_WAIT, REPORTS_MAX};
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::frame::{Frame, FrameEncoder};
@@ -73,7 +72,6 @@ pub(crate) struct PeerPeerCommunication(Arc<Inner>);
 
 struct Inner {
     config: LinkConfig,
-    known_keys: KnownKeysHandle,
     key_check: KeyCheck,
     encoder: Mutex<FrameEncoder>,
     /// Cancelled at the very end: links drop their current work.
@@ -118,8 +116,7 @@ impl PeerPeerCommunication {
         };
         let inner = Inner {
             config,
-            key_check: KeyCheck::new(known_keys.clone(), lookup, reports.clone()),
-            known_keys,
+            key_check: KeyCheck::new(known_keys, lookup, reports.clone()),
             encoder: Mutex::default(),
             stop: CancellationToken::new(),
             dial: Notify::new(),
@@ -206,41 +203,6 @@ impl PeerPeerCommunication {
 
     fn queue(&self, user: &Username) -> Option<Arc<SendQueue>> {
         self.lock().queues.get(user).cloned()
-    }
-
-    /// Level of trust in a user's name.
-    pub(crate) fn trust(&self, user: &Username) -> Trust {
-        let link = self.link_state(user);
-        let proven = link.as_ref().and_then(|link| link.key);
-        let is_plaintext = link.is_some_and(|link| !link.encrypted);
-        self.0.known_keys.with(|known| match () {
-            () if *user == self.0.config.me => Trust::Verified,
-            () if known.is_changed(user) => Trust::Changed,
-            () if proven.or_else(|| known.key(user)).is_some_and(|key| known.is_verified(user, &key)) => {
-                Trust::Verified
-            }
-            () if is_plaintext || known.is_known_to_have_none(user) => Trust::Unencrypted,
-            () => Trust::Unverified,
-        })
-    }
-
-    /// The key of this user: a changed key that waits for acceptance, else the key of the current link, else the
-    /// expected one.
-    pub(crate) fn key(&self, user: &Username) -> Option<PublicKey> {
-        let proven = self.link_state(user).and_then(|link| link.key);
-        self.0.known_keys.with(|known| {
-            if known.is_changed(user) { known.key(user) } else { proven.or_else(|| known.key(user)) }
-        })
-    }
-
-    /// The known keys of all users.
-    pub(crate) fn known_keys(&self) -> &KnownKeysHandle {
-        &self.0.known_keys
-    }
-
-    /// This user's own device key.
-    pub(crate) fn own_key(&self) -> PublicKey {
-        self.0.config.identity.key()
     }
 
     /// Ends the links to a user that proved another key than these.
@@ -376,6 +338,7 @@ mod tests {
     use super::*;
     use crate::identity::known_keys::KnownKeys;
     use crate::limits::LINKS_MAX;
+    use crate::peer_communication::known_keys_handle::owner_of;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -391,7 +354,7 @@ mod tests {
             plaintext: Plaintext::default(),
         };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
-        PeerPeerCommunication::new(config, KnownKeysHandle::new(KnownKeys::default()), lookup)
+        PeerPeerCommunication::new(config, owner_of(KnownKeys::default()), lookup)
     }
 
     fn new_link(instance: u64) -> NewLink {

@@ -2,45 +2,54 @@
 //!
 //! A frontend for people asks for confirmation first.
 
+use commons::names::RoomName;
+
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
+use crate::engine::chat::Chat;
 use crate::service::PeerService;
 
 impl PeerService {
     /// Returns the data that this command would destroy for good, if any.
-    #[must_use]
-    pub fn loss(&self, command: &Command) -> Option<Loss> {
-        let chat = &self.hub.lock().chat;
+    pub async fn loss(&self, command: &Command) -> Option<Loss> {
         match command {
             Command::Delete { room } => {
-                let open = || match chat.opened() {
-                    Ok(Conversation::Room(room)) => Some(room),
-                    _ => None,
-                };
-                let room = room.clone().or_else(open)?;
-                if !chat.has_entered(&room) {
-                    // Its members are not known here.
-                    return Some(Loss::Room { room, others: Vec::new() });
-                }
-                let others = chat.owned(&room)?;
-                (!others.is_empty()).then_some(Loss::Room { room, others })
+                let room = room.clone();
+                self.engine.call(move |engine| room_loss(&engine.chat, room)).await.ok().flatten()
             }
             Command::Forget { conversation } => Some(Loss::History(conversation.clone())),
-            Command::Account(AccountCommand::Delete { .. }) => chat.me().cloned().map(Loss::Account),
+            Command::Account(AccountCommand::Delete { .. }) => {
+                self.session.get().map(|session| Loss::Account(session.user.clone()))
+            }
             _ => None,
         }
     }
 
     /// Fails if the command would lose nothing, because its conversation is not stored on this device.
     pub async fn is_refused(&self, loss: &Loss) -> Result<(), CommandError> {
-        match (loss, self.hub.history.get()) {
-            (Loss::History(conversation), Some(history)) => {
-                self.hub.keeps(history, conversation.clone()).await
+        match (loss, self.session.get()) {
+            (Loss::History(conversation), Some(session)) => {
+                self.keeps(&session.history, conversation.clone()).await
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Returns what the deletion of a room destroys: the open one without a name.
+fn room_loss(chat: &Chat, room: Option<RoomName>) -> Option<Loss> {
+    let open = || match chat.opened() {
+        Ok(Conversation::Room(room)) => Some(room),
+        _ => None,
+    };
+    let room = room.or_else(open)?;
+    if !chat.has_entered(&room) {
+        // Its members are not known here.
+        return Some(Loss::Room { room, others: Vec::new() });
+    }
+    let others = chat.owned(&room)?;
+    (!others.is_empty()).then_some(Loss::Room { room, others })
 }

@@ -1,25 +1,28 @@
 //! The peer service: it executes the commands of a frontend, and publishes events to all frontends.
 //!
-//! It connects the tracker session, the links, the history and the event bus.
+//! It starts and stops the session with the tracker, the links and the history, and the task that drives the engine.
 
 mod account;
 mod commands;
+pub(crate) mod driver;
+pub(crate) mod engine_handle;
 mod history_commands;
 mod listen_address;
 mod loss;
 mod moved_tracker;
 mod offline;
-mod trust;
+mod own_keys;
+pub mod start_error;
+mod status;
 mod typed_password;
-mod writing_pace;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::{io, path::PathBuf};
 
 use chrono::Utc;
-use commons::keys::{NotAKey, Seed};
+use commons::keys::Seed;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
@@ -30,29 +33,28 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
-use crate::api::status::Status;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::delivery::sync_task;
 use crate::event_bus::Events;
 use crate::history::History;
 use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
-use crate::hub::Hub;
 use crate::identity::contacts::Contacts;
 use crate::identity::device_key::{DeviceKey, SignIn, identity};
 use crate::identity::known_keys::KnownKeys;
 use crate::identity::known_trackers::KnownTrackers;
+use crate::identity::recognised_password::RecognisedPassword;
 use crate::identity::seal::SealCost;
-use crate::limits::CATCH_UP_NEWS;
 use crate::peer_communication;
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
-use crate::peer_communication::link_report::LinkReport;
-use crate::peer_communication::links::{LinkConfig, PeerPeerCommunication};
+use crate::peer_communication::links::LinkConfig;
+use crate::peer_communication::links::PeerPeerCommunication;
 use crate::profile::{self, Profile};
+use crate::service::driver::{Outside, SignInParts};
+use crate::service::engine_handle::EngineHandle;
 use crate::service::listen_address::listen_address;
+use crate::service::start_error::StartError;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
-use crate::tracker_communication::tracker_report::TrackerReport;
 
 /// The settings with which a peer starts.
 #[derive(Debug, Clone)]
@@ -103,23 +105,6 @@ struct Admitted {
     unreached: Option<DeviceKey>,
 }
 
-/// The reason why a peer cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The tracker's address cannot be resolved.
-    #[error("{0} is no address of a tracker: {1}")]
-    Tracker(String, io::Error),
-    /// The text after `#` in the tracker's address is not a key.
-    #[error("after # the tracker's address has its key, as `tracker fingerprint` prints it: {0}")]
-    TrackerKey(NotAKey),
-    /// The file of known trackers cannot be read.
-    #[error("{0}")]
-    KnownTrackers(io::Error),
-    /// The port for links cannot be bound.
-    #[error("cannot listen on {0}: {1}; choose another address with --listen")]
-    Listen(SocketAddr, io::Error),
-}
-
 /// A running peer. Dropping it ends its tasks.
 #[derive(Debug)]
 pub struct PeerService {
@@ -127,15 +112,27 @@ pub struct PeerService {
     listening: SocketAddr,
     listener: Mutex<Option<Listener>>,
     tracker: PeerTrackerCommunication,
-    tracker_reports: Mutex<Option<mpsc::Receiver<TrackerReport>>>,
     known_trackers: KnownTrackers,
-    /// The private key of this device, once a user has signed in.
-    seed: OnceLock<Seed>,
+    /// The data of the user who has signed in.
+    session: Arc<OnceLock<Session>>,
     /// True if the user gave the tracker's key with its address: that key then takes precedence over a pinned one.
     key_given: bool,
-    hub: Arc<Hub>,
+    engine: EngineHandle,
+    /// Recognises a line of input that is the user's password.
+    password: Mutex<Option<RecognisedPassword>>,
     stop: CancellationToken,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+/// The data and the connections of the user who has signed in.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) user: Username,
+    /// The private key of this device.
+    pub(crate) seed: Seed,
+    pub(crate) profile: Profile,
+    pub(crate) history: History,
+    pub(crate) links: PeerPeerCommunication,
 }
 
 impl PeerService {
@@ -161,18 +158,21 @@ impl PeerService {
         let listening = listener.local_addr().map_err(listen_error)?;
         let (tracker, reports) =
             PeerTrackerCommunication::start(TrackerEndpoint::new(config.tracker.clone(), key, given));
+        let (engine, driver) = EngineHandle::new(tracker.clone(), reports);
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        tasks.spawn(driver.run(stop.clone()));
         Ok(Arc::new(Self {
             config,
             listening,
             listener: Mutex::new(Some(listener)),
             tracker,
-            tracker_reports: Mutex::new(Some(reports)),
             known_trackers,
-            seed: OnceLock::new(),
+            session: Arc::default(),
             key_given: given,
-            hub: Arc::default(),
-            stop: CancellationToken::new(),
-            tasks: tokio::sync::Mutex::default(),
+            engine,
+            password: Mutex::default(),
+            stop,
+            tasks: tasks.into(),
         }))
     }
 
@@ -182,9 +182,9 @@ impl PeerService {
         self.listening
     }
 
-    /// Subscribes to all events from now on.
-    pub fn subscribe(&self) -> Events {
-        self.hub.lock().event_bus.add()
+    /// Subscribes to all events from now on. After the end of the service there are none.
+    pub async fn subscribe(&self) -> Events {
+        self.engine.subscribe().await.unwrap_or_default()
     }
 
     /// Returns the users that have an account on this device at this tracker. If the tracker's key is known, accounts
@@ -208,7 +208,7 @@ impl PeerService {
     /// Returns the reason why the service ended by itself, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<CommandError> {
-        self.hub.lock().failure.clone()
+        self.engine.failure()
     }
 
     /// Returns the reason of the last failed attempt to reach the tracker.
@@ -220,13 +220,7 @@ impl PeerService {
     /// Returns the number of commits for which the history waited on the disk.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.hub.history.get().map_or(0, History::commits)
-    }
-
-    /// Returns the state of the peer.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.hub.status(&self.config.tracker, self.tracker.tracker_key(), self.listening)
+        self.session.get().map_or(0, |session| session.history.commits())
     }
 
     /// Checks that the tracker answers with the key that was pinned: a user must not type a password for another one.
@@ -238,17 +232,13 @@ impl PeerService {
 
     /// Signs in, and enters the user's rooms again. May be called again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
-        if self.hub.profile.get().is_some() {
+        if self.session.get().is_some() {
             return Err(CommandError::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already"));
         }
         if !who.register {
             self.migrate_from(&who.username).await?;
         }
         let profile = Profile::open(&self.config.data, &self.config.tracker, &who.username)?;
-        let reports = self.tracker_reports.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reports) = reports {
-            self.spawn(Arc::clone(&self.hub).on_tracker_reports(self.config.tracker.clone(), reports)).await;
-        }
         let Admitted { seed, fresh, local, unreached } = match self.admitted(&profile, &who).await {
             Ok(admitted) => admitted,
             Err(error) => {
@@ -268,30 +258,42 @@ impl PeerService {
                 return Err(error);
             }
         };
-        self.hub.lock().chat.set_blocked(blocked);
         self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
         let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+        let instance = profile.next_instance(now);
+        let (history, history_reports, opened) = history;
         let config = LinkConfig {
             me: who.username.clone(),
-            instance: profile.next_instance(now),
+            instance,
             port: self.listening.port(),
             identity: proof,
             plaintext: self.config.plaintext,
         };
-        let (links, reports) = PeerPeerCommunication::new(config, KnownKeysHandle::new(book), self.who_is());
+        let (known_keys, key_questions) = KnownKeysHandle::new();
+        let (links, link_reports) = PeerPeerCommunication::new(config, known_keys, self.key_lookup());
         // The links say goodbye before they end, so `stop` does not cut this task short.
         self.tasks.lock().await.spawn(peer_communication::run(links.clone(), listener));
-        // Only one sign-in can take the listener, so all these cells are empty.
-        let _ = self.hub.links.set(links);
-        let _ = self.hub.people.set(people);
-        let _ = self.hub.profile.set(profile);
-        let _ = self.seed.set(seed);
-        if unreached.is_some() {
-            self.show_offline(&who);
-        }
-        self.begin(history, reports).await;
+        let sign_in = SignInParts {
+            me: who.username.clone(),
+            own_key: seed.public_key(),
+            keys: book,
+            blocked,
+            offline: self.tracker_failed(),
+        };
+        let outside = Outside {
+            history: history.clone(),
+            history_reports,
+            links: links.clone(),
+            link_reports,
+            key_questions,
+            contacts: people,
+        };
+        let session = Session { user: who.username.clone(), seed, profile, history, links };
+        // Only one sign-in can take the listener, so the cell is empty.
+        let _ = self.session.set(session);
+        self.engine.begin(sign_in, opened, outside).await;
         if let Some(key) = unreached {
             self.sign_in_later(who, key).await?;
         }
@@ -326,20 +328,6 @@ impl PeerService {
         opened.map_err(|error| CommandError::Local(error.to_string()))
     }
 
-    /// Starts the tasks that receive, deliver and sync messages.
-    async fn begin(&self, (history, kept, opened): Kept, reports: mpsc::Receiver<LinkReport>) {
-        let hub = &self.hub;
-        let (news, told) = mpsc::channel(CATCH_UP_NEWS);
-        let _ = hub.history.set(history);
-        let _ = hub.news.set(news);
-        hub.resume(opened);
-        self.spawn(Arc::clone(hub).note_what_is_shown()).await;
-        self.spawn(Arc::clone(hub).on_history_reports(kept)).await;
-        self.spawn(sync_task::run(Arc::clone(hub), self.tracker.clone(), told)).await;
-        hub.update_membership().await;
-        self.spawn(Arc::clone(hub).on_link_reports(reports)).await;
-    }
-
     /// Signs in. If the tracker cannot be reached, the local data is opened without it.
     async fn admitted(&self, profile: &Profile, who: &SignIn) -> Result<Admitted, CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
@@ -351,8 +339,6 @@ impl PeerService {
         } else {
             Some(self.open_local(profile, &who.username, key.seed()).await?)
         };
-        let rooms = known.as_ref().map(|local| local.history.2.rooms.clone());
-        self.hub.lock().chat.remember(rooms.unwrap_or_default());
         match (self.judged(profile, who, key.clone()).await, known) {
             (Ok((seed, fresh)), Some(local)) => Ok(Admitted { seed, fresh, local, unreached: None }),
             (Ok((seed, fresh)), None) => {
@@ -412,19 +398,16 @@ impl PeerService {
     /// Stops all tasks. Subscribers read the remaining events, then receive `None`.
     pub async fn stop(&self) {
         self.stop.cancel();
-        if let Some(links) = self.hub.links.get() {
-            links.stop().await;
+        let session = self.session.get();
+        if let Some(session) = session {
+            session.links.stop().await;
         }
         self.tracker.abort();
-        self.hub.note_shown();
-        self.hub.lock().event_bus.end();
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
-        if let Some(history) = self.hub.history.get() {
-            history.close().await;
-        }
-        if let Some(profile) = self.hub.profile.get() {
-            profile.release();
+        if let Some(session) = session {
+            session.history.close().await;
+            session.profile.release();
         }
     }
 }

@@ -33,7 +33,7 @@ impl PeerService {
         self.known_trackers.pin(here, key).map_err(local)?;
         if profile::migrate_from(data, user, &from, here)? {
             let to = here.clone();
-            self.hub.lock().event_bus.publish([Event::TrackerMoved { from, to }]);
+            self.engine.publish([Event::TrackerMoved { from, to }]).await;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 //!
 //! A frontend for people does not send such a message.
 
+use std::sync::PoisonError;
+
 use crate::identity::password::Password;
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::service::PeerService;
@@ -18,8 +20,8 @@ impl PeerService {
     /// Returns true if a line is the user's password, also after `@USER` or `/msg USER`: a terminal does not send it.
     #[must_use]
     pub fn is_password(&self, line: &str) -> bool {
-        let state = self.hub.lock();
-        let Some(password) = &state.password else { return false };
+        let password = self.password.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(password) = password.as_ref() else { return false };
         std::iter::successors(Some(line), |text| without_first_word(text))
             .take(WORDS_BEFORE_PASSWORD + 1)
             .any(|text| password.is(text))
@@ -28,6 +30,7 @@ impl PeerService {
     /// Recognises this password from now on when it is typed as a message.
     pub(crate) fn recognise(&self, password: &Password) {
         // If the system had no randomness, the sign-in would have failed before.
-        self.hub.lock().password = RecognisedPassword::new(password).ok();
+        *self.password.lock().unwrap_or_else(PoisonError::into_inner) =
+            RecognisedPassword::new(password).ok();
     }
 }

@@ -8,15 +8,15 @@ use uuid::Uuid;
 use crate::history::message::{NO_DIGEST, SignedMessage, Text};
 use crate::history::signed_batch;
 use crate::history::testing::{device, key, room, user};
-use crate::simulation::program::Frame;
+use crate::simulation::simulated_peer::Packet;
 
 /// The text of every forged message.
 pub(crate) const FORGED: &str = "forged";
 
 /// Returns a signed batch of another author with one text altered, or `None` if the frame holds no such batch.
-pub(crate) fn altered(frame: &Frame, by: &Username) -> Option<Frame> {
+pub(crate) fn altered(frame: &Packet, by: &Username) -> Option<Packet> {
     let mut frame = frame.clone();
-    let Frame::Lines { lines, late, .. } = &mut frame else { return None };
+    let Packet::Lines { lines, late, .. } = &mut frame else { return None };
     *late = true;
     // Only the last batch of the frame is kept. The others are genuine, and any member may pass them on.
     let group = lines.iter().rposition(|line| line.provenance.previous.is_some())?;
@@ -31,8 +31,8 @@ pub(crate) fn altered(frame: &Frame, by: &Username) -> Option<Frame> {
 }
 
 /// Returns a WANT for the whole stream of the frame's first message.
-pub(crate) fn streams(frame: &Frame) -> Vec<StreamSpans> {
-    let Frame::Lines { lines, .. } = frame else { return Vec::new() };
+pub(crate) fn streams(frame: &Packet) -> Vec<StreamSpans> {
+    let Packet::Lines { lines, .. } = frame else { return Vec::new() };
     let stream = |line: &SignedMessage| StreamSpans {
         username: line.author.as_str().to_owned(),
         incarnation: line.provenance.incarnation,

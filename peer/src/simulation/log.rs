@@ -7,61 +7,79 @@ use std::collections::{BTreeMap, BTreeSet};
 use commons::names::Username;
 use uuid::Uuid;
 
-use crate::history::answer::StoredMessage;
-use crate::history::report::{OutgoingMessage, Report};
+use crate::api::conversation::Conversation;
+use crate::api::{Event, Undeliverable};
+use crate::history::report::{GivenUp, Report};
 
-/// The reports and messages that one user saw.
+/// A message of another user that was shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// The run of the program.
+    pub(crate) life: u32,
+    pub(crate) id: Uuid,
+    pub(crate) from: Username,
+    pub(crate) conversation: Conversation,
+    pub(crate) late: bool,
+}
+
+/// The events that one user saw.
 #[derive(Default)]
 pub(crate) struct Log {
     /// Own messages that were shown as sent.
-    pub(crate) said: Vec<OutgoingMessage>,
-    /// Messages of others, with the run of the program in which they were shown.
-    pub(crate) shown: Vec<(u32, StoredMessage)>,
-    /// The number of delivery reports, by own message and recipient.
+    pub(crate) said: Vec<Uuid>,
+    /// Messages of others, in the order in which they were shown.
+    pub(crate) shown: Vec<Shown>,
+    /// The number of delivery events, by own message and recipient.
     pub(crate) delivered: BTreeMap<(Uuid, Username), usize>,
     /// Own messages that were given up, with the recipient.
     pub(crate) given_up: BTreeSet<(Uuid, Username)>,
     /// The number of batches that were refused.
     pub(crate) refused: usize,
-    /// Reports that must never occur in the simulation.
+    /// The number of messages that were announced as missed, and of those that came as backlog without it.
+    pub(crate) missed: u64,
+    /// The number of messages that were held because the recipient's key had changed.
+    pub(crate) held: usize,
+    /// Events that must never occur in the simulation.
     pub(crate) wrong: Vec<String>,
 }
 
 impl Log {
-    /// Notes a report that the program received.
-    pub(crate) fn note(&mut self, report: &Report) {
+    /// Notes an event that the engine published in this run.
+    pub(crate) fn note_event(&mut self, life: u32, event: &Event) {
+        match event {
+            Event::Sent { id, .. } => self.said.push(*id),
+            Event::Delivered { id, to } => *self.delivered.entry((*id, to.clone())).or_default() += 1,
+            Event::Undelivered { reason: Undeliverable::KeyChanged, .. } => self.held += 1,
+            Event::Undelivered { reason: Undeliverable::Waiting, .. } => {}
+            Event::Undelivered { id, to, .. } => drop(self.given_up.insert((*id, to.clone()))),
+            Event::Missed { lines, .. } => self.missed += lines,
+            Event::Message { id, room, from, to, late, .. } => {
+                let other = to.as_ref().unwrap_or(from).clone();
+                let conversation =
+                    room.clone().map_or_else(|| Conversation::Private(other), Conversation::Room);
+                self.shown.push(Shown { life, id: *id, from: from.clone(), conversation, late: *late });
+            }
+            Event::Error { .. } | Event::Fork { .. } => self.wrong.push(format!("{event:?}")),
+            _ => {}
+        }
+    }
+
+    /// Notes a report that the engine received.
+    pub(crate) fn note_report(&mut self, report: &Report) {
+        self.refused += usize::from(matches!(report, Report::Refused { .. }));
+    }
+
+    /// Notes a report that the engine did not receive because the program crashed. The history has already counted its
+    /// deliveries.
+    pub(crate) fn miss(&mut self, report: &Report) {
         match report {
-            Report::Committed(lines) => self.said.extend(lines.iter().cloned()),
             Report::Delivered { to, ids } => {
                 ids.iter().for_each(|id| *self.delivered.entry((*id, to.clone())).or_default() += 1);
             }
-            Report::GivenUp { to, ids, .. } => self.given_up.extend(ids.iter().map(|id| (*id, to.clone()))),
-            Report::Refused { .. } => self.refused += 1,
-            Report::NotStored { .. } | Report::Fork { .. } | Report::Trouble(_) => {
-                self.wrong.push(format!("{report:?}"));
+            Report::GivenUp { to, ids, why } if *why != GivenUp::QueueFull => {
+                self.given_up.extend(ids.iter().map(|id| (*id, to.clone())));
             }
-            Report::Received(_)
-            | Report::Stored { .. }
-            | Report::Holds { .. }
-            | Report::Written { .. }
-            | Report::Pending { .. }
-            | Report::Holdings { .. }
-            | Report::Lacking { .. }
-            | Report::HandedOver { .. }
-            | Report::Waiting { .. } => {}
+            _ => {}
         }
-    }
-
-    /// Notes a report that the program did not receive because it crashed. The history has already counted its
-    /// deliveries.
-    pub(crate) fn miss(&mut self, report: &Report) {
-        if matches!(report, Report::Delivered { .. } | Report::GivenUp { .. }) {
-            self.note(report);
-        }
-    }
-
-    /// Notes a message of another user that was shown.
-    pub(crate) fn show(&mut self, life: u32, line: StoredMessage) {
-        self.shown.push((life, line));
     }
 }

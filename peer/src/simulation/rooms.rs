@@ -1,20 +1,25 @@
 //! The simulated tracker, with one room and the history of its members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::peer::Peer;
-use commons::protocol::with_tracker::RoomUpdate;
+use commons::protocol::with_tracker::{FoundPeer, RoomUpdate};
 use commons::room::Room;
 use commons::snapshot::{ChangeKind, RoomChange, RoomSnapshot};
 use uuid::Uuid;
+
+use crate::history::testing::device;
 
 /// The room and its members at every revision.
 pub(crate) struct Rooms {
     room: Room,
     /// The members by revision, each with the revision of joining.
     states: BTreeMap<u64, BTreeMap<Username, u64>>,
+    /// The users of whom the tracker announces another key beside their own.
+    changed: BTreeSet<Username>,
 }
 
 impl Rooms {
@@ -22,7 +27,7 @@ impl Rooms {
         let name = RoomName::parse("sala").unwrap();
         let mut room = Room::create(name, owner.clone(), DateTime::UNIX_EPOCH);
         room.id = Uuid::from_u128(0x5a1a);
-        let mut rooms = Self { room, states: BTreeMap::new() };
+        let mut rooms = Self { room, states: BTreeMap::new(), changed: BTreeSet::new() };
         rooms.note();
         rooms
     }
@@ -59,13 +64,30 @@ impl Rooms {
         self.states.values().any(|seats| seats.contains_key(user))
     }
 
+    /// Announces another key of a user from now on. Returns false if it did so before.
+    pub(crate) fn announce_another_key(&mut self, user: &Username) -> bool {
+        self.changed.insert(user.clone())
+    }
+
+    /// Returns the keys of a user that the tracker announces.
+    fn keys(&self, user: &Username) -> Vec<PublicKey> {
+        let another = self.changed.contains(user).then(|| device(&format!("{user}.2")));
+        std::iter::once(device(user.as_str())).chain(another).collect()
+    }
+
+    fn peer(&self, user: &Username) -> Peer {
+        let address = Some([127, 0, 0, 1].into());
+        let keys = self.keys(user);
+        Peer { address, port: Some(1), connected: true, keys, ..Peer::never_seen(user.clone()) }
+    }
+
+    /// Returns the tracker's record of a user.
+    pub(crate) fn record(&self, user: &Username) -> FoundPeer {
+        FoundPeer { peer: self.peer(user), room: None }
+    }
+
     pub(crate) fn snapshot(&self) -> RoomSnapshot {
-        self.room.snapshot(|user| Peer {
-            address: Some([127, 0, 0, 1].into()),
-            port: Some(1),
-            connected: true,
-            ..Peer::never_seen(user.clone())
-        })
+        self.room.snapshot(|user| self.peer(user))
     }
 
     /// Lets a user join, or leave if already a member. Returns the update for the others, or `None` if the room is

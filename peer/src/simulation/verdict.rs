@@ -4,10 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Utc;
 use commons::names::Username;
 use rusqlite::params;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::engine::input::Now;
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::HistoryDb;
@@ -50,12 +53,16 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
     for station in world.stations.drain(..) {
         let Some(mut program) = station.program else { return Err(format!("{} is down", station.name)) };
         crashes += program.life() - 1;
-        let mut log = station.log;
-        while program.has_tasks() || program.has_reports() {
-            program.work(usize::MAX);
-            program.on_history_reports(usize::MAX, &mut log);
+        if let Some(ticket) = program.unanswered.first() {
+            return Err(format!("{}: {ticket:?} was never answered", station.name));
         }
-        holdings.push(Holding::of(station.name, program.crash(&mut Log::default()), log));
+        let mut log = station.log;
+        let now = Now { instant: Instant::now(), utc: Utc::now() };
+        while program.has_requests() || program.has_reports() {
+            program.work(usize::MAX);
+            program.receive_reports(usize::MAX, now, &mut log);
+        }
+        holdings.push(Holding::of(station.name, program.crash(&mut Log::default()).0, log));
     }
     let rooms = &world.rooms;
     let mut truth = BTreeMap::new();
@@ -119,8 +126,8 @@ impl Holding {
         if let Some(wrong) = self.log.wrong.first() {
             return Err(wrong.clone());
         }
-        if let Some(lost) = self.log.said.iter().find(|said| !self.lines.contains_key(&said.message.id)) {
-            return Err(format!("{} was shown as sent and is lost", lost.message.id));
+        if let Some(lost) = self.log.said.iter().find(|said| !self.lines.contains_key(*said)) {
+            return Err(format!("{} was shown as sent and is lost", lost));
         }
         for (id, line) in &self.lines {
             let Held { kept, revision, .. } = line;
@@ -164,14 +171,14 @@ impl Holding {
     fn shown_once(&self) -> Result<(), String> {
         let mut shown = BTreeSet::new();
         let mut last = BTreeMap::new();
-        for (life, line) in &self.log.shown {
-            if !shown.insert((life, line.id)) {
+        for line in &self.log.shown {
+            if !shown.insert((line.life, line.id)) {
                 return Err(format!("{} was shown twice", line.id));
             }
             let Some(held) = self.lines.get(&line.id) else {
                 return Err(format!("{} was shown and is lost", line.id));
             };
-            let stream = (life, &line.from, &line.conversation);
+            let stream = (line.life, &line.from, &line.conversation);
             if !line.late && last.insert(stream, held.seq).is_some_and(|last| last >= held.seq) {
                 return Err(format!("{} was shown out of order", line.id));
             }

@@ -15,15 +15,19 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::Command;
 use crate::api::conversation::Conversation;
-use crate::history::history_db::{HistoryDb, Opened, Place};
-use crate::history::tables::Omission;
-use crate::history::testing::{author, user};
-use crate::limits::{CATCH_UP_TICK, LAST_RECEIPTS};
+use crate::api::tracker_loss::TrackerLoss;
+use crate::engine::input::{Input, Now, Ticket};
+use crate::history::history_db::{HistoryDb, Place};
+use crate::history::testing::{author, device, user};
+use crate::simulation::Omitted;
 use crate::simulation::forgery;
 use crate::simulation::log::Log;
-use crate::simulation::program::{Frame, Program, Sent, Word};
 use crate::simulation::rooms::Rooms;
+use crate::simulation::simulated_peer::{Disk, Packet, Sent, SimulatedPeer};
+use crate::simulation::tracker_word::TrackerWord;
+use crate::tracker_communication::tracker_report::TrackerError;
 
 const NAMES: [&str; 5] = ["ana", "bob", "carla", "dora", "eva"];
 
@@ -58,35 +62,44 @@ enum Event {
         at: Who,
         from: Who,
         link: u64,
-        frame: Box<Frame>,
+        packet: Box<Packet>,
     },
     /// A user checks the connection to the tracker.
     Call(Who),
     Told {
         at: Who,
         call: u64,
-        word: Box<Word>,
+        word: Box<TrackerWord>,
     },
     /// The history works, its reports are received, or the sync ticks. Each belongs to one run of the program.
     Work(Who, u32),
-    Hear(Who, u32),
+    Receive(Who, u32),
     Tick(Who, u32),
-    GiveUp(Who, u32, Uuid),
+    /// The tracker answers a lookup, if it can be reached.
+    Found(Who, u32, Username),
+    /// A user accepts all changed keys.
+    Accept(Who),
+    /// A link that was replaced ends.
+    Retire(u64),
 }
 
 /// A peer with its device and its user.
 pub(crate) struct Station {
     pub(crate) name: Username,
-    pub(crate) program: Option<Program>,
-    /// The history while the program does not run.
-    pub(crate) disk: Option<(HistoryDb, Opened)>,
+    pub(crate) program: Option<SimulatedPeer>,
+    /// The disk while the program does not run.
+    pub(crate) disk: Option<Disk>,
     pub(crate) log: Log,
     life: u32,
     side: bool,
     /// The number of the tracker connection, and the time until which messages on it are under way.
     call: Option<(u64, u64)>,
     works: bool,
-    hears: bool,
+    receives: bool,
+    /// The time of the next tick that is scheduled.
+    ticks_at: Option<u64>,
+    /// The error of this user's clock, in milliseconds.
+    clock_error: i64,
 }
 
 struct Link {
@@ -106,33 +119,35 @@ pub(crate) struct World {
     tracker_side: bool,
     links: BTreeMap<u64, Link>,
     /// Frames that an attacker has recorded, at most 17.
-    captured: VecDeque<Frame>,
-    omission: Option<Omission>,
+    captured: VecDeque<Packet>,
+    omitted: Option<Omitted>,
     /// The events that happened, to find the cause of a failure.
     pub(crate) trace: Vec<String>,
 }
 
 impl World {
     /// Creates a world. Every history omits the given check.
-    pub(crate) fn new(seed: u64, omission: Option<Omission>) -> Self {
+    pub(crate) fn new(seed: u64, omitted: Option<Omitted>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let count = rng.usize(3..=NAMES.len());
         let stations = NAMES[..count].iter().map(|name| {
-            let (mut ledger, opened) = HistoryDb::open(&Place::Memory, &author(name)).unwrap();
-            ledger.tables.omission = omission;
+            let (mut history, opened) = HistoryDb::open(&Place::Memory, &author(name)).unwrap();
+            history.tables.omission = omitted.and_then(Omitted::of_history);
             // A random incarnation would differ in each replay.
-            ledger.tables.meta.incarnation = Incarnation(rng.u64(..));
-            ledger.tables.meta.write(&ledger.tables.db).unwrap();
+            history.tables.meta.incarnation = Incarnation(rng.u64(..));
+            history.tables.meta.write(&history.tables.db).unwrap();
             Station {
                 name: user(name),
                 program: None,
-                disk: Some((ledger, opened)),
+                disk: Some(Disk { history, opened, pins: BTreeMap::new() }),
                 log: Log::default(),
                 life: 0,
                 side: false,
                 call: None,
                 works: false,
-                hears: false,
+                receives: false,
+                ticks_at: None,
+                clock_error: rng.i64(-2_000_000_000_000..2_000_000_000_000),
             }
         });
         let mut world = Self {
@@ -145,7 +160,7 @@ impl World {
             tracker_side: false,
             links: BTreeMap::new(),
             captured: VecDeque::new(),
-            omission,
+            omitted,
             trace: Vec::new(),
             rng,
         };
@@ -210,7 +225,6 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
-        let now = self.instant();
         match event {
             Event::Fate if self.is_peace() => self.make_peace(),
             Event::Fate => {
@@ -223,66 +237,100 @@ impl World {
             Event::Up { at, with, link } => {
                 let name = self.stations[with].name.clone();
                 if self.links.contains_key(&link) {
-                    self.with(at, |program, _| program.link_up(&name, link, now));
+                    let key = device(name.as_str());
+                    self.with(at, |program, now, log| program.link_up(&name, link, key, now, log));
                 }
             }
             Event::Down { at, with, link } => {
                 let name = self.stations[with].name.clone();
-                self.with(at, |program, _| program.link_down(&name, link));
+                self.with(at, |program, now, log| program.link_down(&name, link, now, log));
             }
-            Event::Arrive { at, from, link, frame } => self.arrive(at, from, link, *frame),
+            Event::Arrive { at, from, link, packet } => self.arrive(at, from, link, *packet),
             Event::Call(who) => self.call(who),
             Event::Told { at, call, word } => {
                 if self.stations[at].call.is_some_and(|(present, _)| present == call) {
-                    self.with(at, |program, _| program.tracker_says(*word, now));
+                    self.with(at, |program, now, log| {
+                        for input in word.into_inputs(program.me()) {
+                            program.input(input, now, log);
+                        }
+                    });
                 }
             }
             Event::Work(who, life) if self.stations[who].life == life => {
-                let tasks = self.rng.usize(1..12);
+                let requests = self.rng.usize(1..12);
                 self.stations[who].works = false;
-                self.with(who, |program, _| program.work(tasks));
+                self.with(who, |program, _, _| program.work(requests));
             }
-            Event::Hear(who, life) if self.stations[who].life == life => {
+            Event::Receive(who, life) if self.stations[who].life == life => {
                 let reports = self.rng.usize(1..6);
-                self.stations[who].hears = false;
-                self.with(who, |program, log| program.on_history_reports(reports, log));
+                self.stations[who].receives = false;
+                self.with(who, |program, now, log| program.receive_reports(reports, now, log));
             }
             Event::Tick(who, life) if self.stations[who].life == life => {
-                self.with(who, |program, _| program.poll_presence(now));
-                self.at(self.now + CATCH_UP_TICK.as_millis() as u64, Event::Tick(who, life));
+                self.stations[who].ticks_at = None;
+                self.with(who, |program, now, log| program.input(Input::Tick, now, log));
             }
-            Event::GiveUp(who, life, room) if self.stations[who].life == life => {
-                self.with(who, |program, _| program.give_up(room));
+            Event::Found(who, life, wanted) if self.stations[who].life == life => {
+                let reaches = self.stations[who].call.is_some();
+                let found =
+                    reaches.then(|| Some(Box::new(self.rooms.record(&wanted)))).ok_or(TrackerError::Lost);
+                self.with(who, |program, now, log| program.input(Input::Found(wanted, found), now, log));
             }
+            Event::Accept(who) => self.accept(who),
+            Event::Retire(link) => drop(self.links.remove(&link)),
             // These events belong to a run that has crashed.
-            Event::Work(..) | Event::Hear(..) | Event::Tick(..) | Event::GiveUp(..) => {}
+            Event::Work(..) | Event::Receive(..) | Event::Tick(..) | Event::Found(..) => {}
         }
     }
 
+    /// Returns the time as a user sees it.
+    fn time_of(&self, who: Who) -> Now {
+        let utc = DateTime::from_timestamp_millis(
+            self.stations[who].clock_error + 2_000_000_000_000 + self.now as i64,
+        );
+        Now { instant: self.instant(), utc: utc.unwrap() }
+    }
+
     /// Lets a running program act, and schedules the consequences.
-    fn with(&mut self, who: Who, act: impl FnOnce(&mut Program, &mut Log)) {
+    fn with(&mut self, who: Who, act: impl FnOnce(&mut SimulatedPeer, Now, &mut Log)) {
+        let now = self.time_of(who);
         let station = &mut self.stations[who];
         let Some(program) = &mut station.program else { return };
-        act(program, &mut station.log);
+        act(program, now, &mut station.log);
         let life = station.life;
-        let sent = std::mem::take(&mut program.sent);
-        let giving_up = std::mem::take(&mut program.giving_up);
-        let works = program.has_tasks() && !std::mem::replace(&mut station.works, program.has_tasks());
-        let hears = program.has_reports() && !std::mem::replace(&mut station.hears, program.has_reports());
+        let (sent, lookups) = (std::mem::take(&mut program.sent), std::mem::take(&mut program.lookups));
+        let refused = std::mem::take(&mut program.refused_links);
+        let works = program.has_requests() && !std::mem::replace(&mut station.works, program.has_requests());
+        let receives =
+            program.has_reports() && !std::mem::replace(&mut station.receives, program.has_reports());
+        let timer = program.next_timer().map(|at| (at - self.start).as_millis() as u64 + 1);
+        let ticks_at = timer.filter(|timer| station.ticks_at.is_none_or(|ticks_at| *timer < ticks_at));
+        station.ticks_at = ticks_at.or(station.ticks_at);
         sent.into_iter().for_each(|sent| self.carry(who, sent));
-        for room in giving_up {
-            self.at(self.now + LAST_RECEIPTS.as_millis() as u64, Event::GiveUp(who, life, room));
+        refused.into_iter().for_each(|link| self.break_link(link));
+        for wanted in lookups {
+            self.after(5..500, Event::Found(who, life, wanted));
+        }
+        if let Some(at) = ticks_at {
+            self.at(at, Event::Tick(who, life));
         }
         if works {
             self.after(1..30, Event::Work(who, life));
         }
-        if hears {
-            self.after(1..20, Event::Hear(who, life));
+        if receives {
+            self.after(1..20, Event::Receive(who, life));
         }
     }
 
-    fn carry(&mut self, from: Who, Sent { to, link, frame }: Sent) {
+    fn carry(&mut self, from: Who, Sent { to, link, packet, is_forged }: Sent) {
         let (at, delay) = (self.who(&to), self.delay());
+        if let (false, Packet::Lines { room_id: Some(_), lines, .. }) = (is_forged, &packet)
+            && let Some(line) =
+                lines.iter().find(|line| self.rooms.seat_at(line.provenance.revision, &to).is_none())
+        {
+            let wrong = format!("{} was sent to {to}, who was not a member when it was written", line.id);
+            self.stations[from].log.wrong.push(wrong);
+        }
         let time = match self.links.get_mut(&link) {
             // The link is broken, but the sender has not noticed it yet.
             None => return,
@@ -292,43 +340,46 @@ impl World {
                 *busy
             }
         };
-        if matches!(&frame, Frame::Lines { room_id: Some(_), lines, .. } if !lines.is_empty()) {
+        if matches!(&packet, Packet::Lines { room_id: Some(_), lines, .. } if !lines.is_empty()) {
             self.captured.truncate(16);
-            self.captured.push_front(frame.clone());
+            self.captured.push_front(packet.clone());
         }
-        self.at(time, Event::Arrive { at, from, link, frame: Box::new(frame) });
+        self.at(time, Event::Arrive { at, from, link, packet: Box::new(packet) });
     }
 
-    fn arrive(&mut self, at: Who, from: Who, link: u64, frame: Frame) {
+    fn arrive(&mut self, at: Who, from: Who, link: u64, packet: Packet) {
         let names = [at, from].map(|who| self.stations[who].name.clone());
         if !self.links.contains_key(&link) {
             return;
         }
-        let now = self.instant();
-        self.with(from, |program, _| program.carried(&names[0], link));
-        self.with(at, |program, _| {
-            if program.link(&names[1]) == Some(link) {
-                program.ingest(&names[1], frame, now);
-            }
-        });
+        self.with(from, |program, now, log| program.carried(&names[0], link, now, log));
+        self.with(at, |program, now, log| program.arrive(&names[1], link, packet, now, log));
     }
 
     fn start_program(&mut self, who: Who) {
-        let station = &mut self.stations[who];
-        if station.side != self.tracker_side {
+        let reaches = self.stations[who].side == self.tracker_side;
+        // The first start needs the tracker. Later ones may be offline.
+        if !reaches && (self.stations[who].life == 0 || self.rng.bool()) {
             return self.after(100..1000, Event::Start(who));
         }
-        let Some(disk) = station.disk.take() else { return };
-        station.life += 1;
-        (station.works, station.hears) = (false, false);
-        let (life, name) = (station.life, station.name.clone());
-        self.sign_in(who);
-        let rooms = self.rooms_of(who);
-        let now = self.instant();
+        let Some(disk) = self.stations[who].disk.take() else { return };
         let station = &mut self.stations[who];
-        station.program = Some(Program::start(disk, &name, life, rooms, &mut station.log, now));
-        self.with(who, |_, _| ());
-        self.after(1..1000, Event::Tick(who, life));
+        station.life += 1;
+        (station.works, station.receives, station.ticks_at, station.call) = (false, false, None, None);
+        let (life, name) = (station.life, station.name.clone());
+        let login = reaches.then(|| {
+            self.sign_in(who);
+            self.rooms_of(who)
+        });
+        let (now, omission) = (self.time_of(who), self.omitted.and_then(Omitted::of_engine));
+        let station = &mut self.stations[who];
+        let program =
+            SimulatedPeer::start(disk, (&name, life), login.clone(), omission, now, &mut station.log);
+        station.program = Some(program);
+        // After a crash, a room may be offered instead of entered. The user then enters it.
+        let entered =
+            login.into_iter().flatten().map(TrackerWord::Entered).flat_map(|word| word.into_inputs(&name));
+        self.with(who, |program, now, log| entered.for_each(|input| program.input(input, now, log)));
     }
 
     fn rooms_of(&self, who: Who) -> Vec<commons::snapshot::RoomSnapshot> {
@@ -349,12 +400,12 @@ impl World {
         let Some(update) = update else { return };
         for who in (0..self.stations.len()).filter(|who| *who != doer) {
             if self.rooms.seats().contains_key(&self.stations[who].name) {
-                self.word(who, Word::Update(update.clone()));
+                self.word(who, TrackerWord::Update(update.clone()));
             }
         }
     }
 
-    fn word(&mut self, at: Who, word: Word) {
+    fn word(&mut self, at: Who, word: TrackerWord) {
         let delay = self.delay();
         let Some((call, busy)) = &mut self.stations[at].call else { return };
         *busy = (self.now + delay).max(*busy);
@@ -370,11 +421,13 @@ impl World {
         match (reaches, station.call) {
             (true, None) => {
                 self.sign_in(who);
-                self.word(who, Word::SignedIn(self.rooms_of(who)));
+                self.word(who, TrackerWord::SignedIn(self.rooms_of(who)));
             }
             (false, Some(_)) => {
                 self.stations[who].call = None;
-                self.with(who, |program, _| program.tracker_is_lost());
+                self.with(who, |program, now, log| {
+                    program.input(Input::TrackerLost(TrackerLoss::Closed), now, log)
+                });
                 let update = self.rooms.presence(ChangeKind::Offline, &name);
                 self.push(who, update);
             }
@@ -410,6 +463,18 @@ impl World {
         self.after(1..4000, Event::Down { at: b, with: a, link });
     }
 
+    /// Lets another link of the same two users take over. Packets that are under way on the old one still arrive.
+    fn replace_link(&mut self) {
+        let links: Vec<_> = self.links.iter().map(|(link, it)| (*link, it.ends)).collect();
+        let Some((old, [a, b])) = self.rng.choice(links) else { return };
+        let link = self.number();
+        let times = [self.now + self.delay(), self.now + self.delay()];
+        self.links.insert(link, Link { ends: [a, b], busy: times });
+        self.at(times[0], Event::Up { at: a, with: b, link });
+        self.at(times[1], Event::Up { at: b, with: a, link });
+        self.after(3000..4000, Event::Retire(old));
+    }
+
     /// Assigns each user to one side of a partition.
     fn part(&mut self, mut side: impl FnMut(&mut Rng) -> bool, tracker: bool) {
         self.tracker_side = tracker;
@@ -428,13 +493,14 @@ impl World {
         links.into_iter().for_each(|link| self.break_link(link));
         let station = &mut self.stations[who];
         let Some(program) = station.program.take() else { return };
-        let db = program.crash(&mut station.log).tables.db;
+        let (history, pins) = program.crash(&mut station.log);
+        let db = history.tables.db;
         if !db.is_autocommit() {
             db.execute_batch("ROLLBACK").unwrap();
         }
-        let (mut ledger, opened) = HistoryDb::over(db, None, &author(station.name.as_str())).unwrap();
-        ledger.tables.omission = self.omission;
-        station.disk = Some((ledger, opened));
+        let (mut history, opened) = HistoryDb::over(db, None, &author(station.name.as_str())).unwrap();
+        history.tables.omission = self.omitted.and_then(Omitted::of_history);
+        station.disk = Some(Disk { history, opened, pins });
         self.after(1..6000, Event::Start(who));
     }
 
@@ -463,6 +529,9 @@ impl World {
             64..72 => self.crash(who),
             72..80 => self.join_or_leave(who),
             80..90 => self.forge(who),
+            90..93 => self.change_key(who),
+            93..96 => self.accept(who),
+            96..98 => self.replace_link(),
             _ => {}
         }
     }
@@ -476,9 +545,9 @@ impl World {
         };
         for _ in 0..self.rng.u8(1..5) {
             let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
-            // The clocks of users are unreliable.
-            let sent_at = DateTime::from_timestamp_millis(self.rng.i64(0..4_000_000_000_000)).unwrap();
-            self.with(who, |program, _| program.say(&to, text, id, sent_at));
+            let ticket = Ticket(self.number());
+            let command = Command::Say { conversation: Some(to.clone()), text, id: Some(id) };
+            self.with(who, |program, now, log| program.command(ticket, command, now, log));
         }
     }
 
@@ -490,7 +559,7 @@ impl World {
         let name = station.name.clone();
         let Some(update) = self.rooms.join_or_leave(&name) else { return };
         let room = self.rooms.snapshot();
-        let word = if room.has_member(&name) { Word::Entered(room) } else { Word::Left(room) };
+        let word = if room.has_member(&name) { TrackerWord::Entered(room) } else { TrackerWord::Left(room) };
         self.word(who, word);
         self.push(who, Some(update));
     }
@@ -501,34 +570,62 @@ impl World {
         let captured = self.captured.get(self.rng.usize(..16)).cloned();
         let seated = self.rooms.seats().contains_key(&name);
         let number = self.rng.u64(1..);
-        let frames = if seated {
-            captured.and_then(|frame| forgery::altered(&frame, &name)).into_iter().collect()
+        let packets = if seated {
+            captured.and_then(|packet| forgery::altered(&packet, &name)).into_iter().collect()
         } else {
-            let spans = captured.map_or_else(Vec::new, |frame| forgery::streams(&frame));
+            let spans = captured.map_or_else(Vec::new, |packet| forgery::streams(&packet));
             let room_id = Some(self.rooms.id());
-            let mut frames = vec![Frame::Want(room_id, spans)];
+            let mut packets = vec![Packet::Want(room_id, spans)];
             // A former member could claim that a message is from the time of its membership, so this case is left
             // out.
             if !self.rooms.ever_sat(&name) {
                 let lines = vec![forgery::line(&name, self.rooms.revision(), number)];
-                frames.push(Frame::Lines { room_id, lines, late: number.is_multiple_of(2) });
+                packets.push(Packet::Lines { room_id, lines, late: number.is_multiple_of(2) });
             }
-            frames
+            packets
         };
         let others: Vec<_> =
             self.stations.iter().map(|other| other.name.clone()).filter(|other| *other != name).collect();
-        self.with(who, |program, _| {
-            for frame in frames {
+        self.with(who, |program, _, _| {
+            for packet in packets {
                 others.iter().for_each(|other| {
-                    program.send(other, frame.clone());
+                    program.forge(other, packet.clone());
                 });
             }
         });
     }
 
+    /// Lets the tracker announce a further key of a user, whom the others must accept anew.
+    fn change_key(&mut self, who: Who) {
+        let name = self.stations[who].name.clone();
+        if self.is_peace() || !self.rooms.announce_another_key(&name) {
+            return;
+        }
+        let update = self.rooms.presence(ChangeKind::Online, &name);
+        self.push(who, update);
+    }
+
+    /// Lets a user accept all changed keys.
+    fn accept(&mut self, who: Who) {
+        for other in self.stations.iter().map(|station| station.name.clone()).collect::<Vec<_>>() {
+            let ticket = Ticket(self.number());
+            self.with(who, |program, now, log| {
+                if program.engine.keys.is_changed(&other) {
+                    program.command(ticket, Command::Accept { user: other }, now, log);
+                }
+            });
+        }
+        if self.is_peace() {
+            self.after(500..1500, Event::Accept(who));
+        }
+    }
+
     /// Ends the trouble: the network heals and all programs start.
     fn make_peace(&mut self) {
         self.part(|_| false, false);
-        (0..self.stations.len()).for_each(|who| self.after(1..2000, Event::Start(who)));
+        for who in 0..self.stations.len() {
+            self.after(1..2000, Event::Start(who));
+            self.after(500..1500, Event::Accept(who));
+        }
     }
 }

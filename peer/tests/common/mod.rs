@@ -202,7 +202,7 @@ impl Peer {
             keep: computer.keep,
         };
         let service = PeerService::start(config).await.unwrap();
-        let events = service.subscribe();
+        let events = service.subscribe().await;
         let address = tracker.split('#').next().unwrap().parse().unwrap();
         let name = who.username.clone();
         service.sign_in(who).await?;

@@ -19,7 +19,7 @@ pub(crate) async fn try_in(
     loop {
         let tried = service.sign_in(who.clone()).await;
         if tried == Err(CommandError::TrackerLost) {
-            return Err(SignInError::no_tracker(service.status(), service.tracker_failed()));
+            return Err(SignInError::no_tracker(service.status().await, service.tracker_failed()));
         }
         let Err(
             CommandError::Refused { code, msg, retry_after }

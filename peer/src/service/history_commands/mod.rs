@@ -22,13 +22,13 @@ use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
-use crate::delivery::outbound::named;
+use crate::engine::Engine;
+use crate::engine::history_lock::Locked;
+use crate::engine::names::named;
 use crate::history::History;
 use crate::history::answer::{HistoryFailed, NotWithdrawn, StoredMessage};
 use crate::history::conversation::ConversationId;
 use crate::history::finding::Search;
-use crate::history_lock::Locked;
-use crate::hub::Hub;
 use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
 use crate::service::PeerService;
 use crate::service::history_commands::excerpt::excerpt;
@@ -38,16 +38,14 @@ use commons::protocol::with_tracker::ErrorCode;
 
 impl PeerService {
     /// Unlocks the history for a user who has just signed in with the password.
-    pub fn unlock_history(&self) {
+    pub async fn unlock_history(&self) {
         // No attempt has failed before the sign-in, so this one is not refused.
-        let _ = self.hub.lock().history_lock.attempt(true, Instant::now());
+        let _ = self.engine.call(|engine| engine.history_lock.attempt(true, Instant::now())).await;
     }
-}
 
-impl Hub {
     /// Checks that the history is unlocked.
-    pub(crate) fn look(&self) -> Result<(), CommandError> {
-        Ok(self.lock().history_lock.check(Instant::now())?)
+    pub(crate) async fn look(&self) -> Result<(), CommandError> {
+        Ok(self.engine.call(|engine| engine.history_lock.check(Instant::now())).await??)
     }
 
     /// Returns the last messages of a conversation, or the last before a given one.
@@ -58,7 +56,7 @@ impl Hub {
         conversation: Option<Conversation>,
         before: Option<Uuid>,
     ) -> Result<Answer, CommandError> {
-        self.look()?;
+        self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
         let (before, lines) = (row_before(history, before).await?, lines.min(PAST_LINES.1));
         let mut kept = history.page(id, before, lines + 1).await?;
@@ -75,7 +73,7 @@ impl Hub {
         words: &str,
         before: Option<Uuid>,
     ) -> Result<Answer, CommandError> {
-        self.look()?;
+        self.look().await?;
         let Query { words, from, place, since, until } = Query::parse(words).map_err(CommandError::Usage)?;
         let of = match place {
             Some(place) => Some(self.looked_at(history, Some(place)).await?.id),
@@ -97,14 +95,15 @@ impl Hub {
 
     /// Returns the stored conversations, and those in which this user takes part.
     pub(crate) async fn conversations(&self, history: &History) -> Result<Answer, CommandError> {
-        self.look()?;
+        self.look().await?;
         let list = history.conversation_list().await?;
         let names = self.names(history).await?;
-        let mut current: BTreeMap<ConversationId, (Conversation, usize)> = {
-            let chat = &self.lock().chat;
+        let current = |engine: &mut Engine| -> BTreeMap<ConversationId, (Conversation, usize)> {
+            let chat = &engine.chat;
             let place = |(it, unread): (Conversation, usize)| Some((chat.place(&it).ok()?.0, (it, unread)));
             chat.conversations().into_iter().filter_map(place).collect()
         };
+        let mut current = self.engine.call(current).await?;
         let mut all = Vec::new();
         for kept in list {
             let Some(name) = names.iter().find(|it| it.id == kept.name.0).cloned() else { continue };
@@ -142,7 +141,7 @@ impl Hub {
         file: PathBuf,
         conversation: Option<Conversation>,
     ) -> Result<Answer, CommandError> {
-        self.look()?;
+        self.look().await?;
         let Named { id, .. } = self.looked_at(history, conversation).await?;
         let failed = |error: io::Error| {
             CommandError::Local(match error.kind() {
@@ -181,7 +180,7 @@ impl Hub {
         history: &History,
         conversation: Conversation,
     ) -> Result<Answer, CommandError> {
-        self.look()?;
+        self.look().await?;
         let Named { id, .. } = self.looked_at(history, Some(conversation)).await?;
         let lines = history.forget(id).await?;
         Ok(Answer::Forgotten { lines })
@@ -254,12 +253,9 @@ impl Hub {
         history: &History,
         wanted: Option<Conversation>,
     ) -> Result<Named, CommandError> {
-        let (conversation, place) = {
-            let chat = &self.lock().chat;
-            let conversation = wanted.map_or_else(|| chat.opened(), Ok)?;
-            let place = chat.place(&conversation).ok();
-            (conversation, place)
-        };
+        let conversation = self.or_open(wanted).await?;
+        let of = conversation.clone();
+        let place = self.engine.call(move |engine| engine.chat.place(&of)).await?.ok();
         if let Some((id, _)) = place {
             return Ok(Named { id, of: conversation.into(), named: None });
         }
@@ -274,13 +270,14 @@ impl Hub {
     /// Returns the names of the stored conversations.
     async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
         let kept = history.conversations().await?;
-        let chat = &self.lock().chat;
-        let member_of = |(it, _): (Conversation, usize)| match (chat.place(&it), it) {
-            (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
-            _ => None,
-        };
-        let current: Vec<_> = chat.conversations().into_iter().filter_map(member_of).collect();
-        Ok(names(&kept, &current))
+        let current = self.engine.call(|engine| {
+            let member_of = |(it, _): (Conversation, usize)| match (engine.chat.place(&it), it) {
+                (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
+                _ => None,
+            };
+            engine.chat.conversations().into_iter().filter_map(member_of).collect::<Vec<_>>()
+        });
+        Ok(names(&kept, &current.await?))
     }
 }
 

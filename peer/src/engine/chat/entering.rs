@@ -14,7 +14,7 @@ use crate::api::Event;
 use crate::api::conversation::Conversation;
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::chat::Chat;
+use crate::engine::chat::Chat;
 use crate::history::remembered_room::RememberedRoom;
 
 impl Chat {
@@ -24,21 +24,20 @@ impl Chat {
     }
 
     /// Starts without the tracker in the remembered rooms. Only links will show which members are online.
-    pub(crate) fn offline(&mut self, me: &Username, reason: Option<TrackerLoss>) -> Vec<Event> {
-        self.me = Some(me.clone());
+    pub(crate) fn offline(&mut self, reason: Option<TrackerLoss>, now: Instant) -> Vec<Event> {
         let mut events = self.tracker_is(TrackerState::Lost, reason);
         let mut rooms: Vec<_> = self.remembered.values().filter_map(|room| room.snapshot.clone()).collect();
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         for mut room in rooms {
-            room.members.iter_mut().for_each(|member| member.connected = member.username == *me);
+            room.members.iter_mut().for_each(|member| member.connected = member.username == self.me);
             (room.peer_owner, room.peer_one, room.peer_two) = (None, None, None);
-            events.extend(self.entered(room, Instant::now()));
+            events.extend(self.entered(room, now));
         }
         events
     }
 
     /// Updates a member's presence when its link comes up or closes while the tracker is lost.
-    pub(in crate::chat) fn presence_by_link(&mut self, peer: &Username, up: bool) -> Vec<Event> {
+    pub(in crate::engine::chat) fn presence_by_link(&mut self, peer: &Username, up: bool) -> Vec<Event> {
         let mut events = Vec::new();
         for room in self.rooms.values_mut() {
             let members: Vec<_> = room.members.iter().map(|member| member.username.clone()).collect();
@@ -54,17 +53,16 @@ impl Chat {
 
     /// Applies a sign-in, the first or a later one. `seats` are the rooms of which the tracker says that the user
     /// is a member. After a sign-in, the first snapshot of a room replaces what was known.
-    pub(in crate::chat) fn signed_in(
+    pub(in crate::engine) fn signed_in(
         &mut self,
-        me: Username,
         seats: impl Iterator<Item = RoomSnapshot>,
         now: Instant,
     ) -> Vec<Event> {
-        let was_here = self.me.replace(me.clone()).is_some();
-        self.returned = was_here.then_some(now);
+        // Only a session that was lost, or a start without the tracker, precedes a sign-in.
+        self.returned = self.tracker.is_some().then_some(now);
         let mut events = self.tracker_is(TrackerState::Connected, None);
         if !std::mem::replace(&mut self.logged_in, true) {
-            events.push(Event::LoggedIn { username: me });
+            events.push(Event::LoggedIn { username: self.me.clone() });
         }
         let (known, unknown): (Vec<_>, Vec<_>) =
             seats.filter(|room| self.sits_in(room)).partition(|room| self.is_known(room));
@@ -96,14 +94,19 @@ impl Chat {
     }
 
     /// Offers a room that the tracker lists but that was not entered on this device. Each room is offered once.
-    pub(in crate::chat) fn offer(&mut self, room: &RoomSnapshot) -> Option<Event> {
+    pub(in crate::engine::chat) fn offer(&mut self, room: &RoomSnapshot) -> Option<Event> {
         self.known.note_rooms([room]);
         self.offered.insert(room.id).then(|| Event::RoomAvailable { room: room.name.clone() })
     }
 
     /// Applies the answer to a request to enter a room. An answer with another room, or without this user as a
     /// member, is ignored.
-    pub(in crate::chat) fn let_in(&mut self, asked: &str, room: RoomSnapshot, now: Instant) -> Vec<Event> {
+    pub(in crate::engine::chat) fn let_in(
+        &mut self,
+        asked: &str,
+        room: RoomSnapshot,
+        now: Instant,
+    ) -> Vec<Event> {
         let is_it = room.name.as_str() == asked && self.sits_in(&room);
         if is_it { self.entered(room, now) } else { Vec::new() }
     }
@@ -134,13 +137,13 @@ impl Chat {
     }
 
     /// Replaces the snapshot of a room, and returns the one before.
-    pub(in crate::chat) fn set_room(&mut self, room: RoomSnapshot) -> Option<RoomSnapshot> {
+    pub(in crate::engine::chat) fn set_room(&mut self, room: RoomSnapshot) -> Option<RoomSnapshot> {
         self.memberships.entry(room.id).or_default().note(&room);
         self.rooms.insert(room.name.clone(), room)
     }
 
     /// Removes a room that was deleted or that the user has left.
-    pub(in crate::chat) fn room_ended(
+    pub(in crate::engine::chat) fn room_ended(
         &mut self,
         name: &str,
         event: impl FnOnce(RoomName) -> Event,
@@ -161,10 +164,10 @@ impl Chat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::tests::{ana_in, sala, user};
+    use crate::engine::chat::tests::{ana_in, sala, user};
 
     fn remembering(room: RoomSnapshot) -> Chat {
-        let mut chat = Chat::default();
+        let mut chat = Chat::new(user("ana"));
         chat.remember(vec![room.into()]);
         chat
     }
@@ -173,7 +176,7 @@ mod tests {
     async fn known_room_is_entered_again_and_unknown_one_offered_once() {
         let now = Instant::now();
         let login = |chat: &mut Chat, room: &RoomSnapshot| {
-            let told = chat.signed_in(user("ana"), std::iter::once(room.clone()), now);
+            let told = chat.signed_in(std::iter::once(room.clone()), now);
             let words = told.iter().filter_map(|event| match event {
                 Event::RoomEntered { .. } => Some("entered"),
                 Event::RoomAvailable { .. } => Some("available"),

@@ -7,9 +7,11 @@
 //! Example: rows 7 and 8 wait for Bob. A link comes up and 7 is sent, but the link is full. When it has room, the
 //! history is queried after row 7; it returns 8, and the link becomes live.
 //!
-//! This module does no I/O. The caller passes a function that sends.
+//! A message counts as sent when it is handed to the send queue. If the queue refuses it, [`Replication::refused`] takes
+//! that back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use commons::limits::{BATCH_BYTES, BATCH_LINES};
 use commons::names::Username;
@@ -18,12 +20,15 @@ use uuid::Uuid;
 use crate::history::report::OutgoingMessage;
 use crate::peer_communication::link_table::LinkId;
 
+/// Messages of one conversation, and the link on which they are sent.
+type Batch<'a> = (LinkId, &'a [Arc<OutgoingMessage>]);
+
 /// The progress of replication to every linked peer.
 #[derive(Debug, Default)]
 pub(crate) struct Replication {
     feeds: BTreeMap<Username, PeerProgress>,
     /// Legacy clients that do not show a room. Messages of that room wait, but those of other conversations do not.
-    not_looking: BTreeSet<(Username, Uuid)>,
+    hidden: BTreeSet<(Username, Uuid)>,
 }
 
 #[derive(Debug)]
@@ -75,63 +80,70 @@ impl Replication {
 
     /// Continues a full link that has room again. Returns the row after which to query, or `None` if the link was
     /// not full.
-    pub(crate) fn go_on(&mut self, user: &Username) -> Option<i64> {
+    pub(crate) fn has_room(&mut self, user: &Username) -> Option<i64> {
         let feed = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Blocked)?;
         Some(feed.ask(feed.after))
     }
 
-    /// Sends a stored own message to all recipients with a live link. `send` returns whether the frame fits.
-    pub(crate) fn on_own_committed(
-        &mut self,
-        said: &OutgoingMessage,
-        mut send: impl FnMut(&Username, LinkId) -> bool,
-    ) {
-        for user in &said.audience {
-            if let Some(link) = self.link_at(user, Stage::Live).filter(|_| self.looks(user, said)) {
-                self.gave(user, said.row, send(user, link));
-            }
+    /// Returns the recipients with a live link, to which a stored own message is sent now.
+    pub(crate) fn on_own_committed(&mut self, message: &OutgoingMessage) -> Vec<(Username, LinkId)> {
+        let shows = |user: &&Username| self.shows(user, message);
+        let live = |user: &Username| self.link_at(user, Stage::Live).map(|link| (user.clone(), link));
+        let live: Vec<_> = message.audience.iter().filter(shows).filter_map(live).collect();
+        for (user, _) in &live {
+            self.sent(user, message.row);
         }
+        live
     }
 
-    /// Sends the pending messages in these batches until one does not fit. Returns the row after which to query if
+    /// Returns the batches of pending messages that are sent now, with their link, and the row after which to query if
     /// more are pending. Otherwise the link becomes live.
-    pub(crate) fn give(
+    pub(crate) fn send<'a>(
         &mut self,
         to: &Username,
         asked: i64,
-        batches: &[&[OutgoingMessage]],
+        batches: &[&'a [Arc<OutgoingMessage>]],
         more: Option<i64>,
-        mut send: impl FnMut(LinkId, &[OutgoingMessage]) -> bool,
-    ) -> Option<i64> {
-        let link = self.link_at(to, Stage::Querying)?;
+    ) -> (Vec<Batch<'a>>, Option<i64>) {
+        let Some(link) = self.link_at(to, Stage::Querying) else { return (Vec::new(), None) };
         if self.feeds.get(to).is_none_or(|feed| feed.asked != asked) {
-            return None;
+            return (Vec::new(), None);
         }
+        let mut sent = Vec::new();
         for batch in batches {
             let Some(last) = batch.last() else { continue };
-            let fit = !self.looks(to, last) || send(link, batch);
-            self.gave(to, last.row, fit);
-            if !fit {
-                return None;
+            if self.shows(to, last) {
+                sent.push((link, *batch));
+            }
+            self.sent(to, last.row);
+        }
+        let again = more.is_none() && self.sent_all(to);
+        let next = if again { Some(0) } else { more };
+        (sent, next.and_then(|next| self.feeds.get_mut(to).map(|feed| feed.ask(next))))
+    }
+
+    /// Notes that the send queue of a link refused the messages from this row on. They are sent when it has room.
+    pub(crate) fn refused(&mut self, user: &Username, row: i64) {
+        if let Some(feed) = self.feeds.get_mut(user) {
+            feed.after = feed.after.min(row - 1);
+            if feed.stage != Stage::KeyChanged {
+                feed.stage = Stage::Blocked;
             }
         }
-        let again = more.is_none() && self.gave_all(to);
-        let next = if again { Some(0) } else { more }?;
-        self.feeds.get_mut(to).map(|feed| feed.ask(next))
     }
 
     /// Sets which legacy clients do not show which room. Returns those that show it again. The caller passes them
-    /// to [`Self::look_again`].
-    pub(crate) fn stop_looking(&mut self, not_looking: BTreeSet<(Username, Uuid)>) -> Vec<(Username, Uuid)> {
-        let again = self.not_looking.difference(&not_looking).cloned().collect();
-        self.not_looking.extend(not_looking);
+    /// to [`Self::shows_again`].
+    pub(crate) fn hide_from(&mut self, hidden: BTreeSet<(Username, Uuid)>) -> Vec<(Username, Uuid)> {
+        let again = self.hidden.difference(&hidden).cloned().collect();
+        self.hidden.extend(hidden);
         again
     }
 
     /// Notes that a peer shows a room again. Returns the row after which to query, or `None` if the messages cannot
     /// be sent now.
-    pub(crate) fn look_again(&mut self, user: &Username, room: Uuid) -> Option<i64> {
-        if !self.not_looking.remove(&(user.clone(), room)) {
+    pub(crate) fn shows_again(&mut self, user: &Username, room: Uuid) -> Option<i64> {
+        if !self.hidden.remove(&(user.clone(), room)) {
             return None;
         }
         let feed = self.feeds.get_mut(user)?;
@@ -147,9 +159,9 @@ impl Replication {
     }
 
     /// Returns whether the recipient's program would show this message now.
-    fn looks(&self, user: &Username, said: &OutgoingMessage) -> bool {
-        let room = said.conversation.room().filter(|_| !self.not_looking.is_empty());
-        room.is_none_or(|room| !self.not_looking.contains(&(user.clone(), room)))
+    fn shows(&self, user: &Username, said: &OutgoingMessage) -> bool {
+        let room = said.conversation.room().filter(|_| !self.hidden.is_empty());
+        room.is_none_or(|room| !self.hidden.contains(&(user.clone(), room)))
     }
 
     /// Returns the link to a peer if it is at this stage.
@@ -162,16 +174,15 @@ impl Replication {
         self.feeds.get(user).is_some_and(|feed| feed.stage != Stage::KeyChanged)
     }
 
-    /// Notes whether the message in a row was sent or did not fit.
-    fn gave(&mut self, user: &Username, row: i64, fit: bool) {
+    /// Notes that the messages up to a row were sent.
+    fn sent(&mut self, user: &Username, row: i64) {
         if let Some(feed) = self.feeds.get_mut(user) {
-            feed.after = if fit { feed.after.max(row) } else { feed.after };
-            feed.stage = if fit { feed.stage } else { Stage::Blocked };
+            feed.after = feed.after.max(row);
         }
     }
 
     /// Notes that all results of the query were sent. Returns true if a query from the first row must follow.
-    fn gave_all(&mut self, user: &Username) -> bool {
+    fn sent_all(&mut self, user: &Username) -> bool {
         let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Querying) else {
             return false;
         };
@@ -196,7 +207,7 @@ impl Replication {
 }
 
 /// Divides messages into batches of one conversation each. A batch ends only at the end of a signed batch.
-pub(crate) fn batches(lines: &[OutgoingMessage]) -> Vec<&[OutgoingMessage]> {
+pub(crate) fn batches(lines: &[Arc<OutgoingMessage>]) -> Vec<&[Arc<OutgoingMessage>]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut group) = (0, 0, 0);
     for (at, said) in lines.iter().enumerate() {
@@ -234,11 +245,11 @@ mod tests {
         assert!(
             feeds.link_at(&bob(), Stage::Querying).is_some() && feeds.link_at(&bob(), Stage::Live).is_none()
         );
-        feeds.gave(&bob(), 7, true);
-        feeds.gave(&bob(), 8, false);
-        assert_eq!(feeds.go_on(&bob()), Some(7));
-        assert_eq!(feeds.go_on(&bob()), None, "it was asked for");
-        feeds.gave_all(&bob());
+        feeds.sent(&bob(), 8);
+        feeds.refused(&bob(), 8);
+        assert_eq!(feeds.has_room(&bob()), Some(7));
+        assert_eq!(feeds.has_room(&bob()), None, "it was asked for");
+        feeds.sent_all(&bob());
         assert!(feeds.link_at(&bob(), Stage::Live).is_some());
         feeds.end(&bob());
         assert!(feeds.link_at(&bob(), Stage::Live).is_none());
@@ -248,16 +259,16 @@ mod tests {
     fn messages_wait_for_who_does_not_look_and_are_asked_for_again() {
         let (room, mut feeds) = (Uuid::nil(), Replication::default());
         let away = BTreeSet::from([(bob(), room)]);
-        assert_eq!(feeds.stop_looking(away.clone()), []);
+        assert_eq!(feeds.hide_from(away.clone()), []);
         feeds.begin(&bob(), LinkId(1), false);
-        feeds.gave_all(&bob());
-        assert_eq!(feeds.stop_looking(BTreeSet::new()), [(bob(), room)]);
-        assert_eq!(feeds.look_again(&bob(), room), Some(0), "all that waited is asked for");
-        assert_eq!(feeds.look_again(&bob(), room), None, "once");
-        feeds.stop_looking(away);
-        assert_eq!(feeds.look_again(&bob(), room), None, "an answer is under way");
-        assert!(feeds.gave_all(&bob()), "and then it is asked again");
-        assert!(!feeds.gave_all(&bob()));
+        feeds.sent_all(&bob());
+        assert_eq!(feeds.hide_from(BTreeSet::new()), [(bob(), room)]);
+        assert_eq!(feeds.shows_again(&bob(), room), Some(0), "all that waited is asked for");
+        assert_eq!(feeds.shows_again(&bob(), room), None, "once");
+        feeds.hide_from(away);
+        assert_eq!(feeds.shows_again(&bob(), room), None, "an answer is under way");
+        assert!(feeds.sent_all(&bob()), "and then it is asked again");
+        assert!(!feeds.sent_all(&bob()));
         assert!(feeds.link_at(&bob(), Stage::Live).is_some());
     }
 
@@ -265,27 +276,27 @@ mod tests {
     fn lines_to_a_changed_key_wait_until_it_is_accepted() {
         let mut feeds = Replication::default();
         assert!(!feeds.begin(&bob(), LinkId(1), true));
-        feeds.gave_all(&bob());
+        feeds.sent_all(&bob());
         assert!(feeds.link_at(&bob(), Stage::Live).is_none());
         assert_eq!(feeds.hold(&bob(), false), Some(0));
-        feeds.gave_all(&bob());
+        feeds.sent_all(&bob());
         assert_eq!(feeds.hold(&bob(), false), None, "nothing was held");
         feeds.hold(&bob(), true);
-        assert!(!feeds.is_fed(&bob()) && feeds.go_on(&bob()).is_none());
+        assert!(!feeds.is_fed(&bob()) && feeds.has_room(&bob()).is_none());
     }
 
     #[test]
     fn answer_to_a_question_of_an_earlier_link_is_not_taken() {
         let mut feeds = Replication::default();
         feeds.begin(&bob(), LinkId(1), false);
-        assert_eq!(feeds.give(&bob(), 0, &[], Some(7), |_, _| true), Some(7));
+        assert_eq!(feeds.send(&bob(), 0, &[], Some(7)).1, Some(7));
         feeds.begin(&bob(), LinkId(2), false);
-        assert_eq!(feeds.give(&bob(), 7, &[], None, |_, _| true), None);
+        assert_eq!(feeds.send(&bob(), 7, &[], None).1, None);
         assert!(
             feeds.link_at(&bob(), Stage::Live).is_none(),
             "what is before row 7 was not given by this link"
         );
-        feeds.give(&bob(), 0, &[], None, |_, _| true);
+        feeds.send(&bob(), 0, &[], None);
         assert!(feeds.link_at(&bob(), Stage::Live).is_some(), "the control");
     }
 }

@@ -12,14 +12,14 @@ use crate::limits::SEEK_PAUSE;
 
 /// The time of the last query about each recipient.
 #[derive(Debug, Default)]
-pub(crate) struct Seeks {
+pub(crate) struct LookupPace {
     asked: BTreeMap<Username, Instant>,
 }
 
-impl Seeks {
+impl LookupPace {
     /// Returns whether a query about a recipient is allowed now, and notes it if so. One is allowed every
     /// `SEEK_PAUSE`.
-    pub(crate) fn may_seek(&mut self, user: &Username, now: Instant) -> bool {
+    pub(crate) fn may_ask(&mut self, user: &Username, now: Instant) -> bool {
         self.asked.retain(|_, asked| now < *asked + SEEK_PAUSE);
         let may = !self.asked.contains_key(user);
         if may {
@@ -40,13 +40,13 @@ mod tests {
 
     #[tokio::test]
     async fn absent_recipient_is_sought_once_in_a_while() {
-        let (mut seeks, now) = (Seeks::default(), Instant::now());
+        let (mut lookups, now) = (LookupPace::default(), Instant::now());
         let (bob, carla) = (Username::parse("bob").unwrap(), Username::parse("carla").unwrap());
-        assert!(seeks.may_seek(&bob, now));
-        assert!(!seeks.may_seek(&bob, now));
-        assert!(seeks.may_seek(&carla, now));
-        assert!(seeks.may_seek(&bob, now + SEEK_PAUSE));
-        seeks.forget(&bob);
-        assert!(seeks.may_seek(&bob, now + SEEK_PAUSE));
+        assert!(lookups.may_ask(&bob, now));
+        assert!(!lookups.may_ask(&bob, now));
+        assert!(lookups.may_ask(&carla, now));
+        assert!(lookups.may_ask(&bob, now + SEEK_PAUSE));
+        lookups.forget(&bob);
+        assert!(lookups.may_ask(&bob, now + SEEK_PAUSE));
     }
 }

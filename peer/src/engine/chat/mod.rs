@@ -3,9 +3,10 @@
 //! It does no I/O. Snapshots, messages and answers go in, and events come out. The time is an argument.
 
 mod entering;
-pub(crate) mod inbound;
+pub(crate) mod held_back;
 pub(crate) mod known_names;
 mod places;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -23,27 +24,15 @@ use crate::api::missing_conversation::MissingConversation;
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::{Event, LinkState};
-use crate::chat::inbound::PendingMembership;
-use crate::chat::known_names::KnownNames;
+use crate::engine::chat::held_back::PendingMembership;
+use crate::engine::chat::known_names::KnownNames;
 use crate::history::membership::Membership;
 use crate::history::remembered_room::RememberedRoom;
-use crate::identity::known_keys::Announcement;
 use crate::limits::RETURN_GRACE;
-
-/// A user to whom a link is wanted, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// The address to dial, or `None` if the user is offline.
-    pub(crate) address: Option<SocketAddr>,
-    /// Whether the user asked for a private chat. Otherwise only a shared room wants the link.
-    pub(crate) private: bool,
-    /// The keys that the tracker announced, or `None` if it announced none.
-    pub(crate) keys: Option<Announcement>,
-}
 
 /// The trust in a link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Trust {
+pub(crate) struct LinkTrust {
     /// Whether the link is encrypted.
     pub(crate) encrypted: bool,
     /// Whether the users have compared the safety number of the key.
@@ -53,9 +42,8 @@ pub(crate) struct Trust {
 }
 
 /// The state of the chat in this run: the user, the conversations and the links.
-#[derive(Default)]
 pub(crate) struct Chat {
-    me: Option<Username>,
+    me: Username,
     tracker: Option<TrackerState>,
     /// Whether the tracker has signed the user in, in this run.
     logged_in: bool,
@@ -73,22 +61,46 @@ pub(crate) struct Chat {
     private: BTreeMap<Username, Option<SocketAddr>>,
     open: Option<Conversation>,
     unread: BTreeMap<Conversation, usize>,
-    linked: BTreeMap<Username, Trust>,
+    linked: BTreeMap<Username, LinkTrust>,
     blocked: BTreeSet<Username>,
-    early: PendingMembership,
+    held_back: PendingMembership,
     /// The revision of each room that the history has noted. The history verifies messages against its memberships.
     kept: BTreeMap<Uuid, u64>,
     known: KnownNames,
 }
 
 impl Chat {
+    /// Creates the chat of a user who is in no conversation yet.
+    pub(crate) fn new(me: Username) -> Self {
+        Self {
+            me,
+            tracker: None,
+            logged_in: false,
+            returned: None,
+            rooms: BTreeMap::new(),
+            memberships: BTreeMap::new(),
+            remembered: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            left: Vec::new(),
+            private: BTreeMap::new(),
+            open: None,
+            unread: BTreeMap::new(),
+            linked: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            held_back: PendingMembership::default(),
+            kept: BTreeMap::new(),
+            known: KnownNames::default(),
+        }
+    }
+
     /// Applies an answer of the tracker, according to its request.
     pub(crate) fn answered(&mut self, request: &TrackerRequest, reply: &Reply, now: Instant) -> Vec<Event> {
         match request {
             TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials) => {
-                Username::parse(&credentials.username)
-                    .map(|me| self.signed_in(me, reply.rooms.iter().flat_map(BTreeMap::values).cloned(), now))
-                    .unwrap_or_default()
+                if credentials.username != self.me.as_str() {
+                    return Vec::new();
+                }
+                self.signed_in(reply.rooms.iter().flat_map(BTreeMap::values).cloned(), now)
             }
             TrackerRequest::CreateRoom { room: asked } | TrackerRequest::JoinRoom { room: asked } => {
                 reply.room.clone().map(|room| self.let_in(asked, room, now)).unwrap_or_default()
@@ -148,7 +160,7 @@ impl Chat {
 
     /// Returns whether the user is a member of a room.
     fn sits_in(&self, room: &RoomSnapshot) -> bool {
-        self.me.as_ref().is_some_and(|me| room.has_member(me))
+        room.has_member(&self.me)
     }
 
     /// Replaces the snapshot of a room, and returns the changes of other members as events.
@@ -167,7 +179,7 @@ impl Chat {
         before
             .changes_to(after)
             .into_iter()
-            .filter(|change| self.me.as_ref() != Some(&change.username))
+            .filter(|change| self.me != change.username)
             .map(|change| Event::RoomUpdate {
                 room: name.clone(),
                 change: change.kind,
@@ -264,20 +276,19 @@ impl Chat {
     /// Returns the other members of a room that the user owns; `None` for any other room.
     pub(crate) fn owned(&self, room: &RoomName) -> Option<Vec<Username>> {
         let owner = &self.rooms.get(room)?.owner;
-        (Some(owner) == self.me.as_ref())
-            .then(|| self.listeners(&Conversation::Room(room.clone())).unwrap_or_default())
+        (*owner == self.me).then(|| self.listeners(&Conversation::Room(room.clone())).unwrap_or_default())
     }
 
     /// Returns the recipients of a message in a conversation: its members except the user.
     pub(crate) fn listeners(&self, conversation: &Conversation) -> Result<Vec<Username>, CommandError> {
         self.stands(conversation)?;
-        Ok(self.members(conversation).into_iter().filter(|user| Some(user) != self.me.as_ref()).collect())
+        Ok(self.members(conversation).into_iter().filter(|user| *user != self.me).collect())
     }
 
     /// Returns all members of a conversation, the user included.
     fn members(&self, conversation: &Conversation) -> Vec<Username> {
         match conversation {
-            Conversation::Private(user) => self.me.iter().chain([user]).cloned().collect(),
+            Conversation::Private(user) => vec![self.me.clone(), user.clone()],
             Conversation::Room(name) => {
                 let members = self.rooms.get(name).map(|room| room.members.as_slice()).unwrap_or_default();
                 members.iter().map(|member| member.username.clone()).collect()
@@ -298,8 +309,7 @@ impl Chat {
             }
             Conversation::Private(_) => {
                 let member = |username: Username| {
-                    let connected =
-                        Some(&username) == self.me.as_ref() || self.linked.contains_key(&username);
+                    let connected = username == self.me || self.linked.contains_key(&username);
                     Member {
                         username,
                         connected,
@@ -315,8 +325,10 @@ impl Chat {
         Ok((conversation, members))
     }
 
-    /// Counts an unread message, unless the conversation is open. A private message starts its chat.
-    pub(crate) fn note_unread(&mut self, conversation: Conversation) {
+    /// Counts an unread message, unless the conversation is open. A private message starts its chat: returns whether
+    /// it did.
+    pub(crate) fn note_unread(&mut self, conversation: Conversation) -> bool {
+        let begins = matches!(&conversation, Conversation::Private(user) if !self.private.contains_key(user));
         if let Conversation::Private(user) = &conversation {
             self.private.entry(user.clone()).or_insert(None);
             self.known.note_user(user);
@@ -324,6 +336,7 @@ impl Chat {
         if self.open.as_ref() != Some(&conversation) && self.stands(&conversation).is_ok() {
             *self.unread.entry(conversation).or_default() += 1;
         }
+        begins
     }
 
     /// Returns the partners of private chats who have no link.
@@ -342,7 +355,7 @@ impl Chat {
 
     /// Notes the state of the link to a peer, and returns events for real changes. A link with another key is
     /// another link.
-    pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: Trust) -> Vec<Event> {
+    pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: LinkTrust) -> Vec<Event> {
         let before = self.linked.remove(peer);
         if up {
             self.linked.insert(peer.clone(), trust);
@@ -361,33 +374,6 @@ impl Chat {
         events
     }
 
-    /// Returns every user to whom a link is wanted.
-    pub(crate) fn wanted(&self) -> BTreeMap<Username, Wanted> {
-        let mut wanted: BTreeMap<_, _> = self
-            .private
-            .iter()
-            .map(|(user, address)| (user.clone(), Wanted { address: *address, private: true, keys: None }))
-            .collect();
-        for room in self.rooms.values() {
-            for member in room.members.iter().filter(|member| Some(&member.username) != self.me.as_ref()) {
-                // A legacy client that does not show the room dials by itself when it shows it again.
-                let peer = room.peer(&member.username).filter(|_| !member.in_menu);
-                let address = peer.and_then(commons::peer::Peer::socket_addr);
-                // While the tracker is lost, a member may still be at the last known address.
-                let last = self.memberships.get(&room.id).and_then(|it| it.address(&member.username));
-                let address = address.or_else(|| last.filter(|_| self.tracker() == TrackerState::Lost));
-                let wish = wanted.entry(member.username.clone()).or_insert(Wanted {
-                    address,
-                    private: false,
-                    keys: None,
-                });
-                wish.address = address.or(wish.address);
-                wish.keys = Some(member.into());
-            }
-        }
-        wanted
-    }
-
     /// Returns whether the user shares a conversation with this peer.
     pub(crate) fn talks_with(&self, user: &Username) -> bool {
         self.private.contains_key(user) || self.rooms.values().any(|room| room.has_member(user))
@@ -402,8 +388,8 @@ impl Chat {
         &self.blocked
     }
 
-    pub(crate) fn me(&self) -> Option<&Username> {
-        self.me.as_ref()
+    pub(crate) fn me(&self) -> &Username {
+        &self.me
     }
 
     pub(crate) fn tracker(&self) -> TrackerState {
@@ -433,11 +419,11 @@ mod tests {
 
     use super::*;
 
-    pub(in crate::chat) fn user(name: &str) -> Username {
+    pub(in crate::engine::chat) fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
     }
 
-    pub(in crate::chat) fn sala(revision: u64, members: &[&str]) -> RoomSnapshot {
+    pub(in crate::engine::chat) fn sala(revision: u64, members: &[&str]) -> RoomSnapshot {
         let member = |name: &&str| Member {
             username: user(name),
             connected: true,
@@ -459,14 +445,14 @@ mod tests {
         }
     }
 
-    pub(in crate::chat) fn ana_in(room: RoomSnapshot) -> Chat {
-        let mut chat = Chat::default();
+    pub(in crate::engine::chat) fn ana_in(room: RoomSnapshot) -> Chat {
+        let mut chat = Chat::new(user("ana"));
         chat.remember(vec![room.clone().into()]);
-        chat.signed_in(user("ana"), [room].into_iter(), Instant::now());
+        chat.signed_in([room].into_iter(), Instant::now());
         chat
     }
 
-    pub(in crate::chat) fn update(
+    pub(in crate::engine::chat) fn update(
         kind: ChangeKind,
         username: &str,
         room: Option<RoomSnapshot>,
@@ -516,9 +502,9 @@ mod tests {
     async fn login_accepts_older_revision_and_reports_lost_membership() {
         let now = Instant::now();
         let mut chat = ana_in(sala(9, &["ana", "bob"]));
-        let told = chat.signed_in(user("ana"), [sala(2, &["ana"])].into_iter(), now);
+        let told = chat.signed_in([sala(2, &["ana"])].into_iter(), now);
         assert!(matches!(told[..], [Event::RoomUpdate { change: ChangeKind::Left, .. }]));
-        let told = chat.signed_in(user("ana"), [].into_iter(), now);
+        let told = chat.signed_in([].into_iter(), now);
         assert!(matches!(told[..], [Event::RoomLeft { .. }]));
         assert_eq!(chat.opened(), Err(MissingConversation::NoneOpen.into()));
     }
@@ -527,10 +513,10 @@ mod tests {
     async fn linked_member_stays_online_when_the_tracker_returns() {
         let now = Instant::now();
         let mut chat = ana_in(sala(9, &["ana", "bob", "carla"]));
-        chat.link_is(&user("bob"), true, Trust::default());
+        chat.link_is(&user("bob"), true, LinkTrust::default());
         let mut alone = sala(2, &["ana", "bob", "carla"]);
         alone.members.iter_mut().skip(1).for_each(|member| member.connected = false);
-        let told = chat.signed_in(user("ana"), [alone.clone()].into_iter(), now);
+        let told = chat.signed_in([alone.clone()].into_iter(), now);
         let offline = |told: &[Event]| {
             told.iter().filter(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).count()
         };
@@ -552,17 +538,18 @@ mod tests {
         let mut chat = ana_in(sala(9, &["ana", "bob", "py"]));
         for (name, encrypted) in [("bob", true), ("py", false)] {
             let told = |events: Vec<Event>| matches!(events[..], [Event::Link { encrypted: told, .. }] if told == encrypted);
-            let trust = Trust { encrypted, ..Trust::default() };
+            let trust = LinkTrust { encrypted, ..LinkTrust::default() };
             assert!(told(chat.link_is(&user(name), true, trust)));
-            assert_eq!(chat.link_is(&user(name), true, Trust { verified: true, ..trust }), []);
-            assert!(told(chat.link_is(&user(name), false, Trust { encrypted: !encrypted, ..trust })));
+            assert_eq!(chat.link_is(&user(name), true, LinkTrust { verified: true, ..trust }), []);
+            assert!(told(chat.link_is(&user(name), false, LinkTrust { encrypted: !encrypted, ..trust })));
         }
     }
 
     #[tokio::test]
     async fn a_link_by_another_key_is_another_link() {
         let mut chat = ana_in(sala(9, &["ana", "bob"]));
-        let by = |n: u8, verified| Trust { encrypted: true, verified, key: Some(PublicKey::new([n; 32])) };
+        let by =
+            |n: u8, verified| LinkTrust { encrypted: true, verified, key: Some(PublicKey::new([n; 32])) };
         assert_eq!(chat.link_is(&user("bob"), true, by(1, true)).len(), 1);
         assert_eq!(chat.link_is(&user("bob"), true, by(1, true)), []);
         let told = chat.link_is(&user("bob"), true, by(2, false));

@@ -31,6 +31,8 @@ struct PeerSync {
     talks: BTreeMap<ConversationId, ConversationSync>,
     /// The conversation of the unanswered WANT, and the time at which it expires.
     asked: Option<(ConversationId, Instant)>,
+    /// Whether the history is comparing a conversation with what the peer holds.
+    is_comparing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +88,7 @@ impl SyncState {
     }
 
     /// Notes that more keys are trusted. Messages that were refused before are requested again.
-    pub(crate) fn believe_more(&mut self) {
+    pub(crate) fn keys_added(&mut self) {
         for talk in self.partners.values_mut().flat_map(|partner| partner.talks.values_mut()) {
             talk.open = true;
             talk.wanted.clear();
@@ -108,11 +110,27 @@ impl SyncState {
         shared.iter().filter(|shared| partner.talks.get(shared).is_none_or(due)).cloned().collect()
     }
 
-    /// Notes that a HAVE was sent to a peer.
+    /// Notes that the history was asked for the content of a HAVE. If it does not answer, the HAVE is due again.
+    pub(crate) fn have_requested(&mut self, user: &Username, conversation: &ConversationId, now: Instant) {
+        if let Some(partner) = self.partners.get_mut(user) {
+            let talk = partner.talks.entry(conversation.clone()).or_default();
+            (talk.told, talk.stale) = (Some(now), true);
+        }
+    }
+
+    /// Notes that a HAVE was sent to a peer. The history answers in order, so the HAVE covers all that it has reported.
     pub(crate) fn have_sent(&mut self, user: &Username, conversation: &ConversationId, now: Instant) {
         if let Some(partner) = self.partners.get_mut(user) {
             let talk = partner.talks.entry(conversation.clone()).or_default();
             (talk.told, talk.stale) = (Some(now), false);
+        }
+    }
+
+    /// Notes that a HAVE did not fit into the send queue of a peer. It is due again at once.
+    pub(crate) fn have_refused(&mut self, user: &Username, conversation: &ConversationId) {
+        let talk = self.partners.get_mut(user).and_then(|partner| partner.talks.get_mut(conversation));
+        if let Some(talk) = talk {
+            talk.told = None;
         }
     }
 
@@ -138,7 +156,7 @@ impl SyncState {
     }
 
     /// Notes that LINES from a peer have arrived, so that the next WANT may be sent.
-    pub(crate) fn given(&mut self, user: &Username, conversation: &ConversationId) {
+    pub(crate) fn lines_arrived(&mut self, user: &Username, conversation: &ConversationId) {
         let Some(partner) = self.partners.get_mut(user) else { return };
         partner.asked = partner.asked.take().filter(|(asked, _)| asked != conversation);
         if let Some(talk) = partner.talks.get_mut(conversation) {
@@ -146,14 +164,24 @@ impl SyncState {
         }
     }
 
-    /// Returns the next conversation to compare with a peer, and the ranges that the peer holds.
-    pub(crate) fn next_to_look_at(
+    /// Notes that the disk failed during a comparison, which is repeated later.
+    pub(crate) fn comparison_failed(&mut self, user: &Username, conversation: &ConversationId) {
+        let Some(partner) = self.partners.get_mut(user) else { return };
+        partner.is_comparing = false;
+        if let Some(talk) = partner.talks.get_mut(conversation) {
+            talk.open = true;
+        }
+    }
+
+    /// Returns the next conversation to compare with a peer, and the ranges that the peer holds; `None` while another
+    /// comparison or the answer to a WANT is awaited.
+    pub(crate) fn next_comparison(
         &mut self,
         user: &Username,
         shared: &[ConversationId],
         now: Instant,
     ) -> Option<(ConversationId, Vec<StreamSpans>)> {
-        let partner = self.partners.get_mut(user)?;
+        let partner = self.partners.get_mut(user).filter(|partner| !partner.is_comparing)?;
         if let Some((asked, until)) = partner.asked.take() {
             if until > now {
                 partner.asked = Some((asked, until));
@@ -172,6 +200,7 @@ impl SyncState {
         let rested = |talk: &ConversationSync| talk.again.is_some_and(|again| again <= now);
         let (conversation, talk) = talks.find(|(_, talk)| talk.open || waited(talk) || rested(talk))?;
         talk.open = false;
+        partner.is_comparing = true;
         if rested(talk) {
             talk.again = None;
             talk.wanted.clear();
@@ -179,9 +208,9 @@ impl SyncState {
         Some((conversation.clone(), talk.remote_have.clone()))
     }
 
-    /// Returns the ranges for a WANT to a peer, out of those that are lacking here. Ranges are left out if their
+    /// Ends a comparison. Returns the ranges for a WANT to a peer, out of those that are lacking here. Ranges are left out if their
     /// linked author sends them unasked, or if the peer was asked for them in vain.
-    pub(crate) fn ask(
+    pub(crate) fn wanted(
         &mut self,
         user: &Username,
         conversation: &ConversationId,
@@ -190,6 +219,7 @@ impl SyncState {
     ) -> Vec<StreamSpans> {
         let authors: BTreeSet<_> = self.partners.keys().map(|linked| linked.as_str().to_owned()).collect();
         let Some(partner) = self.partners.get_mut(user) else { return Vec::new() };
+        partner.is_comparing = false;
         let Some(talk) = partner.talks.get_mut(conversation) else { return Vec::new() };
         talk.fetch_anyway.retain(|fetch_anyway| lacking.iter().any(|stream| is_same(stream, fetch_anyway)));
         let comes_by_itself = |stream: &StreamSpans| {
@@ -277,22 +307,22 @@ mod tests {
         let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
         catch_up.on_have(&bob, &SALA, lines("dora", 100));
-        assert!(catch_up.next_to_look_at(&bob, &[], now).is_none(), "not shared yet");
-        assert_eq!(catch_up.next_to_look_at(&bob, &[SALA], now), Some((SALA, lines("dora", 100))));
-        let wanted = catch_up.ask(&bob, &SALA, lines("dora", 100), now);
+        assert!(catch_up.next_comparison(&bob, &[], now).is_none(), "not shared yet");
+        assert_eq!(catch_up.next_comparison(&bob, &[SALA], now), Some((SALA, lines("dora", 100))));
+        let wanted = catch_up.wanted(&bob, &SALA, lines("dora", 100), now);
         assert_eq!(wanted, lines("dora", 100));
-        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none(), "an answer is awaited");
-        catch_up.given(&bob, &SALA);
-        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_some());
-        assert_eq!(catch_up.ask(&bob, &SALA, lines("dora", 36), now).len(), 1);
-        catch_up.given(&bob, &SALA);
-        catch_up.next_to_look_at(&bob, &[SALA], now);
-        assert!(catch_up.ask(&bob, &SALA, lines("dora", 36), now).is_empty(), "it gave nothing of use");
-        assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none());
+        assert!(catch_up.next_comparison(&bob, &[SALA], now).is_none(), "an answer is awaited");
+        catch_up.lines_arrived(&bob, &SALA);
+        assert!(catch_up.next_comparison(&bob, &[SALA], now).is_some());
+        assert_eq!(catch_up.wanted(&bob, &SALA, lines("dora", 36), now).len(), 1);
+        catch_up.lines_arrived(&bob, &SALA);
+        catch_up.next_comparison(&bob, &[SALA], now);
+        assert!(catch_up.wanted(&bob, &SALA, lines("dora", 36), now).is_empty(), "it gave nothing of use");
+        assert!(catch_up.next_comparison(&bob, &[SALA], now).is_none());
         let later = now + VAIN_PAUSE;
-        assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
+        assert!(catch_up.next_comparison(&bob, &[SALA], later).is_some());
         assert_eq!(
-            catch_up.ask(&bob, &SALA, lines("dora", 36), later).len(),
+            catch_up.wanted(&bob, &SALA, lines("dora", 36), later).len(),
             1,
             "the disk may have room now"
         );
@@ -304,11 +334,11 @@ mod tests {
         let (mut catch_up, bob) = (SyncState::default(), user("bob"));
         catch_up.up(&bob);
         catch_up.on_have(&bob, &SALA, lines("dora", 100));
-        catch_up.next_to_look_at(&bob, &[SALA], now);
-        catch_up.ask(&bob, &SALA, lines("dora", 100), now);
+        catch_up.next_comparison(&bob, &[SALA], now);
+        catch_up.wanted(&bob, &SALA, lines("dora", 100), now);
         let later = now + WANT_WAIT;
-        assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
-        assert_eq!(catch_up.ask(&bob, &SALA, lines("dora", 100), later), lines("dora", 100));
+        assert!(catch_up.next_comparison(&bob, &[SALA], later).is_some());
+        assert_eq!(catch_up.wanted(&bob, &SALA, lines("dora", 100), later), lines("dora", 100));
     }
 
     #[tokio::test]
@@ -320,20 +350,20 @@ mod tests {
             catch_up.up(&bob);
             catch_up.up(&user("ana"));
             catch_up.on_have(&bob, &SALA, lines(author, 5));
-            catch_up.next_to_look_at(&bob, &[SALA], now);
-            assert!(catch_up.ask(&bob, &SALA, lines(author, 5), now).is_empty());
-            assert!(catch_up.next_to_look_at(&bob, &[SALA], now).is_none());
+            catch_up.next_comparison(&bob, &[SALA], now);
+            assert!(catch_up.wanted(&bob, &SALA, lines(author, 5), now).is_empty());
+            assert!(catch_up.next_comparison(&bob, &[SALA], now).is_none());
             let later = now + ASK_PATIENCE;
-            assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_some());
-            assert!(catch_up.ask(&bob, &SALA, rest(author), later).is_empty(), "two of them have come");
-            assert!(catch_up.next_to_look_at(&bob, &[SALA], later).is_none());
+            assert!(catch_up.next_comparison(&bob, &[SALA], later).is_some());
+            assert!(catch_up.wanted(&bob, &SALA, rest(author), later).is_empty(), "two of them have come");
+            assert!(catch_up.next_comparison(&bob, &[SALA], later).is_none());
             let last = later + ASK_PATIENCE;
-            assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
-            assert_eq!(catch_up.ask(&bob, &SALA, rest(author), last), rest(author));
+            assert!(catch_up.next_comparison(&bob, &[SALA], last).is_some());
+            assert_eq!(catch_up.wanted(&bob, &SALA, rest(author), last), rest(author));
             // The next batch of this stream is requested without another delay.
-            catch_up.given(&bob, &SALA);
-            assert!(catch_up.next_to_look_at(&bob, &[SALA], last).is_some());
-            assert_eq!(catch_up.ask(&bob, &SALA, spans(author, 4, 5), last), spans(author, 4, 5));
+            catch_up.lines_arrived(&bob, &SALA);
+            assert!(catch_up.next_comparison(&bob, &[SALA], last).is_some());
+            assert_eq!(catch_up.wanted(&bob, &SALA, spans(author, 4, 5), last), spans(author, 4, 5));
         }
     }
 

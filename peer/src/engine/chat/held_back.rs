@@ -17,21 +17,21 @@ use crate::peer_communication::link_report::{MessageBatch, PlainMessage};
 pub(crate) struct Inbound {
     /// The user at the other end of the link.
     pub(crate) from: Username,
-    pub(crate) what: Spoken,
+    pub(crate) messages: InboundMessages,
 }
 
 /// A message of a legacy client, or a batch of messages with provenance.
-pub(crate) enum Spoken {
-    Plain(PlainMessage),
-    Given(MessageBatch),
+pub(crate) enum InboundMessages {
+    Unsigned(PlainMessage),
+    Signed(MessageBatch),
 }
 
-impl Spoken {
+impl InboundMessages {
     /// Returns the room by name or by id, as the sender names it. Both are `None` in a private chat.
     fn room(&self) -> (Option<&str>, Option<Uuid>) {
         match self {
-            Self::Plain(line) => (line.room.as_deref(), None),
-            Self::Given(given) => (None, given.room_id),
+            Self::Unsigned(line) => (line.room.as_deref(), None),
+            Self::Signed(batch) => (None, batch.room_id),
         }
     }
 }
@@ -44,21 +44,28 @@ pub(crate) struct PendingMembership {
 
 impl PendingMembership {
     /// Holds back an entry. Expired entries are dropped, and also the oldest if the queue is full.
-    pub(crate) fn keep(&mut self, heard: Inbound, now: Instant) {
+    pub(crate) fn keep(&mut self, inbound: Inbound, now: Instant) {
         while self.waiting.len() >= EARLY_BATCHES
             || self.waiting.front().is_some_and(|(since, _)| is_late(*since, now))
         {
             self.waiting.pop_front().iter().for_each(note_dropped);
         }
-        self.waiting.push_back((now, heard));
+        self.waiting.push_back((now, inbound));
     }
 
     /// Returns whether earlier messages from the same user to the same room are held back. Later messages must not
     /// overtake them.
     pub(crate) fn holds(&self, later: &Inbound, now: Instant) -> bool {
-        let is_before =
-            |earlier: &Inbound| earlier.from == later.from && earlier.what.room() == later.what.room();
+        let is_before = |earlier: &Inbound| {
+            earlier.from == later.from && earlier.messages.room() == later.messages.room()
+        };
         self.waiting.iter().any(|(since, earlier)| !is_late(*since, now) && is_before(earlier))
+    }
+
+    /// Drops the messages of an earlier link to a user. A new link brings all of them again, from the first on: if both
+    /// were kept, one that expires would come after a later one.
+    pub(crate) fn forget(&mut self, user: &Username) {
+        self.waiting.retain(|(_, inbound)| inbound.from != *user);
     }
 
     /// Removes and returns all entries that have not expired, oldest first, with their times of arrival.
@@ -75,6 +82,6 @@ fn is_late(since: Instant, now: Instant) -> bool {
 }
 
 /// Logs a dropped entry. It was not acknowledged, so a current peer sends it again.
-fn note_dropped((_, heard): &(Instant, Inbound)) {
-    warn!(peer = ?heard.from, "messages for a room in which their author is not known to sit were dropped");
+fn note_dropped((_, inbound): &(Instant, Inbound)) {
+    warn!(peer = ?inbound.from, "messages for a room in which their author is not known to sit were dropped");
 }

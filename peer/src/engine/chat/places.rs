@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::chat::Chat;
-use crate::chat::inbound::{Inbound, Spoken};
+use crate::engine::chat::Chat;
+use crate::engine::chat::held_back::{Inbound, InboundMessages};
 use crate::history::conversation::ConversationId;
 use crate::history::remembered_room::RememberedRoom;
 
@@ -23,25 +23,25 @@ impl Chat {
     /// is held back until its sender is a member of a room whose snapshot the history has noted.
     pub(crate) fn admit(
         &mut self,
-        heard: Inbound,
+        inbound: Inbound,
         now: Instant,
     ) -> Option<(ConversationId, Option<RoomName>, Inbound)> {
-        let room = match &heard.what {
-            Spoken::Plain(line) => line.room.as_deref().map(|name| self.rooms.get(name)),
-            Spoken::Given(given) => given.room_id.map(|id| self.room_by_id(id)),
+        let room = match &inbound.messages {
+            InboundMessages::Unsigned(line) => line.room.as_deref().map(|name| self.rooms.get(name)),
+            InboundMessages::Signed(batch) => batch.room_id.map(|id| self.room_by_id(id)),
         };
         match room {
-            None if self.blocked.contains(&heard.from) => None,
-            None => Some((ConversationId::Private(heard.from.clone()), None, heard)),
+            None if self.blocked.contains(&inbound.from) => None,
+            None => Some((ConversationId::Private(inbound.from.clone()), None, inbound)),
             Some(Some(room))
-                if room.has_member(&heard.from)
+                if room.has_member(&inbound.from)
                     && self.kept.get(&room.id) == Some(&room.revision)
-                    && !self.early.holds(&heard, now) =>
+                    && !self.held_back.holds(&inbound, now) =>
             {
-                Some((ConversationId::Room(room.id), Some(room.name.clone()), heard))
+                Some((ConversationId::Room(room.id), Some(room.name.clone()), inbound))
             }
             Some(_) => {
-                self.early.keep(heard, now);
+                self.held_back.keep(inbound, now);
                 None
             }
         }
@@ -69,10 +69,18 @@ impl Chat {
         self.kept.insert(room, revision);
     }
 
+    /// Drops the held-back messages of an earlier link to a user.
+    pub(crate) fn forget_held_back(&mut self, user: &Username) {
+        self.held_back.forget(user);
+    }
+
     /// Returns the held-back messages whose sender is a member now.
-    pub(crate) fn admit_early(&mut self, now: Instant) -> Vec<(ConversationId, Option<RoomName>, Inbound)> {
-        let early = self.early.take(now);
-        early.into_iter().filter_map(|(since, heard)| self.admit(heard, since)).collect()
+    pub(crate) fn admit_held_back(
+        &mut self,
+        now: Instant,
+    ) -> Vec<(ConversationId, Option<RoomName>, Inbound)> {
+        let held_back = self.held_back.take(now);
+        held_back.into_iter().filter_map(|(since, inbound)| self.admit(inbound, since)).collect()
     }
 
     fn room_by_id(&self, id: Uuid) -> Option<&RoomSnapshot> {
@@ -91,7 +99,7 @@ impl Chat {
     }
 
     /// Returns the members whose legacy clients do not show a room and would drop its messages.
-    pub(crate) fn not_looking(&self) -> BTreeSet<(Username, Uuid)> {
+    pub(crate) fn hidden_rooms(&self) -> BTreeSet<(Username, Uuid)> {
         let absent = |room: &RoomSnapshot| {
             let members = room.members.iter().filter(|member| member.in_menu);
             members.map(|member| (member.username.clone(), room.id)).collect::<Vec<_>>()
@@ -116,7 +124,7 @@ impl Chat {
     /// 0 if the user is not a member.
     pub(crate) fn seated(&self, room: &ConversationId) -> (Vec<Username>, u64) {
         let members = room.room().map(|room| self.members_of(room)).unwrap_or_default();
-        let since = self.me.as_ref().and_then(|me| self.since(room, me));
+        let since = self.since(room, &self.me);
         (members, since.unwrap_or(0))
     }
 
@@ -141,14 +149,14 @@ mod tests {
     use commons::snapshot::ChangeKind;
 
     use super::*;
-    use crate::chat::tests::{ana_in, sala, update, user};
+    use crate::engine::chat::tests::{ana_in, sala, update, user};
     use crate::limits::EARLY_WAIT;
     use crate::peer_communication::link_report::PlainMessage;
 
     fn line(from: &str, room: Option<&str>) -> Inbound {
         let room = room.map(str::to_owned);
-        let line = PlainMessage { room, content: "hi".into(), id: None, sent_at: None };
-        Inbound { from: user(from), what: Spoken::Plain(line) }
+        let line = PlainMessage { room, content: "hi".into(), id: Uuid::nil(), sent_at: None };
+        Inbound { from: user(from), messages: InboundMessages::Unsigned(line) }
     }
 
     #[tokio::test]
@@ -158,12 +166,12 @@ mod tests {
         assert!(chat.admit(line("bob", Some("sala")), now).is_none());
         chat.updated(update(ChangeKind::Joined, "bob", Some(sala(2, &["ana", "bob"]))), now);
         chat.note_kept(Uuid::nil(), 2);
-        assert_eq!(chat.admit_early(now).len(), 1);
+        assert_eq!(chat.admit_held_back(now).len(), 1);
 
         assert!(chat.admit(line("carla", Some("sala")), now).is_none());
         let later = now + EARLY_WAIT * 2;
         chat.updated(update(ChangeKind::Joined, "carla", Some(sala(3, &["ana", "carla"]))), later);
-        assert!(chat.admit_early(later).is_empty());
+        assert!(chat.admit_held_back(later).is_empty());
     }
 
     #[tokio::test]

@@ -1,0 +1,233 @@
+//! The commands that change the conversations: to write, to open, to leave, and to decide about others' keys.
+//!
+//! A message may have to wait: until the tracker has answered where its recipient is, until a member has sent the
+//! Lamport time of the conversation, or until a slow recipient has caught up. Each wait is bounded.
+
+use commons::limits::TEXT_MAX;
+use commons::names::Username;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::conversation::Conversation;
+use crate::api::error::CommandError;
+use crate::api::{Answer, Command};
+use crate::engine::Engine;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::{Now, Ticket};
+use crate::engine::omission::Omission;
+use crate::engine::pending_command::{Intent, PendingCommand};
+use crate::engine::timers::Timer;
+use crate::history::command::{Draft, Request};
+use crate::history::conversation::ConversationId;
+use crate::limits::CLOCK_WAIT;
+use crate::peer_communication::dialect::Dialect;
+
+impl Engine {
+    /// Carries out a command. All but a message wait until every own message is stored, so that they come after it.
+    pub(in crate::engine) fn on_command(
+        &mut self,
+        ticket: Ticket,
+        command: Command,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        self.history_lock.touch(now.instant);
+        if self.unstored > 0 && !matches!(command, Command::Say { .. }) {
+            return self.deferred.push_back((ticket, command));
+        }
+        let outcome = match command {
+            Command::Say { conversation, text, id } => {
+                match self.begin_to_say(conversation, text, id.unwrap_or_default()) {
+                    Ok(intent) => return self.begin(ticket, intent, now, effects),
+                    Err(error) => Err(error),
+                }
+            }
+            Command::Open { conversation } => {
+                return self.begin(ticket, Intent::Open(conversation), now, effects);
+            }
+            Command::Leave { conversation: Some(Conversation::Private(user)) } => {
+                self.end_private(&user, effects).map(|()| Answer::Done)
+            }
+            Command::Users { conversation } => self.users(conversation),
+            Command::Block { user: None } => {
+                Ok(Answer::Blocked { users: self.chat.blocked().iter().cloned().collect() })
+            }
+            Command::Block { user: Some(user) } => {
+                return self.decide(ticket, effects, |it| it.block(&user, true));
+            }
+            Command::Unblock { user } => return self.decide(ticket, effects, |it| it.block(&user, false)),
+            Command::Accept { user } => return self.decide(ticket, effects, |it| it.accept_keys(user)),
+            Command::Verified { user } => return self.decide(ticket, effects, |it| it.verify_keys(user)),
+            Command::Verify { user } => self.safety_number(user),
+            // The service carries out all others, with requests to the tracker or questions to the history.
+            _ => Err(CommandError::Usage("this command is not one of the engine's".to_owned())),
+        };
+        effects.push(Effect::Answer(ticket, outcome));
+    }
+
+    fn begin_to_say(
+        &self,
+        conversation: Option<Conversation>,
+        text: String,
+        id: Uuid,
+    ) -> Result<Intent, CommandError> {
+        let length = text.len();
+        if length > TEXT_MAX {
+            return Err(CommandError::TextTooLong { length, max: TEXT_MAX });
+        }
+        let to = conversation.map_or_else(|| self.chat.opened(), Ok)?;
+        Ok(Intent::Say { to, text, id })
+    }
+
+    /// Begins a command. The partner of a private chat is looked up first, if necessary.
+    fn begin(&mut self, ticket: Ticket, intent: Intent, now: Now, effects: &mut Effects) {
+        let mut looked_up = None;
+        if let Conversation::Private(user) = intent.conversation() {
+            if user == self.chat.me() {
+                return effects.push(Effect::Answer(ticket, Err(CommandError::NotYourself)));
+            }
+            // A known key may have endorsed the other since the change was noticed.
+            let is_away = !self.links.contains_key(user) && !self.was_looked_up(user, now);
+            if self.keys.is_changed(user) || is_away {
+                self.lookups.ask(user, effects);
+                looked_up = Some(user.clone());
+            } else {
+                self.begin_private(&user.clone(), effects);
+            }
+        }
+        let command = PendingCommand { ticket, intent, looked_up, clock_until: None };
+        self.go_on(command, now, effects);
+    }
+
+    /// Returns whether the tracker was asked a moment ago about the absent user: messages to that user wait.
+    fn was_looked_up(&mut self, user: &Username, now: Now) -> bool {
+        self.chat.away().contains(user) && !self.lookups.pace.may_ask(user, now.instant)
+    }
+
+    /// Goes on with the commands that waited for the answer about a user.
+    pub(in crate::engine) fn on_looked_up(
+        &mut self,
+        user: &Username,
+        judged: &Result<(), CommandError>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if self.omits(Omission::LookupAnswered) {
+            return;
+        }
+        for mut command in std::mem::take(&mut self.pending) {
+            if command.looked_up.as_ref() != Some(user) {
+                self.pending.push(command);
+            } else if let Err(error) = judged {
+                effects.push(Effect::Answer(command.ticket, Err(error.clone())));
+            } else {
+                command.looked_up = None;
+                self.go_on(command, now, effects);
+            }
+        }
+    }
+
+    /// Tries the waiting commands again, because something changed that they may wait for.
+    pub(in crate::engine) fn retry_commands(&mut self, now: Now, effects: &mut Effects) {
+        for command in std::mem::take(&mut self.pending) {
+            self.go_on(command, now, effects);
+        }
+        self.check_flushes(now, effects);
+    }
+
+    /// Carries out a command, or keeps it if it must wait.
+    fn go_on(&mut self, mut command: PendingCommand, now: Now, effects: &mut Effects) {
+        if command.looked_up.is_some() {
+            return self.pending.push(command);
+        }
+        let outcome = match &command.intent {
+            Intent::Open(conversation) => self.chat.switch(conversation.clone()),
+            Intent::Say { to, .. } => match self.must_wait(to, &mut command.clock_until, now) {
+                Ok(Some(until)) => {
+                    self.timers.set_earliest(Timer::Commands, until);
+                    return self.pending.push(command);
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            },
+        };
+        let outcome = match (outcome, command.intent) {
+            (Ok(()), Intent::Say { to, text, id }) => self.say(to, text, id, now, effects),
+            (outcome, _) => outcome,
+        };
+        effects.push(Effect::Answer(command.ticket, outcome.map(|()| Answer::Done)));
+    }
+
+    /// Returns until when a message to a conversation waits, at most; `None` if it need not wait.
+    fn must_wait(
+        &mut self,
+        to: &Conversation,
+        clock_until: &mut Option<Instant>,
+        now: Now,
+    ) -> Result<Option<Instant>, CommandError> {
+        let (conversation, _) = self.chat.place(to)?;
+        let recipients = self.chat.listeners(to)?;
+        if self.awaits_lamport_time(&conversation, &recipients) {
+            let until = *clock_until.get_or_insert(now.instant + CLOCK_WAIT);
+            if now.instant < until {
+                return Ok(Some(until));
+            }
+            self.timed.insert(conversation);
+        }
+        let is_fed = |user: &Username| self.replication.is_fed(user);
+        Ok(self.pace.must_wait(&recipients, is_fed, now.instant))
+    }
+
+    /// Returns whether the first message in a conversation should wait for the Lamport time of a connected member. It
+    /// then sorts after the existing ones. The link that would carry the message carries that time first.
+    fn awaits_lamport_time(&self, conversation: &ConversationId, recipients: &[Username]) -> bool {
+        !self.timed.contains(conversation) && recipients.iter().any(|user| self.may_send_have(user))
+    }
+
+    /// Returns whether an online user may still send the Lamport time of a conversation. A legacy client never does.
+    fn may_send_have(&self, user: &Username) -> bool {
+        let is_silent = self.dialect(user).is_some_and(|dialect| dialect != Dialect::Full);
+        self.chat.is_there(user) && !is_silent && !self.keys.is_changed(user)
+    }
+
+    /// Gives a message to the history, from which it is delivered.
+    fn say(
+        &mut self,
+        conversation: Conversation,
+        text: String,
+        id: Uuid,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), CommandError> {
+        let (to, revision) = self.chat.place(&conversation)?;
+        let audience = self.chat.listeners(&conversation)?;
+        let room = match conversation {
+            Conversation::Room(room) => Some(room),
+            Conversation::Private(_) => None,
+        };
+        self.unstored += 1;
+        effects.history(Request::Append(Draft { id, to, room, text, audience, revision, sent_at: now.utc }));
+        if self.pace.must_check() {
+            effects.history(Request::Waiting { of: None });
+        }
+        Ok(())
+    }
+
+    /// Goes on with the commands that waited until every own message was stored.
+    pub(in crate::engine) fn on_all_stored(&mut self, now: Now, effects: &mut Effects) {
+        if self.unstored > 0 {
+            return;
+        }
+        for (ticket, command) in std::mem::take(&mut self.deferred) {
+            self.on_command(ticket, command, now, effects);
+        }
+        self.check_flushes(now, effects);
+    }
+
+    fn end_private(&mut self, user: &Username, effects: &mut Effects) -> Result<(), CommandError> {
+        self.chat.end_private(user)?;
+        effects.push(Effect::SayLeave(user.clone(), None, self.chat.talks_with(user)));
+        self.update_link_targets(effects);
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! A decision of the user about others, while it is being written to the disk.
+
+use std::collections::BTreeSet;
+
+use commons::names::Username;
+
+use crate::identity::known_keys::Standing;
+
+/// A decision that is being written to the disk.
+pub(in crate::engine) enum Decision {
+    /// The announced keys of a user are accepted. The copy of the keys undoes it.
+    Accept(Username, Standing),
+    /// The safety number of a user's key was compared. The copy of the keys undoes it.
+    Verify(Username, Standing),
+    /// These users are blocked from now on.
+    Block(BTreeSet<Username>),
+}

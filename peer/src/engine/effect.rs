@@ -1,0 +1,79 @@
+//! The effects of the engine: plain data that the driver carries out in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use commons::keys::PublicKey;
+use commons::names::{RoomName, Username};
+use uuid::Uuid;
+
+use crate::api::error::CommandError;
+use crate::api::{Answer, Event};
+use crate::engine::input::{RefusedFrame, Ticket};
+use crate::history::command::Request;
+use crate::history::report::OutgoingMessage;
+use crate::identity::known_keys::Pin;
+use crate::peer_communication::frame::Frame;
+use crate::peer_communication::link_table::{LinkId, Target};
+
+/// An effect that the driver carries out.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Publishes an event to all frontends.
+    Publish(Event),
+    /// Publishes an event that shows this row of the history.
+    PublishRow(Event, i64),
+    /// Answers a command.
+    Answer(Ticket, Result<Answer, CommandError>),
+    /// Gives the history a request.
+    History(Request),
+    /// Queues a frame for whatever link serves a user. Without a link it is dropped. If the queue is full, the engine
+    /// gets [`Input::Refused`](crate::engine::input::Input::Refused) with the last field.
+    Send(Username, Frame, RefusedFrame),
+    /// Queues an own message for one link of a user.
+    SendMessage(Username, LinkId, Arc<OutgoingMessage>),
+    /// Queues own messages of one conversation for one link of a user, in one frame if they fit.
+    SendBacklog(Username, LinkId, Vec<Arc<OutgoingMessage>>),
+    /// Acknowledges a message, and all earlier ones on the link, to a program that does not sync.
+    Acknowledge(Username, Uuid),
+    /// Says that this user leaves a room, or the private chat. The last field tells whether the link stays in use.
+    SayLeave(Username, Option<RoomName>, bool),
+    /// Sets which users should be linked.
+    WantLinks(BTreeMap<Username, Target>),
+    /// Dials a user at once, after keys were accepted.
+    DialNow(Username),
+    /// Ends the links to a user that proved another key than these.
+    EndOtherLinks(Username, Vec<PublicKey>),
+    /// Asks the tracker for the address and the keys of a user.
+    LookUp(Username),
+    /// Writes the pinned keys to the disk. The engine gets [`Input::Written`](crate::engine::input::Input::Written).
+    WritePins(Option<Ticket>, BTreeMap<Username, Pin>),
+    /// Writes the blocked users to the disk. The engine gets [`Input::Written`](crate::engine::input::Input::Written).
+    WriteBlocked(Ticket, BTreeSet<Username>),
+}
+
+/// The effects of one input, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Effects(Vec<Effect>);
+
+impl Effects {
+    /// Adds an effect after all others.
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.0.push(effect);
+    }
+
+    /// Adds a request to the history.
+    pub(crate) fn history(&mut self, request: Request) {
+        self.push(Effect::History(request));
+    }
+
+    /// Adds events for the frontends.
+    pub(crate) fn publish(&mut self, events: impl IntoIterator<Item = Event>) {
+        self.0.extend(events.into_iter().map(Effect::Publish));
+    }
+
+    /// Takes all effects, first to last.
+    pub(crate) fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.0)
+    }
+}

@@ -1,0 +1,210 @@
+//! The reports of the links: what comes up and goes down, and what the other side sends.
+
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+
+use crate::api::Event;
+use crate::engine::Engine;
+use crate::engine::chat::LinkTrust;
+use crate::engine::chat::held_back::{Inbound, InboundMessages};
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::{Now, RefusedFrame};
+use crate::engine::omission::Omission;
+use crate::history::command::Request;
+use crate::history::conversation::ConversationId;
+use crate::identity::key_prefix::first_digits;
+use crate::limits::{ENDORSED_DIGITS_MIN, FEED_BYTES};
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::link_report::{LinkRefusal, LinkReport};
+use crate::peer_communication::link_table::LinkId;
+use crate::peer_communication::links::LinkState;
+
+impl Engine {
+    pub(in crate::engine) fn on_link_report(&mut self, report: LinkReport, now: Now, effects: &mut Effects) {
+        match report {
+            LinkReport::Unsigned { from, message } => {
+                self.receive(Inbound { from, messages: InboundMessages::Unsigned(message) }, now, effects);
+            }
+            LinkReport::Signed { from, link, .. } if self.is_replaced(&from, link) => {}
+            LinkReport::Signed { from, batch, .. } => {
+                self.receive(Inbound { from, messages: InboundMessages::Signed(batch) }, now, effects);
+            }
+            LinkReport::Have { from, room_id, streams, lamport } => {
+                self.on_have(&from, &conversation(&from, room_id), streams, lamport, now, effects);
+            }
+            LinkReport::Want { from, room_id, streams } => {
+                self.on_want(&from, conversation(&from, room_id), streams, now, effects);
+            }
+            LinkReport::Left { from, room: None } => {
+                self.chat.left_private(&from);
+                self.update_link_targets(effects);
+            }
+            // The tracker reports when a member leaves a room.
+            LinkReport::Left { room: Some(_), .. } => {}
+            LinkReport::Received { from, id } => {
+                effects.history(Request::Delivered { to: from, ids: vec![id] });
+            }
+            LinkReport::Written { to, id } => effects.history(Request::Written { to, ids: vec![id] }),
+            LinkReport::TooLong { to, id } => effects.history(Request::TooLong { to, ids: vec![id] }),
+            LinkReport::Writable { to } => {
+                let after = self.replication.has_room(&to).filter(|_| !self.omits(Omission::RoomAgain));
+                self.ask_for_pending(&to, after, effects);
+            }
+            LinkReport::PinsChanged => effects.push(Effect::WritePins(None, self.keys.pins().clone())),
+            LinkReport::KeyEndorsed { user } => self.on_endorsed(&user, effects),
+            LinkReport::Refused { user, reason } => effects.publish([self.refusal(&user, reason)]),
+            LinkReport::KeyChanged { user, key } => {
+                self.apply_key_hold(&user, effects);
+                effects.publish([Event::KeyChanged { peer: user, fingerprint: key }]);
+            }
+            // The driver reads the state of the link, and passes it on as an input of its own.
+            LinkReport::Changed { .. } => {}
+        }
+    }
+
+    /// Returns whether another link to this user has taken over. The new link starts with everything that is not
+    /// stored. Messages of the replaced link in between would break the signed batches of both.
+    fn is_replaced(&self, user: &Username, link: LinkId) -> bool {
+        self.links.get(user).is_some_and(|serving| serving.link != link)
+    }
+
+    pub(in crate::engine) fn on_link_changed(
+        &mut self,
+        user: &Username,
+        state: Option<LinkState>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let before = match &state {
+            Some(state) => self.links.insert(user.clone(), state.clone()),
+            None => self.links.remove(user),
+        };
+        // A replaced link may close long after its successor came up, and that is no new link.
+        let began = state
+            .as_ref()
+            .is_some_and(|state| before.as_ref().is_none_or(|before| before.link != state.link));
+        if began {
+            effects.history(Request::Linked { from: user.clone() });
+            self.chat.forget_held_back(user);
+        }
+        let events = self.chat.link_is(user, state.is_some(), self.link_trust(user));
+        if state.is_some() && !events.is_empty() {
+            let shared = self.chat.shared_with(user).into_iter().map(|of| (user.clone(), of));
+            self.awaited.extend(shared);
+        }
+        effects.publish(events);
+        match state {
+            Some(state) if began => self.on_link_began(user, &state, now, effects),
+            Some(_) => {}
+            None => {
+                self.replication.end(user);
+                self.sync.down(user);
+                self.awaited.retain(|(peer, _)| peer != user);
+                self.counting.retain(|(peer, _)| peer != user);
+                self.handing_over.remove(user);
+            }
+        }
+        self.retry_commands(now, effects);
+    }
+
+    fn on_link_began(&mut self, user: &Username, state: &LinkState, now: Now, effects: &mut Effects) {
+        if state.dialect == Dialect::Full {
+            self.sync.up(user);
+            self.handing_over.remove(user);
+            self.request_haves(user, now, effects);
+        }
+        // The HAVE is sent before the pending messages, so that the peer can count what it missed.
+        let is_held = self.keys.is_changed(user) && !self.omits(Omission::HoldAtLink);
+        if self.replication.begin(user, state.link, is_held) && !self.omits(Omission::PendingAtLink) {
+            effects.history(Request::Pending { to: user.clone(), after: 0, bytes: FEED_BYTES });
+        }
+    }
+
+    /// Returns the trust in the link to a user. It is meaningless without a link.
+    pub(in crate::engine) fn link_trust(&self, user: &Username) -> LinkTrust {
+        let Some(state) = self.links.get(user) else { return LinkTrust::default() };
+        let verified = state.key.is_some_and(|key| self.keys.is_verified(user, &key));
+        LinkTrust { encrypted: state.encrypted, verified, key: state.key }
+    }
+
+    /// Returns the error event for a peer that is online and has no link.
+    fn refusal(&self, user: &Username, why: LinkRefusal) -> Event {
+        match why {
+            LinkRefusal::NotAccepted => {
+                let digits = first_digits(&self.own_key, ENDORSED_DIGITS_MIN);
+                let message = format!(
+                    "{user} has not accepted the key of this computer yet. Ask {user} to type /accept {me}, or type \
+                     /endorse {digits} on a computer that {user} knows",
+                    me = self.chat.me(),
+                );
+                Event::error("KEY_CHANGED", message)
+            }
+            LinkRefusal::Plaintext => {
+                let message = format!(
+                    "{user} uses a program without encryption, and your --plaintext setting refuses it. Your messages to \
+                     {user} wait here"
+                );
+                Event::error("PLAINTEXT_REFUSED", message)
+            }
+        }
+    }
+
+    pub(in crate::engine) fn on_refused(&mut self, user: &Username, frame: RefusedFrame) {
+        match frame {
+            RefusedFrame::Have(conversation) => self.sync.have_refused(user, &conversation),
+            RefusedFrame::Ack(conversation) => self.sync.stored(&conversation, None),
+            RefusedFrame::Messages(_) if self.omits(Omission::RefusedMessage) => {}
+            RefusedFrame::Messages(row) => self.replication.refused(user, row),
+            RefusedFrame::Repeatable => {}
+        }
+    }
+
+    /// Requests the pending messages of a peer after a row, if there is one.
+    pub(in crate::engine) fn ask_for_pending(
+        &self,
+        to: &Username,
+        after: Option<i64>,
+        effects: &mut Effects,
+    ) {
+        if let Some(after) = after {
+            effects.history(Request::Pending { to: to.clone(), after, bytes: FEED_BYTES });
+        }
+    }
+
+    /// Handles a HAVE. It acknowledges own messages, and it shows what this peer lacks.
+    fn on_have(
+        &mut self,
+        from: &Username,
+        conversation: &ConversationId,
+        theirs: Vec<StreamSpans>,
+        lamport: Option<u64>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let is_first = self.awaited.remove(&(from.clone(), conversation.clone()));
+        if self.chat.shared_with(from).contains(conversation) && !self.omits(Omission::HaveIsAck) {
+            effects.history(Request::Has {
+                from: from.clone(),
+                conversation: conversation.clone(),
+                theirs: theirs.clone(),
+                lamport,
+            });
+            self.timed.insert(conversation.clone());
+        }
+        if is_first {
+            // The count is complete before the first of these messages arrives from the backlog, because the history
+            // answers in order.
+            self.counting.insert((from.clone(), conversation.clone()));
+            let (of, from, theirs) = (conversation.clone(), from.clone(), theirs.clone());
+            effects.history(Request::Lacking { of, from, theirs });
+        }
+        self.sync.on_have(from, conversation, theirs);
+        self.compare(from, now, effects);
+        self.retry_commands(now, effects);
+    }
+}
+
+/// Returns the conversation that a peer's frame names.
+fn conversation(with: &Username, room: Option<uuid::Uuid>) -> ConversationId {
+    room.map_or_else(|| ConversationId::Private(with.clone()), ConversationId::Room)
+}

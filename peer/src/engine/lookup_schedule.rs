@@ -1,0 +1,52 @@
+//! The schedule of questions to the tracker about users. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use commons::names::Username;
+use tokio::time::Instant;
+
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::lookup_pace::LookupPace;
+use crate::limits::{SEEK_BACKOFF, SEEKS_AT_ONCE};
+
+/// The lookups that are under way, and those that are due.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct LookupSchedule {
+    /// The users about whom the tracker was asked.
+    pub(in crate::engine) under_way: BTreeSet<Username>,
+    pub(in crate::engine) pace: LookupPace,
+    /// Whether the history was asked for whom messages wait.
+    pub(in crate::engine) is_counting: bool,
+    /// The next time to look for each absent recipient, and the delay after it. The delay doubles, within
+    /// `SEEK_BACKOFF`.
+    pub(in crate::engine) due: BTreeMap<Username, (Instant, Duration)>,
+}
+
+impl LookupSchedule {
+    /// Asks the tracker about a user, unless it was asked and has not answered.
+    pub(in crate::engine) fn ask(&mut self, user: &Username, effects: &mut Effects) {
+        if self.under_way.insert(user.clone()) {
+            effects.push(Effect::LookUp(user.clone()));
+        }
+    }
+
+    /// Returns the absent users to look for now.
+    pub(in crate::engine) fn take_due(
+        &mut self,
+        waiting: &BTreeSet<&Username>,
+        now: Instant,
+    ) -> Vec<Username> {
+        self.due.retain(|user, _| waiting.contains(user));
+        let mut due = Vec::new();
+        for user in waiting {
+            let (first, most) = SEEK_BACKOFF;
+            let (at, delay) = self.due.entry((*user).clone()).or_insert((now, first));
+            if *at <= now && due.len() < SEEKS_AT_ONCE {
+                (*at, *delay) = (now + *delay, most.min(*delay * 2));
+                due.push((*user).clone());
+            }
+        }
+        due
+    }
+}

@@ -1,0 +1,114 @@
+//! The questions to the tracker about users: where they are, and which keys they have.
+//!
+//! A command asks about the recipient of a private message. In between, absent recipients for whom messages wait are
+//! looked for again and again, at growing intervals.
+
+use commons::names::Username;
+use commons::peer::Peer;
+use commons::protocol::with_tracker::{ErrorCode, FoundPeer};
+
+use crate::api::Event;
+use crate::api::error::CommandError;
+use crate::engine::Engine;
+use crate::engine::effect::Effects;
+use crate::engine::input::Now;
+use crate::history::command::Request;
+use crate::identity::known_keys::{Announcement, KeyUpdate};
+use crate::tracker_communication::tracker_report::TrackerError;
+
+impl Engine {
+    /// Asks for whom messages wait, if a partner of a private chat is absent.
+    pub(in crate::engine) fn look_for_absent(&mut self, effects: &mut Effects) {
+        if self.chat.away().is_empty() {
+            self.lookups.due.clear();
+        } else if !std::mem::replace(&mut self.lookups.is_counting, true) {
+            effects.history(Request::Waiting { of: None });
+        }
+    }
+
+    /// Looks for the absent partners of private chats for whom messages wait.
+    pub(in crate::engine) fn look_for(
+        &mut self,
+        waiting: &[(Username, usize)],
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if !std::mem::take(&mut self.lookups.is_counting) {
+            return;
+        }
+        let away = self.chat.away();
+        let waiting = waiting.iter().map(|(user, _)| user).filter(|user| away.contains(*user)).collect();
+        for user in self.lookups.take_due(&waiting, now.instant) {
+            self.lookups.ask(&user, effects);
+        }
+    }
+
+    pub(in crate::engine) fn on_found(
+        &mut self,
+        user: &Username,
+        outcome: Result<Option<Box<FoundPeer>>, TrackerError>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        self.lookups.under_way.remove(user);
+        let judged = match outcome {
+            Ok(found) => {
+                // If the user's key has changed, the event says so. The messages keep waiting.
+                let judged = self.reach(user, found.map(|found| found.peer), effects);
+                judged.inspect_err(|_| self.lookups.pace.forget(user))
+            }
+            Err(TrackerError::Lost) if self.keys.is_changed(user) => {
+                Err(CommandError::KeyChanged(user.clone()))
+            }
+            // Messages to a known user wait in the outbox until the user can be reached.
+            Err(error) if !is_unknown(&error) && self.is_met(user) => {
+                self.begin_private(user, effects);
+                Ok(())
+            }
+            Err(error) => {
+                self.lookups.pace.forget(user);
+                Err(error.into())
+            }
+        };
+        self.on_looked_up(user, &judged, now, effects);
+    }
+
+    /// Begins a private chat without a new address.
+    pub(in crate::engine) fn begin_private(&mut self, user: &Username, effects: &mut Effects) {
+        self.chat.begin_private(user.clone(), None);
+        self.update_link_targets(effects);
+    }
+
+    /// Returns whether this device met the user before, in this run or an earlier one.
+    fn is_met(&self, user: &Username) -> bool {
+        self.keys.has_keys(user) || self.chat.talks_with(user)
+    }
+
+    /// Starts a private chat with a user whom the tracker has found.
+    fn reach(
+        &mut self,
+        user: &Username,
+        peer: Option<Peer>,
+        effects: &mut Effects,
+    ) -> Result<(), CommandError> {
+        let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
+        let address = Some(&peer).filter(|peer| peer.connected).and_then(Peer::socket_addr);
+        let KeyUpdate { news, endorsed } = self.keys.announce(user, &Announcement::from(peer));
+        if endorsed {
+            self.on_endorsed(user, effects);
+        }
+        effects.publish(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+        if self.keys.is_changed(user) {
+            self.apply_key_hold(user, effects);
+            return Err(CommandError::KeyChanged(user.clone()));
+        }
+        self.chat.begin_private(user.clone(), address);
+        self.update_link_targets(effects);
+        Ok(())
+    }
+}
+
+/// Returns whether the tracker answered that it has no such user.
+fn is_unknown(error: &TrackerError) -> bool {
+    matches!(error, TrackerError::Refused(refusal) if refusal.code == ErrorCode::PeerNotFound)
+}

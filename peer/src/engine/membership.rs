@@ -1,0 +1,128 @@
+//! The consequences of changed memberships: for the links, the history, and messages that were held back.
+
+use std::collections::BTreeMap;
+
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::{Reply, TrackerRequest};
+use uuid::Uuid;
+
+use crate::api::Event;
+use crate::api::status::TrackerState;
+use crate::engine::Engine;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::Now;
+use crate::engine::omission::Omission;
+use crate::engine::timers::Timer;
+use crate::history::command::Request;
+use crate::identity::known_keys::KeyUpdate;
+use crate::limits::{HELLO_PAUSE, LAST_RECEIPTS};
+use crate::peer_communication::link_table::Target;
+
+impl Engine {
+    pub(in crate::engine) fn on_granted(
+        &mut self,
+        request: &TrackerRequest,
+        reply: &Reply,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let left = self.chat.leaves(request);
+        effects.publish(self.chat.answered(request, reply, now.instant));
+        if let Some((room, members)) = left {
+            self.say_goodbye(&room, members, effects);
+        }
+        self.update_membership(now, effects);
+    }
+
+    /// Sends a LEAVE for a room to its other members.
+    fn say_goodbye(&self, room: &RoomName, members: Vec<Username>, effects: &mut Effects) {
+        for user in members {
+            let still_used = self.chat.talks_with(&user);
+            effects.push(Effect::SayLeave(user, Some(room.clone()), still_used));
+        }
+    }
+
+    /// Passes the current memberships to the links and the history.
+    pub(in crate::engine) fn update_membership(&mut self, now: Now, effects: &mut Effects) {
+        self.update_link_targets(effects);
+        for (user, room) in self.replication.hide_from(self.chat.hidden_rooms()) {
+            // The tracker's push may arrive before the legacy client has read its own answer.
+            self.timers.set(Timer::ShowsAgain(user, room), now.instant + HELLO_PAUSE);
+        }
+        let (left, (changed, gone)) = (self.chat.take_left(), self.chat.not_kept());
+        let is_changed = !changed.is_empty() || !gone.is_empty();
+        left.into_iter().for_each(|room| effects.history(Request::LeaveRoom(room)));
+        for room in changed {
+            let (id, revision) = (room.id, room.snapshot.as_ref().map_or(0, |snapshot| snapshot.revision));
+            if !self.omits(Omission::NoteRoom) {
+                effects.history(Request::NoteRoom(Box::new(room)));
+            }
+            self.chat.note_kept(id, revision);
+            self.give_up_soon(id, now);
+        }
+        gone.into_iter().for_each(|room| self.give_up_soon(room, now));
+        self.release_held_back(now, effects);
+        if is_changed {
+            self.sync.membership_changed();
+            self.sync_with_all(now, effects);
+        }
+        self.retry_commands(now, effects);
+    }
+
+    /// Gives up the pending messages for former members, once their last acks had time to come.
+    pub(in crate::engine) fn give_up_soon(&mut self, room: Uuid, now: Now) {
+        if self.omits(Omission::GiveUp) {
+            return;
+        }
+        let is_set = self.timers.is_set(&Timer::GiveUp(room));
+        let timer = if is_set { Timer::GiveUpAgain(room) } else { Timer::GiveUp(room) };
+        self.timers.set(timer, now.instant + LAST_RECEIPTS);
+    }
+
+    /// Sends the messages of a room to a legacy client that shows the room again.
+    pub(in crate::engine) fn on_shows_again(&mut self, user: &Username, room: Uuid, effects: &mut Effects) {
+        if self.chat.hidden_rooms().contains(&(user.clone(), room)) {
+            return;
+        }
+        let after = self.replication.shows_again(user, room);
+        self.ask_for_pending(user, after, effects);
+    }
+
+    /// Updates the wanted links to match the conversations, and the keys that the tracker announces.
+    pub(in crate::engine) fn update_link_targets(&mut self, effects: &mut Effects) {
+        let wanted = self.chat.wanted();
+        let (mut changed, mut endorsed_users) = (Vec::new(), Vec::new());
+        for (user, want) in &wanted {
+            let Some(announced) = &want.keys else { continue };
+            let KeyUpdate { news, endorsed } = self.keys.announce(user, announced);
+            changed.extend(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+            endorsed_users.extend(endorsed.then(|| user.clone()));
+        }
+        effects.publish(changed);
+        let announced: Vec<_> = wanted.keys().cloned().collect();
+        // While the tracker is lost, a user may still be at the last known address.
+        let is_lost = self.chat.tracker() == TrackerState::Lost;
+        let last = |user: &Username| self.keys.address(user).filter(|_| is_lost);
+        let wishes: BTreeMap<_, _> = wanted
+            .into_iter()
+            .map(|(user, want)| (last(&user).or(want.address), user, want.private))
+            .map(|(address, user, eager)| (user, Target { address, eager }))
+            .collect();
+        let unwanted: Vec<_> =
+            self.links.keys().filter(|user| !wishes.contains_key(*user)).cloned().collect();
+        effects.push(Effect::WantLinks(wishes));
+        for user in unwanted {
+            effects.publish(self.chat.link_is(&user, false, Default::default()));
+        }
+        announced.iter().for_each(|user| self.apply_key_hold(user, effects));
+        endorsed_users.iter().for_each(|user| self.on_endorsed(user, effects));
+    }
+
+    /// Returns whether there is no session with the tracker, the user is not blocked, and the user's last address is
+    /// known.
+    pub(in crate::engine) fn is_found_without_tracker(&self, user: &Username) -> bool {
+        self.chat.tracker() == TrackerState::Lost
+            && !self.chat.blocked().contains(user)
+            && self.keys.address(user).is_some()
+    }
+}

@@ -1,0 +1,267 @@
+//! The engine: every rule of the chat, without I/O.
+//!
+//! An input goes in: a command, a report of a link, of the tracker or of the history, or the passing of time. Effects
+//! come out: events to publish, frames to send, requests to the history. The engine has no socket, file, clock, lock
+//! or task. One task of `service/` feeds it and carries its effects out, and the simulation feeds the same engine.
+//!
+//! Example: the way of a message from ana to bob.
+//!
+//! ```text
+//! ana   Command(Say) ────────▶ engine ──▶ History(Append)
+//!       History(Committed) ───────▶ engine ──▶ Publish(Sent), SendMessage to bob
+//! bob   Link(Lines) ─────────▶ engine ──▶ History(Ingest)
+//!       History(Received) ──────▶ engine ──▶ PublishRow(Message)
+//!       History(Holds) ──────▶ engine ──▶ Send(Have) to ana, the ack
+//! ana   Link(Have) ──────────▶ engine ──▶ History(Has)
+//!       History(Delivered) ──▶ engine ──▶ Publish(Delivered)
+//! ```
+
+mod absence_counter;
+pub(crate) mod chat;
+mod commands;
+mod decision;
+pub(crate) mod effect;
+mod flush;
+mod flushes;
+pub(crate) mod history_lock;
+mod inbound;
+pub(crate) mod input;
+mod key_decisions;
+mod links;
+mod lookup_pace;
+mod lookup_schedule;
+mod lookups;
+mod membership;
+pub(crate) mod names;
+pub(crate) mod omission;
+mod outbound;
+mod pending_command;
+mod replication;
+pub(crate) mod signed_out;
+mod status;
+mod sync;
+mod sync_exchange;
+#[cfg(test)]
+mod testing;
+mod timers;
+mod writing_pace;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use commons::keys::PublicKey;
+use commons::names::Username;
+use tokio::time::Instant;
+
+use crate::api::error::CommandError;
+use crate::api::tracker_loss::TrackerLoss;
+use crate::api::{Command, Event};
+use crate::engine::absence_counter::AbsenceCounter;
+use crate::engine::chat::Chat;
+use crate::engine::decision::Decision;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::flush::Flush;
+use crate::engine::history_lock::HistoryLock;
+use crate::engine::input::{Input, Now, Ticket};
+use crate::engine::lookup_schedule::LookupSchedule;
+use crate::engine::omission::Omission;
+use crate::engine::pending_command::PendingCommand;
+use crate::engine::replication::Replication;
+use crate::engine::signed_out::SignIn;
+use crate::engine::sync::SyncState;
+use crate::engine::timers::{Timer, Timers};
+use crate::engine::writing_pace::WritingPace;
+use crate::history::command::Request;
+use crate::history::conversation::ConversationId;
+use crate::history::history_db::Opened;
+use crate::identity::known_keys::KnownKeys;
+use crate::limits::CATCH_UP_TICK;
+use crate::peer_communication::links::LinkState;
+
+/// The state of a signed-in peer.
+pub(crate) struct Engine {
+    pub(crate) chat: Chat,
+    pub(crate) keys: KnownKeys,
+    own_key: PublicKey,
+    /// The link that serves each linked user.
+    links: BTreeMap<Username, LinkState>,
+    replication: Replication,
+    sync: SyncState,
+    timers: Timers,
+    /// The number of own messages that the history has not reported as stored or failed.
+    unstored: usize,
+    /// The messages that were missed in each conversation.
+    absences: BTreeMap<ConversationId, AbsenceCounter>,
+    /// The first HAVEs that are still awaited since a link came up, by peer and conversation.
+    awaited: BTreeSet<(Username, ConversationId)>,
+    /// The first HAVEs whose missing messages the history is counting.
+    counting: BTreeSet<(Username, ConversationId)>,
+    /// The users for whose WANT the history is reading messages, and since when.
+    handing_over: BTreeMap<Username, Instant>,
+    /// Conversations whose Lamport time is known in this run, or was awaited long enough.
+    timed: BTreeSet<ConversationId>,
+    pub(crate) history_lock: HistoryLock,
+    lookups: LookupSchedule,
+    pace: WritingPace,
+    /// Commands that wait for a lookup, a Lamport time or a slow recipient. Each has a caller that waits.
+    pending: Vec<PendingCommand>,
+    /// Commands that wait until every own message is stored. Each has a caller that waits.
+    deferred: VecDeque<(Ticket, Command)>,
+    flushes: Vec<Flush>,
+    decisions: BTreeMap<Ticket, Decision>,
+    /// A rule that a control of the simulation leaves out.
+    #[cfg(test)]
+    pub(crate) omission: Option<Omission>,
+}
+
+impl Engine {
+    /// Starts where the earlier run ended. `login` is the tracker's reply to the sign-in; without it the engine starts
+    /// offline.
+    pub(crate) fn start(sign_in: SignIn, opened: Opened, now: Now, effects: &mut Effects) -> Self {
+        let SignIn { me, own_key, keys, blocked, login, .. } = sign_in;
+        let mut engine = Self {
+            chat: Chat::new(me),
+            keys,
+            own_key,
+            links: BTreeMap::new(),
+            replication: Replication::default(),
+            sync: SyncState::default(),
+            timers: Timers::default(),
+            unstored: 0,
+            absences: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            counting: BTreeSet::new(),
+            handing_over: BTreeMap::new(),
+            timed: BTreeSet::new(),
+            history_lock: HistoryLock::default(),
+            lookups: LookupSchedule::default(),
+            pace: WritingPace::default(),
+            pending: Vec::new(),
+            deferred: VecDeque::new(),
+            flushes: Vec::new(),
+            decisions: BTreeMap::new(),
+            #[cfg(test)]
+            omission: sign_in.omission,
+        };
+        engine.chat.set_blocked(blocked);
+        engine.chat.remember(opened.rooms.clone());
+        let events = match login {
+            Ok(rooms) => engine.chat.signed_in(rooms.into_iter(), now.instant),
+            Err(reason) => engine.chat.offline(reason, now.instant),
+        };
+        effects.publish(events);
+        engine.resume(opened, now, effects);
+        engine.timers.set(Timer::Sync, now.instant + CATCH_UP_TICK);
+        engine
+    }
+
+    /// Continues where an earlier run ended: shows the unshown messages, and reopens the private chats with pending
+    /// messages.
+    fn resume(&mut self, opened: Opened, now: Now, effects: &mut Effects) {
+        if let Some(aside) = opened.damaged {
+            let message = format!(
+                "the history could not be read. It was set aside as {}, and a new one was started",
+                aside.display()
+            );
+            effects.publish([Event::error("HISTORY_DAMAGED", message)]);
+        }
+        effects.publish(opened.lost.map(|loss| Event::error("HISTORY_DAMAGED", loss.to_string())));
+        for (conversation, _) in opened.conversations {
+            match conversation {
+                ConversationId::Private(user)
+                    if !self.omits(Omission::ReopenPrivate)
+                        && (opened.waiting.iter().any(|(waiting, _)| *waiting == user)
+                            || self.is_found_without_tracker(&user)) =>
+                {
+                    self.chat.begin_private(user, None);
+                }
+                // The user may have left the room on another device.
+                ConversationId::Room(room) => self.give_up_soon(room, now),
+                ConversationId::Private(_) => {}
+            }
+        }
+        if !self.omits(Omission::Unshown) {
+            opened.unshown.into_iter().for_each(|message| self.show(message, effects));
+        }
+        self.update_membership(now, effects);
+    }
+
+    /// Returns the time at which the engine needs an [`Input::Tick`].
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Applies an input. The effects must be carried out in order, before the next input.
+    pub(crate) fn handle(&mut self, input: Input, now: Now, effects: &mut Effects) {
+        match input {
+            Input::Command(ticket, command) => self.on_command(ticket, command, now, effects),
+            Input::Await(ticket, milestone) => self.on_await(ticket, milestone, now, effects),
+            Input::Granted(request, reply) => self.on_granted(&request, &reply, now, effects),
+            Input::RoomUpdate(update) => {
+                effects.publish(self.chat.updated(*update, now.instant));
+                self.update_membership(now, effects);
+            }
+            Input::TrackerLost(reason) => self.on_tracker_lost(reason, effects),
+            Input::Found(user, outcome) => self.on_found(&user, outcome, now, effects),
+            Input::LinkChanged(user, state) => self.on_link_changed(&user, state, now, effects),
+            Input::Link(report) => self.on_link_report(report, now, effects),
+            Input::History(report) => self.on_history_report(report, now, effects),
+            Input::Refused(user, frame) => self.on_refused(&user, frame),
+            Input::Written(ticket, outcome) => self.on_written(ticket, outcome, effects),
+            Input::OwnKeys(announced) => {
+                if self.keys.announce_own(self.chat.me(), self.own_key, &announced) {
+                    effects.push(Effect::WritePins(None, self.keys.pins().clone()));
+                    self.sync.keys_added();
+                    self.sync_with_all(now, effects);
+                }
+            }
+            Input::Tick => self.on_tick(now, effects),
+        }
+    }
+
+    fn on_tracker_lost(&mut self, reason: TrackerLoss, effects: &mut Effects) {
+        effects.publish(self.chat.tracker_is(crate::api::status::TrackerState::Lost, Some(reason)));
+        self.update_link_targets(effects);
+    }
+
+    fn on_tick(&mut self, now: Now, effects: &mut Effects) {
+        for timer in self.timers.take_due(now.instant) {
+            match timer {
+                Timer::Sync => {
+                    self.timers.set(Timer::Sync, now.instant + CATCH_UP_TICK);
+                    self.sync_with_all(now, effects);
+                    self.look_for_absent(effects);
+                }
+                Timer::GiveUp(room) | Timer::GiveUpAgain(room) => {
+                    let conversation = ConversationId::Room(room);
+                    let (mut members, since) = self.chat.seated(&conversation);
+                    if self.omits(Omission::KeepForMembers) {
+                        members.clear();
+                    }
+                    effects.history(Request::KeepFor { conversation, members, since });
+                }
+                Timer::ShowsAgain(user, room) => self.on_shows_again(&user, room, effects),
+                Timer::Commands => self.retry_commands(now, effects),
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Returns whether this test variant leaves out a rule.
+    #[cfg(test)]
+    pub(in crate::engine) fn omits(&self, rule: Omission) -> bool {
+        self.omission == Some(rule)
+    }
+
+    /// Always returns false outside the tests.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "the tests' variant reads it")]
+    pub(in crate::engine) const fn omits(&self, _: Omission) -> bool {
+        false
+    }
+}
+
+/// Returns the error for a command before the sign-in.
+pub(crate) fn not_signed_in() -> CommandError {
+    CommandError::refused(commons::protocol::with_tracker::ErrorCode::NotLoggedIn, "sign in first")
+}

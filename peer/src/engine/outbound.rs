@@ -1,0 +1,189 @@
+//! The reports of the history: stored own messages go to their recipients, and messages of others to the frontends.
+
+use std::sync::Arc;
+
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use tracing::warn;
+
+use crate::api::conversation::Conversation;
+use crate::api::{Event, Undeliverable};
+use crate::engine::Engine;
+use crate::engine::absence_counter::AbsenceCount;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::{Now, RefusedFrame};
+use crate::engine::names::named;
+use crate::engine::omission::Omission;
+use crate::engine::replication::batches;
+use crate::history::answer::StoredMessage;
+use crate::history::conversation::ConversationId;
+use crate::history::report::{GivenUp, IncomingMessage, OutgoingMessage, Report};
+use crate::limits::JUST_WRITTEN;
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::frame::Frame;
+
+impl Engine {
+    pub(in crate::engine) fn on_history_report(&mut self, report: Report, now: Now, effects: &mut Effects) {
+        match report {
+            Report::Committed(messages) => self.on_own_committed(messages, now, effects),
+            Report::NotStored { ids, why } => {
+                let message =
+                    format!("{} of your lines could not be written to the disk: {why}", ids.len()).into();
+                self.unstored = self.unstored.saturating_sub(ids.len());
+                let code = "STORAGE".to_owned();
+                effects.publish([Event::Error { code, message, messages: ids, retry_after_ms: None }]);
+                self.on_all_stored(now, effects);
+            }
+            Report::Received(messages) => {
+                messages.into_iter().for_each(|message| self.show(message, effects))
+            }
+            Report::Stored { from, id } => effects.push(Effect::Acknowledge(from, id)),
+            Report::Holds { author, conversation, stream } => {
+                self.acknowledge(author, conversation, stream, effects);
+            }
+            Report::Fork { conversation, room, author, .. } => {
+                let conversation = named(&conversation, room);
+                effects.publish(conversation.map(|conversation| Event::Fork { conversation, author }));
+            }
+            Report::Refused { from, author, why } => {
+                warn!(peer = ?from, ?author, why, "messages were refused");
+            }
+            Report::Delivered { to, ids } => {
+                effects.publish(ids.into_iter().map(|id| Event::Delivered { id, to: to.clone() }));
+                self.on_delivery(&to, now, effects);
+            }
+            Report::Written { to, ids } => {
+                effects.publish(ids.into_iter().map(|id| Event::Written { id, to: to.clone() }));
+                self.on_delivery(&to, now, effects);
+            }
+            Report::GivenUp { to, ids, why } => {
+                let reason = match why {
+                    GivenUp::TextTooLong => Undeliverable::TextTooLong,
+                    GivenUp::Left => Undeliverable::Left,
+                    GivenUp::Forgotten => Undeliverable::Forgotten,
+                    GivenUp::QueueFull => Undeliverable::QueueFull,
+                };
+                let event = |id| Event::Undelivered { id, to: to.clone(), reason };
+                effects.publish(ids.into_iter().map(event));
+            }
+            Report::Pending { to, asked, messages, after, more } => {
+                self.send_pending(&to, asked, messages, more.then_some(after), now, effects);
+            }
+            Report::Holdings { of, to, streams, lamport } => {
+                let frame = Frame::Have { room_id: of.room(), streams, lamport };
+                self.sync.have_sent(&to, &of, now.instant);
+                effects.push(Effect::Send(to, frame, RefusedFrame::Have(of)));
+            }
+            Report::Lacking { of, from, lacking } => self.on_lacking(&from, &of, lacking, now, effects),
+            Report::HandedOver { of, to, messages } => self.hand_over(to, &of, messages, effects),
+            Report::Waiting { of, waiting } => self.on_waiting(of.as_ref(), &waiting, now, effects),
+            Report::Trouble(message) => effects.publish([Event::error("STORAGE", message)]),
+        }
+    }
+
+    pub(in crate::engine) fn dialect(&self, user: &Username) -> Option<Dialect> {
+        self.links.get(user).map(|state| state.dialect)
+    }
+
+    /// Sends an ack to an author: the ranges of its stream that are stored here.
+    fn acknowledge(
+        &mut self,
+        author: Username,
+        conversation: ConversationId,
+        stream: StreamSpans,
+        effects: &mut Effects,
+    ) {
+        self.sync.stored(&conversation, Some(&author));
+        if !self.omits(Omission::Ack) {
+            let frame = Frame::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
+            // If the link has no room for the ack, the sync soon sends it to every peer.
+            effects.push(Effect::Send(author, frame, RefusedFrame::Ack(conversation)));
+        }
+    }
+
+    /// Publishes stored own messages as sent, and sends them to every live link.
+    fn on_own_committed(&mut self, messages: Vec<OutgoingMessage>, now: Now, effects: &mut Effects) {
+        self.unstored = self.unstored.saturating_sub(messages.len());
+        self.replication.hide_from(self.chat.hidden_rooms());
+        for message in messages {
+            let id = message.message.id;
+            self.sync.stored(&message.conversation, None);
+            let Some(conversation) = named(&message.conversation, message.room.clone()) else { continue };
+            let content = message.message.text.plain().into();
+            effects.publish([Event::Sent { id, conversation, content }]);
+            for to in message.audience.iter().filter(|user| self.keys.is_changed(user)) {
+                self.replication.hold(to, true);
+                let (to, reason) = (to.clone(), Undeliverable::KeyChanged);
+                effects.publish([Event::Undelivered { id, to, reason }]);
+            }
+            let links = self.replication.on_own_committed(&message);
+            let message = Arc::new(message);
+            for (user, link) in links {
+                effects.push(Effect::SendMessage(user, link, Arc::clone(&message)));
+            }
+        }
+        self.on_all_stored(now, effects);
+    }
+
+    /// Publishes a stored message of another user or of another device.
+    pub(in crate::engine) fn show(&mut self, message: IncomingMessage, effects: &mut Effects) {
+        let IncomingMessage { message, missing, place } = message;
+        let StoredMessage { row, conversation: at, room, from, id, text, sent_at, late, .. } = message;
+        let Some(conversation) = named(&at, room) else { return };
+        let is_own = from == *self.chat.me();
+        let (room, to) = match &conversation {
+            Conversation::Room(room) => (Some(room.clone()), None),
+            Conversation::Private(user) => (None, is_own.then(|| user.clone())),
+        };
+        if let Some(absences) = self.absences.get_mut(&at) {
+            if late {
+                let missed = |AbsenceCount { people, lines }| Event::Missed {
+                    conversation: conversation.clone(),
+                    people,
+                    lines,
+                };
+                effects.publish(absences.take_counts(Some(self.chat.me())).into_iter().map(missed));
+            } else if let Some(place) = place {
+                absences.arrived_live(&from, place);
+            }
+        }
+        let begins_chat = !is_own && self.chat.note_unread(conversation);
+        let content = text.into();
+        let event = Event::Message { id, room, from, to, content, sent_at, late, missing };
+        effects.push(Effect::PublishRow(event, row));
+        if begins_chat {
+            self.update_link_targets(effects);
+        }
+    }
+
+    /// Sends pending messages to a peer, in order.
+    fn send_pending(
+        &mut self,
+        to: &Username,
+        asked: i64,
+        messages: Vec<OutgoingMessage>,
+        more: Option<i64>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let is_full = self.dialect(to) == Some(Dialect::Full);
+        // A message of the last seconds, written while the recipient's program ran, was only waiting for its link. It
+        // is not late.
+        let started = self.links.get(to).and_then(|state| state.started).unwrap_or_default();
+        let late_before = (now.utc - JUST_WRITTEN).max(started);
+        let messages: Vec<_> = messages.into_iter().map(Arc::new).collect();
+        let batches = if is_full { batches(&messages) } else { messages.chunks(1).collect() };
+        let (frames, next) = self.replication.send(to, asked, &batches, more);
+        for (link, batch) in frames {
+            let is_late = batch.first().is_some_and(|first| first.message.sent_at < late_before);
+            if is_full && is_late {
+                effects.push(Effect::SendBacklog(to.clone(), link, batch.to_vec()));
+            } else {
+                for message in batch {
+                    effects.push(Effect::SendMessage(to.clone(), link, Arc::clone(message)));
+                }
+            }
+        }
+        self.ask_for_pending(to, next, effects);
+    }
+}

@@ -1,0 +1,110 @@
+//! The sync with other peers: HAVEs are sent, compared and answered, when `sync.rs` says so.
+//!
+//! Each step asks the history, whose answer takes the next step: a HAVE goes out when `Holdings` comes back, a WANT after
+//! `Lacking`, and LINES after `HandedOver`.
+
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+
+use crate::engine::Engine;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::{Now, RefusedFrame};
+use crate::engine::omission::Omission;
+use crate::history::command::Request;
+use crate::history::conversation::ConversationId;
+use crate::history::message::SignedMessage;
+use crate::limits::WANT_WAIT;
+use crate::peer_communication::frame::Frame;
+
+impl Engine {
+    /// Sends what is due to every peer. It runs at each tick, and after changes of members or keys.
+    pub(in crate::engine) fn sync_with_all(&mut self, now: Now, effects: &mut Effects) {
+        if self.omits(Omission::HaveAtTick) {
+            return;
+        }
+        for user in self.sync.partners() {
+            self.request_haves(&user, now, effects);
+            self.compare(&user, now, effects);
+        }
+    }
+
+    /// Asks the history for the HAVEs that are due to a peer.
+    pub(in crate::engine) fn request_haves(&mut self, user: &Username, now: Now, effects: &mut Effects) {
+        for of in self.sync.due_have(user, &self.chat.shared_with(user), now.instant) {
+            let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
+            let on = self.links.get(user).and_then(|state| state.key);
+            self.sync.have_requested(user, &of, now.instant);
+            effects.history(Request::Holdings { of, to: user.clone(), on, since });
+        }
+    }
+
+    /// Asks the history what is lacking here of the messages that a peer holds.
+    pub(in crate::engine) fn compare(&mut self, user: &Username, now: Now, effects: &mut Effects) {
+        let shared = self.chat.shared_with(user);
+        if let Some((of, theirs)) = self.sync.next_comparison(user, &shared, now.instant) {
+            effects.history(Request::Lacking { of, from: user.clone(), theirs });
+        }
+    }
+
+    /// Sends a WANT for what is lacking here. `None` means that the disk fails: the next tick tries again.
+    pub(in crate::engine) fn on_lacking(
+        &mut self,
+        user: &Username,
+        of: &ConversationId,
+        lacking: Option<Vec<StreamSpans>>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if self.counting.remove(&(user.clone(), of.clone())) {
+            let absences = self.absences.entry(of.clone()).or_default();
+            absences.note(&lacking.unwrap_or_default());
+            return;
+        }
+        let Some(lacking) = lacking else { return self.sync.comparison_failed(user, of) };
+        let streams = self.sync.wanted(user, of, lacking, now.instant);
+        if !streams.is_empty() {
+            let frame = Frame::Want { room_id: of.room(), streams };
+            // A WANT that is lost is sent again when its answer does not come.
+            effects.push(Effect::Send(user.clone(), frame, RefusedFrame::Repeatable));
+        }
+        self.compare(user, now, effects);
+    }
+
+    /// Handles a WANT. A member of a room receives messages from the revision of joining on, a private partner those of
+    /// either side. While an answer is being read, further WANTs of this user are dropped: a peer repeats them, and
+    /// nobody can keep the history busy.
+    pub(in crate::engine) fn on_want(
+        &mut self,
+        user: &Username,
+        of: ConversationId,
+        wanted: Vec<StreamSpans>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let Some(since) = self.chat.since(&of, user) else { return };
+        let is_held = self.keys.is_changed(user) && !self.omits(Omission::HoldHandOver);
+        // While the disk fails, the history does not answer.
+        let is_busy = self.handing_over.get(user).is_some_and(|since| now.instant < *since + WANT_WAIT);
+        if !is_held && !is_busy {
+            self.handing_over.insert(user.clone(), now.instant);
+            effects.history(Request::HandOver { of, to: user.clone(), wanted, since });
+        }
+    }
+
+    /// Answers a WANT. An empty answer is sent too: it says that nothing more can be sent.
+    pub(in crate::engine) fn hand_over(
+        &mut self,
+        to: Username,
+        of: &ConversationId,
+        lines: Vec<SignedMessage>,
+        effects: &mut Effects,
+    ) {
+        self.handing_over.remove(&to);
+        // The user may have left while the history read, and the key may have changed.
+        let is_held = self.keys.is_changed(&to) && !self.omits(Omission::HoldHandOver);
+        if self.chat.since(of, &to).is_some() && !is_held {
+            let frame = Frame::Lines { room_id: of.room(), lines };
+            effects.push(Effect::Send(to, frame, RefusedFrame::Repeatable));
+        }
+    }
+}

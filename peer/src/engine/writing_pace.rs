@@ -1,0 +1,116 @@
+//! Backpressure on the author of messages. Pure.
+//!
+//! A fast author waits for recipients that keep reading, so that the outbox stays short. The wait is bounded: a slow
+//! recipient must not hold up the author's commands.
+//!
+//! Example: after each 500 messages the history is asked for whom how many wait. If 2,000 or more wait for a linked
+//! recipient, the author's next message waits until fewer do: at most 1 s while the recipient takes none, and at most
+//! 10 s in all. Then 500 messages pass freely.
+
+use std::collections::BTreeSet;
+
+use commons::names::Username;
+use tokio::time::Instant;
+
+use crate::limits::{PACE_LINES, PACE_MOST, PACE_STRIDE, PACE_WAIT};
+
+/// The pace of this user's writing.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct WritingPace {
+    /// The number of messages since the history was asked.
+    written: usize,
+    is_checking: bool,
+    /// The recipients for whom too many messages wait.
+    behind: BTreeSet<Username>,
+    /// The number of messages that pass freely after a wait that took too long.
+    free: usize,
+    /// The begin of the wait, and the last time at which a recipient took a message.
+    waiting: Option<(Instant, Instant)>,
+}
+
+impl WritingPace {
+    /// Counts a message. Returns whether the history must be asked for whom messages wait.
+    pub(in crate::engine) fn must_check(&mut self) -> bool {
+        self.free = self.free.saturating_sub(1);
+        self.written += 1;
+        let is_due = self.written >= PACE_STRIDE && !self.is_checking;
+        if is_due {
+            (self.written, self.is_checking) = (0, true);
+        }
+        is_due
+    }
+
+    /// Returns until when the next message to these recipients waits; `None` if it need not wait. `is_linked` tells
+    /// whether messages are being sent to a recipient. Others do not count: their messages wait anyway.
+    pub(in crate::engine) fn must_wait(
+        &mut self,
+        recipients: &[Username],
+        is_linked: impl Fn(&Username) -> bool,
+        now: Instant,
+    ) -> Option<Instant> {
+        let is_behind = recipients.iter().any(|user| self.behind.contains(user) && is_linked(user));
+        if self.free > 0 || !is_behind {
+            self.waiting = None;
+            return None;
+        }
+        let (since, progress) = *self.waiting.get_or_insert((now, now));
+        let until = (progress + PACE_WAIT).min(since + PACE_MOST);
+        if now < until {
+            return Some(until);
+        }
+        (self.waiting, self.free) = (None, PACE_STRIDE);
+        None
+    }
+
+    /// Applies the number of messages that wait for each recipient.
+    pub(in crate::engine) fn checked(&mut self, waiting: &[(Username, usize)]) {
+        self.is_checking = false;
+        let behind = waiting.iter().filter(|(_, messages)| *messages >= PACE_LINES);
+        self.behind = behind.map(|(user, _)| user.clone()).collect();
+    }
+
+    /// Notes that a recipient took a message. Returns whether the history must be asked again.
+    pub(in crate::engine) fn on_delivery(&mut self, to: &Username, now: Instant) -> bool {
+        if !self.behind.contains(to) {
+            return false;
+        }
+        if let Some((_, progress)) = &mut self.waiting {
+            *progress = now;
+        }
+        !std::mem::replace(&mut self.is_checking, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn slow_recipient_holds_up_the_author_for_a_bounded_time() {
+        let (bob, start) = (Username::parse("bob").unwrap(), Instant::now());
+        let recipients = [bob.clone()];
+        let mut pace = WritingPace::default();
+        assert!((1..PACE_STRIDE).all(|_| !pace.must_check()) && pace.must_check());
+        pace.checked(&[(bob.clone(), PACE_LINES - 1)]);
+        assert_eq!(pace.must_wait(&recipients, |_| true, start), None);
+        pace.checked(&[(bob.clone(), PACE_LINES)]);
+        assert_eq!(pace.must_wait(&recipients, |_| false, start), None, "bob is away");
+        let mut now = start;
+        // Bob takes a message again and again, but never enough of them.
+        while pace.must_wait(&recipients, |_| true, now).is_some() {
+            assert!(now < start + PACE_MOST);
+            now += Duration::from_millis(100);
+            pace.on_delivery(&bob, now);
+            pace.checked(&[(bob.clone(), PACE_LINES)]);
+        }
+        assert!(now >= start + PACE_MOST);
+        for _ in 0..PACE_STRIDE {
+            assert_eq!(pace.must_wait(&recipients, |_| true, now), None);
+            pace.must_check();
+        }
+        let until = pace.must_wait(&recipients, |_| true, now);
+        assert_eq!(until, Some(now + PACE_WAIT), "a recipient that takes nothing");
+    }
+}

@@ -1,0 +1,398 @@
+//! The task that drives the engine: it feeds all inputs to it, one after the other, and carries out the effects.
+//!
+//! It owns the engine and the event bus. It never waits for the history, the links or the tracker while it carries out
+//! effects: what the history's queue has no room for waits here, and meanwhile no new command and no frame of a link is
+//! taken.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use chrono::Utc;
+use commons::names::Username;
+use commons::protocol::with_tracker::FoundPeer;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::error::CommandError;
+use crate::api::{Answer, Command, Event};
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::{Input, Milestone, Now, RefusedFrame, Ticket};
+use crate::engine::signed_out::{SignIn, SignedOut};
+use crate::engine::{Engine, not_signed_in};
+use crate::event_bus::{EventBus, Events};
+use crate::history::History;
+use crate::history::command::Request;
+use crate::history::history_db::Opened;
+use crate::history::report::Report;
+use crate::identity::contacts::Contacts;
+use crate::identity::known_keys::{Announcement, KnownKeys};
+use crate::peer_communication::frame::Frame;
+use crate::peer_communication::known_keys_handle::KeyQuestion;
+use crate::peer_communication::link_report::LinkReport;
+use crate::peer_communication::links::PeerPeerCommunication;
+use crate::tracker_communication::PeerTrackerCommunication;
+use crate::tracker_communication::tracker_report::{EndReason, TrackerError, TrackerReport};
+
+/// The caller of a command, who waits for its answer.
+pub(crate) type Caller = oneshot::Sender<Result<Answer, CommandError>>;
+
+/// A read or a change of the engine's state.
+pub(crate) type Call = Box<dyn FnOnce(Option<&mut Engine>) + Send>;
+
+/// The tracker's answer about a user.
+type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
+
+/// A request of the service to the driver.
+pub(crate) enum DriverRequest {
+    /// Adds a subscriber of events.
+    Subscribe(oneshot::Sender<Events>),
+    /// Publishes events that the service knows of.
+    Publish(Vec<Event>),
+    /// Reads or changes the state, which is `None` before the sign-in.
+    Call(Call),
+    /// The tracker announced the keys of the user's own account.
+    OwnKeys(Announcement),
+    /// Starts the engine of a user who has signed in.
+    Begin(Box<Begin>),
+    /// Forgets a sign-in that the tracker granted, and that then failed on this device. Returns whether there was one.
+    ForgetSignIn(oneshot::Sender<bool>),
+    /// Ends all frontends. The reason is set already.
+    End,
+}
+
+/// A command or a wait, with its caller.
+pub(crate) enum CallerRequest {
+    Command(Command, Caller),
+    Await(Milestone, Caller),
+}
+
+/// Everything that the driver needs for a user who has signed in.
+pub(crate) struct Begin {
+    pub(crate) sign_in: SignInParts,
+    pub(crate) opened: Opened,
+    pub(crate) outside: Outside,
+    /// Notified when the engine runs.
+    pub(crate) began: oneshot::Sender<()>,
+}
+
+/// The user's data for the engine, without the tracker's reply, which the driver holds.
+pub(crate) struct SignInParts {
+    pub(crate) me: Username,
+    pub(crate) own_key: commons::keys::PublicKey,
+    pub(crate) keys: KnownKeys,
+    pub(crate) blocked: std::collections::BTreeSet<Username>,
+    /// The reason why the tracker was not reached, if it was not.
+    pub(crate) offline: Option<crate::api::tracker_loss::TrackerLoss>,
+}
+
+/// The history, the links and the files of a user who has signed in.
+pub(crate) struct Outside {
+    pub(crate) history: History,
+    pub(crate) history_reports: mpsc::Receiver<Report>,
+    pub(crate) links: PeerPeerCommunication,
+    pub(crate) link_reports: mpsc::Receiver<LinkReport>,
+    pub(crate) key_questions: mpsc::Receiver<KeyQuestion>,
+    pub(crate) contacts: Contacts,
+}
+
+/// The engine of a signed-in user, and what its effects act on.
+struct Session {
+    engine: Engine,
+    outside: Outside,
+    /// Requests for which the history's queue had no room, in order.
+    backlog: VecDeque<Request>,
+}
+
+/// The driver task.
+pub(crate) struct Driver {
+    requests: mpsc::Receiver<DriverRequest>,
+    commands: mpsc::Receiver<CallerRequest>,
+    tracker: PeerTrackerCommunication,
+    tracker_reports: mpsc::Receiver<TrackerReport>,
+    event_bus: EventBus,
+    failure: Arc<OnceLock<CommandError>>,
+    signed_out: SignedOut,
+    session: Option<Session>,
+    callers: std::collections::BTreeMap<Ticket, Caller>,
+    next_ticket: u64,
+    lookups: JoinSet<(Username, Found)>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        requests: mpsc::Receiver<DriverRequest>,
+        commands: mpsc::Receiver<CallerRequest>,
+        tracker: PeerTrackerCommunication,
+        tracker_reports: mpsc::Receiver<TrackerReport>,
+        failure: Arc<OnceLock<CommandError>>,
+    ) -> Self {
+        Self {
+            requests,
+            commands,
+            tracker,
+            tracker_reports,
+            event_bus: EventBus::default(),
+            failure,
+            signed_out: SignedOut::default(),
+            session: None,
+            callers: std::collections::BTreeMap::new(),
+            next_ticket: 0,
+            lookups: JoinSet::new(),
+        }
+    }
+
+    /// Runs until the service stops. Subscribers then read the remaining events.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.drive()).await;
+        self.note_shown();
+        self.event_bus.end();
+    }
+
+    async fn drive(&mut self) {
+        let shown = self.event_bus.shown_more();
+        loop {
+            let Some(session) = &mut self.session else {
+                tokio::select! {
+                    Some(request) = self.requests.recv() => self.on_request(request),
+                    Some(request) = self.commands.recv() => self.on_caller(request),
+                    Some(report) = self.tracker_reports.recv() => self.on_tracker_report(report),
+                    else => return,
+                }
+                continue;
+            };
+            let timer =
+                session.engine.next_timer().unwrap_or_else(|| Instant::now() + crate::limits::CATCH_UP_TICK);
+            let Outside { history, history_reports, link_reports, key_questions, .. } = &mut session.outside;
+            let has_room = session.backlog.is_empty();
+            let lagging = self.event_bus.lagging();
+            tokio::select! {
+                biased;
+                () = sleep_until(timer) => self.input(Input::Tick),
+                () = history.ready(), if !has_room => self.empty_backlog(),
+                Some(report) = history_reports.recv() => self.input(Input::History(report)),
+                Some(report) = self.tracker_reports.recv() => self.on_tracker_report(report),
+                Some(request) = self.requests.recv() => self.on_request(request),
+                Some(question) = key_questions.recv() => question(&mut session.engine.keys),
+                Some(Ok((user, found))) = self.lookups.join_next() => self.input(Input::Found(user, found)),
+                () = shown.notified() => self.note_shown(),
+                () = async { if let Some(lagging) = &lagging { lagging.caught_up().await } }, if lagging.is_some() => {}
+                Some(request) = self.commands.recv(), if has_room => self.on_caller(request),
+                Some(report) = link_reports.recv(), if has_room && lagging.is_none() => self.on_link_report(report),
+            }
+        }
+    }
+
+    fn on_request(&mut self, request: DriverRequest) {
+        match request {
+            DriverRequest::Subscribe(reply) => drop(reply.send(self.event_bus.add())),
+            DriverRequest::Publish(events) => self.event_bus.publish(events),
+            DriverRequest::Call(call) => call(self.session.as_mut().map(|session| &mut session.engine)),
+            DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
+            DriverRequest::Begin(begin) => self.begin(*begin),
+            DriverRequest::ForgetSignIn(reply) => {
+                let was_granted = std::mem::take(&mut self.signed_out).is_granted();
+                // The caller may have stopped waiting.
+                let _ = reply.send(was_granted);
+            }
+            DriverRequest::End => self.event_bus.end(),
+        }
+    }
+
+    fn begin(&mut self, Begin { sign_in, opened, outside, began }: Begin) {
+        let SignInParts { me, own_key, keys, blocked, offline } = sign_in;
+        let login = self.signed_out.take_rooms().ok_or(offline);
+        let mut effects = Effects::default();
+        let sign_in = SignIn {
+            me,
+            own_key,
+            keys,
+            blocked,
+            login,
+            #[cfg(test)]
+            omission: None,
+        };
+        let engine = Engine::start(sign_in, opened, now(), &mut effects);
+        self.session = Some(Session { engine, outside, backlog: VecDeque::new() });
+        self.carry_out(effects);
+        if let Some(reason) = std::mem::take(&mut self.signed_out).lost() {
+            self.input(Input::TrackerLost(reason));
+        }
+        // The caller may have stopped waiting.
+        let _ = began.send(());
+    }
+
+    fn on_caller(&mut self, request: CallerRequest) {
+        let (input, caller): (Box<dyn FnOnce(Ticket) -> Input>, _) = match request {
+            CallerRequest::Command(command, caller) => {
+                (Box::new(|ticket| Input::Command(ticket, command)), caller)
+            }
+            CallerRequest::Await(milestone, caller) => {
+                (Box::new(|ticket| Input::Await(ticket, milestone)), caller)
+            }
+        };
+        // No command is carried out after the one that ended the service: after too many wrong passwords, the next
+        // input may be a password.
+        let refusal = match self.failure.get() {
+            _ if self.session.is_none() => Some(not_signed_in()),
+            failure => failure.cloned(),
+        };
+        if let Some(refusal) = refusal {
+            // The caller may have stopped waiting.
+            let _ = caller.send(Err(refusal));
+            return;
+        }
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.callers.insert(ticket, caller);
+        self.input(input(ticket));
+    }
+
+    fn on_tracker_report(&mut self, report: TrackerReport) {
+        match report {
+            TrackerReport::Answered(request, outcome, caller) => {
+                if let Ok(reply) = &outcome {
+                    if self.session.is_some() {
+                        self.input(Input::Granted(request, reply.clone()));
+                    } else {
+                        self.signed_out.granted(&request, reply);
+                    }
+                }
+                if let Some(caller) = caller {
+                    // The command that asked may have timed out.
+                    let _ = caller.send(outcome);
+                }
+            }
+            TrackerReport::Update(update) if self.session.is_some() => self.input(Input::RoomUpdate(update)),
+            TrackerReport::Update(update) => self.signed_out.updated(*update),
+            TrackerReport::Lost(reason) if self.session.is_some() => self.input(Input::TrackerLost(reason)),
+            TrackerReport::Lost(reason) => self.signed_out.tracker_lost(reason),
+            TrackerReport::Ended(reason) => {
+                let error = match reason {
+                    EndReason::Superseded => CommandError::Superseded,
+                    EndReason::Failed(error) => CommandError::from_tracker(error, self.tracker.address()),
+                };
+                self.event_bus.publish([error.event()]);
+                self.end(error);
+            }
+        }
+    }
+
+    fn on_link_report(&mut self, report: LinkReport) {
+        let Some(session) = &self.session else { return };
+        let input = match report {
+            LinkReport::Changed { user } => {
+                let state = session.outside.links.link_state(&user);
+                Input::LinkChanged(user, state)
+            }
+            report => Input::Link(report),
+        };
+        self.input(input);
+    }
+
+    /// Feeds an input to the engine and carries out the effects.
+    fn input(&mut self, input: Input) {
+        let Some(session) = &mut self.session else { return };
+        let mut effects = Effects::default();
+        session.engine.handle(input, now(), &mut effects);
+        self.carry_out(effects);
+    }
+
+    /// Carries out effects, and those of the inputs to which they lead at once.
+    fn carry_out(&mut self, mut effects: Effects) {
+        loop {
+            let mut inputs = Vec::new();
+            for effect in effects.take() {
+                inputs.extend(self.carry_out_one(effect));
+            }
+            let Some(session) = self.session.as_mut().filter(|_| !inputs.is_empty()) else { return };
+            for input in inputs {
+                session.engine.handle(input, now(), &mut effects);
+            }
+        }
+    }
+
+    /// Carries out an effect. Returns the input to which it leads at once.
+    fn carry_out_one(&mut self, effect: Effect) -> Option<Input> {
+        let session = self.session.as_mut()?;
+        let Outside { history, links, contacts, .. } = &session.outside;
+        match effect {
+            Effect::Publish(event) => self.event_bus.publish([event]),
+            Effect::PublishRow(event, row) => self.event_bus.publish_row(event, row),
+            Effect::Answer(ticket, outcome) => {
+                if let Some(caller) = self.callers.remove(&ticket) {
+                    // The caller may have stopped waiting.
+                    let _ = caller.send(outcome);
+                }
+            }
+            Effect::History(request) if session.backlog.is_empty() => {
+                session.backlog.extend(history.try_put(request).err());
+            }
+            Effect::History(request) => session.backlog.push_back(request),
+            Effect::Send(to, frame, refused) => {
+                return links.send(&to, &frame).is_err().then_some(Input::Refused(to, refused));
+            }
+            Effect::SendMessage(to, link, message) => {
+                let row = message.row;
+                let sent = links.feed(&to, link, &Frame::Message(message));
+                return sent.is_err().then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+            }
+            Effect::SendBacklog(to, link, messages) => {
+                let first = messages.first()?;
+                let (row, room_id) = (first.row, first.conversation.room());
+                let lines = messages.iter().map(|message| message.message.clone()).collect();
+                let sent = links.feed(&to, link, &Frame::Lines { room_id, lines });
+                return sent.is_err().then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+            }
+            Effect::Acknowledge(to, id) => links.ack(&to, id),
+            Effect::SayLeave(to, room, is_still_used) => links.leave(&to, room, is_still_used),
+            Effect::WantLinks(targets) => drop(links.set_targets(&targets)),
+            Effect::DialNow(user) => links.dial_now(&user),
+            Effect::EndOtherLinks(user, keys) => links.end_links_by_others(&user, &keys),
+            Effect::LookUp(user) => {
+                let tracker = self.tracker.clone();
+                self.lookups.spawn(async move {
+                    let found = tracker.peer(&user).await;
+                    (user, found.map(|found| found.map(Box::new)))
+                });
+            }
+            Effect::WritePins(ticket, pins) => {
+                let outcome = contacts.keep_pins(|| pins).map_err(CommandError::from);
+                return Some(Input::Written(ticket, outcome));
+            }
+            Effect::WriteBlocked(ticket, blocked) => {
+                let outcome = contacts.keep_blocked(&blocked).map_err(CommandError::from);
+                return Some(Input::Written(Some(ticket), outcome));
+            }
+        }
+        None
+    }
+
+    /// Gives the history the requests that waited for room in its queue.
+    fn empty_backlog(&mut self) {
+        let Some(Session { outside, backlog, .. }) = &mut self.session else { return };
+        while let Some(request) = backlog.pop_front() {
+            if let Err(request) = outside.history.try_put(request) {
+                return backlog.push_front(request);
+            }
+        }
+    }
+
+    /// Notes in the history what every frontend has shown. After a crash these messages are not shown again.
+    fn note_shown(&self) {
+        if let (Some(row), Some(session)) = (self.event_bus.shown(), &self.session) {
+            session.outside.history.note_shown(row);
+        }
+    }
+
+    fn end(&mut self, error: CommandError) {
+        // The first reason stays.
+        let _ = self.failure.set(error);
+        self.event_bus.end();
+    }
+}
+
+fn now() -> Now {
+    Now { instant: Instant::now(), utc: Utc::now() }
+}

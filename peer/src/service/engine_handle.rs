@@ -1,0 +1,123 @@
+//! A handle to the task that drives the engine.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::error::CommandError;
+use crate::api::{Answer, Command, Event};
+use crate::engine::input::Milestone;
+use crate::engine::{Engine, not_signed_in};
+use crate::event_bus::Events;
+use crate::history::history_db::Opened;
+use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};
+use crate::service::driver::{Begin, CallerRequest, Driver, DriverRequest, Outside, SignInParts};
+use crate::tracker_communication::PeerTrackerCommunication;
+use crate::tracker_communication::tracker_report::TrackerReport;
+
+/// A handle to the driver. Each request waits its turn.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineHandle {
+    requests: mpsc::Sender<DriverRequest>,
+    commands: mpsc::Sender<CallerRequest>,
+    failure: Arc<OnceLock<CommandError>>,
+}
+
+impl EngineHandle {
+    /// Returns a handle, and the driver for it, which must be run.
+    pub(crate) fn new(
+        tracker: PeerTrackerCommunication,
+        tracker_reports: mpsc::Receiver<TrackerReport>,
+    ) -> (Self, Driver) {
+        let (requests, asked) = mpsc::channel(DRIVER_REQUESTS);
+        let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
+        let failure = Arc::<OnceLock<_>>::default();
+        let driver = Driver::new(asked, commanded, tracker, tracker_reports, Arc::clone(&failure));
+        (Self { requests, commands, failure }, driver)
+    }
+
+    /// Returns the reason why the peer ended by itself, if it did.
+    pub(crate) fn failure(&self) -> Option<CommandError> {
+        self.failure.get().cloned()
+    }
+
+    /// Gives the engine a command, and returns its answer.
+    pub(crate) async fn command(&self, command: Command) -> Result<Answer, CommandError> {
+        let (caller, answer) = oneshot::channel();
+        self.put(CallerRequest::Command(command, caller), answer).await
+    }
+
+    /// Waits until a milestone is reached.
+    pub(crate) async fn until(&self, milestone: Milestone) -> Result<(), CommandError> {
+        let (caller, answer) = oneshot::channel();
+        self.put(CallerRequest::Await(milestone, caller), answer).await.map(drop)
+    }
+
+    async fn put(
+        &self,
+        request: CallerRequest,
+        answer: oneshot::Receiver<Result<Answer, CommandError>>,
+    ) -> Result<Answer, CommandError> {
+        let ended = || self.failure().unwrap_or(CommandError::TrackerLost);
+        self.commands.send(request).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Reads or changes the engine's state. Fails before the sign-in, and after the end.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Engine) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        let call = move |engine: Option<&mut Engine>| {
+            // The caller may have stopped waiting.
+            let _ = reply.send(engine.map(call));
+        };
+        self.request(DriverRequest::Call(Box::new(call))).await;
+        match answer.await {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(not_signed_in()),
+            Err(_) => Err(self.failure().unwrap_or(CommandError::TrackerLost)),
+        }
+    }
+
+    /// Publishes events to all frontends.
+    pub(crate) async fn publish(&self, events: impl IntoIterator<Item = Event>) {
+        self.request(DriverRequest::Publish(events.into_iter().collect())).await;
+    }
+
+    /// Subscribes to all events from now on; `None` after the end.
+    pub(crate) async fn subscribe(&self) -> Option<Events> {
+        let (reply, answer) = oneshot::channel();
+        self.request(DriverRequest::Subscribe(reply)).await;
+        answer.await.ok()
+    }
+
+    /// Starts the engine of a user who has signed in, and returns when it runs.
+    pub(crate) async fn begin(&self, sign_in: SignInParts, opened: Opened, outside: Outside) {
+        let (began, running) = oneshot::channel();
+        let begin = Begin { sign_in, opened, outside, began };
+        self.request(DriverRequest::Begin(Box::new(begin))).await;
+        // After the end of the driver there is nothing to wait for.
+        let _ = running.await;
+    }
+
+    /// Ends all frontends for this reason. No command is carried out any more.
+    pub(crate) async fn end(&self, error: CommandError) {
+        // The first reason stays.
+        let _ = self.failure.set(error);
+        self.request(DriverRequest::End).await;
+    }
+
+    /// Forgets a sign-in that the tracker granted. Returns whether there was one.
+    pub(crate) async fn forget_sign_in(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.request(DriverRequest::ForgetSignIn(reply)).await;
+        answer.await.unwrap_or_default()
+    }
+
+    /// Gives the driver a request. After its end nobody takes it.
+    pub(crate) async fn request(&self, request: DriverRequest) {
+        let _ = self.requests.send(request).await;
+    }
+}

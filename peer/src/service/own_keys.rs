@@ -1,0 +1,67 @@
+//! The keys of the user's own account: those of other devices, which authenticate own messages.
+
+use commons::keys::Seed;
+use commons::names::Username;
+use tokio::time::sleep;
+
+use crate::api::Event;
+use crate::api::error::CommandError;
+use crate::identity::contacts::Contacts;
+use crate::identity::known_keys::KnownKeys;
+use crate::limits::OWN_KEYS_PAUSE;
+use crate::peer_communication::key_check::KeyLookup;
+use crate::service::PeerService;
+use crate::service::driver::DriverRequest;
+use crate::service::engine_handle::EngineHandle;
+use crate::tracker_communication::PeerTrackerCommunication;
+
+/// In a run that began without the tracker, learns the keys that authenticate own messages of other devices. Messages
+/// that were refused before are requested again. Waits for the tracker if the session closes in the meantime.
+pub(crate) async fn learn_own_keys(engine: &EngineHandle, tracker: &PeerTrackerCommunication, me: &Username) {
+    let announced = loop {
+        match tracker.keys_of(me).await {
+            Some(announced) => break announced,
+            None => sleep(OWN_KEYS_PAUSE).await,
+        }
+    };
+    engine.request(DriverRequest::OwnKeys(announced)).await;
+}
+
+impl PeerService {
+    /// Returns the lookup by which the links learn an unknown user's keys.
+    pub(crate) fn key_lookup(&self) -> KeyLookup {
+        let tracker = self.tracker.clone();
+        Box::new(move |user| {
+            let tracker = tracker.clone();
+            Box::pin(async move { tracker.keys_of(&user).await })
+        })
+    }
+
+    /// Publishes an event if the account has other keys besides the one bound just now: the user must decide to endorse
+    /// it.
+    pub(crate) async fn publish_new_key(&self) {
+        let keys = self.tracker.list_keys().await.unwrap_or_default();
+        let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
+        let event = new.map(|bound| Event::NewKey { fingerprint: bound.key });
+        self.engine.publish(event).await;
+    }
+
+    /// Learns the keys that authenticate own messages of other devices. The snapshots of rooms do not contain a user's
+    /// own endorsements.
+    pub(crate) async fn learn_own_keys(
+        &self,
+        is_reached: bool,
+        (me, seed): (&Username, &Seed),
+        people: &Contacts,
+        book: &mut KnownKeys,
+    ) -> Result<(), CommandError> {
+        if !is_reached {
+            return Ok(());
+        }
+        let Some(announced) = self.tracker.keys_of(me).await else { return Ok(()) };
+        if book.announce_own(me, seed.public_key(), &announced) {
+            people.keep_pins(|| book.pins().clone())?;
+        }
+        Ok(())
+    }
+}

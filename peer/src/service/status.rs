@@ -1,0 +1,26 @@
+//! The state of a peer, for a prompt or a status line.
+
+use std::collections::BTreeMap;
+
+use crate::api::status::{Status, TrackerState};
+use crate::service::PeerService;
+
+impl PeerService {
+    /// Returns the state of the peer.
+    pub async fn status(&self) -> Status {
+        let status = Status {
+            username: None,
+            open: None,
+            conversations: Vec::new(),
+            tracker: TrackerState::Lost,
+            tracker_address: self.config.tracker.clone(),
+            tracker_key: self.tracker.tracker_key(),
+            listening: self.listening.to_string(),
+            trust: BTreeMap::new(),
+            known_users: Vec::new(),
+            known_rooms: Vec::new(),
+        };
+        let before_sign_in = status.clone();
+        self.engine.call(|engine| engine.describe(status)).await.unwrap_or(before_sign_in)
+    }
+}

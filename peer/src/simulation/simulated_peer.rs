@@ -1,0 +1,380 @@
+//! A peer in the simulated world: the product's engine and history, driven by the world instead of sockets and threads.
+//!
+//! A crash loses the engine, but neither the database, the pinned keys, nor what the user saw.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use commons::keys::PublicKey;
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use commons::snapshot::RoomSnapshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::api::Command;
+use crate::engine::Engine;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
+use crate::engine::omission::Omission;
+use crate::engine::signed_out::SignIn;
+use crate::history::command::Request;
+use crate::history::history_db::{HistoryDb, Opened};
+use crate::history::message::SignedMessage;
+use crate::history::report::Report;
+use crate::history::testing::device;
+use crate::identity::known_keys::{Announcement, KeyStatus, KnownKeys, Pin};
+use crate::peer_communication::dialect::Dialect;
+use crate::peer_communication::frame::Frame;
+use crate::peer_communication::link_report::{LinkReport, MessageBatch};
+use crate::peer_communication::link_table::LinkId;
+use crate::peer_communication::links::LinkState;
+use crate::simulation::log::Log;
+
+/// The capacity of a link in one direction, in frames. It is small, so that links are often full.
+const LINK_FRAMES: usize = 6;
+
+/// The bytes of pending messages that are read at a time. They are few, so that often more remain.
+const PENDING_BYTES: usize = 2000;
+
+/// A frame on its way through the simulated network.
+#[derive(Debug, Clone)]
+pub(crate) enum Packet {
+    Have(Option<Uuid>, Vec<StreamSpans>, Option<u64>),
+    Want(Option<Uuid>, Vec<StreamSpans>),
+    Lines { room_id: Option<Uuid>, lines: Vec<SignedMessage>, late: bool },
+    Left(Option<String>),
+}
+
+impl Packet {
+    /// Returns the report of the link on which it arrives.
+    fn into_report(self, from: Username, link: LinkId) -> LinkReport {
+        match self {
+            Self::Have(room_id, streams, lamport) => LinkReport::Have { from, room_id, streams, lamport },
+            Self::Want(room_id, streams) => LinkReport::Want { from, room_id, streams },
+            Self::Lines { room_id, lines, late } => {
+                LinkReport::Signed { from, link, batch: MessageBatch { room_id, lines, late } }
+            }
+            Self::Left(room) => LinkReport::Left { from, room },
+        }
+    }
+}
+
+impl From<Frame> for Packet {
+    fn from(frame: Frame) -> Self {
+        match frame {
+            Frame::Have { room_id, streams, lamport } => Self::Have(room_id, streams, lamport),
+            Frame::Want { room_id, streams } => Self::Want(room_id, streams),
+            Frame::Lines { room_id, lines } => Self::Lines { room_id, lines, late: true },
+            Frame::Message(message) => Self::Lines {
+                room_id: message.conversation.room(),
+                lines: vec![message.message.clone()],
+                late: false,
+            },
+            Frame::Leave { room } => Self::Left(room.map(|room| room.as_str().to_owned())),
+        }
+    }
+}
+
+/// One end of a link, with the number of packets under way.
+#[derive(Debug)]
+struct End {
+    number: u64,
+    under_way: usize,
+    /// Whether a packet was refused. Until there is room again, no message may overtake it.
+    is_blocked: bool,
+}
+
+/// A packet that waits for the world to carry it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) to: Username,
+    pub(crate) link: u64,
+    pub(crate) packet: Packet,
+    /// Whether a malicious program sent it, past the engine.
+    pub(crate) is_forged: bool,
+}
+
+/// The part of a peer that survives a crash.
+pub(crate) struct Disk {
+    pub(crate) history: HistoryDb,
+    pub(crate) opened: Opened,
+    pub(crate) pins: BTreeMap<Username, Pin>,
+}
+
+/// The state of one run of the program.
+pub(crate) struct SimulatedPeer {
+    me: Username,
+    life: u32,
+    pub(crate) engine: Engine,
+    history: HistoryDb,
+    pins: BTreeMap<Username, Pin>,
+    links: BTreeMap<Username, End>,
+    wanted: BTreeSet<Username>,
+    /// The requests that the history has not processed yet.
+    requests: VecDeque<Request>,
+    /// The reports that the engine has not received yet.
+    reports: VecDeque<Report>,
+    /// The row of the last message that the user saw.
+    shown: i64,
+    /// Packets that the world must carry.
+    pub(crate) sent: Vec<Sent>,
+    /// Users about whom the tracker is asked.
+    pub(crate) lookups: Vec<Username>,
+    /// Links that this side refuses.
+    pub(crate) refused_links: Vec<u64>,
+    /// Commands that are not answered.
+    pub(crate) unanswered: BTreeSet<Ticket>,
+}
+
+impl SimulatedPeer {
+    /// Starts a run. `login` are the rooms of the tracker's reply; it is an error if the tracker was not reached.
+    pub(crate) fn start(
+        Disk { history, opened, pins }: Disk,
+        (me, life): (&Username, u32),
+        login: Option<Vec<RoomSnapshot>>,
+        omission: Option<Omission>,
+        now: Now,
+        log: &mut Log,
+    ) -> Self {
+        let mut effects = Effects::default();
+        let sign_in = SignIn {
+            me: me.clone(),
+            own_key: device(me.as_str()),
+            keys: KnownKeys::new(pins.clone()),
+            blocked: BTreeSet::new(),
+            login: login.ok_or(None),
+            omission,
+        };
+        let engine = Engine::start(sign_in, opened, now, &mut effects);
+        let mut peer = Self {
+            me: me.clone(),
+            life,
+            engine,
+            history,
+            pins,
+            links: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            requests: VecDeque::new(),
+            reports: VecDeque::new(),
+            shown: 0,
+            sent: Vec::new(),
+            lookups: Vec::new(),
+            refused_links: Vec::new(),
+            unanswered: BTreeSet::new(),
+        };
+        peer.carry_out(effects, now, log);
+        peer
+    }
+
+    /// Ends the run. The log notes the reports that the engine never received.
+    pub(crate) fn crash(self, log: &mut Log) -> (HistoryDb, BTreeMap<Username, Pin>) {
+        self.reports.iter().for_each(|report| log.miss(report));
+        (self.history, self.pins)
+    }
+
+    /// Gives the engine a command.
+    pub(crate) fn command(&mut self, ticket: Ticket, command: Command, now: Now, log: &mut Log) {
+        self.unanswered.insert(ticket);
+        self.input(Input::Command(ticket, command), now, log);
+    }
+
+    /// Feeds an input to the engine and carries out the effects.
+    pub(crate) fn input(&mut self, input: Input, now: Now, log: &mut Log) {
+        let mut effects = Effects::default();
+        self.engine.handle(input, now, &mut effects);
+        self.carry_out(effects, now, log);
+    }
+
+    fn carry_out(&mut self, mut effects: Effects, now: Now, log: &mut Log) {
+        loop {
+            let inputs: Vec<_> =
+                effects.take().into_iter().filter_map(|effect| self.carry_out_one(effect, log)).collect();
+            if inputs.is_empty() {
+                return;
+            }
+            inputs.into_iter().for_each(|input| self.engine.handle(input, now, &mut effects));
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect, log: &mut Log) -> Option<Input> {
+        match effect {
+            Effect::Publish(event) => log.note_event(self.life, &event),
+            Effect::PublishRow(event, row) => {
+                self.shown = row;
+                log.note_event(self.life, &event);
+            }
+            Effect::History(Request::Pending { to, after, .. }) => {
+                self.requests.push_back(Request::Pending { to, after, bytes: PENDING_BYTES });
+            }
+            Effect::History(request) => self.requests.push_back(request),
+            Effect::Send(to, frame, refused) => {
+                if matches!(&frame, Frame::Lines { lines, .. } if !lines.is_empty()) {
+                    self.check_key(&to, log);
+                }
+                let fits = self.send(&to, None, frame.into());
+                return (!fits).then_some(Input::Refused(to, refused));
+            }
+            Effect::SendMessage(to, link, message) => {
+                let row = message.row;
+                self.check_key(&to, log);
+                let fits = self.send(&to, Some(link), Frame::Message(message).into());
+                return (!fits).then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+            }
+            Effect::SendBacklog(to, link, messages) => {
+                let first = messages.first()?;
+                self.check_key(&to, log);
+                let (row, room_id) = (first.row, first.conversation.room());
+                let lines = messages.iter().map(|message| message.message.clone()).collect();
+                let fits = self.send(&to, Some(link), Frame::Lines { room_id, lines }.into());
+                return (!fits).then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+            }
+            Effect::SayLeave(to, room, _) => {
+                self.send(&to, None, Frame::Leave { room }.into());
+            }
+            Effect::WantLinks(wishes) => self.wanted = wishes.into_keys().collect(),
+            Effect::LookUp(user) => self.lookups.push(user),
+            Effect::WritePins(ticket, pins) => {
+                self.pins = pins;
+                return Some(Input::Written(ticket, Ok(())));
+            }
+            Effect::WriteBlocked(ticket, _) => return Some(Input::Written(Some(ticket), Ok(()))),
+            Effect::Answer(ticket, _) => drop(self.unanswered.remove(&ticket)),
+            Effect::Acknowledge(..) | Effect::DialNow(_) | Effect::EndOtherLinks(..) => {}
+        }
+        None
+    }
+
+    /// Checks that no message goes to a user whose key has changed.
+    fn check_key(&self, to: &Username, log: &mut Log) {
+        if self.engine.keys.is_changed(to) {
+            log.wrong.push(format!("a message went to {to}, whose key has changed"));
+        }
+    }
+
+    /// Sends a packet past the engine, as a malicious program would.
+    pub(crate) fn forge(&mut self, to: &Username, packet: Packet) {
+        let before = self.sent.len();
+        self.send(to, None, packet);
+        self.sent[before..].iter_mut().for_each(|sent| sent.is_forged = true);
+    }
+
+    /// Sends a packet and returns whether it fits. Without a link it is dropped, unless it is for a certain link.
+    fn send(&mut self, to: &Username, link: Option<LinkId>, packet: Packet) -> bool {
+        let Some(end) = self.links.get_mut(to) else { return link.is_none() };
+        let is_message = link.is_some();
+        if link.is_some_and(|link| link.0 != end.number) || (is_message && end.is_blocked) {
+            return false;
+        }
+        if end.under_way >= LINK_FRAMES {
+            end.is_blocked = true;
+            return false;
+        }
+        end.under_way += 1;
+        self.sent.push(Sent { to: to.clone(), link: end.number, packet, is_forged: false });
+        true
+    }
+
+    /// Returns whether a link to this user is wanted.
+    pub(crate) fn wants(&self, user: &Username) -> bool {
+        self.wanted.contains(user)
+    }
+
+    /// Returns the number of the link to a user, as this side knows it.
+    pub(crate) fn link(&self, user: &Username) -> Option<u64> {
+        self.links.get(user).map(|end| end.number)
+    }
+
+    /// Notes that a link came up, whose other side has proven a key. Refuses it if the key is not the user's.
+    pub(crate) fn link_up(&mut self, user: &Username, number: u64, key: PublicKey, now: Now, log: &mut Log) {
+        // Both sides keep the same one of two links.
+        if self.link(user).is_some_and(|current| current > number) {
+            return;
+        }
+        if !self.engine.keys.was_announced(user) {
+            let keys = vec![device(user.as_str())];
+            self.engine.keys.announce(user, &Announcement { keys, endorsements: Vec::new() });
+        }
+        match self.engine.keys.judge(user, key) {
+            KeyStatus::Known { first } => {
+                if first {
+                    self.input(Input::Link(LinkReport::PinsChanged), now, log);
+                }
+            }
+            KeyStatus::Changed | KeyStatus::Unknown => return self.refused_links.push(number),
+        }
+        self.links.insert(user.clone(), End { number, under_way: 0, is_blocked: false });
+        let state = LinkState {
+            link: LinkId(number),
+            dialect: Dialect::Full,
+            key: Some(key),
+            started: None,
+            encrypted: true,
+        };
+        self.input(Input::LinkChanged(user.clone(), Some(state)), now, log);
+    }
+
+    /// Notes that a link closed. A link that was replaced already is ignored.
+    pub(crate) fn link_down(&mut self, user: &Username, number: u64, now: Now, log: &mut Log) {
+        if self.link(user) == Some(number) {
+            self.links.remove(user);
+            self.input(Input::LinkChanged(user.clone(), None), now, log);
+        }
+    }
+
+    /// Notes that a packet has left the link, and that a link that was full has room again.
+    pub(crate) fn carried(&mut self, to: &Username, number: u64, now: Now, log: &mut Log) {
+        let Some(end) = self.links.get_mut(to).filter(|end| end.number == number) else { return };
+        end.under_way -= 1;
+        if end.is_blocked && end.under_way <= LINK_FRAMES / 2 {
+            end.is_blocked = false;
+            self.input(Input::Link(LinkReport::Writable { to: to.clone() }), now, log);
+        }
+    }
+
+    /// Handles a packet that arrived on a link, which may have been replaced.
+    pub(crate) fn arrive(&mut self, from: &Username, link: u64, packet: Packet, now: Now, log: &mut Log) {
+        self.input(Input::Link(packet.into_report(from.clone(), LinkId(link))), now, log);
+    }
+
+    /// Returns the number of this run, from 1.
+    pub(crate) fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Returns this user's name.
+    pub(crate) fn me(&self) -> &Username {
+        &self.me
+    }
+
+    /// Returns the time of the engine's next timer.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.engine.next_timer()
+    }
+
+    /// Returns whether the history has requests to process.
+    pub(crate) fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    /// Returns whether the engine has reports to receive.
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
+    /// Lets the history process some requests and commit.
+    pub(crate) fn work(&mut self, requests: usize) {
+        let requests = requests.min(self.requests.len());
+        self.requests.drain(..requests).for_each(|request| self.history.apply(request));
+        self.reports.extend(self.history.commit());
+    }
+
+    /// Lets the engine receive some reports.
+    pub(crate) fn receive_reports(&mut self, reports: usize, now: Now, log: &mut Log) {
+        self.history.note_shown(self.shown);
+        for _ in 0..reports {
+            let Some(report) = self.reports.pop_front() else { return };
+            log.note_report(&report);
+            self.input(Input::History(report), now, log);
+        }
+    }
+}
