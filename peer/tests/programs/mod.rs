@@ -454,6 +454,8 @@ impl Screen {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // The last output may still be on its way. The reader ends when the program's side is closed.
+                while self.news.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
                 return status.exit_code();
             }
             assert!(Instant::now() < deadline, "it does not end; the screen is\n{}\n", self.text());
