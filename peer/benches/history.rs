@@ -12,7 +12,7 @@ use commons::keys::{PublicKey, Seed};
 use commons::names::Username;
 use commons::snapshot::{Member, RoomSnapshot};
 use peer::history::History;
-use peer::history::command::{Draft, InboundBatch};
+use peer::history::command::{Draft, InboundBatch, Request};
 use peer::history::conversation::ConversationId;
 use peer::history::finding::Search;
 use peer::history::history_db::{Author, Opened, Place};
@@ -89,7 +89,7 @@ fn said(n: usize) -> Draft {
 async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Opened) {
     let author = Author { username: user(name), seed: Seed::new([name.as_bytes()[0]; 32]) };
     let opened = History::open(&Place::File(folder.to_owned()), &author).unwrap();
-    opened.0.note_room(room().into()).await;
+    opened.0.put(Request::NoteRoom(Box::new(room().into()))).await;
     opened.0.flush().await;
     opened
 }
@@ -102,7 +102,7 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
             while writing.waiting_messages(&ConversationId::Room(room().id)) >= PACE_LINES {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            writing.append(said(n)).await;
+            writing.put(Request::Append(said(n))).await;
         }
     });
     let mut out = Vec::with_capacity(lines);
@@ -111,7 +111,7 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
         let ids: Vec<_> = said.iter().map(|said| said.message.id).collect();
         out.extend(said.into_iter().map(|said| said.message));
         for to in ["bob", "carla"] {
-            history.delivered(user(to), ids.clone()).await;
+            history.put(Request::Delivered { to: user(to), ids: ids.clone() }).await;
         }
     }
     writer.await.unwrap();
@@ -136,7 +136,7 @@ async fn ingest(history: &History, reports: &mut mpsc::Receiver<Report>, lines: 
         .collect();
     let reader = tokio::spawn(async move {
         for batch in batches {
-            hearing.ingest(batch).await;
+            hearing.put(Request::Ingest(batch)).await;
         }
     });
     let mut heard = 0;

@@ -49,22 +49,19 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
-use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage, Waiting};
-use crate::history::command::{Draft, InboundBatch, Request, UnsignedMessage};
+use crate::history::command::Request;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
 use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place};
 use crate::history::listing::KeptConversation;
-use crate::history::message::SignedMessage;
-use crate::history::quota::{Quota, QuotaUsage};
-use crate::history::remembered_room::RememberedRoom;
+use crate::history::quota::Quota;
 use crate::history::report::Report;
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 
@@ -77,23 +74,6 @@ pub struct History {
     counters: Arc<Counters>,
     /// This field comes after the queue, so that the queue closes first.
     _thread: Arc<Thread>,
-}
-
-/// A reserved place in the queue for one own message. Using it never waits.
-#[derive(Debug)]
-pub struct QueuePlace<'a> {
-    permit: mpsc::Permit<'a, Task>,
-    quota: &'a Quota,
-}
-
-impl QueuePlace<'_> {
-    /// Queues an own message in the reserved place.
-    pub fn append(self, draft: Draft) {
-        if !draft.audience.is_empty() {
-            self.quota.add(&draft.to, QuotaUsage::of(&draft.text));
-        }
-        self.permit.send(Task::Request(Request::Append(draft)));
-    }
 }
 
 /// The end of the database thread, for the last handle that is dropped. The database library shuts down when the
@@ -134,18 +114,12 @@ impl History {
         Ok((Self { tasks, quota, counters, _thread: handle }, reported, opened))
     }
 
-    /// Queues an own message. It is not durable yet: [`Report::Committed`] confirms it.
-    pub async fn append(&self, draft: Draft) {
-        if let Some(place) = self.place().await {
-            place.append(draft);
-        }
-    }
-
-    /// Waits for a place in the queue for an own message; `None` after the history is closed. The caller can drop
-    /// this future at any time without side effects.
-    pub async fn place(&self) -> Option<QueuePlace<'_>> {
-        let permit = self.tasks.reserve().await.ok()?;
-        Some(QueuePlace { permit, quota: &self.quota })
+    /// Queues a request, and waits until the queue has room for it. The caller can drop this future at any time without
+    /// side effects. After the history is closed, requests are dropped silently.
+    pub async fn put(&self, request: Request) {
+        let Ok(permit) = self.tasks.reserve().await else { return };
+        request.load().iter().for_each(|(to, load)| self.quota.add(to, *load));
+        permit.send(Task::Request(request));
     }
 
     /// Queues a request without waiting. Returns the request if the queue is full: the caller waits for
@@ -170,81 +144,9 @@ impl History {
         drop(self.tasks.reserve().await);
     }
 
-    /// Notes a new link to a user, before its first messages. Incomplete signed batches from the previous link are
-    /// dropped, and they no longer hold back any ack.
-    pub async fn linked(&self, from: Username) {
-        self.put(Request::Linked { from }).await;
-    }
-
-    /// Verifies and stores messages that arrived on a link.
-    pub async fn ingest(&self, received: InboundBatch) {
-        self.put(Request::Ingest(received)).await;
-    }
-
-    /// Stores a message from a legacy client or another program that sends no provenance.
-    pub async fn ingest_unsigned(&self, message: UnsignedMessage) {
-        self.put(Request::IngestUnsigned(message)).await;
-    }
-
-    /// Marks own messages as delivered: the recipient has stored these and all earlier ones.
-    pub async fn delivered(&self, to: Username, ids: Vec<Uuid>) {
-        self.put(Request::Delivered { to, ids }).await;
-    }
-
-    /// Marks own messages as delivered if a peer's HAVE frame names them, and notes the Lamport clock that it
-    /// claims.
-    pub async fn has(
-        &self,
-        from: Username,
-        conversation: ConversationId,
-        theirs: Vec<StreamSpans>,
-        lamport: Option<u64>,
-    ) {
-        self.put(Request::Has { from, conversation, theirs, lamport }).await;
-    }
-
-    /// Stores the name of a room and its members, with the revisions since which they are members.
-    pub async fn note_room(&self, room: RememberedRoom) {
-        self.put(Request::NoteRoom(Box::new(room))).await;
-    }
-
-    /// Notes that this user left a room, or that the room no longer exists.
-    pub async fn leave_room(&self, room: Uuid) {
-        self.put(Request::LeaveRoom(room)).await;
-    }
-
-    /// Marks own messages as written to a legacy client. They no longer wait, but they do not count as delivered,
-    /// because a legacy client sends no ack.
-    pub async fn written(&self, to: Username, ids: Vec<Uuid>) {
-        self.put(Request::Written { to, ids }).await;
-    }
-
-    /// Gives up own messages that are too long for a legacy client.
-    pub async fn too_long(&self, to: Username, ids: Vec<Uuid>) {
-        self.put(Request::TooLong { to, ids }).await;
-    }
-
-    /// Gives up the own messages of a conversation that wait for users other than these members. It also gives up
-    /// messages from before `since`, the revision at which this user became a member. Recipients could not verify
-    /// that the author was a member at that time.
-    pub async fn keep_for(&self, conversation: ConversationId, members: Vec<Username>, since: u64) {
-        self.put(Request::KeepFor { conversation, members, since }).await;
-    }
-
-    /// Asks for own messages after a row that a recipient has not stored yet, in about `bytes` bytes.
-    /// [`Report::Pending`] answers, in order with the other reports.
-    pub async fn pending(&self, to: Username, after: i64, bytes: usize) {
-        self.put(Request::Pending { to, after, bytes }).await;
-    }
-
     /// Returns the number of own messages that wait for each recipient.
     pub async fn waiting(&self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
         self.read(|history| history.read(|tables| tables.waiting_counts(None))).await
-    }
-
-    /// Returns the number of own messages in a conversation that wait for each recipient.
-    pub async fn waiting_in(&self, of: ConversationId) -> Result<Vec<(Username, usize)>, HistoryFailed> {
-        self.read(move |history| history.read(|tables| tables.waiting_counts(Some(&of)))).await
     }
 
     /// Returns the number of own messages in a conversation that wait for at least one recipient.
@@ -261,37 +163,6 @@ impl History {
     /// Returns the sequence ranges of a conversation that this peer holds.
     pub async fn spans(&self, of: ConversationId) -> Vec<StreamSpans> {
         self.ask(move |history| history.spans(&of)).await
-    }
-
-    /// Returns the content of a HAVE frame to a user: the sequence ranges that it may see, and the Lamport clock.
-    /// `on` is the user's device, and `since` is the first revision whose messages it may have.
-    pub async fn holdings_for(
-        &self,
-        of: ConversationId,
-        to: Username,
-        on: Option<PublicKey>,
-        since: u64,
-    ) -> (Vec<StreamSpans>, Option<u64>) {
-        self.ask(move |history| history.holdings_for(&of, &to, on, since)).await
-    }
-
-    /// Returns the sequence ranges for a WANT frame: the ones that a peer holds and this peer lacks. Returns
-    /// `None` while the disk fails, because the answer is then unknown.
-    pub async fn lacking(&self, of: ConversationId, theirs: Vec<StreamSpans>) -> Option<Vec<StreamSpans>> {
-        self.asked(move |history| history.lacking(&of, &theirs)).await.flatten()
-    }
-
-    /// Returns the answer to a WANT frame of a user: whole signed batches from revision `since` on, as many as fit
-    /// in one LINES frame. Messages that this device wrote are included only if the user was in their audience.
-    /// The user's own messages are included whatever their revision.
-    pub async fn hand_over(
-        &self,
-        of: ConversationId,
-        to: Username,
-        wanted: Vec<StreamSpans>,
-        since: u64,
-    ) -> Vec<SignedMessage> {
-        self.ask(move |history| history.hand_over(&of, &to, &wanted, since)).await
     }
 
     /// Returns the last messages of a conversation, oldest first. All peers with the same messages agree on the
@@ -393,11 +264,6 @@ impl History {
         }
     }
 
-    async fn put(&self, request: Request) {
-        // After the history is closed, requests are dropped silently.
-        let _ = self.tasks.send(Task::Request(request)).await;
-    }
-
     /// Answers a query of a user. A failure is an error, not an empty answer.
     async fn read<T: Send + 'static>(
         &self,
@@ -435,6 +301,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::history::command::Draft;
     use crate::history::report::GivenUp;
     use crate::history::testing::*;
     use crate::limits::{INDEX_PIECE, OUTBOX_LINES};
@@ -451,8 +318,7 @@ mod tests {
     }
 
     async fn note_room(history: &History) {
-        let Request::NoteRoom(room) = everybody() else { panic!() };
-        history.note_room(*room).await;
+        history.put(everybody()).await;
     }
 
     #[tokio::test]
@@ -468,7 +334,7 @@ mod tests {
         let pasting = ana.clone();
         let paste = tokio::spawn(async move {
             for n in 0..1_000 {
-                pasting.append(draft(&room(), &n.to_string(), &[BOB])).await;
+                pasting.put(Request::Append(draft(&room(), &n.to_string(), &[BOB]))).await;
             }
         });
         let (mut received_texts, mut claimed) = (Vec::new(), 0);
@@ -479,7 +345,7 @@ mod tests {
                     claimed += messages.len();
                     for sent in messages {
                         let Request::Ingest(received) = inbound(ANA, &room(), &[sent.message]) else { panic!() };
-                        bob.ingest(received).await;
+                        bob.put(Request::Ingest(received)).await;
                     }
                 }
                 report = next(&mut received_reports) => received_texts.extend(texts(&[report])),
@@ -496,11 +362,11 @@ mod tests {
     async fn query_sees_all_earlier_requests_and_only_durable_data() {
         let (folder, ana, mut reports) = open(ANA);
         note_room(&ana).await;
-        ana.append(draft(&room(), "1", &[BOB])).await;
+        ana.put(Request::Append(draft(&room(), "1", &[BOB]))).await;
         let spans = ana.spans(room()).await;
         assert_eq!(spans[0].spans, [(1, 1)]);
         assert!(matches!(next(&mut reports).await, Report::Committed(_)));
-        ana.pending(user(BOB), 0, usize::MAX).await;
+        ana.put(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX }).await;
         let Report::Pending { messages, more: false, .. } = next(&mut reports).await else { panic!() };
         assert_eq!(messages.len(), 1);
         ana.close().await;
@@ -627,16 +493,16 @@ mod tests {
         let messages: Vec<_> =
             (0..OUTBOX_LINES).map(|n| draft(&private(BOB), &n.to_string(), &[BOB])).collect();
         for message in &messages {
-            ana.append(message.clone()).await;
+            ana.put(Request::Append(message.clone())).await;
         }
         ana.close().await;
         drain.await.unwrap();
         let (ana, mut reports, _) =
             History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
-        ana.append(draft(&private(CARLA), "elsewhere", &[CARLA])).await;
+        ana.put(Request::Append(draft(&private(CARLA), "elsewhere", &[CARLA]))).await;
         ana.flush().await;
         assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
-        ana.append(draft(&private(BOB), "one more", &[BOB])).await;
+        ana.put(Request::Append(draft(&private(BOB), "one more", &[BOB]))).await;
         assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
         assert!(matches!(next(&mut reports).await, Report::Committed(_)));
         let given_up = Report::GivenUp { to: user(BOB), ids: vec![messages[0].id], why: GivenUp::QueueFull };
@@ -652,7 +518,7 @@ mod tests {
         let saying = ana.clone();
         let sent = tokio::spawn(async move {
             for message in messages {
-                saying.append(message).await;
+                saying.put(Request::Append(message)).await;
             }
         });
         let (mut kept, mut delivered, mut given_up) = (0, 0, Vec::new());
@@ -660,7 +526,8 @@ mod tests {
             match next(&mut reports).await {
                 Report::Committed(messages) => {
                     kept += messages.len();
-                    ana.delivered(user(BOB), messages.iter().map(|sent| sent.message.id).collect()).await;
+                    let ids = messages.iter().map(|sent| sent.message.id).collect();
+                    ana.put(Request::Delivered { to: user(BOB), ids }).await;
                 }
                 Report::Delivered { ids, .. } => delivered += ids.len(),
                 Report::GivenUp { to, ids, .. } => {
@@ -683,7 +550,7 @@ mod tests {
         note_room(&bob).await;
         let messages = say(&mut history(ANA), &room(), &["1"], &[BOB]);
         let Request::Ingest(received) = inbound(ANA, &room(), &messages) else { panic!() };
-        bob.ingest(received).await;
+        bob.put(Request::Ingest(received)).await;
         let row = incoming_messages(&[next(&mut reports).await])[0].message.row;
         bob.flush().await;
         let before = bob.commits();
@@ -710,8 +577,8 @@ mod tests {
             async move { ana.ask(move |_| gate.recv().unwrap_or_default()).await }
         });
         let mut queued = 0;
-        while let Ok(Some(place)) = timeout(Duration::from_millis(1), ana.place()).await {
-            place.append(draft(&private(BOB), "queued", &[BOB]));
+        let message = || Request::Append(draft(&private(BOB), "queued", &[BOB]));
+        while timeout(Duration::from_millis(1), ana.put(message())).await.is_ok() {
             queued += 1;
         }
         assert!(queued >= HISTORY_QUEUE - 1, "{queued}");
