@@ -66,7 +66,7 @@ use crate::engine::lookup_schedule::LookupSchedule;
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::PendingCommand;
 use crate::engine::replication::Replication;
-use crate::engine::signed_out::SignIn;
+use crate::engine::signed_out::EngineStart;
 use crate::engine::sync::SyncState;
 use crate::engine::timers::{Timer, Timers};
 use crate::engine::writing_pace::WritingPace;
@@ -116,8 +116,8 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts where the earlier run ended. `login` is the tracker's reply to the sign-in; without it the engine starts
     /// offline.
-    pub(crate) fn start(sign_in: SignIn, opened: Opened, now: Now, effects: &mut Effects) -> Self {
-        let SignIn { me, own_key, keys, blocked, login, .. } = sign_in;
+    pub(crate) fn start(start: EngineStart, opened: Opened, now: Now, effects: &mut Effects) -> Self {
+        let EngineStart { me, own_key, keys, blocked, login, .. } = start;
         let mut engine = Self {
             chat: Chat::new(me),
             keys,
@@ -140,7 +140,7 @@ impl Engine {
             flushes: Vec::new(),
             decisions: BTreeMap::new(),
             #[cfg(test)]
-            omission: sign_in.omission,
+            omission: start.omission,
         };
         engine.chat.set_blocked(blocked);
         engine.chat.remember(opened.rooms.clone());

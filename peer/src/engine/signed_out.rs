@@ -11,7 +11,7 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::known_keys::KnownKeys;
 
 /// The data with which a signed-in user starts the engine.
-pub(crate) struct SignIn {
+pub(crate) struct EngineStart {
     pub(crate) me: Username,
     /// The key of this device.
     pub(crate) own_key: PublicKey,

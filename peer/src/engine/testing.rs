@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Now};
-use crate::engine::signed_out::SignIn;
+use crate::engine::signed_out::EngineStart;
 use crate::history::history_db::Opened;
 use crate::history::testing::{ANA, device, user};
 use crate::identity::known_keys::KnownKeys;
@@ -21,7 +21,7 @@ pub(in crate::engine) fn now() -> Now {
 /// Starts ana's engine with these known keys.
 pub(in crate::engine) fn ana(keys: KnownKeys) -> Engine {
     let me: Username = user(ANA);
-    let sign_in = SignIn {
+    let start = EngineStart {
         me,
         own_key: device(ANA),
         keys,
@@ -29,7 +29,7 @@ pub(in crate::engine) fn ana(keys: KnownKeys) -> Engine {
         login: Ok(Vec::new()),
         omission: None,
     };
-    Engine::start(sign_in, Opened::default(), now(), &mut Effects::default())
+    Engine::start(start, Opened::default(), now(), &mut Effects::default())
 }
 
 /// Feeds an input and returns the effects.

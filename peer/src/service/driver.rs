@@ -4,7 +4,7 @@
 //! effects: what the history's queue has no room for waits here, and meanwhile no new command and no frame of a link is
 //! taken.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use chrono::Utc;
@@ -19,7 +19,7 @@ use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Milestone, Now, RefusedFrame, Ticket};
-use crate::engine::signed_out::{SignIn, SignedOut};
+use crate::engine::signed_out::{EngineStart, SignedOut};
 use crate::engine::{Engine, not_signed_in};
 use crate::event_bus::{EventBus, Events};
 use crate::history::History;
@@ -27,7 +27,7 @@ use crate::history::command::Request;
 use crate::history::history_db::Opened;
 use crate::history::report::Report;
 use crate::identity::contacts::Contacts;
-use crate::identity::known_keys::{Announcement, KnownKeys};
+use crate::identity::known_keys::Announcement;
 use crate::peer_communication::frame::Frame;
 use crate::peer_communication::known_keys_handle::KeyQuestion;
 use crate::peer_communication::link_report::LinkReport;
@@ -70,21 +70,12 @@ pub(crate) enum CallerRequest {
 
 /// Everything that the driver needs for a user who has signed in.
 pub(crate) struct Begin {
-    pub(crate) sign_in: SignInParts,
+    /// The user's data. The driver adds the tracker's reply, if there was one.
+    pub(crate) start: EngineStart,
     pub(crate) opened: Opened,
     pub(crate) outside: Outside,
     /// Notified when the engine runs.
     pub(crate) began: oneshot::Sender<()>,
-}
-
-/// The user's data for the engine, without the tracker's reply, which the driver holds.
-pub(crate) struct SignInParts {
-    pub(crate) me: Username,
-    pub(crate) own_key: commons::keys::PublicKey,
-    pub(crate) keys: KnownKeys,
-    pub(crate) blocked: std::collections::BTreeSet<Username>,
-    /// The reason why the tracker was not reached, if it was not.
-    pub(crate) offline: Option<crate::api::tracker_loss::TrackerLoss>,
 }
 
 /// The history, the links and the files of a user who has signed in.
@@ -115,7 +106,7 @@ pub(crate) struct Driver {
     failure: Arc<OnceLock<CommandError>>,
     signed_out: SignedOut,
     session: Option<Session>,
-    callers: std::collections::BTreeMap<Ticket, Caller>,
+    callers: BTreeMap<Ticket, Caller>,
     next_ticket: u64,
     lookups: JoinSet<(Username, Found)>,
 }
@@ -137,7 +128,7 @@ impl Driver {
             failure,
             signed_out: SignedOut::default(),
             session: None,
-            callers: std::collections::BTreeMap::new(),
+            callers: BTreeMap::new(),
             next_ticket: 0,
             lookups: JoinSet::new(),
         }
@@ -200,20 +191,12 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, Begin { sign_in, opened, outside, began }: Begin) {
-        let SignInParts { me, own_key, keys, blocked, offline } = sign_in;
-        let login = self.signed_out.take_rooms().ok_or(offline);
+    fn begin(&mut self, Begin { mut start, opened, outside, began }: Begin) {
+        if let Some(rooms) = self.signed_out.take_rooms() {
+            start.login = Ok(rooms);
+        }
         let mut effects = Effects::default();
-        let sign_in = SignIn {
-            me,
-            own_key,
-            keys,
-            blocked,
-            login,
-            #[cfg(test)]
-            omission: None,
-        };
-        let engine = Engine::start(sign_in, opened, now(), &mut effects);
+        let engine = Engine::start(start, opened, now(), &mut effects);
         self.session = Some(Session { engine, outside, backlog: VecDeque::new() });
         self.carry_out(effects);
         if let Some(reason) = std::mem::take(&mut self.signed_out).lost() {

@@ -7,11 +7,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
 use crate::engine::input::Milestone;
+use crate::engine::signed_out::EngineStart;
 use crate::engine::{Engine, not_signed_in};
 use crate::event_bus::Events;
 use crate::history::history_db::Opened;
 use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};
-use crate::service::driver::{Begin, CallerRequest, Driver, DriverRequest, Outside, SignInParts};
+use crate::service::driver::{Begin, CallerRequest, Driver, DriverRequest, Outside};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerReport;
 
@@ -94,9 +95,9 @@ impl EngineHandle {
     }
 
     /// Starts the engine of a user who has signed in, and returns when it runs.
-    pub(crate) async fn begin(&self, sign_in: SignInParts, opened: Opened, outside: Outside) {
+    pub(crate) async fn begin(&self, start: EngineStart, opened: Opened, outside: Outside) {
         let (began, running) = oneshot::channel();
-        let begin = Begin { sign_in, opened, outside, began };
+        let begin = Begin { start, opened, outside, began };
         self.request(DriverRequest::Begin(Box::new(begin))).await;
         // After the end of the driver there is nothing to wait for.
         let _ = running.await;

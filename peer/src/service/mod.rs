@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
 use crate::api::tracker_loss::TrackerLoss;
+use crate::engine::signed_out::EngineStart;
 use crate::event_bus::Events;
 use crate::history::History;
 use crate::history::history_db::{Author, Opened, Place};
@@ -49,7 +50,7 @@ use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::links::LinkConfig;
 use crate::peer_communication::links::PeerPeerCommunication;
 use crate::profile::{self, Profile};
-use crate::service::driver::{Outside, SignInParts};
+use crate::service::driver::Outside;
 use crate::service::engine_handle::EngineHandle;
 use crate::service::listen_address::listen_address;
 use crate::service::start_error::StartError;
@@ -275,12 +276,14 @@ impl PeerService {
         let (links, link_reports) = PeerPeerCommunication::new(config, known_keys, self.key_lookup());
         // The links say goodbye before they end, so `stop` does not cut this task short.
         self.tasks.lock().await.spawn(peer_communication::run(links.clone(), listener));
-        let sign_in = SignInParts {
+        let start = EngineStart {
             me: who.username.clone(),
             own_key: seed.public_key(),
             keys: book,
             blocked,
-            offline: self.tracker_failed(),
+            login: Err(self.tracker_failed()),
+            #[cfg(test)]
+            omission: None,
         };
         let outside = Outside {
             history: history.clone(),
@@ -293,7 +296,7 @@ impl PeerService {
         let session = Session { user: who.username.clone(), seed, profile, history, links };
         // Only one sign-in can take the listener, so the cell is empty.
         let _ = self.session.set(session);
-        self.engine.begin(sign_in, opened, outside).await;
+        self.engine.begin(start, opened, outside).await;
         if let Some(key) = unreached {
             self.sign_in_later(who, key).await?;
         }

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::omission::Omission;
-use crate::engine::signed_out::SignIn;
+use crate::engine::signed_out::EngineStart;
 use crate::history::command::Request;
 use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::message::SignedMessage;
@@ -137,7 +137,7 @@ impl SimulatedPeer {
         log: &mut Log,
     ) -> Self {
         let mut effects = Effects::default();
-        let sign_in = SignIn {
+        let start = EngineStart {
             me: me.clone(),
             own_key: device(me.as_str()),
             keys: KnownKeys::new(pins.clone()),
@@ -145,7 +145,7 @@ impl SimulatedPeer {
             login: login.ok_or(None),
             omission,
         };
-        let engine = Engine::start(sign_in, opened, now, &mut effects);
+        let engine = Engine::start(start, opened, now, &mut effects);
         let mut peer = Self {
             me: me.clone(),
             life,
