@@ -231,5 +231,6 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
     // Verifying marks the shown key and ends the link of the other. The old key's endorsement then admits the other
     // again.
     ana.run(Command::Verified { user: user("bob") }).await.unwrap();
+    ana.until(is_up(false)).await;
     assert_ne!(trust(ana.run(Command::Users { conversation: None }).await), Trust::Verified);
 }
