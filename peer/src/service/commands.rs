@@ -30,6 +30,17 @@ impl PeerService {
                 let id = Some(id.unwrap_or_else(Uuid::now_v7));
                 return self.engine.command(Command::Say { conversation, text, id }).await;
             }
+            // The engine itself lets these wait for own messages.
+            Command::Open { .. }
+            | Command::Users { .. }
+            | Command::Block { .. }
+            | Command::Unblock { .. }
+            | Command::Accept { .. }
+            | Command::Verify { .. }
+            | Command::Verified { .. }
+            | Command::Leave { conversation: Some(Conversation::Private(_)) } => {
+                return self.engine.command(command).await;
+            }
             Command::Quit => {
                 // A disk that does not respond must not block the end of the program.
                 let _ = timeout(QUIT_WAIT, self.engine.until(Milestone::Stored)).await;
@@ -75,7 +86,6 @@ impl PeerService {
             Command::Outbox => return self.outbox(&session.history).await,
             Command::Withdraw { id } => return self.withdraw(&session.history, &id).await,
             Command::Account(command) => return self.change_account(session, command).await,
-            // The engine carries out all others.
             command => return self.engine.command(command).await,
         }
         Ok(Answer::Done)
