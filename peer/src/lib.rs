@@ -22,7 +22,6 @@ pub mod limits;
 pub mod log_file;
 mod nearest;
 mod peer_communication;
-pub mod profile;
 pub mod service;
 #[cfg(test)]
 mod simulation;

@@ -12,6 +12,10 @@ use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::Event;
 use crate::api::missing_conversation::MissingConversation;
+use crate::identity::contacts::ContactsError;
+use crate::identity::identity_error::IdentityError;
+use crate::identity::profile::ProfileError;
+use crate::identity::seal::SealError;
 use crate::untrusted::UntrustedText;
 
 /// The reason why a command was not carried out. A command that failed changed nothing.
@@ -237,6 +241,32 @@ fn another_key(address: &str, pinned: &PublicKey, found: &PublicKey, given: bool
 impl From<MissingConversation> for CommandError {
     fn from(missing: MissingConversation) -> Self {
         Self::NoConversation(missing)
+    }
+}
+
+impl From<IdentityError> for CommandError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Seal(SealError::WrongPassword) => {
+                Self::refused(ErrorCode::InvalidCredentials, error.to_string())
+            }
+            IdentityError::TrackerKeyChanged { address, pinned, found } => {
+                Self::TrackerKeyChanged { address, pinned, found, given: false }
+            }
+            error => Self::Local(error.to_string()),
+        }
+    }
+}
+
+impl From<ProfileError> for CommandError {
+    fn from(error: ProfileError) -> Self {
+        IdentityError::from(error).into()
+    }
+}
+
+impl From<ContactsError> for CommandError {
+    fn from(error: ContactsError) -> Self {
+        IdentityError::from(error).into()
     }
 }
 

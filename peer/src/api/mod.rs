@@ -12,6 +12,7 @@ pub mod missing_conversation;
 pub mod past;
 pub mod request;
 pub mod schema;
+pub mod sign_in;
 pub mod status;
 pub mod tracker_loss;
 

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
-use crate::api::error::CommandError;
 use crate::identity::atomic_file;
 use crate::identity::known_keys::Pin;
 
@@ -52,7 +51,7 @@ struct Sealed {
 
 /// Reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ContactsError {
+pub enum ContactsError {
     /// The file does not hold what this user's key sealed under that name.
     #[error(
         "{path} is damaged, or was written under another key. Restore it from a backup, or move it away: {without}"
@@ -185,12 +184,6 @@ fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, Cont
 impl std::fmt::Debug for Contacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Contacts").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
-
-impl From<ContactsError> for CommandError {
-    fn from(error: ContactsError) -> Self {
-        Self::Local(error.to_string())
     }
 }
 

@@ -14,16 +14,16 @@ use commons::names::Username;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::api::error::CommandError;
 use crate::identity::atomic_file;
 use crate::identity::contacts::Contacts;
 use crate::identity::device_key::{blocking, opened, sealed_anew};
+use crate::identity::identity_error::IdentityError;
 use crate::identity::known_keys::Pin;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::password::Password;
+use crate::identity::profile::{self, Profile};
 use crate::identity::seal::{SealCost, Sealed};
 use crate::limits::IDENTITY_FILE_MAX;
-use crate::profile::{self, Profile};
 
 /// Version of the file format.
 const VERSION: u8 = 1;
@@ -77,12 +77,12 @@ pub async fn export(
     password: &Password,
     cost: SealCost,
     file: &Path,
-) -> Result<(), CommandError> {
+) -> Result<(), IdentityError> {
     let Place { data, tracker, username } = from;
     let profile = Profile::open(data, tracker, username)?;
     let exported = async {
         let Some((seed, _)) = opened(&profile, password).await? else {
-            return Err(CommandError::Local(format!("there is no account {username} on this computer")));
+            return Err(IdentityError::Local(format!("there is no account {username} on this computer")));
         };
         let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
         let people = Contacts::of(profile.folder(), &seed);
@@ -108,11 +108,11 @@ pub async fn import(
     password: &Password,
     cost: SealCost,
     file: &Path,
-) -> Result<Place, CommandError> {
+) -> Result<Place, IdentityError> {
     let exported: Exported =
         atomic_file::read_bounded(file, IDENTITY_FILE_MAX).map_err(|error| at(file, &error))?;
     if exported.version != VERSION {
-        return Err(CommandError::Local(format!(
+        return Err(IdentityError::Local(format!(
             "{} was written by another version of this program",
             file.display()
         )));
@@ -123,7 +123,7 @@ pub async fn import(
         Some(Ok((address, key))) => (address.to_owned(), Some(key.parse().map_err(local)?)),
     };
     if !profile::is_folder_name(&tracker) {
-        return Err(CommandError::Local(format!(
+        return Err(IdentityError::Local(format!(
             "{} contains no valid address of a tracker",
             file.display()
         )));
@@ -131,7 +131,7 @@ pub async fn import(
     let username = exported.username.clone();
     let (context, opening) = (exported.context(), password.clone());
     let secret = blocking(move || exported.sealed.open(&context, &opening)).await??;
-    let damaged = || CommandError::Local(format!("{} is damaged", file.display()));
+    let damaged = || IdentityError::Local(format!("{} is damaged", file.display()));
     let (seed, known) = secret.split_at_checked(SEED).ok_or_else(damaged)?;
     let seed = Seed::new(seed.try_into().map_err(|_| damaged())?);
     let known: Known = serde_json::from_slice(known).map_err(|_| damaged())?;
@@ -157,10 +157,10 @@ async fn write_profile(
     given_key: Option<PublicKey>,
     password: &Password,
     cost: SealCost,
-) -> Result<(), CommandError> {
+) -> Result<(), IdentityError> {
     let Place { data, tracker, username } = place;
     if profile.identity()?.is_some() {
-        return Err(CommandError::Local(format!(
+        return Err(IdentityError::Local(format!(
             "there is an account {username} on this computer already: choose another folder with --data"
         )));
     }
@@ -169,7 +169,7 @@ async fn write_profile(
         match trackers.key(tracker).map_err(local)? {
             Some(pinned) if pinned != key => {
                 let address = tracker.clone();
-                return Err(CommandError::TrackerKeyChanged { address, pinned, found: key, given: false });
+                return Err(IdentityError::TrackerKeyChanged { address, pinned, found: key });
             }
             _ => trackers.pin(tracker, key).map_err(local)?,
         }
@@ -180,12 +180,12 @@ async fn write_profile(
     Ok(profile.new_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
 }
 
-fn local(error: impl std::fmt::Display) -> CommandError {
-    CommandError::Local(error.to_string())
+fn local(error: impl std::fmt::Display) -> IdentityError {
+    IdentityError::Local(error.to_string())
 }
 
-fn at(file: &Path, error: &io::Error) -> CommandError {
-    CommandError::Local(format!("{}: {error}", file.display()))
+fn at(file: &Path, error: &io::Error) -> IdentityError {
+    IdentityError::Local(format!("{}: {error}", file.display()))
 }
 
 #[cfg(test)]
@@ -243,7 +243,7 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         KnownTrackers::of(here.path()).pin("other:1", PublicKey::new([8; 32])).unwrap();
         let refused = import(here.path(), Some("other:1"), &password(), CHEAP, &file).await.unwrap_err();
-        assert_eq!(refused.code(), "TRACKER_KEY_CHANGED");
+        assert!(matches!(refused, IdentityError::TrackerKeyChanged { .. }), "{refused}");
     }
 
     #[tokio::test]

@@ -4,11 +4,13 @@
 pub(crate) mod atomic_file;
 pub(crate) mod contacts;
 pub mod device_key;
+pub mod identity_error;
 pub mod identity_export;
 pub(crate) mod key_prefix;
 pub(crate) mod known_keys;
 pub(crate) mod known_trackers;
 pub mod password;
+pub(crate) mod profile;
 pub(crate) mod recognised_password;
 pub(crate) mod safety_number;
 pub mod seal;

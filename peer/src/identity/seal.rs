@@ -54,7 +54,7 @@ fn earlier() -> u8 {
 
 /// Reason why a seal does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SealError {
+pub enum SealError {
     /// The password is wrong, or the seal was changed.
     #[error("wrong password")]
     WrongPassword,

@@ -3,7 +3,7 @@
 //! The password is stored in two places: it seals the key on this device, and the tracker knows it. A change goes in
 //! three steps. The new seal is written beside the old one, the tracker changes the password, and the new seal replaces
 //! the old one. After a crash between the steps, the next sign-in tries both seals. It keeps the one that the user's
-//! password opens, and sets this password at the tracker too: see `device_key.rs`.
+//! password opens, and sets this password at the tracker too: see `sign_in.rs`.
 
 use commons::endorsement::Endorsement;
 use commons::keys::Seed;
@@ -14,11 +14,11 @@ use crate::api::Answer;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::identity::device_key::{opened, sealed_anew};
-use crate::identity::key_prefix::chosen;
 use crate::identity::password::Password;
+use crate::identity::profile::Profile;
 use crate::identity::seal::SealCost;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN};
-use crate::profile::Profile;
+use crate::service::chosen_key::chosen;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerError;
 

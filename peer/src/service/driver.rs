@@ -32,6 +32,7 @@ use crate::peer_communication::frame::Frame;
 use crate::peer_communication::known_keys_handle::KeyQuestion;
 use crate::peer_communication::link_report::LinkReport;
 use crate::peer_communication::links::PeerPeerCommunication;
+use crate::service::tracker_error::from_tracker;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::{EndReason, TrackerError, TrackerReport};
 
@@ -254,7 +255,7 @@ impl Driver {
             TrackerReport::Ended(reason) => {
                 let error = match reason {
                     EndReason::Superseded => CommandError::Superseded,
-                    EndReason::Failed(error) => CommandError::from_tracker(error, self.tracker.address()),
+                    EndReason::Failed(error) => from_tracker(error, self.tracker.address()),
                 };
                 self.event_bus.publish([error.event()]);
                 self.end(error);

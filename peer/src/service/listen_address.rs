@@ -10,7 +10,7 @@ use commons::limits::DIAL_TIMEOUT;
 use commons::net::socket::resolve;
 use tokio::time::timeout;
 
-use crate::profile;
+use crate::identity::profile;
 
 /// Returns a free port on loopback if the tracker is on loopback, else on all interfaces. Fails if the tracker's name
 /// cannot be resolved, unless this device has an account: it opens offline, even without a name server.

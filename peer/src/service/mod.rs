@@ -3,6 +3,7 @@
 //! It starts and stops the session with the tracker, the links and the history, and the task that drives the engine.
 
 mod account;
+mod chosen_key;
 mod commands;
 pub(crate) mod driver;
 pub(crate) mod engine_handle;
@@ -12,8 +13,10 @@ mod loss;
 mod moved_tracker;
 mod offline;
 mod own_keys;
+mod sign_in;
 pub mod start_error;
 mod status;
+mod tracker_error;
 mod typed_password;
 
 use std::collections::BTreeSet;
@@ -33,6 +36,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
+use crate::api::sign_in::SignIn;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::signed_out::EngineStart;
 use crate::event_bus::Events;
@@ -40,20 +44,22 @@ use crate::history::History;
 use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
 use crate::identity::contacts::Contacts;
-use crate::identity::device_key::{DeviceKey, SignIn, identity};
+use crate::identity::device_key::identity;
 use crate::identity::known_keys::KnownKeys;
 use crate::identity::known_trackers::KnownTrackers;
+use crate::identity::profile::{self, Profile};
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::identity::seal::SealCost;
 use crate::peer_communication;
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::links::LinkConfig;
 use crate::peer_communication::links::PeerPeerCommunication;
-use crate::profile::{self, Profile};
 use crate::service::driver::Outside;
 use crate::service::engine_handle::EngineHandle;
 use crate::service::listen_address::listen_address;
+use crate::service::sign_in::DeviceKey;
 use crate::service::start_error::StartError;
+use crate::service::tracker_error::from_tracker;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 
@@ -227,7 +233,7 @@ impl PeerService {
     /// Checks that the tracker answers with the key that was pinned: a user must not type a password for another one.
     pub async fn probe(&self) -> Result<(), CommandError> {
         let knocked = self.tracker.probe().await;
-        knocked.map_err(|error| CommandError::from_tracker(error, &self.config.tracker))?;
+        knocked.map_err(|error| from_tracker(error, &self.config.tracker))?;
         if self.key_given { self.remember_tracker() } else { Ok(()) }
     }
 
@@ -250,7 +256,7 @@ impl PeerService {
         };
         let Local { people, blocked, mut book, history } = local;
         let learned = self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &people, &mut book);
-        let proof = learned.await.and_then(|()| identity(&seed, Purpose::Link));
+        let proof = learned.await.and_then(|()| Ok(identity(&seed, Purpose::Link)?));
         let proof = match proof {
             Ok(proof) => proof,
             Err(error) => {

@@ -8,7 +8,8 @@ use commons::names::Username;
 
 use crate::api::Event;
 use crate::api::error::CommandError;
-use crate::profile;
+use crate::identity::profile;
+use crate::service::tracker_error::from_tracker;
 use crate::service::{PeerConfig, PeerService};
 
 impl PeerService {
@@ -25,7 +26,7 @@ impl PeerService {
         if elsewhere.is_empty() {
             return Ok(());
         }
-        let proven = self.tracker.probe().await.map_err(|error| CommandError::from_tracker(error, here))?;
+        let proven = self.tracker.probe().await.map_err(|error| from_tracker(error, here))?;
         let Some((from, key)) = elsewhere.into_iter().find(|(_, key)| *key == proven.tracker) else {
             return Ok(());
         };

@@ -8,9 +8,11 @@ use commons::net::tls::Purpose;
 use tracing::warn;
 
 use crate::api::error::CommandError;
-use crate::identity::device_key::{DeviceKey, SignIn, identity};
+use crate::api::sign_in::SignIn;
+use crate::identity::device_key::identity;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::service::own_keys::learn_own_keys;
+use crate::service::sign_in::DeviceKey;
 use crate::service::{PeerService, Session};
 
 impl PeerService {

@@ -6,10 +6,10 @@
 use commons::names::Username;
 
 use crate::api::error::CommandError;
+use crate::api::sign_in::SignIn;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::prompts::{SignInError, ask_hidden, ask_password, ask_yes, print};
 use crate::frontends::terminal::sign_in_attempt::try_in;
-use crate::identity::device_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 

@@ -9,13 +9,13 @@ use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::error::CommandError;
+use crate::api::sign_in::SignIn;
 use crate::frontends::terminal::account_recovery::come_back;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::prompts::{SignInError, ask_yes, confirmed, print};
 use crate::frontends::terminal::sign_in_attempt::try_in;
 use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
 use crate::frontends::terminal::who::{ask_name, who};
-use crate::identity::device_key::SignIn;
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 

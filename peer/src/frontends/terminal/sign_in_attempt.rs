@@ -3,10 +3,10 @@
 use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::error::CommandError;
+use crate::api::sign_in::SignIn;
 use crate::frontends::terminal::prompts::{SignInError, ask_yes};
 use crate::frontends::terminal::retry_wait::with_wait;
 use crate::frontends::terminal::sanitize::sanitize;
-use crate::identity::device_key::SignIn;
 use crate::service::PeerService;
 
 /// Tries to sign in. While the tracker only asks for a delay, a person may try again. A tracker that cannot be reached

@@ -11,14 +11,14 @@ use commons::names::Username;
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
+use crate::api::sign_in::SignIn;
 use crate::config::{Config, IdentityErrand};
 use crate::frontends::terminal::prompts::{PASSWORD, SignInError};
 use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
 use crate::frontends::terminal::who::{Who, who};
-use crate::identity::device_key::SignIn;
 use crate::identity::identity_export::{Place, export, import};
+use crate::identity::profile;
 use crate::identity::seal::SealCost;
-use crate::profile;
 use crate::service::PeerService;
 
 /// Exports an identity from this device, or imports one.
@@ -37,7 +37,9 @@ pub async fn carry_identity(
                 return Err(no_account(&data, &username).into());
             }
             let place = Place { data, tracker, username };
-            export(&place, &known.password(&question, false).await?, cost, file).await?;
+            export(&place, &known.password(&question, false).await?, cost, file)
+                .await
+                .map_err(CommandError::from)?;
             print_status(&format!(
                 "{} holds the account {} now, under its password. On the other computer: peer identity import FILE",
                 file.display(),
@@ -48,7 +50,9 @@ pub async fn carry_identity(
             known.has_password_source()?;
             let data = config.data();
             let tracker = config.tracker.as_deref();
-            let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file).await?;
+            let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file)
+                .await
+                .map_err(CommandError::from)?;
             print_status(&format!(
                 "{} is at home here now: {}",
                 place.username,

@@ -1,0 +1,185 @@
+//! The sign-in of a user by the device key and the password.
+//!
+//! The key is made at the first sign-in on a computer and sealed under the password. Later sign-ins prove this key
+//! alone.
+
+use std::net::SocketAddr;
+
+use commons::keys::Seed;
+use commons::net::tls::Purpose;
+use commons::protocol::with_tracker::ErrorCode;
+use tracing::warn;
+
+use crate::api::error::CommandError;
+use crate::api::sign_in::SignIn;
+use crate::identity::device_key::{Opened, identity, opened, reseal, sealed_anew};
+use crate::identity::identity_error::IdentityError;
+use crate::identity::password::Password;
+use crate::identity::profile::Profile;
+use crate::identity::seal::{SealCost, SealError};
+use crate::service::tracker_error::from_tracker;
+use crate::tracker_communication::PeerTrackerCommunication;
+use crate::tracker_communication::tracker_report::TrackerError;
+
+/// The user's device key on this computer.
+#[derive(Clone)]
+pub(crate) struct DeviceKey {
+    seed: Seed,
+    seal: Seal,
+}
+
+/// State of the sealed key in the profile folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seal {
+    /// The key was made for this sign-in, and is removed if the sign-in is refused.
+    New,
+    /// The key existed before.
+    Kept,
+    /// A password change was interrupted, and one of the two seals has opened.
+    Unsettled(Opened),
+}
+
+impl DeviceKey {
+    /// Opens the device key of this computer with the password, or makes a new key if there is none. An existing key is
+    /// also used for a registration, because a key is never overwritten.
+    pub(crate) async fn of(
+        profile: &Profile,
+        who: &SignIn,
+        tracker: &PeerTrackerCommunication,
+        cost: SealCost,
+    ) -> Result<Self, CommandError> {
+        let password = who.password.clone();
+        let Some((seed, opened)) =
+            opened(profile, &password).await.map_err(|error| shut(error, profile, who))?
+        else {
+            profile.expect_new()?;
+            if who.register && who.password.is_too_short() {
+                return Err(CommandError::PasswordTooShort);
+            }
+            return Self::new(profile, password, tracker, cost).await;
+        };
+        if profile.next_identity()?.is_some() {
+            return Ok(Self { seed, seal: Seal::Unsettled(opened) });
+        }
+        if profile.identity()?.is_some_and(|sealed| sealed.is_earlier()) {
+            reseal(profile, &seed, password, cost).await?;
+        }
+        Ok(Self { seed, seal: Seal::Kept })
+    }
+
+    /// The private key itself.
+    pub(crate) fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
+    /// Whether the key was made for this sign-in.
+    pub(crate) fn is_new(&self) -> bool {
+        self.seal == Seal::New
+    }
+
+    /// Makes a key. It is on the disk before the tracker learns it, so a key that the tracker has bound is always
+    /// usable here, also after a crash.
+    async fn new(
+        profile: &Profile,
+        password: Password,
+        tracker: &PeerTrackerCommunication,
+        cost: SealCost,
+    ) -> Result<Self, CommandError> {
+        // If the tracker does not answer, no file is left behind.
+        let reached = tracker.probe().await;
+        let seed = reached.map_err(|error| from_tracker(error, tracker.address()))?.seed;
+        profile.new_identity(&sealed_anew(&seed, password, cost).await?)?;
+        Ok(Self { seed, seal: Seal::New })
+    }
+
+    /// Signs in at the tracker. After a refusal, a key that was made for this sign-in is removed.
+    pub(crate) async fn sign_in(
+        &self,
+        profile: &Profile,
+        tracker: &PeerTrackerCommunication,
+        who: &SignIn,
+        listening: SocketAddr,
+    ) -> Result<(), CommandError> {
+        let mut taken = false;
+        let Err(error) = self.ask(tracker, who, listening, &mut taken).await else { return Ok(()) };
+        let username = who.username.clone();
+        match self.seal {
+            // The tracker may have bound the key before the connection was lost.
+            Seal::New if error == TrackerError::Lost => {}
+            Seal::New => profile.remove_identity()?,
+            _ if who.changed_to.is_some() || !is_refusal(&error, ErrorCode::InvalidCredentials) => {}
+            _ if taken => return Err(CommandError::PasswordChanged(username)),
+            _ => return Err(CommandError::AccountUnknown(username)),
+        }
+        Err(from_tracker(error, tracker.address()))
+    }
+
+    /// Sends the sign-in: by the key alone if the tracker may know it, else with the password, which binds it. If a
+    /// registration fails because the name is `taken`, the account may be this user's own, so a login follows.
+    async fn ask(
+        &self,
+        tracker: &PeerTrackerCommunication,
+        who: &SignIn,
+        listening: SocketAddr,
+        taken: &mut bool,
+    ) -> Result<(), TrackerError> {
+        let SignIn { username, password, register, changed_to } = who;
+        let identity = identity(&self.seed, Purpose::Session).map_err(|_| TrackerError::Lost)?;
+        let digest = changed_to.as_ref().unwrap_or(password).digest();
+        let was_here = self.seal != Seal::New;
+        if *register {
+            match tracker.register(username, &digest, listening, identity.clone()).await {
+                Err(error) if was_here && is_refusal(&error, ErrorCode::UsernameTaken) => *taken = true,
+                judged => return judged,
+            }
+        }
+        if was_here && changed_to.is_none() {
+            match tracker.log_in(username, None, listening, identity.clone()).await {
+                Err(error) if is_refusal(&error, ErrorCode::InvalidCredentials) => {}
+                judged => return judged,
+            }
+        }
+        tracker.log_in(username, Some(&digest), listening, identity).await
+    }
+
+    /// Returns the key of a signed-in user. A password that was changed elsewhere reseals the key. After an interrupted
+    /// change the tracker may have either password, so the typed one is set at the tracker and kept as the only one.
+    pub(crate) async fn finish_sign_in(
+        self,
+        profile: &Profile,
+        tracker: &PeerTrackerCommunication,
+        who: &SignIn,
+        cost: SealCost,
+    ) -> Result<Seed, CommandError> {
+        match (&who.changed_to, self.seal) {
+            (Some(new), _) => {
+                if let Err(error) = reseal(profile, &self.seed, new.clone(), cost).await {
+                    warn!(?error, "the old password still opens the key on this computer");
+                }
+            }
+            (None, Seal::Unsettled(opened)) => match tracker.change_password(&who.password.digest()).await {
+                Ok(()) => profile.finish_password_change(opened == Opened::Next)?,
+                // Both seals stay, and the next sign-in tries again.
+                Err(error) => warn!(?error, "an interrupted password change cannot be completed yet"),
+            },
+            (None, Seal::New | Seal::Kept) => {}
+        }
+        Ok(self.seed)
+    }
+}
+
+fn is_refusal(error: &TrackerError, code: ErrorCode) -> bool {
+    matches!(error, TrackerError::Refused(refusal) if refusal.code == code)
+}
+
+/// Turns the error of a seal that does not open into the error that a sign-in shows.
+fn shut(error: IdentityError, profile: &Profile, who: &SignIn) -> CommandError {
+    let (username, folder) = (who.username.clone(), profile.folder().to_owned());
+    match error {
+        IdentityError::Seal(SealError::WrongPassword) if who.register => {
+            CommandError::KeyHere { username, folder }
+        }
+        IdentityError::Seal(SealError::WrongPassword) => CommandError::SealShut { username, folder },
+        other => other.into(),
+    }
+}
