@@ -33,6 +33,10 @@ pub(crate) struct Log {
     pub(crate) delivered: BTreeMap<(Uuid, Username), usize>,
     /// Own messages that were given up, with the recipient.
     pub(crate) given_up: BTreeSet<(Uuid, Username)>,
+    /// Messages that were shown in a run and lost in its crash, because their commit had not ended.
+    pub(crate) uncommitted: BTreeSet<(u32, Uuid)>,
+    /// The number of delivery events whose mark was lost in a crash, by own message and recipient.
+    pub(crate) lost_marks: BTreeMap<(Uuid, Username), usize>,
     /// The number of batches that were refused.
     pub(crate) refused: usize,
     /// The number of messages that were announced as missed, and of those that came as backlog without it.
@@ -81,5 +85,16 @@ impl Log {
             }
             _ => {}
         }
+    }
+
+    /// Notes what a crash took before its commit had ended: messages that were published, and delivery marks.
+    pub(crate) fn note_uncommitted(
+        &mut self,
+        life: u32,
+        messages: BTreeSet<Uuid>,
+        marks: BTreeSet<(Uuid, Username)>,
+    ) {
+        self.uncommitted.extend(messages.into_iter().map(|id| (life, id)));
+        marks.into_iter().for_each(|mark| *self.lost_marks.entry(mark).or_default() += 1);
     }
 }

@@ -114,6 +114,12 @@ pub(crate) struct SimulatedPeer {
     requests: VecDeque<Request>,
     /// The reports that the engine has not received yet.
     reports: VecDeque<Report>,
+    /// Whether the history is writing to the disk. It stages nothing more until it has committed.
+    is_committing: bool,
+    /// The messages that were published and are not stored, because their commit is still to come.
+    uncommitted: BTreeSet<Uuid>,
+    /// The delivery marks that were reported and are not stored yet.
+    marks: BTreeSet<(Uuid, Username)>,
     /// The row of the last message that the user saw.
     shown: i64,
     /// Packets that the world must carry.
@@ -156,6 +162,9 @@ impl SimulatedPeer {
             wanted: BTreeSet::new(),
             requests: VecDeque::new(),
             reports: VecDeque::new(),
+            is_committing: false,
+            uncommitted: BTreeSet::new(),
+            marks: BTreeSet::new(),
             shown: 0,
             sent: Vec::new(),
             lookups: Vec::new(),
@@ -166,9 +175,21 @@ impl SimulatedPeer {
         peer
     }
 
-    /// Ends the run. The log notes the reports that the engine never received.
-    pub(crate) fn crash(self, log: &mut Log) -> (HistoryDb, BTreeMap<Username, Pin>) {
-        self.reports.iter().for_each(|report| log.miss(report));
+    /// Ends the run. The log notes the reports that the engine never received, and what was reported and is not stored.
+    pub(crate) fn crash(mut self, log: &mut Log) -> (HistoryDb, BTreeMap<Username, Pin>) {
+        for report in &self.reports {
+            match report {
+                Report::Delivered { to, ids } => {
+                    let (lost, stored): (Vec<_>, Vec<_>) =
+                        ids.iter().partition(|id| self.marks.remove(&(**id, to.clone())));
+                    // The user was not told of a lost mark, and will be.
+                    drop(lost);
+                    log.miss(&Report::Delivered { to: to.clone(), ids: stored });
+                }
+                report => log.miss(report),
+            }
+        }
+        log.note_uncommitted(self.life, self.uncommitted, self.marks);
         (self.history, self.pins)
     }
 
@@ -351,9 +372,19 @@ impl SimulatedPeer {
         self.engine.next_timer()
     }
 
-    /// Returns whether the history has requests to process.
-    pub(crate) fn has_requests(&self) -> bool {
-        !self.requests.is_empty()
+    /// Returns whether the history has requests that it can process now.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.requests.is_empty() && !self.is_committing
+    }
+
+    /// Returns whether the history is writing to the disk.
+    pub(crate) fn is_committing(&self) -> bool {
+        self.is_committing
+    }
+
+    /// Returns whether delivery marks wait for another commit.
+    pub(crate) fn has_marks(&self) -> bool {
+        self.history.is_open && !self.is_committing
     }
 
     /// Returns whether the engine has reports to receive.
@@ -361,11 +392,43 @@ impl SimulatedPeer {
         !self.reports.is_empty()
     }
 
-    /// Lets the history process some requests and commit.
+    /// Lets the history stage some requests. Received messages are published, and the commit begins. Marks and queries
+    /// alone need no commit.
     pub(crate) fn work(&mut self, requests: usize) {
         let requests = requests.min(self.requests.len());
         self.requests.drain(..requests).for_each(|request| self.history.apply(request));
+        if !self.history.needs_commit() {
+            let reports = self.history.reports_without_commit();
+            for report in &reports {
+                if let Report::Delivered { to, ids } = report {
+                    self.marks.extend(ids.iter().map(|id| (*id, to.clone())));
+                }
+            }
+            return self.reports.extend(reports);
+        }
+        self.is_committing = true;
+        let early = self.history.early_reports();
+        if let Some(Report::Received(messages)) = &early {
+            self.uncommitted.extend(messages.iter().map(|it| it.message.id));
+        }
+        self.reports.extend(early);
+    }
+
+    /// Ends the commit.
+    pub(crate) fn commit(&mut self) {
         self.reports.extend(self.history.commit());
+        self.is_committing = false;
+        self.uncommitted.clear();
+        self.marks.clear();
+    }
+
+    /// Lets the history and the engine do everything that is left to do.
+    pub(crate) fn finish(&mut self, now: Now, log: &mut Log) {
+        while self.is_committing || self.has_work() || self.has_reports() {
+            self.work(usize::MAX);
+            self.commit();
+            self.receive_reports(usize::MAX, now, log);
+        }
     }
 
     /// Lets the engine receive some reports.

@@ -14,7 +14,7 @@ use crate::engine::input::Now;
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::HistoryDb;
-use crate::simulation::log::Log;
+use crate::simulation::log::{Log, Shown};
 use crate::simulation::rooms::Rooms;
 use crate::simulation::world::World;
 
@@ -44,6 +44,9 @@ pub(crate) struct Summary {
     pub(crate) late: usize,
     pub(crate) refused: usize,
     pub(crate) crashes: u32,
+    /// Messages that were shown before a commit which a crash prevented, and those of them that never came again.
+    pub(crate) uncommitted: usize,
+    pub(crate) lost_in_crash: usize,
 }
 
 /// Checks the promises in a world, and returns a summary or the first violation.
@@ -58,10 +61,7 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
         }
         let mut log = station.log;
         let now = Now { instant: Instant::now(), utc: Utc::now() };
-        while program.has_requests() || program.has_reports() {
-            program.work(usize::MAX);
-            program.receive_reports(usize::MAX, now, &mut log);
-        }
+        program.finish(now, &mut log);
         holdings.push(Holding::of(station.name, program.crash(&mut Log::default()).0, log));
     }
     let rooms = &world.rooms;
@@ -79,7 +79,7 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
         let judged = holding
             .only_what_was_written(&truth, rooms)
             .and_then(|()| holding.in_order())
-            .and_then(|()| holding.shown_once())
+            .and_then(|()| holding.shown_once(&truth, &holdings))
             .and_then(|()| holding.told_once(&holdings, rooms));
         judged.map_err(|why| format!("{}: {why}", holding.name))?;
     }
@@ -98,6 +98,9 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
         summary.given_up += holding.log.given_up.len();
         summary.late += holding.lines.values().filter(|line| line.kept.late).count();
         summary.refused += holding.log.refused;
+        summary.uncommitted += holding.log.uncommitted.len();
+        let lost = holding.log.shown.iter().filter(|shown| !holding.lines.contains_key(&shown.id));
+        summary.lost_in_crash += lost.count();
     }
     Ok(summary)
 }
@@ -167,16 +170,21 @@ impl Holding {
         Ok(())
     }
 
-    /// Checks that each message of others was shown, at most once in each run, and in order unless it was late.
-    fn shown_once(&self) -> Result<(), String> {
+    /// Checks that each message of others was shown, at most once in each run, and in order unless it was late. Each
+    /// of them is stored. Exception: the program crashed between showing and storing a message, and its author gave it
+    /// up meanwhile.
+    fn shown_once(&self, truth: &BTreeMap<Uuid, &Held>, holdings: &[Self]) -> Result<(), String> {
         let mut shown = BTreeSet::new();
         let mut last = BTreeMap::new();
         for line in &self.log.shown {
             if !shown.insert((line.life, line.id)) {
                 return Err(format!("{} was shown twice", line.id));
             }
-            let Some(held) = self.lines.get(&line.id) else {
+            if !self.lines.contains_key(&line.id) && !self.lost_in_crash(line, holdings) {
                 return Err(format!("{} was shown and is lost", line.id));
+            }
+            let Some(held) = truth.get(&line.id) else {
+                return Err(format!("{}: nobody wrote that", line.id));
             };
             let stream = (line.life, &line.from, &line.conversation);
             if !line.late && last.insert(stream, held.seq).is_some_and(|last| last >= held.seq) {
@@ -191,6 +199,13 @@ impl Holding {
         }
     }
 
+    /// Returns whether a crash came between showing and storing a message, and its author gave it up for this user.
+    fn lost_in_crash(&self, line: &Shown, holdings: &[Self]) -> bool {
+        let author = holdings.iter().find(|holding| holding.name == line.from);
+        self.log.uncommitted.contains(&(line.life, line.id))
+            && author.is_some_and(|author| author.log.given_up.contains(&(line.id, self.name.clone())))
+    }
+
     /// Checks that each recipient of each own message was reported exactly once, as delivered or given up.
     fn told_once(&self, holdings: &[Self], rooms: &Rooms) -> Result<(), String> {
         for line in self.lines.values().filter(|line| line.kept.from == self.name) {
@@ -203,7 +218,9 @@ impl Holding {
                 let fate = (id, other.name.clone());
                 let delivered = self.log.delivered.get(&fate).copied().unwrap_or(0);
                 let given_up = usize::from(self.log.given_up.contains(&fate));
-                if delivered + given_up != usize::from(is_for) {
+                // A crash may take a delivery mark. It is reported again, or the message is given up.
+                let lost = self.log.lost_marks.get(&fate).copied().unwrap_or(0);
+                if delivered + given_up != usize::from(is_for) + lost {
                     return Err(format!(
                         "{id} for {}: {delivered} times delivered, {given_up} given up",
                         other.name

@@ -73,6 +73,7 @@ enum Event {
     },
     /// The history works, its reports are received, or the sync ticks. Each belongs to one run of the program.
     Work(Who, u32),
+    Commit(Who, u32),
     Receive(Who, u32),
     Tick(Who, u32),
     /// The tracker answers a lookup, if it can be reached.
@@ -95,6 +96,8 @@ pub(crate) struct Station {
     /// The number of the tracker connection, and the time until which messages on it are under way.
     call: Option<(u64, u64)>,
     works: bool,
+    commits: bool,
+    has_marks: bool,
     receives: bool,
     /// The time of the next tick that is scheduled.
     ticks_at: Option<u64>,
@@ -121,13 +124,14 @@ pub(crate) struct World {
     /// Frames that an attacker has recorded, at most 17.
     captured: VecDeque<Packet>,
     omitted: Option<Omitted>,
-    /// The events that happened, to find the cause of a failure.
+    /// The events that happened, to find the cause of a failure; empty if they are not wanted.
     pub(crate) trace: Vec<String>,
+    is_traced: bool,
 }
 
 impl World {
-    /// Creates a world. Every history omits the given check.
-    pub(crate) fn new(seed: u64, omitted: Option<Omitted>) -> Self {
+    /// Creates a world. Its programs leave out the given rule. `is_traced` tells whether it records its events.
+    pub(crate) fn new(seed: u64, omitted: Option<Omitted>, is_traced: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let count = rng.usize(3..=NAMES.len());
         let stations = NAMES[..count].iter().map(|name| {
@@ -145,6 +149,8 @@ impl World {
                 side: false,
                 call: None,
                 works: false,
+                commits: false,
+                has_marks: false,
                 receives: false,
                 ticks_at: None,
                 clock_error: rng.i64(-2_000_000_000_000..2_000_000_000_000),
@@ -162,6 +168,7 @@ impl World {
             captured: VecDeque::new(),
             omitted,
             trace: Vec::new(),
+            is_traced,
             rng,
         };
         for (who, name) in NAMES.iter().enumerate().take(count) {
@@ -183,7 +190,9 @@ impl World {
                 return;
             }
             self.now = time;
-            self.trace.push(format!("{time:6} {event:?}"));
+            if self.is_traced {
+                self.trace.push(format!("{time:6} {event:?}"));
+            }
             self.happen(event);
         }
     }
@@ -261,6 +270,10 @@ impl World {
                 self.stations[who].works = false;
                 self.with(who, |program, _, _| program.work(requests));
             }
+            Event::Commit(who, life) if self.stations[who].life == life => {
+                (self.stations[who].commits, self.stations[who].has_marks) = (false, false);
+                self.with(who, |program, _, _| program.commit());
+            }
             Event::Receive(who, life) if self.stations[who].life == life => {
                 let reports = self.rng.usize(1..6);
                 self.stations[who].receives = false;
@@ -279,7 +292,8 @@ impl World {
             Event::Accept(who) => self.accept(who),
             Event::Retire(link) => drop(self.links.remove(&link)),
             // These events belong to a run that has crashed.
-            Event::Work(..) | Event::Receive(..) | Event::Tick(..) | Event::Found(..) => {}
+            Event::Work(..) | Event::Commit(..) | Event::Receive(..) | Event::Tick(..) | Event::Found(..) => {
+            }
         }
     }
 
@@ -300,9 +314,10 @@ impl World {
         let life = station.life;
         let (sent, lookups) = (std::mem::take(&mut program.sent), std::mem::take(&mut program.lookups));
         let refused = std::mem::take(&mut program.refused_links);
-        let works = program.has_requests() && !std::mem::replace(&mut station.works, program.has_requests());
-        let receives =
-            program.has_reports() && !std::mem::replace(&mut station.receives, program.has_reports());
+        let works = program.has_work() && !std::mem::replace(&mut station.works, true);
+        let commits = program.is_committing() && !std::mem::replace(&mut station.commits, true);
+        let marks = program.has_marks() && !std::mem::replace(&mut station.has_marks, true);
+        let receives = program.has_reports() && !std::mem::replace(&mut station.receives, true);
         let timer = program.next_timer().map(|at| (at - self.start).as_millis() as u64 + 1);
         let ticks_at = timer.filter(|timer| station.ticks_at.is_none_or(|ticks_at| *timer < ticks_at));
         station.ticks_at = ticks_at.or(station.ticks_at);
@@ -316,6 +331,12 @@ impl World {
         }
         if works {
             self.after(1..30, Event::Work(who, life));
+        }
+        if commits {
+            let delay = self.delay();
+            self.at(self.now + delay, Event::Commit(who, life));
+        } else if marks {
+            self.after(1..1000, Event::Commit(who, life));
         }
         if receives {
             self.after(1..20, Event::Receive(who, life));
@@ -365,7 +386,8 @@ impl World {
         let Some(disk) = self.stations[who].disk.take() else { return };
         let station = &mut self.stations[who];
         station.life += 1;
-        (station.works, station.receives, station.ticks_at, station.call) = (false, false, None, None);
+        (station.works, station.commits, station.has_marks, station.receives) = (false, false, false, false);
+        (station.ticks_at, station.call) = (None, None);
         let (life, name) = (station.life, station.name.clone());
         let login = reaches.then(|| {
             self.sign_in(who);
