@@ -85,9 +85,9 @@ async fn ctrl_c_drops_the_line_and_a_second_one_quits() {
     bob.hears("a whole one").await;
     // A question ends without an answer, and the program goes on.
     ana.line("/history");
-    ana.shows("your password, to look back");
+    ana.shows("your password, to read the history");
     ana.keys("\x03");
-    ana.shows("the past stays shut");
+    ana.shows("the history stays locked");
     ana.line("still here");
     bob.hears("still here").await;
     ana.keys("\x03");

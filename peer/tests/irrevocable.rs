@@ -98,7 +98,7 @@ async fn forgetting_a_conversation_wants_a_yes() {
     ana.line("/forget sala");
     ana.wait("the question", |screen| screen.text().matches("on this computer are erased").count() == 2);
     ana.line("yes");
-    ana.shows("1 line erased on this computer");
+    ana.shows("1 message erased on this computer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +156,7 @@ async fn a_password_typed_at_the_sign_in_unlocks_the_history() {
     ana.line("said here");
     ana.shows("<ana> said here");
     ana.line("/history");
-    ana.shows("── sala: the last 1 line ──");
+    ana.shows("── sala: the last 1 message ──");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -188,11 +188,11 @@ async fn more_goes_on_with_what_was_shown_last() {
     // The password came from the environment, so the history starts locked.
     ana.shows("Your password");
     ana.line(PASSWORD);
-    ana.shows_row("── sala: the last 2 lines; older: /more ──");
+    ana.shows_row("── sala: the last 2 messages; older: /more ──");
     ana.line("/more");
-    ana.shows_row("── sala: earlier 2 lines; older: /more ──");
+    ana.shows_row("── sala: earlier 2 messages; older: /more ──");
     ana.line("/more");
-    ana.shows_row("── sala: earlier 1 line ──");
+    ana.shows_row("── sala: earlier 1 message ──");
     ana.line("/more");
     ana.wait("the end", |screen| screen.text().matches("nothing older is kept").count() == 2);
     ana.line("/search word 3");

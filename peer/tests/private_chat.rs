@@ -61,7 +61,7 @@ async fn who_is_blocked_is_not_heard_in_private() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     bob.run(Command::Block { user: Some(user("ana")) }).await.unwrap();
-    ana.tell("bob", "shut out").await.unwrap();
+    ana.tell("bob", "block privately").await.unwrap();
     ana.say("in the room").await;
     bob.hears("in the room").await;
     assert!(!bob.saw(|e| matches!(e, Event::Message { room: None, .. })));

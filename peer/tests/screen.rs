@@ -388,10 +388,10 @@ async fn waiting_message_names_its_recipient_and_arrives_on_return() {
     bob.service.stop().await;
     ana.shows("*** bob went offline, the seat is kept");
     ana.line("are you there?");
-    ana.shows_row("… your line waits here for bob");
-    ana.ends_with(&["sala (1 line waits) · ○ bob", ">"]);
+    ana.shows_row("… your message waits here for bob");
+    ana.ends_with(&["sala (1 message waits) · ○ bob", ">"]);
     let mut bob = bob.again_after_death().await;
-    ana.shows_row("✓ bob has your line now");
+    ana.shows_row("✓ bob has your message now");
     bob.hears("are you there?").await;
     ana.ends_with(&["sala · ● bob", ">"]);
 }
@@ -410,12 +410,12 @@ async fn history_password_is_asked_for_and_never_shown() {
     ana.shows_row("✗ wrong password");
     ana.shows_row("Your password, to look back: 2 tries left (not shown; empty ends this)");
     ana.line("");
-    ana.shows_row("✗ the past stays shut");
+    ana.shows_row("✗ the history stays locked");
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.line("/search look");
     ana.shows_row("Your password, to look back: 2 tries left (not shown; empty ends this)");
     ana.line(PASSWORD);
-    ana.shows_row("── 1 line found, the newest last ──");
+    ana.shows_row("── 1 message found, the newest last ──");
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.keys(UP);
     ana.ends_with(&["sala · ● bob", "> /search look"]);

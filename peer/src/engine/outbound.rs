@@ -28,7 +28,7 @@ impl Engine {
             Report::Committed(messages) => self.on_own_committed(messages, now, effects),
             Report::NotStored { ids, why } => {
                 let message =
-                    format!("{} of your lines could not be written to the disk: {why}", ids.len()).into();
+                    format!("{} of your messages could not be written to the disk: {why}", ids.len()).into();
                 self.unstored = self.unstored.saturating_sub(ids.len());
                 let code = "STORAGE".to_owned();
                 effects.publish([Event::Error { code, message, messages: ids, retry_after_ms: None }]);

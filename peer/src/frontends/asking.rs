@@ -101,7 +101,7 @@ impl Asking {
             if !answer.is_empty() {
                 return Next::Run(self.with_password(answer));
             }
-            let why = if self.is_for_deletion() { "nothing was deleted" } else { "the past stays shut" };
+            let why = if self.is_for_deletion() { "nothing was deleted" } else { "the history stays locked" };
             self.looking = None;
             return Next::Refuse(CommandError::usage(why), &[]);
         }

@@ -159,7 +159,7 @@ pub const COMMANDS: &[Spec] = &[
     spec("/whoami", &[], "", "your name and the state of your connections", ArgKind::Nothing, |_| {
         run(Command::WhoAmI)
     }),
-    spec("/block", &[], "[NAME]", "shut out somebody's private lines, or list whom", ArgKind::User, |rest| {
+    spec("/block", &[], "[NAME]", "block somebody's private messages, or list whom", ArgKind::User, |rest| {
         run(Command::Block { user: optional(rest, user)? })
     }),
     spec("/unblock", &[], "NAME", "receive a user's private messages again", ArgKind::User, |rest| {

@@ -1,6 +1,6 @@
 //! The row above messages that were missed. Pure.
 //!
-//! For example: "3 people wrote 12 lines while you were away".
+//! For example: "3 people wrote 12 messages while you were away".
 
 use commons::names::Username;
 
@@ -19,7 +19,7 @@ pub(crate) struct Absence<'a> {
 impl Absence<'_> {
     /// Returns the row; `here` is true for the open conversation.
     pub(crate) fn words(&self, here: bool) -> String {
-        let lines = if self.lines == 1 { "1 line".to_owned() } else { format!("{} lines", self.lines) };
+        let lines = if self.lines == 1 { "1 message".to_owned() } else { format!("{} messages", self.lines) };
         let place = if here { String::new() } else { format!(" in {}", shown(self.conversation)) };
         let wrote = match self.conversation {
             _ if self.people == 0 => return format!("── you wrote {lines}{place} on another computer ──"),
@@ -34,7 +34,7 @@ impl Absence<'_> {
 
 /// Says how many earlier messages of an author are missing here.
 pub(crate) fn missing_row(paint: Style, lines: u64, from: &Username) -> String {
-    let lines = if lines == 1 { "1 earlier line".to_owned() } else { format!("{lines} earlier lines") };
+    let lines = if lines == 1 { "1 earlier message".to_owned() } else { format!("{lines} earlier messages") };
     paint.faint(&format!("({lines} of {from} not here yet)"))
 }
 
@@ -49,9 +49,12 @@ mod tests {
         let room = Conversation::Room(RoomName::parse("sala").unwrap());
         let bob = Conversation::Private(Username::parse("bob").unwrap());
         let words = |conversation, people, lines, here| Absence { conversation, people, lines }.words(here);
-        assert_eq!(words(&room, 3, 12, true), "── 3 people wrote 12 lines while you were away ──");
-        assert_eq!(words(&room, 3, 12, false), "── 3 people wrote 12 lines in sala while you were away ──");
-        assert_eq!(words(&bob, 1, 1, false), "── bob wrote you 1 line while you were away ──");
-        assert_eq!(words(&room, 0, 2, true), "── you wrote 2 lines on another computer ──");
+        assert_eq!(words(&room, 3, 12, true), "── 3 people wrote 12 messages while you were away ──");
+        assert_eq!(
+            words(&room, 3, 12, false),
+            "── 3 people wrote 12 messages in sala while you were away ──"
+        );
+        assert_eq!(words(&bob, 1, 1, false), "── bob wrote you 1 message while you were away ──");
+        assert_eq!(words(&room, 0, 2, true), "── you wrote 2 messages on another computer ──");
     }
 }

@@ -37,12 +37,12 @@ impl Reply<'_> {
                 let names: Vec<_> = users.iter().map(Username::as_str).collect();
                 vec![self.paint.system(&match names.as_slice() {
                     [] => "no user is blocked".to_owned(),
-                    names => format!("shut out, in private: {}", names.join(", ")),
+                    names => format!("blocked, in private: {}", names.join(", ")),
                 })]
             }
             Answer::Keys { keys } => self.tables.keys(keys),
             Answer::AccountDeleted => {
-                vec![self.paint.system("your account is no more, nor anything of it on this computer")]
+                vec![self.paint.system("your account is deleted, and all its data on this computer")]
             }
             Answer::SafetyNumber { user, number, verified, changed } => {
                 self.safety_number(user, number, *verified, *changed)
@@ -57,17 +57,17 @@ impl Reply<'_> {
             }
             Answer::Exported { file, lines } => {
                 let file = sanitize(&*file.to_string_lossy());
-                self.row(&format!("{} written to {file}", counted(*lines, "line", "lines")))
+                self.row(&format!("{} written to {file}", counted(*lines, "message", "messages")))
             }
             Answer::Forgotten { lines } => {
-                self.row(&format!("{} erased on this computer", counted(*lines, "line", "lines")))
+                self.row(&format!("{} erased on this computer", counted(*lines, "message", "messages")))
             }
             Answer::Receipts { of, lines } => self.tables.receipts(&place(of), lines, self.moment),
             Answer::Outbox { lines } => self.tables.outbox(lines),
             Answer::Withdrawn { .. } => self.row("the message is withdrawn: nobody had received it"),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
-                    let what = if *lines == 1 { "1 line waits" } else { &format!("{lines} lines wait") };
+                    let what = if *lines == 1 { "1 message waits" } else { &format!("{lines} messages wait") };
                     self.paint.system(&format!("{what} here for {user} until the next start"))
                 };
                 undelivered.iter().map(row).collect()
@@ -111,7 +111,7 @@ impl Reply<'_> {
     /// Returns a row for a command that was carried out and causes no event.
     fn done(&self, command: &Command) -> Option<String> {
         match command {
-            Command::Block { user: Some(user) } => Some(format!("{user}'s private lines are shut out now")),
+            Command::Block { user: Some(user) } => Some(format!("{user}'s private messages are blocked now")),
             Command::Verified { user } => Some(format!("{user} is verified")),
             Command::Account(AccountCommand::Endorse { key }) => Some(format!(
                 "the key {} is endorsed: friends who know this computer take it without a warning. Sign in there again",
@@ -155,7 +155,7 @@ pub(crate) fn words(error: &CommandError) -> String {
 /// Says that the history is locked.
 pub(crate) fn password_wanted(paint: Style, tries_left: usize) -> String {
     let left = counted(tries_left, "try", "tries");
-    paint.system(&format!("your password, to look back ({left} left): the next line is taken for it"))
+    paint.system(&format!("your password, to read the history ({left} left): the next line is taken for it"))
 }
 
 /// Renders an error that no command caused; its text may come from an untrusted source.

@@ -150,7 +150,9 @@ impl DeliveryNotices {
         for ((user, why), ids) in std::mem::take(&mut self.lost) {
             let what = match ids.as_slice() {
                 [id] => format!("✗ not delivered to {user} ({why}){}", self.quote(*id)),
-                ids => format!("✗ {} not delivered to {user} ({why})", counted(ids.len(), "line", "lines")),
+                ids => {
+                    format!("✗ {} not delivered to {user} ({why})", counted(ids.len(), "message", "messages"))
+                }
             };
             rows.push(format!("{time} {}", paint.failure(&what)));
         }
@@ -159,9 +161,9 @@ impl DeliveryNotices {
             let overdue = waiting.overdue_at().is_some_and(|at| at <= moment.now);
             if waiting.lines.is_empty() && waiting.arrived > 0 {
                 let lines = if waiting.arrived == 1 {
-                    "line".to_owned()
+                    "message".to_owned()
                 } else {
-                    format!("{} lines", waiting.arrived)
+                    format!("{} messages", waiting.arrived)
                 };
                 rows.push(paint.faint(&format!("✓ {user} has your {lines} now")));
             } else if waiting.lines.is_empty() && waiting.written > 0 {
@@ -172,7 +174,8 @@ impl DeliveryNotices {
             } else if (overdue || waiting.held) && !waiting.told && !waiting.lines.is_empty() {
                 waiting.told = true;
                 if waiting.held {
-                    let what = if waiting.lines.len() == 1 { "your line waits" } else { "your lines wait" };
+                    let what =
+                        if waiting.lines.len() == 1 { "your message waits" } else { "your messages wait" };
                     rows.push(paint.failure(&format!(
                         "… {what} here until the new key of {user} is right: /verify {user}"
                     )));
@@ -199,7 +202,7 @@ impl DeliveryNotices {
             Some((last, others)) => format!("{} and {last}", others.join(", ")),
             None => String::new(),
         };
-        let what = if lines.len() == 1 { "your line waits" } else { "your lines wait" };
+        let what = if lines.len() == 1 { "your message waits" } else { "your messages wait" };
         format!("… {what} here for {names}")
     }
 
@@ -254,7 +257,7 @@ mod tests {
         let mut deliveries = said(2);
         (1..=2).for_each(|n| deliveries.delivered(id(n), &user("carla")));
         deliveries.written(id(1), &user("bob"));
-        assert_eq!(due_rows(&mut deliveries, 2), ["… your line waits here for bob"]);
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your message waits here for bob"]);
         deliveries.written(id(2), &user("bob"));
         assert_eq!(
             due_rows(&mut deliveries, 3),
@@ -279,14 +282,14 @@ mod tests {
         (1..=3).for_each(|n| deliveries.delivered(id(n), &user("bob")));
         assert_eq!(deliveries.due(), Some(at(2).now.to_utc()));
         assert!(due_rows(&mut deliveries, 1).is_empty());
-        assert_eq!(due_rows(&mut deliveries, 2), ["… your lines wait here for carla"]);
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your messages wait here for carla"]);
         assert_eq!((deliveries.waiting(), deliveries.due()), (3, None));
         assert!(due_rows(&mut deliveries, 60).is_empty());
         deliveries.delivered(id(1), &user("carla"));
         assert!(due_rows(&mut deliveries, 61).is_empty(), "others follow");
         deliveries.delivered(id(2), &user("carla"));
         deliveries.delivered(id(3), &user("carla"));
-        assert_eq!(due_rows(&mut deliveries, 61), ["✓ carla has your 3 lines now"]);
+        assert_eq!(due_rows(&mut deliveries, 61), ["✓ carla has your 3 messages now"]);
         assert!(due_rows(&mut deliveries, 62).is_empty());
         assert_eq!(deliveries.waiting(), 0);
     }
@@ -294,13 +297,13 @@ mod tests {
     #[test]
     fn row_names_everybody_for_whom_a_line_waits() {
         let mut deliveries = said(1);
-        assert_eq!(due_rows(&mut deliveries, 2), ["… your line waits here for bob and carla"]);
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your message waits here for bob and carla"]);
         deliveries.delivered(id(1), &user("bob"));
-        assert_eq!(due_rows(&mut deliveries, 3), ["✓ bob has your line now"]);
+        assert_eq!(due_rows(&mut deliveries, 3), ["✓ bob has your message now"]);
         // The notice has named carla as offline; the next message waits for both users.
         let to = [user("bob"), user("carla")];
         deliveries.sent(id(2), &"again".into(), to, at(4).now.to_utc());
-        assert_eq!(due_rows(&mut deliveries, 6), ["… your line waits here for bob and carla"]);
+        assert_eq!(due_rows(&mut deliveries, 6), ["… your message waits here for bob and carla"]);
     }
 
     #[test]
@@ -308,11 +311,11 @@ mod tests {
         let mut deliveries = said(1);
         deliveries.delivered(id(1), &user("carla"));
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
-        let row = "… your line waits here until the new key of bob is right: /verify bob";
+        let row = "… your message waits here until the new key of bob is right: /verify bob";
         assert_eq!(due_rows(&mut deliveries, 0), [row]);
         assert_eq!((deliveries.waiting(), due_rows(&mut deliveries, 9).len()), (1, 0));
         deliveries.delivered(id(1), &user("bob"));
-        assert_eq!(due_rows(&mut deliveries, 9), ["✓ bob has your line now"]);
+        assert_eq!(due_rows(&mut deliveries, 9), ["✓ bob has your message now"]);
     }
 
     #[test]
@@ -331,7 +334,7 @@ mod tests {
         deliveries.delivered(id(1), &user("carla"));
         assert!(due_rows(&mut deliveries, 100).is_empty());
         deliveries.delivered(id(1), &user("bob"));
-        assert_eq!(due_rows(&mut deliveries, 100), ["✓ bob has your line now"]);
+        assert_eq!(due_rows(&mut deliveries, 100), ["✓ bob has your message now"]);
     }
 
     #[test]
@@ -341,7 +344,7 @@ mod tests {
         let row = "[00:00:00] ✗ not delivered to bob (too long for that user's program): \"line 1\"";
         assert_eq!(due_rows(&mut deliveries, 0), [row]);
         (1..=3).for_each(|n| deliveries.undelivered(id(n), &user("carla"), Undeliverable::Left));
-        let row = "[00:00:00] ✗ 3 lines not delivered to carla (no longer in that conversation)";
+        let row = "[00:00:00] ✗ 3 messages not delivered to carla (no longer in that conversation)";
         assert_eq!(due_rows(&mut deliveries, 0), [row]);
         deliveries.undelivered(id(2), &user("bob"), Undeliverable::Waiting);
         assert!(due_rows(&mut deliveries, 0).is_empty(), "the end says how many");

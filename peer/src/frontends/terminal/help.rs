@@ -27,7 +27,7 @@ const SHORT: &[(&str, &str)] = &[
     ("/export", "write to a file"),
     ("/forget", "erase it here"),
     ("/whoami", "your status"),
-    ("/block", "shut out"),
+    ("/block", "block privately"),
     ("/unblock", "hear again"),
     ("/verify", "compare numbers"),
     ("/verified", "they were equal"),

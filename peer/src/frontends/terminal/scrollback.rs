@@ -34,7 +34,9 @@ impl PastRows {
         let title = match lines.len() {
             0 if is_earlier => format!("nothing older is kept of {place}"),
             0 => format!("nothing is kept of {place}"),
-            count => format!("── {place}: {which} {}{} ──", counted(count, "line", "lines"), older(more)),
+            count => {
+                format!("── {place}: {which} {}{} ──", counted(count, "message", "messages"), older(more))
+            }
         };
         let rows = lines.iter().flat_map(|line| self.line(&line.clone().into()));
         std::iter::once(self.paint.system(&title)).chain(rows).collect()
@@ -45,7 +47,7 @@ impl PastRows {
         let title = match lines.len() {
             0 => "no message was found".to_owned(),
             count => {
-                let found = counted(count, "line", "lines");
+                let found = counted(count, "message", "messages");
                 format!("── {found} found, the newest last{} ──", older(more))
             }
         };
@@ -160,7 +162,7 @@ mod tests {
     fn history_shows_messages_and_marks_unsigned_ones() {
         let lines = [line(1, "hi", true), line(86402, "two\n> rows", false)];
         let shown = [
-            "── sala: the last 2 lines ──",
+            "── sala: the last 2 messages ──",
             "[00:00:01] <bob> hi",
             "[1970-01-02 00:00:02] <bob ~> two",
             "                              > rows",
@@ -168,7 +170,7 @@ mod tests {
         assert_eq!(rows().history("sala", &lines, false, false), shown);
         assert_eq!(rows().history("sala", &[], false, false), ["nothing is kept of sala"]);
         let more = rows().history("sala", &lines, true, true);
-        assert_eq!(more[0], "── sala: earlier 2 lines; older: /more ──");
+        assert_eq!(more[0], "── sala: earlier 2 messages; older: /more ──");
     }
 
     #[test]
@@ -195,7 +197,7 @@ mod tests {
             },
         ];
         let shown = [
-            "── 2 lines found, the newest last ──",
+            "── 2 messages found, the newest last ──",
             "[00:00:01] sala#3c24 <bob> …is *older*",
             "[00:00:02] @bob <bob> newer",
         ];

@@ -12,7 +12,7 @@ use crate::frontends::terminal::layout::{shorten, width};
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::style::Style;
 
-/// The content of the status row, for example `sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○
+/// The content of the status row, for example `sala [equipe 2, @bob 1] (offline: tracker) (3 messages wait) · ● bob ○
 /// carla`. It is cut to the screen when it is drawn, because the width may change until then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatusLine {
@@ -48,8 +48,8 @@ impl StatusLine {
         }
         match waiting {
             0 => {}
-            1 => pieces.push((Tone::Faint, " (1 line waits)".to_owned())),
-            lines => pieces.push((Tone::Faint, format!(" ({lines} lines wait)"))),
+            1 => pieces.push((Tone::Faint, " (1 message waits)".to_owned())),
+            lines => pieces.push((Tone::Faint, format!(" ({lines} messages wait)"))),
         }
         let others = members.iter().filter(|member| Some(&member.username) != status.username.as_ref());
         for (n, Member { username, connected, .. }) in others.enumerate() {
@@ -152,7 +152,7 @@ mod tests {
     fn tells_where_one_is_and_what_happens_elsewhere() {
         let members = [member("ana", true), member("bob", true), member("carla", false)];
         let line = StatusLine::new(&status(), &members, 3).row(80, Style::plain());
-        assert_eq!(line, "sala [equipe 2, @bob 1] (offline: tracker) (3 lines wait) · ● bob ○ carla");
+        assert_eq!(line, "sala [equipe 2, @bob 1] (offline: tracker) (3 messages wait) · ● bob ○ carla");
         let calm =
             Status { open: None, conversations: Vec::new(), tracker: TrackerState::Connected, ..status() };
         assert_eq!(StatusLine::new(&calm, &[], 0).row(80, Style::plain()), "lobby");

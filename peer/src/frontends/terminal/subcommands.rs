@@ -54,7 +54,7 @@ pub async fn carry_identity(
                 .await
                 .map_err(CommandError::from)?;
             print_status(&format!(
-                "{} is at home here now: {}",
+                "{} can sign in on this computer now: {}",
                 place.username,
                 start(&place, &data, config).map_err(|error| unreadable(&error))?
             ));

@@ -158,7 +158,8 @@ impl Tables<'_> {
             let who = names(&unconfirmed);
             self.title(&format!("sent to {who} without confirmation: that program gives none"))
         });
-        let title = self.title(&format!("your last {} in {place}", counted(lines.len(), "line", "lines")));
+        let title =
+            self.title(&format!("your last {} in {place}", counted(lines.len(), "message", "messages")));
         let rows = self.rows(&["HAVE IT", "SAID", "NOT YET", "LINE"], &body);
         std::iter::once(title).chain(rows).chain(unconfirmed).collect()
     }
@@ -176,7 +177,8 @@ impl Tables<'_> {
         let body: Vec<_> = lines.iter().zip(&ids).map(row).take(OUTBOX_SHOWN).collect();
         let more = lines.len() - body.len();
         let more = (more > 0).then(|| self.title(&format!("  and {more} more")));
-        let wait = if lines.len() == 1 { "1 line waits" } else { &format!("{} lines wait", lines.len()) };
+        let wait =
+            if lines.len() == 1 { "1 message waits" } else { &format!("{} messages wait", lines.len()) };
         let title = self.title(&format!("{wait}; /withdraw ID takes one back that nobody has"));
         let rows = self.rows(&["ID", "WHERE", "FOR", "LINE"], &body);
         std::iter::once(title).chain(rows).chain(more).collect()
@@ -416,7 +418,7 @@ mod tests {
         let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns: None };
         let lines = [own(1, &["bob", "carla"], &[]), own(2, &["bob"], &["carla"]), own(3, &[], &[])];
         let rows = [
-            "your last 3 lines in sala",
+            "your last 3 messages in sala",
             "  HAVE IT  SAID        NOT YET  LINE",
             "  2/2      [00:00:00]  –        hello …",
             "  1/2      [00:00:00]  carla    hello …",
@@ -428,7 +430,7 @@ mod tests {
     #[test]
     fn lines_that_wait_are_told_apart_by_the_end_of_their_identity() {
         let rows = tables(None).outbox(&[waiting(0x1_2345), waiting(0x2_2345)]);
-        assert_eq!(rows[0], "2 lines wait; /withdraw ID takes one back that nobody has");
+        assert_eq!(rows[0], "2 messages wait; /withdraw ID takes one back that nobody has");
         assert_eq!(
             rows[1..],
             ["  ID     WHERE  FOR  LINE", "  12345  @bob   bob  hello …", "  22345  @bob   bob  hello …"]

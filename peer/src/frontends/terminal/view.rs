@@ -659,9 +659,9 @@ mod tests {
         assert!(view.progress(moment()).is_empty());
         assert_eq!(view.due(), Some(at(20, 2).to_utc()));
         let later = Moment { now: at(20, 2), ..moment() };
-        assert_eq!(view.progress(later), ["… your line waits here for carla"]);
+        assert_eq!(view.progress(later), ["… your message waits here for carla"]);
         view.event(&Event::Delivered { id: Uuid::nil(), to: user("carla") }, later);
-        assert_eq!(view.progress(later), ["✓ carla has your line now"]);
+        assert_eq!(view.progress(later), ["✓ carla has your message now"]);
     }
 
     #[test]
@@ -670,13 +670,13 @@ mod tests {
         view.event(&sala("sala", &[("bob", true), ("ana", true)]), moment());
         let conversation = Conversation::Room(room("sala"));
         let missed = Event::Missed { conversation, people: 2, lines: 12 };
-        assert_eq!(view.event(&missed, moment()), ["── 2 people wrote 12 lines while you were away ──"]);
+        assert_eq!(view.event(&missed, moment()), ["── 2 people wrote 12 messages while you were away ──"]);
         let mut late = said(Some("sala"), "hi");
         if let Event::Message { late, missing, .. } = &mut late {
             (*late, *missing) = (true, 3);
         }
         let later = Moment { now: at(20, 30), ..moment() };
-        let rows = ["(3 earlier lines of bob not here yet)", "[12:00:07] ↺ <bob> hi"];
+        let rows = ["(3 earlier messages of bob not here yet)", "[12:00:07] ↺ <bob> hi"];
         assert_eq!(view.event(&late, later), rows);
         let soon = Moment { now: at(20, 8), ..moment() };
         assert_eq!(view.event(&late, soon)[1], "[12:00:07] <bob> hi", "nobody would call that late");

@@ -56,7 +56,7 @@ impl Greeting<'_> {
     }
 
     fn waiting(&self, lines: usize) -> Option<String> {
-        let words = counted(lines, "line of yours", "lines of yours");
+        let words = counted(lines, "message of yours", "messages of yours");
         (lines > 0).then(|| format!("  {} {words}: /outbox", self.paint.faint("waiting")))
     }
 }
