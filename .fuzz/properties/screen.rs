@@ -5,6 +5,7 @@
 use chrono::DateTime;
 use commons::names::Username;
 use peer::api::Event;
+use peer::api::snapshot::Snapshot;
 use peer::frontends::terminal::message_rows::Moment;
 use peer::frontends::terminal::style::Style;
 use peer::frontends::terminal::view::View;
@@ -31,7 +32,8 @@ pub fn hold(bytes: &[u8]) {
         late: false,
         missing: 0,
     };
-    let mut view = View::new(Username::parse("zoe").unwrap(), Style::plain());
+    let nothing = Snapshot::signed_out(String::new(), None, String::new());
+    let mut view = View::new(Username::parse("zoe").unwrap(), &nothing, Style::plain());
     let rows = view.event(&message, moment);
     let mut rows = rows.iter().map(|row| row.trim_start_matches('\u{7}'));
     let first = rows.next().unwrap();

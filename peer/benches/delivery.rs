@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::{Peer, Tracker, three_in, three_keeping};
-use peer::api::{Command, Event};
+use common::{Peer, Tracker, say_in, three_in, three_keeping};
+use peer::api::Event;
 use peer::event_bus::Events;
 use peer::service::{Keep, PeerService};
 use rusqlite::{Connection, params};
@@ -37,7 +37,7 @@ async fn throughput(ana: &Arc<PeerService>, ears: &mut [Events; 3], text: &str) 
     let start = Instant::now();
     let saying = tokio::spawn(async move {
         for _ in 0..LINES {
-            service.execute(Command::say(text.clone())).await.unwrap();
+            service.execute(say_in("sala", text.clone())).await.unwrap();
         }
     });
     let [anas, bobs, carlas] = ears;
@@ -142,7 +142,7 @@ async fn catching_up(text: &str) {
     let told = tokio::spawn(async move { while anas.recv().await.is_some() {} });
     let said = async {
         for _ in 0..MISSED {
-            ana.execute(Command::say(text)).await.unwrap();
+            ana.execute(say_in("sala", text)).await.unwrap();
         }
     };
     tokio::join!(said, bob.next_lines(MISSED));

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use bare_tls::BareTls;
 use chrono::{DateTime, Utc};
-use common::{Peer, Tracker, three_keeping};
-use peer::api::{Command, Event};
+use common::{Peer, Tracker, say_in, three_keeping};
+use peer::api::Event;
 use peer::event_bus::Events;
 use peer::service::{Keep, PeerService};
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,7 @@ async fn hear(events: &mut Events, lines: usize) {
 }
 
 async fn say(ana: &PeerService, text: &str) {
-    ana.execute(Command::say(text)).await.unwrap();
+    ana.execute(say_in("sala", text)).await.unwrap();
 }
 
 async fn our_throughput(ana: &Arc<PeerService>, ears: &mut [Events; 2], text: &str) -> f64 {
@@ -167,7 +167,7 @@ async fn our_throughput(ana: &Arc<PeerService>, ears: &mut [Events; 2], text: &s
     let start = Instant::now();
     let saying = tokio::spawn(async move {
         for _ in 0..LINES {
-            service.execute(Command::say(text.clone())).await.unwrap();
+            service.execute(say_in("sala", text.clone())).await.unwrap();
         }
     });
     let [first, second] = ears;

@@ -14,7 +14,7 @@ use commons::net::plaintext::Plaintext;
 use peer::api::sign_in::SignIn;
 use peer::api::status::TrackerState;
 use peer::api::{Command, Event, LinkState};
-use peer::event_bus::Events;
+use peer::event_bus::{Events, Subscription};
 use peer::frontends::commands::{ParsedInput, parse};
 use peer::frontends::terminal::message_rows::Moment;
 use peer::frontends::terminal::style::Style;
@@ -221,9 +221,9 @@ impl Person {
             keep: Keep::OnDisk,
         };
         let service = PeerService::start(config).await?;
-        let events = service.subscribe().await;
+        let Subscription { snapshot, events } = service.subscribe().await;
         let username = Username::parse(name)?;
-        let view = View::new(username.clone(), Style::from_env());
+        let view = View::new(username.clone(), &snapshot, Style::from_env());
         let password = Password::typed(format!("the secret of {name}"));
         service.sign_in(SignIn { username, password, register, changed_to: None }).await?;
         let mut person = Self { service, events, view, name: name.to_owned(), seen: Vec::new() };
@@ -248,10 +248,12 @@ impl Person {
         if line.starts_with(['/', '@']) {
             self.show(&[format!("> {line}")]);
         }
-        let ParsedInput::Run(command) = parse(line, true)? else {
+        let ParsedInput::Run(mut command) = parse(line, true)? else {
             return Err(format!("{line} is no command").into());
         };
-        let answer = timeout(PATIENCE, self.service.execute(command.clone())).await??;
+        self.view.conversations().name_open(&mut command)?;
+        let mut answer = timeout(PATIENCE, self.service.execute(command.clone())).await??;
+        self.view.conversations().on_answer(&command, &mut answer);
         while let Some(event) = self.events.try_recv() {
             self.note(event);
         }
@@ -266,9 +268,10 @@ impl Person {
     /// Types a line that must be refused with this code.
     async fn is_refused(&mut self, line: &str, code: &str) -> Result<(), Failed> {
         self.show(&[format!("> {line}")]);
-        let ParsedInput::Run(command) = parse(line, true)? else {
+        let ParsedInput::Run(mut command) = parse(line, true)? else {
             return Err(format!("{line} is no command").into());
         };
+        self.view.conversations().name_open(&mut command)?;
         match timeout(PATIENCE, self.service.execute(command)).await? {
             Err(error) if error.code() == code => {
                 self.show(&self.view.error(&error));

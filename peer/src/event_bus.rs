@@ -12,7 +12,17 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
 
 use crate::api::Event;
+use crate::api::snapshot::Snapshot;
 use crate::limits::EVENTS_MAX;
+
+/// The state of the peer, and every event after it.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The complete state, to which each event is a change.
+    pub snapshot: Snapshot,
+    /// The events after the snapshot, without a gap.
+    pub events: Events,
+}
 
 /// The events of one subscriber, in order.
 #[derive(Debug)]

@@ -227,7 +227,7 @@ async fn talk(
     output: Output,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let events = service.subscribe().await;
+    let subscription = service.subscribe().await;
     let known = known(config);
     // The user must not type a name and a password before learning that the tracker is unreachable or has another key.
     if known.interactive || config.errand.is_some() {
@@ -281,8 +281,8 @@ async fn talk(
         Output::Text => Format::Text,
         Output::Json => Format::Json { requests: config.input == Input::Json },
     };
-    let terminal =
-        Frontend::start(service.clone(), events, you, format, config.notify, stop).map_err(Failure::new)?;
+    let terminal = Frontend::start(service.clone(), subscription, you, format, config.notify, stop)
+        .map_err(Failure::new)?;
     let ended = terminal.run().await.map_err(Failure::Other)?;
     if ended.refused && config.fail_on_error { Err(Failure::Refused) } else { Ok(()) }
 }

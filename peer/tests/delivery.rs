@@ -8,7 +8,7 @@ mod common;
 
 use by_hand::{ByHand, Talk};
 use chrono::Utc;
-use common::{PATIENCE, Peer, Tracker, three_in, user};
+use common::{PATIENCE, Peer, Tracker, say_in, three_in, user};
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
 use commons::protocol::between_peers::PeerMessage;
@@ -193,7 +193,7 @@ async fn much_that_waits_for_who_is_away_holds_nobody_up() {
     let told = tokio::spawn(async move { while anas.recv().await.is_some() {} });
     let said = async {
         for text in numbered(MANY) {
-            ana.execute(Command::say(text)).await.unwrap();
+            ana.execute(say_in("sala", text)).await.unwrap();
         }
     };
     // If each message waited for the absent member, the paced rest would take half an hour.

@@ -160,7 +160,7 @@ async fn a_tracker_that_falls_silent_is_lost_by_a_time_out() {
     });
     let data = tempfile::tempdir().unwrap();
     let peer = service(tracker.await, data.path()).await;
-    let mut events = peer.subscribe().await;
+    let mut events = peer.subscribe().await.events;
     peer.sign_in(ana(true)).await.unwrap();
     // From here on nothing arrives, and the paused clock jumps to each deadline.
     tokio::time::pause();

@@ -114,7 +114,7 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
     bob.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
     bob.say("among us").await;
     assert!(!ana.saw(entered("sala")));
-    assert_eq!(ana.service.status().await.open, None);
+    assert_eq!(ana.opened().await, None);
     ana.service.stop().await;
     let mut ana = ana.again().await;
     ana.until(available("sala")).await;

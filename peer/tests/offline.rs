@@ -44,7 +44,7 @@ async fn a_start_without_a_tracker_opens_what_is_here() {
     };
     let there: Vec<_> = entered.members.iter().filter(|m| m.connected).map(|m| m.username.clone()).collect();
     assert_eq!(there, [user("ana")], "nobody is linked yet");
-    assert_eq!(ana.service.status().await.open, Some(Conversation::Room(room("sala"))));
+    assert_eq!(ana.opened().await, Some(Conversation::Room(room("sala"))));
     ana.run(Command::Unlock { password: password_of("ana") }).await.unwrap();
     let history = ana.run(Command::History { conversation: None, lines: 9, before: None }).await;
     assert!(matches!(history, Ok(Answer::History { lines, .. }) if lines.len() == 1));

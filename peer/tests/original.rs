@@ -114,7 +114,7 @@ async fn nobody_speaks_under_another_name_or_in_a_room_of_others() {
     say(json!({"cmd": "MESSAGE", "room": null, "username": "eve", "content": "I am eve"})).await;
     assert_eq!(ana.hears("I am eve").await, user("eve"));
     assert!(!ana.saw(|e| matches!(e, Event::Message { .. })));
-    assert_eq!(ana.service.status().await.open, Some(Conversation::Room(room("sala"))));
+    assert_eq!(ana.opened().await, Some(Conversation::Room(room("sala"))));
     drop(eve);
 }
 

@@ -77,7 +77,7 @@ async fn a_restarted_peer_enters_its_rooms_again_by_itself() {
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
     let mut bob = bob.again().await;
     bob.until(|e| matches!(e, Event::RoomEntered { room } if room.name.as_str() == "sala")).await;
-    assert_eq!(bob.service.status().await.open, Some(Conversation::Room(room("sala"))));
+    assert_eq!(bob.opened().await, Some(Conversation::Room(room("sala"))));
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Online, .. })).await;
     ana.linked("bob").await;
     ana.say("welcome back").await;

@@ -13,6 +13,7 @@ pub mod past;
 pub mod request;
 pub mod schema;
 pub mod sign_in;
+pub mod snapshot;
 pub mod status;
 pub mod tracker_loss;
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
+use crate::api::missing_conversation::MissingConversation;
 use crate::api::{Answer, Command};
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
@@ -75,7 +76,7 @@ impl Engine {
         if length > TEXT_MAX {
             return Err(CommandError::TextTooLong { length, max: TEXT_MAX });
         }
-        let to = conversation.map_or_else(|| self.chat.opened(), Ok)?;
+        let to = conversation.ok_or(MissingConversation::NoneOpen)?;
         Ok(Intent::Say { to, text, id })
     }
 
@@ -141,7 +142,7 @@ impl Engine {
             return self.pending.push(command);
         }
         let outcome = match &command.intent {
-            Intent::Open(conversation) => self.chat.switch(conversation.clone()),
+            Intent::Open(conversation) => self.chat.stands(conversation),
             Intent::Say { to, .. } => match self.must_wait(to, &mut command.clock_until, now) {
                 Ok(Some(until)) => {
                     self.timers.set_earliest(Timer::Commands, until);

@@ -28,6 +28,11 @@ impl HistoryLock {
         self.open = self.open.filter(|since| !idle(*since)).map(|_| now);
     }
 
+    /// Returns true if the next look at the history requires the password.
+    pub(crate) fn is_locked(&self, now: Instant) -> bool {
+        Self { open: self.open, wrong: self.wrong }.check(now).is_err()
+    }
+
     /// Checks that the history is unlocked.
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), Locked> {
         self.touch(now);

@@ -147,7 +147,10 @@ impl Engine {
                 absences.arrived_live(&from, place);
             }
         }
-        let begins_chat = !is_own && self.chat.note_unread(conversation);
+        let begins_chat = room.is_none() && !is_own && !self.chat.has_private(&from);
+        if begins_chat {
+            self.chat.begin_private(from.clone(), None);
+        }
         let content = text.into();
         let event = Event::Message { id, room, from, to, content, sent_at, late, missing };
         effects.push(Effect::PublishRow(event, row));

@@ -1,42 +1,78 @@
 //! The state of the peer, as the frontends show it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use commons::names::Username;
 use commons::snapshot::Member;
+use tokio::time::Instant;
 
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::status::{Status, Trust};
+use crate::api::missing_conversation::MissingConversation;
+use crate::api::snapshot::{LinkInfo, Snapshot, UserState};
+use crate::api::status::Status;
 use crate::api::{Answer, Present};
 use crate::engine::Engine;
+use crate::engine::chat::LinkTrust;
 
 impl Engine {
-    /// Fills in what the engine knows of the status.
+    /// Fills in what the engine knows of the status. The open conversation and the unread messages belong to each
+    /// frontend.
     pub(crate) fn describe(&self, status: Status) -> Status {
+        let trust = self.shown_users().into_iter().map(|user| {
+            let trust = self.trust(&user);
+            (user, trust)
+        });
         Status {
             username: Some(self.chat.me().clone()),
-            open: self.chat.opened().ok(),
-            conversations: self.chat.conversations(),
+            open: None,
+            conversations: self.chat.conversations().into_iter().map(|it| (it, 0)).collect(),
             tracker: self.chat.tracker(),
-            trust: self.trust_in_open(),
+            trust: trust.collect(),
             known_users: self.chat.known().users(),
             known_rooms: self.chat.known().rooms(),
             ..status
         }
     }
 
-    /// Returns the members of a conversation and the trust in them. Without a name it is the open conversation.
-    pub(in crate::engine) fn users(&self, named: Option<Conversation>) -> Result<Answer, CommandError> {
-        let (conversation, members) = self.chat.users(named)?;
-        let present = |member: Member| Present { trust: self.trust(&member.username), member };
-        Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })
+    /// Fills in what the engine knows of the snapshot.
+    pub(crate) fn snapshot(&self, signed_out: Snapshot, now: Instant) -> Snapshot {
+        Snapshot {
+            username: Some(self.chat.me().clone()),
+            key: Some(self.own_key),
+            tracker: self.chat.tracker(),
+            rooms: self.chat.rooms().cloned().collect(),
+            private_chats: self.chat.private_partners().cloned().collect(),
+            available_rooms: self.chat.offered().cloned().collect(),
+            users: self.shown_users().into_iter().map(|user| self.user_state(user)).collect(),
+            blocked: self.chat.blocked().iter().cloned().collect(),
+            history_locked: self.history_lock.is_locked(now),
+            ..signed_out
+        }
     }
 
-    /// Returns the trust in the other members of the open conversation.
-    fn trust_in_open(&self) -> BTreeMap<Username, Trust> {
-        let Ok((_, members)) = self.chat.users(None) else { return BTreeMap::new() };
-        let others = members.into_iter().map(|member| member.username).filter(|user| user != self.chat.me());
-        others.map(|user| (user.clone(), self.trust(&user))).collect()
+    fn user_state(&self, username: Username) -> UserState {
+        let link = self.chat.linked().get(&username);
+        let link = link.map(|LinkTrust { encrypted, verified, .. }| LinkInfo {
+            encrypted: *encrypted,
+            verified: *verified,
+        });
+        let changed_key = self.keys.key(&username).filter(|_| self.keys.is_changed(&username));
+        UserState { trust: self.trust(&username), link, changed_key, username }
+    }
+
+    /// Returns the members of all conversations and everybody who is linked, without the user.
+    fn shown_users(&self) -> BTreeSet<Username> {
+        let mut users = self.chat.others();
+        users.extend(self.chat.linked().keys().cloned());
+        users
+    }
+
+    /// Returns the members of a conversation and the trust in them.
+    pub(in crate::engine) fn users(&self, of: Option<Conversation>) -> Result<Answer, CommandError> {
+        let conversation = of.ok_or(MissingConversation::NoneOpen)?;
+        let members = self.chat.users(&conversation)?;
+        let present = |member: Member| Present { trust: self.trust(&member.username), member };
+        Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })
     }
 }

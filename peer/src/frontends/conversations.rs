@@ -14,12 +14,14 @@ use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::Past;
+use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::api::{Answer, Command, Event};
 use crate::frontends::rooms::Rooms;
 
 /// The rooms of this user, the open conversation, and the number of unread messages elsewhere.
-pub(crate) struct Conversations {
+#[derive(Debug)]
+pub struct Conversations {
     you: Username,
     rooms: Rooms,
     open: Option<Conversation>,
@@ -33,14 +35,32 @@ pub(crate) struct Conversations {
 }
 
 impl Conversations {
-    pub(crate) fn new(you: Username) -> Self {
-        Self {
+    /// Starts with the conversations of a snapshot. The first room is open.
+    pub(crate) fn new(you: Username, snapshot: &Snapshot) -> Self {
+        let mut conversations = Self {
             you,
             rooms: Rooms::default(),
             open: None,
             unread: BTreeMap::new(),
             entering: None,
             started: false,
+        };
+        conversations.resync(snapshot);
+        conversations
+    }
+
+    /// Replaces the rooms by those of a newer snapshot. The open conversation stays, unless it has ended.
+    pub(crate) fn resync(&mut self, snapshot: &Snapshot) {
+        self.rooms = Rooms::default();
+        snapshot.rooms.iter().for_each(|room| self.rooms.set(room.clone()));
+        let has_ended = |it: &Conversation| match it {
+            Conversation::Room(room) => self.rooms.find(room).is_none(),
+            Conversation::Private(_) => false,
+        };
+        self.unread.retain(|conversation, _| !has_ended(conversation));
+        if self.open.as_ref().is_none_or(has_ended) {
+            self.open = None;
+            self.open_first();
         }
     }
 
@@ -60,7 +80,7 @@ impl Conversations {
     }
 
     /// Sets the open conversation of a command that names none. If none is open, the service reports that.
-    pub(crate) fn name_open(&self, command: &mut Command) -> Result<(), CommandError> {
+    pub fn name_open(&self, command: &mut Command) -> Result<(), CommandError> {
         let named = match command {
             Command::Say { conversation, .. }
             | Command::Leave { conversation }
@@ -92,7 +112,7 @@ impl Conversations {
     }
 
     /// Handles the answer to a command of this frontend, and completes it with the state of this frontend.
-    pub(crate) fn on_answer(&mut self, command: &Command, answer: &mut Answer) {
+    pub fn on_answer(&mut self, command: &Command, answer: &mut Answer) {
         match (command, answer) {
             (Command::Create { room } | Command::Join { room }, Answer::Done) => {
                 self.open_room(room.clone());
@@ -206,9 +226,13 @@ impl Conversations {
         self.unread.remove(conversation);
         if self.open.as_ref() == Some(conversation) {
             self.open = None;
-            if let Some(room) = self.rooms.first().cloned() {
-                self.set_open(Conversation::Room(room));
-            }
+            self.open_first();
+        }
+    }
+
+    fn open_first(&mut self) {
+        if let Some(room) = self.rooms.first().cloned() {
+            self.set_open(Conversation::Room(room));
         }
     }
 }
@@ -289,10 +313,15 @@ mod tests {
 
     /// A frontend of ana, whose start is over, in these rooms.
     fn in_rooms(names: &[&str]) -> Conversations {
-        let mut conversations = Conversations::new(user("ana"));
+        let mut conversations = Conversations::new(user("ana"), &nothing());
         names.iter().for_each(|name| conversations.on_event(&entered(name)));
         conversations.set_started();
         conversations
+    }
+
+    /// The snapshot before the sign-in.
+    fn nothing() -> Snapshot {
+        Snapshot::signed_out(String::new(), None, String::new())
     }
 
     fn run(conversations: &mut Conversations, command: &Command) {
@@ -417,6 +446,28 @@ mod tests {
         run(&mut conversations, &switch("@bob"));
         let refused = conversations.name_open(&mut Command::Delete { room: None });
         assert_eq!(refused, Err(MissingConversation::NotARoom.into()));
+    }
+
+    #[test]
+    fn late_frontend_starts_with_the_rooms_of_the_snapshot() {
+        let rooms = ["equipe", "sala"].map(|name| snapshot(name, &["ana", "bob"]));
+        let now = Snapshot { rooms: rooms.to_vec(), ..nothing() };
+        let mut conversations = Conversations::new(user("ana"), &now);
+        conversations.set_started();
+        assert_eq!(conversations.open(), Some(&place("equipe")));
+        conversations.on_event(&message("bob", Some("sala")));
+        // A room that ended meanwhile is gone with its unread messages, and another room is opened.
+        let later = Snapshot { rooms: vec![snapshot("equipe", &["ana"])], ..nothing() };
+        run(&mut conversations, &switch("sala"));
+        conversations.on_event(&message("bob", None));
+        conversations.resync(&later);
+        assert_eq!(conversations.open(), Some(&place("equipe")));
+        assert_eq!(conversations.rooms().members(&room("equipe")).len(), 1);
+        assert_eq!(conversations.unread(&place("@bob")), 1);
+        // A private chat that is open stays open.
+        run(&mut conversations, &switch("@bob"));
+        conversations.resync(&now);
+        assert_eq!(conversations.open(), Some(&place("@bob")));
     }
 
     #[test]

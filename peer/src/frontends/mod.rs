@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command};
 use crate::config::Notify;
-use crate::event_bus::Events;
+use crate::event_bus::{Events, Subscription};
 use crate::frontends::asking::{Asking, tells_password};
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::commands::{ParsedInput, parse};
@@ -103,19 +103,24 @@ pub struct Frontend {
 }
 
 impl Frontend {
-    /// Starts the terminal on standard input and output for a signed-in user. `events` must have been subscribed to
-    /// before the sign-in.
+    /// Starts the terminal on standard input and output for a signed-in user. A subscription from before the sign-in
+    /// brings the events of the sign-in too.
     pub fn start(
         service: Arc<PeerService>,
-        events: Events,
+        Subscription { snapshot, events }: Subscription,
         you: Username,
         format: Format,
         notify: Notify,
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let face = match format {
-            Format::Text => Renderer::Text(Box::new(View::new(you, Style::from_env()).notifying(notify))),
-            Format::Json { requests } => Renderer::Json(Replies::new(requests), Conversations::new(you)),
+            Format::Text => {
+                let view = View::new(you, &snapshot, Style::from_env()).notifying(notify);
+                Renderer::Text(Box::new(view))
+            }
+            Format::Json { requests } => {
+                Renderer::Json(Replies::new(requests), Conversations::new(you, &snapshot))
+            }
         };
         // The questions before may have turned the echo off.
         tty::set_echo(true)?;

@@ -8,7 +8,7 @@ use commons::names::RoomName;
 use commons::snapshot::{Member, RoomSnapshot};
 
 /// The rooms of which this user is a member.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Rooms {
     rooms: BTreeMap<RoomName, RoomSnapshot>,
 }

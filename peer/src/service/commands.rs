@@ -58,17 +58,14 @@ impl PeerService {
                 let conversation = Conversation::Room(room);
                 return self.engine.command(Command::Open { conversation }).await;
             }
-            Command::Leave { conversation } => match self.or_open(conversation).await? {
+            Command::Leave { conversation } => match named(conversation)? {
                 Conversation::Room(room) => self.leave_room(&room).await?,
                 private @ Conversation::Private(_) => {
                     return self.engine.command(Command::Leave { conversation: Some(private) }).await;
                 }
             },
             Command::Delete { room } => {
-                let room = match room {
-                    Some(room) => room,
-                    None => self.open_room().await?,
-                };
+                let room = room.ok_or(MissingConversation::NoneOpen)?;
                 self.tracker.delete_room(&room).await?;
             }
             Command::Conversations => return self.conversations(&session.history).await,
@@ -134,14 +131,6 @@ impl PeerService {
         Ok(self.tracker.leave_room(room).await?)
     }
 
-    /// Returns this conversation, or the open one.
-    pub(crate) async fn or_open(&self, named: Option<Conversation>) -> Result<Conversation, CommandError> {
-        match named {
-            Some(conversation) => Ok(conversation),
-            None => self.engine.call(|engine| engine.chat.opened()).await?,
-        }
-    }
-
     /// Unlocks the history if the password is right; ends the program after too many wrong ones.
     async fn unlock(&self, session: &Session, password: Password) -> Result<(), CommandError> {
         let right = is_password(&session.profile, password).await?;
@@ -179,13 +168,6 @@ impl PeerService {
         }
     }
 
-    async fn open_room(&self) -> Result<RoomName, CommandError> {
-        match self.or_open(None).await? {
-            Conversation::Room(room) => Ok(room),
-            Conversation::Private(_) => Err(MissingConversation::NotARoom.into()),
-        }
-    }
-
     /// Waits for messages to linked members, signs out and closes the links. Messages for other members go out at the
     /// next start.
     async fn quit(&self, session: &Session) -> Answer {
@@ -207,4 +189,9 @@ impl PeerService {
         self.stop().await;
         Answer::Quit { undelivered }
     }
+}
+
+/// Returns the conversation of a command. The open one belongs to each frontend, which names it.
+pub(crate) fn named(conversation: Option<Conversation>) -> Result<Conversation, CommandError> {
+    conversation.ok_or_else(|| MissingConversation::NoneOpen.into())
 }

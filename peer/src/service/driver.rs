@@ -16,12 +16,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
+use crate::api::snapshot::Snapshot;
 use crate::api::{Answer, Command, Event};
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Milestone, Now, RefusedFrame, Ticket};
 use crate::engine::signed_out::{EngineStart, SignedOut};
 use crate::engine::{Engine, not_signed_in};
-use crate::event_bus::{EventBus, Events};
+use crate::event_bus::{EventBus, Subscription};
 use crate::history::History;
 use crate::history::command::Request;
 use crate::history::history_db::Opened;
@@ -47,8 +48,8 @@ type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
 
 /// A request of the service to the driver.
 pub(crate) enum DriverRequest {
-    /// Adds a subscriber of events.
-    Subscribe(oneshot::Sender<Events>),
+    /// Adds a subscriber of events. The snapshot comes back with what the engine knows.
+    Subscribe(Box<Snapshot>, oneshot::Sender<Subscription>),
     /// Publishes events that the service knows of.
     Publish(Vec<Event>),
     /// Reads or changes the state, which is `None` before the sign-in.
@@ -178,7 +179,7 @@ impl Driver {
 
     fn on_request(&mut self, request: DriverRequest) {
         match request {
-            DriverRequest::Subscribe(reply) => drop(reply.send(self.event_bus.add())),
+            DriverRequest::Subscribe(snapshot, reply) => self.subscribe(*snapshot, reply),
             DriverRequest::Publish(events) => self.event_bus.publish(events),
             DriverRequest::Call(call) => call(self.session.as_mut().map(|session| &mut session.engine)),
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
@@ -190,6 +191,16 @@ impl Driver {
             }
             DriverRequest::End => self.event_bus.end(),
         }
+    }
+
+    /// Adds a subscriber. No event comes between the snapshot and the first event, because this task publishes all.
+    fn subscribe(&mut self, signed_out: Snapshot, reply: oneshot::Sender<Subscription>) {
+        let snapshot = match &self.session {
+            Some(session) => session.engine.snapshot(signed_out, Instant::now()),
+            None => signed_out,
+        };
+        // The caller may have stopped waiting.
+        let _ = reply.send(Subscription { snapshot, events: self.event_bus.add() });
     }
 
     fn begin(&mut self, Begin { mut start, opened, outside, began }: Begin) {

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::error::CommandError;
+use crate::api::snapshot::Snapshot;
 use crate::api::{Answer, Command, Event};
 use crate::engine::input::Milestone;
 use crate::engine::signed_out::EngineStart;
 use crate::engine::{Engine, not_signed_in};
-use crate::event_bus::Events;
+use crate::event_bus::Subscription;
 use crate::history::history_db::Opened;
 use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};
 use crate::service::driver::{Begin, CallerRequest, Driver, DriverRequest, Outside};
@@ -87,10 +88,11 @@ impl EngineHandle {
         self.request(DriverRequest::Publish(events.into_iter().collect())).await;
     }
 
-    /// Subscribes to all events from now on; `None` after the end.
-    pub(crate) async fn subscribe(&self) -> Option<Events> {
+    /// Subscribes to the snapshot and all later events; `None` after the end. `signed_out` holds what the service
+    /// knows.
+    pub(crate) async fn subscribe(&self, signed_out: Snapshot) -> Option<Subscription> {
         let (reply, answer) = oneshot::channel();
-        self.request(DriverRequest::Subscribe(reply)).await;
+        self.request(DriverRequest::Subscribe(Box::new(signed_out), reply)).await;
         answer.await.ok()
     }
 

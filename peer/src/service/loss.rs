@@ -6,7 +6,6 @@ use commons::names::RoomName;
 
 use crate::api::Command;
 use crate::api::account::AccountCommand;
-use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
 use crate::engine::chat::Chat;
@@ -17,7 +16,7 @@ impl PeerService {
     pub async fn loss(&self, command: &Command) -> Option<Loss> {
         match command {
             Command::Delete { room } => {
-                let room = room.clone();
+                let room = room.clone()?;
                 self.engine.call(move |engine| room_loss(&engine.chat, room)).await.ok().flatten()
             }
             Command::Forget { conversation } => Some(Loss::History(conversation.clone())),
@@ -39,13 +38,8 @@ impl PeerService {
     }
 }
 
-/// Returns what the deletion of a room destroys: the open one without a name.
-fn room_loss(chat: &Chat, room: Option<RoomName>) -> Option<Loss> {
-    let open = || match chat.opened() {
-        Ok(Conversation::Room(room)) => Some(room),
-        _ => None,
-    };
-    let room = room.or_else(open)?;
+/// Returns what the deletion of a room destroys.
+fn room_loss(chat: &Chat, room: RoomName) -> Option<Loss> {
     if !chat.has_entered(&room) {
         // Its members are not known here.
         return Some(Loss::Room { room, others: Vec::new() });

@@ -16,6 +16,7 @@ mod own_keys;
 mod sign_in;
 pub mod start_error;
 mod status;
+mod subscribing;
 mod tracker_error;
 mod typed_password;
 
@@ -39,7 +40,6 @@ use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::signed_out::EngineStart;
-use crate::event_bus::Events;
 use crate::history::History;
 use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
@@ -187,11 +187,6 @@ impl PeerService {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.listening
-    }
-
-    /// Subscribes to all events from now on. After the end of the service there are none.
-    pub async fn subscribe(&self) -> Events {
-        self.engine.subscribe().await.unwrap_or_default()
     }
 
     /// Returns the users that have an account on this device at this tracker. If the tracker's key is known, accounts

@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use commons::keys::PublicKey;
@@ -46,6 +46,11 @@ pub fn user(name: &str) -> Username {
 
 pub fn room(name: &str) -> RoomName {
     RoomName::parse(name).unwrap()
+}
+
+/// The command that sends a message to a room.
+pub fn say_in(name: &str, text: impl Into<String>) -> Command {
+    Command::Say { conversation: Some(Conversation::Room(room(name))), text: text.into(), id: None }
 }
 
 /// A tracker that can be stopped, and restarted with its folder and port.
@@ -163,6 +168,8 @@ pub struct Peer {
     pub service: Arc<PeerService>,
     events: Events,
     passed: Vec<Event>,
+    /// The conversation that this frontend opened last.
+    open: Mutex<Option<Conversation>>,
     computer: Computer,
     tracker: SocketAddr,
 }
@@ -202,11 +209,12 @@ impl Peer {
             keep: computer.keep,
         };
         let service = PeerService::start(config).await.unwrap();
-        let events = service.subscribe().await;
+        let events = service.subscribe().await.events;
         let address = tracker.split('#').next().unwrap().parse().unwrap();
         let name = who.username.clone();
         service.sign_in(who).await?;
-        Ok(Self { name, service, events, passed: Vec::new(), computer, tracker: address })
+        let open = Mutex::default();
+        Ok(Self { name, service, events, passed: Vec::new(), open, computer, tracker: address })
     }
 
     /// Signs in again, as after a restart of the program on the same computer.
@@ -298,8 +306,49 @@ impl Peer {
         self.computer.data.path()
     }
 
-    pub async fn run(&self, command: Command) -> Result<Answer, CommandError> {
-        timeout(PATIENCE, self.service.execute(command)).await.expect("a command takes too long")
+    /// Executes a command. If it names no conversation, it is for the open one.
+    pub async fn run(&self, mut command: Command) -> Result<Answer, CommandError> {
+        match &mut command {
+            Command::Say { conversation, .. }
+            | Command::Leave { conversation }
+            | Command::Users { conversation }
+            | Command::History { conversation, .. }
+            | Command::Export { conversation, .. }
+            | Command::Receipts { conversation }
+                if conversation.is_none() =>
+            {
+                *conversation = self.opened().await;
+            }
+            Command::Delete { room: room @ None } => {
+                *room = self.opened().await.and_then(|open| match open {
+                    Conversation::Room(room) => Some(room),
+                    Conversation::Private(_) => None,
+                });
+            }
+            _ => {}
+        }
+        let opens = match &command {
+            Command::Create { room } | Command::Join { room } => Some(Conversation::Room(room.clone())),
+            Command::Open { conversation } => Some(conversation.clone()),
+            _ => None,
+        };
+        let execution = self.service.execute(command);
+        let answer = timeout(PATIENCE, execution).await.expect("a command takes too long");
+        if let Some(conversation) = opens.filter(|_| answer.is_ok()) {
+            *self.open.lock().unwrap() = Some(conversation);
+        }
+        answer
+    }
+
+    /// The open conversation: the one that was opened last, or else the last room.
+    pub async fn opened(&self) -> Option<Conversation> {
+        let open = self.open.lock().unwrap().clone();
+        let conversations = self.service.status().await.conversations;
+        let all: Vec<_> = conversations.into_iter().map(|(conversation, _)| conversation).collect();
+        match open {
+            Some(open) if matches!(open, Conversation::Private(_)) || all.contains(&open) => Some(open),
+            _ => all.into_iter().rfind(|it| matches!(it, Conversation::Room(_))),
+        }
     }
 
     pub async fn create(&mut self, name: &str) {

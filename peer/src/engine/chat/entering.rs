@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::Event;
-use crate::api::conversation::Conversation;
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::chat::Chat;
@@ -96,7 +95,8 @@ impl Chat {
     /// Offers a room that the tracker lists but that was not entered on this device. Each room is offered once.
     pub(in crate::engine::chat) fn offer(&mut self, room: &RoomSnapshot) -> Option<Event> {
         self.known.note_rooms([room]);
-        self.offered.insert(room.id).then(|| Event::RoomAvailable { room: room.name.clone() })
+        let is_known = self.offered.insert(room.id, room.name.clone()).is_some();
+        (!is_known).then(|| Event::RoomAvailable { room: room.name.clone() })
     }
 
     /// Applies the answer to a request to enter a room. An answer with another room, or without this user as a
@@ -131,7 +131,6 @@ impl Chat {
         }
         self.known.note_rooms([&room]);
         self.set_room(room.clone());
-        self.open(Conversation::Room(room.name.clone()));
         events.push(Event::RoomEntered { room: Box::new(room) });
         events
     }
@@ -151,7 +150,6 @@ impl Chat {
         let Some((name, room)) = self.rooms.remove_entry(name) else { return Vec::new() };
         self.memberships.remove(&room.id);
         self.left.push(room.id);
-        self.close(&Conversation::Room(name.clone()));
         vec![event(name)]
     }
 

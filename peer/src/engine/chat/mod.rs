@@ -1,4 +1,4 @@
-//! The state of the chat: the user, the rooms and private chats, and the open conversation.
+//! The state of the chat: the user, the rooms and the private chats.
 //!
 //! It does no I/O. Snapshots, messages and answers go in, and events come out. The time is an argument.
 
@@ -55,12 +55,10 @@ pub(crate) struct Chat {
     /// Rooms that were entered in earlier runs and not left. The first LOGIN reply enters them again.
     remembered: BTreeMap<Uuid, RememberedRoom>,
     /// Rooms that the tracker lists but that were not entered on this device. Each is offered once.
-    offered: BTreeSet<Uuid>,
+    offered: BTreeMap<Uuid, RoomName>,
     /// Rooms that were left and must still be removed from the history.
     left: Vec<Uuid>,
     private: BTreeMap<Username, Option<SocketAddr>>,
-    open: Option<Conversation>,
-    unread: BTreeMap<Conversation, usize>,
     linked: BTreeMap<Username, LinkTrust>,
     blocked: BTreeSet<Username>,
     held_back: PendingMembership,
@@ -80,11 +78,9 @@ impl Chat {
             rooms: BTreeMap::new(),
             memberships: BTreeMap::new(),
             remembered: BTreeMap::new(),
-            offered: BTreeSet::new(),
+            offered: BTreeMap::new(),
             left: Vec::new(),
             private: BTreeMap::new(),
-            open: None,
-            unread: BTreeMap::new(),
             linked: BTreeMap::new(),
             blocked: BTreeSet::new(),
             held_back: PendingMembership::default(),
@@ -206,33 +202,8 @@ impl Chat {
         self.room_ended(name.as_str(), |room| Event::RoomDeleted { room })
     }
 
-    /// Removes a conversation. If it was open, a room is opened instead, but never a private chat: a user who keeps
-    /// typing would write to that person unawares.
-    fn close(&mut self, conversation: &Conversation) {
-        self.unread.remove(conversation);
-        if self.open.as_ref() == Some(conversation) {
-            self.open = None;
-            if let Some(room) = self.rooms.keys().next().cloned() {
-                self.open(Conversation::Room(room));
-            }
-        }
-    }
-
-    /// Opens a conversation and clears its unread count.
-    fn open(&mut self, conversation: Conversation) {
-        self.unread.remove(&conversation);
-        self.open = Some(conversation);
-    }
-
-    /// Opens an existing conversation.
-    pub(crate) fn switch(&mut self, conversation: Conversation) -> Result<(), CommandError> {
-        self.stands(&conversation)?;
-        self.open(conversation);
-        Ok(())
-    }
-
     /// Returns an error if a conversation does not exist.
-    fn stands(&self, conversation: &Conversation) -> Result<(), CommandError> {
+    pub(in crate::engine) fn stands(&self, conversation: &Conversation) -> Result<(), CommandError> {
         let stands = match conversation {
             Conversation::Room(room) => self.rooms.contains_key(room),
             Conversation::Private(user) => self.private.contains_key(user),
@@ -259,13 +230,7 @@ impl Chat {
     /// Ends a private chat.
     pub(crate) fn end_private(&mut self, user: &Username) -> Result<(), CommandError> {
         self.private.remove(user).ok_or_else(|| MissingConversation::NoChat(user.clone()))?;
-        self.close(&Conversation::Private(user.clone()));
         Ok(())
-    }
-
-    /// Returns the open conversation, to which messages go.
-    pub(crate) fn opened(&self) -> Result<Conversation, CommandError> {
-        self.open.clone().ok_or(CommandError::NoConversation(MissingConversation::NoneOpen))
     }
 
     /// Returns whether the user is in this room on this device.
@@ -296,14 +261,10 @@ impl Chat {
         }
     }
 
-    /// Returns the members of a conversation and their presence. Without a name it is the open conversation.
-    pub(crate) fn users(
-        &self,
-        named: Option<Conversation>,
-    ) -> Result<(Conversation, Vec<Member>), CommandError> {
-        let conversation = named.map_or_else(|| self.opened(), Ok)?;
-        self.stands(&conversation)?;
-        let members = match &conversation {
+    /// Returns the members of a conversation and their presence.
+    pub(crate) fn users(&self, conversation: &Conversation) -> Result<Vec<Member>, CommandError> {
+        self.stands(conversation)?;
+        Ok(match conversation {
             Conversation::Room(name) => {
                 self.rooms.get(name).map(|room| room.members.clone()).unwrap_or_default()
             }
@@ -319,24 +280,14 @@ impl Chat {
                         in_menu: false,
                     }
                 };
-                self.members(&conversation).into_iter().map(member).collect()
+                self.members(conversation).into_iter().map(member).collect()
             }
-        };
-        Ok((conversation, members))
+        })
     }
 
-    /// Counts an unread message, unless the conversation is open. A private message starts its chat: returns whether
-    /// it did.
-    pub(crate) fn note_unread(&mut self, conversation: Conversation) -> bool {
-        let begins = matches!(&conversation, Conversation::Private(user) if !self.private.contains_key(user));
-        if let Conversation::Private(user) = &conversation {
-            self.private.entry(user.clone()).or_insert(None);
-            self.known.note_user(user);
-        }
-        if self.open.as_ref() != Some(&conversation) && self.stands(&conversation).is_ok() {
-            *self.unread.entry(conversation).or_default() += 1;
-        }
-        begins
+    /// Returns whether there is a private chat with this user.
+    pub(crate) fn has_private(&self, user: &Username) -> bool {
+        self.private.contains_key(user)
     }
 
     /// Returns the partners of private chats who have no link.
@@ -344,13 +295,10 @@ impl Chat {
         self.private.keys().filter(|user| !self.linked.contains_key(*user)).cloned().collect()
     }
 
-    /// Handles a LEAVE for a private chat. The chat ends unless it is open or has unread messages. For rooms only
-    /// the tracker's word counts.
+    /// Ends a private chat that the other user has left. A frontend that still shows it may write, which starts it
+    /// again. For rooms only the tracker's word counts.
     pub(crate) fn left_private(&mut self, user: &Username) {
-        let conversation = Conversation::Private(user.clone());
-        if self.open.as_ref() != Some(&conversation) && !self.unread.contains_key(&conversation) {
-            self.private.remove(user);
-        }
+        self.private.remove(user);
     }
 
     /// Notes the state of the link to a peer, and returns events for real changes. A link with another key is
@@ -396,15 +344,36 @@ impl Chat {
         self.tracker.unwrap_or(TrackerState::Lost)
     }
 
-    /// Returns every conversation and the number of its unread messages.
-    pub(crate) fn conversations(&self) -> Vec<(Conversation, usize)> {
+    /// Returns every conversation.
+    pub(crate) fn conversations(&self) -> Vec<Conversation> {
         let rooms = self.rooms.keys().cloned().map(Conversation::Room);
-        let all = rooms.chain(self.private.keys().cloned().map(Conversation::Private));
-        all.map(|conversation| {
-            let unread = self.unread.get(&conversation).copied().unwrap_or(0);
-            (conversation, unread)
-        })
-        .collect()
+        rooms.chain(self.private.keys().cloned().map(Conversation::Private)).collect()
+    }
+
+    /// Returns the rooms in which the user is, by name.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomSnapshot> {
+        self.rooms.values()
+    }
+
+    /// Returns the partners of private chats.
+    pub(crate) fn private_partners(&self) -> impl Iterator<Item = &Username> {
+        self.private.keys()
+    }
+
+    /// Returns the other users that share a conversation with the user.
+    pub(crate) fn others(&self) -> BTreeSet<Username> {
+        let members = self.rooms.values().flat_map(|room| &room.members).map(|member| &member.username);
+        members.chain(self.private.keys()).filter(|user| **user != self.me).cloned().collect()
+    }
+
+    /// Returns the trust in the link to each linked user.
+    pub(crate) fn linked(&self) -> &BTreeMap<Username, LinkTrust> {
+        &self.linked
+    }
+
+    /// Returns the rooms that the tracker lists and that were not entered on this device.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = &RoomName> {
+        self.offered.values()
     }
 
     pub(crate) fn known(&self) -> &KnownNames {
@@ -472,7 +441,7 @@ mod tests {
         };
         let mut chat = ana_in(RoomSnapshot { id: new, ..sala(1, &["ana"]) });
         assert!(chat.updated(deleted.clone(), now).is_empty());
-        assert!(chat.opened().is_ok());
+        assert_eq!(chat.conversations().len(), 1);
         // Control: the deletion removes the room that it names.
         let mut chat = ana_in(RoomSnapshot { id: old, ..sala(1, &["ana", "bob"]) });
         assert!(matches!(chat.updated(deleted, now)[..], [Event::RoomDeleted { .. }]));
@@ -506,7 +475,7 @@ mod tests {
         assert!(matches!(told[..], [Event::RoomUpdate { change: ChangeKind::Left, .. }]));
         let told = chat.signed_in([].into_iter(), now);
         assert!(matches!(told[..], [Event::RoomLeft { .. }]));
-        assert_eq!(chat.opened(), Err(MissingConversation::NoneOpen.into()));
+        assert_eq!(chat.conversations(), []);
     }
 
     #[tokio::test]
@@ -564,30 +533,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_elsewhere_are_counted_until_that_conversation_is_open() {
+    async fn private_chat_ends_by_either_side() {
         let mut chat = ana_in(sala(2, &["ana", "bob"]));
         let private = Conversation::Private(user("bob"));
-        chat.note_unread(private.clone());
-        chat.note_unread(private.clone());
-        assert!(chat.conversations().contains(&(private.clone(), 2)));
-        chat.switch(private.clone()).unwrap();
-        assert!(chat.conversations().contains(&(private.clone(), 0)));
+        let nothing = Err(MissingConversation::NoChat(user("bob")).into());
+        chat.begin_private(user("bob"), None);
+        assert!(chat.conversations().contains(&private));
         chat.end_private(&user("bob")).unwrap();
-        assert_eq!(chat.opened(), Ok(Conversation::Room(RoomName::parse("sala").unwrap())));
-        assert_eq!(chat.switch(private), Err(MissingConversation::NoChat(user("bob")).into()));
-    }
-
-    #[tokio::test]
-    async fn no_private_chat_is_opened_unasked() {
-        let mut chat = ana_in(sala(2, &["ana", "bob"]));
-        for name in ["bob", "carla"] {
-            chat.begin_private(user(name), None);
-        }
-        chat.updated(update(ChangeKind::Deleted, "ana", None), Instant::now());
-        assert_eq!(chat.opened(), Err(MissingConversation::NoneOpen.into()));
-        chat.switch(Conversation::Private(user("bob"))).unwrap();
-        chat.end_private(&user("bob")).unwrap();
-        assert_eq!(chat.opened(), Err(MissingConversation::NoneOpen.into()));
+        assert_eq!(chat.stands(&private), nothing);
+        chat.begin_private(user("bob"), None);
+        chat.left_private(&user("bob"));
+        assert_eq!(chat.stands(&private), nothing);
     }
 
     #[tokio::test]

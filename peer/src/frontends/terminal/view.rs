@@ -10,6 +10,7 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::past::WaitingLine;
+use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::api::{Answer, Command, Event};
 use crate::config::Notify;
@@ -55,12 +56,12 @@ impl std::fmt::Debug for View {
 }
 
 impl View {
-    /// Creates a view that has shown nothing yet.
+    /// Creates a view of the state in this snapshot that has shown nothing yet.
     #[must_use]
-    pub fn new(you: Username, paint: Style) -> Self {
+    pub fn new(you: Username, snapshot: &Snapshot, paint: Style) -> Self {
         Self {
             paint,
-            conversations: Conversations::new(you.clone()),
+            conversations: Conversations::new(you.clone(), snapshot),
             you,
             shown: None,
             unread: Unread::default(),
@@ -104,7 +105,7 @@ impl View {
     }
 
     /// Returns the conversations as this screen shows them.
-    pub(crate) fn conversations(&mut self) -> &mut Conversations {
+    pub fn conversations(&mut self) -> &mut Conversations {
         &mut self.conversations
     }
 
@@ -443,7 +444,7 @@ mod tests {
     }
 
     fn view() -> View {
-        View::new(user("ana"), Style::plain())
+        View::new(user("ana"), &Snapshot::signed_out(String::new(), None, String::new()), Style::plain())
     }
 
     fn at(day: u32, second: u32) -> DateTime<FixedOffset> {

@@ -30,10 +30,10 @@ use crate::history::answer::{HistoryFailed, NotWithdrawn, StoredMessage};
 use crate::history::conversation::ConversationId;
 use crate::history::finding::Search;
 use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
-use crate::service::PeerService;
 use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
 use crate::service::history_commands::query::Query;
+use crate::service::{PeerService, commands};
 use commons::protocol::with_tracker::ErrorCode;
 
 impl PeerService {
@@ -98,9 +98,10 @@ impl PeerService {
         self.look().await?;
         let list = history.conversation_list().await?;
         let names = self.names(history).await?;
-        let current = |engine: &mut Engine| -> BTreeMap<ConversationId, (Conversation, usize)> {
+        // Each frontend fills in its unread messages.
+        let current = |engine: &mut Engine| -> BTreeMap<ConversationId, Conversation> {
             let chat = &engine.chat;
-            let place = |(it, unread): (Conversation, usize)| Some((chat.place(&it).ok()?.0, (it, unread)));
+            let place = |it: Conversation| Some((chat.place(&it).ok()?.0, it));
             chat.conversations().into_iter().filter_map(place).collect()
         };
         let mut current = self.engine.call(current).await?;
@@ -116,17 +117,17 @@ impl PeerService {
                 first: Some(kept.sent.0),
                 last: Some(kept.sent.1),
                 ended: part.is_none(),
-                unread: part.map_or(0, |(_, unread)| unread),
+                unread: 0,
             });
         }
-        let empty = current.into_iter().map(|(id, (conversation, unread))| KeptConversation {
+        let empty = current.into_iter().map(|(id, conversation)| KeptConversation {
             of: conversation.into(),
             named: None,
             id: id.room(),
             messages: 0,
             first: None,
             last: None,
-            unread,
+            unread: 0,
             ended: false,
         });
         all.extend(empty);
@@ -247,13 +248,13 @@ impl PeerService {
         Ok(Answer::Withdrawn { id: found })
     }
 
-    /// Returns the conversation that the command names, even if it has ended; or the open one.
+    /// Returns the conversation that the command names, even if it has ended.
     async fn looked_at(
         &self,
         history: &History,
         wanted: Option<Conversation>,
     ) -> Result<Named, CommandError> {
-        let conversation = self.or_open(wanted).await?;
+        let conversation = commands::named(wanted)?;
         let of = conversation.clone();
         let place = self.engine.call(move |engine| engine.chat.place(&of)).await?.ok();
         if let Some((id, _)) = place {
@@ -271,7 +272,7 @@ impl PeerService {
     async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
         let kept = history.conversations().await?;
         let current = self.engine.call(|engine| {
-            let member_of = |(it, _): (Conversation, usize)| match (engine.chat.place(&it), it) {
+            let member_of = |it: Conversation| match (engine.chat.place(&it), it) {
                 (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
                 _ => None,
             };
