@@ -67,7 +67,8 @@ impl Reply<'_> {
             Answer::Withdrawn { .. } => self.row("the message is withdrawn: nobody had received it"),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
-                    let what = if *lines == 1 { "1 message waits" } else { &format!("{lines} messages wait") };
+                    let what =
+                        if *lines == 1 { "1 message waits" } else { &format!("{lines} messages wait") };
                     self.paint.system(&format!("{what} here for {user} until the next start"))
                 };
                 undelivered.iter().map(row).collect()
