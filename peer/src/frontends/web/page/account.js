@@ -1,0 +1,168 @@
+/**
+ * The page of the account: state of the connection, settings, devices, password, identity, and the end of the account.
+ */
+
+import { ask } from "./dialogs.js";
+import { button, buttons, element, paragraph, span } from "./dom.js";
+import { safeRow } from "./safe_text.js";
+import { showOutbox } from "./search.js";
+import { keyGroups } from "./words.js";
+
+/** Shortest new password, in characters. */
+const PASSWORD_MIN = 8;
+
+/** Shows the account. @param {App} app */
+export function showAccount(app) {
+	const { state } = app;
+	const facts = [
+		["Name", safeRow(state.me)],
+		["Tracker", `${safeRow(state.trackerAddress)} (${state.tracker === "connected" ? "connected" : "out of reach"})`],
+		["Key of the tracker", keyGroups(state.trackerKey) || "not known"],
+		["Takes links at", safeRow(state.listening)],
+	];
+	const section = (title, ...content) => element("section", { class: "settings" }, element("h3", { text: title }), ...content);
+	app.dialog.show(
+		"Account and settings",
+		element("dl", { class: "facts" }, ...facts.flatMap(([name, text]) => [element("dt", { text: name }), element("dd", { text })])),
+		buttons(button("Waiting messages", () => app.tried(() => showOutbox(app)))),
+		section("Notifications", notifications(app)),
+		section("Devices and keys", devices(app)),
+		section("Blocked users", blocked(app)),
+		section("Password", passwordForm(app)),
+		section(
+			"Move to another computer",
+			paragraph("hint", "Import the file on the page of the other computer before you sign in there. Your friends then see the same key."),
+			buttons(button("Export identity", () => exportIdentity(app))),
+		),
+		section(
+			"End",
+			paragraph("hint", "Quit ends the peer that serves this page. At the next start you are in your rooms again."),
+			buttons(button("Quit the peer", () => app.actions.quit()), button("Delete account", () => deleteAccount(app), "danger")),
+		),
+	);
+}
+
+/** @param {App} app */
+function notifications({ notices }) {
+	const box = element("div", { class: "settings-body" });
+	const change = async () => {
+		const isOn = !notices.isOn && (await Notification.requestPermission()) === "granted";
+		localStorage.setItem("notify", isOn ? "yes" : "no");
+		draw();
+	};
+	const draw = () => {
+		const text = element("input", { type: "checkbox", checked: notices.showsText });
+		text.addEventListener("change", () => localStorage.setItem("notify-text", text.checked ? "yes" : "no"));
+		const isDenied = !("Notification" in window) || Notification.permission === "denied";
+		box.replaceChildren(
+			paragraph("hint", "For private messages, and messages with your name, while you look elsewhere."),
+			isDenied
+				? paragraph("", "This browser blocks notifications of this page. Allow them in the browser's settings.")
+				: buttons(button(notices.isOn ? "Turn notifications off" : "Turn notifications on", change)),
+			element("label", {}, text, " Show the text of the message in notifications"),
+		);
+	};
+	draw();
+	return box;
+}
+
+/** @param {App} app */
+function devices(app) {
+	const list = element("ul", { class: "keys", "aria-label": "My keys" });
+	const act = (command, key, done) =>
+		app.tried(async () => {
+			await app.command(command, { key });
+			app.notices.toast(done);
+			await load();
+		});
+	const revoke = async key => {
+		const text = "The computer with this key can no longer sign in with it. Do this when the computer is lost.";
+		if ((await ask({ title: "Revoke this key?", text, action: "Revoke", danger: true })) !== null) {
+			await act("revoke", key, "The key is revoked.");
+		}
+	};
+	const load = async () => {
+		const { keys } = await app.command("keys");
+		const rows = keys.map(({ key, current, endorsed_by }) => {
+			const endorse = button("Endorse", () => act("endorse", key, "The key is endorsed. Friends accept it without a warning."), "quiet small");
+			return element(
+				"li",
+				{},
+				paragraph("mono", keyGroups(key)),
+				paragraph("hint", current ? "this computer" : endorsed_by ? "endorsed by another of your keys" : "not endorsed"),
+				!current && buttons(endorse, button("Revoke", () => revoke(key), "quiet small")),
+			);
+		});
+		list.replaceChildren(...rows);
+	};
+	void app.tried(load);
+	return list;
+}
+
+/** @param {App} app */
+function blocked(app) {
+	const list = element("ul", { class: "keys", "aria-label": "Blocked users" });
+	const draw = () => {
+		const unblock = name => button("Unblock", async () => (await app.actions.block(name, false), draw()), "quiet small");
+		const rows = [...app.state.blocked].map(name => element("li", {}, span("", safeRow(name)), " ", unblock(name)));
+		list.replaceChildren(...(rows.length ? rows : [element("li", { class: "hint", text: "Nobody is blocked." })]));
+	};
+	draw();
+	return list;
+}
+
+/** @param {App} app */
+function passwordForm(app) {
+	const field = (label, autocomplete) => element("label", {}, label, element("input", { type: "password", autocomplete }));
+	const problem = element("p", { class: "problem", role: "alert" });
+	const labels = [field("Present password", "current-password"), field("New password", "new-password")];
+	const form = element("form", { class: "field" }, ...labels, problem, buttons(element("button", { type: "submit", text: "Change password" })));
+	form.addEventListener("submit", async event => {
+		event.preventDefault();
+		const [old, next] = labels.map(label => label.querySelector("input")?.value ?? "");
+		if (Array.from(next).length < PASSWORD_MIN) {
+			problem.textContent = `A new password has at least ${PASSWORD_MIN} characters.`;
+			return;
+		}
+		try {
+			await app.command("password", { old, new: next });
+			form.reset();
+			problem.textContent = "";
+			app.notices.toast("The password is changed, here and at the tracker.");
+		} catch (error) {
+			problem.textContent = app.words(error);
+		}
+	});
+	return form;
+}
+
+/** @param {App} app */
+async function exportIdentity(app) {
+	const text = "The file holds your key and the keys of your friends, encrypted with your password.";
+	const password = await ask({ title: "Export the identity", text, action: "Export", password: true });
+	if (password !== null) {
+		await app.tried(async () => {
+			const { content } = await app.command("export_identity", { password });
+			download(new Blob([content]), `${app.state.me}.identity`);
+		});
+	}
+}
+
+/** @param {App} app */
+async function deleteAccount(app) {
+	const text = "Your account, your rooms, your key and all messages on this computer are deleted for ever. Your name becomes free.";
+	const password = await ask({ title: "Delete the account?", text, action: "Delete for ever", password: true, danger: true });
+	if (password !== null) {
+		await app.tried(async () => {
+			await app.command("delete_account", { password });
+			app.end("The account is deleted.");
+		});
+	}
+}
+
+/** Saves a file from the page. @param {Blob} file @param {string} name */
+export function download(file, name) {
+	const href = URL.createObjectURL(file);
+	element("a", { href, download: name }).click();
+	setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}

@@ -1,0 +1,255 @@
+/**
+ * What a person can do on the page: each action is a command to the peer, and what the page shows of its answer.
+ *
+ * The page decides nothing that the peer has to decide: it asks, and shows the answer.
+ */
+
+import { download } from "./account.js";
+import { ask } from "./dialogs.js";
+import { markRead } from "./events.js";
+import { safetyNumber } from "./members.js";
+import { safeRow } from "./safe_text.js";
+import { addressIn, conversationOf, currentConversations, openConversation } from "./state.js";
+import { counted } from "./words.js";
+
+/** The actions. */
+export class Actions {
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+	}
+
+	/** Opens a conversation, at a message if one is named. @param {string} key @param {string | null} [message] */
+	open(key, message = null) {
+		const { app } = this;
+		const { state } = app;
+		const before = openConversation(state);
+		const conversation = state.conversations.get(key);
+		if (!conversation) {
+			return;
+		}
+		if (before && before !== conversation) {
+			before.firstUnread = null;
+		}
+		state.open = key;
+		sessionStorage.setItem("open", key);
+		app.messages.show(message);
+		app.dialog.close();
+		app.members.hideIfCovering();
+		if (conversation.detached && !message) {
+			app.history.reload(conversation);
+		} else if (conversation.loaded !== "yes") {
+			void app.history.load(conversation);
+		}
+		conversation.unread = conversation.mentions = 0;
+		markRead(state);
+		app.focusEntry();
+	}
+
+	/** Goes back to the list of conversations. */
+	close() {
+		this.app.state.open = null;
+		sessionStorage.removeItem("open");
+		this.app.draw();
+	}
+
+	/** Opens the next conversation with unread messages. */
+	openNextUnread() {
+		const { state } = this.app;
+		const next = currentConversations(state).find(it => it.unread > 0 && it.key !== state.open);
+		next && this.open(next.key);
+	}
+
+	/** Opens the private chat with a user, which begins if there is none. @param {string} name */
+	openDirect(name) {
+		return this.app.tried(async () => {
+			const address = { to: name };
+			await this.app.command("switch", { conversation: address });
+			this.app.received({ event: "chat_opened", ...address });
+			this.open(conversationOf(this.app.state, address).key);
+		});
+	}
+
+	/** Creates or joins a room, and opens it. @param {"create" | "join"} command @param {string} room */
+	async enter(command, room) {
+		await this.app.command(command, { room });
+		this.open(conversationOf(this.app.state, { room }).key);
+		void this.app.refresh();
+	}
+
+	/** @param {string} room */
+	join(room) {
+		return this.app.tried(() => this.enter("join", room));
+	}
+
+	/** @param {Conversation} conversation */
+	leave(conversation) {
+		return this.app.tried(async () => {
+			const { address, key, title } = conversation;
+			await this.app.command("leave", { conversation: address });
+			if (this.app.state.open === key) {
+				this.close();
+			}
+			this.app.received({ event: "chat_closed", ...address });
+			this.app.notices.toast(`You left ${safeRow(title)}. Its messages are still on this computer.`);
+		});
+	}
+
+	/** @param {Conversation} conversation */
+	async deleteRoom({ address, title }) {
+		const text = "The room ends for all members. Everybody keeps the messages on their own computer.";
+		const answer = await ask({ title: `Delete ${safeRow(title)}?`, text, action: "Delete the room", danger: true });
+		if (answer !== null) {
+			await this.app.tried(() => this.app.command("delete", address));
+		}
+	}
+
+	/** @param {Conversation} conversation */
+	async forget(conversation) {
+		const name = safeRow(conversation.title);
+		const text = "All its messages are erased here. Other members keep theirs.";
+		if ((await ask({ title: `Erase ${name} on this computer?`, text, action: "Erase", danger: true })) === null) {
+			return;
+		}
+		await this.app.tried(async () => {
+			const { state, notices, history } = this.app;
+			const answer = await this.unlocked(() => this.app.command("forget", { conversation: conversation.address }));
+			if (!answer) {
+				return;
+			}
+			notices.toast(`${counted(answer.lines, "message")} of ${name} erased on this computer.`);
+			conversation.last = null;
+			if (conversation.ended) {
+				state.conversations.delete(conversation.key);
+				this.close();
+			} else {
+				history.reload(conversation);
+			}
+		});
+	}
+
+	/** @param {Conversation} conversation @param {string} text */
+	async say(conversation, text) {
+		conversation.firstUnread = null;
+		this.app.messages.follow();
+		await this.app.command("say", { conversation: conversation.address, text });
+	}
+
+	/** Takes back a message that nobody has yet. Returns true if that was still possible. @param {string} message */
+	withdraw(message) {
+		return this.app.tried(async () => {
+			await this.app.command("withdraw", { message });
+			this.app.received({ event: "withdrawn", id: message });
+			this.app.notices.toast("The message is withdrawn: nobody has received it.");
+			return true;
+		});
+	}
+
+	/** @param {string} user @param {boolean} isBlocked */
+	block(user, isBlocked) {
+		return this.app.tried(async () => {
+			const { blocked } = this.app.state;
+			await this.app.command(isBlocked ? "block" : "unblock", { user });
+			isBlocked ? blocked.add(user) : blocked.delete(user);
+			this.app.notices.toast(`${safeRow(user)} ${isBlocked ? "is blocked: private messages do not arrive any more" : "can write to you in private again"}.`);
+		});
+	}
+
+	/** @param {string} user */
+	accept(user) {
+		return this.app.tried(async () => {
+			await this.app.command("accept", { user });
+			this.app.dialog.close();
+		});
+	}
+
+	/** @param {string} user */
+	showSafetyNumber(user) {
+		return this.app.tried(async () => {
+			const answer = await this.app.command("verify", { user });
+			const verified = () =>
+				this.app.tried(async () => {
+					await this.app.command("verified", { user });
+					this.app.received({ event: "verified", user });
+					this.app.dialog.close();
+				});
+			const accept = () => this.accept(user).then(verified);
+			this.app.dialog.show(`Safety number with ${safeRow(user)}`, safetyNumber(answer, { verified, accept }));
+		});
+	}
+
+	/**
+	 * Does something that needs the history, and asks for the password if it is locked. Returns `null` if the user
+	 * cancels.
+	 * @template T
+	 * @param {() => Promise<T>} action
+	 * @returns {Promise<T | null>}
+	 */
+	async unlocked(action) {
+		try {
+			return await action();
+		} catch (error) {
+			if (this.app.codeOf(error) !== "PASSWORD_WANTED") {
+				throw error;
+			}
+		}
+		return (await this.unlock()) ? action() : null;
+	}
+
+	/** Asks for the password until it is right or the user cancels. */
+	async unlock() {
+		const text = "Type your password. The third wrong one ends the peer.";
+		for (let problem = ""; ; ) {
+			const password = await ask({ title: "Earlier messages are locked", text, action: "Unlock", password: true, problem });
+			if (password === null) {
+				return false;
+			}
+			try {
+				await this.app.command("unlock", { password });
+				this.app.history.loadLocked();
+				return true;
+			} catch (error) {
+				problem = this.app.words(error);
+			}
+		}
+	}
+
+	/** @param {Conversation} conversation */
+	export(conversation) {
+		return this.app.tried(async () => {
+			const { history, notices } = this.app;
+			const exported = await this.unlocked(() => history.exported(conversation));
+			if (exported) {
+				download(exported.file, `${conversation.title.replace(/[^\p{L}\p{N}._-]/gu, "_")}.jsonl`);
+				notices.toast(`${counted(exported.count, "message")} exported.`);
+			}
+		});
+	}
+
+	/** Lists the conversations that ended and are still on this computer. */
+	loadEnded() {
+		return this.app.tried(async () => {
+			const { conversations } = await this.app.command("conversations");
+			for (const kept of conversations.filter(it => it.ended && it.messages)) {
+				conversationOf(this.app.state, addressIn(kept)).ended = true;
+			}
+		});
+	}
+
+	/** Signs out, and shows the sign-in again. */
+	signOut() {
+		return this.app.tried(async () => {
+			await this.app.command("sign_out");
+			this.app.received({ event: "signed_out" });
+		});
+	}
+
+	/** Ends the peer. */
+	quit() {
+		return this.app.tried(async () => {
+			// The peer may end before its answer has arrived.
+			await this.app.command("quit").catch(error => this.app.codeOf(error) === "PEER_LOST" || Promise.reject(error));
+			this.app.end("You are signed out, and the peer has ended. Start it again to come back.");
+		});
+	}
+}

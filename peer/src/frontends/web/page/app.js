@@ -1,0 +1,346 @@
+/**
+ * The chat as a page: the start of the program, and what connects its parts.
+ *
+ * Path of an event: `connection.js` → `events.js` changes the state → the views draw it, at most once a frame. Path of a
+ * click: view → `actions.js` → `connection.js`.
+ */
+
+import { showAccount } from "./account.js";
+import { Actions } from "./actions.js";
+import { drawBanners } from "./banners.js";
+import { Composer } from "./composer.js";
+import { CommandError, Connection } from "./connection.js";
+import { Dialog } from "./dialogs.js";
+import { byId, hue, initial } from "./dom.js";
+import { apply, markRead, readTrust } from "./events.js";
+import { showHelp } from "./help.js";
+import { HistoryReader } from "./history.js";
+import { MembersPanel } from "./members.js";
+import { MessageList } from "./message_list.js";
+import { Notices } from "./notices.js";
+import { safeRow } from "./safe_text.js";
+import { search, showReceipts } from "./search.js";
+import { Sidebar } from "./sidebar.js";
+import { SignIn } from "./sign_in.js";
+import { connectionWords, currentConversations, newState, openConversation, othersOf } from "./state.js";
+import { errorWords, listed } from "./words.js";
+
+/** Time between two looks at the tracker's lists while somebody uses the page, in milliseconds. */
+const REFRESH = 10_000;
+
+/**
+ * Time after the last key or click for which somebody counts as using the page, in milliseconds. Commands keep the
+ * history unlocked, so a page that nobody uses sends none.
+ */
+const ACTIVE = 60_000;
+
+/** Time between two drawings of a page that nobody sees, in milliseconds. */
+const UNSEEN_PAUSE = 250;
+
+/** Conversations whose newest messages are read at the start. */
+const READ_AHEAD = 8;
+
+/** The application. */
+export class App {
+	state = newState();
+	#isDrawDue = false;
+	#isFocusDue = false;
+	#usedAt = performance.now();
+	/** @type {Promise<void> | null} */
+	#refreshing = null;
+
+	constructor() {
+		this.connection = new Connection({
+			onEvent: event => this.received(event),
+			onClosed: () => this.#detached(),
+			onRefused: isToken => this.#refused(isToken),
+		});
+		this.dialog = new Dialog();
+		this.notices = new Notices(this);
+		this.history = new HistoryReader(this);
+		this.actions = new Actions(this);
+		this.sidebar = new Sidebar(this);
+		this.messages = new MessageList(this);
+		this.members = new MembersPanel(this);
+		this.composer = new Composer(this);
+		this.signIn = new SignIn(this);
+		this.#wire();
+	}
+
+	/** Connects with the token of the address, or with the one of this tab. */
+	start() {
+		if (location.hash.length > 1) {
+			sessionStorage.setItem("token", location.hash.slice(1));
+			history.replaceState(null, "", location.pathname);
+		}
+		const token = sessionStorage.getItem("token");
+		if (token) {
+			this.state.phase = this.state.me ? "signed_in" : "connecting";
+			this.connection.start(token);
+		} else {
+			this.#refused(true);
+		}
+		this.draw();
+	}
+
+	/** Sends a command and returns its answer. @param {string} command @param {Record<string, unknown>} [fields] */
+	command(command, fields) {
+		return this.connection.request(command, fields);
+	}
+
+	/** Changes the state as an event says. @type {(event: PeerEvent) => void} */
+	received = event => {
+		apply(this.state, event, Date.now()).forEach(effect => this.#effects[effect.do](effect));
+		this.draw();
+	};
+
+	/** What is done for each effect of an event. @type {Record<Effect["do"], (effect: any) => unknown>} */
+	#effects = {
+		restart: ({ words }) => this.#restart(words),
+		signed_in: () => this.#signedIn(),
+		refresh: () => this.refresh(),
+		resync: () => this.connection.again(),
+		members: ({ conversation }) => this.#askMembers(conversation),
+		alert: ({ conversation, message }) => this.notices.alert(conversation, message),
+		received: ({ conversation, message }) => this.notices.received(conversation, message),
+		toast: ({ text, bad }) => this.notices.toast(text, bad),
+	};
+
+	/** Goes on from a snapshot, or from the end of a session for a reason. @param {string} [words] */
+	#restart(words) {
+		if (this.state.phase === "signed_in") {
+			this.#signedIn();
+			return;
+		}
+		words && this.signIn.say(words);
+		this.composer.clear();
+		this.dialog.close();
+		["open", "read"].forEach(key => sessionStorage.removeItem(key));
+	}
+
+	#signedIn() {
+		const { state } = this;
+		this.signIn.say("");
+		this.history.readMarks();
+		const last = sessionStorage.getItem("open") ?? "";
+		const isWide = matchMedia("(min-width: 46em)").matches;
+		const first = state.conversations.has(last) ? last : isWide && currentConversations(state)[0]?.key;
+		if (!state.open && first) {
+			this.actions.open(first);
+		}
+		const open = openConversation(state);
+		const ahead = currentConversations(state).slice(0, READ_AHEAD);
+		[...(open ? [open] : []), ...ahead].forEach(conversation => void this.history.load(conversation));
+		void this.refresh();
+	}
+
+	/** Asks what vouches for the members of a conversation. @param {Conversation} conversation */
+	async #askMembers(conversation) {
+		const answer = await this.#asked("users", { conversation: conversation.address });
+		readTrust(this.state, answer?.members ?? []);
+	}
+
+	/** Reads the tracker's lists of users and rooms. */
+	refresh() {
+		this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
+		return this.#refreshing;
+	}
+
+	async #refresh() {
+		const { state } = this;
+		if (connectionWords(state) === "connected") {
+			const [peers, rooms] = await Promise.all([this.#asked("peers"), this.#asked("rooms")]);
+			state.online = peers?.peers.map(it => it.username) ?? state.online;
+			state.rooms = rooms?.rooms ?? state.rooms;
+		}
+	}
+
+	/**
+	 * Returns an answer, or `null` if there is none now: the next look brings it.
+	 * @param {string} command
+	 * @param {Record<string, unknown>} [fields]
+	 */
+	async #asked(command, fields) {
+		try {
+			return await this.command(command, fields);
+		} catch (error) {
+			return error instanceof CommandError ? null : Promise.reject(error);
+		} finally {
+			this.draw();
+		}
+	}
+
+	#detached() {
+		this.state.attached = false;
+		this.draw();
+	}
+
+	/** @param {boolean} isToken true if the token is wrong; false if too many pages are open */
+	#refused(isToken) {
+		this.#detached();
+		if (isToken) {
+			sessionStorage.removeItem("token");
+			this.state.phase = "refused";
+		} else {
+			this.notices.toast("Too many pages of this peer are open. Close one of them.", true);
+		}
+	}
+
+	/** Shows that the peer has ended. @param {string} words */
+	end(words) {
+		this.connection.stop();
+		this.composer.clear();
+		this.dialog.close();
+		Object.assign(this.state, newState(), { phase: "ended" });
+		byId("nothing-title").textContent = "The peer has ended";
+		byId("nothing-words").textContent = words;
+		this.draw();
+	}
+
+	/**
+	 * Does something, and shows a failure to the user.
+	 * @template T
+	 * @param {() => Promise<T>} action
+	 * @returns {Promise<T | undefined>}
+	 */
+	async tried(action) {
+		try {
+			return await action();
+		} catch (error) {
+			this.notices.toast(this.words(error), true);
+		} finally {
+			this.draw();
+		}
+	}
+
+	/** Returns a failure as a sentence. @param {unknown} error */
+	words(error) {
+		if (!(error instanceof CommandError)) {
+			console.error(error);
+			return "Something went wrong on this page. Reload it.";
+		}
+		const left = error.event.tries_left;
+		return left === undefined ? errorWords(error.event) : `Wrong password: ${left === 1 ? "one try" : `${left} tries`} left.`;
+	}
+
+	/** @param {unknown} error */
+	codeOf(error) {
+		return error instanceof CommandError ? error.code : "";
+	}
+
+	/** Puts the focus into the entry once it is drawn; on a touch screen that would open the keyboard. */
+	focusEntry() {
+		this.#isFocusDue = matchMedia("(hover: hover)").matches;
+		this.draw();
+	}
+
+	/** Draws the state at the next frame. */
+	draw() {
+		if (!this.#isDrawDue) {
+			this.#isDrawDue = true;
+			document.hidden ? setTimeout(() => this.#draw(), UNSEEN_PAUSE) : requestAnimationFrame(() => this.#draw());
+		}
+	}
+
+	#draw() {
+		this.#isDrawDue = false;
+		const { state } = this;
+		const conversation = openConversation(state);
+		const isIn = state.phase === "signed_in";
+		const words = connectionWords(state);
+		Object.assign(document.body.dataset, { phase: state.phase, connection: words, pane: conversation ? "chat" : "list" });
+		if (byId("connection-words").textContent !== words) {
+			byId("connection-words").textContent = words;
+		}
+		byId("own").hidden = byId("sidebar").hidden = !isIn;
+		byId("sign-in").hidden = state.phase !== "signed_out";
+		byId("conversation").hidden = !conversation;
+		byId("nothing-open").hidden = !(state.phase === "ended" || (isIn && !conversation));
+		if (isIn) {
+			byId("tracker-place").textContent = `tracker ${safeRow(state.trackerAddress)}`;
+			byId("own-name").textContent = safeRow(state.me);
+			byId("own-avatar").textContent = initial(state.me);
+			byId("own-avatar").className = `avatar small hue-${hue(state.me)}`;
+			this.sidebar.draw(state, Date.now());
+		}
+		if (conversation) {
+			this.#drawTop(conversation);
+			drawBanners(this, state);
+		}
+		this.messages.draw(state);
+		this.members.draw(state);
+		this.composer.draw(state);
+		this.signIn.draw(state);
+		this.notices.draw(state);
+		this.history.keepMarks();
+		if (this.#isFocusDue) {
+			this.#isFocusDue = false;
+			this.composer.focus();
+		}
+	}
+
+	/** @param {Conversation} conversation */
+	#drawTop(conversation) {
+		const { state } = this;
+		const { snapshot, address, ended } = conversation;
+		const others = othersOf(state, conversation);
+		const online = others.filter(member => member.connected).length;
+		const presence = online === others.length ? "online" : `${online} of ${others.length} online`;
+		const room = others.length ? `with ${listed(others.map(it => it.username))} · ${presence}` : "nobody else here yet";
+		byId("title").textContent = safeRow(conversation.title);
+		byId("subtitle").textContent = "to" in address ? `private chat · ${online ? "online" : "offline"}` : snapshot ? room : "";
+		byId("delete-button").hidden = snapshot?.owner !== state.me || ended;
+		byId("leave").hidden = byId("members-toggle").hidden = ended;
+	}
+
+	/** Connects the buttons that are always there, and what happens to the page as a whole. */
+	#wire() {
+		const onClick = (id, act) => byId(id).addEventListener("click", act);
+		const onOpen = (id, act) =>
+			onClick(id, () => {
+				byId("more-menu").hidePopover();
+				act(openConversation(this.state));
+			});
+		onOpen("leave", it => this.actions.leave(it));
+		onOpen("delete-button", it => this.actions.deleteRoom(it));
+		onOpen("forget-button", it => this.actions.forget(it));
+		onOpen("export-button", it => this.actions.export(it));
+		onOpen("receipts-button", it => this.tried(() => showReceipts(this, it)));
+		onClick("back", () => this.actions.close());
+		onClick("help-button", () => showHelp(this));
+		onClick("account-button", () => showAccount(this));
+		onClick("sign-out", () => this.actions.signOut());
+		byId("search-form").addEventListener("submit", event => {
+			event.preventDefault();
+			const entry = byId("search-words");
+			const words = entry.value.trim();
+			words ? void this.tried(() => search(this, words)) : entry.focus();
+		});
+		addEventListener("hashchange", () => location.hash && this.start());
+		addEventListener("pointerdown", () => (this.#usedAt = performance.now()));
+		addEventListener("keydown", event => {
+			this.#usedAt = performance.now();
+			if (event.altKey && event.key === "n") {
+				event.preventDefault();
+				this.actions.openNextUnread();
+			}
+		});
+		["visibilitychange", "focus", "blur"].forEach(name => addEventListener(name, () => this.#looked(), true));
+		setInterval(() => performance.now() - this.#usedAt < ACTIVE && !document.hidden && this.refresh(), REFRESH);
+	}
+
+	/** Takes note of whether somebody can see the page. */
+	#looked() {
+		const isVisible = !document.hidden && document.hasFocus();
+		if (isVisible !== this.state.visible) {
+			this.state.visible = isVisible;
+			if (isVisible) {
+				this.connection.hurry();
+				markRead(this.state);
+			}
+			this.draw();
+		}
+	}
+}
+
+new App().start();

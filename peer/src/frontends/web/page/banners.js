@@ -1,0 +1,76 @@
+/** The banners above the messages: what the user should know or decide before writing.  */
+
+import { button, byId, element, icon, keyedList, paragraph } from "./dom.js";
+import { safeRow } from "./safe_text.js";
+import { openConversation, othersOf } from "./state.js";
+import { keyGroups, trackerLost } from "./words.js";
+
+/** @typedef {{ key: string, text: string, bad?: boolean, actions?: [string, () => unknown][] }} Banner */
+
+/** @param {App} app @param {State} state */
+export function drawBanners(app, state) {
+	keyedList(
+		byId("banners"),
+		bannersOf(app, state),
+		banner => banner.key,
+		banner => banner.text,
+		({ text, bad, actions = [] }) =>
+			element(
+				"div",
+				{ class: bad ? "banner bad" : "banner" },
+				icon("warning"),
+				paragraph("", text),
+				...actions.map(([words, act]) => button(words, act, "quiet small")),
+			),
+	);
+}
+
+/** @param {App} app @param {State} state */
+function bannersOf({ actions, received }, state) {
+	const conversation = openConversation(state);
+	/** @type {Banner[]} */
+	const banners = [];
+	if (!conversation) {
+		return banners;
+	}
+	const { address, loaded, ended } = conversation;
+	if (!state.attached) {
+		banners.push({ key: "peer", bad: true, text: "The peer does not answer. If it was stopped, start it again and open the link that it prints." });
+	} else if (state.tracker === "lost") {
+		banners.push({ key: "tracker", text: trackerLost(state.trackerReason) });
+	}
+	for (const { username } of othersOf(state, conversation)) {
+		if (state.users.get(username)?.trust === "changed" && !ended) {
+			const name = safeRow(username);
+			banners.push({
+				key: `key ${username}`,
+				bad: true,
+				text: `${name} uses another key than before. It may be a new computer, or somebody else. Nothing is sent to ${name} until you accept the key.`,
+				actions: [
+					["Compare safety numbers", () => actions.showSafetyNumber(username)],
+					["Accept the key", () => actions.accept(username)],
+				],
+			});
+		}
+	}
+	if (state.newKey) {
+		banners.push({
+			key: "new key",
+			text: `This computer has a new key (${keyGroups(state.newKey.slice(0, 16))} …). To spare your friends a warning, endorse it on a computer that they know.`,
+			actions: [["Dismiss", () => received({ event: "new_key", fingerprint: "" })]],
+		});
+	}
+	if (loaded === "locked") {
+		banners.push({ key: "locked", text: "Earlier messages are locked, because nobody used the chat for a while.", actions: [["Unlock", () => actions.unlock()]] });
+	}
+	if (ended) {
+		const isThere = "to" in address || state.rooms.some(room => room.name === address.room);
+		const enter = () => ("to" in address ? actions.openDirect(address.to) : actions.join(address.room));
+		banners.push({
+			key: "ended",
+			text: "You are not in this conversation any more. Its messages are still on this computer.",
+			actions: isThere ? [["Enter it again", enter]] : [],
+		});
+	}
+	return banners;
+}

@@ -1,0 +1,120 @@
+/**
+ * The entry of a message.
+ *
+ * Text that is not sent yet survives a reload of the page, for each conversation, until the user signs out.
+ */
+
+import { byId } from "./dom.js";
+import { safeRow } from "./safe_text.js";
+import { openConversation, writingRefused } from "./state.js";
+
+/** Longest message in bytes of UTF-8, as the peer takes it. */
+const TEXT_MAX = 8192;
+
+/** Bytes before the end at which the page begins to count. */
+const NEARLY = 500;
+
+/** Rows of the entry. */
+const ROWS_MAX = 8;
+
+const DRAFT = "draft ";
+
+/** @param {string} text */
+const bytesOf = text => new TextEncoder().encode(text).length;
+
+/** The entry, with its button. */
+export class Composer {
+	#entry = byId("message");
+	#problem = byId("composer-problem");
+	/** The conversation for which the text is. @type {string | null} */
+	#key = null;
+
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+		byId("composer").addEventListener("submit", event => {
+			event.preventDefault();
+			void this.#send();
+		});
+		this.#entry.addEventListener("keydown", event => {
+			if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+				event.preventDefault();
+				void this.#send();
+			}
+		});
+		this.#entry.addEventListener("input", () => this.#changed(""));
+	}
+
+	focus() {
+		this.#entry.focus({ preventScroll: true });
+	}
+
+	/** Forgets all text that was not sent. */
+	clear() {
+		this.#entry.value = "";
+		this.#problem.textContent = "";
+		Object.keys(sessionStorage).filter(key => key.startsWith(DRAFT)).forEach(key => sessionStorage.removeItem(key));
+	}
+
+	/** @param {State} state */
+	draw(state) {
+		if (this.#key !== state.open) {
+			this.#key = state.open;
+			this.#problem.textContent = "";
+			this.#entry.value = (this.#key && sessionStorage.getItem(DRAFT + this.#key)) || "";
+		}
+		const refused = writingRefused(state);
+		const bytes = bytesOf(this.#entry.value);
+		const isTooLong = bytes > TEXT_MAX;
+		const size = `${bytes.toLocaleString("en")} of ${TEXT_MAX.toLocaleString("en")} bytes`;
+		this.#entry.disabled = refused !== "" && (state.attached || !state.open);
+		this.#entry.placeholder = refused || `Write to ${safeRow(openConversation(state)?.title)}`;
+		this.#entry.setAttribute("aria-invalid", String(isTooLong));
+		byId("send").disabled = refused !== "" || isTooLong || this.#entry.value.trim() === "";
+		const hint = byId("composer-hint");
+		hint.classList.toggle("problem", isTooLong);
+		hint.textContent = refused
+			? `${refused}.`
+			: isTooLong
+				? `This is too long: ${size}. Send it in parts.`
+				: bytes > TEXT_MAX - NEARLY
+					? `${size}.`
+					: "Enter sends, Shift-Enter starts a new line.";
+		this.#entry.rows = Math.min(ROWS_MAX, this.#entry.value.split("\n").length);
+		while (this.#entry.scrollHeight > this.#entry.clientHeight + 2 && this.#entry.rows < ROWS_MAX) {
+			this.#entry.rows += 1;
+		}
+	}
+
+	/** Keeps the text for a reload, and shows a problem. @param {string} problem */
+	#changed(problem) {
+		this.#problem.textContent = problem;
+		if (this.#key) {
+			const [key, text] = [DRAFT + this.#key, this.#entry.value];
+			text ? sessionStorage.setItem(key, text) : sessionStorage.removeItem(key);
+		}
+		this.draw(this.app.state);
+	}
+
+	async #send() {
+		const { state, actions } = this.app;
+		const conversation = openConversation(state);
+		const text = this.#entry.value;
+		if (!conversation || byId("send").disabled || bytesOf(text) > TEXT_MAX) {
+			return;
+		}
+		this.#entry.value = "";
+		this.#changed("");
+		try {
+			await actions.say(conversation, text);
+		} catch (error) {
+			if (this.#key === conversation.key) {
+				this.#entry.value ||= text;
+				this.#changed(this.app.words(error));
+			} else {
+				this.app.notices.toast(this.app.words(error), true);
+				sessionStorage.setItem(DRAFT + conversation.key, text);
+			}
+		}
+	}
+}

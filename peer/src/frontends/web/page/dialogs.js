@@ -1,0 +1,71 @@
+/**
+ * Dialogs: one for pages of the program, and small ones that ask for a password or a confirmation.
+ *
+ * The browser keeps the focus inside, and Escape closes them.
+ */
+
+import { button, buttons, byId, element, paragraph } from "./dom.js";
+
+/** The dialog for pages of the program. */
+export class Dialog {
+	#dialog = byId("dialog");
+
+	constructor() {
+		byId("dialog-close").addEventListener("click", () => this.close());
+		this.#dialog.addEventListener("close", () => byId("dialog-body").replaceChildren());
+		this.#dialog.addEventListener("click", event => event.target === this.#dialog && this.close());
+	}
+
+	/** Shows a page in place of the present one. @param {string} title @param {...Node} content */
+	show(title, ...content) {
+		byId("dialog-title").textContent = title;
+		byId("dialog-body").replaceChildren(...content);
+		if (!this.#dialog.open) {
+			this.#dialog.showModal();
+		}
+		this.#dialog.scrollTop = 0;
+		byId("dialog-title").focus();
+	}
+
+	close() {
+		this.#dialog.close();
+	}
+}
+
+/**
+ * Asks a question in a small dialog. Returns `null` if the user cancels, else the password or an empty text.
+ * @param {{ title: string, text: string, action: string, password?: boolean, danger?: boolean, problem?: string }} question
+ * @returns {Promise<string | null>}
+ */
+export function ask({ title, text, action, password = false, danger = false, problem = "" }) {
+	return new Promise(resolve => {
+		const entry = element("input", { type: "password", "aria-label": "Password", autocomplete: "current-password" });
+		const act = element("button", { type: "submit", class: danger ? "danger" : "primary", text: action });
+		const form = element(
+			"form",
+			{ class: "question" },
+			element("h2", { text: title, id: "question-title" }),
+			paragraph("", text),
+			element("p", { class: "problem", role: "alert", text: problem }),
+			password && element("p", { class: "field" }, entry),
+			buttons(act, button("Cancel", () => dialog.close())),
+		);
+		const dialog = element("dialog", { class: "small-dialog", "aria-labelledby": "question-title" }, form);
+		/** @type {string | null} */
+		let answer = null;
+		form.addEventListener("submit", event => {
+			event.preventDefault();
+			if (!password || entry.value) {
+				answer = entry.value;
+				dialog.close();
+			}
+		});
+		dialog.addEventListener("close", () => {
+			dialog.remove();
+			resolve(answer);
+		});
+		document.body.append(dialog);
+		dialog.showModal();
+		(password ? entry : act).focus();
+	});
+}

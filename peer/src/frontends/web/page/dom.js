@@ -1,0 +1,137 @@
+/** Helpers to build elements.  Text becomes a text node, and no string is ever read as HTML.  */
+
+/**
+ * Returns an element of `index.html`.
+ * @template {keyof Ids} K
+ * @param {K} id
+ * @returns {Ids[K]}
+ */
+export function byId(id) {
+	const found = document.getElementById(String(id));
+	if (!found) {
+		throw new Error(`the page has no element "${id}"`);
+	}
+	return found;
+}
+
+/**
+ * Returns a new element. `class` and `text` are its class and text, `on` is called on a click, other names are
+ * attributes; children that are false or absent are left out.
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Record<string, any>} [given]
+ * @param {any[]} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export function element(tag, given = {}, ...children) {
+	const { text, on, ...attributes } = given;
+	const made = document.createElement(tag);
+	for (const [name, value] of Object.entries(attributes)) {
+		if (value !== false && value !== null && value !== undefined) {
+			made.setAttribute(name, value === true ? "" : String(value));
+		}
+	}
+	if (text !== undefined) {
+		made.textContent = text;
+	}
+	if (on) {
+		made.addEventListener("click", on);
+	}
+	made.append(...children.filter(child => child || child === ""));
+	return made;
+}
+
+/** Returns a button. @param {string} text @param {() => unknown} on @param {string} [classes] */
+export const button = (text, on, classes) => element("button", { type: "button", text, on, class: classes });
+
+/** @param {string} classes @param {string} text */
+export const paragraph = (classes, text) => element("p", { class: classes, text });
+
+/** @param {string} classes @param {string} text */
+export const span = (classes, text) => element("span", { class: classes, text });
+
+/** Returns text for screen readers only. @param {string} text */
+export const unseen = text => span("hidden", text);
+
+/** @param {...HTMLElement} buttons */
+export const buttons = (...buttons) => element("p", { class: "buttons" }, ...buttons);
+
+/** @param {string} tag @param {Record<string, any>} attributes */
+function svgElement(tag, attributes) {
+	const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+	Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+	return made;
+}
+
+/** Returns an icon of `index.html`. @param {string} name */
+export function icon(name) {
+	const svg = svgElement("svg", { "aria-hidden": "true" });
+	svg.append(svgElement("use", { href: `#i-${name}` }));
+	return svg;
+}
+
+/** Returns a drawing of dark squares on white. @param {boolean[][]} modules @param {string} label */
+export function squares(modules, label) {
+	const size = modules.length + 8;
+	const d = modules.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");
+	const svg = svgElement("svg", { viewBox: `0 0 ${size} ${size}`, class: "qr", role: "img", "aria-label": label });
+	svg.append(svgElement("rect", { width: size, height: size, fill: "#fff" }), svgElement("path", { d, fill: "#000" }));
+	return svg;
+}
+
+/** Returns a circle with the first letter of a name. @param {string} name @param {string} [classes] */
+export const avatar = (name, classes = "") =>
+	element("span", { class: `avatar hue-${hue(name)} ${classes}`, "aria-hidden": "true", text: initial(name) });
+
+/** @param {string} name */
+export const initial = name => (Array.from(name.replace(/^@/, ""))[0] ?? "?").toUpperCase();
+
+/** Returns one of eight colours for a name. @param {string} name */
+export const hue = name => Array.from(name.replace(/^@/, "")).reduce((sum, c) => (sum * 131 + (c.codePointAt(0) ?? 0)) % 65521, 7) % 8;
+
+/**
+ * Makes a list show these items, and keeps the elements of those that look the same, so that focus and clicks survive.
+ * @template T
+ * @param {Element} list
+ * @param {T[]} items
+ * @param {(item: T) => string} keyOf identifies an item
+ * @param {(item: T) => string} lookOf changes whenever the item looks different
+ * @param {(item: T) => HTMLElement} build
+ */
+export function keyedList(list, items, keyOf, lookOf, build) {
+	const left = new Map(Array.from(/** @type {NodeListOf<HTMLElement>} */ (list.childNodes), node => [node.dataset.key, node]));
+	let place = list.firstChild;
+	for (const item of items) {
+		const [key, look] = [keyOf(item), lookOf(item)];
+		const old = left.get(key);
+		left.delete(key);
+		let node = old;
+		if (old?.dataset.look !== look) {
+			node = build(item);
+			Object.assign(node.dataset, { key, look });
+			if (old) {
+				place = place === old ? node : place;
+				replaceKeepingFocus(old, node);
+			}
+		}
+		if (node === place) {
+			place = /** @type {Node} */ (node).nextSibling;
+			continue;
+		}
+		const focused = node?.contains(document.activeElement) && /** @type {HTMLElement} */ (document.activeElement);
+		list.insertBefore(/** @type {Node} */ (node), place);
+		focused && focused.focus();
+	}
+	left.forEach(node => node.remove());
+}
+
+/**
+ * Replaces an element, and puts the focus on the button that stands for the focused one.
+ * @param {HTMLElement} old
+ * @param {HTMLElement} node
+ */
+export function replaceKeepingFocus(old, node) {
+	const at = Array.from(old.querySelectorAll("button")).findIndex(it => it === document.activeElement);
+	old.replaceWith(node);
+	node.querySelectorAll("button")[at]?.focus({ preventScroll: true });
+}

@@ -1,0 +1,367 @@
+/**
+ * The reducer of the page: how each event of the peer changes the state.
+ *
+ * The events are those of `--output json` (docs/protocol.md). `apply` has no clock, no socket and no document. It
+ * returns effects, which `app.js` carries out. For example, the event `link` of bob changes one user, and asks for
+ * nothing; a room that is entered asks for its members.
+ */
+
+import { append } from "./rows.js";
+import { safeRow } from "./safe_text.js";
+import { readSnapshot, signOut } from "./snapshot.js";
+import { addressIn, conversationOf, keyOf, openConversation, othersOf, userOf } from "./state.js";
+import { changeNote, errorWords, missedNote } from "./words.js";
+
+/** Own messages whose delivery is watched. */
+const WAITING_MAX = 10_000;
+
+/** Characters of a message that the list of conversations quotes. */
+const QUOTED = 120;
+
+/**
+ * Changes the state as an event says, and returns what is to be done about it.
+ * @param {State} state
+ * @param {PeerEvent} event
+ * @param {number} now milliseconds since 1970
+ * @returns {Effect[]}
+ */
+export function apply(state, event, now) {
+	return (Object.hasOwn(HANDLERS, event.event) && HANDLERS[event.event](state, event, now)) || [];
+}
+
+/** @type {Record<string, (state: State, event: PeerEvent, now: number) => Effect[] | void>} */
+const HANDLERS = {
+	snapshot(state, event) {
+		readSnapshot(state, event);
+		return [{ do: "restart" }];
+	},
+
+	lagged: () => [{ do: "resync" }],
+
+	logged_in(state, event) {
+		const isFirst = state.phase !== "signed_in";
+		Object.assign(state, { phase: "signed_in", me: event.username, tracker: "connected" });
+		return [{ do: isFirst ? "signed_in" : "refresh" }];
+	},
+
+	signed_out(state, event) {
+		signOut(state);
+		return [{ do: "restart", words: event.code && errorWords(event) }];
+	},
+
+	tracker(state, event) {
+		state.tracker = event.state;
+		state.trackerReason = event.reason ?? "";
+		return [{ do: "refresh" }];
+	},
+
+	tracker_moved: (_, event) => [{ do: "toast", text: `The tracker has moved to ${safeRow(event.to)}.` }],
+
+	room_entered(state, { room }, now) {
+		const conversation = begun(state, { room: room.name }, now);
+		if (conversation.snapshot && conversation.snapshot.id !== room.id) {
+			// Another room of the same name: the rows of the old one are not its own.
+			Object.assign(conversation, { rows: [], ids: new Set(), loaded: "no", older: false, last: null });
+		}
+		conversation.snapshot = room;
+		return [{ do: "members", conversation }, { do: "refresh" }];
+	},
+
+	room_update(state, event, now) {
+		const conversation = conversationOf(state, { room: event.room });
+		conversation.snapshot = event.room_state ?? conversation.snapshot;
+		note(state, conversation, changeNote(event.change, event.username), now);
+		return [{ do: "members", conversation }, { do: "refresh" }];
+	},
+
+	room_left: (state, event, now) => ended(state, event, "You left this room", now),
+
+	room_deleted: (state, event, now) => ended(state, event, "This room was deleted", now),
+
+	room_available: () => [{ do: "refresh" }],
+
+	chat_opened: (state, event, now) => [{ do: "members", conversation: begun(state, addressIn(event), now) }],
+
+	chat_closed: (state, event, now) => ended(state, event, "This chat was closed", now),
+
+	link(state, event) {
+		const user = userOf(state, event.peer);
+		user.linked = event.state === "up";
+		user.path = event.path ?? "";
+		if (user.linked && user.trust !== "changed") {
+			user.trust = !event.encrypted ? "unencrypted" : event.verified ? "verified" : "unverified";
+		}
+	},
+
+	key_changed(state, { peer }, now) {
+		userOf(state, peer).trust = "changed";
+		const name = safeRow(peer);
+		noteWith(state, peer, `${name} uses another key than before: nothing is sent to ${name} until you accept it`, now);
+	},
+
+	key_accepted(state, { peer, endorsed }, now) {
+		userOf(state, peer).trust = "unverified";
+		const name = safeRow(peer);
+		const text = endorsed ? `${name} uses a new key, which an earlier one endorses` : `The new key of ${name} is accepted`;
+		return noteWith(state, peer, text, now).map(conversation => ({ do: "members", conversation }));
+	},
+
+	verified(state, event) {
+		userOf(state, event.user).trust = "verified";
+	},
+
+	blocked(state, event) {
+		state.blocked = new Set(event.users);
+	},
+
+	new_key(state, event) {
+		state.newKey = String(event.fingerprint);
+	},
+
+	message(state, event, now) {
+		const isOwn = event.from === state.me;
+		const address = event.room ? { room: event.room } : { to: isOwn ? event.to : event.from };
+		const isNew = !state.conversations.has(keyOf(address));
+		const conversation = begun(state, address, now);
+		const message = messageRow(state, event);
+		Object.assign(message, { live: true, late: event.late === true, missing: event.missing ?? 0 });
+		message.unencrypted = state.users.get(event.from)?.trust === "unencrypted";
+		const isShown = append(state, conversation, message);
+		remember(conversation, message);
+		/** @type {Effect[]} */
+		const effects = isNew ? [{ do: "members", conversation }] : [];
+		if (isOwn || !(isShown || conversation.detached)) {
+			return effects;
+		}
+		if (isRead(state, conversation)) {
+			conversation.read = message.id;
+		} else {
+			conversation.firstUnread = conversation.unread ? conversation.firstUnread : message.id;
+			conversation.unread += 1;
+			if (!event.room || namesUser(message.text, state.me)) {
+				conversation.mentions += 1;
+				effects.push({ do: "alert", conversation, message });
+			}
+		}
+		return [...effects, { do: "received", conversation, message }];
+	},
+
+	missed(state, event, now) {
+		note(state, conversationOf(state, addressIn(event)), missedNote(event.people, event.lines), now);
+	},
+
+	fork(state, event, now) {
+		const name = safeRow(event.author);
+		const text = `${name} signed two different messages with one number: members may not all see the same messages of ${name}`;
+		note(state, conversationOf(state, addressIn(event)), text, now);
+	},
+
+	sent(state, event, now) {
+		const address = addressIn(event);
+		const isNew = !state.conversations.has(keyOf(address));
+		const conversation = begun(state, address, now);
+		const message = messageRow(state, { ...event, from: state.me });
+		message.at ||= now;
+		message.live = true;
+		message.delivery = { has: [], written: [], waits: othersOf(state, conversation).map(it => it.username), failed: [] };
+		append(state, conversation, message);
+		remember(conversation, message);
+		if (message.delivery.waits.length && state.waiting.size < WAITING_MAX) {
+			state.waiting.set(message.id, message);
+		}
+		return isNew ? [{ do: "members", conversation }] : [];
+	},
+
+	delivered: (state, event) => recorded(state, event, delivery => delivery.has.push(event.to)),
+
+	written: (state, event) => recorded(state, event, delivery => delivery.written.push(event.to)),
+
+	undelivered(state, event) {
+		if (event.reason !== "WAITING" && event.reason !== "KEY_CHANGED") {
+			recorded(state, event, delivery => delivery.failed.push({ to: event.to, reason: event.reason }));
+		}
+	},
+
+	withdrawn(state, { id }) {
+		state.waiting.delete(id);
+		for (const conversation of state.conversations.values()) {
+			if (conversation.ids.delete(id)) {
+				conversation.rows = conversation.rows.filter(row => row.id !== id);
+			}
+		}
+	},
+
+	error(state, event) {
+		if (event.in_reply_to !== undefined) {
+			return [];
+		}
+		return [{ do: "toast", text: errorWords(event), bad: true }];
+	},
+};
+
+/**
+ * Returns a conversation in which something has happened now.
+ * @param {State} state
+ * @param {Address} address
+ * @param {number} now
+ */
+function begun(state, address, now) {
+	const conversation = conversationOf(state, address);
+	conversation.ended = false;
+	conversation.activity = now;
+	return conversation;
+}
+
+/**
+ * Ends a conversation, which can still be read.
+ * @param {State} state
+ * @param {PeerEvent} event
+ * @param {string} text
+ * @param {number} now
+ * @returns {Effect[]}
+ */
+function ended(state, event, text, now) {
+	const conversation = state.conversations.get(keyOf(addressIn(event)));
+	if (conversation && !conversation.ended) {
+		Object.assign(conversation, { ended: true, unread: 0, mentions: 0 });
+		note(state, conversation, text, now);
+	}
+	return [{ do: "refresh" }];
+}
+
+/**
+ * Records what became of a message for one recipient.
+ * @param {State} state
+ * @param {PeerEvent} event
+ * @param {(delivery: Delivery) => void} record
+ */
+function recorded(state, { id, to }, record) {
+	const message = state.waiting.get(id);
+	if (message?.delivery) {
+		const { delivery } = message;
+		const others = list => list.filter(name => name !== to);
+		Object.assign(delivery, { has: others(delivery.has), written: others(delivery.written), waits: others(delivery.waits) });
+		record(delivery);
+		message.version += 1;
+		if (!delivery.waits.length) {
+			state.waiting.delete(id);
+		}
+	}
+}
+
+/**
+ * Returns a message of an event or of the history as a row.
+ * @param {State} state
+ * @param {Record<string, any>} given
+ * @returns {Message}
+ */
+export const messageRow = (state, given) => ({
+	kind: "message",
+	id: given.id,
+	from: given.from,
+	text: given.content,
+	at: Date.parse(given.sent_at) || 0,
+	own: given.from === state.me,
+	live: false,
+	late: false,
+	unencrypted: given.signed === false,
+	missing: 0,
+	delivery: null,
+	version: 0,
+});
+
+/**
+ * Takes over what `receipts` says about this user's last messages.
+ * @param {State} state
+ * @param {Conversation} conversation
+ * @param {any[]} receipts
+ */
+export function readReceipts(state, conversation, receipts) {
+	const known = new Map(receipts.map(receipt => [receipt.id, receipt]));
+	for (const row of conversation.rows) {
+		const receipt = known.get(row.id);
+		if (receipt && row.kind === "message") {
+			const { has, written = [], waits } = receipt;
+			row.delivery = { has, written, waits, failed: row.delivery?.failed ?? [] };
+			row.version += 1;
+			if (waits.length) {
+				state.waiting.set(row.id, row);
+			}
+		}
+	}
+}
+
+/** Takes over what `users` says about the keys of members. @param {State} state @param {any[]} members */
+export function readTrust(state, members) {
+	for (const { username, trust } of members) {
+		if (username !== state.me) {
+			userOf(state, username).trust = trust;
+		}
+	}
+}
+
+/**
+ * Returns true if new messages of a conversation are on the screen.
+ * @param {State} state
+ * @param {Conversation} conversation
+ */
+export const isRead = (state, conversation) => state.open === conversation.key && state.visible && state.following;
+
+/** Marks what is on the screen as read. @param {State} state */
+export function markRead(state) {
+	const conversation = openConversation(state);
+	if (conversation && isRead(state, conversation)) {
+		conversation.unread = conversation.mentions = 0;
+		conversation.read = conversation.rows.findLast(row => row.kind === "message")?.id ?? conversation.read;
+	}
+}
+
+/**
+ * Keeps the beginning of the newest message for the list of conversations.
+ * @param {Conversation} conversation
+ * @param {Message} message
+ */
+export function remember(conversation, { from, text, at, live }) {
+	if (live || !conversation.last || at >= conversation.last.at) {
+		conversation.last = { from, text: text.slice(0, QUOTED), at };
+	}
+}
+
+/** Returns true if a text contains a name as a word. @param {string} text @param {string} name */
+export function namesUser(text, name) {
+	const [whole, part] = [text.toLowerCase(), name.toLowerCase()];
+	const isInWord = c => c !== undefined && /[\p{L}\p{N}_]/u.test(c);
+	for (let at = whole.indexOf(part); part && at >= 0; at = whole.indexOf(part, at + 1)) {
+		if (!isInWord(whole[at - 1]) && !isInWord(whole[at + part.length])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+let notes = 0;
+
+/**
+ * Adds a note of the program.
+ * @param {State} state
+ * @param {Conversation} conversation
+ * @param {string} text
+ * @param {number} at
+ */
+function note(state, conversation, text, at) {
+	notes += 1;
+	append(state, conversation, { kind: "note", id: `note-${notes}`, text, at, live: true, version: 0 });
+}
+
+/**
+ * Adds a note to each conversation with a user, and returns these conversations.
+ * @param {State} state
+ * @param {string} name
+ * @param {string} text
+ * @param {number} at
+ */
+function noteWith(state, name, text, at) {
+	const shared = [...state.conversations.values()].filter(it => !it.ended && othersOf(state, it).some(member => member.username === name));
+	shared.forEach(conversation => note(state, conversation, text, at));
+	return shared;
+}

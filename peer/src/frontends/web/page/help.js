@@ -1,0 +1,21 @@
+/** The page of help.  */
+
+import { element } from "./dom.js";
+
+/** Topics, each with its answer. */
+const TOPICS = [
+	["Rooms", "A room holds three people. If you leave it, your place becomes free; if you only sign out, it is kept."],
+	["Private chats", "Choose a person under Online, or in the list of members. Only the two of you read a private chat."],
+	["Delivery", "Each of your messages shows how many members have it: waiting, 1/2, 2/2. Press it to see their names. A message to an absent member waits, and members who have it pass it on. You can withdraw a message that nobody has yet. A late message was written while one of you was away."],
+	["Keys", "Every person has a key. Compare the safety numbers once, by voice or in person, and the person is verified. If a key changes, nothing is sent until you accept the new one."],
+	["Without the tracker", "The tracker only introduces people to each other. While it is out of reach, you can go on writing to those who are linked."],
+	["History", "All messages are encrypted on your own computer. After ten idle minutes your password is needed to read earlier ones. The third wrong password ends the peer."],
+	["Keyboard", "Tab goes from part to part, and the arrow keys scroll the messages. Escape closes a dialog or the list of people. Alt-N opens the next conversation with unread messages."],
+];
+
+/** @param {import("./app.js").App} app */
+export function showHelp(app) {
+	const list = element("dl", { class: "help" });
+	TOPICS.forEach(([topic, answer]) => list.append(element("dt", { text: topic }), element("dd", { text: answer })));
+	app.dialog.show("Help", list);
+}

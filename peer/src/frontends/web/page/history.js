@@ -1,0 +1,168 @@
+/** The messages that the page reads from the peer's history: the newest ones, older ones, and whole conversations.  */
+
+import { isRead, messageRow, readReceipts, remember } from "./events.js";
+import { mergeNewest, mergeOlder, replace } from "./rows.js";
+import { addressIn, conversationOf } from "./state.js";
+
+/** Messages that are read at a time. */
+const PAGE = 60;
+
+/** Messages that an export reads at a time: an answer with the longest texts stays below two megabytes. */
+const EXPORT_PAGE = 200;
+
+/** The reader of the history. */
+export class HistoryReader {
+	/** Conversations of which older messages are on their way. @type {Set<string>} */
+	#busy = new Set();
+	/** The marks in the session storage, as text. */
+	#kept = "{}";
+
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+	}
+
+	/**
+	 * Reads a page of a conversation, oldest first.
+	 * @param {Conversation} conversation
+	 * @param {number} lines
+	 * @param {string} [before] the id of a message
+	 */
+	#page({ address }, lines, before) {
+		return this.app.command("history", { lines, conversation: address, before });
+	}
+
+	/** Reads the newest messages of a conversation, and who has the user's own ones. @param {Conversation} conversation */
+	async load(conversation) {
+		if (conversation.loaded === "loading") {
+			return;
+		}
+		const { state } = this.app;
+		conversation.loaded = "loading";
+		try {
+			const { lines, more } = await this.#page(conversation, PAGE);
+			/** @type {Message[]} */
+			const page = lines.map(line => messageRow(state, line));
+			const newest = page.at(-1);
+			mergeNewest(state, conversation, page);
+			if (!newest || conversation.rows.find(row => row.kind === "message")?.id === page[0].id) {
+				conversation.older = more === true;
+			}
+			conversation.loaded = "yes";
+			this.#countUnread(conversation, page);
+			if (newest) {
+				remember(conversation, newest);
+				conversation.activity = Math.max(conversation.activity, newest.at);
+			}
+			if (page.some(message => message.own) && !conversation.ended) {
+				const receipts = await this.app.command("receipts", { conversation: conversation.address });
+				readReceipts(state, conversation, receipts.lines);
+			}
+		} catch (error) {
+			this.#failed(conversation, error);
+		}
+		this.app.draw();
+	}
+
+	/** @param {Conversation} conversation @param {unknown} error */
+	#failed(conversation, error) {
+		/** @type {Record<string, Conversation["loaded"]>} */
+		const states = { PASSWORD_WANTED: "locked", NO_CONVERSATION: "yes", PEER_LOST: "no" };
+		conversation.loaded = states[this.app.codeOf(error)] ?? "failed";
+	}
+
+	/** Reads a conversation anew, from its newest message. @param {Conversation} conversation */
+	reload(conversation) {
+		replace(conversation, []);
+		Object.assign(conversation, { detached: false, older: false, loaded: "no" });
+		void this.load(conversation);
+	}
+
+	/** Reads what could not be read while the history was locked. */
+	loadLocked() {
+		[...this.app.state.conversations.values()].filter(it => it.loaded === "locked").forEach(it => void this.load(it));
+	}
+
+	/**
+	 * Counts what came after the message that was last on the screen.
+	 * @param {Conversation} conversation
+	 * @param {Message[]} page
+	 */
+	#countUnread(conversation, page) {
+		const isOnScreen = isRead(this.app.state, conversation);
+		if (conversation.read === null || isOnScreen) {
+			conversation.read = conversation.unread ? conversation.read : (page.at(-1)?.id ?? null);
+			return;
+		}
+		const at = page.findIndex(row => row.id === conversation.read);
+		const unread = page.slice(at + 1).filter(row => !row.own);
+		if (unread.length > conversation.unread) {
+			conversation.unread = unread.length;
+			conversation.firstUnread = unread[0].id;
+		}
+	}
+
+	/** Reads the messages before the oldest one on the page. @param {Conversation} conversation */
+	async loadOlder(conversation) {
+		const oldest = conversation.rows.find(row => row.kind === "message");
+		if (this.#busy.has(conversation.key) || !conversation.older || !oldest) {
+			return;
+		}
+		this.#busy.add(conversation.key);
+		try {
+			const { lines, more } = await this.#page(conversation, PAGE, oldest.id);
+			mergeOlder(conversation, lines.map(line => messageRow(this.app.state, line)));
+			conversation.older = more === true;
+		} catch (error) {
+			this.#failed(conversation, error);
+		} finally {
+			this.#busy.delete(conversation.key);
+		}
+		this.app.draw();
+	}
+
+	/** Opens the conversation of a message that was found, at that message. @param {any} line */
+	async show(line) {
+		const { state, actions } = this.app;
+		const conversation = conversationOf(state, addressIn(line));
+		if (!conversation.ids.has(line.id)) {
+			const { lines, more } = await this.#page(conversation, PAGE, line.id);
+			replace(conversation, [...lines, line].map(it => messageRow(state, it)));
+			Object.assign(conversation, { detached: true, older: more === true, loaded: "yes" });
+		}
+		actions.open(conversation.key, line.id);
+	}
+
+	/**
+	 * Returns a whole conversation as a file, one JSON object a line and the oldest message first.
+	 * @param {Conversation} conversation
+	 */
+	async exported(conversation) {
+		const pages = [];
+		let count = 0;
+		for (let before, more = true; more; ) {
+			const answer = await this.#page(conversation, EXPORT_PAGE, before);
+			pages.push(answer.lines.map(line => `${JSON.stringify(line)}\n`).join(""));
+			count += answer.lines.length;
+			before = answer.lines[0]?.id;
+			more = answer.more === true;
+		}
+		return { file: new Blob(pages.reverse(), { type: "application/jsonl" }), count };
+	}
+
+	/** Restores which message of each conversation was last on the screen of this tab. */
+	readMarks() {
+		const marks = JSON.parse(sessionStorage.getItem("read") ?? "{}");
+		this.app.state.conversations.forEach(it => (it.read ??= marks[it.key] ?? null));
+	}
+
+	/** Keeps these marks for a reload of the page. */
+	keepMarks() {
+		const marks = [...this.app.state.conversations.values()].flatMap(it => (it.read ? [[it.key, it.read]] : []));
+		const kept = JSON.stringify(Object.fromEntries(marks));
+		if (marks.length && kept !== this.#kept) {
+			this.#kept = kept;
+			sessionStorage.setItem("read", kept);
+		}
+	}
+}

@@ -1,0 +1,136 @@
+/** The right side: the members of the open conversation, what vouches for each, and what can be done about it.  */
+
+import { avatar, button, buttons, byId, element, icon, keyedList, paragraph, span, squares, unseen } from "./dom.js";
+import { qrCode } from "./qr_code.js";
+import { safeRow } from "./safe_text.js";
+import { membersOf, openConversation } from "./state.js";
+
+/** For each degree of trust: a word, an icon, and what it means. */
+const TRUST = {
+	verified: ["verified", "verified", "You compared the safety numbers: this is the person you know."],
+	unverified: ["not verified", "", "The key is the one of the first meeting. Compare the safety numbers to be sure."],
+	changed: ["changed key", "warning", "Another key than before. Nothing is sent until you accept it."],
+	unencrypted: ["not encrypted", "warning", "An original program without keys: others on the network can read what you write to it."],
+	unknown: ["", "", ""],
+};
+
+/** The panel; on narrow screens it covers the conversation. */
+export class MembersPanel {
+	#panel = byId("members-panel");
+	#isWide = matchMedia("(min-width: 66em)");
+	#isShown = this.#isWide.matches;
+
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+		const hide = () => {
+			this.#show(false);
+			byId("members-toggle").focus();
+		};
+		byId("members-toggle").addEventListener("click", () => this.#show(!this.#isShown));
+		byId("members-close").addEventListener("click", hide);
+		this.#panel.addEventListener("keydown", event => event.key === "Escape" && !this.#isWide.matches && hide());
+		this.#isWide.addEventListener("change", ({ matches }) => this.#show(matches));
+	}
+
+	/** @param {boolean} isShown */
+	#show(isShown) {
+		this.#isShown = isShown;
+		this.draw(this.app.state);
+		if (isShown && !this.#isWide.matches) {
+			byId("members-close").focus();
+		}
+	}
+
+	/** Hides the panel where it would cover the conversation. */
+	hideIfCovering() {
+		this.#isShown &&= this.#isWide.matches;
+	}
+
+	/** @param {State} state */
+	draw(state) {
+		const conversation = openConversation(state);
+		this.#panel.hidden = !conversation || conversation.ended || !this.#isShown;
+		byId("members-toggle").setAttribute("aria-expanded", String(!this.#panel.hidden));
+		if (!conversation || this.#panel.hidden) {
+			return;
+		}
+		const { snapshot } = conversation;
+		const members = membersOf(state, conversation);
+		const free = snapshot ? snapshot.capacity - members.length : 0;
+		byId("members-hint").textContent = free > 0 ? `${free} of ${snapshot?.capacity} places free` : "";
+		keyedList(
+			byId("members"),
+			members,
+			({ username }) => username,
+			member => JSON.stringify([conversation.key, member, state.users.get(member.username), snapshot?.owner, state.blocked.has(member.username)]),
+			member => this.#member(state, member, conversation),
+		);
+	}
+
+	/** @param {State} state @param {Member} member @param {Conversation} conversation */
+	#member(state, { username, connected, in_menu }, conversation) {
+		const isMe = username === state.me;
+		const user = state.users.get(username);
+		const [word, sign, meaning] = TRUST[(!isMe && user?.trust) || "unknown"];
+		const link = user?.linked ? `linked${user.path ? ` (${safeRow(user.path)})` : ""}` : connected ? "connecting" : "";
+		const words = [
+			conversation.snapshot?.owner === username && "owner",
+			connected ? "online" : "offline",
+			!isMe && link,
+			in_menu && "looks elsewhere",
+		];
+		const text = element(
+			"span",
+			{ class: "row-text" },
+			element("span", { class: "row-name" }, safeRow(username), isMe && span("row-more", " (you)")),
+			span("row-more", words.filter(Boolean).join(" · ")),
+			word && element("span", { class: `trust ${user?.trust}`, title: meaning }, sign && icon(sign), word),
+		);
+		const top = element("div", { class: "item" }, avatar(username, connected ? "online" : ""), text);
+		return element("li", { class: "member" }, top, !isMe && this.#actions(state, username, conversation));
+	}
+
+	/** @param {State} state @param {string} name @param {Conversation} conversation */
+	#actions(state, name, conversation) {
+		const { actions } = this.app;
+		const isBlocked = state.blocked.has(name);
+		const trust = state.users.get(name)?.trust;
+		const act = (isOffered, words, on) => {
+			const made = isOffered && button(words, on, "quiet small");
+			made && made.append(unseen(` ${safeRow(name)}`));
+			return made;
+		};
+		return element(
+			"div",
+			{ class: "member-actions" },
+			act(trust !== "unencrypted", "Compare", () => actions.showSafetyNumber(name)),
+			act(trust === "changed", "Accept key", () => actions.accept(name)),
+			act("room" in conversation.address, "Chat", () => actions.openDirect(name)),
+			act(true, isBlocked ? "Unblock" : "Block", () => actions.block(name, !isBlocked)),
+		);
+	}
+}
+
+/**
+ * Returns the safety number with another user: digits, a QR code, and what to do with them.
+ * @param {PeerEvent} answer
+ * @param {{ verified: () => unknown, accept: () => unknown }} actions
+ */
+export function safetyNumber({ user, number, verified, changed }, actions) {
+	const name = safeRow(user);
+	const digits = number.replace(/\D/g, "");
+	const groups = safeRow(number).split(" ").map(group => span("", group));
+	const done = element("p", { class: "good" }, icon("verified"), "You compared this number before, and it was equal.");
+	const equal = button("The numbers are equal", actions.verified, "primary");
+	const accept = button("The numbers are equal: accept the key", actions.accept, "primary");
+	return element(
+		"div",
+		{ class: "safety" },
+		paragraph("", `Ask ${name} to open the same page about you, and compare the numbers by voice or in person. If they are equal, nobody stands between you.`),
+		element("p", { class: "digits" }, ...groups),
+		/^\d{1,63}$/.test(digits) && squares(qrCode(digits), "The safety number as a QR code"),
+		changed && paragraph("problem", `This number belongs to a key of ${name} that you have not accepted.`),
+		changed ? buttons(accept) : verified ? done : buttons(equal),
+	);
+}

@@ -1,0 +1,249 @@
+/**
+ * The messages of the open conversation on the screen.
+ *
+ * At most `ROWS_ON_PAGE` rows are in the page at a time: a window into the rows of the state. It moves as one scrolls,
+ * and asks for older messages at its upper end. Rows on the screen stay where they are while rows above them come or go.
+ */
+
+import { byId, paragraph, element, replaceKeepingFocus } from "./dom.js";
+import { markRead, namesUser } from "./events.js";
+import { buildRow, lookOf } from "./message_row.js";
+import { trim } from "./rows.js";
+import { openConversation } from "./state.js";
+import { counted } from "./words.js";
+
+/** Rows in the page at a time. */
+const ROWS_ON_PAGE = 400;
+
+/** Rows by which the window moves. */
+const STEP = 150;
+
+/** Pixels from the end that still count as the end. */
+const NEAR_END = 48;
+
+/** The list, with its place in the rows. */
+export class MessageList {
+	#log = byId("log");
+	#edge = paragraph("edge", "");
+	#rows = element("div", { class: "log-rows" });
+	/** @type {Map<Row, { node: HTMLElement, look: string }>} */
+	#nodes = new Map();
+	/** @type {WeakMap<Node, Row>} */
+	#rowOf = new WeakMap();
+	/** The first row in the page, unless the list follows the newest message. @type {Row | null} */
+	#top = null;
+	/** The conversation on the screen. @type {string | null} */
+	#key = null;
+	/** The id of a row to show at the next drawing. @type {string | null} */
+	#target = null;
+	#expanded = new Set();
+	#unfolded = new Set();
+	#isScrollDue = false;
+
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+		this.#log.append(this.#edge, this.#rows);
+		this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+		byId("jump").addEventListener("click", () => {
+			this.follow();
+			this.#log.focus({ preventScroll: true });
+		});
+		new ResizeObserver(() => app.state.following && this.#toEnd()).observe(this.#log);
+	}
+
+	/** Shows the newest message, and those that follow. */
+	follow() {
+		const { state, history } = this.app;
+		const conversation = openConversation(state);
+		state.following = true;
+		this.#top = null;
+		if (conversation?.detached) {
+			history.reload(conversation);
+		}
+		markRead(state);
+		this.app.draw();
+	}
+
+	/** Shows one message at the next drawing. @param {string | null} id */
+	show(id) {
+		this.#target = id;
+	}
+
+	/** @param {State} state */
+	draw(state) {
+		const conversation = openConversation(state);
+		if (this.#key !== state.open) {
+			this.#key = state.open;
+			this.#top = null;
+			this.#expanded.clear();
+			this.#unfolded.clear();
+			this.#target ??= conversation?.firstUnread ?? null;
+			state.following = !conversation?.detached;
+		}
+		if (!conversation) {
+			return;
+		}
+		const { rows } = conversation;
+		const at = this.#target ? rows.findIndex(row => row.id === this.#target) : -1;
+		if (at >= 0) {
+			this.#top = rows[Math.max(0, at - STEP)];
+			state.following = false;
+		}
+		const first = this.#firstIndex(state, rows);
+		const anchor = state.following ? null : this.#anchor();
+		this.#sync(state, conversation, first);
+		this.#drawEdge(conversation, first);
+		if (at >= 0) {
+			this.#target = null;
+			this.#reveal(rows[at]);
+		} else if (state.following) {
+			this.#toEnd();
+		} else if (anchor) {
+			const now = this.#nodes.get(anchor.row)?.node.getBoundingClientRect().top ?? anchor.top;
+			this.#log.scrollTop += now - anchor.top;
+		}
+		if (conversation.older && rows.length < STEP) {
+			// A short page may leave nothing to scroll.
+			this.#scrolled();
+		}
+		byId("jump").hidden = state.following;
+		byId("jump-words").textContent = conversation.unread ? counted(conversation.unread, "new message") : "Jump to the newest";
+	}
+
+	/** Returns the place of the window. @param {State} state @param {Row[]} rows */
+	#firstIndex(state, rows) {
+		const last = Math.max(0, rows.length - ROWS_ON_PAGE);
+		return state.following || !this.#top ? last : Math.max(0, Math.min(rows.indexOf(this.#top), last));
+	}
+
+	/**
+	 * Makes the page hold exactly the rows of the window.
+	 * @param {State} state
+	 * @param {Conversation} conversation
+	 * @param {number} first
+	 */
+	#sync(state, conversation, first) {
+		const rows = conversation.rows.slice(first, first + ROWS_ON_PAGE);
+		const wanted = new Set(rows);
+		for (const [row, { node }] of this.#nodes) {
+			if (!wanted.has(row)) {
+				node.remove();
+				this.#nodes.delete(row);
+			}
+		}
+		const actions = {
+			toggle: row => this.#toggle(this.#expanded, row),
+			unfold: row => this.#toggle(this.#unfolded, row),
+			withdraw: row => this.app.actions.withdraw(row.id),
+		};
+		const now = Date.now();
+		let before = conversation.rows[first - 1];
+		let place = this.#rows.firstChild;
+		for (const row of rows) {
+			const isRoomMessage = row.kind === "message" && !row.own && "room" in conversation.address;
+			const around = {
+				before,
+				isFirstUnread: conversation.firstUnread === row.id,
+				isMention: isRoomMessage && namesUser(row.text, state.me),
+				isExpanded: this.#expanded.has(row.id),
+				isUnfolded: this.#unfolded.has(row.id),
+				now,
+			};
+			before = row;
+			const look = lookOf(row, around);
+			let drawn = this.#nodes.get(row);
+			if (drawn?.look !== look) {
+				const node = buildRow(row, around, actions);
+				if (drawn) {
+					place = place === drawn.node ? node : place;
+					replaceKeepingFocus(drawn.node, node);
+				}
+				drawn = { node, look };
+				this.#nodes.set(row, drawn);
+				this.#rowOf.set(node, row);
+			}
+			if (drawn.node === place) {
+				place = drawn.node.nextSibling;
+			} else {
+				this.#rows.insertBefore(drawn.node, place);
+			}
+		}
+	}
+
+	/** Says what is above the first row. @param {Conversation} conversation @param {number} first */
+	#drawEdge({ loaded, older, rows }, first) {
+		const words = { loading: "Loading earlier messages…", locked: "Earlier messages are locked.", failed: "Earlier messages could not be read." };
+		const beginning = rows.length ? "This is the beginning of the conversation." : "No messages yet. Write the first one.";
+		this.#edge.textContent = first > 0 || (older && loaded === "yes") ? words.loading : (words[loaded] ?? beginning);
+	}
+
+	/** @param {Set<string>} set @param {Message} row */
+	#toggle(set, row) {
+		set.delete(row.id) || set.add(row.id);
+		this.app.draw();
+	}
+
+	/** Returns the first row on the screen and its place. */
+	#anchor() {
+		const top = this.#log.getBoundingClientRect().top;
+		const node = Array.from(this.#rows.children).find(node => node.getBoundingClientRect().bottom > top);
+		const row = node && this.#rowOf.get(node);
+		return row && { row, top: node.getBoundingClientRect().top };
+	}
+
+	#toEnd() {
+		this.#log.scrollTop = this.#log.scrollHeight;
+	}
+
+	/** Puts a row into the middle of the screen. @param {Row} row */
+	#reveal(row) {
+		const node = this.#nodes.get(row)?.node;
+		node?.scrollIntoView({ block: "center" });
+		node?.classList.add("target");
+		this.#scrolled();
+	}
+
+	/** Follows the scrolling, at most once a frame. */
+	#scrolled() {
+		if (!this.#isScrollDue) {
+			this.#isScrollDue = true;
+			requestAnimationFrame(() => {
+				this.#isScrollDue = false;
+				this.#moveWindow();
+			});
+		}
+	}
+
+	#moveWindow() {
+		const { state, history } = this.app;
+		const conversation = openConversation(state);
+		if (!conversation || this.#key !== conversation.key) {
+			return;
+		}
+		const { rows } = conversation;
+		const { scrollTop, scrollHeight, clientHeight } = this.#log;
+		const below = scrollHeight - scrollTop - clientHeight;
+		const first = this.#firstIndex(state, rows);
+		const isLast = first + ROWS_ON_PAGE >= rows.length;
+		const following = isLast && !conversation.detached && below < NEAR_END;
+		if (following !== state.following) {
+			state.following = following;
+			this.#top = following ? null : (rows[first] ?? null);
+			if (following) {
+				markRead(state);
+				trim(state, conversation);
+			}
+			this.app.draw();
+		}
+		if (scrollTop < clientHeight && first > 0 && !following) {
+			this.#top = rows[Math.max(0, first - STEP)];
+			this.app.draw();
+		} else if (scrollTop < clientHeight && conversation.older) {
+			void history.loadOlder(conversation);
+		} else if (below < clientHeight && !isLast) {
+			this.#top = rows[Math.min(first + STEP, rows.length - ROWS_ON_PAGE)];
+			this.app.draw();
+		}
+	}
+}

@@ -1,0 +1,116 @@
+/**
+ * What calls a person who looks elsewhere: the title, the icon, desktop notifications, and the live regions for screen
+ * readers.
+ *
+ * Many messages in a row become one announcement with their number, so that nobody is flooded.
+ */
+
+import { byId, element, paragraph } from "./dom.js";
+import { safeRow } from "./safe_text.js";
+import { openConversation, unreadOf } from "./state.js";
+import { counted } from "./words.js";
+
+/** Time for which messages are gathered for one announcement, in milliseconds. */
+const GATHERING = 1500;
+
+/** Messages that are read out one by one. */
+const READ_OUT = 3;
+
+/** Time between two notifications, in milliseconds: one calls a person, many in a row are noise. */
+const ALERT_PAUSE = 5000;
+
+/** Characters of a message in a notification or an announcement. */
+const QUOTED = 200;
+
+/** Notices on the screen at a time, and the time for which one stays, in milliseconds. */
+const [TOASTS_MAX, TOAST_TIME] = [4, 8000];
+
+/** The notices. */
+export class Notices {
+	/** @type {{ conversation: Conversation, message: Message }[]} */
+	#gathered = [];
+	#alertedAt = -Infinity;
+	#icon = "";
+
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+	}
+
+	get isOn() {
+		return localStorage.getItem("notify") === "yes" && "Notification" in window && Notification.permission === "granted";
+	}
+
+	get showsText() {
+		return localStorage.getItem("notify-text") === "yes";
+	}
+
+	/** Shows in the title and the icon how much is unread. @param {State} state */
+	draw(state) {
+		const unread = unreadOf(state);
+		const conversation = openConversation(state);
+		const title = `${unread ? `(${unread}) ` : ""}${conversation ? `${safeRow(conversation.title)} – ` : ""}p2p-chat`;
+		if (document.title !== title) {
+			document.title = title;
+		}
+		const icon = unread ? `/icon.svg?unread=${Math.min(unread, 10)}` : "/icon.svg";
+		if (this.#icon !== icon) {
+			this.#icon = icon;
+			byId("icon").href = icon;
+		}
+	}
+
+	/** Calls the user to a message. @param {Conversation} conversation @param {Message} message */
+	alert(conversation, message) {
+		const now = performance.now();
+		if (!this.isOn || document.hasFocus() || now - this.#alertedAt < ALERT_PAUSE) {
+			return;
+		}
+		this.#alertedAt = now;
+		const from = safeRow(message.from);
+		const title = "to" in conversation.address ? `Private message from ${from}` : `${from} in ${safeRow(conversation.title)}`;
+		const body = this.showsText ? safeRow(message.text).slice(0, QUOTED) : "";
+		const notification = new Notification(title, { body, tag: conversation.key, icon: "/icon.svg" });
+		notification.onclick = () => {
+			window.focus();
+			this.app.actions.open(conversation.key);
+		};
+	}
+
+	/**
+	 * Reads a message out to assistive technology, together with those that follow shortly.
+	 * @param {Conversation} conversation
+	 * @param {Message} message
+	 */
+	received(conversation, message) {
+		if (this.#gathered.push({ conversation, message }) === 1) {
+			setTimeout(() => this.#readOut(this.#gathered.splice(0)), GATHERING);
+		}
+	}
+
+	/** @param {{ conversation: Conversation, message: Message }[]} gathered */
+	#readOut(gathered) {
+		const places = Map.groupBy(gathered, it => it.conversation);
+		const parts = [...places].flatMap(([conversation, list]) =>
+			conversation.key === this.app.state.open && list.length <= READ_OUT
+				? list.map(({ message }) => `${safeRow(message.from)}: ${safeRow(message.text).slice(0, QUOTED)}`)
+				: [`${counted(list.length, "new message")} in ${safeRow(conversation.title)}`],
+		);
+		this.say(parts.join(". "));
+	}
+
+	/** Says something to assistive technology only. @param {string} words */
+	say(words) {
+		byId("announcer").textContent = words;
+	}
+
+	/** Shows a notice for a while. @param {string} text @param {boolean} [isBad] */
+	toast(text, isBad = false) {
+		const toast = element("div", { class: isBad ? "toast bad" : "toast" }, paragraph("", text));
+		toast.append(element("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", text: "×", on: () => toast.remove() }));
+		const toasts = byId("toasts");
+		toasts.append(toast);
+		Array.from(toasts.children).slice(0, -TOASTS_MAX).forEach(old => old.remove());
+		setTimeout(() => toast.remove(), TOAST_TIME);
+	}
+}

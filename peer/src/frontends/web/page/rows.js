@@ -1,0 +1,93 @@
+/**
+ * The rows of a conversation: messages in order, and notes of the program between them.
+ *
+ * A message can come twice, as an event and in a page of the history; its id tells. For example, the rows `a b` and the
+ * page `a x b c` become `a x b c`.
+ */
+
+/** Rows kept of a conversation that is not open. */
+const ROWS_CLOSED = 200;
+
+/** Rows kept of the open conversation while its newest message is on the screen. */
+const ROWS_FOLLOWING = 1000;
+
+/** Rows kept while one reads older messages; beyond it the newest rows make room. */
+export const ROWS_BROWSING = 4000;
+
+/**
+ * Adds a row at the end. Returns false if it is there already, or if the newest rows are not held now.
+ * @param {State} state
+ * @param {Conversation} conversation
+ * @param {Row} row
+ */
+export function append(state, conversation, row) {
+	if (conversation.ids.has(row.id) || conversation.detached) {
+		return false;
+	}
+	conversation.rows.push(row);
+	conversation.ids.add(row.id);
+	trim(state, conversation);
+	return true;
+}
+
+/**
+ * Merges the newest page of the history into the rows.
+ * @param {State} state
+ * @param {Conversation} conversation
+ * @param {Row[]} page oldest first
+ */
+export function mergeNewest(state, conversation, page) {
+	const first = page.find(row => conversation.ids.has(row.id));
+	if (!first) {
+		// Between the old rows and this page there may be others.
+		replace(conversation, conversation.rows.filter(row => row.live));
+	}
+	const { rows } = conversation;
+	const places = new Map(rows.map((row, at) => [row.id, at]));
+	let next = first ? (places.get(first.id) ?? 0) : 0;
+	const merged = rows.slice(0, next);
+	for (const row of page) {
+		const place = places.get(row.id);
+		if (place === undefined) {
+			merged.push(row);
+		} else if (place >= next) {
+			merged.push(...rows.slice(next, place + 1));
+			next = place + 1;
+		}
+	}
+	replace(conversation, [...merged, ...rows.slice(next)]);
+	conversation.detached = false;
+	trim(state, conversation);
+}
+
+/**
+ * Puts an older page of the history before the rows.
+ * @param {Conversation} conversation
+ * @param {Row[]} page oldest first
+ */
+export function mergeOlder(conversation, page) {
+	const rows = [...page.filter(row => !conversation.ids.has(row.id)), ...conversation.rows];
+	conversation.detached ||= rows.length > ROWS_BROWSING;
+	replace(conversation, rows.slice(0, ROWS_BROWSING));
+}
+
+/** @param {Conversation} conversation @param {Row[]} rows */
+export function replace(conversation, rows) {
+	conversation.rows = rows;
+	conversation.ids = new Set(rows.map(row => row.id));
+}
+
+/**
+ * Removes the oldest rows beyond the bound: the history still has them.
+ * @param {State} state
+ * @param {Conversation} conversation
+ */
+export function trim(state, conversation) {
+	const { rows, ids, key } = conversation;
+	const most = state.open !== key ? ROWS_CLOSED : state.following ? ROWS_FOLLOWING : ROWS_BROWSING;
+	// Some slack, so that not every message moves all the others.
+	if (rows.length > most * 1.25) {
+		rows.splice(0, rows.length - most).forEach(row => ids.delete(row.id));
+		conversation.older = true;
+	}
+}

@@ -1,0 +1,72 @@
+/**
+ * The sanitizer of the page: it makes text of others safe to show.
+ *
+ * It follows the terminal's sanitizer. A character that controls the display or cannot be seen becomes a visible
+ * escape, so that nobody can reorder, hide or imitate text. For example, U+202E becomes `\u{202e}`. Every text of
+ * others passes one of these functions, and then reaches the page only through `textContent`.
+ */
+
+/** Combining marks on one letter: languages need fewer, and towers of them cover other rows. */
+const COMBINING_MARKS = 8;
+
+/** Letters and marks that Unicode calls ignorable: they leave no trace on the screen. */
+const BLANK =
+	/[\u{34f}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{180b}-\u{180f}\u{2800}\u{3164}\u{ffa0}\u{fe00}-\u{fe0d}\u{e0100}-\u{e01ef}]/u;
+
+/** Control, format, private and unassigned characters, and line separators. */
+const HIDDEN = /[\p{C}\u{2028}\u{2029}]/u;
+
+/** Text that needs no look at each character: printable ASCII and line feeds. */
+const PLAIN = /^[ -~\n]*$/;
+
+/** @param {string} c */
+const isHidden = c => HIDDEN.test(c) || BLANK.test(c);
+
+/** @param {string} c */
+const isMark = c => /\p{M}/u.test(c);
+
+/**
+ * Returns true if a joiner may stand beside this character: inside an emoji, or between letters of some scripts.
+ * @param {string | undefined} c
+ */
+const joins = c => c !== undefined && c > "\x7f" && !isHidden(c) && !/\p{Zs}/u.test(c);
+
+/**
+ * @param {string} text
+ * @param {string} lineFeed the replacement of a line feed
+ */
+function sanitized(text, lineFeed) {
+	const characters = Array.from(text);
+	let safe = "";
+	let marks = 0;
+	characters.forEach((c, at) => {
+		const [before, after] = [characters[at - 1], characters[at + 1]];
+		marks = isMark(c) ? marks + 1 : 0;
+		if (c === "\t") {
+			safe += "    ";
+		} else if (c === "\n") {
+			safe += lineFeed;
+		} else if ((c === "\u200c" || c === "\u200d") && joins(before) && joins(after) && !isMark(after ?? "")) {
+			safe += c;
+		} else if (isHidden(c)) {
+			safe += `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`;
+		} else if (marks <= COMBINING_MARKS) {
+			safe += c;
+		}
+	});
+	return safe;
+}
+
+/** Returns text on one row, for names and labels. A line feed becomes a visible `\n`. @param {unknown} text */
+export function safeRow(text) {
+	return sanitized(String(text ?? ""), "\\n");
+}
+
+/**
+ * Returns the text of a message, which keeps its line feeds. White space at its end is removed.
+ * @param {unknown} text
+ */
+export function safeText(text) {
+	const ends = String(text ?? "").trimEnd().replace(/\r\n/g, "\n");
+	return PLAIN.test(ends) ? ends : sanitized(ends, "\n");
+}

@@ -1,0 +1,78 @@
+/** Lists of messages in a dialog: what a search found, own messages that wait, and who has the last ones.  */
+
+import { button, buttons, element, paragraph, span } from "./dom.js";
+import { safeRow, safeText } from "./safe_text.js";
+import { addressIn, titleOf } from "./state.js";
+import { deliveryDetails, fullTime } from "./words.js";
+
+/** Characters of a message in a list. */
+const QUOTED = 500;
+
+/** Finds messages in all conversations, and shows them. @param {App} app @param {string} words */
+export async function search(app, words) {
+	const list = element("ol", { class: "found", "aria-label": "Search results" });
+	const more = buttons();
+	const load = async before => {
+		const answer = await app.actions.unlocked(() => app.command("search", { words, before }));
+		if (answer) {
+			const last = answer.lines.at(-1);
+			list.append(...answer.lines.map(line => foundRow(app, line)));
+			more.replaceChildren(...(answer.more ? [button("Older results", () => app.tried(() => load(last.id)))] : []));
+		}
+		return answer;
+	};
+	if (await load(undefined)) {
+		const hint = list.children.length ? "" : "Nothing was found. A word is found by its beginning: coff finds coffee. ";
+		const filters = "Narrow a search with from:bob, in:room, in:@bob, since:2026-11-01 or until:2026-11-30.";
+		app.dialog.show(`Search: ${safeRow(words)}`, list, more, paragraph("hint", hint + filters));
+	}
+}
+
+/** @param {App} app @param {any} line */
+function foundRow(app, line) {
+	const top = `${safeRow(line.from)} in ${safeRow(titleOf(addressIn(line)))} · ${fullTime(Date.parse(line.sent_at))}`;
+	const text = element("span", { class: "found-text" }, ...highlighted(line.excerpt ?? line.content));
+	const show = () => app.tried(() => app.history.show(line));
+	return element("li", {}, element("button", { type: "button", class: "found-button", on: show }, span("row-more", top), text));
+}
+
+/**
+ * Returns an excerpt with its hits marked: the peer writes an asterisk on each side of a hit.
+ * @param {string} excerpt
+ */
+function highlighted(excerpt) {
+	const parts = safeRow(excerpt).slice(0, QUOTED).split("*");
+	// An odd number of asterisks means that the text itself has some: then nothing is marked.
+	return parts.length % 2 ? parts.map((part, at) => (at % 2 ? element("mark", { text: part }) : part)) : [parts.join("*")];
+}
+
+/** Shows this user's messages that some recipient has not acknowledged. @param {App} app */
+export async function showOutbox(app) {
+	const { lines } = await app.command("outbox");
+	showOwn(app, "Waiting messages", lines, "Nothing waits: everybody has your messages.");
+}
+
+/** Shows who has this user's last messages of a conversation. @param {App} app @param {Conversation} conversation */
+export async function showReceipts(app, { address, title }) {
+	const { lines } = await app.command("receipts", { conversation: address });
+	showOwn(app, `Delivery in ${safeRow(title)}`, lines, "You have written nothing here yet.");
+}
+
+/** @param {App} app @param {string} title @param {any[]} lines @param {string} none */
+function showOwn(app, title, lines, none) {
+	const rows = lines.map(line => {
+		const { has, written = [], waits } = line;
+		const isNamed = line.room || line.with;
+		const withdraw = async () => (await app.actions.withdraw(line.id)) && row.remove();
+		const row = element(
+			"li",
+			{ class: "own-row" },
+			paragraph("row-more", `${isNamed ? `${safeRow(titleOf(addressIn(line)))} · ` : ""}${fullTime(Date.parse(line.sent_at))}`),
+			paragraph("", safeText(line.content).slice(0, QUOTED)),
+			...deliveryDetails({ has, written, waits, failed: [] }).map(text => paragraph("hint", text)),
+			waits.length > 0 && !has.length && !written.length && button("Withdraw", withdraw, "quiet small"),
+		);
+		return row;
+	});
+	app.dialog.show(title, rows.length ? element("ol", { class: "found", "aria-label": title }, ...rows) : paragraph("", none));
+}

@@ -1,0 +1,120 @@
+/** The left side: conversations, the form for a new room, rooms to join, and users who are online.  */
+
+import { avatar, button, byId, element, keyedList, span, unseen } from "./dom.js";
+import { safeRow } from "./safe_text.js";
+import { currentConversations, endedConversations, membersOf, onlineUsers, openConversation, otherRooms, othersOf } from "./state.js";
+import { counted, listed, shortTime } from "./words.js";
+
+/** Rows of a list: nobody reads thousands. */
+const LISTED = 200;
+
+/** The sidebar. */
+export class Sidebar {
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+		byId("create-form").addEventListener("submit", event => {
+			event.preventDefault();
+			void this.#create();
+		});
+		byId("ended").addEventListener("toggle", () => byId("ended").open && this.app.actions.loadEnded());
+	}
+
+	async #create() {
+		const entry = byId("room-name");
+		const problem = byId("create-problem");
+		const room = entry.value.trim();
+		problem.textContent = room ? "" : "Type a name for the room first.";
+		if (!room) {
+			entry.focus();
+			return;
+		}
+		try {
+			await this.app.actions.enter("create", room);
+			entry.value = "";
+		} catch (error) {
+			problem.textContent = this.app.words(error);
+		}
+	}
+
+	/** @param {State} state @param {number} now */
+	draw(state, now) {
+		const fill = (id, items, keyOf, lookOf, build) => {
+			keyedList(byId(id), items.slice(0, LISTED), keyOf, lookOf, build);
+			byId(`no-${id}`).hidden = items.length > 0;
+		};
+		const conversation = [it => it.key, it => this.#look(state, it, now), it => this.#conversation(state, it, now)];
+		const [key, look, build] = conversation;
+		fill("conversations", currentConversations(state), key, look, build);
+		fill("rooms", otherRooms(state), room => room.id, room => JSON.stringify(room), room => this.#room(room));
+		fill("people", onlineUsers(state), name => name, name => String(state.blocked.has(name)), name => this.#person(state, name));
+		fill("ended-list", endedConversations(state), key, look, build);
+	}
+
+	/** @param {RoomSnapshot} room */
+	#room({ name, members, capacity, owner }) {
+		const isFull = members.length >= capacity;
+		const people = members.length ? listed(members.map(it => it.username)) : `owner ${safeRow(owner)}`;
+		const join = button("Join", () => this.app.actions.join(name), "quiet");
+		join.append(unseen(` ${safeRow(name)}`));
+		return element(
+			"li",
+			{ class: "item" },
+			element("span", { class: "row-text" }, span("row-name", safeRow(name)), span("row-more", `${members.length}/${capacity} · ${people}`)),
+			isFull ? span("row-more", "full") : join,
+		);
+	}
+
+	/** @param {State} state @param {string} name */
+	#person(state, name) {
+		const chat = button("Chat", () => this.app.actions.openDirect(name), "quiet");
+		chat.append(unseen(` with ${safeRow(name)}`));
+		const blocked = state.blocked.has(name) && span("row-more", "blocked");
+		return element("li", { class: "item" }, avatar(name, "small online"), element("span", { class: "row-text" }, span("row-name", safeRow(name)), blocked), chat);
+	}
+
+	/**
+	 * Returns a text that changes whenever the row of a conversation looks different.
+	 * @param {State} state
+	 * @param {Conversation} it
+	 * @param {number} now
+	 */
+	#look(state, it, now) {
+		const present = membersOf(state, it).map(({ username, connected }) => [username, connected, state.users.get(username)?.trust]);
+		return JSON.stringify([it === openConversation(state), it.unread, it.mentions, it.last, it.last && shortTime(it.last.at, now), present]);
+	}
+
+	/** @param {State} state @param {Conversation} it @param {number} now */
+	#conversation(state, it, now) {
+		const id = `of-${it.key.replace(/\s/g, "_")}`;
+		const { last, snapshot } = it;
+		const isDirect = "to" in it.address;
+		const others = othersOf(state, it);
+		const isOnline = others.some(member => member.connected);
+		const isWarned = others.some(member => state.users.get(member.username)?.trust === "changed");
+		const place = isDirect ? (isOnline ? "online" : "offline") : snapshot ? `${snapshot.members.length}/${snapshot.capacity} in the room` : "";
+		const under = last ? `${last.from === state.me ? "You" : safeRow(last.from)}: ${safeRow(last.text)}` : place;
+		const badge = element(
+			"span",
+			{ class: it.mentions ? "badge mentioned" : "badge" },
+			it.mentions > 0 && unseen(`${counted(it.mentions, "message")} for you, `),
+			it.unread > 999 ? "999+" : String(it.unread),
+			unseen(" unread"),
+		);
+		const open = element(
+			"button",
+			{
+				type: "button",
+				class: "conversation-button item",
+				"aria-current": state.open === it.key && "true",
+				"aria-labelledby": `${id}-name`,
+				"aria-describedby": `${id}-end`,
+				on: () => this.app.actions.open(it.key),
+			},
+			isDirect ? avatar(it.title, isOnline ? "online" : "") : element("span", { class: "avatar room", "aria-hidden": "true", text: "#" }),
+			element("span", { class: "row-text" }, element("span", { class: "row-name", id: `${id}-name`, text: safeRow(it.title) }), span("row-more", under)),
+			element("span", { class: "row-end", id: `${id}-end` }, isWarned && span("mark bad", "key"), last && span("row-more", shortTime(last.at, now)), it.unread > 0 && badge),
+		);
+		return element("li", {}, open);
+	}
+}

@@ -1,0 +1,150 @@
+/**
+ * The first run and every later sign-in: tracker, name and password.
+ *
+ * The password is typed once, and a button shows it. It goes to the user's own peer and nowhere else.
+ */
+
+import { byId } from "./dom.js";
+
+const FIELDS = /** @type {const} */ (["tracker-host", "tracker-port", "name", "password", "tracker-key"]);
+
+/** Port of a tracker, if nobody says otherwise. */
+const USUAL_PORT = "6060";
+
+/** Shortest password of a new account, in characters. */
+const PASSWORD_MIN = 8;
+
+/** Longest identity file that the connection carries, in bytes. */
+const IDENTITY_MAX = 60_000;
+
+/** @param {string} key */
+const digitsOf = key => key.replace(/\s/g, "").toLowerCase();
+
+/** The form. */
+export class SignIn {
+	#problem = byId("sign-in-problem");
+	#buttons = [byId("sign-in-button"), byId("register-button"), byId("identity-import")];
+	#isBusy = false;
+	#filledFor = "";
+
+	/** @param {App} app */
+	constructor(app) {
+		this.app = app;
+		byId("sign-in-form").addEventListener("submit", event => {
+			event.preventDefault();
+			void this.#submit("sign_in", "Signing in…");
+		});
+		byId("register-button").addEventListener("click", () => this.#submit("register", "Registering…"));
+		byId("identity-import").addEventListener("click", () => this.#import());
+		byId("show-password").addEventListener("click", () => this.#showPassword(byId("password").type === "password"));
+		for (const id of FIELDS) {
+			byId(id).setAttribute("aria-describedby", `${id}-problem`);
+			byId(id).addEventListener("input", () => this.#mark(id, ""));
+		}
+	}
+
+	/** @param {State} state */
+	draw({ attached, trackerAddress }) {
+		if (trackerAddress !== this.#filledFor) {
+			this.#filledFor = trackerAddress;
+			const { host, port } = splitAddress(trackerAddress);
+			byId("tracker-host").value = host;
+			byId("tracker-port").value = port || USUAL_PORT;
+		}
+		this.#buttons.forEach(button => (button.disabled = this.#isBusy || !attached));
+	}
+
+	/** Shows a sentence above the form. @param {string} words */
+	say(words) {
+		this.#problem.textContent = words;
+	}
+
+	/** @param {boolean} isShown */
+	#showPassword(isShown) {
+		byId("password").type = isShown ? "text" : "password";
+		byId("show-password").textContent = isShown ? "Hide" : "Show";
+		byId("show-password").setAttribute("aria-pressed", String(isShown));
+	}
+
+	/** @param {typeof FIELDS[number]} id @param {string} problem */
+	#mark(id, problem) {
+		byId(`${id}-problem`).textContent = problem;
+		byId(id).setAttribute("aria-invalid", String(problem !== ""));
+	}
+
+	/** @param {"sign_in" | "register"} command @param {string} meanwhile */
+	async #submit(command, meanwhile) {
+		const [host, port, name, password, key] = FIELDS.map(id => byId(id).value);
+		const problems = problemsOf({ host, port, name, password, key }, command === "register");
+		FIELDS.forEach(id => this.#mark(id, problems[id] ?? ""));
+		const first = FIELDS.find(id => problems[id]);
+		if (first) {
+			byId(first).focus();
+			return;
+		}
+		const tracker = joinAddress(host.trim(), port.trim());
+		await this.#ask(command, { tracker, username: name.trim(), password, ...(key.trim() && { tracker_key: digitsOf(key) }) }, meanwhile);
+	}
+
+	/** @param {string} command @param {Record<string, unknown>} fields @param {string} meanwhile */
+	async #ask(command, fields, meanwhile) {
+		this.#isBusy = true;
+		this.say("");
+		this.app.notices.say(meanwhile);
+		this.app.draw();
+		try {
+			await this.app.command(command, fields);
+			byId("password").value = "";
+			this.#showPassword(false);
+			return true;
+		} catch (error) {
+			this.say(this.app.words(error));
+			return false;
+		} finally {
+			this.#isBusy = false;
+			this.app.draw();
+		}
+	}
+
+	/** Takes over an identity that another computer exported. */
+	async #import() {
+		const file = byId("identity-file").files?.[0];
+		const password = byId("password").value;
+		if (!file || !password) {
+			this.say(file ? "Type the password of the identity above first." : "Choose the identity file first.");
+		} else if (file.size > IDENTITY_MAX) {
+			this.say("This file is too large for the page. Import it with `peer identity import` in a terminal.");
+		} else if (await this.#ask("import_identity", { content: await file.text(), password }, "Importing…")) {
+			this.say("The identity is on this computer now. Sign in with its name and password.");
+		}
+	}
+}
+
+/**
+ * Returns what is wrong with the input, by field.
+ * @param {Record<"host" | "port" | "name" | "password" | "key", string>} input
+ * @param {boolean} isNew true for a new account
+ * @returns {Record<string, string>}
+ */
+export function problemsOf({ host, port, name, password, key }, isNew) {
+	const number = /^\s*\d{1,5}\s*$/.test(port) ? Number(port) : 0;
+	const isName = /^[a-z0-9][a-z0-9._-]{0,31}$/.test(name.trim());
+	const isShort = isNew && Array.from(password).length < PASSWORD_MIN;
+	const found = {
+		"tracker-host": !/^\S+$/.test(host.trim()) && "Type the host of the tracker, for example 127.0.0.1.",
+		"tracker-port": (number < 1 || number > 65535) && "The port is a number from 1 to 65535.",
+		"name": !name.trim() ? "Type your name." : !isName && "A name has 1 to 32 small letters a–z, digits, or . _ -",
+		"password": !password ? "Type your password." : isShort && `A new password has at least ${PASSWORD_MIN} characters.`,
+		"tracker-key": !/^([0-9a-f]{64})?$/.test(digitsOf(key)) && "A key has 64 digits from 0 to 9 and a to f.",
+	};
+	return Object.fromEntries(Object.entries(found).flatMap(([field, problem]) => (problem ? [[field, problem]] : [])));
+}
+
+/** Splits an address at its port; an IPv6 address stands in brackets. @param {string} address */
+export function splitAddress(address) {
+	const [, inner, plain, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d+)$/.exec(address) ?? ["", "", address, ""];
+	return { host: inner || plain || "", port };
+}
+
+/** @param {string} host @param {string} port */
+export const joinAddress = (host, port) => `${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;

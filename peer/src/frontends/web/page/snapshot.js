@@ -1,0 +1,55 @@
+/**
+ * The snapshot: the complete state of the peer at the time at which a page connects.
+ *
+ * Events continue from there. Messages are not in it: the page reads them from the history.
+ */
+
+import { conversationOf, userOf } from "./state.js";
+
+/**
+ * Takes over a snapshot. Messages that are on the page stay, and are completed from the history.
+ * @param {State} state
+ * @param {PeerEvent} snapshot
+ */
+export function readSnapshot(state, snapshot) {
+	const { username, rooms = [], private_chats = [], users = [], blocked = [] } = snapshot;
+	if (!username || username !== state.me) {
+		signOut(state);
+	}
+	Object.assign(state, {
+		attached: true,
+		me: username ?? "",
+		phase: username ? "signed_in" : "signed_out",
+		tracker: snapshot.tracker,
+		trackerReason: snapshot.tracker_reason ?? "",
+		trackerAddress: snapshot.tracker_address,
+		trackerKey: snapshot.tracker_key ?? "",
+		listening: snapshot.listening,
+		blocked: new Set(blocked),
+	});
+	state.users.forEach(user => (user.linked = false));
+	for (const { username: name, link, trust, path = "" } of users) {
+		Object.assign(userOf(state, name), { linked: Boolean(link), trust, path });
+	}
+	const present = new Set(private_chats.map(name => conversationOf(state, { to: name })));
+	for (const room of rooms) {
+		const conversation = conversationOf(state, { room: room.name });
+		conversation.snapshot = room;
+		present.add(conversation);
+	}
+	for (const conversation of state.conversations.values()) {
+		conversation.ended = !present.has(conversation);
+		conversation.loaded = "no";
+		conversation.rows.forEach(row => (row.live = false));
+	}
+}
+
+/**
+ * Forgets everything about the account.
+ * @param {State} state
+ */
+export function signOut(state) {
+	const { conversations, users, blocked, waiting } = state;
+	[conversations, users, blocked, waiting].forEach(part => part.clear());
+	Object.assign(state, { phase: "signed_out", me: "", open: null, newKey: "", online: [], rooms: [] });
+}

@@ -1,0 +1,144 @@
+/**
+ * The state of the page: account, conversations, users and messages (types in `types.d.ts`).
+ *
+ * This file answers the questions of the views; `events.js` changes the state. Neither has a socket, a clock or a
+ * document, so both are tested without a browser.
+ */
+
+/** @returns {State} */
+export const newState = () => ({
+	phase: "connecting",
+	attached: false,
+	me: "",
+	tracker: "lost",
+	trackerReason: "",
+	trackerAddress: "",
+	trackerKey: "",
+	listening: "",
+	conversations: new Map(),
+	open: null,
+	visible: true,
+	following: true,
+	users: new Map(),
+	online: [],
+	rooms: [],
+	blocked: new Set(),
+	newKey: "",
+	waiting: new Map(),
+});
+
+/** @param {Address} address */
+export const keyOf = address => ("room" in address ? `room:${address.room}` : `to:${address.to}`);
+
+/** @param {Address} address */
+export const titleOf = address => ("room" in address ? address.room : `@${address.to}`);
+
+/**
+ * Returns the address in the fields `room`, `to` or `with` of an event.
+ * @param {Record<string, any>} fields
+ * @returns {Address}
+ */
+export const addressIn = ({ named, room, to, with: other }) =>
+	named ?? room ? { room: named ?? room } : { to: to ?? other };
+
+/** Returns a conversation, which begins if there is none. @param {State} state @param {Address} address */
+export function conversationOf(state, address) {
+	const key = keyOf(address);
+	/** @type {Conversation} */
+	const found = state.conversations.get(key) ?? {
+		key,
+		address,
+		title: titleOf(address),
+		snapshot: null,
+		ended: false,
+		rows: [],
+		ids: new Set(),
+		loaded: "no",
+		older: false,
+		detached: false,
+		unread: 0,
+		mentions: 0,
+		firstUnread: null,
+		read: null,
+		last: null,
+		activity: 0,
+	};
+	state.conversations.set(key, found);
+	return found;
+}
+
+/** @param {State} state @param {string} name */
+export function userOf(state, name) {
+	/** @type {User} */
+	const found = state.users.get(name) ?? { linked: false, trust: "unknown", path: "" };
+	state.users.set(name, found);
+	return found;
+}
+
+/** @param {State} state */
+export const openConversation = state => state.conversations.get(state.open ?? "") ?? null;
+
+/**
+ * Returns the members of a conversation, this user included.
+ * @param {State} state
+ * @param {Conversation} conversation
+ * @returns {Member[]}
+ */
+export function membersOf(state, { address, snapshot }) {
+	if ("room" in address) {
+		return snapshot?.members ?? [];
+	}
+	const connected = state.users.get(address.to)?.linked || state.online.includes(address.to);
+	return [{ username: state.me, connected: true }, { username: address.to, connected }];
+}
+
+/** Returns the members besides this user. @param {State} state @param {Conversation} conversation */
+export const othersOf = (state, conversation) =>
+	membersOf(state, conversation).filter(member => member.username !== state.me);
+
+/** Returns the conversations in which this user takes part, the latest activity first. @param {State} state */
+export const currentConversations = state =>
+	[...state.conversations.values()]
+		.filter(it => !it.ended)
+		.sort((a, b) => b.activity - a.activity || a.title.localeCompare(b.title));
+
+/** Returns the conversations that ended and are still on this computer. @param {State} state */
+export const endedConversations = state =>
+	[...state.conversations.values()].filter(it => it.ended).sort((a, b) => a.title.localeCompare(b.title));
+
+/** Returns the rooms that this user is not in. @param {State} state */
+export const otherRooms = state =>
+	state.rooms.filter(room => state.conversations.get(keyOf({ room: room.name }))?.ended !== false);
+
+/** Returns the other users who can be reached. @param {State} state */
+export const onlineUsers = ({ tracker, online, users, me }) =>
+	(tracker === "connected" ? online : [...users.keys()].filter(name => users.get(name)?.linked)).filter(it => it !== me);
+
+/** @param {State} state */
+export const unreadOf = state => [...state.conversations.values()].reduce((count, it) => count + it.unread, 0);
+
+/**
+ * Returns the state of the connection in the words that tests and assistive technology look for.
+ * @param {State} state
+ */
+export function connectionWords({ phase, attached, tracker }) {
+	if (phase !== "signed_in") {
+		return "signed out";
+	}
+	return !attached ? "offline: peer" : tracker === "connected" ? "connected" : "offline: tracker";
+}
+
+/** Returns the reason why nothing can be written now, or an empty text. @param {State} state */
+export function writingRefused(state) {
+	const conversation = openConversation(state);
+	if (state.phase !== "signed_in") {
+		return "Sign in to write";
+	}
+	if (!conversation) {
+		return "Open a conversation to write";
+	}
+	if (!state.attached) {
+		return "The peer does not answer; your text is kept";
+	}
+	return conversation.ended ? "You are not in this conversation any more" : "";
+}

@@ -1,0 +1,184 @@
+/** The types of the page, for its readers and for the check of types. No browser loads this file. */
+
+/** A conversation, as commands name it. */
+type Address = { room: string } | { to: string };
+
+/** An event or an answer of the peer (docs/protocol.md). */
+type PeerEvent = { event: string; [field: string]: any };
+
+/** A member of a room, as the tracker describes it. */
+interface Member {
+	username: string;
+	connected: boolean;
+	in_menu?: boolean;
+}
+
+/** The complete state of a room. */
+interface RoomSnapshot {
+	id: string;
+	name: string;
+	capacity: number;
+	owner: string;
+	members: Member[];
+}
+
+interface Message {
+	kind: "message";
+	id: string;
+	from: string;
+	text: string;
+	/** Milliseconds since 1970, by the author's clock. */
+	at: number;
+	own: boolean;
+	/** True if it arrived as an event since the history was last read. */
+	live: boolean;
+	/** True if it was written while one of the two users was away. */
+	late: boolean;
+	unencrypted: boolean;
+	/** The number of earlier messages of the author that are missing here. */
+	missing: number;
+	/** `null` for messages of others, and if it is not known. */
+	delivery: Delivery | null;
+	/** Grows with each change, so that the page draws the message again. */
+	version: number;
+}
+
+/** The recipients of an own message, by what is known about each. */
+interface Delivery {
+	has: string[];
+	/** Recipients whose original program acknowledges nothing. */
+	written: string[];
+	waits: string[];
+	failed: { to: string; reason: string }[];
+}
+
+/** A row of the program itself. */
+interface Note {
+	kind: "note";
+	id: string;
+	text: string;
+	at: number;
+	live: boolean;
+	version: number;
+}
+
+type Row = Message | Note;
+
+interface Conversation {
+	key: string;
+	address: Address;
+	title: string;
+	snapshot: RoomSnapshot | null;
+	/** True if the user takes no part in it any more: it can be read, and not be written to. */
+	ended: boolean;
+	/** Oldest first. */
+	rows: Row[];
+	/** The ids of the rows. */
+	ids: Set<string>;
+	/** Whether the newest messages were read from the history. */
+	loaded: "no" | "loading" | "yes" | "locked" | "failed";
+	/** True if the history may hold older messages than the rows. */
+	older: boolean;
+	/** True if the newest messages are not among the rows. */
+	detached: boolean;
+	unread: number;
+	/** Unread messages that are private or name the user. */
+	mentions: number;
+	/** The id of the message above which the page draws "New messages". */
+	firstUnread: string | null;
+	/** The id of the newest message that was on the screen. */
+	read: string | null;
+	/** The newest message. */
+	last: { from: string; text: string; at: number } | null;
+	/** The time at which something last happened. */
+	activity: number;
+}
+
+/** What is known about another user. */
+interface User {
+	linked: boolean;
+	trust: "verified" | "unverified" | "changed" | "unencrypted" | "unknown";
+	/** How the link reaches the user, if it is known. */
+	path: string;
+}
+
+interface State {
+	phase: "connecting" | "refused" | "signed_out" | "signed_in" | "ended";
+	/** True while the WebSocket to the peer is open. */
+	attached: boolean;
+	me: string;
+	tracker: "connected" | "lost";
+	trackerReason: string;
+	trackerAddress: string;
+	trackerKey: string;
+	listening: string;
+	conversations: Map<string, Conversation>;
+	/** The key of the open conversation. */
+	open: string | null;
+	/** True while somebody can see the page. */
+	visible: boolean;
+	/** True while the newest message of the open conversation is on the screen. */
+	following: boolean;
+	users: Map<string, User>;
+	online: string[];
+	rooms: RoomSnapshot[];
+	blocked: Set<string>;
+	/** The fingerprint of this device's key, while contacts are warned of it. */
+	newKey: string;
+	/** Own messages whose delivery is not complete. */
+	waiting: Map<string, Message>;
+}
+
+/** What is to be done after an event, besides drawing. */
+type Effect =
+	| { do: "restart"; words?: string }
+	| { do: "signed_in" }
+	| { do: "refresh" }
+	| { do: "resync" }
+	| { do: "members"; conversation: Conversation }
+	| { do: "alert"; conversation: Conversation; message: Message }
+	| { do: "received"; conversation: Conversation; message: Message }
+	| { do: "toast"; text: string; bad?: boolean };
+
+/** What surrounds a row on the screen, as far as it changes the look of the row. */
+interface Surroundings {
+	/** The row above. */
+	before: Row | undefined;
+	isFirstUnread: boolean;
+	isMention: boolean;
+	/** True if the details of the delivery are shown. */
+	isExpanded: boolean;
+	/** True if all of a long text is shown. */
+	isUnfolded: boolean;
+	now: number;
+}
+
+type App = import("./app.js").App;
+
+/** The elements that `index.html` always has, by id. */
+interface Ids {
+	"log": HTMLDivElement;
+	"banners": HTMLDivElement;
+	"toasts": HTMLDivElement;
+	"dialog-body": HTMLDivElement;
+	"dialog": HTMLDialogElement;
+	"icon": HTMLLinkElement;
+	"message": HTMLTextAreaElement;
+	"send": HTMLButtonElement;
+	"jump": HTMLButtonElement;
+	"members-toggle": HTMLButtonElement;
+	"show-password": HTMLButtonElement;
+	"sign-in-button": HTMLButtonElement;
+	"register-button": HTMLButtonElement;
+	"identity-import": HTMLButtonElement;
+	"search-words": HTMLInputElement;
+	"room-name": HTMLInputElement;
+	"tracker-host": HTMLInputElement;
+	"tracker-port": HTMLInputElement;
+	"tracker-key": HTMLInputElement;
+	"name": HTMLInputElement;
+	"password": HTMLInputElement;
+	"identity-file": HTMLInputElement;
+	"ended": HTMLDetailsElement;
+	[id: string]: HTMLElement;
+}
