@@ -37,6 +37,9 @@ const ACTIVE = 60_000;
 /** Time between two drawings of a page that nobody sees, in milliseconds. */
 const UNSEEN_PAUSE = 250;
 
+/** Share of the time that drawing may take while very many messages arrive. */
+const DRAWING_SHARE = 0.3;
+
 /** Conversations whose newest messages are read at the start. */
 const READ_AHEAD = 8;
 
@@ -44,6 +47,7 @@ const READ_AHEAD = 8;
 export class App {
 	state = newState();
 	#isDrawDue = false;
+	#drawAfter = 0;
 	#isFocusDue = false;
 	#usedAt = performance.now();
 	/** @type {Promise<void> | null} */
@@ -234,15 +238,23 @@ export class App {
 		this.draw();
 	}
 
-	/** Draws the state at the next frame. */
+	/** Draws the state at the next frame, or later if the last drawing took long. */
 	draw() {
 		if (!this.#isDrawDue) {
 			this.#isDrawDue = true;
-			document.hidden ? setTimeout(() => this.#draw(), UNSEEN_PAUSE) : requestAnimationFrame(() => this.#draw());
+			const pause = document.hidden ? UNSEEN_PAUSE : this.#drawAfter - performance.now();
+			pause > 0 ? setTimeout(() => this.#draw(), pause) : requestAnimationFrame(() => this.#draw());
 		}
 	}
 
 	#draw() {
+		const start = performance.now();
+		this.#drawAll();
+		const end = performance.now();
+		this.#drawAfter = end + (end - start) * (1 / DRAWING_SHARE - 1);
+	}
+
+	#drawAll() {
 		this.#isDrawDue = false;
 		const { state } = this;
 		const conversation = openConversation(state);

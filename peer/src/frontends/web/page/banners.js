@@ -18,7 +18,7 @@ export function drawBanners(app, state) {
 			element(
 				"div",
 				{ class: bad ? "banner bad" : "banner" },
-				icon("warning"),
+				icon("⚠"),
 				paragraph("", text),
 				...actions.map(([words, act]) => button(words, act, "quiet small")),
 			),

@@ -28,6 +28,8 @@ export class Composer {
 	#problem = byId("composer-problem");
 	/** The conversation for which the text is. @type {string | null} */
 	#key = null;
+	/** The text for which the entry has its height. */
+	#measured = "";
 
 	/** @param {App} app */
 	constructor(app) {
@@ -80,7 +82,11 @@ export class Composer {
 				: bytes > TEXT_MAX - NEARLY
 					? `${size}.`
 					: "Enter sends, Shift-Enter starts a new line.";
-		this.#entry.rows = Math.min(ROWS_MAX, this.#entry.value.split("\n").length);
+		if (this.#measured === this.#entry.value) {
+			return;
+		}
+		this.#measured = this.#entry.value;
+		this.#entry.rows = Math.min(ROWS_MAX, this.#measured.split("\n").length);
 		while (this.#entry.scrollHeight > this.#entry.clientHeight + 2 && this.#entry.rows < ROWS_MAX) {
 			this.#entry.rows += 1;
 		}

@@ -41,8 +41,10 @@ export function element(tag, given = {}, ...children) {
 	return made;
 }
 
-/** Returns a button. @param {string} text @param {() => unknown} on @param {string} [classes] */
-export const button = (text, on, classes) => element("button", { type: "button", text, on, class: classes });
+/** Returns a button. @param {string} text @param {() => unknown} on @param {string} [classes]
+ * @param {string} [label] a longer name, which begins with the text */
+export const button = (text, on, classes, label) =>
+	element("button", { type: "button", text, on, class: classes, "aria-label": label });
 
 /** @param {string} classes @param {string} text */
 export const paragraph = (classes, text) => element("p", { class: classes, text });
@@ -63,12 +65,8 @@ function svgElement(tag, attributes) {
 	return made;
 }
 
-/** Returns an icon of `index.html`. @param {string} name */
-export function icon(name) {
-	const svg = svgElement("svg", { "aria-hidden": "true" });
-	svg.append(svgElement("use", { href: `#i-${name}` }));
-	return svg;
-}
+/** Returns a sign that goes before words which say the same. @param {string} sign */
+export const icon = sign => element("span", { class: "sign", "aria-hidden": "true", text: sign });
 
 /** Returns a drawing of dark squares on white. @param {boolean[][]} modules @param {string} label */
 export function squares(modules, label) {

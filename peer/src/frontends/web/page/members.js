@@ -1,16 +1,16 @@
 /** The right side: the members of the open conversation, what vouches for each, and what can be done about it.  */
 
-import { avatar, button, buttons, byId, element, icon, keyedList, paragraph, span, squares, unseen } from "./dom.js";
+import { avatar, button, buttons, byId, element, icon, keyedList, paragraph, span, squares } from "./dom.js";
 import { qrCode } from "./qr_code.js";
 import { safeRow } from "./safe_text.js";
 import { membersOf, openConversation } from "./state.js";
 
 /** For each degree of trust: a word, an icon, and what it means. */
 const TRUST = {
-	verified: ["verified", "verified", "You compared the safety numbers: this is the person you know."],
+	verified: ["verified", "✓", "You compared the safety numbers: this is the person you know."],
 	unverified: ["not verified", "", "The key is the one of the first meeting. Compare the safety numbers to be sure."],
-	changed: ["changed key", "warning", "Another key than before. Nothing is sent until you accept it."],
-	unencrypted: ["not encrypted", "warning", "An original program without keys: others on the network can read what you write to it."],
+	changed: ["changed key", "⚠", "Another key than before. Nothing is sent until you accept it."],
+	unencrypted: ["not encrypted", "⚠", "An original program without keys: others on the network can read what you write to it."],
 	unknown: ["", "", ""],
 };
 
@@ -96,11 +96,7 @@ export class MembersPanel {
 		const { actions } = this.app;
 		const isBlocked = state.blocked.has(name);
 		const trust = state.users.get(name)?.trust;
-		const act = (isOffered, words, on) => {
-			const made = isOffered && button(words, on, "quiet small");
-			made && made.append(unseen(` ${safeRow(name)}`));
-			return made;
-		};
+		const act = (isOffered, words, on) => isOffered && button(words, on, "quiet small", `${words} ${safeRow(name)}`);
 		return element(
 			"div",
 			{ class: "member-actions" },
@@ -121,7 +117,7 @@ export function safetyNumber({ user, number, verified, changed }, actions) {
 	const name = safeRow(user);
 	const digits = number.replace(/\D/g, "");
 	const groups = safeRow(number).split(" ").map(group => span("", group));
-	const done = element("p", { class: "good" }, icon("verified"), "You compared this number before, and it was equal.");
+	const done = element("p", { class: "good" }, icon("✓"), "You compared this number before, and it was equal.");
 	const equal = button("The numbers are equal", actions.verified, "primary");
 	const accept = button("The numbers are equal: accept the key", actions.accept, "primary");
 	return element(

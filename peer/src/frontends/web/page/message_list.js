@@ -1,8 +1,8 @@
 /**
  * The messages of the open conversation on the screen.
  *
- * At most `ROWS_ON_PAGE` rows are in the page at a time: a window into the rows of the state. It moves as one scrolls,
- * and asks for older messages at its upper end. Rows on the screen stay where they are while rows above them come or go.
+ * Few rows are in the page at a time: a window into the rows of the state. It moves as one scrolls, and asks for older
+ * messages at its upper end. Rows on the screen stay where they are while rows above them come or go.
  */
 
 import { byId, paragraph, element, replaceKeepingFocus } from "./dom.js";
@@ -12,11 +12,11 @@ import { trim } from "./rows.js";
 import { openConversation } from "./state.js";
 import { counted } from "./words.js";
 
-/** Rows in the page at a time. */
-const ROWS_ON_PAGE = 400;
+/** Rows in the page at a time: while it follows the newest message, and while one reads older ones. */
+const [ROWS_FOLLOWING, ROWS_READING] = [60, 160];
 
 /** Rows by which the window moves. */
-const STEP = 150;
+const STEP = 60;
 
 /** Pixels from the end that still count as the end. */
 const NEAR_END = 48;
@@ -103,8 +103,8 @@ export class MessageList {
 			const now = this.#nodes.get(anchor.row)?.node.getBoundingClientRect().top ?? anchor.top;
 			this.#log.scrollTop += now - anchor.top;
 		}
-		if (conversation.older && rows.length < STEP) {
-			// A short page may leave nothing to scroll.
+		if (!state.following || rows.length < STEP) {
+			// There may be nothing to scroll, although there are more rows.
 			this.#scrolled();
 		}
 		byId("jump").hidden = state.following;
@@ -112,9 +112,9 @@ export class MessageList {
 	}
 
 	/** Returns the place of the window. @param {State} state @param {Row[]} rows */
-	#firstIndex(state, rows) {
-		const last = Math.max(0, rows.length - ROWS_ON_PAGE);
-		return state.following || !this.#top ? last : Math.max(0, Math.min(rows.indexOf(this.#top), last));
+	#firstIndex({ following }, rows) {
+		const last = Math.max(0, rows.length - (following ? ROWS_FOLLOWING : ROWS_READING));
+		return following || !this.#top ? last : Math.max(0, Math.min(rows.indexOf(this.#top), last));
 	}
 
 	/**
@@ -124,7 +124,7 @@ export class MessageList {
 	 * @param {number} first
 	 */
 	#sync(state, conversation, first) {
-		const rows = conversation.rows.slice(first, first + ROWS_ON_PAGE);
+		const rows = conversation.rows.slice(first, first + ROWS_READING);
 		const wanted = new Set(rows);
 		for (const [row, { node }] of this.#nodes) {
 			if (!wanted.has(row)) {
@@ -225,7 +225,7 @@ export class MessageList {
 		const { scrollTop, scrollHeight, clientHeight } = this.#log;
 		const below = scrollHeight - scrollTop - clientHeight;
 		const first = this.#firstIndex(state, rows);
-		const isLast = first + ROWS_ON_PAGE >= rows.length;
+		const isLast = first + ROWS_READING >= rows.length;
 		const following = isLast && !conversation.detached && below < NEAR_END;
 		if (following !== state.following) {
 			state.following = following;
@@ -242,7 +242,7 @@ export class MessageList {
 		} else if (scrollTop < clientHeight && conversation.older) {
 			void history.loadOlder(conversation);
 		} else if (below < clientHeight && !isLast) {
-			this.#top = rows[Math.min(first + STEP, rows.length - ROWS_ON_PAGE)];
+			this.#top = rows[Math.min(first + STEP, rows.length - ROWS_READING)];
 			this.app.draw();
 		}
 	}

@@ -55,8 +55,7 @@ export class Sidebar {
 	#room({ name, members, capacity, owner }) {
 		const isFull = members.length >= capacity;
 		const people = members.length ? listed(members.map(it => it.username)) : `owner ${safeRow(owner)}`;
-		const join = button("Join", () => this.app.actions.join(name), "quiet");
-		join.append(unseen(` ${safeRow(name)}`));
+		const join = button("Join", () => this.app.actions.join(name), "quiet", `Join ${safeRow(name)}`);
 		return element(
 			"li",
 			{ class: "item" },
@@ -67,8 +66,7 @@ export class Sidebar {
 
 	/** @param {State} state @param {string} name */
 	#person(state, name) {
-		const chat = button("Chat", () => this.app.actions.openDirect(name), "quiet");
-		chat.append(unseen(` with ${safeRow(name)}`));
+		const chat = button("Chat", () => this.app.actions.openDirect(name), "quiet", `Chat with ${safeRow(name)}`);
 		const blocked = state.blocked.has(name) && span("row-more", "blocked");
 		return element("li", { class: "item" }, avatar(name, "small online"), element("span", { class: "row-text" }, span("row-name", safeRow(name)), blocked), chat);
 	}

@@ -16,8 +16,8 @@ const SHORT_DAY = format({ day: "numeric", month: "short" });
 /** @param {number} at */
 export const clock = at => CLOCK.format(at);
 
-/** @param {number} at */
-export const fullTime = at => `${DAY.format(at)}, ${new Date(at).toLocaleTimeString("en-GB")}`;
+/** Returns day and time, as "Sat Nov 28 2026 15:05:09". @param {number} at */
+export const fullTime = at => new Date(at).toString().slice(0, 24);
 
 /** @param {number} at */
 export const dayKey = at => new Date(at).toDateString();
