@@ -16,7 +16,7 @@ use crate::history::acks::encoded_len;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 use crate::history::reassembly::StreamName;
-use crate::history::rows::{conversation, group_at, room_name};
+use crate::history::rows::{conversation, group_at, read_audience, room_name};
 use crate::history::seq_ranges::SeqRanges;
 use crate::history::tables::{Name, Stream, Tables};
 use crate::limits::HAND_OVER_GROUPS;
@@ -79,9 +79,49 @@ impl Tables {
                 reaching.map(|(begin, last)| (first.max(*begin), *last)).collect()
             };
             stream.spans = first.map(from).unwrap_or_default();
+            let withheld = self.withheld(of, stream, to)?;
+            if withheld.iter().next().is_some() {
+                stream.spans = SeqRanges::read(&stream.spans).unwrap_or_default().minus(&withheld).list();
+                stream.spans.truncate(SPANS_MAX);
+            }
         }
         claimed.retain(|stream| !stream.spans.is_empty());
         Ok(claimed)
+    }
+
+    /// Returns the own messages of a stream that were given up for a user, because this user left the room and came back.
+    /// They are not handed over any more, so a HAVE must not offer them.
+    fn withheld(&mut self, of: &ConversationId, stream: &StreamSpans, to: &Username) -> Result<SeqRanges> {
+        let mut withheld = SeqRanges::default();
+        let is_own = stream.username == self.me.as_str();
+        let Some(room) = self.known_conversation(of)?.filter(|_| is_own && of.room().is_some()) else {
+            return Ok(withheld);
+        };
+        let (me, Some(key)) =
+            (self.known_person(&self.me)?, self.stream_of(of, stream)?.map(|stream| stream.key))
+        else {
+            return Ok(withheld);
+        };
+        let mut query = self
+            .db
+            .prepare_cached("SELECT max(since), count(*) FROM seats WHERE conversation = ?1 AND user = ?2")?;
+        let stay: (Option<i64>, i64) =
+            query.query_row(params![room.key, me], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        drop(query);
+        // Without an earlier stay there is nothing to look for.
+        let (Some(since), 2..) = stay else { return Ok(withheld) };
+        let mut query = self.db.prepare_cached(
+            "SELECT seq, audience FROM messages WHERE stream = ?1 AND revision < ?2 AND audience IS NOT NULL",
+        )?;
+        let mut rows = query.query(params![key, since])?;
+        while let Some(row) = rows.next()? {
+            let audience: String = row.get(1)?;
+            if !read_audience(Some(&audience)).contains(to) {
+                let seq = row.get::<_, i64>(0)?.cast_unsigned();
+                withheld.insert(seq, seq);
+            }
+        }
+        Ok(withheld)
     }
 
     /// Returns the first message of a stream that was written at revision `since` or later. For the asker's own
@@ -319,6 +359,27 @@ mod tests {
         let mut carla = history(CARLA);
         catch_up(&mut carla, &mut ana, ANA, &room(), 3);
         assert_eq!(kept(&mut carla, &room()), ["3"]);
+    }
+
+    #[test]
+    fn have_offers_no_message_that_was_given_up() {
+        let mut ana = history(ANA);
+        let stored = say(&mut ana, &room(), &["1"], &[BOB]);
+        ana.apply(Request::Delivered { to: user(BOB), ids: vec![stored[0].id] });
+        say(&mut ana, &room(), &["2"], &[BOB]);
+        let offered = |ana: &mut HistoryDb| -> Vec<_> {
+            let (streams, _) = ana.holdings_for(&room(), &user(BOB), None, 2);
+            streams.into_iter().flat_map(|stream| stream.spans).collect()
+        };
+        assert_eq!(offered(&mut ana), [(1, 2)], "the control");
+        // Ana leaves, which gives up what waits, and joins again.
+        ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
+        ana.apply(snapshot(4, &[(BOB, 2), (CARLA, 3)]));
+        ana.apply(snapshot(5, &[(ANA, 5), (BOB, 2), (CARLA, 3)]));
+        ana.commit();
+        assert_eq!(offered(&mut ana), [(1, 1)]);
+        let (wanted, to) = (ana.spans(&room()), user(BOB));
+        assert_eq!(ana.hand_over(&room(), &to, &wanted, 2).len(), 1, "no more than is offered");
     }
 
     #[test]
