@@ -33,7 +33,8 @@ impl Engine {
         effects: &mut Effects,
     ) {
         self.history_lock.touch(now.instant);
-        if self.unstored > 0 && !matches!(command, Command::Say { .. }) {
+        let waits = self.unstored > 0 && !self.omits(Omission::CommandsWait);
+        if waits && !matches!(command, Command::Say { .. }) {
             return self.deferred.push_back((ticket, command));
         }
         let outcome = match command {
@@ -102,7 +103,9 @@ impl Engine {
 
     /// Returns whether the tracker was asked a moment ago about the absent user: messages to that user wait.
     fn was_looked_up(&mut self, user: &Username, now: Now) -> bool {
-        self.chat.away().contains(user) && !self.lookups.pace.may_ask(user, now.instant)
+        self.chat.away().contains(user)
+            && !self.lookups.pace.may_ask(user, now.instant)
+            && !self.omits(Omission::LookupPace)
     }
 
     /// Goes on with the commands that waited for the answer about a user.
@@ -182,7 +185,9 @@ impl Engine {
     /// Returns whether the first message in a conversation should wait for the Lamport time of a connected member. It
     /// then sorts after the existing ones. The link that would carry the message carries that time first.
     fn awaits_lamport_time(&self, conversation: &ConversationId, recipients: &[Username]) -> bool {
-        !self.timed.contains(conversation) && recipients.iter().any(|user| self.may_send_have(user))
+        !self.timed.contains(conversation)
+            && recipients.iter().any(|user| self.may_send_have(user))
+            && !self.omits(Omission::LamportWait)
     }
 
     /// Returns whether an online user may still send the Lamport time of a conversation. A legacy client never does.
@@ -216,7 +221,7 @@ impl Engine {
 
     /// Goes on with the commands that waited until every own message was stored.
     pub(in crate::engine) fn on_all_stored(&mut self, now: Now, effects: &mut Effects) {
-        if self.unstored > 0 {
+        if self.unstored > 0 || self.omits(Omission::AllStored) {
             return;
         }
         for (ticket, command) in std::mem::take(&mut self.deferred) {

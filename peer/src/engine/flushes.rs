@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::flush::Flush;
 use crate::engine::input::{Milestone, Now, Ticket};
+use crate::engine::omission::Omission;
 use crate::engine::timers::Timer;
 use crate::history::command::Request;
 use crate::history::conversation::ConversationId;
@@ -21,7 +22,8 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let is_counting = matches!(milestone, Milestone::Delivered(_));
-        let until = is_counting.then(|| now.instant + QUIT_WAIT);
+        let is_bounded = is_counting && !self.omits(Omission::FlushBound);
+        let until = is_bounded.then(|| now.instant + QUIT_WAIT);
         if let Milestone::Delivered(of) = &milestone {
             effects.history(Request::Waiting { of: of.clone() });
         }
@@ -52,12 +54,13 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) {
+        let is_impatient = self.omits(Omission::FlushWaits);
         let is_on_its_way = waiting.iter().any(|(user, _)| self.is_expected(user));
         let is_asked =
             |flush: &Flush| matches!(&flush.milestone, Milestone::Delivered(it) if it.as_ref() == of);
         for flush in self.flushes.iter_mut().filter(|flush| is_asked(flush)) {
             flush.is_counting = false;
-            if !is_on_its_way {
+            if !is_on_its_way || is_impatient {
                 flush.until = Some(now.instant);
             }
         }

@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::engine::chat::held_back::{Inbound, InboundMessages};
 use crate::engine::effect::Effects;
 use crate::engine::input::Now;
+use crate::engine::omission::Omission;
 use crate::history::command::{InboundBatch, Request, UnsignedMessage};
 use crate::history::conversation::ConversationId;
 
@@ -20,6 +21,9 @@ impl Engine {
 
     /// Passes on the messages that were held back until their membership was confirmed, in order.
     pub(in crate::engine) fn release_held_back(&mut self, now: Now, effects: &mut Effects) {
+        if self.omits(Omission::Release) {
+            return;
+        }
         for (conversation, room, inbound) in self.chat.admit_held_back(now.instant) {
             self.keep(conversation, room, inbound, now, effects);
         }

@@ -105,6 +105,7 @@ impl Engine {
                     self.chat.link_is(&user, true, self.link_trust(&user));
                 }
             }
+            (Decision::Block(_), Ok(())) if self.omits(Omission::Block) => {}
             (Decision::Block(blocked), Ok(())) => self.chat.set_blocked(blocked),
             (Decision::Accept(user, before) | Decision::Verify(user, before), Err(_)) => {
                 self.keys.restore(&user, before);

@@ -65,7 +65,8 @@ impl Engine {
     /// Returns whether another link to this user has taken over. The new link starts with everything that is not
     /// stored. Messages of the replaced link in between would break the signed batches of both.
     fn is_replaced(&self, user: &Username, link: LinkId) -> bool {
-        self.links.get(user).is_some_and(|serving| serving.link != link)
+        let is_replaced = self.links.get(user).is_some_and(|serving| serving.link != link);
+        is_replaced && !self.omits(Omission::ReplacedLink)
     }
 
     pub(in crate::engine) fn on_link_changed(
@@ -88,7 +89,7 @@ impl Engine {
             self.chat.forget_held_back(user);
         }
         let events = self.chat.link_is(user, state.is_some(), self.link_trust(user));
-        if state.is_some() && !events.is_empty() {
+        if state.is_some() && !events.is_empty() && !self.omits(Omission::CountMissed) {
             let shared = self.chat.shared_with(user).into_iter().map(|of| (user.clone(), of));
             self.awaited.extend(shared);
         }
@@ -100,7 +101,6 @@ impl Engine {
                 self.replication.end(user);
                 self.sync.down(user);
                 self.awaited.retain(|(peer, _)| peer != user);
-                self.counting.retain(|(peer, _)| peer != user);
                 self.handing_over.remove(user);
             }
         }
@@ -192,11 +192,9 @@ impl Engine {
             self.timed.insert(conversation.clone());
         }
         if is_first {
-            // The count is complete before the first of these messages arrives from the backlog, because the history
-            // answers in order.
-            self.counting.insert((from.clone(), conversation.clone()));
-            let (of, from, theirs) = (conversation.clone(), from.clone(), theirs.clone());
-            effects.history(Request::Lacking { of, from, theirs });
+            // The count is complete before the first of these messages is shown.
+            let (of, theirs) = (conversation.clone(), theirs.clone());
+            effects.history(Request::CountMissed { of, theirs });
         }
         self.sync.on_have(from, conversation, theirs);
         self.compare(from, now, effects);

@@ -12,6 +12,7 @@ use crate::api::error::CommandError;
 use crate::engine::Engine;
 use crate::engine::effect::Effects;
 use crate::engine::input::Now;
+use crate::engine::omission::Omission;
 use crate::history::command::Request;
 use crate::identity::known_keys::{Announcement, KeyUpdate};
 use crate::tracker_communication::tracker_report::TrackerError;
@@ -81,7 +82,7 @@ impl Engine {
 
     /// Returns whether this device met the user before, in this run or an earlier one.
     fn is_met(&self, user: &Username) -> bool {
-        self.keys.has_keys(user) || self.chat.talks_with(user)
+        self.keys.has_keys(user) || self.chat.talks_with(user) || self.omits(Omission::RefuseUnknown)
     }
 
     /// Starts a private chat with a user whom the tracker has found.

@@ -50,8 +50,12 @@ impl Engine {
             self.timers.set(Timer::ShowsAgain(user, room), now.instant + HELLO_PAUSE);
         }
         let (left, (changed, gone)) = (self.chat.take_left(), self.chat.not_kept());
+        // When the user comes back, others may have written meanwhile.
+        self.timed.retain(|of| of.room().is_none_or(|room| !left.contains(&room)));
         let is_changed = !changed.is_empty() || !gone.is_empty();
-        left.into_iter().for_each(|room| effects.history(Request::LeaveRoom(room)));
+        if !self.omits(Omission::LeaveRoom) {
+            left.into_iter().for_each(|room| effects.history(Request::LeaveRoom(room)));
+        }
         for room in changed {
             let (id, revision) = (room.id, room.snapshot.as_ref().map_or(0, |snapshot| snapshot.revision));
             if !self.omits(Omission::NoteRoom) {

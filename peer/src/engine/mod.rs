@@ -93,8 +93,6 @@ pub(crate) struct Engine {
     absences: BTreeMap<ConversationId, AbsenceCounter>,
     /// The first HAVEs that are still awaited since a link came up, by peer and conversation.
     awaited: BTreeSet<(Username, ConversationId)>,
-    /// The first HAVEs whose missing messages the history is counting.
-    counting: BTreeSet<(Username, ConversationId)>,
     /// The users for whose WANT the history is reading messages, and since when.
     handing_over: BTreeMap<Username, Instant>,
     /// Conversations whose Lamport time is known in this run, or was awaited long enough.
@@ -129,7 +127,6 @@ impl Engine {
             unstored: 0,
             absences: BTreeMap::new(),
             awaited: BTreeSet::new(),
-            counting: BTreeSet::new(),
             handing_over: BTreeMap::new(),
             timed: BTreeSet::new(),
             history_lock: HistoryLock::default(),
@@ -143,7 +140,9 @@ impl Engine {
             omission: start.omission,
         };
         engine.chat.set_blocked(blocked);
-        engine.chat.remember(opened.rooms.clone());
+        if !engine.omits(Omission::RememberRooms) {
+            engine.chat.remember(opened.rooms.clone());
+        }
         let events = match login {
             Ok(rooms) => engine.chat.signed_in(rooms.into_iter(), now.instant),
             Err(reason) => engine.chat.offline(reason, now.instant),
@@ -197,6 +196,10 @@ impl Engine {
             Input::Await(ticket, milestone) => self.on_await(ticket, milestone, now, effects),
             Input::Granted(request, reply) => self.on_granted(&request, &reply, now, effects),
             Input::RoomUpdate(update) => {
+                #[cfg(test)]
+                if self.omits(Omission::RevisionOrder) {
+                    self.chat.forget_revisions();
+                }
                 effects.publish(self.chat.updated(*update, now.instant));
                 self.update_membership(now, effects);
             }

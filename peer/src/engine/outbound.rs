@@ -75,6 +75,7 @@ impl Engine {
                 effects.push(Effect::Send(to, frame, RefusedFrame::Have(of)));
             }
             Report::Lacking { of, from, lacking } => self.on_lacking(&from, &of, lacking, now, effects),
+            Report::Missed { of, lacking } => self.absences.entry(of).or_default().note(&lacking),
             Report::HandedOver { of, to, messages } => self.hand_over(to, &of, messages, effects),
             Report::Waiting { of, waiting } => self.on_waiting(of.as_ref(), &waiting, now, effects),
             Report::Trouble(message) => effects.publish([Event::error("STORAGE", message)]),

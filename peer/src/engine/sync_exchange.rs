@@ -40,6 +40,9 @@ impl Engine {
 
     /// Asks the history what is lacking here of the messages that a peer holds.
     pub(in crate::engine) fn compare(&mut self, user: &Username, now: Now, effects: &mut Effects) {
+        if self.omits(Omission::Comparison) {
+            return;
+        }
         let shared = self.chat.shared_with(user);
         if let Some((of, theirs)) = self.sync.next_comparison(user, &shared, now.instant) {
             effects.history(Request::Lacking { of, from: user.clone(), theirs });
@@ -55,11 +58,6 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) {
-        if self.counting.remove(&(user.clone(), of.clone())) {
-            let absences = self.absences.entry(of.clone()).or_default();
-            absences.note(&lacking.unwrap_or_default());
-            return;
-        }
         let Some(lacking) = lacking else { return self.sync.comparison_failed(user, of) };
         let streams = self.sync.wanted(user, of, lacking, now.instant);
         if !streams.is_empty() {
@@ -81,7 +79,10 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) {
-        let Some(since) = self.chat.since(&of, user) else { return };
+        let since = self.chat.since(&of, user);
+        let since = if self.omits(Omission::HandOverToMembers) { since.or(Some(0)) } else { since };
+        let Some(since) = since.filter(|_| !self.omits(Omission::HandOver)) else { return };
+        let since = if self.omits(Omission::HandOverSince) { 0 } else { since };
         let is_held = self.keys.is_changed(user) && !self.omits(Omission::HoldHandOver);
         // While the disk fails, the history does not answer.
         let is_busy = self.handing_over.get(user).is_some_and(|since| now.instant < *since + WANT_WAIT);
@@ -102,7 +103,8 @@ impl Engine {
         self.handing_over.remove(&to);
         // The user may have left while the history read, and the key may have changed.
         let is_held = self.keys.is_changed(&to) && !self.omits(Omission::HoldHandOver);
-        if self.chat.since(of, &to).is_some() && !is_held {
+        let is_member = self.chat.since(of, &to).is_some() || self.omits(Omission::HandOverToMembers);
+        if is_member && !is_held {
             let frame = Frame::Lines { room_id: of.room(), lines };
             effects.push(Effect::Send(to, frame, RefusedFrame::Repeatable));
         }

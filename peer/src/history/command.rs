@@ -173,6 +173,14 @@ pub enum Request {
         /// The sequence ranges that the peer holds.
         theirs: Vec<StreamSpans>,
     },
+    /// Asks which messages this peer has missed: those that a peer holds and this peer lacks. It ends its batch, so that
+    /// [`Report::Missed`](crate::history::report::Report::Missed) comes before the messages themselves.
+    CountMissed {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The sequence ranges that the peer holds.
+        theirs: Vec<StreamSpans>,
+    },
     /// Asks for the answer to a WANT frame. [`Report::HandedOver`](crate::history::report::Report::HandedOver)
     /// answers.
     HandOver {
@@ -208,9 +216,16 @@ impl Request {
             Self::Pending { .. }
                 | Self::Holdings { .. }
                 | Self::Lacking { .. }
+                | Self::CountMissed { .. }
                 | Self::HandOver { .. }
                 | Self::Waiting { .. }
         )
+    }
+
+    /// Returns true if later requests must not share a batch with this one: it is answered after the commit, but later
+    /// messages are published before it.
+    pub(crate) fn ends_batch(&self) -> bool {
+        matches!(self, Self::CountMissed { .. })
     }
 
     /// Returns the load on the quota of a conversation, if the request is an own message with recipients.
@@ -259,6 +274,7 @@ impl Tables {
             Request::Pending { .. }
             | Request::Holdings { .. }
             | Request::Lacking { .. }
+            | Request::CountMissed { .. }
             | Request::HandOver { .. }
             | Request::Waiting { .. } => Ok(()),
         }

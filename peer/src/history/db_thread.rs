@@ -128,8 +128,9 @@ impl DbThread {
         let mut staged = 0;
         while let Some(Task::Request(request)) = next {
             staged += request.weight();
+            let is_last = request.ends_batch();
             self.history.apply(request);
-            next = if staged < COMMIT_MESSAGES { self.next_in_queue() } else { None };
+            next = if staged < COMMIT_MESSAGES && !is_last { self.next_in_queue() } else { None };
         }
         if self.history.needs_commit() || staged >= COMMIT_MESSAGES {
             let early = self.history.early_reports();
@@ -171,5 +172,32 @@ impl DbThread {
 
     fn count(&self) {
         self.counters.commits.store(self.history.commits(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::testing::*;
+
+    /// Gives the thread these requests at once, and returns its reports.
+    fn reports(history: HistoryDb, requests: Vec<Request>) -> Vec<Report> {
+        let (tasks, queue) = mpsc::channel(16);
+        let (reports, mut received) = mpsc::channel(16);
+        requests.into_iter().for_each(|request| tasks.try_send(Task::Request(request)).unwrap());
+        drop(tasks);
+        DbThread::new(history, queue, reports, Arc::default()).unwrap().run();
+        std::iter::from_fn(|| received.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn missed_messages_are_counted_before_they_are_shown() {
+        let (mut ana, bob) = (history(ANA), history(BOB));
+        let messages = say(&mut ana, &room(), &["1", "2"], &[BOB]);
+        let theirs = ana.spans(&room());
+        let count = Request::CountMissed { of: room(), theirs: theirs.clone() };
+        let reports = reports(bob, vec![count, inbound(ANA, &room(), &messages)]);
+        assert_eq!(reports[0], Report::Missed { of: room(), lacking: theirs });
+        assert_eq!(texts(&reports[1..]), ["1", "2"]);
     }
 }

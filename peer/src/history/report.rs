@@ -123,6 +123,14 @@ pub enum Report {
         /// stored.
         lacking: Option<Vec<StreamSpans>>,
     },
+    /// The answer to a [`CountMissed`](crate::history::command::Request::CountMissed). There is none while the disk
+    /// fails.
+    Missed {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The sequence ranges that the peer holds and this peer lacks.
+        lacking: Vec<StreamSpans>,
+    },
     /// The answer to a [`HandOver`](crate::history::command::Request::HandOver). There is no answer while the disk
     /// fails: an empty one would say that nothing more can be sent. The other peer asks again.
     HandedOver {

@@ -22,6 +22,9 @@ impl Tables {
                 let lacking = Some(self.lacking(of, theirs)?);
                 Report::Lacking { of: of.clone(), from: from.clone(), lacking }
             }
+            Request::CountMissed { of, theirs } => {
+                Report::Missed { of: of.clone(), lacking: self.lacking(of, theirs)? }
+            }
             Request::HandOver { of, to, wanted, since } => {
                 let messages = self.hand_over(of, to, wanted, *since)?;
                 Report::HandedOver { of: of.clone(), to: to.clone(), messages }
@@ -74,8 +77,9 @@ impl HistoryDb {
                         Request::Lacking { of, from, .. } => {
                             self.reports.push(Report::Lacking { of, from, lacking: None })
                         }
-                        // The sync asks again, and an empty answer would be wrong.
-                        Request::Holdings { .. } | Request::HandOver { .. } => {}
+                        // The sync asks again, and an empty answer would be wrong. A count that comes late is wrong too.
+                        Request::Holdings { .. } | Request::HandOver { .. } | Request::CountMissed { .. } => {
+                        }
                         // Nobody asks again, so the answer is given when the disk works.
                         query => self.queries.push(query),
                     }

@@ -30,6 +30,11 @@ pub(crate) fn altered(frame: &Packet, by: &Username) -> Option<Packet> {
     Some(frame)
 }
 
+/// Returns a WANT for messages of a room.
+pub(crate) fn want(room: Uuid, streams: Vec<StreamSpans>) -> Packet {
+    Packet::Want(Some(room), streams)
+}
+
 /// Returns a WANT for the whole stream of the frame's first message.
 pub(crate) fn streams(frame: &Packet) -> Vec<StreamSpans> {
     let Packet::Lines { lines, .. } = frame else { return Vec::new() };

@@ -20,6 +20,8 @@ pub(crate) struct Shown {
     pub(crate) from: Username,
     pub(crate) conversation: Conversation,
     pub(crate) late: bool,
+    /// The number of earlier messages that the event said were missing.
+    pub(crate) missing: u64,
 }
 
 /// The events that one user saw.
@@ -39,8 +41,8 @@ pub(crate) struct Log {
     pub(crate) lost_marks: BTreeMap<(Uuid, Username), usize>,
     /// The number of batches that were refused.
     pub(crate) refused: usize,
-    /// The number of messages that were announced as missed, and of those that came as backlog without it.
-    pub(crate) missed: u64,
+    /// The number of messages that were announced as missed, by run of the program.
+    pub(crate) missed: BTreeMap<u32, u64>,
     /// The number of messages that were held because the recipient's key had changed.
     pub(crate) held: usize,
     /// Events that must never occur in the simulation.
@@ -56,12 +58,13 @@ impl Log {
             Event::Undelivered { reason: Undeliverable::KeyChanged, .. } => self.held += 1,
             Event::Undelivered { reason: Undeliverable::Waiting, .. } => {}
             Event::Undelivered { id, to, .. } => drop(self.given_up.insert((*id, to.clone()))),
-            Event::Missed { lines, .. } => self.missed += lines,
-            Event::Message { id, room, from, to, late, .. } => {
+            Event::Missed { lines, .. } => *self.missed.entry(life).or_default() += lines,
+            Event::Message { id, room, from, to, late, missing, .. } => {
                 let other = to.as_ref().unwrap_or(from).clone();
                 let conversation =
                     room.clone().map_or_else(|| Conversation::Private(other), Conversation::Room);
-                self.shown.push(Shown { life, id: *id, from: from.clone(), conversation, late: *late });
+                let (from, late, missing) = (from.clone(), *late, *missing);
+                self.shown.push(Shown { life, id: *id, from, conversation, late, missing });
             }
             Event::Error { .. } | Event::Fork { .. } => self.wrong.push(format!("{event:?}")),
             _ => {}

@@ -18,6 +18,8 @@ pub(crate) struct Rooms {
     room: Room,
     /// The members by revision, each with the revision of joining.
     states: BTreeMap<u64, BTreeMap<Username, u64>>,
+    /// The users who are not connected to the tracker.
+    absent: BTreeSet<Username>,
     /// The users of whom the tracker announces another key beside their own.
     changed: BTreeSet<Username>,
 }
@@ -27,7 +29,8 @@ impl Rooms {
         let name = RoomName::parse("sala").unwrap();
         let mut room = Room::create(name, owner.clone(), DateTime::UNIX_EPOCH);
         room.id = Uuid::from_u128(0x5a1a);
-        let mut rooms = Self { room, states: BTreeMap::new(), changed: BTreeSet::new() };
+        let mut rooms =
+            Self { room, states: BTreeMap::new(), absent: BTreeSet::new(), changed: BTreeSet::new() };
         rooms.note();
         rooms
     }
@@ -78,7 +81,8 @@ impl Rooms {
     fn peer(&self, user: &Username) -> Peer {
         let address = Some([127, 0, 0, 1].into());
         let keys = self.keys(user);
-        Peer { address, port: Some(1), connected: true, keys, ..Peer::never_seen(user.clone()) }
+        let connected = !self.absent.contains(user);
+        Peer { address, port: Some(1), connected, keys, ..Peer::never_seen(user.clone()) }
     }
 
     /// Returns the tracker's record of a user.
@@ -104,10 +108,28 @@ impl Rooms {
 
     /// Notes that a member connected or disconnected, and returns the update for the others.
     pub(crate) fn presence(&mut self, kind: ChangeKind, user: &Username) -> Option<RoomUpdate> {
+        if kind == ChangeKind::Offline {
+            self.absent.insert(user.clone());
+        } else {
+            self.absent.remove(user);
+        }
         self.room.is_member(user).then(|| {
             self.room.note_presence(kind, user);
             self.changed(kind, user)
         })
+    }
+
+    /// Deletes the room. Returns the update for its members.
+    pub(crate) fn delete(&mut self) -> RoomUpdate {
+        let members: Vec<_> = self.room.seats().map(|seat| seat.username.clone()).collect();
+        for member in members {
+            // Each of them is a member.
+            let _ = self.room.leave(&member);
+        }
+        self.note();
+        let change = RoomChange { kind: ChangeKind::Deleted, username: self.room.owner.clone() };
+        let (name, room_id) = (Some(self.name()), Some(self.id()));
+        RoomUpdate { msg: String::new(), change, room: None, name, room_id }
     }
 
     fn changed(&mut self, kind: ChangeKind, user: &Username) -> RoomUpdate {

@@ -6,18 +6,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use commons::keys::PublicKey;
 use commons::names::Username;
-use commons::protocol::provenance::StreamSpans;
+use commons::protocol::provenance::{Incarnation, StreamSpans};
 use commons::snapshot::RoomSnapshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::Command;
+use crate::api::{Command, Event};
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::omission::Omission;
 use crate::engine::signed_out::EngineStart;
 use crate::history::command::Request;
+use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::message::SignedMessage;
 use crate::history::report::Report;
@@ -32,6 +33,9 @@ use crate::simulation::log::Log;
 
 /// The capacity of a link in one direction, in frames. It is small, so that links are often full.
 const LINK_FRAMES: usize = 6;
+
+/// The most own messages of a commit, and thus of a signed batch. As in the product, half a link holds a batch.
+const BATCH_MESSAGES: usize = LINK_FRAMES / 2;
 
 /// The bytes of pending messages that are read at a time. They are few, so that often more remain.
 const PENDING_BYTES: usize = 2000;
@@ -99,6 +103,7 @@ pub(crate) struct Disk {
     pub(crate) history: HistoryDb,
     pub(crate) opened: Opened,
     pub(crate) pins: BTreeMap<Username, Pin>,
+    pub(crate) blocked: BTreeSet<Username>,
 }
 
 /// The state of one run of the program.
@@ -108,6 +113,7 @@ pub(crate) struct SimulatedPeer {
     pub(crate) engine: Engine,
     history: HistoryDb,
     pins: BTreeMap<Username, Pin>,
+    blocked: BTreeSet<Username>,
     links: BTreeMap<Username, End>,
     wanted: BTreeSet<Username>,
     /// The requests that the history has not processed yet.
@@ -130,12 +136,20 @@ pub(crate) struct SimulatedPeer {
     pub(crate) refused_links: Vec<u64>,
     /// Commands that are not answered.
     pub(crate) unanswered: BTreeSet<Ticket>,
+    /// Whether each answered command succeeded.
+    pub(crate) answers: BTreeMap<Ticket, bool>,
+    /// The message of each command to write one.
+    written: BTreeMap<Ticket, Uuid>,
+    /// The accepted messages that are not shown as sent yet.
+    accepted: BTreeSet<Uuid>,
+    /// The accepted messages that were given before each other command.
+    before: BTreeMap<Ticket, BTreeSet<Uuid>>,
 }
 
 impl SimulatedPeer {
     /// Starts a run. `login` are the rooms of the tracker's reply; it is an error if the tracker was not reached.
     pub(crate) fn start(
-        Disk { history, opened, pins }: Disk,
+        Disk { history, opened, pins, blocked }: Disk,
         (me, life): (&Username, u32),
         login: Option<Vec<RoomSnapshot>>,
         omission: Option<Omission>,
@@ -147,7 +161,7 @@ impl SimulatedPeer {
             me: me.clone(),
             own_key: device(me.as_str()),
             keys: KnownKeys::new(pins.clone()),
-            blocked: BTreeSet::new(),
+            blocked: blocked.clone(),
             login: login.ok_or(None),
             omission,
         };
@@ -158,6 +172,7 @@ impl SimulatedPeer {
             engine,
             history,
             pins,
+            blocked,
             links: BTreeMap::new(),
             wanted: BTreeSet::new(),
             requests: VecDeque::new(),
@@ -170,13 +185,17 @@ impl SimulatedPeer {
             lookups: Vec::new(),
             refused_links: Vec::new(),
             unanswered: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            written: BTreeMap::new(),
+            accepted: BTreeSet::new(),
+            before: BTreeMap::new(),
         };
         peer.carry_out(effects, now, log);
         peer
     }
 
     /// Ends the run. The log notes the reports that the engine never received, and what was reported and is not stored.
-    pub(crate) fn crash(mut self, log: &mut Log) -> (HistoryDb, BTreeMap<Username, Pin>) {
+    pub(crate) fn crash(mut self, log: &mut Log) -> (HistoryDb, BTreeMap<Username, Pin>, BTreeSet<Username>) {
         for report in &self.reports {
             match report {
                 Report::Delivered { to, ids } => {
@@ -190,12 +209,17 @@ impl SimulatedPeer {
             }
         }
         log.note_uncommitted(self.life, self.uncommitted, self.marks);
-        (self.history, self.pins)
+        (self.history, self.pins, self.blocked)
     }
 
     /// Gives the engine a command.
     pub(crate) fn command(&mut self, ticket: Ticket, command: Command, now: Now, log: &mut Log) {
         self.unanswered.insert(ticket);
+        if let Command::Say { id: Some(id), .. } = &command {
+            self.written.insert(ticket, *id);
+        } else {
+            self.before.insert(ticket, self.accepted.clone());
+        }
         self.input(Input::Command(ticket, command), now, log);
     }
 
@@ -219,7 +243,12 @@ impl SimulatedPeer {
 
     fn carry_out_one(&mut self, effect: Effect, log: &mut Log) -> Option<Input> {
         match effect {
-            Effect::Publish(event) => log.note_event(self.life, &event),
+            Effect::Publish(event) => {
+                if let Event::Sent { id, .. } = &event {
+                    self.accepted.remove(id);
+                }
+                log.note_event(self.life, &event);
+            }
             Effect::PublishRow(event, row) => {
                 self.shown = row;
                 log.note_event(self.life, &event);
@@ -258,11 +287,27 @@ impl SimulatedPeer {
                 self.pins = pins;
                 return Some(Input::Written(ticket, Ok(())));
             }
-            Effect::WriteBlocked(ticket, _) => return Some(Input::Written(Some(ticket), Ok(()))),
-            Effect::Answer(ticket, _) => drop(self.unanswered.remove(&ticket)),
+            Effect::WriteBlocked(ticket, blocked) => {
+                self.blocked = blocked;
+                return Some(Input::Written(Some(ticket), Ok(())));
+            }
+            Effect::Answer(ticket, outcome) => self.note_answer(ticket, outcome.is_ok(), log),
             Effect::Acknowledge(..) | Effect::DialNow(_) | Effect::EndOtherLinks(..) => {}
         }
         None
+    }
+
+    /// Notes an answer. It must not overtake the messages that were written before its command.
+    fn note_answer(&mut self, ticket: Ticket, is_ok: bool, log: &mut Log) {
+        self.unanswered.remove(&ticket);
+        self.answers.insert(ticket, is_ok);
+        if let Some(id) = self.written.remove(&ticket).filter(|_| is_ok) {
+            self.accepted.insert(id);
+        }
+        let before = self.before.remove(&ticket).unwrap_or_default();
+        if let Some(id) = before.iter().find(|id| self.accepted.contains(*id)) {
+            log.wrong.push(format!("a command was answered before message {id}, which came first, was sent"));
+        }
     }
 
     /// Checks that no message goes to a user whose key has changed.
@@ -357,6 +402,22 @@ impl SimulatedPeer {
         self.input(Input::Link(packet.into_report(from.clone(), LinkId(link))), now, log);
     }
 
+    /// Returns the ids of the messages of a room, in their order.
+    pub(crate) fn order(&mut self, room: Uuid) -> Vec<Uuid> {
+        let stored = self.history.recent(&ConversationId::Room(room), usize::MAX);
+        stored.unwrap_or_default().into_iter().map(|message| message.id).collect()
+    }
+
+    /// Returns the incarnation of this user's messages.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.history.tables.meta.incarnation
+    }
+
+    /// Returns a message that was accepted and is not shown as sent.
+    pub(crate) fn unsent(&self) -> Option<Uuid> {
+        self.accepted.first().copied()
+    }
+
     /// Returns the number of this run, from 1.
     pub(crate) fn life(&self) -> u32 {
         self.life
@@ -395,8 +456,15 @@ impl SimulatedPeer {
     /// Lets the history stage some requests. Received messages are published, and the commit begins. Marks and queries
     /// alone need no commit.
     pub(crate) fn work(&mut self, requests: usize) {
-        let requests = requests.min(self.requests.len());
-        self.requests.drain(..requests).for_each(|request| self.history.apply(request));
+        let (mut own, mut is_last) = (0, false);
+        for _ in 0..requests {
+            let Some(request) = self.requests.pop_front_if(|_| own < BATCH_MESSAGES && !is_last) else {
+                break;
+            };
+            own += usize::from(matches!(request, Request::Append(_)));
+            is_last = request.ends_batch();
+            self.history.apply(request);
+        }
         if !self.history.needs_commit() {
             let reports = self.history.reports_without_commit();
             for report in &reports {

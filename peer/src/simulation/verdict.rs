@@ -49,8 +49,105 @@ pub(crate) struct Summary {
     pub(crate) lost_in_crash: usize,
 }
 
+/// A promise that a control breaks after the end of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// A message that was shown as sent is gone (G2).
+    Lost,
+    /// A message is gone, and its author was not told (G2, G6).
+    Undelivered,
+    /// A message stands twice in a history (G3).
+    StoredTwice,
+    /// A message was shown twice in one run (G3).
+    ShownTwice,
+    /// Two messages of one author are in the wrong order (G4).
+    Disorder,
+    /// Two histories order the messages of several authors differently (G4).
+    Disagreement,
+    /// A message has another text than its author gave it (G5).
+    Forgery,
+    /// A message was delivered, and its author was never told (G2).
+    Untold,
+}
+
+impl Breach {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Lost,
+        Self::Undelivered,
+        Self::StoredTwice,
+        Self::ShownTwice,
+        Self::Disorder,
+        Self::Disagreement,
+        Self::Forgery,
+        Self::Untold,
+    ];
+
+    /// Returns the words by which the verdict must find it out.
+    pub(crate) fn complaint(self) -> &'static str {
+        match self {
+            Self::Lost => "was shown as sent and is lost",
+            Self::Undelivered => "was shown and is lost",
+            Self::StoredTwice => "stands twice",
+            Self::ShownTwice => "was shown twice",
+            Self::Disorder => "out of its author's order",
+            Self::Disagreement => "do not agree",
+            Self::Forgery => "did not write that",
+            Self::Untold => "0 times delivered, 0 given up",
+        }
+    }
+
+    /// Breaks the promise in one place. Returns false if no place fits.
+    fn commit(self, holdings: &mut [Holding]) -> bool {
+        let rooms: Vec<_> = holdings[0].order.keys().filter(|of| of.room().is_some()).cloned().collect();
+        let Some(of) = rooms.into_iter().next() else { return false };
+        for holding in holdings {
+            let Some(order) = holding.order.get_mut(&of) else { continue };
+            let author = |id: &Uuid| holding.lines[id].kept.from.clone();
+            let is_own = |id: &Uuid| author(id) == holding.name;
+            let Some(own) = order.iter().copied().find(is_own) else { continue };
+            let Some(other) = order.iter().copied().find(|id| !is_own(id)) else { continue };
+            let pair = |is_same: bool| {
+                order.windows(2).position(|pair| (author(&pair[0]) == author(&pair[1])) == is_same)
+            };
+            match self {
+                Self::Lost => drop(holding.lines.remove(&own)),
+                Self::Undelivered => drop(holding.lines.remove(&other)),
+                Self::StoredTwice => order.push(other),
+                Self::ShownTwice => {
+                    let Some(shown) = holding.log.shown.last().cloned() else { continue };
+                    holding.log.shown.push(shown);
+                }
+                Self::Disorder | Self::Disagreement => {
+                    let Some(at) = pair(self == Self::Disorder) else { continue };
+                    order.swap(at, at + 1);
+                }
+                Self::Forgery => {
+                    if let Some(line) = holding.lines.get_mut(&other) {
+                        line.kept.text.push('!');
+                    }
+                }
+                Self::Untold => {
+                    let Some(told) = holding.log.delivered.keys().next().cloned() else { continue };
+                    holding.log.delivered.remove(&told);
+                }
+            }
+            if matches!(self, Self::Lost | Self::Undelivered) {
+                let gone = if self == Self::Lost { own } else { other };
+                holding.order.values_mut().for_each(|order| order.retain(|id| *id != gone));
+            }
+            return true;
+        }
+        false
+    }
+}
+
 /// Checks the promises in a world, and returns a summary or the first violation.
 pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
+    judge_after(world, None)
+}
+
+/// Judges a world in which a promise is broken at the end, for a control.
+pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<Summary, String> {
     let mut holdings = Vec::new();
     let mut crashes = 0;
     for station in world.stations.drain(..) {
@@ -60,9 +157,16 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
             return Err(format!("{}: {ticket:?} was never answered", station.name));
         }
         let mut log = station.log;
+        let name = &station.name;
         let now = Now { instant: Instant::now(), utc: Utc::now() };
         program.finish(now, &mut log);
+        if let Some(id) = program.unsent() {
+            return Err(format!("{name}: {id} was accepted and never sent"));
+        }
         holdings.push(Holding::of(station.name, program.crash(&mut Log::default()).0, log));
+    }
+    if breach.is_some_and(|breach| !breach.commit(&mut holdings)) {
+        return Ok(Summary::default());
     }
     let rooms = &world.rooms;
     let mut truth = BTreeMap::new();

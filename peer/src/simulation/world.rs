@@ -4,7 +4,7 @@
 //! heals, and programs crash and restart with their databases. Users join, leave and write, and some send forged
 //! frames.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -25,6 +25,7 @@ use crate::simulation::Omitted;
 use crate::simulation::forgery;
 use crate::simulation::log::Log;
 use crate::simulation::rooms::Rooms;
+use crate::simulation::scenes::{Notes, Scene};
 use crate::simulation::simulated_peer::{Disk, Packet, Sent, SimulatedPeer};
 use crate::simulation::tracker_word::TrackerWord;
 use crate::tracker_communication::tracker_report::TrackerError;
@@ -36,11 +37,11 @@ const TROUBLE: u64 = 40_000;
 const PEACE: u64 = 40_000;
 
 /// The index of a user in `NAMES`.
-type Who = usize;
+pub(crate) type Who = usize;
 
 /// A scheduled event of the world.
 #[derive(Debug)]
-enum Event {
+pub(crate) enum Event {
     /// A random user acts, or something fails.
     Fate,
     /// The partition of the network heals.
@@ -82,6 +83,8 @@ enum Event {
     Accept(Who),
     /// A link that was replaced ends.
     Retire(u64),
+    /// The next step of the scene.
+    Scene(u32),
 }
 
 /// A peer with its device and its user.
@@ -91,7 +94,7 @@ pub(crate) struct Station {
     /// The disk while the program does not run.
     pub(crate) disk: Option<Disk>,
     pub(crate) log: Log,
-    life: u32,
+    pub(crate) life: u32,
     side: bool,
     /// The number of the tracker connection, and the time until which messages on it are under way.
     call: Option<(u64, u64)>,
@@ -103,6 +106,8 @@ pub(crate) struct Station {
     ticks_at: Option<u64>,
     /// The error of this user's clock, in milliseconds.
     clock_error: i64,
+    /// The number of lookups at the tracker.
+    pub(crate) lookups: usize,
 }
 
 struct Link {
@@ -112,9 +117,20 @@ struct Link {
 }
 
 pub(crate) struct World {
-    rng: Rng,
+    pub(crate) rng: Rng,
     start: Instant,
-    now: u64,
+    pub(crate) now: u64,
+    /// The time at which the world ends.
+    pub(crate) end: u64,
+    pub(crate) scene: Scene,
+    pub(crate) notes: Notes,
+    /// Whether nothing fails and nothing is slow.
+    pub(crate) is_calm: bool,
+    /// A further delay of the tracker's updates, and of the frames to one user.
+    pub(crate) push_delay: u64,
+    pub(crate) slow: Option<(Who, u64)>,
+    /// A message that a user must never be sent.
+    pub(crate) never: Option<(Uuid, Username)>,
     events: BTreeMap<(u64, u64), Event>,
     numbers: u64,
     pub(crate) stations: Vec<Station>,
@@ -143,7 +159,7 @@ impl World {
             Station {
                 name: user(name),
                 program: None,
-                disk: Some(Disk { history, opened, pins: BTreeMap::new() }),
+                disk: Some(Disk { history, opened, pins: BTreeMap::new(), blocked: BTreeSet::new() }),
                 log: Log::default(),
                 life: 0,
                 side: false,
@@ -153,12 +169,20 @@ impl World {
                 has_marks: false,
                 receives: false,
                 ticks_at: None,
+                lookups: 0,
                 clock_error: rng.i64(-2_000_000_000_000..2_000_000_000_000),
             }
         });
         let mut world = Self {
             start: Instant::now(),
             now: 0,
+            end: u64::MAX,
+            scene: Scene::of(seed),
+            notes: Notes::default(),
+            is_calm: false,
+            push_delay: 0,
+            slow: None,
+            never: None,
             events: BTreeMap::new(),
             numbers: 0,
             stations: stations.collect(),
@@ -180,13 +204,14 @@ impl World {
             (0..who).for_each(|other| world.at(0, Event::Dial(other, who)));
         }
         world.at(100, Event::Fate);
+        world.at(TROUBLE + PEACE, Event::Scene(0));
         world
     }
 
-    /// Runs all events until the quiet period is over.
+    /// Runs all events until the scene after the quiet period is over.
     pub(crate) fn run(&mut self) {
         while let Some(((time, _), event)) = self.events.pop_first() {
-            if time > TROUBLE + PEACE {
+            if time > self.end {
                 return;
             }
             self.now = time;
@@ -205,12 +230,12 @@ impl World {
         self.start + Duration::from_millis(self.now)
     }
 
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
-    fn at(&mut self, time: u64, event: Event) {
+    pub(crate) fn at(&mut self, time: u64, event: Event) {
         let number = self.number();
         self.events.insert((time, number), event);
     }
@@ -230,7 +255,7 @@ impl World {
 
     /// Returns a delay in milliseconds, usually short and sometimes long.
     fn delay(&mut self) -> u64 {
-        if self.rng.u8(..) < 12 { self.rng.u64(200..2500) } else { self.rng.u64(1..40) }
+        if self.rng.u8(..) < 12 && !self.is_calm { self.rng.u64(200..2500) } else { self.rng.u64(1..40) }
     }
 
     fn happen(&mut self, event: Event) {
@@ -291,6 +316,7 @@ impl World {
             }
             Event::Accept(who) => self.accept(who),
             Event::Retire(link) => drop(self.links.remove(&link)),
+            Event::Scene(step) => self.play(step),
             // These events belong to a run that has crashed.
             Event::Work(..) | Event::Commit(..) | Event::Receive(..) | Event::Tick(..) | Event::Found(..) => {
             }
@@ -306,7 +332,7 @@ impl World {
     }
 
     /// Lets a running program act, and schedules the consequences.
-    fn with(&mut self, who: Who, act: impl FnOnce(&mut SimulatedPeer, Now, &mut Log)) {
+    pub(crate) fn with(&mut self, who: Who, act: impl FnOnce(&mut SimulatedPeer, Now, &mut Log)) {
         let now = self.time_of(who);
         let station = &mut self.stations[who];
         let Some(program) = &mut station.program else { return };
@@ -323,6 +349,7 @@ impl World {
         station.ticks_at = ticks_at.or(station.ticks_at);
         sent.into_iter().for_each(|sent| self.carry(who, sent));
         refused.into_iter().for_each(|link| self.break_link(link));
+        self.stations[who].lookups += lookups.len();
         for wanted in lookups {
             self.after(5..500, Event::Found(who, life, wanted));
         }
@@ -345,6 +372,14 @@ impl World {
 
     fn carry(&mut self, from: Who, Sent { to, link, packet, is_forged }: Sent) {
         let (at, delay) = (self.who(&to), self.delay());
+        let delay = delay + self.slow.filter(|(slow, _)| *slow == at).map_or(0, |(_, delay)| delay);
+        if let (Some((id, never)), Packet::Lines { lines, .. }) = (&self.never, &packet)
+            && *never == to
+            && lines.iter().any(|line| line.id == *id)
+        {
+            let wrong = format!("{id} was sent to {to}, who was known to have left");
+            self.stations[from].log.wrong.push(wrong);
+        }
         if let (false, Packet::Lines { room_id: Some(_), lines, .. }) = (is_forged, &packet)
             && let Some(line) =
                 lines.iter().find(|line| self.rooms.seat_at(line.provenance.revision, &to).is_none())
@@ -422,13 +457,14 @@ impl World {
         let Some(update) = update else { return };
         for who in (0..self.stations.len()).filter(|who| *who != doer) {
             if self.rooms.seats().contains_key(&self.stations[who].name) {
-                self.word(who, TrackerWord::Update(update.clone()));
+                self.word(who, TrackerWord::Update(update.clone()), self.push_delay);
             }
         }
     }
 
-    fn word(&mut self, at: Who, word: TrackerWord) {
-        let delay = self.delay();
+    /// Sends a message of the tracker to a user, with a further delay.
+    pub(crate) fn word(&mut self, at: Who, word: TrackerWord, delay: u64) {
+        let delay = self.delay() + delay;
         let Some((call, busy)) = &mut self.stations[at].call else { return };
         *busy = (self.now + delay).max(*busy);
         let (call, time) = (*call, *busy);
@@ -443,7 +479,7 @@ impl World {
         match (reaches, station.call) {
             (true, None) => {
                 self.sign_in(who);
-                self.word(who, TrackerWord::SignedIn(self.rooms_of(who)));
+                self.word(who, TrackerWord::SignedIn(self.rooms_of(who)), 0);
             }
             (false, Some(_)) => {
                 self.stations[who].call = None;
@@ -458,7 +494,7 @@ impl World {
     }
 
     fn dial(&mut self, a: Who, b: Who) {
-        self.after(100..900, Event::Dial(a, b));
+        self.after(if self.is_calm { 50..200 } else { 100..900 }, Event::Dial(a, b));
         let (one, other) = (&self.stations[a], &self.stations[b]);
         let (Some(mine), Some(theirs)) = (&one.program, &other.program) else { return };
         let wanted = mine.wants(&other.name) || theirs.wants(&one.name);
@@ -488,7 +524,14 @@ impl World {
     /// Lets another link of the same two users take over. Packets that are under way on the old one still arrive.
     fn replace_link(&mut self) {
         let links: Vec<_> = self.links.iter().map(|(link, it)| (*link, it.ends)).collect();
-        let Some((old, [a, b])) = self.rng.choice(links) else { return };
+        let Some((_, ends)) = self.rng.choice(links) else { return };
+        self.replace_link_of(ends);
+    }
+
+    /// Lets another link of these two users take over, if they have one.
+    pub(crate) fn replace_link_of(&mut self, [a, b]: [Who; 2]) {
+        let old = self.links.iter().rfind(|(_, link)| link.ends == [a, b]).map(|(link, _)| *link);
+        let Some(old) = old else { return };
         let link = self.number();
         let times = [self.now + self.delay(), self.now + self.delay()];
         self.links.insert(link, Link { ends: [a, b], busy: times });
@@ -498,7 +541,7 @@ impl World {
     }
 
     /// Assigns each user to one side of a partition.
-    fn part(&mut self, mut side: impl FnMut(&mut Rng) -> bool, tracker: bool) {
+    pub(crate) fn part(&mut self, mut side: impl FnMut(&mut Rng) -> bool, tracker: bool) {
         self.tracker_side = tracker;
         for station in &mut self.stations {
             station.side = side(&mut self.rng);
@@ -509,21 +552,27 @@ impl World {
         broken.into_iter().for_each(|link| self.break_link(link));
     }
 
+    /// Lets a program crash. It starts again later.
     fn crash(&mut self, who: Who) {
+        self.stop(who);
+        self.after(1..6000, Event::Start(who));
+    }
+
+    /// Ends a program at once. Only its disk remains.
+    pub(crate) fn stop(&mut self, who: Who) {
         let links: Vec<_> = self.links.iter().filter(|(_, link)| link.ends.contains(&who)).collect();
         let links: Vec<_> = links.into_iter().map(|(link, _)| *link).collect();
         links.into_iter().for_each(|link| self.break_link(link));
         let station = &mut self.stations[who];
         let Some(program) = station.program.take() else { return };
-        let (history, pins) = program.crash(&mut station.log);
+        let (history, pins, blocked) = program.crash(&mut station.log);
         let db = history.tables.db;
         if !db.is_autocommit() {
             db.execute_batch("ROLLBACK").unwrap();
         }
         let (mut history, opened) = HistoryDb::over(db, None, &author(station.name.as_str())).unwrap();
         history.tables.omission = self.omitted.and_then(Omitted::of_history);
-        station.disk = Some(Disk { history, opened, pins });
-        self.after(1..6000, Event::Start(who));
+        station.disk = Some(Disk { history, opened, pins, blocked });
     }
 
     /// Lets something random happen to a random user.
@@ -554,6 +603,7 @@ impl World {
             90..93 => self.change_key(who),
             93..96 => self.accept(who),
             96..98 => self.replace_link(),
+            98..100 => self.ask(who),
             _ => {}
         }
     }
@@ -573,7 +623,7 @@ impl World {
         }
     }
 
-    fn join_or_leave(&mut self, who: Who) {
+    pub(crate) fn join_or_leave(&mut self, who: Who) {
         let station = &self.stations[who];
         if station.call.is_none() || station.side != self.tracker_side || station.program.is_none() {
             return;
@@ -582,8 +632,16 @@ impl World {
         let Some(update) = self.rooms.join_or_leave(&name) else { return };
         let room = self.rooms.snapshot();
         let word = if room.has_member(&name) { TrackerWord::Entered(room) } else { TrackerWord::Left(room) };
-        self.word(who, word);
+        self.word(who, word, 0);
         self.push(who, Some(update));
+    }
+
+    /// Lets a user give a command after messages.
+    fn ask(&mut self, who: Who) {
+        self.say(who);
+        let (ticket, conversation) = (Ticket(self.number()), Conversation::Room(self.rooms.name()));
+        let command = Command::Users { conversation: Some(conversation) };
+        self.with(who, |program, now, log| program.command(ticket, command, now, log));
     }
 
     /// Lets a malicious program alter messages of others, or send and request messages without a membership.

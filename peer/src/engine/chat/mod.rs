@@ -154,6 +154,12 @@ impl Chat {
         }
     }
 
+    /// Forgets which snapshots of the rooms are newer, for a control of the simulation.
+    #[cfg(test)]
+    pub(in crate::engine) fn forget_revisions(&mut self) {
+        self.rooms.values_mut().for_each(|room| room.revision = 0);
+    }
+
     /// Returns whether the user is a member of a room.
     fn sits_in(&self, room: &RoomSnapshot) -> bool {
         room.has_member(&self.me)

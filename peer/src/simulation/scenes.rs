@@ -1,0 +1,554 @@
+//! Scenes: situations without failures, in which a promise must be kept to the letter.
+//!
+//! In the trouble before, the sync repairs most of what a broken rule spoils. A scene therefore looks at one promise
+//! alone. For example, an author goes away for good before a friend returns, so that only others can deliver.
+
+use std::collections::BTreeSet;
+
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+use uuid::Uuid;
+
+use crate::api::Command;
+use crate::api::conversation::Conversation;
+use crate::engine::input::{Input, Milestone, Ticket};
+use crate::history::testing::user;
+use crate::simulation::forgery;
+use crate::simulation::log::Shown;
+use crate::simulation::tracker_word::TrackerWord;
+use crate::simulation::world::{Event, Who, World};
+
+/// The cast: two members who stay, and one whose place changes.
+const ANA: Who = 0;
+const BOB: Who = 1;
+const CARLA: Who = 2;
+
+/// The time to set the stage, and the time after the last step, in simulated milliseconds.
+const SETTING: u64 = 10_000;
+const EPILOGUE: u64 = 12_000;
+
+/// Lookups of one user that a tracker grants within a few seconds.
+const LOOKUPS: usize = 10;
+
+/// The longest wait of a user who quits, in simulated milliseconds.
+const QUIT: u64 = 5_500;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scene {
+    /// The count of missed messages is the number of messages that come late.
+    Absence,
+    /// The first message of a newcomer is the last one of the history.
+    Newcomer,
+    /// The message of a newcomer arrives before the tracker's word, and is shown as a new one.
+    EarlyMessage,
+    /// Any member can deliver, also while the author is away.
+    AuthorAway,
+    /// A user who quits waits for the messages that are on their way.
+    Quit,
+    /// A user who quits waits for a bounded time, and a slow member delays no other.
+    StuckMember,
+    /// Private messages of a blocked user are not shown, also after a restart.
+    Blocked,
+    /// A link that takes over loses, delays and repeats nothing.
+    LinkReplaced,
+    /// Many messages to an absent friend do not use up the tracker's patience.
+    AbsentFriend,
+    /// The chat starts without the tracker. Only users whom nobody knows wait for it.
+    OfflineStart,
+    /// An older snapshot of a room does not undo a newer one.
+    StaleSnapshot,
+    /// A member who was away as a former member gets nothing of that time.
+    Rejoin,
+    /// A deleted room does not come back.
+    RoomDeleted,
+    /// A recipient that crashes again and again is shown each message.
+    Crashes,
+}
+
+impl Scene {
+    const ALL: [Self; 14] = [
+        Self::Absence,
+        Self::Newcomer,
+        Self::EarlyMessage,
+        Self::AuthorAway,
+        Self::Quit,
+        Self::StuckMember,
+        Self::Blocked,
+        Self::LinkReplaced,
+        Self::AbsentFriend,
+        Self::OfflineStart,
+        Self::StaleSnapshot,
+        Self::Rejoin,
+        Self::RoomDeleted,
+        Self::Crashes,
+    ];
+
+    /// Returns the scene that follows the trouble of a seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        Self::ALL[(seed % Self::ALL.len() as u64) as usize]
+    }
+}
+
+/// The notes of a scene between its steps.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    ids: Vec<Uuid>,
+    tickets: Vec<Ticket>,
+    since: u64,
+    stale: Option<TrackerWord>,
+}
+
+impl World {
+    /// Plays a step of the scene, and schedules the next one.
+    pub(crate) fn play(&mut self, step: u32) {
+        let wait = match (step, self.scene) {
+            (0, _) => self.set_the_stage(),
+            (_, Scene::Absence) => self.absence(step),
+            (_, Scene::Newcomer) => self.newcomer(step),
+            (_, Scene::EarlyMessage) => self.early_message(step),
+            (_, Scene::AuthorAway) => self.author_away(step),
+            (_, Scene::Quit | Scene::StuckMember) => self.quit(step),
+            (_, Scene::Blocked) => self.blocked(step),
+            (_, Scene::LinkReplaced) => self.link_replaced(step),
+            (_, Scene::AbsentFriend) => self.absent_friend(step),
+            (_, Scene::OfflineStart) => self.offline_start(step),
+            (_, Scene::StaleSnapshot) => self.stale_snapshot(step),
+            (_, Scene::Rejoin) => self.rejoin(step),
+            (_, Scene::RoomDeleted) => self.room_deleted(step),
+            (_, Scene::Crashes) => self.crashes(step),
+        };
+        match wait {
+            Some(wait) => self.at(self.now + wait, Event::Scene(step + 1)),
+            None => self.end = self.now + EPILOGUE,
+        }
+    }
+
+    /// Lets only the cast be in the room.
+    fn set_the_stage(&mut self) -> Option<u64> {
+        self.is_calm = true;
+        let is_cast = |who: Who| who <= CARLA;
+        for leaves in [true, false] {
+            for who in (0..self.stations.len()).filter(|who| is_cast(*who) != leaves) {
+                if self.is_seated(who) == leaves {
+                    self.join_or_leave(who);
+                }
+            }
+        }
+        Some(SETTING)
+    }
+
+    fn is_seated(&self, who: Who) -> bool {
+        self.rooms.seats().contains_key(&self.stations[who].name)
+    }
+
+    fn room(&self) -> Conversation {
+        Conversation::Room(self.rooms.name())
+    }
+
+    fn private(&self, who: Who) -> Conversation {
+        Conversation::Private(self.stations[who].name.clone())
+    }
+
+    fn order(&mut self, who: Who, command: Command) -> Ticket {
+        let ticket = Ticket(self.number());
+        self.with(who, |program, now, log| program.command(ticket, command, now, log));
+        ticket
+    }
+
+    fn write(&mut self, who: Who, to: &Conversation) {
+        let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
+        self.notes.ids.push(id);
+        let ticket = self.order(who, Command::Say { conversation: Some(to.clone()), text, id: Some(id) });
+        self.notes.tickets.push(ticket);
+    }
+
+    fn expect(&mut self, who: Who, holds: bool, broken: &str) {
+        if !holds {
+            let wrong = format!("{:?}: {broken}", self.scene);
+            self.stations[who].log.wrong.push(wrong);
+        }
+    }
+
+    /// Returns the messages of this scene that a user saw in this run of the program.
+    fn seen(&self, who: Who) -> Vec<Shown> {
+        let station = &self.stations[who];
+        let is_of_scene = |shown: &&Shown| shown.life == station.life && self.notes.ids.contains(&shown.id);
+        station.log.shown.iter().filter(is_of_scene).cloned().collect()
+    }
+
+    /// Checks that a user saw all messages of this scene.
+    fn expect_all_seen(&mut self, who: Who, broken: &str) {
+        let others = self.notes.ids.len();
+        let seen = self.seen(who).len();
+        self.expect(who, seen == others, &format!("{broken}: {seen} of {others} messages came"));
+    }
+
+    /// Checks that a user saw all messages of this scene as new ones, without a gap.
+    fn expect_all_new(&mut self, who: Who, broken: &str) {
+        self.expect_all_seen(who, broken);
+        // A gap before the first message may be from the time before the scene.
+        let mut seen = self.seen(who).into_iter().enumerate();
+        let is_new = seen.all(|(at, shown)| !shown.late && (at == 0 || shown.missing == 0));
+        self.expect(who, is_new, &format!("{broken}: a message came late or after a gap"));
+    }
+
+    fn answer(&self, who: Who, ticket: Ticket) -> Option<bool> {
+        self.stations[who].program.as_ref()?.answers.get(&ticket).copied()
+    }
+
+    fn start_now(&mut self, who: Who) {
+        self.at(self.now, Event::Start(who));
+    }
+
+    fn absence(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => self.stop(BOB),
+            2..7 => [ANA, CARLA].into_iter().for_each(|who| self.write(who, &self.room())),
+            7 => return Some(15_000),
+            8 => {
+                self.start_now(BOB);
+                return Some(10_000);
+            }
+            _ => {
+                self.expect_all_seen(BOB, "missed messages come");
+                let late = self.seen(BOB).iter().filter(|shown| shown.late).count() as u64;
+                let counted = self.stations[BOB].log.missed.get(&self.stations[BOB].life).copied();
+                let counted = counted.unwrap_or(0);
+                self.expect(BOB, counted == late, &format!("{counted} counted as missed, {late} came late"));
+                return None;
+            }
+        }
+        Some(500)
+    }
+
+    fn newcomer(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => {
+                self.join_or_leave(CARLA);
+                return Some(2000);
+            }
+            2..7 => [ANA, BOB].into_iter().for_each(|who| self.write(who, &self.room())),
+            7 => return Some(2000),
+            8 => {
+                self.join_or_leave(CARLA);
+                return Some(45);
+            }
+            9 => {
+                self.write(CARLA, &self.room());
+                return Some(8000);
+            }
+            _ => {
+                let (id, last) = (self.rooms.id(), self.notes.ids.last().copied());
+                for who in [ANA, BOB, CARLA] {
+                    let order = self.stations[who].program.as_mut().map(|program| program.order(id));
+                    let is_last = order.is_some_and(|order| order.last().copied() == last);
+                    self.expect(who, is_last, "the newcomer's message is not the last one");
+                }
+                return None;
+            }
+        }
+        Some(200)
+    }
+
+    fn early_message(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => {
+                self.join_or_leave(CARLA);
+                Some(2000)
+            }
+            2 => {
+                self.push_delay = 3000;
+                self.join_or_leave(CARLA);
+                Some(300)
+            }
+            3 => {
+                self.write(CARLA, &self.room());
+                Some(6000)
+            }
+            _ => {
+                self.push_delay = 0;
+                [ANA, BOB].into_iter().for_each(|who| self.expect_all_new(who, "before the tracker's word"));
+                None
+            }
+        }
+    }
+
+    fn author_away(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => self.stop(CARLA),
+            2..7 => self.write(ANA, &self.room()),
+            7 => return Some(3000),
+            8 => self.stop(ANA),
+            9 => {
+                self.start_now(CARLA);
+                return Some(8000);
+            }
+            _ => {
+                self.expect_all_seen(CARLA, "a member delivers for the author");
+                self.start_now(ANA);
+                return None;
+            }
+        }
+        Some(500)
+    }
+
+    fn quit(&mut self, step: u32) -> Option<u64> {
+        let is_stuck = self.scene == Scene::StuckMember;
+        match step {
+            1 => {
+                self.slow = Some((if is_stuck { CARLA } else { BOB }, if is_stuck { 8000 } else { 500 }));
+                (0..4).for_each(|_| self.write(ANA, &self.room()));
+                let ticket = self.wait_for(ANA, Milestone::Stored);
+                (self.notes.since, self.notes.tickets) = (self.now, vec![ticket]);
+            }
+            2.. if self.now > self.notes.since + QUIT => {
+                self.expect(ANA, false, "the user still waits");
+                return None;
+            }
+            2.. => {
+                let [.., ticket] = self.notes.tickets[..] else { return None };
+                if self.answer(ANA, ticket).is_some() {
+                    if self.notes.tickets.len() == 1 {
+                        let stored = self.stations[ANA].log.said.clone();
+                        let is_stored = self.notes.ids.iter().all(|id| stored.contains(id));
+                        self.expect(ANA, is_stored, "a message was not stored in the end");
+                        let ticket = self.wait_for(ANA, Milestone::Delivered(None));
+                        self.notes.tickets.push(ticket);
+                    } else {
+                        self.stop(ANA);
+                        self.expect_all_new(BOB, "sent before the end");
+                        self.slow = None;
+                        self.start_now(ANA);
+                        return None;
+                    }
+                }
+            }
+            _ => return None,
+        }
+        Some(2)
+    }
+
+    fn wait_for(&mut self, who: Who, milestone: Milestone) -> Ticket {
+        let ticket = Ticket(self.number());
+        self.with(who, |program, now, log| program.input(Input::Await(ticket, milestone), now, log));
+        ticket
+    }
+
+    fn blocked(&mut self, step: u32) -> Option<u64> {
+        let ana = self.stations[ANA].name.clone();
+        match step {
+            1 => drop(self.order(BOB, Command::Block { user: Some(ana) })),
+            2 => {
+                (0..3).for_each(|_| self.write(ANA, &self.private(BOB)));
+                return Some(4000);
+            }
+            3 => {
+                self.stop(BOB);
+                self.start_now(BOB);
+                return Some(5000);
+            }
+            4 => {
+                let seen =
+                    self.stations[BOB].log.shown.iter().any(|shown| self.notes.ids.contains(&shown.id));
+                self.expect(BOB, !seen, "a message of a blocked user was shown");
+                self.order(BOB, Command::Unblock { user: ana });
+                return Some(20_000);
+            }
+            _ => {
+                self.expect_all_seen(BOB, "after the end of the block");
+                return None;
+            }
+        }
+        Some(500)
+    }
+
+    fn link_replaced(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1..25 if step % 2 == 1 => {
+                // The frames of the old link arrive among those of the new one.
+                self.slow = Some((BOB, self.rng.u64(20..120)));
+                (0..4).for_each(|_| self.write(ANA, &self.room()));
+                Some(70)
+            }
+            1..25 => {
+                self.slow = None;
+                self.replace_link_of([ANA, BOB]);
+                Some(self.rng.u64(100..300))
+            }
+            25 => Some(6000),
+            _ => {
+                self.expect_all_new(BOB, "over links that take over");
+                None
+            }
+        }
+    }
+
+    fn absent_friend(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => {
+                self.stop(BOB);
+                return Some(2500);
+            }
+            2..42 => {
+                if step == 2 {
+                    self.stations[ANA].lookups = 0;
+                }
+                self.write(ANA, &self.private(BOB));
+            }
+            42 => {
+                let lookups = self.stations[ANA].lookups;
+                self.expect(ANA, lookups <= LOOKUPS, &format!("{lookups} questions to the tracker"));
+                self.start_now(BOB);
+                return Some(10_000);
+            }
+            _ => {
+                let accepted = self.notes.tickets.iter().all(|it| self.answer(ANA, *it) == Some(true));
+                self.expect(ANA, accepted, "a message was not accepted");
+                self.expect_all_seen(BOB, "after the return");
+                return None;
+            }
+        }
+        Some(150)
+    }
+
+    fn offline_start(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => {
+                self.part(|_| false, true);
+                Some(3000)
+            }
+            2 => {
+                self.stop(BOB);
+                self.start_now(BOB);
+                Some(9000)
+            }
+            3 => {
+                self.write(BOB, &self.room());
+                let say = |text: &str| Command::Say {
+                    conversation: Some(Conversation::Private(user("zoe"))),
+                    text: text.to_owned(),
+                    id: Some(Uuid::from_u128(1)),
+                };
+                let ticket = self.order(BOB, say("Who are you?"));
+                self.notes.tickets.push(ticket);
+                Some(6000)
+            }
+            _ => {
+                let answers: Vec<_> =
+                    self.notes.tickets.iter().map(|ticket| self.answer(BOB, *ticket)).collect();
+                let known = [Some(true), Some(false)];
+                self.expect(BOB, answers == known, &format!("answers without the tracker: {answers:?}"));
+                [ANA, CARLA].into_iter().for_each(|who| self.expect_all_seen(who, "without the tracker"));
+                self.part(|_| false, false);
+                None
+            }
+        }
+    }
+
+    fn stale_snapshot(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => {
+                let ana = self.stations[ANA].name.clone();
+                let stale = self.rooms.presence(commons::snapshot::ChangeKind::Online, &ana);
+                self.notes.stale = stale.map(TrackerWord::Update);
+                self.join_or_leave(CARLA);
+                Some(2000)
+            }
+            2 => {
+                let stale = self.notes.stale.take();
+                stale.into_iter().for_each(|word| self.word(ANA, word, 0));
+                Some(500)
+            }
+            3 => {
+                self.write(ANA, &self.room());
+                let carla = self.stations[CARLA].name.clone();
+                self.never = self.notes.ids.last().map(|id| (*id, carla));
+                Some(5000)
+            }
+            _ => {
+                self.expect_all_new(BOB, "after an older snapshot");
+                None
+            }
+        }
+    }
+
+    fn rejoin(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => self.join_or_leave(CARLA),
+            2 => [ANA, BOB].into_iter().for_each(|who| (0..3).for_each(|_| self.write(who, &self.room()))),
+            3 | 5 => self.want_all(CARLA),
+            4 => self.join_or_leave(CARLA),
+            _ => {
+                let seen = !self.seen(CARLA).is_empty();
+                self.expect(CARLA, !seen, "a message from a time without membership was shown");
+                return None;
+            }
+        }
+        Some(2500)
+    }
+
+    /// Lets a malicious program ask everybody for all messages of the room.
+    fn want_all(&mut self, who: Who) {
+        let names: Vec<Username> = [ANA, BOB].map(|who| self.stations[who].name.clone()).into();
+        let stream = |who: Who| {
+            let incarnation = self.stations[who].program.as_ref()?.incarnation();
+            let username = self.stations[who].name.as_str().to_owned();
+            Some(StreamSpans { username, incarnation, spans: vec![(1, 1000)] })
+        };
+        let streams: Vec<_> = [ANA, BOB].into_iter().filter_map(stream).collect();
+        let want = forgery::want(self.rooms.id(), streams);
+        self.with(who, |program, _, _| names.iter().for_each(|name| program.forge(name, want.clone())));
+    }
+
+    fn room_deleted(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1 => {
+                let update = self.rooms.delete();
+                for who in [ANA, BOB, CARLA] {
+                    self.word(who, TrackerWord::Update(update.clone()), 0);
+                }
+                Some(12_000)
+            }
+            2 => {
+                self.part(|_| false, true);
+                Some(3000)
+            }
+            3 => {
+                self.stop(BOB);
+                self.start_now(BOB);
+                Some(9000)
+            }
+            4 => {
+                self.write(BOB, &self.room());
+                Some(3000)
+            }
+            _ => {
+                let answers: Vec<_> = self.notes.tickets.iter().map(|it| self.answer(BOB, *it)).collect();
+                self.expect(BOB, answers == [Some(false)], "the deleted room is back");
+                self.part(|_| false, false);
+                None
+            }
+        }
+    }
+
+    fn crashes(&mut self, step: u32) -> Option<u64> {
+        match step {
+            1..60 if step % 2 == 1 => {
+                self.write(ANA, &self.room());
+                Some(self.rng.u64(20..120))
+            }
+            1..60 => {
+                self.stop(BOB);
+                self.start_now(BOB);
+                Some(400)
+            }
+            60 => Some(EPILOGUE),
+            _ => {
+                let shown: BTreeSet<_> = self.stations[BOB].log.shown.iter().map(|shown| shown.id).collect();
+                let all = self.notes.ids.iter().all(|id| shown.contains(id));
+                self.expect(BOB, all, "a message was never shown");
+                None
+            }
+        }
+    }
+}
