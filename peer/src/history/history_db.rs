@@ -122,9 +122,9 @@ pub struct HistoryDb {
     pub(crate) queries: Vec<Request>,
     pub(crate) reports: Vec<Report>,
     pub(crate) in_trouble: bool,
-    /// The delay that simulates a slow disk at each commit.
+    /// Stands for the wait for the disk at each commit.
     #[cfg(test)]
-    pub(crate) disk_wait: std::time::Duration,
+    pub(crate) disk_wait: Box<dyn FnMut() + Send>,
 }
 
 impl fmt::Debug for HistoryDb {
@@ -211,7 +211,7 @@ impl HistoryDb {
             reports: Vec::new(),
             in_trouble: false,
             #[cfg(test)]
-            disk_wait: std::time::Duration::ZERO,
+            disk_wait: Box::new(|| ()),
         };
         history.tables.count_waiting(&history.quota)?;
         let opened = Opened {
@@ -436,7 +436,7 @@ impl HistoryDb {
         }
         self.commits += u64::from(has_changes);
         #[cfg(test)]
-        std::thread::sleep(self.disk_wait);
+        (self.disk_wait)();
         if let Some(record) = self.record.as_mut().filter(|_| has_changes) {
             record.note(self.tables.held());
         }
