@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -20,7 +21,7 @@ use peer::history::message::SignedMessage;
 use peer::history::report::Report;
 use peer::limits::PACE_LINES;
 use rusqlite::{Connection, params};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 const LINES: usize = 20_000;
@@ -96,18 +97,18 @@ async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Op
 
 /// Appends messages, each acknowledged by both others as soon as it is durable. Returns the signed messages.
 async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usize) -> Vec<SignedMessage> {
-    let writing = history.clone();
+    let (writing, pace) = (history.clone(), Arc::new(Semaphore::new(PACE_LINES)));
+    let permits = Arc::clone(&pace);
     let writer = tokio::spawn(async move {
         for n in 0..lines {
-            while writing.waiting_messages(&ConversationId::Room(room().id)) >= PACE_LINES {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            permits.acquire().await.unwrap().forget();
             writing.put(Request::Append(said(n))).await;
         }
     });
     let mut out = Vec::with_capacity(lines);
     while out.len() < lines {
         let Some(Report::Committed(said)) = reports.recv().await else { continue };
+        pace.add_permits(said.len());
         let ids: Vec<_> = said.iter().map(|said| said.message.id).collect();
         out.extend(said.into_iter().map(|said| said.message));
         for to in ["bob", "carla"] {

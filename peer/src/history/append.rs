@@ -17,7 +17,6 @@ use crate::history::command::Draft;
 use crate::history::conversation::ConversationId;
 use crate::history::message::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
 use crate::history::outbox::WaitingMessage;
-use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::StreamName;
 use crate::history::report::{OutgoingMessage, Report};
 use crate::history::rows::{NewRow, digest_at, write_audience};
@@ -58,8 +57,6 @@ impl Tables {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.own.insert(conversation.key, own);
                 self.meta.next_row = row;
-                self.freed
-                    .extend((!draft.audience.is_empty()).then(|| (draft.to, QuotaUsage::of(&draft.text))));
                 self.report(Report::NotStored {
                     ids: vec![draft.id],
                     why: "its id is in use already".into(),

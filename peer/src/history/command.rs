@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
-use crate::history::quota::QuotaUsage;
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::GivenUp;
 use crate::history::tables::Tables;
@@ -226,16 +225,6 @@ impl Request {
     /// messages are published before it.
     pub(crate) fn ends_batch(&self) -> bool {
         matches!(self, Self::CountMissed { .. })
-    }
-
-    /// Returns the load on the quota of a conversation, if the request is an own message with recipients.
-    pub(crate) fn load(&self) -> Option<(ConversationId, QuotaUsage)> {
-        match self {
-            Self::Append(Draft { to, text, audience, .. }) if !audience.is_empty() => {
-                Some((to.clone(), QuotaUsage::of(text)))
-            }
-            _ => None,
-        }
     }
 
     /// Returns the weight of the request in a commit: its number of messages, or 1.

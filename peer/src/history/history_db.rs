@@ -28,7 +28,6 @@ use crate::history::incarnation;
 use crate::history::message::SignedMessage;
 use crate::history::meta::Meta;
 use crate::history::outbox::Outbox;
-use crate::history::quota::Quota;
 use crate::history::record::{Loss, Record};
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::{IncomingMessage, Report};
@@ -104,7 +103,6 @@ pub struct HistoryDb {
     pub(crate) tables: Tables,
     pub(crate) folder: Option<PathBuf>,
     record: Option<Record>,
-    pub(crate) quota: Quota,
     commits: u64,
     pub(crate) is_open: bool,
     /// Whether the state in memory may differ from the database.
@@ -188,7 +186,6 @@ impl HistoryDb {
             arrivals: BTreeMap::new(),
             reports: Vec::new(),
             early: EarlyMessages::default(),
-            freed: Vec::new(),
             given: BTreeSet::new(),
             in_doubt: Vec::new(),
             #[cfg(test)]
@@ -198,7 +195,6 @@ impl HistoryDb {
             tables,
             folder,
             record: None,
-            quota: Quota::default(),
             commits: 0,
             is_open: false,
             is_stale: false,
@@ -213,7 +209,6 @@ impl HistoryDb {
             #[cfg(test)]
             disk_wait: Box::new(|| ()),
         };
-        history.tables.count_waiting(&history.quota)?;
         let opened = Opened {
             unshown: history.tables.unshown()?,
             waiting: history.tables.waiting_counts(None)?,
@@ -223,11 +218,6 @@ impl HistoryDb {
             lost: None,
         };
         Ok((history, opened))
-    }
-
-    /// Returns the shared count of own messages that wait for recipients.
-    pub(crate) fn quota(&self) -> Quota {
-        self.quota.clone()
     }
 
     /// Stages a request in the open transaction, or begins one. A query waits for the end of the transaction.
@@ -446,9 +436,6 @@ impl HistoryDb {
         self.tables.give_receipts();
         self.reports.extend(self.tables.early.committed());
         self.reports.append(&mut self.tables.reports);
-        for (conversation, load) in self.tables.freed.drain(..) {
-            self.quota.release(&conversation, load);
-        }
         Ok(())
     }
 }
@@ -462,7 +449,6 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::history::quota::QuotaUsage;
     use crate::history::testing::*;
 
     /// Copies the files as a crash would leave them at this moment.
@@ -787,13 +773,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut bob, _) = history_in(folder.path(), BOB);
         let mut ana = history(ANA);
-        let quota = bob.quota();
         let pages: i64 = bob.tables.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         bob.tables.db.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
         let long = "x".repeat(8_000);
         let theirs: Vec<_> = (0..4).map(|_| say(&mut ana, &room(), &[&long], &[BOB])).collect();
         let mut own = draft(&room(), &long, &[ANA]);
-        quota.add(&room(), QuotaUsage::of(&long));
         bob.apply(inbound(ANA, &room(), &theirs[0]));
         bob.apply(inbound(ANA, &room(), &theirs[1]));
         bob.apply(Request::Append(own.clone()));
@@ -806,7 +790,6 @@ mod tests {
             "nothing of it has happened, and nothing is receipted"
         );
         assert_eq!(kept(&mut bob, &room()), [""; 0]);
-        assert_eq!(quota.messages(&room()), 0);
         // There is space again. The next message is kept, but no ack may pass the lost messages.
         bob.tables.db.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
         let reports = ingest(&mut bob, ANA, &room(), &theirs[3]);

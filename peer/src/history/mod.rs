@@ -25,7 +25,6 @@ pub mod message;
 mod meta;
 mod outbox;
 mod queries;
-pub mod quota;
 mod reassembly;
 pub mod record;
 pub mod remembered;
@@ -61,7 +60,6 @@ use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
 use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place};
 use crate::history::listing::KeptConversation;
-use crate::history::quota::Quota;
 use crate::history::report::Report;
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 
@@ -70,7 +68,6 @@ use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 #[derive(Debug, Clone)]
 pub struct History {
     tasks: mpsc::Sender<Task>,
-    quota: Quota,
     counters: Arc<Counters>,
     /// This field comes after the queue, so that the queue closes first.
     _thread: Arc<Thread>,
@@ -104,22 +101,19 @@ impl History {
         let counters = Arc::new(Counters::default());
         let (over, ended) = std::sync::mpsc::channel();
         let handle = Arc::new(Thread { ended: ended.into() });
-        let quota = history.quota();
         let db_thread =
             DbThread::new(history, queue, reports, Arc::clone(&counters)).map_err(io::Error::other)?;
         thread::Builder::new().name("history".into()).spawn(move || {
             db_thread.run();
             drop(over);
         })?;
-        Ok((Self { tasks, quota, counters, _thread: handle }, reported, opened))
+        Ok((Self { tasks, counters, _thread: handle }, reported, opened))
     }
 
     /// Queues a request, and waits until the queue has room for it. The caller can drop this future at any time without
     /// side effects. After the history is closed, requests are dropped silently.
     pub async fn put(&self, request: Request) {
-        let Ok(permit) = self.tasks.reserve().await else { return };
-        request.load().iter().for_each(|(to, load)| self.quota.add(to, *load));
-        permit.send(Task::Request(request));
+        let _ = self.tasks.send(Task::Request(request)).await;
     }
 
     /// Queues a request without waiting. Returns the request if the queue is full: the caller waits for
@@ -127,13 +121,8 @@ impl History {
     /// are dropped silently.
     #[expect(clippy::result_large_err, reason = "the caller gets back what it gave")]
     pub fn try_put(&self, request: Request) -> Result<(), Request> {
-        let load = request.load();
-        load.iter().for_each(|(to, load)| self.quota.add(to, *load));
         match self.tasks.try_send(Task::Request(request)) {
-            Err(mpsc::error::TrySendError::Full(Task::Request(request))) => {
-                load.iter().for_each(|(to, load)| self.quota.release(to, *load));
-                Err(request)
-            }
+            Err(mpsc::error::TrySendError::Full(Task::Request(request))) => Err(request),
             _ => Ok(()),
         }
     }
@@ -147,12 +136,6 @@ impl History {
     /// Returns the number of own messages that wait for each recipient.
     pub async fn waiting(&self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
         self.read(|history| history.read(|tables| tables.waiting_counts(None))).await
-    }
-
-    /// Returns the number of own messages in a conversation that wait for at least one recipient.
-    #[must_use]
-    pub fn waiting_messages(&self, of: &ConversationId) -> usize {
-        self.quota.messages(of)
     }
 
     /// Waits until all earlier requests are durable and reported.
@@ -520,7 +503,6 @@ mod tests {
         };
         let Request::Append(Draft { text: last, .. }) = &refused else { panic!() };
         let queued: usize = last.parse().unwrap();
-        assert_eq!(ana.waiting_messages(&private(BOB)), queued, "the refused message is not counted");
         let waiting = tokio::spawn({
             let ana = ana.clone();
             async move {
@@ -626,7 +608,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_whose_author_gave_up_waiting_is_not_counted() {
+    async fn message_whose_author_gave_up_waiting_is_not_stored() {
         let (_folder, ana, mut reports) = open(ANA);
         // The thread is blocked, so the queue fills.
         let (go_on, gate) = std::sync::mpsc::channel::<()>();
@@ -640,7 +622,6 @@ mod tests {
             queued += 1;
         }
         assert!(queued >= HISTORY_QUEUE - 1, "{queued}");
-        assert_eq!(ana.waiting_messages(&private(BOB)), queued, "the one that gave up is not among them");
         go_on.send(()).unwrap();
         standing.await.unwrap();
         let mut kept = 0;
@@ -648,6 +629,6 @@ mod tests {
             kept += outgoing_messages(vec![next(&mut reports).await]).len();
         }
         ana.close().await;
-        assert!(reports.try_recv().is_err());
+        assert!(reports.try_recv().is_err(), "the one that gave up is not among them");
     }
 }

@@ -126,9 +126,9 @@ impl Outbox {
         }
     }
 
-    /// Removes a recipient from a message. Returns the message if this was its last recipient.
-    pub(crate) fn mark_delivered(&mut self, row: i64, person: i64) -> Option<WaitingMessage> {
-        let message = self.messages.get_mut(&row)?;
+    /// Removes a recipient from a message, and the message with its last recipient.
+    pub(crate) fn mark_delivered(&mut self, row: i64, person: i64) {
+        let Some(message) = self.messages.get_mut(&row) else { return };
         if message.waits.contains(&person)
             && let Some(queue) = self.queues.get_mut(&(message.conversation, person))
         {
@@ -136,12 +136,10 @@ impl Outbox {
             queue.bytes -= message.bytes;
         }
         message.waits.retain(|waiting| *waiting != person);
-        if !message.waits.is_empty() {
-            return None;
+        if message.waits.is_empty() {
+            self.rows.remove(&message.id);
+            self.messages.remove(&row);
         }
-        let message = self.messages.remove(&row)?;
-        self.rows.remove(&message.id);
-        Some(message)
     }
 }
 

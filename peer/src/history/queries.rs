@@ -9,7 +9,6 @@ use rusqlite::{OptionalExtension, Result, params};
 
 use crate::history::answer::{Receipt, StoredMessage, Waiting};
 use crate::history::conversation::ConversationId;
-use crate::history::quota::{Quota, QuotaUsage};
 use crate::history::report::IncomingMessage;
 use crate::history::rows::{KEPT, kept, read_audience, read_written};
 use crate::history::tables::Tables;
@@ -135,15 +134,6 @@ impl Tables {
             .for_each(|person| *counts.entry(*person).or_default() += 1);
         let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
         Ok(names.into_iter().zip(counts.into_values()).collect())
-    }
-
-    /// Adds all own messages that wait to the shared count.
-    pub(crate) fn count_waiting(&self, quota: &Quota) -> Result<()> {
-        for (_, message) in self.outbox.iter().filter(|(_, message)| !message.is_withdrawn) {
-            let (conversation, _) = self.stream_names(message.stream)?;
-            quota.add(&conversation, QuotaUsage { messages: 1, bytes: message.bytes });
-        }
-        Ok(())
     }
 
     /// Returns received messages that were perhaps never shown, oldest first. They include the user's messages from

@@ -38,10 +38,7 @@ impl HistoryDb {
         let mut lost = Vec::new();
         for staged in std::mem::take(&mut self.staged) {
             match staged {
-                RollbackAction::Append(to, load, id) => {
-                    lost.push(id);
-                    load.into_iter().for_each(|load| self.quota.release(&to, load));
-                }
+                RollbackAction::Append(id) => lost.push(id),
                 RollbackAction::Ingest(from, ids) => {
                     self.tables.arrivals.entry(from).or_default().miss_ids(ids)
                 }

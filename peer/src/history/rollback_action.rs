@@ -4,13 +4,11 @@ use commons::names::Username;
 use uuid::Uuid;
 
 use crate::history::command::{Draft, Request, UnsignedMessage};
-use crate::history::conversation::ConversationId;
-use crate::history::quota::QuotaUsage;
 
 /// The action for one staged request after a rollback.
 pub(crate) enum RollbackAction {
-    /// An own message: it is reported as not kept, and its quota is released.
-    Append(ConversationId, Option<QuotaUsage>, Uuid),
+    /// An own message: it is reported as not kept.
+    Append(Uuid),
     /// Messages of another peer: no ack is sent, so the peer sends them again.
     Ingest(Username, Vec<Uuid>),
     /// An unsigned message: nobody sends it again, so it is shown without being stored.
@@ -23,9 +21,7 @@ impl RollbackAction {
     /// Returns the action for a request.
     pub(crate) fn of(request: &Request) -> Self {
         match request {
-            Request::Append(Draft { id, to, text, audience, .. }) => {
-                Self::Append(to.clone(), (!audience.is_empty()).then(|| QuotaUsage::of(text)), *id)
-            }
+            Request::Append(Draft { id, .. }) => Self::Append(*id),
             Request::Ingest(received) => Self::Ingest(
                 received.from.clone(),
                 received.messages.iter().map(|message| message.id).collect(),

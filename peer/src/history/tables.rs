@@ -15,7 +15,6 @@ use crate::history::conversation::ConversationId;
 use crate::history::early_messages::EarlyMessages;
 use crate::history::meta::Meta;
 use crate::history::outbox::Outbox;
-use crate::history::quota::QuotaUsage;
 use crate::history::reassembly::{BatchAssembler, StreamName};
 use crate::history::record::Held;
 use crate::history::remembered_room::Unwritten;
@@ -50,8 +49,6 @@ pub(crate) struct Tables {
     pub(crate) reports: Vec<Report>,
     /// Received messages that are published before the commit, and those that were not stored in the end.
     pub(crate) early: EarlyMessages,
-    /// The quota to release after the commit.
-    pub(crate) freed: Vec<(ConversationId, QuotaUsage)>,
     /// The streams that their authors sent since the last commit.
     pub(crate) given: BTreeSet<StreamName>,
     /// Received messages in the open transaction, by the user of the link.
@@ -138,7 +135,6 @@ impl Tables {
         // The database may lack the snapshots of this run, so they are kept and written again.
         self.rooms.values_mut().for_each(Unwritten::write_again);
         self.reports.clear();
-        self.freed.clear();
         self.given.clear();
         self.written = Meta::read(&self.db)?;
         self.meta = self.written.clone();
