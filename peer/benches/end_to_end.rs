@@ -2,17 +2,20 @@
 //!
 //! A tracker and three peers run as real programs on this machine, with ordinary files. Machines differ and are shared.
 //! So each figure is shown beside the time of the same disk, in the same run, to append and sync as many bytes.
+//!
+//! The variable `OTHER_BUILD` names a folder with the programs of another build. Both builds are then measured in turn.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "a secret of theirs";
@@ -26,8 +29,12 @@ const AT_REST: (usize, Duration) = (100, Duration::from_millis(50));
 /// Number of messages of a fast sender, and the pause between two: 500 per second.
 const STEADY: (usize, Duration) = (1_000, Duration::from_millis(2));
 
-/// Number of messages in one paste.
+/// Number of messages in one paste, and the number of pastes.
 const PASTED: usize = 100_000;
+const PASTES: usize = 3;
+
+/// Bytes that are written to a program at once during a paste, as a terminal or a pipe would.
+const PASTE_BYTES: usize = 64 * 1024;
 
 /// The bar for an idle machine in milliseconds: this value, or four times the bare disk plus a little, whichever is
 /// larger.
@@ -48,20 +55,37 @@ impl Drop for Program {
     }
 }
 
+/// The kind of an event. Its other fields are skipped, so that this program takes little time from the peers.
+#[derive(Deserialize)]
+struct Event {
+    event: String,
+}
+
 /// A peer: it takes commands and yields events with the time at which each was read.
 struct Peer {
     _program: Program,
     input: ChildStdin,
-    events: Receiver<(Instant, Value)>,
+    events: Receiver<(Instant, String)>,
+}
+
+/// Three peers in one room, and their tracker.
+struct Room {
+    peers: [Peer; 3],
+    _tracker: Program,
+    folder: tempfile::TempDir,
+}
+
+/// Milliseconds of a build, sorted, and its messages per second in each paste.
+struct Figures {
+    disk: Vec<f64>,
+    rest: Vec<f64>,
+    steady: Vec<f64>,
+    pasted: Vec<f64>,
 }
 
 /// Starts the tracker and returns its address.
-fn start_tracker(data: &Path) -> (Program, String) {
-    let cargo = env!("CARGO");
-    let build = ["build", "--quiet", "--release", "--package", "tracker"];
-    assert!(Command::new(cargo).args(build).status().unwrap().success(), "the tracker does not build");
-    let program = Path::new(env!("CARGO_BIN_EXE_peer")).with_file_name("tracker");
-    let mut command = Command::new(program);
+fn start_tracker(programs: &Path, data: &Path) -> (Program, String) {
+    let mut command = Command::new(programs.join("tracker"));
     command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut first = String::new();
@@ -71,8 +95,8 @@ fn start_tracker(data: &Path) -> (Program, String) {
 }
 
 impl Peer {
-    fn start(tracker: &str, data: &Path, name: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
+    fn start(programs: &Path, tracker: &str, data: &Path, name: &str) -> Self {
+        let mut command = Command::new(programs.join("peer"));
         command.args(["--tracker", tracker, "--username", name, "--register"]);
         command.args(["--input", "json", "--output", "json", "--data"]).arg(data);
         command.env_clear().env("HOME", "/nonexistent").env("PEER_PASSWORD", PASSWORD);
@@ -83,7 +107,7 @@ impl Peer {
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let read = Instant::now();
-                let event = serde_json::from_str(&line).unwrap();
+                let Event { event } = serde_json::from_str(&line).unwrap();
                 if sender.send((read, event)).is_err() {
                     break;
                 }
@@ -96,20 +120,23 @@ impl Peer {
         writeln!(self.input, "{command}").and_then(|()| self.input.flush()).unwrap();
     }
 
-    /// Reads events until one of this kind. Returns it with the time at which it was read.
-    fn until(&self, kind: &str) -> (Instant, Value) {
+    /// Reads events until one of this kind. Returns the time at which it was read.
+    fn until(&self, kind: &str) -> Instant {
         loop {
             let (read, event) = self.events.recv_timeout(Duration::from_secs(300)).expect(kind);
-            if event["event"] == kind {
-                return (read, event);
+            if event == kind {
+                return read;
             }
         }
     }
 }
 
-/// Starts three peers in one room, linked to each other.
-fn room(tracker: &str, folder: &Path) -> [Peer; 3] {
-    let mut peers = ["ana", "bob", "carla"].map(|name| Peer::start(tracker, &folder.join(name), name));
+/// Starts the programs in this folder: three peers in one room, linked to each other.
+fn room(programs: &Path) -> Room {
+    let folder = tempfile::tempdir().unwrap();
+    let (tracker, address) = start_tracker(programs, &folder.path().join("tracker"));
+    let start = |name| Peer::start(programs, &address, &folder.path().join(name), name);
+    let mut peers = ["ana", "bob", "carla"].map(start);
     for (n, peer) in peers.iter_mut().enumerate() {
         peer.until("logged_in");
         let command = if n == 0 { "create" } else { "join" };
@@ -120,12 +147,16 @@ fn room(tracker: &str, folder: &Path) -> [Peer; 3] {
     say(&mut peers[0], 0);
     peers[1].until("message");
     peers[2].until("message");
-    peers
+    Room { peers, _tracker: tracker, folder }
+}
+
+fn message(number: usize) -> Value {
+    let text = format!("{number:0TEXT$}");
+    json!({"command": "say", "conversation": {"room": "sala"}, "text": text})
 }
 
 fn say(peer: &mut Peer, number: usize) {
-    let text = format!("{number:0TEXT$}");
-    peer.command(&json!({"command": "say", "conversation": {"room": "sala"}, "text": text}));
+    peer.command(&message(number));
 }
 
 /// Milliseconds from the input of each message until both others have printed it.
@@ -138,7 +169,7 @@ fn latencies(peers: &mut [Peer; 3], (messages, pause): (usize, Duration)) -> Vec
         typed.push(Instant::now());
         say(&mut peers[0], n);
     }
-    let told = |peer: &Peer| -> Vec<Instant> { (0..messages).map(|_| peer.until("message").0).collect() };
+    let told = |peer: &Peer| -> Vec<Instant> { (0..messages).map(|_| peer.until("message")).collect() };
     let (bob, carla) = (told(&peers[1]), told(&peers[2]));
     let latest = bob.into_iter().zip(carla).map(|(bob, carla)| bob.max(carla));
     latest.zip(typed).map(|(told, typed)| (told - typed).as_secs_f64() * 1e3).collect()
@@ -146,11 +177,14 @@ fn latencies(peers: &mut [Peer; 3], (messages, pause): (usize, Duration)) -> Vec
 
 /// Messages per second from the first byte of a paste until both others have printed the last message.
 fn pasted(peers: &mut [Peer; 3]) -> f64 {
+    let paste: String = (0..PASTED).map(|n| format!("{}\n", message(n))).collect();
     let begin = Instant::now();
     let [ana, bob, carla] = peers;
     let last = thread::scope(|scope| {
-        scope.spawn(|| (0..PASTED).for_each(|n| say(ana, n)));
-        let last = |peer: &mut Peer| (0..PASTED).fold(begin, |_, _| peer.until("message").0);
+        scope.spawn(|| {
+            paste.as_bytes().chunks(PASTE_BYTES).for_each(|part| ana.input.write_all(part).unwrap())
+        });
+        let last = |peer: &mut Peer| (0..PASTED).fold(begin, |_, _| peer.until("message"));
         let ends = [bob, carla].map(|peer| scope.spawn(move || last(peer)));
         ends.into_iter().map(|end| end.join().unwrap()).max().unwrap()
     });
@@ -179,29 +213,53 @@ fn verdict(figure: f64, bar: f64) -> &'static str {
 }
 
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_tracker, address) = start_tracker(&folder.path().join("tracker"));
-    let mut peers = room(&address, folder.path());
-    latencies(&mut peers, (AT_REST.0 / 5, AT_REST.1));
-
-    let mut bare = bare_disk(folder.path());
-    let disk = percentile(&mut bare, 50);
-    let mut rest = latencies(&mut peers, AT_REST);
-    let (rest_50, rest_99) = (percentile(&mut rest, 50), percentile(&mut rest, 99));
-    let mut steady = latencies(&mut peers, STEADY);
-    let (steady_50, steady_99) = (percentile(&mut steady, 50), percentile(&mut steady, 99));
-    let rate = pasted(&mut peers);
-
-    let bar = REST_BAR.max(DISK_FACTOR * disk + DISK_EXTRA);
-    let steady_bar = STEADY_FACTOR * rest_50;
+    let build = ["build", "--quiet", "--release", "--package", "tracker"];
+    assert!(
+        Command::new(env!("CARGO")).args(build).status().unwrap().success(),
+        "the tracker does not build"
+    );
+    let mut builds = vec![Path::new(env!("CARGO_BIN_EXE_peer")).parent().unwrap().to_owned()];
+    builds.extend(std::env::var_os("OTHER_BUILD").map(PathBuf::from));
+    let mut rooms: Vec<_> = builds.iter().map(|programs| room(programs)).collect();
+    let mut figures: Vec<_> = rooms.iter_mut().map(latency).collect();
+    for _ in 0..PASTES {
+        for (room, figures) in rooms.iter_mut().zip(&mut figures) {
+            figures.pasted.push(pasted(&mut room.peers));
+        }
+    }
     println!("one message of {TEXT} bytes, from stdin of one peer to stdout of both others");
-    println!("  bare append and fdatasync      p50 {disk:7.3} ms   p99 {:7.3} ms", percentile(&mut bare, 99));
+    for (programs, figures) in builds.iter().zip(&mut figures) {
+        if rooms.len() > 1 {
+            println!("{}", programs.display());
+        }
+        print(figures);
+    }
+}
+
+/// Measures the disk, the latency on an idle machine, and that of a steady stream.
+fn latency(room: &mut Room) -> Figures {
+    latencies(&mut room.peers, (AT_REST.0 / 5, AT_REST.1));
+    Figures {
+        disk: bare_disk(room.folder.path()),
+        rest: latencies(&mut room.peers, AT_REST),
+        steady: latencies(&mut room.peers, STEADY),
+        pasted: Vec::new(),
+    }
+}
+
+fn print(Figures { disk, rest, steady, pasted }: &mut Figures) {
+    let (disk_50, disk_99) = (percentile(disk, 50), percentile(disk, 99));
+    let (rest_50, rest_99) = (percentile(rest, 50), percentile(rest, 99));
+    let (steady_50, steady_99) = (percentile(steady, 50), percentile(steady, 99));
+    let rest_bar = REST_BAR.max(DISK_FACTOR * disk_50 + DISK_EXTRA);
+    let steady_bar = STEADY_FACTOR * rest_50;
+    println!("  bare append and fdatasync      p50 {disk_50:7.3} ms   p99 {disk_99:7.3} ms");
     println!(
-        "  {} messages {:?} apart    p50 {rest_50:7.3} ms   p99 {rest_99:7.3} ms   {:5.1} x disk   bar {bar:.3} ms: {}",
+        "  {} messages {:?} apart    p50 {rest_50:7.3} ms   p99 {rest_99:7.3} ms   {:5.1} x disk   bar {rest_bar:.3} ms: {}",
         AT_REST.0,
         AT_REST.1,
-        rest_50 / disk,
-        verdict(rest_50, bar)
+        rest_50 / disk_50,
+        verdict(rest_50, rest_bar)
     );
     println!(
         "  {} messages {:?} apart    p50 {steady_50:7.3} ms   p99 {steady_99:7.3} ms   {:5.1} x rest   bar {steady_bar:.3} ms: {}",
@@ -210,5 +268,6 @@ fn main() {
         steady_50 / rest_50,
         verdict(steady_50, steady_bar)
     );
-    println!("  {PASTED} messages pasted at once: {rate:.0} messages/s");
+    let pasted: Vec<_> = pasted.iter().map(|rate| format!("{rate:.0}")).collect();
+    println!("  {PASTED} messages pasted at once: {} messages/s", pasted.join(", "));
 }
