@@ -75,7 +75,9 @@ fn main() -> ExitCode {
     tty::save();
     end_loudly_on_panic();
     let outcome = Runtime::new().map_err(Failure::new).and_then(|runtime| {
-        let outcome = log_to_file().and_then(|()| runtime.block_on(run(config)));
+        // As a task, a frontend and the driver exchange commands on one thread. This thread only waits for it.
+        let task = log_to_file().map(|()| runtime.spawn(run(config)));
+        let outcome = task.and_then(|task| runtime.block_on(task).map_err(Failure::new)?);
         runtime.shutdown_timeout(LAST_TASKS);
         outcome
     });
