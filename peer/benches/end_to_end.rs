@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -63,7 +63,7 @@ struct Event {
 
 /// A peer: it takes commands and yields events with the time at which each was read.
 struct Peer {
-    _program: Program,
+    program: Program,
     input: ChildStdin,
     events: Receiver<(Instant, String)>,
 }
@@ -75,12 +75,17 @@ struct Room {
     folder: tempfile::TempDir,
 }
 
-/// Milliseconds of a build, sorted, and its messages per second in each paste.
+/// Clock ticks per second in which Linux counts the processor time of a program.
+const TICKS: f64 = 100.0;
+
+/// Milliseconds of a build, and for each paste its messages per second and the processor time of the three peers in
+/// microseconds per message.
 struct Figures {
     disk: Vec<f64>,
     rest: Vec<f64>,
     steady: Vec<f64>,
     pasted: Vec<f64>,
+    busy: Vec<f64>,
 }
 
 /// Starts the tracker and returns its address.
@@ -113,7 +118,15 @@ impl Peer {
                 }
             }
         });
-        Self { _program: Program(child), input, events }
+        Self { program: Program(child), input, events }
+    }
+
+    /// Seconds of processor time so far. Unlike the other figures, it hardly depends on other programs.
+    fn busy(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.program.0.id())).unwrap();
+        // The fields after the program's name: user and system time are numbers 12 and 13.
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS
     }
 
     fn command(&mut self, command: &Value) {
@@ -224,7 +237,10 @@ fn main() {
     let mut figures: Vec<_> = rooms.iter_mut().map(latency).collect();
     for _ in 0..PASTES {
         for (room, figures) in rooms.iter_mut().zip(&mut figures) {
+            let busy = |room: &Room| room.peers.iter().map(Peer::busy).sum::<f64>();
+            let before = busy(room);
             figures.pasted.push(pasted(&mut room.peers));
+            figures.busy.push((busy(room) - before) * 1e6 / PASTED as f64);
         }
     }
     println!("one message of {TEXT} bytes, from stdin of one peer to stdout of both others");
@@ -244,10 +260,11 @@ fn latency(room: &mut Room) -> Figures {
         rest: latencies(&mut room.peers, AT_REST),
         steady: latencies(&mut room.peers, STEADY),
         pasted: Vec::new(),
+        busy: Vec::new(),
     }
 }
 
-fn print(Figures { disk, rest, steady, pasted }: &mut Figures) {
+fn print(Figures { disk, rest, steady, pasted, busy }: &mut Figures) {
     let (disk_50, disk_99) = (percentile(disk, 50), percentile(disk, 99));
     let (rest_50, rest_99) = (percentile(rest, 50), percentile(rest, 99));
     let (steady_50, steady_99) = (percentile(steady, 50), percentile(steady, 99));
@@ -268,6 +285,8 @@ fn print(Figures { disk, rest, steady, pasted }: &mut Figures) {
         steady_50 / rest_50,
         verdict(steady_50, steady_bar)
     );
-    let pasted: Vec<_> = pasted.iter().map(|rate| format!("{rate:.0}")).collect();
-    println!("  {PASTED} messages pasted at once: {} messages/s", pasted.join(", "));
+    let rounded =
+        |figures: &[f64]| figures.iter().map(|it| format!("{it:.0}")).collect::<Vec<_>>().join(", ");
+    println!("  {PASTED} messages pasted at once: {} messages/s", rounded(pasted));
+    println!("  processor time of the three peers together: {} µs a message", rounded(busy));
 }
