@@ -44,6 +44,9 @@ impl Engine {
             LinkReport::Received { from, id } => {
                 effects.history(Request::Delivered { to: from, ids: vec![id] });
             }
+            LinkReport::Written { to, id } if self.omits(Omission::Written) => {
+                effects.history(Request::Delivered { to, ids: vec![id] });
+            }
             LinkReport::Written { to, id } => effects.history(Request::Written { to, ids: vec![id] }),
             LinkReport::TooLong { to, id } => effects.history(Request::TooLong { to, ids: vec![id] }),
             LinkReport::Writable { to } => {

@@ -1,6 +1,6 @@
 //! The consequences of changed memberships: for the links, the history, and messages that were held back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, TrackerRequest};
@@ -45,7 +45,7 @@ impl Engine {
     /// Passes the current memberships to the links and the history.
     pub(in crate::engine) fn update_membership(&mut self, now: Now, effects: &mut Effects) {
         self.update_link_targets(effects);
-        for (user, room) in self.replication.hide_from(self.chat.hidden_rooms()) {
+        for (user, room) in self.replication.hide_from(self.hidden_rooms()) {
             // The tracker's push may arrive before the legacy client has read its own answer.
             self.timers.set(Timer::ShowsAgain(user, room), now.instant + HELLO_PAUSE);
         }
@@ -83,9 +83,14 @@ impl Engine {
         self.timers.set(timer, now.instant + LAST_RECEIPTS);
     }
 
+    /// Returns the members whose legacy clients do not show a room. Its messages wait.
+    pub(in crate::engine) fn hidden_rooms(&self) -> BTreeSet<(Username, Uuid)> {
+        if self.omits(Omission::HideRooms) { BTreeSet::new() } else { self.chat.hidden_rooms() }
+    }
+
     /// Sends the messages of a room to a legacy client that shows the room again.
     pub(in crate::engine) fn on_shows_again(&mut self, user: &Username, room: Uuid, effects: &mut Effects) {
-        if self.chat.hidden_rooms().contains(&(user.clone(), room)) {
+        if self.hidden_rooms().contains(&(user.clone(), room)) || self.omits(Omission::ShowsAgain) {
             return;
         }
         let after = self.replication.shows_again(user, room);

@@ -72,12 +72,18 @@ pub(crate) enum Omission {
     FlushBound,
     /// A block takes effect.
     Block,
+    /// A message that was written to a legacy client does not count as delivered.
+    Written,
+    /// Messages wait while a legacy client does not show their room.
+    HideRooms,
+    /// Messages go on when a legacy client shows their room again.
+    ShowsAgain,
 }
 
 impl Omission {
     /// All of them, each with the seed of a world that finds it out.
     #[cfg(test)]
-    pub(crate) const ALL: [(Self, u64); 34] = [
+    pub(crate) const ALL: [(Self, u64); 37] = [
         (Self::PendingAtLink, 2),
         (Self::RoomAgain, 1),
         (Self::RefusedMessage, 0),
@@ -112,5 +118,8 @@ impl Omission {
         (Self::FlushWaits, 4),
         (Self::FlushBound, 5),
         (Self::Block, 6),
+        (Self::Written, 14),
+        (Self::HideRooms, 14),
+        (Self::ShowsAgain, 14),
     ];
 }

@@ -105,7 +105,7 @@ impl Engine {
     /// Publishes stored own messages as sent, and sends them to every live link.
     fn on_own_committed(&mut self, messages: Vec<OutgoingMessage>, now: Now, effects: &mut Effects) {
         self.unstored = self.unstored.saturating_sub(messages.len());
-        self.replication.hide_from(self.chat.hidden_rooms());
+        self.replication.hide_from(self.hidden_rooms());
         for message in messages {
             let id = message.message.id;
             self.sync.stored(&message.conversation, None);

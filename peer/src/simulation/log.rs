@@ -33,6 +33,8 @@ pub(crate) struct Log {
     pub(crate) shown: Vec<Shown>,
     /// The number of delivery events, by own message and recipient.
     pub(crate) delivered: BTreeMap<(Uuid, Username), usize>,
+    /// Own messages that were written to a legacy client, with its user.
+    pub(crate) written: BTreeSet<(Uuid, Username)>,
     /// Own messages that were given up, with the recipient.
     pub(crate) given_up: BTreeSet<(Uuid, Username)>,
     /// Messages that were shown in a run and lost in its crash, because their commit had not ended.
@@ -55,6 +57,7 @@ impl Log {
         match event {
             Event::Sent { id, .. } => self.said.push(*id),
             Event::Delivered { id, to } => *self.delivered.entry((*id, to.clone())).or_default() += 1,
+            Event::Written { id, to } => drop(self.written.insert((*id, to.clone()))),
             Event::Undelivered { reason: Undeliverable::KeyChanged, .. } => self.held += 1,
             Event::Undelivered { reason: Undeliverable::Waiting, .. } => {}
             Event::Undelivered { id, to, .. } => drop(self.given_up.insert((*id, to.clone()))),

@@ -20,6 +20,8 @@ pub(crate) struct Rooms {
     states: BTreeMap<u64, BTreeMap<Username, u64>>,
     /// The users who are not connected to the tracker.
     absent: BTreeSet<Username>,
+    /// The user of a legacy client, and whether it shows its menu in place of the room.
+    pub(crate) legacy: Option<(Username, bool)>,
     /// The users of whom the tracker announces another key beside their own.
     changed: BTreeSet<Username>,
 }
@@ -29,8 +31,13 @@ impl Rooms {
         let name = RoomName::parse("sala").unwrap();
         let mut room = Room::create(name, owner.clone(), DateTime::UNIX_EPOCH);
         room.id = Uuid::from_u128(0x5a1a);
-        let mut rooms =
-            Self { room, states: BTreeMap::new(), absent: BTreeSet::new(), changed: BTreeSet::new() };
+        let mut rooms = Self {
+            room,
+            states: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            legacy: None,
+            changed: BTreeSet::new(),
+        };
         rooms.note();
         rooms
     }
@@ -80,7 +87,8 @@ impl Rooms {
 
     fn peer(&self, user: &Username) -> Peer {
         let address = Some([127, 0, 0, 1].into());
-        let keys = self.keys(user);
+        let is_legacy = self.legacy.as_ref().is_some_and(|(legacy, _)| legacy == user);
+        let keys = if is_legacy { Vec::new() } else { self.keys(user) };
         let connected = !self.absent.contains(user);
         Peer { address, port: Some(1), connected, keys, ..Peer::never_seen(user.clone()) }
     }
@@ -91,7 +99,11 @@ impl Rooms {
     }
 
     pub(crate) fn snapshot(&self) -> RoomSnapshot {
-        self.room.snapshot(|user| self.peer(user))
+        let mut snapshot = self.room.snapshot(|user| self.peer(user));
+        for member in &mut snapshot.members {
+            member.in_menu = self.legacy == Some((member.username.clone(), true));
+        }
+        snapshot
     }
 
     /// Lets a user join, or leave if already a member. Returns the update for the others, or `None` if the room is

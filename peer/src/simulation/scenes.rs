@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
+use commons::snapshot::ChangeKind;
 use uuid::Uuid;
 
 use crate::api::Command;
@@ -63,10 +64,12 @@ pub(crate) enum Scene {
     RoomDeleted,
     /// A recipient that crashes again and again is shown each message.
     Crashes,
+    /// A message to a legacy client is not called delivered, and is not sent while it would be dropped.
+    Legacy,
 }
 
 impl Scene {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Absence,
         Self::Newcomer,
         Self::EarlyMessage,
@@ -81,6 +84,7 @@ impl Scene {
         Self::Rejoin,
         Self::RoomDeleted,
         Self::Crashes,
+        Self::Legacy,
     ];
 
     /// Returns the scene that follows the trouble of a seed.
@@ -116,6 +120,7 @@ impl World {
             (_, Scene::Rejoin) => self.rejoin(step),
             (_, Scene::RoomDeleted) => self.room_deleted(step),
             (_, Scene::Crashes) => self.crashes(step),
+            (_, Scene::Legacy) => self.legacy(step),
         };
         match wait {
             Some(wait) => self.at(self.now + wait, Event::Scene(step + 1)),
@@ -449,7 +454,7 @@ impl World {
         match step {
             1 => {
                 let ana = self.stations[ANA].name.clone();
-                let stale = self.rooms.presence(commons::snapshot::ChangeKind::Online, &ana);
+                let stale = self.rooms.presence(ChangeKind::Online, &ana);
                 self.notes.stale = stale.map(TrackerWord::Update);
                 self.join_or_leave(CARLA);
                 Some(2000)
@@ -550,5 +555,45 @@ impl World {
                 None
             }
         }
+    }
+
+    fn legacy(&mut self, step: u32) -> Option<u64> {
+        let py = user("py");
+        match step {
+            1 => self.join_or_leave(CARLA),
+            2 => {
+                self.rooms.legacy = Some((py.clone(), false));
+                let update = self.rooms.join_or_leave(&py);
+                self.push_to(|_| true, update);
+            }
+            3 => {
+                for who in [ANA, BOB] {
+                    let link = self.number();
+                    self.with(who, |program, now, log| program.legacy_link_up(&py, link, now, log));
+                }
+            }
+            4 | 7 => (0..3).for_each(|_| self.write(ANA, &self.room())),
+            5 => self.expect_written(&py, 3),
+            6 | 9 => {
+                self.rooms.legacy = Some((py.clone(), step == 6));
+                let update = self.rooms.presence(ChangeKind::Online, &py);
+                self.push_to(|_| true, update);
+            }
+            8 => self.expect_written(&py, 3),
+            _ => {
+                self.expect_written(&py, 6);
+                return None;
+            }
+        }
+        Some(2000)
+    }
+
+    /// Checks how many messages of this scene were written to the legacy client, and that none is called delivered.
+    fn expect_written(&mut self, py: &Username, count: usize) {
+        let log = &self.stations[ANA].log;
+        let written = self.notes.ids.iter().filter(|id| log.written.contains(&(**id, py.clone()))).count();
+        let is_claimed = log.delivered.keys().any(|(_, to)| to == py);
+        self.expect(ANA, written == count, &format!("{written} of {count} messages are written"));
+        self.expect(ANA, !is_claimed, "a message to a legacy client is called delivered");
     }
 }

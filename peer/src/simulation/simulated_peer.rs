@@ -379,6 +379,22 @@ impl SimulatedPeer {
         self.input(Input::LinkChanged(user.clone(), Some(state)), now, log);
     }
 
+    /// Notes that a link to a legacy client came up.
+    pub(crate) fn legacy_link_up(&mut self, user: &Username, number: u64, now: Now, log: &mut Log) {
+        self.links.insert(user.clone(), End { number, under_way: 0, is_blocked: false });
+        let link = LinkId(number);
+        let state = LinkState { link, dialect: Dialect::Legacy, key: None, started: None, encrypted: false };
+        self.input(Input::LinkChanged(user.clone(), Some(state)), now, log);
+    }
+
+    /// Notes that messages were written to a legacy client, which acknowledges nothing.
+    pub(crate) fn written(&mut self, to: &Username, number: u64, ids: &[Uuid], now: Now, log: &mut Log) {
+        self.carried(to, number, now, log);
+        for id in ids {
+            self.input(Input::Link(LinkReport::Written { to: to.clone(), id: *id }), now, log);
+        }
+    }
+
     /// Notes that a link closed. A link that was replaced already is ignored.
     pub(crate) fn link_down(&mut self, user: &Username, number: u64, now: Now, log: &mut Log) {
         if self.link(user) == Some(number) {

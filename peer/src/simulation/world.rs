@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use commons::names::Username;
 use commons::protocol::provenance::Incarnation;
+use commons::protocol::with_tracker::RoomUpdate;
 use commons::snapshot::ChangeKind;
 use fastrand::Rng;
 use tokio::time::Instant;
@@ -83,6 +84,12 @@ pub(crate) enum Event {
     Accept(Who),
     /// A link that was replaced ends.
     Retire(u64),
+    /// Messages were written to the legacy client.
+    Written {
+        by: Who,
+        link: u64,
+        ids: Vec<Uuid>,
+    },
     /// The next step of the scene.
     Scene(u32),
 }
@@ -316,6 +323,10 @@ impl World {
             }
             Event::Accept(who) => self.accept(who),
             Event::Retire(link) => drop(self.links.remove(&link)),
+            Event::Written { by, link, ids } => {
+                let Some((legacy, _)) = self.rooms.legacy.clone() else { return };
+                self.with(by, |program, now, log| program.written(&legacy, link, &ids, now, log));
+            }
             Event::Scene(step) => self.play(step),
             // These events belong to a run that has crashed.
             Event::Work(..) | Event::Commit(..) | Event::Receive(..) | Event::Tick(..) | Event::Found(..) => {
@@ -371,6 +382,17 @@ impl World {
     }
 
     fn carry(&mut self, from: Who, Sent { to, link, packet, is_forged }: Sent) {
+        if let Some((legacy, is_in_menu)) = &self.rooms.legacy
+            && *legacy == to
+        {
+            let Packet::Lines { lines, .. } = packet else { return };
+            let ids: Vec<_> = lines.iter().map(|line| line.id).collect();
+            if *is_in_menu {
+                let wrong = format!("{ids:?} was sent to a legacy client that drops it");
+                self.stations[from].log.wrong.push(wrong);
+            }
+            return self.after(1..40, Event::Written { by: from, link, ids });
+        }
         let (at, delay) = (self.who(&to), self.delay());
         let delay = delay + self.slow.filter(|(slow, _)| *slow == at).map_or(0, |(_, delay)| delay);
         if let (Some((id, never)), Packet::Lines { lines, .. }) = (&self.never, &packet)
@@ -453,9 +475,14 @@ impl World {
     }
 
     /// Sends an update to all current members except the user who caused it.
-    fn push(&mut self, doer: Who, update: Option<commons::protocol::with_tracker::RoomUpdate>) {
+    fn push(&mut self, doer: Who, update: Option<RoomUpdate>) {
+        self.push_to(|who| who != doer, update);
+    }
+
+    /// Sends an update to these current members.
+    pub(crate) fn push_to(&mut self, is_told: impl Fn(Who) -> bool, update: Option<RoomUpdate>) {
         let Some(update) = update else { return };
-        for who in (0..self.stations.len()).filter(|who| *who != doer) {
+        for who in (0..self.stations.len()).filter(|who| is_told(*who)) {
             if self.rooms.seats().contains_key(&self.stations[who].name) {
                 self.word(who, TrackerWord::Update(update.clone()), self.push_delay);
             }
