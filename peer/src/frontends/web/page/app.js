@@ -270,7 +270,8 @@ export class App {
 		byId("nothing-open").hidden = !(state.phase === "ended" || (isIn && !conversation));
 		if (isIn) {
 			byId("tracker-place").textContent = `tracker ${safeRow(state.trackerAddress)}`;
-			byId("own-name").textContent = safeRow(state.me);
+			byId("own-name").textContent = state.me;
+			byId("account-button").setAttribute("aria-label", `${state.me}: account and settings`);
 			byId("own-avatar").textContent = initial(state.me);
 			byId("own-avatar").className = `avatar small hue-${hue(state.me)}`;
 			this.sidebar.draw(state, Date.now());

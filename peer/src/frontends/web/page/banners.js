@@ -35,7 +35,7 @@ function bannersOf({ actions, received }, state) {
 	}
 	const { address, loaded, ended } = conversation;
 	if (!state.attached) {
-		banners.push({ key: "peer", bad: true, text: "The peer does not answer. If it was stopped, start it again and open the link that it prints." });
+		banners.push({ key: "peer", bad: true, text: "The peer does not answer. If it has ended, start it again and open its new link." });
 	} else if (state.tracker === "lost") {
 		banners.push({ key: "tracker", text: trackerLost(state.trackerReason) });
 	}

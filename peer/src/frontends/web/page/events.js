@@ -96,7 +96,7 @@ const HANDLERS = {
 	key_changed(state, { peer }, now) {
 		userOf(state, peer).trust = "changed";
 		const name = safeRow(peer);
-		noteWith(state, peer, `${name} uses another key than before: nothing is sent to ${name} until you accept it`, now);
+		noteWith(state, peer, `${name} uses another key: nothing is sent to ${name} until you accept it`, now);
 	},
 
 	key_accepted(state, { peer, endorsed }, now) {
@@ -152,7 +152,7 @@ const HANDLERS = {
 
 	fork(state, event, now) {
 		const name = safeRow(event.author);
-		const text = `${name} signed two different messages with one number: members may not all see the same messages of ${name}`;
+		const text = `${name} signed two different messages with one number: not all members see the same`;
 		note(state, conversationOf(state, addressIn(event)), text, now);
 	},
 

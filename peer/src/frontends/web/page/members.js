@@ -83,7 +83,7 @@ export class MembersPanel {
 		const text = element(
 			"span",
 			{ class: "row-text" },
-			element("span", { class: "row-name" }, safeRow(username), isMe && span("row-more", " (you)")),
+			element("span", { class: "row-name" }, span("", safeRow(username)), isMe && span("row-more", " (you)")),
 			span("row-more", words.filter(Boolean).join(" · ")),
 			word && element("span", { class: `trust ${user?.trust}`, title: meaning }, sign && icon(sign), word),
 		);

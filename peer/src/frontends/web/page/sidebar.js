@@ -105,13 +105,12 @@ export class Sidebar {
 				type: "button",
 				class: "conversation-button item",
 				"aria-current": state.open === it.key && "true",
-				"aria-labelledby": `${id}-name`,
-				"aria-describedby": `${id}-end`,
+				"aria-describedby": id,
 				on: () => this.app.actions.open(it.key),
 			},
 			isDirect ? avatar(it.title, isOnline ? "online" : "") : element("span", { class: "avatar room", "aria-hidden": "true", text: "#" }),
-			element("span", { class: "row-text" }, element("span", { class: "row-name", id: `${id}-name`, text: safeRow(it.title) }), span("row-more", under)),
-			element("span", { class: "row-end", id: `${id}-end` }, isWarned && span("mark bad", "key"), last && span("row-more", shortTime(last.at, now)), it.unread > 0 && badge),
+			element("span", { class: "row-text" }, span("row-name", safeRow(it.title)), element("span", { class: "row-more", "aria-hidden": "true", text: under })),
+			element("span", { class: "row-end", "aria-hidden": "true", id }, isWarned && span("mark bad", "key"), last && span("row-more", shortTime(last.at, now)), it.unread > 0 && badge),
 		);
 		return element("li", {}, open);
 	}

@@ -6,7 +6,7 @@ import { safeRow } from "./safe_text.js";
 export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
 /** Lists names: "ana, bob and carla". @param {string[]} names */
-export const listed = names => new Intl.ListFormat("en-GB").format(names.map(safeRow));
+export const listed = names => new Intl.ListFormat("en-GB").format(names.map(safeRow).sort());
 
 const format = options => new Intl.DateTimeFormat("en-GB", options);
 const CLOCK = format({ hour: "2-digit", minute: "2-digit" });
