@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "peer",
         &[
             &["main"],
+            &["program"],
             &["frontends", "log_file"],
             &["config"],
             &["service"],

@@ -2,7 +2,7 @@
 //!
 //! Every flag can also be set by an environment variable.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -18,6 +18,9 @@ use crate::usual_tracker::UsualTracker;
 
 /// The default address of the tracker.
 pub const DEFAULT_TRACKER: &str = "127.0.0.1:6060";
+
+/// The default address of the page.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// Chat in small groups: messages go directly from peer to peer
 #[derive(Debug, Clone, Parser)]
@@ -72,6 +75,15 @@ pub struct Config {
     /// notification without the text), desktop-text
     #[arg(long, env = "PEER_NOTIFY", value_name = "HOW", default_value = "bell")]
     pub notify: Notify,
+
+    /// Serve the chat as a page to the browser of this computer, on a loopback address [default: 127.0.0.1, any free port]
+    #[arg(long, env = "PEER_WEB", value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = ANY_PORT,
+          value_parser = loopback)]
+    pub web: Option<SocketAddr>,
+
+    /// Serve the page, and open it in the browser
+    #[arg(long, env = "PEER_WEB_OPEN", value_parser = FalseyValueParser::new())]
+    pub web_open: bool,
 
     /// Run a tracker inside this program, on the tracker's address
     #[arg(long, env = "PEER_HOST", value_parser = FalseyValueParser::new())]
@@ -162,6 +174,19 @@ impl Config {
         }
     }
 
+    /// Returns the address of the page, if there is to be one.
+    #[must_use]
+    pub fn page(&self) -> Option<SocketAddr> {
+        self.web.or_else(|| self.web_open.then_some(SocketAddr::from(([127, 0, 0, 1], 0))))
+    }
+
+    /// Returns true if the page is the only frontend: nobody types, and no output was asked for.
+    #[must_use]
+    pub fn is_page_alone(&self) -> bool {
+        let nobody_types = self.input == Input::Lines && !io::stdin().is_terminal();
+        self.page().is_some() && nobody_types && self.output.is_none()
+    }
+
     /// Returns the tracker's address; after `#`, its key, if it is known. Fails if the stored address cannot be read.
     pub fn tracker(&self) -> io::Result<String> {
         match &self.tracker {
@@ -187,6 +212,16 @@ impl Config {
                 .unwrap_or_else(|_| PathBuf::from("p2p-chat"))
         })
     }
+}
+
+/// Parses the address of the page. Other computers must not reach it.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "an address is ADDR:PORT, as in 127.0.0.1:8080".to_owned())?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err("the page is for this computer only: give an address such as 127.0.0.1:8080".to_owned())
 }
 
 #[cfg(test)]
@@ -233,6 +268,21 @@ mod tests {
         assert!(!taken("localhost:6060#ab"));
         assert!(!taken(&format!("localhost:6060#{}", "AB".repeat(32))));
         assert!(!taken(&format!("localhost#{}", PublicKey::new([0xab; 32]))));
+    }
+
+    #[test]
+    fn the_page_is_for_this_computer_only() {
+        let page = |flags: &[&str]| {
+            let parsed = Config::try_parse_from(["peer"].iter().chain(flags));
+            parsed.map(|config| config.page().map(|address| address.to_string())).map_err(drop)
+        };
+        assert_eq!(page(&[]), Ok(None));
+        assert_eq!(page(&["--web"]), Ok(Some("127.0.0.1:0".to_owned())));
+        assert_eq!(page(&["--web-open"]), Ok(Some("127.0.0.1:0".to_owned())));
+        assert_eq!(page(&["--web", "[::1]:8080", "--web-open"]), Ok(Some("[::1]:8080".to_owned())));
+        for elsewhere in ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080", "localhost", "8080"] {
+            assert_eq!(page(&["--web", elsewhere]), Err(()), "{elsewhere}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod log_file;
 mod nearest;
 mod peer_communication;
+pub mod program;
 pub mod service;
 #[cfg(test)]
 mod simulation;

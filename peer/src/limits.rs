@@ -373,3 +373,36 @@ pub const SEARCH_WORDS: usize = 32;
 
 /// Latest messages among which those are that perhaps were not shown: more than can be on their way to a screen.
 pub const UNSHOWN_LINES: i64 = 10_000;
+
+/// Open tabs of the page: more than a person reads at once.
+pub const WEB_SOCKETS_MAX: usize = 4;
+
+/// Connections to the web server: a browser opens six for the files of a page, and each tab holds one.
+pub const WEB_CONNECTIONS_MAX: usize = 64;
+
+/// Wait for the rest of a web request, and for the next one on an open connection.
+pub const WEB_REQUEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Wait for the token of a tab.
+pub const WEB_TOKEN_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest command of a tab, in bytes.
+pub const WEB_COMMAND_MAX: usize = LINE_MAX;
+
+/// Pause between commands of a tab: twenty a second.
+pub const WEB_COMMAND_PAUSE: Duration = Duration::from_millis(50);
+
+/// Commands of a tab that are carried out without a pause.
+pub const WEB_COMMAND_BURST: u32 = 20;
+
+/// Commands of a tab that wait while one is carried out.
+pub const WEB_COMMANDS_AHEAD: usize = 32;
+
+/// Batches of output that wait for a slow tab: of 32 KiB each, or of one longer row.
+pub const WEB_UNSENT_BATCHES: usize = 8;
+
+/// Time after which a tab that reads nothing is closed. Its page connects again.
+pub const WEB_SEND_WAIT: Duration = Duration::from_secs(60);
+
+/// Pause after a failed accept. The usual cause, too many open files, passes by itself.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,34 +1,24 @@
 //! The peer program.
 //!
-//! It reads the flags, runs a conversation at the terminal or in JSON, and returns an exit status.
+//! It reads the flags, runs a tracker if asked to, and returns an exit status.
 
-use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 use std::{env, panic};
 
 use clap::Parser;
 use commons::keys::PublicKey;
 use commons::process_memory;
-use peer::api::Event;
-use peer::api::error::CommandError;
-use peer::config::{Config, Errand, Input, Output};
-use peer::frontends::json::events;
+use peer::config::{Config, Errand};
 use peer::frontends::terminal::fatal_errors::in_one_line;
 use peer::frontends::terminal::hosting::hosting;
-use peer::frontends::terminal::prompts::SignInError;
-use peer::frontends::terminal::sign_in::sign_in;
-use peer::frontends::terminal::sign_in_options::{Known, PasswordSource};
-use peer::frontends::terminal::subcommands::{carry_identity, change_password};
-use peer::frontends::terminal::{tracker_address, tty};
-use peer::frontends::{Format, Frontend};
-use peer::identity::seal::SealCost;
+use peer::frontends::terminal::subcommands::carry_identity;
+use peer::frontends::terminal::tty;
 use peer::log_file;
-use peer::service::{Keep, PeerConfig, PeerService};
-use peer::usual_tracker::UsualTracker;
+use peer::program::{self, Failure, known};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -46,28 +36,6 @@ const WRONG_USAGE: u8 = 2;
 
 /// The exit status if a command was refused and --fail-on-error was given.
 const REFUSED: u8 = 3;
-
-/// The reason why the program failed.
-enum Failure {
-    Usage(String),
-    Refused,
-    Other(String),
-}
-
-impl Failure {
-    fn new(error: impl std::fmt::Display) -> Self {
-        Self::Other(error.to_string())
-    }
-}
-
-impl From<SignInError> for Failure {
-    fn from(error: SignInError) -> Self {
-        match error {
-            SignInError::Usage(reason) => Self::Usage(reason.to_owned()),
-            error => Self::new(error),
-        }
-    }
-}
 
 fn main() -> ExitCode {
     process_memory::protect();
@@ -137,156 +105,13 @@ async fn run(config: Config) -> Result<(), Failure> {
         let _ = writeln!(stderr(), "{}", rows.join("\n"));
         hosted = Some(inside);
     }
-    let outcome = match start(&config, tracker, &stop).await {
-        Ok(Some(service)) => {
-            let outcome = talk(&service, &config, output, stop).await;
-            service.stop().await;
-            outcome
-        }
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
+    let outcome = program::run(&config, output, tracker, &stop).await;
     // The peer ends first, so that its tracker sees an orderly end.
     let ended = match hosted {
         Some(hosted) => hosted.end().await,
         None => Ok(()),
     };
     outcome.and(ended)
-}
-
-/// Stores the tracker's address for the next start, if the user typed it and signed in there.
-fn remember_tracker(address: &str, config: &Config) {
-    let is_new = config.tracker.is_none()
-        && !config.host
-        && config.default_tracker().is_ok_and(|usual| usual != address);
-    if is_new && let Err(error) = UsualTracker::of(&config.data()).remember(address) {
-        let _ = writeln!(
-            stderr(),
-            "The tracker's address cannot be kept: {error}. Start with --tracker {address} next time."
-        );
-    }
-}
-
-/// Starts the peer. If no tracker answers at the default address, a person without an account there is asked for another
-/// address. Returns `None` if that person leaves.
-async fn start(
-    config: &Config,
-    mut tracker: String,
-    stop: &CancellationToken,
-) -> Result<Option<Arc<PeerService>>, Failure> {
-    let may_ask =
-        config.tracker.is_none() && !config.host && config.errand.is_none() && tty::is_interactive();
-    loop {
-        let peer_config = PeerConfig {
-            tracker: tracker.clone(),
-            listen: config.listen,
-            data: config.data(),
-            plaintext: config.plaintext,
-            seal_cost: SealCost::default(),
-            keep: Keep::OnDisk,
-        };
-        let service = PeerService::start(peer_config).await.map_err(Failure::new)?;
-        let is_missing = may_ask
-            && service.accounts().is_empty()
-            && service.probe().await == Err(CommandError::TrackerLost);
-        if !is_missing {
-            return Ok(Some(service));
-        }
-        service.stop().await;
-        let typed = tokio::select! {
-            typed = tracker_address::ask(&tracker, service.tracker_failed()) => typed,
-            () = stop.cancelled() => return Ok(None),
-        };
-        tracker = match typed {
-            Ok(Some(address)) => address,
-            Ok(None) => {
-                return Err(SignInError::no_tracker(service.status().await, service.tracker_failed()).into());
-            }
-            Err(SignInError::Left) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-    }
-}
-
-/// The sign-in data that is known before the user is asked.
-fn known(config: &Config) -> Known {
-    Known {
-        username: config.username.clone(),
-        register: config.register,
-        password: match (&config.password_file, env::var("PEER_PASSWORD")) {
-            (Some(file), _) => PasswordSource::File(file.clone()),
-            (None, Ok(password)) => PasswordSource::Given(password),
-            (None, Err(_)) => PasswordSource::Asked,
-        },
-        // A program that gives commands as JSON is never asked.
-        interactive: tty::is_interactive() && config.input == Input::Lines,
-    }
-}
-
-async fn talk(
-    service: &Arc<PeerService>,
-    config: &Config,
-    output: Output,
-    stop: CancellationToken,
-) -> Result<(), Failure> {
-    let subscription = service.subscribe().await;
-    let known = known(config);
-    // The user must not type a name and a password before learning that the tracker is unreachable or has another key.
-    if known.interactive || config.errand.is_some() {
-        match service.probe().await {
-            // This device's data can be opened without the tracker.
-            Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
-            Err(CommandError::TrackerLost) => {
-                return Err(SignInError::no_tracker(service.status().await, service.tracker_failed()).into());
-            }
-            Err(error) => return Err(SignInError::Refused(error).into()),
-            Ok(()) => {}
-        }
-    }
-    if let Some(Errand::Password { new_password_file }) = &config.errand {
-        let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
-        return Ok(change_password(service, &config.data(), &known, &new).await?);
-    }
-    // A script sends its password on the line after `/history`. If the history were unlocked, that line would go to the
-    // room.
-    let opens_history = matches!(known.password, PasswordSource::Asked) || config.input == Input::Json;
-    let signed_in = tokio::select! {
-        signed_in = sign_in(service, known) => signed_in,
-        () = stop.cancelled() => return Ok(()),
-    };
-    let you = match signed_in {
-        Ok(you) => {
-            remember_tracker(&service.status().await.tracker_address, config);
-            if opens_history {
-                service.unlock_history().await;
-            }
-            you
-        }
-        Err(SignInError::Left) => return Ok(()),
-        Err(error @ SignInError::Usage(_)) => return Err(error.into()),
-        Err(error) => {
-            let event = match &error {
-                SignInError::Refused(refusal) => Some(refusal.event()),
-                SignInError::NoTracker(..) => {
-                    let message = in_one_line(&error.to_string());
-                    Some(Event::error(CommandError::TrackerLost.code(), message))
-                }
-                _ => None,
-            };
-            if let (Output::Json, Some(event)) = (output, event) {
-                let _ = events::event(&event).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
-            }
-            return Err(Failure::new(error));
-        }
-    };
-    let format = match output {
-        Output::Text => Format::Text,
-        Output::Json => Format::Json { requests: config.input == Input::Json },
-    };
-    let terminal = Frontend::start(service.clone(), subscription, you, format, config.notify, stop)
-        .map_err(Failure::new)?;
-    let ended = terminal.run().await.map_err(Failure::Other)?;
-    if ended.refused && config.fail_on_error { Err(Failure::Refused) } else { Ok(()) }
 }
 
 /// A tracker that runs inside this peer.

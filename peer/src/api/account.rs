@@ -33,6 +33,11 @@ pub enum AccountCommand {
         /// The new password.
         new: Password,
     },
+    /// Export the account as the content of a file, sealed under its password: another device can import it.
+    ExportIdentity {
+        /// The account's password, which is checked.
+        password: Password,
+    },
     /// Delete the account with all its data on this device; the peer ends too.
     #[serde(rename = "delete_account")]
     Delete {

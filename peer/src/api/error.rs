@@ -12,6 +12,7 @@ use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::Event;
 use crate::api::missing_conversation::MissingConversation;
+use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::contacts::ContactsError;
 use crate::identity::identity_error::IdentityError;
 use crate::identity::profile::ProfileError;
@@ -36,6 +37,14 @@ pub enum CommandError {
         "The tracker cannot be reached, so nothing was done. Talk goes on; try again when the tracker is back."
     )]
     TrackerLost,
+    /// No tracker answered at the address of a sign-in.
+    #[error("no tracker answers at {address}{}. Check the host and the port, and that the tracker runs", why(*.reason))]
+    NoTracker {
+        /// The address that was tried.
+        address: String,
+        /// The reason, as far as it is known.
+        reason: Option<TrackerLoss>,
+    },
     /// The user asked for a private chat with themselves.
     #[error("that is you: choose somebody else")]
     NotYourself,
@@ -177,7 +186,7 @@ impl CommandError {
                     _ => "UNKNOWN".to_owned(),
                 };
             }
-            Self::TrackerLost => "TRACKER_LOST",
+            Self::TrackerLost | Self::NoTracker { .. } => "TRACKER_LOST",
             Self::NotYourself => "NOT_YOURSELF",
             Self::Unreachable(_) => "UNREACHABLE",
             Self::NoConversation(_) => "NO_CONVERSATION",
@@ -220,6 +229,16 @@ impl CommandError {
             _ => None,
         };
         Event::Error { code: self.code(), message: self.words(), messages: Vec::new(), retry_after_ms }
+    }
+}
+
+/// Says why a tracker did not answer.
+fn why(reason: Option<TrackerLoss>) -> &'static str {
+    match reason {
+        Some(TrackerLoss::Refused) => ": no program listens there",
+        Some(TrackerLoss::TimedOut) => ": nothing came back in time",
+        Some(TrackerLoss::Reset | TrackerLoss::Closed) => ": the connection was closed",
+        _ => "",
     }
 }
 

@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::sign_in::SignInCommand;
 use crate::api::status::{Status, TrackerState, Trust};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
@@ -174,6 +175,11 @@ pub enum Command {
     },
     /// Sign out and close every link; the memberships stay.
     Quit,
+    /// Sign out as with [`Self::Quit`]. A program whose page stays open waits for the next sign-in; others end.
+    SignOut,
+    /// A command of a user who is not signed in.
+    #[serde(untagged)]
+    SignIn(SignInCommand),
     /// A command about the user's own account; its JSON form is as flat as the others.
     #[serde(untagged)]
     Account(AccountCommand),
@@ -228,6 +234,23 @@ pub enum Answer {
     Keys {
         /// The keys in the order in which they were bound; `current` marks the key of this device.
         keys: Vec<BoundKey>,
+    },
+    /// The user signed in by a command.
+    LoggedIn {
+        /// The name of the user.
+        username: Username,
+    },
+    /// The account was exported.
+    IdentityExported {
+        /// The content of the file, sealed under the account's password.
+        content: String,
+    },
+    /// An account was imported, and can sign in on this device.
+    IdentityImported {
+        /// The name of the account.
+        username: Username,
+        /// The address of its tracker.
+        tracker: String,
     },
     /// The account was deleted, and the peer has ended.
     AccountDeleted,

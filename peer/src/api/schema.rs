@@ -3,6 +3,7 @@
 //! [`Command`](crate::api::Command) is read from the same objects. The check against this table comes first. Its error
 //! names fields and types only: it never repeats a value, which may be a password or chat text.
 
+use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +31,8 @@ pub enum Type {
     MessageId,
     /// A password, as the user typed it.
     Password,
+    /// A key in hex.
+    Key,
 }
 
 /// A field of a JSON command.
@@ -120,12 +123,38 @@ pub const COMMANDS: &[Schema] = &[
         "change your password",
     ),
     schema("delete_account", &[required("password", Type::Password)], "delete your account for ever"),
+    schema(
+        "export_identity",
+        &[required("password", Type::Password)],
+        "export your account, for another computer of yours",
+    ),
+    schema(
+        "sign_in",
+        &[TRACKER, TRACKER_KEY, USERNAME, NEW_PASSWORD, optional("changed_to", Type::Password)],
+        "sign in to an account",
+    ),
+    schema(
+        "register",
+        &[TRACKER, TRACKER_KEY, USERNAME, NEW_PASSWORD],
+        "create an account and sign in to it",
+    ),
+    schema(
+        "import_identity",
+        &[required("content", Type::Text), NEW_PASSWORD, TRACKER],
+        "take over an account that was exported on another computer",
+    ),
+    schema("sign_out", &[], "sign out"),
     schema("quit", &[], "sign out and end"),
     schema("help", &[], "list these commands"),
 ];
 
 /// The password that unlocks the history for one command, if it is locked.
 const PASSWORD: Field = optional("password", Type::Password);
+
+const TRACKER: Field = optional("tracker", Type::Text);
+const TRACKER_KEY: Field = optional("tracker_key", Type::Key);
+const USERNAME: Field = required("username", Type::User);
+const NEW_PASSWORD: Field = required("password", Type::Password);
 
 const fn schema(name: &'static str, fields: &'static [Field], help: &'static str) -> Schema {
     Schema { name, fields, help }
@@ -164,6 +193,7 @@ impl Type {
         match self {
             Self::Text => text.is_some_and(|text| !text.is_empty()),
             Self::Password => text.is_some(),
+            Self::Key => text.is_some_and(|text| text.parse::<PublicKey>().is_ok()),
             Self::Room => text.is_some_and(|text| RoomName::parse(text).is_ok()),
             Self::User => text.is_some_and(|text| Username::parse(text).is_ok()),
             Self::Conversation => Conversation::deserialize(value).is_ok(),
@@ -184,6 +214,7 @@ impl Type {
             Self::Message => "a message id, or its last four digits or more",
             Self::MessageId => "a whole message id",
             Self::Password => "a text",
+            Self::Key => "a key of 64 hex digits",
         }
     }
 }

@@ -18,6 +18,9 @@ pub struct Snapshot {
     pub username: Option<Username>,
     /// The key of this device; `None` before the sign-in.
     pub key: Option<PublicKey>,
+    /// The users that have an account on this device at this tracker; only before the sign-in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<Username>,
     /// The state of the session with the tracker.
     pub tracker: TrackerState,
     /// The reason why there is no session, as far as it is known.
@@ -73,6 +76,7 @@ impl Snapshot {
         Self {
             username: None,
             key: None,
+            accounts: Vec::new(),
             tracker: TrackerState::Lost,
             tracker_reason: None,
             tracker_address,

@@ -17,8 +17,10 @@ mod renderer;
 mod rooms;
 mod shortcuts;
 mod showing;
+mod tab_end;
 pub mod terminal;
 mod turns;
+pub mod web;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use crate::frontends::new_password::QUESTIONS;
 use crate::frontends::output::{Output, OutputClosed, Stdout};
 use crate::frontends::paging::Paging;
 use crate::frontends::renderer::Renderer;
+use crate::frontends::tab_end::TabEnd;
 use crate::frontends::terminal::completion::Known;
 use crate::frontends::terminal::editor::LineEditor;
 use crate::frontends::terminal::style::Style;
@@ -97,6 +100,8 @@ pub struct Frontend {
     /// The number of input lines so far.
     lines: u64,
     refused: bool,
+    /// The end so far, if this is a tab of the browser: its end is not the end of the service.
+    tab: Option<TabEnd>,
     /// True if a person types: one who can be asked, and whose typed password must not be sent.
     person: bool,
     stop: CancellationToken,
@@ -155,6 +160,7 @@ impl Frontend {
             refused: false,
             is_hidden: false,
             person,
+            tab: None,
             stop,
         })
     }
@@ -196,6 +202,10 @@ impl Frontend {
                 Turn::Shown => continue,
                 Turn::Over(rows) => return Ok(rows),
             };
+            if self.tab.is_some() && input == Input::End {
+                self.tab = Some(TabEnd::Closed);
+                return Ok(Ok(Vec::new()));
+            }
             let Some(mut command) = self.understand(input).await? else { continue };
             let rows = loop {
                 command = match self.carry_out(command).await? {
@@ -332,7 +342,8 @@ impl Frontend {
                 Vec::new()
             }
         };
-        if answer == Ok(Answer::AccountDeleted) || command == Command::Quit {
+        if answer == Ok(Answer::AccountDeleted) || matches!(command, Command::Quit | Command::SignOut) {
+            self.tab = self.tab.map(|end| if command == Command::Quit { TabEnd::Quit } else { end });
             return Ok(CommandOutcome::Quit(rows));
         }
         self.show(rows).await?;

@@ -78,26 +78,42 @@ pub async fn export(
     cost: SealCost,
     file: &Path,
 ) -> Result<(), IdentityError> {
-    let Place { data, tracker, username } = from;
-    let profile = Profile::open(data, tracker, username)?;
-    let exported = async {
-        let Some((seed, _)) = opened(&profile, password).await? else {
-            return Err(IdentityError::Local(format!("there is no account {username} on this computer")));
-        };
-        let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
-        let people = Contacts::of(profile.folder(), &seed);
-        let known = Known { tracker_key, pins: people.pins()?, blocked: people.blocked()? };
-        let mut secret = Zeroizing::new(seed.as_bytes().to_vec());
-        secret.extend(serde_json::to_vec(&known).map_err(local)?);
-        let (context, password) = (context(username, tracker), password.clone());
-        let sealed = blocking(move || Sealed::seal(&secret, &context, &password, cost)).await??;
-        let (username, tracker) = (username.clone(), tracker.clone());
-        let exported = Exported { version: VERSION, username, tracker, sealed };
-        atomic_file::create(file, &exported).map_err(|error| at(file, &error))
-    };
-    let exported = exported.await;
+    let profile = Profile::open(&from.data, &from.tracker, &from.username)?;
+    let exported = export_profile(from, &profile, password, cost).await;
     profile.remove_if_new();
-    exported
+    atomic_file::create(file, &exported?).map_err(|error| at(file, &error))
+}
+
+/// Exports the identity of an open profile, as the text of such a file.
+pub(crate) async fn export_text(
+    from: &Place,
+    profile: &Profile,
+    password: &Password,
+    cost: SealCost,
+) -> Result<String, IdentityError> {
+    let exported = export_profile(from, profile, password, cost).await?;
+    serde_json::to_string(&exported).map_err(local)
+}
+
+async fn export_profile(
+    from: &Place,
+    profile: &Profile,
+    password: &Password,
+    cost: SealCost,
+) -> Result<Exported, IdentityError> {
+    let Place { data, tracker, username } = from;
+    let Some((seed, _)) = opened(profile, password).await? else {
+        return Err(IdentityError::Local(format!("there is no account {username} on this computer")));
+    };
+    let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
+    let people = Contacts::of(profile.folder(), &seed);
+    let known = Known { tracker_key, pins: people.pins()?, blocked: people.blocked()? };
+    let mut secret = Zeroizing::new(seed.as_bytes().to_vec());
+    secret.extend(serde_json::to_vec(&known).map_err(local)?);
+    let (context, password) = (context(username, tracker), password.clone());
+    let sealed = blocking(move || Sealed::seal(&secret, &context, &password, cost)).await??;
+    let (username, tracker) = (username.clone(), tracker.clone());
+    Ok(Exported { version: VERSION, username, tracker, sealed })
 }
 
 /// Imports an identity from a file and returns its place. `tracker` replaces the tracker's address if it differs on
@@ -111,11 +127,33 @@ pub async fn import(
 ) -> Result<Place, IdentityError> {
     let exported: Exported =
         atomic_file::read_bounded(file, IDENTITY_FILE_MAX).map_err(|error| at(file, &error))?;
+    import_from(data, tracker, password, cost, (exported, &file.display().to_string())).await
+}
+
+/// Imports an identity from the text of such a file. Otherwise as [`import`].
+pub(crate) async fn import_text(
+    data: &Path,
+    tracker: Option<&str>,
+    password: &Password,
+    cost: SealCost,
+    text: &str,
+) -> Result<Place, IdentityError> {
+    let source = "the exported identity";
+    let damaged = |_| IdentityError::Local(format!("{source} is damaged: export it again"));
+    let exported = serde_json::from_str(text).map_err(damaged)?;
+    import_from(data, tracker, password, cost, (exported, source)).await
+}
+
+/// Imports an identity. `source` names its origin in errors.
+async fn import_from(
+    data: &Path,
+    tracker: Option<&str>,
+    password: &Password,
+    cost: SealCost,
+    (exported, source): (Exported, &str),
+) -> Result<Place, IdentityError> {
     if exported.version != VERSION {
-        return Err(IdentityError::Local(format!(
-            "{} was written by another version of this program",
-            file.display()
-        )));
+        return Err(IdentityError::Local(format!("{source} was written by another version of this program")));
     }
     let (tracker, given_key) = match tracker.map(|tracker| tracker.split_once('#').ok_or(tracker)) {
         None => (exported.tracker.clone(), None),
@@ -123,15 +161,12 @@ pub async fn import(
         Some(Ok((address, key))) => (address.to_owned(), Some(key.parse().map_err(local)?)),
     };
     if !profile::is_folder_name(&tracker) {
-        return Err(IdentityError::Local(format!(
-            "{} contains no valid address of a tracker",
-            file.display()
-        )));
+        return Err(IdentityError::Local(format!("{source} contains no valid address of a tracker")));
     }
     let username = exported.username.clone();
     let (context, opening) = (exported.context(), password.clone());
     let secret = blocking(move || exported.sealed.open(&context, &opening)).await??;
-    let damaged = || IdentityError::Local(format!("{} is damaged", file.display()));
+    let damaged = || IdentityError::Local(format!("{source} is damaged"));
     let (seed, known) = secret.split_at_checked(SEED).ok_or_else(damaged)?;
     let seed = Seed::new(seed.try_into().map_err(|_| damaged())?);
     let known: Known = serde_json::from_slice(known).map_err(|_| damaged())?;

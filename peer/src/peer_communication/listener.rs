@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use commons::limits::{FIRST_BYTE_TIMEOUT, FRAME_MAX, FRAME_MAX_BEFORE_LOGIN};
 use commons::names::Username;
@@ -16,15 +15,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::limits::{GREETING_WAIT, PONG_PAUSE, PREAUTH_MAX};
+use crate::limits::{ACCEPT_PAUSE, GREETING_WAIT, PONG_PAUSE, PREAUTH_MAX};
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::key_check::Verdict;
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::NewLink;
 use crate::peer_communication::links::PeerPeerCommunication;
-
-/// Pause after a failed accept. The usual cause, too many open files, passes by itself.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the links are stopped.
 pub(crate) async fn run(links: &PeerPeerCommunication, listener: Listener) {

@@ -5,6 +5,8 @@
 //! the old one. After a crash between the steps, the next sign-in tries both seals. It keeps the one that the user's
 //! password opens, and sets this password at the tracker too: see `sign_in.rs`.
 
+use std::path::Path;
+
 use commons::endorsement::Endorsement;
 use commons::keys::Seed;
 use commons::names::Username;
@@ -14,6 +16,7 @@ use crate::api::Answer;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::identity::device_key::{opened, sealed_anew};
+use crate::identity::identity_export::{Place, export_text};
 use crate::identity::password::Password;
 use crate::identity::profile::Profile;
 use crate::identity::seal::SealCost;
@@ -30,6 +33,8 @@ pub(crate) struct Account<'a> {
     /// The private key of this device.
     pub(crate) seed: &'a Seed,
     pub(crate) seal_cost: SealCost,
+    /// The data folder, which holds the keys of trackers.
+    pub(crate) data: &'a Path,
 }
 
 impl Account<'_> {
@@ -40,6 +45,9 @@ impl Account<'_> {
             AccountCommand::Endorse { key } => self.endorse(&key).await?,
             AccountCommand::Revoke { key } => self.revoke(&key).await?,
             AccountCommand::ChangePassword { old, new } => self.change_password(old, new).await?,
+            AccountCommand::ExportIdentity { password } => {
+                return Ok(Answer::IdentityExported { content: self.export(&password).await? });
+            }
             AccountCommand::Delete { password, .. } => {
                 self.delete(password).await?;
                 return Ok(Answer::AccountDeleted);
@@ -86,6 +94,16 @@ impl Account<'_> {
                 Err(refused.into())
             }
         }
+    }
+
+    /// Exports the account as a text, sealed under its password.
+    async fn export(&self, password: &Password) -> Result<String, CommandError> {
+        let place = Place {
+            data: self.data.to_owned(),
+            tracker: self.tracker.address().to_owned(),
+            username: self.user.clone(),
+        };
+        Ok(export_text(&place, self.profile, password, self.seal_cost).await?)
     }
 
     /// Deletes the account. The password has opened the seal on this device; the tracker checks it again.

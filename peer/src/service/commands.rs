@@ -4,6 +4,7 @@
 //! to the history, or a change of the account.
 
 use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::ErrorCode;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::QUIT_WAIT;
 use crate::service::account::Account;
-use crate::service::{PeerService, Session};
+use crate::service::{PeerConfig, PeerService, Session};
 
 impl PeerService {
     /// Executes a command. A command that fails changes nothing. A message is durable only after its [`Event::Sent`];
@@ -41,7 +42,10 @@ impl PeerService {
             | Command::Leave { conversation: Some(Conversation::Private(_)) } => {
                 return self.engine.command(command).await;
             }
-            Command::Quit => {
+            Command::SignIn(_) => {
+                return Err(CommandError::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already"));
+            }
+            Command::Quit | Command::SignOut => {
                 // A disk that does not respond must not block the end of the program.
                 let _ = timeout(QUIT_WAIT, self.engine.until(Milestone::Stored)).await;
                 return Ok(self.quit(session).await);
@@ -98,6 +102,7 @@ impl PeerService {
             AccountCommand::Delete { name, password } => {
                 self.may_delete(session, name.as_ref(), password.clone()).await?;
             }
+            AccountCommand::ExportIdentity { password } => self.unlock(session, password.clone()).await?,
             AccountCommand::ChangePassword { old, new } if !new.is_too_short() => {
                 self.may_change(session, old.clone()).await?;
             }
@@ -108,8 +113,8 @@ impl PeerService {
             _ => None,
         };
         let Session { profile, user, seed, .. } = session;
-        let account =
-            Account { tracker: &self.tracker, profile, user, seed, seal_cost: self.config.seal_cost };
+        let PeerConfig { data, seal_cost, .. } = &self.config;
+        let account = Account { tracker: &self.tracker, profile, user, seed, seal_cost: *seal_cost, data };
         let answer = account.execute(command).await?;
         if let Some(new) = new {
             self.recognise(&new);

@@ -13,6 +13,7 @@ mod loss;
 mod moved_tracker;
 mod offline;
 mod own_keys;
+pub mod service_slot;
 mod sign_in;
 pub mod start_error;
 mod status;
@@ -187,6 +188,12 @@ impl PeerService {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.listening
+    }
+
+    /// Returns the tracker's address, `host:port`.
+    #[must_use]
+    pub fn tracker_address(&self) -> &str {
+        &self.config.tracker
     }
 
     /// Returns the users that have an account on this device at this tracker. If the tracker's key is known, accounts

@@ -40,6 +40,10 @@ impl Reply<'_> {
                     names => format!("blocked, in private: {}", names.join(", ")),
                 })]
             }
+            // The terminal has subcommands of the program for these.
+            Answer::LoggedIn { .. } | Answer::IdentityExported { .. } | Answer::IdentityImported { .. } => {
+                Vec::new()
+            }
             Answer::Keys { keys } => self.tables.keys(keys),
             Answer::AccountDeleted => {
                 vec![self.paint.system("your account is deleted, and all its data on this computer")]

@@ -44,6 +44,16 @@ impl std::fmt::Debug for PasswordSource {
 }
 
 impl Known {
+    /// Returns true if nothing has to be asked. A user whose account is on this device may leave the name away.
+    pub(crate) fn is_complete(&self, has_account: bool) -> bool {
+        self.has_password() && (has_account || self.username.is_some())
+    }
+
+    /// Returns true if the password comes from a file or the environment.
+    pub(crate) fn has_password(&self) -> bool {
+        !matches!(self.password, PasswordSource::Asked)
+    }
+
     /// Checks that there is a source for the password: a file, the environment, or a person.
     pub(crate) fn has_password_source(&self) -> Result<(), SignInError> {
         if self.interactive || !matches!(self.password, PasswordSource::Asked) {

@@ -1,0 +1,96 @@
+//! The commands of a program or a tab while nobody is signed in.
+//!
+//! Only those of a sign-in are carried out, and `help`, `sign_out` and `quit`. All others are refused.
+
+use std::io;
+use std::sync::Arc;
+
+use commons::protocol::with_tracker::ErrorCode;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::error::CommandError;
+use crate::api::request::{NotARequest, Request, Wish, parse};
+use crate::api::{Answer, Command};
+use crate::frontends::Frontend;
+use crate::frontends::input::{Input, read_stdin};
+use crate::frontends::json::replies::{Origin, Replies};
+use crate::frontends::output::{Output, OutputClosed, Stdout};
+use crate::service::PeerService;
+use crate::service::service_slot::ServiceSlot;
+
+/// Lets a program on standard input sign in by a command. Returns the frontend for its other commands, or `None` if the
+/// input or the program ends.
+pub async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<Option<Frontend>> {
+    let mut input = read_stdin()?;
+    let output = Output::start(Stdout, stop.clone())?;
+    let service = match sign_in(slot, &mut slot.services(), &mut input, &output, stop).await {
+        Ok(Some(service)) => service,
+        // The reader of the output may be gone.
+        Ok(None) | Err(OutputClosed) => {
+            output.close().await;
+            return Ok(None);
+        }
+    };
+    let subscription = service.subscribe().await;
+    let you = subscription.snapshot.username.clone();
+    Ok(you.map(|you| Frontend::of_program(service, subscription, you, (input, output), stop.clone())))
+}
+
+/// Carries out commands until a user is signed in, by this frontend or another one. Returns that user's service, or
+/// `None` if the input or the program ends.
+pub(crate) async fn sign_in(
+    slot: &ServiceSlot,
+    services: &mut watch::Receiver<Option<Arc<PeerService>>>,
+    input: &mut mpsc::Receiver<Input>,
+    output: &Output,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<PeerService>>, OutputClosed> {
+    let mut replies = Replies::new(true);
+    let mut line = 0;
+    loop {
+        let next = tokio::select! {
+            biased;
+            service = services.wait_for(Option::is_some) => {
+                return Ok(service.ok().and_then(|service| service.clone()));
+            }
+            () = stop.cancelled() => return Ok(None),
+            () = output.closed() => return Err(OutputClosed),
+            next = input.recv() => next,
+        };
+        line += 1;
+        let (id, parsed) = match next {
+            Some(Input::Line(text)) if text.trim().is_empty() => continue,
+            Some(Input::Line(text)) => match parse(&text) {
+                Ok(Request { id, wish, .. }) => (id, Ok(wish)),
+                Err(NotARequest { id, reason }) => (id, Err(CommandError::Usage(reason))),
+            },
+            Some(Input::End) | None => return Ok(None),
+            Some(_) => (None, Err(CommandError::usage("this line is too long, or not UTF-8 text"))),
+        };
+        replies.begin(Origin { line: Some(line), id });
+        let rows = match parsed {
+            Ok(Wish::Help) => replies.help(),
+            Ok(Wish::Run(command)) => {
+                let answer = match &command {
+                    Command::SignIn(command) => slot.execute(command.clone()).await,
+                    Command::SignOut => Ok(Answer::Done),
+                    Command::Quit => {
+                        stop.cancel();
+                        Ok(Answer::Done)
+                    }
+                    _ => Err(CommandError::refused(
+                        ErrorCode::NotLoggedIn,
+                        "nobody is signed in: give \"sign_in\" or \"register\" first",
+                    )),
+                };
+                match answer {
+                    Ok(answer) => replies.answer(&answer, &command),
+                    Err(error) => replies.error(&error, Some(&command)),
+                }
+            }
+            Err(error) => replies.error(&error, None),
+        };
+        output.show(&rows).await?;
+    }
+}

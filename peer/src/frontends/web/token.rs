@@ -1,0 +1,54 @@
+//! The token that proves that a page was opened by the user of this program.
+//!
+//! It stands in the fragment of the page's address, which a browser sends to no server. 256 random bits cannot be
+//! guessed, so wrong tokens are not counted.
+
+use std::fmt;
+use std::io;
+
+use commons::keys::Seed;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// A token of 32 random bytes, as 64 hex digits.
+pub(crate) struct Token(Zeroizing<String>);
+
+impl Token {
+    /// Creates a new token from the system's random numbers.
+    pub(crate) fn random() -> io::Result<Self> {
+        Ok(Self(Zeroizing::new(base16ct::lower::encode_string(Seed::random()?.as_bytes()))))
+    }
+
+    /// Returns the token as the address of the page contains it.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns true if a page has sent this token. The time does not depend on the number of equal digits.
+    pub(crate) fn is(&self, sent: &str) -> bool {
+        self.0.as_bytes().ct_eq(sent.as_bytes()).into()
+    }
+}
+
+/// The token stays out of logs.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_is_the_token() {
+        let (token, other) = (Token::random().unwrap(), Token::random().unwrap());
+        assert!(token.is(token.text()));
+        assert_eq!(token.text().len(), 64);
+        for wrong in ["", &token.text()[1..], other.text(), &token.text().to_uppercase()] {
+            assert!(!token.is(wrong) || wrong == token.text(), "{wrong}");
+        }
+        assert!(!format!("{token:?}").contains(token.text()));
+    }
+}

@@ -1,0 +1,145 @@
+//! The slot of the peer service: empty while nobody is signed in.
+//!
+//! A frontend that signs in by a command names the tracker in it, so the service starts only then. All frontends of the
+//! program share the slot: a sign-in by one of them is a sign-in of all.
+
+use std::sync::Arc;
+
+use commons::net::socket::host_and_port;
+use commons::protocol::with_tracker::ErrorCode;
+use tokio::sync::{Mutex, watch};
+
+use crate::api::Answer;
+use crate::api::error::CommandError;
+use crate::api::sign_in::{SignIn, SignInCommand, TrackerChoice};
+use crate::api::snapshot::Snapshot;
+use crate::identity::identity_export;
+use crate::identity::profile;
+use crate::service::{PeerConfig, PeerService};
+use crate::usual_tracker::UsualTracker;
+
+/// The service of the user who is signed in, if there is one.
+#[derive(Debug)]
+pub struct ServiceSlot {
+    /// The settings of each service, but for the tracker.
+    config: PeerConfig,
+    service: watch::Sender<Option<Arc<PeerService>>>,
+    /// Held during a sign-in: two at once would start two services.
+    turn: Mutex<()>,
+}
+
+impl ServiceSlot {
+    /// Creates an empty slot. The tracker of `config` is the one of a sign-in that names none.
+    #[must_use]
+    pub fn new(config: PeerConfig) -> Self {
+        Self { config, service: watch::Sender::new(None), turn: Mutex::default() }
+    }
+
+    /// Fills the slot with the service of a user who has signed in.
+    pub fn fill(&self, service: Arc<PeerService>) {
+        self.service.send_replace(Some(service));
+    }
+
+    /// Returns the service of the slot, and its changes.
+    #[must_use]
+    pub fn services(&self) -> watch::Receiver<Option<Arc<PeerService>>> {
+        self.service.subscribe()
+    }
+
+    /// Stops a service that has ended, and empties the slot if it holds that service.
+    pub async fn clear(&self, ended: &Arc<PeerService>) {
+        ended.stop().await;
+        self.service
+            .send_if_modified(|service| service.take_if(|service| Arc::ptr_eq(service, ended)).is_some());
+    }
+
+    /// Returns the snapshot of a program in which nobody is signed in.
+    #[must_use]
+    pub fn signed_out(&self) -> Snapshot {
+        let (address, key) = match self.config.tracker.split_once('#') {
+            Some((address, key)) => (address, key.parse().ok()),
+            None => (self.config.tracker.as_str(), None),
+        };
+        Snapshot {
+            accounts: profile::users(&self.config.data, address).into_iter().collect(),
+            ..Snapshot::signed_out(address.to_owned(), key, String::new())
+        }
+    }
+
+    /// Carries out a command of a user who is not signed in.
+    pub async fn execute(&self, command: SignInCommand) -> Result<Answer, CommandError> {
+        match command {
+            SignInCommand::SignIn { tracker, username, password, changed_to } => {
+                self.sign_in(tracker, SignIn { username, password, register: false, changed_to }).await
+            }
+            SignInCommand::Register { tracker, username, password } => {
+                self.sign_in(tracker, SignIn { username, password, register: true, changed_to: None }).await
+            }
+            SignInCommand::ImportIdentity { content, password, tracker } => {
+                let PeerConfig { data, seal_cost, .. } = &self.config;
+                let place =
+                    identity_export::import_text(data, tracker.as_deref(), &password, *seal_cost, &content);
+                let place = place.await?;
+                Ok(Answer::IdentityImported { username: place.username, tracker: place.tracker })
+            }
+        }
+    }
+
+    async fn sign_in(&self, tracker: TrackerChoice, who: SignIn) -> Result<Answer, CommandError> {
+        let _turn = self.turn.lock().await;
+        if self.service.borrow().is_some() {
+            return Err(CommandError::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already"));
+        }
+        let username = who.username.clone();
+        let config = self.config_for(tracker)?;
+        let service =
+            PeerService::start(config).await.map_err(|error| CommandError::Local(error.to_string()))?;
+        if let Err(error) = service.sign_in(who).await {
+            let error = match (error, service.tracker_failed()) {
+                (CommandError::TrackerLost, reason) => {
+                    CommandError::NoTracker { address: service.tracker_address().to_owned(), reason }
+                }
+                (error, _) => error,
+            };
+            service.stop().await;
+            return Err(error);
+        }
+        // The password was given just now.
+        service.unlock_history().await;
+        self.remember(service.tracker_address());
+        self.fill(service);
+        Ok(Answer::LoggedIn { username })
+    }
+
+    /// Returns the settings for a service at this tracker.
+    fn config_for(&self, TrackerChoice { address, key }: TrackerChoice) -> Result<PeerConfig, CommandError> {
+        let mut config = self.config.clone();
+        let usual = address_of(&config.tracker).to_owned();
+        let address = match address {
+            Some(address) => host_and_port(&address)
+                .map_err(|why| CommandError::usage(&format!("this is no tracker's address: {why}")))?,
+            None => usual.clone(),
+        };
+        match key {
+            Some(key) => config.tracker = format!("{address}#{key}"),
+            // A key that was given with the usual address stays.
+            None if address == usual => {}
+            None => config.tracker = address,
+        }
+        Ok(config)
+    }
+
+    /// Keeps the tracker's address for the next start of the program.
+    fn remember(&self, address: &str) {
+        if address_of(&self.config.tracker) != address
+            && let Err(error) = UsualTracker::of(&self.config.data).remember(address)
+        {
+            tracing::warn!(%error, "the tracker's address could not be written down");
+        }
+    }
+}
+
+/// Returns the address of a tracker without its key.
+fn address_of(tracker: &str) -> &str {
+    tracker.split('#').next().unwrap_or_default()
+}

@@ -1,0 +1,297 @@
+//! The web server of the page, attacked and used over real sockets.
+//!
+//! An attack is a request from another host, from a foreign page, or without the token. Each has a control: the same
+//! request as the user's own page sends it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{CHEAP_SEAL, PATIENCE, Tracker};
+use commons::net::plaintext::Plaintext;
+use futures_util::{SinkExt, StreamExt};
+use peer::frontends::web::server::WebServer;
+use peer::limits::{WEB_COMMAND_MAX, WEB_SOCKETS_MAX};
+use peer::service::service_slot::ServiceSlot;
+use peer::service::{Keep, PeerConfig};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_util::sync::CancellationToken;
+
+/// A page whose user has not signed in, and its tracker.
+struct Page {
+    tracker: Tracker,
+    address: SocketAddr,
+    token: String,
+    stop: CancellationToken,
+    _data: TempDir,
+}
+
+impl Page {
+    async fn start() -> Self {
+        let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
+        let slot = ServiceSlot::new(PeerConfig {
+            tracker: tracker.address.to_string(),
+            listen: None,
+            data: data.path().to_owned(),
+            plaintext: Plaintext::Loopback,
+            seal_cost: CHEAP_SEAL,
+            keep: Keep::OnDisk,
+        });
+        let stop = CancellationToken::new();
+        let server =
+            WebServer::start(([127, 0, 0, 1], 0).into(), Arc::new(slot), stop.clone()).await.unwrap();
+        let (address, token) =
+            server.url().strip_prefix("http://").unwrap().split_once("/#").map(owned).unwrap();
+        Self { tracker, address: address.parse().unwrap(), token, stop, _data: data }
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Sends a request as raw text and returns the whole answer.
+    async fn request(&self, head: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    }
+
+    /// Opens a WebSocket that names this origin.
+    async fn socket(&self, path: &str, origin: Option<&str>) -> Result<Tab, u16> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
+        if let Some(origin) = origin {
+            request.headers_mut().insert("Origin", origin.parse().unwrap());
+        }
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        match client_async(request, stream).await {
+            Ok((socket, _)) => Ok(Tab(socket)),
+            Err(tungstenite::Error::Http(refused)) => Err(refused.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Opens a tab as the user's own page does, and returns it with its first snapshot.
+    async fn tab(&self) -> (Tab, Value) {
+        let mut tab = self.socket("/ws", Some(&self.origin())).await.unwrap();
+        tab.send(&json!({"token": self.token})).await;
+        let snapshot = tab.until("snapshot").await;
+        (tab, snapshot)
+    }
+}
+
+fn owned((address, token): (&str, &str)) -> (String, String) {
+    (address.to_owned(), token.to_owned())
+}
+
+/// A tab of the browser.
+struct Tab(WebSocketStream<TcpStream>);
+
+impl Tab {
+    async fn send(&mut self, command: &Value) {
+        self.0.send(Message::text(command.to_string())).await.unwrap();
+    }
+
+    /// Returns the next event, or the code with which the tab was closed.
+    async fn next(&mut self) -> Result<Value, Option<CloseCode>> {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.expect("an event") {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code)),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.next().await.unwrap_or_else(|code| panic!("closed with {code:?} before {kind}"));
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_request_to_this_server_gets_the_page() {
+    let page = Page::start().await;
+    let port = page.address.port();
+    for own in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")] {
+        let answer = page.request(&format!("GET / HTTP/1.1\r\nHost: {own}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "the control {own}: {answer}");
+        for header in ["frame-ancestors 'none'", "nosniff", "no-store", "no-referrer", "same-origin"] {
+            assert!(answer.contains(header), "{header} is missing");
+        }
+    }
+    for foreign in [
+        "Host: evil.example\r\n".to_owned(),
+        format!("Host: evil.example:{port}\r\n"),
+        "Host: 127.0.0.1\r\n".to_owned(),
+        format!("Host: 127.0.0.1:{port}\r\nHost: 127.0.0.1:{port}\r\n"),
+    ] {
+        for path in ["/", "/app.js", "/ws", "/nothing"] {
+            let answer = page.request(&format!("GET {path} HTTP/1.1\r\n{foreign}")).await;
+            assert!(answer.starts_with("HTTP/1.1 40"), "{path} {foreign}: {answer}");
+            assert!(!answer.contains("<title>"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_page_opens_no_tab() {
+    let page = Page::start().await;
+    for foreign in [
+        None,
+        Some("null"),
+        Some("http://evil.example"),
+        Some("https://127.0.0.1"),
+        Some("http://127.0.0.1:1"),
+    ] {
+        assert_eq!(page.socket("/ws", foreign).await.err(), Some(403), "{foreign:?}");
+    }
+    assert!(page.socket("/ws", Some(&page.origin())).await.is_ok(), "the control");
+}
+
+#[tokio::test]
+async fn without_the_token_a_tab_learns_nothing() {
+    let page = Page::start().await;
+    let (right, origin) = (&page.token, page.origin());
+    for (path, first) in [
+        ("/ws".to_owned(), Message::text(json!({"token": "0".repeat(64)}).to_string())),
+        ("/ws".to_owned(), Message::text(json!({"token": &right[1..]}).to_string())),
+        ("/ws".to_owned(), Message::text(json!({"command": "whoami"}).to_string())),
+        ("/ws".to_owned(), Message::text(json!({"token": right, "command": "whoami"}).to_string())),
+        ("/ws".to_owned(), Message::binary(json!({"token": right}).to_string())),
+        (format!("/ws?token={right}"), Message::text("{}")),
+    ] {
+        let mut tab = page.socket(&path, Some(&origin)).await.unwrap();
+        tab.0.send(first.clone()).await.unwrap();
+        assert_eq!(tab.next().await, Err(Some(CloseCode::Policy)), "{first}");
+    }
+    let (_tab, snapshot) = page.tab().await;
+    assert_eq!(snapshot["username"], Value::Null, "the control");
+}
+
+#[tokio::test]
+async fn one_tab_too_many_is_turned_away() {
+    let page = Page::start().await;
+    let mut tabs = Vec::new();
+    for _ in 0..WEB_SOCKETS_MAX {
+        tabs.push(page.tab().await.0);
+    }
+    let mut more = page.socket("/ws", Some(&page.origin())).await.unwrap();
+    assert_eq!(more.next().await, Err(Some(CloseCode::Again)));
+    drop(tabs.pop());
+    // The server notices the closed tab a moment later.
+    let waited = async {
+        loop {
+            let mut tab = page.socket("/ws", Some(&page.origin())).await.unwrap();
+            // The server may have closed it already.
+            let _ = tab.0.send(Message::text(json!({"token": page.token}).to_string())).await;
+            if tab.next().await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, waited).await.expect("a place for another tab");
+}
+
+#[tokio::test]
+async fn a_command_that_is_too_long_closes_only_its_tab() {
+    let page = Page::start().await;
+    let ((mut long, _), (mut other, _)) = (page.tab().await, page.tab().await);
+    let text = "x".repeat(WEB_COMMAND_MAX + 1);
+    // The server may close the tab before it has read everything.
+    let _ = long.0.send(Message::text(text)).await;
+    assert!(long.next().await.is_err());
+    other.send(&json!({"command": "help", "id": 1})).await;
+    assert_eq!(other.until("help").await["in_reply_to"], 1);
+}
+
+#[tokio::test]
+async fn all_tabs_are_signed_in_and_out_together() {
+    let page = Page::start().await;
+    let ((mut first, _), (mut second, _)) = (page.tab().await, page.tab().await);
+    first.send(&json!({"command": "rooms", "id": 1})).await;
+    assert_eq!(first.until("error").await["code"], "NOT_LOGGED_IN");
+    let tracker = page.tracker.address.to_string();
+    first
+        .send(&json!({"command": "register", "tracker": tracker, "tracker_key": page.tracker.key(),
+                      "username": "ana", "password": "correct-horse", "id": 2}))
+        .await;
+    assert_eq!(
+        first.next().await.unwrap(),
+        json!({"event": "logged_in", "username": "ana", "in_reply_to": 2})
+    );
+    for tab in [&mut first, &mut second] {
+        assert_eq!(tab.until("snapshot").await["username"], "ana");
+    }
+    first.send(&json!({"command": "create", "room": "sala"})).await;
+    assert_eq!(second.until("room_entered").await["room"]["name"], "sala");
+    second.send(&json!({"command": "say", "conversation": {"room": "sala"}, "text": "hi", "id": 3})).await;
+    assert_eq!(second.until("sent").await["in_reply_to"], 3);
+    assert_eq!(first.until("sent").await["content"], "hi");
+    let (late, snapshot) = page.tab().await;
+    assert_eq!(snapshot["rooms"][0]["name"], "sala");
+    drop(late);
+    second.send(&json!({"command": "sign_out"})).await;
+    for tab in [&mut first, &mut second] {
+        tab.until("signed_out").await;
+        let snapshot = tab.until("snapshot").await;
+        assert_eq!((&snapshot["username"], &snapshot["accounts"]), (&Value::Null, &json!(["ana"])));
+    }
+    second.send(&json!({"command": "sign_in", "username": "ana", "password": "wrong", "id": 4})).await;
+    assert_eq!(second.until("error").await["code"], "INVALID_CREDENTIALS");
+    second
+        .send(&json!({"command": "sign_in", "username": "ana", "password": "correct-horse", "id": 5}))
+        .await;
+    second.until("logged_in").await;
+    assert_eq!(first.until("snapshot").await["username"], "ana");
+}
+
+#[tokio::test]
+async fn a_wrong_address_or_key_of_a_tracker_is_an_error() {
+    let page = Page::start().await;
+    let (mut tab, _) = page.tab().await;
+    let register = |tracker: &str, key: Option<&str>| json!({"command": "register", "tracker": tracker, "tracker_key": key, "username": "ana", "password": "correct-horse"});
+    let tracker = page.tracker.address.to_string();
+    for (tracker, key, code) in [
+        ("nonsense", None, "USAGE"),
+        ("127.0.0.1:99999", None, "USAGE"),
+        ("127.0.0.1:1", None, "TRACKER_LOST"),
+        (tracker.as_str(), Some("no key"), "USAGE"),
+        (tracker.as_str(), Some("ab".repeat(32).as_str()), "TRACKER_KEY_CHANGED"),
+    ] {
+        tab.send(&register(tracker, key)).await;
+        assert_eq!(tab.until("error").await["code"], code, "{tracker} {key:?}");
+    }
+    tab.send(&register(&tracker, None)).await;
+    tab.until("logged_in").await;
+}
+
+#[tokio::test]
+async fn quitting_from_a_tab_ends_the_program() {
+    let page = Page::start().await;
+    let (mut tab, _) = page.tab().await;
+    tab.send(&json!({"command": "register", "username": "ana", "password": "correct-horse"})).await;
+    tab.until("snapshot").await;
+    assert!(timeout(Duration::ZERO, page.stop.cancelled()).await.is_err(), "the control");
+    tab.send(&json!({"command": "quit", "id": 1})).await;
+    assert_eq!(tab.until("done").await["in_reply_to"], 1);
+    timeout(PATIENCE, page.stop.cancelled()).await.expect("the end of the program");
+}
