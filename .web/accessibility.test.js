@@ -63,7 +63,7 @@ it("axe finds nothing in rooms, private chats and dialogs", async () => {
   await byName(ana, "list", "Search results").waitFor();
   await check(ana, "search");
   await ana.keyboard.press("Escape");
-  await byName(ana, "button", "ana: account and settings").click();
+  await byName(ana, "button", "ana account and settings").click();
   await byName(ana, "list", "My keys").getByRole("listitem").waitFor();
   await check(ana, "account");
   await ana.keyboard.press("Escape");

@@ -70,7 +70,7 @@ it("without the token another user of the computer learns nothing", async () => 
     assert.equal(await page.title(), "p2p-chat");
   }
   const control = await openPage(`${origin}/#${token}`);
-  await byName(control, "button", "ana: account and settings").waitFor();
+  await byName(control, "button", "ana account and settings").waitFor();
   assert.equal(control.url(), `${origin}/`, "the token leaves the address");
 });
 

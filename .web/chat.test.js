@@ -180,7 +180,7 @@ describe("an open page", () => {
     await program.ask("say", { conversation: { room: "sala" }, text: "by the program" });
     await Promise.all([one, two].map(page => shows(page, "by the program")));
     await byName(two, "button", "Leave").click();
-    await exists(one.getByText(/You are not in this conversation/));
+    await exists(one.locator(".banner").getByText(/^You are not in this conversation/));
   });
 
   it("is not delayed by one that reads nothing", async () => {

@@ -41,7 +41,7 @@ export function folder() {
 /** Starts a program and waits for a row of its output. */
 async function start(name, args, pattern, stdin = "ignore") {
   const child = spawn(path.join(BIN, name), args, { stdio: [stdin, "pipe", "pipe"], env: { PATH: process.env.PATH, HOME: process.env.HOME } });
-  const ended = new Promise(resolve => child.once("close", resolve));
+  const ended = new Promise(resolve => child.once("exit", resolve));
   const errors = [];
   readline.createInterface({ input: child.stderr }).on("line", row => errors.push(row));
   const stop = async signal => {

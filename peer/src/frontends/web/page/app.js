@@ -271,7 +271,6 @@ export class App {
 		if (isIn) {
 			byId("tracker-place").textContent = `tracker ${safeRow(state.trackerAddress)}`;
 			byId("own-name").textContent = state.me;
-			byId("account-button").setAttribute("aria-label", `${state.me}: account and settings`);
 			byId("own-avatar").textContent = initial(state.me);
 			byId("own-avatar").className = `avatar small hue-${hue(state.me)}`;
 			this.sidebar.draw(state, Date.now());

@@ -85,7 +85,7 @@ export class MembersPanel {
 			{ class: "row-text" },
 			element("span", { class: "row-name" }, span("", safeRow(username)), isMe && span("row-more", " (you)")),
 			span("row-more", words.filter(Boolean).join(" · ")),
-			word && element("span", { class: `trust ${user?.trust}`, title: meaning }, sign && icon(sign), word),
+			word && element("span", { class: `trust ${user?.trust}`, title: meaning }, sign && icon(sign), span("", word)),
 		);
 		const top = element("div", { class: "item" }, avatar(username, connected ? "online" : ""), text);
 		return element("li", { class: "member" }, top, !isMe && this.#actions(state, username, conversation));
