@@ -37,6 +37,9 @@ const ACTIVE = 60_000;
 /** Time between two drawings of a page that nobody sees, in milliseconds. */
 const UNSEEN_PAUSE = 250;
 
+/** Time without a drawing that counts as a rest, in milliseconds. */
+const REST = 30;
+
 /** Share of the time that drawing may take while very many messages arrive. */
 const DRAWING_SHARE = 0.3;
 
@@ -238,12 +241,13 @@ export class App {
 		this.draw();
 	}
 
-	/** Draws the state at the next frame, or later if the last drawing took long. */
+	/** Draws the state: at once after a rest, else at the next frame, or later if the last drawing took long. */
 	draw() {
 		if (!this.#isDrawDue) {
 			this.#isDrawDue = true;
 			const pause = document.hidden ? UNSEEN_PAUSE : this.#drawAfter - performance.now();
-			pause > 0 ? setTimeout(() => this.#draw(), pause) : requestAnimationFrame(() => this.#draw());
+			const draw = () => this.#draw();
+			pause > 0 ? setTimeout(draw, pause) : pause < -REST ? queueMicrotask(draw) : requestAnimationFrame(draw);
 		}
 	}
 
