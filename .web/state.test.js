@@ -110,7 +110,7 @@ describe("events", () => {
   it("remove a message that was withdrawn", () => {
     const { give, sala } = signedIn();
     give("sent", { id: "m1", room: "sala", content: "hi" });
-    give("withdrawn", { id: "m1" });
+    give("message_withdrawn", { id: "m1" });
     assert.equal(sala.rows.length, 0);
   });
 

@@ -65,7 +65,7 @@ export class Actions {
 		return this.app.tried(async () => {
 			const address = { to: name };
 			await this.app.command("switch", { conversation: address });
-			this.app.received({ event: "chat_opened", ...address });
+			this.app.received({ event: "conversation_started", ...address });
 			this.open(conversationOf(this.app.state, address).key);
 		});
 	}
@@ -90,7 +90,7 @@ export class Actions {
 			if (this.app.state.open === key) {
 				this.close();
 			}
-			this.app.received({ event: "chat_closed", ...address });
+			this.app.received({ event: "conversation_ended", by: this.app.state.me, ...address });
 			this.app.notices.toast(`You left ${safeRow(title)}. Its messages are still on this computer.`);
 		});
 	}
@@ -112,18 +112,17 @@ export class Actions {
 			return;
 		}
 		await this.app.tried(async () => {
-			const { state, notices, history } = this.app;
+			const { state, notices } = this.app;
 			const answer = await this.unlocked(() => this.app.command("forget", { conversation: conversation.address }));
 			if (!answer) {
 				return;
 			}
 			notices.toast(`${counted(answer.lines, "message")} of ${name} erased on this computer.`);
-			conversation.last = null;
 			if (conversation.ended) {
 				state.conversations.delete(conversation.key);
 				this.close();
 			} else {
-				history.reload(conversation);
+				this.app.received({ event: "history_erased", ...conversation.address });
 			}
 		});
 	}
@@ -139,7 +138,7 @@ export class Actions {
 	withdraw(message) {
 		return this.app.tried(async () => {
 			await this.app.command("withdraw", { message });
-			this.app.received({ event: "withdrawn", id: message });
+			this.app.received({ event: "message_withdrawn", id: message });
 			this.app.notices.toast("The message is withdrawn: nobody has received it.");
 			return true;
 		});
@@ -148,9 +147,8 @@ export class Actions {
 	/** @param {string} user @param {boolean} isBlocked */
 	block(user, isBlocked) {
 		return this.app.tried(async () => {
-			const { blocked } = this.app.state;
 			await this.app.command(isBlocked ? "block" : "unblock", { user });
-			isBlocked ? blocked.add(user) : blocked.delete(user);
+			this.app.received({ event: "block_changed", user, blocked: isBlocked });
 			this.app.notices.toast(`${safeRow(user)} ${isBlocked ? "is blocked: private messages do not arrive any more" : "can write to you in private again"}.`);
 		});
 	}
@@ -170,7 +168,7 @@ export class Actions {
 			const verified = () =>
 				this.app.tried(async () => {
 					await this.app.command("verified", { user });
-					this.app.received({ event: "verified", user });
+					this.app.received({ event: "key_verified", peer: user });
 					this.app.dialog.close();
 				});
 			const accept = () => this.accept(user).then(verified);
@@ -189,7 +187,7 @@ export class Actions {
 		try {
 			return await action();
 		} catch (error) {
-			if (this.app.codeOf(error) !== "PASSWORD_WANTED") {
+			if (error.code !== "PASSWORD_WANTED") {
 				throw error;
 			}
 		}
@@ -248,7 +246,7 @@ export class Actions {
 	quit() {
 		return this.app.tried(async () => {
 			// The peer may end before its answer has arrived.
-			await this.app.command("quit").catch(error => this.app.codeOf(error) === "PEER_LOST" || Promise.reject(error));
+			await this.app.command("quit").catch(error => error.code === "PEER_LOST" || Promise.reject(error));
 			this.app.end("You are signed out, and the peer has ended. Start it again to come back.");
 		});
 	}

@@ -107,6 +107,7 @@ export class App {
 		signed_in: () => this.#signedIn(),
 		refresh: () => this.refresh(),
 		resync: () => this.connection.again(),
+		reload: ({ conversation }) => this.history.reload(conversation),
 		members: ({ conversation }) => this.#askMembers(conversation),
 		alert: ({ conversation, message }) => this.notices.alert(conversation, message),
 		received: ({ conversation, message }) => this.notices.received(conversation, message),
@@ -228,11 +229,6 @@ export class App {
 		}
 		const left = error.event.tries_left;
 		return left === undefined ? errorWords(error.event) : `Wrong password: ${left === 1 ? "one try" : `${left} tries`} left.`;
-	}
-
-	/** @param {unknown} error */
-	codeOf(error) {
-		return error instanceof CommandError ? error.code : "";
 	}
 
 	/** Puts the focus into the entry once it is drawn; on a touch screen that would open the keyboard. */

@@ -5,8 +5,6 @@ import { safeRow } from "./safe_text.js";
 import { openConversation, othersOf } from "./state.js";
 import { keyGroups, trackerLost } from "./words.js";
 
-/** @typedef {{ key: string, text: string, bad?: boolean, actions?: [string, () => unknown][] }} Banner */
-
 /** @param {App} app @param {State} state */
 export function drawBanners(app, state) {
 	keyedList(

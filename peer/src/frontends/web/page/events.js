@@ -80,9 +80,14 @@ const HANDLERS = {
 
 	room_available: () => [{ do: "refresh" }],
 
-	chat_opened: (state, event, now) => [{ do: "members", conversation: begun(state, addressIn(event), now) }],
+	conversation_started: (state, event, now) => [{ do: "members", conversation: begun(state, addressIn(event), now) }],
 
-	chat_closed: (state, event, now) => ended(state, event, "This chat was closed", now),
+	conversation_ended: (state, event, now) => ended(state, event, `${safeRow(event.by)} left this chat`, now),
+
+	history_erased(state, event) {
+		const conversation = state.conversations.get(keyOf(addressIn(event)));
+		return conversation && [{ do: "reload", conversation }];
+	},
 
 	link(state, event) {
 		const user = userOf(state, event.peer);
@@ -106,12 +111,12 @@ const HANDLERS = {
 		return noteWith(state, peer, text, now).map(conversation => ({ do: "members", conversation }));
 	},
 
-	verified(state, event) {
-		userOf(state, event.user).trust = "verified";
+	key_verified(state, { peer }) {
+		userOf(state, peer).trust = "verified";
 	},
 
-	blocked(state, event) {
-		state.blocked = new Set(event.users);
+	block_changed({ blocked }, event) {
+		event.blocked ? blocked.add(event.user) : blocked.delete(event.user);
 	},
 
 	new_key(state, event) {
@@ -182,7 +187,7 @@ const HANDLERS = {
 		}
 	},
 
-	withdrawn(state, { id }) {
+	message_withdrawn(state, { id }) {
 		state.waiting.delete(id);
 		for (const conversation of state.conversations.values()) {
 			if (conversation.ids.delete(id)) {

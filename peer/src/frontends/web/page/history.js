@@ -64,17 +64,17 @@ export class HistoryReader {
 		this.app.draw();
 	}
 
-	/** @param {Conversation} conversation @param {unknown} error */
+	/** @param {Conversation} conversation @param {any} error */
 	#failed(conversation, error) {
 		/** @type {Record<string, Conversation["loaded"]>} */
 		const states = { PASSWORD_WANTED: "locked", NO_CONVERSATION: "yes", PEER_LOST: "no" };
-		conversation.loaded = states[this.app.codeOf(error)] ?? "failed";
+		conversation.loaded = states[error.code] ?? "failed";
 	}
 
 	/** Reads a conversation anew, from its newest message. @param {Conversation} conversation */
 	reload(conversation) {
 		replace(conversation, []);
-		Object.assign(conversation, { detached: false, older: false, loaded: "no" });
+		Object.assign(conversation, { detached: false, older: false, loaded: "no", last: null });
 		void this.load(conversation);
 	}
 

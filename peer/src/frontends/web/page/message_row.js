@@ -14,8 +14,6 @@ const SAME_BREATH = 5 * 60 * 1000;
 /** Characters and lines of a message beyond which it is folded. */
 const [FOLDED_LENGTH, FOLDED_LINES] = [1500, 20];
 
-/** @typedef {Record<"toggle" | "unfold" | "withdraw", (row: Message) => unknown>} RowActions */
-
 /** @param {Row} row @param {Row | undefined} before */
 const isNewDay = (row, before) => !before || dayKey(before.at) !== dayKey(row.at);
 

@@ -23,7 +23,7 @@ export async function search(app, words) {
 	};
 	if (await load(undefined)) {
 		const hint = list.children.length ? "" : "Nothing was found. A word is found by its beginning: coff finds coffee. ";
-		const filters = "Narrow a search with from:bob, in:room, in:@bob, since:2026-11-01 or until:2026-11-30.";
+		const filters = "Filters: from:bob in:room in:@bob since:2026-11-01 until:2026-11-30.";
 		app.dialog.show(`Search: ${safeRow(words)}`, list, more, paragraph("hint", hint + filters));
 	}
 }

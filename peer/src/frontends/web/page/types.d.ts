@@ -136,6 +136,7 @@ type Effect =
 	| { do: "refresh" }
 	| { do: "resync" }
 	| { do: "members"; conversation: Conversation }
+	| { do: "reload"; conversation: Conversation }
 	| { do: "alert"; conversation: Conversation; message: Message }
 	| { do: "received"; conversation: Conversation; message: Message }
 	| { do: "toast"; text: string; bad?: boolean };
@@ -152,6 +153,12 @@ interface Surroundings {
 	isUnfolded: boolean;
 	now: number;
 }
+
+/** What the buttons of a row do. */
+type RowActions = Record<"toggle" | "unfold" | "withdraw", (row: Message) => unknown>;
+
+/** What the user should know or decide, with the buttons for it. */
+type Banner = { key: string; text: string; bad?: boolean; actions?: [string, () => unknown][] };
 
 type App = import("./app.js").App;
 
