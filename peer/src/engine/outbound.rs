@@ -137,15 +137,15 @@ impl Engine {
             Conversation::Private(user) => (None, is_own.then(|| user.clone())),
         };
         if let Some(absences) = self.absences.get_mut(&at) {
-            if late {
+            if let Some(place) = place {
+                absences.arrived_live(&from, place);
+            } else if late {
                 let missed = |AbsenceCount { people, lines }| Event::Missed {
                     conversation: conversation.clone(),
                     people,
                     lines,
                 };
                 effects.publish(absences.take_counts(Some(self.chat.me())).into_iter().map(missed));
-            } else if let Some(place) = place {
-                absences.arrived_live(&from, place);
             }
         }
         let begins_chat = room.is_none() && !is_own && !self.chat.has_private(&from);

@@ -769,6 +769,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_after_a_later_one_of_its_author_is_late() {
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        let all: Vec<_> = (0..3).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
+        let mut arrives = |n: usize| {
+            let reports = ingest(&mut bob, ANA, &room(), &all[n]);
+            let received = incoming_messages(&reports).remove(0);
+            (received.message.late, received.missing, received.place.map(|(_, seq)| seq))
+        };
+        assert_eq!(arrives(0), (false, 0, Some(1)));
+        assert_eq!(arrives(2), (false, 1, Some(3)));
+        assert_eq!(arrives(1), (true, 0, Some(2)), "it was not synced, and is no message of an absence");
+    }
+
+    #[test]
     fn full_disk_refuses_visibly_and_recovers() {
         let folder = tempfile::tempdir().unwrap();
         let (mut bob, _) = history_in(folder.path(), BOB);

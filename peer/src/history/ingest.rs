@@ -23,6 +23,14 @@ use crate::history::signed_batch::Chain;
 use crate::history::tables::{Omission, Tables};
 use crate::history::verify::{Verdict, numbers};
 
+/// A signed batch that was stored.
+struct Kept {
+    /// The number of messages before it that count as missing.
+    missing: u64,
+    /// True if it counts as late.
+    late: bool,
+}
+
 impl Tables {
     /// Stages the verified signed batches that these messages complete.
     pub(crate) fn ingest(&mut self, received: InboundBatch) -> Result<()> {
@@ -45,8 +53,8 @@ impl Tables {
             let name = StreamName::of(&conversation, &group[0]);
             let verdict = match self.judge(&name, &from, &group, &keys)? {
                 Ok(chain) => match self.keep(known.key, &name, &group, &chain, late)? {
-                    Some(missing) => {
-                        self.report_batch(&name, room.as_ref(), group, late, missing);
+                    Some(kept) => {
+                        self.report_batch(&name, room.as_ref(), group, late, kept);
                         continue;
                     }
                     None => Verdict::Refused("an identity that is another message's"),
@@ -127,8 +135,8 @@ impl Tables {
         }
     }
 
-    /// Stores a signed batch. Returns the number of messages before it that count as missing, or `None` if a
-    /// message reuses the id of another one.
+    /// Stores a signed batch. It counts as late if the sync brought it, or if a later message of its author is stored
+    /// already. Returns `None` if a message reuses the id of another one.
     fn keep(
         &mut self,
         conversation: i64,
@@ -136,13 +144,14 @@ impl Tables {
         group: &[SignedMessage],
         chain: &Chain,
         late: bool,
-    ) -> Result<Option<u64>> {
+    ) -> Result<Option<Kept>> {
         let (first, last) = numbers(group);
         if self.known_stream(name)?.is_none() {
             self.begin_stream(name, chain.device)?;
         }
         let Some(stream) = self.known_stream(name)? else { return Ok(None) };
         let (key, before) = (stream.key, stream.spans.last());
+        let late = late || first <= before;
         let missing = if first > before + 1 {
             if self.was_there(conversation, name, key, before)? { first - before - 1 } else { 0 }
         } else {
@@ -188,7 +197,7 @@ impl Tables {
         {
             own.heads.extend(group.last().map(|last| (key, last.id)));
         }
-        Ok(Some(missing))
+        Ok(Some(Kept { missing, late }))
     }
 
     /// Returns true if a gap before a batch counts as missing messages: this user was already a member when the
@@ -221,15 +230,15 @@ impl Tables {
         name: &StreamName,
         room: Option<&RoomName>,
         group: Vec<SignedMessage>,
-        late: bool,
-        missing: u64,
+        is_synced: bool,
+        Kept { missing, late }: Kept,
     ) {
         self.drop_withheld_acks(&group);
         let first = self.meta.next_row - group.len().cast_signed() as i64;
         let mut missing = Some(missing);
         let messages = group.into_iter().zip(first..).filter_map(move |(message, row)| {
             let missing = missing.take().unwrap_or(0);
-            let place = Some((message.provenance.incarnation, message.provenance.seq));
+            let place = (!is_synced).then_some((message.provenance.incarnation, message.provenance.seq));
             let Text::Plain(text) = message.text else { return None };
             let message = StoredMessage {
                 row,
