@@ -86,7 +86,7 @@ impl Omission {
     pub(crate) const ALL: [(Self, u64); 37] = [
         (Self::PendingAtLink, 2),
         (Self::RoomAgain, 1),
-        (Self::RefusedMessage, 0),
+        (Self::RefusedMessage, 83),
         (Self::HaveAtTick, 6),
         (Self::HaveIsAck, 0),
         (Self::Ack, 1),
