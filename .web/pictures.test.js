@@ -44,6 +44,7 @@ it("the pictures show a chat in which people talk", async () => {
   await say(bob, "It is her birthday. Shall we bake a cake?");
   await byName(ana, "list", "Conversations").getByText("bob: It is her birthday").waitFor();
   await byName(ana, "textbox", "Message").fill("Yes, they are in my ");
+  await ana.mouse.move(640, 20);
   await picture(ana, "room-light");
   await ana.emulateMedia({ colorScheme: "dark" });
   await picture(ana, "room-dark");
