@@ -121,9 +121,15 @@ export class App {
 			return;
 		}
 		words && this.signIn.say(words);
+		this.#clear();
+		["open", "read"].forEach(key => sessionStorage.removeItem(key));
+	}
+
+	/** Removes what a user typed and saw. */
+	#clear() {
+		this.notices.say("");
 		this.composer.clear();
 		this.dialog.close();
-		["open", "read"].forEach(key => sessionStorage.removeItem(key));
 	}
 
 	#signedIn() {
@@ -197,8 +203,7 @@ export class App {
 	/** Shows that the peer has ended. @param {string} words */
 	end(words) {
 		this.connection.stop();
-		this.composer.clear();
-		this.dialog.close();
+		this.#clear();
 		Object.assign(this.state, newState(), { phase: "ended" });
 		byId("nothing-title").textContent = "The peer has ended";
 		byId("nothing-words").textContent = words;

@@ -76,6 +76,8 @@ export class MessageList {
 		if (this.#key !== state.open) {
 			this.#key = state.open;
 			this.#top = null;
+			this.#nodes.clear();
+			this.#rows.replaceChildren();
 			this.#expanded.clear();
 			this.#unfolded.clear();
 			this.#target ??= conversation?.firstUnread ?? null;
