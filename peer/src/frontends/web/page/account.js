@@ -57,7 +57,7 @@ function notifications({ notices }) {
 		box.replaceChildren(
 			paragraph("hint", "For private messages, and messages with your name, while you look elsewhere."),
 			isDenied
-				? paragraph("", "This browser blocks notifications of this page. Allow them in the browser's settings.")
+				? paragraph("", "This browser blocks notifications. Allow them in its settings.")
 				: buttons(button(notices.isOn ? "Turn notifications off" : "Turn notifications on", change)),
 			element("label", {}, text, " Show the text of the message in notifications"),
 		);
@@ -76,7 +76,7 @@ function devices(app) {
 			await load();
 		});
 	const revoke = async key => {
-		const text = "The computer with this key can no longer sign in with it. Do this when the computer is lost.";
+		const text = "A computer that is lost can then no longer sign in with it.";
 		if ((await ask({ title: "Revoke this key?", text, action: "Revoke", danger: true })) !== null) {
 			await act("revoke", key, "The key is revoked.");
 		}
@@ -138,7 +138,7 @@ function passwordForm(app) {
 
 /** @param {App} app */
 async function exportIdentity(app) {
-	const text = "The file holds your key and the keys of your friends, encrypted with your password.";
+	const text = "The file holds your key and those of your friends, encrypted with your password.";
 	const password = await ask({ title: "Export the identity", text, action: "Export", password: true });
 	if (password !== null) {
 		await app.tried(async () => {

@@ -11,9 +11,6 @@ import { openConversation, writingRefused } from "./state.js";
 /** Longest message in bytes of UTF-8, as the peer takes it. */
 const TEXT_MAX = 8192;
 
-/** Bytes before the end at which the page begins to count. */
-const NEARLY = 500;
-
 /** Rows of the entry. */
 const ROWS_MAX = 8;
 
@@ -79,9 +76,7 @@ export class Composer {
 			? `${refused}.`
 			: isTooLong
 				? `This is too long: ${size}. Send it in parts.`
-				: bytes > TEXT_MAX - NEARLY
-					? `${size}.`
-					: "Enter sends, Shift-Enter starts a new line.";
+				: "Enter sends, Shift-Enter starts a new line.";
 		if (this.#measured === this.#entry.value) {
 			return;
 		}
