@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 import {
-  byName, connection, conversationButton, conversations, createRoom, folder, frame, joinRoom, log, openChat, openConversation, openPage,
+  PASSWORD, byName, connection, conversationButton, conversations, createRoom, folder, frame, joinRoom, log, openChat, openConversation, openPage,
   received, registered, roomOfThree, say, shows, signIn, startPeer, startProgram, startTracker, upgrade,
 } from "./harness.js";
 
@@ -225,6 +225,91 @@ describe("an open page", () => {
     assert.match(digits.join(" "), /^(\d{5} ){11}\d{5}$/);
     await byName(ana, "button", "The numbers are equal").click();
     await exists(byName(ana, "list", "Members").getByText("verified", { exact: true }));
+  });
+});
+
+describe("all that the terminal can do", () => {
+  it("is there in the page too", async () => {
+    const tracker = await startTracker();
+    const [ana, bob] = [await registered(tracker, "ana"), await registered(tracker, "bob")];
+    const press = (page, name) => byName(page, "button", name).click();
+    const notice = text => exists(ana.locator(".toast").filter({ hasText: text }));
+    const account = () => press(ana, "ana account and settings");
+    await createRoom(ana, "sala");
+    await say(ana, "alone");
+    await exists(log(ana).getByText("nobody else here"));
+    await joinRoom(bob, "sala");
+    await exists(byName(ana, "list", "Members").getByText(/linked/));
+
+    // A message that waits is listed with its recipient, and can be withdrawn.
+    await bob.peer.stop("SIGTERM");
+    await exists(byName(ana, "list", "Members").getByText(/offline/));
+    await say(ana, "wait for bob");
+    await shows(ana, "wait for bob");
+    await account();
+    await press(ana, "Waiting messages");
+    const waiting = byName(ana, "list", "Waiting messages");
+    await exists(waiting.getByText("Waiting for bob."));
+    await waiting.getByRole("button", { name: "Withdraw" }).click();
+    await notice("withdrawn");
+    assert.equal(await log(ana).getByText("wait for bob").count(), 0);
+    await ana.keyboard.press("Escape");
+    const again = await startPeer(tracker, { data: bob.peer.data });
+    await bob.goto(again.url);
+    await signIn(bob, "bob", { tracker, button: "Sign in" });
+    await openConversation(bob, "sala");
+
+    await press(ana, "Block bob");
+    await notice("is blocked");
+    await press(ana, "Unblock bob");
+    await notice("can write to you in private again");
+
+    // The identity, with its password, is enough on another computer; then the password changes.
+    await account();
+    const download = ana.waitForEvent("download");
+    await press(ana, "Export identity");
+    await byName(ana, "textbox", "Password").fill(PASSWORD);
+    await press(ana, "Export");
+    const identity = await (await download).path();
+    await ana.getByLabel("Present password").fill(PASSWORD);
+    await ana.getByLabel("New password").fill("battery-staple");
+    await press(ana, "Change password");
+    await notice("The password is changed");
+    await ana.keyboard.press("Escape");
+    const elsewhere = await openPage((await startPeer(tracker)).url);
+    await elsewhere.getByText("Bring your account from another computer").click();
+    await byName(elsewhere, "textbox", "Password").fill(PASSWORD);
+    await elsewhere.getByLabel("Identity file").setInputFiles(identity);
+    await press(elsewhere, "Import identity");
+    await exists(elsewhere.getByText("The identity is on this computer now."));
+
+    // A room that was left is still here, until it is erased.
+    await press(ana, "Leave");
+    await exists(byName(ana, "heading", "No conversation is open"));
+    await ana.getByText("Ended conversations").click();
+    await byName(ana, "list", "Ended conversations").getByRole("button", { name: "sala" }).click();
+    await shows(ana, "alone");
+    assert.ok(await byName(ana, "textbox", "Message").isDisabled());
+    await press(ana, "More actions");
+    await press(ana, "Erase on this computer");
+    await press(ana, "Erase");
+    await notice("erased on this computer");
+    await joinRoom(ana, "sala");
+    await press(ana, "More actions");
+    await press(ana, "Delete room");
+    await press(ana, "Delete the room");
+    await exists(bob.locator(".banner").getByText(/^You are not in this conversation/));
+
+    await account();
+    await press(ana, "Delete account");
+    await byName(ana, "textbox", "Password").fill("battery-staple");
+    await press(ana, "Delete for ever");
+    await exists(ana.getByText("The account is deleted."));
+    await press(bob, "bob account and settings");
+    await press(bob, "Quit the peer");
+    await exists(byName(bob, "heading", "The peer has ended"));
+    await exists(connection(bob).getByText("signed out", { exact: true }));
+    assert.deepEqual([...ana.problems, ...bob.problems], []);
   });
 });
 
