@@ -135,8 +135,12 @@ pub const PONG_PAUSE: Duration = Duration::from_millis(250);
 /// Reports in the queue from the links to the service, messages included.
 pub const REPORTS_MAX: usize = 1024;
 
-/// Unread events of one subscriber at which the peer stops reading its links.
-pub const EVENTS_MAX: usize = 4096;
+/// Bytes of the unread events of one subscriber at which it lags: room for the delivery marks of two full outboxes, which
+/// may come at once.
+pub const EVENT_QUEUE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Messages that are read from the history at a time for a subscriber that has lagged.
+pub const REREAD_MESSAGES: usize = 256;
 
 /// Batches held back until the tracker confirms that their author is a member of the room.
 pub const EARLY_BATCHES: usize = 256;

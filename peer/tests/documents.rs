@@ -51,6 +51,7 @@ macro_rules! variants {
 }
 
 variants!(event_name, EVENTS: Event {
+    Event::Lagged => "lagged",
     Event::LoggedIn { .. } => "logged_in",
     Event::RoomEntered { .. } => "room_entered",
     Event::RoomAvailable { .. } => "room_available",

@@ -4,11 +4,20 @@
 
 mod common;
 
-use common::{Tracker, room, user};
+use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
+use std::process::{Command as Program, Stdio};
+
+use common::{Peer, Tracker, password_of, room, say_in, user};
 use peer::api::snapshot::{LinkInfo, Snapshot, UserState};
 use peer::api::status::{TrackerState, Trust};
 use peer::api::{Command, Event, LinkState};
-use peer::event_bus::Subscription;
+use peer::event_bus::{Events, Subscription};
+use peer::limits::EVENT_QUEUE_BYTES;
+use peer::service::PeerService;
+use peer::untrusted::AsUntrusted;
+use serde_json::Value;
+use tokio::sync::mpsc;
 
 /// The snapshot after an event, as far as the event tells of rooms and links.
 fn apply(snapshot: &mut Snapshot, event: &Event) {
@@ -102,10 +111,154 @@ async fn late_frontend_draws_its_screen_from_the_snapshot() {
     assert!(carla.changed_key.is_some(), "it waits for this user's decision");
     let now = ana.service.subscribe().await.snapshot;
     assert_eq!((now.blocked, now.history_locked), (vec![user("mallory")], true));
-    ana.run(Command::Unlock { password: common::password_of("ana") }).await.unwrap();
+    ana.run(Command::Unlock { password: password_of("ana") }).await.unwrap();
     assert!(!ana.service.subscribe().await.snapshot.history_locked);
     // It comes through any transport: a frontend may run in another process.
     let now = ana.service.subscribe().await.snapshot;
     let read: Snapshot = serde_json::from_str(&serde_json::to_string(&now).unwrap()).unwrap();
     assert_eq!(read, now);
+}
+
+/// The size of a long message.
+const LONG: usize = 8000;
+
+/// More long messages than the queue of one frontend holds.
+const MANY: usize = EVENT_QUEUE_BYTES / LONG + 300;
+
+fn long(n: usize) -> String {
+    format!("{n:0LONG$}")
+}
+
+/// Sends these messages to the room, in pieces, each once every other member has stored the one before. The readers
+/// must get each message, in order.
+async fn send(author: &mut Peer, messages: Range<usize>, recipients: usize, readers: &mut [&mut Peer]) {
+    let all: Vec<usize> = messages.collect();
+    for piece in all.chunks(100) {
+        for n in piece {
+            author.run(say_in("sala", long(*n))).await.unwrap();
+        }
+        for _ in 0..piece.len() * recipients {
+            author.until(|e| matches!(e, Event::Delivered { .. })).await;
+        }
+        for reader in &mut *readers {
+            let texts = reader.next_lines(piece.len()).await;
+            assert!(texts.iter().zip(piece).all(|(text, n)| *text == long(*n)), "in order, each once");
+        }
+    }
+}
+
+/// Reads the numbers of messages, received and own ones, until this many came. Counts the lags.
+async fn read(service: &PeerService, events: &mut Events, count: usize) -> (Vec<usize>, usize) {
+    let (mut numbers, mut lags) = (Vec::new(), 0);
+    while numbers.len() < count {
+        match events.recv().await {
+            Some(Event::Message { content, .. } | Event::Sent { content, .. }) => {
+                numbers.push(content.expose().parse().unwrap());
+            }
+            Some(Event::Lagged) => {
+                lags += 1;
+                assert_eq!(events.recv().await, None, "the queue ends");
+                *events = service.subscribe_from(events.position()).await.events;
+            }
+            Some(_) => {}
+            None => panic!("it ended after {} messages", numbers.len()),
+        }
+    }
+    (numbers, lags)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_frontend_delays_nobody_and_misses_nothing() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, mut carla] = common::three_in(&tracker, "sala").await;
+    let Subscription { events: mut stalled, .. } = bob.service.subscribe().await;
+    // The control: a frontend behind a queue that blocks, with another one that nobody reads.
+    let Subscription { events: mut coupled, .. } = bob.service.subscribe().await;
+    let (blocks, unread) = mpsc::channel(100);
+    let (passes_on, mut behind) = mpsc::unbounded_channel();
+    let coupled = tokio::spawn(async move {
+        while let Some(event) = coupled.recv().await {
+            passes_on.send(event.clone()).unwrap();
+            blocks.send(event).await.unwrap();
+        }
+    });
+    // The stalled frontend has read one message.
+    let readers = &mut [&mut bob, &mut carla];
+    send(&mut ana, 0..1, 2, readers).await;
+    assert_eq!(read(&readers[0].service, &mut stalled, 1).await, (vec![0], 0));
+
+    // Acks come although bob's frontend stalls, and bob's other frontend and carla get every message.
+    send(&mut ana, 1..MANY, 2, readers).await;
+    let mut few = 0;
+    while let Ok(event) = behind.try_recv() {
+        few += usize::from(matches!(event, Event::Message { .. }));
+    }
+    assert!(few <= unread.capacity() + unread.len() + 1, "the control is delayed: {few} of {MANY}");
+    coupled.abort();
+
+    // An own message from another frontend comes in its place.
+    bob.run(say_in("sala", long(MANY))).await.unwrap();
+    for _ in 0..2 {
+        bob.until(|e| matches!(e, Event::Delivered { .. })).await;
+    }
+    ana.hears(&long(MANY)).await;
+    send(&mut ana, MANY + 1..MANY + 3, 2, &mut []).await;
+    let (numbers, lags) = read(&bob.service, &mut stalled, MANY + 2).await;
+    assert_eq!(numbers, (1..MANY + 3).collect::<Vec<_>>());
+    assert_eq!(lags, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bot_that_does_not_read_gets_each_message_once() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = tracker.peer("ana").await;
+    ana.create("sala").await;
+    let mut bot = Program::new(env!("CARGO_BIN_EXE_peer"))
+        .args(["--tracker", &tracker.address.to_string(), "--data", data.path().to_str().unwrap()])
+        .args(["--username", "bot", "--register", "--input", "json"])
+        .env("PEER_PASSWORD", "a secret of theirs")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut commands = bot.stdin.take().unwrap();
+    commands.write_all(b"{\"command\":\"join\",\"room\":\"sala\"}\n").unwrap();
+    ana.linked("bot").await;
+    send(&mut ana, 0..MANY, 1, &mut []).await;
+    // It asks, and reads only now.
+    commands.write_all(b"{\"command\":\"say\",\"text\":\"ready\",\"id\":7}\n").unwrap();
+    let mut numbers = Vec::new();
+    let (mut lags, mut is_answered) = (0, false);
+    for line in BufReader::new(bot.stdout.take().unwrap()).lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        match event["event"].as_str() {
+            Some("message") => numbers.push(event["content"].as_str().unwrap().parse::<usize>().unwrap()),
+            Some("lagged") => lags += 1,
+            Some("sent") => is_answered = event["in_reply_to"] == 7,
+            _ => {}
+        }
+        if numbers.len() >= MANY && is_answered {
+            break;
+        }
+    }
+    assert_eq!(numbers, (0..MANY).collect::<Vec<_>>());
+    assert_eq!(lags, 1);
+    bot.kill().unwrap();
+    bot.wait().unwrap();
+}
+
+#[tokio::test]
+async fn messages_that_no_frontend_showed_come_after_a_crash() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
+    ana.create("sala").await;
+    bob.join("sala").await;
+    ana.linked("bob").await;
+    // More messages than a queue holds. Bob's only frontend reads the second one, so it has shown the first.
+    send(&mut ana, 0..MANY, 1, &mut []).await;
+    assert_eq!(bob.next_lines(2).await, [long(0), long(1)]);
+    let mut bob = bob.again_after_death().await;
+    let texts = bob.next_lines(MANY - 1).await;
+    assert!(texts.iter().enumerate().all(|(n, text)| *text == long(n + 1)), "in order, each once");
 }

@@ -455,6 +455,8 @@ pub enum Event {
         conversation: Conversation,
         /// The text of the message, which may have been pasted.
         content: UntrustedText,
+        /// The time of sending, by the clock of this device.
+        sent_at: DateTime<Utc>,
     },
     /// A recipient acknowledged a message.
     Delivered {
@@ -500,6 +502,9 @@ pub enum Event {
         /// The address at which it is now.
         to: String,
     },
+    /// This frontend was too slow, and events were dropped. All messages follow. For everything else it asks for the
+    /// state.
+    Lagged,
     /// An error that no command caused.
     Error {
         /// The stable code for programs.

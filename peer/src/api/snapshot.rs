@@ -69,6 +69,18 @@ pub struct LinkInfo {
     pub verified: bool,
 }
 
+/// The position of a frontend in the stream of messages: the rows of the history up to which it has them. After
+/// [`Event::Lagged`](crate::api::Event::Lagged) it subscribes again from there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The row at which the frontend began.
+    pub since: i64,
+    /// The last row of a received message.
+    pub received: i64,
+    /// The last row of a message that was written on this device.
+    pub sent: i64,
+}
+
 impl Snapshot {
     /// Returns the snapshot before the sign-in. The addresses are those of this peer.
     #[must_use]

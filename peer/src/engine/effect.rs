@@ -21,8 +21,10 @@ use crate::peer_communication::link_table::{LinkId, Target};
 pub(crate) enum Effect {
     /// Publishes an event to all frontends.
     Publish(Event),
-    /// Publishes an event that shows this row of the history.
+    /// Publishes an event that shows this row of the history, a received message.
     PublishRow(Event, i64),
+    /// Publishes an event that shows this row of the history, a message of this device.
+    PublishOwnRow(Event, i64),
     /// Answers a command.
     Answer(Ticket, Result<Answer, CommandError>),
     /// Gives the history a request.
@@ -62,6 +64,11 @@ impl Effects {
         self.0.push(effect);
     }
 
+    /// Adds effects after all others.
+    pub(crate) fn extend(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        self.0.extend(effects);
+    }
+
     /// Adds a request to the history.
     pub(crate) fn history(&mut self, request: Request) {
         self.push(Effect::History(request));
@@ -70,6 +77,14 @@ impl Effects {
     /// Adds events for the frontends.
     pub(crate) fn publish(&mut self, events: impl IntoIterator<Item = Event>) {
         self.0.extend(events.into_iter().map(Effect::Publish));
+    }
+
+    /// Takes the events that show received messages.
+    pub(crate) fn take_rows(&mut self) -> Vec<Effect> {
+        let (rows, others) =
+            self.take().into_iter().partition(|effect| matches!(effect, Effect::PublishRow(..)));
+        self.0 = others;
+        rows
     }
 
     /// Takes all effects, first to last.

@@ -32,6 +32,7 @@ mod lookup_pace;
 mod lookup_schedule;
 mod lookups;
 mod membership;
+pub(crate) mod message_event;
 pub(crate) mod names;
 pub(crate) mod omission;
 mod outbound;

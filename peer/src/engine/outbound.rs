@@ -12,10 +12,10 @@ use crate::engine::Engine;
 use crate::engine::absence_counter::AbsenceCount;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Now, RefusedFrame};
+use crate::engine::message_event::message_event;
 use crate::engine::names::named;
 use crate::engine::omission::Omission;
 use crate::engine::replication::batches;
-use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::report::{GivenUp, IncomingMessage, OutgoingMessage, Report};
 use crate::limits::JUST_WRITTEN;
@@ -111,7 +111,9 @@ impl Engine {
             self.sync.stored(&message.conversation, None);
             let Some(conversation) = named(&message.conversation, message.room.clone()) else { continue };
             let content = message.message.text.plain().into();
-            effects.publish([Event::Sent { id, conversation, content }]);
+            let sent_at = message.message.sent_at;
+            let sent = Event::Sent { id, conversation, content, sent_at };
+            effects.push(Effect::PublishOwnRow(sent, message.row));
             for to in message.audience.iter().filter(|user| self.keys.is_changed(user)) {
                 self.replication.hold(to, true);
                 let (to, reason) = (to.clone(), Undeliverable::KeyChanged);
@@ -129,17 +131,12 @@ impl Engine {
     /// Publishes a stored message of another user or of another device.
     pub(in crate::engine) fn show(&mut self, message: IncomingMessage, effects: &mut Effects) {
         let IncomingMessage { message, missing, place } = message;
-        let StoredMessage { row, conversation: at, room, from, id, text, sent_at, late, .. } = message;
-        let Some(conversation) = named(&at, room) else { return };
-        let is_own = from == *self.chat.me();
-        let (room, to) = match &conversation {
-            Conversation::Room(room) => (Some(room.clone()), None),
-            Conversation::Private(user) => (None, is_own.then(|| user.clone())),
-        };
-        if let Some(absences) = self.absences.get_mut(&at) {
+        let (row, from) = (message.row, message.from.clone());
+        let Some(conversation) = named(&message.conversation, message.room.clone()) else { return };
+        if let Some(absences) = self.absences.get_mut(&message.conversation) {
             if let Some(place) = place {
                 absences.arrived_live(&from, place);
-            } else if late {
+            } else if message.late {
                 let missed = |AbsenceCount { people, lines }| Event::Missed {
                     conversation: conversation.clone(),
                     people,
@@ -148,13 +145,13 @@ impl Engine {
                 effects.publish(absences.take_counts(Some(self.chat.me())).into_iter().map(missed));
             }
         }
-        let begins_chat = room.is_none() && !is_own && !self.chat.has_private(&from);
+        let is_private = matches!(conversation, Conversation::Private(_)) && from != *self.chat.me();
+        let begins_chat = is_private && !self.chat.has_private(&from);
         if begins_chat {
-            self.chat.begin_private(from.clone(), None);
+            self.chat.begin_private(from, None);
         }
-        let content = text.into();
-        let event = Event::Message { id, room, from, to, content, sent_at, late, missing };
-        effects.push(Effect::PublishRow(event, row));
+        let event = message_event(message, missing, self.chat.me());
+        effects.extend(event.map(|event| Effect::PublishRow(event, row)));
         if begins_chat {
             self.update_link_targets(effects);
         }

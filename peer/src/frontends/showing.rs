@@ -5,6 +5,7 @@
 use crate::api::error::CommandError;
 use crate::api::status::TrackerState;
 use crate::api::{Answer, Command, Event};
+use crate::event_bus::Subscription;
 use crate::frontends::Frontend;
 use crate::frontends::input::Input;
 use crate::frontends::output::OutputClosed;
@@ -124,8 +125,9 @@ impl Frontend {
     /// Shows an event and those that wait behind it.
     pub(crate) async fn show_event(&mut self, event: Event) -> Result<(), OutputClosed> {
         let mut rows = self.rows_of(&event);
+        let mut has_lagged = event == Event::Lagged;
         for _ in 1..EVENTS_AT_ONCE {
-            if rows.len() >= ROWS_AT_ONCE {
+            if rows.len() >= ROWS_AT_ONCE || has_lagged {
                 break;
             }
             // The earlier messages of a conversation come before the next event.
@@ -133,9 +135,29 @@ impl Frontend {
                 break;
             }
             let Some(event) = self.events.try_recv() else { break };
+            has_lagged = event == Event::Lagged;
             rows.extend(self.rows_of(&event));
         }
-        self.show(rows).await
+        self.show(rows).await?;
+        if has_lagged {
+            self.subscribe_again().await;
+        }
+        Ok(())
+    }
+
+    /// Goes on after a lag: the messages that were not read follow as events, and the snapshot tells everything else.
+    async fn subscribe_again(&mut self) {
+        let position = self.events.position();
+        let Subscription { snapshot, events } = self.service.subscribe_from(position).await;
+        self.events = events;
+        self.face.conversations().resync(&snapshot);
+        if let Renderer::Text(view) = &mut self.face {
+            let waiting = match self.service.execute(Command::Outbox).await {
+                Ok(Answer::Outbox { lines }) => lines,
+                _ => Vec::new(),
+            };
+            view.resync(&snapshot, &waiting);
+        }
     }
 
     /// Renders an answer, from which `/more` may continue.

@@ -24,6 +24,7 @@ pub mod membership;
 pub mod message;
 mod meta;
 mod outbox;
+pub mod published;
 mod queries;
 mod reassembly;
 pub mod record;
@@ -44,6 +45,7 @@ pub(crate) mod tables;
 pub(crate) mod testing;
 mod verify;
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
@@ -60,6 +62,7 @@ use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::finding::Search;
 use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place};
 use crate::history::listing::KeptConversation;
+use crate::history::published::Published;
 use crate::history::report::Report;
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 
@@ -69,6 +72,7 @@ use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 pub struct History {
     tasks: mpsc::Sender<Task>,
     counters: Arc<Counters>,
+    unshown_rows: Range<i64>,
     /// This field comes after the queue, so that the queue closes first.
     _thread: Arc<Thread>,
 }
@@ -101,13 +105,14 @@ impl History {
         let counters = Arc::new(Counters::default());
         let (over, ended) = std::sync::mpsc::channel();
         let handle = Arc::new(Thread { ended: ended.into() });
+        let unshown_rows = history.tables.meta.shown + 1..history.tables.meta.next_row;
         let db_thread =
             DbThread::new(history, queue, reports, Arc::clone(&counters)).map_err(io::Error::other)?;
         thread::Builder::new().name("history".into()).spawn(move || {
             db_thread.run();
             drop(over);
         })?;
-        Ok((Self { tasks, counters, _thread: handle }, reported, opened))
+        Ok((Self { tasks, counters, unshown_rows, _thread: handle }, reported, opened))
     }
 
     /// Queues a request, and waits until the queue has room for it. The caller can drop this future at any time without
@@ -166,6 +171,22 @@ impl History {
         count: usize,
     ) -> Result<Vec<StoredMessage>, HistoryFailed> {
         self.read(move |history| history.page(&of, before, count)).await
+    }
+
+    /// Returns the rows that were not noted as shown when the history was opened.
+    #[must_use]
+    pub fn unshown_rows(&self) -> &Range<i64> {
+        &self.unshown_rows
+    }
+
+    /// Returns the published messages of these rows in order, at most `count`.
+    pub async fn published(
+        &self,
+        received: Range<i64>,
+        own: Range<i64>,
+        count: usize,
+    ) -> Result<Vec<Published>, HistoryFailed> {
+        self.read(move |history| history.read(|tables| tables.published(&received, &own, count))).await
     }
 
     /// Returns the row of the message with this id.

@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
-use crate::api::snapshot::Snapshot;
+use crate::api::snapshot::{Position, Snapshot};
 use crate::api::{Answer, Command, Event};
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Milestone, Now, RefusedFrame, Ticket};
 use crate::engine::signed_out::{EngineStart, SignedOut};
 use crate::engine::{Engine, not_signed_in};
-use crate::event_bus::{EventBus, Subscription};
+use crate::event_bus::{EventBus, Row, Subscription};
 use crate::history::History;
 use crate::history::command::Request;
 use crate::history::history_db::Opened;
@@ -33,6 +33,7 @@ use crate::peer_communication::frame::Frame;
 use crate::peer_communication::known_keys_handle::KeyQuestion;
 use crate::peer_communication::link_report::LinkReport;
 use crate::peer_communication::links::PeerPeerCommunication;
+use crate::service::reread::Rereads;
 use crate::service::tracker_error::from_tracker;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::{EndReason, TrackerError, TrackerReport};
@@ -48,8 +49,9 @@ type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
 
 /// A request of the service to the driver.
 pub(crate) enum DriverRequest {
-    /// Adds a subscriber of events. The snapshot comes back with what the engine knows.
-    Subscribe(Box<Snapshot>, oneshot::Sender<Subscription>),
+    /// Adds a subscriber of events, which may have been here before, up to a position. The snapshot comes back with what
+    /// the engine knows.
+    Subscribe(Box<Snapshot>, Option<Position>, oneshot::Sender<Subscription>),
     /// Publishes events that the service knows of.
     Publish(Vec<Event>),
     /// Reads or changes the state, which is `None` before the sign-in.
@@ -105,6 +107,7 @@ pub(crate) struct Driver {
     tracker: PeerTrackerCommunication,
     tracker_reports: mpsc::Receiver<TrackerReport>,
     event_bus: EventBus,
+    rereads: Rereads,
     failure: Arc<OnceLock<CommandError>>,
     signed_out: SignedOut,
     session: Option<Session>,
@@ -127,6 +130,7 @@ impl Driver {
             tracker,
             tracker_reports,
             event_bus: EventBus::default(),
+            rereads: Rereads::default(),
             failure,
             signed_out: SignedOut::default(),
             session: None,
@@ -159,7 +163,6 @@ impl Driver {
                 session.engine.next_timer().unwrap_or_else(|| Instant::now() + crate::limits::CATCH_UP_TICK);
             let Outside { history, history_reports, link_reports, key_questions, .. } = &mut session.outside;
             let has_room = session.backlog.is_empty();
-            let lagging = self.event_bus.lagging();
             tokio::select! {
                 biased;
                 () = sleep_until(timer) => self.input(Input::Tick),
@@ -170,17 +173,16 @@ impl Driver {
                 Some(question) = key_questions.recv() => question(&mut session.engine.keys),
                 Some(Ok((user, found))) = self.lookups.join_next() => self.input(Input::Found(user, found)),
                 () = shown.notified() => self.note_shown(),
-                () = async { if let Some(lagging) = &lagging { lagging.caught_up().await } }, if lagging.is_some() => {}
                 Some(request) = self.commands.recv(), if has_room => self.on_caller(request),
-                Some(report) = link_reports.recv(), if has_room && lagging.is_none() => self.on_link_report(report),
+                Some(report) = link_reports.recv(), if has_room => self.on_link_report(report),
             }
         }
     }
 
     fn on_request(&mut self, request: DriverRequest) {
         match request {
-            DriverRequest::Subscribe(snapshot, reply) => self.subscribe(*snapshot, reply),
-            DriverRequest::Publish(events) => self.event_bus.publish(events),
+            DriverRequest::Subscribe(snapshot, from, reply) => self.subscribe(*snapshot, from, reply),
+            DriverRequest::Publish(events) => self.event_bus.publish_all(&events),
             DriverRequest::Call(call) => call(self.session.as_mut().map(|session| &mut session.engine)),
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
             DriverRequest::Begin(begin) => self.begin(*begin),
@@ -194,13 +196,28 @@ impl Driver {
     }
 
     /// Adds a subscriber. No event comes between the snapshot and the first event, because this task publishes all.
-    fn subscribe(&mut self, signed_out: Snapshot, reply: oneshot::Sender<Subscription>) {
+    fn subscribe(
+        &mut self,
+        signed_out: Snapshot,
+        from: Option<Position>,
+        reply: oneshot::Sender<Subscription>,
+    ) {
+        // The subscription that ended still counts for what it has shown.
+        self.note_shown();
+        let events = match (from, &self.session) {
+            (Some(from), Some(Session { engine, outside, .. })) => {
+                let to = self.event_bus.published();
+                let rows = self.rereads.begin(&outside.history, engine.chat.me(), from, to);
+                self.event_bus.add_from(from, rows)
+            }
+            _ => self.event_bus.add(),
+        };
         let snapshot = match &self.session {
             Some(session) => session.engine.snapshot(signed_out, Instant::now()),
             None => signed_out,
         };
         // The caller may have stopped waiting.
-        let _ = reply.send(Subscription { snapshot, events: self.event_bus.add() });
+        let _ = reply.send(Subscription { snapshot, events });
     }
 
     fn begin(&mut self, Begin { mut start, opened, outside, began }: Begin) {
@@ -209,13 +226,24 @@ impl Driver {
         }
         let mut effects = Effects::default();
         let engine = Engine::start(start, opened, now(), &mut effects);
+        let is_unshown = !effects.take_rows().is_empty();
         self.session = Some(Session { engine, outside, backlog: VecDeque::new() });
         self.carry_out(effects);
+        self.begin_events(is_unshown);
         if let Some(reason) = std::mem::take(&mut self.signed_out).lost() {
             self.input(Input::TrackerLost(reason));
         }
         // The caller may have stopped waiting.
         let _ = began.send(());
+    }
+
+    /// Lets each subscriber read the messages that no earlier run has shown. There may be more than its queue can hold.
+    fn begin_events(&mut self, is_unshown: bool) {
+        let Some(Session { engine, outside, .. }) = &self.session else { return };
+        let (history, me) = (&outside.history, engine.chat.me());
+        let rows = history.unshown_rows();
+        let start = if is_unshown { rows.start } else { rows.end };
+        self.event_bus.begin(&(start..rows.end), |from, to| self.rereads.begin(history, me, from, to));
     }
 
     fn on_caller(&mut self, request: CallerRequest) {
@@ -268,7 +296,7 @@ impl Driver {
                     EndReason::Superseded => CommandError::Superseded,
                     EndReason::Failed(error) => from_tracker(error, self.tracker.address()),
                 };
-                self.event_bus.publish([error.event()]);
+                self.event_bus.publish(&error.event(), Row::None);
                 self.end(error);
             }
         }
@@ -313,8 +341,9 @@ impl Driver {
         let session = self.session.as_mut()?;
         let Outside { history, links, contacts, .. } = &session.outside;
         match effect {
-            Effect::Publish(event) => self.event_bus.publish([event]),
-            Effect::PublishRow(event, row) => self.event_bus.publish_row(event, row),
+            Effect::Publish(event) => self.event_bus.publish(&event, Row::None),
+            Effect::PublishRow(event, row) => self.event_bus.publish(&event, Row::Received(row)),
+            Effect::PublishOwnRow(event, row) => self.event_bus.publish(&event, Row::Sent(row)),
             Effect::Answer(ticket, outcome) => {
                 if let Some(caller) = self.callers.remove(&ticket) {
                     // The caller may have stopped waiting.
@@ -374,8 +403,8 @@ impl Driver {
         }
     }
 
-    /// Notes in the history what every frontend has shown. After a crash these messages are not shown again.
-    fn note_shown(&self) {
+    /// Notes in the history what the frontends have shown. After a crash these messages are not shown again.
+    fn note_shown(&mut self) {
         if let (Some(row), Some(session)) = (self.event_bus.shown(), &self.session) {
             session.outside.history.note_shown(row);
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::error::CommandError;
-use crate::api::snapshot::Snapshot;
+use crate::api::snapshot::{Position, Snapshot};
 use crate::api::{Answer, Command, Event};
 use crate::engine::input::Milestone;
 use crate::engine::signed_out::EngineStart;
@@ -90,9 +90,13 @@ impl EngineHandle {
 
     /// Subscribes to the snapshot and all later events; `None` after the end. `signed_out` holds what the service
     /// knows.
-    pub(crate) async fn subscribe(&self, signed_out: Snapshot) -> Option<Subscription> {
+    pub(crate) async fn subscribe(
+        &self,
+        signed_out: Snapshot,
+        from: Option<Position>,
+    ) -> Option<Subscription> {
         let (reply, answer) = oneshot::channel();
-        self.request(DriverRequest::Subscribe(Box::new(signed_out), reply)).await;
+        self.request(DriverRequest::Subscribe(Box::new(signed_out), from, reply)).await;
         answer.await.ok()
     }
 

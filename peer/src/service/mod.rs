@@ -13,6 +13,7 @@ mod loss;
 mod moved_tracker;
 mod offline;
 mod own_keys;
+mod reread;
 pub mod service_slot;
 mod sign_in;
 pub mod start_error;

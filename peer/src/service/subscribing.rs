@@ -1,6 +1,6 @@
 //! The way of a frontend to the state and the events of a peer.
 
-use crate::api::snapshot::Snapshot;
+use crate::api::snapshot::{Position, Snapshot};
 use crate::api::status::TrackerState;
 use crate::event_bus::{Events, Subscription};
 use crate::service::PeerService;
@@ -8,8 +8,18 @@ use crate::service::PeerService;
 impl PeerService {
     /// Subscribes to the state of the peer and all later events. After the end of the service there are none.
     pub async fn subscribe(&self) -> Subscription {
+        self.subscribe_at(None).await
+    }
+
+    /// Subscribes again after [`Event::Lagged`](crate::api::Event::Lagged), from the position of the events that ended.
+    /// The first events are the messages after it, which are read from the history as they are received.
+    pub async fn subscribe_from(&self, position: Position) -> Subscription {
+        self.subscribe_at(Some(position)).await
+    }
+
+    async fn subscribe_at(&self, position: Option<Position>) -> Subscription {
         let signed_out = self.signed_out();
-        let subscribed = self.engine.subscribe(signed_out.clone()).await;
+        let subscribed = self.engine.subscribe(signed_out.clone(), position).await;
         let mut subscription =
             subscribed.unwrap_or_else(|| Subscription { snapshot: signed_out, events: Events::default() });
         let snapshot = &mut subscription.snapshot;

@@ -243,7 +243,7 @@ impl SimulatedPeer {
 
     fn carry_out_one(&mut self, effect: Effect, log: &mut Log) -> Option<Input> {
         match effect {
-            Effect::Publish(event) => {
+            Effect::Publish(event) | Effect::PublishOwnRow(event, _) => {
                 if let Event::Sent { id, .. } = &event {
                     self.accepted.remove(id);
                 }

@@ -82,12 +82,22 @@ mod tests {
                        "sent_at": "1970-01-01T00:00:00Z"}),
             ),
             (
-                Event::Sent { id, conversation: Conversation::Room(sala), content: "x".into() },
-                json!({"event": "sent", "id": zero, "room": "sala", "content": "x"}),
+                Event::Sent {
+                    id,
+                    conversation: Conversation::Room(sala),
+                    content: "x".into(),
+                    sent_at: DateTime::UNIX_EPOCH,
+                },
+                json!({"event": "sent", "id": zero, "room": "sala", "content": "x", "sent_at": "1970-01-01T00:00:00Z"}),
             ),
             (
-                Event::Sent { id, conversation: Conversation::Private(bob.clone()), content: "x".into() },
-                json!({"event": "sent", "id": zero, "to": "bob", "content": "x"}),
+                Event::Sent {
+                    id,
+                    conversation: Conversation::Private(bob.clone()),
+                    content: "x".into(),
+                    sent_at: DateTime::UNIX_EPOCH,
+                },
+                json!({"event": "sent", "id": zero, "to": "bob", "content": "x", "sent_at": "1970-01-01T00:00:00Z"}),
             ),
             (
                 Event::Undelivered { id, to: bob, reason: Undeliverable::Left },

@@ -32,6 +32,11 @@ impl Absence<'_> {
     }
 }
 
+/// Says that the screen was too slow for some notices.
+pub(crate) fn lagged_row(paint: Style) -> String {
+    paint.system("*** this screen was too slow for some notices; every message follows")
+}
+
 /// Says how many earlier messages of an author are missing here.
 pub(crate) fn missing_row(paint: Style, lines: u64, from: &Username) -> String {
     let lines = if lines == 1 { "1 earlier message".to_owned() } else { format!("{lines} earlier messages") };

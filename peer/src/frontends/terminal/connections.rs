@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use commons::names::Username;
 
 use crate::api::LinkState;
+use crate::api::snapshot::{Snapshot, UserState};
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::frontends::terminal::security_warnings;
@@ -21,6 +22,13 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    /// Replaces the state by that of a snapshot.
+    pub(crate) fn resync(&mut self, snapshot: &Snapshot) {
+        let plain = |user: &&UserState| user.link.is_some_and(|link| !link.encrypted);
+        self.unencrypted = snapshot.users.iter().filter(plain).map(|user| user.username.clone()).collect();
+        self.tracker_lost = snapshot.tracker == TrackerState::Lost;
+    }
+
     /// Handles a link that opened or closed; warns about one that is not encrypted.
     pub(crate) fn link(
         &mut self,

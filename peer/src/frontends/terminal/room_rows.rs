@@ -38,6 +38,14 @@ impl RoomRows<'_> {
         vec![self.paint.system(&title), format!("   {}", who.join("  "))]
     }
 
+    /// Renders the offer of a room in which this user has a seat.
+    pub(crate) fn available(&self, room: &RoomName) -> String {
+        let room = sanitize(room);
+        self.paint.system(&format!(
+            "*** you have a seat in {room}, which is new to this computer: /join {room} enters it"
+        ))
+    }
+
     /// Renders a change of a room; `here` is true for the open one.
     pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, who: &Username, here: bool) -> String {
         let place = if here { String::new() } else { format!(" {}", sanitize(name)) };

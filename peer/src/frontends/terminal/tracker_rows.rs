@@ -4,6 +4,7 @@
 
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
+use crate::frontends::terminal::sanitize::sanitize;
 
 /// Returns the notice for a new state of the session, with the reason if it is known.
 pub(crate) fn row(state: TrackerState, reason: Option<TrackerLoss>) -> String {
@@ -18,4 +19,13 @@ pub(crate) fn row(state: TrackerState, reason: Option<TrackerLoss>) -> String {
         (TrackerState::Lost, Some(TrackerLoss::TurnedAway)) => ", it has no room",
     };
     format!("*** the tracker is out of reach{why}: talk goes on, looking for it")
+}
+
+/// Returns the notice that the tracker is known at another address.
+pub(crate) fn moved(from: &str, to: &str) -> String {
+    format!(
+        "*** the tracker of {} is at {} now, with the same key: your account came along",
+        sanitize(from),
+        sanitize(to)
+    )
 }

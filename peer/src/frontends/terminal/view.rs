@@ -16,7 +16,7 @@ use crate::api::{Answer, Command, Event};
 use crate::config::Notify;
 use crate::frontends::commands::Spec;
 use crate::frontends::conversations::Conversations;
-use crate::frontends::terminal::absence_banner::{Absence, missing_row};
+use crate::frontends::terminal::absence_banner::{Absence, lagged_row, missing_row};
 use crate::frontends::terminal::alerts::Alerts;
 use crate::frontends::terminal::answer_rows::{Reply, failure, password_wanted, refusal};
 use crate::frontends::terminal::connections::Connections;
@@ -29,6 +29,7 @@ use crate::frontends::terminal::security_warnings::{self, KeyWarnings};
 use crate::frontends::terminal::status_line::{StatusLine, shown};
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;
+use crate::frontends::terminal::tracker_rows;
 use crate::frontends::terminal::unread::{Unread, UnreadMessages};
 use crate::frontends::terminal::welcome::Greeting;
 use crate::limits::{MESSAGE_ROWS, SCROLLBACK};
@@ -104,6 +105,13 @@ impl View {
         Greeting { paint: self.paint, you: &self.you }.offline_rows(tracker, waiting.len())
     }
 
+    /// Goes on after a lag with the state of a snapshot, and the messages that wait.
+    pub(crate) fn resync(&mut self, snapshot: &Snapshot, waiting: &[WaitingLine]) {
+        self.connections.resync(snapshot);
+        self.deliveries = DeliveryNotices::default();
+        self.deliveries.resume(waiting);
+    }
+
     /// Returns the conversations as this screen shows them.
     pub fn conversations(&mut self) -> &mut Conversations {
         &mut self.conversations
@@ -142,12 +150,7 @@ impl View {
             }
             Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
             Event::RoomEntered { room } => self.entered(room),
-            Event::RoomAvailable { room } => {
-                let room = sanitize(room);
-                vec![self.paint.system(&format!(
-                    "*** you have a seat in {room}, which is new to this computer: /join {room} enters it"
-                ))]
-            }
+            Event::RoomAvailable { room } => vec![self.room_rows().available(room)],
             Event::RoomUpdate { room, change, username, .. } => self.room_changed(room, *change, username),
             Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
@@ -160,19 +163,16 @@ impl View {
                 let said = DisplayMessage { id: *id, from, text, at, unencrypted, note };
                 self.on_message(&conversation, said, *missing, moment)
             }
-            Event::Sent { id, conversation, content } => {
-                let now = moment.now.to_utc();
+            Event::Sent { id, conversation, content, sent_at } => {
+                let now = *sent_at;
                 self.deliveries.sent(*id, content, self.audience(conversation), now);
                 let (from, text) = (self.you.clone(), content.clone());
                 let said = DisplayMessage { id: *id, from, text, at: now, unencrypted: false, note: None };
                 self.message_row(conversation, &said, moment)
             }
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
-            Event::TrackerMoved { from, to } => vec![self.paint.system(&format!(
-                "*** the tracker of {} is at {} now, with the same key: your account came along",
-                sanitize(from),
-                sanitize(to)
-            ))],
+            Event::TrackerMoved { from, to } => vec![self.paint.system(&tracker_rows::moved(from, to))],
+            Event::Lagged => vec![lagged_row(self.paint)],
             Event::Error { message, .. } => vec![failure(self.paint, message)],
         };
         self.date_before(&mut rows, moment);
@@ -225,12 +225,16 @@ impl View {
     }
 
     fn room_header(&self, room: &RoomSnapshot) -> Vec<String> {
-        RoomRows { paint: self.paint, you: &self.you }.header(room)
+        self.room_rows().header(room)
     }
 
     fn room_changed(&mut self, name: &RoomName, change: ChangeKind, who: &Username) -> Vec<String> {
         let here = self.is_open(&Conversation::Room(name.clone()));
-        vec![RoomRows { paint: self.paint, you: &self.you }.change(name, change, who, here)]
+        vec![self.room_rows().change(name, change, who, here)]
+    }
+
+    fn room_rows(&self) -> RoomRows<'_> {
+        RoomRows { paint: self.paint, you: &self.you }
     }
 
     /// Renders the end of a room on this device, with its unread messages: later they could not be shown.
@@ -555,7 +559,12 @@ mod tests {
         assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob] psst"]);
         assert!(view.alert().is_some());
         let chat = Conversation::Private(user("bob"));
-        let sent = Event::Sent { id: Uuid::nil(), conversation: chat.clone(), content: "what?".into() };
+        let sent = Event::Sent {
+            id: Uuid::nil(),
+            conversation: chat.clone(),
+            content: "what?".into(),
+            sent_at: moment().now.to_utc(),
+        };
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
         assert_eq!(switch(&mut view, &chat).len(), 1);
         assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob> psst"]);
@@ -581,7 +590,15 @@ mod tests {
             moment(),
         );
         view.event(&said(Some("sala"), "ana, before"), moment());
-        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "I am ana".into() }, moment());
+        view.event(
+            &Event::Sent {
+                id: Uuid::nil(),
+                conversation,
+                content: "I am ana".into(),
+                sent_at: moment().now.to_utc(),
+            },
+            moment(),
+        );
         assert_eq!(view.alert(), None);
         let Event::Message { room, from, to, content, sent_at, late, missing, .. } =
             said(Some("sala"), "ana!")
@@ -642,7 +659,15 @@ mod tests {
     fn a_line_that_does_not_arrive_is_named() {
         let mut view = view();
         let conversation = Conversation::Room(room("sala"));
-        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "hello\nworld".into() }, moment());
+        view.event(
+            &Event::Sent {
+                id: Uuid::nil(),
+                conversation,
+                content: "hello\nworld".into(),
+                sent_at: moment().now.to_utc(),
+            },
+            moment(),
+        );
         let lost =
             Event::Undelivered { id: Uuid::nil(), to: user("bob"), reason: Undeliverable::TextTooLong };
         assert!(view.event(&lost, moment()).is_empty(), "others may follow");
@@ -655,7 +680,15 @@ mod tests {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true), ("ana", true), ("carla", false)]), moment());
         let conversation = Conversation::Room(room("sala"));
-        view.event(&Event::Sent { id: Uuid::nil(), conversation, content: "hello".into() }, moment());
+        view.event(
+            &Event::Sent {
+                id: Uuid::nil(),
+                conversation,
+                content: "hello".into(),
+                sent_at: moment().now.to_utc(),
+            },
+            moment(),
+        );
         view.event(&Event::Delivered { id: Uuid::nil(), to: user("bob") }, moment());
         assert!(view.progress(moment()).is_empty());
         assert_eq!(view.due(), Some(at(20, 2).to_utc()));

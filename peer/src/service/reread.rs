@@ -1,0 +1,73 @@
+//! The messages for a frontend that was too slow, read from the history again.
+//!
+//! They are read while the frontend reads them, in batches: a frontend that missed a hundred thousand messages takes no
+//! more memory than one that missed a few.
+
+use commons::names::Username;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::api::snapshot::Position;
+use crate::engine::message_event::{message_event, sent_event};
+use crate::event_bus::{Envelope, Reread, Row};
+use crate::history::History;
+use crate::history::published::Published;
+use crate::limits::{CATCH_UP_TICK, REREAD_MESSAGES};
+
+/// The tasks that read messages again. They end with this value.
+#[derive(Default)]
+pub(crate) struct Rereads(JoinSet<()>);
+
+impl Rereads {
+    /// Begins to read the messages after one position up to another.
+    pub(crate) fn begin(
+        &mut self,
+        history: &History,
+        me: &Username,
+        from: Position,
+        to: Position,
+    ) -> mpsc::Receiver<Reread> {
+        let (rows, reader) = mpsc::channel(REREAD_MESSAGES);
+        while self.0.try_join_next().is_some() {}
+        self.0.spawn(reread(history.clone(), me.clone(), from, to, rows));
+        reader
+    }
+}
+
+/// Reads the messages after one position up to another, and ends with [`Reread::End`].
+async fn reread(
+    history: History,
+    me: Username,
+    mut from: Position,
+    to: Position,
+    rows: mpsc::Sender<Reread>,
+) {
+    loop {
+        let (received, own) = (from.received + 1..to.received + 1, from.sent + 1..to.sent + 1);
+        let Ok(batch) = history.published(received, own, REREAD_MESSAGES).await else {
+            // The disk fails, and the history reports that. A message that is left out would be lost.
+            sleep(CATCH_UP_TICK).await;
+            continue;
+        };
+        let Some(last) = batch.last() else { break };
+        from.received = from.received.max(last.message.row);
+        from.sent = from.sent.max(last.message.row);
+        for envelope in batch.into_iter().filter_map(|published| envelope(published, &me)) {
+            if rows.send(Reread::Message(envelope)).await.is_err() {
+                return;
+            }
+        }
+    }
+    // The frontend may be gone.
+    let _ = rows.send(Reread::End).await;
+}
+
+fn envelope(Published { message, is_own }: Published, me: &Username) -> Option<Envelope> {
+    let row = message.row;
+    if is_own {
+        Some(Envelope { event: sent_event(message)?, row: Row::Sent(row) })
+    } else {
+        Some(Envelope { event: message_event(message, 0, me)?, row: Row::Received(row) })
+    }
+}
