@@ -51,6 +51,12 @@ macro_rules! variants {
 }
 
 variants!(event_name, EVENTS: Event {
+    Event::ConversationStarted { .. } => "conversation_started",
+    Event::ConversationEnded { .. } => "conversation_ended",
+    Event::BlockChanged { .. } => "block_changed",
+    Event::KeyVerified { .. } => "key_verified",
+    Event::HistoryErased { .. } => "history_erased",
+    Event::MessageWithdrawn { .. } => "message_withdrawn",
     Event::Lagged => "lagged",
     Event::LoggedIn { .. } => "logged_in",
     Event::RoomEntered { .. } => "room_entered",

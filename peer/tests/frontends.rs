@@ -8,10 +8,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
 use std::process::{Command as Program, Stdio};
 
-use common::{Peer, Tracker, password_of, room, say_in, user};
+use common::{PATIENCE, Peer, Tracker, password_of, room, say_in, user};
+use commons::snapshot::ChangeKind;
+use peer::api::conversation::Conversation;
 use peer::api::snapshot::{LinkInfo, Snapshot, UserState};
 use peer::api::status::{TrackerState, Trust};
-use peer::api::{Command, Event, LinkState};
+use peer::api::{Answer, Command, Event, LinkState};
 use peer::event_bus::{Events, Subscription};
 use peer::limits::EVENT_QUEUE_BYTES;
 use peer::service::PeerService;
@@ -40,6 +42,16 @@ fn apply(snapshot: &mut Snapshot, event: &Event) {
                 UserState { username: peer.clone(), link, trust: Trust::Unverified, changed_key: None };
             snapshot.users.push(state);
         }
+        Event::ConversationStarted { conversation: Conversation::Private(user) } => {
+            snapshot.private_chats.push(user.clone());
+        }
+        Event::ConversationEnded { conversation: Conversation::Private(user), .. } => {
+            snapshot.private_chats.retain(|known| known != user);
+        }
+        Event::BlockChanged { user, blocked } => {
+            snapshot.blocked.retain(|known| known != user);
+            snapshot.blocked.extend(blocked.then(|| user.clone()));
+        }
         _ => {}
     }
 }
@@ -51,7 +63,8 @@ fn summary(snapshot: &Snapshot) -> String {
     linked.sort_unstable();
     let rooms: Vec<_> =
         snapshot.rooms.iter().map(|room| (&room.name, room.revision, &room.members)).collect();
-    format!("{:?} {:?} {rooms:?} {linked:?}", snapshot.username, snapshot.tracker)
+    let Snapshot { username, tracker, private_chats, blocked, .. } = snapshot;
+    format!("{username:?} {tracker:?} {rooms:?} {private_chats:?} {blocked:?} {linked:?}")
 }
 
 #[tokio::test]
@@ -64,14 +77,19 @@ async fn snapshot_and_later_events_give_the_present_state() {
     bob.join("sala").await;
     subscriptions.push(ana.service.subscribe().await);
     ana.linked("bob").await;
+    ana.run(Command::Block { user: Some(user("mallory")) }).await.unwrap();
+    ana.tell("bob", "between us").await.unwrap();
     ana.create("equipe").await;
     subscriptions.push(ana.service.subscribe().await);
     bob.run(Command::Leave { conversation: None }).await.unwrap();
-    ana.until(|e| matches!(e, Event::Link { state: LinkState::Down, .. })).await;
+    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Left, .. })).await;
     subscriptions.push(ana.service.subscribe().await);
     ana.run(Command::Delete { room: Some(room("equipe")) }).await.unwrap();
+    ana.run(Command::Leave { conversation: Some(private("bob")) }).await.unwrap();
+    ana.run(Command::Unblock { user: user("mallory") }).await.unwrap();
+    ana.tell("bob", "once more").await.unwrap();
     bob.join("sala").await;
-    ana.linked("bob").await;
+    bob.hears("once more").await;
     subscriptions.push(ana.service.subscribe().await);
     ana.service.stop().await;
     let mut states = Vec::new();
@@ -117,6 +135,10 @@ async fn late_frontend_draws_its_screen_from_the_snapshot() {
     let now = ana.service.subscribe().await.snapshot;
     let read: Snapshot = serde_json::from_str(&serde_json::to_string(&now).unwrap()).unwrap();
     assert_eq!(read, now);
+}
+
+fn private(name: &str) -> Conversation {
+    Conversation::Private(user(name))
 }
 
 /// The size of a long message.
@@ -261,4 +283,69 @@ async fn messages_that_no_frontend_showed_come_after_a_crash() {
     let mut bob = bob.again_after_death().await;
     let texts = bob.next_lines(MANY - 1).await;
     assert!(texts.iter().enumerate().all(|(n, text)| *text == long(n + 1)), "in order, each once");
+}
+
+#[tokio::test]
+async fn other_frontend_learns_what_each_command_changed() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, carla] = common::three_in(&tracker, "sala").await;
+    let sala = Conversation::Room(room("sala"));
+    carla.dies().await;
+    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
+    ana.run(Command::Unlock { password: password_of("ana") }).await.unwrap();
+    let Subscription { events: mut other, .. } = ana.service.subscribe().await;
+    let mut expect = async |what: &str, wanted: &dyn Fn(&Event) -> bool| {
+        let found = tokio::time::timeout(PATIENCE, async {
+            while let Some(event) = other.recv().await {
+                if wanted(&event) {
+                    return;
+                }
+            }
+            panic!("the events ended before {what}");
+        });
+        found.await.unwrap_or_else(|_| panic!("the other frontend does not learn of {what}"));
+    };
+    let run = async |command: Command| ana.service.execute(command).await.unwrap();
+    let say = |conversation: &Conversation, text: &str| Command::Say {
+        conversation: Some(conversation.clone()),
+        text: text.to_owned(),
+        id: None,
+    };
+
+    run(Command::Create { room: room("equipe") }).await;
+    expect("a new room", &|e| matches!(e, Event::RoomEntered { .. })).await;
+    run(Command::Delete { room: Some(room("equipe")) }).await;
+    expect("its deletion", &|e| matches!(e, Event::RoomDeleted { .. })).await;
+    run(Command::Open { conversation: private("bob") }).await;
+    expect("a chat", &|e| matches!(e, Event::ConversationStarted { .. })).await;
+    run(say(&private("bob"), "psst")).await;
+    let psst = |e: &Event| matches!(e, Event::Sent { conversation, content, .. } if *conversation == private("bob") && content == "psst");
+    expect("a private message", &psst).await;
+    bob.hears("psst").await;
+    run(Command::Leave { conversation: Some(private("bob")) }).await;
+    let ended = |e: &Event| matches!(e, Event::ConversationEnded { by, .. } if *by == user("ana"));
+    expect("the end of the chat", &ended).await;
+    run(Command::Block { user: Some(user("bob")) }).await;
+    expect("a block", &|e| matches!(e, Event::BlockChanged { blocked: true, .. })).await;
+    run(Command::Unblock { user: user("bob") }).await;
+    expect("its end", &|e| matches!(e, Event::BlockChanged { blocked: false, .. })).await;
+    run(Command::Verify { user: user("bob") }).await;
+    run(Command::Verified { user: user("bob") }).await;
+    expect("a comparison", &|e| matches!(e, Event::KeyVerified { .. })).await;
+    // Bob has it, and carla does not.
+    run(say(&sala, "for both")).await;
+    bob.hears("for both").await;
+    bob.service.stop().await;
+    expect("bob's absence", &|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
+    run(say(&sala, "a mistake")).await;
+    let Answer::Outbox { lines } = run(Command::Outbox).await else { panic!("no outbox") };
+    let id = lines.last().unwrap().line.id;
+    run(Command::Withdraw { id: id.to_string() }).await;
+    expect("a withdrawal", &|e| matches!(e, Event::MessageWithdrawn { id: gone } if *gone == id)).await;
+    run(Command::Forget { conversation: sala.clone() }).await;
+    expect("what was erased", &|e| matches!(e, Event::HistoryErased { .. })).await;
+    run(Command::Leave { conversation: Some(sala) }).await;
+    expect("the end of a membership", &|e| matches!(e, Event::RoomLeft { .. })).await;
+    run(Command::Join { room: room("sala") }).await;
+    expect("a new membership", &|e| matches!(e, Event::RoomEntered { .. })).await;
 }

@@ -12,8 +12,8 @@ use commons::snapshot::ChangeKind;
 use false_tracker::{Claim, FalseTracker, Link};
 use peer::api::account::AccountCommand;
 use peer::api::conversation::Conversation;
-use peer::api::status::{TrackerState, Trust};
-use peer::api::{Answer, Command, Event, LinkState, Present};
+use peer::api::status::{Present, TrackerState, Trust};
+use peer::api::{Answer, Command, Event, LinkState};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
-use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
+use commons::snapshot::{ChangeKind, RoomSnapshot};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
 use crate::api::sign_in::SignInCommand;
-use crate::api::status::{Status, TrackerState, Trust};
+use crate::api::status::{Present, Status, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::password::Password;
 use crate::untrusted::UntrustedText;
@@ -502,6 +502,45 @@ pub enum Event {
         /// The address at which it is now.
         to: String,
     },
+    /// A private chat began: by a command of any frontend, or by a message of the other user.
+    ConversationStarted {
+        /// The private chat: a field `to`.
+        #[serde(flatten)]
+        conversation: Conversation,
+    },
+    /// A private chat ended.
+    ConversationEnded {
+        /// The private chat: a field `to`.
+        #[serde(flatten)]
+        conversation: Conversation,
+        /// The user who left it: this user, at any frontend, or the other one.
+        by: Username,
+    },
+    /// This user has blocked a user's private messages, or receives them again.
+    BlockChanged {
+        /// The user who is blocked or not.
+        user: Username,
+        /// True if the user is blocked now.
+        blocked: bool,
+    },
+    /// This user has compared the safety number of another user and found it equal.
+    KeyVerified {
+        /// The user whose key is verified.
+        peer: Username,
+    },
+    /// The messages of a conversation were erased on this device.
+    HistoryErased {
+        /// The conversation, as the command named it: a field `room` or `to`.
+        #[serde(flatten)]
+        conversation: Conversation,
+        /// The number of erased messages.
+        lines: usize,
+    },
+    /// A message of this user was withdrawn before anybody had received it.
+    MessageWithdrawn {
+        /// The message id.
+        id: Uuid,
+    },
     /// This frontend was too slow, and events were dropped. All messages follow. For everything else it asks for the
     /// state.
     Lagged,
@@ -528,16 +567,6 @@ pub enum LinkState {
     Up,
     /// The link is closed.
     Down,
-}
-
-/// A member of a conversation, and the trust in that member's key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Present {
-    /// The member, and whether that user is connected.
-    #[serde(flatten)]
-    pub member: Member,
-    /// The trust in the member's key.
-    pub trust: Trust,
 }
 
 /// The reason why a message was not delivered, for good or for now.

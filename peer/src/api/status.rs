@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
+use commons::snapshot::Member;
 use serde::{Deserialize, Serialize};
 
 use crate::api::conversation::Conversation;
@@ -57,4 +58,14 @@ pub enum TrackerState {
     Connected,
     /// There is no session; the peer tries to connect again.
     Lost,
+}
+
+/// A member of a conversation, and the trust in that member's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// The member, and whether that user is connected.
+    #[serde(flatten)]
+    pub member: Member,
+    /// The trust in the member's key.
+    pub trust: Trust,
 }

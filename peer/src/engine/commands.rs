@@ -231,7 +231,7 @@ impl Engine {
     }
 
     fn end_private(&mut self, user: &Username, effects: &mut Effects) -> Result<(), CommandError> {
-        self.chat.end_private(user)?;
+        effects.publish([self.chat.end_private(user)?]);
         effects.push(Effect::SayLeave(user.clone(), None, self.chat.talks_with(user)));
         self.update_link_targets(effects);
         Ok(())

@@ -98,6 +98,7 @@ impl Engine {
                 self.apply_key_hold(&user, effects);
             }
             (Decision::Verify(user, _), Ok(())) => {
+                effects.publish([Event::KeyVerified { peer: user.clone() }]);
                 let pinned = self.keys.pins().get(&user).map(|pin| pin.keys.clone()).unwrap_or_default();
                 effects.push(Effect::EndOtherLinks(user.clone(), pinned));
                 if self.links.contains_key(&user) {
@@ -106,7 +107,7 @@ impl Engine {
                 }
             }
             (Decision::Block(_), Ok(())) if self.omits(Omission::Block) => {}
-            (Decision::Block(blocked), Ok(())) => self.chat.set_blocked(blocked),
+            (Decision::Block(blocked), Ok(())) => effects.publish(self.chat.set_blocked(blocked)),
             (Decision::Accept(user, before) | Decision::Verify(user, before), Err(_)) => {
                 self.keys.restore(&user, before);
             }

@@ -36,7 +36,7 @@ impl Engine {
                 self.on_want(&from, conversation(&from, room_id), streams, now, effects);
             }
             LinkReport::Left { from, room: None } => {
-                self.chat.left_private(&from);
+                effects.publish(self.chat.left_private(&from));
                 self.update_link_targets(effects);
             }
             // The tracker reports when a member leaves a room.

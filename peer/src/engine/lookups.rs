@@ -76,7 +76,7 @@ impl Engine {
 
     /// Begins a private chat without a new address.
     pub(in crate::engine) fn begin_private(&mut self, user: &Username, effects: &mut Effects) {
-        self.chat.begin_private(user.clone(), None);
+        effects.publish(self.chat.begin_private(user.clone(), None));
         self.update_link_targets(effects);
     }
 
@@ -103,7 +103,7 @@ impl Engine {
             self.apply_key_hold(user, effects);
             return Err(CommandError::KeyChanged(user.clone()));
         }
-        self.chat.begin_private(user.clone(), address);
+        effects.publish(self.chat.begin_private(user.clone(), address));
         self.update_link_targets(effects);
         Ok(())
     }

@@ -140,7 +140,8 @@ impl Engine {
             #[cfg(test)]
             omission: start.omission,
         };
-        engine.chat.set_blocked(blocked);
+        // Every frontend learns them from its snapshot.
+        drop(engine.chat.set_blocked(blocked));
         if !engine.omits(Omission::RememberRooms) {
             engine.chat.remember(opened.rooms.clone());
         }
@@ -172,7 +173,7 @@ impl Engine {
                         && (opened.waiting.iter().any(|(waiting, _)| *waiting == user)
                             || self.is_found_without_tracker(&user)) =>
                 {
-                    self.chat.begin_private(user, None);
+                    effects.publish(self.chat.begin_private(user, None));
                 }
                 // The user may have left the room on another device.
                 ConversationId::Room(room) => self.give_up_soon(room, now),

@@ -148,7 +148,7 @@ impl Engine {
         let is_private = matches!(conversation, Conversation::Private(_)) && from != *self.chat.me();
         let begins_chat = is_private && !self.chat.has_private(&from);
         if begins_chat {
-            self.chat.begin_private(from, None);
+            effects.publish(self.chat.begin_private(from, None));
         }
         let event = message_event(message, missing, self.chat.me());
         effects.extend(event.map(|event| Effect::PublishRow(event, row)));

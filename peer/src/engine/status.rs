@@ -6,12 +6,12 @@ use commons::names::Username;
 use commons::snapshot::Member;
 use tokio::time::Instant;
 
+use crate::api::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::snapshot::{LinkInfo, Snapshot, UserState};
-use crate::api::status::Status;
-use crate::api::{Answer, Present};
+use crate::api::status::{Present, Status};
 use crate::engine::Engine;
 use crate::engine::chat::LinkTrust;
 

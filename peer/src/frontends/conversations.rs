@@ -159,6 +159,8 @@ impl Conversations {
                 self.rooms.forget(room);
                 self.close(&Conversation::Room(room.clone()));
             }
+            // A chat that the other user has left stays while it is open or unread.
+            Event::ConversationEnded { conversation, by } if *by == self.you => self.close(conversation),
             Event::Message { room, from, .. } if *from != self.you => {
                 let conversation = match room {
                     Some(room) if self.rooms.find(room).is_none() => return,
@@ -423,6 +425,13 @@ mod tests {
         conversations.on_event(&entered("sala"));
         assert_eq!(conversations.open(), Some(&place("@bob")));
         run(&mut conversations, &Command::Leave { conversation: Some(place("@bob")) });
+        assert_eq!(conversations.open(), Some(&place("sala")));
+        // A chat that another frontend has ended is closed here too, but not one that the other user has left.
+        let ended = |by| Event::ConversationEnded { conversation: place("@bob"), by: user(by) };
+        run(&mut conversations, &switch("@bob"));
+        conversations.on_event(&ended("bob"));
+        assert_eq!(conversations.open(), Some(&place("@bob")));
+        conversations.on_event(&ended("ana"));
         assert_eq!(conversations.open(), Some(&place("sala")));
     }
 

@@ -217,11 +217,14 @@ impl Chat {
         stands.then_some(()).ok_or_else(|| MissingConversation::from(conversation).into())
     }
 
-    /// Starts a private chat, or updates the address of its partner if one is given.
-    pub(crate) fn begin_private(&mut self, user: Username, address: Option<SocketAddr>) {
+    /// Starts a private chat, or updates the address of its partner if one is given. Returns an event if it started.
+    pub(crate) fn begin_private(&mut self, user: Username, address: Option<SocketAddr>) -> Option<Event> {
         self.known.note_user(&user);
+        let conversation = Conversation::Private(user.clone());
+        let started = !self.private.contains_key(&user);
         let known = self.private.entry(user).or_default();
         *known = address.or(*known);
+        started.then_some(Event::ConversationStarted { conversation })
     }
 
     /// Returns the room that a request leaves or deletes, and the members to notify.
@@ -234,9 +237,12 @@ impl Chat {
     }
 
     /// Ends a private chat.
-    pub(crate) fn end_private(&mut self, user: &Username) -> Result<(), CommandError> {
+    pub(crate) fn end_private(&mut self, user: &Username) -> Result<Event, CommandError> {
         self.private.remove(user).ok_or_else(|| MissingConversation::NoChat(user.clone()))?;
-        Ok(())
+        Ok(Event::ConversationEnded {
+            conversation: Conversation::Private(user.clone()),
+            by: self.me.clone(),
+        })
     }
 
     /// Returns whether the user is in this room on this device.
@@ -303,8 +309,10 @@ impl Chat {
 
     /// Ends a private chat that the other user has left. A frontend that still shows it may write, which starts it
     /// again. For rooms only the tracker's word counts.
-    pub(crate) fn left_private(&mut self, user: &Username) {
-        self.private.remove(user);
+    pub(crate) fn left_private(&mut self, user: &Username) -> Option<Event> {
+        self.private.remove(user)?;
+        let conversation = Conversation::Private(user.clone());
+        Some(Event::ConversationEnded { conversation, by: user.clone() })
     }
 
     /// Notes the state of the link to a peer, and returns events for real changes. A link with another key is
@@ -333,9 +341,13 @@ impl Chat {
         self.private.contains_key(user) || self.rooms.values().any(|room| room.has_member(user))
     }
 
-    /// Sets the blocked users.
-    pub(crate) fn set_blocked(&mut self, users: BTreeSet<Username>) {
-        self.blocked = users;
+    /// Sets the blocked users. Returns events for those who are blocked now, and those who are no longer.
+    pub(crate) fn set_blocked(&mut self, users: BTreeSet<Username>) -> Vec<Event> {
+        let before = std::mem::replace(&mut self.blocked, users);
+        let changed = before.symmetric_difference(&self.blocked);
+        changed
+            .map(|user| Event::BlockChanged { user: user.clone(), blocked: self.blocked.contains(user) })
+            .collect()
     }
 
     pub(crate) fn blocked(&self) -> &BTreeSet<Username> {

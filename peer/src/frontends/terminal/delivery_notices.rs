@@ -83,6 +83,7 @@ impl DeliveryNotices {
             Event::Delivered { id, to } => self.delivered(*id, to),
             Event::Written { id, to } => self.written(*id, to),
             Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason),
+            Event::MessageWithdrawn { id } => self.withdrawn(*id),
             _ => {}
         }
     }

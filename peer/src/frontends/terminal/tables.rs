@@ -10,11 +10,9 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
-use crate::api::Present;
 use crate::api::conversation::Conversation;
 use crate::api::past::{OwnLine, WaitingLine};
-use crate::api::status::Status;
-use crate::api::status::{TrackerState, Trust};
+use crate::api::status::{Present, Status, TrackerState, Trust};
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{pad, shorten, width};
 use crate::frontends::terminal::message_rows::{Moment, clock};

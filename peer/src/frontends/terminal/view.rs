@@ -129,13 +129,8 @@ impl View {
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         self.conversations.on_event(event);
         let mut rows = match event {
-            Event::LoggedIn { .. } => return Vec::new(),
             Event::Link { peer, state, encrypted, .. } => {
                 self.connections.link(self.paint, peer, *state, *encrypted)
-            }
-            Event::Delivered { .. } | Event::Written { .. } | Event::Undelivered { .. } => {
-                self.deliveries.note(event);
-                return Vec::new();
             }
             Event::KeyChanged { peer, fingerprint } => {
                 self.key_warnings.changed(self.paint, peer, *fingerprint)
@@ -174,6 +169,11 @@ impl View {
             Event::TrackerMoved { from, to } => vec![self.paint.system(&tracker_rows::moved(from, to))],
             Event::Lagged => vec![lagged_row(self.paint)],
             Event::Error { message, .. } => vec![failure(self.paint, message)],
+            // The status row and the answers show these, and later notices.
+            _ => {
+                self.deliveries.note(event);
+                return Vec::new();
+            }
         };
         self.date_before(&mut rows, moment);
         rows
@@ -320,9 +320,6 @@ impl View {
 
     /// Renders the answer to a command.
     pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
-        if let Answer::Withdrawn { id } = answer {
-            self.deliveries.withdrawn(*id);
-        }
         let tables = self.tables(moment.columns);
         Reply { paint: self.paint, tables, moment }.rows(answer, command)
     }

@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
+use crate::api::{Answer, Event};
 use crate::engine::Engine;
 use crate::engine::history_lock::Locked;
 use crate::engine::names::named;
@@ -182,8 +182,9 @@ impl PeerService {
         conversation: Conversation,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
-        let Named { id, .. } = self.looked_at(history, Some(conversation)).await?;
+        let Named { id, .. } = self.looked_at(history, Some(conversation.clone())).await?;
         let lines = history.forget(id).await?;
+        self.engine.publish([Event::HistoryErased { conversation, lines }]).await;
         Ok(Answer::Forgotten { lines })
     }
 
@@ -245,6 +246,7 @@ impl PeerService {
             }
             NotWithdrawn::NotStored => CommandError::Local(error.to_string()),
         })?;
+        self.engine.publish([Event::MessageWithdrawn { id: found }]).await;
         Ok(Answer::Withdrawn { id: found })
     }
 
