@@ -97,6 +97,17 @@ struct Subscriber {
     progress: Arc<Progress>,
 }
 
+/// The first events of a subscription.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Begin {
+    /// The events from now on.
+    Now,
+    /// The messages after this position.
+    After(Position),
+    /// The messages that no frontend has shown.
+    Unshown,
+}
+
 /// The list of subscribers.
 #[derive(Debug)]
 pub(crate) struct EventBus {
@@ -217,9 +228,24 @@ impl EventBus {
         }
     }
 
-    /// Adds a subscriber, which receives all events from now on.
+    /// Adds a subscriber, which receives all events from now on. If it is the only one, the messages before count as shown
+    /// as soon as it goes on: it draws its screen from the history, and nobody else will show them.
     pub(crate) fn add(&mut self) -> Events {
-        self.add_at(Position { since: self.published.received, ..self.published })
+        let is_alone = self.subscribers.iter().all(|it| Arc::strong_count(&it.progress) == 1);
+        let since = self.shown.filter(|_| is_alone).unwrap_or(self.published.received);
+        self.add_at(Position { since, ..self.published })
+    }
+
+    /// Returns the position after which a subscription begins; `None` for one from now on.
+    pub(crate) fn position(&self, begin: Begin) -> Option<Position> {
+        match begin {
+            Begin::Now => None,
+            Begin::After(position) => Some(position),
+            Begin::Unshown => {
+                let shown = self.shown.unwrap_or(self.published.received);
+                Some(Position { since: shown, received: shown, ..self.published })
+            }
+        }
     }
 
     /// Adds a subscriber that was here before, up to a position. `rows` brings the messages after it.
@@ -233,7 +259,7 @@ impl EventBus {
         let (sender, queue) = mpsc::unbounded_channel();
         let progress = Arc::new(Progress {
             since: position.since.into(),
-            shown: position.received.into(),
+            shown: position.since.into(),
             ..Progress::default()
         });
         if !self.ended {
@@ -463,5 +489,28 @@ mod tests {
         assert_eq!(bus.shown(), Some(7));
         show(&mut events, 1).await;
         assert_eq!(bus.shown(), Some(10));
+    }
+
+    #[tokio::test]
+    async fn only_subscriber_takes_over_what_nobody_else_will_show() {
+        let mut bus = bus(9);
+        drop(bus.add());
+        publish(&mut bus, 1..=3);
+        // A page is opened. It draws rows 1 to 3 from the history, and shows row 4.
+        let mut page = bus.add();
+        publish(&mut bus, [4]);
+        show(&mut page, 1).await;
+        assert_eq!(bus.shown(), Some(4));
+        // A program that began without a subscription asks for the messages that nobody has shown.
+        publish(&mut bus, [5]);
+        drop(page);
+        let position = bus.position(Begin::Unshown).unwrap();
+        assert_eq!((position.since, position.received), (4, 4));
+        // The control: the second one of two shows only what comes after its begin.
+        let _first = bus.add();
+        let mut second = bus.add();
+        publish(&mut bus, [6]);
+        show(&mut second, 1).await;
+        assert_eq!(bus.shown(), Some(4));
     }
 }

@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
-use crate::api::snapshot::{Position, Snapshot};
+use crate::api::snapshot::Snapshot;
 use crate::api::{Answer, Command, Event};
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Milestone, Now, RefusedFrame, Ticket};
 use crate::engine::signed_out::{EngineStart, SignedOut};
 use crate::engine::{Engine, not_signed_in};
-use crate::event_bus::{EventBus, Row, Subscription};
+use crate::event_bus::{self, EventBus, Row, Subscription};
 use crate::history::History;
 use crate::history::command::Request;
 use crate::history::history_db::Opened;
@@ -51,7 +51,7 @@ type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
 pub(crate) enum DriverRequest {
     /// Adds a subscriber of events, which may have been here before, up to a position. The snapshot comes back with what
     /// the engine knows.
-    Subscribe(Box<Snapshot>, Option<Position>, oneshot::Sender<Subscription>),
+    Subscribe(Box<Snapshot>, event_bus::Begin, oneshot::Sender<Subscription>),
     /// Publishes events that the service knows of.
     Publish(Vec<Event>),
     /// Reads or changes the state, which is `None` before the sign-in.
@@ -181,7 +181,7 @@ impl Driver {
 
     fn on_request(&mut self, request: DriverRequest) {
         match request {
-            DriverRequest::Subscribe(snapshot, from, reply) => self.subscribe(*snapshot, from, reply),
+            DriverRequest::Subscribe(snapshot, begin, reply) => self.subscribe(*snapshot, begin, reply),
             DriverRequest::Publish(events) => self.event_bus.publish_all(&events),
             DriverRequest::Call(call) => call(self.session.as_mut().map(|session| &mut session.engine)),
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
@@ -199,12 +199,12 @@ impl Driver {
     fn subscribe(
         &mut self,
         signed_out: Snapshot,
-        from: Option<Position>,
+        begin: event_bus::Begin,
         reply: oneshot::Sender<Subscription>,
     ) {
         // The subscription that ended still counts for what it has shown.
         self.note_shown();
-        let events = match (from, &self.session) {
+        let events = match (self.event_bus.position(begin), &self.session) {
             (Some(from), Some(Session { engine, outside, .. })) => {
                 let to = self.event_bus.published();
                 let rows = self.rereads.begin(&outside.history, engine.chat.me(), from, to);

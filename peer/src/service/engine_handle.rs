@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::error::CommandError;
-use crate::api::snapshot::{Position, Snapshot};
+use crate::api::snapshot::Snapshot;
 use crate::api::{Answer, Command, Event};
 use crate::engine::input::Milestone;
 use crate::engine::signed_out::EngineStart;
 use crate::engine::{Engine, not_signed_in};
-use crate::event_bus::Subscription;
+use crate::event_bus::{self, Subscription};
 use crate::history::history_db::Opened;
 use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};
 use crate::service::driver::{Begin, CallerRequest, Driver, DriverRequest, Outside};
@@ -93,10 +93,10 @@ impl EngineHandle {
     pub(crate) async fn subscribe(
         &self,
         signed_out: Snapshot,
-        from: Option<Position>,
+        begin: event_bus::Begin,
     ) -> Option<Subscription> {
         let (reply, answer) = oneshot::channel();
-        self.request(DriverRequest::Subscribe(Box::new(signed_out), from, reply)).await;
+        self.request(DriverRequest::Subscribe(Box::new(signed_out), begin, reply)).await;
         answer.await.ok()
     }
 

@@ -32,7 +32,7 @@ pub async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<O
             return Ok(None);
         }
     };
-    let subscription = service.subscribe().await;
+    let subscription = service.subscribe_to_unshown().await;
     let you = subscription.snapshot.username.clone();
     Ok(you.map(|you| Frontend::of_program(service, subscription, you, (input, output), stop.clone())))
 }
