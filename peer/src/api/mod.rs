@@ -16,6 +16,7 @@ pub mod sign_in;
 pub mod snapshot;
 pub mod status;
 pub mod tracker_loss;
+pub mod undeliverable;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,7 @@ use crate::api::past::{FoundLine, KeptConversation, OwnLine, Past, PastLine, Wai
 use crate::api::sign_in::SignInCommand;
 use crate::api::status::{Present, Status, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
+use crate::api::undeliverable::Undeliverable;
 use crate::identity::password::Password;
 use crate::untrusted::UntrustedText;
 
@@ -424,7 +426,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         late: bool,
         /// The number of this author's earlier messages that are missing here, if that is news.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "past::is_zero")]
         missing: u64,
     },
     /// Messages that were written while this user was away are about to come.
@@ -567,27 +569,4 @@ pub enum LinkState {
     Up,
     /// The link is closed.
     Down,
-}
-
-/// The reason why a message was not delivered, for good or for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Undeliverable {
-    /// The text is longer than the user's legacy client can read.
-    TextTooLong,
-    /// The user's key has changed: the message waits until the key is accepted.
-    KeyChanged,
-    /// The recipient or this user left before the message was delivered.
-    Left,
-    /// The peer ends: it sends the message at the next start.
-    Waiting,
-    /// The message was erased on this device before it was delivered; a member that has it may still hand it on.
-    Forgotten,
-    /// More messages wait for that user than the outbox may hold for one recipient: the oldest are given up. Other
-    /// members of the room may still hand them on.
-    QueueFull,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

@@ -117,6 +117,11 @@ pub struct WaitingLine {
     pub line: OwnLine,
 }
 
+/// Returns true for zero, which is left out of the JSON.
+pub(crate) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// The number of messages that `/history` shows if no number is given.
 pub(crate) fn default_lines() -> usize {
     PAST_LINES.0

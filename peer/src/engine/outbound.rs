@@ -6,8 +6,9 @@ use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use tracing::warn;
 
+use crate::api::Event;
 use crate::api::conversation::Conversation;
-use crate::api::{Event, Undeliverable};
+use crate::api::undeliverable::Undeliverable;
 use crate::engine::Engine;
 use crate::engine::absence_counter::AbsenceCount;
 use crate::engine::effect::{Effect, Effects};

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use commons::names::Username;
 use uuid::Uuid;
 
+use crate::api::Event;
 use crate::api::conversation::Conversation;
-use crate::api::{Event, Undeliverable};
+use crate::api::undeliverable::Undeliverable;
 use crate::history::report::{GivenUp, Report};
 
 /// A message of another user that was shown.

@@ -47,9 +47,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::Undeliverable;
     use crate::api::conversation::Conversation;
     use crate::api::status::TrackerState;
+    use crate::api::undeliverable::Undeliverable;
 
     fn shown(event: &Event) -> Value {
         let lines = super::event(event);

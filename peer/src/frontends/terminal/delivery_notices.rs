@@ -9,8 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use commons::names::Username;
 use uuid::Uuid;
 
+use crate::api::Event;
 use crate::api::past::WaitingLine;
-use crate::api::{Event, Undeliverable};
+use crate::api::undeliverable::Undeliverable;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::shorten;
 use crate::frontends::terminal::message_rows::Moment;

@@ -432,9 +432,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::api::LinkState;
     use crate::api::past::{Past, PastLine};
     use crate::api::status::TrackerState;
-    use crate::api::{LinkState, Undeliverable};
+    use crate::api::undeliverable::Undeliverable;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
