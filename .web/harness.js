@@ -277,8 +277,12 @@ export async function weakened(peer, change = answer => answer) {
       far.write(head);
       far.pipe(socket).pipe(far);
     });
-    far.on("error", () => socket.destroy());
-    socket.on("error", () => far.destroy());
+    // A side that ends takes the other one along: a half-open connection would keep the tests from ending.
+    for (const [one, other] of [[far, socket], [socket, far]]) {
+      one.on("error", () => other.destroy());
+      one.on("close", () => other.destroy());
+    }
+    endings.push(() => far.destroy());
   });
   await new Promise(resolve => server.listen(0, "127.0.0.1", resolve));
   endings.push(() => server.closeAllConnections() ?? server.close());
