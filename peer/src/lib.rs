@@ -7,7 +7,7 @@
 //! - `tracker_communication`, `peer_communication`: the session with the tracker, and the links to peers.
 //! - [`history`]: the encrypted message store with the outbox.
 //! - [`identity`]: the device key, sealed under the password, and the known keys of others.
-//! - [`profile`]: the user's folder on this device. [`usual_tracker`]: the address of the tracker that a person typed.
+//! - [`usual_tracker`]: the address of the tracker that a person typed.
 //! - [`log_file`]: the log and its filter. [`limits`]: every bound, with its reason. `nearest`: suggestions for typing errors.
 //! - [`untrusted`]: text of others, which cannot be printed by accident.
 
