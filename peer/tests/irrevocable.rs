@@ -140,7 +140,7 @@ async fn deleting_the_account_wants_the_password() {
     ana.line("canary");
     ana.shows("Your password, to delete ana: 2 tries left");
     ana.line(PASSWORD);
-    ana.shows("your account is no more");
+    ana.shows("your account is deleted");
     assert_eq!(ana.end(), 0);
     let seen = String::from_utf8_lossy(&ana.bytes()).into_owned();
     assert!(!seen.contains("canary") && !seen.contains(PASSWORD));

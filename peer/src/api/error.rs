@@ -56,7 +56,7 @@ pub enum CommandError {
     NoConversation(MissingConversation),
     /// The history is locked: [`Command::Unlock`](crate::api::Command::Unlock) unlocks it, then the command can be
     /// repeated.
-    #[error("your password, to read the history: {tries_left} tries left")]
+    #[error("your password, to look back: {tries_left} tries left")]
     PasswordWanted {
         /// The number of wrong passwords that remain.
         tries_left: usize,

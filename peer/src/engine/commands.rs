@@ -32,7 +32,10 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) {
-        self.history_lock.touch(now.instant);
+        // A page lists members by itself, so this does not show that the user is there.
+        if !matches!(command, Command::Users { .. }) {
+            self.history_lock.touch(now.instant);
+        }
         let waits = self.unstored > 0 && !self.omits(Omission::CommandsWait);
         if waits && !matches!(command, Command::Say { .. }) {
             return self.deferred.push_back((ticket, command));

@@ -53,7 +53,10 @@ impl PeerService {
             }
             _ => self.engine.until(Milestone::Stored).await?,
         }
-        self.engine.call(|engine| engine.history_lock.touch(Instant::now())).await?;
+        // A page sends these by itself, so they do not show that the user is there.
+        if !matches!(command, Command::Peers | Command::Rooms | Command::Receipts { .. }) {
+            self.engine.call(|engine| engine.history_lock.touch(Instant::now())).await?;
+        }
         match command {
             Command::Peers => return Ok(Answer::Peers { peers: self.tracker.list_peers().await? }),
             Command::Rooms => return Ok(Answer::Rooms { rooms: self.tracker.list_rooms().await? }),

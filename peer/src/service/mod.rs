@@ -191,6 +191,12 @@ impl PeerService {
         self.listening
     }
 
+    /// Returns true if the service has stopped: the user signed out, or the program ends.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Returns the tracker's address, `host:port`.
     #[must_use]
     pub fn tracker_address(&self) -> &str {

@@ -160,7 +160,7 @@ pub(crate) fn words(error: &CommandError) -> String {
 /// Says that the history is locked.
 pub(crate) fn password_wanted(paint: Style, tries_left: usize) -> String {
     let left = counted(tries_left, "try", "tries");
-    paint.system(&format!("your password, to read the history ({left} left): the next line is taken for it"))
+    paint.system(&format!("your password, to look back ({left} left): the next line is taken for it"))
 }
 
 /// Renders an error that no command caused; its text may come from an untrusted source.

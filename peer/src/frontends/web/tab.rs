@@ -153,6 +153,10 @@ async fn converse(
             Frontend::of_tab(service.clone(), subscription, you, (input, output), context.stop.clone());
         let end;
         (input, output, end) = frontend.run_tab().await;
+        if end.is_err() && service.has_stopped() {
+            // The user signed out and closed the tab at once.
+            context.slot.clear(&service).await;
+        }
         match end? {
             TabEnd::Closed => break,
             TabEnd::Quit => {
