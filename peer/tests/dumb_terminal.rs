@@ -85,7 +85,7 @@ async fn ctrl_c_drops_the_line_and_a_second_one_quits() {
     bob.hears("a whole one").await;
     // A question ends without an answer, and the program goes on.
     ana.line("/history");
-    ana.shows("your password, to read the history");
+    ana.shows("your password, to look back");
     ana.keys("\x03");
     ana.shows("the history stays locked");
     ana.line("still here");
