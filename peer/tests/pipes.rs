@@ -493,9 +493,7 @@ async fn text_for_people_asks_for_the_password_in_a_row() {
     ana.line("said here");
     ana.until(|line| line.ends_with("<ana> said here"));
     ana.line("/history");
-    ana.until(|line| {
-        line == "your password, to look back (3 tries left): the next line is taken for it"
-    });
+    ana.until(|line| line == "your password, to look back (3 tries left): the next line is taken for it");
     ana.line(PASSWORD);
     ana.until(|line| line == "── sala: the last 1 message ──");
     ana.until(|line| line.ends_with("<ana> said here"));

@@ -191,18 +191,6 @@ impl PeerService {
         self.listening
     }
 
-    /// Returns true if the service has stopped: the user signed out, or the program ends.
-    #[must_use]
-    pub fn has_stopped(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    /// Returns the tracker's address, `host:port`.
-    #[must_use]
-    pub fn tracker_address(&self) -> &str {
-        &self.config.tracker
-    }
-
     /// Returns the users that have an account on this device at this tracker. If the tracker's key is known, accounts
     /// at its earlier addresses count too.
     #[must_use]

@@ -6,6 +6,18 @@ use crate::api::status::{Status, TrackerState};
 use crate::service::PeerService;
 
 impl PeerService {
+    /// Returns true if the service has stopped: the user signed out, or the program ends.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Returns the tracker's address, `host:port`.
+    #[must_use]
+    pub fn tracker_address(&self) -> &str {
+        &self.config.tracker
+    }
+
     /// Returns the state of the peer.
     pub async fn status(&self) -> Status {
         let status = Status {
