@@ -47,8 +47,10 @@ async fn reread(
         let (received, own) = (from.received + 1..to.received + 1, from.sent + 1..to.sent + 1);
         let Ok(batch) = history.published(received, own, REREAD_MESSAGES).await else {
             // The disk fails, and the history reports that. A message that is left out would be lost.
-            sleep(CATCH_UP_TICK).await;
-            continue;
+            tokio::select! {
+                () = sleep(CATCH_UP_TICK) => continue,
+                () = rows.closed() => return,
+            }
         };
         let Some(last) = batch.last() else { break };
         from.received = from.received.max(last.message.row);
