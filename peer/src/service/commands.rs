@@ -66,12 +66,8 @@ impl PeerService {
                 let conversation = Conversation::Room(room);
                 return self.engine.command(Command::Open { conversation }).await;
             }
-            Command::Leave { conversation } => match named(conversation)? {
-                Conversation::Room(room) => self.leave_room(&room).await?,
-                private @ Conversation::Private(_) => {
-                    return self.engine.command(Command::Leave { conversation: Some(private) }).await;
-                }
-            },
+            Command::Leave { conversation: Some(Conversation::Room(room)) } => self.leave_room(&room).await?,
+            Command::Leave { conversation: None } => return Err(MissingConversation::NoneOpen.into()),
             Command::Delete { room } => {
                 let room = room.ok_or(MissingConversation::NoneOpen)?;
                 self.tracker.delete_room(&room).await?;
