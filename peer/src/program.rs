@@ -150,9 +150,8 @@ pub async fn run(
     }
     // The tabs end before the service does.
     stop.cancel();
-    let service = slot.services().borrow().clone();
-    if let Some(service) = service {
-        // After a `quit` there is nothing to say any more.
+    if let Some(service) = slot.current().filter(|service| !service.has_stopped()) {
+        // The program ends in any case.
         let _ = service.execute(Command::Quit).await;
         service.stop().await;
     }
@@ -246,12 +245,10 @@ async fn follow_page(
     if output == Output::Text {
         writeln!(stdout(), "Sign in on the page. This terminal follows.").map_err(Failure::new)?;
     }
-    let mut services = slot.services();
     let service = tokio::select! {
-        service = services.wait_for(Option::is_some) => service.ok().and_then(|service| service.clone()),
-        () = stop.cancelled() => None,
+        service = slot.filled() => service,
+        () = stop.cancelled() => return Ok(()),
     };
-    let Some(service) = service else { return Ok(()) };
     let subscription = service.subscribe().await;
     let Some(you) = subscription.snapshot.username.clone() else { return Ok(()) };
     let frontend =

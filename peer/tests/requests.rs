@@ -105,6 +105,25 @@ const HOSTILE: [&str; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_before_a_sign_in_by_command_count_too() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut flags = flags(tracker.address, data.path());
+    flags.extend(["--input", "json"].map(Into::into));
+    let mut ana = Piped::start(&flags, None);
+    let early = ana.ask(&json!({"command": "rooms", "id": 1}));
+    assert_eq!((&early["code"], &early["line"]), (&json!("NOT_LOGGED_IN"), &json!(1)));
+    let signed_in =
+        ana.ask(&json!({"command": "register", "username": "ana", "password": PASSWORD, "id": 2}));
+    assert_eq!(signed_in["event"], "logged_in");
+    let again = json!({"command": "sign_in", "username": "ana", "password": PASSWORD, "id": 3});
+    let refused = ana.ask(&again);
+    assert_eq!((&refused["code"], &refused["line"]), (&json!("ALREADY_LOGGED_IN"), &json!(3)));
+    assert_eq!(ana.ask(&json!({"command": "sign_out", "id": 4}))["event"], "done");
+    assert_eq!(ana.end().status, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_with_line_feeds_and_commands_in_it_is_data() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();

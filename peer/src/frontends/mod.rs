@@ -5,6 +5,7 @@
 mod asking;
 mod command_outcome;
 pub mod commands;
+pub(crate) mod connection;
 mod conversations;
 mod input;
 mod interrupt;
@@ -37,6 +38,7 @@ use crate::event_bus::{Events, Subscription};
 use crate::frontends::asking::{Asking, tells_password};
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::commands::{ParsedInput, parse};
+use crate::frontends::connection::Connection;
 use crate::frontends::conversations::Conversations;
 use crate::frontends::input::{Input, read_stdin};
 use crate::frontends::interrupt::Interrupt;
@@ -138,31 +140,42 @@ impl Frontend {
             // A terminal that cannot edit still reads lines.
             Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
         };
-        let known = Known::default();
         let by_signal = editing && editor.is_none();
         let interrupts = by_signal.then(|| signal(SignalKind::interrupt())).transpose()?;
         tty::catch_interrupts(by_signal);
-        Ok(Self {
+        let connection = Connection::new(input, output);
+        Ok(Self { editor, interrupts, person, ..Self::connected(service, events, face, connection, stop) })
+    }
+
+    /// Starts a frontend for a connection, without an editor and without a person who can be asked.
+    fn connected(
+        service: Arc<PeerService>,
+        events: Events,
+        face: Renderer,
+        Connection { input, output, lines }: Connection,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
             service,
             events,
             face,
             input,
             output,
-            editor,
-            known,
+            editor: None,
+            known: Known::default(),
             paging: Paging::default(),
             said: String::new(),
             asking: Asking::default(),
-            interrupts,
+            interrupts: None,
             interrupt: Interrupt::default(),
             asked_from: Origin::default(),
-            lines: 0,
+            lines,
             refused: false,
             is_hidden: false,
-            person,
+            person: false,
             tab: None,
             stop,
-        })
+        }
     }
 
     /// Runs until the end. An error says why the conversation ended by itself.

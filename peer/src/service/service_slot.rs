@@ -40,10 +40,22 @@ impl ServiceSlot {
         self.service.send_replace(Some(service));
     }
 
-    /// Returns the service of the slot, and its changes.
+    /// Returns the service, if a user is signed in.
     #[must_use]
-    pub fn services(&self) -> watch::Receiver<Option<Arc<PeerService>>> {
-        self.service.subscribe()
+    pub fn current(&self) -> Option<Arc<PeerService>> {
+        self.service.borrow().clone()
+    }
+
+    /// Waits until a user is signed in, and returns the service. Cancel safe.
+    pub async fn filled(&self) -> Arc<PeerService> {
+        let mut services = self.service.subscribe();
+        loop {
+            if let Some(service) = services.borrow_and_update().clone() {
+                return service;
+            }
+            // The slot itself holds the sender, so the wait ends with a change only.
+            let _ = services.changed().await;
+        }
     }
 
     /// Stops a service that has ended, and empties the slot if it holds that service.

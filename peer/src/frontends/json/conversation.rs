@@ -3,21 +3,16 @@
 use std::sync::Arc;
 
 use commons::names::Username;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::event_bus::Subscription;
 use crate::frontends::Frontend;
-use crate::frontends::asking::Asking;
+use crate::frontends::connection::Connection;
 use crate::frontends::conversations::Conversations;
-use crate::frontends::input::Input;
-use crate::frontends::interrupt::Interrupt;
-use crate::frontends::json::replies::{Origin, Replies};
-use crate::frontends::output::{Output, OutputClosed};
-use crate::frontends::paging::Paging;
+use crate::frontends::json::replies::Replies;
+use crate::frontends::output::OutputClosed;
 use crate::frontends::renderer::Renderer;
 use crate::frontends::tab_end::TabEnd;
-use crate::frontends::terminal::completion::Known;
 use crate::service::PeerService;
 
 impl Frontend {
@@ -26,11 +21,11 @@ impl Frontend {
         service: Arc<PeerService>,
         subscription: Subscription,
         you: Username,
-        io: (mpsc::Receiver<Input>, Output),
+        tab: Connection,
         stop: CancellationToken,
     ) -> Self {
-        let tab = Some(TabEnd::default());
-        Self { tab, ..Self::of_program(service, subscription, you, io, stop) }
+        let end = Some(TabEnd::default());
+        Self { tab: end, ..Self::of_program(service, subscription, you, tab, stop) }
     }
 
     /// Starts the frontend of a program that has signed in by a command: JSON commands and events.
@@ -38,34 +33,15 @@ impl Frontend {
         service: Arc<PeerService>,
         Subscription { snapshot, events }: Subscription,
         you: Username,
-        (input, output): (mpsc::Receiver<Input>, Output),
+        program: Connection,
         stop: CancellationToken,
     ) -> Self {
-        Self {
-            service,
-            events,
-            face: Renderer::Json(Replies::new(true), Conversations::new(you, &snapshot)),
-            input,
-            output,
-            editor: None,
-            known: Known::default(),
-            paging: Paging::default(),
-            said: String::new(),
-            asking: Asking::default(),
-            interrupts: None,
-            interrupt: Interrupt::default(),
-            asked_from: Origin::default(),
-            lines: 0,
-            refused: false,
-            is_hidden: false,
-            person: false,
-            tab: None,
-            stop,
-        }
+        let face = Renderer::Json(Replies::new(true), Conversations::new(you, &snapshot));
+        Self::connected(service, events, face, program, stop)
     }
 
-    /// Runs the conversation with a tab. Returns the tab and the reason of the end.
-    pub(crate) async fn run_tab(mut self) -> (mpsc::Receiver<Input>, Output, Result<TabEnd, OutputClosed>) {
+    /// Runs the conversation with a tab. Returns its connection and the reason of the end.
+    pub(crate) async fn run_tab(mut self) -> (Connection, Result<TabEnd, OutputClosed>) {
         let end = match self.talk().await {
             // The reason of a failure follows in the event of the sign-out.
             Ok(last_rows) => {
@@ -74,6 +50,7 @@ impl Frontend {
             }
             Err(closed) => Err(closed),
         };
-        (self.input, self.output, end)
+        let Self { input, output, lines, .. } = self;
+        (Connection { input, output, lines }, end)
     }
 }

@@ -6,13 +6,13 @@ use std::io;
 use std::sync::Arc;
 
 use commons::protocol::with_tracker::ErrorCode;
-use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
 use crate::api::request::{NotARequest, Request, Wish, parse};
 use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
+use crate::frontends::connection::Connection;
 use crate::frontends::input::{Input, read_stdin};
 use crate::frontends::json::replies::{Origin, Replies};
 use crate::frontends::output::{Output, OutputClosed, Stdout};
@@ -22,43 +22,37 @@ use crate::service::service_slot::ServiceSlot;
 /// Lets a program on standard input sign in by a command. Returns the frontend for its other commands, or `None` if the
 /// input or the program ends.
 pub async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<Option<Frontend>> {
-    let mut input = read_stdin()?;
-    let output = Output::start(Stdout, stop.clone())?;
-    let service = match sign_in(slot, &mut slot.services(), &mut input, &output, stop).await {
+    let mut program = Connection::new(read_stdin()?, Output::start(Stdout, stop.clone())?);
+    let service = match sign_in(slot, &mut program, stop).await {
         Ok(Some(service)) => service,
         // The reader of the output may be gone.
         Ok(None) | Err(OutputClosed) => {
-            output.close().await;
+            program.output.close().await;
             return Ok(None);
         }
     };
     let subscription = service.subscribe_to_unshown().await;
     let you = subscription.snapshot.username.clone();
-    Ok(you.map(|you| Frontend::of_program(service, subscription, you, (input, output), stop.clone())))
+    Ok(you.map(|you| Frontend::of_program(service, subscription, you, program, stop.clone())))
 }
 
 /// Carries out commands until a user is signed in, by this frontend or another one. Returns that user's service, or
 /// `None` if the input or the program ends.
 pub(crate) async fn sign_in(
     slot: &ServiceSlot,
-    services: &mut watch::Receiver<Option<Arc<PeerService>>>,
-    input: &mut mpsc::Receiver<Input>,
-    output: &Output,
+    Connection { input, output, lines }: &mut Connection,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<PeerService>>, OutputClosed> {
     let mut replies = Replies::new(true);
-    let mut line = 0;
     loop {
         let next = tokio::select! {
             biased;
-            service = services.wait_for(Option::is_some) => {
-                return Ok(service.ok().and_then(|service| service.clone()));
-            }
+            service = slot.filled() => return Ok(Some(service)),
             () = stop.cancelled() => return Ok(None),
             () = output.closed() => return Err(OutputClosed),
             next = input.recv() => next,
         };
-        line += 1;
+        *lines += 1;
         let (id, parsed) = match next {
             Some(Input::Line(text)) if text.trim().is_empty() => continue,
             Some(Input::Line(text)) => match parse(&text) {
@@ -68,7 +62,7 @@ pub(crate) async fn sign_in(
             Some(Input::End) | None => return Ok(None),
             Some(_) => (None, Err(CommandError::usage("this line is too long, or not UTF-8 text"))),
         };
-        replies.begin(Origin { line: Some(line), id });
+        replies.begin(Origin { line: Some(*lines), id });
         let rows = match parsed {
             Ok(Wish::Help) => replies.help(),
             Ok(Wish::Run(command)) => {

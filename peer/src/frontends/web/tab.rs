@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::frontends::Frontend;
+use crate::frontends::connection::Connection;
 use crate::frontends::input::Input;
 use crate::frontends::json::events;
 use crate::frontends::json::signed_out::sign_in;
@@ -115,7 +116,7 @@ impl Tab {
         tasks.spawn(receive(receiving, commands));
         if let Ok(output) = Output::start(Batches(batches), self.context.stop.clone()) {
             // The tab may be closed at any time.
-            let _ = converse(&self.context, input, output).await;
+            let _ = converse(&self.context, Connection::new(input, output)).await;
         }
         // The sender has delivered everything, or cannot.
         let _ = tasks.join_next().await;
@@ -123,20 +124,14 @@ impl Tab {
 }
 
 /// Carries out the commands of a tab, signed in or not, until it is closed.
-async fn converse(
-    context: &TabContext,
-    mut input: mpsc::Receiver<Input>,
-    mut output: Output,
-) -> Result<(), OutputClosed> {
-    let mut services = context.slot.services();
+async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), OutputClosed> {
+    let TabContext { slot, stop, .. } = context;
     loop {
-        let current = services.borrow_and_update().clone();
-        let service = match current {
+        let service = match slot.current() {
             Some(service) => service,
             None => {
-                output.show(&snapshot(&context.slot.signed_out())).await?;
-                let slot = &context.slot;
-                match sign_in(slot, &mut services, &mut input, &output, &context.stop).await? {
+                tab.output.show(&snapshot(&slot.signed_out())).await?;
+                match sign_in(slot, &mut tab, stop).await? {
                     Some(service) => service,
                     None => break,
                 }
@@ -145,31 +140,26 @@ async fn converse(
         let subscription = service.subscribe().await;
         let Some(you) = subscription.snapshot.username.clone() else {
             // The service has ended meanwhile.
-            context.slot.clear(&service).await;
+            slot.clear(&service).await;
             continue;
         };
-        output.show(&snapshot(&subscription.snapshot)).await?;
-        let frontend =
-            Frontend::of_tab(service.clone(), subscription, you, (input, output), context.stop.clone());
+        tab.output.show(&snapshot(&subscription.snapshot)).await?;
         let end;
-        (input, output, end) = frontend.run_tab().await;
-        if end.is_err() && service.has_stopped() {
-            // The user signed out and closed the tab at once.
-            context.slot.clear(&service).await;
+        (tab, end) = Frontend::of_tab(service.clone(), subscription, you, tab, stop.clone()).run_tab().await;
+        // A user may sign out and close the tab at once.
+        if end == Ok(TabEnd::SignedOut) || service.has_stopped() {
+            slot.clear(&service).await;
         }
         match end? {
             TabEnd::Closed => break,
             TabEnd::Quit => {
-                context.stop.cancel();
+                stop.cancel();
                 break;
             }
-            TabEnd::SignedOut => {
-                context.slot.clear(&service).await;
-                output.show(&signed_out_event(&service)).await?;
-            }
+            TabEnd::SignedOut => tab.output.show(&signed_out_event(&service)).await?,
         }
     }
-    output.close().await;
+    tab.output.close().await;
     Ok(())
 }
 
