@@ -156,6 +156,10 @@ fn room(programs: &Path) -> Room {
         peer.command(&json!({"command": command, "room": "sala"}));
         peer.until("room_entered");
     }
+    // A message that is written before the author knows of a member is not for that member.
+    for _ in 1..peers.len() {
+        peers[0].until("room_update");
+    }
     // The first message shows that each link is up.
     say(&mut peers[0], 0);
     peers[1].until("message");
@@ -182,10 +186,10 @@ fn latencies(peers: &mut [Peer; 3], (messages, pause): (usize, Duration)) -> Vec
         typed.push(Instant::now());
         say(&mut peers[0], n);
     }
-    let told = |peer: &Peer| -> Vec<Instant> { (0..messages).map(|_| peer.until("message")).collect() };
-    let (bob, carla) = (told(&peers[1]), told(&peers[2]));
+    let read = |peer: &Peer| -> Vec<Instant> { (0..messages).map(|_| peer.until("message")).collect() };
+    let (bob, carla) = (read(&peers[1]), read(&peers[2]));
     let latest = bob.into_iter().zip(carla).map(|(bob, carla)| bob.max(carla));
-    latest.zip(typed).map(|(told, typed)| (told - typed).as_secs_f64() * 1e3).collect()
+    latest.zip(typed).map(|(read, typed)| (read - typed).as_secs_f64() * 1e3).collect()
 }
 
 /// Messages per second from the first byte of a paste until both others have printed the last message.
