@@ -7,16 +7,19 @@
 //! - [`limits`]: every shared bound, with its reason.
 //! - [`process_memory`]: protection of the process's memory from other programs.
 //! - [`log_target`]: the log events of the project's own crates.
+//! - [`settings`]: the settings file. [`nearest`]: suggestions for typing errors.
 
 pub mod endorsement;
 pub mod keys;
 pub mod limits;
 pub mod log_target;
 pub mod names;
+pub mod nearest;
 pub mod net;
 pub mod peer;
 pub mod process_memory;
 pub mod protocol;
 pub mod room;
+pub mod settings;
 pub mod snapshot;
 pub mod user;

@@ -75,3 +75,6 @@ pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 
 /// Time between two such probes.
 pub const KEEPALIVE_PROBE: Duration = Duration::from_secs(15);
+
+/// The maximum size of a settings file in bytes: hundreds of times what all settings take. A wrong path may name a disk.
+pub const SETTINGS_FILE_MAX: u64 = 1024 * 1024;

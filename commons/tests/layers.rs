@@ -28,7 +28,6 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["history"],
             &["api", "usual_tracker"],
             &["identity"],
-            &["nearest"],
             &["untrusted"],
             &["limits"],
         ],
@@ -52,10 +51,11 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "commons",
         &[
-            &["protocol", "room", "endorsement", "net"],
+            &["protocol", "room", "endorsement", "net", "settings"],
             &["snapshot", "user", "log_target", "process_memory"],
             &["peer"],
             &["keys", "names"],
+            &["nearest"],
             &["limits"],
         ],
     ),

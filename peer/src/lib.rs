@@ -8,7 +8,7 @@
 //! - [`history`]: the encrypted message store with the outbox.
 //! - [`identity`]: the device key, sealed under the password, and the known keys of others.
 //! - [`usual_tracker`]: the address of the tracker that a person typed.
-//! - [`log_file`]: the log and its filter. [`limits`]: every bound, with its reason. `nearest`: suggestions for typing errors.
+//! - [`log_file`]: the log and its filter. [`limits`]: every bound, with its reason.
 //! - [`untrusted`]: text of others, which cannot be printed by accident.
 
 pub mod api;
@@ -20,7 +20,6 @@ pub mod history;
 pub mod identity;
 pub mod limits;
 pub mod log_file;
-mod nearest;
 mod peer_communication;
 pub mod program;
 pub mod service;

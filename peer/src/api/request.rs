@@ -5,6 +5,7 @@
 
 mod repeated_key;
 
+use commons::nearest;
 use commons::protocol::with_tracker::RequestId;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,7 +14,6 @@ use crate::api::Command;
 use crate::api::request::repeated_key::repeated_key;
 use crate::api::schema::{COMMANDS, Field, Schema};
 use crate::identity::password::Password;
-use crate::nearest;
 
 /// The longest name, in bytes, that an error repeats: no command or field has a longer one.
 const NAME_SHOWN: usize = 32;

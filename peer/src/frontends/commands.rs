@@ -3,6 +3,7 @@
 //! It drives the parser, `/help` and completion.
 
 use commons::names::{NameError, RoomName, Username};
+use commons::nearest;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::api::Command;
@@ -10,7 +11,6 @@ use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::limits::{LINE_ID_DIGITS, PAST_LINES};
-use crate::nearest;
 
 /// The meaning of a line of input.
 #[derive(Debug, Clone, PartialEq, Eq)]

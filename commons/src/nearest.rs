@@ -1,4 +1,5 @@
-//! The known word that somebody probably meant. Pure.
+//! The known word that a user probably meant.
+//! Both programs suggest it after a typing error: in a command, a field or a setting.
 
 /// More typing errors than this are another word.
 const SLIPS: usize = 2;
@@ -7,7 +8,8 @@ const SLIPS: usize = 2;
 const LONGEST: usize = 20;
 
 /// The known word that begins like this one, or else differs from it by few letters.
-pub(crate) fn of(word: &str, known: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
+#[must_use]
+pub fn of<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let begun = known.clone().find(|known| word.len() > 2 && known.starts_with(word));
     let close = || known.map(|known| (slips(word, known), known)).min().filter(|(slips, _)| *slips <= SLIPS);
     begun.or_else(|| close().map(|(_, known)| known))
