@@ -2,11 +2,12 @@
 // with what the attacker lacks.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { it } from "node:test";
 
 import {
   byName, connection, conversationButton, createRoom, foreignSite, frame, joinRoom, log, openChat, openPage, received, registered, request,
-  say, shows, startPeer, startTracker, upgrade, weakened,
+  say, shows, signIn, startImpostor, startPeer, startTracker, upgrade, weakened,
 } from "./harness.js";
 
 const SENTENCE = "Open the link that your own peer printed.";
@@ -72,6 +73,52 @@ it("without the token another user of the computer learns nothing", async () => 
   const control = await openPage(`${origin}/#${token}`);
   await byName(control, "button", "ana account and settings").waitFor();
   assert.equal(control.url(), `${origin}/`, "the token leaves the address");
+});
+
+/** A peer to which nobody is signed in, as an impostor shows it to get a password. */
+const signedOut = JSON.stringify({ event: "snapshot", username: null, tracker: "lost", tracker_address: "127.0.0.1:1", listening: "" });
+const proofOf = (token, nonce) => JSON.stringify({ proof: createHmac("sha256", token).update(`p2p-chat page v1 ${nonce}`).digest("hex") });
+
+it("another program on the port gets nothing from an open page", async () => {
+  const ana = await registered(await startTracker(), "ana");
+  const pages = [ana, await openPage(ana.peer.url), await openPage(ana.peer.url)];
+  for (const page of pages) {
+    await byName(page, "button", "ana account and settings").click();
+    await byName(page, "button", "Export identity").click();
+    await byName(page, "textbox", "Password").fill("half a sec");
+  }
+  await ana.peer.stop("SIGKILL");
+  for (const page of pages) {
+    await page.locator("input[readonly][aria-label=Password]").waitFor();
+    await byName(page, "textbox", "Password").press("End");
+    await page.keyboard.type("ret");
+    assert.equal(await byName(page, "textbox", "Password").inputValue(), "half a sec", "nothing is typed meanwhile");
+  }
+  const wrong = [() => [signedOut, signedOut], () => "no JSON", nonce => [proofOf(`${ana.peer.token}0`, nonce), signedOut]];
+  const texts = await startImpostor(ana.peer, (text, number) => wrong[number](JSON.parse(text).nonce));
+  for (const page of pages) {
+    await page.getByText("another program has taken its place").waitFor();
+    assert.equal((await page.locator("body").innerText()).trim(), `Your peer was started again, or another program has taken its place. ${SENTENCE}`);
+    assert.deepEqual(await page.evaluate(() => [sessionStorage.length, document.querySelectorAll("dialog[open]").length]), [0, 0]);
+    assert.equal(await page.title(), "p2p-chat");
+  }
+  assert.equal(texts.length, pages.length);
+  texts.forEach(text => assert.match(text, /^\{"nonce":"[0-9a-f]{64}"\}$/));
+  assert.equal(new Set(texts).size, texts.length, "each nonce is new");
+});
+
+it("control: a program that knows the token gets the password", async () => {
+  const ana = await registered(await startTracker(), "ana");
+  await ana.peer.stop("SIGKILL");
+  const stolen = new Promise(resolve => {
+    void startImpostor(ana.peer, text => {
+      const { nonce, token, password } = JSON.parse(text);
+      password && resolve(password);
+      return nonce ? proofOf(ana.peer.token, nonce) : token ? signedOut : [];
+    });
+  });
+  await signIn(ana, "ana", { button: "Sign in", password: "the password" });
+  assert.equal(await stolen, "the password");
 });
 
 it("the page is shown in no frame", async () => {

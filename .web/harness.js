@@ -2,7 +2,9 @@
 //
 // `BIN` names the folder of the programs (default: `../target/debug`), `CHROMIUM` the browser.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
@@ -288,6 +290,48 @@ export async function weakened(peer, change = answer => answer) {
   endings.push(() => server.closeAllConnections() ?? server.close());
   const host = `127.0.0.1:${server.address().port}`;
   return { host, url: `http://${host}/#${peer.token}`, origin: `http://${host}` };
+}
+
+/** Returns a text as a frame of a server. */
+function serverFrame(text) {
+  const payload = Buffer.from(text);
+  assert.ok(payload.length < 65536);
+  const head = payload.length < 126 ? [0x81, payload.length] : [0x81, 126, payload.length >> 8, payload.length & 255];
+  return Buffer.concat([Buffer.from(head), payload]);
+}
+
+/**
+ * Takes the port of a peer that has ended, as another user of the computer can. It answers each short text frame of a
+ * page by `answer(text, number of the connection)`, and keeps all that it gets.
+ */
+export async function startImpostor(peer, answer) {
+  const server = http.createServer((_, reply) => reply.writeHead(404).end());
+  const texts = [];
+  let connections = 0;
+  server.on("upgrade", ({ headers }, socket) => {
+    const number = connections++;
+    const accept = createHash("sha1").update(`${headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    let unread = Buffer.alloc(0);
+    socket.on("error", () => socket.destroy());
+    socket.on("data", piece => {
+      unread = Buffer.concat([unread, piece]);
+      while (unread.length >= 6 && unread.length >= 6 + (unread[1] & 127)) {
+        const [size, mask] = [unread[1] & 127, unread.subarray(2, 6)];
+        const text = unread.subarray(6, 6 + size).map((byte, at) => byte ^ mask[at % 4]);
+        if ((unread[0] & 15) === 1) {
+          texts.push(text.toString());
+          [answer(text.toString(), number)].flat().forEach(it => socket.write(serverFrame(it)));
+        }
+        unread = unread.subarray(6 + size);
+      }
+    });
+    endings.push(() => socket.destroy());
+  });
+  const { hostname, port } = new URL(peer.origin);
+  await new Promise(resolve => server.listen(Number(port), hostname, resolve));
+  endings.push(() => server.closeAllConnections() ?? server.close());
+  return texts;
 }
 
 /** Serves one HTML text, as any site of the web does. */

@@ -188,6 +188,33 @@ async fn without_the_token_a_tab_learns_nothing() {
 }
 
 #[tokio::test]
+async fn the_server_proves_that_it_knows_the_token() {
+    let (page, other) = (Page::start().await, Page::start().await);
+    let nonce = "0123456789abcdef".repeat(4);
+    let ask = async |page: &Page, nonce: &str| {
+        let mut tab = page.socket("/ws", Some(&page.origin())).await.unwrap();
+        tab.send(&json!({"nonce": nonce})).await;
+        let answer = tab.next().await;
+        (tab, answer)
+    };
+    let (mut tab, proven) = ask(&page, &nonce).await;
+    let proven = proven.unwrap();
+    assert_eq!(proven["proof"].as_str().map(str::len), Some(64), "{proven}");
+    assert_eq!(proven.as_object().map(serde_json::Map::len), Some(1), "nothing else before the token");
+    assert_ne!(ask(&page, &"0".repeat(64)).await.1.unwrap(), proven, "another nonce");
+    assert_ne!(ask(&other, &nonce).await.1.unwrap(), proven, "the control: another token");
+    tab.send(&json!({"token": page.token})).await;
+    assert_eq!(tab.until("snapshot").await["username"], Value::Null);
+    // Neither a second nonce nor one of another length gets an answer.
+    let (mut again, _) = ask(&page, &nonce).await;
+    again.send(&json!({"nonce": nonce})).await;
+    assert_eq!(again.next().await, Err(Some(CloseCode::Policy)));
+    for wrong in ["", &nonce[1..], &"g".repeat(64)] {
+        assert_eq!(ask(&page, wrong).await.1, Err(Some(CloseCode::Policy)), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn one_tab_too_many_is_turned_away() {
     let page = Page::start().await;
     let mut tabs = Vec::new();

@@ -1,8 +1,8 @@
 //! The web server on this computer: the files of the page, and the WebSockets of its tabs.
 //!
 //! It listens on loopback only. Every request must name this server as its host, and a WebSocket must come from a page
-//! of this server (see `access.rs`). The files contain nothing of the user. All the rest goes through a WebSocket, whose
-//! first message must be the token.
+//! of this server (see `access.rs`). The files contain nothing of the user. All the rest goes through a WebSocket, which
+//! begins with the token.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,10 +1,13 @@
 //! One tab of the browser: a WebSocket that carries the commands and events of the JSON frontend.
 //!
-//! The first message is the token. Then the tab gets a snapshot, and every event after it. While nobody is signed in,
-//! it gives the commands of a sign-in; a sign-in by one tab signs all in, and a sign-out likewise.
+//! A page asks for the proof that this is its peer, and then sends the token. A program may send the token at once. Then
+//! the tab gets a snapshot, and every event after it. While nobody is signed in, it gives the commands of a sign-in; a
+//! sign-in by one tab signs all in, and a sign-out likewise.
 //!
 //! ```text
 //! tab                         peer
+//!  | {"nonce":"…"}              |
+//!  |              {"proof":"…"} |
 //!  | {"token":"…"}              |
 //!  |                 snapshot   |  signed out: username is null
 //!  | sign_in                    |
@@ -17,7 +20,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -44,6 +47,9 @@ use crate::service::PeerService;
 use crate::service::service_slot::ServiceSlot;
 use crate::untrusted::UntrustedText;
 
+/// Length of a nonce: 32 random bytes.
+const NONCE_DIGITS: usize = 64;
+
 /// The parts of the program that all tabs share.
 pub(crate) struct TabContext {
     pub(crate) slot: Arc<ServiceSlot>,
@@ -58,7 +64,21 @@ pub(crate) struct Tab {
     context: Arc<TabContext>,
 }
 
-/// The first message of a tab.
+/// The question of a page for the proof that this is its peer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Challenge {
+    /// 64 hex digits, new for each connection.
+    nonce: String,
+}
+
+/// The answer to a [`Challenge`].
+#[derive(Serialize)]
+struct Proof {
+    proof: String,
+}
+
+/// The message after which a tab may give commands.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Opening {
@@ -101,10 +121,7 @@ impl Tab {
 
     /// Serves the tab until it is closed or the program ends.
     pub(crate) async fn run(mut self) {
-        let opening = timeout(WEB_TOKEN_WAIT, self.socket.recv()).await;
-        let is_own = matches!(opening, Ok(Some(Ok(Message::Text(text))))
-            if serde_json::from_str::<Opening>(&text).is_ok_and(|sent| self.context.token.is(&sent.token)));
-        if !is_own {
+        if !matches!(timeout(WEB_TOKEN_WAIT, self.is_own()).await, Ok(true)) {
             return close(self.socket, close_code::POLICY, "the token is wrong: open the address again")
                 .await;
         }
@@ -121,6 +138,37 @@ impl Tab {
         // The sender has delivered everything, or cannot.
         let _ = tasks.join_next().await;
     }
+
+    /// Proves this program to the page, if the page asks for that. Returns true if the page then sends the token.
+    async fn is_own(&mut self) -> bool {
+        let mut first = self.text().await;
+        if let Some(nonce) = first.as_deref().and_then(nonce) {
+            let proof = Proof { proof: self.context.token.proof(&nonce) };
+            for row in events::line(&proof) {
+                if self.socket.send(Message::text(row)).await.is_err() {
+                    return false;
+                }
+            }
+            first = self.text().await;
+        }
+        let opening = first.and_then(|text| serde_json::from_str::<Opening>(&text).ok());
+        opening.is_some_and(|sent| self.context.token.is(&sent.token))
+    }
+
+    /// Returns the next message, if it is a text.
+    async fn text(&mut self) -> Option<Utf8Bytes> {
+        match self.socket.recv().await {
+            Some(Ok(Message::Text(text))) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the nonce of a [`Challenge`].
+fn nonce(text: &str) -> Option<String> {
+    let Challenge { nonce } = serde_json::from_str(text).ok()?;
+    let is_nonce = nonce.len() == NONCE_DIGITS && nonce.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_nonce.then_some(nonce)
 }
 
 /// Carries out the commands of a tab, signed in or not, until it is closed.

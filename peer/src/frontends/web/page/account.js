@@ -2,7 +2,7 @@
  * The page of the account: state of the connection, settings, devices, password, identity, and the end of the account.
  */
 
-import { ask } from "./dialogs.js";
+import { ask, secret } from "./dialogs.js";
 import { button, buttons, element, paragraph, span } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { showOutbox } from "./search.js";
@@ -113,7 +113,7 @@ function blocked(app) {
 
 /** @param {App} app */
 function passwordForm(app) {
-	const field = (label, autocomplete) => element("label", {}, label, element("input", { type: "password", autocomplete }));
+	const field = (label, autocomplete) => element("label", {}, label, secret(autocomplete));
 	const problem = element("p", { class: "problem", role: "alert" });
 	const labels = [field("Present password", "current-password"), field("New password", "new-password")];
 	const form = element("form", { class: "field" }, ...labels, problem, buttons(element("button", { type: "submit", text: "Change password" })));

@@ -43,6 +43,9 @@ const REST = 30;
 /** Share of the time that drawing may take while very many messages arrive. */
 const DRAWING_SHARE = 0.3;
 
+/** Every entry for a password. */
+const SECRETS = "[autocomplete$=password]";
+
 /** Conversations whose newest messages are read at the start. */
 const READ_AHEAD = 8;
 
@@ -59,8 +62,8 @@ export class App {
 	constructor() {
 		this.connection = new Connection({
 			onEvent: event => this.received(event),
-			onClosed: () => this.#detached(),
-			onRefused: isToken => this.#refused(isToken),
+			onClosed: isFull => this.#detached(isFull),
+			onEnded: isOther => this.#refused(isOther),
 		});
 		this.dialog = new Dialog();
 		this.notices = new Notices(this);
@@ -85,7 +88,7 @@ export class App {
 			this.state.phase = this.state.me ? "signed_in" : "connecting";
 			this.connection.start(token);
 		} else {
-			this.#refused(true);
+			this.#refused(false);
 		}
 		this.draw();
 	}
@@ -129,7 +132,9 @@ export class App {
 	#clear() {
 		this.notices.say("");
 		this.composer.clear();
-		this.dialog.close();
+		byId("password").value = "";
+		byId("toasts").replaceChildren();
+		document.querySelectorAll("dialog").forEach(it => it.close());
 	}
 
 	#signedIn() {
@@ -184,29 +189,32 @@ export class App {
 		}
 	}
 
-	#detached() {
+	/** @param {boolean} isFull true if too many pages are open */
+	#detached(isFull) {
 		this.state.attached = false;
+		isFull && this.notices.toast("Too many pages of this peer are open. Close one of them.", true);
 		this.draw();
 	}
 
-	/** @param {boolean} isToken true if the token is wrong; false if too many pages are open */
-	#refused(isToken) {
-		this.#detached();
-		if (isToken) {
-			sessionStorage.removeItem("token");
-			this.state.phase = "refused";
-		} else {
-			this.notices.toast("Too many pages of this peer are open. Close one of them.", true);
-		}
+	/** Ends the page, which has no token for the peer. @param {boolean} isOther true if it is not the peer that answers */
+	#refused(isOther) {
+		byId("other").hidden = !isOther;
+		sessionStorage.clear();
+		this.#forget("refused");
 	}
 
 	/** Shows that the peer has ended. @param {string} words */
 	end(words) {
 		this.connection.stop();
-		this.#clear();
-		Object.assign(this.state, newState(), { phase: "ended" });
 		byId("nothing-title").textContent = "The peer has ended";
 		byId("nothing-words").textContent = words;
+		this.#forget("ended");
+	}
+
+	/** @param {State["phase"]} phase */
+	#forget(phase) {
+		this.#clear();
+		Object.assign(this.state, newState(), { phase });
 		this.draw();
 	}
 
@@ -265,6 +273,8 @@ export class App {
 		const conversation = openConversation(state);
 		const isIn = state.phase === "signed_in";
 		const words = connectionWords(state);
+		// A secret is typed only for a peer that has proven itself.
+		/** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll(SECRETS)).forEach(it => (it.readOnly = !state.attached));
 		Object.assign(document.body.dataset, { phase: state.phase, connection: words, pane: conversation ? "chat" : "list" });
 		if (byId("connection-words").textContent !== words) {
 			byId("connection-words").textContent = words;

@@ -3,7 +3,7 @@
 import { button, byId, element, icon, keyedList, paragraph } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { openConversation, othersOf } from "./state.js";
-import { keyGroups, trackerLost } from "./words.js";
+import { keyGroups, peerAway, trackerLost } from "./words.js";
 
 /** @param {App} app @param {State} state */
 export function drawBanners(app, state) {
@@ -33,7 +33,7 @@ function bannersOf({ actions, received }, state) {
 	}
 	const { address, loaded, ended } = conversation;
 	if (!state.attached) {
-		banners.push({ key: "peer", bad: true, text: "The peer does not answer. If it has ended, start it again and open its new link." });
+		banners.push({ key: "peer", bad: true, text: peerAway });
 	} else if (state.tracker === "lost") {
 		banners.push({ key: "tracker", text: trackerLost(state.trackerReason) });
 	}

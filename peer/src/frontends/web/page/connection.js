@@ -1,8 +1,9 @@
 /**
  * The WebSocket to the peer that serves this page.
  *
- * The first frame carries the token. Then the peer sends a snapshot and events, and this page sends commands. A
- * command has an id, and its answer has the same one as `in_reply_to`.
+ * Another program may have taken the port of a peer that has ended. So the first frame is a nonce, and the peer proves
+ * with it that it knows the token. Only then this page sends the token, the peer a snapshot and events, and this page
+ * commands. A command has an id, and its answer has the same one as `in_reply_to`.
  */
 
 /** First and longest wait between attempts to reach the peer, in milliseconds. */
@@ -25,6 +26,8 @@ export class CommandError extends Error {
 export class Connection {
 	/** @type {WebSocket | null} */
 	#socket = null;
+	/** True once the present peer has proven itself. */
+	#isProven = false;
 	/** @type {Map<number, { resolve: (event: PeerEvent) => void, reject: (error: CommandError) => void }>} */
 	#waiting = new Map();
 	#lastId = 0;
@@ -35,7 +38,7 @@ export class Connection {
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
 	#opening;
 
-	/** @param {{ onEvent: (event: PeerEvent) => void, onClosed: () => void, onRefused: (isToken: boolean) => void }} to */
+	/** @param {{ onEvent: (event: PeerEvent) => void, onClosed: (isFull: boolean) => void, onEnded: (isOther: boolean) => void }} to */
 	constructor(to) {
 		this.to = to;
 	}
@@ -91,9 +94,33 @@ export class Connection {
 		clearTimeout(this.#opening);
 		const socket = new WebSocket(`ws://${location.host}/ws`);
 		this.#socket = socket;
-		socket.onopen = () => socket.send(JSON.stringify({ token: this.#token }));
-		socket.onmessage = ({ data }) => this.#socket === socket && this.#received(JSON.parse(data));
+		this.#isProven = false;
+		const nonce = hex(crypto.getRandomValues(new Uint8Array(32)));
+		socket.onopen = () => socket.send(JSON.stringify({ nonce }));
+		socket.onmessage = ({ data }) => this.#judge(socket, nonce, data);
 		socket.onclose = ({ code }) => this.#socket === socket && this.#closed(code);
+	}
+
+	/**
+	 * Sends the token if the first message proves that the peer knows it, else ends. Later messages are not read before.
+	 * @param {WebSocket} socket
+	 * @param {string} nonce
+	 * @param {string} data
+	 */
+	async #judge(socket, nonce, data) {
+		socket.onmessage = null;
+		const isProof = await proves(this.#token, nonce, data).catch(() => false);
+		if (this.#socket !== socket) {
+			return;
+		}
+		if (!isProof) {
+			this.stop();
+			this.to.onEnded(true);
+			return;
+		}
+		this.#isProven = true;
+		socket.onmessage = ({ data }) => this.#socket === socket && this.#received(JSON.parse(data));
+		socket.send(JSON.stringify({ token: this.#token }));
 	}
 
 	/** @param {PeerEvent} event */
@@ -114,15 +141,15 @@ export class Connection {
 
 	/** @param {number} code */
 	#closed(code) {
-		const isRefused = code === REFUSED && !this.#isGreeted;
+		const isRefused = code === REFUSED && this.#isProven && !this.#isGreeted;
 		this.#socket = null;
 		this.#dropAll();
 		if (isRefused) {
 			this.#token = "";
-			this.to.onRefused(true);
+			this.to.onEnded(false);
 			return;
 		}
-		code === TOO_MANY ? this.to.onRefused(false) : this.to.onClosed();
+		this.to.onClosed(code === TOO_MANY);
 		this.#opening = setTimeout(() => this.#open(), this.#wait);
 		this.#wait = Math.min(this.#wait * 2, BACKOFF[1]);
 	}
@@ -134,6 +161,22 @@ export class Connection {
 		this.#waiting.clear();
 		waiting.forEach(({ reject }) => reject(lost()));
 	}
+}
+
+/** @param {Uint8Array} bytes */
+const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
+
+/**
+ * Returns true if a message proves that its sender knows the token (docs/protocol.md).
+ * @param {string} token
+ * @param {string} nonce
+ * @param {string} data
+ */
+async function proves(token, nonce, data) {
+	const bytes = text => new TextEncoder().encode(text);
+	const key = await crypto.subtle.importKey("raw", bytes(token), { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+	const proof = Uint8Array.from(JSON.parse(data).proof.match(/../g), digits => parseInt(digits, 16));
+	return crypto.subtle.verify("HMAC", key, proof, bytes(`p2p-chat page v1 ${nonce}`));
 }
 
 const lost = () => new CommandError({ code: "PEER_LOST", message: "The peer does not answer. Nothing was done." });

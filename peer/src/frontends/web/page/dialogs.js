@@ -5,6 +5,7 @@
  */
 
 import { button, buttons, byId, element, paragraph } from "./dom.js";
+import { PEER_AWAY } from "./state.js";
 
 /** The dialog for pages of the program. */
 export class Dialog {
@@ -32,6 +33,10 @@ export class Dialog {
 	}
 }
 
+/** Returns an entry for a password, which takes none while the peer is away. @param {string} autocomplete @param {string} [label] */
+export const secret = (autocomplete, label) =>
+	element("input", { type: "password", "aria-label": label, autocomplete, readonly: document.body.dataset.connection === PEER_AWAY });
+
 /**
  * Asks a question in a small dialog. Returns `null` if the user cancels, else the password or an empty text.
  * @param {{ title: string, text: string, action: string, password?: boolean, danger?: boolean, problem?: string }} question
@@ -39,7 +44,7 @@ export class Dialog {
  */
 export function ask({ title, text, action, password = false, danger = false, problem = "" }) {
 	return new Promise(resolve => {
-		const entry = element("input", { type: "password", "aria-label": "Password", autocomplete: "current-password" });
+		const entry = secret("current-password", "Password");
 		const act = element("button", { type: "submit", class: danger ? "danger" : "primary", text: action });
 		const form = element(
 			"form",

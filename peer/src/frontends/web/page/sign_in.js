@@ -5,6 +5,7 @@
  */
 
 import { byId } from "./dom.js";
+import { peerAway } from "./words.js";
 
 const FIELDS = /** @type {const} */ (["tracker-host", "tracker-port", "name", "password", "tracker-key"]);
 
@@ -26,6 +27,7 @@ export class SignIn {
 	#buttons = [byId("sign-in-button"), byId("register-button"), byId("identity-import")];
 	#isBusy = false;
 	#filledFor = "";
+	#isAttached = false;
 
 	/** @param {App} app */
 	constructor(app) {
@@ -50,6 +52,10 @@ export class SignIn {
 			const { host, port } = splitAddress(trackerAddress);
 			byId("tracker-host").value = host;
 			byId("tracker-port").value = port || USUAL_PORT;
+		}
+		if (attached !== this.#isAttached) {
+			this.#isAttached = attached;
+			this.say(attached ? "" : peerAway);
 		}
 		this.#buttons.forEach(button => (button.disabled = this.#isBusy || !attached));
 	}

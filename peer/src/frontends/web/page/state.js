@@ -117,6 +117,9 @@ export const onlineUsers = ({ tracker, online, users, me }) =>
 /** @param {State} state */
 export const unreadOf = state => [...state.conversations.values()].reduce((count, it) => count + it.unread, 0);
 
+/** The state of the connection while no peer answers. */
+export const PEER_AWAY = "offline: peer";
+
 /**
  * Returns the state of the connection in the words that tests and assistive technology look for.
  * @param {State} state
@@ -125,7 +128,7 @@ export function connectionWords({ phase, attached, tracker }) {
 	if (phase !== "signed_in") {
 		return "signed out";
 	}
-	return !attached ? "offline: peer" : tracker === "connected" ? "connected" : "offline: tracker";
+	return !attached ? PEER_AWAY : tracker === "connected" ? "connected" : "offline: tracker";
 }
 
 /** Returns the reason why nothing can be written now, or an empty text. @param {State} state */

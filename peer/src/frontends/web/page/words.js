@@ -105,6 +105,8 @@ const LOSSES = {
 	TURNED_AWAY: ": it has no free place",
 };
 
+export const peerAway = "The peer does not answer. If it has ended, start it again and open its new link.";
+
 /** @param {string} reason */
 export const trackerLost = reason =>
 	`The tracker is out of reach${LOSSES[reason] ?? ""}. Messages still travel between you and your peers.`;
