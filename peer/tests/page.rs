@@ -161,6 +161,7 @@ async fn a_foreign_page_opens_no_tab() {
         Some("http://evil.example"),
         Some("https://127.0.0.1"),
         Some("http://127.0.0.1:1"),
+        Some(&format!("http://localhost:{}", page.address.port())),
     ] {
         assert_eq!(page.socket("/ws", foreign).await.err(), Some(403), "{foreign:?}");
     }

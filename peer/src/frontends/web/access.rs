@@ -1,10 +1,12 @@
 //! The rules by which a request is taken for one of the user's own browser. Pure.
 //!
 //! Any page of the web can make a browser send requests to this computer. Such a request names the page's own site as
-//! its `Origin`. A site whose name leads to this computer (DNS rebinding) names itself as the `Host`. So both are
-//! compared with the names of this server.
+//! its `Origin`. A site whose name leads to this computer (DNS rebinding) names itself as the `Host`. So the host
+//! is compared with the names of this server, and the origin with the host: another user may serve a page under one of
+//! the other names.
 //!
-//! Example: the server listens on port 4321. `Host: localhost:4321` is served; `Host: evil.example:4321` is not.
+//! Example: the server listens on port 4321. `Host: localhost:4321` is served; `Host: evil.example:4321` is not. A page of
+//! `http://localhost:4321` opens no WebSocket at `127.0.0.1:4321`.
 
 use std::net::SocketAddr;
 
@@ -28,9 +30,9 @@ impl Access {
         NAMES.iter().any(|name| host == format!("{name}:{}", self.port))
     }
 
-    /// Returns true if the `Origin` of a request is a page of this server.
-    pub(crate) fn is_own_origin(self, origin: &str) -> bool {
-        origin.strip_prefix("http://").is_some_and(|host| self.is_own_host(host))
+    /// Returns true if the `Origin` of a request is a page of the same `Host`, and that is this server.
+    pub(crate) fn is_own_origin(self, origin: &str, host: &str) -> bool {
+        self.is_own_host(host) && origin.strip_prefix("http://") == Some(host)
     }
 }
 
@@ -42,10 +44,15 @@ mod tests {
     fn only_this_server_is_its_own_host_and_origin() {
         let access = Access::to(([127, 0, 0, 1], 4321).into());
         for host in ["127.0.0.1:4321", "localhost:4321", "[::1]:4321"] {
-            assert!(access.is_own_host(host) && access.is_own_origin(&format!("http://{host}")), "{host}");
-            assert!(!access.is_own_origin(host) && !access.is_own_origin(&format!("https://{host}")));
-            assert!(!access.is_own_origin(&format!("http://{host}/")));
+            let is_origin = |origin: &str| access.is_own_origin(origin, host);
+            assert!(access.is_own_host(host) && is_origin(&format!("http://{host}")), "{host}");
+            assert!(!is_origin(host) && !is_origin(&format!("https://{host}")));
+            assert!(!is_origin(&format!("http://{host}/")) && !is_origin("null"));
         }
+        assert!(
+            !access.is_own_origin("http://localhost:4321", "127.0.0.1:4321"),
+            "another name of this server"
+        );
         for host in [
             "",
             "localhost",
@@ -58,8 +65,10 @@ mod tests {
             "127.0.0.1.evil.example:4321",
             "null",
         ] {
-            assert!(!access.is_own_host(host) && !access.is_own_origin(&format!("http://{host}")), "{host}");
+            assert!(
+                !access.is_own_host(host) && !access.is_own_origin(&format!("http://{host}"), host),
+                "{host}"
+            );
         }
-        assert!(!access.is_own_origin("null"));
     }
 }

@@ -1,7 +1,7 @@
 //! The web server on this computer: the files of the page, and the WebSockets of its tabs.
 //!
 //! It listens on loopback only. Every request must name this server as its host, and a WebSocket must come from a page
-//! of this server (see `access.rs`). The files contain nothing of the user. All the rest goes through a WebSocket, which
+//! of the same host (see `access.rs`). The files contain nothing of the user. All the rest goes through a WebSocket, which
 //! begins with the token.
 
 use std::io;
@@ -152,8 +152,8 @@ async fn open_tab(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
-    let is_own = text(&headers, header::ORIGIN).is_some_and(|origin| shared.access.is_own_origin(origin));
-    if !is_own {
+    let (origin, host) = (text(&headers, header::ORIGIN), text(&headers, header::HOST));
+    if !origin.zip(host).is_some_and(|(origin, host)| shared.access.is_own_origin(origin, host)) {
         return StatusCode::FORBIDDEN.into_response();
     }
     let upgrade = match upgrade {
