@@ -381,11 +381,17 @@ pub const UNSHOWN_LINES: i64 = 10_000;
 /// Open tabs of the page: more than a person reads at once.
 pub const WEB_SOCKETS_MAX: usize = 4;
 
-/// Connections to the web server: a browser opens six for the files of a page, and each tab holds one.
+/// Connections for the files of the page: a browser opens six. The oldest one makes room for a new one.
 pub const WEB_CONNECTIONS_MAX: usize = 64;
+
+/// WebSockets that have not sent the token yet: more than a person opens at once. The oldest one makes room for a new one.
+pub const WEB_OPENINGS_MAX: usize = 16;
 
 /// Wait for the rest of a web request, and for the next one on an open connection.
 pub const WEB_REQUEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest life of a connection for files, however its requests come: a browser opens another one.
+pub const WEB_CONNECTION_WAIT: Duration = Duration::from_secs(30);
 
 /// Wait for the token of a tab.
 pub const WEB_TOKEN_WAIT: Duration = Duration::from_secs(5);

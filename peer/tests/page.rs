@@ -15,7 +15,7 @@ use common::{CHEAP_SEAL, PATIENCE, Tracker};
 use commons::net::plaintext::Plaintext;
 use futures_util::{SinkExt, StreamExt};
 use peer::frontends::web::server::WebServer;
-use peer::limits::{WEB_COMMAND_MAX, WEB_SOCKETS_MAX};
+use peer::limits::{WEB_COMMAND_MAX, WEB_CONNECTIONS_MAX, WEB_OPENINGS_MAX, WEB_SOCKETS_MAX};
 use peer::service::service_slot::ServiceSlot;
 use peer::service::{Keep, PeerConfig};
 use serde_json::{Value, json};
@@ -223,6 +223,7 @@ async fn one_tab_too_many_is_turned_away() {
         tabs.push(page.tab().await.0);
     }
     let mut more = page.socket("/ws", Some(&page.origin())).await.unwrap();
+    more.send(&json!({"token": page.token})).await;
     assert_eq!(more.next().await, Err(Some(CloseCode::Again)));
     drop(tabs.pop());
     // The server notices the closed tab a moment later.
@@ -237,6 +238,31 @@ async fn one_tab_too_many_is_turned_away() {
         }
     };
     timeout(PATIENCE, waited).await.expect("a place for another tab");
+}
+
+#[tokio::test]
+async fn silent_connections_keep_no_page_from_opening() {
+    let page = Page::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..WEB_OPENINGS_MAX {
+        silent.push(page.socket("/ws", Some(&page.origin())).await.unwrap());
+    }
+    let mut tabs = vec![page.tab().await.0];
+    assert!(silent[0].next().await.is_err(), "the oldest one makes room");
+    let mut connections = Vec::new();
+    for _ in 0..WEB_CONNECTIONS_MAX {
+        connections.push(TcpStream::connect(page.address).await.unwrap());
+    }
+    let answer = page.request(&format!("GET / HTTP/1.1\r\nHost: {}\r\n", page.address)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(timeout(PATIENCE, connections[0].read(&mut [0])).await.unwrap().unwrap(), 0);
+    // The control: with the token, they use up the places.
+    while tabs.len() < WEB_SOCKETS_MAX {
+        tabs.push(page.tab().await.0);
+    }
+    let mut more = page.socket("/ws", Some(&page.origin())).await.unwrap();
+    more.send(&json!({"token": page.token})).await;
+    assert_eq!(more.next().await, Err(Some(CloseCode::Again)));
 }
 
 #[tokio::test]

@@ -8,3 +8,4 @@ pub mod browser;
 pub mod server;
 mod tab;
 mod token;
+mod unauthenticated;

@@ -19,9 +19,9 @@ use axum::routing::{any, get};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,7 +29,10 @@ use crate::frontends::web::access::Access;
 use crate::frontends::web::assets;
 use crate::frontends::web::tab::{Tab, TabContext};
 use crate::frontends::web::token::Token;
-use crate::limits::{ACCEPT_PAUSE, WEB_COMMAND_MAX, WEB_CONNECTIONS_MAX, WEB_REQUEST_WAIT, WEB_SOCKETS_MAX};
+use crate::frontends::web::unauthenticated::Unauthenticated;
+use crate::limits::{
+    ACCEPT_PAUSE, WEB_COMMAND_MAX, WEB_CONNECTION_WAIT, WEB_CONNECTIONS_MAX, WEB_REQUEST_WAIT,
+};
 use crate::service::service_slot::ServiceSlot;
 
 /// The headers of every answer. The page may load and connect to nothing but this server, be shown in no frame, and
@@ -59,7 +62,6 @@ pub struct WebServer {
 struct Shared {
     access: Access,
     context: Arc<TabContext>,
-    sockets: Arc<Semaphore>,
 }
 
 impl WebServer {
@@ -74,8 +76,7 @@ impl WebServer {
         let token = Arc::new(Token::random()?);
         let shared = Shared {
             access: Access::to(address),
-            context: Arc::new(TabContext { slot, token: Arc::clone(&token), stop: stop.clone() }),
-            sockets: Arc::new(Semaphore::new(WEB_SOCKETS_MAX)),
+            context: Arc::new(TabContext::new(slot, Arc::clone(&token), stop.clone())),
         };
         let router = Router::new()
             .route("/ws", any(open_tab))
@@ -95,7 +96,7 @@ impl WebServer {
 
 /// Accepts connections until `stop`.
 async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let (room, connections) = (Arc::new(Semaphore::new(WEB_CONNECTIONS_MAX)), TaskTracker::new());
+    let (unauthenticated, connections) = (Unauthenticated::at_most(WEB_CONNECTIONS_MAX), TaskTracker::new());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -106,25 +107,20 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // A connection too many is closed at once.
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let served = stop.clone().run_until_cancelled_owned(serve(stream, router.clone()));
-        connections.spawn(async move {
-            served.await;
-            drop(permit);
-        });
+        let served = unauthenticated.serve(serve(stream, router.clone()));
+        connections.spawn(stop.clone().run_until_cancelled_owned(served));
     }
 }
 
-/// Serves the requests of a connection. A WebSocket leaves it and goes on by itself.
-async fn serve(stream: TcpStream, router: Router) {
+/// Serves the requests of a connection, at most for [`WEB_CONNECTION_WAIT`]. A WebSocket leaves it and goes on by itself.
+async fn serve(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(WEB_REQUEST_WAIT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
     // A browser may close a connection at any time.
-    let _ = connection.await;
+    let _ = timeout(WEB_CONNECTION_WAIT, connection).await;
 }
 
 /// Refuses a request that does not name this server, and adds the headers of every answer.
@@ -160,16 +156,7 @@ async fn open_tab(
         Ok(upgrade) => upgrade.max_message_size(WEB_COMMAND_MAX).max_frame_size(WEB_COMMAND_MAX),
         Err(refused) => return refused.into_response(),
     };
-    let permit = shared.sockets.try_acquire_owned().ok();
-    upgrade.on_upgrade(move |socket| async move {
-        match permit {
-            Some(permit) => {
-                Tab::new(socket, shared.context).run().await;
-                drop(permit);
-            }
-            None => Tab::refuse(socket).await,
-        }
-    })
+    upgrade.on_upgrade(move |socket| Tab::new(socket, shared.context).run())
 }
 
 /// Returns the only value of a header, as text.
@@ -177,4 +164,41 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next().filter(|_| values.next().is_none())?;
     first.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Asks for a small file on one connection, again and again. Returns how long that lasts.
+    async fn lasts(pause: Duration) -> Duration {
+        let (mut browser, stream) = duplex(64 * 1024);
+        let (server, start) = (serve(stream, Router::new().fallback(get(file))), Instant::now());
+        let ask = async {
+            let mut answer = [0; 4096];
+            loop {
+                let request = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n";
+                if browser.write_all(request).await.is_err() {
+                    break;
+                }
+                assert!(browser.read(&mut answer).await.is_ok());
+                sleep(pause).await;
+            }
+        };
+        tokio::join!(server, ask);
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_connection_for_files_lasts_long() {
+        let busy = lasts(WEB_REQUEST_WAIT / 2).await;
+        assert!((WEB_CONNECTION_WAIT..WEB_CONNECTION_WAIT + WEB_REQUEST_WAIT).contains(&busy), "{busy:?}");
+        let silent = lasts(WEB_REQUEST_WAIT * 2).await;
+        assert!(silent < WEB_CONNECTION_WAIT, "the control: {silent:?}");
+    }
 }

@@ -24,7 +24,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -39,9 +39,10 @@ use crate::frontends::json::signed_out::sign_in;
 use crate::frontends::output::{Output, OutputClosed, Sink};
 use crate::frontends::tab_end::TabEnd;
 use crate::frontends::web::token::Token;
+use crate::frontends::web::unauthenticated::Unauthenticated;
 use crate::limits::{
-    WEB_COMMAND_BURST, WEB_COMMAND_PAUSE, WEB_COMMANDS_AHEAD, WEB_SEND_WAIT, WEB_TOKEN_WAIT,
-    WEB_UNSENT_BATCHES,
+    WEB_COMMAND_BURST, WEB_COMMAND_PAUSE, WEB_COMMANDS_AHEAD, WEB_OPENINGS_MAX, WEB_SEND_WAIT,
+    WEB_SOCKETS_MAX, WEB_TOKEN_WAIT, WEB_UNSENT_BATCHES,
 };
 use crate::service::PeerService;
 use crate::service::service_slot::ServiceSlot;
@@ -52,10 +53,21 @@ const NONCE_DIGITS: usize = 64;
 
 /// The parts of the program that all tabs share.
 pub(crate) struct TabContext {
-    pub(crate) slot: Arc<ServiceSlot>,
-    pub(crate) token: Arc<Token>,
+    slot: Arc<ServiceSlot>,
+    token: Arc<Token>,
     /// Ends the program.
-    pub(crate) stop: CancellationToken,
+    stop: CancellationToken,
+    /// The tabs that have not sent the token yet.
+    openings: Unauthenticated,
+    /// The places for tabs.
+    places: Semaphore,
+}
+
+impl TabContext {
+    pub(crate) fn new(slot: Arc<ServiceSlot>, token: Arc<Token>, stop: CancellationToken) -> Self {
+        let openings = Unauthenticated::at_most(WEB_OPENINGS_MAX);
+        Self { slot, token, stop, openings, places: Semaphore::new(WEB_SOCKETS_MAX) }
+    }
 }
 
 /// A tab whose WebSocket is open.
@@ -114,17 +126,20 @@ impl Tab {
         Self { socket, context }
     }
 
-    /// Closes the WebSocket of a tab that is one too many.
-    pub(crate) async fn refuse(socket: WebSocket) {
-        close(socket, close_code::AGAIN, "too many pages are open: close one").await;
-    }
-
     /// Serves the tab until it is closed or the program ends.
     pub(crate) async fn run(mut self) {
-        if !matches!(timeout(WEB_TOKEN_WAIT, self.is_own()).await, Ok(true)) {
-            return close(self.socket, close_code::POLICY, "the token is wrong: open the address again")
-                .await;
+        let context = Arc::clone(&self.context);
+        match context.openings.serve(timeout(WEB_TOKEN_WAIT, self.is_own())).await {
+            Some(Ok(true)) => {}
+            Some(_) => {
+                let reason = "the token is wrong: open the address again";
+                return close(self.socket, close_code::POLICY, reason).await;
+            }
+            None => return close(self.socket, close_code::AGAIN, "too many pages are opening").await,
         }
+        let Ok(_place) = context.places.try_acquire() else {
+            return close(self.socket, close_code::AGAIN, "too many pages are open: close one").await;
+        };
         let (sending, receiving) = self.socket.split();
         let ((batches, unsent), (commands, input)) =
             (mpsc::channel(WEB_UNSENT_BATCHES), mpsc::channel(WEB_COMMANDS_AHEAD));
