@@ -21,10 +21,10 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
-use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::stream::SplitStream;
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -141,12 +141,12 @@ impl Tab {
             return close(self.socket, close_code::AGAIN, "too many pages are open: close one").await;
         };
         let (sending, receiving) = self.socket.split();
-        let ((batches, unsent), (commands, input)) =
+        let ((pieces, unsent), (commands, input)) =
             (mpsc::channel(WEB_UNSENT_BATCHES), mpsc::channel(WEB_COMMANDS_AHEAD));
         let mut tasks = JoinSet::new();
         tasks.spawn(send(unsent, sending));
         tasks.spawn(receive(receiving, commands));
-        if let Ok(output) = Output::start(Batches(batches), self.context.stop.clone()) {
+        if let Ok(output) = Output::start(Pieces(pieces), self.context.stop.clone()) {
             // The tab may be closed at any time.
             let _ = converse(&self.context, Connection::new(input, output)).await;
         }
@@ -263,13 +263,19 @@ async fn receive(mut socket: SplitStream<WebSocket>, commands: mpsc::Sender<Inpu
 
 /// Sends the output of a tab, each row as one message. Ends with the output, or when the tab reads nothing for
 /// [`WEB_SEND_WAIT`].
-async fn send(mut batches: mpsc::Receiver<String>, mut socket: SplitSink<WebSocket, Message>) {
-    while let Some(batch) = batches.recv().await {
-        for row in batch.lines() {
-            let sent = timeout(WEB_SEND_WAIT, socket.send(Message::text(row))).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                return;
+async fn send(mut pieces: mpsc::Receiver<Piece>, mut socket: impl futures_util::Sink<Message> + Unpin) {
+    while let Some(piece) = pieces.recv().await {
+        match piece {
+            Piece::Rows(rows) => {
+                for row in rows.lines() {
+                    let sent = timeout(WEB_SEND_WAIT, socket.send(Message::text(row))).await;
+                    if !matches!(sent, Ok(Ok(()))) {
+                        return;
+                    }
+                }
             }
+            // The output may have ended meanwhile.
+            Piece::Mark(reached) => drop(reached.send(())),
         }
     }
     let _ = timeout(WEB_SEND_WAIT, socket.close()).await;
@@ -281,12 +287,59 @@ async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
     let _ = timeout(WEB_SEND_WAIT, socket.send(Message::Close(Some(frame)))).await;
 }
 
-/// The output of a tab: batches of rows for the task that sends them.
-struct Batches(mpsc::Sender<String>);
+/// A piece of the output of a tab, for the task that sends it.
+enum Piece {
+    Rows(String),
+    /// Asks for a message once all earlier rows are in the browser's socket.
+    Mark(oneshot::Sender<()>),
+}
 
-impl Sink for Batches {
+/// The output of a tab.
+struct Pieces(mpsc::Sender<Piece>);
+
+impl Pieces {
+    fn add(&self, piece: Piece) -> io::Result<()> {
+        self.0.blocking_send(piece).map_err(|_| io::Error::from(ErrorKind::BrokenPipe))
+    }
+}
+
+impl Sink for Pieces {
     fn write(&mut self, rows: &str) -> io::Result<()> {
-        let sent = self.0.blocking_send(rows.to_owned());
-        sent.map_err(|_| io::Error::from(ErrorKind::BrokenPipe))
+        self.add(Piece::Rows(rows.to_owned()))
+    }
+
+    /// Rows that only wait here would be lost by a crash, so they do not count as shown.
+    fn wait_drawn(&mut self) -> io::Result<()> {
+        let (mark, reached) = oneshot::channel();
+        self.add(Piece::Mark(mark))?;
+        reached.blocking_recv().map_err(|_| io::Error::from(ErrorKind::BrokenPipe))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{FutureExt, sink};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_count_as_seen_once_the_browser_has_them() {
+        let (begun, mut begins) = mpsc::channel(1);
+        let gate = Arc::new(Semaphore::new(0));
+        let browser = sink::unfold((begun, Arc::clone(&gate)), |(begun, gate), _| async move {
+            begun.send(()).await.unwrap();
+            gate.acquire().await.unwrap().forget();
+            Ok::<_, Infallible>((begun, gate))
+        });
+        let (pieces, unsent) = mpsc::channel(WEB_UNSENT_BATCHES);
+        let output = Output::start(Pieces(pieces), CancellationToken::new()).unwrap();
+        tokio::spawn(send(unsent, Box::pin(browser)));
+        output.show(&["a row".to_owned()]).await.unwrap();
+        begins.recv().await.unwrap();
+        assert!(output.is_seen().now_or_never().is_none(), "the browser takes nothing");
+        gate.add_permits(1);
+        timeout(WEB_SEND_WAIT, output.is_seen()).await.unwrap();
     }
 }
