@@ -183,6 +183,46 @@ describe("an open page", () => {
     await exists(one.locator(".banner").getByText(/^You are not in this conversation/));
   });
 
+  it("keeps messages of two authors with one id apart", async () => {
+    const tracker = await startTracker();
+    const [ana, bob] = [await startProgram(tracker, "ana", { web: true }), await startProgram(tracker, "bob")];
+    const say = text => ({ command: "say", conversation: { room: "sala" }, text });
+    await ana.ask("create", { room: "sala" });
+    const linked = ana.event(it => it.event === "link" && it.state === "up");
+    await bob.ask("join", { room: "sala" });
+    await linked;
+    const [atAna, atBob] = [ana, bob].map(program => program.event(it => it.event === "message"));
+    const { id: own } = await ana.ask("say", say("by ana"));
+    await atBob;
+    bob.send(say("by bob"));
+    const { id: other } = await atAna;
+    for (let at = 1; at < 199; at++) {
+      ana.send(say(`${at}`));
+    }
+    await ana.ask("say", say("the last"));
+    // As if bob had used ana's id. The peer itself knows the message by its author too.
+    const prepare = page => page.routeWebSocket(/\/ws$/, socket => {
+      const server = socket.connectToServer();
+      server.onMessage(text => socket.send(text.replaceAll(other, own)));
+      socket.onMessage(text => server.send(text.includes('"before_from":"bob"') ? text.replaceAll(own, other) : text));
+    });
+    const page = await openPage(ana.url, { prepare });
+    await openConversation(page, "sala");
+    // An export reads 200 messages at a time, so bob's is the first one of its page.
+    const download = page.waitForEvent("download");
+    await byName(page, "button", "More actions").click();
+    await byName(page, "button", "Export as a file").click();
+    const texts = readFileSync(await (await download).path(), "utf8").trimEnd().split("\n").map(line => JSON.parse(line).content);
+    assert.deepEqual([texts.length, ...texts.slice(0, 3)], [201, "by ana", "by bob", "1"]);
+    while (!(await log(page).getByText("by ana", { exact: true }).count())) {
+      await page.evaluate(() => new Promise(drawn => {
+        document.querySelector("#log").scrollTop = 0;
+        requestAnimationFrame(drawn);
+      }));
+    }
+    await shows(page, "by bob");
+  });
+
   it("is not delayed by one that reads nothing", async () => {
     const tracker = await startTracker();
     const ana = await registered(tracker, "ana");

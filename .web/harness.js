@@ -117,13 +117,14 @@ export async function theBrowser() {
   return browser;
 }
 
-/** Opens a page in a browser profile of its own. Errors of the page fail the test at its end. */
-export async function openPage(url, { width = 1280, height = 800, ...options } = {}) {
+/** Opens a page in a browser profile of its own, after `prepare` has changed it. Errors of the page are in `problems`. */
+export async function openPage(url, { width = 1280, height = 800, prepare, ...options } = {}) {
   const context = await (await theBrowser()).newContext({ viewport: { width, height }, acceptDownloads: true, ...options });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.problems = [];
   page.on("pageerror", error => page.problems.push(String(error.stack)));
+  await prepare?.(page);
   await page.goto(url);
   return page;
 }

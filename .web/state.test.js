@@ -68,15 +68,15 @@ describe("events", () => {
     assert.deepEqual(give("message", from("bob", "m1")), ["received"]);
     assert.deepEqual(give("message", from("bob", "m2", "dear ana!")), ["alert", "received"]);
     assert.deepEqual(give("message", from("bob", "m1")), [], "a message comes once");
-    assert.deepEqual([sala.unread, sala.mentions, sala.firstUnread, sala.rows.length], [2, 1, "m1", 2]);
+    assert.deepEqual([sala.unread, sala.mentions, sala.firstUnread, sala.rows.length], [2, 1, "bob m1", 2]);
     assert.equal(state_.unreadOf(state), 2);
     give("message", { ...from("bob", "m3"), room: null });
-    assert.deepEqual([direct.unread, direct.read], [0, "m3"], "the open one is read");
+    assert.deepEqual([direct.unread, direct.read], [0, "bob m3"], "the open one is read");
     state.visible = false;
     assert.deepEqual(give("message", { ...from("bob", "m4"), room: null }), ["alert", "received"]);
     state.visible = true;
     markRead(state);
-    assert.deepEqual([direct.unread, direct.mentions, direct.read], [0, 0, "m4"]);
+    assert.deepEqual([direct.unread, direct.mentions, direct.read], [0, 0, "bob m4"]);
   });
 
   it("never count own messages as unread", () => {
@@ -112,6 +112,23 @@ describe("events", () => {
     give("sent", { id: "m1", room: "sala", content: "hi" });
     give("message_withdrawn", { id: "m1" });
     assert.equal(sala.rows.length, 0);
+  });
+
+  it("keep messages of two authors with one id apart", () => {
+    const { state, give, sala } = signedIn();
+    give("sent", { id: "m1", room: "sala", content: "own" });
+    for (const name of ["bob", "carla", "bob"]) {
+      give("message", from(name, "m1"));
+    }
+    assert.deepEqual(sala.rows.map(row => row.from), ["ana", "bob", "carla"]);
+    give("delivered", { id: "m1", to: "bob" });
+    readReceipts(state, sala, [{ id: "m1", has: ["bob", "carla"], waits: [] }]);
+    assert.deepEqual(sala.rows.map(row => row.delivery?.has.length), [2, undefined, undefined]);
+    mergeNewest(state, sala, ["ana", "bob", "carla"].map(name => messageRow(state, from(name, "m1"))));
+    mergeOlder(sala, [messageRow(state, from("dora", "m1"))]);
+    assert.equal(sala.rows.length, 4);
+    give("message_withdrawn", { id: "m1" });
+    assert.deepEqual(sala.rows.map(row => row.from), ["dora", "bob", "carla"]);
   });
 
   it("warn of a changed key until it is accepted", () => {
@@ -180,7 +197,7 @@ describe("rows", () => {
     const { state, give, sala } = signedIn();
     for (const [rows, merged] of [["a b", "a x b c"], ["b", "a b"], ["", "a b"]]) {
       const known = rows ? page(state, rows) : [];
-      Object.assign(sala, { rows: known, ids: new Set(known.map(row => row.id)) });
+      Object.assign(sala, { rows: known, keys: new Set(known.map(row => row.key)) });
       mergeNewest(state, sala, page(state, merged));
       assert.equal(ids(sala), merged);
     }
@@ -199,7 +216,7 @@ describe("rows", () => {
       give("message", { ...from("bob", `p${at}`), room: null });
     }
     assert.ok(sala.rows.length <= 1250 && direct.rows.length <= 250, `${sala.rows.length} ${direct.rows.length}`);
-    assert.equal(sala.ids.size, sala.rows.length);
+    assert.equal(sala.keys.size, sala.rows.length);
     assert.equal(sala.rows.at(-1).id, "m9999");
     assert.ok(sala.older && direct.older);
     assert.equal(direct.unread, 10_000);

@@ -5,9 +5,9 @@
 mod common;
 mod programs;
 
-use common::{Peer, Tracker, password_of, room};
+use common::{Peer, Tracker, password_of, room, user};
 use peer::api::conversation::Conversation;
-use peer::api::past::{FoundLine, KeptConversation, Past};
+use peer::api::past::{Before, FoundLine, KeptConversation, Past};
 use peer::api::{Answer, Command, Event};
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen};
@@ -155,7 +155,7 @@ async fn older_messages_come_page_by_page_once_each() {
         else {
             panic!("no history")
         };
-        before = lines.first().map(|line| line.id);
+        before = lines.first().map(Before::from);
         all.splice(0..0, lines.into_iter().map(|line| line.content.expose().to_owned()));
         pages += 1;
         if !more {
@@ -166,10 +166,47 @@ async fn older_messages_come_page_by_page_once_each() {
     assert!(all.is_sorted());
     let newest = found(&ana, "page").await.remove(0);
     let words = || "page from:ana".to_owned();
-    let older = Command::Search { words: words(), before: Some(newest.line.id) };
+    let older = Command::Search { words: words(), before: Some(Before::from(&newest.line)) };
     assert!(matches!(ana.run(older).await, Ok(Answer::Found { lines, .. }) if lines.len() == 6));
-    let unknown = Command::Search { words: words(), before: Some(Uuid::nil()) };
-    assert_eq!(ana.run(unknown).await.unwrap_err().code(), "USAGE");
+    let nil = Some(Before { id: Uuid::nil(), from: None });
+    assert_eq!(ana.run(Command::Search { words: words(), before: nil }).await.unwrap_err().code(), "USAGE");
+}
+
+#[tokio::test]
+async fn pages_end_although_two_authors_use_one_id() {
+    let tracker = Tracker::start().await;
+    let (mut ana, mut mallory) = (unlocked(&tracker, "ana").await, tracker.peer("mallory").await);
+    ana.create("sala").await;
+    mallory.join("sala").await;
+    ana.linked("mallory").await;
+    let sala = || Some(Conversation::Room(room("sala")));
+    let arrives = |text: &'static str| move |event: &Event| matches!(event, Event::Message { content, .. } if content == text);
+    let by = |text: &str, id| Command::Say { conversation: sala(), text: text.to_owned(), id: Some(id) };
+    let id = Uuid::now_v7();
+    say(&mut ana, "1 before").await;
+    ana.run(by("2 by ana", id)).await.unwrap();
+    mallory.until(arrives("2 by ana")).await;
+    mallory.run(by("3 by mallory", id)).await.unwrap();
+    ana.until(arrives("3 by mallory")).await;
+    say(&mut ana, "4 after").await;
+    let (mut all, mut before) = (Vec::new(), None);
+    // Each page has one message; a few more pages show that there is an end.
+    for _ in 0..8 {
+        let page = Command::History { lines: 1, conversation: sala(), before };
+        let Ok(Answer::History { lines, more, .. }) = ana.run(page).await else { panic!("no history") };
+        before = lines.first().map(Before::from);
+        all.extend(lines.into_iter().map(|line| line.content.expose().to_owned()));
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(all, ["4 after", "3 by mallory", "2 by ana", "1 before"]);
+    for (from, count) in [("mallory", 2), ("ana", 1)] {
+        let before = Some(Before { id, from: Some(user(from)) });
+        let search = Command::Search { words: "in:sala".to_owned(), before };
+        let Ok(Answer::Found { lines, .. }) = ana.run(search).await else { panic!("no search") };
+        assert_eq!(lines.len(), count, "{from}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

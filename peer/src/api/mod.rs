@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
-use crate::api::past::{FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::past::{Before, FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
 use crate::api::sign_in::SignInCommand;
 use crate::api::status::{Present, Status, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
@@ -130,18 +130,17 @@ pub enum Command {
         /// The conversation; the open one if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conversation: Option<Conversation>,
-        /// The id of a message: only messages before it are shown. If absent, the last messages of the conversation are
-        /// shown.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<Uuid>,
+        /// A message: only messages before it are shown. If absent, the last messages of the conversation are shown.
+        #[serde(flatten)]
+        before: Option<Before>,
     },
     /// Find messages in all conversations.
     Search {
         /// The words to find, and filters: `from:bob`, `in:sala`, `in:@bob`, `since:2026-11-01`, `until:2026-11-30`.
         words: String,
-        /// The id of a message: only older ones are found. If absent, the search begins with the newest message.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<Uuid>,
+        /// A message: only older ones are found. If absent, the search begins with the newest message.
+        #[serde(flatten)]
+        before: Option<Before>,
     },
     /// Unlock the history, after [`PasswordWanted`](error::CommandError::PasswordWanted).
     Unlock {

@@ -45,6 +45,24 @@ pub struct PastLine {
     pub signed: bool,
 }
 
+/// The message before which a page ends. An author can use the id of another author's message, so the author belongs to
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// The message id.
+    #[serde(rename = "before")]
+    pub id: Uuid,
+    /// The author of the message; if absent, the message with this id that arrived first is meant.
+    #[serde(rename = "before_from", default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Username>,
+}
+
+impl From<&PastLine> for Before {
+    fn from(line: &PastLine) -> Self {
+        Self { id: line.id, from: Some(line.from.clone()) }
+    }
+}
+
 /// A conversation that is stored on this device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptConversation {

@@ -136,6 +136,10 @@ fn check(schema: &Schema, fields: &Map<String, Value>) -> Result<(), String> {
         Some(Field { name: field, r#type, .. }) => {
             Err(format!("\"{field}\" of \"{name}\" is {}", r#type.described()))
         }
+        // The command is read without an author of nothing.
+        None if fields.contains_key("before_from") && !fields.contains_key("before") => {
+            Err("\"before_from\" needs \"before\"".to_owned())
+        }
         None => Ok(()),
     }
 }
@@ -170,6 +174,7 @@ mod tests {
     use super::*;
     use crate::api::account::AccountCommand;
     use crate::api::conversation::Conversation;
+    use crate::api::past::Before;
     use crate::limits::PAST_LINES;
 
     fn sala() -> RoomName {
@@ -192,6 +197,7 @@ mod tests {
     fn every_command_is_read_with_its_fields() {
         let in_sala = || Conversation::Room(sala());
         let with_bob = || Conversation::Private(bob());
+        let before = |from| Some(Before { id: uuid::Uuid::nil(), from });
         let say = |conversation| Command::Say { conversation, text: "a\nb".to_owned(), id: None };
         for (line, command) in [
             (json!({"command": "say", "text": "a\nb"}), say(None)),
@@ -232,7 +238,15 @@ mod tests {
             ),
             (
                 json!({"command": "search", "words": "x", "before": uuid::Uuid::nil()}),
-                Command::Search { words: "x".to_owned(), before: Some(uuid::Uuid::nil()) },
+                Command::Search { words: "x".to_owned(), before: before(None) },
+            ),
+            (
+                json!({"command": "search", "words": "x", "before": uuid::Uuid::nil(), "before_from": "bob"}),
+                Command::Search { words: "x".to_owned(), before: before(Some(bob())) },
+            ),
+            (
+                json!({"command": "history", "before": uuid::Uuid::nil(), "before_from": "bob"}),
+                Command::History { lines: PAST_LINES.0, conversation: None, before: before(Some(bob())) },
             ),
             (json!({"command": "conversations", "password": "secret"}), Command::Conversations),
             (
@@ -332,6 +346,7 @@ mod tests {
             (r#"{"command":"history","lines":1.5}"#, "a whole number from 1"),
             (r#"{"command":"withdraw","message":"8a9"}"#, "four digits"),
             (r#"{"command":"history","before":"8a90"}"#, "a whole message id"),
+            (r#"{"command":"history","before_from":"bob"}"#, "needs \"before\""),
             (r#"{"command":"delete_account"}"#, "needs \"password\""),
             (r#"{"command":7}"#, "\"command\" is a string"),
             (r#"{}"#, "\"command\" is missing"),

@@ -3,7 +3,7 @@
 //! Each page shows the messages before the oldest one on the screen.
 
 use crate::api::conversation::Conversation;
-use crate::api::past::Past;
+use crate::api::past::{Before, Past};
 use crate::api::{Answer, Command};
 
 /// The command that shows the next page.
@@ -22,13 +22,12 @@ impl Paging {
                     Past::Room(room) => Conversation::Room(room.clone()),
                     Past::With(user) => Conversation::Private(user.clone()),
                 }));
-                let before = shown.first().filter(|_| *more).map(|oldest| oldest.id);
-                let lines = *lines;
-                self.next = before.map(|id| Command::History { lines, conversation, before: Some(id) });
+                let (lines, before) = (*lines, shown.first().filter(|_| *more).map(Before::from));
+                self.next = before.map(|it| Command::History { lines, conversation, before: Some(it) });
             }
             (Command::Search { words, .. }, Answer::Found { lines, more }) => {
-                let before = lines.last().filter(|_| *more).map(|oldest| oldest.line.id);
-                self.next = before.map(|id| Command::Search { words: words.clone(), before: Some(id) });
+                let before = lines.last().filter(|_| *more).map(|oldest| Before::from(&oldest.line));
+                self.next = before.map(|it| Command::Search { words: words.clone(), before: Some(it) });
             }
             _ => {}
         }
@@ -70,11 +69,11 @@ mod tests {
         let command = Command::History { lines: 5, conversation: None, before: None };
         let older = RoomName::parse("sala#3c24").ok();
         let shown = |more, named| Answer::History { of: of(), named, lines: vec![line(1), line(2)], more };
-        let before = Some(Uuid::from_u128(1));
+        let before = || Some(Before::from(&line(1)));
         for (named, name) in [(None, "sala"), (older, "sala#3c24")] {
             paging.note(&command, &shown(true, named));
             let conversation = RoomName::parse(name).ok().map(Conversation::Room);
-            assert!(paging.next() == Some(Command::History { lines: 5, conversation, before }));
+            assert!(paging.next() == Some(Command::History { lines: 5, conversation, before: before() }));
         }
         paging.note(&command, &Answer::Done);
         assert!(paging.next().is_some(), "other answers change nothing");
@@ -88,7 +87,7 @@ mod tests {
         let found = |id| FoundLine { of: of(), named: None, excerpt: None, line: line(id) };
         let command = Command::Search { words: "x from:bob".into(), before: None };
         paging.note(&command, &Answer::Found { lines: vec![found(9), found(4)], more: true });
-        let next = Command::Search { words: "x from:bob".into(), before: Some(Uuid::from_u128(4)) };
+        let next = Command::Search { words: "x from:bob".into(), before: Some(Before::from(&line(4))) };
         assert!(paging.next() == Some(next));
     }
 }

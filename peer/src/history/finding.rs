@@ -110,12 +110,15 @@ impl Tables {
         found.collect()
     }
 
-    /// Returns the row of the message with this id.
-    pub(crate) fn row_of(&self, id: &Uuid) -> Result<Option<i64>> {
+    /// Returns the row of the message of this author with this id. Without an author it is the message that arrived
+    /// first: authors can use the same id.
+    pub(crate) fn row_of(&self, id: &Uuid, from: Option<&Username>) -> Result<Option<i64>> {
         let mut query = self.db.prepare_cached(
-            "SELECT row FROM messages WHERE id = ?1 AND author IN (SELECT id FROM people) AND text IS NOT NULL",
+            "SELECT row FROM messages WHERE id = ?1 AND text IS NOT NULL
+                 AND author IN (SELECT id FROM people WHERE ?2 IS NULL OR name = ?2)
+             ORDER BY row LIMIT 1",
         )?;
-        query.query_row([id.as_bytes()], |row| row.get(0)).optional()
+        query.query_row(params![id.as_bytes(), from.map(Username::as_str)], |row| row.get(0)).optional()
     }
 }
 
@@ -212,11 +215,13 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_found_by_its_id() {
+    fn a_message_is_found_by_its_id_and_author() {
         let mut ana = history(ANA);
-        let messages = say(&mut ana, &room(), &["here"], &[]);
+        let id = say(&mut ana, &room(), &["here"], &[])[0].id;
         let row = ana.search("here", 1).unwrap()[0].row;
-        assert_eq!(ana.row_of(&messages[0].id).unwrap(), Some(row));
-        assert_eq!(ana.row_of(&Uuid::nil()).unwrap(), None);
+        assert_eq!(ana.row_of(&id, None).unwrap(), Some(row));
+        assert_eq!(ana.row_of(&id, Some(&user(ANA))).unwrap(), Some(row));
+        assert_eq!(ana.row_of(&id, Some(&user(BOB))).unwrap(), None);
+        assert_eq!(ana.row_of(&Uuid::nil(), None).unwrap(), None);
     }
 }

@@ -318,9 +318,9 @@ impl HistoryDb {
         self.read(|tables| tables.page(of, before, count))
     }
 
-    /// Returns the row of the message with this id.
-    pub fn row_of(&mut self, id: &Uuid) -> Result<Option<i64>, HistoryFailed> {
-        self.read(|tables| tables.row_of(id))
+    /// Returns the row of the message of this author with this id; of any author if `from` is absent.
+    pub fn row_of(&mut self, id: &Uuid, from: Option<&Username>) -> Result<Option<i64>, HistoryFailed> {
+        self.read(|tables| tables.row_of(id, from))
     }
 
     /// Returns the messages that match a search, newest first. It first indexes all messages that are not in the

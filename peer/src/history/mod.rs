@@ -189,9 +189,9 @@ impl History {
         self.read(move |history| history.read(|tables| tables.published(&received, &own, count))).await
     }
 
-    /// Returns the row of the message with this id.
-    pub async fn row_of(&self, id: Uuid) -> Result<Option<i64>, HistoryFailed> {
-        self.read(move |history| history.row_of(&id)).await
+    /// Returns the row of the message of this author with this id; of any author if `from` is absent.
+    pub async fn row_of(&self, id: Uuid, from: Option<Username>) -> Result<Option<i64>, HistoryFailed> {
+        self.read(move |history| history.row_of(&id, from.as_ref())).await
     }
 
     /// Returns the messages that match a search, newest first. Messages that are not in the index yet are indexed

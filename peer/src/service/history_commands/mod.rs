@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::api::past::{FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
+use crate::api::past::{Before, FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
 use crate::api::{Answer, Event};
 use crate::engine::Engine;
 use crate::engine::history_lock::Locked;
@@ -54,7 +54,7 @@ impl PeerService {
         history: &History,
         lines: usize,
         conversation: Option<Conversation>,
-        before: Option<Uuid>,
+        before: Option<Before>,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
@@ -71,7 +71,7 @@ impl PeerService {
         &self,
         history: &History,
         words: &str,
-        before: Option<Uuid>,
+        before: Option<Before>,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
         let Query { words, from, place, since, until } = Query::parse(words).map_err(CommandError::Usage)?;
@@ -285,10 +285,10 @@ impl PeerService {
 }
 
 /// Returns the row of the message before which the page ends.
-async fn row_before(history: &History, before: Option<Uuid>) -> Result<Option<i64>, CommandError> {
-    let Some(id) = before else { return Ok(None) };
+async fn row_before(history: &History, before: Option<Before>) -> Result<Option<i64>, CommandError> {
+    let Some(Before { id, from }) = before else { return Ok(None) };
     let unknown = || CommandError::Usage("no message with that id is kept here".to_owned());
-    history.row_of(id).await?.ok_or_else(unknown).map(Some)
+    history.row_of(id, from).await?.ok_or_else(unknown).map(Some)
 }
 
 impl From<HistoryFailed> for CommandError {

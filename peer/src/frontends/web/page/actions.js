@@ -19,7 +19,7 @@ export class Actions {
 		this.app = app;
 	}
 
-	/** Opens a conversation, at a message if one is named. @param {string} key @param {string | null} [message] */
+	/** Opens a conversation, at a message if the key of one is given. @param {string} key @param {string | null} [message] */
 	open(key, message = null) {
 		const { app } = this;
 		const { state } = app;

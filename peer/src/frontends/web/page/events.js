@@ -6,7 +6,7 @@
  * nothing; a room that is entered asks for its members.
  */
 
-import { append } from "./rows.js";
+import { append, messageKey } from "./rows.js";
 import { safeRow } from "./safe_text.js";
 import { readSnapshot, signOut } from "./snapshot.js";
 import { addressIn, conversationOf, keyOf, openConversation, othersOf, userOf } from "./state.js";
@@ -61,7 +61,7 @@ const HANDLERS = {
 		const conversation = begun(state, { room: room.name }, now);
 		if (conversation.snapshot && conversation.snapshot.id !== room.id) {
 			// Another room of the same name: the rows of the old one are not its own.
-			Object.assign(conversation, { rows: [], ids: new Set(), loaded: "no", older: false, last: null });
+			Object.assign(conversation, { rows: [], keys: new Set(), loaded: "no", older: false, last: null });
 		}
 		conversation.snapshot = room;
 		return [{ do: "members", conversation }, { do: "refresh" }];
@@ -139,9 +139,9 @@ const HANDLERS = {
 			return effects;
 		}
 		if (isRead(state, conversation)) {
-			conversation.read = message.id;
+			conversation.read = message.key;
 		} else {
-			conversation.firstUnread = conversation.unread ? conversation.firstUnread : message.id;
+			conversation.firstUnread = conversation.unread ? conversation.firstUnread : message.key;
 			conversation.unread += 1;
 			if (!event.room || namesUser(message.text, state.me)) {
 				conversation.mentions += 1;
@@ -188,10 +188,11 @@ const HANDLERS = {
 	},
 
 	message_withdrawn(state, { id }) {
+		const key = messageKey({ from: state.me, id });
 		state.waiting.delete(id);
 		for (const conversation of state.conversations.values()) {
-			if (conversation.ids.delete(id)) {
-				conversation.rows = conversation.rows.filter(row => row.id !== id);
+			if (conversation.keys.delete(key)) {
+				conversation.rows = conversation.rows.filter(row => row.key !== key);
 			}
 		}
 	},
@@ -257,11 +258,12 @@ function recorded(state, { id, to }, record) {
 /**
  * Returns a message of an event or of the history as a row.
  * @param {State} state
- * @param {Record<string, any>} given
+ * @param {any} given
  * @returns {Message}
  */
 export const messageRow = (state, given) => ({
 	kind: "message",
+	key: messageKey(given),
 	id: given.id,
 	from: given.from,
 	text: given.content,
@@ -284,8 +286,8 @@ export const messageRow = (state, given) => ({
 export function readReceipts(state, conversation, receipts) {
 	const known = new Map(receipts.map(receipt => [receipt.id, receipt]));
 	for (const row of conversation.rows) {
-		const receipt = known.get(row.id);
-		if (receipt && row.kind === "message") {
+		const receipt = row.kind === "message" && row.own && known.get(row.id);
+		if (receipt) {
 			const { has, written = [], waits } = receipt;
 			row.delivery = { has, written, waits, failed: row.delivery?.failed ?? [] };
 			row.version += 1;
@@ -317,7 +319,7 @@ export function markRead(state) {
 	const conversation = openConversation(state);
 	if (conversation && isRead(state, conversation)) {
 		conversation.unread = conversation.mentions = 0;
-		conversation.read = conversation.rows.findLast(row => row.kind === "message")?.id ?? conversation.read;
+		conversation.read = conversation.rows.findLast(row => row.kind === "message")?.key ?? conversation.read;
 	}
 }
 
@@ -355,7 +357,7 @@ let notes = 0;
  */
 function note(state, conversation, text, at) {
 	notes += 1;
-	append(state, conversation, { kind: "note", id: `note-${notes}`, text, at, live: true, version: 0 });
+	append(state, conversation, { kind: "note", key: `note-${notes}`, text, at, live: true, version: 0 });
 }
 
 /**

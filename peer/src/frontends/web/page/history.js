@@ -1,7 +1,7 @@
 /** The messages that the page reads from the peer's history: the newest ones, older ones, and whole conversations.  */
 
 import { isRead, messageRow, readReceipts, remember } from "./events.js";
-import { mergeNewest, mergeOlder, replace } from "./rows.js";
+import { mergeNewest, mergeOlder, messageKey, replace } from "./rows.js";
 import { addressIn, conversationOf } from "./state.js";
 
 /** Messages that are read at a time. */
@@ -26,10 +26,10 @@ export class HistoryReader {
 	 * Reads a page of a conversation, oldest first.
 	 * @param {Conversation} conversation
 	 * @param {number} lines
-	 * @param {string} [before] the id of a message
+	 * @param {{ id: string, from: string }} [before] a message
 	 */
 	#page({ address }, lines, before) {
-		return this.app.command("history", { lines, conversation: address, before });
+		return this.app.command("history", { lines, conversation: address, before: before?.id, before_from: before?.from });
 	}
 
 	/** Reads the newest messages of a conversation, and who has the user's own ones. @param {Conversation} conversation */
@@ -45,7 +45,7 @@ export class HistoryReader {
 			const page = lines.map(line => messageRow(state, line));
 			const newest = page.at(-1);
 			mergeNewest(state, conversation, page);
-			if (!newest || conversation.rows.find(row => row.kind === "message")?.id === page[0].id) {
+			if (!newest || conversation.rows.find(row => row.kind === "message")?.key === page[0].key) {
 				conversation.older = more === true;
 			}
 			conversation.loaded = "yes";
@@ -91,14 +91,14 @@ export class HistoryReader {
 	#countUnread(conversation, page) {
 		const isOnScreen = isRead(this.app.state, conversation);
 		if (conversation.read === null || isOnScreen) {
-			conversation.read = conversation.unread ? conversation.read : (page.at(-1)?.id ?? null);
+			conversation.read = conversation.unread ? conversation.read : (page.at(-1)?.key ?? null);
 			return;
 		}
-		const at = page.findIndex(row => row.id === conversation.read);
+		const at = page.findIndex(row => row.key === conversation.read);
 		const unread = page.slice(at + 1).filter(row => !row.own);
 		if (unread.length > conversation.unread) {
 			conversation.unread = unread.length;
-			conversation.firstUnread = unread[0].id;
+			conversation.firstUnread = unread[0].key;
 		}
 	}
 
@@ -110,7 +110,7 @@ export class HistoryReader {
 		}
 		this.#busy.add(conversation.key);
 		try {
-			const { lines, more } = await this.#page(conversation, PAGE, oldest.id);
+			const { lines, more } = await this.#page(conversation, PAGE, oldest);
 			mergeOlder(conversation, lines.map(line => messageRow(this.app.state, line)));
 			conversation.older = more === true;
 		} catch (error) {
@@ -125,12 +125,13 @@ export class HistoryReader {
 	async show(line) {
 		const { state, actions } = this.app;
 		const conversation = conversationOf(state, addressIn(line));
-		if (!conversation.ids.has(line.id)) {
-			const { lines, more } = await this.#page(conversation, PAGE, line.id);
+		const key = messageKey(line);
+		if (!conversation.keys.has(key)) {
+			const { lines, more } = await this.#page(conversation, PAGE, line);
 			replace(conversation, [...lines, line].map(it => messageRow(state, it)));
 			Object.assign(conversation, { detached: true, older: more === true, loaded: "yes" });
 		}
-		actions.open(conversation.key, line.id);
+		actions.open(conversation.key, key);
 	}
 
 	/**
@@ -144,7 +145,7 @@ export class HistoryReader {
 			const answer = await this.#page(conversation, EXPORT_PAGE, before);
 			pages.push(answer.lines.map(line => `${JSON.stringify(line)}\n`).join(""));
 			count += answer.lines.length;
-			before = answer.lines[0]?.id;
+			before = answer.lines[0];
 			more = answer.more === true;
 		}
 		return { file: new Blob(pages.reverse(), { type: "application/jsonl" }), count };

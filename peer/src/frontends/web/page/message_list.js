@@ -34,7 +34,7 @@ export class MessageList {
 	#top = null;
 	/** The conversation on the screen. @type {string | null} */
 	#key = null;
-	/** The id of a row to show at the next drawing. @type {string | null} */
+	/** The key of a row to show at the next drawing. @type {string | null} */
 	#target = null;
 	#expanded = new Set();
 	#unfolded = new Set();
@@ -65,9 +65,9 @@ export class MessageList {
 		this.app.draw();
 	}
 
-	/** Shows one message at the next drawing. @param {string | null} id */
-	show(id) {
-		this.#target = id;
+	/** Shows one message at the next drawing. @param {string | null} key */
+	show(key) {
+		this.#target = key;
 	}
 
 	/** @param {State} state */
@@ -87,7 +87,7 @@ export class MessageList {
 			return;
 		}
 		const { rows } = conversation;
-		const at = this.#target ? rows.findIndex(row => row.id === this.#target) : -1;
+		const at = this.#target ? rows.findIndex(row => row.key === this.#target) : -1;
 		if (at >= 0) {
 			this.#top = rows[Math.max(0, at - STEP)];
 			state.following = false;
@@ -146,10 +146,10 @@ export class MessageList {
 			const isRoomMessage = row.kind === "message" && !row.own && "room" in conversation.address;
 			const around = {
 				before,
-				isFirstUnread: conversation.firstUnread === row.id,
+				isFirstUnread: conversation.firstUnread === row.key,
 				isMention: isRoomMessage && namesUser(row.text, state.me),
-				isExpanded: this.#expanded.has(row.id),
-				isUnfolded: this.#unfolded.has(row.id),
+				isExpanded: this.#expanded.has(row.key),
+				isUnfolded: this.#unfolded.has(row.key),
 				now,
 			};
 			before = row;
@@ -182,7 +182,7 @@ export class MessageList {
 
 	/** @param {Set<string>} set @param {Message} row */
 	#toggle(set, row) {
-		set.delete(row.id) || set.add(row.id);
+		set.delete(row.key) || set.add(row.key);
 		this.app.draw();
 	}
 

@@ -36,7 +36,7 @@ export function lookOf(row, around) {
 
 /** Returns the element of a row. @param {Row} row @param {Surroundings} around @param {RowActions} actions */
 export function buildRow(row, around, actions) {
-	const whole = element("div", { class: "row", "data-id": row.id });
+	const whole = element("div", { class: "row" });
 	if (isNewDay(row, around.before)) {
 		whole.append(element("p", { class: "day" }, span("", dayName(row.at, around.now))));
 	}

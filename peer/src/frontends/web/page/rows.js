@@ -1,9 +1,12 @@
 /**
  * The rows of a conversation: messages in order, and notes of the program between them.
  *
- * A message can come twice, as an event and in a page of the history; its id tells. For example, the rows `a b` and the
+ * A message can come twice, as an event and in a page of the history; its key tells. For example, the rows `a b` and the
  * page `a x b c` become `a x b c`.
  */
+
+/** Returns the key of a message: an author can use the id of another author's message. @param {{ from: string, id: string }} message */
+export const messageKey = ({ from, id }) => `${from} ${id}`;
 
 /** Rows kept of a conversation that is not open. */
 const ROWS_CLOSED = 200;
@@ -21,11 +24,11 @@ export const ROWS_BROWSING = 4000;
  * @param {Row} row
  */
 export function append(state, conversation, row) {
-	if (conversation.ids.has(row.id) || conversation.detached) {
+	if (conversation.keys.has(row.key) || conversation.detached) {
 		return false;
 	}
 	conversation.rows.push(row);
-	conversation.ids.add(row.id);
+	conversation.keys.add(row.key);
 	trim(state, conversation);
 	return true;
 }
@@ -37,17 +40,17 @@ export function append(state, conversation, row) {
  * @param {Row[]} page oldest first
  */
 export function mergeNewest(state, conversation, page) {
-	const first = page.find(row => conversation.ids.has(row.id));
+	const first = page.find(row => conversation.keys.has(row.key));
 	if (!first) {
 		// Between the old rows and this page there may be others.
 		replace(conversation, conversation.rows.filter(row => row.live));
 	}
 	const { rows } = conversation;
-	const places = new Map(rows.map((row, at) => [row.id, at]));
-	let next = first ? (places.get(first.id) ?? 0) : 0;
+	const places = new Map(rows.map((row, at) => [row.key, at]));
+	let next = first ? (places.get(first.key) ?? 0) : 0;
 	const merged = rows.slice(0, next);
 	for (const row of page) {
-		const place = places.get(row.id);
+		const place = places.get(row.key);
 		if (place === undefined) {
 			merged.push(row);
 		} else if (place >= next) {
@@ -66,7 +69,7 @@ export function mergeNewest(state, conversation, page) {
  * @param {Row[]} page oldest first
  */
 export function mergeOlder(conversation, page) {
-	const rows = [...page.filter(row => !conversation.ids.has(row.id)), ...conversation.rows];
+	const rows = [...page.filter(row => !conversation.keys.has(row.key)), ...conversation.rows];
 	conversation.detached ||= rows.length > ROWS_BROWSING;
 	replace(conversation, rows.slice(0, ROWS_BROWSING));
 }
@@ -74,7 +77,7 @@ export function mergeOlder(conversation, page) {
 /** @param {Conversation} conversation @param {Row[]} rows */
 export function replace(conversation, rows) {
 	conversation.rows = rows;
-	conversation.ids = new Set(rows.map(row => row.id));
+	conversation.keys = new Set(rows.map(row => row.key));
 }
 
 /**
@@ -83,11 +86,11 @@ export function replace(conversation, rows) {
  * @param {Conversation} conversation
  */
 export function trim(state, conversation) {
-	const { rows, ids, key } = conversation;
+	const { rows, keys, key } = conversation;
 	const most = state.open !== key ? ROWS_CLOSED : state.following ? ROWS_FOLLOWING : ROWS_BROWSING;
 	// Some slack, so that not every message moves all the others.
 	if (rows.length > most * 1.25) {
-		rows.splice(0, rows.length - most).forEach(row => ids.delete(row.id));
+		rows.splice(0, rows.length - most).forEach(row => keys.delete(row.key));
 		conversation.older = true;
 	}
 }

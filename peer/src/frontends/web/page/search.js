@@ -12,12 +12,11 @@ const QUOTED = 500;
 export async function search(app, words) {
 	const list = element("ol", { class: "found", "aria-label": "Search results" });
 	const more = buttons();
-	const load = async before => {
-		const answer = await app.actions.unlocked(() => app.command("search", { words, before }));
+	const load = async last => {
+		const answer = await app.actions.unlocked(() => app.command("search", { words, before: last?.id, before_from: last?.from }));
 		if (answer) {
-			const last = answer.lines.at(-1);
 			list.append(...answer.lines.map(line => foundRow(app, line)));
-			more.replaceChildren(...(answer.more ? [button("Older results", () => app.tried(() => load(last.id)))] : []));
+			more.replaceChildren(...(answer.more ? [button("Older results", () => app.tried(() => load(answer.lines.at(-1))))] : []));
 		}
 		return answer;
 	};

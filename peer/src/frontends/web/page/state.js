@@ -52,7 +52,7 @@ export function conversationOf(state, address) {
 		snapshot: null,
 		ended: false,
 		rows: [],
-		ids: new Set(),
+		keys: new Set(),
 		loaded: "no",
 		older: false,
 		detached: false,

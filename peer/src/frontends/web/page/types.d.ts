@@ -24,6 +24,8 @@ interface RoomSnapshot {
 
 interface Message {
 	kind: "message";
+	/** Identifies the row. */
+	key: string;
 	id: string;
 	from: string;
 	text: string;
@@ -55,7 +57,7 @@ interface Delivery {
 /** A row of the program itself. */
 interface Note {
 	kind: "note";
-	id: string;
+	key: string;
 	text: string;
 	at: number;
 	live: boolean;
@@ -73,8 +75,8 @@ interface Conversation {
 	ended: boolean;
 	/** Oldest first. */
 	rows: Row[];
-	/** The ids of the rows. */
-	ids: Set<string>;
+	/** The keys of the rows. */
+	keys: Set<string>;
 	/** Whether the newest messages were read from the history. */
 	loaded: "no" | "loading" | "yes" | "locked" | "failed";
 	/** True if the history may hold older messages than the rows. */
@@ -84,9 +86,9 @@ interface Conversation {
 	unread: number;
 	/** Unread messages that are private or name the user. */
 	mentions: number;
-	/** The id of the message above which the page draws "New messages". */
+	/** The key of the message above which the page draws "New messages". */
 	firstUnread: string | null;
-	/** The id of the newest message that was on the screen. */
+	/** The key of the newest message that was on the screen. */
 	read: string | null;
 	/** The newest message. */
 	last: { from: string; text: string; at: number } | null;
