@@ -13,6 +13,7 @@ const { safeRow, safeText } = await load("safe_text.js");
 const { problemsOf, splitAddress, joinAddress } = await load("sign_in.js");
 const words = await load("words.js");
 const { qrCode } = await load("qr_code.js");
+const { Questions } = await load("questions.js");
 
 const member = username => ({ username, connected: true, since: 1, keys: [] });
 const room = (...names) => ({ id: "r1", name: "sala", revision: 1, capacity: 3, owner: "ana", members: names.map(member) });
@@ -306,6 +307,50 @@ describe("the sign-in", () => {
       assert.equal(joinAddress(host, port), address);
     }
     assert.deepEqual(splitAddress("chat.example"), { host: "chat.example", port: "" });
+  });
+});
+
+describe("the page's own questions", () => {
+  it("are asked one by one, each once however often it is wanted", async context => {
+    context.mock.timers.enable({ apis: ["setTimeout"] });
+    const [questions, asked] = [new Questions(), []];
+    /** Lets time pass until nothing more is asked. */
+    const rest = async () => {
+      for (let before = -1; before < asked.length; ) {
+        before = asked.length;
+        await new Promise(setImmediate);
+        context.mock.timers.tick(250);
+        await new Promise(setImmediate);
+      }
+    };
+    const flood = () => {
+      for (let at = 0; at < 1000; at++) {
+        ["sala", "equipe"].forEach(name => void questions.ask(name, async () => asked.push(name)));
+      }
+    };
+    flood();
+    assert.deepEqual(asked, ["sala"], "the first one at once");
+    await rest();
+    assert.deepEqual(asked, ["sala", "equipe", "sala"]);
+    context.mock.method(console, "error", () => {});
+    void questions.ask("fails", () => Promise.reject(new Error("on purpose")));
+    void questions.ask("sala", async () => asked.push("after a failure"));
+    await rest();
+    assert.equal(asked.at(-1), "after a failure");
+  });
+});
+
+describe("a snapshot", () => {
+  it("keeps what is on the page, and tells a gap from a lag", () => {
+    const { state, give, sala } = signedIn();
+    give("message", from("bob", "m1"));
+    sala.loaded = "yes";
+    give("lagged");
+    assert.deepEqual(give("snapshot", snapshot), ["restart"]);
+    assert.deepEqual([sala.loaded, sala.rows.length], ["yes", 1], "missed messages follow as events");
+    state.attached = false;
+    give("snapshot", snapshot);
+    assert.deepEqual([sala.loaded, sala.rows.length], ["no", 1], "missed messages are in the history");
   });
 });
 

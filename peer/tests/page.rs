@@ -14,14 +14,17 @@ use std::time::Duration;
 use common::{CHEAP_SEAL, PATIENCE, Tracker};
 use commons::net::plaintext::Plaintext;
 use futures_util::{SinkExt, StreamExt};
+use peer::api::Event;
 use peer::frontends::web::server::WebServer;
-use peer::limits::{WEB_COMMAND_MAX, WEB_CONNECTIONS_MAX, WEB_OPENINGS_MAX, WEB_SOCKETS_MAX};
+use peer::limits::{
+    EVENT_QUEUE_BYTES, WEB_COMMAND_MAX, WEB_CONNECTIONS_MAX, WEB_OPENINGS_MAX, WEB_SOCKETS_MAX,
+};
 use peer::service::service_slot::ServiceSlot;
 use peer::service::{Keep, PeerConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -76,7 +79,10 @@ impl Page {
         if let Some(origin) = origin {
             request.headers_mut().insert("Origin", origin.parse().unwrap());
         }
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // The socket of a tab that reads nothing is full soon.
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
         match client_async(request, stream).await {
             Ok((socket, _)) => Ok(Tab(socket)),
             Err(tungstenite::Error::Http(refused)) => Err(refused.status().as_u16()),
@@ -316,6 +322,44 @@ async fn all_tabs_are_signed_in_and_out_together() {
         .await;
     second.until("logged_in").await;
     assert_eq!(first.until("snapshot").await["username"], "ana");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_that_lags_gets_a_snapshot_and_every_message() {
+    const LONG: usize = 8000;
+    let page = Page::start().await;
+    let (mut tab, _) = page.tab().await;
+    tab.send(&json!({"command": "register", "username": "ana", "password": "correct-horse"})).await;
+    tab.until("logged_in").await;
+    tab.send(&json!({"command": "create", "room": "sala"})).await;
+    tab.until("room_entered").await;
+    let mut bob = page.tracker.peer("bob").await;
+    bob.join("sala").await;
+    bob.linked("ana").await;
+    let mut last = 0;
+    // The tab reads nothing, so the browser's socket and then the queue of events are full.
+    while last * LONG < 2 * EVENT_QUEUE_BYTES {
+        for _ in 0..100 {
+            bob.say(&format!("{last:0LONG$}")).await;
+            last += 1;
+        }
+        for _ in 0..100 {
+            bob.until(|event| matches!(event, Event::Delivered { .. })).await;
+        }
+    }
+    let (mut numbers, mut others) = (Vec::<usize>::new(), Vec::new());
+    while numbers.len() < last {
+        let event = tab.next().await.unwrap();
+        match event["event"].as_str() {
+            Some("message") => numbers.push(event["content"].as_str().unwrap().parse().unwrap()),
+            Some("lagged") => others.push((numbers.len(), "lagged")),
+            Some("snapshot") => others.push((numbers.len(), "snapshot")),
+            _ => {}
+        }
+    }
+    assert_eq!(numbers, (0..last).collect::<Vec<_>>(), "in order, each once");
+    let [(at, "lagged"), (then, "snapshot")] = others[..] else { panic!("{others:?}") };
+    assert_eq!(at, then, "the snapshot comes before the messages that were not read");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::api::{Answer, Command, Event};
 use crate::event_bus::Subscription;
 use crate::frontends::Frontend;
 use crate::frontends::input::Input;
+use crate::frontends::json::events;
 use crate::frontends::output::OutputClosed;
 use crate::frontends::renderer::{Renderer, moment};
 use crate::frontends::terminal::{fatal_errors, tty};
@@ -139,14 +140,12 @@ impl Frontend {
             rows.extend(self.rows_of(&event));
         }
         self.show(rows).await?;
-        if has_lagged {
-            self.subscribe_again().await;
-        }
-        Ok(())
+        if has_lagged { self.subscribe_again().await } else { Ok(()) }
     }
 
-    /// Goes on after a lag: the messages that were not read follow as events, and the snapshot tells everything else.
-    async fn subscribe_again(&mut self) {
+    /// Goes on after a lag: the messages that were not read follow as events, and the snapshot tells everything else. A
+    /// tab gets that snapshot too.
+    async fn subscribe_again(&mut self) -> Result<(), OutputClosed> {
         let position = self.events.position();
         let Subscription { snapshot, events } = self.service.subscribe_from(position).await;
         self.events = events;
@@ -158,6 +157,7 @@ impl Frontend {
             };
             view.resync(&snapshot, &waiting);
         }
+        if self.tab.is_some() { self.output.show(&events::snapshot(&snapshot)).await } else { Ok(()) }
     }
 
     /// Renders an answer, from which `/more` may continue.

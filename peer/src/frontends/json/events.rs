@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::api::Event;
 use crate::api::error::CommandError;
+use crate::api::snapshot::Snapshot;
 use crate::frontends::commands::{COMMANDS, Spec};
 
 /// Renders an event as JSON.
@@ -28,6 +29,19 @@ pub fn help(only: Option<&Spec>) -> Vec<String> {
     let commands =
         listed.map(|spec| json!({"usage": spec.usage(), "aliases": spec.aliases, "help": spec.help}));
     line(&json!({"event": "help", "commands": commands.collect::<Vec<_>>()}))
+}
+
+/// The state of the peer as an event.
+#[derive(Serialize)]
+struct SnapshotEvent<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    snapshot: &'a Snapshot,
+}
+
+/// Renders the state of the peer.
+pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<String> {
+    line(&SnapshotEvent { event: "snapshot", snapshot })
 }
 
 /// Renders one object as a line.

@@ -32,6 +32,7 @@ const FILES: &[File] = files![
     "message_row.js",
     "notices.js",
     "qr_code.js",
+    "questions.js",
     "rows.js",
     "safe_text.js",
     "search.js",

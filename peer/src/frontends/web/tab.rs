@@ -30,7 +30,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
-use crate::api::snapshot::Snapshot;
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
 use crate::frontends::input::Input;
@@ -95,14 +94,6 @@ struct Proof {
 #[serde(deny_unknown_fields)]
 struct Opening {
     token: String,
-}
-
-/// The snapshot as an event.
-#[derive(Serialize)]
-struct SnapshotEvent<'a> {
-    event: &'static str,
-    #[serde(flatten)]
-    snapshot: &'a Snapshot,
 }
 
 /// The end of the sign-in, and its reason if the service ended by itself.
@@ -193,7 +184,7 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
         let service = match slot.current() {
             Some(service) => service,
             None => {
-                tab.output.show(&snapshot(&slot.signed_out())).await?;
+                tab.output.show(&events::snapshot(&slot.signed_out())).await?;
                 match sign_in(slot, &mut tab, stop).await? {
                     Some(service) => service,
                     None => break,
@@ -206,7 +197,7 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
             slot.clear(&service).await;
             continue;
         };
-        tab.output.show(&snapshot(&subscription.snapshot)).await?;
+        tab.output.show(&events::snapshot(&subscription.snapshot)).await?;
         let end;
         (tab, end) = Frontend::of_tab(service.clone(), subscription, you, tab, stop.clone()).run_tab().await;
         // A user may sign out and close the tab at once.
@@ -224,10 +215,6 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
     }
     tab.output.close().await;
     Ok(())
-}
-
-fn snapshot(snapshot: &Snapshot) -> Vec<String> {
-    events::line(&SnapshotEvent { event: "snapshot", snapshot })
 }
 
 fn signed_out_event(service: &PeerService) -> Vec<String> {

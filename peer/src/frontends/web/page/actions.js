@@ -74,7 +74,7 @@ export class Actions {
 	async enter(command, room) {
 		await this.app.command(command, { room });
 		this.open(conversationOf(this.app.state, { room }).key);
-		void this.app.refresh();
+		this.app.refresh();
 	}
 
 	/** @param {string} room */

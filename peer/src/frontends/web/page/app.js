@@ -18,6 +18,7 @@ import { HistoryReader } from "./history.js";
 import { MembersPanel } from "./members.js";
 import { MessageList } from "./message_list.js";
 import { Notices } from "./notices.js";
+import { Questions } from "./questions.js";
 import { safeRow } from "./safe_text.js";
 import { search, showReceipts } from "./search.js";
 import { Sidebar } from "./sidebar.js";
@@ -56,8 +57,9 @@ export class App {
 	#drawAfter = 0;
 	#isFocusDue = false;
 	#usedAt = performance.now();
-	/** @type {Promise<void> | null} */
-	#refreshing = null;
+	/** True if the history is to be read once somebody uses the page. */
+	#isReadDue = false;
+	#questions = new Questions();
 
 	constructor() {
 		this.connection = new Connection({
@@ -109,7 +111,6 @@ export class App {
 		restart: ({ words }) => this.#restart(words),
 		signed_in: () => this.#signedIn(),
 		refresh: () => this.refresh(),
-		resync: () => this.connection.again(),
 		reload: ({ conversation }) => this.history.reload(conversation),
 		members: ({ conversation }) => this.#askMembers(conversation),
 		alert: ({ conversation, message }) => this.notices.alert(conversation, message),
@@ -147,22 +148,43 @@ export class App {
 		if (!state.open && first) {
 			this.actions.open(first);
 		}
-		const open = openConversation(state);
-		const ahead = currentConversations(state).slice(0, READ_AHEAD);
-		[...(open ? [open] : []), ...ahead].forEach(conversation => void this.history.load(conversation));
-		void this.refresh();
+		this.#isReadDue = true;
+		this.#isUsed && this.#read();
+		for (const it of currentConversations(state).filter(it => it.loaded === "yes")) {
+			void this.#questions.ask(`receipts ${it.key}`, () => this.history.readReceipts(it));
+		}
+		this.refresh();
+	}
+
+	get #isUsed() {
+		return performance.now() - this.#usedAt < ACTIVE;
+	}
+
+	/** Takes note that somebody uses the page. */
+	#used() {
+		this.#usedAt = performance.now();
+		this.#isReadDue && this.#read();
+	}
+
+	/** Reads the newest messages of the conversations that are likely to be opened. */
+	#read() {
+		this.#isReadDue = false;
+		const open = openConversation(this.state);
+		const likely = [...(open ? [open] : []), ...currentConversations(this.state).slice(0, READ_AHEAD)];
+		likely.filter(it => it.loaded !== "yes").forEach(it => void this.history.load(it));
 	}
 
 	/** Asks what vouches for the members of a conversation. @param {Conversation} conversation */
-	async #askMembers(conversation) {
-		const answer = await this.#asked("users", { conversation: conversation.address });
-		readTrust(this.state, answer?.members ?? []);
+	#askMembers(conversation) {
+		void this.#questions.ask(conversation.key, async () => {
+			const answer = await this.#asked("users", { conversation: conversation.address });
+			readTrust(this.state, answer?.members ?? []);
+		});
 	}
 
 	/** Reads the tracker's lists of users and rooms. */
 	refresh() {
-		this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
-		return this.#refreshing;
+		void this.#questions.ask("lists", () => this.#refresh());
 	}
 
 	async #refresh() {
@@ -344,16 +366,16 @@ export class App {
 			words ? void this.tried(() => search(this, words)) : entry.focus();
 		});
 		addEventListener("hashchange", () => location.hash && this.start());
-		addEventListener("pointerdown", () => (this.#usedAt = performance.now()));
+		addEventListener("pointerdown", () => this.#used());
 		addEventListener("keydown", event => {
-			this.#usedAt = performance.now();
+			this.#used();
 			if (event.altKey && event.key === "n") {
 				event.preventDefault();
 				this.actions.openNextUnread();
 			}
 		});
 		["visibilitychange", "focus", "blur"].forEach(name => addEventListener(name, () => this.#looked(), true));
-		setInterval(() => performance.now() - this.#usedAt < ACTIVE && !document.hidden && this.refresh(), REFRESH);
+		setInterval(() => this.#isUsed && !document.hidden && this.refresh(), REFRESH);
 	}
 
 	/** Takes note of whether somebody can see the page. */
@@ -362,6 +384,7 @@ export class App {
 		if (isVisible !== this.state.visible) {
 			this.state.visible = isVisible;
 			if (isVisible) {
+				this.#used();
 				this.connection.hurry();
 				markRead(this.state);
 			}

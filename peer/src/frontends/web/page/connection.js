@@ -60,11 +60,6 @@ export class Connection {
 		this.#dropAll();
 	}
 
-	/** Closes the connection and opens it again, for a new snapshot. */
-	again() {
-		this.#socket?.close();
-	}
-
 	/** Tries again at once, if the connection is lost. */
 	hurry() {
 		if (!this.#socket && this.#token) {

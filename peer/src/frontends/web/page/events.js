@@ -36,8 +36,6 @@ const HANDLERS = {
 		return [{ do: "restart" }];
 	},
 
-	lagged: () => [{ do: "resync" }],
-
 	logged_in(state, event) {
 		const isFirst = state.phase !== "signed_in";
 		Object.assign(state, { phase: "signed_in", me: event.username, tracker: "connected" });

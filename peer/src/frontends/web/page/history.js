@@ -55,12 +55,18 @@ export class HistoryReader {
 				conversation.activity = Math.max(conversation.activity, newest.at);
 			}
 			if (page.some(message => message.own) && !conversation.ended) {
-				const receipts = await this.app.command("receipts", { conversation: conversation.address });
-				readReceipts(state, conversation, receipts.lines);
+				await this.readReceipts(conversation);
 			}
 		} catch (error) {
 			this.#failed(conversation, error);
 		}
+		this.app.draw();
+	}
+
+	/** Reads who has the user's own messages. @param {Conversation} conversation */
+	async readReceipts(conversation) {
+		const { lines } = await this.app.command("receipts", { conversation: conversation.address });
+		readReceipts(this.app.state, conversation, lines);
 		this.app.draw();
 	}
 

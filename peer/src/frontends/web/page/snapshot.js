@@ -7,7 +7,8 @@
 import { conversationOf, userOf } from "./state.js";
 
 /**
- * Takes over a snapshot. Messages that are on the page stay, and are completed from the history.
+ * Takes over a snapshot. Messages that are on the page stay. After a connection was lost they are completed from the
+ * history. While it lasts, those that the page was too slow for follow as events.
  * @param {State} state
  * @param {PeerEvent} snapshot
  */
@@ -16,6 +17,7 @@ export function readSnapshot(state, snapshot) {
 	if (!username || username !== state.me) {
 		signOut(state);
 	}
+	const isGap = !state.attached;
 	Object.assign(state, {
 		attached: true,
 		me: username ?? "",
@@ -39,8 +41,10 @@ export function readSnapshot(state, snapshot) {
 	}
 	for (const conversation of state.conversations.values()) {
 		conversation.ended = !present.has(conversation);
-		conversation.loaded = "no";
-		conversation.rows.forEach(row => (row.live = false));
+		if (isGap) {
+			conversation.loaded = "no";
+			conversation.rows.forEach(row => (row.live = false));
+		}
 	}
 }
 

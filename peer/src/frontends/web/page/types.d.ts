@@ -136,7 +136,6 @@ type Effect =
 	| { do: "restart"; words?: string }
 	| { do: "signed_in" }
 	| { do: "refresh" }
-	| { do: "resync" }
 	| { do: "members"; conversation: Conversation }
 	| { do: "reload"; conversation: Conversation }
 	| { do: "alert"; conversation: Conversation; message: Message }

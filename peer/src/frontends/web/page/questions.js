@@ -1,0 +1,30 @@
+/**
+ * What the page asks by itself: one question after the other, and each once however often it is wanted meanwhile.
+ *
+ * The peer limits the commands of a page. A flood of changes must leave the user's own commands their share.
+ */
+
+/** Time between two questions, in milliseconds. */
+const PAUSE = 250;
+
+/** The questions. */
+export class Questions {
+	/** Those that wait, by name. @type {Map<string, () => Promise<unknown>>} */
+	#waiting = new Map();
+	#isAsking = false;
+
+	/** Asks a question, now or after those that wait. @param {string} name @param {() => Promise<unknown>} ask */
+	async ask(name, ask) {
+		this.#waiting.set(name, ask);
+		if (this.#isAsking) {
+			return;
+		}
+		this.#isAsking = true;
+		for (const [name, ask] of this.#waiting) {
+			this.#waiting.delete(name);
+			await ask().catch(console.error);
+			await new Promise(rested => setTimeout(rested, PAUSE));
+		}
+		this.#isAsking = false;
+	}
+}
