@@ -144,7 +144,7 @@ describe("events", () => {
 
   it("mark late, missing and unencrypted messages", () => {
     const { state, give, sala } = signedIn();
-    state.users.set("py", { linked: true, trust: "unencrypted", path: "" });
+    state.users.set("py", { linked: true, trust: "unencrypted" });
     give("missed", { room: "sala", people: 2, lines: 12 });
     give("message", from("py", "m1", "hi", { late: true, missing: 3 }));
     assert.equal(sala.rows[0].text, "12 messages from 2 people while you were away");

@@ -6,12 +6,10 @@ import { ask, secret } from "./dialogs.js";
 import { button, buttons, element, paragraph, span } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { showOutbox } from "./search.js";
+import { tooShort } from "./sign_in.js";
 import { keyGroups } from "./words.js";
 
-/** Shortest new password, in characters. */
-const PASSWORD_MIN = 8;
-
-/** Shows the account. @param {App} app */
+/** @param {App} app */
 export function showAccount(app) {
 	const { state } = app;
 	const facts = [
@@ -116,18 +114,16 @@ function passwordForm(app) {
 	const field = (label, autocomplete) => element("label", {}, label, secret(autocomplete));
 	const problem = element("p", { class: "problem", role: "alert" });
 	const labels = [field("Present password", "current-password"), field("New password", "new-password")];
-	const form = element("form", { class: "field" }, ...labels, problem, buttons(element("button", { type: "submit", text: "Change password" })));
-	form.addEventListener("submit", async event => {
-		event.preventDefault();
+	const form = element("form", { class: "field" }, ...labels, problem, buttons(element("button", { text: "Change password" })));
+	form.addEventListener("submit", async () => {
 		const [old, next] = labels.map(label => label.querySelector("input")?.value ?? "");
-		if (Array.from(next).length < PASSWORD_MIN) {
-			problem.textContent = `A new password has at least ${PASSWORD_MIN} characters.`;
+		problem.textContent = tooShort(next);
+		if (problem.textContent) {
 			return;
 		}
 		try {
 			await app.command("password", { old, new: next });
 			form.reset();
-			problem.textContent = "";
 			app.notices.toast("The password is changed, here and at the tracker.");
 		} catch (error) {
 			problem.textContent = app.words(error);
@@ -160,7 +156,7 @@ async function deleteAccount(app) {
 	}
 }
 
-/** Saves a file from the page. @param {Blob} file @param {string} name */
+/** @param {Blob} file @param {string} name */
 export function download(file, name) {
 	const href = URL.createObjectURL(file);
 	element("a", { href, download: name }).click();

@@ -12,7 +12,6 @@ import { safeRow } from "./safe_text.js";
 import { addressIn, conversationOf, currentConversations, openConversation } from "./state.js";
 import { counted } from "./words.js";
 
-/** The actions. */
 export class Actions {
 	/** @param {App} app */
 	constructor(app) {
@@ -46,14 +45,12 @@ export class Actions {
 		app.focusEntry();
 	}
 
-	/** Goes back to the list of conversations. */
 	close() {
 		this.app.state.open = null;
 		sessionStorage.removeItem("open");
 		this.app.draw();
 	}
 
-	/** Opens the next conversation with unread messages. */
 	openNextUnread() {
 		const { state } = this.app;
 		const next = currentConversations(state).find(it => it.unread > 0 && it.key !== state.open);
@@ -70,7 +67,7 @@ export class Actions {
 		});
 	}
 
-	/** Creates or joins a room, and opens it. @param {"create" | "join"} command @param {string} room */
+	/** @param {"create" | "join"} command @param {string} room */
 	async enter(command, room) {
 		await this.app.command(command, { room });
 		this.open(conversationOf(this.app.state, { room }).key);
@@ -181,7 +178,6 @@ export class Actions {
 	 * cancels.
 	 * @template T
 	 * @param {() => Promise<T>} action
-	 * @returns {Promise<T | null>}
 	 */
 	async unlocked(action) {
 		try {
@@ -194,7 +190,6 @@ export class Actions {
 		return (await this.unlock()) ? action() : null;
 	}
 
-	/** Asks for the password until it is right or the user cancels. */
 	async unlock() {
 		const text = "Type your password. The third wrong one ends the peer.";
 		for (let problem = ""; ; ) {
@@ -234,7 +229,6 @@ export class Actions {
 		});
 	}
 
-	/** Signs out, and shows the sign-in again. */
 	signOut() {
 		return this.app.tried(async () => {
 			await this.app.command("sign_out");
@@ -242,7 +236,6 @@ export class Actions {
 		});
 	}
 
-	/** Ends the peer. */
 	quit() {
 		return this.app.tried(async () => {
 			// The peer may end before its answer has arrived.

@@ -50,7 +50,6 @@ const SECRETS = "[autocomplete$=password]";
 /** Conversations whose newest messages are read at the start. */
 const READ_AHEAD = 8;
 
-/** The application. */
 export class App {
 	state = newState();
 	#isDrawDue = false;
@@ -95,18 +94,18 @@ export class App {
 		this.draw();
 	}
 
-	/** Sends a command and returns its answer. @param {string} command @param {Record<string, unknown>} [fields] */
+	/** @param {string} command @param {Fields} [fields] */
 	command(command, fields) {
 		return this.connection.request(command, fields);
 	}
 
-	/** Changes the state as an event says. @type {(event: PeerEvent) => void} */
+	/** @type {(event: PeerEvent) => void} */
 	received = event => {
 		apply(this.state, event, Date.now()).forEach(effect => this.#effects[effect.do](effect));
 		this.draw();
 	};
 
-	/** What is done for each effect of an event. @type {Record<Effect["do"], (effect: any) => unknown>} */
+	/** @type {Record<Effect["do"], (effect: any) => unknown>} */
 	#effects = {
 		restart: ({ words }) => this.#restart(words),
 		signed_in: () => this.#signedIn(),
@@ -129,7 +128,6 @@ export class App {
 		["open", "read"].forEach(key => sessionStorage.removeItem(key));
 	}
 
-	/** Removes what a user typed and saw. */
 	#clear() {
 		this.notices.say("");
 		this.composer.clear();
@@ -160,7 +158,6 @@ export class App {
 		return performance.now() - this.#usedAt < ACTIVE;
 	}
 
-	/** Takes note that somebody uses the page. */
 	#used() {
 		this.#usedAt = performance.now();
 		this.#isReadDue && this.#read();
@@ -182,7 +179,6 @@ export class App {
 		});
 	}
 
-	/** Reads the tracker's lists of users and rooms. */
 	refresh() {
 		void this.#questions.ask("lists", () => this.#refresh());
 	}
@@ -196,11 +192,7 @@ export class App {
 		}
 	}
 
-	/**
-	 * Returns an answer, or `null` if there is none now: the next look brings it.
-	 * @param {string} command
-	 * @param {Record<string, unknown>} [fields]
-	 */
+	/** Returns an answer, or `null` if there is none now: the next look brings it. @param {string} command @param {Fields} [fields] */
 	async #asked(command, fields) {
 		try {
 			return await this.command(command, fields);
@@ -225,7 +217,7 @@ export class App {
 		this.#forget("refused");
 	}
 
-	/** Shows that the peer has ended. @param {string} words */
+	/** @param {string} words */
 	end(words) {
 		this.connection.stop();
 		byId("nothing-title").textContent = "The peer has ended";
@@ -240,12 +232,7 @@ export class App {
 		this.draw();
 	}
 
-	/**
-	 * Does something, and shows a failure to the user.
-	 * @template T
-	 * @param {() => Promise<T>} action
-	 * @returns {Promise<T | undefined>}
-	 */
+	/** Does something, and shows a failure to the user. @template T @param {() => Promise<T>} action */
 	async tried(action) {
 		try {
 			return await action();
@@ -256,7 +243,7 @@ export class App {
 		}
 	}
 
-	/** Returns a failure as a sentence. @param {unknown} error */
+	/** @param {unknown} error */
 	words(error) {
 		if (!(error instanceof CommandError)) {
 			console.error(error);
@@ -342,7 +329,6 @@ export class App {
 		byId("leave").hidden = byId("members-toggle").hidden = ended;
 	}
 
-	/** Connects the buttons that are always there, and what happens to the page as a whole. */
 	#wire() {
 		const onClick = (id, act) => byId(id).addEventListener("click", act);
 		const onOpen = (id, act) =>
@@ -359,8 +345,9 @@ export class App {
 		onClick("help-button", () => showHelp(this));
 		onClick("account-button", () => showAccount(this));
 		onClick("sign-out", () => this.actions.signOut());
-		byId("search-form").addEventListener("submit", event => {
-			event.preventDefault();
+		// The page handles every form itself.
+		addEventListener("submit", event => event.preventDefault());
+		byId("search-form").addEventListener("submit", () => {
 			const entry = byId("search-words");
 			const words = entry.value.trim();
 			words ? void this.tried(() => search(this, words)) : entry.focus();
@@ -378,7 +365,6 @@ export class App {
 		setInterval(() => this.#isUsed && !document.hidden && this.refresh(), REFRESH);
 	}
 
-	/** Takes note of whether somebody can see the page. */
 	#looked() {
 		const isVisible = !document.hidden && document.hasFocus();
 		if (isVisible !== this.state.visible) {

@@ -11,7 +11,6 @@ import { openConversation, writingRefused } from "./state.js";
 /** Longest message in bytes of UTF-8, as the peer takes it. */
 const TEXT_MAX = 8192;
 
-/** Rows of the entry. */
 const ROWS_MAX = 8;
 
 const DRAFT = "draft ";
@@ -19,7 +18,6 @@ const DRAFT = "draft ";
 /** @param {string} text */
 const bytesOf = text => new TextEncoder().encode(text).length;
 
-/** The entry, with its button. */
 export class Composer {
 	#entry = byId("message");
 	#problem = byId("composer-problem");
@@ -31,10 +29,7 @@ export class Composer {
 	/** @param {App} app */
 	constructor(app) {
 		this.app = app;
-		byId("composer").addEventListener("submit", event => {
-			event.preventDefault();
-			void this.#send();
-		});
+		byId("composer").addEventListener("submit", () => this.#send());
 		this.#entry.addEventListener("keydown", event => {
 			if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
 				event.preventDefault();
@@ -48,7 +43,6 @@ export class Composer {
 		this.#entry.focus({ preventScroll: true });
 	}
 
-	/** Forgets all text that was not sent. */
 	clear() {
 		this.#entry.value = "";
 		this.#problem.textContent = "";

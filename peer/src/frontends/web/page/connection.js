@@ -28,7 +28,7 @@ export class Connection {
 	#socket = null;
 	/** True once the present peer has proven itself. */
 	#isProven = false;
-	/** @type {Map<number, { resolve: (event: PeerEvent) => void, reject: (error: CommandError) => void }>} */
+	/** @type {Map<number, PromiseWithResolvers<PeerEvent>>} */
 	#waiting = new Map();
 	#lastId = 0;
 	#wait = BACKOFF[0];
@@ -38,7 +38,7 @@ export class Connection {
 	/** @type {ReturnType<typeof setTimeout> | undefined} */
 	#opening;
 
-	/** @param {{ onEvent: (event: PeerEvent) => void, onClosed: (isFull: boolean) => void, onEnded: (isOther: boolean) => void }} to */
+	/** @param {ConnectionListener} to */
 	constructor(to) {
 		this.to = to;
 	}
@@ -51,7 +51,6 @@ export class Connection {
 		this.#open();
 	}
 
-	/** Closes the connection for good. */
 	stop() {
 		clearTimeout(this.#opening);
 		this.#token = "";
@@ -67,22 +66,17 @@ export class Connection {
 		}
 	}
 
-	/**
-	 * Sends a command and returns its answer.
-	 * @param {string} command
-	 * @param {Record<string, unknown>} [fields]
-	 * @returns {Promise<PeerEvent>}
-	 */
+	/** @param {string} command @param {Fields} [fields] @returns {Promise<PeerEvent>} */
 	request(command, fields) {
-		return new Promise((resolve, reject) => {
-			if (!this.#isGreeted) {
-				reject(lost());
-				return;
-			}
-			this.#lastId += 1;
-			this.#waiting.set(this.#lastId, { resolve, reject });
-			this.#socket?.send(JSON.stringify({ id: this.#lastId, command, ...fields }));
-		});
+		if (!this.#isGreeted) {
+			return Promise.reject(lost());
+		}
+		/** @type {PromiseWithResolvers<PeerEvent>} */
+		const answer = Promise.withResolvers();
+		this.#lastId += 1;
+		this.#waiting.set(this.#lastId, answer);
+		this.#socket?.send(JSON.stringify({ id: this.#lastId, command, ...fields }));
+		return answer.promise;
 	}
 
 	#open() {
@@ -149,7 +143,6 @@ export class Connection {
 		this.#wait = Math.min(this.#wait * 2, BACKOFF[1]);
 	}
 
-	/** Fails every command that waits for its answer. */
 	#dropAll() {
 		this.#isGreeted = false;
 		const waiting = [...this.#waiting.values()];

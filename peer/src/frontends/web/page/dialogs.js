@@ -7,7 +7,6 @@
 import { button, buttons, byId, element, paragraph } from "./dom.js";
 import { PEER_AWAY } from "./state.js";
 
-/** The dialog for pages of the program. */
 export class Dialog {
 	#dialog = byId("dialog");
 
@@ -39,13 +38,13 @@ export const secret = (autocomplete, label) =>
 
 /**
  * Asks a question in a small dialog. Returns `null` if the user cancels, else the password or an empty text.
- * @param {{ title: string, text: string, action: string, password?: boolean, danger?: boolean, problem?: string }} question
+ * @param {Question} question
  * @returns {Promise<string | null>}
  */
 export function ask({ title, text, action, password = false, danger = false, problem = "" }) {
 	return new Promise(resolve => {
 		const entry = secret("current-password", "Password");
-		const act = element("button", { type: "submit", class: danger ? "danger" : "primary", text: action });
+		const act = element("button", { class: danger ? "danger" : "primary", text: action });
 		const form = element(
 			"form",
 			{ class: "question" },
@@ -58,8 +57,7 @@ export function ask({ title, text, action, password = false, danger = false, pro
 		const dialog = element("dialog", { class: "small-dialog", "aria-labelledby": "question-title" }, form);
 		/** @type {string | null} */
 		let answer = null;
-		form.addEventListener("submit", event => {
-			event.preventDefault();
+		form.addEventListener("submit", () => {
 			if (!password || entry.value) {
 				answer = entry.value;
 				dialog.close();

@@ -1,11 +1,6 @@
 /** Helpers to build elements.  Text becomes a text node, and no string is ever read as HTML.  */
 
-/**
- * Returns an element of `index.html`.
- * @template {keyof Ids} K
- * @param {K} id
- * @returns {Ids[K]}
- */
+/** @template {keyof Ids} K @param {K} id @returns {Ids[K]} */
 export function byId(id) {
 	const found = document.getElementById(String(id));
 	if (!found) {
@@ -21,7 +16,6 @@ export function byId(id) {
  * @param {T} tag
  * @param {Record<string, any>} [given]
  * @param {any[]} children
- * @returns {HTMLElementTagNameMap[T]}
  */
 export function element(tag, given = {}, ...children) {
 	const { text, on, ...attributes } = given;
@@ -77,15 +71,15 @@ export function squares(modules, label) {
 	return svg;
 }
 
-/** Returns a circle with the first letter of a name. @param {string} name @param {string} [classes] */
+/** @param {string} name @param {string} [classes] */
 export const avatar = (name, classes = "") =>
 	element("span", { class: `avatar hue-${hue(name)} ${classes}`, "aria-hidden": "true", text: initial(name) });
 
 /** @param {string} name */
-export const initial = name => (Array.from(name.replace(/^@/, ""))[0] ?? "?").toUpperCase();
+export const initial = name => (Array.from(name)[0] ?? "?").toUpperCase();
 
-/** Returns one of eight colours for a name. @param {string} name */
-export const hue = name => Array.from(name.replace(/^@/, "")).reduce((sum, c) => (sum * 131 + (c.codePointAt(0) ?? 0)) % 65521, 7) % 8;
+/** @param {string} name */
+export const hue = name => Array.from(name).reduce((sum, c) => (sum * 131 + (c.codePointAt(0) ?? 0)) % 65521, 7) % 8;
 
 /**
  * Makes a list show these items, and keeps the elements of those that look the same, so that focus and clicks survive.
@@ -123,11 +117,7 @@ export function keyedList(list, items, keyOf, lookOf, build) {
 	left.forEach(node => node.remove());
 }
 
-/**
- * Replaces an element, and puts the focus on the button that stands for the focused one.
- * @param {HTMLElement} old
- * @param {HTMLElement} node
- */
+/** Replaces an element, and puts the focus on the button that stands for the focused one. @param {HTMLElement} old @param {HTMLElement} node */
 export function replaceKeepingFocus(old, node) {
 	const at = Array.from(old.querySelectorAll("button")).findIndex(it => it === document.activeElement);
 	old.replaceWith(node);

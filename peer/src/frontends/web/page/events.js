@@ -90,7 +90,6 @@ const HANDLERS = {
 	link(state, event) {
 		const user = userOf(state, event.peer);
 		user.linked = event.state === "up";
-		user.path = event.path ?? "";
 		if (user.linked && user.trust !== "changed") {
 			user.trust = !event.encrypted ? "unencrypted" : event.verified ? "verified" : "unverified";
 		}
@@ -203,12 +202,7 @@ const HANDLERS = {
 	},
 };
 
-/**
- * Returns a conversation in which something has happened now.
- * @param {State} state
- * @param {Address} address
- * @param {number} now
- */
+/** Returns a conversation in which something has happened now. @param {State} state @param {Address} address @param {number} now */
 function begun(state, address, now) {
 	const conversation = conversationOf(state, address);
 	conversation.ended = false;
@@ -233,12 +227,7 @@ function ended(state, event, text, now) {
 	return [{ do: "refresh" }];
 }
 
-/**
- * Records what became of a message for one recipient.
- * @param {State} state
- * @param {PeerEvent} event
- * @param {(delivery: Delivery) => void} record
- */
+/** Records what became of a message for one recipient. @param {State} state @param {PeerEvent} event @param {(delivery: Delivery) => void} record */
 function recorded(state, { id, to }, record) {
 	const message = state.waiting.get(id);
 	if (message?.delivery) {
@@ -253,12 +242,7 @@ function recorded(state, { id, to }, record) {
 	}
 }
 
-/**
- * Returns a message of an event or of the history as a row.
- * @param {State} state
- * @param {any} given
- * @returns {Message}
- */
+/** @param {State} state @param {any} given @returns {Message} */
 export const messageRow = (state, given) => ({
 	kind: "message",
 	key: messageKey(given),
@@ -275,12 +259,7 @@ export const messageRow = (state, given) => ({
 	version: 0,
 });
 
-/**
- * Takes over what `receipts` says about this user's last messages.
- * @param {State} state
- * @param {Conversation} conversation
- * @param {any[]} receipts
- */
+/** Takes over what `receipts` says about this user's last messages. @param {State} state @param {Conversation} conversation @param {any[]} receipts */
 export function readReceipts(state, conversation, receipts) {
 	const known = new Map(receipts.map(receipt => [receipt.id, receipt]));
 	for (const row of conversation.rows) {
@@ -305,14 +284,10 @@ export function readTrust(state, members) {
 	}
 }
 
-/**
- * Returns true if new messages of a conversation are on the screen.
- * @param {State} state
- * @param {Conversation} conversation
- */
+/** Returns true if new messages of a conversation are on the screen. @param {State} state @param {Conversation} conversation */
 export const isRead = (state, conversation) => state.open === conversation.key && state.visible && state.following;
 
-/** Marks what is on the screen as read. @param {State} state */
+/** @param {State} state */
 export function markRead(state) {
 	const conversation = openConversation(state);
 	if (conversation && isRead(state, conversation)) {
@@ -321,18 +296,14 @@ export function markRead(state) {
 	}
 }
 
-/**
- * Keeps the beginning of the newest message for the list of conversations.
- * @param {Conversation} conversation
- * @param {Message} message
- */
+/** Keeps the beginning of the newest message for the list of conversations. @param {Conversation} conversation @param {Message} message */
 export function remember(conversation, { from, text, at, live }) {
 	if (live || !conversation.last || at >= conversation.last.at) {
 		conversation.last = { from, text: text.slice(0, QUOTED), at };
 	}
 }
 
-/** Returns true if a text contains a name as a word. @param {string} text @param {string} name */
+/** @param {string} text @param {string} name */
 export function namesUser(text, name) {
 	const [whole, part] = [text.toLowerCase(), name.toLowerCase()];
 	const isInWord = c => c !== undefined && /[\p{L}\p{N}_]/u.test(c);
@@ -346,13 +317,7 @@ export function namesUser(text, name) {
 
 let notes = 0;
 
-/**
- * Adds a note of the program.
- * @param {State} state
- * @param {Conversation} conversation
- * @param {string} text
- * @param {number} at
- */
+/** @param {State} state @param {Conversation} conversation @param {string} text @param {number} at */
 function note(state, conversation, text, at) {
 	notes += 1;
 	append(state, conversation, { kind: "note", key: `note-${notes}`, text, at, live: true, version: 0 });

@@ -4,13 +4,11 @@ import { isRead, messageRow, readReceipts, remember } from "./events.js";
 import { mergeNewest, mergeOlder, messageKey, replace } from "./rows.js";
 import { addressIn, conversationOf } from "./state.js";
 
-/** Messages that are read at a time. */
 const PAGE = 60;
 
 /** Messages that an export reads at a time: an answer with the longest texts stays below two megabytes. */
 const EXPORT_PAGE = 200;
 
-/** The reader of the history. */
 export class HistoryReader {
 	/** Conversations of which older messages are on their way. @type {Set<string>} */
 	#busy = new Set();
@@ -89,11 +87,7 @@ export class HistoryReader {
 		[...this.app.state.conversations.values()].filter(it => it.loaded === "locked").forEach(it => void this.load(it));
 	}
 
-	/**
-	 * Counts what came after the message that was last on the screen.
-	 * @param {Conversation} conversation
-	 * @param {Message[]} page
-	 */
+	/** Counts what came after the message that was last on the screen. @param {Conversation} conversation @param {Message[]} page */
 	#countUnread(conversation, page) {
 		const isOnScreen = isRead(this.app.state, conversation);
 		if (conversation.read === null || isOnScreen) {
@@ -140,10 +134,7 @@ export class HistoryReader {
 		actions.open(conversation.key, key);
 	}
 
-	/**
-	 * Returns a whole conversation as a file, one JSON object a line and the oldest message first.
-	 * @param {Conversation} conversation
-	 */
+	/** Returns a whole conversation as a file, one JSON object a line and the oldest message first. @param {Conversation} conversation */
 	async exported(conversation) {
 		const pages = [];
 		let count = 0;

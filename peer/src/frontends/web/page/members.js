@@ -14,7 +14,6 @@ const TRUST = {
 	unknown: ["", "", ""],
 };
 
-/** The panel; on narrow screens it covers the conversation. */
 export class MembersPanel {
 	#panel = byId("members-panel");
 	#isWide = matchMedia("(min-width: 66em)");
@@ -73,7 +72,7 @@ export class MembersPanel {
 		const isMe = username === state.me;
 		const user = state.users.get(username);
 		const [word, sign, meaning] = TRUST[(!isMe && user?.trust) || "unknown"];
-		const link = user?.linked ? `linked${user.path ? ` (${safeRow(user.path)})` : ""}` : connected ? "connecting" : "";
+		const link = user?.linked ? "linked" : connected ? "connecting" : "";
 		const words = [
 			conversation.snapshot?.owner === username && "owner",
 			connected ? "online" : "offline",

@@ -21,18 +21,17 @@ const STEP = 60;
 /** Pixels from the end that still count as the end. */
 const NEAR_END = 48;
 
-/** The list, with its place in the rows. */
 export class MessageList {
 	#log = byId("log");
 	#edge = paragraph("edge", "");
 	#rows = element("div", { class: "log-rows" });
-	/** @type {Map<Row, { node: HTMLElement, look: string }>} */
+	/** @type {Map<Row, DrawnRow>} */
 	#nodes = new Map();
 	/** @type {WeakMap<Node, Row>} */
 	#rowOf = new WeakMap();
 	/** The first row in the page, unless the list follows the newest message. @type {Row | null} */
 	#top = null;
-	/** The conversation on the screen. @type {string | null} */
+	/** @type {string | null} */
 	#key = null;
 	/** The key of a row to show at the next drawing. @type {string | null} */
 	#target = null;
@@ -65,7 +64,7 @@ export class MessageList {
 		this.app.draw();
 	}
 
-	/** Shows one message at the next drawing. @param {string | null} key */
+	/** @param {string | null} key */
 	show(key) {
 		this.#target = key;
 	}
@@ -113,18 +112,13 @@ export class MessageList {
 		byId("jump-words").textContent = conversation.unread ? counted(conversation.unread, "new message") : "Jump to the newest";
 	}
 
-	/** Returns the place of the window. @param {State} state @param {Row[]} rows */
+	/** @param {State} state @param {Row[]} rows */
 	#firstIndex({ following }, rows) {
 		const last = Math.max(0, rows.length - (following ? ROWS_FOLLOWING : ROWS_READING));
 		return following || !this.#top ? last : Math.max(0, Math.min(rows.indexOf(this.#top), last));
 	}
 
-	/**
-	 * Makes the page hold exactly the rows of the window.
-	 * @param {State} state
-	 * @param {Conversation} conversation
-	 * @param {number} first
-	 */
+	/** Makes the page hold exactly the rows of the window. @param {State} state @param {Conversation} conversation @param {number} first */
 	#sync(state, conversation, first) {
 		const rows = conversation.rows.slice(first, first + ROWS_READING);
 		const wanted = new Set(rows);
@@ -186,7 +180,6 @@ export class MessageList {
 		this.app.draw();
 	}
 
-	/** Returns the first row on the screen and its place. */
 	#anchor() {
 		const top = this.#log.getBoundingClientRect().top;
 		const node = Array.from(this.#rows.children).find(node => node.getBoundingClientRect().bottom > top);
@@ -198,7 +191,7 @@ export class MessageList {
 		this.#log.scrollTop = this.#log.scrollHeight;
 	}
 
-	/** Puts a row into the middle of the screen. @param {Row} row */
+	/** @param {Row} row */
 	#reveal(row) {
 		const node = this.#nodes.get(row)?.node;
 		node?.scrollIntoView({ block: "center" });

@@ -34,7 +34,7 @@ export function lookOf(row, around) {
 	return `${row.version} ${flags.map(Number).join("")}`;
 }
 
-/** Returns the element of a row. @param {Row} row @param {Surroundings} around @param {RowActions} actions */
+/** @param {Row} row @param {Surroundings} around @param {RowActions} actions */
 export function buildRow(row, around, actions) {
 	const whole = element("div", { class: "row" });
 	if (isNewDay(row, around.before)) {
@@ -72,17 +72,11 @@ function bubble(row, around, continued, actions) {
 	);
 }
 
-/**
- * Returns the marks, the time and the state of delivery.
- * @param {Message} row
- * @param {Surroundings} around
- * @param {RowActions} actions
- */
+/** @param {Message} row @param {Surroundings} around @param {RowActions} actions */
 function foot(row, around, actions) {
 	const { delivery } = row;
 	const mark = (shown, text, title, classes = "mark") => shown && element("span", { class: classes, title, text });
 	const state = delivery && element("button", {
-		type: "button",
 		class: delivery.waits.length || delivery.failed.length ? "delivery" : "delivery complete",
 		"aria-expanded": String(around.isExpanded),
 		on: () => actions.toggle(row),

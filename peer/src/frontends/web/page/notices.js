@@ -13,7 +13,6 @@ import { counted } from "./words.js";
 /** Time for which messages are gathered for one announcement, in milliseconds. */
 const GATHERING = 1500;
 
-/** Messages that are read out one by one. */
 const READ_OUT = 3;
 
 /** Time between two notifications, in milliseconds: one calls a person, many in a row are noise. */
@@ -25,9 +24,8 @@ const QUOTED = 200;
 /** Notices on the screen at a time, and the time for which one stays, in milliseconds. */
 const [TOASTS_MAX, TOAST_TIME] = [4, 8000];
 
-/** The notices. */
 export class Notices {
-	/** @type {{ conversation: Conversation, message: Message }[]} */
+	/** @type {Received[]} */
 	#gathered = [];
 	#alertedAt = -Infinity;
 	#icon = "";
@@ -60,7 +58,7 @@ export class Notices {
 		}
 	}
 
-	/** Calls the user to a message. @param {Conversation} conversation @param {Message} message */
+	/** @param {Conversation} conversation @param {Message} message */
 	alert(conversation, message) {
 		const now = performance.now();
 		if (!this.isOn || document.hasFocus() || now - this.#alertedAt < ALERT_PAUSE) {
@@ -88,7 +86,7 @@ export class Notices {
 		}
 	}
 
-	/** @param {{ conversation: Conversation, message: Message }[]} gathered */
+	/** @param {Received[]} gathered */
 	#readOut(gathered) {
 		const places = Map.groupBy(gathered, it => it.conversation);
 		const parts = [...places].flatMap(([conversation, list]) =>
@@ -104,10 +102,10 @@ export class Notices {
 		byId("announcer").textContent = words;
 	}
 
-	/** Shows a notice for a while. @param {string} text @param {boolean} [isBad] */
+	/** @param {string} text @param {boolean} [isBad] */
 	toast(text, isBad = false) {
 		const toast = element("div", { class: isBad ? "toast bad" : "toast" }, paragraph("", text));
-		toast.append(element("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", text: "×", on: () => toast.remove() }));
+		toast.append(element("button", { class: "icon-button", "aria-label": "Dismiss", text: "×", on: () => toast.remove() }));
 		const toasts = byId("toasts");
 		toasts.append(toast);
 		Array.from(toasts.children).slice(0, -TOASTS_MAX).forEach(old => old.remove());

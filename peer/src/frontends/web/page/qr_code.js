@@ -56,11 +56,7 @@ function codeBytes(data) {
 	return rest.slice(data.length);
 }
 
-/**
- * Returns the modules of the code row by row; `true` is dark.
- * @param {string} digits at most 63 digits
- * @returns {boolean[][]}
- */
+/** Returns the modules of the code row by row; `true` is dark. @param {string} digits at most 63 digits @returns {boolean[][]} */
 export function qrCode(digits) {
 	/** @type {(boolean | undefined)[][]} */
 	const modules = Array.from({ length: SIZE }, () => new Array(SIZE).fill(undefined));

@@ -7,7 +7,6 @@
 /** Time between two questions, in milliseconds. */
 const PAUSE = 250;
 
-/** The questions. */
 export class Questions {
 	/** Those that wait, by name. @type {Map<string, () => Promise<unknown>>} */
 	#waiting = new Map();

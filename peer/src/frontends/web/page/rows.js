@@ -15,7 +15,7 @@ const ROWS_CLOSED = 200;
 const ROWS_FOLLOWING = 1000;
 
 /** Rows kept while one reads older messages; beyond it the newest rows make room. */
-export const ROWS_BROWSING = 4000;
+const ROWS_BROWSING = 4000;
 
 /**
  * Adds a row at the end. Returns false if it is there already, or if the newest rows are not held now.
@@ -33,12 +33,7 @@ export function append(state, conversation, row) {
 	return true;
 }
 
-/**
- * Merges the newest page of the history into the rows.
- * @param {State} state
- * @param {Conversation} conversation
- * @param {Row[]} page oldest first
- */
+/** Merges the newest page of the history into the rows. @param {State} state @param {Conversation} conversation @param {Row[]} page oldest first */
 export function mergeNewest(state, conversation, page) {
 	const first = page.find(row => conversation.keys.has(row.key));
 	if (!first) {
@@ -63,11 +58,7 @@ export function mergeNewest(state, conversation, page) {
 	trim(state, conversation);
 }
 
-/**
- * Puts an older page of the history before the rows.
- * @param {Conversation} conversation
- * @param {Row[]} page oldest first
- */
+/** Puts an older page of the history before the rows. @param {Conversation} conversation @param {Row[]} page oldest first */
 export function mergeOlder(conversation, page) {
 	const rows = [...page.filter(row => !conversation.keys.has(row.key)), ...conversation.rows];
 	conversation.detached ||= rows.length > ROWS_BROWSING;
@@ -80,11 +71,7 @@ export function replace(conversation, rows) {
 	conversation.keys = new Set(rows.map(row => row.key));
 }
 
-/**
- * Removes the oldest rows beyond the bound: the history still has them.
- * @param {State} state
- * @param {Conversation} conversation
- */
+/** Removes the oldest rows beyond the bound: the history still has them. @param {State} state @param {Conversation} conversation */
 export function trim(state, conversation) {
 	const { rows, keys, key } = conversation;
 	const most = state.open !== key ? ROWS_CLOSED : state.following ? ROWS_FOLLOWING : ROWS_BROWSING;

@@ -25,16 +25,10 @@ const isHidden = c => HIDDEN.test(c) || BLANK.test(c);
 /** @param {string} c */
 const isMark = c => /\p{M}/u.test(c);
 
-/**
- * Returns true if a joiner may stand beside this character: inside an emoji, or between letters of some scripts.
- * @param {string | undefined} c
- */
+/** Returns true if a joiner may stand beside this character: inside an emoji, or between letters of some scripts. @param {string | undefined} c */
 const joins = c => c !== undefined && c > "\x7f" && !isHidden(c) && !/\p{Zs}/u.test(c);
 
-/**
- * @param {string} text
- * @param {string} lineFeed the replacement of a line feed
- */
+/** @param {string} text @param {string} lineFeed the replacement of a line feed */
 function sanitized(text, lineFeed) {
 	const characters = Array.from(text);
 	let safe = "";
@@ -62,10 +56,7 @@ export function safeRow(text) {
 	return sanitized(String(text ?? ""), "\\n");
 }
 
-/**
- * Returns the text of a message, which keeps its line feeds. White space at its end is removed.
- * @param {unknown} text
- */
+/** Returns the text of a message, which keeps its line feeds. White space at its end is removed. @param {unknown} text */
 export function safeText(text) {
 	const ends = String(text ?? "").trimEnd().replace(/\r\n/g, "\n");
 	return PLAIN.test(ends) ? ends : sanitized(ends, "\n");

@@ -5,10 +5,9 @@ import { safeRow, safeText } from "./safe_text.js";
 import { addressIn, titleOf } from "./state.js";
 import { deliveryDetails, fullTime } from "./words.js";
 
-/** Characters of a message in a list. */
 const QUOTED = 500;
 
-/** Finds messages in all conversations, and shows them. @param {App} app @param {string} words */
+/** @param {App} app @param {string} words */
 export async function search(app, words) {
 	const list = element("ol", { class: "found", "aria-label": "Search results" });
 	const more = buttons();
@@ -32,26 +31,23 @@ function foundRow(app, line) {
 	const top = `${safeRow(line.from)} in ${safeRow(titleOf(addressIn(line)))} · ${fullTime(Date.parse(line.sent_at))}`;
 	const text = element("span", { class: "found-text" }, ...highlighted(line.excerpt ?? line.content));
 	const show = () => app.tried(() => app.history.show(line));
-	return element("li", {}, element("button", { type: "button", class: "found-button", on: show }, span("row-more", top), text));
+	return element("li", {}, element("button", { class: "found-button", on: show }, span("row-more", top), text));
 }
 
-/**
- * Returns an excerpt with its hits marked: the peer writes an asterisk on each side of a hit.
- * @param {string} excerpt
- */
+/** Returns an excerpt with its hits marked: the peer writes an asterisk on each side of a hit. @param {string} excerpt */
 function highlighted(excerpt) {
 	const parts = safeRow(excerpt).slice(0, QUOTED).split("*");
 	// An odd number of asterisks means that the text itself has some: then nothing is marked.
 	return parts.length % 2 ? parts.map((part, at) => (at % 2 ? element("mark", { text: part }) : part)) : [parts.join("*")];
 }
 
-/** Shows this user's messages that some recipient has not acknowledged. @param {App} app */
+/** @param {App} app */
 export async function showOutbox(app) {
 	const { lines } = await app.command("outbox");
 	showOwn(app, "Waiting messages", lines, "Nothing waits: everybody has your messages.");
 }
 
-/** Shows who has this user's last messages of a conversation. @param {App} app @param {Conversation} conversation */
+/** @param {App} app @param {Conversation} conversation */
 export async function showReceipts(app, { address, title }) {
 	const { lines } = await app.command("receipts", { conversation: address });
 	showOwn(app, `Delivery in ${safeRow(title)}`, lines, "You have written nothing here yet.");

@@ -8,15 +8,11 @@ import { counted, listed, shortTime } from "./words.js";
 /** Rows of a list: nobody reads thousands. */
 const LISTED = 200;
 
-/** The sidebar. */
 export class Sidebar {
 	/** @param {App} app */
 	constructor(app) {
 		this.app = app;
-		byId("create-form").addEventListener("submit", event => {
-			event.preventDefault();
-			void this.#create();
-		});
+		byId("create-form").addEventListener("submit", () => this.#create());
 		byId("ended").addEventListener("toggle", () => byId("ended").open && this.app.actions.loadEnded());
 	}
 
@@ -85,8 +81,8 @@ export class Sidebar {
 	/** @param {State} state @param {Conversation} it @param {number} now */
 	#conversation(state, it, now) {
 		const id = `of-${it.key.replace(/\s/g, "_")}`;
-		const { last, snapshot } = it;
-		const isDirect = "to" in it.address;
+		const { address, last, snapshot } = it;
+		const isDirect = "to" in address;
 		const others = othersOf(state, it);
 		const isOnline = others.some(member => member.connected);
 		const isWarned = others.some(member => state.users.get(member.username)?.trust === "changed");
@@ -102,13 +98,12 @@ export class Sidebar {
 		const open = element(
 			"button",
 			{
-				type: "button",
 				class: "conversation-button item",
 				"aria-current": state.open === it.key && "true",
 				"aria-describedby": id,
 				on: () => this.app.actions.open(it.key),
 			},
-			isDirect ? avatar(it.title, isOnline ? "online" : "") : element("span", { class: "avatar room", "aria-hidden": "true", text: "#" }),
+			isDirect ? avatar(address.to, isOnline ? "online" : "") : element("span", { class: "avatar room", "aria-hidden": "true", text: "#" }),
 			element("span", { class: "row-text" }, span("row-name", safeRow(it.title)), element("span", { class: "row-more", "aria-hidden": "true", text: under })),
 			element("span", { class: "row-end", "aria-hidden": "true", id }, isWarned && span("mark bad", "key"), last && span("row-more", shortTime(last.at, now)), it.unread > 0 && badge),
 		);

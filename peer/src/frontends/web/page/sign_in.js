@@ -9,10 +9,9 @@ import { peerAway } from "./words.js";
 
 const FIELDS = /** @type {const} */ (["tracker-host", "tracker-port", "name", "password", "tracker-key"]);
 
-/** Port of a tracker, if nobody says otherwise. */
 const USUAL_PORT = "6060";
 
-/** Shortest password of a new account, in characters. */
+/** Shortest new password, in characters. */
 const PASSWORD_MIN = 8;
 
 /** Longest identity file that the connection carries, in bytes. */
@@ -21,7 +20,6 @@ const IDENTITY_MAX = 60_000;
 /** @param {string} key */
 const digitsOf = key => key.replace(/\s/g, "").toLowerCase();
 
-/** The form. */
 export class SignIn {
 	#problem = byId("sign-in-problem");
 	#buttons = [byId("sign-in-button"), byId("register-button"), byId("identity-import")];
@@ -32,10 +30,7 @@ export class SignIn {
 	/** @param {App} app */
 	constructor(app) {
 		this.app = app;
-		byId("sign-in-form").addEventListener("submit", event => {
-			event.preventDefault();
-			void this.#submit("sign_in", "Signing in…");
-		});
+		byId("sign-in-form").addEventListener("submit", () => this.#submit("sign_in", "Signing in…"));
 		byId("register-button").addEventListener("click", () => this.#submit("register", "Registering…"));
 		byId("identity-import").addEventListener("click", () => this.#import());
 		byId("show-password").addEventListener("click", () => this.#showPassword(byId("password").type === "password"));
@@ -60,7 +55,7 @@ export class SignIn {
 		this.#buttons.forEach(button => (button.disabled = this.#isBusy || !attached));
 	}
 
-	/** Shows a sentence above the form. @param {string} words */
+	/** @param {string} words */
 	say(words) {
 		this.#problem.textContent = words;
 	}
@@ -92,7 +87,7 @@ export class SignIn {
 		await this.#ask(command, { tracker, username: name.trim(), password, ...(key.trim() && { tracker_key: digitsOf(key) }) }, meanwhile);
 	}
 
-	/** @param {string} command @param {Record<string, unknown>} fields @param {string} meanwhile */
+	/** @param {string} command @param {Fields} fields @param {string} meanwhile */
 	async #ask(command, fields, meanwhile) {
 		this.#isBusy = true;
 		this.say("");
@@ -112,7 +107,6 @@ export class SignIn {
 		}
 	}
 
-	/** Takes over an identity that another computer exported. */
 	async #import() {
 		const file = byId("identity-file").files?.[0];
 		const password = byId("password").value;
@@ -128,23 +122,25 @@ export class SignIn {
 
 /**
  * Returns what is wrong with the input, by field.
- * @param {Record<"host" | "port" | "name" | "password" | "key", string>} input
+ * @param {SignInInput} input
  * @param {boolean} isNew true for a new account
  * @returns {Record<string, string>}
  */
 export function problemsOf({ host, port, name, password, key }, isNew) {
 	const number = /^\s*\d{1,5}\s*$/.test(port) ? Number(port) : 0;
 	const isName = /^[a-z0-9][a-z0-9._-]{0,31}$/.test(name.trim());
-	const isShort = isNew && Array.from(password).length < PASSWORD_MIN;
 	const found = {
 		"tracker-host": !/^\S+$/.test(host.trim()) && "Type the host of the tracker, for example 127.0.0.1.",
 		"tracker-port": (number < 1 || number > 65535) && "The port is a number from 1 to 65535.",
 		"name": !name.trim() ? "Type your name." : !isName && "A name has 1 to 32 small letters a–z, digits, or . _ -",
-		"password": !password ? "Type your password." : isShort && `A new password has at least ${PASSWORD_MIN} characters.`,
+		"password": !password ? "Type your password." : isNew && tooShort(password),
 		"tracker-key": !/^([0-9a-f]{64})?$/.test(digitsOf(key)) && "A key has 64 digits from 0 to 9 and a to f.",
 	};
 	return Object.fromEntries(Object.entries(found).flatMap(([field, problem]) => (problem ? [[field, problem]] : [])));
 }
+
+/** Returns what is wrong with a new password, or an empty text. @param {string} password */
+export const tooShort = password => (Array.from(password).length < PASSWORD_MIN ? `A new password has at least ${PASSWORD_MIN} characters.` : "");
 
 /** Splits an address at its port; an IPv6 address stands in brackets. @param {string} address */
 export function splitAddress(address) {

@@ -30,8 +30,8 @@ export function readSnapshot(state, snapshot) {
 		blocked: new Set(blocked),
 	});
 	state.users.forEach(user => (user.linked = false));
-	for (const { username: name, link, trust, path = "" } of users) {
-		Object.assign(userOf(state, name), { linked: Boolean(link), trust, path });
+	for (const { username: name, link, trust } of users) {
+		Object.assign(userOf(state, name), { linked: Boolean(link), trust });
 	}
 	const present = new Set(private_chats.map(name => conversationOf(state, { to: name })));
 	for (const room of rooms) {
@@ -48,10 +48,7 @@ export function readSnapshot(state, snapshot) {
 	}
 }
 
-/**
- * Forgets everything about the account.
- * @param {State} state
- */
+/** @param {State} state */
 export function signOut(state) {
 	const { conversations, users, blocked, waiting } = state;
 	[conversations, users, blocked, waiting].forEach(part => part.clear());

@@ -33,11 +33,7 @@ export const keyOf = address => ("room" in address ? `room:${address.room}` : `t
 /** @param {Address} address */
 export const titleOf = address => ("room" in address ? address.room : `@${address.to}`);
 
-/**
- * Returns the address in the fields `room`, `to` or `with` of an event.
- * @param {Record<string, any>} fields
- * @returns {Address}
- */
+/** Returns the address in the fields `room`, `to` or `with` of an event. @param {Record<string, any>} fields @returns {Address} */
 export const addressIn = ({ named, room, to, with: other }) =>
 	named ?? room ? { room: named ?? room } : { to: to ?? other };
 
@@ -70,7 +66,7 @@ export function conversationOf(state, address) {
 /** @param {State} state @param {string} name */
 export function userOf(state, name) {
 	/** @type {User} */
-	const found = state.users.get(name) ?? { linked: false, trust: "unknown", path: "" };
+	const found = state.users.get(name) ?? { linked: false, trust: "unknown" };
 	state.users.set(name, found);
 	return found;
 }
@@ -78,12 +74,7 @@ export function userOf(state, name) {
 /** @param {State} state */
 export const openConversation = state => state.conversations.get(state.open ?? "") ?? null;
 
-/**
- * Returns the members of a conversation, this user included.
- * @param {State} state
- * @param {Conversation} conversation
- * @returns {Member[]}
- */
+/** Returns the members of a conversation, this user included. @param {State} state @param {Conversation} conversation @returns {Member[]} */
 export function membersOf(state, { address, snapshot }) {
 	if ("room" in address) {
 		return snapshot?.members ?? [];
@@ -92,7 +83,7 @@ export function membersOf(state, { address, snapshot }) {
 	return [{ username: state.me, connected: true }, { username: address.to, connected }];
 }
 
-/** Returns the members besides this user. @param {State} state @param {Conversation} conversation */
+/** @param {State} state @param {Conversation} conversation */
 export const othersOf = (state, conversation) =>
 	membersOf(state, conversation).filter(member => member.username !== state.me);
 
@@ -106,7 +97,7 @@ export const currentConversations = state =>
 export const endedConversations = state =>
 	[...state.conversations.values()].filter(it => it.ended).sort((a, b) => a.title.localeCompare(b.title));
 
-/** Returns the rooms that this user is not in. @param {State} state */
+/** @param {State} state */
 export const otherRooms = state =>
 	state.rooms.filter(room => state.conversations.get(keyOf({ room: room.name }))?.ended !== false);
 
@@ -120,10 +111,7 @@ export const unreadOf = state => [...state.conversations.values()].reduce((count
 /** The state of the connection while no peer answers. */
 export const PEER_AWAY = "offline: peer";
 
-/**
- * Returns the state of the connection in the words that tests and assistive technology look for.
- * @param {State} state
- */
+/** Returns the state of the connection in the words that tests and assistive technology look for. @param {State} state */
 export function connectionWords({ phase, attached, tracker }) {
 	if (phase !== "signed_in") {
 		return "signed out";

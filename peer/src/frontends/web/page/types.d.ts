@@ -6,6 +6,40 @@ type Address = { room: string } | { to: string };
 /** An event or an answer of the peer (docs/protocol.md). */
 type PeerEvent = { event: string; [field: string]: any };
 
+/** The fields of a command. */
+type Fields = Record<string, unknown>;
+
+/** A question in a small dialog. */
+interface Question {
+	title: string;
+	text: string;
+	/** The words of the button that answers it. */
+	action: string;
+	/** True if the answer is a password. */
+	password?: boolean;
+	/** True if the action cannot be undone. */
+	danger?: boolean;
+	problem?: string;
+}
+
+/** What happens to the connection to the peer. */
+interface ConnectionListener {
+	onEvent(event: PeerEvent): void;
+	/** The connection is lost and opens again. `isFull` is true if too many pages are open. */
+	onClosed(isFull: boolean): void;
+	/** The connection has ended. `isOther` is true if it is not the peer that answers. */
+	onEnded(isOther: boolean): void;
+}
+
+/** What a user typed to sign in. */
+type SignInInput = Record<"host" | "port" | "name" | "password" | "key", string>;
+
+/** A message that arrived, and its place. */
+type Received = { conversation: Conversation; message: Message };
+
+/** A row on the screen, and the text that changes whenever it looks different. */
+type DrawnRow = { node: HTMLElement; look: string };
+
 /** A member of a room, as the tracker describes it. */
 interface Member {
 	username: string;
@@ -100,8 +134,6 @@ interface Conversation {
 interface User {
 	linked: boolean;
 	trust: "verified" | "unverified" | "changed" | "unencrypted" | "unknown";
-	/** How the link reaches the user, if it is known. */
-	path: string;
 }
 
 interface State {

@@ -22,7 +22,7 @@ export const fullTime = at => new Date(at).toString().slice(0, 24);
 /** @param {number} at */
 export const dayKey = at => new Date(at).toDateString();
 
-/** Returns the heading of a day. @param {number} at @param {number} now */
+/** @param {number} at @param {number} now */
 export function dayName(at, now) {
 	const yesterday = new Date(now);
 	yesterday.setDate(yesterday.getDate() - 1);
@@ -35,14 +35,10 @@ export const shortTime = (at, now) => (dayKey(at) === dayKey(now) ? CLOCK : SHOR
 
 const CHANGES = { joined: "joined", left: "left", offline: "went offline; the seat is kept", online: "is back" };
 
-/** Returns the note for a change of a room. @param {string} change @param {string} user */
+/** @param {string} change @param {string} user */
 export const changeNote = (change, user) => `${safeRow(user)} ${CHANGES[change] ?? safeRow(change)}`;
 
-/**
- * Returns the note before messages that were written while this user was away.
- * @param {number} people
- * @param {number} messages
- */
+/** Returns the note before messages that were written while this user was away. @param {number} people @param {number} messages */
 export function missedNote(people, messages) {
 	const count = counted(messages, "message");
 	if (people === 0) {
@@ -89,7 +85,7 @@ const ERRORS = {
 	SUPERSEDED: "You signed in elsewhere, so you are signed out here. Only one computer can be signed in at a time.",
 };
 
-/** Returns an error as a sentence for people. @param {Record<string, any>} error */
+/** @param {Record<string, any>} error */
 export function errorWords({ code = "", message = "", retry_after_ms }) {
 	const words = ERRORS[code] ?? safeRow(message || code || "Something went wrong");
 	const again = retry_after_ms ? ` Try again in ${counted(Math.ceil(retry_after_ms / 1000), "second")}.` : "";
