@@ -393,6 +393,7 @@ describe("ten thousand messages", () => {
     await byName(ana, "list", "Search results").getByRole("button").filter({ hasText: "message 0 of many" }).click();
     await exists(log(ana).locator(".target").getByText("message 0 of many"));
     await exists(log(ana).getByText("This is the beginning of the conversation."));
+    await shows(ana, "message 60 of many");
     await byName(ana, "button", "Jump to the newest").click();
     await shows(ana, "message 9999 of many");
   });

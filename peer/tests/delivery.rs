@@ -159,13 +159,16 @@ async fn history_asks_for_the_password_and_allows_three_tries() {
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.say("uma lição de coração").await;
     bob.hears("uma lição de coração").await;
-    let shut = bob.run(Command::History { lines: 5, conversation: None, before: None }).await.unwrap_err();
+    let shut = bob
+        .run(Command::History { lines: 5, conversation: None, before: None, after: None })
+        .await
+        .unwrap_err();
     assert_eq!(shut.code(), "PASSWORD_WANTED");
     let password = |text: &str| Command::Unlock { password: peer::identity::password::Password::typed(text) };
     assert_eq!(bob.run(password("wrong")).await.unwrap_err().code(), "PASSWORD_WANTED");
     bob.run(password("password of bob")).await.unwrap();
     let Answer::History { lines, .. } =
-        bob.run(Command::History { lines: 5, conversation: None, before: None }).await.unwrap()
+        bob.run(Command::History { lines: 5, conversation: None, before: None, after: None }).await.unwrap()
     else {
         panic!()
     };

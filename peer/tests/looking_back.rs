@@ -7,7 +7,7 @@ mod programs;
 
 use common::{Peer, Tracker, password_of, room, user};
 use peer::api::conversation::Conversation;
-use peer::api::past::{Before, FoundLine, KeptConversation, Past};
+use peer::api::past::{After, Before, FoundLine, KeptConversation, Past};
 use peer::api::{Answer, Command, Event};
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen};
@@ -43,7 +43,7 @@ async fn conversations(peer: &Peer) -> Vec<KeptConversation> {
 
 async fn history(peer: &Peer, name: &str) -> Result<Vec<String>, String> {
     let conversation = Some(Conversation::Room(room(name)));
-    match peer.run(Command::History { lines: 9, conversation, before: None }).await {
+    match peer.run(Command::History { lines: 9, conversation, before: None, after: None }).await {
         Ok(Answer::History { lines, .. }) => {
             Ok(lines.into_iter().map(|line| line.content.expose().to_owned()).collect())
         }
@@ -103,7 +103,7 @@ async fn the_list_of_conversations_is_locked_as_the_history_is() {
     ana.create("sala").await;
     let ana = ana.again_after_death().await;
     // Signing in may unlock the history. If it does not, the list requires the password as /history does.
-    let look = Command::History { lines: 1, conversation: None, before: None };
+    let look = Command::History { lines: 1, conversation: None, before: None, after: None };
     let (history, list) = (ana.run(look).await.map(drop), ana.run(Command::Conversations).await.map(drop));
     assert_eq!(history.is_err_and(|error| error.code() == "PASSWORD_WANTED"), list.is_err());
 }
@@ -151,7 +151,7 @@ async fn older_messages_come_page_by_page_once_each() {
     loop {
         let conversation = Some(Conversation::Room(room("sala")));
         let Ok(Answer::History { lines, more, .. }) =
-            ana.run(Command::History { lines: 3, conversation, before }).await
+            ana.run(Command::History { lines: 3, conversation, before, after: None }).await
         else {
             panic!("no history")
         };
@@ -192,7 +192,7 @@ async fn pages_end_although_two_authors_use_one_id() {
     let (mut all, mut before) = (Vec::new(), None);
     // Each page has one message; a few more pages show that there is an end.
     for _ in 0..8 {
-        let page = Command::History { lines: 1, conversation: sala(), before };
+        let page = Command::History { lines: 1, conversation: sala(), before, after: None };
         let Ok(Answer::History { lines, more, .. }) = ana.run(page).await else { panic!("no history") };
         before = lines.first().map(Before::from);
         all.extend(lines.into_iter().map(|line| line.content.expose().to_owned()));
@@ -201,6 +201,12 @@ async fn pages_end_although_two_authors_use_one_id() {
         }
     }
     assert_eq!(all, ["4 after", "3 by mallory", "2 by ana", "1 before"]);
+    for (from, next, is_more) in [("ana", "3 by mallory", true), ("mallory", "4 after", false)] {
+        let after = Some(After { id, from: Some(user(from)) });
+        let page = Command::History { lines: 1, conversation: sala(), before: None, after };
+        let Ok(Answer::History { lines, more, .. }) = ana.run(page).await else { panic!("no history") };
+        assert_eq!((lines.len(), lines[0].content.expose(), more), (1, next, is_more));
+    }
     for (from, count) in [("mallory", 2), ("ana", 1)] {
         let before = Some(Before { id, from: Some(user(from)) });
         let search = Command::Search { words: "in:sala".to_owned(), before };

@@ -46,7 +46,7 @@ async fn a_start_without_a_tracker_opens_what_is_here() {
     assert_eq!(there, [user("ana")], "nobody is linked yet");
     assert_eq!(ana.opened().await, Some(Conversation::Room(room("sala"))));
     ana.run(Command::Unlock { password: password_of("ana") }).await.unwrap();
-    let history = ana.run(Command::History { conversation: None, lines: 9, before: None }).await;
+    let history = ana.run(Command::History { conversation: None, lines: 9, before: None, after: None }).await;
     assert!(matches!(history, Ok(Answer::History { lines, .. }) if lines.len() == 1));
 
     // Members are dialled at their last addresses, and presence follows the links.

@@ -181,7 +181,7 @@ async fn first_message_of_a_newcomer_is_the_last_of_the_history() {
         let password = password_of(peer.name.as_str());
         peer.run(Command::Unlock { password }).await.unwrap();
         let Ok(Answer::History { lines, .. }) =
-            peer.run(Command::History { conversation: None, lines: 6, before: None }).await
+            peer.run(Command::History { conversation: None, lines: 6, before: None, after: None }).await
         else {
             panic!()
         };

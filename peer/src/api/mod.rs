@@ -11,6 +11,7 @@ pub mod loss;
 pub mod missing_conversation;
 pub mod past;
 pub mod request;
+mod say;
 pub mod schema;
 pub mod sign_in;
 pub mod snapshot;
@@ -30,7 +31,7 @@ use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
-use crate::api::past::{Before, FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::past::{After, Before, FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
 use crate::api::sign_in::SignInCommand;
 use crate::api::status::{Present, Status, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
@@ -133,6 +134,9 @@ pub enum Command {
         /// A message: only messages before it are shown. If absent, the last messages of the conversation are shown.
         #[serde(flatten)]
         before: Option<Before>,
+        /// A message: the first messages after it are shown. A command has either this or `before`.
+        #[serde(flatten)]
+        after: Option<After>,
     },
     /// Find messages in all conversations.
     Search {
@@ -184,18 +188,6 @@ pub enum Command {
     /// A command about the user's own account; its JSON form is as flat as the others.
     #[serde(untagged)]
     Account(AccountCommand),
-}
-
-impl Command {
-    /// Returns a command that sends a message to the open conversation.
-    pub fn say(text: impl Into<String>) -> Self {
-        Self::Say { conversation: None, text: text.into(), id: None }
-    }
-
-    /// Returns a command that sends a private message to one user.
-    pub fn send_private(to: Username, text: impl Into<String>) -> Self {
-        Self::Say { conversation: Some(Conversation::Private(to)), text: text.into(), id: None }
-    }
 }
 
 /// The result of a command, besides the events that it causes.
@@ -277,7 +269,8 @@ pub enum Answer {
         named: Option<RoomName>,
         /// The messages of the conversation, oldest first.
         lines: Vec<PastLine>,
-        /// True if there are older messages: ask for those `before` the first of these.
+        /// True if there are older messages: ask for those `before` the first of these. In the answer to a command with
+        /// `after`: true if there are newer ones.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },

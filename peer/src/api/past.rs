@@ -63,6 +63,17 @@ impl From<&PastLine> for Before {
     }
 }
 
+/// The message after which a page begins, as with [`Before`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// The message id.
+    #[serde(rename = "after")]
+    pub id: Uuid,
+    /// The author of the message, as in [`Before`].
+    #[serde(rename = "after_from", default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Username>,
+}
+
 /// A conversation that is stored on this device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptConversation {

@@ -136,12 +136,22 @@ fn check(schema: &Schema, fields: &Map<String, Value>) -> Result<(), String> {
         Some(Field { name: field, r#type, .. }) => {
             Err(format!("\"{field}\" of \"{name}\" is {}", r#type.described()))
         }
-        // The command is read without an author of nothing.
-        None if fields.contains_key("before_from") && !fields.contains_key("before") => {
-            Err("\"before_from\" needs \"before\"".to_owned())
-        }
-        None => Ok(()),
+        None => check_bounds(fields),
     }
+}
+
+/// Checks that the bounds of a page fit together.
+fn check_bounds(fields: &Map<String, Value>) -> Result<(), String> {
+    let has = |name| fields.contains_key(name);
+    for (author, message) in [("before_from", "before"), ("after_from", "after")] {
+        if has(author) && !has(message) {
+            return Err(format!("\"{author}\" needs \"{message}\""));
+        }
+    }
+    if has("before") && has("after") {
+        return Err("a page takes \"before\" or \"after\", not both".to_owned());
+    }
+    Ok(())
 }
 
 fn unknown_command(name: &str) -> String {
@@ -174,7 +184,7 @@ mod tests {
     use super::*;
     use crate::api::account::AccountCommand;
     use crate::api::conversation::Conversation;
-    use crate::api::past::Before;
+    use crate::api::past::{After, Before};
     use crate::limits::PAST_LINES;
 
     fn sala() -> RoomName {
@@ -226,11 +236,11 @@ mod tests {
             (json!({"command": "whoami"}), Command::WhoAmI),
             (
                 json!({"command": "history"}),
-                Command::History { lines: PAST_LINES.0, conversation: None, before: None },
+                Command::History { lines: PAST_LINES.0, conversation: None, before: None, after: None },
             ),
             (
                 json!({"command": "history", "lines": 5, "conversation": {"room": "sala"}, "password": "secret"}),
-                Command::History { lines: 5, conversation: Some(in_sala()), before: None },
+                Command::History { lines: 5, conversation: Some(in_sala()), before: None, after: None },
             ),
             (
                 json!({"command": "search", "words": "olá"}),
@@ -246,7 +256,21 @@ mod tests {
             ),
             (
                 json!({"command": "history", "before": uuid::Uuid::nil(), "before_from": "bob"}),
-                Command::History { lines: PAST_LINES.0, conversation: None, before: before(Some(bob())) },
+                Command::History {
+                    lines: PAST_LINES.0,
+                    conversation: None,
+                    before: before(Some(bob())),
+                    after: None,
+                },
+            ),
+            (
+                json!({"command": "history", "after": uuid::Uuid::nil(), "after_from": "bob"}),
+                Command::History {
+                    lines: PAST_LINES.0,
+                    conversation: None,
+                    before: None,
+                    after: Some(After { id: uuid::Uuid::nil(), from: Some(bob()) }),
+                },
             ),
             (json!({"command": "conversations", "password": "secret"}), Command::Conversations),
             (
@@ -347,6 +371,11 @@ mod tests {
             (r#"{"command":"withdraw","message":"8a9"}"#, "four digits"),
             (r#"{"command":"history","before":"8a90"}"#, "a whole message id"),
             (r#"{"command":"history","before_from":"bob"}"#, "needs \"before\""),
+            (r#"{"command":"history","after_from":"bob"}"#, "needs \"after\""),
+            (
+                r#"{"command":"history","before":"01942150-43fb-7a5c-9c38-2f6d1b7e8a90","after":"01942150-43fb-7a5c-9c38-2f6d1b7e8a90"}"#,
+                "not both",
+            ),
             (r#"{"command":"delete_account"}"#, "needs \"password\""),
             (r#"{"command":7}"#, "\"command\" is a string"),
             (r#"{}"#, "\"command\" is missing"),

@@ -86,9 +86,11 @@ pub const COMMANDS: &[Schema] = &[
             optional("conversation", Type::Conversation),
             optional("before", Type::MessageId),
             optional("before_from", Type::User),
+            optional("after", Type::MessageId),
+            optional("after_from", Type::User),
             PASSWORD,
         ],
-        "show the last messages of a conversation, or those before one",
+        "show the last messages of a conversation, or those before or after one",
     ),
     schema(
         "search",

@@ -133,7 +133,7 @@ mod tests {
         assert!(asking.password(unlock), "it was wrong");
         assert!(asking.wants_password());
         assert!(asking.judged() == Some(Command::Search { words: "x".into(), before: None }));
-        asking.password(Command::History { lines: 1, conversation: None, before: None });
+        asking.password(Command::History { lines: 1, conversation: None, before: None, after: None });
         assert!(matches!(asking.answer(Password::typed("")), Next::Refuse(..)));
         assert!(!asking.wants_password());
     }

@@ -114,7 +114,7 @@ pub const COMMANDS: &[Spec] = &[
         ArgKind::Conversation,
         |rest| {
             let (lines, conversation) = history(rest)?;
-            run(Command::History { lines, conversation, before: None })
+            run(Command::History { lines, conversation, before: None, after: None })
         },
     ),
     spec(
@@ -443,15 +443,22 @@ mod tests {
                 "/delete-account bob",
                 Command::Account(AccountCommand::Delete { name: Some(bob()), password: None }),
             ),
-            ("/history", Command::History { lines: PAST_LINES.0, conversation: None, before: None }),
-            ("/history 5", Command::History { lines: 5, conversation: None, before: None }),
-            ("/history 5 @bob", Command::History { lines: 5, conversation: Some(private()), before: None }),
+            (
+                "/history",
+                Command::History { lines: PAST_LINES.0, conversation: None, before: None, after: None },
+            ),
+            ("/history 5", Command::History { lines: 5, conversation: None, before: None, after: None }),
+            (
+                "/history 5 @bob",
+                Command::History { lines: 5, conversation: Some(private()), before: None, after: None },
+            ),
             (
                 "/history sala",
                 Command::History {
                     lines: PAST_LINES.0,
                     conversation: Some(Conversation::Room(sala())),
                     before: None,
+                    after: None,
                 },
             ),
             ("/search olá  mundo ", Command::Search { words: "olá  mundo".into(), before: None }),

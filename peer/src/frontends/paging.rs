@@ -16,14 +16,18 @@ impl Paging {
     /// Notes the messages that a command has shown.
     pub(crate) fn note(&mut self, command: &Command, answer: &Answer) {
         match (command, answer) {
-            (Command::History { lines, .. }, Answer::History { of, named, lines: shown, more }) => {
+            (
+                Command::History { lines, after: None, .. },
+                Answer::History { of, named, lines: shown, more },
+            ) => {
                 let room = named.clone().map(Conversation::Room);
                 let conversation = Some(room.unwrap_or_else(|| match of {
                     Past::Room(room) => Conversation::Room(room.clone()),
                     Past::With(user) => Conversation::Private(user.clone()),
                 }));
                 let (lines, before) = (*lines, shown.first().filter(|_| *more).map(Before::from));
-                self.next = before.map(|it| Command::History { lines, conversation, before: Some(it) });
+                self.next =
+                    before.map(|it| Command::History { lines, conversation, before: Some(it), after: None });
             }
             (Command::Search { words, .. }, Answer::Found { lines, more }) => {
                 let before = lines.last().filter(|_| *more).map(|oldest| Before::from(&oldest.line));
@@ -66,14 +70,17 @@ mod tests {
     fn goes_on_before_the_oldest_message_of_the_same_conversation() {
         let mut paging = Paging::default();
         assert!(paging.next().is_none());
-        let command = Command::History { lines: 5, conversation: None, before: None };
+        let command = Command::History { lines: 5, conversation: None, before: None, after: None };
         let older = RoomName::parse("sala#3c24").ok();
         let shown = |more, named| Answer::History { of: of(), named, lines: vec![line(1), line(2)], more };
         let before = || Some(Before::from(&line(1)));
         for (named, name) in [(None, "sala"), (older, "sala#3c24")] {
             paging.note(&command, &shown(true, named));
             let conversation = RoomName::parse(name).ok().map(Conversation::Room);
-            assert!(paging.next() == Some(Command::History { lines: 5, conversation, before: before() }));
+            assert!(
+                paging.next()
+                    == Some(Command::History { lines: 5, conversation, before: before(), after: None })
+            );
         }
         paging.note(&command, &Answer::Done);
         assert!(paging.next().is_some(), "other answers change nothing");

@@ -318,6 +318,16 @@ impl HistoryDb {
         self.read(|tables| tables.page(of, before, count))
     }
 
+    /// Returns the first messages of a conversation after this row, oldest first.
+    pub fn page_after(
+        &mut self,
+        of: &ConversationId,
+        after: i64,
+        count: usize,
+    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
+        self.read(|tables| tables.page_after(of, after, count))
+    }
+
     /// Returns the row of the message of this author with this id; of any author if `from` is absent.
     pub fn row_of(&mut self, id: &Uuid, from: Option<&Username>) -> Result<Option<i64>, HistoryFailed> {
         self.read(|tables| tables.row_of(id, from))

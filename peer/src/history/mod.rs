@@ -173,6 +173,16 @@ impl History {
         self.read(move |history| history.page(&of, before, count)).await
     }
 
+    /// Returns the first messages of a conversation after this row, oldest first.
+    pub async fn page_after(
+        &self,
+        of: ConversationId,
+        after: i64,
+        count: usize,
+    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
+        self.read(move |history| history.page_after(&of, after, count)).await
+    }
+
     /// Returns the rows that were not noted as shown when the history was opened.
     #[must_use]
     pub fn unshown_rows(&self) -> &Range<i64> {

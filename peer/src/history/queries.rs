@@ -51,6 +51,39 @@ impl Tables {
         Ok(found)
     }
 
+    /// Returns the first messages of a conversation after a row, oldest first, in the order of [`Self::page`].
+    pub(crate) fn page_after(
+        &mut self,
+        of: &ConversationId,
+        after: i64,
+        count: usize,
+    ) -> Result<Vec<StoredMessage>> {
+        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let clock = known.clock.cast_signed();
+        let mut query = self.db.prepare_cached(&format!(
+            "{KEPT} WHERE l.conversation = ?1 AND l.lamport >= ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+               AND (?5 IS NULL OR ({ORDER}) > (
+                 SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
+                 WHERE l.row = ?5))
+             ORDER BY {ORDER} LIMIT ?4"
+        ))?;
+        let time =
+            self.db.query_row("SELECT lamport FROM messages WHERE row = ?1", [after], |it| it.get(0))?;
+        // Messages with implausible Lamport times come before all others.
+        let pieces: &[(i64, i64, Option<i64>)] = if time > clock {
+            &[(time, i64::MAX, Some(after)), (0, clock, None)]
+        } else {
+            &[(time, clock, Some(after))]
+        };
+        let mut found = Vec::new();
+        for (from, to, after) in pieces {
+            let rest = limit(count - found.len());
+            let piece = query.query_map(params![known.key, from, to, rest, after], kept)?;
+            found.extend(piece.collect::<Result<Vec<_>>>()?);
+        }
+        Ok(found)
+    }
+
     /// Returns messages in order from a position on, and the position at which to continue. A position is a Lamport
     /// time, and messages of one time are never split. Messages with implausible times come first; their positions
     /// are negative.
@@ -279,6 +312,15 @@ mod tests {
             let Some(oldest) = page.first() else { break };
             before = Some(oldest.row);
             paged.splice(0..0, page.into_iter().map(|message| message.text));
+        }
+        assert_eq!(paged, texts);
+        // So do pages after the first message.
+        let (mut paged, mut row) = (vec![texts[0].clone()], before.unwrap());
+        loop {
+            let page = ana.page_after(&room(), row, 10).unwrap();
+            let Some(newest) = page.last() else { break };
+            row = newest.row;
+            paged.extend(page.into_iter().map(|message| message.text));
         }
         assert_eq!(paged, texts);
     }

@@ -74,7 +74,10 @@ impl PeerService {
             }
             Command::Conversations => return self.conversations(&session.history).await,
             Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status().await }),
-            Command::History { lines, conversation, before } => {
+            Command::History { lines, conversation, after: Some(after), .. } => {
+                return self.following(&session.history, lines, conversation, after).await;
+            }
+            Command::History { lines, conversation, before, after: None } => {
                 return self.recent(&session.history, lines, conversation, before).await;
             }
             Command::Search { words, before } => return self.search(&session.history, &words, before).await,

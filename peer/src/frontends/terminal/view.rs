@@ -353,7 +353,7 @@ impl View {
 
     /// Returns the command that reads the earlier messages of the open conversation.
     pub(crate) fn look_back(&self) -> Command {
-        Command::History { lines: SCROLLBACK, conversation: self.shown.clone(), before: None }
+        Command::History { lines: SCROLLBACK, conversation: self.shown.clone(), before: None, after: None }
     }
 
     /// Renders the earlier messages of the conversation that was opened, if the history is unlocked, and its unread

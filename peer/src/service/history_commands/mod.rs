@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::api::past::{Before, FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
+use crate::api::past::{After, Before, FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
 use crate::api::{Answer, Event};
 use crate::engine::Engine;
 use crate::engine::history_lock::Locked;
@@ -34,6 +34,7 @@ use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
 use crate::service::history_commands::query::Query;
 use crate::service::{PeerService, commands};
+use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
 impl PeerService {
@@ -63,6 +64,23 @@ impl PeerService {
         // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
+        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_line).collect(), more })
+    }
+
+    /// Returns the first messages of a conversation after a given one.
+    pub(crate) async fn following(
+        &self,
+        history: &History,
+        lines: usize,
+        conversation: Option<Conversation>,
+        after: After,
+    ) -> Result<Answer, CommandError> {
+        self.look().await?;
+        let Named { id, of, named } = self.looked_at(history, conversation).await?;
+        let (after, lines) = (row_of(history, after.id, after.from).await?, lines.min(PAST_LINES.1));
+        let mut kept = history.page_after(id, after, lines + 1).await?;
+        let more = kept.len() > lines;
+        kept.truncate(lines);
         Ok(Answer::History { of, named, lines: kept.into_iter().map(past_line).collect(), more })
     }
 
@@ -286,9 +304,16 @@ impl PeerService {
 
 /// Returns the row of the message before which the page ends.
 async fn row_before(history: &History, before: Option<Before>) -> Result<Option<i64>, CommandError> {
-    let Some(Before { id, from }) = before else { return Ok(None) };
+    match before {
+        Some(Before { id, from }) => row_of(history, id, from).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Returns the row of a message.
+async fn row_of(history: &History, id: Uuid, from: Option<Username>) -> Result<i64, CommandError> {
     let unknown = || CommandError::Usage("no message with that id is kept here".to_owned());
-    history.row_of(id, from).await?.ok_or_else(unknown).map(Some)
+    history.row_of(id, from).await?.ok_or_else(unknown)
 }
 
 impl From<HistoryFailed> for CommandError {

@@ -1,6 +1,4 @@
-/**
- * The page of the account: state of the connection, settings, devices, password, identity, and the end of the account.
- */
+/** The page of the account: state of the connection, settings, devices, password, identity, and the end of the account. */
 
 import { ask, secret } from "./dialogs.js";
 import { button, buttons, element, paragraph, span } from "./dom.js";

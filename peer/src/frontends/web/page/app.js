@@ -44,9 +44,6 @@ const REST = 30;
 /** Share of the time that drawing may take while very many messages arrive. */
 const DRAWING_SHARE = 0.3;
 
-/** Every entry for a password. */
-const SECRETS = "[autocomplete$=password]";
-
 /** Conversations whose newest messages are read at the start. */
 const READ_AHEAD = 8;
 
@@ -282,8 +279,8 @@ export class App {
 		const conversation = openConversation(state);
 		const isIn = state.phase === "signed_in";
 		const words = connectionWords(state);
-		// A secret is typed only for a peer that has proven itself.
-		/** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll(SECRETS)).forEach(it => (it.readOnly = !state.attached));
+		// Nobody types a secret before the peer has proven itself.
+		document.querySelectorAll("input").forEach(it => (it.readOnly = !state.attached));
 		Object.assign(document.body.dataset, { phase: state.phase, connection: words, pane: conversation ? "chat" : "list" });
 		if (byId("connection-words").textContent !== words) {
 			byId("connection-words").textContent = words;

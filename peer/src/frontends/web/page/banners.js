@@ -1,4 +1,4 @@
-/** The banners above the messages: what the user should know or decide before writing.  */
+/** The banners above the messages: what the user should know or decide before writing. */
 
 import { button, byId, element, icon, keyedList, paragraph } from "./dom.js";
 import { safeRow } from "./safe_text.js";

@@ -1,4 +1,4 @@
-/** Helpers to build elements.  Text becomes a text node, and no string is ever read as HTML.  */
+/** Helpers to build elements. Text becomes a text node, and no string is ever read as HTML. */
 
 /** @template {keyof Ids} K @param {K} id @returns {Ids[K]} */
 export function byId(id) {

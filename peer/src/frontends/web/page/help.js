@@ -1,4 +1,4 @@
-/** The page of help.  */
+/** The page of help. */
 
 import { element } from "./dom.js";
 

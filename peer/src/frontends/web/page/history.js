@@ -1,4 +1,4 @@
-/** The messages that the page reads from the peer's history: the newest ones, older ones, and whole conversations.  */
+/** The messages that the page reads from the peer's history: the newest ones, older ones, and whole conversations. */
 
 import { isRead, messageRow, readReceipts, remember } from "./events.js";
 import { mergeNewest, mergeOlder, messageKey, replace } from "./rows.js";
@@ -127,9 +127,11 @@ export class HistoryReader {
 		const conversation = conversationOf(state, addressIn(line));
 		const key = messageKey(line);
 		if (!conversation.keys.has(key)) {
-			const { lines, more } = await this.#page(conversation, PAGE, line);
-			replace(conversation, [...lines, line].map(it => messageRow(state, it)));
-			Object.assign(conversation, { detached: true, older: more === true, loaded: "yes" });
+			const after = { lines: PAGE, conversation: conversation.address, after: line.id, after_from: line.from };
+			const [older, newer] = await Promise.all([this.#page(conversation, PAGE, line), this.app.command("history", after)]);
+			const page = [...older.lines, line, ...newer.lines].map(it => messageRow(state, it));
+			newer.more ? replace(conversation, page) : mergeNewest(state, conversation, page);
+			Object.assign(conversation, { detached: newer.more === true, older: older.more === true, loaded: "yes" });
 		}
 		actions.open(conversation.key, key);
 	}

@@ -1,4 +1,4 @@
-/** The right side: the members of the open conversation, what vouches for each, and what can be done about it.  */
+/** The right side: the members of the open conversation, what vouches for each, and what can be done about it. */
 
 import { avatar, button, buttons, byId, element, icon, keyedList, paragraph, span, squares } from "./dom.js";
 import { qrCode } from "./qr_code.js";

@@ -1,4 +1,4 @@
-/** Lists of messages in a dialog: what a search found, own messages that wait, and who has the last ones.  */
+/** Lists of messages in a dialog: what a search found, own messages that wait, and who has the last ones. */
 
 import { button, buttons, element, paragraph, span } from "./dom.js";
 import { safeRow, safeText } from "./safe_text.js";

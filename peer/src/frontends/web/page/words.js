@@ -1,4 +1,4 @@
-/** The sentences of the page: counts, times, notes and errors.  A sentence says what happened, then what to do.  */
+/** The sentences of the page: counts, times, notes and errors. A sentence says what happened, then what to do. */
 
 import { safeRow } from "./safe_text.js";
 
