@@ -106,6 +106,9 @@ describe("events", () => {
     assert.equal(words.deliveryWord(sala.rows[1].delivery), "not delivered");
     readReceipts(state, sala, [{ id: "m2", has: ["bob"], waits: [] }]);
     assert.equal(words.deliveryWord(sala.rows[1].delivery), "1/3");
+    give("sent", { id: "m3", room: "sala", content: "hi", recipients: ["bob"] });
+    give("delivered", { id: "m3", to: "bob" });
+    assert.equal(words.deliveryWord(sala.rows[2].delivery), "1/1", "carla joined later");
   });
 
   it("remove a message that was withdrawn", () => {

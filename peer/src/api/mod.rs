@@ -451,6 +451,9 @@ pub enum Event {
         content: UntrustedText,
         /// The time of sending, by the clock of this device.
         sent_at: DateTime<Utc>,
+        /// The users to whom it goes; `None` if it comes again from the history.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recipients: Option<Vec<Username>>,
     },
     /// A recipient acknowledged a message.
     Delivered {

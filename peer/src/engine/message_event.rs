@@ -22,5 +22,5 @@ pub(crate) fn message_event(message: StoredMessage, missing: u64, me: &Username)
 pub(crate) fn sent_event(message: StoredMessage) -> Option<Event> {
     let StoredMessage { conversation, room, id, text, sent_at, .. } = message;
     let conversation = named(&conversation, room)?;
-    Some(Event::Sent { id, conversation, content: text.into(), sent_at })
+    Some(Event::Sent { id, conversation, content: text.into(), sent_at, recipients: None })
 }

@@ -113,7 +113,8 @@ impl Engine {
             let Some(conversation) = named(&message.conversation, message.room.clone()) else { continue };
             let content = message.message.text.plain().into();
             let sent_at = message.message.sent_at;
-            let sent = Event::Sent { id, conversation, content, sent_at };
+            let recipients = Some(message.audience.clone());
+            let sent = Event::Sent { id, conversation, content, sent_at, recipients };
             effects.push(Effect::PublishOwnRow(sent, message.row));
             for to in message.audience.iter().filter(|user| self.keys.is_changed(user)) {
                 self.replication.hold(to, true);

@@ -171,7 +171,13 @@ mod tests {
     fn sent(command: &Command) -> Event {
         let Command::Say { id: Some(id), .. } = command else { panic!("no id") };
         let conversation = Conversation::Room(RoomName::parse("sala").unwrap());
-        Event::Sent { id: *id, conversation, content: "x".into(), sent_at: chrono::DateTime::UNIX_EPOCH }
+        Event::Sent {
+            id: *id,
+            conversation,
+            content: "x".into(),
+            sent_at: chrono::DateTime::UNIX_EPOCH,
+            recipients: None,
+        }
     }
 
     #[test]

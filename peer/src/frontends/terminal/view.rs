@@ -158,7 +158,7 @@ impl View {
                 let said = DisplayMessage { id: *id, from, text, at, unencrypted, note };
                 self.on_message(&conversation, said, *missing, moment)
             }
-            Event::Sent { id, conversation, content, sent_at } => {
+            Event::Sent { id, conversation, content, sent_at, .. } => {
                 let now = *sent_at;
                 self.deliveries.sent(*id, content, self.audience(conversation), now);
                 let (from, text) = (self.you.clone(), content.clone());
@@ -562,6 +562,7 @@ mod tests {
             conversation: chat.clone(),
             content: "what?".into(),
             sent_at: moment().now.to_utc(),
+            recipients: None,
         };
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
         assert_eq!(switch(&mut view, &chat).len(), 1);
@@ -594,6 +595,7 @@ mod tests {
                 conversation,
                 content: "I am ana".into(),
                 sent_at: moment().now.to_utc(),
+                recipients: None,
             },
             moment(),
         );
@@ -663,6 +665,7 @@ mod tests {
                 conversation,
                 content: "hello\nworld".into(),
                 sent_at: moment().now.to_utc(),
+                recipients: None,
             },
             moment(),
         );
@@ -684,6 +687,7 @@ mod tests {
                 conversation,
                 content: "hello".into(),
                 sent_at: moment().now.to_utc(),
+                recipients: None,
             },
             moment(),
         );

@@ -165,7 +165,7 @@ const HANDLERS = {
 		const message = messageRow(state, { ...event, from: state.me });
 		message.at ||= now;
 		message.live = true;
-		message.delivery = { has: [], written: [], waits: othersOf(state, conversation).map(it => it.username), failed: [] };
+		message.delivery = { has: [], written: [], waits: event.recipients ?? othersOf(state, conversation).map(it => it.username), failed: [] };
 		append(state, conversation, message);
 		remember(conversation, message);
 		if (message.delivery.waits.length && state.waiting.size < WAITING_MAX) {
