@@ -74,11 +74,11 @@ export async function startPeer(tracker, { data = folder(), web } = {}) {
 }
 
 /** Starts a peer that takes JSON commands and prints events, with or without a page. */
-export async function startProgram(tracker, username, { data = folder(), web = false } = {}) {
+export async function startProgram(tracker, username, { data = folder(), web = false, input = ["--input", "json"] } = {}) {
   const passwordFile = path.join(data, "password");
   writeFileSync(passwordFile, PASSWORD);
   const account = ["--username", username, "--password-file", passwordFile, "--register"];
-  const args = ["--tracker", tracker.address, "--data", data, ...account, "--input", "json", "--output", "json", ...(web ? ["--web"] : [])];
+  const args = ["--tracker", tracker.address, "--data", data, ...account, ...input, "--output", "json", ...(web ? ["--web"] : [])];
   const { child, rows, found, stop } = await start("peer", args, web ? /"event":"web".*"url":"([^"]+)"/ : /"event":"logged_in"/, "pipe");
   const listeners = new Set();
   rows.on("line", row => {
@@ -127,6 +127,13 @@ export async function openPage(url, { width = 1280, height = 800, prepare, ...op
   await prepare?.(page);
   await page.goto(url);
   return page;
+}
+
+/** Waits until something is true. Each look lets the other programs go on. */
+export async function until(isTrue) {
+  while (!(await isTrue())) {
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
 }
 
 export const byName = (page, role, name, exact = true) => page.getByRole(role, { name, exact });
