@@ -11,6 +11,7 @@ import {
 } from "./harness.js";
 
 const SENTENCE = "Open the link that your own peer printed.";
+const OTHER_PEER = `Your peer was started again, or another program has taken its place. ${SENTENCE}`;
 
 /** Waits for the first frame of the peer after an opening, and returns everything that came. */
 async function opened(host, opening, options) {
@@ -65,10 +66,10 @@ it("without the token another user of the computer learns nothing", async () => 
   }
   const inQuery = await opened(host, { token: "" }, { path: `/ws?token=${token}` });
   assert.doesNotMatch(inQuery.text, /snapshot/);
-  for (const url of [`${origin}/`, `${origin}/?token=${token}`, `${origin}/#${wrong}`]) {
+  for (const [url, sentence] of [[`${origin}/`, SENTENCE], [`${origin}/?token=${token}`, SENTENCE], [`${origin}/#${wrong}`, OTHER_PEER]]) {
     const page = await openPage(url);
     await page.getByText(SENTENCE).waitFor();
-    assert.equal((await page.locator("body").innerText()).trim(), SENTENCE, url);
+    assert.equal((await page.locator("body").innerText()).trim(), sentence, url);
     assert.equal(await page.title(), "p2p-chat");
   }
   const control = await openPage(`${origin}/#${token}`);
@@ -99,7 +100,7 @@ it("another program on the port gets nothing from an open page", async () => {
   const texts = await startImpostor(ana.peer, (text, number) => wrong[number](JSON.parse(text).nonce));
   for (const page of pages) {
     await page.getByText("another program has taken its place").waitFor();
-    assert.equal((await page.locator("body").innerText()).trim(), `Your peer was started again, or another program has taken its place. ${SENTENCE}`);
+    assert.equal((await page.locator("body").innerText()).trim(), OTHER_PEER);
     assert.deepEqual(await page.evaluate(() => [sessionStorage.length, document.querySelectorAll("dialog[open]").length]), [0, 0]);
     assert.equal(await page.title(), "p2p-chat");
   }

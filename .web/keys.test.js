@@ -23,7 +23,7 @@ it("the key of another computer is endorsed, and later revoked", async () => {
   await joinRoom(other, "sala");
   await other.locator(".banner").getByText(/^This computer has a new key/).waitFor();
   await bob.locator(".banner").getByText(/^ana uses another key than before/).waitFor();
-  await press(other, "Dismiss");
+  await other.locator(".banner").getByRole("button", { name: "Dismiss" }).click();
   assert.equal(await other.locator(".banner").count(), 0);
   await signIn(ana, "ana", { button: "Sign in" });
   await press(ana, "ana account and settings");

@@ -383,6 +383,24 @@ async fn a_wrong_address_or_key_of_a_tracker_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_tab_that_signs_in_learns_of_its_new_key() {
+    let (page, elsewhere) = (Page::start().await, Page::start().await);
+    let at = |command: &str| {
+        json!({"command": command, "tracker": page.tracker.address.to_string(), "tracker_key": page.tracker.key(),
+               "username": "ana", "password": "correct-horse"})
+    };
+    let (mut tab, _) = page.tab().await;
+    tab.send(&at("register")).await;
+    tab.until("snapshot").await;
+    tab.send(&json!({"command": "keys"})).await;
+    assert_eq!(tab.next().await.unwrap()["event"], "keys", "the control: the first key is no news");
+    let (mut other, _) = elsewhere.tab().await;
+    other.send(&at("sign_in")).await;
+    let key = other.until("snapshot").await["key"].clone();
+    assert_eq!(other.next().await.unwrap(), json!({"event": "new_key", "fingerprint": key}));
+}
+
+#[tokio::test]
 async fn quitting_from_a_tab_ends_the_program() {
     let page = Page::start().await;
     let (mut tab, _) = page.tab().await;

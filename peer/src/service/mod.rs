@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::Utc;
-use commons::keys::Seed;
+use commons::keys::{PublicKey, Seed};
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
@@ -127,6 +127,8 @@ pub struct PeerService {
     /// True if the user gave the tracker's key with its address: that key then takes precedence over a pinned one.
     key_given: bool,
     engine: EngineHandle,
+    /// The key of this device, if it is new beside others of the account.
+    new_key: OnceLock<PublicKey>,
     /// Recognises a line of input that is the user's password.
     password: Mutex<Option<RecognisedPassword>>,
     stop: CancellationToken,
@@ -179,6 +181,7 @@ impl PeerService {
             session: Arc::default(),
             key_given: given,
             engine,
+            new_key: OnceLock::new(),
             password: Mutex::default(),
             stop,
             tasks: tasks.into(),

@@ -42,8 +42,17 @@ impl PeerService {
     pub(crate) async fn publish_new_key(&self) {
         let keys = self.tracker.list_keys().await.unwrap_or_default();
         let new = keys.iter().find(|bound| bound.current).filter(|_| keys.len() > 1);
-        let event = new.map(|bound| Event::NewKey { fingerprint: bound.key });
-        self.engine.publish(event).await;
+        if let Some(fingerprint) = new.map(|bound| bound.key) {
+            // A user signs in once in the life of this value.
+            let _ = self.new_key.set(fingerprint);
+            self.engine.publish([Event::NewKey { fingerprint }]).await;
+        }
+    }
+
+    /// Returns the event `new_key` of this sign-in, for a frontend that could not subscribe before it.
+    #[must_use]
+    pub fn new_key(&self) -> Option<Event> {
+        self.new_key.get().map(|fingerprint| Event::NewKey { fingerprint: *fingerprint })
     }
 
     /// Learns the keys that authenticate own messages of other devices. The snapshots of rooms do not contain a user's

@@ -14,6 +14,7 @@ use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
 use crate::frontends::input::{Input, read_stdin};
+use crate::frontends::json::events;
 use crate::frontends::json::replies::{Origin, Replies};
 use crate::frontends::output::{Output, OutputClosed, Stdout};
 use crate::service::PeerService;
@@ -32,6 +33,10 @@ pub async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<O
         }
     };
     let subscription = service.subscribe_to_unshown().await;
+    if let Some(event) = service.new_key() {
+        // A closed output is noticed at the next row.
+        let _ = program.output.show(&events::event(&event)).await;
+    }
     let you = subscription.snapshot.username.clone();
     Ok(you.map(|you| Frontend::of_program(service, subscription, you, program, stop.clone())))
 }

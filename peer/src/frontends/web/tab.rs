@@ -197,7 +197,11 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
             slot.clear(&service).await;
             continue;
         };
-        tab.output.show(&events::snapshot(&subscription.snapshot)).await?;
+        let new_key = service.new_key();
+        let rows = new_key.iter().flat_map(events::event);
+        tab.output
+            .show(&events::snapshot(&subscription.snapshot).into_iter().chain(rows).collect::<Vec<_>>())
+            .await?;
         let end;
         (tab, end) = Frontend::of_tab(service.clone(), subscription, you, tab, stop.clone()).run_tab().await;
         // A user may sign out and close the tab at once.
