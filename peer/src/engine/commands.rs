@@ -18,8 +18,9 @@ use crate::engine::input::{Now, Ticket};
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::{Intent, PendingCommand};
 use crate::engine::timers::Timer;
-use crate::history::command::{Draft, Request};
 use crate::history::conversation::ConversationId;
+use crate::history::query::Query;
+use crate::history::request::{Draft, Request};
 use crate::limits::CLOCK_WAIT;
 use crate::peer_communication::dialect::Dialect;
 
@@ -217,7 +218,7 @@ impl Engine {
         self.unstored += 1;
         effects.history(Request::Append(Draft { id, to, room, text, audience, revision, sent_at: now.utc }));
         if self.pace.must_check() {
-            effects.history(Request::Waiting { of: None });
+            effects.history(Query::Waiting { of: None });
         }
         Ok(())
     }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Event};
 use crate::engine::input::{RefusedFrame, Ticket};
-use crate::history::command::Request;
 use crate::history::report::OutgoingMessage;
+use crate::history::request::Request;
 use crate::identity::known_keys::Pin;
 use crate::peer_communication::frame::Frame;
 use crate::peer_communication::link_table::{LinkId, Target};
@@ -70,8 +70,8 @@ impl Effects {
     }
 
     /// Adds a request to the history.
-    pub(crate) fn history(&mut self, request: Request) {
-        self.push(Effect::History(request));
+    pub(crate) fn history(&mut self, request: impl Into<Request>) {
+        self.push(Effect::History(request.into()));
     }
 
     /// Adds events for the frontends.

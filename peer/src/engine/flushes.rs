@@ -9,8 +9,8 @@ use crate::engine::flush::Flush;
 use crate::engine::input::{Milestone, Now, Ticket};
 use crate::engine::omission::Omission;
 use crate::engine::timers::Timer;
-use crate::history::command::Request;
 use crate::history::conversation::ConversationId;
+use crate::history::query::Query;
 use crate::limits::QUIT_WAIT;
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
         let is_bounded = is_counting && !self.omits(Omission::FlushBound);
         let until = is_bounded.then(|| now.instant + QUIT_WAIT);
         if let Milestone::Delivered(of) = &milestone {
-            effects.history(Request::Waiting { of: of.clone() });
+            effects.history(Query::Waiting { of: of.clone() });
         }
         self.flushes.push(Flush { ticket, milestone, is_counting, until });
         self.check_flushes(now, effects);
@@ -74,13 +74,13 @@ impl Engine {
     /// Notes that a recipient took messages.
     pub(in crate::engine) fn on_delivery(&mut self, to: &Username, now: Now, effects: &mut Effects) {
         if self.pace.on_delivery(to, now.instant) {
-            effects.history(Request::Waiting { of: None });
+            effects.history(Query::Waiting { of: None });
         }
         for flush in &mut self.flushes {
             if let Milestone::Delivered(of) = &flush.milestone
                 && !std::mem::replace(&mut flush.is_counting, true)
             {
-                effects.history(Request::Waiting { of: of.clone() });
+                effects.history(Query::Waiting { of: of.clone() });
             }
         }
     }

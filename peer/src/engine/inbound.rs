@@ -1,5 +1,7 @@
 //! Received messages on their way into the history.
 
+use std::collections::BTreeSet;
+
 use commons::names::RoomName;
 
 use crate::engine::Engine;
@@ -7,8 +9,8 @@ use crate::engine::chat::held_back::{Inbound, InboundMessages};
 use crate::engine::effect::Effects;
 use crate::engine::input::Now;
 use crate::engine::omission::Omission;
-use crate::history::command::{InboundBatch, Request, UnsignedMessage};
 use crate::history::conversation::ConversationId;
+use crate::history::request::{InboundBatch, Request, UnsignedMessage};
 
 impl Engine {
     /// Passes received messages to the history if their sender is a confirmed member. Otherwise the chat may hold them
@@ -46,7 +48,8 @@ impl Engine {
             }
             InboundMessages::Signed(batch) => {
                 let (messages, late) = (batch.lines, batch.late);
-                let trusted = messages.iter().map(|line| self.keys.trusted(line.author.clone())).collect();
+                let authors: BTreeSet<_> = messages.iter().map(|message| &message.author).collect();
+                let trusted = authors.into_iter().map(|author| self.keys.trusted(author.clone())).collect();
                 let (user, of) = (from.clone(), conversation.clone());
                 effects.history(Request::Ingest(InboundBatch {
                     from,

@@ -10,8 +10,9 @@ use crate::engine::chat::held_back::{Inbound, InboundMessages};
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Now, RefusedFrame};
 use crate::engine::omission::Omission;
-use crate::history::command::Request;
 use crate::history::conversation::ConversationId;
+use crate::history::query::Query;
+use crate::history::request::Request;
 use crate::identity::key_prefix::first_digits;
 use crate::limits::{ENDORSED_DIGITS_MIN, FEED_BYTES};
 use crate::peer_communication::dialect::Dialect;
@@ -119,7 +120,7 @@ impl Engine {
         // The HAVE is sent before the pending messages, so that the peer can count what it missed.
         let is_held = self.keys.is_changed(user) && !self.omits(Omission::HoldAtLink);
         if self.replication.begin(user, state.link, is_held) && !self.omits(Omission::PendingAtLink) {
-            effects.history(Request::Pending { to: user.clone(), after: 0, bytes: FEED_BYTES });
+            effects.history(Query::Pending { to: user.clone(), after: 0, bytes: FEED_BYTES });
         }
     }
 
@@ -170,7 +171,7 @@ impl Engine {
         effects: &mut Effects,
     ) {
         if let Some(after) = after {
-            effects.history(Request::Pending { to: to.clone(), after, bytes: FEED_BYTES });
+            effects.history(Query::Pending { to: to.clone(), after, bytes: FEED_BYTES });
         }
     }
 
@@ -197,7 +198,7 @@ impl Engine {
         if is_first {
             // The count is complete before the first of these messages is shown.
             let (of, theirs) = (conversation.clone(), theirs.clone());
-            effects.history(Request::CountMissed { of, theirs });
+            effects.history(Query::CountMissed { of, theirs });
         }
         self.sync.on_have(from, conversation, theirs);
         self.compare(from, now, effects);

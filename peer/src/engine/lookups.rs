@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::engine::effect::Effects;
 use crate::engine::input::Now;
 use crate::engine::omission::Omission;
-use crate::history::command::Request;
+use crate::history::query::Query;
 use crate::identity::known_keys::{Announcement, KeyUpdate};
 use crate::tracker_communication::tracker_report::TrackerError;
 
@@ -23,7 +23,7 @@ impl Engine {
         if self.chat.away().is_empty() {
             self.lookups.due.clear();
         } else if !std::mem::replace(&mut self.lookups.is_counting, true) {
-            effects.history(Request::Waiting { of: None });
+            effects.history(Query::Waiting { of: None });
         }
     }
 

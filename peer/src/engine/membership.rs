@@ -13,7 +13,7 @@ use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::Now;
 use crate::engine::omission::Omission;
 use crate::engine::timers::Timer;
-use crate::history::command::Request;
+use crate::history::request::Request;
 use crate::identity::known_keys::KeyUpdate;
 use crate::limits::{HELLO_PAUSE, LAST_RECEIPTS};
 use crate::peer_communication::link_table::Target;

@@ -10,9 +10,9 @@ use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Now, RefusedFrame};
 use crate::engine::omission::Omission;
-use crate::history::command::Request;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
+use crate::history::query::Query;
 use crate::limits::WANT_WAIT;
 use crate::peer_communication::frame::Frame;
 
@@ -34,7 +34,7 @@ impl Engine {
             let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
             let on = self.links.get(user).and_then(|state| state.key);
             self.sync.have_requested(user, &of, now.instant);
-            effects.history(Request::Holdings { of, to: user.clone(), on, since });
+            effects.history(Query::Holdings { of, to: user.clone(), on, since });
         }
     }
 
@@ -45,7 +45,7 @@ impl Engine {
         }
         let shared = self.chat.shared_with(user);
         if let Some((of, theirs)) = self.sync.next_comparison(user, &shared, now.instant) {
-            effects.history(Request::Lacking { of, from: user.clone(), theirs });
+            effects.history(Query::Lacking { of, from: user.clone(), theirs });
         }
     }
 
@@ -88,7 +88,7 @@ impl Engine {
         let is_busy = self.handing_over.get(user).is_some_and(|since| now.instant < *since + WANT_WAIT);
         if !is_held && !is_busy {
             self.handing_over.insert(user.clone(), now.instant);
-            effects.history(Request::HandOver { of, to: user.clone(), wanted, since });
+            effects.history(Query::HandOver { of, to: user.clone(), wanted, since });
         }
     }
 

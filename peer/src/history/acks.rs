@@ -13,35 +13,35 @@ use rusqlite::{Result, params};
 use uuid::Uuid;
 
 use crate::history::answer::NotWithdrawn;
+use crate::history::batch_assembler::StreamName;
 use crate::history::conversation::ConversationId;
 use crate::history::message::{SignedMessage, Text};
-use crate::history::reassembly::StreamName;
 use crate::history::report::{GivenUp, OutgoingMessage, Report};
-use crate::history::rows::{group_at, note_written, read_audience, read_written, write_audience};
+use crate::history::rows::{batch_at, note_written, read_audience, read_written, write_audience};
 use crate::history::seq_ranges::SeqRanges;
 use crate::history::tables::Tables;
 
 impl Tables {
     /// Marks these messages as delivered to a recipient, and all earlier messages that wait for the same
     /// recipient. The ack is cumulative because a recipient stores messages in the order in which they are sent.
-    pub(crate) fn deliver(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
-        let Some(person) = self.known_person(to)? else { return Ok(()) };
+    pub(crate) fn mark_delivered_up_to(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
+        let Some(recipient) = self.known_user_key(to)? else { return Ok(()) };
         let last = ids.iter().filter_map(|id| self.outbox.row(id)).max().unwrap_or(0);
-        let before = self.outbox.for_person(person, 0).take_while(|(row, _)| *row <= last);
+        let before = self.outbox.for_recipient(recipient, 0).take_while(|(row, _)| *row <= last);
         let rows: Vec<i64> = before.map(|(row, _)| row).collect();
-        self.stored_at(to, &rows)
+        self.report_delivered(to, &rows)
     }
 
     /// Marks messages as written to a legacy client. A legacy client sends no ack, so these messages do not count
     /// as delivered.
-    pub(crate) fn write_down(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
+    pub(crate) fn mark_written(&mut self, to: &Username, ids: &[Uuid]) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
         // The message may have been given up after it was written. The client has it nevertheless.
         let mut written = Vec::new();
         for id in ids {
             written.extend(self.own_message(id)?.map(|(row, _)| row));
         }
-        let ids = self.mark_delivered(to, &rows)?;
+        let ids = self.remove_waiting(to, &rows)?;
         for row in written {
             let noted = note_written(self.audience_text(row)?.as_deref(), to);
             self.keep_audience(row, &noted)?;
@@ -55,7 +55,7 @@ impl Tables {
     /// Stops waiting for a recipient to store these messages, for the given reason.
     pub(crate) fn give_up(&mut self, to: &Username, ids: &[Uuid], why: GivenUp) -> Result<()> {
         let rows: Vec<i64> = ids.iter().filter_map(|id| self.outbox.row(id)).collect();
-        let ids = self.mark_delivered(to, &rows)?;
+        let ids = self.remove_waiting(to, &rows)?;
         for row in rows {
             self.shrink_audience(row, std::slice::from_ref(to))?;
         }
@@ -66,12 +66,13 @@ impl Tables {
     }
 
     /// Marks own messages as delivered if they lie in the sequence ranges that a peer reports in a HAVE frame.
-    pub(crate) fn deliver_spans(
+    pub(crate) fn mark_ranges_delivered(
         &mut self,
         to: &Username,
         conversation: &ConversationId,
         theirs: &[StreamSpans],
     ) -> Result<()> {
+        let Some(recipient) = self.known_user_key(to)? else { return Ok(()) };
         let mut rows = Vec::new();
         let me = self.me.clone();
         for claimed in theirs.iter().filter(|claimed| claimed.username == me.as_str()) {
@@ -81,19 +82,16 @@ impl Tables {
                 author: me.clone(),
                 incarnation: claimed.incarnation,
             };
-            let Some(key) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
-            let here = self
-                .outbox
-                .iter()
-                .filter(|(_, message)| message.stream == key && spans.contains(message.seq));
-            rows.extend(here.map(|(row, _)| row));
+            let Some(stream) = self.known_stream(&name)?.map(|stream| stream.key) else { continue };
+            let waiting = self.outbox.in_stream(stream, recipient);
+            rows.extend(waiting.filter(|(_, seq)| spans.contains(*seq)).map(|(row, _)| row));
         }
-        self.stored_at(to, &rows)
+        self.report_delivered(to, &rows)
     }
 
     /// Marks messages as delivered to a recipient and reports the ones that were still waiting.
-    fn stored_at(&mut self, to: &Username, rows: &[i64]) -> Result<()> {
-        let ids = self.mark_delivered(to, rows)?;
+    fn report_delivered(&mut self, to: &Username, rows: &[i64]) -> Result<()> {
+        let ids = self.remove_waiting(to, rows)?;
         if !ids.is_empty() {
             self.report(Report::Delivered { to: to.clone(), ids });
         }
@@ -102,32 +100,34 @@ impl Tables {
 
     /// Removes messages from the outbox of a recipient. Returns the ids of those that were still waiting, without
     /// withdrawn ones.
-    fn mark_delivered(&mut self, to: &Username, rows: &[i64]) -> Result<Vec<Uuid>> {
-        let Some(person) = self.known_person(to)? else { return Ok(Vec::new()) };
+    fn remove_waiting(&mut self, to: &Username, rows: &[i64]) -> Result<Vec<Uuid>> {
+        let Some(recipient) = self.known_user_key(to)? else { return Ok(Vec::new()) };
         let mut rows = rows.to_vec();
         rows.sort_unstable();
         rows.dedup();
         let mut ids = Vec::new();
         rows.retain(|row| {
-            let waits = self.outbox.message(*row).filter(|message| message.waits.contains(&person));
+            let waits = self.outbox.message(*row).filter(|message| message.waits.contains(&recipient));
             ids.extend(waits.filter(|message| !message.is_withdrawn).map(|message| message.id));
             waits.is_some()
         });
-        self.take_out(&rows, person)?;
+        self.delete_waiting(&rows, recipient)?;
         Ok(ids)
     }
 
     /// Keeps the outbox of each recipient within its quota: the oldest signed batches are given up. A signed batch
     /// is only sent as a whole. If half of it were given up, the recipient would still get that half.
-    pub(crate) fn keep_quota(&mut self, conversation: i64, recipients: &[i64]) -> Result<()> {
-        for person in recipients {
-            let (mut ids, to) = (Vec::new(), self.names(&[*person])?);
-            while let Some(oldest) = self.outbox.surplus(conversation, *person) {
+    pub(crate) fn enforce_quota(&mut self, conversation: i64, recipients: &[i64]) -> Result<()> {
+        let is_full = |recipient: &i64| self.outbox.surplus(conversation, *recipient).is_some();
+        for recipient in recipients.iter().copied().filter(is_full).collect::<Vec<_>>() {
+            let (mut ids, to) = (Vec::new(), self.names(&[recipient])?);
+            while let Some(oldest) = self.outbox.surplus(conversation, recipient) {
                 for row in self.batch_of(oldest)? {
-                    let waiting = self.outbox.message(row).filter(|message| message.waits.contains(person));
+                    let waiting =
+                        self.outbox.message(row).filter(|message| message.waits.contains(&recipient));
                     let Some(message) = waiting else { continue };
                     ids.extend((!message.is_withdrawn).then_some(message.id));
-                    self.take_out(&[row], *person)?;
+                    self.delete_waiting(&[row], recipient)?;
                     self.shrink_audience(row, &to)?;
                 }
             }
@@ -141,30 +141,28 @@ impl Tables {
     /// Returns the rows of the signed batch that holds a waiting message, including the message itself.
     fn batch_of(&self, row: i64) -> Result<Vec<i64>> {
         let Some(message) = self.outbox.message(row) else { return Ok(vec![row]) };
-        let batch = group_at(&self.db, message.stream, message.seq)?;
+        let batch = batch_at(&self.db, message.stream, message.seq)?;
         Ok(std::iter::once(row).chain(batch.into_iter().map(|stored| stored.row)).collect())
     }
 
     /// Removes these messages from the outbox of a recipient. Consecutive rows are removed together: an ack covers
     /// many.
-    fn take_out(&mut self, rows: &[i64], person: i64) -> Result<()> {
+    fn delete_waiting(&mut self, rows: &[i64], recipient: i64) -> Result<()> {
         let mut delete = self
             .db
             .prepare_cached("DELETE FROM outbox WHERE recipient = ?1 AND message BETWEEN ?2 AND ?3")?;
-        for run in rows.chunk_by(|row, next| row + 1 == *next) {
-            if let [first, ..] = run {
-                delete.execute([person, *first, first + run.len().cast_signed() as i64 - 1])?;
-            }
+        for (first, last) in runs(rows) {
+            delete.execute([recipient, first, last])?;
         }
         for row in rows {
-            self.outbox.mark_delivered(*row, person);
+            self.outbox.remove(*row, recipient);
         }
         Ok(())
     }
 
     /// Gives up all messages that wait for users other than these members. It also gives up messages that were
     /// written before revision `since`, the start of this user's own membership.
-    pub(crate) fn keep_for(
+    pub(crate) fn prune_outbox(
         &mut self,
         conversation: &ConversationId,
         members: &[Username],
@@ -172,29 +170,32 @@ impl Tables {
         why: GivenUp,
     ) -> Result<()> {
         let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(()) };
+        // The table has the messages of signed batches only.
+        self.sign_open_batches()?;
         let mut stay = Vec::new();
         for member in members {
-            stay.extend(self.known_person(member)?);
+            stay.extend(self.known_user_key(member)?);
         }
         let mut given_up: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
         let here = self.outbox.iter().filter(|(_, message)| message.conversation == key);
         let messages: Vec<_> = here.map(|(row, message)| (row, message.clone())).collect();
         let earlier = self.waiting_before(key, since)?;
         for (row, message) in messages {
-            let stays = |person: &i64| stay.contains(person) && !earlier.contains(&row);
-            let gone: Vec<i64> = message.waits.iter().copied().filter(|person| !stays(person)).collect();
-            for person in &gone {
-                self.take_out(&[row], *person)?;
+            let stays = |recipient: &i64| stay.contains(recipient) && !earlier.contains(&row);
+            let gone: Vec<i64> =
+                message.waits.iter().copied().filter(|recipient| !stays(recipient)).collect();
+            for recipient in &gone {
+                self.delete_waiting(&[row], *recipient)?;
                 if !message.is_withdrawn {
-                    given_up.entry(*person).or_default().push(message.id);
+                    given_up.entry(*recipient).or_default().push(message.id);
                 }
             }
             if !gone.is_empty() {
                 self.shrink_audience(row, &self.names(&gone)?)?;
             }
         }
-        for (person, ids) in given_up {
-            let to = self.names(&[person])?.remove(0);
+        for (recipient, ids) in given_up {
+            let to = self.names(&[recipient])?.remove(0);
             self.report(Report::GivenUp { to, ids, why });
         }
         Ok(())
@@ -229,7 +230,8 @@ impl Tables {
         Ok(read_audience(self.audience_text(row)?.as_deref()))
     }
 
-    fn audience_text(&self, row: i64) -> Result<Option<String>> {
+    /// Returns the recipients of an own message as the table stores them.
+    pub(crate) fn audience_text(&self, row: i64) -> Result<Option<String>> {
         let mut query = self.db.prepare_cached("SELECT audience FROM messages WHERE row = ?1")?;
         query.query_row([row], |row| row.get(0))
     }
@@ -237,8 +239,8 @@ impl Tables {
     /// Returns the own messages after a row that wait for a recipient. The report holds as many whole signed
     /// batches as fit in `bytes`, but at least one.
     pub(crate) fn pending(&self, to: &Username, after: i64, bytes: usize) -> Result<Report> {
-        let person = self.known_person(to)?;
-        let waiting = person.map(|person| self.outbox.for_person(person, after));
+        let recipient = self.known_user_key(to)?;
+        let waiting = recipient.map(|recipient| self.outbox.for_recipient(recipient, after));
         let waiting: Vec<_> =
             waiting.into_iter().flatten().map(|(row, message)| (row, message.stream, message.seq)).collect();
         let asked = after;
@@ -246,19 +248,19 @@ impl Tables {
         let mut room = bytes;
         for (row, stream, seq) in waiting {
             if !taken.contains(&row) {
-                let group = group_at(&self.db, stream, seq)?;
-                let size: usize = group.iter().map(|stored| stored.message.encoded_len()).sum();
+                let batch = batch_at(&self.db, stream, seq)?;
+                let size: usize = batch.iter().map(|stored| stored.message.encoded_len()).sum();
                 if size > room && !messages.is_empty() {
                     more = true;
                     break;
                 }
                 room = room.saturating_sub(size);
-                let names = self.stream_names(stream)?;
-                taken.extend(group.iter().map(|stored| stored.row));
-                messages.extend(group.into_iter().map(|stored| OutgoingMessage {
+                let (conversation, room) = self.stream_conversation(stream)?;
+                taken.extend(batch.iter().map(|stored| stored.row));
+                messages.extend(batch.into_iter().map(|stored| OutgoingMessage {
                     row: stored.row,
-                    conversation: names.0.clone(),
-                    room: names.1.clone(),
+                    conversation: conversation.clone(),
+                    room: room.clone(),
                     message: stored.message,
                     audience: stored.audience,
                 }));
@@ -270,7 +272,7 @@ impl Tables {
 
     /// Withdraws an own message: its text is erased. This fails if a recipient has the message, or if it was
     /// written to a legacy client.
-    pub(crate) fn withdraw(&mut self, id: &Uuid) -> Result<std::result::Result<(), NotWithdrawn>> {
+    pub fn withdraw(&mut self, id: &Uuid) -> Result<std::result::Result<(), NotWithdrawn>> {
         let Some((row, text)) = self.own_message(id)? else { return Ok(Err(NotWithdrawn::Unknown)) };
         let waits = self.outbox.message(row).map_or_else(Vec::new, |message| message.waits.clone());
         let waits = self.names(&waits)?;
@@ -291,13 +293,19 @@ impl Tables {
     /// Returns the row and text of an own message, if this device wrote it and did not withdraw it. For messages
     /// from the user's other devices, this device does not know which recipients have them.
     fn own_message(&mut self, id: &Uuid) -> Result<Option<(i64, String)>> {
-        let me = self.person(&self.me.clone())?;
+        let me = self.user_key(&self.me.clone())?;
         let mut query = self.db.prepare_cached(
             "SELECT row, text FROM messages WHERE author = ?1 AND id = ?2 AND text IS NOT NULL AND audience IS NOT NULL",
         )?;
         let mut rows = query.query(params![me, id.as_bytes()])?;
         rows.next()?.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
     }
+}
+
+/// Returns the first and the last row of each run of consecutive rows.
+pub(crate) fn runs(rows: &[i64]) -> impl Iterator<Item = (i64, i64)> {
+    let runs = rows.chunk_by(|row, next| row + 1 == *next);
+    runs.filter_map(|run| Some((*run.first()?, *run.last()?)))
 }
 
 /// Returns an upper estimate of the encoded size of a batch of messages, in bytes.
@@ -308,14 +316,19 @@ pub(crate) fn encoded_len<'a>(messages: impl Iterator<Item = &'a SignedMessage>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::command::Request;
     use crate::history::history_db::HistoryDb;
+    use crate::history::query::Query;
+    use crate::history::request::Request;
     use crate::history::testing::*;
     use crate::limits::OUTBOX_LINES;
 
     fn delivered(history: &mut HistoryDb, to: &str, ids: &[Uuid]) -> Vec<Report> {
         history.apply(Request::Delivered { to: user(to), ids: ids.to_vec() });
         history.commit()
+    }
+
+    fn withdraw(history: &mut HistoryDb, id: &Uuid) -> std::result::Result<(), NotWithdrawn> {
+        history.transaction(|tables| tables.withdraw(id)).unwrap()
     }
 
     fn ids(messages: &[SignedMessage]) -> Vec<Uuid> {
@@ -338,15 +351,23 @@ mod tests {
         // The audience shrinks, but the note that the message was written to Bob stays.
         ana.apply(Request::TooLong { to: carla.clone(), ids: vec![messages[2]] });
         ana.commit();
-        let receipts: Vec<_> =
-            ana.receipts(&room(), 9).unwrap().into_iter().map(|it| (it.has, it.written, it.waits)).collect();
+        let receipts: Vec<_> = ana
+            .tables
+            .receipts(&room(), 9)
+            .unwrap()
+            .into_iter()
+            .map(|it| (it.has, it.written, it.waits))
+            .collect();
         let expected = [
             (vec![carla.clone()], vec![bob.clone()], vec![]),
             (vec![], vec![], vec![carla]),
             (vec![], vec![], vec![bob.clone()]),
         ];
         assert_eq!(receipts, expected);
-        assert!(matches!(ana.withdraw(messages[0]), Err(NotWithdrawn::SomebodyHasIt(_))), "bob may have it");
+        assert!(
+            matches!(withdraw(&mut ana, &messages[0]), Err(NotWithdrawn::SomebodyHasIt(_))),
+            "bob may have it"
+        );
         ana.apply(Request::Written { to: bob.clone(), ids: vec![messages[2]] });
         assert_eq!(ana.commit(), [Report::Written { to: bob, ids: vec![messages[2]] }]);
     }
@@ -365,12 +386,13 @@ mod tests {
         );
         assert_eq!(delivered(&mut ana, BOB, &messages), []);
         assert_eq!(delivered(&mut ana, "dora", &messages), []);
-        let receipts = ana.receipts(&room(), 9).unwrap();
-        let who: Vec<_> = receipts.iter().map(|it| (it.text.as_str(), &it.has[..], &it.waits[..])).collect();
+        let receipts = ana.tables.receipts(&room(), 9).unwrap();
+        let who: Vec<_> =
+            receipts.iter().map(|it| (it.message.text.as_str(), &it.has[..], &it.waits[..])).collect();
         let (bob, carla) = (&[user(BOB)][..], &[user(CARLA)][..]);
         assert_eq!(who, [("1", bob, carla), ("2", bob, carla)]);
         delivered(&mut ana, CARLA, &messages);
-        assert!(ana.outbox().unwrap().is_empty());
+        assert!(ana.tables.undelivered().unwrap().is_empty());
     }
 
     #[test]
@@ -379,11 +401,11 @@ mod tests {
         let messages = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
         say(&mut ana, &room(), &["3"], &[BOB, CARLA]);
         ingest(&mut bob, ANA, &room(), &messages);
-        let theirs = bob.spans(&room());
+        let theirs = spans(&mut bob, &room());
         ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs, lamport: None });
         assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&messages) }]);
         // The same sequence numbers mean other messages in another conversation.
-        let theirs = bob.spans(&room());
+        let theirs = spans(&mut bob, &room());
         ana.apply(Request::Has { from: user(CARLA), conversation: private(CARLA), theirs, lamport: None });
         assert_eq!(ana.commit(), []);
     }
@@ -398,13 +420,13 @@ mod tests {
         delivered(&mut ana, BOB, &ids(&first[..1]));
         let (mut after, mut rounds, mut came) = (0, 0, Vec::new());
         loop {
-            ana.apply(Request::Pending { to: user(BOB), after, bytes: 1 });
+            ana.apply(Query::Pending { to: user(BOB), after, bytes: 1 });
             let Some(Report::Pending { messages, after: next, more, .. }) = ana.commit().pop() else {
                 panic!()
             };
-            for group in messages.chunk_by(|a, b| a.conversation == b.conversation) {
-                let conversation = if group[0].conversation.room().is_some() { room() } else { private(ANA) };
-                let messages: Vec<_> = group.iter().map(|sent| sent.message.clone()).collect();
+            for batch in messages.chunk_by(|a, b| a.conversation == b.conversation) {
+                let conversation = if batch[0].conversation.room().is_some() { room() } else { private(ANA) };
+                let messages: Vec<_> = batch.iter().map(|sent| sent.message.clone()).collect();
                 came.extend(texts(&ingest(&mut bob, ANA, &conversation, &messages)));
             }
             (after, rounds) = (next, rounds + 1);
@@ -413,7 +435,7 @@ mod tests {
             }
         }
         assert_eq!((rounds, came.join(" ")), (3, "1 2 3 4 5 6".to_owned()));
-        ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
+        ana.apply(Query::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
         let Some(Report::Pending { messages, more: false, .. }) = ana.commit().pop() else { panic!() };
         assert_eq!(messages.len(), 6);
     }
@@ -428,25 +450,28 @@ mod tests {
             ana.commit(),
             [Report::GivenUp { to: user(BOB), ids: messages.clone(), why: GivenUp::Left }]
         );
-        let receipt = ana.receipts(&room(), 1).unwrap().remove(0);
+        let receipt = ana.tables.receipts(&room(), 1).unwrap().remove(0);
         assert_eq!((receipt.has, receipt.waits), (vec![], vec![user(CARLA)]), "nobody is sent to have it");
         ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
         assert_eq!(ana.commit(), [Report::GivenUp { to: user(CARLA), ids: messages, why: GivenUp::Left }]);
-        assert_eq!(ana.outbox().unwrap().into_iter().map(|message| message.id).collect::<Vec<_>>(), with_bob);
+        assert_eq!(
+            ana.tables.undelivered().unwrap().into_iter().map(|it| it.message.id).collect::<Vec<_>>(),
+            with_bob
+        );
     }
 
     #[test]
     fn a_line_that_nobody_has_is_taken_back_and_leaves_no_gap() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let messages = ids(&say(&mut ana, &room(), &["1", "secret", "3"], &[BOB, CARLA]));
-        assert_eq!(ana.search("secret", 9).unwrap().len(), 1);
-        assert_eq!(ana.withdraw(messages[1]), Ok(()));
-        assert_eq!(ana.withdraw(messages[1]), Err(NotWithdrawn::Unknown));
-        assert_eq!(ana.withdraw(Uuid::now_v7()), Err(NotWithdrawn::Unknown));
+        assert_eq!(search(&mut ana, "secret", 9).len(), 1);
+        assert_eq!(withdraw(&mut ana, &messages[1]), Ok(()));
+        assert_eq!(withdraw(&mut ana, &messages[1]), Err(NotWithdrawn::Unknown));
+        assert_eq!(withdraw(&mut ana, &Uuid::now_v7()), Err(NotWithdrawn::Unknown));
         assert_eq!(kept(&mut ana, &room()), ["1", "3"]);
-        assert_eq!(ana.search("secret", 9).unwrap(), []);
-        assert_eq!(ana.outbox().unwrap().len(), 2);
-        ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
+        assert_eq!(search(&mut ana, "secret", 9), []);
+        assert_eq!(ana.tables.undelivered().unwrap().len(), 2);
+        ana.apply(Query::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
         let Some(Report::Pending { messages: pending, .. }) = ana.commit().pop() else { panic!() };
         let pending: Vec<_> = pending.into_iter().map(|sent| sent.message).collect();
         assert!(matches!(pending[1].text, Text::Withdrawn(_)));
@@ -457,16 +482,16 @@ mod tests {
         );
         // A peer that forwards a withdrawn message also forwards the withdrawal.
         let mut carla = history(CARLA);
-        let theirs = bob.spans(&room());
-        let wanted = carla.lacking(&room(), &theirs).unwrap();
-        let handed = bob.hand_over(&room(), &user(CARLA), &wanted, 0);
+        let theirs = spans(&mut bob, &room());
+        let wanted = carla.tables.lacking(&room(), &theirs).unwrap();
+        let handed = bob.tables.hand_over(&room(), &user(CARLA), &wanted, 0).unwrap();
         assert_eq!(texts(&ingest(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
         assert_eq!(
             delivered(&mut ana, BOB, &messages),
             [Report::Delivered { to: user(BOB), ids: vec![messages[0], messages[2]] }],
             "what was taken back is delivered to nobody"
         );
-        assert_eq!(ana.withdraw(messages[0]), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
+        assert_eq!(withdraw(&mut ana, &messages[0]), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
     }
 
     #[test]
@@ -479,7 +504,7 @@ mod tests {
                 ana.apply(Request::Written { to: user(BOB), ids: messages.clone() });
             }
             assert!(matches!(ana.commit().as_slice(), [Report::GivenUp { .. }]));
-            ana.withdraw(messages[0])
+            withdraw(&mut ana, &messages[0])
         };
         assert_eq!(withdraw(true), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
         assert_eq!(withdraw(false), Ok(()), "the control");
@@ -498,8 +523,12 @@ mod tests {
             _ => None,
         });
         let given_up = given_up.unwrap();
-        assert_eq!((given_up.len(), ana.outbox().unwrap().len()), (50, OUTBOX_LINES - 49), "the whole batch");
-        ana.apply(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
+        assert_eq!(
+            (given_up.len(), ana.tables.undelivered().unwrap().len()),
+            (50, OUTBOX_LINES - 49),
+            "the whole batch"
+        );
+        ana.apply(Query::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
         let Some(Report::Pending { messages, .. }) = ana.commit().pop() else { panic!() };
         assert!(messages.iter().all(|sent| !given_up.contains(&sent.message.id)));
         // The control: all other messages are sent.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
 use uuid::Uuid;
 
-use crate::history::conversation::ConversationId;
+use crate::history::conversation::{ConversationId, NamedConversation};
 
 /// A message as the history stores it.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,15 +33,11 @@ pub struct StoredMessage {
     pub hits: Vec<(usize, usize)>,
 }
 
-/// The delivery state of an own message.
-#[derive(Clone, PartialEq, Eq)]
+/// An own message with its delivery state.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The id of the message.
-    pub id: Uuid,
-    /// The text of the message.
-    pub text: String,
-    /// The time at which the message was sent.
-    pub sent_at: DateTime<Utc>,
+    /// The message itself.
+    pub message: StoredMessage,
     /// The recipients that have stored the message.
     pub has: Vec<Username>,
     /// The recipients to whose legacy clients the message was written. A legacy client sends no ack.
@@ -50,21 +46,24 @@ pub struct Receipt {
     pub waits: Vec<Username>,
 }
 
-/// An own message that waits for at least one recipient.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// The id of the message.
-    pub id: Uuid,
-    /// The conversation that holds the message.
-    pub conversation: ConversationId,
-    /// The last known name of the room; `None` in private conversations.
-    pub room: Option<RoomName>,
-    /// The text of the message.
-    pub text: String,
-    /// The time at which the message was sent.
-    pub sent_at: DateTime<Utc>,
-    /// The recipients that have not acknowledged the message yet.
-    pub waits: Vec<Username>,
+/// A message that was published before, for a frontend that was too slow.
+#[derive(Debug)]
+pub struct PublishedMessage {
+    /// The message as the history stores it.
+    pub message: StoredMessage,
+    /// True if it was written on this device.
+    pub is_own: bool,
+}
+
+/// The extent of a stored conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationSummary {
+    /// The conversation and the last known name of its room.
+    pub name: NamedConversation,
+    /// The number of messages, without withdrawn ones.
+    pub messages: u64,
+    /// The send times of the earliest and the latest message, by their authors' clocks.
+    pub sent: (DateTime<Utc>, DateTime<Utc>),
 }
 
 /// The reason why a message could not be withdrawn.
@@ -76,9 +75,6 @@ pub enum NotWithdrawn {
     /// These recipients have the message already, or it was written to their legacy clients.
     #[error("a recipient has the message already")]
     SomebodyHasIt(Vec<Username>),
-    /// The disk failed, so the withdrawal was not stored.
-    #[error("the history cannot be written")]
-    NotStored,
 }
 
 /// The error of a query without an answer: the disk failed, or the history is closed.
@@ -86,15 +82,9 @@ pub enum NotWithdrawn {
 #[error("the history could not be read or written: check the disk, then try again")]
 pub struct HistoryFailed;
 
-macro_rules! hide_text {
-    ($($name:ident),*) => {$(
-        /// Omits the chat text, which must stay out of logs.
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).field("id", &self.id).finish_non_exhaustive()
-            }
-        }
-    )*};
+/// Omits the chat text, which must stay out of logs.
+impl fmt::Debug for StoredMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredMessage").field("id", &self.id).finish_non_exhaustive()
+    }
 }
-
-hide_text!(StoredMessage, Receipt, Waiting);

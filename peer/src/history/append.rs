@@ -13,12 +13,13 @@ use commons::protocol::provenance::Provenance;
 use rusqlite::{ErrorCode, Result, params};
 use uuid::Uuid;
 
-use crate::history::command::Draft;
+use crate::history::acks::runs;
+use crate::history::batch_assembler::StreamName;
 use crate::history::conversation::ConversationId;
 use crate::history::message::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
 use crate::history::outbox::WaitingMessage;
-use crate::history::reassembly::StreamName;
 use crate::history::report::{OutgoingMessage, Report};
+use crate::history::request::Draft;
 use crate::history::rows::{NewRow, digest_at, write_audience};
 use crate::history::signed_batch;
 use crate::history::tables::{OwnStream, Tables};
@@ -28,15 +29,15 @@ impl Tables {
     /// Stages an own message: numbers it, chains it and adds it to the outbox.
     pub(crate) fn append(&mut self, draft: Draft) -> Result<()> {
         let conversation = self.conversation(&draft.to, draft.room.as_ref())?;
-        let author = self.person(&self.me.clone())?;
-        let mut own = self.own_stream(conversation.key, &draft.to)?;
+        let author = self.user_key(&self.me.clone())?;
+        let mut own = self.take_own_stream(conversation.key, &draft.to)?;
         let message = self.next_message(&own, &draft);
         // The batch must also have space for the signature, which is not counted yet.
         let is_full = own.open.len() >= BATCH_LINES || own.bytes + message.encoded_len() + 145 > BATCH_BYTES;
         let other_state =
             own.open.last().is_some_and(|last| last.message.provenance.revision != draft.revision);
         let message = if is_full || other_state {
-            self.close_group(&mut own)?;
+            self.sign_batch(&mut own)?;
             self.next_message(&own, &draft)
         } else {
             message
@@ -65,8 +66,8 @@ impl Tables {
             }
             written => written?,
         }
-        self.wait_for(row, &own, &message, &draft)?;
-        self.note_time(&draft.to, message.provenance.lamport)?;
+        self.add_to_outbox(row, &own, &message, &draft)?;
+        self.advance_clock(&draft.to, message.provenance.lamport)?;
         own.seq = message.provenance.seq;
         own.digest = digest;
         own.heads.clear();
@@ -79,27 +80,28 @@ impl Tables {
             audience: draft.audience,
         });
         if own.name.conversation.room().is_none() {
-            self.close_group(&mut own)?;
+            self.sign_batch(&mut own)?;
         }
         self.own.insert(conversation.key, own);
         Ok(())
     }
 
     /// Signs all open batches, so that each commit ends with complete signed batches.
-    pub(crate) fn close_groups(&mut self) -> Result<()> {
+    pub(crate) fn sign_open_batches(&mut self) -> Result<()> {
         let open: Vec<i64> =
             self.own.iter().filter(|(_, own)| !own.open.is_empty()).map(|(key, _)| *key).collect();
         for key in open {
             if let Some(mut own) = self.own.remove(&key) {
-                self.close_group(&mut own)?;
+                self.sign_batch(&mut own)?;
                 self.own.insert(key, own);
             }
         }
         Ok(())
     }
 
-    fn close_group(&mut self, own: &mut OwnStream) -> Result<()> {
+    fn sign_batch(&mut self, own: &mut OwnStream) -> Result<()> {
         let mut messages = std::mem::take(&mut own.open);
+        self.write_outbox(&messages)?;
         own.bytes = 0;
         let Some(first) = messages.first().map(|first| first.message.provenance.seq) else { return Ok(()) };
         if let Some(last) = messages.last_mut() {
@@ -124,7 +126,7 @@ impl Tables {
             provenance: Provenance {
                 incarnation: own.name.incarnation,
                 seq: own.seq + 1,
-                lamport: self.next_time(&draft.to),
+                lamport: self.next_lamport(&draft.to),
                 revision: draft.revision,
                 heads: own.heads.values().rev().take(HEADS_MAX).copied().collect(),
                 previous: begins.then_some(own.digest),
@@ -134,14 +136,39 @@ impl Tables {
         }
     }
 
-    /// Adds a message to the outbox of each recipient, and keeps the outbox within its quota.
-    fn wait_for(&mut self, row: i64, own: &OwnStream, message: &SignedMessage, draft: &Draft) -> Result<()> {
+    /// Writes the messages of a batch to the table of the outbox. Consecutive rows are written together.
+    fn write_outbox(&self, batch: &[OutgoingMessage]) -> Result<()> {
+        let mut rows = BTreeMap::<i64, Vec<i64>>::new();
+        for message in batch {
+            for recipient in self.outbox.message(message.row).iter().flat_map(|waiting| &waiting.waits) {
+                rows.entry(*recipient).or_default().push(message.row);
+            }
+        }
+        let mut insert = self
+            .db
+            .prepare_cached("INSERT INTO outbox SELECT ?1, row FROM messages WHERE row BETWEEN ?2 AND ?3")?;
+        for (recipient, rows) in rows {
+            for (first, last) in runs(&rows) {
+                insert.execute([recipient, first, last])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a message to the outbox of each recipient, and keeps the outbox within its quota. The table follows when the
+    /// batch is signed.
+    fn add_to_outbox(
+        &mut self,
+        row: i64,
+        own: &OwnStream,
+        message: &SignedMessage,
+        draft: &Draft,
+    ) -> Result<()> {
         let mut waits = Vec::new();
-        for recipient in &draft.audience {
-            let person = self.person(recipient)?;
-            if !waits.contains(&person) {
-                self.db.prepare_cached("INSERT INTO outbox VALUES (?1, ?2)")?.execute([person, row])?;
-                waits.push(person);
+        for user in &draft.audience {
+            let recipient = self.user_key(user)?;
+            if !waits.contains(&recipient) {
+                waits.push(recipient);
             }
         }
         let Some(conversation) = self.conversations.get(&draft.to) else { return Ok(()) };
@@ -157,13 +184,13 @@ impl Tables {
             };
             let conversation = waiting.conversation;
             self.outbox.add(row, waiting);
-            self.keep_quota(conversation, &waits)?;
+            self.enforce_quota(conversation, &waits)?;
         }
         Ok(())
     }
 
     /// Takes this device's stream in a conversation out of memory. The caller must put it back into `self.own`.
-    fn own_stream(&mut self, conversation: i64, id: &ConversationId) -> Result<OwnStream> {
+    fn take_own_stream(&mut self, conversation: i64, id: &ConversationId) -> Result<OwnStream> {
         if let Some(own) = self.own.remove(&conversation) {
             return Ok(own);
         }
@@ -210,12 +237,12 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::command::Request;
     use crate::history::history_db::HistoryDb;
+    use crate::history::request::Request;
     use crate::history::testing::*;
 
     /// Returns the number of messages in each signed batch.
-    fn groups(messages: &[SignedMessage]) -> Vec<usize> {
+    fn batches(messages: &[SignedMessage]) -> Vec<usize> {
         let sizes = messages.chunk_by(|_, next| next.provenance.previous.is_none()).map(<[_]>::len);
         sizes.collect()
     }
@@ -229,14 +256,14 @@ mod tests {
     fn batch_ends_at_its_limits_a_new_revision_and_a_commit() {
         let mut ana = history(ANA);
         let messages = say_all(&mut ana, (0..150).map(|n| draft(&room(), &n.to_string(), &[BOB])));
-        assert_eq!(groups(&messages), [BATCH_LINES, BATCH_LINES, 22]);
+        assert_eq!(batches(&messages), [BATCH_LINES, BATCH_LINES, 22]);
         let messages = say_all(&mut ana, (0..10).map(|_| draft(&room(), &"x".repeat(8_000), &[BOB])));
-        assert_eq!(groups(&messages), [5, 5]);
+        assert_eq!(batches(&messages), [5, 5]);
         let messages =
             say_all(&mut ana, (0..6).map(|n| Draft { revision: 3 + n / 4, ..draft(&room(), "hi", &[BOB]) }));
-        assert_eq!(groups(&messages), [4, 2]);
+        assert_eq!(batches(&messages), [4, 2]);
         let messages = say_all(&mut ana, (0..3).map(|_| draft(&private(BOB), "hi", &[BOB])));
-        assert_eq!(groups(&messages), [1, 1, 1]);
+        assert_eq!(batches(&messages), [1, 1, 1]);
         let all = say(&mut ana, &room(), &["last"], &[BOB]);
         assert_eq!(all[0].provenance.seq, 167);
     }
@@ -246,16 +273,16 @@ mod tests {
         let mut ana = history(ANA);
         for text in ["hi".to_owned(), "\u{1}".repeat(8_192), "\"".repeat(700), "é".repeat(400)] {
             let messages = say_all(&mut ana, (0..130).map(|_| draft(&room(), &text, &[BOB])));
-            for group in messages.chunk_by(|_, next| next.provenance.previous.is_none()) {
-                let wire = group.iter().map(|message| message.wire(None)).collect();
+            for batch in messages.chunk_by(|_, next| next.provenance.previous.is_none()) {
+                let wire = batch.iter().map(|message| message.wire(None)).collect();
                 let frame = commons::protocol::between_peers::PeerMessage::Lines {
                     room_id: room().room(),
                     lines: wire,
                 };
                 assert!(serde_json::to_string(&frame).unwrap().len() < commons::limits::FRAME_MAX);
                 let signed: Vec<_> =
-                    group.iter().map(|message| message.provenance.signature.is_some()).collect();
-                assert_eq!(signed.iter().position(|signed| *signed), Some(group.len() - 1));
+                    batch.iter().map(|message| message.provenance.signature.is_some()).collect();
+                assert_eq!(signed.iter().position(|signed| *signed), Some(batch.len() - 1));
             }
         }
     }

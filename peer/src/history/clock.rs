@@ -23,39 +23,39 @@ use crate::limits::{CLOCK_STEP, LAMPORT_MAX};
 
 impl Tables {
     /// Returns the Lamport time for the next own message, at most [`LAMPORT_MAX`].
-    pub(crate) fn next_time(&self, of: &ConversationId) -> u64 {
+    pub(crate) fn next_lamport(&self, of: &ConversationId) -> u64 {
         let clock = self.conversations.get(of).map_or(0, |known| known.clock);
         let claimed = self.claimed_times.get(of).copied().unwrap_or(0);
         (clock.max(claimed) + 1).min(LAMPORT_MAX)
     }
 
     /// Updates the clock of a conversation for a stored message with this Lamport time.
-    pub(crate) fn note_time(&mut self, of: &ConversationId, time: u64) -> Result<()> {
+    pub(crate) fn advance_clock(&mut self, of: &ConversationId, time: u64) -> Result<()> {
         let believes_all = self.omits(Omission::Times);
         let Some(known) = self.conversations.get_mut(of) else { return Ok(()) };
         let before = known.clock;
         if believes_all || (known.clock..=known.clock + CLOCK_STEP).contains(&time) {
             known.clock = known.clock.max(time);
         } else if time > known.clock {
-            known.has_far_times = true;
+            known.has_far_messages = true;
         }
-        let (key, mut clock, has_far_times) = (known.key, known.clock, known.has_far_times);
-        if clock == before || !has_far_times {
+        let (key, mut clock, has_far_messages) = (known.key, known.clock, known.has_far_messages);
+        if clock == before || !has_far_messages {
             return Ok(());
         }
         // The clock has moved, so it may reach times that were too far ahead before.
-        while let Some(time) = self.latest_time(key, clock, clock + CLOCK_STEP)? {
+        while let Some(time) = self.latest_lamport(key, clock, clock + CLOCK_STEP)? {
             clock = time;
         }
-        let has_far_times = self.latest_time(key, clock, LAMPORT_MAX)?.is_some();
+        let has_far_messages = self.latest_lamport(key, clock, LAMPORT_MAX)?.is_some();
         if let Some(known) = self.conversations.get_mut(of) {
-            (known.clock, known.has_far_times) = (clock, has_far_times);
+            (known.clock, known.has_far_messages) = (clock, has_far_messages);
         }
         Ok(())
     }
 
     /// Returns the latest Lamport time of a stored message in the range `after < time <= to`.
-    pub(crate) fn latest_time(&self, conversation: i64, after: u64, to: u64) -> Result<Option<u64>> {
+    pub(crate) fn latest_lamport(&self, conversation: i64, after: u64, to: u64) -> Result<Option<u64>> {
         let mut query = self.db.prepare_cached(
             "SELECT max(lamport) FROM messages WHERE conversation = ?1 AND lamport > ?2 AND lamport <= ?3",
         )?;
@@ -66,7 +66,7 @@ impl Tables {
 
     /// Notes the Lamport time that a peer claims for a conversation. The claim must be less than [`CLOCK_STEP`]
     /// ahead of the clock. It affects only the time of the next own message, not the order of messages.
-    pub(crate) fn note_claimed_time(&mut self, of: &ConversationId, claimed: u64) -> Result<()> {
+    pub(crate) fn note_claimed_clock(&mut self, of: &ConversationId, claimed: u64) -> Result<()> {
         let clock = self.known_conversation(of)?.map_or(0, |known| known.clock);
         if claimed < clock + CLOCK_STEP {
             let known = self.claimed_times.entry(of.clone()).or_default();
@@ -104,8 +104,8 @@ mod tests {
     use commons::protocol::provenance::{Incarnation, Provenance};
     use uuid::Uuid;
 
-    use crate::history::command::Request;
     use crate::history::message::{NO_DIGEST, SignedMessage, Text};
+    use crate::history::request::Request;
     use crate::history::signed_batch;
     use crate::history::tables::Omission;
     use crate::history::testing::*;
@@ -146,7 +146,7 @@ mod tests {
         ingest(&mut bob, ANA, &room(), &last);
         assert_eq!(kept(&mut ana, &room()), ["far", "1", "2", "3", "4"]);
         assert_eq!(kept(&mut bob, &room()), kept(&mut ana, &room()));
-        assert_eq!(ana.recent(&room(), 1).unwrap()[0].text, "4");
+        assert_eq!(ana.tables.page(&room(), None, 1).unwrap()[0].text, "4");
         assert_eq!(last[0].provenance.lamport, 4);
     }
 
@@ -186,7 +186,7 @@ mod tests {
         for n in 0..9 {
             say(&mut ana, &room(), &[&n.to_string()], &[BOB]);
         }
-        let (_, lamport) = ana.holdings_for(&room(), &user(CARLA), None, u64::MAX);
+        let (_, lamport) = ana.tables.holdings_for(&room(), &user(CARLA), None, u64::MAX).unwrap();
         assert_eq!(lamport, Some(9));
         let tells = |lamport| Request::Has { from: user(ANA), conversation: room(), theirs: vec![], lamport };
         carla.apply(tells(lamport));
@@ -195,7 +195,7 @@ mod tests {
         let hello = say(&mut carla, &room(), &["hello"], &[ANA]);
         assert_eq!(hello[0].provenance.lamport, 10);
         ingest(&mut ana, CARLA, &room(), &hello);
-        assert_eq!(ana.recent(&room(), 1).unwrap()[0].text, "hello");
+        assert_eq!(ana.tables.page(&room(), None, 1).unwrap()[0].text, "hello");
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         say(&mut ana, &room(), &["last"], &[BOB]);
         let (mut exported, mut after) = (Vec::new(), Some(i64::MIN));
         while let Some(from) = after {
-            let (messages, next) = ana.export(&room(), from, 1).unwrap();
+            let (messages, next) = ana.tables.export(&room(), from, 1).unwrap();
             exported.extend(messages.into_iter().map(|message| message.text));
             after = next;
         }

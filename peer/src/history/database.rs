@@ -12,7 +12,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::history::record::{self, Held, Loss};
+use crate::history::open_error::OpenError;
+use crate::history::size_record::{self, Held, Loss};
 use crate::limits::{DATABASE_CACHE_KIB, DATABASE_STATEMENTS, DATABASE_WAIT};
 
 const FILE: &str = "history.db";
@@ -28,28 +29,11 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// The version of the schema.
 const VERSION: i64 = 4;
 
-/// The reason why a database cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    /// A later version of this program wrote the database.
-    #[error("written by a later version of this program")]
-    Newer,
-    /// An earlier version of this program, which was never released, wrote the database.
-    #[error("written by an earlier version of this program")]
-    Older,
-    /// A file operation failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// A database operation failed.
-    #[error(transparent)]
-    Database(#[from] rusqlite::Error),
-}
-
 /// Opens the database in this folder, or creates one. If it holds less than its record says, this function first
 /// copies the files and returns the loss.
 pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Option<Loss>), OpenError> {
     let database = open(&folder.join(FILE), seed, folder.join(SUSPECT).exists())?;
-    let recorded = record::read(folder)?.zip(held(&database)?);
+    let recorded = size_record::read(folder)?.zip(held(&database)?);
     let lacks = recorded.and_then(|(recorded, held)| held.behind(recorded));
     let loss =
         lacks.map(|lacks| Ok::<_, io::Error>(Loss { lacks, copy: copy_aside(folder)? })).transpose()?;
@@ -167,7 +151,7 @@ fn prepare(database: &Connection) -> Result<(), OpenError> {
 pub(crate) fn put_aside(folder: &Path) -> io::Result<PathBuf> {
     let aside = set_aside(folder, &["-wal", "-shm", ""], |from, to| fs::rename(from, to))?;
     clear_suspicion(folder)?;
-    record::remove(folder)?;
+    size_record::remove(folder)?;
     Ok(aside)
 }
 

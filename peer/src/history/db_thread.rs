@@ -1,4 +1,4 @@
-//! The thread that owns the database. It applies requests in batches and answers queries.
+//! The thread that owns the database. It applies requests in batches, and runs queries.
 //!
 //! A message is committed as soon as the disk is free. The commit includes all requests that arrived while the
 //! disk was busy (group commit). For example, 1,000 pasted messages need a few dozen commits instead of 1,000.
@@ -6,7 +6,7 @@
 //! Received messages are published before the commit, and acknowledged after it.
 //!
 //! Delivery marks wait for the next commit, but at most [`MARKS_WAIT`]. If a crash loses a mark, the recipient's
-//! next HAVE frame restores it. A query sees only durable data: it ends the current batch.
+//! next HAVE frame restores it. Work in a transaction of its own sees only durable data: it ends the current batch.
 
 use std::io;
 use std::sync::Arc;
@@ -17,17 +17,18 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::history::command::Request;
 use crate::history::history_db::HistoryDb;
 use crate::history::report::Report;
+use crate::history::request::Request;
+use crate::history::tables::Tables;
 use crate::limits::{COMMIT_MESSAGES, HISTORY_IDLE, MARKS_WAIT};
 
 /// A task for the database thread.
 pub(crate) enum Task {
     /// Stores the effects of a request.
     Request(Request),
-    /// Runs a query. A query commits its own changes.
-    Ask(Box<dyn FnOnce(&mut HistoryDb) + Send>),
+    /// Runs work in its own transaction.
+    Transaction(Box<dyn FnOnce(&mut HistoryDb) + Send>),
     /// Notes at the next idle moment which messages were shown.
     Shown,
     /// Closes the history and confirms it on this channel.
@@ -76,9 +77,9 @@ impl DbThread {
                 other => Some(other),
             };
             match rest {
-                Some(Task::Ask(question)) => {
-                    question(&mut self.history);
-                    // The changes of the query are durable already; this call reports them.
+                Some(Task::Transaction(work)) => {
+                    work(&mut self.history);
+                    // The changes are durable already; this call reports them.
                     self.commit();
                 }
                 Some(Task::Close(done)) => {
@@ -102,7 +103,7 @@ impl DbThread {
                 Err(mpsc::error::TryRecvError::Disconnected) => return None,
                 Err(mpsc::error::TryRecvError::Empty) if idle => {
                     self.note_shown();
-                    idle = self.history.tidy();
+                    idle = self.history.transaction(Tables::index).unwrap_or(false);
                     self.count();
                     if !idle {
                         return self.queue.blocking_recv();
@@ -178,6 +179,7 @@ impl DbThread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::query::Query;
     use crate::history::testing::*;
 
     /// Gives the thread these requests at once, and returns its reports.
@@ -194,9 +196,9 @@ mod tests {
     fn missed_messages_are_counted_before_they_are_shown() {
         let (mut ana, bob) = (history(ANA), history(BOB));
         let messages = say(&mut ana, &room(), &["1", "2"], &[BOB]);
-        let theirs = ana.spans(&room());
-        let count = Request::CountMissed { of: room(), theirs: theirs.clone() };
-        let reports = reports(bob, vec![count, inbound(ANA, &room(), &messages)]);
+        let theirs = spans(&mut ana, &room());
+        let count = Query::CountMissed { of: room(), theirs: theirs.clone() };
+        let reports = reports(bob, vec![count.into(), inbound(ANA, &room(), &messages)]);
         assert_eq!(reports[0], Report::Missed { of: room(), lacking: theirs });
         assert_eq!(texts(&reports[1..]), ["1", "2"]);
     }

@@ -9,14 +9,14 @@ use crate::history::tables::Tables;
 
 impl Tables {
     /// Erases the messages of a conversation and returns how many there were. Their sequence numbers stay known.
-    pub(crate) fn forget(&mut self, conversation: &ConversationId) -> Result<usize> {
-        self.keep_for(conversation, &[], 0, GivenUp::Forgotten)?;
+    pub fn forget(&mut self, conversation: &ConversationId) -> Result<usize> {
+        self.prune_outbox(conversation, &[], 0, GivenUp::Forgotten)?;
         let Some(key) = self.known_conversation(conversation)?.map(|known| known.key) else { return Ok(0) };
         // The messages no longer show the sequence numbers and times, so these are written before.
         for name in self.stream_list(conversation)? {
             self.known_stream(&name)?;
         }
-        self.write_notes()?;
+        self.write_deferred()?;
         self.write_meta()?;
         // No outbox row may remain for an erased message, not even for a withdrawn one.
         self.db.execute(
@@ -39,7 +39,7 @@ impl Tables {
         self.db.execute("INSERT INTO words (words) VALUES ('optimize')", [])?;
         self.streams.retain(|name, _| name.conversation != *conversation);
         self.own.remove(&key);
-        self.arrivals.values_mut().for_each(|link| link.forget(conversation));
+        self.assemblers.values_mut().for_each(|link| link.forget(conversation));
         Ok(erased)
     }
 }
@@ -57,19 +57,19 @@ mod tests {
         ingest(&mut bob, ANA, &room(), &messages);
         let own = say(&mut bob, &room(), &["own secret"], &[ANA]);
         say(&mut bob, &private(ANA), &["stays secret"], &[ANA]);
-        assert_eq!(bob.search("secret", 9).unwrap().len(), 4);
-        assert_eq!(bob.forget(&room()).unwrap(), 3);
+        assert_eq!(search(&mut bob, "secret", 9).len(), 4);
+        assert_eq!(bob.transaction(|it| it.forget(&room())).unwrap(), 3);
         assert_eq!(
             bob.commit(),
             [Report::GivenUp { to: user(ANA), ids: vec![own[0].id], why: GivenUp::Forgotten }]
         );
-        assert_eq!(bob.forget(&room()).unwrap(), 0);
-        let left: Vec<_> = bob.search("secret", 9).unwrap().into_iter().map(|message| message.text).collect();
+        assert_eq!(bob.transaction(|it| it.forget(&room())).unwrap(), 0);
+        let left: Vec<_> = search(&mut bob, "secret", 9).into_iter().map(|message| message.text).collect();
         assert_eq!(left, ["stays secret"]);
-        assert_eq!((kept(&mut bob, &room()).len(), bob.outbox().unwrap().len()), (0, 1));
+        assert_eq!((kept(&mut bob, &room()).len(), bob.tables.undelivered().unwrap().len()), (0, 1));
         let again = ingest(&mut bob, ANA, &room(), &messages);
         assert_eq!((texts(&again), refusals(&again)), (vec![], vec![]));
-        assert_eq!(bob.lacking(&room(), &ana.spans(&room())).unwrap(), []);
+        assert_eq!(bob.tables.lacking(&room(), &spans(&mut ana, &room())).unwrap(), []);
         // All streams continue at their old numbers, including this device's own stream.
         let next = say(&mut ana, &room(), &["next"], &[BOB]);
         assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &next)), ["next"]);
@@ -91,7 +91,7 @@ mod tests {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &first);
-        bob.forget(&room()).unwrap();
+        bob.transaction(|it| it.forget(&room())).unwrap();
         let mut other = history(ANA);
         other.tables.meta.incarnation = ana.tables.meta.incarnation;
         say(&mut other, &room(), &["another 1"], &[BOB]);

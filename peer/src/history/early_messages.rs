@@ -78,9 +78,9 @@ impl EarlyMessages {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::command::Request;
     use crate::history::history_db::HistoryDb;
     use crate::history::report::Report;
+    use crate::history::request::Request;
     use crate::history::testing::*;
 
     fn writable(history: &HistoryDb, value: bool) {

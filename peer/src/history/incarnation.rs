@@ -13,7 +13,7 @@ use commons::protocol::provenance::Incarnation;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use crate::history::database::OpenError;
+use crate::history::open_error::OpenError;
 use crate::identity::atomic_file;
 
 const FILE: &str = "history.life";
@@ -24,7 +24,7 @@ pub(crate) fn begin(db: &Connection, folder: Option<&Path>, has_lost: bool) -> R
     let known: Option<String> = db.query_row("SELECT life FROM meta", [], |row| row.get(0)).optional()?;
     let present = folder.map(present).transpose()?.flatten();
     let life = folder.map(renew).transpose()?.unwrap_or_default();
-    let other = another_incarnation().0.cast_signed();
+    let other = new_incarnation().0.cast_signed();
     if known.is_none() {
         db.execute(
             "INSERT INTO meta (incarnation, life, next_row, shown, indexed) VALUES (?1, ?2, 1, 0, 0)",
@@ -53,7 +53,7 @@ fn renew(folder: &Path) -> io::Result<String> {
 }
 
 /// Returns a random incarnation that no store has used before.
-pub(crate) fn another_incarnation() -> Incarnation {
+pub(crate) fn new_incarnation() -> Incarnation {
     // The fixed bits of a UUID are at different places in its two halves, so the XOR of both is fully random.
     let (high, low) = Uuid::new_v4().as_u64_pair();
     Incarnation(high ^ low)

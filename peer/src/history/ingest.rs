@@ -9,22 +9,22 @@
 //! message from that link is not stored but may still become valid. It is sent when that message has come again,
 //! on any link.
 
-use commons::names::RoomName;
+use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
 use rusqlite::{ErrorCode, OptionalExtension, Result, params};
 
 use crate::history::answer::StoredMessage;
-use crate::history::command::{InboundBatch, UnsignedMessage};
+use crate::history::batch_assembler::{BatchAssembler, StreamName};
 use crate::history::message::{SignedMessage, Text};
-use crate::history::reassembly::StreamName;
 use crate::history::report::{IncomingMessage, Report};
+use crate::history::request::{InboundBatch, UnsignedMessage};
 use crate::history::rows::NewRow;
 use crate::history::signed_batch::Chain;
 use crate::history::tables::{Omission, Tables};
 use crate::history::verify::{Verdict, numbers};
 
 /// A signed batch that was stored.
-struct Kept {
+struct StoredBatch {
     /// The number of messages before it that count as missing.
     missing: u64,
     /// True if it counts as late.
@@ -38,57 +38,71 @@ impl Tables {
         let known = self.conversation(&conversation, room.as_ref())?;
         let room = room.or(known.name);
         for message in messages {
-            let author = message.author.clone();
-            if author == from {
-                self.given.insert(StreamName::of(&conversation, &message));
+            let name = StreamName::of(&conversation, &message);
+            if name.author == from && !self.unacked_streams.contains(&name) {
+                self.unacked_streams.insert(name.clone());
             }
-            let taken = self.arrivals.entry(from.clone()).or_default().take(&conversation, message);
+            let taken = self.assembler(&from).take(&conversation, message);
             if taken.broken > 0 {
-                let why = "a signed batch without its end";
-                self.report(Report::Refused { from: from.clone(), author: author.clone(), why });
+                self.report_refusal(&from, &name, "a signed batch without its end");
             }
-            let Some(group) = taken.whole else { continue };
-            self.in_doubt.push((from.clone(), group.iter().map(|message| message.id).collect()));
-            let keys = self.keys_of(&author, &trusted);
-            let name = StreamName::of(&conversation, &group[0]);
-            let verdict = match self.judge(&name, &from, &group, &keys)? {
-                Ok(chain) => match self.keep(known.key, &name, &group, &chain, late)? {
-                    Some(kept) => {
-                        self.report_batch(&name, room.as_ref(), group, late, kept);
-                        continue;
-                    }
-                    None => Verdict::Refused("an identity that is another message's"),
-                },
-                Err(verdict) => verdict,
+            let Some(batch) = taken.whole else { continue };
+            self.uncommitted.push((from.clone(), batch.iter().map(|message| message.id).collect()));
+            let keys = self.keys_of(&name.author, &trusted);
+            let stored = match self.verify(&name, &from, &batch, &keys)? {
+                Ok(chain) => self.store_batch(known.key, &name, &batch, &chain, late)?,
+                Err(verdict) => Err(verdict),
             };
-            let why = match verdict {
-                Verdict::NotYet(why) => {
-                    self.arrivals.entry(from.clone()).or_default().miss(&group);
-                    why
-                }
-                verdict => {
-                    self.drop_withheld_acks(&group);
-                    match verdict {
-                        Verdict::Fork(seq) => {
-                            self.report_fork(&name, room.as_ref(), seq)?;
-                            "another message has this sequence number"
-                        }
-                        Verdict::Refused(why) => why,
-                        Verdict::Double | Verdict::NotYet(_) => continue,
-                    }
-                }
-            };
-            self.report(Report::Refused { from: from.clone(), author, why });
+            match stored {
+                Ok(stored) => self.publish_batch(&name, room.as_ref(), batch, late, stored),
+                Err(verdict) => self.drop_batch(&from, &name, room.as_ref(), &batch, verdict)?,
+            }
         }
         Ok(())
+    }
+
+    /// Returns the assembler of the link to a user.
+    fn assembler(&mut self, user: &Username) -> &mut BatchAssembler {
+        self.assemblers.entry(user.clone()).or_default()
+    }
+
+    /// Drops a batch that is not stored, and reports the reason unless it is a duplicate. The ack is withheld only if the
+    /// batch may be accepted when it comes again.
+    fn drop_batch(
+        &mut self,
+        from: &Username,
+        name: &StreamName,
+        room: Option<&RoomName>,
+        batch: &[SignedMessage],
+        verdict: Verdict,
+    ) -> Result<()> {
+        if matches!(verdict, Verdict::NotYet(_)) {
+            self.assembler(from).miss(batch);
+        } else {
+            self.drop_withheld_acks(batch);
+        }
+        let why = match verdict {
+            Verdict::Duplicate => return Ok(()),
+            Verdict::Fork(seq) => {
+                self.report_fork(name, room, seq)?;
+                "another message has this sequence number"
+            }
+            Verdict::Refused(why) | Verdict::NotYet(why) => why,
+        };
+        self.report_refusal(from, name, why);
+        Ok(())
+    }
+
+    fn report_refusal(&mut self, from: &Username, name: &StreamName, why: &'static str) {
+        self.report(Report::Refused { from: from.clone(), author: name.author.clone(), why });
     }
 
     /// Stages a message without provenance. Its Lamport time is assigned here.
     pub(crate) fn ingest_unsigned(&mut self, message: UnsignedMessage) -> Result<()> {
         let conversation = self.conversation(&message.conversation, message.room.as_ref())?;
-        let author = self.person(&message.from)?;
+        let author = self.user_key(&message.from)?;
         let row = self.meta.next_row;
-        let lamport = self.next_time(&message.conversation);
+        let lamport = self.next_lamport(&message.conversation);
         let added = self
             .db
             .prepare_cached(
@@ -104,10 +118,10 @@ impl Tables {
                 message.sent_at.timestamp_millis(),
                 message.text
             ])?;
-        self.arrivals.entry(message.from.clone()).or_default().came(message.id);
+        self.assembler(&message.from).came(message.id);
         if added > 0 {
             self.new_row();
-            self.note_time(&message.conversation, lamport)?;
+            self.advance_clock(&message.conversation, lamport)?;
             self.report(Report::Received(vec![unsigned(message, row)]));
         }
         Ok(())
@@ -115,8 +129,8 @@ impl Tables {
 
     /// Reports the acks that are due after a commit. Each stream whose author sent messages gets one, with the
     /// stored sequence ranges. Each link gets one for its last message, unless an earlier message is missing.
-    pub(crate) fn give_receipts(&mut self) {
-        for name in std::mem::take(&mut self.given) {
+    pub(crate) fn report_acks(&mut self) {
+        for name in std::mem::take(&mut self.unacked_streams) {
             let Some(stream) = self.streams.get(&name) else { continue };
             let StreamName { conversation, author, incarnation } = name;
             let stream = StreamSpans {
@@ -126,38 +140,38 @@ impl Tables {
             };
             self.reports.push(Report::Holds { author, conversation, stream });
         }
-        for (from, link) in &mut self.arrivals {
+        for (from, link) in &mut self.assemblers {
             let streams = &self.streams;
             link.drop_known(|name, seq| streams.get(name).is_some_and(|stream| stream.spans.contains(seq)));
-            if let Some(id) = link.receipt() {
+            if let Some(id) = link.due_ack() {
                 self.reports.push(Report::Stored { from: from.clone(), id });
             }
         }
     }
 
     /// Stores a signed batch. It counts as late if the sync brought it, or if a later message of its author is stored
-    /// already. Returns `None` if a message reuses the id of another one.
-    fn keep(
+    /// already. It is refused if a message reuses the id of another one.
+    fn store_batch(
         &mut self,
         conversation: i64,
         name: &StreamName,
-        group: &[SignedMessage],
+        batch: &[SignedMessage],
         chain: &Chain,
         late: bool,
-    ) -> Result<Option<Kept>> {
-        let (first, last) = numbers(group);
+    ) -> Result<std::result::Result<StoredBatch, Verdict>> {
+        let (first, last) = numbers(batch);
         if self.known_stream(name)?.is_none() {
             self.begin_stream(name, chain.device)?;
         }
-        let Some(stream) = self.known_stream(name)? else { return Ok(None) };
+        let Some(stream) = self.known_stream(name)? else { return Err(rusqlite::Error::QueryReturnedNoRows) };
         let (key, before) = (stream.key, stream.spans.last());
         let late = late || first <= before;
         let missing = if first > before + 1 {
-            if self.was_there(conversation, name, key, before)? { first - before - 1 } else { 0 }
+            if self.counts_as_missing(conversation, name, key, before)? { first - before - 1 } else { 0 }
         } else {
             0
         };
-        let author = self.person(&name.author)?;
+        let author = self.user_key(&name.author)?;
         if self.omits(Omission::Doubles) {
             self.db.execute(
                 "DELETE FROM messages WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3",
@@ -166,7 +180,7 @@ impl Tables {
         }
         self.db.prepare_cached("SAVEPOINT whole")?.execute([])?;
         let rows = self.meta.next_row;
-        for ((message, digest), row) in group.iter().zip(&chain.digests).zip(rows..) {
+        for ((message, digest), row) in batch.iter().zip(&chain.digests).zip(rows..) {
             let new = NewRow {
                 row,
                 conversation,
@@ -181,32 +195,38 @@ impl Tables {
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                     self.db.prepare_cached("ROLLBACK TO whole")?.execute([])?;
                     self.db.prepare_cached("RELEASE whole")?.execute([])?;
-                    return Ok(None);
+                    return Ok(Err(Verdict::Refused("an identity that is another message's")));
                 }
                 written => written?,
             }
         }
         self.db.prepare_cached("RELEASE whole")?.execute([])?;
-        self.meta.next_row += group.len().cast_signed() as i64;
+        self.meta.next_row += batch.len().cast_signed() as i64;
         self.note_span(name, first, last);
-        for message in group {
-            self.note_time(&name.conversation, message.provenance.lamport)?;
+        for message in batch {
+            self.advance_clock(&name.conversation, message.provenance.lamport)?;
         }
         if let Some(own) = self.own.get_mut(&conversation)
             && own.key != key
         {
-            own.heads.extend(group.last().map(|last| (key, last.id)));
+            own.heads.extend(batch.last().map(|last| (key, last.id)));
         }
-        Ok(Some(Kept { missing, late }))
+        Ok(Ok(StoredBatch { missing, late }))
     }
 
     /// Returns true if a gap before a batch counts as missing messages: this user was already a member when the
     /// gap began. In private conversations, every gap counts.
-    fn was_there(&mut self, conversation: i64, name: &StreamName, stream: i64, before: u64) -> Result<bool> {
+    fn counts_as_missing(
+        &mut self,
+        conversation: i64,
+        name: &StreamName,
+        stream: i64,
+        before: u64,
+    ) -> Result<bool> {
         if name.conversation.room().is_none() {
             return Ok(true);
         }
-        let (me, author) = (self.person(&self.me.clone())?, self.person(&name.author)?);
+        let (me, author) = (self.user_key(&self.me.clone())?, self.user_key(&name.author)?);
         let mut query = self.db.prepare_cached(
             "SELECT min(since) FROM seats WHERE conversation = ?1 AND user = ?2 AND until IS NULL",
         )?;
@@ -225,18 +245,18 @@ impl Tables {
         Ok(since.zip(from).is_some_and(|(since, from)| since <= from))
     }
 
-    fn report_batch(
+    fn publish_batch(
         &mut self,
         name: &StreamName,
         room: Option<&RoomName>,
-        group: Vec<SignedMessage>,
+        batch: Vec<SignedMessage>,
         is_synced: bool,
-        Kept { missing, late }: Kept,
+        StoredBatch { missing, late }: StoredBatch,
     ) {
-        self.drop_withheld_acks(&group);
-        let first = self.meta.next_row - group.len().cast_signed() as i64;
+        self.drop_withheld_acks(&batch);
+        let first = self.meta.next_row - batch.len().cast_signed() as i64;
         let mut missing = Some(missing);
-        let messages = group.into_iter().zip(first..).filter_map(move |(message, row)| {
+        let messages = batch.into_iter().zip(first..).filter_map(move |(message, row)| {
             let missing = missing.take().unwrap_or(0);
             let place = (!is_synced).then_some((message.provenance.incarnation, message.provenance.seq));
             let Text::Plain(text) = message.text else { return None };
@@ -276,9 +296,9 @@ impl Tables {
     }
 
     /// Removes these messages from the ones for which acks are withheld, on all links.
-    fn drop_withheld_acks(&mut self, group: &[SignedMessage]) {
-        for link in self.arrivals.values_mut() {
-            group.iter().for_each(|message| link.keep(&message.id));
+    fn drop_withheld_acks(&mut self, batch: &[SignedMessage]) {
+        for link in self.assemblers.values_mut() {
+            batch.iter().for_each(|message| link.keep(&message.id));
         }
     }
 }

@@ -83,11 +83,11 @@ impl Text {
 pub fn digest(
     conversation: &ConversationId,
     me: &Username,
-    line: &SignedMessage,
+    message: &SignedMessage,
     device: &PublicKey,
     previous: &Digest,
 ) -> Digest {
-    let provenance = &line.provenance;
+    let provenance = &message.provenance;
     let mut hash = Sha256::new();
     let name = |name: &Username, hash: &mut Sha256| {
         // A name has at most 32 bytes, so its length fits in one byte.
@@ -106,21 +106,21 @@ pub fn digest(
             name(me.max(other), &mut hash);
         }
     }
-    name(&line.author, &mut hash);
+    name(&message.author, &mut hash);
     hash.update(device.as_bytes());
     hash.update(provenance.incarnation.0.to_be_bytes());
     hash.update(provenance.seq.to_be_bytes());
     hash.update(previous.0);
     hash.update(provenance.lamport.to_be_bytes());
     hash.update(provenance.revision.to_be_bytes());
-    hash.update(line.sent_at.timestamp_millis().to_be_bytes());
-    hash.update(line.id.as_bytes());
+    hash.update(message.sent_at.timestamp_millis().to_be_bytes());
+    hash.update(message.id.as_bytes());
     // There are at most `HEADS_MAX` heads, so their number fits in one byte.
     hash.update([u8::try_from(provenance.heads.len()).unwrap_or(u8::MAX)]);
     for head in &provenance.heads {
         hash.update(head.as_bytes());
     }
-    hash.update(line.text.digest().0);
+    hash.update(message.text.digest().0);
     Digest(hash.finalize().into())
 }
 
@@ -142,10 +142,10 @@ impl SignedMessage {
     }
 
     /// Reads a message from the wire, or returns the reason why it is invalid.
-    pub fn read(line: Line<'_>) -> Result<Self, &'static str> {
-        let provenance = *line.provenance.ok_or("a message without provenance")?;
-        let sent_at = line.sent_at.ok_or("a message without a send time")?;
-        let text = match line.content {
+    pub fn read(wire: Line<'_>) -> Result<Self, &'static str> {
+        let provenance = *wire.provenance.ok_or("a message without provenance")?;
+        let sent_at = wire.sent_at.ok_or("a message without a send time")?;
+        let text = match wire.content {
             WireText::Content(text) => Text::Plain(text.into_owned()),
             WireText::Withdrawn(digest) => Text::Withdrawn(digest),
         };
@@ -160,8 +160,8 @@ impl SignedMessage {
             return Err("a message with a number out of range");
         }
         Ok(Self {
-            id: line.id.ok_or("a message without an id")?,
-            author: Username::parse(&line.username).map_err(|_| "a message without a valid author name")?,
+            id: wire.id.ok_or("a message without an id")?,
+            author: Username::parse(&wire.username).map_err(|_| "a message without a valid author name")?,
             sent_at: to_millis(sent_at),
             text,
             provenance,
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::history::testing::{device, room, time, user};
 
-    fn line(text: &str) -> SignedMessage {
+    fn message(text: &str) -> SignedMessage {
         SignedMessage {
             id: Uuid::from_u128(0x0194_2150_43fb_7a5c_9c38_2f6d_1b7e_8a90),
             author: user("ana"),
@@ -235,45 +235,49 @@ mod tests {
     fn no_line_takes_more_on_the_wire_than_it_counts() {
         let longest = user(&"a".repeat(32));
         for text in ["", "olá \"bob\"\n", "\u{0}\u{1b}\u{7f}\t", &"\u{1}".repeat(TEXT_MAX)] {
-            let mut line = line(text);
-            line.author = longest.clone();
-            let provenance = &mut line.provenance;
+            let mut message = message(text);
+            message.author = longest.clone();
+            let provenance = &mut message.provenance;
             (provenance.seq, provenance.lamport, provenance.revision) = (u64::MAX, u64::MAX, u64::MAX);
             provenance.heads = vec![Uuid::from_u128(1); HEADS_MAX];
-            let lines = PeerMessage::Lines { room_id: None, lines: vec![line.wire(None)] };
+            let lines = PeerMessage::Lines { room_id: None, lines: vec![message.wire(None)] };
             let frame = PeerMessage::Lines { room_id: None, lines: Vec::new() };
             let json = |message| serde_json::to_string(&message).unwrap().len();
             let taken = json(lines) - json(frame);
-            assert!((taken..taken + 16).contains(&line.encoded_len()), "{taken} {}", line.encoded_len());
+            assert!(
+                (taken..taken + 16).contains(&message.encoded_len()),
+                "{taken} {}",
+                message.encoded_len()
+            );
         }
     }
 
     #[test]
     fn comes_back_from_the_wire_as_it_went() {
-        let mut line = line("olá");
-        assert_eq!(SignedMessage::read(line.wire(None)).as_ref(), Ok(&line));
-        let digest = digest(&room(), &user("bob"), &line, &device("ana"), &NO_DIGEST);
-        line.text = Text::Withdrawn(line.text.digest());
-        let read = SignedMessage::read(line.wire(None)).unwrap();
-        assert_eq!(read, line);
+        let mut message = message("olá");
+        assert_eq!(SignedMessage::read(message.wire(None)).as_ref(), Ok(&message));
+        let digest = digest(&room(), &user("bob"), &message, &device("ana"), &NO_DIGEST);
+        message.text = Text::Withdrawn(message.text.digest());
+        let read = SignedMessage::read(message.wire(None)).unwrap();
+        assert_eq!(read, message);
         assert_eq!(super::digest(&room(), &user("bob"), &read, &device("ana"), &NO_DIGEST), digest);
     }
 
     #[test]
     fn what_is_beyond_its_bounds_is_no_line() {
         let refused = |change: fn(&mut SignedMessage)| {
-            let mut line = line("hi");
-            change(&mut line);
-            SignedMessage::read(line.wire(None)).is_err()
+            let mut message = message("hi");
+            change(&mut message);
+            SignedMessage::read(message.wire(None)).is_err()
         };
         assert!(!refused(|_| ()));
-        assert!(refused(|line| line.text = Text::Plain("x".repeat(TEXT_MAX + 1))));
-        assert!(refused(|line| line.provenance.seq = 0));
-        assert!(refused(|line| line.provenance.seq = SEQ_MAX + 1));
-        assert!(refused(|line| line.provenance.lamport = LAMPORT_MAX + 1));
-        assert!(refused(|line| line.provenance.heads = vec![Uuid::nil(); HEADS_MAX + 1]));
-        assert!(refused(|line| line.sent_at = DateTime::<Utc>::MAX_UTC));
-        let mut without = line("hi");
+        assert!(refused(|message| message.text = Text::Plain("x".repeat(TEXT_MAX + 1))));
+        assert!(refused(|message| message.provenance.seq = 0));
+        assert!(refused(|message| message.provenance.seq = SEQ_MAX + 1));
+        assert!(refused(|message| message.provenance.lamport = LAMPORT_MAX + 1));
+        assert!(refused(|message| message.provenance.heads = vec![Uuid::nil(); HEADS_MAX + 1]));
+        assert!(refused(|message| message.sent_at = DateTime::<Utc>::MAX_UTC));
+        let mut without = message("hi");
         without.provenance.seq = 1;
         let mut wire = without.wire(None);
         wire.id = None;
@@ -282,7 +286,7 @@ mod tests {
 
     #[test]
     fn texts_stay_out_of_debug() {
-        let plain = line("canary");
+        let plain = message("canary");
         assert!(!format!("{plain:?}").contains("canary"));
         let withdrawn = Text::Withdrawn(plain.text.digest());
         assert_eq!(format!("{withdrawn:?}"), "Withdrawn(..)");

@@ -1,46 +1,53 @@
 //! The history: the local encrypted message store of one user. It holds the messages of all conversations and the
 //! outbox.
 //!
-//! A message is verified before it is published, and it is durable before it is sent or acknowledged. One thread owns the
-//! database (`db_thread`). The rules are in `history_db`, which uses no thread and no clock. This module holds the
-//! handle with which other parts of the program use the history.
+//! It consists of a handle ([`History`]), a thread (`db_thread`) and tables (`tables`). `history_db` puts the requests
+//! into transactions. It uses no thread and no clock, so that tests and simulations can drive it.
+//!
+//! A message is verified before it is published, and it is durable before it is sent or acknowledged. Its path from Ana
+//! to Bob, file by file:
+//!
+//! ```text
+//! Ana   request -> append -> commit -> report Committed       => the engine sends the message to Bob
+//! Bob   request -> batch_assembler -> verify -> ingest -> report Received   => the engine publishes it
+//!                                     -> commit -> report Holds             => the engine sends the ack to Ana
+//! Ana   request -> acks -> report Delivered                   => the engine publishes the delivery
+//! ```
 
 mod acks;
 pub mod answer;
 mod append;
+mod batch_assembler;
 mod clock;
-pub mod command;
 pub mod conversation;
 mod database;
 mod db_thread;
 mod deletion;
 mod early_messages;
-pub mod finding;
+mod frontend_queries;
 pub mod history_db;
 mod incarnation;
 mod ingest;
-pub mod listing;
 pub mod membership;
+mod membership_ranges;
 pub mod message;
 mod meta;
+pub mod open_error;
 mod outbox;
-pub mod published;
-mod queries;
-mod reassembly;
-pub mod record;
-pub mod remembered;
+pub mod query;
 pub mod remembered_room;
+mod remembered_rooms;
 pub mod report;
-mod report_queries;
+pub mod request;
 mod rollback;
 mod rollback_action;
 mod rows;
-mod search_index;
-mod seats;
+pub mod search;
 pub mod seq_ranges;
 pub(crate) mod signed_batch;
+pub mod size_record;
 mod sync_queries;
-pub(crate) mod tables;
+pub mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verify;
@@ -50,20 +57,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
-use commons::names::Username;
-use commons::protocol::provenance::StreamSpans;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
-use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage, Waiting};
-use crate::history::command::Request;
-use crate::history::conversation::{ConversationId, NamedConversation};
+use crate::history::answer::{HistoryFailed, StoredMessage};
 use crate::history::db_thread::{Counters, DbThread, Task};
-use crate::history::finding::Search;
-use crate::history::history_db::{Author, HistoryDb, HistoryError, Opened, Place};
-use crate::history::listing::KeptConversation;
-use crate::history::published::Published;
+use crate::history::history_db::{Author, HistoryDb, Opened, Place};
+use crate::history::open_error::OpenError;
 use crate::history::report::Report;
+use crate::history::request::Request;
+use crate::history::search::Search;
+use crate::history::tables::Tables;
 use crate::limits::{HISTORY_END, HISTORY_QUEUE, HISTORY_REPORTS};
 
 /// A handle to the history of this peer's user. The thread ends after the last clone is dropped. That drop waits
@@ -95,10 +98,7 @@ impl Drop for Thread {
 impl History {
     /// Opens the history, or creates one. This call blocks on the disk. The reader of the reports must not wait
     /// for this history: the thread stops when the channel of reports is full.
-    pub fn open(
-        place: &Place,
-        author: &Author,
-    ) -> Result<(Self, mpsc::Receiver<Report>, Opened), HistoryError> {
+    pub fn open(place: &Place, author: &Author) -> Result<(Self, mpsc::Receiver<Report>, Opened), OpenError> {
         let (history, opened) = HistoryDb::open(place, author)?;
         let (tasks, queue) = mpsc::channel(HISTORY_QUEUE);
         let (reports, reported) = mpsc::channel(HISTORY_REPORTS);
@@ -138,119 +138,45 @@ impl History {
         drop(self.tasks.reserve().await);
     }
 
-    /// Returns the number of own messages that wait for each recipient.
-    pub async fn waiting(&self) -> Result<Vec<(Username, usize)>, HistoryFailed> {
-        self.read(|history| history.read(|tables| tables.waiting_counts(None))).await
+    /// Runs work on the tables in its own transaction, after all earlier requests are durable and reported. This is the
+    /// way to each stored message:
+    ///
+    /// ```ignore
+    /// let page = history.transaction(move |tables| tables.page(&conversation, None, 50)).await?;
+    /// ```
+    ///
+    /// A failure of the disk is an error, not an empty answer. So is a history that was closed.
+    pub async fn transaction<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tables) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HistoryFailed> {
+        let (answer, answered) = oneshot::channel();
+        let work = Box::new(move |history: &mut HistoryDb| {
+            // The caller may have stopped waiting for the answer.
+            let _ = answer.send(history.transaction(work));
+        });
+        self.tasks.send(Task::Transaction(work)).await.map_err(|_| HistoryFailed)?;
+        answered.await.unwrap_or(Err(HistoryFailed))
+    }
+
+    /// Returns the messages that match a search, newest first. Messages that are not in the index yet are indexed
+    /// first, in pieces, so that other requests do not wait for the whole index.
+    pub async fn search(&self, wanted: Search, count: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
+        // If the index cannot be written, the search still finds older messages.
+        while self.transaction(Tables::index).await.unwrap_or(false) {}
+        self.transaction(move |tables| tables.search(&wanted, count)).await
     }
 
     /// Waits until all earlier requests are durable and reported.
     pub async fn flush(&self) {
-        self.ask(|_| ()).await;
-    }
-
-    /// Returns the sequence ranges of a conversation that this peer holds.
-    pub async fn spans(&self, of: ConversationId) -> Vec<StreamSpans> {
-        self.ask(move |history| history.spans(&of)).await
-    }
-
-    /// Returns the last messages of a conversation, oldest first. All peers with the same messages agree on the
-    /// order.
-    pub async fn recent(
-        &self,
-        of: ConversationId,
-        count: usize,
-    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        self.page(of, None, count).await
-    }
-
-    /// Returns the last messages of a conversation before this row, oldest first.
-    pub async fn page(
-        &self,
-        of: ConversationId,
-        before: Option<i64>,
-        count: usize,
-    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        self.read(move |history| history.page(&of, before, count)).await
-    }
-
-    /// Returns the first messages of a conversation after this row, oldest first.
-    pub async fn page_after(
-        &self,
-        of: ConversationId,
-        after: i64,
-        count: usize,
-    ) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        self.read(move |history| history.page_after(&of, after, count)).await
+        // After the end everything is durable, or reported as lost.
+        let _ = self.transaction(|_| Ok(())).await;
     }
 
     /// Returns the rows that were not noted as shown when the history was opened.
     #[must_use]
     pub fn unshown_rows(&self) -> &Range<i64> {
         &self.unshown_rows
-    }
-
-    /// Returns the published messages of these rows in order, at most `count`.
-    pub async fn published(
-        &self,
-        received: Range<i64>,
-        own: Range<i64>,
-        count: usize,
-    ) -> Result<Vec<Published>, HistoryFailed> {
-        self.read(move |history| history.read(|tables| tables.published(&received, &own, count))).await
-    }
-
-    /// Returns the row of the message of this author with this id; of any author if `from` is absent.
-    pub async fn row_of(&self, id: Uuid, from: Option<Username>) -> Result<Option<i64>, HistoryFailed> {
-        self.read(move |history| history.row_of(&id, from.as_ref())).await
-    }
-
-    /// Returns the messages that match a search, newest first. Messages that are not in the index yet are indexed
-    /// first, in pieces, so that other requests do not wait for the whole index.
-    pub async fn search(&self, wanted: Search, count: usize) -> Result<Vec<StoredMessage>, HistoryFailed> {
-        while self.ask(HistoryDb::tidy).await {}
-        self.read(move |history| history.search(wanted, count)).await
-    }
-
-    /// Returns the last own messages of a conversation with their delivery state, oldest first.
-    pub async fn receipts(&self, of: ConversationId, count: usize) -> Result<Vec<Receipt>, HistoryFailed> {
-        self.read(move |history| history.receipts(&of, count)).await
-    }
-
-    /// Returns the own messages that wait for a recipient, oldest first.
-    pub async fn outbox(&self) -> Result<Vec<Waiting>, HistoryFailed> {
-        self.read(HistoryDb::outbox).await
-    }
-
-    /// Withdraws an own message that no recipient has yet.
-    pub async fn withdraw(&self, id: Uuid) -> Result<(), NotWithdrawn> {
-        self.asked(move |history| history.withdraw(id)).await.unwrap_or(Err(NotWithdrawn::NotStored))
-    }
-
-    /// Returns messages of a conversation in their order, and the position from which the next call continues. The
-    /// first position is `i64::MIN`.
-    pub async fn export(
-        &self,
-        of: ConversationId,
-        after: i64,
-        count: usize,
-    ) -> Result<(Vec<StoredMessage>, Option<i64>), HistoryFailed> {
-        self.read(move |history| history.export(&of, after, count)).await
-    }
-
-    /// Returns the conversations that hold messages, in the order in which they were first seen.
-    pub async fn conversations(&self) -> Result<Vec<NamedConversation>, HistoryFailed> {
-        self.read(HistoryDb::conversations).await
-    }
-
-    /// Returns the conversations with counts and dates, in the order in which they were first seen.
-    pub async fn conversation_list(&self) -> Result<Vec<KeptConversation>, HistoryFailed> {
-        self.read(HistoryDb::conversation_list).await
-    }
-
-    /// Erases the messages of a conversation and returns how many there were. A sync does not bring them back. Own
-    /// messages that waited for recipients are given up.
-    pub async fn forget(&self, conversation: ConversationId) -> Result<usize, HistoryFailed> {
-        self.read(move |history| history.forget(&conversation)).await
     }
 
     /// Notes that all messages up to this row were shown. This call is cheap: the next commit or an idle moment
@@ -277,47 +203,21 @@ impl History {
             let _ = closed.await;
         }
     }
-
-    /// Answers a query of a user. A failure is an error, not an empty answer.
-    async fn read<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut HistoryDb) -> Result<T, HistoryFailed> + Send + 'static,
-    ) -> Result<T, HistoryFailed> {
-        self.asked(question).await.unwrap_or(Err(HistoryFailed))
-    }
-
-    /// Answers an internal query, with the default value after the history is closed.
-    async fn ask<T: Default + Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut HistoryDb) -> T + Send + 'static,
-    ) -> T {
-        self.asked(question).await.unwrap_or_default()
-    }
-
-    async fn asked<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut HistoryDb) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        let question = Box::new(move |history: &mut HistoryDb| {
-            // The caller may have stopped waiting for the answer.
-            let _ = answer.send(question(history));
-        });
-        self.tasks.send(Task::Ask(question)).await.ok()?;
-        answered.await.ok()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use commons::names::Username;
+    use commons::protocol::provenance::StreamSpans;
     use tokio::time::timeout;
 
     use super::*;
-    use crate::history::command::Draft;
     use crate::history::message::SignedMessage;
+    use crate::history::query::Query;
     use crate::history::report::GivenUp;
+    use crate::history::request::Draft;
     use crate::history::testing::*;
     use crate::limits::{INDEX_PIECE, OUTBOX_LINES};
 
@@ -343,14 +243,25 @@ mod tests {
     /// takes far less time than one such wait of 2 ms.
     async fn slow_down(history: &History) -> std::sync::mpsc::Sender<()> {
         let (arrived, arrival) = std::sync::mpsc::channel::<()>();
-        history
-            .ask(|history| {
-                history.disk_wait = Box::new(move || {
-                    let _ = arrival.recv();
-                });
-            })
-            .await;
+        let (set, is_set) = oneshot::channel();
+        let slow_down = Box::new(move |history: &mut HistoryDb| {
+            history.disk_wait = Box::new(move || {
+                let _ = arrival.recv();
+            });
+            let _ = set.send(());
+        });
+        history.tasks.send(Task::Transaction(slow_down)).await.unwrap();
+        is_set.await.unwrap();
         arrived
+    }
+
+    /// Returns the sequence ranges of the room that a history holds.
+    async fn spans(history: &History) -> Vec<StreamSpans> {
+        history.transaction(|tables| tables.spans(&room())).await.unwrap()
+    }
+
+    async fn waiting(history: &History) -> Vec<(Username, usize)> {
+        history.transaction(|tables| tables.waiting_counts(None)).await.unwrap()
     }
 
     /// Waits until the history has stored as many own messages, and passes them to `stored`.
@@ -435,18 +346,19 @@ mod tests {
         let (folder, ana, mut reports) = open(ANA);
         note_room(&ana).await;
         ana.put(Request::Append(draft(&room(), "1", &[BOB]))).await;
-        let spans = ana.spans(room()).await;
-        assert_eq!(spans[0].spans, [(1, 1)]);
+        let stored = spans(&ana).await;
+        assert_eq!(stored[0].spans, [(1, 1)]);
         assert!(matches!(next(&mut reports).await, Report::Committed(_)));
-        ana.put(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX }).await;
+        ana.put(Query::Pending { to: user(BOB), after: 0, bytes: usize::MAX }.into()).await;
         let Report::Pending { messages, more: false, .. } = next(&mut reports).await else { panic!() };
         assert_eq!(messages.len(), 1);
         ana.close().await;
         ana.close().await;
-        assert_eq!(ana.spans(room()).await, [], "after the end there is no answer");
+        let after = ana.transaction(|tables| tables.spans(&room())).await;
+        assert_eq!(after, Err(HistoryFailed), "after the end there is no answer");
         let (again, _, opened) = History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
         assert_eq!(opened.waiting, [(user(BOB), 1)]);
-        assert_eq!(again.spans(room()).await, spans);
+        assert_eq!(spans(&again).await, stored);
     }
 
     /// Blocks the thread of a history until the returned sender is dropped.
@@ -457,13 +369,13 @@ mod tests {
             let _ = began.send(());
             let _ = gate.recv();
         });
-        history.tasks.send(Task::Ask(question)).await.unwrap();
+        history.tasks.send(Task::Transaction(question)).await.unwrap();
         begun.await.unwrap();
         go_on
     }
 
     fn holdings() -> Request {
-        Request::Holdings { of: room(), to: user(BOB), on: None, since: 0 }
+        Query::Holdings { of: room(), to: user(BOB), on: None, since: 0 }.into()
     }
 
     #[tokio::test]
@@ -474,9 +386,9 @@ mod tests {
         let before = ana.commits();
         ana.try_put(Request::Append(draft(&room(), "1", &[BOB]))).unwrap();
         ana.try_put(holdings()).unwrap();
-        ana.try_put(Request::Pending { to: user(BOB), after: 0, bytes: usize::MAX }).unwrap();
+        ana.try_put(Query::Pending { to: user(BOB), after: 0, bytes: usize::MAX }.into()).unwrap();
         ana.try_put(Request::Append(draft(&room(), "2", &[BOB]))).unwrap();
-        ana.try_put(Request::Waiting { of: Some(room()) }).unwrap();
+        ana.try_put(Query::Waiting { of: Some(room()) }.into()).unwrap();
         drop(go_on);
         let Report::Committed(sent) = next(&mut reports).await else { panic!() };
         assert_eq!(sent.len(), 2);
@@ -494,12 +406,12 @@ mod tests {
         let (_folder, ana, mut reports) = open(ANA);
         let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
         let messages = 2 * INDEX_PIECE;
-        ana.ask(move |history| {
+        let append = Box::new(move |history: &mut HistoryDb| {
             (0..messages)
                 .for_each(|n| history.apply(Request::Append(draft(&room(), &format!("word {n}"), &[]))));
             history.commit();
-        })
-        .await;
+        });
+        ana.tasks.send(Task::Transaction(append)).await.unwrap();
         let go_on = block(&ana).await;
         let mut search = std::pin::pin!(ana.search("word".into(), 9));
         tokio::select! {
@@ -507,7 +419,7 @@ mod tests {
             _ = &mut search => panic!("the thread is blocked"),
             () = tokio::task::yield_now() => {}
         }
-        let mut other = std::pin::pin!(ana.ask(|history| history.tables.meta.indexed));
+        let mut other = std::pin::pin!(ana.transaction(|tables| Ok(tables.meta.indexed)));
         tokio::select! {
             biased;
             _ = &mut other => panic!("the thread is blocked"),
@@ -515,6 +427,7 @@ mod tests {
         }
         drop(go_on);
         let (found, indexed) = tokio::join!(search, other);
+        let indexed = indexed.unwrap();
         assert_eq!(found.unwrap().len(), 9);
         assert!((1..messages).contains(&indexed), "the other request waited: {indexed}");
         ana.close().await;
@@ -572,9 +485,9 @@ mod tests {
             History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
         ana.put(Request::Append(draft(&private(CARLA), "elsewhere", &[CARLA]))).await;
         ana.flush().await;
-        assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
+        assert_eq!(waiting(&ana).await, [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
         ana.put(Request::Append(draft(&private(BOB), "one more", &[BOB]))).await;
-        assert_eq!(ana.waiting().await.unwrap(), [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
+        assert_eq!(waiting(&ana).await, [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
         assert!(matches!(next(&mut reports).await, Report::Committed(_)));
         let given_up = Report::GivenUp { to: user(BOB), ids: vec![messages[0].id], why: GivenUp::QueueFull };
         assert_eq!(next(&mut reports).await, given_up);
@@ -612,7 +525,7 @@ mod tests {
         let (oldest, rest) = ids.split_at(given_up.len());
         assert_eq!(given_up, oldest, "the oldest, in whole batches");
         assert!(rest.len() <= OUTBOX_LINES, "what waits is bounded");
-        assert_eq!(ana.waiting().await.unwrap(), [(user(CARLA), rest.len())]);
+        assert_eq!(waiting(&ana).await, [(user(CARLA), rest.len())]);
     }
 
     #[tokio::test]
@@ -645,7 +558,13 @@ mod tests {
         let (go_on, gate) = std::sync::mpsc::channel::<()>();
         let standing = tokio::spawn({
             let ana = ana.clone();
-            async move { ana.ask(move |_| gate.recv().unwrap_or_default()).await }
+            async move {
+                let wait = move |_: &mut Tables| {
+                    gate.recv().unwrap_or_default();
+                    Ok(())
+                };
+                ana.transaction(wait).await.unwrap();
+            }
         });
         let mut queued = 0;
         let message = || Request::Append(draft(&private(BOB), "queued", &[BOB]));

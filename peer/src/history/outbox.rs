@@ -76,16 +76,16 @@ impl Outbox {
 
     /// Adds a message to the queues of its recipients.
     pub(crate) fn add(&mut self, row: i64, message: WaitingMessage) {
-        for person in &message.waits {
-            self.queues.entry((message.conversation, *person)).or_default().add(row, message.bytes);
+        for recipient in &message.waits {
+            self.queues.entry((message.conversation, *recipient)).or_default().add(row, message.bytes);
         }
         self.rows.insert(message.id, row);
         self.messages.insert(row, message);
     }
 
     /// Returns the oldest message for a recipient in a conversation if the recipient's quota is exceeded.
-    pub(crate) fn surplus(&self, conversation: i64, person: i64) -> Option<i64> {
-        let queue = self.queues.get(&(conversation, person))?;
+    pub(crate) fn surplus(&self, conversation: i64, recipient: i64) -> Option<i64> {
+        let queue = self.queues.get(&(conversation, recipient))?;
         let is_full = queue.rows.len() > OUTBOX_LINES || queue.bytes > OUTBOX_BYTES_MAX;
         queue.rows.first().copied().filter(|_| is_full)
     }
@@ -96,11 +96,25 @@ impl Outbox {
     }
 
     /// Iterates over the messages for a recipient whose row is greater than `after`.
-    pub(crate) fn for_person(&self, person: i64, after: i64) -> impl Iterator<Item = (i64, &WaitingMessage)> {
+    pub(crate) fn for_recipient(
+        &self,
+        recipient: i64,
+        after: i64,
+    ) -> impl Iterator<Item = (i64, &WaitingMessage)> {
         let behind = self.messages.range(after.saturating_add(1)..);
         behind
-            .filter(move |(_, message)| message.waits.contains(&person))
+            .filter(move |(_, message)| message.waits.contains(&recipient))
             .map(|(row, message)| (*row, message))
+    }
+
+    /// Iterates over the messages of a stream that wait for a recipient, as rows and sequence numbers.
+    pub(crate) fn in_stream(&self, stream: i64, recipient: i64) -> impl Iterator<Item = (i64, u64)> {
+        let queues = self.queues.iter().filter(move |((_, waiting), _)| *waiting == recipient);
+        let messages =
+            queues.flat_map(|(_, queue)| &queue.rows).filter_map(|row| self.messages.get_key_value(row));
+        messages
+            .filter(move |(_, message)| message.stream == stream)
+            .map(|(row, message)| (*row, message.seq))
     }
 
     /// Returns the row of a message.
@@ -118,8 +132,8 @@ impl Outbox {
         if let Some(message) = self.messages.get_mut(&row) {
             message.is_withdrawn = true;
             let bytes = std::mem::take(&mut message.bytes);
-            for person in &message.waits {
-                if let Some(queue) = self.queues.get_mut(&(message.conversation, *person)) {
+            for recipient in &message.waits {
+                if let Some(queue) = self.queues.get_mut(&(message.conversation, *recipient)) {
                     queue.bytes -= bytes;
                 }
             }
@@ -127,15 +141,15 @@ impl Outbox {
     }
 
     /// Removes a recipient from a message, and the message with its last recipient.
-    pub(crate) fn mark_delivered(&mut self, row: i64, person: i64) {
+    pub(crate) fn remove(&mut self, row: i64, recipient: i64) {
         let Some(message) = self.messages.get_mut(&row) else { return };
-        if message.waits.contains(&person)
-            && let Some(queue) = self.queues.get_mut(&(message.conversation, person))
+        if message.waits.contains(&recipient)
+            && let Some(queue) = self.queues.get_mut(&(message.conversation, recipient))
         {
             queue.rows.remove(&row);
             queue.bytes -= message.bytes;
         }
-        message.waits.retain(|waiting| *waiting != person);
+        message.waits.retain(|waiting| *waiting != recipient);
         if message.waits.is_empty() {
             self.rows.remove(&message.id);
             self.messages.remove(&row);

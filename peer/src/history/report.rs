@@ -88,7 +88,7 @@ pub enum Report {
         /// The reason of the removal.
         why: GivenUp,
     },
-    /// The answer to a [`Pending`](crate::history::command::Request::Pending).
+    /// The answer to a [`Pending`](crate::history::query::Query::Pending).
     Pending {
         /// The recipient of the messages.
         to: Username,
@@ -101,7 +101,7 @@ pub enum Report {
         /// Whether more messages are pending after that row.
         more: bool,
     },
-    /// The answer to a [`Holdings`](crate::history::command::Request::Holdings). It is an ack for the messages that
+    /// The answer to a [`Holdings`](crate::history::query::Query::Holdings). It is an ack for the messages that
     /// it names. There is no answer while the disk fails: the sync asks again at its next tick.
     Holdings {
         /// The conversation of the HAVE frame.
@@ -113,7 +113,7 @@ pub enum Report {
         /// The Lamport clock of the conversation; `None` if it has no message yet.
         lamport: Option<u64>,
     },
-    /// The answer to a [`Lacking`](crate::history::command::Request::Lacking).
+    /// The answer to a [`Lacking`](crate::history::query::Query::Lacking).
     Lacking {
         /// The conversation of the HAVE frame.
         of: ConversationId,
@@ -123,7 +123,7 @@ pub enum Report {
         /// stored.
         lacking: Option<Vec<StreamSpans>>,
     },
-    /// The answer to a [`CountMissed`](crate::history::command::Request::CountMissed). There is none while the disk
+    /// The answer to a [`CountMissed`](crate::history::query::Query::CountMissed). There is none while the disk
     /// fails.
     Missed {
         /// The conversation of the HAVE frame.
@@ -131,7 +131,7 @@ pub enum Report {
         /// The sequence ranges that the peer holds and this peer lacks.
         lacking: Vec<StreamSpans>,
     },
-    /// The answer to a [`HandOver`](crate::history::command::Request::HandOver). There is no answer while the disk
+    /// The answer to a [`HandOver`](crate::history::query::Query::HandOver). There is no answer while the disk
     /// fails: an empty one would say that nothing more can be sent. The other peer asks again.
     HandedOver {
         /// The conversation of the WANT frame.
@@ -141,7 +141,7 @@ pub enum Report {
         /// Whole signed batches, as many as fit in one LINES frame.
         messages: Vec<SignedMessage>,
     },
-    /// The answer to a [`Waiting`](crate::history::command::Request::Waiting). While the disk fails, it is delayed.
+    /// The answer to a [`Waiting`](crate::history::query::Query::Waiting). While the disk fails, it is delayed.
     Waiting {
         /// The conversation; `None` for all conversations.
         of: Option<ConversationId>,

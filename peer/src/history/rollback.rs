@@ -32,15 +32,15 @@ impl HistoryDb {
         self.is_open = false;
         self.needs_commit = false;
         self.is_stale = self.tables.reload().is_err();
-        for (from, ids) in self.tables.in_doubt.drain(..) {
-            self.tables.arrivals.entry(from).or_default().miss_ids(ids);
+        for (from, ids) in self.tables.uncommitted.drain(..) {
+            self.tables.assemblers.entry(from).or_default().miss_ids(ids);
         }
         let mut lost = Vec::new();
         for staged in std::mem::take(&mut self.staged) {
             match staged {
                 RollbackAction::Append(id) => lost.push(id),
                 RollbackAction::Ingest(from, ids) => {
-                    self.tables.arrivals.entry(from).or_default().miss_ids(ids)
+                    self.tables.assemblers.entry(from).or_default().miss_ids(ids)
                 }
                 // Nobody sends the message again, so it is shown although it is not stored.
                 RollbackAction::Unsigned(message) => {

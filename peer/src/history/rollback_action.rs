@@ -3,7 +3,7 @@
 use commons::names::Username;
 use uuid::Uuid;
 
-use crate::history::command::{Draft, Request, UnsignedMessage};
+use crate::history::request::{Draft, Request, UnsignedMessage};
 
 /// The action for one staged request after a rollback.
 pub(crate) enum RollbackAction {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
-use crate::history::conversation::ConversationId;
+use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::message::{SignedMessage, Text};
 use crate::history::tables::Name;
 use crate::limits::GROUP_ROWS;
@@ -87,7 +87,7 @@ pub(crate) fn previous_at(db: &Connection, stream: i64, seq: u64) -> Result<Opti
 
 /// Returns the complete signed batch that contains a sequence number, or the next one. The result is empty if
 /// neither exists.
-pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<StoredRow>> {
+pub(crate) fn batch_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<StoredRow>> {
     let mut query = db.prepare_cached(
         "SELECT max(seq) FROM messages WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND previous IS NOT NULL",
     )?;
@@ -95,15 +95,15 @@ pub(crate) fn group_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<Sto
     let near = seq.saturating_sub(GROUP_ROWS);
     let begin: Option<i64> =
         query.query_row(params![stream, near.cast_signed(), seq.cast_signed()], |row| row.get(0))?;
-    let group = read_group(db, stream, begin.unwrap_or_else(|| seq.cast_signed()))?;
-    if begin.is_none() || group.last().is_some_and(|last| last.message.provenance.seq >= seq) {
-        return Ok(group);
+    let batch = read_batch(db, stream, begin.unwrap_or_else(|| seq.cast_signed()))?;
+    if begin.is_none() || batch.last().is_some_and(|last| last.message.provenance.seq >= seq) {
+        return Ok(batch);
     }
-    read_group(db, stream, seq.cast_signed())
+    read_batch(db, stream, seq.cast_signed())
 }
 
 /// Reads the signed batch that begins at this number, or the next one.
-fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>> {
+fn read_batch(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>> {
     let mut query = db.prepare_cached(
         "SELECT row, l.id, a.name, sent_at, text, withdrawn, incarnation, seq, lamport, revision, heads, previous,
              device, signature, audience
@@ -111,18 +111,18 @@ fn read_group(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>
          WHERE l.stream = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
     )?;
     let mut rows = query.query(params![stream, begin, GROUP_ROWS.cast_signed()])?;
-    let mut group: Vec<StoredRow> = Vec::new();
+    let mut batch: Vec<StoredRow> = Vec::new();
     while let Some(row) = rows.next()? {
         let stored = read_row(row)?;
         let begins = stored.message.provenance.previous.is_some();
         let follows =
-            group.last().is_some_and(|last| last.message.provenance.seq + 1 == stored.message.provenance.seq);
-        if !group.is_empty() && (begins || !follows) {
+            batch.last().is_some_and(|last| last.message.provenance.seq + 1 == stored.message.provenance.seq);
+        if !batch.is_empty() && (begins || !follows) {
             break;
         }
-        group.push(stored);
+        batch.push(stored);
     }
-    Ok(group)
+    Ok(batch)
 }
 
 fn read_row(row: &Row<'_>) -> Result<StoredRow> {
@@ -191,18 +191,19 @@ pub(crate) fn note_written(audience: Option<&str>, to: &Username) -> String {
     others.chain([format!("{WRITTEN}{to}")]).collect::<Vec<_>>().join(" ")
 }
 
-/// The SELECT clause whose columns [`kept`] reads. A query appends its conditions.
-pub(crate) const KEPT: &str =
-    "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late
+/// The SELECT clause whose columns [`stored_message`] reads. A query appends its conditions.
+pub(crate) const STORED: &str =
+    "SELECT c.room, p.name, c.name, l.row, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late
      FROM messages l JOIN people a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
      LEFT JOIN people p ON p.id = c.peer LEFT JOIN streams s ON s.id = l.stream";
 
-/// Reads a row of [`KEPT`].
-pub(crate) fn kept(row: &Row<'_>) -> Result<StoredMessage> {
+/// Reads a row of [`STORED`].
+pub(crate) fn stored_message(row: &Row<'_>) -> Result<StoredMessage> {
+    let (conversation, room) = named_conversation(row)?;
     Ok(StoredMessage {
-        row: row.get(0)?,
-        conversation: conversation(row.get(1)?, row.get::<_, Option<Name>>(2)?)?,
-        room: room_name(row.get(3)?),
+        row: row.get(3)?,
+        conversation,
+        room,
         from: row.get::<_, Name>(4)?.0,
         id: Uuid::from_bytes(row.get(5)?),
         text: row.get(6)?,
@@ -213,13 +214,14 @@ pub(crate) fn kept(row: &Row<'_>) -> Result<StoredMessage> {
     })
 }
 
-/// Returns the conversation id from the columns of a row.
-pub(crate) fn conversation(room: Option<[u8; 16]>, peer: Option<Name>) -> Result<ConversationId> {
-    match (room, peer) {
-        (Some(room), _) => Ok(ConversationId::Room(Uuid::from_bytes(room))),
-        (None, Some(peer)) => Ok(ConversationId::Private(peer.0)),
-        (None, None) => Err(rusqlite::Error::InvalidQuery),
-    }
+/// Reads a conversation and the name of its room from the first three columns of a row.
+pub(crate) fn named_conversation(row: &Row<'_>) -> Result<NamedConversation> {
+    let id = match (row.get(0)?, row.get::<_, Option<Name>>(1)?) {
+        (Some(room), _) => ConversationId::Room(Uuid::from_bytes(room)),
+        (None, Some(peer)) => ConversationId::Private(peer.0),
+        (None, None) => return Err(rusqlite::Error::InvalidQuery),
+    };
+    Ok((id, room_name(row.get(2)?)))
 }
 
 /// Parses a room's name from the table.

@@ -41,10 +41,10 @@ impl Chain {
 pub(crate) fn chain(
     conversation: &ConversationId,
     me: &Username,
-    group: &[SignedMessage],
+    batch: &[SignedMessage],
 ) -> Result<Chain, &'static str> {
     const BROKEN: &str = "messages that do not belong together";
-    let Some(first) = group.first() else { return Err(BROKEN) };
+    let Some(first) = batch.first() else { return Err(BROKEN) };
     let (Some(device), Some(previous)) = (first.provenance.device, first.provenance.previous) else {
         return Err("messages without their beginning");
     };
@@ -62,11 +62,11 @@ pub(crate) fn chain(
             && b.previous.is_none()
             && b.device.is_none()
     };
-    if !group.iter().zip(&group[1..]).all(follows) {
+    if !batch.iter().zip(&batch[1..]).all(follows) {
         return Err(BROKEN);
     }
     let mut tip = previous;
-    let digests = group.iter().map(|message| {
+    let digests = batch.iter().map(|message| {
         tip = digest(conversation, me, message, &device, &tip);
         tip
     });
@@ -113,14 +113,14 @@ mod tests {
             let frame: PeerMessage<'_> = serde_json::from_str(lines.get()).unwrap();
             assert_eq!(serde_json::to_string(&frame).unwrap(), lines.get());
             let PeerMessage::Lines { room_id, lines } = frame else { panic!("no LINES") };
-            let group: Vec<_> = lines.into_iter().map(|line| SignedMessage::read(line).unwrap()).collect();
+            let batch: Vec<_> = lines.into_iter().map(|line| SignedMessage::read(line).unwrap()).collect();
             let conversation = match room_id {
                 Some(room) => ConversationId::Room(room),
-                None => ConversationId::Private(group[0].author.clone()),
+                None => ConversationId::Private(batch[0].author.clone()),
             };
-            let chain = chain(&conversation, &me, &group).unwrap();
+            let chain = chain(&conversation, &me, &batch).unwrap();
             assert_eq!(chain.digests, digests);
-            if let Some(signature) = group.last().unwrap().provenance.signature {
+            if let Some(signature) = batch.last().unwrap().provenance.signature {
                 assert!(is_signed(&chain.device, &chain.tip(), &signature));
                 assert!(!is_signed(&chain.device, &chain.previous, &signature));
                 signed += 1;

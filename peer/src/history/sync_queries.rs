@@ -8,15 +8,15 @@
 
 use commons::keys::PublicKey;
 use commons::limits::{BATCH_BYTES, BATCH_LINES, SPANS_MAX};
-use commons::names::{RoomName, Username};
+use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, StreamSpans};
 use rusqlite::{Result, params};
 
 use crate::history::acks::encoded_len;
-use crate::history::conversation::ConversationId;
+use crate::history::batch_assembler::StreamName;
+use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::message::SignedMessage;
-use crate::history::reassembly::StreamName;
-use crate::history::rows::{conversation, group_at, read_audience, room_name};
+use crate::history::rows::{batch_at, named_conversation, read_audience};
 use crate::history::seq_ranges::SeqRanges;
 use crate::history::tables::{Name, Stream, Tables};
 use crate::limits::HAND_OVER_GROUPS;
@@ -98,7 +98,7 @@ impl Tables {
             return Ok(withheld);
         };
         let (me, Some(key)) =
-            (self.known_person(&self.me)?, self.stream_of(of, stream)?.map(|stream| stream.key))
+            (self.known_user_key(&self.me)?, self.stream_of(of, stream)?.map(|stream| stream.key))
         else {
             return Ok(withheld);
         };
@@ -189,7 +189,7 @@ impl Tables {
                 let Some(room) = self.known_conversation(of)?.map(|known| known.key) else {
                     return Ok(false);
                 };
-                let Some(author) = self.known_person(author)? else { return Ok(false) };
+                let Some(author) = self.known_user_key(author)? else { return Ok(false) };
                 self.db
                     .prepare_cached("SELECT 1 FROM seats WHERE conversation = ?1 AND user = ?2")?
                     .exists([room, author])
@@ -210,7 +210,7 @@ impl Tables {
         since: u64,
     ) -> Result<Vec<SignedMessage>> {
         let known = self.known_conversation(of)?.map_or(0, |known| known.revision);
-        let mut batch: Vec<SignedMessage> = Vec::new();
+        let mut answer: Vec<SignedMessage> = Vec::new();
         let mut room = BATCH_BYTES;
         let mut looks = HAND_OVER_GROUPS;
         for (claimed, author, spans) in merged(wanted) {
@@ -225,14 +225,14 @@ impl Tables {
                 let mut next = first.max(begin);
                 while next <= last {
                     if looks == 0 {
-                        return Ok(batch);
+                        return Ok(answer);
                     }
                     looks -= 1;
-                    let group = group_at(&self.db, key, next)?;
-                    let is_for = group.iter().all(|stored| !stored.is_own || stored.audience.contains(to));
+                    let batch = batch_at(&self.db, key, next)?;
+                    let is_for = batch.iter().all(|stored| !stored.is_own || stored.audience.contains(to));
                     // An unsigned private message is trusted only on a link with its author.
                     let needs_signature = is_own && of.room().is_none();
-                    let messages: Vec<_> = group.into_iter().map(|stored| stored.message).collect();
+                    let messages: Vec<_> = batch.into_iter().map(|stored| stored.message).collect();
                     let (Some(begin), Some(end)) = (messages.first(), messages.last()) else { break };
                     if begin.provenance.seq > last || end.provenance.seq < next {
                         break;
@@ -241,31 +241,29 @@ impl Tables {
                     if !is_for
                         || needs_signature && end.provenance.signature.is_none()
                         || !states.contains(&begin.provenance.revision)
-                        || batch.iter().any(|message| message.id == begin.id)
+                        || answer.iter().any(|message| message.id == begin.id)
                     {
                         continue;
                     }
                     let size = encoded_len(messages.iter());
-                    if !batch.is_empty() && (size > room || batch.len() + messages.len() > BATCH_LINES) {
-                        return Ok(batch);
+                    if !answer.is_empty() && (size > room || answer.len() + messages.len() > BATCH_LINES) {
+                        return Ok(answer);
                     }
                     room = room.saturating_sub(size);
-                    batch.extend(messages);
+                    answer.extend(messages);
                 }
             }
         }
-        Ok(batch)
+        Ok(answer)
     }
 
     /// Returns the conversation of a stream, and the name of its room.
-    pub(crate) fn stream_names(&self, stream: i64) -> Result<(ConversationId, Option<RoomName>)> {
+    pub(crate) fn stream_conversation(&self, stream: i64) -> Result<NamedConversation> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name FROM streams s JOIN conversations c ON c.id = s.conversation
              LEFT JOIN people p ON p.id = c.peer WHERE s.id = ?1",
         )?;
-        query.query_row([stream], |row| {
-            Ok((conversation(row.get(0)?, row.get::<_, Option<Name>>(1)?)?, room_name(row.get(2)?)))
-        })
+        query.query_row([stream], named_conversation)
     }
 }
 
@@ -294,8 +292,8 @@ mod tests {
 
     use super::*;
     use crate::history::answer::NotWithdrawn;
-    use crate::history::command::Request;
     use crate::history::history_db::HistoryDb;
+    use crate::history::request::Request;
     use crate::history::testing::*;
 
     /// Syncs with another history until nothing is lacking. Returns the number of batches.
@@ -307,9 +305,9 @@ mod tests {
         since: u64,
     ) -> usize {
         for batch in 0.. {
-            let theirs = from.spans(of);
-            let wanted = history.lacking(of, &theirs).unwrap();
-            let messages = from.hand_over(of, &history.tables.me, &wanted, since);
+            let theirs = spans(from, of);
+            let wanted = history.tables.lacking(of, &theirs).unwrap();
+            let messages = from.tables.hand_over(of, &history.tables.me, &wanted, since).unwrap();
             assert!(messages.len() <= BATCH_LINES);
             if messages.is_empty() {
                 return batch;
@@ -329,10 +327,10 @@ mod tests {
         }
         catch_up(&mut carla, &mut bob, BOB, &room(), 0);
         assert_eq!(kept(&mut carla, &room()), kept(&mut bob, &room()));
-        assert_eq!(carla.spans(&room()).len(), 2);
+        assert_eq!(spans(&mut carla, &room()).len(), 2);
         catch_up(&mut ana, &mut carla, CARLA, &room(), 0);
         assert_eq!(kept(&mut ana, &room()), kept(&mut bob, &room()), "the same order at all");
-        assert_eq!(ana.lacking(&room(), &bob.spans(&room())).unwrap(), []);
+        assert_eq!(ana.tables.lacking(&room(), &spans(&mut bob, &room())).unwrap(), []);
     }
 
     #[test]
@@ -368,7 +366,7 @@ mod tests {
         ana.apply(Request::Delivered { to: user(BOB), ids: vec![stored[0].id] });
         say(&mut ana, &room(), &["2"], &[BOB]);
         let offered = |ana: &mut HistoryDb| -> Vec<_> {
-            let (streams, _) = ana.holdings_for(&room(), &user(BOB), None, 2);
+            let (streams, _) = ana.tables.holdings_for(&room(), &user(BOB), None, 2).unwrap();
             streams.into_iter().flat_map(|stream| stream.spans).collect()
         };
         assert_eq!(offered(&mut ana), [(1, 2)], "the control");
@@ -378,8 +376,12 @@ mod tests {
         ana.apply(snapshot(5, &[(ANA, 5), (BOB, 2), (CARLA, 3)]));
         ana.commit();
         assert_eq!(offered(&mut ana), [(1, 1)]);
-        let (wanted, to) = (ana.spans(&room()), user(BOB));
-        assert_eq!(ana.hand_over(&room(), &to, &wanted, 2).len(), 1, "no more than is offered");
+        let (wanted, to) = (spans(&mut ana, &room()), user(BOB));
+        assert_eq!(
+            ana.tables.hand_over(&room(), &to, &wanted, 2).unwrap().len(),
+            1,
+            "no more than is offered"
+        );
     }
 
     #[test]
@@ -408,22 +410,27 @@ mod tests {
         // Ana's account was moved to another device: the key is the same, but the store is new.
         let mut new = HistoryDb::open(&crate::history::history_db::Place::Memory, &author(ANA)).unwrap().0;
         new.apply(snapshot(REVISION, &[(ANA, 3), (BOB, 2)]));
-        let wanted = new.lacking(&room(), &bob.spans(&room())).unwrap();
-        let handed = bob.hand_over(&room(), &user(ANA), &wanted, 3);
+        let wanted = new.tables.lacking(&room(), &spans(&mut bob, &room())).unwrap();
+        let handed = bob.tables.hand_over(&room(), &user(ANA), &wanted, 3).unwrap();
         let shown = incoming_messages(&ingest(&mut new, BOB, &room(), &handed));
         let shown: Vec<_> =
             shown.iter().map(|received| (received.message.from.as_str(), &*received.message.text)).collect();
         assert_eq!(shown, [(ANA, "of an earlier stay"), (ANA, "of this stay")]);
         // The new device does not know the recipients, so it cannot withdraw the message.
-        assert_eq!(new.withdraw(messages[0].id), Err(NotWithdrawn::Unknown));
+        let withdrawn = new.transaction(|tables| tables.withdraw(&messages[0].id)).unwrap();
+        assert_eq!(withdrawn, Err(NotWithdrawn::Unknown));
         // The new device writes a stream of its own, which syncs to the old device in the same way.
         let next = say(&mut new, &room(), &["of the new computer"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &next);
         catch_up(&mut old, &mut bob, BOB, &room(), 1);
         assert_eq!(kept(&mut old, &room()), kept(&mut new, &room()));
-        assert_eq!(old.lacking(&room(), &bob.spans(&room())).unwrap(), []);
+        assert_eq!(old.tables.lacking(&room(), &spans(&mut bob, &room())).unwrap(), []);
         assert!(catch_up(&mut history(CARLA), &mut bob, BOB, &room(), 3) > 0);
-        assert_eq!(bob.hand_over(&room(), &user(CARLA), &wanted, 3).len(), 1, "the stay counts for others");
+        assert_eq!(
+            bob.tables.hand_over(&room(), &user(CARLA), &wanted, 3).unwrap().len(),
+            1,
+            "the stay counts for others"
+        );
     }
 
     #[test]
@@ -433,11 +440,11 @@ mod tests {
         messages[0].provenance.signature = None;
         ingest(&mut bob, ANA, &private(ANA), &messages);
         say(&mut bob, &private(ANA), &["3"], &[ANA]);
-        let all = bob.spans(&private(ANA));
+        let all = spans(&mut bob, &private(ANA));
         // Another store of Ana's that knows nothing of Bob.
         let mut other = history(ANA);
-        let wanted = other.lacking(&private(BOB), &all).unwrap();
-        let handed = bob.hand_over(&private(ANA), &user(ANA), &wanted, 0);
+        let wanted = other.tables.lacking(&private(BOB), &all).unwrap();
+        let handed = bob.tables.hand_over(&private(ANA), &user(ANA), &wanted, 0).unwrap();
         ingest(&mut other, BOB, &private(BOB), &handed);
         assert_eq!(kept(&mut other, &private(BOB)), ["1", "2", "3"]);
     }
@@ -449,13 +456,14 @@ mod tests {
         messages[0].provenance.signature = None;
         ingest(&mut bob, ANA, &private(ANA), &messages);
         let mut claimed = |of: ConversationId, on| {
-            let (streams, _) = bob.holdings_for(&of, &user(ANA), Some(device(on)), 0);
+            let (streams, _) = bob.tables.holdings_for(&of, &user(ANA), Some(device(on)), 0).unwrap();
             streams.into_iter().flat_map(|stream| stream.spans).collect::<Vec<_>>()
         };
         assert_eq!(claimed(private(ANA), ANA), [(1, 2)], "the receipt");
         assert_eq!(claimed(private(ANA), CARLA), [(2, 2)]);
-        bob.forget(&private(ANA)).unwrap();
-        let mut claimed = |on| bob.holdings_for(&private(ANA), &user(ANA), Some(device(on)), 0).0.len();
+        bob.transaction(|it| it.forget(&private(ANA))).unwrap();
+        let mut claimed =
+            |on| bob.tables.holdings_for(&private(ANA), &user(ANA), Some(device(on)), 0).unwrap().0.len();
         assert_eq!((claimed(ANA), claimed(CARLA)), (1, 0), "erased messages are still acknowledged");
     }
 
@@ -468,24 +476,28 @@ mod tests {
             incarnation: Incarnation(1),
             spans,
         };
-        assert_eq!(bob.lacking(&room(), &[claimed("NO NAME", vec![(1, 2)])]).unwrap(), []);
-        assert_eq!(bob.lacking(&room(), &[claimed("dora", vec![(1, 2)])]).unwrap(), [], "who never sat here");
-        assert_eq!(bob.lacking(&room(), &[claimed(ANA, vec![(2, 1)])]).unwrap(), []);
+        assert_eq!(bob.tables.lacking(&room(), &[claimed("NO NAME", vec![(1, 2)])]).unwrap(), []);
+        assert_eq!(
+            bob.tables.lacking(&room(), &[claimed("dora", vec![(1, 2)])]).unwrap(),
+            [],
+            "who never sat here"
+        );
+        assert_eq!(bob.tables.lacking(&room(), &[claimed(ANA, vec![(2, 1)])]).unwrap(), []);
         let many: Vec<_> = (0..2_000).map(|n| (3 * n + 1, 3 * n + 2)).collect();
         let lacking =
-            bob.lacking(&room(), &[claimed(ANA, many.clone()), claimed(CARLA, many.clone())]).unwrap();
+            bob.tables.lacking(&room(), &[claimed(ANA, many.clone()), claimed(CARLA, many.clone())]).unwrap();
         assert_eq!(lacking.iter().map(|stream| stream.spans.len()).sum::<usize>(), SPANS_MAX);
         let streams = [claimed(ANA, many), claimed("NO NAME", vec![(1, 2)])];
-        assert_eq!(ana.hand_over(&room(), &user(BOB), &streams, 0), []);
+        assert_eq!(ana.tables.hand_over(&room(), &user(BOB), &streams, 0).unwrap(), []);
     }
 
     #[test]
     fn a_gap_is_told_where_it_is_news() {
         let mut ana = history(ANA);
-        let groups: Vec<_> =
+        let batches: Vec<_> =
             (0..6).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB, CARLA])).collect();
-        let missing = |history: &mut HistoryDb, group: usize| {
-            incoming_messages(&ingest(history, ANA, &room(), &groups[group]))[0].missing
+        let missing = |history: &mut HistoryDb, batch: usize| {
+            incoming_messages(&ingest(history, ANA, &room(), &batches[batch]))[0].missing
         };
         let mut bob = history(BOB);
         assert_eq!(missing(&mut bob, 1), 0, "Ana may have written before Bob came");
@@ -503,11 +515,11 @@ mod tests {
     fn want_that_repeats_a_stream_is_looked_at_once() {
         let mut ana = history(ANA);
         say(&mut ana, &room(), &["1", "2", "3"], &[BOB]);
-        let wanted = ana.spans(&room());
+        let wanted = spans(&mut ana, &room());
         let repeated: Vec<_> = (0..9).flat_map(|_| wanted.clone()).collect();
         assert_eq!(merged(&repeated), merged(&wanted));
-        let given = ana.hand_over(&room(), &user(BOB), &repeated, 0);
-        assert_eq!(given, ana.hand_over(&room(), &user(BOB), &wanted, 0));
+        let given = ana.tables.hand_over(&room(), &user(BOB), &repeated, 0).unwrap();
+        assert_eq!(given, ana.tables.hand_over(&room(), &user(BOB), &wanted, 0).unwrap());
         assert_eq!(given.len(), 3);
     }
 }

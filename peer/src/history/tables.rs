@@ -3,6 +3,7 @@
 //! The database is authoritative. When a transaction fails, the cache is discarded and read again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
@@ -11,19 +12,19 @@ use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use uuid::Uuid;
 
+use crate::history::batch_assembler::{BatchAssembler, StreamName};
 use crate::history::conversation::ConversationId;
 use crate::history::early_messages::EarlyMessages;
 use crate::history::meta::Meta;
 use crate::history::outbox::Outbox;
-use crate::history::reassembly::{BatchAssembler, StreamName};
-use crate::history::record::Held;
 use crate::history::remembered_room::Unwritten;
 use crate::history::report::{OutgoingMessage, Report};
 use crate::history::seq_ranges::SeqRanges;
+use crate::history::size_record::Held;
 use crate::limits::{CLOCK_STEP, LAMPORT_MAX, SPANS_UNWRITTEN};
 
-/// The database connection and its cache.
-pub(crate) struct Tables {
+/// The database connection and its cache. Its queries run in a transaction of the history.
+pub struct Tables {
     pub(crate) db: Connection,
     pub(crate) me: Username,
     pub(crate) key: SigningKey,
@@ -33,7 +34,7 @@ pub(crate) struct Tables {
     pub(crate) written: Meta,
     /// The next row at the begin of the transaction.
     pub(crate) first_row: i64,
-    pub(crate) people: HashMap<Username, i64>,
+    pub(crate) user_keys: HashMap<Username, i64>,
     pub(crate) conversations: HashMap<ConversationId, Conversation>,
     pub(crate) streams: HashMap<StreamName, Stream>,
     /// The highest Lamport times that others claim, by conversation. They are not stored.
@@ -44,15 +45,15 @@ pub(crate) struct Tables {
     pub(crate) rooms: BTreeMap<Uuid, Unwritten>,
     pub(crate) outbox: Outbox,
     /// The reassembly state by the user of the link. It is not stored.
-    pub(crate) arrivals: BTreeMap<Username, BatchAssembler>,
+    pub(crate) assemblers: BTreeMap<Username, BatchAssembler>,
     /// The reports to publish after the commit.
     pub(crate) reports: Vec<Report>,
     /// Received messages that are published before the commit, and those that were not stored in the end.
     pub(crate) early: EarlyMessages,
     /// The streams that their authors sent since the last commit.
-    pub(crate) given: BTreeSet<StreamName>,
+    pub(crate) unacked_streams: BTreeSet<StreamName>,
     /// Received messages in the open transaction, by the user of the link.
-    pub(crate) in_doubt: Vec<(Username, Vec<Uuid>)>,
+    pub(crate) uncommitted: Vec<(Username, Vec<Uuid>)>,
     #[cfg(test)]
     pub(crate) omission: Option<Omission>,
 }
@@ -81,7 +82,7 @@ pub(crate) struct Conversation {
     pub(crate) clock: u64,
     pub(crate) written_clock: u64,
     /// Whether the conversation holds messages with Lamport times beyond the clock.
-    pub(crate) has_far_times: bool,
+    pub(crate) has_far_messages: bool,
 }
 
 /// A stream: the messages of one incarnation of an author in one conversation.
@@ -113,6 +114,12 @@ pub(crate) struct OwnStream {
     pub(crate) bytes: usize,
 }
 
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tables").field("meta", &self.meta).finish_non_exhaustive()
+    }
+}
+
 impl Tables {
     /// Returns whether this test variant leaves out a check.
     #[cfg(test)]
@@ -128,14 +135,14 @@ impl Tables {
 
     /// Discards the cache after a rollback and reads the essential parts again.
     pub(crate) fn reload(&mut self) -> Result<()> {
-        self.people.clear();
+        self.user_keys.clear();
         self.conversations.clear();
         self.streams.clear();
         self.own.clear();
         // The database may lack the snapshots of this run, so they are kept and written again.
         self.rooms.values_mut().for_each(Unwritten::write_again);
         self.reports.clear();
-        self.given.clear();
+        self.unacked_streams.clear();
         self.written = Meta::read(&self.db)?;
         self.meta = self.written.clone();
         // A row of a message that was published must not become the row of another one.
@@ -146,24 +153,24 @@ impl Tables {
     }
 
     /// Returns the key of a user in the database, and creates it if necessary.
-    pub(crate) fn person(&mut self, name: &Username) -> Result<i64> {
-        if let Some(key) = self.people.get(name) {
+    pub(crate) fn user_key(&mut self, name: &Username) -> Result<i64> {
+        if let Some(key) = self.user_keys.get(name) {
             return Ok(*key);
         }
-        let key = match self.known_person(name)? {
+        let key = match self.known_user_key(name)? {
             Some(key) => key,
             None => {
                 self.db.execute("INSERT INTO people (name) VALUES (?1)", [name.as_str()])?;
                 self.db.last_insert_rowid()
             }
         };
-        self.people.insert(name.clone(), key);
+        self.user_keys.insert(name.clone(), key);
         Ok(key)
     }
 
     /// Returns the key of a user, if the database has one.
-    pub(crate) fn known_person(&self, name: &Username) -> Result<Option<i64>> {
-        if let Some(key) = self.people.get(name) {
+    pub(crate) fn known_user_key(&self, name: &Username) -> Result<Option<i64>> {
+        if let Some(key) = self.user_keys.get(name) {
             return Ok(Some(*key));
         }
         let mut query = self.db.prepare_cached("SELECT id FROM people WHERE name = ?1")?;
@@ -183,11 +190,12 @@ impl Tables {
         name: Option<&RoomName>,
     ) -> Result<Conversation> {
         let mut found = match self.known_conversation(id)? {
+            Some(found) if name.is_none() || found.name.as_ref() == name => return Ok(found),
             Some(found) => found,
             None => {
                 let (room, peer) = match id {
                     ConversationId::Room(room) => (Some(room.as_bytes().to_vec()), None),
-                    ConversationId::Private(peer) => (None, Some(self.person(peer)?)),
+                    ConversationId::Private(peer) => (None, Some(self.user_key(peer)?)),
                 };
                 self.db
                     .execute("INSERT INTO conversations (room, peer) VALUES (?1, ?2)", params![room, peer])?;
@@ -198,7 +206,7 @@ impl Tables {
                     revision: 0,
                     clock: 0,
                     written_clock: 0,
-                    has_far_times: false,
+                    has_far_messages: false,
                 }
             }
         };
@@ -225,29 +233,27 @@ impl Tables {
                 revision: row.get::<_, i64>(2)?.cast_unsigned(),
                 clock,
                 written_clock: clock,
-                has_far_times: false,
+                has_far_messages: false,
             })
         };
-        let found = match id {
-            ConversationId::Room(room) => self
-                .db
-                .prepare_cached("SELECT id, name, revision, clock FROM conversations WHERE room = ?1")?
-                .query_row([room.as_bytes()], read)
-                .optional()?,
-            ConversationId::Private(peer) => {
-                let Some(peer) = self.known_person(peer)? else { return Ok(None) };
-                self.db
-                    .prepare_cached("SELECT id, name, revision, clock FROM conversations WHERE peer = ?1")?
-                    .query_row([peer], read)
-                    .optional()?
-            }
+        let (room, peer) = match id {
+            ConversationId::Room(room) => (Some(room.as_bytes()), None),
+            ConversationId::Private(peer) => match self.known_user_key(peer)? {
+                None => return Ok(None),
+                peer => (None, peer),
+            },
         };
+        let mut query = self.db.prepare_cached(
+            "SELECT id, name, revision, clock FROM conversations WHERE room = ?1 OR peer = ?2",
+        )?;
+        let found = query.query_row(params![room, peer], read).optional()?;
+        drop(query);
         let Some(mut found) = found else { return Ok(None) };
         // The clock is written only now and then. The messages show how far it has come.
-        while let Some(time) = self.latest_time(found.key, found.clock, found.clock + CLOCK_STEP)? {
+        while let Some(time) = self.latest_lamport(found.key, found.clock, found.clock + CLOCK_STEP)? {
             found.clock = time;
         }
-        found.has_far_times = self.latest_time(found.key, found.clock, LAMPORT_MAX)?.is_some();
+        found.has_far_messages = self.latest_lamport(found.key, found.clock, LAMPORT_MAX)?.is_some();
         self.conversations.insert(id.clone(), found.clone());
         Ok(Some(found))
     }
@@ -256,7 +262,7 @@ impl Tables {
     pub(crate) fn known_stream(&mut self, name: &StreamName) -> Result<Option<&mut Stream>> {
         if !self.streams.contains_key(name) {
             let Some(conversation) = self.known_conversation(&name.conversation)? else { return Ok(None) };
-            let Some(author) = self.known_person(&name.author)? else { return Ok(None) };
+            let Some(author) = self.known_user_key(&name.author)? else { return Ok(None) };
             let mut query = self.db.prepare_cached(
                 "SELECT id, device, tip_seq, tip FROM streams
                  WHERE conversation = ?1 AND author = ?2 AND incarnation = ?3",
@@ -310,7 +316,7 @@ impl Tables {
     /// Creates an empty stream.
     pub(crate) fn begin_stream(&mut self, name: &StreamName, device: PublicKey) -> Result<()> {
         let conversation = self.conversation(&name.conversation, None)?.key;
-        let author = self.person(&name.author)?;
+        let author = self.user_key(&name.author)?;
         self.db
             .prepare_cached(
                 "INSERT INTO streams (conversation, author, incarnation, device) VALUES (?1, ?2, ?3, ?4)",
@@ -345,7 +351,7 @@ impl Tables {
 
     /// Writes what is only in memory and could also be found again: sequence ranges, clocks and the last shown row.
     /// It is written while the history is idle, so that a commit writes fewer pages.
-    pub(crate) fn write_notes(&mut self) -> Result<()> {
+    pub(crate) fn write_deferred(&mut self) -> Result<()> {
         self.write_spans(1)?;
         self.write_clocks()?;
         if self.meta != self.written {

@@ -8,15 +8,19 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use commons::keys::{PublicKey, Seed};
 use commons::names::{RoomName, Username};
+use commons::protocol::provenance::StreamSpans;
 use commons::snapshot::{Member, RoomSnapshot};
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
-use crate::history::command::{Draft, InboundBatch, Request};
+use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{Author, HistoryDb, Opened, Place};
 use crate::history::message::SignedMessage;
 use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
+use crate::history::request::{Draft, InboundBatch, Request};
+use crate::history::search::Search;
+use crate::history::tables::Tables;
 
 pub(crate) const ANA: &str = "ana";
 pub(crate) const BOB: &str = "bob";
@@ -195,7 +199,25 @@ pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
     stored.collect()
 }
 
+/// Indexes all messages.
+pub(crate) fn index(history: &mut HistoryDb) {
+    while history.transaction(Tables::index).unwrap() {}
+}
+
+/// Indexes all messages and returns the matching ones, newest first.
+pub(crate) fn search(history: &mut HistoryDb, wanted: impl Into<Search>, count: usize) -> Vec<StoredMessage> {
+    index(history);
+    let wanted = wanted.into();
+    history.transaction(|tables| tables.search(&wanted, count)).unwrap()
+}
+
+/// Returns the sequence ranges of a conversation that a history holds.
+pub(crate) fn spans(history: &mut HistoryDb, of: &ConversationId) -> Vec<StreamSpans> {
+    history.transaction(|tables| tables.spans(of)).unwrap()
+}
+
 /// Returns the texts of a conversation, in its order.
 pub(crate) fn kept(history: &mut HistoryDb, of: &ConversationId) -> Vec<String> {
-    history.recent(of, usize::MAX).unwrap().into_iter().map(|message| message.text).collect()
+    let page = history.transaction(|tables| tables.page(of, None, usize::MAX)).unwrap();
+    page.into_iter().map(|message| message.text).collect()
 }

@@ -13,19 +13,20 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 use rusqlite::{Result, params};
 
+use crate::history::batch_assembler::StreamName;
 use crate::history::conversation::ConversationId;
-use crate::history::incarnation::another_incarnation;
+use crate::history::incarnation::new_incarnation;
 use crate::history::message::SignedMessage;
-use crate::history::reassembly::StreamName;
 use crate::history::rows::{digest_at, previous_at};
 use crate::history::signed_batch::{self, Chain};
 use crate::history::tables::{Omission, Tables};
 use crate::limits::{STREAM_PIECES, STREAMS_OF_ONE};
 
 /// The reason why a batch is not stored.
+#[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     /// The batch is already stored.
-    Double,
+    Duplicate,
     /// A different message with this sequence number is stored.
     Fork(u64),
     /// The batch is refused for good.
@@ -46,20 +47,20 @@ impl Tables {
     }
 
     /// Verifies a batch. Returns its chain if it is valid and new, otherwise the verdict.
-    pub(crate) fn judge(
+    pub(crate) fn verify(
         &mut self,
         name: &StreamName,
         from: &Username,
-        group: &[SignedMessage],
+        batch: &[SignedMessage],
         keys: &[PublicKey],
     ) -> Result<std::result::Result<Chain, Verdict>> {
-        let chain = match signed_batch::chain(&name.conversation, &self.me, group) {
+        let chain = match signed_batch::chain(&name.conversation, &self.me, batch) {
             Ok(chain) => chain,
             Err(why) => return Ok(Err(Verdict::Refused(why))),
         };
-        let (first, last) = numbers(group);
-        if !self.omits(Omission::Doubles) && self.has_all(name, first, &chain)? {
-            return Ok(Err(Verdict::Double));
+        let (first, last) = numbers(batch);
+        if !self.omits(Omission::Doubles) && self.is_stored(name, first, &chain)? {
+            return Ok(Err(Verdict::Duplicate));
         }
         if !keys.contains(&chain.device) {
             return Ok(Err(Verdict::Refused("not a key of its author")));
@@ -69,7 +70,7 @@ impl Tables {
         {
             return Ok(Err(Verdict::Refused("a private message of somebody else")));
         }
-        let signature = group.last().and_then(|last| last.provenance.signature);
+        let signature = batch.last().and_then(|last| last.provenance.signature);
         // Earlier versions did not sign private messages. The author's own link is their proof.
         let needs_none = name.conversation.room().is_none() && name.author == *from && signature.is_none();
         let is_signed = signature.is_some_and(|it| signed_batch::is_signed(&chain.device, &chain.tip(), &it));
@@ -77,21 +78,21 @@ impl Tables {
             return Ok(Err(Verdict::Refused("a signature that is not its author's")));
         }
         if name.conversation.room().is_some()
-            && let Some(verdict) = self.judge_seat(name, group[0].provenance.revision)?
+            && let Some(verdict) = self.check_membership(name, batch[0].provenance.revision)?
         {
             return Ok(Err(verdict));
         }
-        Ok(self.judge_place(name, first, last, &chain)?.map_or(Ok(chain), Err))
+        Ok(self.check_neighbours(name, first, last, &chain)?.map_or(Ok(chain), Err))
     }
 
     /// Checks that the author was a member when the batch was written. The user's own messages need no membership:
     /// they may come from an earlier stay that this device does not know of.
-    fn judge_seat(&mut self, name: &StreamName, revision: u64) -> Result<Option<Verdict>> {
+    fn check_membership(&mut self, name: &StreamName, revision: u64) -> Result<Option<Verdict>> {
         if name.author == self.me {
             return Ok(None);
         }
         let conversation = self.conversation(&name.conversation, None)?;
-        let author = self.person(&name.author)?;
+        let author = self.user_key(&name.author)?;
         let mut query = self.db.prepare_cached(
             "SELECT 1 FROM seats WHERE conversation = ?1 AND user = ?2 AND since <= ?3
              AND (until IS NULL OR until >= ?3)",
@@ -108,7 +109,7 @@ impl Tables {
     }
 
     /// Checks that the batch fits the stored messages of its stream.
-    fn judge_place(
+    fn check_neighbours(
         &mut self,
         name: &StreamName,
         first: u64,
@@ -118,7 +119,7 @@ impl Tables {
         let is_ours = name.author == self.me && name.incarnation == self.meta.incarnation;
         let Some(stream) = self.known_stream(name)? else {
             return if is_ours {
-                self.begin_another_life()
+                self.begin_incarnation()
             } else if self.streams_of(name)? >= STREAMS_OF_ONE {
                 Ok(Some(Verdict::Refused("too many stores of one author")))
             } else {
@@ -138,7 +139,7 @@ impl Tables {
                     return Ok(Some(Verdict::Fork(seq)));
                 }
             }
-            return Ok(Some(Verdict::Refused("a group across another one")));
+            return Ok(Some(Verdict::Refused("a batch across another one")));
         }
         let before = match digest_at(&self.db, key, first - 1)? {
             Some(digest) => Some(digest),
@@ -153,20 +154,20 @@ impl Tables {
         if is_scattered {
             return Ok(Some(Verdict::NotYet("too many gaps before it")));
         }
-        if is_ours { self.begin_another_life() } else { Ok(None) }
+        if is_ours { self.begin_incarnation() } else { Ok(None) }
     }
 
     /// Starts a new incarnation. Our key has signed messages of the current one that are not stored here, so this
     /// store was restored from a backup.
-    fn begin_another_life(&mut self) -> Result<Option<Verdict>> {
-        self.close_groups()?;
+    fn begin_incarnation(&mut self) -> Result<Option<Verdict>> {
+        self.sign_open_batches()?;
         self.own.clear();
-        self.meta.incarnation = another_incarnation();
+        self.meta.incarnation = new_incarnation();
         Ok(None)
     }
 
     /// Returns whether exactly these messages are stored, or were stored until they were erased.
-    fn has_all(&mut self, name: &StreamName, first: u64, chain: &Chain) -> Result<bool> {
+    fn is_stored(&mut self, name: &StreamName, first: u64, chain: &Chain) -> Result<bool> {
         let Some(stream) = self.known_stream(name)? else { return Ok(false) };
         let key = stream.key;
         let last = first + chain.digests.len() as u64 - 1;
@@ -184,7 +185,7 @@ impl Tables {
     /// Counts the streams of the author in the conversation.
     fn streams_of(&mut self, name: &StreamName) -> Result<i64> {
         let conversation = self.conversation(&name.conversation, None)?.key;
-        let author = self.person(&name.author)?;
+        let author = self.user_key(&name.author)?;
         let mut query =
             self.db.prepare_cached("SELECT count(*) FROM streams WHERE conversation = ?1 AND author = ?2")?;
         query.query_row([conversation, author], |row| row.get(0))
@@ -192,9 +193,9 @@ impl Tables {
 }
 
 /// Returns the first and the last sequence number of a batch.
-pub(crate) fn numbers(group: &[SignedMessage]) -> (u64, u64) {
+pub(crate) fn numbers(batch: &[SignedMessage]) -> (u64, u64) {
     let seq = |message: Option<&SignedMessage>| message.map_or(0, |message| message.provenance.seq);
-    (seq(group.first()), seq(group.last()))
+    (seq(batch.first()), seq(batch.last()))
 }
 
 #[cfg(test)]
@@ -203,17 +204,17 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::history::command::Request;
     use crate::history::history_db::{HistoryDb, Place};
     use crate::history::message::{NO_DIGEST, Text};
     use crate::history::report::Report;
+    use crate::history::request::Request;
     use crate::history::testing::*;
 
     /// Returns three batches of one stream, with five, one and four messages.
     fn stream() -> (Vec<SignedMessage>, Vec<SignedMessage>, Vec<SignedMessage>) {
         let mut ana = history(ANA);
-        let mut group = |texts: &[&str]| say(&mut ana, &room(), texts, &[BOB, CARLA]);
-        (group(&["1", "2", "3", "4", "5"]), group(&["6"]), group(&["7", "8", "9", "10"]))
+        let mut batch = |texts: &[&str]| say(&mut ana, &room(), texts, &[BOB, CARLA]);
+        (batch(&["1", "2", "3", "4", "5"]), batch(&["6"]), batch(&["7", "8", "9", "10"]))
     }
 
     /// Signs the same messages again with the key of another user.
@@ -231,8 +232,8 @@ mod tests {
         let orders: [[&[SignedMessage]; 3]; 3] = [[&a, &b, &c], [&c, &a, &b], [&b, &c, &a]];
         for order in orders {
             let mut bob = history(BOB);
-            for group in order {
-                assert_eq!(refusals(&ingest(&mut bob, CARLA, &room(), group)), [""; 0]);
+            for batch in order {
+                assert_eq!(refusals(&ingest(&mut bob, CARLA, &room(), batch)), [""; 0]);
             }
             assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
         }
@@ -429,12 +430,12 @@ mod tests {
     #[test]
     fn scattered_pieces_of_a_stream_are_bounded() {
         let mut ana = history(ANA);
-        let groups: Vec<_> = (0..200).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
+        let batches: Vec<_> = (0..200).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB])).collect();
         let mut bob = history(BOB);
-        let taken = |bob: &mut HistoryDb, groups: &mut dyn Iterator<Item = &Vec<SignedMessage>>| {
-            groups.map(|group| texts(&ingest(bob, ANA, &room(), group)).len()).sum::<usize>()
+        let taken = |bob: &mut HistoryDb, batches: &mut dyn Iterator<Item = &Vec<SignedMessage>>| {
+            batches.map(|batch| texts(&ingest(bob, ANA, &room(), batch)).len()).sum::<usize>()
         };
-        assert_eq!(taken(&mut bob, &mut groups.iter().step_by(2)), STREAM_PIECES);
-        assert_eq!(taken(&mut bob, &mut groups.iter()), 200 - STREAM_PIECES, "in order they all find room");
+        assert_eq!(taken(&mut bob, &mut batches.iter().step_by(2)), STREAM_PIECES);
+        assert_eq!(taken(&mut bob, &mut batches.iter()), 200 - STREAM_PIECES, "in order they all find room");
     }
 }

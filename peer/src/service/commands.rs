@@ -16,6 +16,7 @@ use crate::api::undeliverable::Undeliverable;
 use crate::api::{Answer, Command, Event};
 use crate::engine::input::Milestone;
 use crate::engine::{Engine, not_signed_in};
+use crate::history::tables::Tables;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::QUIT_WAIT;
@@ -181,18 +182,19 @@ impl PeerService {
     async fn quit(&self, session: &Session) -> Answer {
         // After the end of the driver nothing can be on its way.
         let _ = self.engine.until(Milestone::Delivered(None)).await;
-        let outbox = session.history.outbox().await;
+        let outbox = session.history.transaction(Tables::undelivered).await;
         if let Err(error) = &outbox {
             // Without this event the program would end as if no message waited.
             self.engine.publish([Event::error("STORAGE", error.to_string())]).await;
         }
         let reason = Undeliverable::Waiting;
-        for waiting in outbox.unwrap_or_default() {
-            let id = waiting.id;
-            let undelivered = waiting.waits.into_iter().map(|to| Event::Undelivered { id, to, reason });
+        for receipt in outbox.unwrap_or_default() {
+            let id = receipt.message.id;
+            let undelivered = receipt.waits.into_iter().map(|to| Event::Undelivered { id, to, reason });
             self.engine.publish(undelivered).await;
         }
-        let undelivered = session.history.waiting().await.unwrap_or_default();
+        let undelivered =
+            session.history.transaction(|tables| tables.waiting_counts(None)).await.unwrap_or_default();
         self.tracker.logout().await;
         self.stop().await;
         Answer::Quit { undelivered }

@@ -12,7 +12,7 @@ use crate::api::snapshot::Position;
 use crate::engine::message_event::{message_event, sent_event};
 use crate::event_bus::{Envelope, Reread, Row};
 use crate::history::History;
-use crate::history::published::Published;
+use crate::history::answer::PublishedMessage;
 use crate::limits::{CATCH_UP_TICK, REREAD_MESSAGES};
 
 /// The tasks that read messages again. They end with this value.
@@ -45,7 +45,8 @@ async fn reread(
 ) {
     loop {
         let (received, own) = (from.received + 1..to.received + 1, from.sent + 1..to.sent + 1);
-        let Ok(batch) = history.published(received, own, REREAD_MESSAGES).await else {
+        let read = history.transaction(move |tables| tables.published(&received, &own, REREAD_MESSAGES));
+        let Ok(batch) = read.await else {
             // The disk fails, and the history reports that. A message that is left out would be lost.
             tokio::select! {
                 () = sleep(CATCH_UP_TICK) => continue,
@@ -65,7 +66,7 @@ async fn reread(
     let _ = rows.send(Reread::End).await;
 }
 
-fn envelope(Published { message, is_own }: Published, me: &Username) -> Option<Envelope> {
+fn envelope(PublishedMessage { message, is_own }: PublishedMessage, me: &Username) -> Option<Envelope> {
     let row = message.row;
     if is_own {
         Some(Envelope { event: sent_event(message)?, row: Row::Sent(row) })

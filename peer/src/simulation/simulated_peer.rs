@@ -17,11 +17,12 @@ use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::omission::Omission;
 use crate::engine::signed_out::EngineStart;
-use crate::history::command::Request;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::message::SignedMessage;
+use crate::history::query::Query;
 use crate::history::report::Report;
+use crate::history::request::Request;
 use crate::history::testing::device;
 use crate::identity::known_keys::{Announcement, KeyStatus, KnownKeys, Pin};
 use crate::peer_communication::dialect::Dialect;
@@ -253,8 +254,8 @@ impl SimulatedPeer {
                 self.shown = row;
                 log.note_event(self.life, &event);
             }
-            Effect::History(Request::Pending { to, after, .. }) => {
-                self.requests.push_back(Request::Pending { to, after, bytes: PENDING_BYTES });
+            Effect::History(Request::Query(Query::Pending { to, after, .. })) => {
+                self.requests.push_back(Query::Pending { to, after, bytes: PENDING_BYTES }.into());
             }
             Effect::History(request) => self.requests.push_back(request),
             Effect::Send(to, frame, refused) => {
@@ -420,7 +421,8 @@ impl SimulatedPeer {
 
     /// Returns the ids of the messages of a room, in their order.
     pub(crate) fn order(&mut self, room: Uuid) -> Vec<Uuid> {
-        let stored = self.history.recent(&ConversationId::Room(room), usize::MAX);
+        let of = ConversationId::Room(room);
+        let stored = self.history.transaction(|tables| tables.page(&of, None, usize::MAX));
         stored.unwrap_or_default().into_iter().map(|message| message.id).collect()
     }
 

@@ -14,6 +14,7 @@ use crate::engine::input::Now;
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::HistoryDb;
+use crate::history::tables::Tables;
 use crate::simulation::log::{Log, Shown};
 use crate::simulation::rooms::Rooms;
 use crate::simulation::world::World;
@@ -191,9 +192,9 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
     all_agree(&holdings)?;
     let lines = truth.len();
     for holding in &mut holdings {
-        let waits = holding.ledger.outbox().unwrap_or_default();
+        let waits = holding.ledger.transaction(Tables::undelivered).unwrap_or_default();
         if let Some(line) = waits.first() {
-            return Err(format!("{}: {} still waits for {:?}", holding.name, line.id, line.waits));
+            return Err(format!("{}: {} still waits for {:?}", holding.name, line.message.id, line.waits));
         }
     }
     let mut summary = Summary { lines, crashes, ..Summary::default() };
@@ -211,10 +212,10 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
 
 impl Holding {
     fn of(name: Username, mut ledger: HistoryDb, log: Log) -> Self {
-        let conversations = ledger.tables.kept_conversations().unwrap();
+        let conversations = ledger.tables.conversations().unwrap();
         let (mut lines, mut order) = (BTreeMap::new(), BTreeMap::new());
         for (of, _) in conversations {
-            let kept = ledger.recent(&of, usize::MAX).unwrap_or_default();
+            let kept = ledger.transaction(|tables| tables.page(&of, None, usize::MAX)).unwrap_or_default();
             order.insert(of, kept.iter().map(|line| line.id).collect());
             for kept in kept {
                 let query = "SELECT revision, seq FROM messages WHERE row = ?1";

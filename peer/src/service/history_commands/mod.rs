@@ -26,9 +26,10 @@ use crate::engine::Engine;
 use crate::engine::history_lock::Locked;
 use crate::engine::names::named;
 use crate::history::History;
-use crate::history::answer::{HistoryFailed, NotWithdrawn, StoredMessage};
+use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage};
 use crate::history::conversation::ConversationId;
-use crate::history::finding::Search;
+use crate::history::search::Search;
+use crate::history::tables::Tables;
 use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
 use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
@@ -60,7 +61,7 @@ impl PeerService {
         self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
         let (before, lines) = (row_before(history, before).await?, lines.min(PAST_LINES.1));
-        let mut kept = history.page(id, before, lines + 1).await?;
+        let mut kept = history.transaction(move |tables| tables.page(&id, before, lines + 1)).await?;
         // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
@@ -78,7 +79,7 @@ impl PeerService {
         self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
         let (after, lines) = (row_of(history, after.id, after.from).await?, lines.min(PAST_LINES.1));
-        let mut kept = history.page_after(id, after, lines + 1).await?;
+        let mut kept = history.transaction(move |tables| tables.page_after(&id, after, lines + 1)).await?;
         let more = kept.len() > lines;
         kept.truncate(lines);
         Ok(Answer::History { of, named, lines: kept.into_iter().map(past_line).collect(), more })
@@ -114,7 +115,7 @@ impl PeerService {
     /// Returns the stored conversations, and those in which this user takes part.
     pub(crate) async fn conversations(&self, history: &History) -> Result<Answer, CommandError> {
         self.look().await?;
-        let list = history.conversation_list().await?;
+        let list = history.transaction(|tables| tables.conversation_list()).await?;
         let names = self.names(history).await?;
         // Each frontend fills in its unread messages.
         let current = |engine: &mut Engine| -> BTreeMap<ConversationId, Conversation> {
@@ -201,7 +202,7 @@ impl PeerService {
     ) -> Result<Answer, CommandError> {
         self.look().await?;
         let Named { id, .. } = self.looked_at(history, Some(conversation.clone())).await?;
-        let lines = history.forget(id).await?;
+        let lines = history.transaction(move |tables| tables.forget(&id)).await?;
         self.engine.publish([Event::HistoryErased { conversation, lines }]).await;
         Ok(Answer::Forgotten { lines })
     }
@@ -213,56 +214,43 @@ impl PeerService {
         conversation: Option<Conversation>,
     ) -> Result<Answer, CommandError> {
         let Named { id, of, .. } = self.looked_at(history, conversation).await?;
-        let lines = history.receipts(id, RECEIPTS).await?;
-        let own = lines.into_iter().map(|receipt| OwnLine {
-            id: receipt.id,
-            content: receipt.text.into(),
-            sent_at: receipt.sent_at,
-            has: receipt.has,
-            written: receipt.written,
-            waits: receipt.waits,
-        });
-        Ok(Answer::Receipts { of, lines: own.collect() })
+        let lines = history.transaction(move |tables| tables.receipts(&id, RECEIPTS)).await?;
+        Ok(Answer::Receipts { of, lines: lines.into_iter().map(own_line).collect() })
     }
 
     /// Returns the messages that wait, with their recipients.
     pub(crate) async fn outbox(&self, history: &History) -> Result<Answer, CommandError> {
-        let lines = history.outbox().await?.into_iter().filter_map(|waiting| {
-            let of = named(&waiting.conversation, waiting.room)?.into();
-            let (id, content, sent_at) = (waiting.id, waiting.text.into(), waiting.sent_at);
+        let waiting = history.transaction(Tables::undelivered).await?;
+        let line = |receipt: Receipt| {
+            let of = named(&receipt.message.conversation, receipt.message.room.clone())?.into();
+            // Only the recipients that still lack the message are listed.
             Some(WaitingLine {
                 of,
-                line: OwnLine {
-                    id,
-                    content,
-                    sent_at,
-                    has: Vec::new(),
-                    written: Vec::new(),
-                    waits: waiting.waits,
-                },
+                line: OwnLine { has: Vec::new(), written: Vec::new(), ..own_line(receipt) },
             })
-        });
-        Ok(Answer::Outbox { lines: lines.collect() })
+        };
+        Ok(Answer::Outbox { lines: waiting.into_iter().filter_map(line).collect() })
     }
 
     /// Withdraws a message that no recipient has acknowledged.
     pub(crate) async fn withdraw(&self, history: &History, id: &str) -> Result<Answer, CommandError> {
         let usage = |text: String| CommandError::Usage(text);
-        let waiting = history.outbox().await?;
-        let mut meant = waiting.iter().map(|line| line.id).filter(|waiting| is_meant(waiting, id));
+        let waiting = history.transaction(Tables::undelivered).await?;
+        let mut meant =
+            waiting.iter().map(|receipt| receipt.message.id).filter(|waiting| is_meant(waiting, id));
         let found = meant.next().ok_or_else(|| {
             usage(format!("no waiting message has the id {id}: /outbox lists them with their ids"))
         })?;
         if meant.next().is_some() {
             return Err(usage(format!("several message ids end in {id}: type more digits")));
         }
-        history.withdraw(found).await.map_err(|error| match error {
+        let withdrawn = history.transaction(move |tables| tables.withdraw(&found)).await?;
+        withdrawn.map_err(|why| match why {
             NotWithdrawn::Unknown => usage("you have no message with this id".to_owned()),
             NotWithdrawn::SomebodyHasIt(users) => {
                 let users: Vec<_> = users.iter().map(|user| user.as_str()).collect();
                 usage(format!("{} has the message already: it cannot be withdrawn", users.join(", ")))
             }
-            NotWithdrawn::NotStored => CommandError::Local(error.to_string()),
         })?;
         self.engine.publish([Event::MessageWithdrawn { id: found }]).await;
         Ok(Answer::Withdrawn { id: found })
@@ -290,7 +278,7 @@ impl PeerService {
 
     /// Returns the names of the stored conversations.
     async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
-        let kept = history.conversations().await?;
+        let kept = history.transaction(|tables| tables.conversations()).await?;
         let current = self.engine.call(|engine| {
             let member_of = |it: Conversation| match (engine.chat.place(&it), it) {
                 (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
@@ -313,7 +301,7 @@ async fn row_before(history: &History, before: Option<Before>) -> Result<Option<
 /// Returns the row of a message.
 async fn row_of(history: &History, id: Uuid, from: Option<Username>) -> Result<i64, CommandError> {
     let unknown = || CommandError::Usage("no message with that id is kept here".to_owned());
-    history.row_of(id, from).await?.ok_or_else(unknown)
+    history.transaction(move |tables| tables.row_of(&id, from.as_ref())).await?.ok_or_else(unknown)
 }
 
 impl From<HistoryFailed> for CommandError {
@@ -343,8 +331,9 @@ fn create(file: &Path) -> io::Result<File> {
 async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io::Result<usize> {
     let (mut after, mut written) = (i64::MIN, 0);
     loop {
-        let (lines, next) =
-            history.export(of.clone(), after, EXPORT_LINES).await.map_err(io::Error::other)?;
+        let of = of.clone();
+        let batch = history.transaction(move |tables| tables.export(&of, after, EXPORT_LINES)).await;
+        let (lines, next) = batch.map_err(io::Error::other)?;
         written += lines.len();
         let mut piece = Vec::new();
         for line in lines.into_iter().map(past_line) {
@@ -359,6 +348,11 @@ async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io
     }
     out.sync_all()?;
     Ok(written)
+}
+
+fn own_line(Receipt { message, has, written, waits }: Receipt) -> OwnLine {
+    let StoredMessage { id, text, sent_at, .. } = message;
+    OwnLine { id, content: text.into(), sent_at, has, written, waits }
 }
 
 fn past_line(kept: StoredMessage) -> PastLine {

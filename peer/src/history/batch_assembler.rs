@@ -40,7 +40,7 @@ impl StreamName {
 #[derive(Debug, Default)]
 pub(crate) struct BatchAssembler {
     /// The incomplete batches, at most `HELD_GROUPS`.
-    held: HashMap<StreamName, Group>,
+    held: HashMap<StreamName, OpenBatch>,
     /// Messages that arrived but were not stored, at most `MISSED_LINES`. No ack is sent until they have come
     /// again.
     missed: HashSet<Uuid>,
@@ -52,7 +52,7 @@ pub(crate) struct BatchAssembler {
 
 /// Consecutive messages of one stream.
 #[derive(Debug, Default)]
-struct Group {
+struct OpenBatch {
     messages: Vec<SignedMessage>,
     /// Encoded length of the messages, in bytes.
     bytes: usize,
@@ -76,30 +76,30 @@ impl BatchAssembler {
             return Assembled { whole: Some(vec![message]), broken: 0 };
         }
         let name = StreamName::of(conversation, &message);
-        let mut group = self.held.remove(&name).unwrap_or_default();
+        let mut batch = self.held.remove(&name).unwrap_or_default();
         let begins = message.provenance.previous.is_some();
-        let again = group.messages.first().is_some_and(|first| first.id == message.id);
+        let again = batch.messages.first().is_some_and(|first| first.id == message.id);
         let follows =
-            group.messages.last().is_some_and(|last| last.provenance.seq + 1 == message.provenance.seq);
+            batch.messages.last().is_some_and(|last| last.provenance.seq + 1 == message.provenance.seq);
         let mut broken = 0;
         if begins {
-            broken = if again { 0 } else { self.miss(&group.messages) };
-            group = Group::default();
+            broken = if again { 0 } else { self.miss(&batch.messages) };
+            batch = OpenBatch::default();
         } else if !follows {
-            broken = self.miss(&group.messages) + self.miss(std::slice::from_ref(&message));
+            broken = self.miss(&batch.messages) + self.miss(std::slice::from_ref(&message));
             return Assembled { whole: None, broken };
         }
         let ends = message.provenance.signature.is_some();
-        group.bytes += message.encoded_len();
-        group.messages.push(message);
+        batch.bytes += message.encoded_len();
+        batch.messages.push(message);
         if ends {
-            return Assembled { whole: Some(group.messages), broken };
+            return Assembled { whole: Some(batch.messages), broken };
         }
-        let is_full = group.messages.len() >= BATCH_LINES || group.bytes > BATCH_BYTES;
+        let is_full = batch.messages.len() >= BATCH_LINES || batch.bytes > BATCH_BYTES;
         if is_full || self.held.len() >= HELD_GROUPS {
-            broken += self.miss(&group.messages);
+            broken += self.miss(&batch.messages);
         } else {
-            self.held.insert(name, group);
+            self.held.insert(name, batch);
         }
         Assembled { whole: None, broken }
     }
@@ -136,8 +136,8 @@ impl BatchAssembler {
 
     /// Drops incomplete batches that arrived complete over another link.
     pub(crate) fn drop_known(&mut self, mut is_known: impl FnMut(&StreamName, u64) -> bool) {
-        self.held.retain(|name, group| {
-            !group.messages.first().is_some_and(|first| is_known(name, first.provenance.seq))
+        self.held.retain(|name, batch| {
+            !batch.messages.first().is_some_and(|first| is_known(name, first.provenance.seq))
         });
     }
 
@@ -147,9 +147,9 @@ impl BatchAssembler {
     }
 
     /// Returns the message to acknowledge if everything up to it is stored. Each ack is returned once.
-    pub(crate) fn receipt(&mut self) -> Option<Uuid> {
-        let all_kept = self.held.is_empty() && self.missed.is_empty() && !self.beyond;
-        if all_kept { self.last.take() } else { None }
+    pub(crate) fn due_ack(&mut self) -> Option<Uuid> {
+        let is_complete = self.held.is_empty() && self.missed.is_empty() && !self.beyond;
+        if is_complete { self.last.take() } else { None }
     }
 }
 
@@ -168,10 +168,10 @@ mod tests {
         let mut link = BatchAssembler::default();
         assert_eq!(link.take(&room(), messages[0].clone()), Assembled::default());
         assert_eq!(link.take(&room(), messages[1].clone()), Assembled::default());
-        assert_eq!(link.receipt(), None);
+        assert_eq!(link.due_ack(), None);
         assert_eq!(link.take(&room(), messages[2].clone()).whole.as_ref(), Some(&messages));
-        assert_eq!(link.receipt(), Some(messages[2].id));
-        assert_eq!(link.receipt(), None, "given once");
+        assert_eq!(link.due_ack(), Some(messages[2].id));
+        assert_eq!(link.due_ack(), None, "given once");
     }
 
     #[test]
@@ -181,13 +181,13 @@ mod tests {
         link.take(&room(), messages[0].clone());
         // The second message is missing, so the first and the third must come again.
         assert_eq!(link.take(&room(), messages[2].clone()), Assembled { whole: None, broken: 2 });
-        assert_eq!(link.receipt(), None);
+        assert_eq!(link.due_ack(), None);
         for message in &messages {
             link.take(&room(), message.clone());
         }
-        assert_eq!(link.receipt(), None, "they came, and are not kept yet");
+        assert_eq!(link.due_ack(), None, "they came, and are not kept yet");
         messages.iter().for_each(|message| link.keep(&message.id));
-        assert_eq!(link.receipt(), Some(messages[2].id));
+        assert_eq!(link.due_ack(), Some(messages[2].id));
     }
 
     #[test]
@@ -216,6 +216,6 @@ mod tests {
             link.take(&room(), message.clone());
             message.provenance.previous = None;
         }
-        assert!(link.held.values().map(|group| group.messages.len()).sum::<usize>() < BATCH_LINES);
+        assert!(link.held.values().map(|batch| batch.messages.len()).sum::<usize>() < BATCH_LINES);
     }
 }

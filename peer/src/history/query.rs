@@ -1,106 +1,125 @@
-//! The queries among the requests, which are answered with reports.
+//! The queries of the engine. A query is a request like any other, and a report answers it.
 //!
 //! A query changes nothing. It is answered after the commit of all requests before it, from durable data. Queries
 //! alone cause no commit. If the commit fails, they are answered as if its requests had never come. For example, a
 //! message arrives and a HAVE is due, but the disk is full: the HAVE does not name the message.
 
-use crate::history::command::Request;
-use crate::history::history_db::HistoryDb;
+use commons::keys::PublicKey;
+use commons::names::Username;
+use commons::protocol::provenance::StreamSpans;
+
+use crate::history::conversation::ConversationId;
 use crate::history::report::Report;
 use crate::history::tables::Tables;
 
-impl Tables {
-    /// Answers a query; other requests have no answer.
-    pub(crate) fn answer(&mut self, query: &Request) -> rusqlite::Result<Option<Report>> {
-        Ok(Some(match query {
-            Request::Pending { to, after, bytes } => self.pending(to, *after, *bytes)?,
-            Request::Holdings { of, to, on, since } => {
-                let (streams, lamport) = self.holdings_for(of, to, *on, *since)?;
-                Report::Holdings { of: of.clone(), to: to.clone(), streams, lamport }
-            }
-            Request::Lacking { of, from, theirs } => {
-                let lacking = Some(self.lacking(of, theirs)?);
-                Report::Lacking { of: of.clone(), from: from.clone(), lacking }
-            }
-            Request::CountMissed { of, theirs } => {
-                Report::Missed { of: of.clone(), lacking: self.lacking(of, theirs)? }
-            }
-            Request::HandOver { of, to, wanted, since } => {
-                let messages = self.hand_over(of, to, wanted, *since)?;
-                Report::HandedOver { of: of.clone(), to: to.clone(), messages }
-            }
-            Request::Waiting { of } => {
-                Report::Waiting { of: of.clone(), waiting: self.waiting_counts(of.as_ref())? }
-            }
-            _ => return Ok(None),
-        }))
+/// A question to the history. A caller that waits for the answer uses
+/// [`transaction`](crate::history::History::transaction) instead.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// Asks for own messages that a recipient has not stored yet.
+    Pending {
+        /// The recipient of the messages.
+        to: Username,
+        /// The row after which the messages start.
+        after: i64,
+        /// The size limit of the answer, in bytes; it holds at least one signed batch.
+        bytes: usize,
+    },
+    /// Asks for the content of a HAVE frame. [`Report::Holdings`](crate::history::report::Report::Holdings) answers.
+    Holdings {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user to whom the frame is sent.
+        to: Username,
+        /// The user's device; `None` for any of its devices.
+        on: Option<PublicKey>,
+        /// The first revision of the room whose messages the user may have.
+        since: u64,
+    },
+    /// Asks for the sequence ranges of a WANT frame: the ones that a peer holds and this peer lacks.
+    /// [`Report::Lacking`](crate::history::report::Report::Lacking) answers.
+    Lacking {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user who sent the HAVE frame.
+        from: Username,
+        /// The sequence ranges that the peer holds.
+        theirs: Vec<StreamSpans>,
+    },
+    /// Asks which messages this peer has missed: those that a peer holds and this peer lacks. It ends its batch, so that
+    /// [`Report::Missed`](crate::history::report::Report::Missed) comes before the messages themselves.
+    CountMissed {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The sequence ranges that the peer holds.
+        theirs: Vec<StreamSpans>,
+    },
+    /// Asks for the answer to a WANT frame. [`Report::HandedOver`](crate::history::report::Report::HandedOver)
+    /// answers.
+    HandOver {
+        /// The conversation of the WANT frame.
+        of: ConversationId,
+        /// The user who sent the WANT frame.
+        to: Username,
+        /// The sequence ranges that the user asks for.
+        wanted: Vec<StreamSpans>,
+        /// The first revision of the room whose messages the user may have.
+        since: u64,
+    },
+    /// Asks for the number of own messages that wait for each recipient.
+    /// [`Report::Waiting`](crate::history::report::Report::Waiting) answers.
+    Waiting {
+        /// The conversation; `None` for all conversations.
+        of: Option<ConversationId>,
+    },
+}
+
+impl Query {
+    /// Returns the answer while the disk fails, if it is not left out. Returns the query itself if it must be answered
+    /// as soon as the disk works.
+    pub(crate) fn failed(self) -> Result<Option<Report>, Self> {
+        match self {
+            Self::Lacking { of, from, .. } => Ok(Some(Report::Lacking { of, from, lacking: None })),
+            // The sync asks again, and an empty answer would be wrong. A count that comes late is wrong too.
+            Self::Holdings { .. } | Self::HandOver { .. } | Self::CountMissed { .. } => Ok(None),
+            // The engine does not ask again.
+            query @ (Self::Pending { .. } | Self::Waiting { .. }) => Err(query),
+        }
     }
 }
 
-impl HistoryDb {
-    /// Returns true if the staged requests must be committed before they are reported.
-    pub(crate) fn needs_commit(&self) -> bool {
-        self.needs_commit || self.failure.is_some()
-    }
-
-    /// Returns the received messages that may be published before the commit; see
-    /// `early_messages`.
-    pub fn early_reports(&mut self) -> Option<Report> {
-        // After a failure the next messages are published only after they are stored.
-        let messages =
-            if self.in_trouble || self.failure.is_some() { Vec::new() } else { self.tables.early.publish() };
-        (!messages.is_empty()).then_some(Report::Received(messages))
-    }
-
-    /// Returns the reports of delivery marks and the answers to queries when nothing else is staged. A mark is true
-    /// before it is durable, because the other side stores the message. Marks change no data that a query tells.
-    pub(crate) fn reports_without_commit(&mut self) -> Vec<Report> {
-        self.reports.append(&mut self.tables.reports);
-        self.answer_queries(false);
-        std::mem::take(&mut self.reports)
-    }
-
-    /// Answers the queries, in order. `is_lost` says that the earlier requests were rolled back.
-    pub(crate) fn answer_queries(&mut self, is_lost: bool) {
-        for query in std::mem::take(&mut self.queries) {
-            if let Request::Lacking { of, from, .. } = &query
-                && is_lost
-            {
-                self.reports.push(Report::Lacking { of: of.clone(), from: from.clone(), lacking: None });
-                continue;
+impl Tables {
+    /// Answers a query.
+    pub(crate) fn answer(&mut self, query: &Query) -> rusqlite::Result<Report> {
+        Ok(match query {
+            Query::Pending { to, after, bytes } => self.pending(to, *after, *bytes)?,
+            Query::Holdings { of, to, on, since } => {
+                let (streams, lamport) = self.holdings_for(of, to, *on, *since)?;
+                Report::Holdings { of: of.clone(), to: to.clone(), streams, lamport }
             }
-            match self.refresh().and_then(|()| self.tables.answer(&query)) {
-                Ok(answer) => self.reports.extend(answer),
-                Err(error) => {
-                    self.undo(&error);
-                    match query {
-                        Request::Lacking { of, from, .. } => {
-                            self.reports.push(Report::Lacking { of, from, lacking: None })
-                        }
-                        // The sync asks again, and an empty answer would be wrong. A count that comes late is wrong too.
-                        Request::Holdings { .. } | Request::HandOver { .. } | Request::CountMissed { .. } => {
-                        }
-                        // Nobody asks again, so the answer is given when the disk works.
-                        query => self.queries.push(query),
-                    }
-                }
+            Query::Lacking { of, from, theirs } => {
+                let lacking = Some(self.lacking(of, theirs)?);
+                Report::Lacking { of: of.clone(), from: from.clone(), lacking }
             }
-        }
-    }
-
-    /// Reads the state in memory again if it may differ from the database.
-    pub(crate) fn refresh(&mut self) -> rusqlite::Result<()> {
-        if self.is_stale {
-            self.tables.reload()?;
-            self.is_stale = false;
-        }
-        Ok(())
+            Query::CountMissed { of, theirs } => {
+                Report::Missed { of: of.clone(), lacking: self.lacking(of, theirs)? }
+            }
+            Query::HandOver { of, to, wanted, since } => {
+                let messages = self.hand_over(of, to, wanted, *since)?;
+                Report::HandedOver { of: of.clone(), to: to.clone(), messages }
+            }
+            Query::Waiting { of } => {
+                Report::Waiting { of: of.clone(), waiting: self.waiting_counts(of.as_ref())? }
+            }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::history_db::HistoryDb;
+    use crate::history::request::Request;
     use crate::history::testing::*;
 
     #[test]
@@ -109,9 +128,9 @@ mod tests {
         let messages =
             say(&mut ana, &room(), &["1"], &[BOB, CARLA]).iter().map(|message| message.id).collect();
         let before = ana.commits();
-        ana.apply(Request::Holdings { of: room(), to: user(BOB), on: None, since: 0 });
+        ana.apply(Query::Holdings { of: room(), to: user(BOB), on: None, since: 0 });
         ana.apply(Request::Delivered { to: user(BOB), ids: messages });
-        ana.apply(Request::Waiting { of: None });
+        ana.apply(Query::Waiting { of: None });
         assert!(!ana.needs_commit());
         let waiting = Report::Waiting { of: None, waiting: vec![(user(CARLA), 1)] };
         let reports = ana.reports_without_commit();
@@ -132,13 +151,13 @@ mod tests {
         let mut ana = history(ANA);
         let messages: Vec<_> = ["1", "2"].map(|text| say(&mut ana, &room(), &[text], &[BOB])).into();
         ingest(&mut bob, ANA, &room(), &messages[0]);
-        let all = ana.spans(&room());
+        let all = spans(&mut ana, &room());
         let queries = [
-            Request::Holdings { of: room(), to: user(ANA), on: None, since: 0 },
-            Request::Lacking { of: room(), from: user(ANA), theirs: all.clone() },
-            Request::HandOver { of: room(), to: user(ANA), wanted: all.clone(), since: 0 },
-            Request::Pending { to: user(ANA), after: 0, bytes: usize::MAX },
-            Request::Waiting { of: None },
+            Query::Holdings { of: room(), to: user(ANA), on: None, since: 0 },
+            Query::Lacking { of: room(), from: user(ANA), theirs: all.clone() },
+            Query::HandOver { of: room(), to: user(ANA), wanted: all.clone(), since: 0 },
+            Query::Pending { to: user(ANA), after: 0, bytes: usize::MAX },
+            Query::Waiting { of: None },
         ];
         let ask = |bob: &mut HistoryDb| {
             bob.apply(inbound(ANA, &room(), &messages[1]));

@@ -1,23 +1,25 @@
-//! The queries behind what a user looks at.
+//! The database queries of the frontends.
 //!
-//! They read pages of a conversation, exports, receipts, the outbox and the messages that were perhaps never shown.
+//! They read pages and exports of a conversation, the list of conversations, the delivery states of own messages, and
+//! the messages that a frontend has not shown yet.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use commons::names::Username;
-use rusqlite::{OptionalExtension, Result, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 
-use crate::history::answer::{Receipt, StoredMessage, Waiting};
-use crate::history::conversation::ConversationId;
+use crate::history::answer::{ConversationSummary, PublishedMessage, Receipt, StoredMessage};
+use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::report::IncomingMessage;
-use crate::history::rows::{KEPT, kept, read_audience, read_written};
+use crate::history::rows::{STORED, named_conversation, read_audience, read_written, stored_message, time};
 use crate::history::tables::Tables;
 use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
 
 impl Tables {
     /// Returns the last messages of a conversation, or the last ones before a row, oldest first. The order depends
     /// only on the messages, so all devices show the same order.
-    pub(crate) fn page(
+    pub fn page(
         &mut self,
         of: &ConversationId,
         before: Option<i64>,
@@ -26,7 +28,7 @@ impl Tables {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let clock = known.clock.cast_signed();
         let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+            "{STORED} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
                AND (?5 IS NULL OR ({ORDER}) < (
                  SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
                  WHERE l.row = ?5))
@@ -44,7 +46,7 @@ impl Tables {
         let mut found = Vec::new();
         for (after, to, before) in pieces {
             let rest = limit(count - found.len());
-            let piece = query.query_map(params![known.key, after, to, rest, before], kept)?;
+            let piece = query.query_map(params![known.key, after, to, rest, before], stored_message)?;
             found.extend(piece.collect::<Result<Vec<_>>>()?);
         }
         found.reverse();
@@ -52,7 +54,7 @@ impl Tables {
     }
 
     /// Returns the first messages of a conversation after a row, oldest first, in the order of [`Self::page`].
-    pub(crate) fn page_after(
+    pub fn page_after(
         &mut self,
         of: &ConversationId,
         after: i64,
@@ -61,7 +63,7 @@ impl Tables {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let clock = known.clock.cast_signed();
         let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.conversation = ?1 AND l.lamport >= ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+            "{STORED} WHERE l.conversation = ?1 AND l.lamport >= ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
                AND (?5 IS NULL OR ({ORDER}) > (
                  SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
                  WHERE l.row = ?5))
@@ -78,7 +80,7 @@ impl Tables {
         let mut found = Vec::new();
         for (from, to, after) in pieces {
             let rest = limit(count - found.len());
-            let piece = query.query_map(params![known.key, from, to, rest, after], kept)?;
+            let piece = query.query_map(params![known.key, from, to, rest, after], stored_message)?;
             found.extend(piece.collect::<Result<Vec<_>>>()?);
         }
         Ok(found)
@@ -87,7 +89,7 @@ impl Tables {
     /// Returns messages in order from a position on, and the position at which to continue. A position is a Lamport
     /// time, and messages of one time are never split. Messages with implausible times come first; their positions
     /// are negative.
-    pub(crate) fn export(
+    pub fn export(
         &mut self,
         of: &ConversationId,
         after: i64,
@@ -96,7 +98,7 @@ impl Tables {
         const FAR: i64 = LAMPORT_MAX.cast_signed() + 1;
         let Some(known) = self.known_conversation(of)? else { return Ok((Vec::new(), None)) };
         let clock = known.clock.cast_signed();
-        let is_far = known.has_far_times && after < -1;
+        let is_far = known.has_far_messages && after < -1;
         let (first, to) =
             if is_far { (after.saturating_add(FAR).max(clock), i64::MAX) } else { (after.max(-1), clock) };
         let mut query = self.db.prepare_cached(
@@ -106,52 +108,74 @@ impl Tables {
         let last: Option<i64> =
             query.query_row(params![known.key, first, to, limit(count)], |row| row.get(0)).optional()?;
         let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+            "{STORED} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
              ORDER BY l.lamport, a.name, s.incarnation, l.seq, l.row"
         ))?;
-        let found = query.query_map(params![known.key, first, last.unwrap_or(to)], kept)?;
+        let found = query.query_map(params![known.key, first, last.unwrap_or(to)], stored_message)?;
         let found = found.collect::<Result<_>>()?;
         Ok((found, if is_far { Some(last.map_or(-1, |last| last - FAR)) } else { last }))
     }
 
-    /// Returns the last own messages of a conversation with their recipients, oldest first.
-    pub(crate) fn receipts(&mut self, of: &ConversationId, count: usize) -> Result<Vec<Receipt>> {
-        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
-        let me = self.person(&self.me.clone())?;
+    /// Returns the conversations that hold messages, in the order in which they were first seen.
+    pub fn conversations(&self) -> Result<Vec<NamedConversation>> {
         let mut query = self.db.prepare_cached(
-            "SELECT row, audience FROM messages WHERE conversation = ?1 AND author = ?2 AND text IS NOT NULL
-             AND audience IS NOT NULL AND lamport <= ?4 ORDER BY lamport DESC LIMIT ?3",
+            "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
+             WHERE EXISTS (SELECT 1 FROM messages l WHERE l.conversation = c.id) ORDER BY c.id",
         )?;
-        let found: Vec<(i64, String)> = query
-            .query_map(params![known.key, me, limit(count), known.clock.cast_signed()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?
-            .collect::<Result<_>>()?;
-        drop(query);
-        let receipt = |(row, audience): (i64, String)| {
-            let message = self.stored_message(row)?;
-            let waits = self.waits(row)?;
-            let mut has = read_audience(Some(&audience));
-            let written = read_written(Some(&audience));
-            has.retain(|name| !waits.contains(name) && !written.contains(name));
-            Ok(Receipt { id: message.id, text: message.text, sent_at: message.sent_at, has, written, waits })
-        };
-        found.into_iter().rev().map(receipt).collect()
+        query.query_map([], named_conversation)?.collect()
     }
 
-    /// Returns the messages in the outbox, oldest first.
-    pub(crate) fn waiting(&mut self) -> Result<Vec<Waiting>> {
-        let rows: Vec<_> =
-            self.outbox.iter().filter(|(_, message)| !message.is_withdrawn).map(|(row, _)| row).collect();
-        let waiting = |row: i64| {
-            let StoredMessage { id, conversation, room, text, sent_at, .. } = self.stored_message(row)?;
-            Ok(Waiting { id, conversation, room, text, sent_at, waits: self.waits(row)? })
+    /// Returns the conversations with counts and dates. It reads every message, so it is slow for a large history.
+    pub fn conversation_list(&self) -> Result<Vec<ConversationSummary>> {
+        let mut query = self.db.prepare_cached(
+            "SELECT c.room, p.name, c.name, count(*), min(l.sent_at), max(l.sent_at)
+             FROM conversations c JOIN messages l ON l.conversation = c.id LEFT JOIN people p ON p.id = c.peer
+             WHERE l.text IS NOT NULL GROUP BY c.id ORDER BY c.id",
+        )?;
+        let summary = |row: &Row<'_>| {
+            Ok(ConversationSummary {
+                name: named_conversation(row)?,
+                messages: row.get::<_, i64>(3)?.cast_unsigned(),
+                sent: (time(row.get(4)?), time(row.get(5)?)),
+            })
         };
-        rows.into_iter().map(waiting).collect()
+        query.query_map([], summary)?.collect()
+    }
+
+    /// Returns the last own messages of a conversation with their delivery states, oldest first.
+    pub fn receipts(&mut self, of: &ConversationId, count: usize) -> Result<Vec<Receipt>> {
+        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+        let me = self.user_key(&self.me.clone())?;
+        let mut query = self.db.prepare_cached(
+            "SELECT row FROM messages WHERE conversation = ?1 AND author = ?2 AND text IS NOT NULL
+             AND audience IS NOT NULL AND lamport <= ?4 ORDER BY lamport DESC LIMIT ?3",
+        )?;
+        let rows = query
+            .query_map(params![known.key, me, limit(count), known.clock.cast_signed()], |row| row.get(0))?;
+        let mut receipts = rows.map(|row| self.receipt(row?)).collect::<Result<Vec<_>>>()?;
+        receipts.reverse();
+        Ok(receipts)
+    }
+
+    /// Returns the messages of the outbox with their delivery states, oldest first.
+    pub fn undelivered(&mut self) -> Result<Vec<Receipt>> {
+        let waiting = self.outbox.iter().filter(|(_, message)| !message.is_withdrawn);
+        waiting.map(|(row, _)| self.receipt(row)).collect()
+    }
+
+    fn receipt(&self, row: i64) -> Result<Receipt> {
+        let mut query = self.db.prepare_cached(&format!("{STORED} WHERE l.row = ?1"))?;
+        let message = query.query_row([row], stored_message)?;
+        let audience = self.audience_text(row)?;
+        let waits = self.outbox.message(row).map_or_else(|| Ok(Vec::new()), |it| self.names(&it.waits))?;
+        let written = read_written(audience.as_deref());
+        let mut has = read_audience(audience.as_deref());
+        has.retain(|name| !waits.contains(name) && !written.contains(name));
+        Ok(Receipt { message, has, written, waits })
     }
 
     /// Counts the pending messages of each recipient, in all conversations or in one.
-    pub(crate) fn waiting_counts(&mut self, of: Option<&ConversationId>) -> Result<Vec<(Username, usize)>> {
+    pub fn waiting_counts(&mut self, of: Option<&ConversationId>) -> Result<Vec<(Username, usize)>> {
         let key = match of {
             None => None,
             Some(of) => match self.known_conversation(of)? {
@@ -164,7 +188,7 @@ impl Tables {
         let waiting = waiting.filter(|message| key.is_none_or(|key| message.conversation == key));
         waiting
             .flat_map(|message| &message.waits)
-            .for_each(|person| *counts.entry(*person).or_default() += 1);
+            .for_each(|recipient| *counts.entry(*recipient).or_default() += 1);
         let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
         Ok(names.into_iter().zip(counts.into_values()).collect())
     }
@@ -172,21 +196,39 @@ impl Tables {
     /// Returns received messages that were perhaps never shown, oldest first. They include the user's messages from
     /// other devices.
     pub(crate) fn unshown(&mut self) -> Result<Vec<IncomingMessage>> {
-        let me = self.person(&self.me.clone())?;
+        let me = self.user_key(&self.me.clone())?;
         let mut query = self.db.prepare_cached(&format!(
-            "{KEPT} WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL ORDER BY l.row"
+            "{STORED} WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL ORDER BY l.row"
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
-        let found = query.query_map([shown, me], kept)?;
+        let found = query.query_map([shown, me], stored_message)?;
         found.map(|message| Ok(IncomingMessage { message: message?, missing: 0, place: None })).collect()
     }
 
-    fn stored_message(&self, row: i64) -> Result<StoredMessage> {
-        self.db.prepare_cached(&format!("{KEPT} WHERE l.row = ?1"))?.query_row([row], kept)
-    }
-
-    fn waits(&self, row: i64) -> Result<Vec<Username>> {
-        self.outbox.message(row).map_or_else(|| Ok(Vec::new()), |message| self.names(&message.waits))
+    /// Returns the messages of these rows in order, at most `count`. The first row of each range is its first one.
+    pub fn published(
+        &mut self,
+        received: &Range<i64>,
+        own: &Range<i64>,
+        count: usize,
+    ) -> Result<Vec<PublishedMessage>> {
+        let me = self.user_key(&self.me.clone())?;
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let mut found = Vec::new();
+        let of_this_device = "l.author = ?3 AND l.audience IS NOT NULL";
+        let of_others = "(l.author <> ?3 OR l.audience IS NULL)";
+        for (rows, which, is_own) in [(received, of_others, false), (own, of_this_device, true)] {
+            let mut query = self.db.prepare_cached(&format!(
+                "{STORED} WHERE l.row >= ?1 AND l.row < ?2 AND {which} AND l.text IS NOT NULL ORDER BY l.row LIMIT ?4"
+            ))?;
+            let messages = query.query_map(params![rows.start, rows.end, me, count], stored_message)?;
+            for message in messages {
+                found.push(PublishedMessage { message: message?, is_own });
+            }
+        }
+        found.sort_by_key(|it| it.message.row);
+        found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        Ok(found)
     }
 }
 
@@ -202,60 +244,8 @@ const ORDER: &str =
 
 #[cfg(test)]
 mod tests {
-    use crate::history::command::{Request, UnsignedMessage};
-    use crate::history::history_db::HistoryDb;
+    use crate::history::request::{Request, UnsignedMessage};
     use crate::history::testing::*;
-
-    fn found(history: &mut HistoryDb, words: &str) -> Vec<String> {
-        history.search(words, 9).unwrap().into_iter().map(|message| message.text).collect()
-    }
-
-    #[test]
-    fn words_are_found_without_accents_and_capitals_begun_or_whole() {
-        let mut ana = history(ANA);
-        let texts = ["O Número do Coração", "número dois", "coracao três", "🎉 Größe", "部屋 で"];
-        say(&mut ana, &room(), &texts, &[]);
-        assert_eq!(found(&mut ana, "numero coracao"), ["O Número do Coração"]);
-        assert_eq!(found(&mut ana, "NUMERO"), ["número dois", "O Número do Coração"], "newest first");
-        assert_eq!(found(&mut ana, "cora"), ["coracao três", "O Número do Coração"]);
-        assert_eq!(found(&mut ana, "cora dois"), [""; 0], "only the last word may be begun");
-        assert_eq!(found(&mut ana, "grosse"), [""; 0]);
-        assert_eq!(found(&mut ana, "größ"), ["🎉 Größe"]);
-        assert_eq!(found(&mut ana, "部屋"), ["部屋 で"]);
-        // A search also finds messages that were appended after the first search.
-        say(&mut ana, &room(), &["coração novo"], &[]);
-        assert_eq!(ana.search("coracao", 1).unwrap().len(), 1);
-        assert_eq!(found(&mut ana, "coracao novo"), ["coração novo"]);
-    }
-
-    #[test]
-    fn no_word_is_an_operator() {
-        let mut ana = history(ANA);
-        say(&mut ana, &room(), &["a NEAR b", "text:c AND d*", "\"quoted\" (x)"], &[]);
-        for hostile in [
-            "\"",
-            "* ",
-            "NEAR(",
-            "a OR",
-            "text:",
-            "^",
-            "- a",
-            "(x",
-            "\0",
-            "\"\"\"",
-            "'; DROP TABLE messages",
-            "{a b}: c",
-            "+",
-        ] {
-            found(&mut ana, hostile);
-        }
-        assert_eq!(found(&mut ana, "a NEAR b"), ["a NEAR b"]);
-        assert_eq!(found(&mut ana, "\"quoted\""), ["\"quoted\" (x)"]);
-        assert_eq!(found(&mut ana, "text:c AND"), ["text:c AND d*"]);
-        assert_eq!(found(&mut ana, ""), [""; 0]);
-        assert_eq!(found(&mut ana, &"a ".repeat(100_000)).len(), 1);
-        assert_eq!(ana.commit(), [], "no search failed");
-    }
 
     #[test]
     fn a_line_without_provenance_is_kept_once_and_marked() {
@@ -279,7 +269,8 @@ mod tests {
         assert_eq!(texts(&ana.commit()), [""; 0]);
         say(&mut ana, &room(), &["signed"], &[]);
         let marks: Vec<_> = ana
-            .recent(&room(), 9)
+            .tables
+            .page(&room(), None, 9)
             .unwrap()
             .into_iter()
             .map(|message| (message.text, message.signed))
@@ -297,18 +288,19 @@ mod tests {
         }
         let (mut exported, mut after) = (Vec::new(), Some(0));
         while let Some(row) = after {
-            let (messages, next) = ana.export(&room(), row, 10).unwrap();
+            let (messages, next) = ana.tables.export(&room(), row, 10).unwrap();
             exported.extend(messages.into_iter().map(|message| message.text));
             after = next;
         }
         assert_eq!(exported, texts);
-        let last: Vec<_> = ana.recent(&room(), 3).unwrap().into_iter().map(|message| message.text).collect();
+        let last: Vec<_> =
+            ana.tables.page(&room(), None, 3).unwrap().into_iter().map(|message| message.text).collect();
         assert_eq!(last, texts[22..]);
-        assert_eq!(ana.recent(&private(CARLA), 3).unwrap(), []);
+        assert_eq!(ana.tables.page(&private(CARLA), None, 3).unwrap(), []);
         // Pages from the end contain every message exactly once.
         let (mut paged, mut before) = (Vec::new(), None);
         loop {
-            let page = ana.page(&room(), before, 10).unwrap();
+            let page = ana.tables.page(&room(), before, 10).unwrap();
             let Some(oldest) = page.first() else { break };
             before = Some(oldest.row);
             paged.splice(0..0, page.into_iter().map(|message| message.text));
@@ -317,11 +309,45 @@ mod tests {
         // So do pages after the first message.
         let (mut paged, mut row) = (vec![texts[0].clone()], before.unwrap());
         loop {
-            let page = ana.page_after(&room(), row, 10).unwrap();
+            let page = ana.tables.page_after(&room(), row, 10).unwrap();
             let Some(newest) = page.last() else { break };
             row = newest.row;
             paged.extend(page.into_iter().map(|message| message.text));
         }
         assert_eq!(paged, texts);
+    }
+
+    #[test]
+    fn conversations_are_listed_with_counts_and_dates() {
+        let mut ana = history(ANA);
+        say(&mut ana, &room(), &["one", "two"], &[BOB]);
+        say(&mut ana, &private(BOB), &["three"], &[BOB]);
+        let list = ana.tables.conversation_list().unwrap();
+        let counts: Vec<_> = list.iter().map(|kept| (kept.name.0.clone(), kept.messages)).collect();
+        assert_eq!(counts, [(room(), 2), (private(BOB), 1)]);
+        assert!(list.iter().all(|kept| kept.sent.0 <= kept.sent.1));
+        ana.transaction(|it| it.forget(&room())).unwrap();
+        assert_eq!(ana.tables.conversation_list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn published_messages_come_in_order_of_their_rows() {
+        let (mut ana, mut bob) = (history(ANA), history(BOB));
+        for n in 0..3 {
+            let from_bob = say(&mut bob, &room(), &[&format!("bob {n}")], &[ANA]);
+            ingest(&mut ana, BOB, &room(), &from_bob);
+            say(&mut ana, &room(), &[&format!("ana {n}")], &[BOB]);
+        }
+        let mut read = |received: std::ops::Range<i64>, own, count| {
+            let found = ana.transaction(|tables| tables.published(&received, &own, count)).unwrap();
+            found.into_iter().map(|it| (it.message.text, it.is_own)).collect::<Vec<_>>()
+        };
+        let all = read(1..7, 1..7, 9);
+        let texts: Vec<_> = all.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(texts, ["bob 0", "ana 0", "bob 1", "ana 1", "bob 2", "ana 2"]);
+        assert!(all.iter().all(|(text, is_own)| text.starts_with("ana") == *is_own));
+        assert_eq!(read(1..7, 1..7, 3), all[..3]);
+        assert_eq!(read(4..7, 4..7, 9), all[3..]);
+        assert_eq!(read(1..4, 7..7, 9), [all[0].clone(), all[2].clone()]);
     }
 }

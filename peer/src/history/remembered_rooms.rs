@@ -23,7 +23,7 @@ impl Tables {
     /// Notes a room's snapshot from the tracker and the members that this peer saw join.
     pub(crate) fn note_room(&mut self, room: RememberedRoom) -> Result<()> {
         let Some(snapshot) = &room.snapshot else { return Ok(()) };
-        self.note_seats(snapshot)?;
+        self.note_memberships(snapshot)?;
         let key = self.conversation(&ConversationId::Room(room.id), Some(&snapshot.name))?.key;
         let before = self.rooms.get(&room.id).map(|before| &before.room);
         // Presence changes often and is not worth a write of its own.
@@ -80,7 +80,7 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::command::Request;
+    use crate::history::request::Request;
     use crate::history::testing::*;
 
     fn remembered(folder: &std::path::Path) -> Vec<RememberedRoom> {

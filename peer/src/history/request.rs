@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
+use crate::history::query::Query;
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::GivenUp;
 use crate::history::tables::Tables;
@@ -82,8 +83,7 @@ macro_rules! hide_text {
 hide_text!(Draft: id, InboundBatch: from, UnsignedMessage: id);
 
 /// A request to the history. It is durable after the next successful commit, and its reports follow after that
-/// commit. Only delivery marks are reported before they are durable. Queries change nothing; see
-/// `is_query`.
+/// commit. Only delivery marks are reported before they are durable.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Stores and signs an own message.
@@ -142,62 +142,14 @@ pub enum Request {
         /// The user at the other end of the link.
         from: Username,
     },
-    /// Asks for own messages that a recipient has not stored yet.
-    Pending {
-        /// The recipient of the messages.
-        to: Username,
-        /// The row after which the messages start.
-        after: i64,
-        /// The size limit of the answer, in bytes; it holds at least one signed batch.
-        bytes: usize,
-    },
-    /// Asks for the content of a HAVE frame. [`Report::Holdings`](crate::history::report::Report::Holdings) answers.
-    Holdings {
-        /// The conversation of the HAVE frame.
-        of: ConversationId,
-        /// The user to whom the frame is sent.
-        to: Username,
-        /// The user's device; `None` for any of its devices.
-        on: Option<PublicKey>,
-        /// The first revision of the room whose messages the user may have.
-        since: u64,
-    },
-    /// Asks for the sequence ranges of a WANT frame: the ones that a peer holds and this peer lacks.
-    /// [`Report::Lacking`](crate::history::report::Report::Lacking) answers.
-    Lacking {
-        /// The conversation of the HAVE frame.
-        of: ConversationId,
-        /// The user who sent the HAVE frame.
-        from: Username,
-        /// The sequence ranges that the peer holds.
-        theirs: Vec<StreamSpans>,
-    },
-    /// Asks which messages this peer has missed: those that a peer holds and this peer lacks. It ends its batch, so that
-    /// [`Report::Missed`](crate::history::report::Report::Missed) comes before the messages themselves.
-    CountMissed {
-        /// The conversation of the HAVE frame.
-        of: ConversationId,
-        /// The sequence ranges that the peer holds.
-        theirs: Vec<StreamSpans>,
-    },
-    /// Asks for the answer to a WANT frame. [`Report::HandedOver`](crate::history::report::Report::HandedOver)
-    /// answers.
-    HandOver {
-        /// The conversation of the WANT frame.
-        of: ConversationId,
-        /// The user who sent the WANT frame.
-        to: Username,
-        /// The sequence ranges that the user asks for.
-        wanted: Vec<StreamSpans>,
-        /// The first revision of the room whose messages the user may have.
-        since: u64,
-    },
-    /// Asks for the number of own messages that wait for each recipient.
-    /// [`Report::Waiting`](crate::history::report::Report::Waiting) answers.
-    Waiting {
-        /// The conversation; `None` for all conversations.
-        of: Option<ConversationId>,
-    },
+    /// Asks a question. It changes nothing and needs no commit.
+    Query(Query),
+}
+
+impl From<Query> for Request {
+    fn from(query: Query) -> Self {
+        Self::Query(query)
+    }
 }
 
 impl Request {
@@ -207,24 +159,10 @@ impl Request {
         matches!(self, Self::Delivered { .. } | Self::Has { .. } | Self::Linked { .. })
     }
 
-    /// Returns true if the request is a query. It stages nothing and needs no commit. It is answered from durable
-    /// data, after the commit of all earlier requests and after their reports.
-    pub(crate) fn is_query(&self) -> bool {
-        matches!(
-            self,
-            Self::Pending { .. }
-                | Self::Holdings { .. }
-                | Self::Lacking { .. }
-                | Self::CountMissed { .. }
-                | Self::HandOver { .. }
-                | Self::Waiting { .. }
-        )
-    }
-
     /// Returns true if later requests must not share a batch with this one: it is answered after the commit, but later
     /// messages are published before it.
     pub(crate) fn ends_batch(&self) -> bool {
-        matches!(self, Self::CountMissed { .. })
+        matches!(self, Self::Query(Query::CountMissed { .. }))
     }
 
     /// Returns the weight of the request in a commit: its number of messages, or 1.
@@ -243,29 +181,24 @@ impl Tables {
             Request::Append(draft) => self.append(draft),
             Request::Ingest(received) => self.ingest(received),
             Request::IngestUnsigned(message) => self.ingest_unsigned(message),
-            Request::Delivered { to, ids } => self.deliver(&to, &ids),
+            Request::Delivered { to, ids } => self.mark_delivered_up_to(&to, &ids),
             Request::Has { from, conversation, theirs, lamport } => {
-                lamport.map_or(Ok(()), |claimed| self.note_claimed_time(&conversation, claimed))?;
-                self.deliver_spans(&from, &conversation, &theirs)
+                lamport.map_or(Ok(()), |claimed| self.note_claimed_clock(&conversation, claimed))?;
+                self.mark_ranges_delivered(&from, &conversation, &theirs)
             }
             Request::NoteRoom(room) => self.note_room(*room),
             Request::LeaveRoom(room) => self.leave_room(room),
-            Request::Written { to, ids } => self.write_down(&to, &ids),
+            Request::Written { to, ids } => self.mark_written(&to, &ids),
             Request::TooLong { to, ids } => self.give_up(&to, &ids, GivenUp::TextTooLong),
             Request::KeepFor { conversation, members, since } => {
-                self.keep_for(&conversation, &members, since, GivenUp::Left)
+                self.prune_outbox(&conversation, &members, since, GivenUp::Left)
             }
             Request::Linked { from } => {
-                self.arrivals.remove(&from);
+                self.assemblers.remove(&from);
                 Ok(())
             }
-            // A query stages nothing. It is answered after the commit.
-            Request::Pending { .. }
-            | Request::Holdings { .. }
-            | Request::Lacking { .. }
-            | Request::CountMissed { .. }
-            | Request::HandOver { .. }
-            | Request::Waiting { .. } => Ok(()),
+            // A query is answered after the commit; see `HistoryDb::apply`.
+            Request::Query(_) => Ok(()),
         }
     }
 }

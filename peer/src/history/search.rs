@@ -1,4 +1,7 @@
 //! The search over stored messages. It filters by words, author, conversation and time.
+//!
+//! A full-text index finds the words. A message is indexed when the history is idle, or before a search. For example,
+//! 1,000 messages arrive while the disk is busy: they cost no index page until the user searches or a moment is idle.
 
 use chrono::{DateTime, Utc};
 use commons::names::Username;
@@ -7,9 +10,9 @@ use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::rows::kept;
+use crate::history::rows::stored_message;
 use crate::history::tables::Tables;
-use crate::limits::SEARCH_WORDS;
+use crate::limits::{INDEX_PIECE, SEARCH_WORDS};
 
 /// The filters of a search. An absent filter matches every message.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -50,10 +53,10 @@ impl std::fmt::Debug for Search {
 /// The control characters with which the index marks matches in its results.
 const MARKS: (char, char) = ('\u{2}', '\u{3}');
 
-/// Selects the columns of [`kept`] and the text with marked matches. The joins follow the index from the newest
+/// Selects the columns of [`stored_message`] and the text with marked matches. The joins follow the index from the newest
 /// row, so the query stops as soon as it has enough results.
 const FOUND: &str =
-    "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late,
+    "SELECT c.room, p.name, c.name, l.row, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late,
          highlight(words, 0, char(2), char(3))
      FROM words CROSS JOIN messages l ON l.row = words.rowid CROSS JOIN people a ON a.id = l.author
      CROSS JOIN conversations c ON c.id = l.conversation LEFT JOIN people p ON p.id = c.peer
@@ -63,7 +66,7 @@ const FOUND: &str =
 
 /// The same query without words.
 const FOUND_WITHOUT_WORDS: &str =
-    "SELECT l.row, c.room, p.name, c.name, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late, NULL
+    "SELECT c.room, p.name, c.name, l.row, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late, NULL
      FROM messages l CROSS JOIN people a ON a.id = l.author CROSS JOIN conversations c ON c.id = l.conversation
      LEFT JOIN people p ON p.id = c.peer
      WHERE ?1 IS NULL AND l.text IS NOT NULL AND l.row < ?2 AND (?3 IS NULL OR l.author = ?3)
@@ -72,7 +75,7 @@ const FOUND_WITHOUT_WORDS: &str =
 
 impl Tables {
     /// Returns the matching messages, newest first. Messages that are not indexed yet are not found by words.
-    pub(crate) fn search(&mut self, wanted: &Search, count: usize) -> Result<Vec<StoredMessage>> {
+    pub fn search(&mut self, wanted: &Search, count: usize) -> Result<Vec<StoredMessage>> {
         let expression = expression(&wanted.words);
         let has_filter =
             wanted.from.is_some() || wanted.of.is_some() || wanted.since.is_some() || wanted.until.is_some();
@@ -81,7 +84,7 @@ impl Tables {
         }
         let author = match &wanted.from {
             None => None,
-            Some(name) => match self.known_person(name)? {
+            Some(name) => match self.known_user_key(name)? {
                 None => return Ok(Vec::new()),
                 known => known,
             },
@@ -110,9 +113,37 @@ impl Tables {
         found.collect()
     }
 
+    /// Indexes at most `INDEX_PIECE` more messages. Returns true if messages remain.
+    pub(crate) fn index(&mut self) -> Result<bool> {
+        self.write_deferred()?;
+        let from = self.meta.indexed;
+        let to = (from + INDEX_PIECE).min(self.meta.next_row - 1);
+        if to <= from {
+            return Ok(false);
+        }
+        self.db
+            .prepare_cached(
+                "INSERT INTO words (rowid, text)
+                 SELECT row, text FROM messages WHERE row > ?1 AND row <= ?2 AND text IS NOT NULL",
+            )?
+            .execute([from, to])?;
+        self.meta.indexed = to;
+        Ok(to < self.meta.next_row - 1)
+    }
+
+    /// Removes a message from the index.
+    pub(crate) fn unindex(&self, row: i64, text: &str) -> Result<()> {
+        if row <= self.meta.indexed {
+            self.db
+                .prepare_cached("INSERT INTO words (words, rowid, text) VALUES ('delete', ?1, ?2)")?
+                .execute(params![row, text])?;
+        }
+        Ok(())
+    }
+
     /// Returns the row of the message of this author with this id. Without an author it is the message that arrived
     /// first: authors can use the same id.
-    pub(crate) fn row_of(&self, id: &Uuid, from: Option<&Username>) -> Result<Option<i64>> {
+    pub fn row_of(&self, id: &Uuid, from: Option<&Username>) -> Result<Option<i64>> {
         let mut query = self.db.prepare_cached(
             "SELECT row FROM messages WHERE id = ?1 AND text IS NOT NULL
                  AND author IN (SELECT id FROM people WHERE ?2 IS NULL OR name = ?2)
@@ -123,7 +154,7 @@ impl Tables {
 }
 
 fn found(row: &Row<'_>) -> Result<StoredMessage> {
-    let message = kept(row)?;
+    let message = stored_message(row)?;
     let marked: Option<String> = row.get(10)?;
     Ok(StoredMessage { hits: marked.map_or_else(Vec::new, |marked| hits(&message.text, &marked)), ..message })
 }
@@ -163,8 +194,59 @@ mod tests {
     use crate::history::history_db::HistoryDb;
     use crate::history::testing::*;
 
+    fn texts_with(history: &mut HistoryDb, words: &str) -> Vec<String> {
+        search(history, words, 9).into_iter().map(|message| message.text).collect()
+    }
+
+    #[test]
+    fn words_are_found_without_accents_and_capitals_begun_or_whole() {
+        let mut ana = history(ANA);
+        let texts = ["O Número do Coração", "número dois", "coracao três", "🎉 Größe", "部屋 で"];
+        say(&mut ana, &room(), &texts, &[]);
+        assert_eq!(texts_with(&mut ana, "numero coracao"), ["O Número do Coração"]);
+        assert_eq!(texts_with(&mut ana, "NUMERO"), ["número dois", "O Número do Coração"], "newest first");
+        assert_eq!(texts_with(&mut ana, "cora"), ["coracao três", "O Número do Coração"]);
+        assert_eq!(texts_with(&mut ana, "cora dois"), [""; 0], "only the last word may be begun");
+        assert_eq!(texts_with(&mut ana, "grosse"), [""; 0]);
+        assert_eq!(texts_with(&mut ana, "größ"), ["🎉 Größe"]);
+        assert_eq!(texts_with(&mut ana, "部屋"), ["部屋 で"]);
+        // A search also finds messages that were appended after the first search.
+        say(&mut ana, &room(), &["coração novo"], &[]);
+        assert_eq!(search(&mut ana, "coracao", 1).len(), 1);
+        assert_eq!(texts_with(&mut ana, "coracao novo"), ["coração novo"]);
+    }
+
+    #[test]
+    fn no_word_is_an_operator() {
+        let mut ana = history(ANA);
+        say(&mut ana, &room(), &["a NEAR b", "text:c AND d*", "\"quoted\" (x)"], &[]);
+        for hostile in [
+            "\"",
+            "* ",
+            "NEAR(",
+            "a OR",
+            "text:",
+            "^",
+            "- a",
+            "(x",
+            "\0",
+            "\"\"\"",
+            "'; DROP TABLE messages",
+            "{a b}: c",
+            "+",
+        ] {
+            texts_with(&mut ana, hostile);
+        }
+        assert_eq!(texts_with(&mut ana, "a NEAR b"), ["a NEAR b"]);
+        assert_eq!(texts_with(&mut ana, "\"quoted\""), ["\"quoted\" (x)"]);
+        assert_eq!(texts_with(&mut ana, "text:c AND"), ["text:c AND d*"]);
+        assert_eq!(texts_with(&mut ana, ""), [""; 0]);
+        assert_eq!(texts_with(&mut ana, &"a ".repeat(100_000)).len(), 1);
+        assert_eq!(ana.commit(), [], "no search failed");
+    }
+
     fn texts_of(history: &mut HistoryDb, wanted: Search) -> Vec<String> {
-        history.search(wanted, 9).unwrap().into_iter().map(|message| message.text).collect()
+        search(history, wanted, 9).into_iter().map(|message| message.text).collect()
     }
 
     #[test]
@@ -188,7 +270,7 @@ mod tests {
         ] {
             assert_eq!(texts_of(&mut bob, nothing), [""; 0]);
         }
-        let row = bob.search("three", 1).unwrap()[0].row;
+        let row = search(&mut bob, "three", 1)[0].row;
         assert_eq!(texts_of(&mut bob, Search { before: Some(row), ..plan() }), ["plan two", "plan one"]);
     }
 
@@ -196,10 +278,10 @@ mod tests {
     fn a_span_of_time_holds_its_start_and_not_its_end() {
         let mut ana = history(ANA);
         say(&mut ana, &room(), &["now"], &[]);
-        let sent = ana.search("now", 1).unwrap()[0].sent_at;
+        let sent = search(&mut ana, "now", 1)[0].sent_at;
         let later = sent + chrono::TimeDelta::milliseconds(1);
         let mut count =
-            |since, until| ana.search(Search { since, until, ..Search::from("now") }, 9).unwrap().len();
+            |since, until| search(&mut ana, Search { since, until, ..Search::from("now") }, 9).len();
         assert_eq!(count(Some(sent), Some(later)), 1);
         assert_eq!(count(None, Some(sent)), 0);
         assert_eq!(count(Some(later), None), 0);
@@ -209,8 +291,8 @@ mod tests {
     fn hits_are_spans_of_characters_of_the_text() {
         let mut ana = history(ANA);
         say(&mut ana, &room(), &["o Coração \u{2}do\u{3} coração"], &[]);
-        assert_eq!(ana.search("coracao", 1).unwrap()[0].hits, [(2, 9), (15, 22)]);
-        assert_eq!(ana.search("cora", 1).unwrap()[0].hits.len(), 2);
+        assert_eq!(search(&mut ana, "coracao", 1)[0].hits, [(2, 9), (15, 22)]);
+        assert_eq!(search(&mut ana, "cora", 1)[0].hits.len(), 2);
         assert_eq!(hits("a b", "a \u{2}b\u{3}"), [(2, 3)]);
     }
 
@@ -218,10 +300,10 @@ mod tests {
     fn a_message_is_found_by_its_id_and_author() {
         let mut ana = history(ANA);
         let id = say(&mut ana, &room(), &["here"], &[])[0].id;
-        let row = ana.search("here", 1).unwrap()[0].row;
-        assert_eq!(ana.row_of(&id, None).unwrap(), Some(row));
-        assert_eq!(ana.row_of(&id, Some(&user(ANA))).unwrap(), Some(row));
-        assert_eq!(ana.row_of(&id, Some(&user(BOB))).unwrap(), None);
-        assert_eq!(ana.row_of(&Uuid::nil(), None).unwrap(), None);
+        let row = search(&mut ana, "here", 1)[0].row;
+        assert_eq!(ana.tables.row_of(&id, None).unwrap(), Some(row));
+        assert_eq!(ana.tables.row_of(&id, Some(&user(ANA))).unwrap(), Some(row));
+        assert_eq!(ana.tables.row_of(&id, Some(&user(BOB))).unwrap(), None);
+        assert_eq!(ana.tables.row_of(&Uuid::nil(), None).unwrap(), None);
     }
 }

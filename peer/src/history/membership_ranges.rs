@@ -10,7 +10,7 @@ use crate::history::tables::Tables;
 
 impl Tables {
     /// Notes the members of a room from the tracker's snapshot.
-    pub(crate) fn note_seats(&mut self, room: &RoomSnapshot) -> Result<()> {
+    pub(crate) fn note_memberships(&mut self, room: &RoomSnapshot) -> Result<()> {
         let id = ConversationId::Room(room.id);
         let conversation = self.conversation(&id, Some(&room.name))?;
         let key = conversation.key;
@@ -22,7 +22,7 @@ impl Tables {
         drop(query);
         let mut seated = Vec::new();
         for member in &room.members {
-            seated.push((self.person(&member.username)?, member.since.cast_signed()));
+            seated.push((self.user_key(&member.username)?, member.since.cast_signed()));
         }
         for (user, since) in known.iter().filter(|seat| !seated.contains(seat)) {
             // The revision of the departure is unknown. The last possible one is the revision before this snapshot.
