@@ -1,7 +1,7 @@
 //! One link: an authenticated connection between two peers.
 //! It reports the frames that the peer sends and writes the peer's send queue, until either side ends.
 
-use commons::limits::{BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX};
+use commons::limits::{BATCH_BYTES, BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX};
 use commons::net::connection::{Connection, FrameReader, FrameWriter};
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
@@ -52,14 +52,24 @@ async fn read<R: AsyncRead + Unpin>(
     mut first: Option<Frame>,
 ) -> Result<(), FrameError> {
     let modern = slot.dialect != Dialect::Legacy;
+    let mut gathered: Option<MessageBatch> = None;
+    let mut bytes = 0;
     loop {
         let frame = match first.take().map(|frame| Ok(Some(frame))).or_else(|| reader.try_recv()) {
-            Some(frame) => frame?,
-            None if modern => recv_or_ping(slot, reader).await?,
-            // A legacy client answers no PING, so only the operating system's keepalive detects a dead one.
-            None => reader.recv().await?,
+            Some(frame) => frame,
+            None => {
+                report_batch(links, slot, gathered.take()).await;
+                // A legacy client answers no PING, so only the operating system's keepalive detects a dead one.
+                if modern { recv_or_ping(slot, reader).await } else { reader.recv().await }
+            }
         };
-        let Some(frame) = frame else { return Ok(()) };
+        let frame = match frame {
+            Ok(Some(frame)) => frame,
+            end => {
+                report_batch(links, slot, gathered).await;
+                return end.map(drop);
+            }
+        };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
             Ok(PeerMessage::Message { room, line }) => parse_message(slot, room.as_deref(), line),
@@ -87,14 +97,35 @@ async fn read<R: AsyncRead + Unpin>(
                 None
             }
         };
-        if let Some(report) = report {
-            links.report(report).await;
+        let Some(report) = report else { continue };
+        bytes += frame.as_bytes().len();
+        match (&mut gathered, report) {
+            // Messages that arrive together are reported together, so that each costs the owner less.
+            (Some(earlier), LinkReport::Signed { batch, .. })
+                if earlier.is_continued_by(&batch) && bytes <= BATCH_BYTES =>
+            {
+                earlier.lines.extend(batch.lines);
+            }
+            (earlier, report) => {
+                report_batch(links, slot, earlier.take()).await;
+                bytes = frame.as_bytes().len();
+                match report {
+                    LinkReport::Signed { batch, .. } => gathered = Some(batch),
+                    report => links.report(report).await,
+                }
+            }
         }
         // A legacy client that sent LEAVE has closed its socket, but one of its threads keeps it open while it reads.
         // Anything written there is lost, so the link ends here.
         if left && !modern {
             return Ok(());
         }
+    }
+}
+
+async fn report_batch(links: &PeerPeerCommunication, slot: &LinkSlot, batch: Option<MessageBatch>) {
+    if let Some(batch) = batch {
+        links.report(LinkReport::Signed { from: slot.user.clone(), link: slot.id, batch }).await;
     }
 }
 
@@ -234,6 +265,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::history::testing::{ANA, BOB, history, private, room, say};
     use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::key_check::KeyLookup;
     use crate::peer_communication::known_keys_handle::owner_of;
@@ -306,5 +338,27 @@ mod tests {
         };
         assert!(reports_of(Dialect::Full, &have(SPANS_MAX + 1)).await.is_empty());
         assert_eq!(reports_of(Dialect::Full, &have(SPANS_MAX)).await.len(), 1, "the control");
+    }
+
+    #[tokio::test]
+    async fn live_messages_that_arrive_together_are_one_report() {
+        let mut bob = history(BOB);
+        let in_room = say(&mut bob, &room(), &["1", "2", "3"], &[ANA]);
+        let alone = say(&mut bob, &private(ANA), &["4"], &[ANA]);
+        let of = room().room();
+        let live = |line| PeerMessage::Message { room: Some("sala".into()), line };
+        let mut frames: Vec<_> = in_room.iter().map(|message| live(message.wire(of))).collect();
+        frames.insert(2, PeerMessage::Ping);
+        frames.push(PeerMessage::Message { room: None, line: alone[0].wire(None) });
+        frames.push(PeerMessage::Lines { room_id: None, lines: vec![alone[0].wire(None)] });
+        let reports = reports_of(Dialect::Full, &frames).await;
+        let sizes: Vec<_> = reports
+            .iter()
+            .map(|report| match report {
+                LinkReport::Signed { batch, .. } => (batch.lines.len(), batch.late),
+                _ => panic!("another report"),
+            })
+            .collect();
+        assert_eq!(sizes, [(3, false), (1, false), (1, true)], "by conversation, and backlog apart");
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
+use commons::limits::BATCH_LINES;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
@@ -131,4 +132,13 @@ pub(crate) struct MessageBatch {
     pub(crate) lines: Vec<SignedMessage>,
     /// Whether they are backlog rather than messages sent as they were written.
     pub(crate) late: bool,
+}
+
+impl MessageBatch {
+    /// Whether another batch continues this one: both are live messages of one conversation, and together they are at
+    /// most [`BATCH_LINES`].
+    pub(crate) fn is_continued_by(&self, other: &Self) -> bool {
+        let are_live = !self.late && !other.late;
+        are_live && self.room_id == other.room_id && self.lines.len() + other.lines.len() <= BATCH_LINES
+    }
 }
