@@ -113,7 +113,11 @@ const RULES: &[Rule] = &[
     },
     Rule {
         files: &["commons/src/", "tracker/src/", "peer/src/"],
-        except: &["commons/src/net/socket.rs", "peer/src/frontends/web/server.rs"],
+        except: &[
+            "commons/src/net/socket.rs",
+            "peer/src/frontends/web/server.rs",
+            "tracker/src/status/mod.rs",
+        ],
         never: &["TcpStream", "TcpListener"],
         broken_by: "use tokio::net::TcpStream;",
     },

@@ -87,6 +87,14 @@ impl ActiveConnections {
         self.by_user.get(username).map(|entry| entry.value().clone())
     }
 
+    /// The number of sessions, and the bytes in their send queues: of all, and of the longest.
+    pub(crate) fn load(&self) -> (usize, usize, usize) {
+        self.by_user.iter().fold((0, 0, 0), |(sessions, all, longest), session| {
+            let waiting = session.outbox.waiting();
+            (sessions + 1, all + waiting, longest.max(waiting))
+        })
+    }
+
     /// A copy of all current sessions.
     pub(crate) fn all(&self) -> Vec<ActiveConnection> {
         self.by_user.iter().map(|entry| entry.value().clone()).collect()

@@ -19,8 +19,8 @@ use crate::config::ConnectionLimits;
 use crate::limits::{LOGIN_TIME, NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
 use crate::rate_limit::{LimitScope, Recent, SlidingWindow, Subnet, TokenBucket, in_seconds};
 
-/// Decides which connections are accepted.
-#[derive(Debug)]
+/// Decides which connections are accepted. A clone is cheap and counts the same connections.
+#[derive(Debug, Clone)]
 pub(crate) struct Admission {
     watched: LimitScope,
     crowd: Arc<Mutex<ConnectionTable>>,
@@ -102,6 +102,18 @@ impl Admission {
     /// Creates an admission control without connections.
     pub(crate) fn new(limits: ConnectionLimits, watched: LimitScope) -> Self {
         Self { watched, crowd: Arc::new(Mutex::new(ConnectionTable::new(limits))) }
+    }
+
+    /// The number of connections, and of those that have not signed in.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let table = lock(&self.crowd);
+        (table.sessions, table.strangers.len())
+    }
+
+    /// Whether there is room for another connection.
+    pub(crate) fn has_room(&self) -> bool {
+        let table = lock(&self.crowd);
+        table.sessions < table.limits.sessions
     }
 
     /// Admits a connection, or returns the reason why it is refused.

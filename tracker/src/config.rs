@@ -37,6 +37,9 @@ pub struct Config {
     /// Apply the limits per network to loopback addresses too
     #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
     pub limit_loopback: bool,
+    /// Serve metrics, health checks and a status page on this address; port 0 picks a free port
+    #[arg(long, env = "TRACKER_STATUS", value_name = "ADDR:PORT", value_parser = host_and_port)]
+    pub status: Option<String>,
     /// The limits on connections
     #[command(flatten)]
     pub connections: ConnectionLimits,

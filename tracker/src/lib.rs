@@ -12,6 +12,8 @@
 //! - [`recovery`]: what a start makes of a folder's files, for fuzzing.
 //! - `client`, `send_queue`: the state of one connection; the frames that wait for it.
 //! - `active_connections`, `login`: the authenticated sessions; a login and its id.
+//! - `metrics`, `timing`, `load`: the figures of a running tracker.
+//! - `status`: the status page, the metrics and the health checks, on an address of their own.
 //! - `admission`: decides which connections are accepted.
 //! - `passwords`, `password_queue`: password hashing; the order of the waiting hashes.
 //! - [`password_reset`]: the password reset by the operator.
@@ -29,8 +31,10 @@ mod legacy_texts;
 mod legacy_views;
 mod limits;
 mod liveness;
+mod load;
 mod login;
 mod login_throttle;
+mod metrics;
 mod password_queue;
 pub mod password_reset;
 mod passwords;
@@ -42,3 +46,5 @@ mod send_queue;
 pub mod server;
 mod service;
 mod session;
+mod status;
+mod timing;

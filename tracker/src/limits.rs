@@ -29,6 +29,19 @@ pub(crate) const SESSIONS_PER_NETWORK: usize = 16;
 /// that all of them can reconnect once.
 pub(crate) const NEWCOMERS_PER_NETWORK: usize = 32;
 
+/// The maximum number of connections to the status page: a few scrapers and browsers. A further one ends
+/// the oldest.
+pub(crate) const STATUS_CONNECTIONS_MAX: usize = 16;
+
+/// The time limit for one connection to the status page, so that a slow client cannot hold its place.
+pub(crate) const STATUS_CONNECTION_TIME: Duration = Duration::from_secs(10);
+
+/// The time between two samples for the charts of the status page.
+pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The number of samples for the charts of the status page: one hour.
+pub(crate) const SAMPLES_MAX: usize = 360;
+
 /// The time span of [`NEWCOMERS_PER_NETWORK`].
 pub(crate) const NEWCOMERS_SPAN: Duration = Duration::from_secs(10 * 60);
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::Utc;
 use commons::keys::PublicKey;
 use commons::limits::FRAME_MAX_BEFORE_LOGIN;
 use commons::net::connection::Connection;
@@ -19,24 +20,15 @@ use commons::net::socket::Socket;
 use commons::net::tls::Identity;
 use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::with_tracker::Status;
+use commons::snapshot::ChangeKind;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::active_connections::{ActiveConnection, Pinged};
 use crate::config::Config;
 use crate::limits::{LOWEST_PEER_PORT, PINGS_MAX};
+use crate::metrics::Verdict;
 use crate::service::TrackerService;
-
-/// The result of a ping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// The peer answered.
-    Alive,
-    /// The peer did not answer.
-    Silent,
-    /// The ping failed for a reason that may be on the tracker's side. It changes nothing.
-    Unknown,
-}
 
 /// The liveness sweep and its settings.
 #[derive(Debug)]
@@ -66,6 +58,7 @@ impl PingSweep {
     }
 
     async fn sweep(&self) {
+        let begin = Instant::now();
         let mut pings = JoinSet::new();
         for session in self.service.sessions() {
             if pings.len() >= PINGS_MAX {
@@ -74,9 +67,11 @@ impl PingSweep {
             let (service, identity, time) = (self.service.clone(), self.identity.clone(), self.timeout);
             pings.spawn(async move {
                 // Each result takes effect at once, even if other peers answer slowly.
-                match ping(&session, &identity, time).await {
-                    Verdict::Alive => service.mark_alive(&session).await,
-                    Verdict::Silent => service.silent(&session).await,
+                let verdict = ping(&session, &identity, time).await;
+                service.metrics.verdict(verdict);
+                match verdict {
+                    Verdict::Alive => mark_alive(&service, &session).await,
+                    Verdict::Silent => silent(&service, &session).await,
                     Verdict::Unknown => {}
                 }
             });
@@ -84,7 +79,30 @@ impl PingSweep {
         while !pings.is_empty() {
             pass_on(pings.join_next().await);
         }
-        self.service.free_overdue_seats(self.seat_hold).await;
+        let (presence, hold) = (self.service.presence.clone(), self.seat_hold);
+        self.service.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
+        self.service.metrics.sweeps.note(begin.elapsed());
+    }
+}
+
+/// Handles the result that the peer of a session answered a PING.
+async fn mark_alive(service: &TrackerService, session: &ActiveConnection) {
+    let back = service.presence.mark_alive(&session.username, session.id, Utc::now());
+    if back == Some(true) {
+        tracing::info!(username = %session.username, "answers again");
+    }
+    match back {
+        Some(true) => service.presence_changed(&session.username, ChangeKind::Online, None).await,
+        Some(false) => service.save_place(&session.username).await,
+        None => {}
+    }
+}
+
+/// Handles the result that the peer of a session did not answer.
+async fn silent(service: &TrackerService, session: &ActiveConnection) {
+    if service.presence.silent(&session.username, session.id) {
+        tracing::info!(username = %session.username, "does not answer");
+        service.presence_changed(&session.username, ChangeKind::Offline, None).await;
     }
 }
 

@@ -104,6 +104,9 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let _ =
         writeln!(io::stderr(), "{now}  tracker on {address}, data in {}. Ctrl-C stops it.", data.display());
     let _ = writeln!(io::stderr(), "its fingerprint: {}", server.fingerprint());
+    if let Some(status) = server.status_addr() {
+        let _ = writeln!(io::stderr(), "status page on http://{status}/");
+    }
     let _ = writeln!(io::stdout(), "tracker listening on {address}").and_then(|()| io::stdout().flush());
     Ok(server.run(stop).await?)
 }

@@ -71,6 +71,11 @@ impl<T> PasswordQueue<T> {
         turns.push(asker.network, job)
     }
 
+    /// The number of waiting jobs.
+    pub(crate) fn len(&self) -> usize {
+        self.regulars.length + self.others.length
+    }
+
     /// Removes and returns the next job.
     pub(crate) fn pop(&mut self) -> Option<T> {
         if self.in_a_row < REGULARS_IN_A_ROW

@@ -111,6 +111,11 @@ impl Passwords {
         .await
     }
 
+    /// The number of hashes that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.shared).jobs.len()
+    }
+
     async fn run<R: Send + 'static>(
         &self,
         asker: Asker,

@@ -70,6 +70,11 @@ impl SendQueue {
         }
     }
 
+    /// The number of queued bytes.
+    pub(crate) fn waiting(&self) -> usize {
+        OUTBOX_BYTES.saturating_sub(self.room.available_permits())
+    }
+
     /// Ends the session. Only the first reason is kept.
     pub(crate) fn end(&self, ending: CloseReason) {
         let _ = self.ending.set(ending);

@@ -26,6 +26,8 @@ use crate::repositories::data_folder::OpenError;
 use crate::repositories::tracker_key;
 use crate::service::TrackerService;
 use crate::session::{self, AcceptConfig};
+use crate::status::StatusListener;
+use crate::status::reading::Source;
 
 /// The reason why a tracker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,14 @@ pub enum StartError {
     /// The tracker cannot listen on the address.
     #[error("cannot listen on {address}: {source}{}", hint(source))]
     Listen {
+        /// The address as the operator gave it.
+        address: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The tracker cannot serve its status page on the address.
+    #[error("cannot serve the status page on {address}: {source}{}", status_hint(source))]
+    Status {
         /// The address as the operator gave it.
         address: String,
         /// The error of the operating system.
@@ -65,6 +75,15 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
+fn status_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": stop the program that uses it, or choose another port with --status",
+        io::ErrorKind::AddrNotAvailable => ": choose an address of this computer with --status",
+        io::ErrorKind::PermissionDenied => ": choose a port above 1023 with --status",
+        _ => "",
+    }
+}
+
 /// The reason why a running tracker stopped with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -91,6 +110,7 @@ pub struct TrackerServer {
     config: Config,
     admission: Admission,
     refusals: Arc<Semaphore>,
+    status: Option<StatusListener>,
 }
 
 impl TrackerServer {
@@ -99,6 +119,13 @@ impl TrackerServer {
         let failed = |source| StartError::Listen { address: config.listen.clone(), source };
         let listener = Listener::bind(&config.listen).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
+        let status = match &config.status {
+            None => None,
+            Some(address) => {
+                let failed = |source| StartError::Status { address: address.clone(), source };
+                Some(StatusListener::bind(address).await.map_err(failed)?)
+            }
+        };
         let (data, cost) = (config.data.clone(), config.password_cost);
         let opened = spawn_blocking(move || -> Result<_, StartError> {
             let repositories = Repositories::open(&data)?;
@@ -125,6 +152,7 @@ impl TrackerServer {
             config,
             admission,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            status,
         })
     }
 
@@ -134,6 +162,12 @@ impl TrackerServer {
         self.local_addr
     }
 
+    /// The address of the status page, if there is one.
+    #[must_use]
+    pub fn status_addr(&self) -> Option<SocketAddr> {
+        self.status.as_ref().map(StatusListener::address)
+    }
+
     /// The public key by which peers recognise this tracker.
     #[must_use]
     pub fn fingerprint(&self) -> PublicKey {
@@ -141,11 +175,14 @@ impl TrackerServer {
     }
 
     /// Serves until `stop` is cancelled. Then closes the sessions and compacts the journals.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         let mut tasks = JoinSet::new();
         let mut own = JoinSet::new();
         own.spawn(self.service.clone().push_changes());
         own.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), &self.config).run());
+        if let Some(status) = self.status.take() {
+            own.spawn(status.run(Source::new(self.service.clone(), self.admission.clone())));
+        }
         let served = loop {
             tokio::select! {
                 biased;
@@ -183,6 +220,7 @@ impl TrackerServer {
                 });
             }
             Err(full) => {
+                self.service.metrics.refused();
                 if let Ok(refusal) = self.refusals.clone().try_acquire_owned() {
                     tasks.spawn(async move {
                         session::turn_away_busy(socket, full).await;

@@ -11,9 +11,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use chrono::Utc;
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::{
@@ -34,24 +32,32 @@ use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, UserCommandHandler};
 use crate::legacy_texts;
+use crate::load::Load;
 use crate::login::{ConnectionId, SignedIn};
+use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::push::{Notice, Push};
 use crate::rate_limit::LimitScope;
-use crate::repositories::Repositories;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::watch::{Changed, Watch};
+use crate::repositories::{Repositories, StoreFigures};
 
 /// The state that all sessions share.
 #[derive(Debug)]
 pub(crate) struct TrackerService {
     users: UserCommandHandler,
-    rooms: RoomCommandHandler,
+    /// The rooms.
+    pub(crate) rooms: RoomCommandHandler,
     peers: PeerCommandHandler,
     accounts: AccountCommandHandler,
-    presence: PeerRepository,
+    /// The presence of all users.
+    pub(crate) presence: PeerRepository,
     connections: ActiveConnections,
     watched: LimitScope,
+    /// The counters of what the tracker does.
+    pub(crate) metrics: Metrics,
+    store: StoreFigures,
+    door: Arc<Authenticator>,
     /// The lock around reading a state and queueing it, with the changes of rooms that are not pushed yet. It is never
     /// held across an await.
     turn: Mutex<Watch<Room>>,
@@ -73,7 +79,10 @@ impl TrackerService {
         let door = Arc::new(Authenticator::new(users.clone(), passwords, watched));
         Self {
             users: UserCommandHandler::new(users.clone(), peers.clone(), door.clone()),
-            accounts: AccountCommandHandler::new(users.clone(), peers.clone(), door),
+            accounts: AccountCommandHandler::new(users.clone(), peers.clone(), door.clone()),
+            metrics: Metrics::default(),
+            store: repositories.figures(),
+            door,
             turn: Mutex::new(rooms.watch()),
             rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
@@ -85,6 +94,9 @@ impl TrackerService {
 
     /// Handles one request, or `None` for a frame that is not an object. Every request of a client passes through it.
     pub(crate) async fn handle(&self, client: &mut Client, object: Option<Map<String, Value>>) -> Next {
+        let begin = Instant::now();
+        let command =
+            object.as_ref().and_then(|object| object.get("cmd")).and_then(Value::as_str).map(str::to_owned);
         let asked = object.map_or_else(|| Err(not_an_object()), Asked::read);
         client.recognise(
             asked.as_ref().map_or_else(|refused| refused.id.is_some(), |asked| asked.id.is_some()),
@@ -93,7 +105,9 @@ impl TrackerService {
         let Asked { id, username, request } = match asked {
             Ok(asked) => asked,
             Err(NotARequest { id, code, msg }) => {
-                client.refuse(id, permitted.err().unwrap_or_else(|| RequestError::new(code, msg)), None);
+                let refused = permitted.err().unwrap_or_else(|| RequestError::new(code, msg));
+                self.metrics.request(None, Some(refused.code), begin.elapsed());
+                client.refuse(id, refused, None);
                 return Next::GoOn;
             }
         };
@@ -104,6 +118,8 @@ impl TrackerService {
             (None, Ok(())) => self.greet(client, id.clone(), request).await,
             (Some(me), Ok(())) => self.serve(client, me, id.clone(), username, request).await,
         };
+        let code = served.as_ref().err().map(|refused| refused.code);
+        self.metrics.request(command.as_deref(), code, begin.elapsed());
         match served {
             Ok(()) if leaves => Next::Close,
             Ok(()) => Next::GoOn,
@@ -357,46 +373,31 @@ impl TrackerService {
         }
     }
 
+    /// The figures of this moment.
+    pub(crate) fn load(&self) -> Load {
+        Load::of(&self.connections, &self.store, &self.door)
+    }
+
     /// The sessions whose peers a sweep pings.
     pub(crate) fn sessions(&self) -> Vec<ActiveConnection> {
         self.connections.all()
     }
 
-    /// Handles the result that the peer of a session answered a PING.
-    pub(crate) async fn mark_alive(&self, session: &ActiveConnection) {
-        let back = self.presence.mark_alive(&session.username, session.id, Utc::now());
-        if back == Some(true) {
-            tracing::info!(username = %session.username, "answers again");
-        }
-        match back {
-            Some(true) => self.presence_changed(&session.username, ChangeKind::Online, None).await,
-            Some(false) => self.save_place(&session.username).await,
-            None => {}
-        }
-    }
-
-    /// Handles the result that the peer of a session did not answer.
-    pub(crate) async fn silent(&self, session: &ActiveConnection) {
-        if self.presence.silent(&session.username, session.id) {
-            tracing::info!(username = %session.username, "does not answer");
-            self.presence_changed(&session.username, ChangeKind::Offline, None).await;
-        }
-    }
-
-    /// Frees the seats of guests who have been offline for at least `hold`.
-    pub(crate) async fn free_overdue_seats(&self, hold: Duration) {
-        let presence = self.presence.clone();
-        self.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
-    }
-
-    async fn presence_changed(&self, username: &Username, kind: ChangeKind, by: Option<ConnectionId>) {
+    /// Stores a change of a user's presence, and tells the user's rooms.
+    pub(crate) async fn presence_changed(
+        &self,
+        username: &Username,
+        kind: ChangeKind,
+        by: Option<ConnectionId>,
+    ) {
         self.save_place(username).await;
         if let Err(error) = self.rooms.presence_changed(username, kind, by).await {
             tracing::warn!(%error, "a presence change could not be stored");
         }
     }
 
-    async fn save_place(&self, username: &Username) {
+    /// Stores the address and the presence of a user.
+    pub(crate) async fn save_place(&self, username: &Username) {
         if let Err(error) = self.presence.save(username).await {
             tracing::warn!(%error, "a peer's address could not be stored");
         }
@@ -414,6 +415,9 @@ impl TrackerService {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use chrono::Utc;
     use commons::names::RoomName;
     use serde_json::json;
     use tokio::sync::mpsc::UnboundedReceiver;

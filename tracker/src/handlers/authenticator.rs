@@ -72,6 +72,11 @@ impl Authenticator {
         Ok(matched)
     }
 
+    /// The number of password hashes that wait.
+    pub(crate) fn hashes_waiting(&self) -> usize {
+        self.passwords.waiting()
+    }
+
     /// Computes the hash to store for a new password of an account.
     pub(crate) async fn hash(
         &self,

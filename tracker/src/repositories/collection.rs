@@ -20,6 +20,7 @@ use crate::repositories::table::Table;
 use crate::repositories::update::{Change, StorageError, Update};
 use crate::repositories::watch::Watch;
 use crate::repositories::writer::{Request, Writer};
+use crate::timing::Timing;
 
 /// Entries by name. A clone is cheap and refers to the same collection.
 #[derive(Debug)]
@@ -27,12 +28,18 @@ pub(crate) struct Collection<T> {
     committed: Arc<RwLock<Table<T>>>,
     changes: mpsc::Sender<Request<T>>,
     ended: CancellationToken,
+    flushes: Arc<Timing>,
 }
 
 impl<T> Clone for Collection<T> {
     fn clone(&self) -> Self {
-        let Self { committed, changes, ended } = self;
-        Self { committed: committed.clone(), changes: changes.clone(), ended: ended.clone() }
+        let Self { committed, changes, ended, flushes } = self;
+        Self {
+            committed: committed.clone(),
+            changes: changes.clone(),
+            ended: ended.clone(),
+            flushes: flushes.clone(),
+        }
     }
 }
 
@@ -48,17 +55,19 @@ impl<T: Record> Collection<T> {
         let committed = Arc::new(RwLock::new(Table::from_iter(contents.entries)));
         let (changes, requests) = mpsc::channel(CHANGES_WAITING_MAX);
         let ended = CancellationToken::new();
+        let flushes = Arc::<Timing>::default();
         let committer = Writer {
             committed: committed.clone(),
             unfit: contents.unfit,
             file,
             unsaved: false,
+            flushes: flushes.clone(),
             requests,
             _ended: ended.clone().drop_guard(),
         };
         let thread = thread::Builder::new().name(path.display().to_string());
         thread.spawn(move || committer.run()).map_err(OpenError::at(&path))?;
-        Ok(Self { committed, changes, ended })
+        Ok(Self { committed, changes, ended, flushes })
     }
 
     /// Calls `look` with an entry under the read lock. Returns `None` if there is no such entry.
@@ -74,6 +83,11 @@ impl<T: Record> Collection<T> {
     /// Whether an entry with this key exists.
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.committed().entries.contains_key(key)
+    }
+
+    /// The times of writing changes to the disk.
+    pub(crate) fn flushes(&self) -> &Arc<Timing> {
+        &self.flushes
     }
 
     /// The number of entries.

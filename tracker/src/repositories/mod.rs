@@ -35,6 +35,7 @@ use crate::repositories::room::RoomRepository;
 use crate::repositories::trust::Trust;
 use crate::repositories::update::StorageError;
 use crate::repositories::user::{Account, UserRepository};
+use crate::timing::TimingCounts;
 
 /// The three collections of the tracker, and its private key.
 #[derive(Debug)]
@@ -91,6 +92,11 @@ impl Repositories {
         PeerRepository::new(self.peers.clone())
     }
 
+    /// The figures of the collections, for the status page.
+    pub(crate) fn figures(&self) -> StoreFigures {
+        StoreFigures { users: self.users.clone(), rooms: self.rooms.clone(), peers: self.peers.clone() }
+    }
+
     /// Waits until the writer thread of a collection has ended without a request to close. Only a defect causes this.
     pub(crate) async fn failed(&self) {
         tokio::select! {
@@ -104,5 +110,33 @@ impl Repositories {
     pub(crate) async fn close(self) -> Result<(), StorageError> {
         let (users, rooms, peers) = tokio::join!(self.users.close(), self.rooms.close(), self.peers.close());
         users.and(rooms).and(peers)
+    }
+}
+
+/// The sizes of the collections and the times of their writes. They hold no name.
+#[derive(Debug)]
+pub(crate) struct StoreFigures {
+    users: Collection<Account>,
+    rooms: Collection<Room>,
+    peers: Collection<Peer>,
+}
+
+impl StoreFigures {
+    /// The number of accounts.
+    pub(crate) fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The number of rooms.
+    pub(crate) fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The times of writing changes to the disk, of all collections.
+    pub(crate) fn flushes(&self) -> TimingCounts {
+        [self.users.flushes(), self.rooms.flushes(), self.peers.flushes()]
+            .map(|timing| timing.counts())
+            .into_iter()
+            .fold(TimingCounts::default(), TimingCounts::plus)
     }
 }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +21,7 @@ use crate::repositories::json_file::JsonFile;
 use crate::repositories::record::Record;
 use crate::repositories::table::{Committed, Table};
 use crate::repositories::update::{Change, Step, StorageError};
+use crate::timing::Timing;
 
 /// A request to the writer thread.
 pub(crate) enum Request<T> {
@@ -39,6 +41,8 @@ pub(crate) struct Writer<T> {
     pub(crate) file: JsonFile,
     /// Whether an entry has changed only in memory since the last compaction.
     pub(crate) unsaved: bool,
+    /// The times of writing a batch to the disk.
+    pub(crate) flushes: Arc<Timing>,
     /// The queue of requests.
     pub(crate) requests: mpsc::Receiver<Request<T>>,
     /// Signals that the thread has ended, for any reason.
@@ -141,7 +145,10 @@ impl<T: Record> Writer<T> {
         if self.file.must_fold() {
             self.fold()?;
         }
-        self.file.append(&overlay.lines)
+        let begin = Instant::now();
+        self.file.append(&overlay.lines)?;
+        self.flushes.note(begin.elapsed());
+        Ok(())
     }
 
     fn publish(&mut self, overlay: Overlay<T>) {

@@ -45,6 +45,7 @@ pub(crate) fn config(data: &Path) -> Config {
 /// A tracker that is stopped at the end of its test.
 pub(crate) struct TestTracker {
     pub(crate) address: SocketAddr,
+    pub(crate) status: Option<SocketAddr>,
     pub(crate) folder: Arc<TempDir>,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), RunError>>>,
@@ -64,9 +65,9 @@ impl TestTracker {
         let mut config = config(folder.path());
         set(&mut config);
         let server = TrackerServer::bind(config).await.unwrap();
-        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        let (address, status, stop) = (server.local_addr(), server.status_addr(), CancellationToken::new());
         let running = Some(tokio::spawn(server.run(stop.clone())));
-        Self { address, folder, stop, running }
+        Self { address, status, folder, stop, running }
     }
 
     /// Stops the tracker in order and returns its data folder.
