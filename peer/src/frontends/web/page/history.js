@@ -61,7 +61,7 @@ export class HistoryReader {
 		this.app.draw();
 	}
 
-	/** Reads who has the user's own messages. @param {Conversation} conversation */
+	/** @param {Conversation} conversation */
 	async readReceipts(conversation) {
 		const { lines } = await this.app.command("receipts", { conversation: conversation.address });
 		readReceipts(this.app.state, conversation, lines);

@@ -41,7 +41,6 @@ export class MembersPanel {
 		}
 	}
 
-	/** Hides the panel where it would cover the conversation. */
 	hideIfCovering() {
 		this.#isShown &&= this.#isWide.matches;
 	}

@@ -41,7 +41,7 @@ export class SignIn {
 	}
 
 	/** @param {State} state */
-	draw({ attached, trackerAddress }) {
+	draw({ attached, trackerAddress, accounts }) {
 		if (trackerAddress !== this.#filledFor) {
 			this.#filledFor = trackerAddress;
 			const { host, port } = splitAddress(trackerAddress);
@@ -52,7 +52,11 @@ export class SignIn {
 			this.#isAttached = attached;
 			this.say(attached ? "" : peerAway);
 		}
-		this.#buttons.forEach(button => (button.disabled = this.#isBusy || !attached));
+		this.#buttons.forEach((button, at) => {
+			button.disabled = this.#isBusy || !attached;
+			// Where nobody has an account yet, the next step is to register.
+			button.classList.toggle("primary", at === (accounts.length ? 0 : 1));
+		});
 	}
 
 	/** @param {string} words */

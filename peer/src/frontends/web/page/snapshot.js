@@ -27,6 +27,7 @@ export function readSnapshot(state, snapshot) {
 		trackerAddress: snapshot.tracker_address,
 		trackerKey: snapshot.tracker_key ?? "",
 		listening: snapshot.listening,
+		accounts: snapshot.accounts ?? [],
 		blocked: new Set(blocked),
 	});
 	state.users.forEach(user => (user.linked = false));

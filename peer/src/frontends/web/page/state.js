@@ -15,6 +15,7 @@ export const newState = () => ({
 	trackerAddress: "",
 	trackerKey: "",
 	listening: "",
+	accounts: [],
 	conversations: new Map(),
 	open: null,
 	visible: true,

@@ -146,6 +146,8 @@ interface State {
 	trackerAddress: string;
 	trackerKey: string;
 	listening: string;
+	/** The users with an account on this computer, while nobody is signed in. */
+	accounts: string[];
 	conversations: Map<string, Conversation>;
 	/** The key of the open conversation. */
 	open: string | null;
