@@ -34,7 +34,7 @@ export class Dialog {
 
 /** Returns an entry for a password, which takes none while the peer is away. @param {string} autocomplete @param {string} [label] */
 export const secret = (autocomplete, label) =>
-	element("input", { type: "password", "aria-label": label, autocomplete, readonly: document.body.dataset.connection === PEER_AWAY });
+	element("input", { type: "password", "aria-label": label, placeholder: label, autocomplete, readonly: document.body.dataset.connection === PEER_AWAY });
 
 /**
  * Asks a question in a small dialog. Returns `null` if the user cancels, else the password or an empty text.

@@ -35,7 +35,7 @@ export function element(tag, given = {}, ...children) {
 	return made;
 }
 
-/** Returns a button. @param {string} text @param {() => unknown} on @param {string} [classes]
+/** @param {string} text @param {() => unknown} on @param {string} [classes]
  * @param {string} [label] a longer name, which begins with the text */
 export const button = (text, on, classes, label) =>
 	element("button", { type: "button", text, on, class: classes, "aria-label": label });

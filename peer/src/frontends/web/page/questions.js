@@ -8,7 +8,7 @@
 const PAUSE = 250;
 
 export class Questions {
-	/** Those that wait, by name. @type {Map<string, () => Promise<unknown>>} */
+	/** @type {Map<string, () => Promise<unknown>>} */
 	#waiting = new Map();
 	#isAsking = false;
 
