@@ -9,6 +9,7 @@ use commons::names::Username;
 use dashmap::DashMap;
 use tokio::sync::watch;
 
+use crate::log_class::CONNECTION;
 use crate::login::ConnectionId;
 use crate::send_queue::{CloseReason, SendQueue};
 
@@ -59,7 +60,7 @@ impl ActiveConnections {
         let id = ConnectionId::new();
         let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
-            tracing::info!(%username, "a newer login replaces the older session");
+            tracing::info!(class = CONNECTION, %username, "a newer login replaces the older session");
             older.outbox.end(CloseReason::Superseded);
         }
         id

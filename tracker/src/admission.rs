@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ConnectionLimits;
 use crate::limits::{LOGIN_TIME, NETWORKS_MAX, NEWCOMERS_SPAN, REFUSALS_LOGGED};
+use crate::log_class::SECURITY;
 use crate::rate_limit::{LimitScope, Recent, SlidingWindow, Subnet, TokenBucket, in_seconds};
 
 /// Decides which connections are accepted. A clone is cheap and counts the same connections.
@@ -116,6 +117,11 @@ impl Admission {
         table.sessions < table.limits.sessions
     }
 
+    /// Changes the limits. Connections that are there stay.
+    pub(crate) fn set_limits(&self, limits: ConnectionLimits) {
+        lock(&self.crowd).limits = limits;
+    }
+
     /// Admits a connection, or returns the reason why it is refused.
     pub(crate) fn admit(&self, from: SocketAddr) -> Result<Admitted, Full> {
         let (network, now) = (self.watched.network(from.ip()), Instant::now());
@@ -128,7 +134,7 @@ impl Admission {
             Err(full) => {
                 // A flood of connections must not flood the log.
                 if crowd.refusals_logged.take(REFUSALS_LOGGED, now).is_ok() {
-                    tracing::warn!(%from, why = ?full, "a connection is refused");
+                    tracing::warn!(class = SECURITY, %from, why = ?full, "a connection is refused");
                 }
                 Err(full)
             }

@@ -4,16 +4,19 @@
 use std::net::SocketAddr;
 
 use commons::keys::PublicKey;
+use commons::names::Username;
 use commons::net::frame::encode;
 use commons::protocol::with_tracker::{ErrorCode, NotARequest, Refusal, RequestId, Status, TrackerRequest};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::handlers::outcome::RequestError;
 use crate::handlers::user::Origin;
 use crate::legacy_texts;
-use crate::limits::WRONG_PASSWORDS_MAX;
+use crate::limits::{REFUSALS_LOGGED, WRONG_PASSWORDS_MAX};
+use crate::log_class::SECURITY;
 use crate::login::SignedIn;
-use crate::rate_limit::{RequestLimiter, in_milliseconds};
+use crate::rate_limit::{LimitScope, RequestLimiter, TokenBucket, in_milliseconds};
 use crate::send_queue::SendQueue;
 
 /// The state of one connection.
@@ -32,6 +35,7 @@ pub(crate) struct Client {
     /// Whether the client is an original Python peer: it signed in over plaintext, and none of its requests has an id.
     pub(crate) legacy: bool,
     wrong_passwords: u32,
+    refusals_logged: TokenBucket,
 }
 
 /// The error for a frame that holds no JSON object.
@@ -55,6 +59,7 @@ impl Client {
             rates: RequestLimiter::default(),
             legacy: false,
             wrong_passwords: 0,
+            refusals_logged: TokenBucket::default(),
         }
     }
 
@@ -87,12 +92,43 @@ impl Client {
         self.reply(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, retry_after_ms, id }));
     }
 
-    /// Counts a wrong password. Ignores other errors.
-    pub(crate) fn count_guess(&mut self, code: ErrorCode) {
-        if code == ErrorCode::InvalidCredentials {
-            tracing::warn!(from = %self.from, "wrong password");
-            self.wrong_passwords += 1;
+    /// Counts a request against the client's rate limits. A frame that is no request counts too.
+    pub(crate) fn check_rate(
+        &mut self,
+        watched: LimitScope,
+        request: Option<&TrackerRequest>,
+    ) -> Result<(), RequestError> {
+        if watched.network(self.from.ip()).is_none() {
+            return Ok(());
         }
+        let permitted = self.rates.ask(request, Instant::now());
+        // A PONG is not a request and gets no reply, not even this one.
+        permitted.or_else(|wait| match request {
+            Some(TrackerRequest::Pong) => Ok(()),
+            _ => Err(RequestError::too_fast(wait)),
+        })
+    }
+
+    /// Counts a wrong password, and logs a refusal that an operator should see: a failed login, or a limit that the
+    /// client reached. `claimed` is the account of a login. The log never holds a name without an account, because it may be a mistyped password.
+    pub(crate) fn note_refusal(&mut self, claimed: Option<&Username>, code: ErrorCode) {
+        use ErrorCode::{
+            Busy, InvalidCredentials, PlaintextRefused, RateLimited, TooManyAttempts, TooManyRooms,
+        };
+        self.wrong_passwords += u32::from(code == InvalidCredentials);
+        let text = match code {
+            InvalidCredentials => "wrong password or key",
+            PlaintextRefused => "plaintext is refused",
+            TooManyAttempts | RateLimited | Busy | TooManyRooms => "a client reached a limit",
+            _ => return,
+        };
+        // A flood of requests must not flood the log.
+        if self.refusals_logged.take(REFUSALS_LOGGED, Instant::now()).is_err() {
+            return;
+        }
+        let known = self.signed_in.as_ref().map(|me| &me.username).or(claimed);
+        let username = known.map_or("(no account)", Username::as_str);
+        tracing::warn!(class = SECURITY, username, from = %self.from, ?code, "{text}");
     }
 
     /// Whether the client may offer another password.

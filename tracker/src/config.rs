@@ -2,14 +2,36 @@
 //! This is the only declaration of the flags, with their environment variables and defaults.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, Resettable};
-use clap::{Args, Command, FromArgMatches as _};
+use clap::{ArgAction, Args, Command, FromArgMatches as _};
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
 
-use crate::limits::{NEWCOMERS_PER_NETWORK, SESSIONS_MAX, SESSIONS_PER_NETWORK, STRANGERS_MAX};
+use tracing_subscriber::EnvFilter;
+
+use crate::limits::{
+    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, NEWCOMERS_PER_NETWORK, SESSIONS_MAX,
+    SESSIONS_PER_NETWORK, STRANGERS_MAX,
+};
+use crate::size::Size;
+
+/// The settings that a running tracker takes over from a changed settings file. All others need a restart.
+pub const RELOADABLE: [&str; 11] = [
+    "ping_interval",
+    "ping_timeout",
+    "seat_hold",
+    "plaintext",
+    "max_sessions",
+    "max_strangers",
+    "max_per_network",
+    "max_new_per_network",
+    "log_level",
+    "log_max_size",
+    "log_files",
+];
 
 /// The settings of a tracker. [`Default`] holds the documented values, whatever the environment holds.
 // Without the second line, the help of the program would begin with the comment above.
@@ -35,7 +57,9 @@ pub struct Config {
     #[arg(long, env = "TRACKER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,
     /// Apply the limits per network to loopback addresses too
-    #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "TRACKER_LIMIT_LOOPBACK", value_name = "TRUE|FALSE", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_parser = FalseyValueParser::new())]
     pub limit_loopback: bool,
     /// Serve metrics, health checks and a status page on this address; port 0 picks a free port
     #[arg(long, env = "TRACKER_STATUS", value_name = "ADDR:PORT", value_parser = host_and_port)]
@@ -43,6 +67,9 @@ pub struct Config {
     /// The limits on connections
     #[command(flatten)]
     pub connections: ConnectionLimits,
+    /// The settings of the log
+    #[command(flatten)]
+    pub logs: LogConfig,
     /// The cost of a password hash
     #[arg(skip)]
     pub password_cost: PasswordCost,
@@ -64,6 +91,73 @@ pub struct ConnectionLimits {
     /// The maximum number of new connections from one network within ten minutes
     #[arg(long = "max-new-per-network", env = "TRACKER_MAX_NEW_PER_NETWORK", value_name = "N", default_value_t = NEWCOMERS_PER_NETWORK, value_parser = some)]
     pub new_per_network: usize,
+}
+
+/// The settings of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(about = None, long_about = None)]
+pub struct LogConfig {
+    /// The events to log: error, warn, info, debug or trace, or a filter such as warn,tracker=debug
+    #[arg(long = "log-level", env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
+    pub level: String,
+    /// The format of the log: text or json
+    #[arg(long = "log-format", env = "TRACKER_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub format: LogFormat,
+    /// Also write the log to server.log, connections.log, errors.log and security.log in this folder
+    #[arg(long = "log-dir", env = "TRACKER_LOG_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The size at which a log file is renamed and a new one begins
+    #[arg(long = "log-max-size", env = "TRACKER_LOG_MAX_SIZE", value_name = "SIZE", default_value_t = Size(LOG_SIZE), value_parser = log_size)]
+    pub max_size: Size,
+    /// The number of files that are kept of each log file
+    #[arg(long = "log-files", env = "TRACKER_LOG_FILES", value_name = "N", default_value_t = LOG_FILES, value_parser = log_files)]
+    pub files: usize,
+}
+
+/// The format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("use text or json"),
+        }
+    }
+}
+
+/// Checks a filter of log events. An empty one stands for the default.
+fn log_filter(text: &str) -> Result<String, String> {
+    let text = if text.is_empty() { "info" } else { text };
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err("use error, warn, info, debug or trace, or a filter such as warn,tracker=debug".to_owned())
+        }
+    }
+}
+
+fn log_size(text: &str) -> Result<Size, String> {
+    match text.parse() {
+        Ok(Size(bytes)) if bytes < LOG_SIZE_MIN => Err(format!("must be at least {}", Size(LOG_SIZE_MIN))),
+        parsed => parsed,
+    }
+}
+
+fn log_files(text: &str) -> Result<usize, String> {
+    match some(text)? {
+        files if files > LOG_FILES_MAX => Err(format!("must be at most {LOG_FILES_MAX}")),
+        files => Ok(files),
+    }
 }
 
 /// Parses a number that is not zero.

@@ -19,7 +19,8 @@
 //! - [`password_reset`]: the password reset by the operator.
 //! - `login_throttle`: decides when the next password for an account may be checked.
 //! - `rate_limit`: how often a client may act, by session or by network.
-//! - `limits`: every bound of the tracker, with its reason.
+//! - [`logs`]: the log and its files. `log_class`: the classes of its events. [`size`]: a size in bytes.
+//! - [`limits`]: every bound of the tracker, with its reason.
 
 mod active_connections;
 mod admission;
@@ -29,11 +30,13 @@ pub mod folder_check;
 mod handlers;
 mod legacy_texts;
 mod legacy_views;
-mod limits;
+pub mod limits;
 mod liveness;
 mod load;
+mod log_class;
 mod login;
 mod login_throttle;
+pub mod logs;
 mod metrics;
 mod password_queue;
 pub mod password_reset;
@@ -46,5 +49,6 @@ mod send_queue;
 pub mod server;
 mod service;
 mod session;
+pub mod size;
 mod status;
 mod timing;

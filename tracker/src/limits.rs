@@ -183,3 +183,45 @@ pub(crate) const REGISTRATIONS_SPAN: Duration = Duration::from_secs(60 * 60);
 
 /// The maximum number of networks whose recent actions are remembered, about 10 MB.
 pub(crate) const NETWORKS_MAX: usize = 16_384;
+
+/// The number of log lines that may wait for the disk or the terminal, about 2 MB. Further ones are dropped and counted.
+pub(crate) const LOG_LINES_WAITING_MAX: usize = 8192;
+
+/// The time after which a log thread without lines flushes and checks its files.
+pub(crate) const LOG_FLUSH_TIME: Duration = Duration::from_millis(500);
+
+/// The time that the end of the tracker waits for the last log lines. A terminal may be paused.
+pub(crate) const LOG_STOP_TIME: Duration = Duration::from_secs(2);
+
+/// The pause between two attempts to open a log file, and between two checks that nobody removed it.
+pub(crate) const LOG_RETRY_TIME: Duration = Duration::from_millis(500);
+
+/// The size in bytes at which waiting log lines are written without waiting for the others.
+pub(crate) const LOG_PENDING_BYTES: usize = 64 * 1024;
+
+/// The longest value in a log line in characters: longer than every name and error. It bounds what a client can write.
+pub(crate) const LOG_VALUE_CHARS: usize = 1024;
+
+/// The maximum size of a log file in bytes, unless a flag gives another.
+pub(crate) const LOG_SIZE: u64 = 10_000_000;
+
+/// The smallest maximum size of a log file in bytes. Below it, each event would rename files.
+pub(crate) const LOG_SIZE_MIN: u64 = 1000;
+
+/// The number of log files of each kind, unless a flag gives another.
+pub(crate) const LOG_FILES: usize = 5;
+
+/// The highest number of log files of each kind. A rotation renames each of them.
+pub(crate) const LOG_FILES_MAX: usize = 100;
+
+/// The maximum number of the operator's connections to the control socket. Further ones wait.
+pub const CONTROL_CONNECTIONS_MAX: usize = 8;
+
+/// The maximum length of a request or a reply on the control socket in bytes.
+pub const CONTROL_LINE_MAX: u64 = 1024 * 1024;
+
+/// The time limit for a request on the control socket.
+pub const CONTROL_TIME: Duration = Duration::from_secs(10);
+
+/// The pause after a failed accept on the control socket, usually for want of descriptors.
+pub const CONTROL_PAUSE: Duration = Duration::from_millis(100);

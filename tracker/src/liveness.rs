@@ -21,50 +21,59 @@ use commons::net::tls::Identity;
 use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::with_tracker::Status;
 use commons::snapshot::ChangeKind;
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::active_connections::{ActiveConnection, Pinged};
 use crate::config::Config;
 use crate::limits::{LOWEST_PEER_PORT, PINGS_MAX};
+use crate::log_class::CONNECTION;
 use crate::metrics::Verdict;
 use crate::service::TrackerService;
 
-/// The liveness sweep and its settings.
+/// The liveness sweep.
 #[derive(Debug)]
 pub(crate) struct PingSweep {
     service: Arc<TrackerService>,
     identity: Identity,
-    interval: Duration,
-    timeout: Duration,
-    seat_hold: Duration,
+    settings: watch::Receiver<Config>,
 }
 
 impl PingSweep {
     /// Creates a sweep over the sessions of a service. It proves `identity` to the peers.
-    pub(crate) fn new(service: Arc<TrackerService>, identity: Identity, config: &Config) -> Self {
-        let Config { ping_interval: interval, ping_timeout: timeout, seat_hold, .. } = *config;
-        Self { service, identity, interval, timeout, seat_hold }
+    pub(crate) fn new(
+        service: Arc<TrackerService>,
+        identity: Identity,
+        settings: watch::Receiver<Config>,
+    ) -> Self {
+        Self { service, identity, settings }
     }
 
-    /// Sweeps forever. The first sweep starts after one interval.
-    pub(crate) async fn run(self) {
-        let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Sweeps forever. The first sweep starts after one interval. A changed interval counts from the last sweep.
+    pub(crate) async fn run(mut self) {
+        let mut began = Instant::now();
         loop {
-            ticks.tick().await;
-            self.sweep().await;
+            let interval = self.settings.borrow_and_update().ping_interval;
+            tokio::select! {
+                () = sleep_until(began + interval) => {
+                    began = Instant::now();
+                    self.sweep().await;
+                }
+                Ok(()) = self.settings.changed() => {}
+            }
         }
     }
 
     async fn sweep(&self) {
         let begin = Instant::now();
+        let Config { ping_timeout: time, seat_hold, .. } = *self.settings.borrow();
         let mut pings = JoinSet::new();
         for session in self.service.sessions() {
             if pings.len() >= PINGS_MAX {
                 pass_on(pings.join_next().await);
             }
-            let (service, identity, time) = (self.service.clone(), self.identity.clone(), self.timeout);
+            let (service, identity) = (self.service.clone(), self.identity.clone());
             pings.spawn(async move {
                 // Each result takes effect at once, even if other peers answer slowly.
                 let verdict = ping(&session, &identity, time).await;
@@ -79,7 +88,7 @@ impl PingSweep {
         while !pings.is_empty() {
             pass_on(pings.join_next().await);
         }
-        let (presence, hold) = (self.service.presence.clone(), self.seat_hold);
+        let (presence, hold) = (self.service.presence.clone(), seat_hold);
         self.service.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
         self.service.metrics.sweeps.note(begin.elapsed());
     }
@@ -89,7 +98,7 @@ impl PingSweep {
 async fn mark_alive(service: &TrackerService, session: &ActiveConnection) {
     let back = service.presence.mark_alive(&session.username, session.id, Utc::now());
     if back == Some(true) {
-        tracing::info!(username = %session.username, "answers again");
+        tracing::info!(class = CONNECTION, username = %session.username, "answers again");
     }
     match back {
         Some(true) => service.presence_changed(&session.username, ChangeKind::Online, None).await,
@@ -101,7 +110,7 @@ async fn mark_alive(service: &TrackerService, session: &ActiveConnection) {
 /// Handles the result that the peer of a session did not answer.
 async fn silent(service: &TrackerService, session: &ActiveConnection) {
     if service.presence.silent(&session.username, session.id) {
-        tracing::info!(username = %session.username, "does not answer");
+        tracing::info!(class = CONNECTION, username = %session.username, "does not answer");
         service.presence_changed(&session.username, ChangeKind::Offline, None).await;
     }
 }

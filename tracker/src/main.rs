@@ -1,75 +1,43 @@
 //! The tracker program.
-//! It reads its settings from flags, writes one line to stdout when it is ready, and everything else to stderr.
+//! It reads its settings from flags, the environment and a file, writes one line to stdout when it is ready, and everything else to stderr.
 
+mod args;
+#[cfg(unix)]
+mod control;
 mod password_input;
+mod reload;
+mod settings_task;
 
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
-use commons::log_target::is_own;
 use commons::names::Username;
 use commons::process_memory;
+use commons::settings::effective::Effective;
+use commons::settings::load::LoadError;
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt, registry};
-use tracker::config::Config;
+use tracker::config::{Config, LogConfig};
 use tracker::folder_check;
+use tracker::logs::start::Logs;
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
 
-/// The tracker of the chat: it knows users, rooms and presence, and never sees a message.
-#[derive(Parser)]
-#[command(version)]
-struct Args {
-    #[command(subcommand)]
-    task: Option<Task>,
-    #[command(flatten)]
-    config: Config,
-}
-
-/// The tasks other than running the tracker.
-#[derive(Subcommand)]
-enum Task {
-    /// Print the public key by which peers recognise this tracker
-    Fingerprint,
-    /// Check the data folder; exits with status 1 if a tracker could not start on it
-    Check {
-        /// The data folder [default: that of --data]
-        #[arg(value_name = "DIR")]
-        folder: Option<PathBuf>,
-        /// Accept the files with the edits made by hand; the tracker must be stopped
-        #[arg(long)]
-        accept_edits: bool,
-    },
-    /// Reset a user's password and remove the user's keys; the tracker must be stopped
-    ResetPassword {
-        /// The name of the user
-        #[arg(value_name = "NAME", value_parser = Username::parse)]
-        username: Username,
-        /// Read the new password from this file instead of asking for it
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-}
+use crate::args::{Args, ConfigTask, Loaded, Task};
+use crate::reload::Reloader;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     process_memory::protect();
-    let Args { task, config } = Args::parse();
-    log_to_stderr();
-    let done = match task {
-        None => run(config).await,
-        Some(Task::Fingerprint) => print_fingerprint(&config),
-        Some(Task::Check { folder, accept_edits }) => {
-            check(folder.as_deref().unwrap_or(&config.data), accept_edits).await
-        }
-        Some(Task::ResetPassword { username, password_file }) => {
-            reset(&config, username, password_file.as_deref()).await
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let done = match args::load(&arguments) {
+        Ok(loaded) => perform(loaded, arguments).await,
+        Err(LoadError::Flags(error)) => error.exit(),
+        Err(LoadError::File(errors)) => {
+            Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\ntracker: ").into())
         }
     };
     match done {
@@ -82,22 +50,43 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Logs the events that `RUST_LOG` selects. It leaves out the events of libraries, because they may contain secrets
-/// that they were given.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let own = filter_fn(|metadata| is_own(metadata.target()));
-    let colours = io::stderr().is_terminal();
-    let layer = fmt::layer().with_ansi(colours).with_writer(io::stderr);
-    registry().with(layer.with_filter(filter).with_filter(own)).init();
+async fn perform(loaded: Loaded, arguments: Vec<OsString>) -> Result<(), Box<dyn std::error::Error>> {
+    let Loaded { args: Args { task, settings_file, config }, effective } = loaded;
+    let Some(task) = task else { return run(config, effective, arguments).await };
+    // The log files belong to the running tracker.
+    let _logs = Logs::start(&LogConfig { dir: None, ..config.logs.clone() })?;
+    match task {
+        Task::Fingerprint => print_fingerprint(&config),
+        Task::Check { folder, accept_edits } => {
+            check(folder.as_deref().unwrap_or(&config.data), accept_edits).await
+        }
+        Task::ResetPassword { username, password_file } => {
+            reset(&config, username, password_file.as_deref()).await
+        }
+        Task::Config(ConfigTask::Check { file }) => {
+            settings_task::check(file.as_deref().or(settings_file.as_deref()))
+        }
+        Task::Config(ConfigTask::Show) => settings_task::show(&effective),
+        Task::Reload => reload(&config.data).await,
+    }
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(
+    config: Config,
+    effective: Vec<Effective>,
+    arguments: Vec<OsString>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let logs = Logs::start(&config.logs).map_err(|error| format!("the log cannot be opened: {error}"))?;
     #[cfg(unix)]
     allow_as_many_files_as_may_be();
     let stop = stop_signal()?;
+    #[cfg(unix)]
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     let data = config.data.clone();
     let server = TrackerServer::bind(config).await?;
+    let reloader = Arc::new(Reloader::new(arguments, effective, server.settings(), logs.control()));
+    #[cfg(unix)]
+    let _controls = listen_to_operator(hangup, &data, &reloader);
     let address = server.local_addr();
     let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
     let data = data.canonicalize().unwrap_or(data);
@@ -108,7 +97,47 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         let _ = writeln!(io::stderr(), "status page on http://{status}/");
     }
     let _ = writeln!(io::stdout(), "tracker listening on {address}").and_then(|()| io::stdout().flush());
-    Ok(server.run(stop).await?)
+    tracing::info!(%address, fingerprint = %server.fingerprint(), data = %data.display(), "the tracker listens");
+    let ran = server.run(stop).await;
+    if let Err(error) = &ran {
+        tracing::error!(%error, "the tracker stops");
+    }
+    Ok(ran?)
+}
+
+/// Starts the tasks that reload the settings at SIGHUP and at `tracker reload`. They end when this is dropped.
+#[cfg(unix)]
+fn listen_to_operator(
+    mut hangup: tokio::signal::unix::Signal,
+    data: &Path,
+    reloader: &Arc<Reloader>,
+) -> tokio::task::JoinSet<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    let by_signal = reloader.clone();
+    tasks.spawn(async move {
+        while hangup.recv().await.is_some() {
+            // The errors are in the log.
+            let _ = by_signal.reload();
+        }
+    });
+    match control::ControlSocket::bind(data) {
+        Ok(socket) => drop(tasks.spawn(socket.serve(reloader.clone()))),
+        Err(error) => {
+            tracing::warn!(%error, "there is no control socket: use SIGHUP instead of `tracker reload`")
+        }
+    }
+    tasks
+}
+
+#[cfg(unix)]
+async fn reload(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let lines = control::reload(data).await?;
+    Ok(lines.iter().try_for_each(|line| writeln!(io::stdout(), "{line}"))?)
+}
+
+#[cfg(not(unix))]
+async fn reload(_: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    Err("this system has no control socket: restart the tracker".into())
 }
 
 /// Raises the soft limit on file descriptors to the hard limit. Systems usually start with 1,024, and each session

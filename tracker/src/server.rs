@@ -10,7 +10,7 @@ use std::{io, panic};
 use commons::keys::PublicKey;
 use commons::net::socket::{Listener, Socket};
 use commons::net::tls::{Identity, Purpose};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::admission::{Admission, Admitted};
 use crate::config::Config;
 use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STOP_TIME};
 use crate::liveness::PingSweep;
+use crate::log_class::CONNECTION;
 use crate::passwords::Passwords;
 use crate::rate_limit::LimitScope;
 use crate::repositories::Repositories;
@@ -107,7 +108,8 @@ pub struct TrackerServer {
     door: AcceptConfig,
     /// The TLS identity that the tracker proves when it pings a peer.
     asking: Identity,
-    config: Config,
+    /// The settings in force. A reload changes some of them while the tracker runs.
+    settings: watch::Sender<Config>,
     admission: Admission,
     refusals: Arc<Semaphore>,
     status: Option<StatusListener>,
@@ -149,7 +151,7 @@ impl TrackerServer {
             service,
             door,
             asking,
-            config,
+            settings: watch::Sender::new(config),
             admission,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             status,
@@ -174,12 +176,21 @@ impl TrackerServer {
         self.door.identity.key()
     }
 
+    /// The settings of this tracker. A running tracker takes over changes of those in [`RELOADABLE`].
+    ///
+    /// [`RELOADABLE`]: crate::config::RELOADABLE
+    #[must_use]
+    pub fn settings(&self) -> watch::Sender<Config> {
+        self.settings.clone()
+    }
+
     /// Serves until `stop` is cancelled. Then closes the sessions and compacts the journals.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
         let mut tasks = JoinSet::new();
         let mut own = JoinSet::new();
         own.spawn(self.service.clone().push_changes());
-        own.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), &self.config).run());
+        let mut changed = self.settings.subscribe();
+        own.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), changed.clone()).run());
         if let Some(status) = self.status.take() {
             own.spawn(status.run(Source::new(self.service.clone(), self.admission.clone())));
         }
@@ -188,6 +199,8 @@ impl TrackerServer {
                 biased;
                 () = stop.cancelled() => break Ok(()),
                 () = self.repositories.failed() => break Err(RunError::Defect),
+                // Before the next connection, so that a reload holds for it.
+                Ok(()) = changed.changed() => self.take_over(&changed.borrow_and_update()),
                 Some(ended) = own.join_next() => check(&ended)?,
                 Some(ended) = tasks.join_next() => check(&ended)?,
                 accepted = self.listener.accept() => match accepted {
@@ -208,11 +221,16 @@ impl TrackerServer {
         self.repositories.close().await.map_err(|_| RunError::NotFolded)
     }
 
+    fn take_over(&mut self, config: &Config) {
+        self.admission.set_limits(config.connections);
+        self.door.plaintext = config.plaintext;
+    }
+
     /// Starts a session task for a connection, or tells the client that there is no room.
     fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
         match self.admission.admit(from) {
             Ok(Admitted { session: place, stranger }) => {
-                tracing::info!(%from, "new connection");
+                tracing::info!(class = CONNECTION, %from, "new connection");
                 let (door, service, stop) = (self.door.clone(), self.service.clone(), stop.clone());
                 tasks.spawn(async move {
                     session::serve(socket, from, door, service, stop, stranger).await;

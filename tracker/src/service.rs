@@ -33,6 +33,7 @@ use crate::handlers::room::RoomCommandHandler;
 use crate::handlers::user::{Admitted, UserCommandHandler};
 use crate::legacy_texts;
 use crate::load::Load;
+use crate::log_class::{CONNECTION, SECURITY};
 use crate::login::{ConnectionId, SignedIn};
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -46,7 +47,7 @@ use crate::repositories::{Repositories, StoreFigures};
 #[derive(Debug)]
 pub(crate) struct TrackerService {
     users: UserCommandHandler,
-    /// The rooms.
+    /// The handler of requests about rooms.
     pub(crate) rooms: RoomCommandHandler,
     peers: PeerCommandHandler,
     accounts: AccountCommandHandler,
@@ -101,7 +102,7 @@ impl TrackerService {
         client.recognise(
             asked.as_ref().map_or_else(|refused| refused.id.is_some(), |asked| asked.id.is_some()),
         );
-        let permitted = self.check_rate(client, asked.as_ref().ok().map(|asked| &asked.request));
+        let permitted = client.check_rate(self.watched, asked.as_ref().ok().map(|asked| &asked.request));
         let Asked { id, username, request } = match asked {
             Ok(asked) => asked,
             Err(NotARequest { id, code, msg }) => {
@@ -113,6 +114,7 @@ impl TrackerService {
         };
         let leaves = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
         let asked = client.legacy.then(|| request.clone());
+        let claimed = self.users.claimed(&request);
         let served = match (&client.signed_in, permitted) {
             (_, Err(too_fast)) => Err(too_fast),
             (None, Ok(())) => self.greet(client, id.clone(), request).await,
@@ -124,26 +126,13 @@ impl TrackerService {
             Ok(()) if leaves => Next::Close,
             Ok(()) => Next::GoOn,
             Err(refused) => {
-                client.count_guess(refused.code);
+                client.note_refusal(claimed.as_ref(), refused.code);
                 // If leaving failed, the client has already been signed off.
                 let gone = leaves && refused.code == ErrorCode::Storage;
                 client.refuse(id, refused, asked.as_ref());
                 if client.may_guess() && !gone { Next::GoOn } else { Next::Close }
             }
         }
-    }
-
-    /// Counts a request against the client's rate limits. A frame that is no request counts too.
-    fn check_rate(&self, client: &mut Client, request: Option<&TrackerRequest>) -> Result<(), RequestError> {
-        if self.watched.network(client.from.ip()).is_none() {
-            return Ok(());
-        }
-        let permitted = client.rates.ask(request, Instant::now());
-        // A PONG is not a request and gets no reply, not even this one.
-        permitted.or_else(|wait| match request {
-            Some(TrackerRequest::Pong) => Ok(()),
-            _ => Err(RequestError::too_fast(wait)),
-        })
     }
 
     /// Handles a request of an unauthenticated client. Only registration and login are permitted.
@@ -158,7 +147,7 @@ impl TrackerService {
         match request {
             TrackerRequest::Register(credentials) => {
                 let admitted = self.users.register(credentials, from).await?;
-                tracing::info!(username = %admitted.username, from = %client.from, "registered");
+                tracing::info!(class = SECURITY, username = %admitted.username, from = %client.from, "registered");
                 let msg = legacy.unwrap_or_else(|| "welcome, your account is made".to_owned());
                 let reply = Reply { msg, id, ..Reply::default() };
                 self.sign_in(client, admitted, reply, false).await?;
@@ -314,7 +303,7 @@ impl TrackerService {
             client.reply(Status::Ok(Reply { rooms, ..reply }));
             connection
         };
-        tracing::info!(%username, from = %client.from, "signed in");
+        tracing::info!(class = CONNECTION, %username, from = %client.from, "signed in");
         client.signed_in = Some(SignedIn { username: username.clone(), connection, pongs });
         self.presence_changed(&username, ChangeKind::Online, Some(connection)).await;
         Ok(())
@@ -345,7 +334,7 @@ impl TrackerService {
             self.accounts.end_deletion(&me.username).await?;
             return Err(failed);
         }
-        tracing::info!(username = %me.username, "account deleted");
+        tracing::info!(class = SECURITY, username = %me.username, "account deleted");
         Ok(Outcome::text("your account is deleted"))
     }
 
@@ -368,7 +357,7 @@ impl TrackerService {
         self.connections.unregister(username, *connection);
         if self.presence.disconnect(username, *connection) {
             self.rooms.views.sign_off(username);
-            tracing::info!(%username, "signed off");
+            tracing::info!(class = CONNECTION, %username, "signed off");
             self.presence_changed(username, ChangeKind::Offline, Some(*connection)).await;
         }
     }

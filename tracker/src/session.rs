@@ -21,6 +21,7 @@ use crate::admission::{Full, PreAuthSlot};
 use crate::client::{self, Client};
 use crate::handlers::outcome::RequestError;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
+use crate::log_class::{CONNECTION, SECURITY};
 use crate::rate_limit::in_milliseconds;
 use crate::send_queue::{CloseReason, QueuedFrame, SendQueue};
 use crate::service::{Next, TrackerService};
@@ -96,6 +97,7 @@ pub(crate) async fn serve(
         FirstByte::Tls => session.run().await,
         FirstByte::Plaintext if door.plaintext.allows(from.ip()) => session.run().await,
         FirstByte::Plaintext => {
+            tracing::warn!(class = SECURITY, %from, "plaintext is refused");
             let msg = "this tracker accepts only encrypted sessions from your address";
             session.turn_away(RequestError::new(ErrorCode::PlaintextRefused, msg)).await;
         }
@@ -130,11 +132,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 ending = self.client.outbox.ended() => Err(SessionEnd::Ended(ending)),
                 () = self.stop.cancelled() => Err(SessionEnd::Ended(CloseReason::ShuttingDown)),
                 () = taken(self.stranger.as_ref()) => {
+                    tracing::warn!(class = SECURITY, from = %self.client.from, "a newer connection takes the slot of one that has not signed in");
                     let msg = "many others want to sign in, so this connection is closed: try again";
                     self.refuse_and_close(RequestError::new(ErrorCode::Busy, msg))
                 }
                 Some(frame) = self.frames.recv() => self.write(frame).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    tracing::info!(class = CONNECTION, from = %self.client.from, "login timed out");
                     let msg = "login timed out: connect and sign in again";
                     self.refuse_and_close(RequestError::new(ErrorCode::NotLoggedIn, msg))
                 }
@@ -165,6 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Ok(None) => Err(SessionEnd::Complete),
             Err(FrameError::TooLarge(max)) => {
+                tracing::warn!(class = SECURITY, from = %self.client.from, max, "a request is too long");
                 let msg = format!("a request may have at most {max} bytes");
                 self.refuse_and_close(RequestError::new(ErrorCode::FrameTooLarge, msg))
             }
@@ -218,12 +223,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.send_close_reason(&Status::ShuttingDown).await
             }
             SessionEnd::Ended(CloseReason::Overflow) => {
-                tracing::warn!(from = %self.client.from, "send queue full: the session is closed");
+                let username = self.client.signed_in.as_ref().map_or("", |me| me.username.as_str());
+                tracing::warn!(class = SECURITY, username, from = %self.client.from, "send queue full: the session is closed");
                 false
             }
             SessionEnd::Broken => false,
         };
-        tracing::info!(from = %self.client.from, "connection ended");
+        tracing::info!(class = CONNECTION, from = %self.client.from, "connection ended");
         if is_flushed {
             self.connection.close().await;
         }

@@ -33,14 +33,17 @@ pub fn effective(command: &Command, file: Option<&SettingsFile>, matches: &ArgMa
 }
 
 fn value(arg: &Arg, matches: &ArgMatches) -> Option<String> {
+    if load::is_secret(arg) {
+        return matches.get_raw(arg.get_id().as_str()).map(|_| "\"(hidden)\"".to_owned());
+    }
+    // A variable of the environment may say it in another way.
+    if let Ok(Some(whether)) = matches.try_get_one::<bool>(arg.get_id().as_str()) {
+        return Some(whether.to_string());
+    }
     let raw = matches.get_raw(arg.get_id().as_str())?.next().map(OsStr::to_string_lossy);
     // A flag without a value, such as --web, has the value that clap gives it then.
     let text = raw.unwrap_or_default();
-    if load::is_secret(arg) {
-        return Some("\"(hidden)\"".to_owned());
-    }
-    let is_bare = text.parse::<u64>().is_ok_and(|number| number.to_string() == text)
-        || ["true", "false"].contains(&&*text);
+    let is_bare = text.parse::<u64>().is_ok_and(|number| number.to_string() == text);
     Some(if is_bare { text.into_owned() } else { quoted(&text) })
 }
 

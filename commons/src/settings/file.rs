@@ -27,10 +27,21 @@ pub struct Entry {
     pub key: String,
     /// The value as text, as it would follow the flag on the command line.
     pub value: String,
-    /// Whether the value is written as `true` or `false`, without quotation marks.
-    pub is_boolean: bool,
+    /// The way in which the value is written.
+    pub kind: Kind,
     /// The number of the line, counted from 1.
     pub line: usize,
+}
+
+/// The way in which a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text in quotation marks.
+    Text,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
 }
 
 impl SettingsFile {
@@ -64,10 +75,12 @@ impl SettingsFile {
         let (mut entries, mut errors) = (Vec::new(), Vec::new());
         for (name, value) in table.into_inner() {
             let (span, key) = (name.span(), name.into_inner().into_owned());
-            let (value, is_boolean) = match value.into_inner() {
-                DeValue::String(text) => (text.into_owned(), false),
-                DeValue::Integer(number) if number.radix() == 10 => (number.as_str().to_owned(), false),
-                DeValue::Boolean(whether) => (whether.to_string(), true),
+            let (value, kind) = match value.into_inner() {
+                DeValue::String(text) => (text.into_owned(), Kind::Text),
+                DeValue::Integer(number) if number.radix() == 10 => {
+                    (number.as_str().to_owned(), Kind::Number)
+                }
+                DeValue::Boolean(whether) => (whether.to_string(), Kind::Boolean),
                 DeValue::Table(_) => {
                     let text =
                         format!("{key:?} is a table, and settings have none: give each as key = value");
@@ -82,7 +95,7 @@ impl SettingsFile {
                     continue;
                 }
             };
-            entries.push(Entry { key, value, is_boolean, line: line(span) });
+            entries.push(Entry { key, value, kind, line: line(span) });
         }
         entries.sort_by_key(|entry| entry.line);
         errors.sort_by_key(|error| error.line);

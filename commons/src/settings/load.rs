@@ -11,7 +11,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::nearest;
 use crate::settings::error::SettingError;
-use crate::settings::file::{Entry, SettingsFile};
+use crate::settings::file::{Entry, Kind, SettingsFile};
 
 /// Flags that are no settings: the file cannot name another file.
 const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
@@ -65,7 +65,7 @@ fn with_defaults(command: &Command, file: &SettingsFile) -> Result<Command, Vec<
 
 /// The argument that an entry of the file sets, if the argument accepts the value.
 fn checked<'a>(command: &'a Command, entry: &Entry) -> Result<&'a Arg, String> {
-    let Entry { key, value, is_boolean, .. } = entry;
+    let Entry { key, value, kind, .. } = entry;
     let Some((_, arg)) = settings(command).find(|(known, _)| known == key) else {
         let keys: Vec<_> = settings(command).map(|(key, _)| key).collect();
         let word = key.replace('-', "_");
@@ -74,13 +74,13 @@ fn checked<'a>(command: &'a Command, entry: &Entry) -> Result<&'a Arg, String> {
             None => format!("there is no setting {key:?}"),
         });
     };
-    let shown = match is_boolean {
+    let shown = match kind {
         _ if is_secret(arg) => key.clone(),
-        true => format!("{key} = {value}"),
-        false => format!("{key} = {value:?}"),
+        Kind::Text => format!("{key} = {value:?}"),
+        Kind::Number | Kind::Boolean => format!("{key} = {value}"),
     };
     if arg.get_value_parser().type_id() == TypeId::of::<bool>() {
-        return if *is_boolean { Ok(arg) } else { Err(format!("{shown}: must be true or false")) };
+        return if *kind == Kind::Boolean { Ok(arg) } else { Err(format!("{shown}: must be true or false")) };
     }
     let flag = format!("--{}={value}", arg.get_long().unwrap_or_default());
     match command.clone().try_get_matches_from([command.get_name(), &flag]) {

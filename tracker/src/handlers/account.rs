@@ -12,6 +12,7 @@ use commons::protocol::with_tracker::{BoundKey, ErrorCode, Secret};
 use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::user::{Origin, digest};
+use crate::log_class::SECURITY;
 use crate::login::SignedIn;
 use crate::repositories::peer::{Endorsed, PeerRepository};
 use crate::repositories::update::StorageError;
@@ -71,6 +72,7 @@ impl AccountCommandHandler {
         if !self.peers.unbind_key(asker, key).await? {
             return Err(RequestError::new(ErrorCode::KeyNotFound, "you have no such key"));
         }
+        tracing::info!(class = SECURITY, username = %asker, "a key is revoked");
         Ok(Outcome::showing("the key is revoked", ReplyBody::Nothing))
     }
 
@@ -95,7 +97,10 @@ impl AccountCommandHandler {
             return Err(forbidden("the key of this session did not make the signature"));
         }
         match self.peers.endorse(asker, endorsement, signature).await? {
-            Endorsed::Kept => Ok(Outcome::text("the key is endorsed")),
+            Endorsed::Kept => {
+                tracing::info!(class = SECURITY, username = %asker, "a key is endorsed");
+                Ok(Outcome::text("the key is endorsed"))
+            }
             Endorsed::NotBound => Err(unknown()),
             Endorsed::Earlier => Err(forbidden(
                 "that key is not newer than this device's key: endorse this device on the other one",
@@ -117,6 +122,7 @@ impl AccountCommandHandler {
         if !self.users.replace(asker, Some(present), hash).await? {
             return Err(RequestError::new(ErrorCode::Busy, "the account changed in the meantime: try again"));
         }
+        tracing::info!(class = SECURITY, username = %asker, from = %from.ip, "the password is changed");
         Ok(Outcome::text("the password is changed"))
     }
 

@@ -42,6 +42,7 @@ impl RoomCommandHandler {
         }
         self.seat_left(&asker.username)?;
         self.rooms.create(&name, &asker.username, Some(asker.connection), Utc::now()).await?;
+        tracing::info!(room = %name, owner = %asker.username, "room created");
         Ok(Outcome::showing(format!("{name} is created, and you are in it"), ReplyBody::Room(name)))
     }
 
@@ -58,6 +59,9 @@ impl RoomCommandHandler {
         let shows_anew = self.views.open(username, &name);
         let joined = self.rooms.join(&name, username, by, Utc::now()).await;
         let joined = joined.inspect_err(|_| self.views.close(username, &name))?;
+        if joined != Joined::Already {
+            tracing::info!(room = %name, %username, "room entered");
+        }
         if joined == Joined::Already && shows_anew {
             // The other members wait for this push before they send their messages to the legacy client.
             self.rooms.note_presence(&name, username, ChangeKind::Online, by).await?;
@@ -70,6 +74,7 @@ impl RoomCommandHandler {
         let name = RoomName::parse(room)?;
         self.views.close(&asker.username, &name);
         self.rooms.leave(&name, &asker.username, Some(asker.connection)).await?;
+        tracing::info!(room = %name, username = %asker.username, "room left");
         Ok(Outcome::text(format!("you left {name}")))
     }
 
@@ -77,6 +82,7 @@ impl RoomCommandHandler {
     pub(crate) async fn delete(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         self.rooms.delete(&name, &asker.username, Some(asker.connection)).await?;
+        tracing::info!(room = %name, owner = %asker.username, "room deleted");
         self.views.close(&asker.username, &name);
         Ok(Outcome::text(format!("{name} is deleted")))
     }
@@ -100,9 +106,11 @@ impl RoomCommandHandler {
         let SignedIn { username, connection, .. } = asker;
         for name in self.rooms.owned_by(username) {
             self.rooms.delete(&name, username, Some(*connection)).await?;
+            tracing::info!(room = %name, owner = %username, "room deleted");
         }
         for room in self.rooms.rooms_of(username) {
             self.rooms.leave(&room.name, username, Some(*connection)).await?;
+            tracing::info!(room = %room.name, %username, "room left");
         }
         Ok(())
     }
@@ -113,8 +121,12 @@ impl RoomCommandHandler {
         for guest in self.rooms.seated(&overdue) {
             for room in self.rooms.rooms_of(&guest).into_iter().filter(|room| room.owner != guest) {
                 match self.rooms.free_guest(&room.name, &guest, overdue.clone()).await {
+                    Ok(()) if !self.rooms.room(&room.name).is_some_and(|room| room.is_member(&guest)) => {
+                        tracing::info!(room = %room.name, username = %guest, "seat freed after the hold");
+                    }
+                    Ok(()) => {}
                     // The room may have been deleted at this moment.
-                    Ok(()) | Err(RoomFailure::NotFound) => {}
+                    Err(RoomFailure::NotFound) => {}
                     Err(error) => tracing::error!(%error, "an overdue seat could not be freed"),
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use commons::keys::PublicKey;
 use commons::names::Username;
-use commons::protocol::with_tracker::{Credentials, ErrorCode};
+use commons::protocol::with_tracker::{Credentials, ErrorCode, TrackerRequest};
 use commons::user::PasswordDigest;
 
 use crate::handlers::authenticator::Authenticator;
@@ -77,6 +77,12 @@ impl UserCommandHandler {
         }
         self.door.signed_in(username, from.ip);
         Ok(admitted)
+    }
+
+    /// The account that a login claims, if it exists.
+    pub(crate) fn claimed(&self, request: &TrackerRequest) -> Option<Username> {
+        let TrackerRequest::Login(Credentials { username, .. }) = request else { return None };
+        Username::parse(username).ok().filter(|name| self.users.exists(name))
     }
 
     /// Creates the account. Returns its stored password, or `None` if the name is taken.

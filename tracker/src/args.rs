@@ -1,0 +1,95 @@
+//! The command line of the tracker.
+//! It is read together with the settings file that it names.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use commons::names::Username;
+use commons::settings::effective::{Effective, effective};
+use commons::settings::file::SettingsFile;
+use commons::settings::load::{self, LoadError};
+use tracker::config::Config;
+
+/// The tracker of the chat: it knows users, rooms and presence, and never sees a message.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// The task, if it is not to run the tracker.
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
+    /// The settings file, in TOML: each long flag is a key, with _ for -
+    #[arg(long = "config", global = true, env = "TRACKER_CONFIG", value_name = "FILE")]
+    pub(crate) settings_file: Option<PathBuf>,
+    /// The settings of the tracker.
+    #[command(flatten)]
+    pub(crate) config: Config,
+}
+
+/// The tasks other than running the tracker.
+#[derive(Subcommand)]
+pub(crate) enum Task {
+    /// Print the public key by which peers recognise this tracker
+    Fingerprint,
+    /// Check the data folder; exits with status 1 if a tracker could not start on it
+    Check {
+        /// The data folder [default: that of --data]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// Accept the files with the edits made by hand; the tracker must be stopped
+        #[arg(long)]
+        accept_edits: bool,
+    },
+    /// Reset a user's password and remove the user's keys; the tracker must be stopped
+    ResetPassword {
+        /// The name of the user
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        username: Username,
+        /// Read the new password from this file instead of asking for it
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Check or show the settings
+    #[command(subcommand)]
+    Config(ConfigTask),
+    /// Make the running tracker of the data folder read its settings file again
+    Reload,
+}
+
+/// The tasks about the settings.
+#[derive(Subcommand)]
+pub(crate) enum ConfigTask {
+    /// Check a settings file; exits with status 1 if it has errors
+    Check {
+        /// The settings file [default: that of --config]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Show the settings in force, and where each comes from
+    Show,
+}
+
+/// The settings of a start or of a reload.
+pub(crate) struct Loaded {
+    /// The parsed command line.
+    pub(crate) args: Args,
+    /// The settings in force, each with its origin.
+    pub(crate) effective: Vec<Effective>,
+}
+
+/// Reads the command line, the environment and the settings file.
+pub(crate) fn load(arguments: &[OsString]) -> Result<Loaded, LoadError> {
+    let command = Args::command();
+    let parse = |matches: &_| Args::from_arg_matches(matches).map_err(LoadError::Flags);
+    let matches = command.clone().try_get_matches_from(arguments).map_err(LoadError::Flags)?;
+    let args = parse(&matches)?;
+    // This task reads the file by itself, and reports each of its errors.
+    let reads_file = !matches!(args.task, Some(Task::Config(ConfigTask::Check { .. })));
+    let Some(path) = args.settings_file.as_ref().filter(|path| reads_file && !path.as_os_str().is_empty())
+    else {
+        return Ok(Loaded { effective: effective(&command, None, &matches), args });
+    };
+    let file = SettingsFile::read(path).map_err(LoadError::File)?;
+    let matches = load::load(&command, &file, arguments)?;
+    Ok(Loaded { args: parse(&matches)?, effective: effective(&command, Some(&file), &matches) })
+}

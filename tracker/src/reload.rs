@@ -1,0 +1,77 @@
+//! The reload of the settings while the tracker runs.
+//! It takes over what can change, and says what needs a restart. If the file has an error, nothing changes.
+
+use std::ffi::OsString;
+use std::sync::{Mutex, PoisonError};
+
+use commons::settings::effective::Effective;
+use commons::settings::load::LoadError;
+use tokio::sync::watch;
+use tracker::config::{Config, RELOADABLE};
+use tracker::logs::start::LogControl;
+
+use crate::args::{Loaded, load};
+
+/// Reads the settings again.
+pub(crate) struct Reloader {
+    arguments: Vec<OsString>,
+    in_force: Mutex<Vec<Effective>>,
+    settings: watch::Sender<Config>,
+    logs: LogControl,
+}
+
+impl Reloader {
+    /// Creates the reloader of a tracker that was started with these arguments.
+    pub(crate) fn new(
+        arguments: Vec<OsString>,
+        in_force: Vec<Effective>,
+        settings: watch::Sender<Config>,
+        logs: LogControl,
+    ) -> Self {
+        Self { arguments, in_force: Mutex::new(in_force), settings, logs }
+    }
+
+    /// Reads the settings again and takes them over. Returns one line for each setting that differs, or the errors.
+    pub(crate) fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+        let reloaded = self.try_reload();
+        match &reloaded {
+            Ok(lines) => lines.iter().for_each(|line| tracing::info!("settings: {line}")),
+            Err(errors) => {
+                errors.iter().for_each(|error| tracing::error!("the settings stay as they are: {error}"));
+            }
+        }
+        reloaded
+    }
+
+    fn try_reload(&self) -> Result<Vec<String>, Vec<String>> {
+        // A second reload waits, so that the last one wins.
+        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        let Loaded { args, effective } = load(&self.arguments).map_err(|error| match error {
+            LoadError::File(errors) => errors.iter().map(ToString::to_string).collect(),
+            LoadError::Flags(error) => vec![error.to_string()],
+        })?;
+        if args.settings_file.is_none() {
+            return Ok(vec!["there is no settings file to read again".to_owned()]);
+        }
+        self.logs.set(&args.config.logs).map_err(|error| vec![error.to_string()])?;
+        self.settings.send_replace(args.config);
+        let mut lines = Vec::new();
+        for (old, new) in in_force.iter_mut().zip(effective).filter(|(old, new)| old.value != new.value) {
+            let (key, value) = (&new.key, shown(&new));
+            if RELOADABLE.contains(&key.as_str()) {
+                lines.push(format!("{key} = {value}, before: {}", shown(old)));
+                *old = new;
+            } else {
+                lines.push(format!("{key} = {value} needs a restart, until then: {}", shown(old)));
+            }
+        }
+        if lines.is_empty() {
+            lines.push("nothing has changed".to_owned());
+        }
+        Ok(lines)
+    }
+}
+
+fn shown(setting: &Effective) -> &str {
+    setting.value.as_deref().unwrap_or("not set")
+}
