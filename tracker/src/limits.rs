@@ -190,8 +190,9 @@ pub(crate) const LOG_LINES_WAITING_MAX: usize = 8192;
 /// The time after which a log thread without lines flushes and checks its files.
 pub(crate) const LOG_FLUSH_TIME: Duration = Duration::from_millis(500);
 
-/// The time that the end of the tracker waits for the last log lines. A terminal may be paused.
-pub(crate) const LOG_STOP_TIME: Duration = Duration::from_secs(2);
+/// The time that the end of the tracker waits for the last log lines. A terminal may be paused, and writing them takes a
+/// moment otherwise.
+pub(crate) const LOG_STOP_TIME: Duration = Duration::from_secs(5);
 
 /// The pause between two attempts to open a log file, and between two checks that nobody removed it.
 pub(crate) const LOG_RETRY_TIME: Duration = Duration::from_millis(500);

@@ -181,6 +181,19 @@ async fn a_hangup_reloads_and_does_not_end_the_tracker() {
 }
 
 #[tokio::test]
+async fn a_reload_changes_the_log_level() {
+    let place = Place::new("log_level = \"error\"\n");
+    let mut tracker = place.start();
+    tracker.register("ana").await;
+    place.write("log_level = \"info\"\n");
+    assert!(place.run(&["reload"]).status.success());
+    tracker.register("bob").await;
+    let next = |tracker: &mut Running| tracker.log.find(|line| line.as_ref().unwrap().contains(" tracker::"));
+    assert!(next(&mut tracker).unwrap().unwrap().contains("log_level = \"info\", before: \"error\""));
+    tracker.logged("registered username=bob");
+}
+
+#[tokio::test]
 async fn a_bad_file_leaves_the_old_settings_in_force() {
     let place = Place::new("max_sessions = 1\n");
     let mut tracker = place.start();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use chrono::Utc;
 
@@ -90,13 +91,20 @@ fn write_all(
     }
 }
 
-impl Drop for Writing {
-    fn drop(&mut self) {
+impl Writing {
+    /// Ends the thread, and waits at most this time until the waiting lines are written.
+    pub(crate) fn end(&self, time: Duration) {
         self.stops.store(true, Ordering::Release);
         // If the queue is full, the thread is awake.
         let _ = self.queue.lines.try_send(None);
+        let _ = self.ended.recv_timeout(time);
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
         // An output that blocks, such as a terminal that is paused, must not keep the tracker from ending.
-        let _ = self.ended.recv_timeout(LOG_STOP_TIME);
+        self.end(LOG_STOP_TIME);
     }
 }
 

@@ -228,3 +228,148 @@ fn same(ours: &Metadata, there: &Metadata) -> bool {
 fn same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const LINE: &str = "0123456789012345678\n";
+
+    fn start(name: &str, max_size: u64, files: usize) -> (TempDir, RotatingFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = reopened(&folder.path().join(name), max_size, files);
+        (folder, file)
+    }
+
+    fn reopened(path: &Path, max_size: u64, files: usize) -> RotatingFile {
+        let rotation = Rotation { max_size: max_size.into(), files: files.into() };
+        RotatingFile::open(path.to_owned(), Arc::new(rotation)).unwrap()
+    }
+
+    /// Writes a line after the pause between two attempts.
+    fn write_later(file: &mut RotatingFile, line: &str) {
+        file.checked = Instant::now().checked_sub(LOG_RETRY_TIME).unwrap();
+        file.write(line);
+        file.flush();
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_full_file_is_renamed_and_the_oldest_is_removed() {
+        let (folder, mut file) = start("a.log", 100, 3);
+        for number in 0..30 {
+            file.write(&format!("line {number:>14}\n"));
+        }
+        file.flush();
+        assert_eq!(names(folder.path()), ["a.log", "a.log.1", "a.log.2"]);
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let all = read("a.log.2") + &read("a.log.1") + &read("a.log");
+        let expected: Vec<_> = (15..30).map(|number| format!("line {number:>14}")).collect();
+        assert_eq!(all.lines().collect::<Vec<_>>(), expected);
+        for name in names(folder.path()) {
+            assert!(read(&name).len() <= 100, "{name}");
+        }
+        // A lower number of files holds from the next rotation on.
+        file.rotation.files.store(1, Ordering::Relaxed);
+        (0..6).for_each(|_| file.write(LINE));
+        assert_eq!(names(folder.path()), ["a.log"]);
+    }
+
+    #[test]
+    fn control_a_file_with_room_is_not_renamed() {
+        let (folder, mut file) = start("a.log", 600, 3);
+        (0..30).for_each(|_| file.write(LINE));
+        file.flush();
+        assert_eq!(names(folder.path()), ["a.log"]);
+    }
+
+    #[test]
+    fn a_rotation_counts_what_the_file_held_at_the_start() {
+        let (folder, mut file) = start("a.log", 100, 2);
+        (0..4).for_each(|_| file.write(LINE));
+        file.flush();
+        let mut file = reopened(&folder.path().join("a.log"), 100, 2);
+        (0..2).for_each(|_| file.write(LINE));
+        file.flush();
+        assert_eq!(names(folder.path()), ["a.log", "a.log.1"]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_stays_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        fs::write(&path, "cut o").unwrap();
+        let mut file = reopened(&path, 1000, 2);
+        file.write(LINE);
+        file.flush();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("cut o\n{LINE}"));
+    }
+
+    #[test]
+    fn a_removed_folder_is_created_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/a.log");
+        let mut file = reopened(&path, 1000, 2);
+        fs::remove_dir_all(folder.path().join("logs")).unwrap();
+        write_later(&mut file, LINE);
+        assert_eq!(fs::read_to_string(&path).unwrap(), LINE);
+        // Control: without the check of the path, the line goes to the removed file.
+        fs::remove_dir_all(folder.path().join("logs")).unwrap();
+        file.checked = Instant::now() + LOG_RETRY_TIME;
+        file.write(LINE);
+        file.flush();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_created_costs_lines_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/a.log");
+        let mut file = reopened(&path, 1000, 2);
+        fs::remove_dir_all(folder.path().join("logs")).unwrap();
+        fs::write(folder.path().join("logs"), "in the way").unwrap();
+        (0..3).for_each(|_| write_later(&mut file, "lost\n"));
+        assert_eq!(file.lost, 3);
+        fs::remove_file(folder.path().join("logs")).unwrap();
+        write_later(&mut file, LINE);
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), file.lost), (LINE, 0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_costs_lines_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut file = reopened(&path, 1000, 2);
+        (0..2).for_each(|_| write_later(&mut file, "lost\n"));
+        assert_eq!(file.lost, 2);
+        fs::remove_file(&path).unwrap();
+        write_later(&mut file, LINE);
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), file.lost), (LINE, 0));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_the_files() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/a.log");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        drop(reopened(&path, 1000, 2));
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        // An older file with a wider mode is narrowed.
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(reopened(&path, 1000, 2));
+        assert_eq!(mode(&path), 0o600);
+    }
+}
