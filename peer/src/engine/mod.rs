@@ -28,7 +28,7 @@ mod history_reports;
 mod inbound;
 pub(crate) mod input;
 mod key_decisions;
-mod links;
+mod link_reports;
 mod lookup_pace;
 mod lookup_schedule;
 mod lookups;

@@ -1,4 +1,4 @@
-//! The reports of the links: what comes up and goes down, and what the other side sends.
+//! The reports of the links: a link comes up or goes down, and the frames that the other side sends.
 
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
