@@ -103,7 +103,7 @@ impl Engine {
             Some(_) => {}
             None => {
                 self.replication.end(user);
-                self.sync.down(user);
+                self.sync.link_down(user);
                 self.awaited.retain(|(peer, _)| peer != user);
                 self.handing_over.remove(user);
             }
@@ -113,7 +113,7 @@ impl Engine {
 
     fn on_link_began(&mut self, user: &Username, state: &LinkState, now: Now, effects: &mut Effects) {
         if state.dialect == Dialect::Full {
-            self.sync.up(user);
+            self.sync.link_up(user);
             self.handing_over.remove(user);
             self.request_haves(user, now, effects);
         }

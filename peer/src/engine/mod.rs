@@ -40,8 +40,8 @@ mod pending_command;
 mod replication;
 pub(crate) mod signed_out;
 mod status;
-mod sync;
-mod sync_exchange;
+mod sync_frames;
+mod sync_schedule;
 #[cfg(test)]
 mod testing;
 mod timers;
@@ -68,7 +68,7 @@ use crate::engine::omission::Omission;
 use crate::engine::pending_command::PendingCommand;
 use crate::engine::replication::Replication;
 use crate::engine::signed_out::EngineStart;
-use crate::engine::sync::SyncState;
+use crate::engine::sync_schedule::SyncSchedule;
 use crate::engine::timers::{Timer, Timers};
 use crate::engine::writing_pace::WritingPace;
 use crate::history::conversation::ConversationId;
@@ -86,7 +86,7 @@ pub(crate) struct Engine {
     /// The link that serves each linked user.
     links: BTreeMap<Username, LinkState>,
     replication: Replication,
-    sync: SyncState,
+    sync: SyncSchedule,
     timers: Timers,
     /// The number of own messages that the history has not reported as stored or failed.
     unstored: usize,
@@ -123,7 +123,7 @@ impl Engine {
             own_key,
             links: BTreeMap::new(),
             replication: Replication::default(),
-            sync: SyncState::default(),
+            sync: SyncSchedule::default(),
             timers: Timers::default(),
             unstored: 0,
             absences: BTreeMap::new(),

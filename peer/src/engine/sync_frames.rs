@@ -1,4 +1,4 @@
-//! The sync with other peers: HAVEs are sent, compared and answered, when `sync.rs` says so.
+//! The frames of the sync with other peers: HAVE, WANT and LINES are sent and answered, when `sync_schedule.rs` says so.
 //!
 //! Each step asks the history, whose answer takes the next step: a HAVE goes out when `Holdings` comes back, a WANT after
 //! `Lacking`, and LINES after `HandedOver`.
@@ -22,7 +22,7 @@ impl Engine {
         if self.omits(Omission::HaveAtTick) {
             return;
         }
-        for user in self.sync.partners() {
+        for user in self.sync.peers() {
             self.request_haves(&user, now, effects);
             self.compare(&user, now, effects);
         }
@@ -59,7 +59,7 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let Some(lacking) = lacking else { return self.sync.comparison_failed(user, of) };
-        let streams = self.sync.wanted(user, of, lacking, now.instant);
+        let streams = self.sync.end_comparison(user, of, lacking, now.instant);
         if !streams.is_empty() {
             let frame = Frame::Want { room_id: of.room(), streams };
             // A WANT that is lost is sent again when its answer does not come.
