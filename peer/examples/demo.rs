@@ -15,7 +15,7 @@ use peer::api::sign_in::SignIn;
 use peer::api::status::TrackerState;
 use peer::api::{Command, Event, LinkState};
 use peer::event_bus::{Events, Subscription};
-use peer::frontends::commands::{ParsedInput, parse};
+use peer::frontends::slash_commands::{ParsedInput, parse};
 use peer::frontends::terminal::message_rows::Moment;
 use peer::frontends::terminal::style::Style;
 use peer::frontends::terminal::view::View;

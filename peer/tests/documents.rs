@@ -12,7 +12,7 @@ use commons::protocol::with_tracker::RequestId;
 use peer::api::request::{Wish, parse};
 use peer::api::{Answer, Event, schema};
 use peer::config::Config;
-use peer::frontends::commands::COMMANDS;
+use peer::frontends::slash_commands::COMMANDS;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -7,10 +7,10 @@ use tokio::time::sleep;
 
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command, Event};
-use crate::frontends::commands::Spec;
 use crate::frontends::conversations::Conversations;
 use crate::frontends::json::events;
 use crate::frontends::json::replies::{Origin, Replies};
+use crate::frontends::slash_commands::Spec;
 use crate::frontends::terminal::layout::hang;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::tty;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
-use crate::frontends::commands::{COMMANDS, Spec};
+use crate::frontends::slash_commands::{COMMANDS, Spec};
 
 /// Renders an event as JSON.
 #[must_use]

@@ -3,7 +3,7 @@
 //! A program that uses JSON commands reads errors and advice in its own terms.
 
 use crate::api::schema::COMMANDS;
-use crate::frontends::commands::find;
+use crate::frontends::slash_commands::find;
 
 /// The slash commands whose JSON name is a different one.
 const OTHERWISE: [(&str, &str); 3] =
@@ -29,7 +29,7 @@ fn named(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frontends::commands;
+    use crate::frontends::slash_commands;
 
     #[test]
     fn slash_commands_become_json_names_and_nothing_else_changes() {
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn every_slash_command_has_a_json_name() {
-        for spec in commands::COMMANDS {
+        for spec in slash_commands::COMMANDS {
             assert_ne!(with_json_names(spec.name), spec.name);
         }
     }

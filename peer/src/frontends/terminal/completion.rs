@@ -6,7 +6,7 @@ use commons::names::{RoomName, Username};
 
 use crate::api::conversation::Conversation;
 use crate::api::status::Status;
-use crate::frontends::commands::{ArgKind, COMMANDS, Spec, find};
+use crate::frontends::slash_commands::{ArgKind, COMMANDS, Spec, find};
 
 /// The names to which Tab can complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -23,9 +23,9 @@ use rustyline::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::frontends::commands::COMMANDS;
 use crate::frontends::input::Input;
 use crate::frontends::output::{Sink, Stdout};
+use crate::frontends::slash_commands::COMMANDS;
 use crate::frontends::terminal::above_input::AboveInput;
 use crate::frontends::terminal::completion::{Words, complete};
 use crate::frontends::terminal::drawing::{CLEAR_BELOW, status_columns};

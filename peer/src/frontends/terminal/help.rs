@@ -2,7 +2,7 @@
 //!
 //! It has two columns that fit one screen, or one row per command with its description.
 
-use crate::frontends::commands::{COMMANDS, Spec};
+use crate::frontends::slash_commands::{COMMANDS, Spec};
 use crate::frontends::terminal::layout::{fold, pad, width};
 use crate::frontends::terminal::tables::{PIPE_COLUMNS, Tables};
 
