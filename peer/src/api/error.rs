@@ -207,6 +207,11 @@ impl CommandError {
         own.to_owned()
     }
 
+    /// Returns the error of a sign-in while a user is signed in.
+    pub(crate) fn already_signed_in() -> Self {
+        Self::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already")
+    }
+
     /// Returns the text for people: the tracker's if it refused, the peer's own otherwise.
     #[must_use]
     pub fn words(&self) -> UntrustedText {

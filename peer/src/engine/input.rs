@@ -5,9 +5,9 @@ use commons::names::Username;
 use commons::protocol::with_tracker::{FoundPeer, Reply, RoomUpdate, TrackerRequest};
 use tokio::time::Instant;
 
-use crate::api::Command;
 use crate::api::error::CommandError;
 use crate::api::tracker_loss::TrackerLoss;
+use crate::engine::engine_command::EngineCommand;
 use crate::history::conversation::ConversationId;
 use crate::history::report::Report;
 use crate::peer_communication::link_report::LinkReport;
@@ -52,7 +52,7 @@ pub(crate) enum RefusedFrame {
 /// An input of the engine.
 pub(crate) enum Input {
     /// A frontend gives a command. [`Effect::Answer`](crate::engine::effect::Effect::Answer) answers it.
-    Command(Ticket, Command),
+    Command(Ticket, EngineCommand),
     /// A caller waits for a state. An answer follows when it is reached, or after a bounded time.
     Await(Ticket, Milestone),
     /// The tracker granted a request.

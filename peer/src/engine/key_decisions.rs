@@ -176,7 +176,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Command;
+    use crate::engine::engine_command::EngineCommand;
     use crate::engine::input::Input;
     use crate::engine::testing::{ana, feed};
     use crate::history::testing::{BOB, device, user};
@@ -192,7 +192,7 @@ mod tests {
     }
 
     /// Gives a command that needs a write, and returns whether the command succeeded.
-    fn decide(engine: &mut Engine, command: Command, written: Result<(), CommandError>) -> bool {
+    fn decide(engine: &mut Engine, command: EngineCommand, written: Result<(), CommandError>) -> bool {
         let effects = feed(engine, Input::Command(Ticket(1), command));
         let asked = effects.iter().filter(|effect| {
             matches!(effect, Effect::WritePins(Some(Ticket(1)), _) | Effect::WriteBlocked(Ticket(1), _))
@@ -217,15 +217,15 @@ mod tests {
         let bob = || user(BOB);
         let is_verified = |engine: &Engine| engine.keys.is_verified(&user(BOB), &device(BOB));
         let is_blocked = |engine: &Engine| engine.chat.blocked().contains(&user(BOB));
-        assert!(!decide(&mut engine, Command::Verified { user: bob() }, failed()) && !is_verified(&engine));
-        assert!(decide(&mut engine, Command::Verified { user: bob() }, Ok(())) && is_verified(&engine));
-        assert!(!decide(&mut engine, Command::Block { user: Some(bob()) }, failed()) && !is_blocked(&engine));
-        assert!(decide(&mut engine, Command::Block { user: Some(bob()) }, Ok(())) && is_blocked(&engine));
-        assert!(!decide(&mut engine, Command::Unblock { user: bob() }, failed()) && is_blocked(&engine));
+        assert!(!decide(&mut engine, EngineCommand::Verified(bob()), failed()) && !is_verified(&engine));
+        assert!(decide(&mut engine, EngineCommand::Verified(bob()), Ok(())) && is_verified(&engine));
+        assert!(!decide(&mut engine, EngineCommand::Block(bob()), failed()) && !is_blocked(&engine));
+        assert!(decide(&mut engine, EngineCommand::Block(bob()), Ok(())) && is_blocked(&engine));
+        assert!(!decide(&mut engine, EngineCommand::Unblock(bob()), failed()) && is_blocked(&engine));
         let another = vec![device("bob.2")];
         engine.keys.announce(&bob(), &Announcement { keys: another, endorsements: Vec::new() });
         let is_changed = |engine: &Engine| engine.keys.is_changed(&user(BOB));
-        assert!(!decide(&mut engine, Command::Accept { user: bob() }, failed()) && is_changed(&engine));
-        assert!(decide(&mut engine, Command::Accept { user: bob() }, Ok(())) && !is_changed(&engine));
+        assert!(!decide(&mut engine, EngineCommand::Accept(bob()), failed()) && is_changed(&engine));
+        assert!(decide(&mut engine, EngineCommand::Accept(bob()), Ok(())) && !is_changed(&engine));
     }
 }

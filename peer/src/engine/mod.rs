@@ -18,9 +18,10 @@
 
 mod absence_counter;
 pub(crate) mod chat;
-mod commands;
+mod conversation_commands;
 mod decision;
 pub(crate) mod effect;
+pub(crate) mod engine_command;
 mod flush;
 mod flushes;
 pub(crate) mod history_lock;
@@ -55,11 +56,12 @@ use tokio::time::Instant;
 
 use crate::api::error::CommandError;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::api::{Command, Event};
+use crate::api::Event;
 use crate::engine::absence_counter::AbsenceCounter;
 use crate::engine::chat::Chat;
 use crate::engine::decision::Decision;
 use crate::engine::effect::{Effect, Effects};
+use crate::engine::engine_command::EngineCommand;
 use crate::engine::flush::Flush;
 use crate::engine::history_lock::HistoryLock;
 use crate::engine::input::{Input, Now, Ticket};
@@ -104,7 +106,7 @@ pub(crate) struct Engine {
     /// Commands that wait for a lookup, a Lamport time or a slow recipient. Each has a caller that waits.
     pending: Vec<PendingCommand>,
     /// Commands that wait until every own message is stored. Each has a caller that waits.
-    deferred: VecDeque<(Ticket, Command)>,
+    deferred: VecDeque<(Ticket, EngineCommand)>,
     flushes: Vec<Flush>,
     decisions: BTreeMap<Ticket, Decision>,
     /// A rule that a control of the simulation leaves out.

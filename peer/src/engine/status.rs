@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use crate::api::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::missing_conversation::MissingConversation;
 use crate::api::snapshot::{LinkInfo, Snapshot, UserState};
 use crate::api::status::{Present, Status};
 use crate::engine::Engine;
@@ -69,8 +68,7 @@ impl Engine {
     }
 
     /// Returns the members of a conversation and the trust in them.
-    pub(in crate::engine) fn users(&self, of: Option<Conversation>) -> Result<Answer, CommandError> {
-        let conversation = of.ok_or(MissingConversation::NoneOpen)?;
+    pub(in crate::engine) fn users(&self, conversation: Conversation) -> Result<Answer, CommandError> {
         let members = self.chat.users(&conversation)?;
         let present = |member: Member| Present { trust: self.trust(&member.username), member };
         Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Answer, Event};
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Milestone, Now, RefusedFrame, Ticket};
 use crate::engine::signed_out::{EngineStart, SignedOut};
@@ -68,7 +68,7 @@ pub(crate) enum DriverRequest {
 
 /// A command or a wait, with its caller.
 pub(crate) enum CallerRequest {
-    Command(Command, Caller),
+    Command(crate::engine::engine_command::EngineCommand, Caller),
     Await(Milestone, Caller),
 }
 

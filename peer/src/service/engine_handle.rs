@@ -6,7 +6,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Answer, Event};
+use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::Milestone;
 use crate::engine::signed_out::EngineStart;
 use crate::engine::{Engine, not_signed_in};
@@ -44,7 +45,7 @@ impl EngineHandle {
     }
 
     /// Gives the engine a command, and returns its answer.
-    pub(crate) async fn command(&self, command: Command) -> Result<Answer, CommandError> {
+    pub(crate) async fn command(&self, command: EngineCommand) -> Result<Answer, CommandError> {
         let (caller, answer) = oneshot::channel();
         self.put(CallerRequest::Command(command, caller), answer).await
     }

@@ -4,7 +4,7 @@
 
 mod account;
 mod chosen_key;
-mod commands;
+mod dispatch;
 pub(crate) mod driver;
 pub(crate) mod engine_handle;
 mod history_commands;
@@ -33,7 +33,6 @@ use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
-use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -240,7 +239,7 @@ impl PeerService {
     /// Signs in, and enters the user's rooms again. May be called again after a refusal.
     pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
         if self.session.get().is_some() {
-            return Err(CommandError::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already"));
+            return Err(CommandError::already_signed_in());
         }
         if !who.register {
             self.migrate_from(&who.username).await?;

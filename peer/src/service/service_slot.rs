@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use commons::net::socket::host_and_port;
-use commons::protocol::with_tracker::ErrorCode;
 use tokio::sync::{Mutex, watch};
 
 use crate::api::Answer;
@@ -100,7 +99,7 @@ impl ServiceSlot {
     async fn sign_in(&self, tracker: TrackerChoice, who: SignIn) -> Result<Answer, CommandError> {
         let _turn = self.turn.lock().await;
         if self.service.borrow().is_some() {
-            return Err(CommandError::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already"));
+            return Err(CommandError::already_signed_in());
         }
         let username = who.username.clone();
         let config = self.config_for(tracker)?;

@@ -10,8 +10,8 @@ use commons::protocol::provenance::StreamSpans;
 use commons::snapshot::ChangeKind;
 use uuid::Uuid;
 
-use crate::api::Command;
 use crate::api::conversation::Conversation;
+use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::{Input, Milestone, Ticket};
 use crate::history::testing::user;
 use crate::simulation::forgery;
@@ -154,7 +154,7 @@ impl World {
         Conversation::Private(self.stations[who].name.clone())
     }
 
-    fn order(&mut self, who: Who, command: Command) -> Ticket {
+    fn order(&mut self, who: Who, command: EngineCommand) -> Ticket {
         let ticket = Ticket(self.number());
         self.with(who, |program, now, log| program.command(ticket, command, now, log));
         ticket
@@ -163,7 +163,7 @@ impl World {
     fn write(&mut self, who: Who, to: &Conversation) {
         let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
         self.notes.ids.push(id);
-        let ticket = self.order(who, Command::Say { conversation: Some(to.clone()), text, id: Some(id) });
+        let ticket = self.order(who, EngineCommand::Say { to: to.clone(), text, id });
         self.notes.tickets.push(ticket);
     }
 
@@ -342,7 +342,7 @@ impl World {
     fn blocked(&mut self, step: u32) -> Option<u64> {
         let ana = self.stations[ANA].name.clone();
         match step {
-            1 => drop(self.order(BOB, Command::Block { user: Some(ana) })),
+            1 => drop(self.order(BOB, EngineCommand::Block(ana))),
             2 => {
                 (0..3).for_each(|_| self.write(ANA, &self.private(BOB)));
                 return Some(4000);
@@ -356,7 +356,7 @@ impl World {
                 let seen =
                     self.stations[BOB].log.shown.iter().any(|shown| self.notes.ids.contains(&shown.id));
                 self.expect(BOB, !seen, "a message of a blocked user was shown");
-                self.order(BOB, Command::Unblock { user: ana });
+                self.order(BOB, EngineCommand::Unblock(ana));
                 return Some(20_000);
             }
             _ => {
@@ -429,10 +429,10 @@ impl World {
             }
             3 => {
                 self.write(BOB, &self.room());
-                let say = |text: &str| Command::Say {
-                    conversation: Some(Conversation::Private(user("zoe"))),
+                let say = |text: &str| EngineCommand::Say {
+                    to: Conversation::Private(user("zoe")),
                     text: text.to_owned(),
-                    id: Some(Uuid::from_u128(1)),
+                    id: Uuid::from_u128(1),
                 };
                 let ticket = self.order(BOB, say("Who are you?"));
                 self.notes.tickets.push(ticket);

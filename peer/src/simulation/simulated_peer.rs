@@ -11,9 +11,10 @@ use commons::snapshot::RoomSnapshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::{Command, Event};
+use crate::api::Event;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
+use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::omission::Omission;
 use crate::engine::signed_out::EngineStart;
@@ -214,9 +215,9 @@ impl SimulatedPeer {
     }
 
     /// Gives the engine a command.
-    pub(crate) fn command(&mut self, ticket: Ticket, command: Command, now: Now, log: &mut Log) {
+    pub(crate) fn command(&mut self, ticket: Ticket, command: EngineCommand, now: Now, log: &mut Log) {
         self.unanswered.insert(ticket);
-        if let Command::Say { id: Some(id), .. } = &command {
+        if let EngineCommand::Say { id, .. } = &command {
             self.written.insert(ticket, *id);
         } else {
             self.before.insert(ticket, self.accepted.clone());

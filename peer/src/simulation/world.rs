@@ -16,9 +16,9 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::Command;
 use crate::api::conversation::Conversation;
 use crate::api::tracker_loss::TrackerLoss;
+use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::{Input, Now, Ticket};
 use crate::history::history_db::{HistoryDb, Place};
 use crate::history::testing::{author, device, user};
@@ -645,7 +645,7 @@ impl World {
         for _ in 0..self.rng.u8(1..5) {
             let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
             let ticket = Ticket(self.number());
-            let command = Command::Say { conversation: Some(to.clone()), text, id: Some(id) };
+            let command = EngineCommand::Say { to: to.clone(), text, id };
             self.with(who, |program, now, log| program.command(ticket, command, now, log));
         }
     }
@@ -667,7 +667,7 @@ impl World {
     fn ask(&mut self, who: Who) {
         self.say(who);
         let (ticket, conversation) = (Ticket(self.number()), Conversation::Room(self.rooms.name()));
-        let command = Command::Users { conversation: Some(conversation) };
+        let command = EngineCommand::Users(conversation);
         self.with(who, |program, now, log| program.command(ticket, command, now, log));
     }
 
@@ -718,7 +718,7 @@ impl World {
             let ticket = Ticket(self.number());
             self.with(who, |program, now, log| {
                 if program.engine.keys.is_changed(&other) {
-                    program.command(ticket, Command::Accept { user: other }, now, log);
+                    program.command(ticket, EngineCommand::Accept(other), now, log);
                 }
             });
         }

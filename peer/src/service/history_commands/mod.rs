@@ -34,7 +34,7 @@ use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
 use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
 use crate::service::history_commands::query::Query;
-use crate::service::{PeerService, commands};
+use crate::service::{PeerService, dispatch};
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
@@ -262,7 +262,7 @@ impl PeerService {
         history: &History,
         wanted: Option<Conversation>,
     ) -> Result<Named, CommandError> {
-        let conversation = commands::named(wanted)?;
+        let conversation = dispatch::named(wanted)?;
         let of = conversation.clone();
         let place = self.engine.call(move |engine| engine.chat.place(&of)).await?.ok();
         if let Some((id, _)) = place {

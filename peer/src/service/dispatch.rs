@@ -1,10 +1,9 @@
-//! The execution of commands.
+//! The dispatch of commands: each goes to the part of the peer that carries it out.
 //!
 //! The engine carries out a command that concerns the conversations. Others become a request to the tracker, a question
 //! to the history, or a change of the account.
 
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::ErrorCode;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -14,6 +13,7 @@ use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::undeliverable::Undeliverable;
 use crate::api::{Answer, Command, Event};
+use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::Milestone;
 use crate::engine::{Engine, not_signed_in};
 use crate::history::tables::Tables;
@@ -28,72 +28,78 @@ impl PeerService {
     /// later commands wait for that.
     pub async fn execute(&self, command: Command) -> Result<Answer, CommandError> {
         let Some(session) = self.session.get() else { return Err(not_signed_in()) };
+        self.wait_for_turn(&command).await?;
+        let (engine, tracker, history) = (&self.engine, &self.tracker, &session.history);
         match command {
             Command::Say { conversation, text, id } => {
-                let id = Some(id.unwrap_or_else(Uuid::now_v7));
-                return self.engine.command(Command::Say { conversation, text, id }).await;
+                let id = id.unwrap_or_else(Uuid::now_v7);
+                return engine.command(EngineCommand::Say { to: named(conversation)?, text, id }).await;
             }
-            // The engine itself lets these wait for own messages.
-            Command::Open { .. }
-            | Command::Users { .. }
-            | Command::Block { .. }
-            | Command::Unblock { .. }
-            | Command::Accept { .. }
-            | Command::Verify { .. }
-            | Command::Verified { .. }
-            | Command::Leave { conversation: Some(Conversation::Private(_)) } => {
-                return self.engine.command(command).await;
+            Command::Open { conversation } => return engine.command(EngineCommand::Open(conversation)).await,
+            Command::Users { conversation } => {
+                return engine.command(EngineCommand::Users(named(conversation)?)).await;
             }
-            Command::SignIn(_) => {
-                return Err(CommandError::refused(ErrorCode::AlreadyLoggedIn, "you are signed in already"));
-            }
-            Command::Quit | Command::SignOut => {
-                // A disk that does not respond must not block the end of the program.
-                let _ = timeout(QUIT_WAIT, self.engine.until(Milestone::Stored)).await;
-                return Ok(self.quit(session).await);
-            }
-            _ => self.engine.until(Milestone::Stored).await?,
-        }
-        // A page sends these by itself, so they do not show that the user is there.
-        if !matches!(command, Command::Peers | Command::Rooms | Command::Receipts { .. }) {
-            self.engine.call(|engine| engine.history_lock.touch(Instant::now())).await?;
-        }
-        match command {
-            Command::Peers => return Ok(Answer::Peers { peers: self.tracker.list_peers().await? }),
-            Command::Rooms => return Ok(Answer::Rooms { rooms: self.tracker.list_rooms().await? }),
-            Command::Create { room } => self.tracker.create_room(&room).await?,
+            Command::Block { user: None } => return engine.command(EngineCommand::Blocked).await,
+            Command::Block { user: Some(user) } => return engine.command(EngineCommand::Block(user)).await,
+            Command::Unblock { user } => return engine.command(EngineCommand::Unblock(user)).await,
+            Command::Accept { user } => return engine.command(EngineCommand::Accept(user)).await,
+            Command::Verify { user } => return engine.command(EngineCommand::Verify(user)).await,
+            Command::Verified { user } => return engine.command(EngineCommand::Verified(user)).await,
+            Command::Peers => return Ok(Answer::Peers { peers: tracker.list_peers().await? }),
+            Command::Rooms => return Ok(Answer::Rooms { rooms: tracker.list_rooms().await? }),
+            Command::Create { room } => tracker.create_room(&room).await?,
             Command::Join { room } => {
-                self.tracker.join_room(&room).await?;
-                let conversation = Conversation::Room(room);
-                return self.engine.command(Command::Open { conversation }).await;
+                tracker.join_room(&room).await?;
+                return engine.command(EngineCommand::Open(Conversation::Room(room))).await;
             }
-            Command::Leave { conversation: Some(Conversation::Room(room)) } => self.leave_room(&room).await?,
-            Command::Leave { conversation: None } => return Err(MissingConversation::NoneOpen.into()),
+            Command::Leave { conversation } => match named(conversation)? {
+                Conversation::Room(room) => self.leave_room(&room).await?,
+                Conversation::Private(user) => return engine.command(EngineCommand::EndPrivate(user)).await,
+            },
             Command::Delete { room } => {
-                let room = room.ok_or(MissingConversation::NoneOpen)?;
-                self.tracker.delete_room(&room).await?;
+                tracker.delete_room(&room.ok_or(MissingConversation::NoneOpen)?).await?;
             }
-            Command::Conversations => return self.conversations(&session.history).await,
+            Command::Conversations => return self.conversations(history).await,
             Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status().await }),
             Command::History { lines, conversation, after: Some(after), .. } => {
-                return self.following(&session.history, lines, conversation, after).await;
+                return self.following(history, lines, conversation, after).await;
             }
             Command::History { lines, conversation, before, after: None } => {
-                return self.recent(&session.history, lines, conversation, before).await;
+                return self.recent(history, lines, conversation, before).await;
             }
-            Command::Search { words, before } => return self.search(&session.history, &words, before).await,
+            Command::Search { words, before } => return self.search(history, &words, before).await,
             Command::Unlock { password } => self.unlock(session, password).await?,
-            Command::Export { file, conversation } => {
-                return self.export(&session.history, file, conversation).await;
-            }
-            Command::Forget { conversation } => return self.forget(&session.history, conversation).await,
-            Command::Receipts { conversation } => return self.receipts(&session.history, conversation).await,
-            Command::Outbox => return self.outbox(&session.history).await,
-            Command::Withdraw { id } => return self.withdraw(&session.history, &id).await,
+            Command::Export { file, conversation } => return self.export(history, file, conversation).await,
+            Command::Forget { conversation } => return self.forget(history, conversation).await,
+            Command::Receipts { conversation } => return self.receipts(history, conversation).await,
+            Command::Outbox => return self.outbox(history).await,
+            Command::Withdraw { id } => return self.withdraw(history, &id).await,
             Command::Account(command) => return self.change_account(session, command).await,
-            command => return self.engine.command(command).await,
+            Command::SignIn(_) => return Err(CommandError::already_signed_in()),
+            Command::Quit | Command::SignOut => return Ok(self.quit(session).await),
         }
         Ok(Answer::Done)
+    }
+
+    /// Waits until every own message is stored: all commands but a message come after it. Notes that the user is there.
+    async fn wait_for_turn(&self, command: &Command) -> Result<(), CommandError> {
+        let stored = self.engine.until(Milestone::Stored);
+        match command {
+            Command::Say { .. } | Command::SignIn(_) => Ok(()),
+            Command::Quit | Command::SignOut => {
+                // A disk that does not respond must not block the end of the program.
+                let _ = timeout(QUIT_WAIT, stored).await;
+                Ok(())
+            }
+            // A page sends these by itself, so they do not show that the user is there.
+            Command::Peers | Command::Rooms | Command::Users { .. } | Command::Receipts { .. } => {
+                stored.await
+            }
+            _ => {
+                stored.await?;
+                self.engine.call(|engine| engine.history_lock.touch(Instant::now())).await
+            }
+        }
     }
 
     /// Carries out a command about the user's own account.

@@ -8,12 +8,12 @@ use commons::names::Username;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::missing_conversation::MissingConversation;
-use crate::api::{Answer, Command};
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
+use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::{Now, Ticket};
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::{Intent, PendingCommand};
@@ -29,60 +29,39 @@ impl Engine {
     pub(in crate::engine) fn on_command(
         &mut self,
         ticket: Ticket,
-        command: Command,
+        command: EngineCommand,
         now: Now,
         effects: &mut Effects,
     ) {
-        // A page lists members by itself, so this does not show that the user is there.
-        if !matches!(command, Command::Users { .. }) {
+        let is_message = matches!(command, EngineCommand::Say { .. });
+        if is_message {
             self.history_lock.touch(now.instant);
         }
-        let waits = self.unstored > 0 && !self.omits(Omission::CommandsWait);
-        if waits && !matches!(command, Command::Say { .. }) {
+        if self.unstored > 0 && !is_message && !self.omits(Omission::CommandsWait) {
             return self.deferred.push_back((ticket, command));
         }
         let outcome = match command {
-            Command::Say { conversation, text, id } => {
-                match self.begin_to_say(conversation, text, id.unwrap_or_default()) {
-                    Ok(intent) => return self.begin(ticket, intent, now, effects),
-                    Err(error) => Err(error),
-                }
+            EngineCommand::Say { text, .. } if text.len() > TEXT_MAX => {
+                Err(CommandError::TextTooLong { length: text.len(), max: TEXT_MAX })
             }
-            Command::Open { conversation } => {
+            EngineCommand::Say { to, text, id } => {
+                return self.begin(ticket, Intent::Say { to, text, id }, now, effects);
+            }
+            EngineCommand::Open(conversation) => {
                 return self.begin(ticket, Intent::Open(conversation), now, effects);
             }
-            Command::Leave { conversation: Some(Conversation::Private(user)) } => {
-                self.end_private(&user, effects).map(|()| Answer::Done)
-            }
-            Command::Users { conversation } => self.users(conversation),
-            Command::Block { user: None } => {
+            EngineCommand::EndPrivate(user) => self.end_private(&user, effects).map(|()| Answer::Done),
+            EngineCommand::Users(conversation) => self.users(conversation),
+            EngineCommand::Blocked => {
                 Ok(Answer::Blocked { users: self.chat.blocked().iter().cloned().collect() })
             }
-            Command::Block { user: Some(user) } => {
-                return self.decide(ticket, effects, |it| it.block(&user, true));
-            }
-            Command::Unblock { user } => return self.decide(ticket, effects, |it| it.block(&user, false)),
-            Command::Accept { user } => return self.decide(ticket, effects, |it| it.accept_keys(user)),
-            Command::Verified { user } => return self.decide(ticket, effects, |it| it.verify_keys(user)),
-            Command::Verify { user } => self.safety_number(user),
-            // The service carries out all others, with requests to the tracker or questions to the history.
-            _ => Err(CommandError::Usage("this command is not one of the engine's".to_owned())),
+            EngineCommand::Block(user) => return self.decide(ticket, effects, |it| it.block(&user, true)),
+            EngineCommand::Unblock(user) => return self.decide(ticket, effects, |it| it.block(&user, false)),
+            EngineCommand::Accept(user) => return self.decide(ticket, effects, |it| it.accept_keys(user)),
+            EngineCommand::Verified(user) => return self.decide(ticket, effects, |it| it.verify_keys(user)),
+            EngineCommand::Verify(user) => self.safety_number(user),
         };
         effects.push(Effect::Answer(ticket, outcome));
-    }
-
-    fn begin_to_say(
-        &self,
-        conversation: Option<Conversation>,
-        text: String,
-        id: Uuid,
-    ) -> Result<Intent, CommandError> {
-        let length = text.len();
-        if length > TEXT_MAX {
-            return Err(CommandError::TextTooLong { length, max: TEXT_MAX });
-        }
-        let to = conversation.ok_or(MissingConversation::NoneOpen)?;
-        Ok(Intent::Say { to, text, id })
     }
 
     /// Begins a command. The partner of a private chat is looked up first, if necessary.
