@@ -205,9 +205,9 @@ mod tests {
 
     /// Writes two files that both contain bob.
     fn kept_in(folder: &Path) -> Contacts {
-        let people = Contacts::of(folder, &Seed::new([7; 32]));
-        people.keep_pins(pins).unwrap();
-        people.keep_blocked(&BTreeSet::from([bob()])).unwrap();
+        let contacts = Contacts::of(folder, &Seed::new([7; 32]));
+        contacts.keep_pins(pins).unwrap();
+        contacts.keep_blocked(&BTreeSet::from([bob()])).unwrap();
         people
     }
 
@@ -225,9 +225,9 @@ mod tests {
         let empty = Contacts::of(folder.path(), &Seed::new([7; 32]));
         assert!(empty.pins().unwrap().is_empty() && empty.blocked().unwrap().is_empty());
         kept_in(folder.path());
-        let people = Contacts::of(folder.path(), &Seed::new([7; 32]));
-        assert_eq!(people.pins().unwrap(), pins());
-        assert_eq!(people.blocked().unwrap(), BTreeSet::from([bob()]));
+        let contacts = Contacts::of(folder.path(), &Seed::new([7; 32]));
+        assert_eq!(contacts.pins().unwrap(), pins());
+        assert_eq!(contacts.blocked().unwrap(), BTreeSet::from([bob()]));
         assert_eq!(names_in(folder.path()), ["blocked.sealed", "known_keys.sealed"]);
         for name in names_in(folder.path()) {
             assert!(!fs::read_to_string(folder.path().join(name)).unwrap().contains("bob"));
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn any_flipped_bit_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let people = kept_in(folder.path());
+        let contacts = kept_in(folder.path());
         let path = folder.path().join("known_keys.sealed");
         let whole = fs::read(&path).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
@@ -250,59 +250,59 @@ mod tests {
                 continue;
             }
             fs::write(&path, changed).unwrap();
-            let error = people.pins().unwrap_err().to_string();
+            let error = contacts.pins().unwrap_err().to_string();
             assert!(error.contains("known_keys.sealed") && !error.contains("bob"), "{at}: {error}");
             told += 1;
         }
         assert!(told > 200, "only {told} flips counted");
         for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
             fs::write(&path, &whole[..cut]).unwrap();
-            assert!(matches!(people.pins(), Err(ContactsError::Damaged { .. })), "cut at {cut}");
+            assert!(matches!(contacts.pins(), Err(ContactsError::Damaged { .. })), "cut at {cut}");
         }
         // The failed reads changed nothing, and the damage was the only obstacle.
         fs::write(&path, whole).unwrap();
-        assert_eq!(people.pins().unwrap(), pins());
+        assert_eq!(contacts.pins().unwrap(), pins());
     }
 
     #[test]
     fn neither_another_users_key_nor_another_place_opens_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let people = kept_in(folder.path());
+        let contacts = kept_in(folder.path());
         let other = Contacts::of(folder.path(), &Seed::new([8; 32]));
         assert!(matches!(other.pins(), Err(ContactsError::Damaged { .. })));
         fs::copy(folder.path().join("known_keys.sealed"), folder.path().join("blocked.sealed")).unwrap();
-        let error = people.blocked().unwrap_err().to_string();
+        let error = contacts.blocked().unwrap_err().to_string();
         assert!(error.contains("blocked.sealed") && error.contains("then nobody is blocked"), "{error}");
         // Without the check of the name, an empty list of users would be read as empty pins.
-        people.keep_blocked(&BTreeSet::new()).unwrap();
+        contacts.keep_blocked(&BTreeSet::new()).unwrap();
         fs::copy(folder.path().join("blocked.sealed"), folder.path().join("known_keys.sealed")).unwrap();
-        assert!(matches!(people.pins(), Err(ContactsError::Damaged { .. })));
+        assert!(matches!(contacts.pins(), Err(ContactsError::Damaged { .. })));
     }
 
     #[test]
     fn a_readable_file_is_taken_over_and_goes() {
         let folder = tempfile::tempdir().unwrap();
-        let people = Contacts::of(folder.path(), &Seed::new([7; 32]));
+        let contacts = Contacts::of(folder.path(), &Seed::new([7; 32]));
         let path = |name: &str| folder.path().join(name);
         atomic_file::write(&path("known_keys.json"), &pins()).unwrap();
         atomic_file::write(&path("blocked.json"), &[bob()]).unwrap();
         fs::write(path("known_keys.new"), "{\"bob\"").unwrap();
         fs::write(path("blocked.new"), "[\"bob\"").unwrap();
-        assert_eq!(people.pins().unwrap(), pins());
-        assert_eq!(people.blocked().unwrap(), BTreeSet::from([bob()]));
+        assert_eq!(contacts.pins().unwrap(), pins());
+        assert_eq!(contacts.blocked().unwrap(), BTreeSet::from([bob()]));
         assert_eq!(names_in(folder.path()), ["blocked.sealed", "known_keys.sealed"]);
         // An unencrypted file that a crash or somebody else left beside an encrypted one is ignored.
         atomic_file::write(&path("known_keys.json"), &BTreeMap::<Username, Pin>::new()).unwrap();
-        assert_eq!(people.pins().unwrap(), pins());
+        assert_eq!(contacts.pins().unwrap(), pins());
         assert!(!path("known_keys.json").exists());
     }
 
     #[test]
     fn a_readable_file_that_is_damaged_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let people = Contacts::of(folder.path(), &Seed::new([7; 32]));
+        let contacts = Contacts::of(folder.path(), &Seed::new([7; 32]));
         fs::write(folder.path().join("known_keys.json"), "{\"bob\"").unwrap();
-        let error = people.pins().unwrap_err().to_string();
+        let error = contacts.pins().unwrap_err().to_string();
         assert!(error.contains("known_keys.json") && !error.contains("bob"), "{error}");
         assert_eq!(names_in(folder.path()), ["known_keys.json"]);
     }

@@ -106,8 +106,8 @@ async fn export_profile(
         return Err(IdentityError::Local(format!("there is no account {username} on this computer")));
     };
     let tracker_key = KnownTrackers::of(data).key(tracker).map_err(local)?;
-    let people = Contacts::of(profile.folder(), &seed);
-    let known = Known { tracker_key, pins: people.pins()?, blocked: people.blocked()? };
+    let contacts = Contacts::of(profile.folder(), &seed);
+    let known = Known { tracker_key, pins: contacts.pins()?, blocked: contacts.blocked()? };
     let mut secret = Zeroizing::new(seed.as_bytes().to_vec());
     secret.extend(serde_json::to_vec(&known).map_err(local)?);
     let (context, password) = (context(username, tracker), password.clone());
@@ -209,9 +209,9 @@ async fn write_profile(
             _ => trackers.pin(tracker, key).map_err(local)?,
         }
     }
-    let people = Contacts::of(profile.folder(), seed);
-    people.keep_pins(|| known.pins)?;
-    people.keep_blocked(&known.blocked)?;
+    let contacts = Contacts::of(profile.folder(), seed);
+    contacts.keep_pins(|| known.pins)?;
+    contacts.keep_blocked(&known.blocked)?;
     Ok(profile.new_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
 }
 
@@ -243,9 +243,9 @@ mod tests {
         let profile = Profile::open(data, &ana.tracker, &ana.username).unwrap();
         profile.new_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
         let bob = Pin { keys: vec![PublicKey::new([2; 32])], ..Pin::default() };
-        let people = Contacts::of(profile.folder(), &Seed::new([7; 32]));
-        people.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
-        people.keep_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();
+        let contacts = Contacts::of(profile.folder(), &Seed::new([7; 32]));
+        contacts.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
+        contacts.keep_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();
         KnownTrackers::of(data).pin(&ana.tracker, PublicKey::new([9; 32])).unwrap();
         drop(profile);
         let file = data.join("ana.identity");
@@ -261,9 +261,9 @@ mod tests {
         let profile = Profile::open(here.path(), &place.tracker, &place.username).unwrap();
         let (seed, _) = opened(&profile, &password()).await.unwrap().unwrap();
         assert_eq!(seed.as_bytes(), &[7; 32]);
-        let people = Contacts::of(profile.folder(), &seed);
-        assert!(people.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
-        assert!(people.blocked().unwrap().contains(&Username::parse("eve").unwrap()));
+        let contacts = Contacts::of(profile.folder(), &seed);
+        assert!(contacts.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
+        assert!(contacts.blocked().unwrap().contains(&Username::parse("eve").unwrap()));
         let tracker = KnownTrackers::of(here.path()).key(&place.tracker).unwrap();
         assert_eq!(tracker, Some(PublicKey::new([9; 32])));
     }

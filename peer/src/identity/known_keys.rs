@@ -424,25 +424,25 @@ mod tests {
 
     /// Known keys in which bob's first device is pinned.
     fn met() -> KnownKeys {
-        let mut book = KnownKeys::default();
-        book.announce(&bob(), &endorsed(&[1], &[]));
-        assert_eq!(book.judge(&bob(), device(1).public_key()), KeyStatus::Known { first: true });
-        book
+        let mut known_keys = KnownKeys::default();
+        known_keys.announce(&bob(), &endorsed(&[1], &[]));
+        assert_eq!(known_keys.judge(&bob(), device(1).public_key()), KeyStatus::Known { first: true });
+        known_keys
     }
 
     #[test]
     fn a_further_device_that_a_pinned_one_endorsed_is_no_change() {
-        let mut book = met();
-        assert!(book.verify(&bob(), device(1).public_key()));
-        let took = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
+        let mut known_keys = met();
+        assert!(known_keys.verify(&bob(), device(1).public_key()));
+        let took = known_keys.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
         assert_eq!(took, KeyUpdate { news: None, endorsed: true });
-        assert_eq!(book.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
-        assert!(!book.is_verified(&bob(), &device(2).public_key()), "the number is of the other key");
-        let again = book.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
+        assert_eq!(known_keys.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
+        assert!(!known_keys.is_verified(&bob(), &device(2).public_key()), "the number is of the other key");
+        let again = known_keys.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
         assert_eq!(again, KeyUpdate { news: None, endorsed: false });
         // The pinned keys stay, also after a restart.
-        let mut book = KnownKeys::new(book.pins().clone());
-        assert_eq!(book.announce(&bob(), &endorsed(&[2], &[])).news, None);
+        let mut known_keys = KnownKeys::new(known_keys.pins().clone());
+        assert_eq!(known_keys.announce(&bob(), &endorsed(&[2], &[])).news, None);
         // The control: without the endorsement it is a change.
         let key = device(2).public_key();
         assert_eq!(
@@ -454,25 +454,25 @@ mod tests {
     #[test]
     fn endorsements_lead_on_in_whatever_order_they_are_told() {
         for chain in [[(1, 2), (2, 3), (3, 4)], [(3, 4), (2, 3), (1, 2)], [(2, 3), (3, 4), (1, 2)]] {
-            let mut book = met();
-            let took = book.announce(&bob(), &endorsed(&[4, 2, 1, 3], &chain));
+            let mut known_keys = met();
+            let took = known_keys.announce(&bob(), &endorsed(&[4, 2, 1, 3], &chain));
             assert_eq!(took, KeyUpdate { news: None, endorsed: true }, "{chain:?}");
-            assert_eq!(book.pins()[&bob()].keys.len(), 4);
+            assert_eq!(known_keys.pins()[&bob()].keys.len(), 4);
         }
         // If one endorsement is missing, the keys behind it are a change.
-        let mut book = met();
-        let took = book.announce(&bob(), &endorsed(&[1, 2, 3, 4], &[(1, 2), (3, 4)]));
+        let mut known_keys = met();
+        let took = known_keys.announce(&bob(), &endorsed(&[1, 2, 3, 4], &[(1, 2), (3, 4)]));
         assert_eq!(took, KeyUpdate { news: Some(device(4).public_key()), endorsed: true });
-        assert_eq!(book.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
-        assert_eq!(book.judge(&bob(), device(3).public_key()), KeyStatus::Changed);
+        assert_eq!(known_keys.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
+        assert_eq!(known_keys.judge(&bob(), device(3).public_key()), KeyStatus::Changed);
     }
 
     #[test]
     fn keys_that_a_tracker_makes_up_vouch_for_each_other_in_vain() {
-        let mut book = met();
+        let mut known_keys = met();
         let made_up = endorsed(&[1, 8, 9], &[(8, 9), (9, 8)]);
         assert_eq!(
-            book.announce(&bob(), &made_up),
+            known_keys.announce(&bob(), &made_up),
             KeyUpdate { news: Some(made_up.keys[2]), endorsed: false }
         );
         for signature in [
@@ -482,161 +482,166 @@ mod tests {
             Endorsement::sign(&bob(), &device(1), device(5).public_key()),
         ] {
             let bad = Announcement { endorsements: vec![signature], ..made_up.clone() };
-            assert!(!book.announce(&bob(), &bad).endorsed, "{signature:?}");
+            assert!(!known_keys.announce(&bob(), &bad).endorsed, "{signature:?}");
         }
-        assert_eq!(book.judge(&bob(), device(9).public_key()), KeyStatus::Changed);
+        assert_eq!(known_keys.judge(&bob(), device(9).public_key()), KeyStatus::Changed);
         // The control: an honest endorsement is followed.
-        assert!(book.announce(&bob(), &endorsed(&[1, 8, 9], &[(1, 9)])).endorsed);
-        assert_eq!(book.judge(&bob(), device(9).public_key()), KeyStatus::Known { first: false });
+        assert!(known_keys.announce(&bob(), &endorsed(&[1, 8, 9], &[(1, 9)])).endorsed);
+        assert_eq!(known_keys.judge(&bob(), device(9).public_key()), KeyStatus::Known { first: false });
     }
 
     #[test]
     fn no_more_keys_are_pinned_by_endorsement_than_a_user_can_need() {
-        let mut book = met();
-        let took =
-            (2..100).filter(|n| book.announce(&bob(), &endorsed(&[1, *n], &[(1, *n)])).endorsed).count();
+        let mut known_keys = met();
+        let took = (2..100)
+            .filter(|n| known_keys.announce(&bob(), &endorsed(&[1, *n], &[(1, *n)])).endorsed)
+            .count();
         assert_eq!(took, PINNED_KEYS_MAX - 1);
         let last = device(99).public_key();
-        assert_eq!(book.judge(&bob(), last), KeyStatus::Changed);
-        assert!(book.accept(&bob()));
-        assert_eq!(book.judge(&bob(), last), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.judge(&bob(), last), KeyStatus::Changed);
+        assert!(known_keys.accept(&bob()));
+        assert_eq!(known_keys.judge(&bob(), last), KeyStatus::Known { first: true });
     }
 
     #[tokio::test]
     async fn tracker_is_asked_again_about_an_announced_key_after_a_pause() {
-        let (mut book, now) = (met(), Instant::now());
-        book.announce(&bob(), &endorsed(&[1, 2], &[]));
-        assert!(!book.may_ask_again(&bob(), device(3).public_key(), now), "anybody can make up a key");
-        assert!(book.may_ask_again(&bob(), device(2).public_key(), now));
-        assert!(!book.may_ask_again(&bob(), device(2).public_key(), now));
-        assert!(book.may_ask_again(&bob(), device(2).public_key(), now + ASK_AGAIN_PAUSE));
+        let (mut known_keys, now) = (met(), Instant::now());
+        known_keys.announce(&bob(), &endorsed(&[1, 2], &[]));
+        assert!(!known_keys.may_ask_again(&bob(), device(3).public_key(), now), "anybody can make up a key");
+        assert!(known_keys.may_ask_again(&bob(), device(2).public_key(), now));
+        assert!(!known_keys.may_ask_again(&bob(), device(2).public_key(), now));
+        assert!(known_keys.may_ask_again(&bob(), device(2).public_key(), now + ASK_AGAIN_PAUSE));
     }
 
     #[test]
     fn the_first_meeting_pins_and_then_only_the_pin_counts() {
-        let mut book = KnownKeys::default();
-        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Unknown);
-        assert_eq!(book.announce(&bob(), &said(&[key(1)])).news, None);
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed, "the tracker says otherwise");
-        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: true });
+        let mut known_keys = KnownKeys::default();
+        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Unknown);
+        assert_eq!(known_keys.announce(&bob(), &said(&[key(1)])).news, None);
+        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed, "the tracker says otherwise");
+        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Known { first: true });
         // The tracker announces another key now, which is not trusted.
-        assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, Some(key(2)));
-        assert_eq!(book.announce(&bob(), &said(&[key(2)])).news, None, "told once");
-        assert!(book.is_changed(&bob()));
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
-        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: false });
-        assert!(book.accept(&bob()));
-        assert!(!book.is_changed(&bob()));
-        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Changed, "it is not announced any more");
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Known { first: true });
-        assert_eq!(book.pins()[&bob()].keys, [key(2)]);
+        assert_eq!(known_keys.announce(&bob(), &said(&[key(2)])).news, Some(key(2)));
+        assert_eq!(known_keys.announce(&bob(), &said(&[key(2)])).news, None, "told once");
+        assert!(known_keys.is_changed(&bob()));
+        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed);
+        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Known { first: false });
+        assert!(known_keys.accept(&bob()));
+        assert!(!known_keys.is_changed(&bob()));
+        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Changed, "it is not announced any more");
+        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.pins()[&bob()].keys, [key(2)]);
     }
 
     #[test]
     fn a_change_undoes_the_verification() {
-        let mut book = KnownKeys::default();
-        assert!(!book.verify(&bob(), key(1)));
-        book.announce(&bob(), &said(&[key(1)]));
-        assert!(!book.verify(&bob(), key(1)), "nobody has proven it");
-        book.judge(&bob(), key(1));
-        assert!(book.verify(&bob(), key(1)) && book.is_verified(&bob(), &key(1)));
-        book.announce(&bob(), &said(&[key(1), key(2)]));
-        assert!(!book.is_verified(&bob(), &key(1)));
-        book.accept(&bob());
-        book.judge(&bob(), key(2));
-        assert!(!book.is_verified(&bob(), &key(2)));
-        assert!(book.is_verified(&bob(), &key(1)), "that one was compared");
+        let mut known_keys = KnownKeys::default();
+        assert!(!known_keys.verify(&bob(), key(1)));
+        known_keys.announce(&bob(), &said(&[key(1)]));
+        assert!(!known_keys.verify(&bob(), key(1)), "nobody has proven it");
+        known_keys.judge(&bob(), key(1));
+        assert!(known_keys.verify(&bob(), key(1)) && known_keys.is_verified(&bob(), &key(1)));
+        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
+        assert!(!known_keys.is_verified(&bob(), &key(1)));
+        known_keys.accept(&bob());
+        known_keys.judge(&bob(), key(2));
+        assert!(!known_keys.is_verified(&bob(), &key(2)));
+        assert!(known_keys.is_verified(&bob(), &key(1)), "that one was compared");
     }
 
     #[test]
     fn an_announcement_alone_pins_nothing() {
-        let mut book = KnownKeys::default();
-        book.announce(&bob(), &said(&[key(1), key(2)]));
-        assert!(book.pins().is_empty());
+        let mut known_keys = KnownKeys::default();
+        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
+        assert!(known_keys.pins().is_empty());
         // The proven key is pinned. The other is no change until it is used.
-        assert_eq!(book.judge(&bob(), key(1)), KeyStatus::Known { first: true });
-        assert_eq!(book.pins()[&bob()].keys, [key(1)]);
-        assert!(!book.is_changed(&bob()));
-        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
-        assert_eq!(book.trusted(bob()).1, [key(1)]);
+        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.pins()[&bob()].keys, [key(1)]);
+        assert!(!known_keys.is_changed(&bob()));
+        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, None);
+        assert_eq!(known_keys.trusted(bob()).1, [key(1)]);
         // The same holds after a restart.
-        let mut book = KnownKeys::new(book.pins().clone());
-        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, None);
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
-        assert!(book.is_changed(&bob()));
-        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
+        let mut known_keys = KnownKeys::new(known_keys.pins().clone());
+        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, None);
+        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed);
+        assert!(known_keys.is_changed(&bob()));
+        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
         // An accepted key waits for its proof.
-        assert!(book.accept(&bob()));
-        assert_eq!(book.pins()[&bob()].keys, [key(1)]);
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Known { first: true });
-        assert_eq!(book.pins()[&bob()].keys, [key(1), key(2)]);
+        assert!(known_keys.accept(&bob()));
+        assert_eq!(known_keys.pins()[&bob()].keys, [key(1)]);
+        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.pins()[&bob()].keys, [key(1), key(2)]);
     }
 
     #[test]
     fn verifying_a_key_keeps_no_other_that_was_not_compared() {
         // An earlier version pinned all announced keys.
         let keys = vec![key(1), key(2)];
-        let mut book = KnownKeys::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
-        book.announce(&bob(), &said(&[key(1), key(2)]));
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Known { first: false });
-        assert!(book.verify(&bob(), key(1)));
-        assert_eq!(book.pins()[&bob()].keys, [key(1)]);
-        assert!(book.is_verified(&bob(), &key(1)) && !book.is_verified(&bob(), &key(2)));
-        assert!(!book.is_changed(&bob()), "nobody uses the other one");
-        assert_eq!(book.judge(&bob(), key(2)), KeyStatus::Changed);
+        let mut known_keys = KnownKeys::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
+        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
+        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Known { first: false });
+        assert!(known_keys.verify(&bob(), key(1)));
+        assert_eq!(known_keys.pins()[&bob()].keys, [key(1)]);
+        assert!(known_keys.is_verified(&bob(), &key(1)) && !known_keys.is_verified(&bob(), &key(2)));
+        assert!(!known_keys.is_changed(&bob()), "nobody uses the other one");
+        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed);
         // If both are compared, both stay.
-        assert!(book.accept(&bob()) && book.verify(&bob(), key(2)));
-        assert_eq!(book.pins()[&bob()].keys, [key(1), key(2)]);
+        assert!(known_keys.accept(&bob()) && known_keys.verify(&bob(), key(2)));
+        assert_eq!(known_keys.pins()[&bob()].keys, [key(1), key(2)]);
         // A key that is not announced changes nothing.
-        book.judge(&bob(), key(9));
-        assert!(book.is_verified(&bob(), &key(1)) && book.is_verified(&bob(), &key(2)));
+        known_keys.judge(&bob(), key(9));
+        assert!(known_keys.is_verified(&bob(), &key(1)) && known_keys.is_verified(&bob(), &key(2)));
     }
 
     #[test]
     fn a_changed_key_is_compared_before_it_is_accepted() {
-        let mut book = KnownKeys::default();
-        book.announce(&bob(), &said(&[key(1)]));
-        book.judge(&bob(), key(1));
-        assert!(book.verify(&bob(), key(1)));
-        assert!(!book.accept(&bob()), "nothing has changed");
-        assert!(book.is_verified(&bob(), &key(1)));
-        book.announce(&bob(), &said(&[key(1), key(2)]));
-        assert_eq!(book.key(&bob()), Some(key(2)));
-        assert!(!book.verify(&bob(), key(2)), "accepted first");
+        let mut known_keys = KnownKeys::default();
+        known_keys.announce(&bob(), &said(&[key(1)]));
+        known_keys.judge(&bob(), key(1));
+        assert!(known_keys.verify(&bob(), key(1)));
+        assert!(!known_keys.accept(&bob()), "nothing has changed");
+        assert!(known_keys.is_verified(&bob(), &key(1)));
+        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
+        assert_eq!(known_keys.key(&bob()), Some(key(2)));
+        assert!(!known_keys.verify(&bob(), key(2)), "accepted first");
         // A key that the tracker does not announce cannot be accepted, so it is not offered for comparison.
-        assert_eq!(book.judge(&bob(), key(3)), KeyStatus::Changed);
-        assert_eq!(book.key(&bob()), Some(key(2)));
-        assert!(book.accept(&bob()) && book.verify(&bob(), key(2)) && book.is_verified(&bob(), &key(2)));
+        assert_eq!(known_keys.judge(&bob(), key(3)), KeyStatus::Changed);
+        assert_eq!(known_keys.key(&bob()), Some(key(2)));
+        assert!(
+            known_keys.accept(&bob())
+                && known_keys.verify(&bob(), key(2))
+                && known_keys.is_verified(&bob(), &key(2))
+        );
     }
 
     #[test]
     fn a_change_is_told_once_and_a_crowd_of_keys_up_to_a_limit() {
-        let mut book = KnownKeys::default();
-        book.announce(&bob(), &said(&[key(1)]));
-        book.judge(&bob(), key(1));
-        assert_eq!(book.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
-        assert!(!book.is_unannounced(&bob(), key(2)));
-        let told = (3..100).filter(|n| book.is_unannounced(&bob(), key(*n))).count();
+        let mut known_keys = KnownKeys::default();
+        known_keys.announce(&bob(), &said(&[key(1)]));
+        known_keys.judge(&bob(), key(1));
+        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
+        assert!(!known_keys.is_unannounced(&bob(), key(2)));
+        let told = (3..100).filter(|n| known_keys.is_unannounced(&bob(), key(*n))).count();
         assert_eq!(told, NEW_KEYS_TOLD - 1);
     }
 
     #[test]
     fn who_ever_had_keys_is_known_to_have_them() {
-        let mut book = KnownKeys::default();
-        assert!(!book.has_keys(&bob()));
-        book.announce(&bob(), &said(&[key(1)]));
-        book.judge(&bob(), key(1));
-        book.announce(&bob(), &said(&[]));
-        assert!(book.has_keys(&bob()));
+        let mut known_keys = KnownKeys::default();
+        assert!(!known_keys.has_keys(&bob()));
+        known_keys.announce(&bob(), &said(&[key(1)]));
+        known_keys.judge(&bob(), key(1));
+        known_keys.announce(&bob(), &said(&[]));
+        assert!(known_keys.has_keys(&bob()));
     }
 
     #[test]
     fn announcements_of_invented_names_take_bounded_memory() {
-        let mut book = met();
+        let mut known_keys = met();
         for n in 0..2 * ANNOUNCED_MAX {
-            book.announce(&Username::parse(&format!("invented{n}")).unwrap(), &said(&[]));
+            known_keys.announce(&Username::parse(&format!("invented{n}")).unwrap(), &said(&[]));
         }
-        assert_eq!(book.announced.len(), ANNOUNCED_MAX);
-        assert!(book.was_announced(&bob()), "bob was met");
+        assert_eq!(known_keys.announced.len(), ANNOUNCED_MAX);
+        assert!(known_keys.was_announced(&bob()), "bob was met");
     }
 }

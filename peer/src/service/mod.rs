@@ -97,9 +97,9 @@ type Kept = (History, mpsc::Receiver<Report>, Opened);
 
 /// The data that this device stores under the user's key.
 struct Local {
-    people: Contacts,
+    contacts: Contacts,
     blocked: BTreeSet<Username>,
-    book: KnownKeys,
+    known_keys: KnownKeys,
     history: Kept,
 }
 
@@ -253,8 +253,8 @@ impl PeerService {
                 return Err(error);
             }
         };
-        let Local { people, blocked, mut book, history } = local;
-        let learned = self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &people, &mut book);
+        let Local { contacts, blocked, mut known_keys, history } = local;
+        let learned = self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &contacts, &mut known_keys);
         let proof = learned.await.and_then(|()| Ok(identity(&seed, Purpose::Link)?));
         let proof = match proof {
             Ok(proof) => proof,
@@ -277,14 +277,14 @@ impl PeerService {
             identity: proof,
             plaintext: self.config.plaintext,
         };
-        let (known_keys, key_questions) = KnownKeysHandle::new();
-        let (links, link_reports) = PeerPeerCommunication::new(config, known_keys, self.key_lookup());
+        let (keys_handle, key_questions) = KnownKeysHandle::new();
+        let (links, link_reports) = PeerPeerCommunication::new(config, keys_handle, self.key_lookup());
         // The links say goodbye before they end, so `stop` does not cut this task short.
         self.tasks.lock().await.spawn(peer_communication::run(links.clone(), listener));
         let start = EngineStart {
             me: who.username.clone(),
             own_key: seed.public_key(),
-            keys: book,
+            keys: known_keys,
             blocked,
             login: Err(self.tracker_failed()),
             #[cfg(test)]
@@ -296,7 +296,7 @@ impl PeerService {
             links: links.clone(),
             link_reports,
             key_questions,
-            contacts: people,
+            contacts,
         };
         let session = Session { user: who.username.clone(), seed, profile, history, links };
         // Only one sign-in can take the listener, so the cell is empty.
@@ -318,10 +318,10 @@ impl PeerService {
         user: &Username,
         seed: &Seed,
     ) -> Result<Local, CommandError> {
-        let people = Contacts::of(profile.folder(), seed);
-        let (blocked, book) = (people.blocked()?, KnownKeys::new(people.pins()?));
+        let contacts = Contacts::of(profile.folder(), seed);
+        let (blocked, known_keys) = (contacts.blocked()?, KnownKeys::new(contacts.pins()?));
         let history = self.history(profile, user, seed).await?;
-        Ok(Local { people, blocked, book, history })
+        Ok(Local { contacts, blocked, known_keys, history })
     }
 
     /// Opens the history of the user's conversations.

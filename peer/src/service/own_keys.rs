@@ -61,15 +61,15 @@ impl PeerService {
         &self,
         is_reached: bool,
         (me, seed): (&Username, &Seed),
-        people: &Contacts,
-        book: &mut KnownKeys,
+        contacts: &Contacts,
+        known_keys: &mut KnownKeys,
     ) -> Result<(), CommandError> {
         if !is_reached {
             return Ok(());
         }
         let Some(announced) = self.tracker.keys_of(me).await else { return Ok(()) };
-        if book.announce_own(me, seed.public_key(), &announced) {
-            people.keep_pins(|| book.pins().clone())?;
+        if known_keys.announce_own(me, seed.public_key(), &announced) {
+            contacts.keep_pins(|| known_keys.pins().clone())?;
         }
         Ok(())
     }
