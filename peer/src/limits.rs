@@ -245,7 +245,7 @@ pub const FAREWELL_WAIT: Duration = Duration::from_secs(2);
 pub const SIGN_IN_TRIES: usize = 3;
 
 /// New keys of one user that are reported: more are an attack, and would push everything else off the screen.
-pub const NEW_KEYS_TOLD: usize = 8;
+pub const KEY_WARNINGS_MAX: usize = 8;
 
 /// Keys that are pinned for one user, those of former devices included; further ones need `/accept`.
 pub const PINNED_KEYS_MAX: usize = 16;

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use commons::names::Username;
 
-use crate::identity::known_keys::Standing;
+use crate::identity::known_keys::KeyBackup;
 
 /// A decision that is being written to the disk.
 pub(in crate::engine) enum Decision {
     /// The announced keys of a user are accepted. The copy of the keys undoes it.
-    Accept(Username, Standing),
+    Accept(Username, KeyBackup),
     /// The safety number of a user's key was compared. The copy of the keys undoes it.
-    Verify(Username, Standing),
+    Verify(Username, KeyBackup),
     /// These users are blocked from now on.
     Block(BTreeSet<Username>),
 }

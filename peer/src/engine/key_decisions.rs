@@ -55,7 +55,7 @@ impl Engine {
 
     /// Accepts the keys that the tracker announces for a user.
     pub(in crate::engine) fn accept_keys(&mut self, user: Username) -> Result<Decision, CommandError> {
-        let before = self.keys.standing(&user);
+        let before = self.keys.back_up(&user);
         if !self.keys.accept(&user) {
             let message = format!("the tracker announces no new key of {user}: nothing to accept");
             return Err(CommandError::Usage(message));
@@ -69,7 +69,7 @@ impl Engine {
         if self.keys.is_changed(&user) {
             return Err(CommandError::KeyChanged(user));
         }
-        let before = self.keys.standing(&user);
+        let before = self.keys.back_up(&user);
         let key = self.keys.shown(&user).or_else(|| self.key(&user));
         if !key.is_some_and(|key| self.keys.verify(&user, key)) {
             let message = format!("talk to {user} first, then compare: /verify {user}");
@@ -187,7 +187,7 @@ mod tests {
         let mut keys = KnownKeys::default();
         let announced = vec![device(BOB)];
         keys.announce(&user(BOB), &Announcement { keys: announced, endorsements: Vec::new() });
-        assert_eq!(keys.judge(&user(BOB), device(BOB)), KeyStatus::Known { first: true });
+        assert_eq!(keys.check(&user(BOB), device(BOB)), KeyStatus::Known { first: true });
         keys
     }
 

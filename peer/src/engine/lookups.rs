@@ -94,11 +94,11 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
         let address = Some(&peer).filter(|peer| peer.connected).and_then(Peer::socket_addr);
-        let KeyUpdate { news, endorsed } = self.keys.announce(user, &Announcement::from(peer));
+        let KeyUpdate { new_key, endorsed } = self.keys.announce(user, &Announcement::from(peer));
         if endorsed {
             self.on_endorsed(user, effects);
         }
-        effects.publish(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+        effects.publish(new_key.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
         if self.keys.is_changed(user) {
             self.apply_key_hold(user, effects);
             return Err(CommandError::KeyChanged(user.clone()));

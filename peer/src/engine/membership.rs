@@ -103,8 +103,8 @@ impl Engine {
         let (mut changed, mut endorsed_users) = (Vec::new(), Vec::new());
         for (user, want) in &wanted {
             let Some(announced) = &want.keys else { continue };
-            let KeyUpdate { news, endorsed } = self.keys.announce(user, announced);
-            changed.extend(news.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+            let KeyUpdate { new_key, endorsed } = self.keys.announce(user, announced);
+            changed.extend(new_key.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
             endorsed_users.extend(endorsed.then(|| user.clone()));
         }
         effects.publish(changed);

@@ -208,7 +208,7 @@ mod tests {
         let contacts = Contacts::of(folder, &Seed::new([7; 32]));
         contacts.keep_pins(pins).unwrap();
         contacts.keep_blocked(&BTreeSet::from([bob()])).unwrap();
-        people
+        contacts
     }
 
     fn names_in(folder: &Path) -> Vec<String> {

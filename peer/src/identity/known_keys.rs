@@ -19,7 +19,7 @@ use commons::snapshot::Member;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::limits::{ANNOUNCED_MAX, ASK_AGAIN_PAUSE, NEW_KEYS_TOLD, PINNED_KEYS_MAX};
+use crate::limits::{ANNOUNCED_MAX, ASK_AGAIN_PAUSE, KEY_WARNINGS_MAX, PINNED_KEYS_MAX};
 
 /// The keys of one user, as the tracker announces them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl From<Peer> for Announcement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyUpdate {
     /// A key that is not pinned although others are, and that the user was not warned of yet.
-    pub(crate) news: Option<PublicKey>,
+    pub(crate) new_key: Option<PublicKey>,
     /// Whether a further key is pinned now because a pinned key has endorsed it.
     pub(crate) endorsed: bool,
 }
@@ -69,7 +69,7 @@ pub(crate) struct Pin {
 }
 
 /// A copy of the pinned and accepted keys of one user, taken before a change.
-pub(crate) struct Standing {
+pub(crate) struct KeyBackup {
     pin: Option<Pin>,
     accepted: Option<Vec<PublicKey>>,
 }
@@ -100,7 +100,7 @@ pub(crate) struct KnownKeys {
     /// The pinned or announced key that each contact proved last.
     proven: BTreeMap<Username, PublicKey>,
     /// Key changes that the user was warned of. Each warning is given once.
-    told: BTreeMap<Username, BTreeSet<PublicKey>>,
+    warned: BTreeMap<Username, BTreeSet<PublicKey>>,
     /// Time at which the tracker was last asked again about an announced key that is not accepted.
     asked: BTreeMap<Username, Instant>,
     /// Time at which the tracker was last asked about a user without a key. Meanwhile another person may have
@@ -120,17 +120,17 @@ impl KnownKeys {
     }
 
     /// Stores an announcement of the tracker.
-    pub(crate) fn announce(&mut self, user: &Username, said: &Announcement) -> KeyUpdate {
+    pub(crate) fn announce(&mut self, user: &Username, announcement: &Announcement) -> KeyUpdate {
         if self.announced.len() >= ANNOUNCED_MAX && !self.announced.contains_key(user) {
             self.forget_an_announcement();
         }
-        self.announced.insert(user.clone(), said.keys.clone());
+        self.announced.insert(user.clone(), announcement.keys.clone());
         if let Some(pin) = self.pins.get_mut(user) {
-            pin.unproven.retain(|key| said.keys.contains(key));
+            pin.unproven.retain(|key| announcement.keys.contains(key));
         }
-        let endorsed = self.follow(user, said);
+        let endorsed = self.pin_endorsed(user, announcement);
         let new = self.not_accepted(user).last();
-        KeyUpdate { news: new.filter(|new| self.is_unannounced(user, *new)), endorsed }
+        KeyUpdate { new_key: new.filter(|new| self.note_warning(user, *new)), endorsed }
     }
 
     /// Drops the announcement of a user who was never met, to make room. It is requested again when it is needed.
@@ -144,12 +144,12 @@ impl KnownKeys {
     }
 
     /// Copies the pinned and accepted keys of a user. They are restored if a change cannot be written.
-    pub(crate) fn standing(&self, user: &Username) -> Standing {
-        Standing { pin: self.pins.get(user).cloned(), accepted: self.accepted.get(user).cloned() }
+    pub(crate) fn back_up(&self, user: &Username) -> KeyBackup {
+        KeyBackup { pin: self.pins.get(user).cloned(), accepted: self.accepted.get(user).cloned() }
     }
 
     /// Undoes the changes to a user's keys since the copy was made.
-    pub(crate) fn restore(&mut self, user: &Username, Standing { pin, accepted }: Standing) {
+    pub(crate) fn restore(&mut self, user: &Username, KeyBackup { pin, accepted }: KeyBackup) {
         let _ = match pin {
             Some(pin) => self.pins.insert(user.clone(), pin),
             None => self.pins.remove(user),
@@ -162,23 +162,31 @@ impl KnownKeys {
 
     /// Stores the keys of the user's own account, which verify messages from the user's other devices. The first
     /// announcement is pinned; later only endorsed keys are. Returns true if the pins must be written.
-    pub(crate) fn announce_own(&mut self, me: &Username, own: PublicKey, said: &Announcement) -> bool {
+    pub(crate) fn announce_own(
+        &mut self,
+        me: &Username,
+        own: PublicKey,
+        announcement: &Announcement,
+    ) -> bool {
         let is_first = !self.pins.contains_key(me);
-        let pin =
-            self.pins.entry(me.clone()).or_insert_with(|| Pin { keys: said.keys.clone(), ..Pin::default() });
+        let pin = self
+            .pins
+            .entry(me.clone())
+            .or_insert_with(|| Pin { keys: announcement.keys.clone(), ..Pin::default() });
         let is_further = !pin.keys.contains(&own) && pin.keys.len() < PINNED_KEYS_MAX;
         if is_further {
             pin.keys.push(own);
         }
-        self.follow(me, said) || is_further || is_first
+        self.pin_endorsed(me, announcement) || is_further || is_first
     }
 
     /// Pins the announced keys that endorsements connect to a pinned key, directly or through other keys. Returns true
     /// if there were any. Nobody has compared them: only a key of the user vouches for them.
-    fn follow(&mut self, user: &Username, said: &Announcement) -> bool {
+    fn pin_endorsed(&mut self, user: &Username, announcement: &Announcement) -> bool {
         let Some(pin) = self.pins.get_mut(user) else { return false };
-        let signatures = said.endorsements.iter().take(ENDORSEMENTS_PER_USER);
-        let read: Vec<_> = signatures.filter_map(|it| Endorsement::read(user, &said.keys, it)).collect();
+        let signatures = announcement.endorsements.iter().take(ENDORSEMENTS_PER_USER);
+        let read: Vec<_> =
+            signatures.filter_map(|it| Endorsement::read(user, &announcement.keys, it)).collect();
         let before = pin.keys.len();
         while pin.keys.len() < PINNED_KEYS_MAX {
             let leads_on = |it: &&Endorsement| pin.keys.contains(&it.by) && !pin.keys.contains(&it.key);
@@ -189,11 +197,11 @@ impl KnownKeys {
         pin.keys.len() > before
     }
 
-    /// Notes a warning about this key. Returns true if the user was not warned of it yet. At most [`NEW_KEYS_TOLD`]
+    /// Notes a warning about this key. Returns true if the user was not warned of it yet. At most [`KEY_WARNINGS_MAX`]
     /// keys of one user are warned of.
-    pub(crate) fn is_unannounced(&mut self, user: &Username, key: PublicKey) -> bool {
-        let told = self.told.entry(user.clone()).or_default();
-        told.len() < NEW_KEYS_TOLD && told.insert(key)
+    pub(crate) fn note_warning(&mut self, user: &Username, key: PublicKey) -> bool {
+        let warned = self.warned.entry(user.clone()).or_default();
+        warned.len() < KEY_WARNINGS_MAX && warned.insert(key)
     }
 
     /// Whether to ask the tracker again about a key that somebody has proven under this name. The tracker already
@@ -233,16 +241,16 @@ impl KnownKeys {
         self.announced.get(user).is_some_and(|announced| announced.contains(key))
     }
 
-    /// Judges a key that was proven under a user's name. The first announced key is pinned, and so is an accepted key.
+    /// Checks a key that was proven under a user's name. The first announced key is pinned, and so is an accepted key.
     /// No other key is pinned, because nobody has proven it.
-    pub(crate) fn judge(&mut self, user: &Username, key: PublicKey) -> KeyStatus {
+    pub(crate) fn check(&mut self, user: &Username, key: PublicKey) -> KeyStatus {
         let pinned = self.pins.get(user).map(|pin| &pin.keys);
         // Keys that anybody can make up are not remembered.
         if pinned.into_iter().chain(self.announced.get(user)).flatten().any(|known| *known == key) {
             self.proven.insert(user.clone(), key);
         }
         if self.accepted.get(user).is_some_and(|accepted| accepted.contains(&key)) {
-            self.take(user, key);
+            self.pin_accepted(user, key);
             return KeyStatus::Known { first: true };
         }
         // A pinned key that is no longer announced was given up when other keys were accepted.
@@ -267,7 +275,7 @@ impl KnownKeys {
     }
 
     /// Pins an accepted key. Pinned keys that are no longer announced are removed.
-    fn take(&mut self, user: &Username, key: PublicKey) {
+    fn pin_accepted(&mut self, user: &Username, key: PublicKey) {
         let announced = self.announced.get(user).cloned().unwrap_or_default();
         let pin = self.pins.entry(user.clone()).or_default();
         pin.keys.retain(|pinned| announced.contains(pinned) && *pinned != key);
@@ -344,7 +352,7 @@ impl KnownKeys {
         let pin = self.pins.get(user);
         keys.retain(|key| pin.is_none_or(|pin| !pin.keys.contains(key) && !pin.unproven.contains(key)));
         self.accepted.insert(user.clone(), keys);
-        self.told.remove(user);
+        self.warned.remove(user);
         true
     }
 
@@ -403,7 +411,7 @@ mod tests {
         PublicKey::new([n; 32])
     }
 
-    fn said(keys: &[PublicKey]) -> Announcement {
+    fn announcement(keys: &[PublicKey]) -> Announcement {
         Announcement { keys: keys.to_vec(), endorsements: Vec::new() }
     }
 
@@ -413,12 +421,12 @@ mod tests {
     }
 
     /// The tracker's announcement of bob: the keys of these devices, and pairs of endorsing and endorsed devices.
-    fn endorsed(devices: &[u8], said: &[(u8, u8)]) -> Announcement {
+    fn endorsed(devices: &[u8], pairs: &[(u8, u8)]) -> Announcement {
         let key = |n: u8| device(n).public_key();
         let sign = |(by, of): &(u8, u8)| Endorsement::sign(&bob(), &device(*by), key(*of));
         Announcement {
             keys: devices.iter().map(|n| key(*n)).collect(),
-            endorsements: said.iter().map(sign).collect(),
+            endorsements: pairs.iter().map(sign).collect(),
         }
     }
 
@@ -426,7 +434,7 @@ mod tests {
     fn met() -> KnownKeys {
         let mut known_keys = KnownKeys::default();
         known_keys.announce(&bob(), &endorsed(&[1], &[]));
-        assert_eq!(known_keys.judge(&bob(), device(1).public_key()), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.check(&bob(), device(1).public_key()), KeyStatus::Known { first: true });
         known_keys
     }
 
@@ -435,19 +443,19 @@ mod tests {
         let mut known_keys = met();
         assert!(known_keys.verify(&bob(), device(1).public_key()));
         let took = known_keys.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
-        assert_eq!(took, KeyUpdate { news: None, endorsed: true });
-        assert_eq!(known_keys.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
+        assert_eq!(took, KeyUpdate { new_key: None, endorsed: true });
+        assert_eq!(known_keys.check(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
         assert!(!known_keys.is_verified(&bob(), &device(2).public_key()), "the number is of the other key");
         let again = known_keys.announce(&bob(), &endorsed(&[1, 2], &[(1, 2)]));
-        assert_eq!(again, KeyUpdate { news: None, endorsed: false });
+        assert_eq!(again, KeyUpdate { new_key: None, endorsed: false });
         // The pinned keys stay, also after a restart.
         let mut known_keys = KnownKeys::new(known_keys.pins().clone());
-        assert_eq!(known_keys.announce(&bob(), &endorsed(&[2], &[])).news, None);
+        assert_eq!(known_keys.announce(&bob(), &endorsed(&[2], &[])).new_key, None);
         // The control: without the endorsement it is a change.
         let key = device(2).public_key();
         assert_eq!(
             met().announce(&bob(), &endorsed(&[1, 2], &[])),
-            KeyUpdate { news: Some(key), endorsed: false }
+            KeyUpdate { new_key: Some(key), endorsed: false }
         );
     }
 
@@ -456,15 +464,15 @@ mod tests {
         for chain in [[(1, 2), (2, 3), (3, 4)], [(3, 4), (2, 3), (1, 2)], [(2, 3), (3, 4), (1, 2)]] {
             let mut known_keys = met();
             let took = known_keys.announce(&bob(), &endorsed(&[4, 2, 1, 3], &chain));
-            assert_eq!(took, KeyUpdate { news: None, endorsed: true }, "{chain:?}");
+            assert_eq!(took, KeyUpdate { new_key: None, endorsed: true }, "{chain:?}");
             assert_eq!(known_keys.pins()[&bob()].keys.len(), 4);
         }
         // If one endorsement is missing, the keys behind it are a change.
         let mut known_keys = met();
         let took = known_keys.announce(&bob(), &endorsed(&[1, 2, 3, 4], &[(1, 2), (3, 4)]));
-        assert_eq!(took, KeyUpdate { news: Some(device(4).public_key()), endorsed: true });
-        assert_eq!(known_keys.judge(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
-        assert_eq!(known_keys.judge(&bob(), device(3).public_key()), KeyStatus::Changed);
+        assert_eq!(took, KeyUpdate { new_key: Some(device(4).public_key()), endorsed: true });
+        assert_eq!(known_keys.check(&bob(), device(2).public_key()), KeyStatus::Known { first: false });
+        assert_eq!(known_keys.check(&bob(), device(3).public_key()), KeyStatus::Changed);
     }
 
     #[test]
@@ -473,7 +481,7 @@ mod tests {
         let made_up = endorsed(&[1, 8, 9], &[(8, 9), (9, 8)]);
         assert_eq!(
             known_keys.announce(&bob(), &made_up),
-            KeyUpdate { news: Some(made_up.keys[2]), endorsed: false }
+            KeyUpdate { new_key: Some(made_up.keys[2]), endorsed: false }
         );
         for signature in [
             Signature([7; 64]),
@@ -484,10 +492,10 @@ mod tests {
             let bad = Announcement { endorsements: vec![signature], ..made_up.clone() };
             assert!(!known_keys.announce(&bob(), &bad).endorsed, "{signature:?}");
         }
-        assert_eq!(known_keys.judge(&bob(), device(9).public_key()), KeyStatus::Changed);
+        assert_eq!(known_keys.check(&bob(), device(9).public_key()), KeyStatus::Changed);
         // The control: an honest endorsement is followed.
         assert!(known_keys.announce(&bob(), &endorsed(&[1, 8, 9], &[(1, 9)])).endorsed);
-        assert_eq!(known_keys.judge(&bob(), device(9).public_key()), KeyStatus::Known { first: false });
+        assert_eq!(known_keys.check(&bob(), device(9).public_key()), KeyStatus::Known { first: false });
     }
 
     #[test]
@@ -498,9 +506,9 @@ mod tests {
             .count();
         assert_eq!(took, PINNED_KEYS_MAX - 1);
         let last = device(99).public_key();
-        assert_eq!(known_keys.judge(&bob(), last), KeyStatus::Changed);
+        assert_eq!(known_keys.check(&bob(), last), KeyStatus::Changed);
         assert!(known_keys.accept(&bob()));
-        assert_eq!(known_keys.judge(&bob(), last), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.check(&bob(), last), KeyStatus::Known { first: true });
     }
 
     #[tokio::test]
@@ -516,20 +524,20 @@ mod tests {
     #[test]
     fn the_first_meeting_pins_and_then_only_the_pin_counts() {
         let mut known_keys = KnownKeys::default();
-        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Unknown);
-        assert_eq!(known_keys.announce(&bob(), &said(&[key(1)])).news, None);
-        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed, "the tracker says otherwise");
-        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.check(&bob(), key(1)), KeyStatus::Unknown);
+        assert_eq!(known_keys.announce(&bob(), &announcement(&[key(1)])).new_key, None);
+        assert_eq!(known_keys.check(&bob(), key(2)), KeyStatus::Changed, "the tracker says otherwise");
+        assert_eq!(known_keys.check(&bob(), key(1)), KeyStatus::Known { first: true });
         // The tracker announces another key now, which is not trusted.
-        assert_eq!(known_keys.announce(&bob(), &said(&[key(2)])).news, Some(key(2)));
-        assert_eq!(known_keys.announce(&bob(), &said(&[key(2)])).news, None, "told once");
+        assert_eq!(known_keys.announce(&bob(), &announcement(&[key(2)])).new_key, Some(key(2)));
+        assert_eq!(known_keys.announce(&bob(), &announcement(&[key(2)])).new_key, None, "warned of once");
         assert!(known_keys.is_changed(&bob()));
-        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed);
-        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Known { first: false });
+        assert_eq!(known_keys.check(&bob(), key(2)), KeyStatus::Changed);
+        assert_eq!(known_keys.check(&bob(), key(1)), KeyStatus::Known { first: false });
         assert!(known_keys.accept(&bob()));
         assert!(!known_keys.is_changed(&bob()));
-        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Changed, "it is not announced any more");
-        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.check(&bob(), key(1)), KeyStatus::Changed, "it is not announced any more");
+        assert_eq!(known_keys.check(&bob(), key(2)), KeyStatus::Known { first: true });
         assert_eq!(known_keys.pins()[&bob()].keys, [key(2)]);
     }
 
@@ -537,14 +545,14 @@ mod tests {
     fn a_change_undoes_the_verification() {
         let mut known_keys = KnownKeys::default();
         assert!(!known_keys.verify(&bob(), key(1)));
-        known_keys.announce(&bob(), &said(&[key(1)]));
+        known_keys.announce(&bob(), &announcement(&[key(1)]));
         assert!(!known_keys.verify(&bob(), key(1)), "nobody has proven it");
-        known_keys.judge(&bob(), key(1));
+        known_keys.check(&bob(), key(1));
         assert!(known_keys.verify(&bob(), key(1)) && known_keys.is_verified(&bob(), &key(1)));
-        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
+        known_keys.announce(&bob(), &announcement(&[key(1), key(2)]));
         assert!(!known_keys.is_verified(&bob(), &key(1)));
         known_keys.accept(&bob());
-        known_keys.judge(&bob(), key(2));
+        known_keys.check(&bob(), key(2));
         assert!(!known_keys.is_verified(&bob(), &key(2)));
         assert!(known_keys.is_verified(&bob(), &key(1)), "that one was compared");
     }
@@ -552,24 +560,24 @@ mod tests {
     #[test]
     fn an_announcement_alone_pins_nothing() {
         let mut known_keys = KnownKeys::default();
-        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
+        known_keys.announce(&bob(), &announcement(&[key(1), key(2)]));
         assert!(known_keys.pins().is_empty());
         // The proven key is pinned. The other is no change until it is used.
-        assert_eq!(known_keys.judge(&bob(), key(1)), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.check(&bob(), key(1)), KeyStatus::Known { first: true });
         assert_eq!(known_keys.pins()[&bob()].keys, [key(1)]);
         assert!(!known_keys.is_changed(&bob()));
-        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, None);
+        assert_eq!(known_keys.announce(&bob(), &announcement(&[key(1), key(2)])).new_key, None);
         assert_eq!(known_keys.trusted(bob()).1, [key(1)]);
         // The same holds after a restart.
         let mut known_keys = KnownKeys::new(known_keys.pins().clone());
-        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, None);
-        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed);
+        assert_eq!(known_keys.announce(&bob(), &announcement(&[key(1), key(2)])).new_key, None);
+        assert_eq!(known_keys.check(&bob(), key(2)), KeyStatus::Changed);
         assert!(known_keys.is_changed(&bob()));
-        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
+        assert_eq!(known_keys.announce(&bob(), &announcement(&[key(1), key(2)])).new_key, Some(key(2)));
         // An accepted key waits for its proof.
         assert!(known_keys.accept(&bob()));
         assert_eq!(known_keys.pins()[&bob()].keys, [key(1)]);
-        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Known { first: true });
+        assert_eq!(known_keys.check(&bob(), key(2)), KeyStatus::Known { first: true });
         assert_eq!(known_keys.pins()[&bob()].keys, [key(1), key(2)]);
     }
 
@@ -578,34 +586,34 @@ mod tests {
         // An earlier version pinned all announced keys.
         let keys = vec![key(1), key(2)];
         let mut known_keys = KnownKeys::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
-        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
-        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Known { first: false });
+        known_keys.announce(&bob(), &announcement(&[key(1), key(2)]));
+        assert_eq!(known_keys.check(&bob(), key(2)), KeyStatus::Known { first: false });
         assert!(known_keys.verify(&bob(), key(1)));
         assert_eq!(known_keys.pins()[&bob()].keys, [key(1)]);
         assert!(known_keys.is_verified(&bob(), &key(1)) && !known_keys.is_verified(&bob(), &key(2)));
         assert!(!known_keys.is_changed(&bob()), "nobody uses the other one");
-        assert_eq!(known_keys.judge(&bob(), key(2)), KeyStatus::Changed);
+        assert_eq!(known_keys.check(&bob(), key(2)), KeyStatus::Changed);
         // If both are compared, both stay.
         assert!(known_keys.accept(&bob()) && known_keys.verify(&bob(), key(2)));
         assert_eq!(known_keys.pins()[&bob()].keys, [key(1), key(2)]);
         // A key that is not announced changes nothing.
-        known_keys.judge(&bob(), key(9));
+        known_keys.check(&bob(), key(9));
         assert!(known_keys.is_verified(&bob(), &key(1)) && known_keys.is_verified(&bob(), &key(2)));
     }
 
     #[test]
     fn a_changed_key_is_compared_before_it_is_accepted() {
         let mut known_keys = KnownKeys::default();
-        known_keys.announce(&bob(), &said(&[key(1)]));
-        known_keys.judge(&bob(), key(1));
+        known_keys.announce(&bob(), &announcement(&[key(1)]));
+        known_keys.check(&bob(), key(1));
         assert!(known_keys.verify(&bob(), key(1)));
         assert!(!known_keys.accept(&bob()), "nothing has changed");
         assert!(known_keys.is_verified(&bob(), &key(1)));
-        known_keys.announce(&bob(), &said(&[key(1), key(2)]));
+        known_keys.announce(&bob(), &announcement(&[key(1), key(2)]));
         assert_eq!(known_keys.key(&bob()), Some(key(2)));
         assert!(!known_keys.verify(&bob(), key(2)), "accepted first");
         // A key that the tracker does not announce cannot be accepted, so it is not offered for comparison.
-        assert_eq!(known_keys.judge(&bob(), key(3)), KeyStatus::Changed);
+        assert_eq!(known_keys.check(&bob(), key(3)), KeyStatus::Changed);
         assert_eq!(known_keys.key(&bob()), Some(key(2)));
         assert!(
             known_keys.accept(&bob())
@@ -617,21 +625,21 @@ mod tests {
     #[test]
     fn a_change_is_told_once_and_a_crowd_of_keys_up_to_a_limit() {
         let mut known_keys = KnownKeys::default();
-        known_keys.announce(&bob(), &said(&[key(1)]));
-        known_keys.judge(&bob(), key(1));
-        assert_eq!(known_keys.announce(&bob(), &said(&[key(1), key(2)])).news, Some(key(2)));
-        assert!(!known_keys.is_unannounced(&bob(), key(2)));
-        let told = (3..100).filter(|n| known_keys.is_unannounced(&bob(), key(*n))).count();
-        assert_eq!(told, NEW_KEYS_TOLD - 1);
+        known_keys.announce(&bob(), &announcement(&[key(1)]));
+        known_keys.check(&bob(), key(1));
+        assert_eq!(known_keys.announce(&bob(), &announcement(&[key(1), key(2)])).new_key, Some(key(2)));
+        assert!(!known_keys.note_warning(&bob(), key(2)));
+        let warned = (3..100).filter(|n| known_keys.note_warning(&bob(), key(*n))).count();
+        assert_eq!(warned, KEY_WARNINGS_MAX - 1);
     }
 
     #[test]
     fn who_ever_had_keys_is_known_to_have_them() {
         let mut known_keys = KnownKeys::default();
         assert!(!known_keys.has_keys(&bob()));
-        known_keys.announce(&bob(), &said(&[key(1)]));
-        known_keys.judge(&bob(), key(1));
-        known_keys.announce(&bob(), &said(&[]));
+        known_keys.announce(&bob(), &announcement(&[key(1)]));
+        known_keys.check(&bob(), key(1));
+        known_keys.announce(&bob(), &announcement(&[]));
         assert!(known_keys.has_keys(&bob()));
     }
 
@@ -639,7 +647,7 @@ mod tests {
     fn announcements_of_invented_names_take_bounded_memory() {
         let mut known_keys = met();
         for n in 0..2 * ANNOUNCED_MAX {
-            known_keys.announce(&Username::parse(&format!("invented{n}")).unwrap(), &said(&[]));
+            known_keys.announce(&Username::parse(&format!("invented{n}")).unwrap(), &announcement(&[]));
         }
         assert_eq!(known_keys.announced.len(), ANNOUNCED_MAX);
         assert!(known_keys.was_announced(&bob()), "bob was met");

@@ -51,15 +51,15 @@ impl KeyCheck {
     /// Checks a key that was proven under a user's name.
     pub(crate) async fn check(&self, user: &Username, key: PublicKey) -> Verdict {
         let now = Instant::now();
-        let judge = move |known: &mut KnownKeys, user: &Username| known.judge(user, key);
-        let judged = self.ask(user, move |known, user| {
-            let status = judge(known, user);
+        let check = move |known: &mut KnownKeys, user: &Username| known.check(user, key);
+        let checked = self.ask(user, move |known, user| {
+            let status = check(known, user);
             (status, status == KeyStatus::Changed && known.may_ask_again(user, key, now))
         });
-        let Some((mut status, may_ask)) = judged.await else { return Verdict::Unknown };
+        let Some((mut status, may_ask)) = checked.await else { return Verdict::Unknown };
         if may_ask || (status == KeyStatus::Unknown && self.may_ask(now)) {
             self.fetch_keys(user).await;
-            status = self.ask(user, judge).await.unwrap_or(KeyStatus::Unknown);
+            status = self.ask(user, check).await.unwrap_or(KeyStatus::Unknown);
         }
         match status {
             KeyStatus::Known { first: false } => Verdict::Good,
@@ -68,14 +68,14 @@ impl KeyCheck {
                 Verdict::Good
             }
             KeyStatus::Changed => {
-                let is_unannounced = self.ask(user, move |known, user| known.is_unannounced(user, key));
-                if !is_unannounced.await.unwrap_or(false) {
+                let is_first_warning = self.ask(user, move |known, user| known.note_warning(user, key));
+                if !is_first_warning.await.unwrap_or(false) {
                     return Verdict::Changed;
                 }
                 // Only an announced key can be accepted. By now the tracker may announce this key, or an endorsement of
                 // it.
                 self.fetch_keys(user).await;
-                if self.ask(user, judge).await.is_some_and(|status| status != KeyStatus::Changed) {
+                if self.ask(user, check).await.is_some_and(|status| status != KeyStatus::Changed) {
                     return Verdict::Good;
                 }
                 self.report(LinkReport::KeyChanged { user: user.clone(), key }).await;
@@ -112,11 +112,11 @@ impl KeyCheck {
     async fn fetch_keys(&self, user: &Username) {
         let Some(announced) = (self.lookup)(user.clone()).await else { return };
         let update = self.ask(user, move |known, user| known.announce(user, &announced)).await;
-        let Some(KeyUpdate { news: changed, endorsed }) = update else { return };
+        let Some(KeyUpdate { new_key, endorsed }) = update else { return };
         if endorsed {
             self.report(LinkReport::KeyEndorsed { user: user.clone() }).await;
         }
-        if let Some(key) = changed {
+        if let Some(key) = new_key {
             self.report(LinkReport::KeyChanged { user: user.clone(), key }).await;
         }
     }
@@ -179,7 +179,7 @@ mod tests {
         let mut known = KnownKeys::default();
         let keys = vec![device(1).public_key()];
         known.announce(&user("bob"), &Announcement { keys, endorsements: Vec::new() });
-        known.judge(&user("bob"), device(1).public_key());
+        known.check(&user("bob"), device(1).public_key());
         let tracker = Arc::clone(tracker);
         let lookup: KeyLookup = Box::new(move |_| {
             tracker.asked.fetch_add(1, Ordering::Relaxed);

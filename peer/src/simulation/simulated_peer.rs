@@ -362,7 +362,7 @@ impl SimulatedPeer {
             let keys = vec![device(user.as_str())];
             self.engine.keys.announce(user, &Announcement { keys, endorsements: Vec::new() });
         }
-        match self.engine.keys.judge(user, key) {
+        match self.engine.keys.check(user, key) {
             KeyStatus::Known { first } => {
                 if first {
                     self.input(Input::Link(LinkReport::PinsChanged), now, log);
