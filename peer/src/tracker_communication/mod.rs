@@ -21,10 +21,10 @@ use crate::identity::known_keys::Announcement;
 use crate::limits::{LIST_PAGES, REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
-use crate::tracker_communication::uplink::{Request, Uplink};
+use crate::tracker_communication::uplink::{Uplink, UplinkRequest};
 
-mod door;
-mod standing;
+mod connector;
+mod preauth_connection;
 pub(crate) mod tracker_endpoint;
 pub(crate) mod tracker_report;
 mod uplink;
@@ -34,7 +34,7 @@ mod uplink;
 #[derive(Debug, Clone)]
 pub(crate) struct PeerTrackerCommunication {
     tracker: Arc<TrackerEndpoint>,
-    asks: mpsc::Sender<Request>,
+    requests: mpsc::Sender<UplinkRequest>,
     probes: mpsc::Sender<Probe>,
     task: AbortHandle,
 }
@@ -43,12 +43,12 @@ impl PeerTrackerCommunication {
     /// Starts the task that talks to this tracker. Its reports arrive at the returned receiver.
     pub(crate) fn start(tracker: TrackerEndpoint) -> (Self, mpsc::Receiver<TrackerReport>) {
         let tracker = Arc::new(tracker);
-        let (asks, asked) = mpsc::channel(REQUESTS_MAX);
+        let (requests, taken) = mpsc::channel(REQUESTS_MAX);
         let (probes, probed) = mpsc::channel(REQUESTS_MAX);
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
-        let uplink = Uplink::new(tracker.clone(), asked, probed, reports);
+        let uplink = Uplink::new(tracker.clone(), taken, probed, reports);
         let task = tokio::spawn(uplink.run()).abort_handle();
-        (Self { tracker, asks, probes, task }, receiver)
+        (Self { tracker, requests, probes, task }, receiver)
     }
 
     /// The tracker's address.
@@ -75,17 +75,13 @@ impl PeerTrackerCommunication {
     }
 
     async fn request(&self, request: TrackerRequest) -> Outcome {
-        self.ask(request, None).await
+        self.send(request, None, false).await
     }
 
-    async fn ask(&self, request: TrackerRequest, identity: Option<Identity>) -> Outcome {
-        self.put(request, identity, false).await
-    }
-
-    async fn put(&self, request: TrackerRequest, identity: Option<Identity>, is_patient: bool) -> Outcome {
+    async fn send(&self, request: TrackerRequest, identity: Option<Identity>, is_patient: bool) -> Outcome {
         let (reply, answer) = oneshot::channel();
-        self.asks
-            .send(Request { request, identity, is_patient, reply })
+        self.requests
+            .send(UplinkRequest { request, identity, is_patient, reply })
             .await
             .map_err(|_| TrackerError::Lost)?;
         answer.await.map_err(|_| TrackerError::Lost)?
@@ -100,7 +96,7 @@ impl PeerTrackerCommunication {
         identity: Identity,
     ) -> Result<(), TrackerError> {
         let request = TrackerRequest::Register(credentials(username, Some(password), listening));
-        self.ask(request, Some(identity)).await.map(drop)
+        self.send(request, Some(identity), false).await.map(drop)
     }
 
     /// Signs in: by the key alone, or with a password, which binds the key to the account.
@@ -112,7 +108,7 @@ impl PeerTrackerCommunication {
         identity: Identity,
     ) -> Result<(), TrackerError> {
         let request = TrackerRequest::Login(credentials(username, password, listening));
-        self.ask(request, Some(identity)).await.map(drop)
+        self.send(request, Some(identity), false).await.map(drop)
     }
 
     /// Signs in by the key alone, as soon as the tracker can be reached.
@@ -123,7 +119,7 @@ impl PeerTrackerCommunication {
         identity: Identity,
     ) -> Result<(), TrackerError> {
         let request = TrackerRequest::Login(credentials(username, None, listening));
-        self.put(request, Some(identity), true).await.map(drop)
+        self.send(request, Some(identity), true).await.map(drop)
     }
 
     /// All connected users, or the first [`LIST_PAGES`] pages of them.

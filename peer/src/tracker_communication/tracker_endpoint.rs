@@ -53,9 +53,9 @@ impl TrackerEndpoint {
     }
 
     /// Connects, encrypts, and checks the key. A key that is met first is required from then on.
-    pub(crate) async fn meet(&self, me: &Identity) -> Result<Socket, TrackerError> {
-        let dialled = Socket::dial(&self.address).await.map_err(|error| self.not_met(&error, false))?;
-        let socket = dialled.encrypt(me).await.map_err(|error| self.not_met(&error, true))?;
+    pub(crate) async fn connect_pinned(&self, me: &Identity) -> Result<Socket, TrackerError> {
+        let dialled = Socket::dial(&self.address).await.map_err(|error| self.connect_error(&error, false))?;
+        let socket = dialled.encrypt(me).await.map_err(|error| self.connect_error(&error, true))?;
         let found = socket.remote_key().ok_or(TrackerError::NotATracker)?;
         let pinned = *self.key.get_or_init(|| found);
         if pinned == found {
@@ -66,7 +66,7 @@ impl TrackerEndpoint {
     }
 
     /// The error for a failed attempt, before or after the socket was connected.
-    fn not_met(&self, error: &io::Error, connected: bool) -> TrackerError {
+    fn connect_error(&self, error: &io::Error, connected: bool) -> TrackerError {
         debug!(%error, connected, "the tracker cannot be reached");
         let refusal = refusal_in(error);
         let why = if refusal.is_some() { TrackerLoss::TurnedAway } else { TrackerLoss::of(error) };

@@ -20,15 +20,15 @@ use tracing::{debug, info, warn};
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::limits::{LINK_DEAD, LINK_SILENCE, REQUEST_TIMEOUT, TRACKER_BACKOFF};
-use crate::tracker_communication::door::{Connector, loss};
-use crate::tracker_communication::standing::Standing;
+use crate::tracker_communication::connector::{Connector, loss};
+use crate::tracker_communication::preauth_connection::PreAuthConnection;
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{
     EndReason, Outcome, Probe, TrackerError, TrackerReport, report,
 };
 
 /// A request on its way to the uplink task.
-pub(crate) struct Request {
+pub(crate) struct UplinkRequest {
     pub(crate) request: TrackerRequest,
     /// The identity to prove, for a sign-in.
     pub(crate) identity: Option<Identity>,
@@ -55,11 +55,11 @@ enum First {
 }
 
 pub(crate) struct Uplink {
-    asks: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<UplinkRequest>,
     /// Closed after the first sign-in.
     probes: mpsc::Receiver<Probe>,
     reports: mpsc::Sender<TrackerReport>,
-    door: Connector,
+    connector: Connector,
 }
 
 struct InFlight {
@@ -71,13 +71,13 @@ struct InFlight {
 impl Uplink {
     pub(crate) fn new(
         tracker: Arc<TrackerEndpoint>,
-        asks: mpsc::Receiver<Request>,
+        requests: mpsc::Receiver<UplinkRequest>,
         probes: mpsc::Receiver<Probe>,
         reports: mpsc::Sender<TrackerReport>,
     ) -> Self {
-        let door =
-            Connector { tracker, identity: None, standing: None, reports: reports.clone(), next_id: 0 };
-        Self { asks, probes, reports, door }
+        let connector =
+            Connector { tracker, identity: None, preauth: None, reports: reports.clone(), next_id: 0 };
+        Self { requests, probes, reports, connector }
     }
 
     /// Runs until the end: it waits for a sign-in, then keeps that user's session across lost connections.
@@ -92,7 +92,7 @@ impl Uplink {
     /// Serves a signed-in user. Returns whether another sign-in may follow.
     async fn serve_user(&mut self, credentials: Credentials, first: First) -> bool {
         self.probes.close();
-        self.door.standing = None;
+        self.connector.preauth = None;
         let (mut connection, mut patient) = match first {
             First::Connected(connection) => (Some(connection), None),
             First::Patient(reply) => (None, Some(reply)),
@@ -113,9 +113,9 @@ impl Uplink {
                 let request = TrackerRequest::Login(credentials.clone());
                 let again = async {
                     sleep(backoff.wait()).await;
-                    self.door.attempt(request, None).await
+                    self.connector.attempt(request, None).await
                 };
-                match refusing(&mut self.asks, &self.reports, again).await {
+                match reject_until(&mut self.requests, &self.reports, again).await {
                     None => return false,
                     Some(Ok(connection)) => break Some(connection),
                     Some(Err(error)) if is_final(&error) => {
@@ -132,23 +132,23 @@ impl Uplink {
         }
     }
 
-    /// Waits for a sign-in that the tracker accepts, or that must be repeated until it does. It uses the standing
-    /// connection if that has proven the same key.
+    /// Waits for a sign-in that the tracker accepts, or that must be repeated until it does. It uses the
+    /// pre-auth connection if that has proven the same key.
     async fn first_sign_in(&mut self) -> Option<(Credentials, First)> {
         loop {
-            let ask = tokio::select! {
-                ask = self.asks.recv() => ask?,
+            let request = tokio::select! {
+                request = self.requests.recv() => request?,
                 Some(probe) = self.probes.recv() => {
                     // The caller may have stopped waiting.
-                    let _ = probe.send(self.door.probe().await);
+                    let _ = probe.send(self.connector.probe().await);
                     continue;
                 }
-                () = ended(self.door.standing.as_mut()) => {
-                    self.door.standing = None;
+                () = ended(self.connector.preauth.as_mut()) => {
+                    self.connector.preauth = None;
                     continue;
                 }
             };
-            let Request { request, identity, is_patient, reply } = ask;
+            let UplinkRequest { request, identity, is_patient, reply } = request;
             let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = &request
             else {
                 let _ = reply.send(Err(TrackerError::Lost));
@@ -156,11 +156,11 @@ impl Uplink {
             };
             // The key is bound by then, so no password is sent any more.
             let credentials = Credentials { password: None, ..credentials.clone() };
-            self.door.identity = identity;
+            self.connector.identity = identity;
             if is_patient {
                 return Some((credentials, First::Patient(reply)));
             }
-            if let Ok(connection) = self.door.attempt(request, Some(reply)).await {
+            if let Ok(connection) = self.connector.attempt(request, Some(reply)).await {
                 return Some((credentials, First::Connected(connection)));
             }
         }
@@ -168,20 +168,20 @@ impl Uplink {
 
     /// Serves one connection to its end.
     async fn serve(&mut self, mut connection: Connection<Socket>) -> Disconnect {
-        let mut waiting: HashMap<i64, InFlight> = HashMap::new();
-        let mut heard = Instant::now();
+        let mut in_flight: HashMap<i64, InFlight> = HashMap::new();
+        let mut last_frame = Instant::now();
         let mut pinged = false;
-        let cut = loop {
-            let reply_due = waiting.values().map(|waiting| waiting.until).min();
-            let silence = heard + if pinged { LINK_DEAD } else { LINK_SILENCE };
+        let disconnect = loop {
+            let reply_due = in_flight.values().map(|in_flight| in_flight.until).min();
+            let silence = last_frame + if pinged { LINK_DEAD } else { LINK_SILENCE };
             tokio::select! {
                 frame = connection.recv() => match frame {
                     Ok(Some(frame)) => {
-                        (heard, pinged) = (Instant::now(), false);
+                        (last_frame, pinged) = (Instant::now(), false);
                         match frame.parse_owned() {
-                            Ok(message) => match self.take(message, &mut connection, &mut waiting).await {
+                            Ok(message) => match self.on_message(message, &mut connection, &mut in_flight).await {
                                 Ok(None) => {}
-                                Ok(Some(cut)) => break cut,
+                                Ok(Some(disconnect)) => break disconnect,
                                 Err(error) => {
                                     debug!(%error, "the tracker's connection broke");
                                     break Disconnect::Lost(loss(&error));
@@ -193,12 +193,12 @@ impl Uplink {
                     Ok(None) => break Disconnect::Lost(TrackerLoss::Closed),
                     Err(error) => break Disconnect::Lost(loss(&error)),
                 },
-                ask = self.asks.recv() => {
-                    let Some(Request { request, reply, .. }) = ask else { break Disconnect::Final };
+                request = self.requests.recv() => {
+                    let Some(UplinkRequest { request, reply, .. }) = request else { break Disconnect::Final };
                     let until = Instant::now() + REQUEST_TIMEOUT;
-                    let sent = self.door.send(&mut connection, &request).await;
-                    let id = sent.as_ref().ok().copied().unwrap_or(self.door.next_id);
-                    waiting.insert(id, InFlight { request, reply: Some(reply), until });
+                    let sent = self.connector.send(&mut connection, &request).await;
+                    let id = sent.as_ref().ok().copied().unwrap_or(self.connector.next_id);
+                    in_flight.insert(id, InFlight { request, reply: Some(reply), until });
                     if let Err(error) = sent {
                         break Disconnect::Lost(loss(&error));
                     }
@@ -209,29 +209,29 @@ impl Uplink {
                     break Disconnect::Lost(TrackerLoss::TimedOut);
                 }
                 () = sleep_until(silence) => {
-                    if pinged || self.door.send(&mut connection, &TrackerRequest::Ping).await.is_err() {
+                    if pinged || self.connector.send(&mut connection, &TrackerRequest::Ping).await.is_err() {
                         break Disconnect::Lost(TrackerLoss::TimedOut);
                     }
                     pinged = true;
                 }
             }
         };
-        let mut waiting: Vec<_> = waiting.into_iter().collect();
-        waiting.sort_by_key(|(id, _)| *id);
-        for (_, InFlight { request, reply, .. }) in waiting {
+        let mut in_flight: Vec<_> = in_flight.into_iter().collect();
+        in_flight.sort_by_key(|(id, _)| *id);
+        for (_, InFlight { request, reply, .. }) in in_flight {
             report(&self.reports, TrackerReport::Answered(request, Err(TrackerError::Lost), reply)).await;
         }
-        if matches!(cut, Disconnect::Final | Disconnect::SignedOut) {
+        if matches!(disconnect, Disconnect::Final | Disconnect::SignedOut) {
             connection.close().await;
         }
-        cut
+        disconnect
     }
 
-    async fn take(
+    async fn on_message(
         &mut self,
         message: TrackerMessage,
         connection: &mut Connection<Socket>,
-        waiting: &mut HashMap<i64, InFlight>,
+        in_flight: &mut HashMap<i64, InFlight>,
     ) -> Result<Option<Disconnect>, FrameError> {
         let TrackerMessage::Status(status) = message else { return Ok(None) };
         let (id, outcome) = match *status {
@@ -252,16 +252,16 @@ impl Uplink {
             Status::ShuttingDown => return Ok(Some(Disconnect::Lost(TrackerLoss::Stopped))),
         };
         if let Some(RequestId::Number(id)) = id
-            && let Some(InFlight { request, reply, .. }) = waiting.remove(&id)
+            && let Some(InFlight { request, reply, .. }) = in_flight.remove(&id)
         {
-            let cut = match &request {
+            let disconnect = match &request {
                 TrackerRequest::Logout => Some(Disconnect::SignedOut),
                 TrackerRequest::DeleteAccount { .. } => Some(Disconnect::Final),
                 _ => None,
             };
-            let cut = cut.filter(|_| outcome.is_ok());
+            let disconnect = disconnect.filter(|_| outcome.is_ok());
             report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
-            return Ok(cut);
+            return Ok(disconnect);
         }
         Ok(None)
     }
@@ -269,8 +269,8 @@ impl Uplink {
 
 /// Awaits a future and meanwhile answers every request with [`TrackerError::Lost`]. Returns `None` once no caller is
 /// left.
-async fn refusing<T>(
-    asks: &mut mpsc::Receiver<Request>,
+async fn reject_until<T>(
+    requests: &mut mpsc::Receiver<UplinkRequest>,
     reports: &mpsc::Sender<TrackerReport>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
@@ -278,8 +278,8 @@ async fn refusing<T>(
     loop {
         tokio::select! {
             done = &mut future => return Some(done),
-            ask = asks.recv() => {
-                let Request { request, reply, .. } = ask?;
+            request = requests.recv() => {
+                let UplinkRequest { request, reply, .. } = request?;
                 report(reports, TrackerReport::Answered(request, Err(TrackerError::Lost), Some(reply))).await;
             }
         }
@@ -297,11 +297,11 @@ fn is_final(error: &TrackerError) -> bool {
     }
 }
 
-/// Waits until the tracker ends the standing connection, or forever if there is none. An unrequested frame also counts
+/// Waits until the tracker ends the pre-auth connection, or forever if there is none. An unrequested frame also counts
 /// as the end, because it is the tracker's last one.
-async fn ended(standing: Option<&mut Standing>) {
-    match standing {
-        Some(standing) => drop(standing.connection.recv().await),
+async fn ended(preauth: Option<&mut PreAuthConnection>) {
+    match preauth {
+        Some(preauth) => drop(preauth.connection.recv().await),
         None => std::future::pending().await,
     }
 }

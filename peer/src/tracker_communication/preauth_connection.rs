@@ -1,4 +1,5 @@
-//! A standing connection to the tracker, without a sign-in.
+//! A connection to the tracker before the sign-in.
+//!
 //! A user who is new on this computer probes the tracker, tries the password and registers, all on one connection. The
 //! tracker limits new connections per network.
 
@@ -8,7 +9,7 @@ use commons::net::socket::Socket;
 
 /// An encrypted connection before the sign-in.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct PreAuthConnection {
     pub(crate) connection: Connection<Socket>,
     /// The public key that this side has proven on it.
     pub(crate) own: PublicKey,

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::limits::REQUEST_TIMEOUT;
-use crate::tracker_communication::standing::Standing;
+use crate::tracker_communication::preauth_connection::PreAuthConnection;
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Reached, TrackerError, TrackerReport, report};
 
@@ -24,8 +24,8 @@ use crate::tracker_communication::tracker_report::{Outcome, Reached, TrackerErro
 pub(crate) struct Connector {
     pub(crate) tracker: Arc<TrackerEndpoint>,
     pub(crate) identity: Option<Identity>,
-    /// A connection that stands without a sign-in.
-    pub(crate) standing: Option<Standing>,
+    /// A connection that is not signed in yet.
+    pub(crate) preauth: Option<PreAuthConnection>,
     pub(crate) reports: mpsc::Sender<TrackerReport>,
     pub(crate) next_id: i64,
 }
@@ -46,8 +46,8 @@ impl Connector {
         reply: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Connection<Socket>, TrackerError> {
         let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.sign_in(&request)).await;
-        let (outcome, standing) = match attempt {
-            Ok(Ok((outcome, standing))) => (outcome, Some(standing)),
+        let (outcome, preauth) = match attempt {
+            Ok(Ok((outcome, preauth))) => (outcome, Some(preauth)),
             Ok(Err(error)) => (Err(error), None),
             Err(_) => {
                 self.tracker.note_failure(TrackerLoss::TimedOut);
@@ -58,11 +58,11 @@ impl Connector {
         if error.is_none() || is_awaited {
             report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
         }
-        match (error, standing) {
-            (None, Some(standing)) => Ok(standing.connection),
-            (error, standing) => {
+        match (error, preauth) {
+            (None, Some(preauth)) => Ok(preauth.connection),
+            (error, preauth) => {
                 // After a refusal the user may try again at once, or register.
-                self.standing = standing.filter(|_| is_awaited);
+                self.preauth = preauth.filter(|_| is_awaited);
                 Err(error.unwrap_or(TrackerError::Lost))
             }
         }
@@ -70,39 +70,42 @@ impl Connector {
 
     /// Checks that the tracker answers and proves the expected key. No request is sent.
     pub(crate) async fn probe(&mut self) -> Result<Reached, TrackerError> {
-        let made_for_it = self.standing.as_ref().and_then(|standing| standing.seed.clone());
+        let made_for_it = self.preauth.as_ref().and_then(|preauth| preauth.seed.clone());
         if let (Some(seed), Some(tracker)) = (made_for_it, self.tracker.key()) {
             return Ok(Reached { tracker, seed });
         }
-        // The standing connection has proven a stored device key, so it cannot be reused.
-        self.standing = None;
+        // The pre-auth connection has proven a stored device key, so it cannot be reused.
+        self.preauth = None;
         let nobody = Seed::random().and_then(|seed| Ok((Identity::new(&seed, Purpose::Session)?, seed)));
         let (identity, seed) = nobody.map_err(|_| TrackerError::Lost)?;
-        let connection = Connection::new(self.tracker.meet(&identity).await?, FRAME_MAX);
+        let connection = Connection::new(self.tracker.connect_pinned(&identity).await?, FRAME_MAX);
         let tracker = self.tracker.key().ok_or(TrackerError::NotATracker)?;
-        self.standing = Some(Standing { connection, own: identity.key(), seed: Some(seed.clone()) });
+        self.preauth = Some(PreAuthConnection { connection, own: identity.key(), seed: Some(seed.clone()) });
         Ok(Reached { tracker, seed })
     }
 
-    /// Sends a sign-in. It uses the standing connection if that has proven the user's key, and a new one otherwise.
-    async fn sign_in(&mut self, request: &TrackerRequest) -> Result<(Outcome, Standing), TrackerError> {
+    /// Sends a sign-in. It uses the pre-auth connection if that has proven the user's key, and a new one otherwise.
+    async fn sign_in(
+        &mut self,
+        request: &TrackerRequest,
+    ) -> Result<(Outcome, PreAuthConnection), TrackerError> {
         let identity = self.identity.clone().ok_or(TrackerError::Lost)?;
         let own = identity.key();
         let mut seed = None;
-        if let Some(mut standing) = self.standing.take().filter(|standing| standing.own == own) {
-            match self.ask(request, &mut standing.connection).await {
-                Ok(outcome) if !is_farewell(&outcome) => return Ok((outcome, standing)),
+        if let Some(mut preauth) = self.preauth.take().filter(|preauth| preauth.own == own) {
+            match self.ask(request, &mut preauth.connection).await {
+                Ok(outcome) if !is_farewell(&outcome) => return Ok((outcome, preauth)),
                 // The tracker closes a connection that waits too long for its sign-in.
-                _ => seed = standing.seed,
+                _ => seed = preauth.seed,
             }
         }
-        let mut connection = Connection::new(self.tracker.meet(&identity).await?, FRAME_MAX);
+        let mut connection = Connection::new(self.tracker.connect_pinned(&identity).await?, FRAME_MAX);
         let outcome = self.ask(request, &mut connection).await.map_err(|error| {
             debug!(%error, "the tracker's connection broke at the sign-in");
             self.tracker.note_failure(loss(&error));
             broken(&error)
         })?;
-        Ok((outcome, Standing { connection, own, seed }))
+        Ok((outcome, PreAuthConnection { connection, own, seed }))
     }
 
     async fn ask(
