@@ -105,7 +105,7 @@ pub struct TrackerServer {
     local_addr: SocketAddr,
     repositories: Repositories,
     service: Arc<TrackerService>,
-    door: AcceptConfig,
+    accept_config: AcceptConfig,
     /// The TLS identity that the tracker proves when it pings a peer.
     asking: Identity,
     /// The settings in force. A reload changes some of them while the tracker runs.
@@ -142,14 +142,15 @@ impl TrackerServer {
         let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
         let admission = Admission::new(config.connections, watched);
         let identity = |purpose| Identity::new(repositories.key(), purpose).map_err(StartError::Key);
-        let door = AcceptConfig { plaintext: config.plaintext, identity: identity(Purpose::Session)? };
+        let accept_config =
+            AcceptConfig { plaintext: config.plaintext, identity: identity(Purpose::Session)? };
         let asking = identity(Purpose::Link)?;
         Ok(Self {
             listener,
             local_addr,
             repositories,
             service,
-            door,
+            accept_config,
             asking,
             settings: watch::Sender::new(config),
             admission,
@@ -173,7 +174,7 @@ impl TrackerServer {
     /// The public key by which peers recognise this tracker.
     #[must_use]
     pub fn fingerprint(&self) -> PublicKey {
-        self.door.identity.key()
+        self.accept_config.identity.key()
     }
 
     /// The settings of this tracker. A running tracker takes over changes of those in [`RELOADABLE`].
@@ -223,7 +224,7 @@ impl TrackerServer {
 
     fn take_over(&mut self, config: &Config) {
         self.admission.set_limits(config.connections);
-        self.door.plaintext = config.plaintext;
+        self.accept_config.plaintext = config.plaintext;
     }
 
     /// Starts a session task for a connection, or tells the client that there is no room.
@@ -231,9 +232,9 @@ impl TrackerServer {
         match self.admission.admit(from) {
             Ok(Admitted { session: place, stranger }) => {
                 tracing::info!(class = CONNECTION, %from, "new connection");
-                let (door, service, stop) = (self.door.clone(), self.service.clone(), stop.clone());
+                let (accept_config, service, stop) = (self.accept_config.clone(), self.service.clone(), stop.clone());
                 tasks.spawn(async move {
-                    session::serve(socket, from, door, service, stop, stranger).await;
+                    session::serve(socket, from, accept_config, service, stop, stranger).await;
                     drop(place);
                 });
             }

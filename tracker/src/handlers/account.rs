@@ -23,13 +23,17 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 pub(crate) struct AccountCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
-    door: Arc<Authenticator>,
+    authenticator: Arc<Authenticator>,
 }
 
 impl AccountCommandHandler {
     /// Creates the handler on these accounts.
-    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Authenticator>) -> Self {
-        Self { users, peers, door }
+    pub(crate) fn new(
+        users: UserRepository,
+        peers: PeerRepository,
+        authenticator: Arc<Authenticator>,
+    ) -> Self {
+        Self { users, peers, authenticator }
     }
 
     /// Checks that an admitted user may still sign in. The account or the key may be gone since the admission.
@@ -118,7 +122,7 @@ impl AccountCommandHandler {
     ) -> Result<Outcome, RequestError> {
         let new_password = digest("new_password", &new_password.0)?;
         let present = self.prove(asker, from, password).await?;
-        let hash = self.door.hash(asker, new_password, from.ip).await?;
+        let hash = self.authenticator.hash(asker, new_password, from.ip).await?;
         if !self.users.replace(asker, Some(present), hash).await? {
             return Err(RequestError::new(ErrorCode::Busy, "the account changed in the meantime: try again"));
         }
@@ -135,7 +139,7 @@ impl AccountCommandHandler {
         password: Option<Secret>,
     ) -> Result<StoredPassword, RequestError> {
         match (password, from.key) {
-            (Some(Secret(offered)), _) => self.door.judge(asker, offered, from.ip).await,
+            (Some(Secret(offered)), _) => self.authenticator.judge(asker, offered, from.ip).await,
             (None, Some(_)) => {
                 self.still_admits(asker, from.key)?;
                 self.users.password(asker).ok_or_else(taken_away)
@@ -217,9 +221,10 @@ mod tests {
             let repositories = Repositories::open(folder.path()).unwrap();
             let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
             let (users, peers) = (repositories.users(), repositories.peers());
-            let door = Arc::new(Authenticator::new(users.clone(), passwords, LimitScope { loopback: false }));
-            let logins = UserCommandHandler::new(users.clone(), peers.clone(), door.clone());
-            let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), door);
+            let authenticator =
+                Arc::new(Authenticator::new(users.clone(), passwords, LimitScope { loopback: false }));
+            let logins = UserCommandHandler::new(users.clone(), peers.clone(), authenticator.clone());
+            let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), authenticator);
             Self { users, peers, logins, accounts, _folder: folder }
         }
 

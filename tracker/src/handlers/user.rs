@@ -20,7 +20,7 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 pub(crate) struct UserCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
-    door: Arc<Authenticator>,
+    authenticator: Arc<Authenticator>,
 }
 
 /// The origin of a request: the client's address and its proven key.
@@ -45,8 +45,12 @@ pub(crate) struct Admitted {
 
 impl UserCommandHandler {
     /// Creates the handler on these accounts.
-    pub(crate) fn new(users: UserRepository, peers: PeerRepository, door: Arc<Authenticator>) -> Self {
-        Self { users, peers, door }
+    pub(crate) fn new(
+        users: UserRepository,
+        peers: PeerRepository,
+        authenticator: Arc<Authenticator>,
+    ) -> Self {
+        Self { users, peers, authenticator }
     }
 
     /// Registers an account for a client, and binds the key that the client has proven.
@@ -66,16 +70,16 @@ impl UserCommandHandler {
         if self.users.exists(username) {
             return Err(taken());
         }
-        let registration = self.door.registration(from.ip)?;
+        let registration = self.authenticator.registration(from.ip)?;
         let made = self.create(username, digest, from.ip).await;
         if !matches!(made, Ok(Some(_))) {
-            self.door.not_registered(registration);
+            self.authenticator.not_registered(registration);
         }
         let Some(password) = made? else { return Err(taken()) };
         if !self.bind(username, from.key, password).await? {
             return Err(changed_meanwhile());
         }
-        self.door.signed_in(username, from.ip);
+        self.authenticator.signed_in(username, from.ip);
         Ok(admitted)
     }
 
@@ -92,7 +96,7 @@ impl UserCommandHandler {
         digest: PasswordDigest,
         from: IpAddr,
     ) -> Result<Option<StoredPassword>, RequestError> {
-        let hash = self.door.hash(username, digest, from).await?;
+        let hash = self.authenticator.hash(username, digest, from).await?;
         let (users, owner) = (self.users.clone(), username.clone());
         self.peers.remove_orphan(username, move || users.exists(&owner)).await?;
         let made = self.users.create(username, hash.clone()).await?;
@@ -113,7 +117,7 @@ impl UserCommandHandler {
             if !self.peers.peer(username).keys.contains(&key) {
                 return Err(refused());
             }
-            self.door.signed_in(username, from.ip);
+            self.authenticator.signed_in(username, from.ip);
             return Ok(admitted);
         }
         let offered = offered(&credentials)?;
@@ -122,7 +126,7 @@ impl UserCommandHandler {
                 let msg = "this account has keys: sign in with an encrypted session";
                 return Err(RequestError::new(ErrorCode::PlaintextRefused, msg));
             }
-            let password = self.door.judge(username, offered.clone(), from.ip).await?;
+            let password = self.authenticator.judge(username, offered.clone(), from.ip).await?;
             if self.bind(username, from.key, password).await? {
                 return Ok(admitted);
             }
