@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::limits::{
     LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, NEWCOMERS_PER_NETWORK, SESSIONS_MAX,
-    SESSIONS_PER_NETWORK, STRANGERS_MAX,
+    SESSIONS_PER_NETWORK, PREAUTH_MAX,
 };
 use crate::size::Size;
 
@@ -83,8 +83,8 @@ pub struct ConnectionLimits {
     #[arg(long = "max-sessions", env = "TRACKER_MAX_SESSIONS", value_name = "N", default_value_t = SESSIONS_MAX, value_parser = some)]
     pub sessions: usize,
     /// The maximum number of connections that have not signed in
-    #[arg(long = "max-strangers", env = "TRACKER_MAX_STRANGERS", value_name = "N", default_value_t = STRANGERS_MAX, value_parser = some)]
-    pub strangers: usize,
+    #[arg(long = "max-strangers", env = "TRACKER_MAX_STRANGERS", value_name = "N", default_value_t = PREAUTH_MAX, value_parser = some)]
+    pub preauth: usize,
     /// The maximum number of connections from one network: an IPv4 address or an IPv6 /64
     #[arg(long = "max-per-network", env = "TRACKER_MAX_PER_NETWORK", value_name = "N", default_value_t = SESSIONS_PER_NETWORK, value_parser = some)]
     pub per_network: usize,
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!((config.plaintext, config.limit_loopback), (Plaintext::Loopback, false));
         let limits = ConnectionLimits {
             sessions: SESSIONS_MAX,
-            strangers: STRANGERS_MAX,
+            preauth: PREAUTH_MAX,
             per_network: SESSIONS_PER_NETWORK,
             new_per_network: NEWCOMERS_PER_NETWORK,
         };

@@ -16,7 +16,7 @@ pub(crate) struct Rate {
 pub(crate) const SESSIONS_MAX: usize = 10_240;
 
 /// The maximum number of unauthenticated connections. They cost an attacker little.
-pub(crate) const STRANGERS_MAX: usize = 256;
+pub(crate) const PREAUTH_MAX: usize = 256;
 
 /// The maximum number of refused connections that are told the reason at one time. Further ones are closed without a
 /// reply.

@@ -230,12 +230,12 @@ impl TrackerServer {
     /// Starts a session task for a connection, or tells the client that there is no room.
     fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
         match self.admission.admit(from) {
-            Ok(Admitted { session: place, stranger }) => {
+            Ok(Admitted { session: slot, preauth }) => {
                 tracing::info!(class = CONNECTION, %from, "new connection");
                 let (accept_config, service, stop) = (self.accept_config.clone(), self.service.clone(), stop.clone());
                 tasks.spawn(async move {
-                    session::serve(socket, from, accept_config, service, stop, stranger).await;
-                    drop(place);
+                    session::serve(socket, from, accept_config, service, stop, preauth).await;
+                    drop(slot);
                 });
             }
             Err(full) => {

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Full, PreAuthSlot};
+use crate::admission::{PreAuthSlot, Rejected};
 use crate::client::{self, Client};
 use crate::handlers::outcome::RequestError;
 use crate::limits::{FAREWELL_TIME, FIRST_FRAME_TIME, LOGIN_TIME};
@@ -36,7 +36,7 @@ pub(crate) struct Session<S> {
     stop: CancellationToken,
     began: Instant,
     /// The slot among the unauthenticated connections. The login releases it.
-    stranger: Option<PreAuthSlot>,
+    preauth: Option<PreAuthSlot>,
     first_frame_came: bool,
     /// Whether the last written frame answers a request. The next request of a legacy client then shows that it has
     /// read the answer.
@@ -70,12 +70,12 @@ pub(crate) async fn serve(
     door: AcceptConfig,
     service: Arc<TrackerService>,
     stop: CancellationToken,
-    stranger: PreAuthSlot,
+    preauth: PreAuthSlot,
 ) {
     let began = Instant::now();
     let opened = tokio::select! {
         opened = open(socket, &door.identity) => opened,
-        () = stranger.taken() => return,
+        () = preauth.displaced() => return,
         () = stop.cancelled() => return,
     };
     // A client that sends nothing gets no reply. A failed TLS handshake reports its own error.
@@ -89,7 +89,7 @@ pub(crate) async fn serve(
         service,
         stop,
         began,
-        stranger: Some(stranger),
+        preauth: Some(preauth),
         first_frame_came: false,
         answered: false,
     };
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 biased;
                 ending = self.client.outbox.ended() => Err(SessionEnd::Ended(ending)),
                 () = self.stop.cancelled() => Err(SessionEnd::Ended(CloseReason::ShuttingDown)),
-                () = taken(self.stranger.as_ref()) => {
+                () = displaced(self.preauth.as_ref()) => {
                     tracing::warn!(class = SECURITY, from = %self.client.from, "a newer connection takes the slot of one that has not signed in");
                     let msg = "many others want to sign in, so this connection is closed: try again";
                     self.refuse_and_close(RequestError::new(ErrorCode::Busy, msg))
@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// limits.
     fn deadline(&self) -> Option<Instant> {
         let time = if self.first_frame_came { LOGIN_TIME } else { FIRST_FRAME_TIME };
-        self.stranger.as_ref().map(|_| self.began + time)
+        self.preauth.as_ref().map(|_| self.began + time)
     }
 
     async fn on_frame(&mut self, frame: Result<Option<Frame>, FrameError>) -> Result<(), SessionEnd> {
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let object = frame.parse_owned::<Map<String, Value>>().ok();
         let next = self.service.handle(&mut self.client, object).await;
         self.connection.set_pause(self.client.legacy.then_some(LEGACY_PACE));
-        if self.client.signed_in.is_some() && self.stranger.take().is_some() {
+        if self.client.signed_in.is_some() && self.preauth.take().is_some() {
             self.connection.set_max_frame(FRAME_MAX);
         }
         match next {
@@ -253,9 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// Waits until a newer connection displaces this one from its slot. Waits forever if it has no slot.
-async fn taken(stranger: Option<&PreAuthSlot>) {
-    match stranger {
-        Some(place) => place.taken().await,
+async fn displaced(preauth: Option<&PreAuthSlot>) {
+    match preauth {
+        Some(slot) => slot.displaced().await,
         None => std::future::pending().await,
     }
 }
@@ -267,12 +267,12 @@ fn not_an_object() -> RequestError {
 
 /// Tells a client that there is no room for its connection. The reply is plaintext even if the client starts TLS,
 /// because a handshake costs the work that must be saved. Such a client treats the reply as unproven.
-pub(crate) async fn turn_away_busy(socket: Socket, full: Full) {
+pub(crate) async fn turn_away_busy(socket: Socket, rejected: Rejected) {
     // A connection that is closed while its first bytes arrive is reset, and the reply is lost. So the tracker waits
     // for them.
     let _ = timeout(FAREWELL_TIME, socket.opening()).await;
-    let retry_after_ms = full.retry_after().map(in_milliseconds);
-    let busy = Refusal { msg: full.to_string(), code: ErrorCode::Busy, retry_after_ms, id: None };
+    let retry_after_ms = rejected.retry_after().map(in_milliseconds);
+    let busy = Refusal { msg: rejected.to_string(), code: ErrorCode::Busy, retry_after_ms, id: None };
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
     if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(busy))).await {
         connection.close().await;
@@ -318,7 +318,7 @@ mod tests {
             service: Arc::new(service),
             stop: stop.clone(),
             began: Instant::now(),
-            stranger: None,
+            preauth: None,
             first_frame_came: false,
             answered: false,
         };

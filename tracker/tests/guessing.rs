@@ -91,7 +91,7 @@ async fn guessers_get_a_hundred_checks_an_hour() {
         config.limit_loopback = true;
         let most = usize::MAX;
         config.connections =
-            ConnectionLimits { sessions: most, strangers: most, per_network: most, new_per_network: most };
+            ConnectionLimits { sessions: most, preauth: most, per_network: most, new_per_network: most };
     })
     .await;
     tracker.user("ana").await;

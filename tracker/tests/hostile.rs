@@ -119,7 +119,7 @@ async fn plaintext_is_refused_where_it_is_not_wanted() {
 
 #[tokio::test]
 async fn the_stranger_who_came_first_makes_way_for_one_too_many() {
-    let tracker = TestTracker::start_with(|config| config.connections.strangers = 3).await;
+    let tracker = TestTracker::start_with(|config| config.connections.preauth = 3).await;
     let mut ana = tracker.user("ana").await;
     let mut strangers = Vec::new();
     for _ in 0..4 {

@@ -109,7 +109,7 @@ async fn with_ana(tracker: &TestTracker) -> Device {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_delay_nobody_and_are_closed_in_time() {
-    let tracker = TestTracker::start_with(|config| config.connections.strangers = 10_000).await;
+    let tracker = TestTracker::start_with(|config| config.connections.preauth = 10_000).await;
     let ana = with_ana(&tracker).await;
     let mut crowd = ConnectionTable::gather(&tracker, 500).await;
     let (gathered, mut closed) = (Instant::now(), 0);
