@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(let_in(&mut table, network(1), now), Ok(()));
         }
         assert_eq!(let_in(&mut table, network(1), now), Err(Rejected::Subnet(16)));
-        // Signing in frees no place. Leaving does.
+        // Signing in frees no slot. Leaving does.
         table.release_preauth(first);
         assert_eq!(let_in(&mut table, network(1), now), Err(Rejected::Subnet(16)));
         table.leave(network(1));

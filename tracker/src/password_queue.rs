@@ -123,9 +123,9 @@ impl<T> Turns<T> {
         self.take(network, |length| length - 1)
     }
 
-    fn take(&mut self, network: Subnet, place: impl Fn(usize) -> usize) -> Option<T> {
+    fn take(&mut self, network: Subnet, index: impl Fn(usize) -> usize) -> Option<T> {
         let jobs = self.waiting.get_mut(&network)?;
-        let job = jobs.remove(place(jobs.len())).job;
+        let job = jobs.remove(index(jobs.len())).job;
         if jobs.is_empty() {
             self.waiting.remove(&network);
         }
@@ -191,7 +191,7 @@ mod tests {
         for number in 0..most {
             assert_eq!(queue.push(asker(number % 2 * number, false), number), None);
         }
-        // Network 0 holds half of the places.
+        // Network 0 holds half of the queue.
         assert_eq!(queue.push(asker(most + 1, false), most), Some(0));
         assert_eq!(queue.push(asker(most + 2, false), most), Some(2));
         assert_eq!(std::iter::from_fn(|| queue.pop()).count(), HASHES_WAITING_MAX);

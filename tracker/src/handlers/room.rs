@@ -216,10 +216,10 @@ mod tests {
     async fn somebody(peers: &PeerRepository, n: usize, keys: usize) -> Username {
         let user = Username::parse(&format!("{n:0>USERNAME_MAX$}")).unwrap();
         let seeds: Vec<_> = (0..keys).map(|_| Seed::random().unwrap()).collect();
-        for (place, seed) in seeds.iter().enumerate() {
+        for (index, seed) in seeds.iter().enumerate() {
             let endorsement = Endorsement { by: seeds[0].public_key(), key: seed.public_key() };
             peers.bind_key(&user, endorsement.key, || true).await.unwrap();
-            if place > 0 {
+            if index > 0 {
                 let signature = Endorsement::sign(&user, &seeds[0], endorsement.key);
                 peers.endorse(&user, endorsement, signature).await.unwrap();
             }

@@ -188,8 +188,8 @@ impl PeerRepository {
         signature: Signature,
     ) -> Result<Endorsed, StorageError> {
         let endorse = move |peer: &mut Peer| {
-            let place = |key| peer.keys.iter().position(|bound| *bound == key);
-            let (Some(by), Some(key)) = (place(endorsement.by), place(endorsement.key)) else {
+            let index_of = |key| peer.keys.iter().position(|bound| *bound == key);
+            let (Some(by), Some(key)) = (index_of(endorsement.by), index_of(endorsement.key)) else {
                 return Endorsed::NotBound;
             };
             if key <= by {
@@ -197,7 +197,9 @@ impl PeerRepository {
             }
             let signer = |signature: &Signature| {
                 let present = Endorsement::read(&peer.username, &peer.keys, signature);
-                present.filter(|present| present.key == endorsement.key).and_then(|present| place(present.by))
+                present
+                    .filter(|present| present.key == endorsement.key)
+                    .and_then(|present| index_of(present.by))
             };
             if peer.endorsements.iter().filter_map(signer).any(|present| present <= by) {
                 return Endorsed::Kept;
@@ -330,7 +332,7 @@ impl PeerRepository {
     /// Stores the address of a user in memory; the next compaction writes it. `connected` is not durable and is left
     /// out.
     pub(crate) async fn save(&self, username: &Username) -> Result<(), StorageError> {
-        let place = Peer { connected: false, ..self.peer(username) };
+        let template = Peer { connected: false, ..self.peer(username) };
         let here = self.presence().sessions.contains_key(username);
         let decide = move |present: Option<&Peer>| {
             // A user with neither a session nor a record was deleted in the meantime. The record must not reappear.
@@ -340,7 +342,7 @@ impl PeerRepository {
             // Keys are changed separately, and durably.
             let (keys, endorsements) =
                 present.map(|it| (it.keys.clone(), it.endorsements.clone())).unwrap_or_default();
-            let record = Peer { keys, endorsements, ..place.clone() };
+            let record = Peer { keys, endorsements, ..template.clone() };
             if present == Some(&record) { (Change::Keep, ()) } else { (Change::Put(record), ()) }
         };
         self.records.update_in_memory(username.as_str(), None, decide).await

@@ -53,7 +53,7 @@ pub(crate) struct Writer<T> {
 struct Overlay<T> {
     /// All changes in order. Several of them may change the same entry.
     changes: Vec<Committed<T>>,
-    /// The place of the last change of each entry.
+    /// The index of the last change of each entry.
     last: HashMap<String, usize>,
     lines: Vec<(String, Option<Box<RawValue>>)>,
     /// Whether the batch changes an entry only in memory.
@@ -118,7 +118,7 @@ impl<T: Record> Writer<T> {
         for step in steps {
             let key = step.key().to_owned();
             let current = match overlay.last.get(&key) {
-                Some(place) => overlay.changes[*place].value.as_deref(),
+                Some(index) => overlay.changes[*index].value.as_deref(),
                 None => committed.entries.get(&key).map(Arc::as_ref),
             };
             let value = match step.decide(current) {
