@@ -15,7 +15,7 @@ use peer::api::error::CommandError;
 use peer::api::status::Trust;
 use peer::api::undeliverable::Undeliverable;
 use peer::api::{Answer, Command, Event};
-use peer::identity::identity_export::{Place, export, import};
+use peer::identity::identity_export::{AccountLocation, export, import};
 use programs::{PASSWORD, Piped, flags};
 use tempfile::TempDir;
 
@@ -40,12 +40,12 @@ async fn carried(peer: &Peer, tracker: &Tracker) -> TempDir {
     let here = tempfile::tempdir().unwrap();
     let file = here.path().join("identity");
     let password = password_of(peer.name.as_str());
-    let place = Place {
+    let location = AccountLocation {
         data: peer.folder().to_owned(),
         tracker: tracker.address.to_string(),
         username: peer.name.clone(),
     };
-    export(&place, &password, CHEAP_SEAL, &file).await.unwrap();
+    export(&location, &password, CHEAP_SEAL, &file).await.unwrap();
     import(here.path(), None, &password, CHEAP_SEAL, &file).await.unwrap();
     here
 }

@@ -31,9 +31,9 @@ const VERSION: u8 = 1;
 /// Length of the private key in bytes. It stands in front of the other sealed content.
 const SEED: usize = 32;
 
-/// An identity, and its folder and tracker on this computer.
+/// The account of a user on this computer: in which folder, at which tracker.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct AccountLocation {
     /// The data folder, which holds the folders of all users.
     pub data: PathBuf,
     /// The tracker's address (host and port), without its key.
@@ -73,7 +73,7 @@ fn context(username: &Username, tracker: &str) -> String {
 
 /// Exports an identity of this computer into a file that must not exist yet.
 pub async fn export(
-    from: &Place,
+    from: &AccountLocation,
     password: &Password,
     cost: SealCost,
     file: &Path,
@@ -86,7 +86,7 @@ pub async fn export(
 
 /// Exports the identity of an open profile, as the text of such a file.
 pub(crate) async fn export_text(
-    from: &Place,
+    from: &AccountLocation,
     profile: &Profile,
     password: &Password,
     cost: SealCost,
@@ -96,12 +96,12 @@ pub(crate) async fn export_text(
 }
 
 async fn export_profile(
-    from: &Place,
+    from: &AccountLocation,
     profile: &Profile,
     password: &Password,
     cost: SealCost,
 ) -> Result<Exported, IdentityError> {
-    let Place { data, tracker, username } = from;
+    let AccountLocation { data, tracker, username } = from;
     let Some((seed, _)) = opened(profile, password).await? else {
         return Err(IdentityError::Local(format!("there is no account {username} on this computer")));
     };
@@ -116,7 +116,7 @@ async fn export_profile(
     Ok(Exported { version: VERSION, username, tracker, sealed })
 }
 
-/// Imports an identity from a file and returns its place. `tracker` replaces the tracker's address if it differs on
+/// Imports an identity from a file and returns the location of the account. `tracker` replaces the tracker's address if it differs on
 /// this computer. No other identity is overwritten.
 pub async fn import(
     data: &Path,
@@ -124,7 +124,7 @@ pub async fn import(
     password: &Password,
     cost: SealCost,
     file: &Path,
-) -> Result<Place, IdentityError> {
+) -> Result<AccountLocation, IdentityError> {
     let exported: Exported =
         atomic_file::read_bounded(file, IDENTITY_FILE_MAX).map_err(|error| at(file, &error))?;
     import_from(data, tracker, password, cost, (exported, &file.display().to_string())).await
@@ -137,7 +137,7 @@ pub(crate) async fn import_text(
     password: &Password,
     cost: SealCost,
     text: &str,
-) -> Result<Place, IdentityError> {
+) -> Result<AccountLocation, IdentityError> {
     let source = "the exported identity";
     let damaged = |_| IdentityError::Local(format!("{source} is damaged: export it again"));
     let exported = serde_json::from_str(text).map_err(damaged)?;
@@ -151,7 +151,7 @@ async fn import_from(
     password: &Password,
     cost: SealCost,
     (exported, source): (Exported, &str),
-) -> Result<Place, IdentityError> {
+) -> Result<AccountLocation, IdentityError> {
     if exported.version != VERSION {
         return Err(IdentityError::Local(format!("{source} was written by another version of this program")));
     }
@@ -171,11 +171,11 @@ async fn import_from(
     let seed = Seed::new(seed.try_into().map_err(|_| damaged())?);
     let known: Known = serde_json::from_slice(known).map_err(|_| damaged())?;
 
-    let place = Place { data: data.to_owned(), tracker, username };
-    let profile = Profile::open(&place.data, &place.tracker, &place.username)?;
-    let imported = write_profile(&profile, &place, &seed, known, given_key, password, cost).await;
+    let location = AccountLocation { data: data.to_owned(), tracker, username };
+    let profile = Profile::open(&location.data, &location.tracker, &location.username)?;
+    let imported = write_profile(&profile, &location, &seed, known, given_key, password, cost).await;
     match imported {
-        Ok(()) => Ok(place),
+        Ok(()) => Ok(location),
         Err(error) => {
             profile.remove_if_new();
             Err(error)
@@ -186,14 +186,14 @@ async fn import_from(
 /// Writes the imported content to the profile. The key is written last, so an interrupted import can be repeated.
 async fn write_profile(
     profile: &Profile,
-    place: &Place,
+    location: &AccountLocation,
     seed: &Seed,
     known: Known,
     given_key: Option<PublicKey>,
     password: &Password,
     cost: SealCost,
 ) -> Result<(), IdentityError> {
-    let Place { data, tracker, username } = place;
+    let AccountLocation { data, tracker, username } = location;
     if profile.identity()?.is_some() {
         return Err(IdentityError::Local(format!(
             "there is an account {username} on this computer already: choose another folder with --data"
@@ -229,9 +229,9 @@ mod tests {
 
     const CHEAP: SealCost = SealCost { memory: 64, passes: 1 };
 
-    fn ana_in(data: &Path) -> Place {
+    fn ana_in(data: &Path) -> AccountLocation {
         let username = Username::parse("ana").unwrap();
-        Place { data: data.to_owned(), tracker: "127.0.0.1:6060".to_owned(), username }
+        AccountLocation { data: data.to_owned(), tracker: "127.0.0.1:6060".to_owned(), username }
     }
 
     fn password() -> Password {
@@ -257,14 +257,14 @@ mod tests {
     async fn what_was_known_there_is_known_here() {
         let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let file = exported(there.path()).await;
-        let place = import(here.path(), None, &password(), CHEAP, &file).await.unwrap();
-        let profile = Profile::open(here.path(), &place.tracker, &place.username).unwrap();
+        let location = import(here.path(), None, &password(), CHEAP, &file).await.unwrap();
+        let profile = Profile::open(here.path(), &location.tracker, &location.username).unwrap();
         let (seed, _) = opened(&profile, &password()).await.unwrap().unwrap();
         assert_eq!(seed.as_bytes(), &[7; 32]);
         let contacts = Contacts::of(profile.folder(), &seed);
         assert!(contacts.pins().unwrap().contains_key(&Username::parse("bob").unwrap()));
         assert!(contacts.blocked().unwrap().contains(&Username::parse("eve").unwrap()));
-        let tracker = KnownTrackers::of(here.path()).key(&place.tracker).unwrap();
+        let tracker = KnownTrackers::of(here.path()).key(&location.tracker).unwrap();
         assert_eq!(tracker, Some(PublicKey::new([9; 32])));
     }
 

@@ -16,7 +16,7 @@ use crate::api::Answer;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::identity::device_key::{opened, sealed_anew};
-use crate::identity::identity_export::{Place, export_text};
+use crate::identity::identity_export::{AccountLocation, export_text};
 use crate::identity::password::Password;
 use crate::identity::profile::Profile;
 use crate::identity::seal::SealCost;
@@ -98,12 +98,12 @@ impl Account<'_> {
 
     /// Exports the account as a text, sealed under its password.
     async fn export(&self, password: &Password) -> Result<String, CommandError> {
-        let place = Place {
+        let location = AccountLocation {
             data: self.data.to_owned(),
             tracker: self.tracker.address().to_owned(),
             username: self.user.clone(),
         };
-        Ok(export_text(&place, self.profile, password, self.seal_cost).await?)
+        Ok(export_text(&location, self.profile, password, self.seal_cost).await?)
     }
 
     /// Deletes the account. The password has opened the seal on this device; the tracker checks it again.

@@ -88,10 +88,10 @@ impl ServiceSlot {
             }
             SignInCommand::ImportIdentity { content, password, tracker } => {
                 let PeerConfig { data, seal_cost, .. } = &self.config;
-                let place =
+                let location =
                     identity_export::import_text(data, tracker.as_deref(), &password, *seal_cost, &content);
-                let place = place.await?;
-                Ok(Answer::IdentityImported { username: place.username, tracker: place.tracker })
+                let location = location.await?;
+                Ok(Answer::IdentityImported { username: location.username, tracker: location.tracker })
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::config::{Config, IdentityErrand};
 use crate::frontends::terminal::prompts::{PASSWORD, SignInError};
 use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
 use crate::frontends::terminal::who::{Who, who};
-use crate::identity::identity_export::{Place, export, import};
+use crate::identity::identity_export::{AccountLocation, export, import};
 use crate::identity::profile;
 use crate::identity::seal::SealCost;
 use crate::service::PeerService;
@@ -36,27 +36,27 @@ pub async fn carry_identity(
             if !profile::exists(&data, &tracker, &username) {
                 return Err(no_account(&data, &username).into());
             }
-            let place = Place { data, tracker, username };
-            export(&place, &known.password(&question, false).await?, cost, file)
+            let location = AccountLocation { data, tracker, username };
+            export(&location, &known.password(&question, false).await?, cost, file)
                 .await
                 .map_err(CommandError::from)?;
             print_status(&format!(
                 "{} holds the account {} now, under its password. On the other computer: peer identity import FILE",
                 file.display(),
-                place.username
+                location.username
             ));
         }
         IdentityErrand::Import { file } => {
             known.has_password_source()?;
             let data = config.data();
             let tracker = config.tracker.as_deref();
-            let place = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file)
+            let location = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file)
                 .await
                 .map_err(CommandError::from)?;
             print_status(&format!(
                 "{} can sign in on this computer now: {}",
-                place.username,
-                start(&place, &data, config).map_err(|error| unreadable(&error))?
+                location.username,
+                start(&location, &data, config).map_err(|error| unreadable(&error))?
             ));
         }
     }
@@ -85,14 +85,14 @@ fn unreadable(error: &io::Error) -> CommandError {
 }
 
 /// Returns the command that starts a peer with the imported identity.
-fn start(place: &Place, data: &Path, config: &Config) -> io::Result<String> {
-    let tracker = if place.tracker == config.default_tracker()? {
+fn start(location: &AccountLocation, data: &Path, config: &Config) -> io::Result<String> {
+    let tracker = if location.tracker == config.default_tracker()? {
         String::new()
     } else {
-        format!(" --tracker {}", place.tracker)
+        format!(" --tracker {}", location.tracker)
     };
     let data = if config.data.is_some() { format!(" --data {}", data.display()) } else { String::new() };
-    Ok(format!("peer{tracker}{data} --username {}", place.username))
+    Ok(format!("peer{tracker}{data} --username {}", location.username))
 }
 
 /// Changes the password of an account on this device.
