@@ -2,6 +2,7 @@
 //!
 //! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, as plain values and
 //!   pure rules.
+//! - [`tracker_address`]: the address of a tracker, with its key.
 //! - [`protocol`]: the messages between the programs.
 //! - [`net`]: the network layer. It and the protocol do not depend on each other.
 //! - [`limits`]: every shared bound, with its reason.
@@ -22,4 +23,5 @@ pub mod protocol;
 pub mod room;
 pub mod settings;
 pub mod snapshot;
+pub mod tracker_address;
 pub mod user;

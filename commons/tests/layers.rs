@@ -56,6 +56,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "commons",
         &[
+            &["tracker_address"],
             &["protocol", "room", "endorsement", "net", "settings"],
             &["snapshot", "user", "log_target", "process_memory"],
             &["peer"],

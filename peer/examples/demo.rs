@@ -213,7 +213,7 @@ impl Person {
         register: bool,
     ) -> Result<Self, Failed> {
         let config = PeerConfig {
-            tracker: tracker.address.clone(),
+            tracker: tracker.address.parse()?,
             listen: None,
             data: folder.path().join("peers"),
             plaintext: Plaintext::default(),

@@ -8,10 +8,9 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
-use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
-use commons::net::socket::host_and_port;
+use commons::tracker_address::TrackerAddress;
 use etcetera::BaseStrategy;
 
 use crate::usual_tracker::UsualTracker;
@@ -32,8 +31,8 @@ pub struct Config {
 
     /// The tracker's address; after `#`, its key as `tracker fingerprint` prints it [default: the address used at an
     /// earlier start, else 127.0.0.1:6060]
-    #[arg(long, global = true, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]", value_parser = tracker_address)]
-    pub tracker: Option<String>,
+    #[arg(long, global = true, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]")]
+    pub tracker: Option<TrackerAddress>,
 
     /// The address on which to accept links [default: a free port; on loopback if the tracker is on loopback]
     #[arg(long, env = "PEER_LISTEN", value_name = "ADDR:PORT")]
@@ -119,18 +118,6 @@ pub enum IdentityErrand {
     },
 }
 
-/// Parses a tracker's address as it is typed, with or without its key.
-pub(crate) fn tracker_address(text: &str) -> Result<String, &'static str> {
-    let address = match text.split_once('#') {
-        None => text,
-        Some((address, key)) if key.parse::<PublicKey>().is_ok() => address,
-        Some(_) => {
-            return Err("the key behind # has 64 lower-case hex digits, as `tracker fingerprint` prints it");
-        }
-    };
-    host_and_port(address).map(|_| text.to_owned())
-}
-
 /// The output format of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -187,11 +174,11 @@ impl Config {
         self.page().is_some() && nobody_types && self.output.is_none()
     }
 
-    /// Returns the tracker's address; after `#`, its key, if it is known. Fails if the stored address cannot be read.
-    pub fn tracker(&self) -> io::Result<String> {
+    /// Returns the tracker's address. Fails if the stored address cannot be read.
+    pub fn tracker(&self) -> io::Result<TrackerAddress> {
         match &self.tracker {
-            Some(address) => Ok(address.clone()),
-            None => self.default_tracker(),
+            Some(tracker) => Ok(tracker.clone()),
+            None => Ok(TrackerAddress { address: self.default_tracker()?, key: None }),
         }
     }
 
@@ -246,7 +233,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let tracker = |flags: &[&str]| {
             let folder = ["peer", "--data", data.path().to_str().unwrap()];
-            Config::try_parse_from(folder.iter().chain(flags)).unwrap().tracker().unwrap()
+            Config::try_parse_from(folder.iter().chain(flags)).unwrap().tracker().unwrap().to_string()
         };
         assert_eq!(tracker(&[]), DEFAULT_TRACKER);
         UsualTracker::of(data.path()).remember("chat.example:7070").unwrap();
@@ -258,16 +245,8 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_wrong_usage() {
         assert!(Config::try_parse_from(["peer", "--tracker", "nonsense"]).is_err());
+        assert!(Config::try_parse_from(["peer", "--tracker", "localhost:6060#ab"]).is_err());
         assert!(Config::try_parse_from(["peer", "--tracker", "localhost:6060"]).is_ok());
-    }
-
-    #[test]
-    fn a_tracker_may_be_given_with_its_key() {
-        let taken = |tracker: &str| Config::try_parse_from(["peer", "--tracker", tracker]).is_ok();
-        assert!(taken(&format!("localhost:6060#{}", PublicKey::new([0xab; 32]))));
-        assert!(!taken("localhost:6060#ab"));
-        assert!(!taken(&format!("localhost:6060#{}", "AB".repeat(32))));
-        assert!(!taken(&format!("localhost#{}", PublicKey::new([0xab; 32]))));
     }
 
     #[test]

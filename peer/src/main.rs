@@ -94,13 +94,13 @@ async fn run(config: Config) -> Result<(), Failure> {
     let mut tracker = config.tracker().map_err(Failure::new)?;
     let mut hosted = None;
     if config.host {
-        if tracker.contains('#') {
+        if tracker.key.is_some() {
             let reason =
                 "a tracker that is started here has its own key: leave # and the key away with --host";
             return Err(Failure::Usage(reason.to_owned()));
         }
-        let inside = Hosted::start(&tracker, config.data().join("tracker")).await?;
-        tracker = inside.address.to_string();
+        let inside = Hosted::start(&tracker.address, config.data().join("tracker")).await?;
+        tracker = inside.address.into();
         let rows = hosting(inside.address, local_address(), inside.key, tty::columns());
         let _ = writeln!(stderr(), "{}", rows.join("\n"));
         hosted = Some(inside);

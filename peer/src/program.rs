@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::{env, io};
 
+use commons::tracker_address::TrackerAddress;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crate::frontends::terminal::prompts::SignInError;
 use crate::frontends::terminal::sign_in::sign_in;
 use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
 use crate::frontends::terminal::subcommands::change_password;
-use crate::frontends::terminal::{tracker_address, tty};
+use crate::frontends::terminal::{tracker_prompt, tty};
 use crate::frontends::web::browser::Redirect;
 use crate::frontends::web::server::WebServer;
 use crate::frontends::{Ended, Format, Frontend};
@@ -73,7 +74,7 @@ fn remember_tracker(address: &str, config: &Config) {
 /// address. Returns `None` if that person leaves.
 async fn start(
     config: &Config,
-    mut tracker: String,
+    mut tracker: TrackerAddress,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<PeerService>>, Failure> {
     let may_ask =
@@ -88,7 +89,7 @@ async fn start(
         }
         service.stop().await;
         let typed = tokio::select! {
-            typed = tracker_address::ask(&tracker, service.tracker_failed()) => typed,
+            typed = tracker_prompt::ask(&tracker.address, service.tracker_failed()) => typed,
             () = stop.cancelled() => return Ok(None),
         };
         tracker = match typed {
@@ -103,7 +104,7 @@ async fn start(
 }
 
 /// Returns the settings of the service.
-fn settings(config: &Config, tracker: String) -> PeerConfig {
+fn settings(config: &Config, tracker: TrackerAddress) -> PeerConfig {
     PeerConfig {
         tracker,
         listen: config.listen,
@@ -130,11 +131,11 @@ pub fn known(config: &Config) -> Known {
     }
 }
 
-/// Runs the program until its last frontend ends. `tracker` is the tracker's address; after `#`, its key.
+/// Runs the program until its last frontend ends.
 pub async fn run(
     config: &Config,
     output: Output,
-    tracker: String,
+    tracker: TrackerAddress,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let slot = Arc::new(ServiceSlot::new(settings(config, tracker.clone())));
@@ -201,7 +202,7 @@ impl Page {
 async fn converse(
     config: &Config,
     output: Output,
-    tracker: String,
+    tracker: TrackerAddress,
     slot: &Arc<ServiceSlot>,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {

@@ -232,7 +232,7 @@ async fn short_password_signs_in_but_is_not_set_again() {
 async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
     let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
     let config = PeerConfig {
-        tracker: tracker.address.to_string(),
+        tracker: tracker.address.into(),
         listen: None,
         data: data.path().to_owned(),
         plaintext: Plaintext::default(),

@@ -304,7 +304,7 @@ async fn who_wants_no_plaintext_neither_hears_nor_says_any() {
     let tracker = Tracker::start().await;
     let strict = tempfile::tempdir().unwrap();
     let config = PeerConfig {
-        tracker: tracker.address.to_string(),
+        tracker: tracker.address.into(),
         listen: None,
         data: strict.path().to_owned(),
         plaintext: Plaintext::Never,

@@ -17,6 +17,7 @@ use std::process::Command;
 use by_hand::{sealed_in, seed_in};
 use common::{Peer, Tracker, password_of, user};
 use commons::net::tls::{Identity, Purpose};
+use commons::tracker_address::TrackerAddress;
 use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
 use peer::api::sign_in::SignIn;
@@ -180,10 +181,10 @@ async fn new_tracker_key_is_pinned_once_it_was_given_and_proven() {
         panic!("the key has not changed")
     };
     tracker.forgets().await;
-    let wrong = format!("{}#{}", tracker.address, "ab".repeat(32));
+    let wrong = format!("{}#{}", tracker.address, "ab".repeat(32)).parse().unwrap();
     assert_eq!(why(ana.try_again_at_as(wrong, |_| {}).await).code(), "TRACKER_KEY_CHANGED");
     assert_eq!(why(ana.try_again().await).code(), "TRACKER_KEY_CHANGED", "nothing was proven");
-    let given = format!("{}#{found}", tracker.address);
+    let given = TrackerAddress { key: Some(found), ..tracker.address.into() };
     assert_eq!(why(ana.try_again_at_as(given, |_| {}).await), CommandError::AccountUnknown(user("ana")));
     assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")), "it was proven");
     ana.try_again_as(register).await.unwrap();

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 async fn service(tracker: SocketAddr, data: &Path) -> Arc<PeerService> {
     let config = PeerConfig {
-        tracker: tracker.to_string(),
+        tracker: tracker.into(),
         listen: None,
         data: data.to_owned(),
         plaintext: Plaintext::default(),

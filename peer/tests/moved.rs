@@ -106,7 +106,7 @@ async fn a_bot_follows_its_tracker_too() {
 async fn refused(tracker: SocketAddr) -> [String; 2] {
     let data = tempfile::tempdir().unwrap();
     let config = PeerConfig {
-        tracker: tracker.to_string(),
+        tracker: tracker.into(),
         listen: None,
         data: data.path().to_owned(),
         plaintext: Plaintext::default(),

@@ -45,7 +45,7 @@ impl Page {
     async fn start() -> Self {
         let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
         let slot = ServiceSlot::new(PeerConfig {
-            tracker: tracker.address.to_string(),
+            tracker: tracker.address.into(),
             listen: None,
             data: data.path().to_owned(),
             plaintext: Plaintext::Loopback,

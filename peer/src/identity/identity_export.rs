@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use commons::keys::{PublicKey, Seed};
 use commons::names::Username;
+use commons::tracker_address::TrackerAddress;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -120,7 +121,7 @@ async fn export_profile(
 /// this computer. No other identity is overwritten.
 pub async fn import(
     data: &Path,
-    tracker: Option<&str>,
+    tracker: Option<&TrackerAddress>,
     password: &Password,
     cost: SealCost,
     file: &Path,
@@ -133,7 +134,7 @@ pub async fn import(
 /// Imports an identity from the text of such a file. Otherwise as [`import`].
 pub(crate) async fn import_text(
     data: &Path,
-    tracker: Option<&str>,
+    tracker: Option<&TrackerAddress>,
     password: &Password,
     cost: SealCost,
     text: &str,
@@ -147,7 +148,7 @@ pub(crate) async fn import_text(
 /// Imports an identity. `source` names its origin in errors.
 async fn import_from(
     data: &Path,
-    tracker: Option<&str>,
+    tracker: Option<&TrackerAddress>,
     password: &Password,
     cost: SealCost,
     (exported, source): (Exported, &str),
@@ -155,10 +156,9 @@ async fn import_from(
     if exported.version != VERSION {
         return Err(IdentityError::Local(format!("{source} was written by another version of this program")));
     }
-    let (tracker, given_key) = match tracker.map(|tracker| tracker.split_once('#').ok_or(tracker)) {
+    let (tracker, given_key) = match tracker {
         None => (exported.tracker.clone(), None),
-        Some(Err(address)) => (address.to_owned(), None),
-        Some(Ok((address, key))) => (address.to_owned(), Some(key.parse().map_err(local)?)),
+        Some(given) => (given.address.clone(), given.key),
     };
     if !profile::is_folder_name(&tracker) {
         return Err(IdentityError::Local(format!("{source} contains no valid address of a tracker")));
@@ -277,7 +277,9 @@ mod tests {
         assert!(import(there.path(), None, &password(), CHEAP, &file).await.is_err());
         let here = tempfile::tempdir().unwrap();
         KnownTrackers::of(here.path()).pin("other:1", PublicKey::new([8; 32])).unwrap();
-        let refused = import(here.path(), Some("other:1"), &password(), CHEAP, &file).await.unwrap_err();
+        let refused = import(here.path(), Some(&"other:1".parse().unwrap()), &password(), CHEAP, &file)
+            .await
+            .unwrap_err();
         assert!(matches!(refused, IdentityError::TrackerKeyChanged { .. }), "{refused}");
     }
 

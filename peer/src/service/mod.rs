@@ -33,6 +33,7 @@ use commons::names::Username;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
+use commons::tracker_address::TrackerAddress;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,8 +68,8 @@ use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 /// The settings with which a peer starts.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
-    /// The tracker's address: `host:port`, or `host:port#key` if its key is known.
-    pub tracker: String,
+    /// The tracker's address.
+    pub tracker: TrackerAddress,
     /// The address on which to accept links. If absent, the peer takes a free port: on loopback if the tracker is
     /// there, else on all interfaces.
     pub listen: Option<SocketAddr>,
@@ -123,8 +124,6 @@ pub struct PeerService {
     known_trackers: KnownTrackers,
     /// The data of the user who has signed in.
     session: Arc<OnceLock<Session>>,
-    /// True if the user gave the tracker's key with its address: that key then takes precedence over a pinned one.
-    key_given: bool,
     engine: EngineHandle,
     /// The key of this device, if it is new beside others of the account.
     new_key: OnceLock<PublicKey>,
@@ -147,27 +146,24 @@ pub(crate) struct Session {
 
 impl PeerService {
     /// Binds the port for links; the tracker is first contacted at [`Self::sign_in`] or [`Self::probe`].
-    pub async fn start(mut config: PeerConfig) -> Result<Arc<Self>, StartError> {
+    pub async fn start(config: PeerConfig) -> Result<Arc<Self>, StartError> {
         let known_trackers = KnownTrackers::of(&config.data);
-        let known = |address: &str| known_trackers.key(address).map_err(StartError::KnownTrackers);
-        let (address, key, given) = match config.tracker.split_once('#') {
-            None => (config.tracker.clone(), known(&config.tracker)?, false),
-            Some((address, key)) => {
-                (address.to_owned(), Some(key.parse().map_err(StartError::TrackerKey)?), true)
-            }
+        let TrackerAddress { address: tracker, key: given } = config.tracker.clone();
+        let key = match given {
+            Some(key) => Some(key),
+            None => known_trackers.key(&tracker).map_err(StartError::KnownTrackers)?,
         };
-        config.tracker = address;
         let address = match config.listen {
             Some(address) => address,
-            None => listen_address(&config.tracker, &config.data)
+            None => listen_address(&tracker, &config.data)
                 .await
-                .map_err(|error| StartError::Tracker(config.tracker.clone(), error))?,
+                .map_err(|error| StartError::Tracker(tracker.clone(), error))?,
         };
         let listen_error = |error| StartError::Listen(address, error);
         let listener = Listener::bind(address).await.map_err(listen_error)?;
         let listening = listener.local_addr().map_err(listen_error)?;
         let (tracker, reports) =
-            PeerTrackerCommunication::start(TrackerEndpoint::new(config.tracker.clone(), key, given));
+            PeerTrackerCommunication::start(TrackerEndpoint::new(tracker, key, given.is_some()));
         let (engine, driver) = EngineHandle::new(tracker.clone(), reports);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(driver.run(stop.clone()));
@@ -178,13 +174,17 @@ impl PeerService {
             tracker,
             known_trackers,
             session: Arc::default(),
-            key_given: given,
             engine,
             new_key: OnceLock::new(),
             password: Mutex::default(),
             stop,
             tasks: tasks.into(),
         }))
+    }
+
+    /// Returns true if the user gave the tracker's key. It takes precedence over a pinned one.
+    fn is_key_given(&self) -> bool {
+        self.config.tracker.key.is_some()
     }
 
     /// Returns the address on which this peer accepts links.
@@ -197,18 +197,18 @@ impl PeerService {
     /// at its earlier addresses count too.
     #[must_use]
     pub fn accounts(&self) -> BTreeSet<Username> {
-        let PeerConfig { data, tracker: here, .. } = &self.config;
+        let (data, here) = (&self.config.data, self.tracker_address());
         // A file that cannot be read was reported at the start.
         let elsewhere = self.known_trackers.elsewhere(here).unwrap_or_default();
         let same = elsewhere.iter().filter(|(_, key)| Some(**key) == self.tracker.tracker_key());
-        let addresses = std::iter::once(here).chain(same.map(|(address, _)| address));
+        let addresses = std::iter::once(here).chain(same.map(|(address, _)| address.as_str()));
         addresses.flat_map(|address| profile::users(data, address)).collect()
     }
 
     /// Returns true if this device has a key of this user at this tracker.
     #[must_use]
     pub fn knows(&self, user: &Username) -> bool {
-        profile::exists(&self.config.data, &self.config.tracker, user) || self.accounts().contains(user)
+        profile::exists(&self.config.data, self.tracker_address(), user) || self.accounts().contains(user)
     }
 
     /// Returns the reason why the service ended by itself, if it did.
@@ -232,8 +232,8 @@ impl PeerService {
     /// Checks that the tracker answers with the key that was pinned: a user must not type a password for another one.
     pub async fn probe(&self) -> Result<(), CommandError> {
         let knocked = self.tracker.probe().await;
-        knocked.map_err(|error| from_tracker(error, &self.config.tracker))?;
-        if self.key_given { self.remember_tracker() } else { Ok(()) }
+        knocked.map_err(|error| from_tracker(error, self.tracker_address()))?;
+        if self.is_key_given() { self.remember_tracker() } else { Ok(()) }
     }
 
     /// Signs in, and enters the user's rooms again. May be called again after a refusal.
@@ -244,7 +244,7 @@ impl PeerService {
         if !who.register {
             self.migrate_from(&who.username).await?;
         }
-        let profile = Profile::open(&self.config.data, &self.config.tracker, &who.username)?;
+        let profile = Profile::open(&self.config.data, self.tracker_address(), &who.username)?;
         let Admitted { seed, fresh, local, unreached } = match self.admitted(&profile, &who).await {
             Ok(admitted) => admitted,
             Err(error) => {
@@ -377,7 +377,7 @@ impl PeerService {
         let judged = key.sign_in(profile, tracker, who, self.listening).await;
         let proven = match &judged {
             Ok(()) => true,
-            Err(error) => self.key_given && error.is_of_a_tracker(),
+            Err(error) => self.is_key_given() && error.is_of_a_tracker(),
         };
         if proven {
             self.remember_tracker()?;
@@ -390,7 +390,7 @@ impl PeerService {
     /// Pins the tracker's key: after a sign-in, or as soon as the tracker has proven a key that the user gave.
     fn remember_tracker(&self) -> Result<(), CommandError> {
         let Some(key) = self.tracker.tracker_key() else { return Ok(()) };
-        let pinned = self.known_trackers.pin(&self.config.tracker, key);
+        let pinned = self.known_trackers.pin(self.tracker_address(), key);
         pinned.map_err(|error| CommandError::Local(error.to_string()))
     }
 

@@ -9,14 +9,14 @@ use commons::names::Username;
 use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::identity::profile;
+use crate::service::PeerService;
 use crate::service::tracker_error::from_tracker;
-use crate::service::{PeerConfig, PeerService};
 
 impl PeerService {
     /// Moves the user's folder from an address where the tracker's key was met before, if the tracker proves that key
     /// now.
     pub(crate) async fn migrate_from(&self, user: &Username) -> Result<(), CommandError> {
-        let PeerConfig { data, tracker: here, .. } = &self.config;
+        let (data, here) = (&self.config.data, self.tracker_address());
         if profile::exists(data, here, user) {
             return Ok(());
         }
@@ -33,7 +33,7 @@ impl PeerService {
         // The key is pinned first: even after a crash, a folder at this address implies that the key is required here.
         self.known_trackers.pin(here, key).map_err(local)?;
         if profile::migrate_from(data, user, &from, here)? {
-            let to = here.clone();
+            let to = here.to_owned();
             self.engine.publish([Event::TrackerMoved { from, to }]).await;
         }
         Ok(())

@@ -35,7 +35,7 @@ impl PeerService {
                 return;
             }
             if let Some(proven) = tracker.tracker_key()
-                && let Err(error) = KnownTrackers::of(&config.data).pin(&config.tracker, proven)
+                && let Err(error) = KnownTrackers::of(&config.data).pin(&config.tracker.address, proven)
             {
                 warn!(%error, "the tracker's key could not be written down");
             }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use commons::net::socket::host_and_port;
+use commons::tracker_address::TrackerAddress;
 use tokio::sync::{Mutex, watch};
 
 use crate::api::Answer;
@@ -67,13 +68,10 @@ impl ServiceSlot {
     /// Returns the snapshot of a program in which nobody is signed in.
     #[must_use]
     pub fn signed_out(&self) -> Snapshot {
-        let (address, key) = match self.config.tracker.split_once('#') {
-            Some((address, key)) => (address, key.parse().ok()),
-            None => (self.config.tracker.as_str(), None),
-        };
+        let TrackerAddress { address, key } = self.config.tracker.clone();
         Snapshot {
-            accounts: profile::users(&self.config.data, address).into_iter().collect(),
-            ..Snapshot::signed_out(address.to_owned(), key, String::new())
+            accounts: profile::users(&self.config.data, &address).into_iter().collect(),
+            ..Snapshot::signed_out(address, key, String::new())
         }
     }
 
@@ -88,8 +86,9 @@ impl ServiceSlot {
             }
             SignInCommand::ImportIdentity { content, password, tracker } => {
                 let PeerConfig { data, seal_cost, .. } = &self.config;
+                let tracker = tracker.map(|text| text.parse().map_err(not_an_address)).transpose()?;
                 let location =
-                    identity_export::import_text(data, tracker.as_deref(), &password, *seal_cost, &content);
+                    identity_export::import_text(data, tracker.as_ref(), &password, *seal_cost, &content);
                 let location = location.await?;
                 Ok(Answer::IdentityImported { username: location.username, tracker: location.tracker })
             }
@@ -125,24 +124,21 @@ impl ServiceSlot {
     /// Returns the settings for a service at this tracker.
     fn config_for(&self, TrackerChoice { address, key }: TrackerChoice) -> Result<PeerConfig, CommandError> {
         let mut config = self.config.clone();
-        let usual = address_of(&config.tracker).to_owned();
+        let usual = &mut config.tracker;
         let address = match address {
-            Some(address) => host_and_port(&address)
-                .map_err(|why| CommandError::usage(&format!("this is no tracker's address: {why}")))?,
-            None => usual.clone(),
+            Some(address) => host_and_port(&address).map_err(not_an_address)?,
+            None => usual.address.clone(),
         };
-        match key {
-            Some(key) => config.tracker = format!("{address}#{key}"),
-            // A key that was given with the usual address stays.
-            None if address == usual => {}
-            None => config.tracker = address,
+        // A key that was given with the usual address stays.
+        if key.is_some() || address != usual.address {
+            *usual = TrackerAddress { address, key };
         }
         Ok(config)
     }
 
     /// Keeps the tracker's address for the next start of the program.
     fn remember(&self, address: &str) {
-        if address_of(&self.config.tracker) != address
+        if self.config.tracker.address != address
             && let Err(error) = UsualTracker::of(&self.config.data).remember(address)
         {
             tracing::warn!(%error, "the tracker's address could not be written down");
@@ -150,7 +146,6 @@ impl ServiceSlot {
     }
 }
 
-/// Returns the address of a tracker without its key.
-fn address_of(tracker: &str) -> &str {
-    tracker.split('#').next().unwrap_or_default()
+fn not_an_address(why: &'static str) -> CommandError {
+    CommandError::usage(&format!("this is no tracker's address: {why}"))
 }

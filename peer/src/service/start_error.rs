@@ -3,17 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use commons::keys::NotAKey;
-
 /// The reason why a peer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The tracker's address cannot be resolved.
     #[error("{0} is no address of a tracker: {1}")]
     Tracker(String, io::Error),
-    /// The text after `#` in the tracker's address is not a key.
-    #[error("after # the tracker's address has its key, as `tracker fingerprint` prints it: {0}")]
-    TrackerKey(NotAKey),
     /// The file of known trackers cannot be read.
     #[error("{0}")]
     KnownTrackers(io::Error),

@@ -15,7 +15,7 @@ impl PeerService {
     /// Returns the tracker's address, `host:port`.
     #[must_use]
     pub fn tracker_address(&self) -> &str {
-        &self.config.tracker
+        &self.config.tracker.address
     }
 
     /// Returns the state of the peer.
@@ -25,7 +25,7 @@ impl PeerService {
             open: None,
             conversations: Vec::new(),
             tracker: TrackerState::Lost,
-            tracker_address: self.config.tracker.clone(),
+            tracker_address: self.tracker_address().to_owned(),
             tracker_key: self.tracker.tracker_key(),
             listening: self.listening.to_string(),
             trust: BTreeMap::new(),

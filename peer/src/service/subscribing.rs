@@ -38,7 +38,7 @@ impl PeerService {
     /// Returns the snapshot before the sign-in.
     fn signed_out(&self) -> Snapshot {
         Snapshot::signed_out(
-            self.config.tracker.clone(),
+            self.tracker_address().to_owned(),
             self.tracker.tracker_key(),
             self.listening.to_string(),
         )

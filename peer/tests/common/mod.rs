@@ -12,6 +12,7 @@ use std::time::Duration;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::net::plaintext::Plaintext;
+use commons::tracker_address::TrackerAddress;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
 use peer::api::sign_in::SignIn;
@@ -195,11 +196,11 @@ impl Peer {
     ) -> Result<Self, CommandError> {
         let password = password_of(name);
         let who = SignIn { username: user(name), password, register, changed_to: None };
-        Self::try_as(tracker.to_string(), who, computer).await
+        Self::try_as(tracker.into(), who, computer).await
     }
 
-    /// Signs in with these credentials. `tracker` is the address, with or without the key.
-    async fn try_as(tracker: String, who: SignIn, computer: Computer) -> Result<Self, CommandError> {
+    /// Signs in with these credentials. `tracker` may include the key.
+    async fn try_as(tracker: TrackerAddress, who: SignIn, computer: Computer) -> Result<Self, CommandError> {
         let config = PeerConfig {
             tracker: tracker.clone(),
             listen: None,
@@ -210,7 +211,7 @@ impl Peer {
         };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe().await.events;
-        let address = tracker.split('#').next().unwrap().parse().unwrap();
+        let address = tracker.address.parse().unwrap();
         let name = who.username.clone();
         service.sign_in(who).await?;
         let open = Mutex::default();
@@ -239,13 +240,13 @@ impl Peer {
 
     /// As [`Self::try_again`], with adjusted credentials.
     pub async fn try_again_as(&self, adjust: impl FnOnce(&mut SignIn)) -> Result<Self, CommandError> {
-        self.try_again_at_as(self.tracker.to_string(), adjust).await
+        self.try_again_at_as(self.tracker.into(), adjust).await
     }
 
     /// As [`Self::try_again_as`], with a tracker address that may include the key.
     pub async fn try_again_at_as(
         &self,
-        tracker: String,
+        tracker: TrackerAddress,
         adjust: impl FnOnce(&mut SignIn),
     ) -> Result<Self, CommandError> {
         let (username, password) = (self.name.clone(), password_of(self.name.as_str()));
@@ -262,7 +263,7 @@ impl Peer {
     ) -> Result<Self, CommandError> {
         let who =
             SignIn { username: user(name), password: password.clone(), register: false, changed_to: None };
-        Self::try_as(tracker.to_string(), who, Computer::new(Keep::OnDisk)).await
+        Self::try_as(tracker.into(), who, Computer::new(Keep::OnDisk)).await
     }
 
     /// As [`Self::try_elsewhere`], with another password.
@@ -270,7 +271,7 @@ impl Peer {
         let computer = Computer::new(Keep::OnDisk);
         let username = self.name.clone();
         let who = SignIn { username, password: password.clone(), register: false, changed_to: None };
-        Self::try_as(self.tracker.to_string(), who, computer).await
+        Self::try_as(self.tracker.into(), who, computer).await
     }
 
     /// Stops the program as in a crash and starts it again.

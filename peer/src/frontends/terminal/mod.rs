@@ -33,7 +33,7 @@ pub mod status_line;
 pub mod style;
 pub mod subcommands;
 pub(crate) mod tables;
-pub mod tracker_address;
+pub mod tracker_prompt;
 pub(crate) mod tracker_rows;
 pub mod tty;
 pub(crate) mod unread;

@@ -30,8 +30,8 @@ pub async fn carry_identity(
     let cost = SealCost::default();
     match errand {
         IdentityErrand::Export { file } => {
-            let (data, tracker) = (config.data(), config.tracker().map_err(|error| unreadable(&error))?);
-            let tracker = tracker.split('#').next().unwrap_or_default().to_owned();
+            let data = config.data();
+            let tracker = config.tracker().map_err(|error| unreadable(&error))?.address;
             let Who { username, question } = who(known, &profile::users(&data, &tracker)).await?;
             if !profile::exists(&data, &tracker, &username) {
                 return Err(no_account(&data, &username).into());
@@ -49,7 +49,7 @@ pub async fn carry_identity(
         IdentityErrand::Import { file } => {
             known.has_password_source()?;
             let data = config.data();
-            let tracker = config.tracker.as_deref();
+            let tracker = config.tracker.as_ref();
             let location = import(&data, tracker, &known.password(PASSWORD, false).await?, cost, file)
                 .await
                 .map_err(CommandError::from)?;

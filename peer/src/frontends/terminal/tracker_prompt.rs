@@ -2,15 +2,16 @@
 //!
 //! A person at a terminal is asked if no tracker answers at the default address.
 
+use commons::tracker_address::TrackerAddress;
+
 use crate::api::tracker_loss::TrackerLoss;
-use crate::config::tracker_address;
 use crate::frontends::terminal::fatal_errors::no_tracker;
 use crate::frontends::terminal::prompts::{SignInError, ask_line, print};
 
 const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
 
 /// Asks for another address than this one, at which no tracker answers. Returns `None` if the user has none.
-pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<String>, SignInError> {
+pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<TrackerAddress>, SignInError> {
     print(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
     loop {
         let typed = ask_line(QUESTION).await?;
@@ -18,7 +19,7 @@ pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<Strin
         if typed.is_empty() {
             return Ok(None);
         }
-        match tracker_address(typed) {
+        match typed.parse() {
             Ok(address) => return Ok(Some(address)),
             Err(why) => print(format!("{why}\n")).await?,
         }
