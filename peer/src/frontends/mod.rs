@@ -83,7 +83,7 @@ pub struct Ended {
 pub struct Frontend {
     service: Arc<PeerService>,
     events: Events,
-    face: Renderer,
+    renderer: Renderer,
     input: mpsc::Receiver<Input>,
     output: Output,
     editor: Option<LineEditor>,
@@ -120,7 +120,7 @@ impl Frontend {
         notify: Notify,
         stop: CancellationToken,
     ) -> io::Result<Self> {
-        let face = match format {
+        let renderer = match format {
             Format::Text => {
                 let view = View::new(you, &snapshot, Style::from_env()).notifying(notify);
                 Renderer::Text(Box::new(view))
@@ -144,21 +144,26 @@ impl Frontend {
         let interrupts = by_signal.then(|| signal(SignalKind::interrupt())).transpose()?;
         tty::catch_interrupts(by_signal);
         let connection = Connection::new(input, output);
-        Ok(Self { editor, interrupts, person, ..Self::connected(service, events, face, connection, stop) })
+        Ok(Self {
+            editor,
+            interrupts,
+            person,
+            ..Self::connected(service, events, renderer, connection, stop)
+        })
     }
 
     /// Starts a frontend for a connection, without an editor and without a person who can be asked.
     fn connected(
         service: Arc<PeerService>,
         events: Events,
-        face: Renderer,
+        renderer: Renderer,
         Connection { input, output, lines }: Connection,
         stop: CancellationToken,
     ) -> Self {
         Self {
             service,
             events,
-            face,
+            renderer,
             input,
             output,
             editor: None,
@@ -195,7 +200,7 @@ impl Frontend {
         if let Some(editor) = self.editor {
             editor.end().await;
         }
-        let rows = self.face.folded(last_rows?);
+        let rows = self.renderer.folded(last_rows?);
         if !rows.is_empty() {
             let last = Output::start(Stdout, self.stop).map_err(|error| error.to_string())?;
             // An error has no consequence at the end.
@@ -226,11 +231,11 @@ impl Frontend {
                     CommandOutcome::Quit(rows) => break Some(rows),
                     CommandOutcome::Unlocked(command) => {
                         let origin = std::mem::take(&mut self.asked_from);
-                        self.face.begin(origin);
+                        self.renderer.begin(origin);
                         command
                     }
                     CommandOutcome::Stopped => {
-                        self.face.begin(Origin::default());
+                        self.renderer.begin(Origin::default());
                         Command::Quit
                     }
                 };
@@ -244,10 +249,10 @@ impl Frontend {
     /// Returns the command that was typed, if the input is one; handles all other input itself.
     async fn understand(&mut self, input: Input) -> Result<Option<Command>, OutputClosed> {
         let origin = Origin { line: self.number(&input), id: None };
-        if matches!(&self.face, Renderer::Json(replies, _) if replies.requests) {
+        if matches!(&self.renderer, Renderer::Json(replies, _) if replies.requests) {
             return self.understand_request(input, origin).await;
         }
-        self.face.begin(origin);
+        self.renderer.begin(origin);
         if matches!(input, Input::Line(_)) {
             self.interrupt.reset();
         }
@@ -271,7 +276,7 @@ impl Frontend {
                 return self.refuse(&CommandError::TextTooLong { length, max: LINE_MAX }).await;
             }
             Input::Choices(names) => {
-                self.show(self.face.choices(&names)).await?;
+                self.show(self.renderer.choices(&names)).await?;
                 return Ok(None);
             }
             Input::Interrupted => return self.interrupted().await,
@@ -284,7 +289,7 @@ impl Frontend {
                     .await;
             }
         };
-        let open = self.face.conversations().open().is_some();
+        let open = self.renderer.conversations().open().is_some();
         let typed = parse(&line, open);
         if matches!(&typed, Ok(typed) if typed.is_talk()) {
             self.said = line;
@@ -294,7 +299,7 @@ impl Frontend {
         match typed {
             Ok(ParsedInput::Nothing) => Ok(None),
             Ok(ParsedInput::Help(only)) => {
-                self.show(self.face.help(only)).await?;
+                self.show(self.renderer.help(only)).await?;
                 Ok(None)
             }
             Ok(ParsedInput::NewPassword) if self.editor.is_none() => {
@@ -308,22 +313,24 @@ impl Frontend {
                 Ok(None)
             }
             Ok(ParsedInput::More) => self.more().await,
-            Ok(ParsedInput::Run(mut command)) => match self.face.conversations().name_open(&mut command) {
-                Ok(()) => Ok(if self.asks_first(&command).await? { None } else { Some(command) }),
-                Err(error) => self.refuse_command(&error, Some(&command)).await,
-            },
+            Ok(ParsedInput::Run(mut command)) => {
+                match self.renderer.conversations().name_open(&mut command) {
+                    Ok(()) => Ok(if self.asks_first(&command).await? { None } else { Some(command) }),
+                    Err(error) => self.refuse_command(&error, Some(&command)).await,
+                }
+            }
             Err(error) => self.refuse(&error).await,
         }
     }
 
     /// Executes a command. Shows the events that arrive during it, and the events that it caused before its answer.
     async fn carry_out(&mut self, mut command: Command) -> Result<CommandOutcome, OutputClosed> {
-        self.face.note(&mut command);
+        self.renderer.note(&mut command);
         let Some(mut answer) = self.execute(&command).await? else { return Ok(CommandOutcome::Stopped) };
         if let Ok(answer) = &mut answer {
-            self.face.conversations().on_answer(&command, answer);
+            self.renderer.conversations().on_answer(&command, answer);
         }
-        let is_request = matches!(&self.face, Renderer::Json(replies, _) if replies.requests);
+        let is_request = matches!(&self.renderer, Renderer::Json(replies, _) if replies.requests);
         if let Command::Unlock { .. } = &command
             && !is_request
             && !matches!(answer, Err(CommandError::PasswordWanted { .. }))

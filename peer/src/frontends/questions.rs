@@ -99,16 +99,16 @@ impl Frontend {
         let command_loss = self.service.loss(&command).await.filter(|loss| matches!(loss, Loss::Account(_)));
         let wrong = self.asking.password(command);
         if !wrong {
-            self.asked_from = self.face.begin(Origin::default());
+            self.asked_from = self.renderer.begin(Origin::default());
         }
         let loss = command_loss.map(|loss| warning(&loss));
-        if let Some(loss) = loss.as_ref().filter(|_| !wrong && matches!(self.face, Renderer::Text(_))) {
+        if let Some(loss) = loss.as_ref().filter(|_| !wrong && matches!(self.renderer, Renderer::Text(_))) {
             self.show(loss.rows.clone()).await?;
         }
         let left = counted(tries_left, "try", "tries");
         let asked = loss.map_or_else(|| "Your password, to look back".to_owned(), |loss| loss.question);
         if self.editor.is_none() {
-            if let (Renderer::Text(_), true) = (&self.face, self.asking.is_for_deletion()) {
+            if let (Renderer::Text(_), true) = (&self.renderer, self.asking.is_for_deletion()) {
                 return self
                     .show(vec![format!("{asked} ({left} left): the next line is taken for it")])
                     .await;

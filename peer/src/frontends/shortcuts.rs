@@ -16,7 +16,7 @@ impl Frontend {
     /// has dropped the typed line.
     pub(crate) async fn interrupted(&mut self) -> Result<Option<Command>, OutputClosed> {
         if self.editor.is_some() {
-            self.show(self.face.interrupted()).await?;
+            self.show(self.renderer.interrupted()).await?;
             return Ok(None);
         }
         let (secret, yes) = (self.asking.wants_password(), self.asking.wants_yes());
@@ -30,7 +30,7 @@ impl Frontend {
             return self.answered("").await;
         }
         // The terminal has echoed ^C on this row.
-        let rows = std::iter::once(String::new()).chain(self.face.interrupted());
+        let rows = std::iter::once(String::new()).chain(self.renderer.interrupted());
         self.show(rows.collect()).await?;
         Ok(None)
     }
@@ -49,10 +49,10 @@ impl Frontend {
     /// Returns the command that opens the next conversation with unread messages.
     pub(crate) async fn next_unread(&mut self) -> Result<Option<Command>, OutputClosed> {
         let mut status = self.service.status().await;
-        self.face.conversations().complete(&mut status);
+        self.renderer.conversations().complete(&mut status);
         let next = next_unread(&status);
         if next.is_none() {
-            self.show(self.face.nothing_unread()).await?;
+            self.show(self.renderer.nothing_unread()).await?;
         }
         Ok(next.map(|conversation| Command::Open { conversation }))
     }

@@ -28,7 +28,7 @@ impl std::fmt::Debug for Frontend {
 impl Frontend {
     /// Shows the first rows; a person sees the users, the rooms and the next command to type.
     pub(crate) async fn welcome(&mut self) -> Result<(), OutputClosed> {
-        let Renderer::Text(view) = &mut self.face else { return Ok(()) };
+        let Renderer::Text(view) = &mut self.renderer else { return Ok(()) };
         // A request that fails is shown as an empty list: the first screen must appear.
         let peers = match self.service.execute(Command::Peers).await {
             Ok(Answer::Peers { peers }) => peers,
@@ -60,7 +60,7 @@ impl Frontend {
                 break;
             }
         }
-        self.face.conversations().set_started();
+        self.renderer.conversations().set_started();
         Ok(())
     }
 
@@ -68,13 +68,13 @@ impl Frontend {
     pub(crate) fn ended(&mut self, rows: Vec<String>) -> Result<Vec<String>, String> {
         match self.service.failure() {
             Some(error) => Err(fatal_errors::rows(&error).join("\n")),
-            None => Ok(rows.into_iter().chain(self.face.farewell()).collect()),
+            None => Ok(rows.into_iter().chain(self.renderer.farewell()).collect()),
         }
     }
 
     /// Shows the typed line above its answer, if the editor has removed it from the screen.
     pub(crate) async fn echo(&mut self, line: &str) -> Result<(), OutputClosed> {
-        if self.editor.is_some() { self.show(self.face.typed(line)).await } else { Ok(()) }
+        if self.editor.is_some() { self.show(self.renderer.typed(line)).await } else { Ok(()) }
     }
 
     /// Refuses a line of input.
@@ -89,7 +89,7 @@ impl Frontend {
         command: Option<&Command>,
     ) -> Result<Option<Command>, OutputClosed> {
         self.refused |= !matches!(error, CommandError::PasswordWanted { .. });
-        let rows = self.face.error(error, command);
+        let rows = self.renderer.error(error, command);
         self.show(rows).await?;
         Ok(None)
     }
@@ -113,7 +113,7 @@ impl Frontend {
                 None => Ok(Turn::Over(self.ended(Vec::new()))),
             },
             input = self.input.recv(), if reads => Ok(Turn::Input(input.unwrap_or(Input::End))),
-            () = self.face.is_due() => {
+            () = self.renderer.is_due() => {
                 self.show(Vec::new()).await?;
                 Ok(Turn::Shown)
             }
@@ -132,7 +132,7 @@ impl Frontend {
                 break;
             }
             // The earlier messages of a conversation come before the next event.
-            if matches!(&self.face, Renderer::Text(view) if view.has_arrived()) {
+            if matches!(&self.renderer, Renderer::Text(view) if view.has_arrived()) {
                 break;
             }
             let Some(event) = self.events.try_recv() else { break };
@@ -149,8 +149,8 @@ impl Frontend {
         let position = self.events.position();
         let Subscription { snapshot, events } = self.service.subscribe_from(position).await;
         self.events = events;
-        self.face.conversations().resync(&snapshot);
-        if let Renderer::Text(view) = &mut self.face {
+        self.renderer.conversations().resync(&snapshot);
+        if let Renderer::Text(view) = &mut self.renderer {
             let waiting = match self.service.execute(Command::Outbox).await {
                 Ok(Answer::Outbox { lines }) => lines,
                 _ => Vec::new(),
@@ -163,20 +163,20 @@ impl Frontend {
     /// Renders an answer, from which `/more` may continue.
     pub(crate) fn rows_of_answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
         self.paging.note(command, answer);
-        self.face.answer(answer, command)
+        self.renderer.answer(answer, command)
     }
 
     fn rows_of(&mut self, event: &Event) -> Vec<String> {
         self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
         match event {
             Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
-            event => self.face.event(event),
+            event => self.renderer.event(event),
         }
     }
 
     /// Returns true if this text is the reason why the program ends: a person sees it once, at the end.
     pub(crate) fn is_last_word(&self, words: &UntrustedText) -> bool {
-        matches!(self.face, Renderer::Text(_))
+        matches!(self.renderer, Renderer::Text(_))
             && self.service.failure().is_some_and(|error| error.words() == *words)
     }
 
@@ -193,7 +193,7 @@ impl Frontend {
     pub(crate) async fn show(&mut self, mut rows: Vec<String>) -> Result<(), OutputClosed> {
         self.hide_secrets();
         let mut repaint = false;
-        if let Renderer::Text(view) = &mut self.face {
+        if let Renderer::Text(view) = &mut self.renderer {
             rows.extend(view.opened());
             if view.has_arrived() {
                 let looked = self.service.execute(view.look_back()).await;
@@ -207,9 +207,9 @@ impl Frontend {
                 repaint = editor.set(status_line, self.known.changed_words(&status));
             }
         }
-        let mut rows = self.face.folded(rows);
+        let mut rows = self.renderer.folded(rows);
         if let Some(first) = rows.first_mut()
-            && let Some(alert) = self.face.alert()
+            && let Some(alert) = self.renderer.alert()
         {
             first.insert_str(0, &alert);
         }

@@ -36,8 +36,8 @@ impl Frontend {
         program: Connection,
         stop: CancellationToken,
     ) -> Self {
-        let face = Renderer::Json(Replies::new(true), Conversations::new(you, &snapshot));
-        Self::connected(service, events, face, program, stop)
+        let renderer = Renderer::Json(Replies::new(true), Conversations::new(you, &snapshot));
+        Self::connected(service, events, renderer, program, stop)
     }
 
     /// Runs the conversation with a tab. Returns its connection and the reason of the end.

@@ -31,16 +31,16 @@ impl Frontend {
             Input::Line(line) if line.trim().is_empty() => return Ok(None),
             Input::Line(line) => line,
             Input::End => {
-                self.face.begin(Origin::default());
+                self.renderer.begin(Origin::default());
                 return Ok(Some(Command::Quit));
             }
             Input::TooLong(length) => {
-                self.face.begin(origin);
+                self.renderer.begin(origin);
                 let why = format!("a line has at most {LINE_MAX} bytes, this one has {length}");
                 return self.refuse(&CommandError::usage(&why)).await;
             }
             Input::NoText => {
-                self.face.begin(origin);
+                self.renderer.begin(origin);
                 return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await;
             }
             // Only a terminal produces these.
@@ -55,18 +55,18 @@ impl Frontend {
         let Request { id, password, wish } = match parse(&line) {
             Ok(request) => request,
             Err(NotARequest { id, reason }) => {
-                self.face.begin(Origin { id, ..origin });
+                self.renderer.begin(Origin { id, ..origin });
                 return self.refuse(&CommandError::usage(&reason)).await;
             }
         };
-        self.face.begin(Origin { id, ..origin });
+        self.renderer.begin(Origin { id, ..origin });
         let command = match wish {
-            Wish::Run(mut command) => match self.face.conversations().name_open(&mut command) {
+            Wish::Run(mut command) => match self.renderer.conversations().name_open(&mut command) {
                 Ok(()) => command,
                 Err(error) => return self.refuse_command(&error, Some(&command)).await,
             },
             Wish::Help => {
-                self.show(self.face.help(None)).await?;
+                self.show(self.renderer.help(None)).await?;
                 return Ok(None);
             }
         };
