@@ -24,9 +24,9 @@ impl FromStr for TrackerAddress {
             None => (text, None),
             Some((address, key)) => (address, Some(key)),
         };
-        let key = key.map(str::parse).transpose().map_err(|_| {
-            "the key behind # has 64 lower-case hex digits, as `tracker fingerprint` prints it"
-        })?;
+        let key = key.map(str::parse).transpose().map_err(
+            |_| "the key behind # has 64 lower-case hex digits, as `tracker fingerprint` prints it",
+        )?;
         Ok(Self { address: host_and_port(address)?, key })
     }
 }

@@ -54,9 +54,9 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 use tokio::time::Instant;
 
+use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::api::Event;
 use crate::engine::absence_counter::AbsenceCounter;
 use crate::engine::chat::Chat;
 use crate::engine::decision::Decision;

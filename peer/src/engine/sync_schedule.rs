@@ -319,7 +319,10 @@ mod tests {
         assert_eq!(sync.end_comparison(&bob, &SALA, up_to("dora", 36), now).len(), 1);
         sync.lines_arrived(&bob, &SALA);
         sync.next_comparison(&bob, &[SALA], now);
-        assert!(sync.end_comparison(&bob, &SALA, up_to("dora", 36), now).is_empty(), "it gave nothing of use");
+        assert!(
+            sync.end_comparison(&bob, &SALA, up_to("dora", 36), now).is_empty(),
+            "it gave nothing of use"
+        );
         assert!(sync.next_comparison(&bob, &[SALA], now).is_none());
         let later = now + VAIN_PAUSE;
         assert!(sync.next_comparison(&bob, &[SALA], later).is_some());
@@ -357,7 +360,10 @@ mod tests {
             assert!(sync.next_comparison(&bob, &[SALA], now).is_none());
             let later = now + ASK_PATIENCE;
             assert!(sync.next_comparison(&bob, &[SALA], later).is_some());
-            assert!(sync.end_comparison(&bob, &SALA, rest(author), later).is_empty(), "two of them have come");
+            assert!(
+                sync.end_comparison(&bob, &SALA, rest(author), later).is_empty(),
+                "two of them have come"
+            );
             assert!(sync.next_comparison(&bob, &[SALA], later).is_none());
             let last = later + ASK_PATIENCE;
             assert!(sync.next_comparison(&bob, &[SALA], last).is_some());

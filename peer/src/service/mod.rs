@@ -254,7 +254,8 @@ impl PeerService {
             }
         };
         let Local { contacts, blocked, mut known_keys, history } = local;
-        let learned = self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &contacts, &mut known_keys);
+        let learned =
+            self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &contacts, &mut known_keys);
         let proof = learned.await.and_then(|()| Ok(identity(&seed, Purpose::Link)?));
         let proof = match proof {
             Ok(proof) => proof,
