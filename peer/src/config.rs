@@ -60,11 +60,11 @@ pub struct Config {
 
     /// The output format [default: text; json with --input json]
     #[arg(long, env = "PEER_OUTPUT", value_name = "FORMAT")]
-    pub output: Option<Output>,
+    pub output: Option<OutputFormat>,
 
     /// The input format: commands as they are typed, or one JSON object a line
     #[arg(long, env = "PEER_INPUT", value_name = "FORMAT", default_value = "lines")]
-    pub input: Input,
+    pub input: InputFormat,
 
     /// End with status 3 if a command was refused in a run that otherwise succeeded
     #[arg(long, env = "PEER_FAIL_ON_ERROR", value_parser = FalseyValueParser::new())]
@@ -120,7 +120,7 @@ pub enum IdentityErrand {
 
 /// The output format of the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum OutputFormat {
     /// Text for people.
     Text,
     /// JSON for programs, one event a line.
@@ -129,7 +129,7 @@ pub enum Output {
 
 /// The input format of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Input {
+pub enum InputFormat {
     /// Commands as they are typed, one a line.
     Lines,
     /// JSON requests, one object a line.
@@ -153,11 +153,11 @@ pub enum Notify {
 impl Config {
     /// Returns the output format; `None` if --input and --output contradict each other.
     #[must_use]
-    pub fn output(&self) -> Option<Output> {
+    pub fn output(&self) -> Option<OutputFormat> {
         match (self.input, self.output) {
-            (Input::Json, Some(Output::Text)) => None,
-            (Input::Json, _) => Some(Output::Json),
-            (Input::Lines, output) => Some(output.unwrap_or(Output::Text)),
+            (InputFormat::Json, Some(OutputFormat::Text)) => None,
+            (InputFormat::Json, _) => Some(OutputFormat::Json),
+            (InputFormat::Lines, output) => Some(output.unwrap_or(OutputFormat::Text)),
         }
     }
 
@@ -170,7 +170,7 @@ impl Config {
     /// Returns true if the page is the only frontend: nobody types, and no output was asked for.
     #[must_use]
     pub fn is_page_alone(&self) -> bool {
-        let nobody_types = self.input == Input::Lines && !io::stdin().is_terminal();
+        let nobody_types = self.input == InputFormat::Lines && !io::stdin().is_terminal();
         self.page().is_some() && nobody_types && self.output.is_none()
     }
 
@@ -270,7 +270,7 @@ mod tests {
         let config = Config::try_parse_from(["peer", "--username", "ana", "--output", "json"]).unwrap();
         assert_eq!(
             (config.username.as_ref().map(Username::as_str), config.output()),
-            (Some("ana"), Some(Output::Json))
+            (Some("ana"), Some(OutputFormat::Json))
         );
     }
 }

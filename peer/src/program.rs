@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
 use crate::api::{Command, Event};
-use crate::config::{Config, Errand, Input, Output};
+use crate::config::{Config, Errand, InputFormat, OutputFormat};
 use crate::frontends::json::{events, signed_out};
 use crate::frontends::terminal::fatal_errors::in_one_line;
 use crate::frontends::terminal::prompts::SignInError;
@@ -127,14 +127,14 @@ pub fn known(config: &Config) -> Known {
             (None, Err(_)) => PasswordSource::Asked,
         },
         // A program that gives commands as JSON is never asked.
-        interactive: tty::is_interactive() && config.input == Input::Lines,
+        interactive: tty::is_interactive() && config.input == InputFormat::Lines,
     }
 }
 
 /// Runs the program until its last frontend ends.
 pub async fn run(
     config: &Config,
-    output: Output,
+    output: OutputFormat,
     tracker: TrackerAddress,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
@@ -170,7 +170,7 @@ impl Page {
     /// Starts the web server, tells the user its address, and opens it if that was asked for.
     async fn start(
         config: &Config,
-        output: Output,
+        output: OutputFormat,
         listen: SocketAddr,
         slot: &Arc<ServiceSlot>,
         stop: &CancellationToken,
@@ -182,8 +182,8 @@ impl Page {
         })?;
         let url = server.url();
         let told = match output {
-            Output::Json => json!({"event": "web", "url": url}).to_string(),
-            Output::Text => format!("web page on {url}"),
+            OutputFormat::Json => json!({"event": "web", "url": url}).to_string(),
+            OutputFormat::Text => format!("web page on {url}"),
         };
         writeln!(stdout(), "{told}").map_err(Failure::new)?;
         let redirect = config.web_open.then(|| {
@@ -201,14 +201,14 @@ impl Page {
 /// Signs in and runs the conversation of the terminal or of a program.
 async fn converse(
     config: &Config,
-    output: Output,
+    output: OutputFormat,
     tracker: TrackerAddress,
     slot: &Arc<ServiceSlot>,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let known = known(config);
     if config.errand.is_none() && !known.is_complete(!slot.signed_out().accounts.is_empty()) {
-        if config.input == Input::Json && !known.has_password() {
+        if config.input == InputFormat::Json && !known.has_password() {
             return converse_by_commands(config, slot, stop).await;
         }
         if config.page().is_some() {
@@ -236,14 +236,14 @@ async fn converse_by_commands(
 /// Waits until the user has signed in on the page. Then the terminal shows the same chat.
 async fn follow_page(
     config: &Config,
-    output: Output,
+    output: OutputFormat,
     slot: &ServiceSlot,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     if config.is_page_alone() {
         return Ok(());
     }
-    if output == Output::Text {
+    if output == OutputFormat::Text {
         writeln!(stdout(), "Sign in on the page. This terminal follows.").map_err(Failure::new)?;
     }
     let service = tokio::select! {
@@ -264,10 +264,10 @@ fn ended(outcome: Result<Ended, String>, config: &Config) -> Result<(), Failure>
 }
 
 /// Returns the format of input and output.
-fn format(config: &Config, output: Output) -> Format {
+fn format(config: &Config, output: OutputFormat) -> Format {
     match output {
-        Output::Text => Format::Text,
-        Output::Json => Format::Json { requests: config.input == Input::Json },
+        OutputFormat::Text => Format::Text,
+        OutputFormat::Json => Format::Json { requests: config.input == InputFormat::Json },
     }
 }
 
@@ -275,7 +275,7 @@ fn format(config: &Config, output: Output) -> Format {
 async fn talk(
     service: &Arc<PeerService>,
     config: &Config,
-    output: Output,
+    output: OutputFormat,
     slot: &ServiceSlot,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
@@ -299,7 +299,7 @@ async fn talk(
     }
     // A script sends its password on the line after `/history`. If the history were unlocked, that line would go to the
     // room.
-    let opens_history = matches!(known.password, PasswordSource::Asked) || config.input == Input::Json;
+    let opens_history = matches!(known.password, PasswordSource::Asked) || config.input == InputFormat::Json;
     let signed_in = tokio::select! {
         signed_in = sign_in(service, known) => signed_in,
         () = stop.cancelled() => return Ok(()),
@@ -323,7 +323,7 @@ async fn talk(
                 }
                 _ => None,
             };
-            if let (Output::Json, Some(event)) = (output, event) {
+            if let (OutputFormat::Json, Some(event)) = (output, event) {
                 let _ = events::event(&event).iter().try_for_each(|line| writeln!(stdout(), "{line}"));
             }
             return Err(Failure::new(error));

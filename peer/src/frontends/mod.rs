@@ -6,7 +6,6 @@ mod asking;
 mod command_outcome;
 pub(crate) mod connection;
 mod conversations;
-mod input;
 mod interrupt;
 pub mod json;
 mod new_password;
@@ -21,6 +20,7 @@ pub mod slash_commands;
 mod tab_end;
 pub mod terminal;
 mod turns;
+mod user_input;
 pub mod web;
 
 use std::io::{self, IsTerminal};
@@ -39,7 +39,6 @@ use crate::frontends::asking::{Asking, tells_password};
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::connection::Connection;
 use crate::frontends::conversations::Conversations;
-use crate::frontends::input::{Input, read_stdin};
 use crate::frontends::interrupt::Interrupt;
 use crate::frontends::json::replies::{Origin, Replies};
 use crate::frontends::new_password::QUESTIONS;
@@ -54,6 +53,7 @@ use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tty;
 use crate::frontends::terminal::view::View;
 use crate::frontends::turns::{Turn, next};
+use crate::frontends::user_input::{UserInput, read_stdin};
 use crate::identity::password::Password;
 use crate::limits::LINE_MAX;
 use crate::service::PeerService;
@@ -84,7 +84,7 @@ pub struct Frontend {
     service: Arc<PeerService>,
     events: Events,
     renderer: Renderer,
-    input: mpsc::Receiver<Input>,
+    input: mpsc::Receiver<UserInput>,
     output: Output,
     editor: Option<LineEditor>,
     known: Known,
@@ -220,7 +220,7 @@ impl Frontend {
                 Turn::Shown => continue,
                 Turn::Over(rows) => return Ok(rows),
             };
-            if self.tab.is_some() && input == Input::End {
+            if self.tab.is_some() && input == UserInput::End {
                 self.tab = Some(TabEnd::Closed);
                 return Ok(Ok(Vec::new()));
             }
@@ -247,43 +247,47 @@ impl Frontend {
     }
 
     /// Returns the command that was typed, if the input is one; handles all other input itself.
-    async fn understand(&mut self, input: Input) -> Result<Option<Command>, OutputClosed> {
+    async fn understand(&mut self, input: UserInput) -> Result<Option<Command>, OutputClosed> {
         let origin = Origin { line: self.number(&input), id: None };
         if matches!(&self.renderer, Renderer::Json(replies, _) if replies.requests) {
             return self.understand_request(input, origin).await;
         }
         self.renderer.begin(origin);
-        if matches!(input, Input::Line(_)) {
+        if matches!(input, UserInput::Line(_)) {
             self.interrupt.reset();
         }
         let line = match input {
-            Input::Line(line) if self.asking.wants_password() => {
+            UserInput::Line(line) if self.asking.wants_password() => {
                 return Ok(Some(self.asking.with_password(Password::typed(line))));
             }
             // Input that is not text cannot be the password.
-            Input::TooLong(_) | Input::NoText if self.asking.wants_password() && self.editor.is_none() => {
+            UserInput::TooLong(_) | UserInput::NoText
+                if self.asking.wants_password() && self.editor.is_none() =>
+            {
                 return Ok(Some(self.asking.with_password(Password::typed(""))));
             }
-            Input::Answer(answer) => return self.answered(&answer).await,
-            Input::Line(line) if self.person && self.service.is_password(&line) => {
+            UserInput::Answer(answer) => return self.answered(&answer).await,
+            UserInput::Line(line) if self.person && self.service.is_password(&line) => {
                 return self.refuse(&CommandError::usage(OWN_PASSWORD)).await;
             }
-            Input::OwnPassword => return self.refuse(&CommandError::usage(OWN_PASSWORD)).await,
-            Input::Line(answer) if self.asking.wants_yes() => return self.answered(&answer).await,
-            Input::Line(line) => line,
-            Input::End => return Ok(Some(Command::Quit)),
-            Input::TooLong(length) => {
+            UserInput::OwnPassword => return self.refuse(&CommandError::usage(OWN_PASSWORD)).await,
+            UserInput::Line(answer) if self.asking.wants_yes() => return self.answered(&answer).await,
+            UserInput::Line(line) => line,
+            UserInput::End => return Ok(Some(Command::Quit)),
+            UserInput::TooLong(length) => {
                 return self.refuse(&CommandError::TextTooLong { length, max: LINE_MAX }).await;
             }
-            Input::Choices(names) => {
+            UserInput::Choices(names) => {
                 self.show(self.renderer.choices(&names)).await?;
                 return Ok(None);
             }
-            Input::Interrupted => return self.interrupted().await,
-            Input::NextUnread => return self.next_unread().await,
-            Input::Secret(answer) => return self.take_secret(answer).await,
-            Input::NoText => return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await,
-            Input::TooFast(lines) => {
+            UserInput::Interrupted => return self.interrupted().await,
+            UserInput::NextUnread => return self.next_unread().await,
+            UserInput::Secret(answer) => return self.take_secret(answer).await,
+            UserInput::NoText => {
+                return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await;
+            }
+            UserInput::TooFast(lines) => {
                 return self
                     .refuse(&CommandError::usage(&format!("{lines} lines came too fast: lost")))
                     .await;

@@ -7,12 +7,12 @@ use crate::api::status::TrackerState;
 use crate::api::{Answer, Command, Event};
 use crate::event_bus::Subscription;
 use crate::frontends::Frontend;
-use crate::frontends::input::Input;
 use crate::frontends::json::events;
 use crate::frontends::output::OutputClosed;
 use crate::frontends::renderer::{Renderer, moment};
 use crate::frontends::terminal::{fatal_errors, tty};
 use crate::frontends::turns::{Turn, next, next_interrupt};
+use crate::frontends::user_input::UserInput;
 use crate::limits::ROWS_AT_ONCE;
 use crate::untrusted::UntrustedText;
 
@@ -112,13 +112,13 @@ impl Frontend {
                 }
                 None => Ok(Turn::Over(self.ended(Vec::new()))),
             },
-            input = self.input.recv(), if reads => Ok(Turn::Input(input.unwrap_or(Input::End))),
+            input = self.input.recv(), if reads => Ok(Turn::Input(input.unwrap_or(UserInput::End))),
             () = self.renderer.is_due() => {
                 self.show(Vec::new()).await?;
                 Ok(Turn::Shown)
             }
-            () = next_interrupt(&mut self.interrupts) => Ok(Turn::Input(Input::Interrupted)),
-            () = self.stop.cancelled() => Ok(Turn::Input(Input::End)),
+            () = next_interrupt(&mut self.interrupts) => Ok(Turn::Input(UserInput::Interrupted)),
+            () = self.stop.cancelled() => Ok(Turn::Input(UserInput::End)),
             () = self.output.closed() => Err(OutputClosed),
         }
     }

@@ -6,13 +6,13 @@ use tokio::signal::unix::Signal;
 
 use crate::api::Event;
 use crate::event_bus::Events;
-use crate::frontends::input::Input;
 use crate::frontends::output::Output;
+use crate::frontends::user_input::UserInput;
 
 /// The next turn of the loop.
 pub(crate) enum Turn {
     /// Input that must be handled.
-    Input(Input),
+    Input(UserInput),
     /// An event that was shown already.
     Shown,
     /// The service has ended by itself: the last rows, or the reason.

@@ -6,15 +6,15 @@ use crate::api::error::CommandError;
 use crate::api::request::{NotARequest, Request, Wish, parse};
 use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
-use crate::frontends::input::Input;
 use crate::frontends::json::replies::Origin;
 use crate::frontends::output::OutputClosed;
+use crate::frontends::user_input::UserInput;
 use crate::limits::LINE_MAX;
 
 impl Frontend {
     /// Returns the number of an input line; input from the editor has none.
-    pub(crate) fn number(&mut self, input: &Input) -> Option<u64> {
-        let is_line = matches!(input, Input::Line(_) | Input::TooLong(_) | Input::NoText);
+    pub(crate) fn number(&mut self, input: &UserInput) -> Option<u64> {
+        let is_line = matches!(input, UserInput::Line(_) | UserInput::TooLong(_) | UserInput::NoText);
         (is_line && self.editor.is_none()).then(|| {
             self.lines += 1;
             self.lines
@@ -24,33 +24,33 @@ impl Frontend {
     /// Returns the command that a line contains, if it is one; handles all other input itself.
     pub(crate) async fn understand_request(
         &mut self,
-        input: Input,
+        input: UserInput,
         origin: Origin,
     ) -> Result<Option<Command>, OutputClosed> {
         let line = match input {
-            Input::Line(line) if line.trim().is_empty() => return Ok(None),
-            Input::Line(line) => line,
-            Input::End => {
+            UserInput::Line(line) if line.trim().is_empty() => return Ok(None),
+            UserInput::Line(line) => line,
+            UserInput::End => {
                 self.renderer.begin(Origin::default());
                 return Ok(Some(Command::Quit));
             }
-            Input::TooLong(length) => {
+            UserInput::TooLong(length) => {
                 self.renderer.begin(origin);
                 let why = format!("a line has at most {LINE_MAX} bytes, this one has {length}");
                 return self.refuse(&CommandError::usage(&why)).await;
             }
-            Input::NoText => {
+            UserInput::NoText => {
                 self.renderer.begin(origin);
                 return self.refuse(&CommandError::usage("this line is not UTF-8 text")).await;
             }
             // Only a terminal produces these.
-            Input::TooFast(_)
-            | Input::Secret(_)
-            | Input::Answer(_)
-            | Input::OwnPassword
-            | Input::Choices(_)
-            | Input::Interrupted
-            | Input::NextUnread => return Ok(None),
+            UserInput::TooFast(_)
+            | UserInput::Secret(_)
+            | UserInput::Answer(_)
+            | UserInput::OwnPassword
+            | UserInput::Choices(_)
+            | UserInput::Interrupted
+            | UserInput::NextUnread => return Ok(None),
         };
         let Request { id, password, wish } = match parse(&line) {
             Ok(request) => request,

@@ -13,10 +13,10 @@ use crate::api::request::{NotARequest, Request, Wish, parse};
 use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
-use crate::frontends::input::{Input, read_stdin};
 use crate::frontends::json::events;
 use crate::frontends::json::replies::{Origin, Replies};
 use crate::frontends::output::{Output, OutputClosed, Stdout};
+use crate::frontends::user_input::{UserInput, read_stdin};
 use crate::service::PeerService;
 use crate::service::service_slot::ServiceSlot;
 
@@ -59,12 +59,12 @@ pub(crate) async fn sign_in(
         };
         *lines += 1;
         let (id, parsed) = match next {
-            Some(Input::Line(text)) if text.trim().is_empty() => continue,
-            Some(Input::Line(text)) => match parse(&text) {
+            Some(UserInput::Line(text)) if text.trim().is_empty() => continue,
+            Some(UserInput::Line(text)) => match parse(&text) {
                 Ok(Request { id, wish, .. }) => (id, Ok(wish)),
                 Err(NotARequest { id, reason }) => (id, Err(CommandError::Usage(reason))),
             },
-            Some(Input::End) | None => return Ok(None),
+            Some(UserInput::End) | None => return Ok(None),
             Some(_) => (None, Err(CommandError::usage("this line is too long, or not UTF-8 text"))),
         };
         replies.begin(Origin { line: Some(*lines), id });

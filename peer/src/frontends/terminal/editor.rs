@@ -23,7 +23,6 @@ use rustyline::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::frontends::input::Input;
 use crate::frontends::output::{Sink, Stdout};
 use crate::frontends::slash_commands::COMMANDS;
 use crate::frontends::terminal::above_input::AboveInput;
@@ -34,6 +33,7 @@ use crate::frontends::terminal::layout::{break_rows, shorten, width};
 use crate::frontends::terminal::status_line::StatusLine;
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tty;
+use crate::frontends::user_input::UserInput;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
 
 /// The prompt of two rows: the status row, filled in at each drawing, and the row of the input.
@@ -75,7 +75,7 @@ impl LineEditor {
     pub(crate) fn start(
         paint: Style,
         is_password: Guard,
-    ) -> Result<(Self, mpsc::Receiver<Input>, impl Sink), ReadlineError> {
+    ) -> Result<(Self, mpsc::Receiver<UserInput>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
         let desk = Arc::new(EditorShared { lines, paint, is_password, state: Mutex::default() });
         // The highlighter draws the prompt, even without colours.
@@ -89,7 +89,7 @@ impl LineEditor {
         let edit = move || {
             read_on(editor, &ending);
             // The receiver may be gone already.
-            let _ = ending.lines.blocking_send(Input::End);
+            let _ = ending.lines.blocking_send(UserInput::End);
             let _ = done.send(());
         };
         thread::Builder::new().name("editor".to_owned()).spawn(edit)?;
@@ -146,7 +146,7 @@ fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &EditorShared) {
         match editor.readline(&prompt) {
             Ok(_) => {}
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                let _ = desk.lines.try_send(Input::NoText);
+                let _ = desk.lines.try_send(UserInput::NoText);
             }
             Err(ReadlineError::Signal(_)) => {}
             Err(_) => break,
@@ -232,7 +232,7 @@ impl ConditionalEventHandler for Keys {
             Key::Newer => self.desk.state().recall.newer(),
             Key::NextUnread => {
                 // If the queue is full, the key is dropped: more input waits than this.
-                let _ = self.desk.lines.try_send(Input::NextUnread);
+                let _ = self.desk.lines.try_send(UserInput::NextUnread);
                 return Some(Cmd::Noop);
             }
             Key::Interrupt => return None,
@@ -282,7 +282,7 @@ impl Keys {
         }
         if names.len() > 1 {
             // If the queue is full, the list is dropped.
-            let _ = self.desk.lines.try_send(Input::Choices(names));
+            let _ = self.desk.lines.try_send(UserInput::Choices(names));
         }
         Cmd::Noop
     }

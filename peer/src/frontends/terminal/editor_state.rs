@@ -10,13 +10,13 @@ use rustyline::{Cmd, Movement};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use crate::frontends::input::Input;
 use crate::frontends::interrupt::Interrupt;
 use crate::frontends::terminal::completion::Words;
 use crate::frontends::terminal::drawing::Drawing;
 use crate::frontends::terminal::input_history::InputHistory;
 use crate::frontends::terminal::status_line::StatusLine;
 use crate::frontends::terminal::style::Style;
+use crate::frontends::user_input::UserInput;
 use crate::identity::password::Password;
 use crate::limits::LINE_MAX;
 
@@ -25,7 +25,7 @@ const ANSWER_MAX: usize = 16;
 
 /// The state that both threads share, behind a lock.
 pub(crate) struct EditorShared {
-    pub(crate) lines: mpsc::Sender<Input>,
+    pub(crate) lines: mpsc::Sender<UserInput>,
     pub(crate) paint: Style,
     pub(crate) is_password: Guard,
     pub(crate) state: Mutex<EditorState>,
@@ -74,7 +74,7 @@ impl EditorShared {
         let waiting = state.questions.len();
         let answered = if answer.is_empty() { waiting } else { waiting.min(1) };
         // If the queue is full, the question stays.
-        if self.lines.try_send(Input::Secret(answer)).is_ok() {
+        if self.lines.try_send(UserInput::Secret(answer)).is_ok() {
             state.questions.drain(..answered);
         }
         state.asked = true;
@@ -84,7 +84,7 @@ impl EditorShared {
     pub(crate) fn hand_over_answer(&self, answer: &str) {
         let mut state = self.state();
         let answer: String = answer.chars().take(ANSWER_MAX).collect();
-        if self.lines.try_send(Input::Answer(answer)).is_ok() {
+        if self.lines.try_send(UserInput::Answer(answer)).is_ok() {
             state.questions.clear();
         }
         state.asked = true;
@@ -112,7 +112,7 @@ impl EditorShared {
         }
         if hints {
             // If the queue is full, the hint is dropped.
-            let _ = self.lines.try_send(Input::Interrupted);
+            let _ = self.lines.try_send(UserInput::Interrupted);
         }
         if line.is_empty() { Cmd::Noop } else { clear() }
     }
@@ -127,13 +127,13 @@ impl EditorShared {
         }
         state.interrupt.reset();
         let refused = state.refused;
-        if refused > 0 && self.lines.try_send(Input::TooFast(refused)).is_ok() {
+        if refused > 0 && self.lines.try_send(UserInput::TooFast(refused)).is_ok() {
             state.refused = 0;
         }
         let input = match line.len() {
-            _ if own => Input::OwnPassword,
-            length if length > LINE_MAX => Input::TooLong(length),
-            _ => Input::Line(line.to_owned()),
+            _ if own => UserInput::OwnPassword,
+            length if length > LINE_MAX => UserInput::TooLong(length),
+            _ => UserInput::Line(line.to_owned()),
         };
         if self.lines.try_send(input).is_err() {
             state.refused += 1;

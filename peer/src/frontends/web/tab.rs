@@ -32,11 +32,11 @@ use tokio_util::sync::CancellationToken;
 use crate::api::error::CommandError;
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
-use crate::frontends::input::Input;
 use crate::frontends::json::events;
 use crate::frontends::json::signed_out::sign_in;
 use crate::frontends::output::{Output, OutputClosed, Sink};
 use crate::frontends::tab_end::TabEnd;
+use crate::frontends::user_input::UserInput;
 use crate::frontends::web::token::Token;
 use crate::frontends::web::unauthenticated::Unauthenticated;
 use crate::limits::{
@@ -231,12 +231,12 @@ fn signed_out_event(service: &PeerService) -> Vec<String> {
 }
 
 /// Reads the commands of a tab, at most so many in a second that they cannot keep the program busy.
-async fn receive(mut socket: SplitStream<WebSocket>, commands: mpsc::Sender<Input>) {
+async fn receive(mut socket: SplitStream<WebSocket>, commands: mpsc::Sender<UserInput>) {
     let mut due = Instant::now();
     while let Some(Ok(message)) = socket.next().await {
         let input = match message {
-            Message::Text(text) => Input::Line(text.as_str().to_owned()),
-            Message::Binary(_) => Input::NoText,
+            Message::Text(text) => UserInput::Line(text.as_str().to_owned()),
+            Message::Binary(_) => UserInput::NoText,
             Message::Ping(_) | Message::Pong(_) => continue,
             Message::Close(_) => break,
         };
@@ -249,7 +249,7 @@ async fn receive(mut socket: SplitStream<WebSocket>, commands: mpsc::Sender<Inpu
         }
     }
     // The conversation of the tab may have ended.
-    let _ = commands.send(Input::End).await;
+    let _ = commands.send(UserInput::End).await;
 }
 
 /// Sends the output of a tab, each row as one message. Ends with the output, or when the tab reads nothing for

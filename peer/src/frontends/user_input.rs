@@ -12,7 +12,7 @@ use crate::limits::{LINE_MAX, TYPED_AHEAD};
 
 /// A piece of input from a person or a program.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Input {
+pub(crate) enum UserInput {
     /// A line without its line end.
     Line(String),
     /// A line of this many bytes, more than [`LINE_MAX`].
@@ -38,20 +38,20 @@ pub(crate) enum Input {
 }
 
 /// Input stays out of logs, so this form shows no text.
-impl std::fmt::Debug for Input {
+impl std::fmt::Debug for UserInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Input(..)")
+        f.write_str("UserInput(..)")
     }
 }
 
 /// Reads standard input to its end.
-pub(crate) fn read_stdin() -> io::Result<mpsc::Receiver<Input>> {
+pub(crate) fn read_stdin() -> io::Result<mpsc::Receiver<UserInput>> {
     let (lines, queue) = mpsc::channel(TYPED_AHEAD);
     let read = move || {
         let mut stdin = io::stdin().lock();
         loop {
-            let input = next(&mut stdin).unwrap_or(Input::End);
-            let ended = input == Input::End;
+            let input = next(&mut stdin).unwrap_or(UserInput::End);
+            let ended = input == UserInput::End;
             if lines.blocking_send(input).is_err() || ended {
                 return;
             }
@@ -62,7 +62,7 @@ pub(crate) fn read_stdin() -> io::Result<mpsc::Receiver<Input>> {
 }
 
 /// Reads the next line; holds at most [`LINE_MAX`] bytes of it.
-fn next(reader: &mut impl BufRead) -> io::Result<Input> {
+fn next(reader: &mut impl BufRead) -> io::Result<UserInput> {
     let mut line = Vec::new();
     let (mut length, mut begun, mut ended) = (0, false, false);
     while !ended {
@@ -71,7 +71,7 @@ fn next(reader: &mut impl BufRead) -> io::Result<Input> {
             bytes => bytes?,
         };
         if bytes.is_empty() && !begun {
-            return Ok(Input::End);
+            return Ok(UserInput::End);
         }
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let part = &bytes[..end.unwrap_or(bytes.len())];
@@ -87,9 +87,9 @@ fn next(reader: &mut impl BufRead) -> io::Result<Input> {
         line.pop();
     }
     Ok(match String::from_utf8(line) {
-        _ if length > LINE_MAX => Input::TooLong(length),
-        Ok(line) => Input::Line(line),
-        Err(_) => Input::NoText,
+        _ if length > LINE_MAX => UserInput::TooLong(length),
+        Ok(line) => UserInput::Line(line),
+        Err(_) => UserInput::NoText,
     })
 }
 
@@ -99,15 +99,15 @@ mod tests {
 
     use super::*;
 
-    fn all(bytes: &[u8], buffer: usize) -> Vec<Input> {
+    fn all(bytes: &[u8], buffer: usize) -> Vec<UserInput> {
         let mut reader = BufReader::with_capacity(buffer, bytes);
         std::iter::from_fn(|| Some(next(&mut reader).unwrap()))
-            .take_while(|input| *input != Input::End)
+            .take_while(|input| *input != UserInput::End)
             .collect()
     }
 
-    fn line(text: &str) -> Input {
-        Input::Line(text.into())
+    fn line(text: &str) -> UserInput {
+        UserInput::Line(text.into())
     }
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
                 [line("a"), line(""), line("olá"), line("last")]
             );
             assert_eq!(all(b"", buffer), []);
-            assert_eq!(all(b"a\n\xff\xfe\nb\n", buffer), [line("a"), Input::NoText, line("b")]);
+            assert_eq!(all(b"a\n\xff\xfe\nb\n", buffer), [line("a"), UserInput::NoText, line("b")]);
         }
     }
 
@@ -126,8 +126,8 @@ mod tests {
     fn an_endless_line_is_counted_and_not_held() {
         let mut bytes = vec![b'x'; LINE_MAX * 3];
         bytes.extend(b"\nnext\n");
-        assert_eq!(all(&bytes, 4096), [Input::TooLong(LINE_MAX * 3), line("next")]);
+        assert_eq!(all(&bytes, 4096), [UserInput::TooLong(LINE_MAX * 3), line("next")]);
         let longest = "y".repeat(LINE_MAX);
-        assert_eq!(all(longest.as_bytes(), 4096), [Input::Line(longest)]);
+        assert_eq!(all(longest.as_bytes(), 4096), [UserInput::Line(longest)]);
     }
 }
