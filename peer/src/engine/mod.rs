@@ -4,14 +4,14 @@
 //! come out: events to publish, frames to send, requests to the history. The engine has no socket, file, clock, lock
 //! or task. One task of `service/` feeds it and carries its effects out, and the simulation feeds the same engine.
 //!
-//! Example: the way of a message from ana to bob.
+//! Example: the way of a message from ana to bob. On the left stand the inputs, on the right the effects.
 //!
 //! ```text
 //! ana   Command(Say) ────────▶ engine ──▶ History(Append)
-//!       History(Committed) ───────▶ engine ──▶ Publish(Sent), SendMessage to bob
-//! bob   Link(Lines) ─────────▶ engine ──▶ History(Ingest)
-//!       History(Received) ──────▶ engine ──▶ PublishRow(Message)
-//!       History(Holds) ──────▶ engine ──▶ Send(Have) to ana, the ack
+//!       History(Committed) ──▶ engine ──▶ PublishOwnRow(Sent), SendMessage to bob
+//! bob   Link(Signed) ────────▶ engine ──▶ History(Ingest)
+//!       History(Received) ───▶ engine ──▶ PublishRow(Message)
+//!       History(Holds) ──────▶ engine ──▶ Send(Have) to ana: the ack
 //! ana   Link(Have) ──────────▶ engine ──▶ History(Has)
 //!       History(Delivered) ──▶ engine ──▶ Publish(Delivered)
 //! ```
