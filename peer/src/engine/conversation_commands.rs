@@ -161,8 +161,8 @@ impl Engine {
             }
             self.timed.insert(conversation);
         }
-        let is_fed = |user: &Username| self.replication.is_fed(user);
-        Ok(self.pace.must_wait(&recipients, is_fed, now.instant))
+        let is_serving = |user: &Username| self.replication.is_serving(user);
+        Ok(self.pace.must_wait(&recipients, is_serving, now.instant))
     }
 
     /// Returns whether the first message in a conversation should wait for the Lamport time of a connected member. It

@@ -51,7 +51,7 @@ impl Engine {
             LinkReport::Written { to, id } => effects.history(Request::Written { to, ids: vec![id] }),
             LinkReport::TooLong { to, id } => effects.history(Request::TooLong { to, ids: vec![id] }),
             LinkReport::Writable { to } => {
-                let after = self.replication.has_room(&to).filter(|_| !self.omits(Omission::RoomAgain));
+                let after = self.replication.on_writable(&to).filter(|_| !self.omits(Omission::RoomAgain));
                 self.ask_for_pending(&to, after, effects);
             }
             LinkReport::PinsChanged => effects.push(Effect::WritePins(None, self.keys.pins().clone())),

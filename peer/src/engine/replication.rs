@@ -26,7 +26,7 @@ type Batch<'a> = (LinkId, &'a [Arc<OutgoingMessage>]);
 /// The progress of replication to every linked peer.
 #[derive(Debug, Default)]
 pub(crate) struct Replication {
-    feeds: BTreeMap<Username, PeerProgress>,
+    peers: BTreeMap<Username, PeerProgress>,
     /// Legacy clients that do not show a room. Messages of that room wait, but those of other conversations do not.
     hidden: BTreeSet<(Username, Uuid)>,
 }
@@ -38,11 +38,11 @@ struct PeerProgress {
     /// The row of the last message that was sent.
     after: i64,
     /// The row of the last query. An answer to an earlier query, of another link, is ignored.
-    asked: i64,
+    queried_after: i64,
     stage: Stage,
     /// Whether to query again from the first row when the current query is done, because the peer shows a room
     /// again.
-    again: bool,
+    must_requery: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,8 @@ enum Stage {
 
 impl PeerProgress {
     /// Notes a query for the pending messages after a row. Returns that row.
-    fn ask(&mut self, after: i64) -> i64 {
-        (self.stage, self.asked) = (Stage::Querying, after);
+    fn query(&mut self, after: i64) -> i64 {
+        (self.stage, self.queried_after) = (Stage::Querying, after);
         after
     }
 }
@@ -69,20 +69,23 @@ impl Replication {
     /// Starts the replication to a new link. Returns true if the pending messages must be queried now.
     pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
         let stage = if held { Stage::KeyChanged } else { Stage::Querying };
-        self.feeds.insert(user.clone(), PeerProgress { link, after: 0, asked: 0, stage, again: false });
+        self.peers.insert(
+            user.clone(),
+            PeerProgress { link, after: 0, queried_after: 0, stage, must_requery: false },
+        );
         !held
     }
 
     /// Ends the replication to a peer whose link has closed.
     pub(crate) fn end(&mut self, user: &Username) {
-        self.feeds.remove(user);
+        self.peers.remove(user);
     }
 
     /// Continues a full link that has room again. Returns the row after which to query, or `None` if the link was
     /// not full.
-    pub(crate) fn has_room(&mut self, user: &Username) -> Option<i64> {
-        let feed = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Blocked)?;
-        Some(feed.ask(feed.after))
+    pub(crate) fn on_writable(&mut self, user: &Username) -> Option<i64> {
+        let progress = self.peers.get_mut(user).filter(|progress| progress.stage == Stage::Blocked)?;
+        Some(progress.query(progress.after))
     }
 
     /// Returns the recipients with a live link, to which a stored own message is sent now.
@@ -101,12 +104,12 @@ impl Replication {
     pub(crate) fn send<'a>(
         &mut self,
         to: &Username,
-        asked: i64,
+        queried_after: i64,
         batches: &[&'a [Arc<OutgoingMessage>]],
         more: Option<i64>,
     ) -> (Vec<Batch<'a>>, Option<i64>) {
         let Some(link) = self.link_at(to, Stage::Querying) else { return (Vec::new(), None) };
-        if self.feeds.get(to).is_none_or(|feed| feed.asked != asked) {
+        if self.peers.get(to).is_none_or(|progress| progress.queried_after != queried_after) {
             return (Vec::new(), None);
         }
         let mut sent = Vec::new();
@@ -119,15 +122,15 @@ impl Replication {
         }
         let again = more.is_none() && self.sent_all(to);
         let next = if again { Some(0) } else { more };
-        (sent, next.and_then(|next| self.feeds.get_mut(to).map(|feed| feed.ask(next))))
+        (sent, next.and_then(|next| self.peers.get_mut(to).map(|progress| progress.query(next))))
     }
 
     /// Notes that the send queue of a link refused the messages from this row on. They are sent when it has room.
     pub(crate) fn refused(&mut self, user: &Username, row: i64) {
-        if let Some(feed) = self.feeds.get_mut(user) {
-            feed.after = feed.after.min(row - 1);
-            if feed.stage != Stage::KeyChanged {
-                feed.stage = Stage::Blocked;
+        if let Some(progress) = self.peers.get_mut(user) {
+            progress.after = progress.after.min(row - 1);
+            if progress.stage != Stage::KeyChanged {
+                progress.stage = Stage::Blocked;
             }
         }
     }
@@ -146,12 +149,12 @@ impl Replication {
         if !self.hidden.remove(&(user.clone(), room)) {
             return None;
         }
-        let feed = self.feeds.get_mut(user)?;
-        feed.after = 0;
-        match feed.stage {
-            Stage::Live => Some(feed.ask(0)),
+        let progress = self.peers.get_mut(user)?;
+        progress.after = 0;
+        match progress.stage {
+            Stage::Live => Some(progress.query(0)),
             Stage::Querying => {
-                feed.again = true;
+                progress.must_requery = true;
                 None
             }
             Stage::Blocked | Stage::KeyChanged => None,
@@ -159,73 +162,74 @@ impl Replication {
     }
 
     /// Returns whether the recipient's program would show this message now.
-    fn shows(&self, user: &Username, said: &OutgoingMessage) -> bool {
-        let room = said.conversation.room().filter(|_| !self.hidden.is_empty());
+    fn shows(&self, user: &Username, message: &OutgoingMessage) -> bool {
+        let room = message.conversation.room().filter(|_| !self.hidden.is_empty());
         room.is_none_or(|room| !self.hidden.contains(&(user.clone(), room)))
     }
 
     /// Returns the link to a peer if it is at this stage.
     fn link_at(&self, user: &Username, stage: Stage) -> Option<LinkId> {
-        self.feeds.get(user).filter(|feed| feed.stage == stage).map(|feed| feed.link)
+        self.peers.get(user).filter(|progress| progress.stage == stage).map(|progress| progress.link)
     }
 
     /// Returns whether messages are being sent to a peer, or will be when its link has room.
-    pub(crate) fn is_fed(&self, user: &Username) -> bool {
-        self.feeds.get(user).is_some_and(|feed| feed.stage != Stage::KeyChanged)
+    pub(crate) fn is_serving(&self, user: &Username) -> bool {
+        self.peers.get(user).is_some_and(|progress| progress.stage != Stage::KeyChanged)
     }
 
     /// Notes that the messages up to a row were sent.
     fn sent(&mut self, user: &Username, row: i64) {
-        if let Some(feed) = self.feeds.get_mut(user) {
-            feed.after = feed.after.max(row);
+        if let Some(progress) = self.peers.get_mut(user) {
+            progress.after = progress.after.max(row);
         }
     }
 
     /// Notes that all results of the query were sent. Returns true if a query from the first row must follow.
     fn sent_all(&mut self, user: &Username) -> bool {
-        let Some(feed) = self.feeds.get_mut(user).filter(|feed| feed.stage == Stage::Querying) else {
+        let Some(progress) = self.peers.get_mut(user).filter(|progress| progress.stage == Stage::Querying)
+        else {
             return false;
         };
-        if std::mem::take(&mut feed.again) {
-            feed.after = 0;
+        if std::mem::take(&mut progress.must_requery) {
+            progress.after = 0;
             return true;
         }
-        feed.stage = Stage::Live;
+        progress.stage = Stage::Live;
         false
     }
 
     /// Stops sending while the peer's key has changed. Returns the row after which to query once the key is
     /// accepted.
     pub(crate) fn hold(&mut self, user: &Username, held: bool) -> Option<i64> {
-        let feed = self.feeds.get_mut(user)?;
-        let released = !held && feed.stage == Stage::KeyChanged;
+        let progress = self.peers.get_mut(user)?;
+        let released = !held && progress.stage == Stage::KeyChanged;
         if held {
-            feed.stage = Stage::KeyChanged;
+            progress.stage = Stage::KeyChanged;
         }
-        released.then(|| feed.ask(feed.after))
+        released.then(|| progress.query(progress.after))
     }
 }
 
 /// Divides messages into batches of one conversation each. A batch ends only at the end of a signed batch.
-pub(crate) fn batches(lines: &[Arc<OutgoingMessage>]) -> Vec<&[Arc<OutgoingMessage>]> {
+pub(crate) fn batches(messages: &[Arc<OutgoingMessage>]) -> Vec<&[Arc<OutgoingMessage>]> {
     let mut batches = Vec::new();
-    let (mut start, mut bytes, mut group) = (0, 0, 0);
-    for (at, said) in lines.iter().enumerate() {
-        let begins = said.message.provenance.previous.is_some();
+    let (mut start, mut bytes, mut signed_start) = (0, 0, 0);
+    for (at, outgoing) in messages.iter().enumerate() {
+        let begins = outgoing.message.provenance.previous.is_some();
         if begins {
-            group = at;
+            signed_start = at;
         }
-        bytes += said.message.encoded_len();
+        bytes += outgoing.message.encoded_len();
         let full = at - start >= BATCH_LINES || bytes > BATCH_BYTES;
-        let elsewhere = lines[start].conversation != said.conversation;
-        if (full || elsewhere) && group > start {
-            batches.push(&lines[start..group]);
-            start = group;
-            bytes = lines[start..=at].iter().map(|said| said.message.encoded_len()).sum();
+        let elsewhere = messages[start].conversation != outgoing.conversation;
+        if (full || elsewhere) && signed_start > start {
+            batches.push(&messages[start..signed_start]);
+            start = signed_start;
+            bytes = messages[start..=at].iter().map(|outgoing| outgoing.message.encoded_len()).sum();
         }
     }
-    if start < lines.len() {
-        batches.push(&lines[start..]);
+    if start < messages.len() {
+        batches.push(&messages[start..]);
     }
     batches
 }
@@ -240,63 +244,64 @@ mod tests {
 
     #[test]
     fn pending_messages_go_first_and_full_link_continues() {
-        let mut feeds = Replication::default();
-        assert!(feeds.begin(&bob(), LinkId(1), false));
+        let mut replication = Replication::default();
+        assert!(replication.begin(&bob(), LinkId(1), false));
         assert!(
-            feeds.link_at(&bob(), Stage::Querying).is_some() && feeds.link_at(&bob(), Stage::Live).is_none()
+            replication.link_at(&bob(), Stage::Querying).is_some()
+                && replication.link_at(&bob(), Stage::Live).is_none()
         );
-        feeds.sent(&bob(), 8);
-        feeds.refused(&bob(), 8);
-        assert_eq!(feeds.has_room(&bob()), Some(7));
-        assert_eq!(feeds.has_room(&bob()), None, "it was asked for");
-        feeds.sent_all(&bob());
-        assert!(feeds.link_at(&bob(), Stage::Live).is_some());
-        feeds.end(&bob());
-        assert!(feeds.link_at(&bob(), Stage::Live).is_none());
+        replication.sent(&bob(), 8);
+        replication.refused(&bob(), 8);
+        assert_eq!(replication.on_writable(&bob()), Some(7));
+        assert_eq!(replication.on_writable(&bob()), None, "it was queried");
+        replication.sent_all(&bob());
+        assert!(replication.link_at(&bob(), Stage::Live).is_some());
+        replication.end(&bob());
+        assert!(replication.link_at(&bob(), Stage::Live).is_none());
     }
 
     #[test]
-    fn messages_wait_for_who_does_not_look_and_are_asked_for_again() {
-        let (room, mut feeds) = (Uuid::nil(), Replication::default());
+    fn hidden_room_holds_back_its_messages_until_shown_again() {
+        let (room, mut replication) = (Uuid::nil(), Replication::default());
         let away = BTreeSet::from([(bob(), room)]);
-        assert_eq!(feeds.hide_from(away.clone()), []);
-        feeds.begin(&bob(), LinkId(1), false);
-        feeds.sent_all(&bob());
-        assert_eq!(feeds.hide_from(BTreeSet::new()), [(bob(), room)]);
-        assert_eq!(feeds.shows_again(&bob(), room), Some(0), "all that waited is asked for");
-        assert_eq!(feeds.shows_again(&bob(), room), None, "once");
-        feeds.hide_from(away);
-        assert_eq!(feeds.shows_again(&bob(), room), None, "an answer is under way");
-        assert!(feeds.sent_all(&bob()), "and then it is asked again");
-        assert!(!feeds.sent_all(&bob()));
-        assert!(feeds.link_at(&bob(), Stage::Live).is_some());
+        assert_eq!(replication.hide_from(away.clone()), []);
+        replication.begin(&bob(), LinkId(1), false);
+        replication.sent_all(&bob());
+        assert_eq!(replication.hide_from(BTreeSet::new()), [(bob(), room)]);
+        assert_eq!(replication.shows_again(&bob(), room), Some(0), "all that waited is queried");
+        assert_eq!(replication.shows_again(&bob(), room), None, "once");
+        replication.hide_from(away);
+        assert_eq!(replication.shows_again(&bob(), room), None, "an answer is under way");
+        assert!(replication.sent_all(&bob()), "and then it is queried again");
+        assert!(!replication.sent_all(&bob()));
+        assert!(replication.link_at(&bob(), Stage::Live).is_some());
     }
 
     #[test]
-    fn lines_to_a_changed_key_wait_until_it_is_accepted() {
-        let mut feeds = Replication::default();
-        assert!(!feeds.begin(&bob(), LinkId(1), true));
-        feeds.sent_all(&bob());
-        assert!(feeds.link_at(&bob(), Stage::Live).is_none());
-        assert_eq!(feeds.hold(&bob(), false), Some(0));
-        feeds.sent_all(&bob());
-        assert_eq!(feeds.hold(&bob(), false), None, "nothing was held");
-        feeds.hold(&bob(), true);
-        assert!(!feeds.is_fed(&bob()) && feeds.has_room(&bob()).is_none());
+    fn messages_to_a_changed_key_wait_until_it_is_accepted() {
+        let mut replication = Replication::default();
+        assert!(!replication.begin(&bob(), LinkId(1), true));
+        replication.sent_all(&bob());
+        assert!(replication.link_at(&bob(), Stage::Live).is_none());
+        assert_eq!(replication.hold(&bob(), false), Some(0));
+        replication.sent_all(&bob());
+        assert_eq!(replication.hold(&bob(), false), None, "nothing was held");
+        replication.hold(&bob(), true);
+        assert!(!replication.is_serving(&bob()) && replication.on_writable(&bob()).is_none());
     }
 
     #[test]
-    fn answer_to_a_question_of_an_earlier_link_is_not_taken() {
-        let mut feeds = Replication::default();
-        feeds.begin(&bob(), LinkId(1), false);
-        assert_eq!(feeds.send(&bob(), 0, &[], Some(7)).1, Some(7));
-        feeds.begin(&bob(), LinkId(2), false);
-        assert_eq!(feeds.send(&bob(), 7, &[], None).1, None);
+    fn answer_to_a_query_of_an_earlier_link_is_ignored() {
+        let mut replication = Replication::default();
+        replication.begin(&bob(), LinkId(1), false);
+        assert_eq!(replication.send(&bob(), 0, &[], Some(7)).1, Some(7));
+        replication.begin(&bob(), LinkId(2), false);
+        assert_eq!(replication.send(&bob(), 7, &[], None).1, None);
         assert!(
-            feeds.link_at(&bob(), Stage::Live).is_none(),
+            replication.link_at(&bob(), Stage::Live).is_none(),
             "what is before row 7 was not given by this link"
         );
-        feeds.send(&bob(), 0, &[], None);
-        assert!(feeds.link_at(&bob(), Stage::Live).is_some(), "the control");
+        replication.send(&bob(), 0, &[], None);
+        assert!(replication.link_at(&bob(), Stage::Live).is_some(), "the control");
     }
 }
