@@ -21,7 +21,7 @@ pub(crate) struct AbsenceCounter {
     /// All messages that were ever counted, in at most `MISSED_STREAMS` streams.
     known: Numbers,
     /// The messages that were counted but not announced yet.
-    untold: Numbers,
+    unannounced: Numbers,
 }
 
 /// An announcement of missed messages.
@@ -30,7 +30,7 @@ pub(crate) struct AbsenceCount {
     /// The number of authors; 0 for the user's own messages from another device.
     pub(crate) people: usize,
     /// The number of messages, at most [`MISSED_COUNT`].
-    pub(crate) lines: u64,
+    pub(crate) messages: u64,
 }
 
 impl AbsenceCounter {
@@ -45,7 +45,7 @@ impl AbsenceCounter {
             let known = self.known.entry(stream.clone()).or_default();
             for (first, last) in spans.minus(known).iter() {
                 known.insert(first, last);
-                self.untold.entry(stream.clone()).or_default().insert(first, last);
+                self.unannounced.entry(stream.clone()).or_default().insert(first, last);
             }
         }
     }
@@ -53,31 +53,33 @@ impl AbsenceCounter {
     /// Removes a message from the count if it arrived live. It was not missed, only on its way.
     pub(crate) fn arrived_live(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
         let stream = (author.as_str().to_owned(), incarnation);
-        if let Some(untold) = self.untold.get_mut(&stream) {
-            let mut came = SeqRanges::default();
-            came.insert(seq, seq);
-            *untold = untold.minus(&came);
+        if let Some(unannounced) = self.unannounced.get_mut(&stream) {
+            let mut arrived = SeqRanges::default();
+            arrived.insert(seq, seq);
+            *unannounced = unannounced.minus(&arrived);
         }
     }
 
     /// Returns the announcements to publish before a message from the backlog: one for others, one for the user's
     /// own messages. Each is returned only once.
-    pub(crate) fn take_counts(&mut self, me: Option<&Username>) -> Vec<AbsenceCount> {
+    pub(crate) fn take_counts(&mut self, me: &Username) -> Vec<AbsenceCount> {
         let (mut people, mut others, mut own) = (BTreeSet::new(), 0, 0);
-        for ((author, _), numbers) in std::mem::take(&mut self.untold) {
+        for ((author, _), numbers) in std::mem::take(&mut self.unannounced) {
             let count =
                 |sum: u64, (first, last): (u64, u64)| sum.saturating_add(last - first + 1).min(MISSED_COUNT);
-            let lines = numbers.iter().fold(0, count);
-            if me.is_some_and(|me| me.as_str() == author) {
-                own = MISSED_COUNT.min(own + lines);
-            } else if lines > 0 {
-                others = MISSED_COUNT.min(others + lines);
+            let messages = numbers.iter().fold(0, count);
+            if me.as_str() == author {
+                own = MISSED_COUNT.min(own + messages);
+            } else if messages > 0 {
+                others = MISSED_COUNT.min(others + messages);
                 people.insert(author);
             }
         }
-        let told =
-            [AbsenceCount { people: people.len(), lines: others }, AbsenceCount { people: 0, lines: own }];
-        told.into_iter().filter(|told| told.lines > 0).collect()
+        let counts = [
+            AbsenceCount { people: people.len(), messages: others },
+            AbsenceCount { people: 0, messages: own },
+        ];
+        counts.into_iter().filter(|count| count.messages > 0).collect()
     }
 }
 
@@ -94,51 +96,51 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
-    fn told(missed: &mut AbsenceCounter) -> Vec<(usize, u64)> {
-        missed.take_counts(Some(&user("me"))).into_iter().map(|told| (told.people, told.lines)).collect()
+    fn counts(counter: &mut AbsenceCounter) -> Vec<(usize, u64)> {
+        counter.take_counts(&user("me")).into_iter().map(|count| (count.people, count.messages)).collect()
     }
 
     #[test]
-    fn what_two_members_tell_of_is_counted_once() {
-        let mut missed = AbsenceCounter::default();
-        missed.note(&[lacking("ana", 1, 3)]);
-        missed.note(&[lacking("ana", 2, 4), lacking("bob", 1, 1)]);
-        assert_eq!(told(&mut missed), [(2, 5)]);
-        missed.note(&[lacking("ana", 3, 4)]);
-        assert_eq!(told(&mut missed), [], "the rest of what was told of");
-        missed.note(&[lacking("ana", 4, 6)]);
-        assert_eq!(told(&mut missed), [(1, 2)]);
+    fn message_that_two_members_report_counts_once() {
+        let mut counter = AbsenceCounter::default();
+        counter.note(&[lacking("ana", 1, 3)]);
+        counter.note(&[lacking("ana", 2, 4), lacking("bob", 1, 1)]);
+        assert_eq!(counts(&mut counter), [(2, 5)]);
+        counter.note(&[lacking("ana", 3, 4)]);
+        assert_eq!(counts(&mut counter), [], "the rest was announced");
+        counter.note(&[lacking("ana", 4, 6)]);
+        assert_eq!(counts(&mut counter), [(1, 2)]);
     }
 
     #[test]
     fn a_claim_of_endless_messages_is_counted_to_the_limit() {
-        let mut missed = AbsenceCounter::default();
+        let mut counter = AbsenceCounter::default();
         for incarnation in 1..=4 {
             let incarnation = Incarnation(incarnation);
-            missed.note(&[StreamSpans { username: "ana".into(), incarnation, spans: vec![(1, SEQ_MAX)] }]);
+            counter.note(&[StreamSpans { username: "ana".into(), incarnation, spans: vec![(1, SEQ_MAX)] }]);
         }
-        assert_eq!(told(&mut missed), [(1, MISSED_COUNT)]);
+        assert_eq!(counts(&mut counter), [(1, MISSED_COUNT)]);
     }
 
     #[test]
     fn only_a_message_that_was_counted_is_taken_off_the_count() {
-        let mut missed = AbsenceCounter::default();
-        missed.note(&[lacking("ana", 1, 3)]);
+        let mut counter = AbsenceCounter::default();
+        counter.note(&[lacking("ana", 1, 3)]);
         // This message was written after the count, so it removes nothing.
-        missed.arrived_live(&user("ana"), (Incarnation(1), 4));
-        missed.arrived_live(&user("bob"), (Incarnation(1), 1));
-        missed.arrived_live(&user("ana"), (Incarnation(1), 2));
-        missed.arrived_live(&user("ana"), (Incarnation(1), 2));
-        assert_eq!(told(&mut missed), [(1, 2)]);
-        missed.note(&[lacking("bob", 1, 1)]);
-        missed.arrived_live(&user("bob"), (Incarnation(1), 1));
-        assert_eq!(told(&mut missed), [], "all was on its way");
+        counter.arrived_live(&user("ana"), (Incarnation(1), 4));
+        counter.arrived_live(&user("bob"), (Incarnation(1), 1));
+        counter.arrived_live(&user("ana"), (Incarnation(1), 2));
+        counter.arrived_live(&user("ana"), (Incarnation(1), 2));
+        assert_eq!(counts(&mut counter), [(1, 2)]);
+        counter.note(&[lacking("bob", 1, 1)]);
+        counter.arrived_live(&user("bob"), (Incarnation(1), 1));
+        assert_eq!(counts(&mut counter), [], "all was on its way");
     }
 
     #[test]
-    fn own_messages_of_another_computer_are_told_apart() {
-        let mut missed = AbsenceCounter::default();
-        missed.note(&[lacking("ana", 1, 3), lacking("me", 1, 2)]);
-        assert_eq!(told(&mut missed), [(1, 3), (0, 2)]);
+    fn own_messages_of_another_computer_count_apart() {
+        let mut counter = AbsenceCounter::default();
+        counter.note(&[lacking("ana", 1, 3), lacking("me", 1, 2)]);
+        assert_eq!(counts(&mut counter), [(1, 3), (0, 2)]);
     }
 }
