@@ -152,7 +152,7 @@ impl Engine {
         clock_until: &mut Option<Instant>,
         now: Now,
     ) -> Result<Option<Instant>, CommandError> {
-        let (conversation, _) = self.chat.place(to)?;
+        let (conversation, _) = self.chat.resolve(to)?;
         let recipients = self.chat.listeners(to)?;
         if self.awaits_lamport_time(&conversation, &recipients) {
             let until = *clock_until.get_or_insert(now.instant + CLOCK_WAIT);
@@ -176,7 +176,7 @@ impl Engine {
     /// Returns whether an online user may still send the Lamport time of a conversation. A legacy client never does.
     fn may_send_have(&self, user: &Username) -> bool {
         let is_silent = self.dialect(user).is_some_and(|dialect| dialect != Dialect::Full);
-        self.chat.is_there(user) && !is_silent && !self.keys.is_changed(user)
+        self.chat.is_present(user) && !is_silent && !self.keys.is_changed(user)
     }
 
     /// Gives a message to the history, from which it is delivered.
@@ -188,7 +188,7 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) -> Result<(), CommandError> {
-        let (to, revision) = self.chat.place(&conversation)?;
+        let (to, revision) = self.chat.resolve(&conversation)?;
         let audience = self.chat.listeners(&conversation)?;
         let room = match conversation {
             Conversation::Room(room) => Some(room),

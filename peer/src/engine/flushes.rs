@@ -88,6 +88,6 @@ impl Engine {
     /// Returns whether a user can receive messages now or soon, because messages are being sent or a link is being
     /// dialled.
     fn is_expected(&self, user: &Username) -> bool {
-        self.replication.is_serving(user) || (self.chat.is_there(user) && !self.keys.is_changed(user))
+        self.replication.is_serving(user) || (self.chat.is_present(user) && !self.keys.is_changed(user))
     }
 }

@@ -49,7 +49,7 @@ impl Engine {
             // The tracker's push may arrive before the legacy client has read its own answer.
             self.timers.set(Timer::ShowsAgain(user, room), now.instant + HELLO_PAUSE);
         }
-        let (left, (changed, gone)) = (self.chat.take_left(), self.chat.not_kept());
+        let (left, (changed, gone)) = (self.chat.take_left(), self.chat.unsynced_rooms());
         // When the user comes back, others may have written meanwhile.
         self.timed.retain(|of| of.room().is_none_or(|room| !left.contains(&room)));
         let is_changed = !changed.is_empty() || !gone.is_empty();
@@ -61,7 +61,7 @@ impl Engine {
             if !self.omits(Omission::NoteRoom) {
                 effects.history(Request::NoteRoom(Box::new(room)));
             }
-            self.chat.note_kept(id, revision);
+            self.chat.mark_synced(id, revision);
             self.give_up_soon(id, now);
         }
         gone.into_iter().for_each(|room| self.give_up_soon(room, now));

@@ -240,7 +240,7 @@ impl Engine {
                 }
                 Timer::GiveUp(room) | Timer::GiveUpAgain(room) => {
                     let conversation = ConversationId::Room(room);
-                    let (mut members, since) = self.chat.seated(&conversation);
+                    let (mut members, since) = self.chat.members_since(&conversation);
                     if self.omits(Omission::KeepForMembers) {
                         members.clear();
                     }

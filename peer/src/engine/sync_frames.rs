@@ -31,7 +31,7 @@ impl Engine {
     /// Asks the history for the HAVEs that are due to a peer.
     pub(in crate::engine) fn request_haves(&mut self, user: &Username, now: Now, effects: &mut Effects) {
         for of in self.sync.due_have(user, &self.chat.shared_with(user), now.instant) {
-            let since = self.chat.since(&of, user).unwrap_or(u64::MAX);
+            let since = self.chat.member_since(&of, user).unwrap_or(u64::MAX);
             let on = self.links.get(user).and_then(|state| state.key);
             self.sync.have_requested(user, &of, now.instant);
             effects.history(Query::Holdings { of, to: user.clone(), on, since });
@@ -79,7 +79,7 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) {
-        let since = self.chat.since(&of, user);
+        let since = self.chat.member_since(&of, user);
         let since = if self.omits(Omission::HandOverToMembers) { since.or(Some(0)) } else { since };
         let Some(since) = since.filter(|_| !self.omits(Omission::HandOver)) else { return };
         let since = if self.omits(Omission::HandOverSince) { 0 } else { since };
@@ -103,7 +103,7 @@ impl Engine {
         self.handing_over.remove(&to);
         // The user may have left while the history read, and the key may have changed.
         let is_held = self.keys.is_changed(&to) && !self.omits(Omission::HoldHandOver);
-        let is_member = self.chat.since(of, &to).is_some() || self.omits(Omission::HandOverToMembers);
+        let is_member = self.chat.member_since(of, &to).is_some() || self.omits(Omission::HandOverToMembers);
         if is_member && !is_held {
             let frame = Frame::Lines { room_id: of.room(), lines };
             effects.push(Effect::Send(to, frame, RefusedFrame::Repeatable));

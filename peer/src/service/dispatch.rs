@@ -139,9 +139,9 @@ impl PeerService {
     /// Gives up the membership of a room, after its last messages had time to arrive.
     async fn leave_room(&self, room: &RoomName) -> Result<(), CommandError> {
         let conversation = Conversation::Room(room.clone());
-        let place = self.engine.call(move |engine| engine.chat.place(&conversation)).await?;
-        if let Ok((place, _)) = place {
-            self.engine.until(Milestone::Delivered(Some(place))).await?;
+        let resolved = self.engine.call(move |engine| engine.chat.resolve(&conversation)).await?;
+        if let Ok((id, _)) = resolved {
+            self.engine.until(Milestone::Delivered(Some(id))).await?;
         }
         Ok(self.tracker.leave_room(room).await?)
     }

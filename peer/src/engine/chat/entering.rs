@@ -174,8 +174,8 @@ mod tests {
     async fn known_room_is_entered_again_and_unknown_one_offered_once() {
         let now = Instant::now();
         let login = |chat: &mut Chat, room: &RoomSnapshot| {
-            let told = chat.signed_in(std::iter::once(room.clone()), now);
-            let words = told.iter().filter_map(|event| match event {
+            let events = chat.signed_in(std::iter::once(room.clone()), now);
+            let words = events.iter().filter_map(|event| match event {
                 Event::RoomEntered { .. } => Some("entered"),
                 Event::RoomAvailable { .. } => Some("available"),
                 Event::RoomDeleted { .. } => Some("deleted"),
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(login(&mut remembering(known.clone()), &renamed), ["available"]);
         let mut chat = remembering(known.clone());
         assert_eq!(login(&mut chat, &other), ["available"]);
-        assert_eq!(login(&mut chat, &other), [""; 0], "told once");
+        assert_eq!(login(&mut chat, &other), [""; 0], "offered once");
         assert_eq!(login(&mut chat, &known), ["available"], "the tracker had let it go");
         let mut chat = ana_in(known);
         assert_eq!(login(&mut chat, &other), ["deleted", "available"]);

@@ -30,7 +30,7 @@ impl InboundMessages {
     /// Returns the room by name or by id, as the sender names it. Both are `None` in a private chat.
     fn room(&self) -> (Option<&str>, Option<Uuid>) {
         match self {
-            Self::Unsigned(line) => (line.room.as_deref(), None),
+            Self::Unsigned(message) => (message.room.as_deref(), None),
             Self::Signed(batch) => (None, batch.room_id),
         }
     }
@@ -83,5 +83,5 @@ fn is_late(since: Instant, now: Instant) -> bool {
 
 /// Logs a dropped entry. It was not acknowledged, so a current peer sends it again.
 fn note_dropped((_, inbound): &(Instant, Inbound)) {
-    warn!(peer = ?inbound.from, "messages for a room in which their author is not known to sit were dropped");
+    warn!(peer = ?inbound.from, "messages for a room in which their author is not known to be a member were dropped");
 }

@@ -2,10 +2,11 @@
 //!
 //! It does no I/O. Snapshots, messages and answers go in, and events come out. The time is an argument.
 
+mod admission;
 mod entering;
 pub(crate) mod held_back;
 pub(crate) mod known_names;
-mod places;
+mod members;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +64,7 @@ pub(crate) struct Chat {
     blocked: BTreeSet<Username>,
     held_back: PendingMembership,
     /// The revision of each room that the history has noted. The history verifies messages against its memberships.
-    kept: BTreeMap<Uuid, u64>,
+    synced: BTreeMap<Uuid, u64>,
     known: KnownNames,
 }
 
@@ -84,7 +85,7 @@ impl Chat {
             linked: BTreeMap::new(),
             blocked: BTreeSet::new(),
             held_back: PendingMembership::default(),
-            kept: BTreeMap::new(),
+            synced: BTreeMap::new(),
             known: KnownNames::default(),
         }
     }
@@ -471,9 +472,9 @@ mod tests {
         let mut chat = ana_in(sala(3, &["ana", "bob"]));
         assert!(chat.updated(update(ChangeKind::Left, "bob", Some(sala(2, &["ana"]))), now).is_empty());
         // One update was lost, but its change is reported as well.
-        let told =
+        let events =
             chat.updated(update(ChangeKind::Joined, "dora", Some(sala(5, &["ana", "carla", "dora"]))), now);
-        let kinds: Vec<_> = told
+        let kinds: Vec<_> = events
             .iter()
             .map(|event| match event {
                 Event::RoomUpdate { change, username, .. } => (*change, username.as_str()),
@@ -489,10 +490,10 @@ mod tests {
     async fn login_accepts_older_revision_and_reports_lost_membership() {
         let now = Instant::now();
         let mut chat = ana_in(sala(9, &["ana", "bob"]));
-        let told = chat.signed_in([sala(2, &["ana"])].into_iter(), now);
-        assert!(matches!(told[..], [Event::RoomUpdate { change: ChangeKind::Left, .. }]));
-        let told = chat.signed_in([].into_iter(), now);
-        assert!(matches!(told[..], [Event::RoomLeft { .. }]));
+        let events = chat.signed_in([sala(2, &["ana"])].into_iter(), now);
+        assert!(matches!(events[..], [Event::RoomUpdate { change: ChangeKind::Left, .. }]));
+        let events = chat.signed_in([].into_iter(), now);
+        assert!(matches!(events[..], [Event::RoomLeft { .. }]));
         assert_eq!(chat.conversations(), []);
     }
 
@@ -503,32 +504,35 @@ mod tests {
         chat.link_is(&user("bob"), true, LinkTrust::default());
         let mut alone = sala(2, &["ana", "bob", "carla"]);
         alone.members.iter_mut().skip(1).for_each(|member| member.connected = false);
-        let told = chat.signed_in([alone.clone()].into_iter(), now);
-        let offline = |told: &[Event]| {
-            told.iter().filter(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).count()
+        let events = chat.signed_in([alone.clone()].into_iter(), now);
+        let offline = |events: &[Event]| {
+            events
+                .iter()
+                .filter(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. }))
+                .count()
         };
-        assert_eq!(offline(&told), 1, "carla, who is not linked");
+        assert_eq!(offline(&events), 1, "carla, who is not linked");
         alone.revision += 1;
-        let told = chat.updated(update(ChangeKind::Offline, "bob", Some(alone)), now + RETURN_GRACE);
-        assert_eq!(offline(&told), 1, "bob, once everybody had time to return");
+        let events = chat.updated(update(ChangeKind::Offline, "bob", Some(alone)), now + RETURN_GRACE);
+        assert_eq!(offline(&events), 1, "bob, once everybody had time to return");
     }
 
     #[tokio::test]
     async fn deletion_without_a_name_removes_the_owners_only_room() {
         let mut chat = ana_in(sala(1, &["ana"]));
-        let told = chat.updated(update(ChangeKind::Deleted, "ana", None), Instant::now());
-        assert!(matches!(told[..], [Event::RoomDeleted { .. }]));
+        let events = chat.updated(update(ChangeKind::Deleted, "ana", None), Instant::now());
+        assert!(matches!(events[..], [Event::RoomDeleted { .. }]));
     }
 
     #[tokio::test]
     async fn link_that_ends_is_as_encrypted_as_it_was() {
         let mut chat = ana_in(sala(9, &["ana", "bob", "py"]));
         for (name, encrypted) in [("bob", true), ("py", false)] {
-            let told = |events: Vec<Event>| matches!(events[..], [Event::Link { encrypted: told, .. }] if told == encrypted);
+            let is_shown = |events: Vec<Event>| matches!(events[..], [Event::Link { encrypted: shown, .. }] if shown == encrypted);
             let trust = LinkTrust { encrypted, ..LinkTrust::default() };
-            assert!(told(chat.link_is(&user(name), true, trust)));
+            assert!(is_shown(chat.link_is(&user(name), true, trust)));
             assert_eq!(chat.link_is(&user(name), true, LinkTrust { verified: true, ..trust }), []);
-            assert!(told(chat.link_is(&user(name), false, LinkTrust { encrypted: !encrypted, ..trust })));
+            assert!(is_shown(chat.link_is(&user(name), false, LinkTrust { encrypted: !encrypted, ..trust })));
         }
     }
 
@@ -539,8 +543,8 @@ mod tests {
             |n: u8, verified| LinkTrust { encrypted: true, verified, key: Some(PublicKey::new([n; 32])) };
         assert_eq!(chat.link_is(&user("bob"), true, by(1, true)).len(), 1);
         assert_eq!(chat.link_is(&user("bob"), true, by(1, true)), []);
-        let told = chat.link_is(&user("bob"), true, by(2, false));
-        let shown: Vec<_> = told
+        let events = chat.link_is(&user("bob"), true, by(2, false));
+        let shown: Vec<_> = events
             .iter()
             .map(|event| match event {
                 Event::Link { state, verified, .. } => (*state, *verified),

@@ -93,9 +93,10 @@ impl PeerService {
         before: Option<Before>,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
-        let Query { words, from, place, since, until } = Query::parse(words).map_err(CommandError::Usage)?;
-        let of = match place {
-            Some(place) => Some(self.looked_at(history, Some(place)).await?.id),
+        let Query { words, from, conversation, since, until } =
+            Query::parse(words).map_err(CommandError::Usage)?;
+        let of = match conversation {
+            Some(named) => Some(self.looked_at(history, Some(named)).await?.id),
             None => None,
         };
         let before = row_before(history, before).await?;
@@ -120,8 +121,8 @@ impl PeerService {
         // Each frontend fills in its unread messages.
         let current = |engine: &mut Engine| -> BTreeMap<ConversationId, Conversation> {
             let chat = &engine.chat;
-            let place = |it: Conversation| Some((chat.place(&it).ok()?.0, it));
-            chat.conversations().into_iter().filter_map(place).collect()
+            let with_id = |it: Conversation| Some((chat.resolve(&it).ok()?.0, it));
+            chat.conversations().into_iter().filter_map(with_id).collect()
         };
         let mut current = self.engine.call(current).await?;
         let mut all = Vec::new();
@@ -264,8 +265,8 @@ impl PeerService {
     ) -> Result<Named, CommandError> {
         let conversation = dispatch::named(wanted)?;
         let of = conversation.clone();
-        let place = self.engine.call(move |engine| engine.chat.place(&of)).await?.ok();
-        if let Some((id, _)) = place {
+        let current = self.engine.call(move |engine| engine.chat.resolve(&of)).await?.ok();
+        if let Some((id, _)) = current {
             return Ok(Named { id, of: conversation.into(), named: None });
         }
         resolve(&self.names(history).await?, &conversation).map_err(|why| match why {
@@ -280,7 +281,7 @@ impl PeerService {
     async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
         let kept = history.transaction(|tables| tables.conversations()).await?;
         let current = self.engine.call(|engine| {
-            let member_of = |it: Conversation| match (engine.chat.place(&it), it) {
+            let member_of = |it: Conversation| match (engine.chat.resolve(&it), it) {
                 (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
                 _ => None,
             };

@@ -13,7 +13,7 @@ pub(crate) struct Query {
     /// The words that are no filter, separated by spaces.
     pub(crate) words: String,
     pub(crate) from: Option<Username>,
-    pub(crate) place: Option<Conversation>,
+    pub(crate) conversation: Option<Conversation>,
     /// The earliest time, included.
     pub(crate) since: Option<DateTime<Utc>>,
     /// The latest time, excluded.
@@ -34,7 +34,7 @@ impl Query {
                         Username::parse(name).map_err(|error| format!("from: takes a user: {error}"))?;
                     query.from = Some(user);
                 }
-                Token::Filter("in", name) => query.place = Some(place(name)?),
+                Token::Filter("in", name) => query.conversation = Some(conversation(name)?),
                 Token::Filter("since", day) => query.since = Some(time(day, "since", 0)?),
                 // The named day is included.
                 Token::Filter(_, day) => query.until = Some(time(day, "until", 1)?),
@@ -46,7 +46,7 @@ impl Query {
 }
 
 /// Parses a conversation as it is typed: `sala`, `@bob`.
-fn place(name: &str) -> Result<Conversation, String> {
+fn conversation(name: &str) -> Result<Conversation, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("in: takes a room or @user: {error}");
     match name.strip_prefix('@') {
         Some(user) => Username::parse(user).map(Conversation::Private).map_err(|error| wrong(&error)),
@@ -115,12 +115,12 @@ mod tests {
         let query = parsed("plan from:bob in:sala  for us");
         assert_eq!(query.words, "plan for us");
         assert_eq!(query.from, Username::parse("bob").ok());
-        assert_eq!(query.place, RoomName::parse("sala").ok().map(Conversation::Room));
+        assert_eq!(query.conversation, RoomName::parse("sala").ok().map(Conversation::Room));
         let private = parsed("in:@bob from:@ana");
-        assert_eq!(private.place, Username::parse("bob").ok().map(Conversation::Private));
+        assert_eq!(private.conversation, Username::parse("bob").ok().map(Conversation::Private));
         assert_eq!((private.from, private.words.as_str()), (Username::parse("ana").ok(), ""));
         let quoted = parsed(r#"in:"sala de estar" x"#);
-        assert_eq!(quoted.place, RoomName::parse("sala de estar").ok().map(Conversation::Room));
+        assert_eq!(quoted.conversation, RoomName::parse("sala de estar").ok().map(Conversation::Room));
         assert_eq!(quoted.words, "x");
     }
 
