@@ -98,8 +98,8 @@ async fn only_an_undelivered_message_can_be_withdrawn() {
         other => panic!("{other:?}"),
     };
     let lines = waiting(ana.run(Command::Outbox).await.unwrap());
-    assert_eq!(lines[0].line.waits, [user("carla")]);
-    let refused = ana.run(Command::Withdraw { id: lines[0].line.id.to_string() }).await.unwrap_err();
+    assert_eq!(lines[0].message.waits, [user("carla")]);
+    let refused = ana.run(Command::Withdraw { id: lines[0].message.id.to_string() }).await.unwrap_err();
     assert_eq!(refused.code(), "USAGE", "bob has it");
 
     bob.service.stop().await;
@@ -110,8 +110,8 @@ async fn only_an_undelivered_message_can_be_withdrawn() {
     ana.say("a slip").await;
     ana.say("what was meant").await;
     let lines = waiting(ana.run(Command::Outbox).await.unwrap());
-    let slip = lines.iter().find(|waiting| waiting.line.content == *"a slip").unwrap();
-    ana.run(Command::Withdraw { id: slip.line.id.to_string() }).await.unwrap();
+    let slip = lines.iter().find(|waiting| waiting.message.content == *"a slip").unwrap();
+    ana.run(Command::Withdraw { id: slip.message.id.to_string() }).await.unwrap();
 
     let mut bob = bob.again().await;
     bob.hears("what was meant").await;

@@ -339,7 +339,7 @@ async fn other_frontend_learns_what_each_command_changed() {
     expect("bob's absence", &|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
     run(say(&sala, "a mistake")).await;
     let Answer::Outbox { lines } = run(Command::Outbox).await else { panic!("no outbox") };
-    let id = lines.last().unwrap().line.id;
+    let id = lines.last().unwrap().message.id;
     run(Command::Withdraw { id: id.to_string() }).await;
     expect("a withdrawal", &|e| matches!(e, Event::MessageWithdrawn { id: gone } if *gone == id)).await;
     run(Command::Forget { conversation: sala.clone() }).await;

@@ -99,7 +99,7 @@ async fn room_message_waits_only_for_the_member_with_a_changed_key() {
     ana.until(held).await;
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
     let waits = ana.run(Command::Outbox).await.unwrap();
-    assert!(matches!(waits, Answer::Outbox { lines } if lines[0].line.waits == [user("carla")]));
+    assert!(matches!(waits, Answer::Outbox { lines } if lines[0].message.waits == [user("carla")]));
     // Another member does not pass the message on to a key that is not accepted there.
     bob.until(is_change).await;
     ana.say("and one more").await;

@@ -211,7 +211,7 @@ async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
     let py = [user("py")];
     assert_eq!(told, [(&[][..], &py[..], &[][..]), (&[], &[], &[]), (&[], &[], &py)]);
     let Answer::Outbox { lines } = ana.run(Command::Outbox).await.unwrap() else { unreachable!() };
-    assert!(lines.len() == 1 && &lines[0].line.content == "later", "{lines:?}");
+    assert!(lines.len() == 1 && &lines[0].message.content == "later", "{lines:?}");
     assert!(!ana.saw(|event| matches!(event, Event::Delivered { .. })));
 }
 

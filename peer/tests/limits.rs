@@ -54,7 +54,10 @@ async fn member_that_never_reads_stalls_nobody() {
     }
     assert_eq!(bob.next_lines(lines).await.len(), lines);
     let Ok(Answer::Outbox { lines }) = ana.run(Command::Outbox).await else { panic!("no outbox") };
-    assert!(lines.iter().any(|waiting| waiting.line.waits == [user("mute")]), "what it does not read waits");
+    assert!(
+        lines.iter().any(|waiting| waiting.message.waits == [user("mute")]),
+        "what it does not read waits"
+    );
 }
 
 #[tokio::test]

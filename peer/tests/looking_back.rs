@@ -7,7 +7,7 @@ mod programs;
 
 use common::{Peer, Tracker, password_of, room, user};
 use peer::api::conversation::Conversation;
-use peer::api::past::{After, Before, FoundLine, KeptConversation, Past};
+use peer::api::past::{After, Before, FoundMessage, KeptConversation, PastConversation};
 use peer::api::{Answer, Command, Event};
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen};
@@ -52,7 +52,7 @@ async fn history(peer: &Peer, name: &str) -> Result<Vec<String>, String> {
     }
 }
 
-async fn found(peer: &Peer, words: &str) -> Vec<FoundLine> {
+async fn found(peer: &Peer, words: &str) -> Vec<FoundMessage> {
     let Ok(Answer::Found { lines, .. }) =
         peer.run(Command::Search { words: words.to_owned(), before: None }).await
     else {
@@ -62,7 +62,7 @@ async fn found(peer: &Peer, words: &str) -> Vec<FoundLine> {
 }
 
 async fn texts(peer: &Peer, words: &str) -> Vec<String> {
-    found(peer, words).await.into_iter().map(|found| found.line.content.expose().to_owned()).collect()
+    found(peer, words).await.into_iter().map(|found| found.message.content.expose().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -72,11 +72,14 @@ async fn ended_rooms_of_one_name_are_told_apart_and_read() {
     two_rooms_of_one_name(&mut ana).await;
     ana.create("equipe").await;
     let list = conversations(&ana).await;
-    let sala: Vec<_> = list.iter().filter(|it| it.of == Past::Room(room("sala"))).collect();
+    let sala: Vec<_> = list.iter().filter(|it| it.of == PastConversation::Room(room("sala"))).collect();
     assert!(sala.iter().all(|it| it.ended && it.messages == 1 && it.first == it.last));
     let older = sala.iter().find_map(|it| it.named.clone()).unwrap();
     assert_eq!(sala.iter().filter(|it| it.named.is_some()).count(), 1, "the newest has the plain name");
-    assert!(list.iter().any(|it| it.of == Past::Room(room("equipe")) && !it.ended && it.messages == 0));
+    assert!(
+        list.iter()
+            .any(|it| it.of == PastConversation::Room(room("equipe")) && !it.ended && it.messages == 0)
+    );
 
     assert_eq!(history(&ana, "sala").await.unwrap(), ["the second room"]);
     assert_eq!(history(&ana, older.as_str()).await.unwrap(), ["the first room"]);
@@ -166,7 +169,7 @@ async fn older_messages_come_page_by_page_once_each() {
     assert!(all.is_sorted());
     let newest = found(&ana, "page").await.remove(0);
     let words = || "page from:ana".to_owned();
-    let older = Command::Search { words: words(), before: Some(Before::from(&newest.line)) };
+    let older = Command::Search { words: words(), before: Some(Before::from(&newest.message)) };
     assert!(matches!(ana.run(older).await, Ok(Answer::Found { lines, .. }) if lines.len() == 6));
     let nil = Some(Before { id: Uuid::nil(), from: None });
     assert_eq!(ana.run(Command::Search { words: words(), before: nil }).await.unwrap_err().code(), "USAGE");

@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
-use crate::api::past::{After, Before, FoundLine, KeptConversation, OwnLine, Past, PastLine, WaitingLine};
+use crate::api::past::{After, Before};
 use crate::api::sign_in::SignInCommand;
 use crate::api::status::{Present, Status, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
@@ -263,12 +263,12 @@ pub enum Answer {
     History {
         /// The conversation: a field `room` or `with`.
         #[serde(flatten)]
-        of: Past,
+        of: past::PastConversation,
         /// The name by which a command finds the room, if a newer room has the plain name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         named: Option<RoomName>,
         /// The messages of the conversation, oldest first.
-        lines: Vec<PastLine>,
+        lines: Vec<past::PastMessage>,
         /// True if there are older messages: ask for those `before` the first of these. In the answer to a command with
         /// `after`: true if there are newer ones.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -277,7 +277,7 @@ pub enum Answer {
     /// The messages that match a search, newest first.
     Found {
         /// Messages of any conversation, newest first.
-        lines: Vec<FoundLine>,
+        lines: Vec<past::FoundMessage>,
         /// True if there are older matches: ask for those `before` the last of these.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
@@ -285,7 +285,7 @@ pub enum Answer {
     /// The conversations that are stored on this device, or in which this user takes part.
     Conversations {
         /// The conversations; the one with the newest message comes first.
-        conversations: Vec<KeptConversation>,
+        conversations: Vec<past::KeptConversation>,
     },
     /// A conversation was exported to a file.
     Exported {
@@ -303,14 +303,14 @@ pub enum Answer {
     Receipts {
         /// The conversation: a field `room` or `with`.
         #[serde(flatten)]
-        of: Past,
+        of: past::PastConversation,
         /// The messages, oldest first.
-        lines: Vec<OwnLine>,
+        lines: Vec<past::OwnMessage>,
     },
     /// This user's messages that some recipient has not acknowledged.
     Outbox {
         /// The messages, oldest first.
-        lines: Vec<WaitingLine>,
+        lines: Vec<past::WaitingMessage>,
     },
     /// A message was withdrawn.
     Withdrawn {

@@ -14,14 +14,14 @@ use crate::untrusted::UntrustedText;
 /// A conversation of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Past {
+pub enum PastConversation {
     /// A room, which may no longer exist.
     Room(RoomName),
     /// A private chat with this user.
     With(Username),
 }
 
-impl From<Conversation> for Past {
+impl From<Conversation> for PastConversation {
     fn from(conversation: Conversation) -> Self {
         match conversation {
             Conversation::Room(room) => Self::Room(room),
@@ -30,9 +30,18 @@ impl From<Conversation> for Past {
     }
 }
 
+impl From<PastConversation> for Conversation {
+    fn from(conversation: PastConversation) -> Self {
+        match conversation {
+            PastConversation::Room(room) => Self::Room(room),
+            PastConversation::With(user) => Self::Private(user),
+        }
+    }
+}
+
 /// A message as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PastLine {
+pub struct PastMessage {
     /// The message id.
     pub id: Uuid,
     /// The author of the message.
@@ -57,9 +66,9 @@ pub struct Before {
     pub from: Option<Username>,
 }
 
-impl From<&PastLine> for Before {
-    fn from(line: &PastLine) -> Self {
-        Self { id: line.id, from: Some(line.from.clone()) }
+impl From<&PastMessage> for Before {
+    fn from(message: &PastMessage) -> Self {
+        Self { id: message.id, from: Some(message.from.clone()) }
     }
 }
 
@@ -79,7 +88,7 @@ pub struct After {
 pub struct KeptConversation {
     /// The conversation: a field `room` or `with`.
     #[serde(flatten)]
-    pub of: Past,
+    pub of: PastConversation,
     /// The name by which a command finds the room, if a newer room has the plain name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<RoomName>,
@@ -102,10 +111,10 @@ pub struct KeptConversation {
 
 /// A message that a search found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FoundLine {
+pub struct FoundMessage {
     /// The conversation: a field `room` or `with`.
     #[serde(flatten)]
-    pub of: Past,
+    pub of: PastConversation,
     /// The name by which a command finds the room, if a newer room has the plain name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<RoomName>,
@@ -114,12 +123,12 @@ pub struct FoundLine {
     pub excerpt: Option<UntrustedText>,
     /// The whole message.
     #[serde(flatten)]
-    pub line: PastLine,
+    pub message: PastMessage,
 }
 
 /// A message of this user, with the recipients that have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnLine {
+pub struct OwnMessage {
     /// The message id.
     pub id: Uuid,
     /// The text of the message.
@@ -137,13 +146,13 @@ pub struct OwnLine {
 
 /// A message of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitingLine {
+pub struct WaitingMessage {
     /// The conversation: a field `room` or `with`.
     #[serde(flatten)]
-    pub of: Past,
+    pub of: PastConversation,
     /// The message and its recipients.
     #[serde(flatten)]
-    pub line: OwnLine,
+    pub message: OwnMessage,
 }
 
 /// Returns true for zero, which is left out of the JSON.

@@ -13,7 +13,6 @@ use commons::names::{RoomName, Username};
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::api::past::Past;
 use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::api::{Answer, Command, Event};
@@ -130,10 +129,7 @@ impl Conversations {
             (_, Answer::WhoAmI { status }) => self.complete(status),
             (_, Answer::Conversations { conversations }) => {
                 for kept in conversations.iter_mut().filter(|kept| kept.named.is_none()) {
-                    let conversation = match &kept.of {
-                        Past::Room(room) => Conversation::Room(room.clone()),
-                        Past::With(user) => Conversation::Private(user.clone()),
-                    };
+                    let conversation = Conversation::from(kept.of.clone());
                     kept.unread = self.unread(&conversation);
                     kept.ended &= !self.is_kept(&conversation);
                 }
@@ -255,7 +251,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::past::KeptConversation;
+    use crate::api::past::{KeptConversation, PastConversation};
     use crate::api::status::{TrackerState, Trust};
 
     fn user(name: &str) -> Username {
@@ -289,7 +285,7 @@ mod tests {
         }
     }
 
-    fn place(name: &str) -> Conversation {
+    fn conversation(name: &str) -> Conversation {
         match name.strip_prefix('@') {
             Some(name) => Conversation::Private(user(name)),
             None => Conversation::Room(room(name)),
@@ -332,14 +328,14 @@ mod tests {
     }
 
     fn switch(name: &str) -> Command {
-        Command::Open { conversation: place(name) }
+        Command::Open { conversation: conversation(name) }
     }
 
     fn status(conversations: &[&str]) -> Status {
         Status {
             username: Some(user("ana")),
             open: None,
-            conversations: conversations.iter().map(|name| (place(name), 0)).collect(),
+            conversations: conversations.iter().map(|name| (conversation(name), 0)).collect(),
             tracker: TrackerState::Connected,
             tracker_address: String::new(),
             tracker_key: None,
@@ -358,35 +354,42 @@ mod tests {
 
     #[test]
     fn last_room_of_an_earlier_run_is_open_at_the_start() {
-        assert_eq!(in_rooms(&["equipe", "sala"]).open(), Some(&place("sala")));
+        assert_eq!(in_rooms(&["equipe", "sala"]).open(), Some(&conversation("sala")));
     }
 
     #[test]
     fn room_that_another_frontend_enters_is_not_opened() {
         let mut conversations = in_rooms(&["sala"]);
         conversations.on_event(&entered("equipe"));
-        assert_eq!(conversations.open(), Some(&place("sala")));
-        assert_eq!(completed(&conversations, &["equipe", "sala"]).conversations[0], (place("equipe"), 0));
+        assert_eq!(conversations.open(), Some(&conversation("sala")));
+        assert_eq!(
+            completed(&conversations, &["equipe", "sala"]).conversations[0],
+            (conversation("equipe"), 0)
+        );
         // Control: the frontend whose command it was opens it, even if the answer came after a time-out.
         conversations.on_event(&Event::RoomLeft { room: room("equipe") });
         conversations.on_command(&Command::Join { room: room("equipe") });
         conversations.on_event(&entered("equipe"));
-        assert_eq!(conversations.open(), Some(&place("equipe")));
+        assert_eq!(conversations.open(), Some(&conversation("equipe")));
         // A frontend with nothing open opens it too.
         let mut idle = in_rooms(&[]);
         idle.on_event(&entered("equipe"));
-        assert_eq!(idle.open(), Some(&place("equipe")));
+        assert_eq!(idle.open(), Some(&conversation("equipe")));
     }
 
     #[test]
     fn joining_an_entered_room_again_opens_it() {
         let mut conversations = in_rooms(&["equipe", "sala"]);
         run(&mut conversations, &Command::Join { room: room("equipe") });
-        assert_eq!(conversations.open(), Some(&place("equipe")));
+        assert_eq!(conversations.open(), Some(&conversation("equipe")));
         conversations.on_command(&switch("sala"));
         conversations.on_event(&Event::RoomDeleted { room: room("sala") });
         conversations.on_answer(&switch("sala"), &mut Answer::Done);
-        assert_eq!(conversations.open(), Some(&place("equipe")), "a room that has ended is not opened");
+        assert_eq!(
+            conversations.open(),
+            Some(&conversation("equipe")),
+            "a room that has ended is not opened"
+        );
     }
 
     #[test]
@@ -403,12 +406,12 @@ mod tests {
             conversations.on_event(&message(from, room));
         }
         let known = ["equipe", "sala", "@bob"];
-        let counts = [(place("equipe"), 1), (place("sala"), 0), (place("@bob"), 2)];
+        let counts = [(conversation("equipe"), 1), (conversation("sala"), 0), (conversation("@bob"), 2)];
         assert_eq!(completed(&conversations, &known).conversations, counts);
-        assert_eq!(next_unread(&completed(&conversations, &known)), Some(place("@bob")));
+        assert_eq!(next_unread(&completed(&conversations, &known)), Some(conversation("@bob")));
         run(&mut conversations, &switch("@bob"));
-        assert_eq!(completed(&conversations, &known).conversations[2], (place("@bob"), 0));
-        assert_eq!(next_unread(&completed(&conversations, &known)), Some(place("equipe")));
+        assert_eq!(completed(&conversations, &known).conversations[2], (conversation("@bob"), 0));
+        assert_eq!(next_unread(&completed(&conversations, &known)), Some(conversation("equipe")));
         run(&mut conversations, &switch("equipe"));
         assert_eq!(next_unread(&completed(&conversations, &known)), None);
     }
@@ -417,22 +420,22 @@ mod tests {
     fn no_private_chat_is_opened_unasked() {
         let mut conversations = in_rooms(&["sala"]);
         conversations.on_event(&message("bob", None));
-        assert_eq!(conversations.open(), Some(&place("sala")));
+        assert_eq!(conversations.open(), Some(&conversation("sala")));
         conversations.on_event(&Event::RoomLeft { room: room("sala") });
         assert_eq!(conversations.open(), None);
         // When a chat ends, a room is opened.
         run(&mut conversations, &switch("@bob"));
         conversations.on_event(&entered("sala"));
-        assert_eq!(conversations.open(), Some(&place("@bob")));
-        run(&mut conversations, &Command::Leave { conversation: Some(place("@bob")) });
-        assert_eq!(conversations.open(), Some(&place("sala")));
+        assert_eq!(conversations.open(), Some(&conversation("@bob")));
+        run(&mut conversations, &Command::Leave { conversation: Some(conversation("@bob")) });
+        assert_eq!(conversations.open(), Some(&conversation("sala")));
         // A chat that another frontend has ended is closed here too, but not one that the other user has left.
-        let ended = |by| Event::ConversationEnded { conversation: place("@bob"), by: user(by) };
+        let ended = |by| Event::ConversationEnded { conversation: conversation("@bob"), by: user(by) };
         run(&mut conversations, &switch("@bob"));
         conversations.on_event(&ended("bob"));
-        assert_eq!(conversations.open(), Some(&place("@bob")));
+        assert_eq!(conversations.open(), Some(&conversation("@bob")));
         conversations.on_event(&ended("ana"));
-        assert_eq!(conversations.open(), Some(&place("sala")));
+        assert_eq!(conversations.open(), Some(&conversation("sala")));
     }
 
     #[test]
@@ -463,31 +466,31 @@ mod tests {
         let now = Snapshot { rooms: rooms.to_vec(), ..nothing() };
         let mut conversations = Conversations::new(user("ana"), &now);
         conversations.set_started();
-        assert_eq!(conversations.open(), Some(&place("equipe")));
+        assert_eq!(conversations.open(), Some(&conversation("equipe")));
         conversations.on_event(&message("bob", Some("sala")));
         // A room that ended meanwhile is gone with its unread messages, and another room is opened.
         let later = Snapshot { rooms: vec![snapshot("equipe", &["ana"])], ..nothing() };
         run(&mut conversations, &switch("sala"));
         conversations.on_event(&message("bob", None));
         conversations.resync(&later);
-        assert_eq!(conversations.open(), Some(&place("equipe")));
+        assert_eq!(conversations.open(), Some(&conversation("equipe")));
         assert_eq!(conversations.rooms().members(&room("equipe")).len(), 1);
-        assert_eq!(conversations.unread(&place("@bob")), 1);
+        assert_eq!(conversations.unread(&conversation("@bob")), 1);
         // A private chat that is open stays open.
         run(&mut conversations, &switch("@bob"));
         conversations.resync(&now);
-        assert_eq!(conversations.open(), Some(&place("@bob")));
+        assert_eq!(conversations.open(), Some(&conversation("@bob")));
     }
 
     #[test]
     fn answers_show_the_state_of_their_own_frontend() {
         let mut conversations = in_rooms(&["sala"]);
         let shown = completed(&conversations, &["sala"]);
-        assert_eq!(shown.open, Some(place("sala")));
+        assert_eq!(shown.open, Some(conversation("sala")));
         assert_eq!(shown.trust.into_keys().collect::<Vec<_>>(), [user("bob")], "carla is not here");
         conversations.on_event(&message("carla", None));
         // The service may have ended a chat that this frontend has not read.
-        assert_eq!(completed(&conversations, &["sala"]).conversations[1], (place("@carla"), 1));
+        assert_eq!(completed(&conversations, &["sala"]).conversations[1], (conversation("@carla"), 1));
         let kept = |of, named: Option<&str>, unread| KeptConversation {
             of,
             named: named.map(room),
@@ -498,8 +501,8 @@ mod tests {
             unread,
             ended: true,
         };
-        let carla = |unread| kept(Past::With(user("carla")), None, unread);
-        let older = kept(Past::Room(room("sala")), Some("sala#3c24"), 0);
+        let carla = |unread| kept(PastConversation::With(user("carla")), None, unread);
+        let older = kept(PastConversation::Room(room("sala")), Some("sala#3c24"), 0);
         let mut answer = Answer::Conversations { conversations: vec![carla(0), older.clone()] };
         conversations.on_answer(&Command::Conversations, &mut answer);
         let expected = vec![KeptConversation { ended: false, ..carla(1) }, older];

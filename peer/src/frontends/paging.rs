@@ -3,7 +3,7 @@
 //! Each page shows the messages before the oldest one on the screen.
 
 use crate::api::conversation::Conversation;
-use crate::api::past::{Before, Past};
+use crate::api::past::Before;
 use crate::api::{Answer, Command};
 
 /// The command that shows the next page.
@@ -21,16 +21,13 @@ impl Paging {
                 Answer::History { of, named, lines: shown, more },
             ) => {
                 let room = named.clone().map(Conversation::Room);
-                let conversation = Some(room.unwrap_or_else(|| match of {
-                    Past::Room(room) => Conversation::Room(room.clone()),
-                    Past::With(user) => Conversation::Private(user.clone()),
-                }));
+                let conversation = Some(room.unwrap_or_else(|| of.clone().into()));
                 let (lines, before) = (*lines, shown.first().filter(|_| *more).map(Before::from));
                 self.next =
                     before.map(|it| Command::History { lines, conversation, before: Some(it), after: None });
             }
             (Command::Search { words, .. }, Answer::Found { lines, more }) => {
-                let before = lines.last().filter(|_| *more).map(|oldest| Before::from(&oldest.line));
+                let before = lines.last().filter(|_| *more).map(|oldest| Before::from(&oldest.message));
                 self.next = before.map(|it| Command::Search { words: words.clone(), before: Some(it) });
             }
             _ => {}
@@ -50,10 +47,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::past::{FoundLine, PastLine};
+    use crate::api::past::{FoundMessage, PastConversation, PastMessage};
 
-    fn line(id: u128) -> PastLine {
-        PastLine {
+    fn message(id: u128) -> PastMessage {
+        PastMessage {
             id: Uuid::from_u128(id),
             from: Username::parse("bob").unwrap(),
             content: "hi".into(),
@@ -62,8 +59,8 @@ mod tests {
         }
     }
 
-    fn of() -> Past {
-        Past::Room(RoomName::parse("sala").unwrap())
+    fn of() -> PastConversation {
+        PastConversation::Room(RoomName::parse("sala").unwrap())
     }
 
     #[test]
@@ -72,8 +69,9 @@ mod tests {
         assert!(paging.next().is_none());
         let command = Command::History { lines: 5, conversation: None, before: None, after: None };
         let older = RoomName::parse("sala#3c24").ok();
-        let shown = |more, named| Answer::History { of: of(), named, lines: vec![line(1), line(2)], more };
-        let before = || Some(Before::from(&line(1)));
+        let shown =
+            |more, named| Answer::History { of: of(), named, lines: vec![message(1), message(2)], more };
+        let before = || Some(Before::from(&message(1)));
         for (named, name) in [(None, "sala"), (older, "sala#3c24")] {
             paging.note(&command, &shown(true, named));
             let conversation = RoomName::parse(name).ok().map(Conversation::Room);
@@ -91,10 +89,10 @@ mod tests {
     #[test]
     fn goes_on_with_the_same_search() {
         let mut paging = Paging::default();
-        let found = |id| FoundLine { of: of(), named: None, excerpt: None, line: line(id) };
+        let found = |id| FoundMessage { of: of(), named: None, excerpt: None, message: message(id) };
         let command = Command::Search { words: "x from:bob".into(), before: None };
         paging.note(&command, &Answer::Found { lines: vec![found(9), found(4)], more: true });
-        let next = Command::Search { words: "x from:bob".into(), before: Some(Before::from(&line(4))) };
+        let next = Command::Search { words: "x from:bob".into(), before: Some(Before::from(&message(4))) };
         assert!(paging.next() == Some(next));
     }
 }

@@ -13,19 +13,20 @@ use crate::frontends::terminal::style::Style;
 pub(crate) struct Absence<'a> {
     pub(crate) conversation: &'a Conversation,
     pub(crate) people: usize,
-    pub(crate) lines: u64,
+    pub(crate) messages: u64,
 }
 
 impl Absence<'_> {
     /// Returns the row; `here` is true for the open conversation.
     pub(crate) fn words(&self, here: bool) -> String {
-        let lines = if self.lines == 1 { "1 message".to_owned() } else { format!("{} messages", self.lines) };
-        let place = if here { String::new() } else { format!(" in {}", shown(self.conversation)) };
+        let messages =
+            if self.messages == 1 { "1 message".to_owned() } else { format!("{} messages", self.messages) };
+        let name = if here { String::new() } else { format!(" in {}", shown(self.conversation)) };
         let wrote = match self.conversation {
-            _ if self.people == 0 => return format!("── you wrote {lines}{place} on another computer ──"),
-            Conversation::Private(user) => format!("{user} wrote you {lines}"),
+            _ if self.people == 0 => return format!("── you wrote {messages}{name} on another computer ──"),
+            Conversation::Private(user) => format!("{user} wrote you {messages}"),
             Conversation::Room(_) => {
-                format!("{} wrote {lines}{place}", counted(self.people, "person", "people"))
+                format!("{} wrote {messages}{name}", counted(self.people, "person", "people"))
             }
         };
         format!("── {wrote} while you were away ──")
@@ -38,9 +39,10 @@ pub(crate) fn lagged_row(paint: Style) -> String {
 }
 
 /// Says how many earlier messages of an author are missing here.
-pub(crate) fn missing_row(paint: Style, lines: u64, from: &Username) -> String {
-    let lines = if lines == 1 { "1 earlier message".to_owned() } else { format!("{lines} earlier messages") };
-    paint.faint(&format!("({lines} of {from} not here yet)"))
+pub(crate) fn missing_row(paint: Style, messages: u64, from: &Username) -> String {
+    let messages =
+        if messages == 1 { "1 earlier message".to_owned() } else { format!("{messages} earlier messages") };
+    paint.faint(&format!("({messages} of {from} not here yet)"))
 }
 
 #[cfg(test)]
@@ -53,7 +55,8 @@ mod tests {
     fn says_who_wrote_how_much_and_where() {
         let room = Conversation::Room(RoomName::parse("sala").unwrap());
         let bob = Conversation::Private(Username::parse("bob").unwrap());
-        let words = |conversation, people, lines, here| Absence { conversation, people, lines }.words(here);
+        let words =
+            |conversation, people, messages, here| Absence { conversation, people, messages }.words(here);
         assert_eq!(words(&room, 3, 12, true), "── 3 people wrote 12 messages while you were away ──");
         assert_eq!(
             words(&room, 3, 12, false),

@@ -28,27 +28,27 @@ impl Alerts {
     /// causes an alert at a terminal, at most once in [`ALERT_PAUSE`].
     pub(crate) fn on_message(
         &mut self,
-        place: &Conversation,
-        said: &DisplayMessage,
+        conversation: &Conversation,
+        message: &DisplayMessage,
         called: bool,
         moment: Moment,
     ) {
         let now = moment.now.to_utc();
-        let is_for_you = called || matches!(place, Conversation::Private(_));
+        let is_for_you = called || matches!(conversation, Conversation::Private(_));
         let recent = self.last.is_some_and(|last| now < last + ALERT_PAUSE);
         if !is_for_you || moment.columns.is_none() || recent || self.notify == Notify::Off {
             return;
         }
-        let from = &said.from;
+        let from = &message.from;
         self.last = Some(now);
-        let what = match place {
+        let what = match conversation {
             Conversation::Private(_) => format!("private message from {from}"),
-            Conversation::Room(_) => format!("{from} mentions you in {}", shown(place)),
+            Conversation::Room(_) => format!("{from} mentions you in {}", shown(conversation)),
         };
         let notice = match self.notify {
             Notify::Off | Notify::Bell => None,
             Notify::Desktop => Some(what),
-            Notify::DesktopText => Some(format!("{what}: {}", sanitize(&said.text))),
+            Notify::DesktopText => Some(format!("{what}: {}", sanitize(&message.text))),
         };
         // OSC 9, ended by ST; the text between them contains no control characters.
         let notice = notice.map(|notice| format!("\x1b]9;{}\x1b\\", shorten(&notice, NOTICE_COLUMNS)));
@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    fn said(text: &str) -> DisplayMessage {
+    fn message(text: &str) -> DisplayMessage {
         let (id, at) = (Uuid::nil(), DateTime::UNIX_EPOCH);
         DisplayMessage { id, from: bob(), text: text.into(), at, unencrypted: false, note: None }
     }
@@ -86,9 +86,9 @@ mod tests {
         Conversation::Private(bob())
     }
 
-    fn raised(notify: Notify, place: &Conversation, text: &str) -> Option<String> {
+    fn raised(notify: Notify, conversation: &Conversation, text: &str) -> Option<String> {
         let mut alerts = Alerts::new(notify);
-        alerts.on_message(place, &said(text), true, moment(DateTime::UNIX_EPOCH));
+        alerts.on_message(conversation, &message(text), true, moment(DateTime::UNIX_EPOCH));
         alerts.take()
     }
 
@@ -97,7 +97,7 @@ mod tests {
         let mut alerts = Alerts::new(Notify::Bell);
         let mut raise = |milliseconds| {
             let now = DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds);
-            alerts.on_message(&private(), &said("psst"), false, moment(now));
+            alerts.on_message(&private(), &message("psst"), false, moment(now));
             alerts.take().is_some()
         };
         let pause = ALERT_PAUSE.num_milliseconds();

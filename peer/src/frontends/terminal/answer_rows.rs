@@ -13,7 +13,7 @@ use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::retry_wait::with_wait;
 use crate::frontends::terminal::sanitize::sanitize;
-use crate::frontends::terminal::scrollback::{PastRows, address, place};
+use crate::frontends::terminal::scrollback::{HistoryRows, address, name_of};
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;
 use crate::untrusted::AsUntrusted;
@@ -51,9 +51,9 @@ impl Reply<'_> {
             Answer::SafetyNumber { user, number, verified, changed } => {
                 self.safety_number(user, number, *verified, *changed)
             }
-            Answer::History { of, named, lines, more } => {
+            Answer::History { of, named, lines: messages, more } => {
                 let is_earlier = matches!(command, Command::History { before: Some(_), .. });
-                self.past().history(&address(of, named.as_ref()), lines, is_earlier, *more)
+                self.past().history(&address(of, named.as_ref()), messages, is_earlier, *more)
             }
             Answer::Found { lines, more } => self.past().found(lines, *more),
             Answer::Conversations { conversations } => {
@@ -66,7 +66,7 @@ impl Reply<'_> {
             Answer::Forgotten { lines } => {
                 self.row(&format!("{} erased on this computer", counted(*lines, "message", "messages")))
             }
-            Answer::Receipts { of, lines } => self.tables.receipts(&place(of), lines, self.moment),
+            Answer::Receipts { of, lines } => self.tables.receipts(&name_of(of), lines, self.moment),
             Answer::Outbox { lines } => self.tables.outbox(lines),
             Answer::Withdrawn { .. } => self.row("the message is withdrawn: nobody had received it"),
             Answer::Quit { undelivered } => {
@@ -80,8 +80,8 @@ impl Reply<'_> {
         }
     }
 
-    fn past(&self) -> PastRows {
-        PastRows { paint: self.paint, moment: self.moment }
+    fn past(&self) -> HistoryRows {
+        HistoryRows { paint: self.paint, moment: self.moment }
     }
 
     fn row(&self, row: &str) -> Vec<String> {

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, FixedOffset, Utc};
 
-use crate::api::past::{KeptConversation, Past};
+use crate::api::past::{KeptConversation, PastConversation};
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::scrollback::address;
 use crate::frontends::terminal::tables::Tables;
@@ -21,7 +21,7 @@ impl Tables<'_> {
         let row = |it: &KeptConversation| {
             let state = match (it.ended, it.unread) {
                 // A private chat cannot end: it is only closed on this device.
-                (true, _) if matches!(it.of, Past::With(_)) => "closed".to_owned(),
+                (true, _) if matches!(it.of, PastConversation::With(_)) => "closed".to_owned(),
                 (true, _) => "ended".to_owned(),
                 (false, 0) => String::new(),
                 (false, unread) => format!("{unread} unread"),
@@ -63,12 +63,12 @@ mod tests {
             unread,
             ended,
         };
-        let bob = Past::With(Username::parse("bob").unwrap());
+        let bob = PastConversation::With(Username::parse("bob").unwrap());
         let empty = KeptConversation { messages: 0, first: None, last: None, ..kept(bob, None, 2, false) };
-        let carla = Past::With(Username::parse("carla").unwrap());
+        let carla = PastConversation::With(Username::parse("carla").unwrap());
         let all = [
-            kept(Past::Room(sala()), None, 0, false),
-            kept(Past::Room(sala()), Some("sala#3c24"), 0, true),
+            kept(PastConversation::Room(sala()), None, 0, false),
+            kept(PastConversation::Room(sala()), Some("sala#3c24"), 0, true),
             empty,
             kept(carla, None, 0, true),
         ];

@@ -10,7 +10,7 @@ use commons::names::Username;
 use uuid::Uuid;
 
 use crate::api::Event;
-use crate::api::past::WaitingLine;
+use crate::api::past::WaitingMessage;
 use crate::api::undeliverable::Undeliverable;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::shorten;
@@ -38,9 +38,9 @@ pub(crate) struct DeliveryNotices {
 #[derive(Default)]
 struct Waiting {
     /// The time since which each message waits; ids grow with time.
-    lines: BTreeMap<Uuid, DateTime<Utc>>,
+    messages: BTreeMap<Uuid, DateTime<Utc>>,
     /// True if a notice has named the user.
-    told: bool,
+    notified: bool,
     /// True if the messages wait for a key to be accepted.
     held: bool,
     /// The number of messages delivered since the notice.
@@ -51,11 +51,11 @@ struct Waiting {
 
 impl DeliveryNotices {
     /// Adds the messages that an earlier run left in the outbox: the first screen reports them.
-    pub(crate) fn resume(&mut self, lines: &[WaitingLine]) {
-        for line in lines.iter().map(|waiting| &waiting.line) {
-            self.sent(line.id, &line.content, line.waits.iter().cloned(), line.sent_at);
+    pub(crate) fn resume(&mut self, messages: &[WaitingMessage]) {
+        for own in messages.iter().map(|waiting| &waiting.message) {
+            self.sent(own.id, &own.content, own.waits.iter().cloned(), own.sent_at);
         }
-        self.waiting.values_mut().for_each(|waiting| waiting.told = true);
+        self.waiting.values_mut().for_each(|waiting| waiting.notified = true);
     }
 
     /// Adds a message that waits for its recipients.
@@ -71,9 +71,9 @@ impl DeliveryNotices {
         }
         self.named.push_back((id, text.clone()));
         for user in to {
-            let lines = &mut self.waiting.entry(user).or_default().lines;
-            if lines.len() < OUTBOX_LINES {
-                lines.insert(id, now);
+            let messages = &mut self.waiting.entry(user).or_default().messages;
+            if messages.len() < OUTBOX_LINES {
+                messages.insert(id, now);
             }
         }
     }
@@ -92,18 +92,18 @@ impl DeliveryNotices {
     /// Removes a message that a recipient acknowledged.
     pub(crate) fn delivered(&mut self, id: Uuid, to: &Username) {
         if let Some(waiting) = self.waiting.get_mut(to)
-            && waiting.lines.remove(&id).is_some()
+            && waiting.messages.remove(&id).is_some()
         {
-            waiting.arrived += usize::from(waiting.told);
+            waiting.arrived += usize::from(waiting.notified);
         }
     }
 
     /// Removes a message that was written to a legacy client, which acknowledges nothing.
     pub(crate) fn written(&mut self, id: Uuid, to: &Username) {
         if let Some(waiting) = self.waiting.get_mut(to)
-            && waiting.lines.remove(&id).is_some()
+            && waiting.messages.remove(&id).is_some()
         {
-            waiting.written += usize::from(waiting.told);
+            waiting.written += usize::from(waiting.notified);
         }
     }
 
@@ -121,7 +121,7 @@ impl DeliveryNotices {
             Undeliverable::QueueFull => "too many newer messages wait for that user",
         };
         if let Some(waiting) = self.waiting.get_mut(to) {
-            waiting.lines.remove(&id);
+            waiting.messages.remove(&id);
         }
         self.lost.entry((to.clone(), why)).or_default().push(id);
     }
@@ -129,20 +129,20 @@ impl DeliveryNotices {
     /// Removes a message that was withdrawn.
     pub(crate) fn withdrawn(&mut self, id: Uuid) {
         for waiting in self.waiting.values_mut() {
-            waiting.lines.remove(&id);
+            waiting.messages.remove(&id);
         }
     }
 
     /// Returns the number of waiting messages that a notice has reported.
     pub(crate) fn waiting(&self) -> usize {
-        let known = self.waiting.values().filter(|waiting| waiting.told);
-        known.flat_map(|waiting| waiting.lines.keys()).collect::<BTreeSet<_>>().len()
+        let known = self.waiting.values().filter(|waiting| waiting.notified);
+        known.flat_map(|waiting| waiting.messages.keys()).collect::<BTreeSet<_>>().len()
     }
 
     /// Returns the time at which the next notice may be due, if nothing is delivered before.
     pub(crate) fn due(&self) -> Option<DateTime<Utc>> {
-        let untold = self.waiting.values().filter(|waiting| !waiting.told);
-        untold.filter_map(Waiting::overdue_at).min()
+        let unnotified = self.waiting.values().filter(|waiting| !waiting.notified);
+        unnotified.filter_map(Waiting::overdue_at).min()
     }
 
     /// Returns the notices that are due now.
@@ -158,45 +158,44 @@ impl DeliveryNotices {
             };
             rows.push(format!("{time} {}", paint.failure(&what)));
         }
-        let (mut overdue_lines, mut is_unannounced) = (BTreeSet::new(), false);
+        let mut overdue_messages = BTreeSet::new();
         for (user, waiting) in &mut self.waiting {
             let overdue = waiting.overdue_at().is_some_and(|at| at <= moment.now);
-            if waiting.lines.is_empty() && waiting.arrived > 0 {
-                let lines = if waiting.arrived == 1 {
+            if waiting.messages.is_empty() && waiting.arrived > 0 {
+                let messages = if waiting.arrived == 1 {
                     "message".to_owned()
                 } else {
                     format!("{} messages", waiting.arrived)
                 };
-                rows.push(paint.faint(&format!("✓ {user} has your {lines} now")));
-            } else if waiting.lines.is_empty() && waiting.written > 0 {
+                rows.push(paint.faint(&format!("✓ {user} has your {messages} now")));
+            } else if waiting.messages.is_empty() && waiting.written > 0 {
                 let messages = counted(waiting.written, "message was", "messages were");
                 rows.push(
                     paint.faint(&format!("→ {messages} sent to {user}, whose program confirms nothing")),
                 );
-            } else if (overdue || waiting.held) && !waiting.told && !waiting.lines.is_empty() {
-                waiting.told = true;
+            } else if (overdue || waiting.held) && !waiting.notified && !waiting.messages.is_empty() {
+                waiting.notified = true;
                 if waiting.held {
                     let what =
-                        if waiting.lines.len() == 1 { "your message waits" } else { "your messages wait" };
+                        if waiting.messages.len() == 1 { "your message waits" } else { "your messages wait" };
                     rows.push(paint.failure(&format!(
                         "… {what} here until the new key of {user} is right: /verify {user}"
                     )));
                 } else {
-                    is_unannounced = true;
-                    overdue_lines.extend(waiting.lines.keys().copied());
+                    overdue_messages.extend(waiting.messages.keys().copied());
                 }
             }
         }
-        if is_unannounced {
-            rows.push(paint.faint(&self.waits_for(&overdue_lines)));
+        if !overdue_messages.is_empty() {
+            rows.push(paint.faint(&self.waits_for(&overdue_messages)));
         }
-        self.waiting.retain(|_, waiting| !waiting.lines.is_empty());
+        self.waiting.retain(|_, waiting| !waiting.messages.is_empty());
         rows
     }
 
     /// Names all users for whom any of these messages waits.
-    fn waits_for(&self, lines: &BTreeSet<Uuid>) -> String {
-        let lacks = |waiting: &Waiting| waiting.lines.keys().any(|id| lines.contains(id));
+    fn waits_for(&self, messages: &BTreeSet<Uuid>) -> String {
+        let lacks = |waiting: &Waiting| waiting.messages.keys().any(|id| messages.contains(id));
         let users = self.waiting.iter().filter(|(_, waiting)| !waiting.held && lacks(waiting));
         let users: Vec<_> = users.map(|(user, _)| user.as_str()).collect();
         let names = match users.split_last() {
@@ -204,7 +203,7 @@ impl DeliveryNotices {
             Some((last, others)) => format!("{} and {last}", others.join(", ")),
             None => String::new(),
         };
-        let what = if lines.len() == 1 { "your message waits" } else { "your messages wait" };
+        let what = if messages.len() == 1 { "your message waits" } else { "your messages wait" };
         format!("… {what} here for {names}")
     }
 
@@ -219,7 +218,7 @@ impl DeliveryNotices {
 
 impl Waiting {
     fn overdue_at(&self) -> Option<DateTime<Utc>> {
-        self.lines.first_key_value().map(|(_, since)| *since + SOON)
+        self.messages.first_key_value().map(|(_, since)| *since + SOON)
     }
 }
 
@@ -241,7 +240,7 @@ mod tests {
     }
 
     /// Messages `1..=count` for bob and carla, sent at second 0.
-    fn said(count: u128) -> DeliveryNotices {
+    fn notices(count: u128) -> DeliveryNotices {
         let mut deliveries = DeliveryNotices::default();
         for n in 1..=count {
             let to = [user("bob"), user("carla")];
@@ -256,7 +255,7 @@ mod tests {
 
     #[test]
     fn message_written_to_a_legacy_client_is_not_delivered() {
-        let mut deliveries = said(2);
+        let mut deliveries = notices(2);
         (1..=2).for_each(|n| deliveries.delivered(id(n), &user("carla")));
         deliveries.written(id(1), &user("bob"));
         assert_eq!(due_rows(&mut deliveries, 2), ["… your message waits here for bob"]);
@@ -270,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_arrives_soon_is_no_news() {
-        let mut deliveries = said(1);
+        let mut deliveries = notices(1);
         assert!(due_rows(&mut deliveries, 1).is_empty());
         deliveries.delivered(id(1), &user("bob"));
         deliveries.delivered(id(1), &user("carla"));
@@ -280,7 +279,7 @@ mod tests {
 
     #[test]
     fn recipient_is_named_when_it_lacks_messages_and_on_delivery() {
-        let mut deliveries = said(3);
+        let mut deliveries = notices(3);
         (1..=3).for_each(|n| deliveries.delivered(id(n), &user("bob")));
         assert_eq!(deliveries.due(), Some(at(2).now.to_utc()));
         assert!(due_rows(&mut deliveries, 1).is_empty());
@@ -298,7 +297,7 @@ mod tests {
 
     #[test]
     fn row_names_everybody_for_whom_a_line_waits() {
-        let mut deliveries = said(1);
+        let mut deliveries = notices(1);
         assert_eq!(due_rows(&mut deliveries, 2), ["… your message waits here for bob and carla"]);
         deliveries.delivered(id(1), &user("bob"));
         assert_eq!(due_rows(&mut deliveries, 3), ["✓ bob has your message now"]);
@@ -310,7 +309,7 @@ mod tests {
 
     #[test]
     fn message_held_for_a_key_is_reported_at_once() {
-        let mut deliveries = said(1);
+        let mut deliveries = notices(1);
         deliveries.delivered(id(1), &user("carla"));
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
         let row = "… your message waits here until the new key of bob is right: /verify bob";
@@ -323,7 +322,7 @@ mod tests {
     #[test]
     fn message_of_an_earlier_run_is_reported_on_delivery() {
         let mut deliveries = DeliveryNotices::default();
-        let line = crate::api::past::OwnLine {
+        let own = crate::api::past::OwnMessage {
             id: id(1),
             content: "old".into(),
             sent_at: at(0).now.to_utc(),
@@ -331,7 +330,10 @@ mod tests {
             written: vec![],
             waits: vec![user("bob")],
         };
-        deliveries.resume(&[WaitingLine { of: crate::api::past::Past::With(user("bob")), line }]);
+        deliveries.resume(&[WaitingMessage {
+            of: crate::api::past::PastConversation::With(user("bob")),
+            message: own,
+        }]);
         deliveries.delivered(id(7), &user("bob"));
         deliveries.delivered(id(1), &user("carla"));
         assert!(due_rows(&mut deliveries, 100).is_empty());
@@ -341,7 +343,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_named_and_many_are_counted() {
-        let mut deliveries = said(3);
+        let mut deliveries = notices(3);
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::TextTooLong);
         let row = "[00:00:00] ✗ not delivered to bob (too long for that user's program): \"line 1\"";
         assert_eq!(due_rows(&mut deliveries, 0), [row]);

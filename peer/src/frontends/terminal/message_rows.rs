@@ -6,7 +6,7 @@ use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use commons::names::Username;
 use uuid::Uuid;
 
-use crate::api::past::PastLine;
+use crate::api::past::PastMessage;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{fold, width};
 use crate::frontends::terminal::sanitize::display_safe_lines;
@@ -59,35 +59,35 @@ pub(crate) const LATE: &str = "↺";
 /// Delay after which a message counts as late: a new link takes its time.
 pub(crate) const LATE_BY: TimeDelta = TimeDelta::seconds(10);
 
-impl From<PastLine> for DisplayMessage {
-    fn from(line: PastLine) -> Self {
-        let PastLine { id, from, content, sent_at, signed } = line;
+impl From<PastMessage> for DisplayMessage {
+    fn from(message: PastMessage) -> Self {
+        let PastMessage { id, from, content, sent_at, signed } = message;
         Self { id, from, text: content, at: sent_at, unencrypted: !signed, note: None }
     }
 }
 
 /// A message about to be shown.
-pub(crate) struct Line<'a> {
-    pub(crate) said: &'a DisplayMessage,
+pub(crate) struct MessageRow<'a> {
+    pub(crate) message: &'a DisplayMessage,
     pub(crate) moment: Moment,
     pub(crate) paint: Style,
 }
 
-impl Line<'_> {
+impl MessageRow<'_> {
     /// Renders `[12:00:00] <ana> text`.
     pub(crate) fn plain(&self) -> Vec<String> {
         let name = self.name();
-        self.rows(false, &name, &self.paint.of_user(self.said.from.as_str(), &name), str::to_owned)
+        self.rows(false, &name, &self.paint.of_user(self.message.from.as_str(), &name), str::to_owned)
     }
 
     fn name(&self) -> String {
-        format!("<{}{}>", self.said.from, if self.said.unencrypted { " ~" } else { "" })
+        format!("<{}{}>", self.message.from, if self.message.unencrypted { " ~" } else { "" })
     }
 
     /// Renders a message that names this user: marked, with the text highlighted.
     pub(crate) fn mention(&self) -> Vec<String> {
         let name = self.name();
-        let painted = self.paint.of_user(self.said.from.as_str(), &name);
+        let painted = self.paint.of_user(self.message.from.as_str(), &name);
         self.rows(true, &name, &painted, |text| self.paint.mention(text))
     }
 
@@ -103,8 +103,8 @@ impl Line<'_> {
         painted_name: &str,
         paint: impl Fn(&str) -> String,
     ) -> Vec<String> {
-        let time = clock(self.said.at, self.moment);
-        let note = self.said.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
+        let time = clock(self.message.at, self.moment);
+        let note = self.message.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
         // Programs that read a pipe receive the line without a mark.
         let mark = if for_you && self.moment.columns.is_some() { FOR_YOU } else { "" };
         let gap = if mark.is_empty() { "" } else { " " };
@@ -117,7 +117,7 @@ impl Line<'_> {
         );
         let below = columns.saturating_sub(beside) < TEXT_COLUMNS;
         let indent = if below { NARROW_INDENT } else { beside };
-        let text = display_safe_lines(&self.said.text);
+        let text = display_safe_lines(&self.message.text);
         let pieces = text.iter().flat_map(|row| fold(row, columns.saturating_sub(indent)));
         let rows = pieces.enumerate().map(|(n, piece)| match n {
             0 if !below => format!("{start} {}", paint(piece)),
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_message_fills_no_more_than_its_rows() {
         let rows = |lines: usize, columns| {
-            let said = DisplayMessage {
+            let message = DisplayMessage {
                 id: Uuid::nil(),
                 from: Username::parse("bob").unwrap(),
                 text: format!("first{}last", "\n".repeat(lines - 1)).into(),
@@ -161,7 +161,7 @@ mod tests {
                 note: None,
             };
             let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns };
-            Line { said: &said, moment, paint: Style::plain() }.plain()
+            MessageRow { message: &message, moment, paint: Style::plain() }.plain()
         };
         let cut = rows(8190, Some(80));
         assert_eq!(cut.len(), MESSAGE_ROWS + 1);

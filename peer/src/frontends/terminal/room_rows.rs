@@ -48,14 +48,14 @@ impl RoomRows<'_> {
 
     /// Renders a change of a room; `here` is true for the open one.
     pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, who: &Username, here: bool) -> String {
-        let place = if here { String::new() } else { format!(" {}", sanitize(name)) };
-        let of = if here { String::new() } else { format!(" (in{place})") };
+        let name = if here { String::new() } else { format!(" {}", sanitize(name)) };
+        let of = if here { String::new() } else { format!(" (in{name})") };
         self.paint.system(&match change {
-            ChangeKind::Joined => format!("*** {who} joined{place}"),
-            ChangeKind::Left => format!("*** {who} left{place}"),
+            ChangeKind::Joined => format!("*** {who} joined{name}"),
+            ChangeKind::Left => format!("*** {who} left{name}"),
             ChangeKind::Offline => format!("*** {who} went offline, the seat is kept{of}"),
             ChangeKind::Online => format!("*** {who} is back{of}"),
-            ChangeKind::Deleted => format!("*** {who} deleted{place}"),
+            ChangeKind::Deleted => format!("*** {who} deleted{name}"),
         })
     }
 }

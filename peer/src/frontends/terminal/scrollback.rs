@@ -8,84 +8,84 @@ use uuid::Uuid;
 use crate::api::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::past::{FoundLine, Past, PastLine};
+use crate::api::past::{FoundMessage, PastConversation, PastMessage};
 use crate::frontends::terminal::counted::counted;
-use crate::frontends::terminal::message_rows::{DisplayMessage, Line, Moment};
+use crate::frontends::terminal::message_rows::{DisplayMessage, MessageRow, Moment};
 use crate::frontends::terminal::status_line::shown;
 use crate::frontends::terminal::style::Style;
 
 /// Renders stored messages.
 #[derive(Clone, Copy)]
-pub(crate) struct PastRows {
+pub(crate) struct HistoryRows {
     pub(crate) paint: Style,
     pub(crate) moment: Moment,
 }
 
-impl PastRows {
+impl HistoryRows {
     /// Renders the last messages of a conversation, or the last before a given one, oldest first.
     pub(crate) fn history(
         self,
-        place: &str,
-        lines: &[PastLine],
+        name: &str,
+        messages: &[PastMessage],
         is_earlier: bool,
         more: bool,
     ) -> Vec<String> {
         let which = if is_earlier { "earlier" } else { "the last" };
-        let title = match lines.len() {
-            0 if is_earlier => format!("nothing older is kept of {place}"),
-            0 => format!("nothing is kept of {place}"),
+        let title = match messages.len() {
+            0 if is_earlier => format!("nothing older is kept of {name}"),
+            0 => format!("nothing is kept of {name}"),
             count => {
-                format!("── {place}: {which} {}{} ──", counted(count, "message", "messages"), older(more))
+                format!("── {name}: {which} {}{} ──", counted(count, "message", "messages"), older(more))
             }
         };
-        let rows = lines.iter().flat_map(|line| self.line(&line.clone().into()));
+        let rows = messages.iter().flat_map(|message| self.message(&message.clone().into()));
         std::iter::once(self.paint.system(&title)).chain(rows).collect()
     }
 
     /// Renders the matches of a search. The newest, probably the wanted one, stands last, next to the input.
-    pub(crate) fn found(self, lines: &[FoundLine], more: bool) -> Vec<String> {
-        let title = match lines.len() {
+    pub(crate) fn found(self, messages: &[FoundMessage], more: bool) -> Vec<String> {
+        let title = match messages.len() {
             0 => "no message was found".to_owned(),
             count => {
                 let found = counted(count, "message", "messages");
                 format!("── {found} found, the newest last{} ──", older(more))
             }
         };
-        let line = |found: &FoundLine| {
-            let FoundLine { of, named, excerpt, line } = found.clone();
-            let said = DisplayMessage::from(line);
-            let text = excerpt.unwrap_or_else(|| said.text.clone());
-            self.line(&DisplayMessage { note: Some(address(&of, named.as_ref())), text, ..said })
+        let row = |found: &FoundMessage| {
+            let FoundMessage { of, named, excerpt, message } = found.clone();
+            let message = DisplayMessage::from(message);
+            let text = excerpt.unwrap_or_else(|| message.text.clone());
+            self.message(&DisplayMessage { note: Some(address(&of, named.as_ref())), text, ..message })
         };
-        std::iter::once(self.paint.system(&title)).chain(lines.iter().rev().flat_map(line)).collect()
+        std::iter::once(self.paint.system(&title)).chain(messages.iter().rev().flat_map(row)).collect()
     }
 
     /// Renders the earlier messages above a conversation that was opened. A message that names `you` is marked: it may
     /// have come just now.
-    pub(crate) fn scrollback(self, lines: &[PastLine], you: &Username) -> Vec<String> {
-        let row = |line: &PastLine| {
-            let said = &DisplayMessage::from(line.clone());
-            let line = Line { said, moment: self.moment, paint: Style::plain() };
-            if said.names(you) { line.mention() } else { line.plain() }
+    pub(crate) fn scrollback(self, messages: &[PastMessage], you: &Username) -> Vec<String> {
+        let row = |message: &PastMessage| {
+            let message = &DisplayMessage::from(message.clone());
+            let row = MessageRow { message, moment: self.moment, paint: Style::plain() };
+            if message.names(you) { row.mention() } else { row.plain() }
         };
-        lines.iter().flat_map(row).map(|row| self.paint.faint(&row)).collect()
+        messages.iter().flat_map(row).map(|row| self.paint.faint(&row)).collect()
     }
 
-    fn line(self, said: &DisplayMessage) -> Vec<String> {
-        Line { said, moment: self.moment, paint: self.paint }.plain()
+    fn message(self, message: &DisplayMessage) -> Vec<String> {
+        MessageRow { message, moment: self.moment, paint: self.paint }.plain()
     }
 }
 
 /// The state of a conversation that was just opened, and its earlier messages on the screen.
 #[derive(Default)]
-pub(crate) struct Arrival {
+pub(crate) struct Scrollback {
     /// True if the conversation was opened, and its earlier messages are not shown yet.
     pub(crate) is_due: bool,
     shown: Vec<Uuid>,
     hinted: bool,
 }
 
-impl Arrival {
+impl Scrollback {
     /// Renders the earlier messages except the unread ones. If the history is locked, renders a hint instead, once.
     pub(crate) fn rows(
         &mut self,
@@ -93,13 +93,14 @@ impl Arrival {
         open: &Conversation,
         is_unread: impl Fn(Uuid) -> bool,
         you: &Username,
-        rows: PastRows,
+        rows: HistoryRows,
     ) -> Vec<String> {
         self.is_due = false;
         match looked {
-            Ok(Answer::History { of, lines, .. }) if place(of) == shown(open) => {
-                let past: Vec<_> = lines.iter().filter(|line| !is_unread(line.id)).cloned().collect();
-                self.shown = past.iter().map(|line| line.id).collect();
+            Ok(Answer::History { of, lines: messages, .. }) if name_of(of) == shown(open) => {
+                let past: Vec<_> =
+                    messages.iter().filter(|message| !is_unread(message.id)).cloned().collect();
+                self.shown = past.iter().map(|message| message.id).collect();
                 rows.scrollback(&past, you)
             }
             Err(CommandError::PasswordWanted { .. }) if !std::mem::replace(&mut self.hinted, true) => {
@@ -121,16 +122,13 @@ fn older(more: bool) -> &'static str {
 }
 
 /// Returns a conversation as it is typed, also a room whose plain name belongs to a newer room.
-pub(crate) fn address(of: &Past, named: Option<&RoomName>) -> String {
-    named.map_or_else(|| place(of), |name| shown(&Conversation::Room(name.clone())))
+pub(crate) fn address(of: &PastConversation, named: Option<&RoomName>) -> String {
+    named.map_or_else(|| name_of(of), |name| shown(&Conversation::Room(name.clone())))
 }
 
 /// Returns a conversation as it is typed, by its plain name.
-pub(crate) fn place(of: &Past) -> String {
-    shown(&match of {
-        Past::Room(room) => Conversation::Room(RoomName::clone(room)),
-        Past::With(user) => Conversation::Private(user.clone()),
-    })
+pub(crate) fn name_of(of: &PastConversation) -> String {
+    shown(&of.clone().into())
 }
 
 #[cfg(test)]
@@ -139,8 +137,8 @@ mod tests {
 
     use super::*;
 
-    fn line(second: i64, text: &str, signed: bool) -> PastLine {
-        PastLine {
+    fn message(second: i64, text: &str, signed: bool) -> PastMessage {
+        PastMessage {
             id: Uuid::nil(),
             from: Username::parse("bob").unwrap(),
             content: text.into(),
@@ -149,51 +147,55 @@ mod tests {
         }
     }
 
-    fn rows() -> PastRows {
+    fn rows() -> HistoryRows {
         let now = DateTime::UNIX_EPOCH.fixed_offset();
-        PastRows { paint: Style::plain(), moment: Moment { now, columns: Some(80) } }
+        HistoryRows { paint: Style::plain(), moment: Moment { now, columns: Some(80) } }
     }
 
-    fn sala() -> Past {
-        Past::Room(RoomName::parse("sala").unwrap())
+    fn sala() -> PastConversation {
+        PastConversation::Room(RoomName::parse("sala").unwrap())
     }
 
     #[test]
     fn history_shows_messages_and_marks_unsigned_ones() {
-        let lines = [line(1, "hi", true), line(86402, "two\n> rows", false)];
+        let messages = [message(1, "hi", true), message(86402, "two\n> rows", false)];
         let shown = [
             "── sala: the last 2 messages ──",
             "[00:00:01] <bob> hi",
             "[1970-01-02 00:00:02] <bob ~> two",
             "                              > rows",
         ];
-        assert_eq!(rows().history("sala", &lines, false, false), shown);
+        assert_eq!(rows().history("sala", &messages, false, false), shown);
         assert_eq!(rows().history("sala", &[], false, false), ["nothing is kept of sala"]);
-        let more = rows().history("sala", &lines, true, true);
+        let more = rows().history("sala", &messages, true, true);
         assert_eq!(more[0], "── sala: earlier 2 messages; older: /more ──");
     }
 
     #[test]
     fn earlier_message_that_names_the_user_is_marked() {
         let ana = Username::parse("ana").unwrap();
-        let lines = [line(1, "ana, look", true), line(2, "anabel, look", true)];
+        let messages = [message(1, "ana, look", true), message(2, "anabel, look", true)];
         let shown = ["[00:00:01] >> <bob> ana, look", "[00:00:02] <bob> anabel, look"];
-        assert_eq!(rows().scrollback(&lines, &ana), shown);
+        assert_eq!(rows().scrollback(&messages, &ana), shown);
         let own = Username::parse("bob").unwrap();
-        let lines = [line(1, "I am bob", true)];
-        assert_eq!(rows().scrollback(&lines, &own), ["[00:00:01] <bob> I am bob"], "the user's own message");
+        let messages = [message(1, "I am bob", true)];
+        assert_eq!(
+            rows().scrollback(&messages, &own),
+            ["[00:00:01] <bob> I am bob"],
+            "the user's own message"
+        );
     }
 
     #[test]
     fn what_was_found_says_where_and_ends_with_the_newest() {
-        let with_bob = Past::With(Username::parse("bob").unwrap());
-        let lines = [
-            FoundLine { of: with_bob, named: None, excerpt: None, line: line(2, "newer", true) },
-            FoundLine {
+        let with_bob = PastConversation::With(Username::parse("bob").unwrap());
+        let messages = [
+            FoundMessage { of: with_bob, named: None, excerpt: None, message: message(2, "newer", true) },
+            FoundMessage {
                 of: sala(),
                 named: RoomName::parse("sala#3c24").ok(),
                 excerpt: Some("…is *older*".into()),
-                line: line(1, "this is older", true),
+                message: message(1, "this is older", true),
             },
         ];
         let shown = [
@@ -201,6 +203,6 @@ mod tests {
             "[00:00:01] sala#3c24 <bob> …is *older*",
             "[00:00:02] @bob <bob> newer",
         ];
-        assert_eq!(rows().found(&lines, false), shown);
+        assert_eq!(rows().found(&messages, false), shown);
     }
 }

@@ -22,7 +22,7 @@ pub struct StatusLine {
 /// The kind of a piece, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tone {
-    Place,
+    Conversation,
     Unread,
     Failure,
     Faint,
@@ -32,8 +32,8 @@ enum Tone {
 
 impl StatusLine {
     pub(crate) fn new(status: &Status, members: &[Member], waiting: usize) -> Self {
-        let place = status.open.as_ref().map_or_else(|| "lobby".to_owned(), shown);
-        let mut pieces = vec![(Tone::Place, place)];
+        let name = status.open.as_ref().map_or_else(|| "lobby".to_owned(), shown);
+        let mut pieces = vec![(Tone::Conversation, name)];
         if let Some(Conversation::Private(user)) = &status.open {
             pieces.extend(mark(status, user));
         }
@@ -49,7 +49,7 @@ impl StatusLine {
         match waiting {
             0 => {}
             1 => pieces.push((Tone::Faint, " (1 message waits)".to_owned())),
-            lines => pieces.push((Tone::Faint, format!(" ({lines} messages wait)"))),
+            messages => pieces.push((Tone::Faint, format!(" ({messages} messages wait)"))),
         }
         let others = members.iter().filter(|member| Some(&member.username) != status.username.as_ref());
         for (n, Member { username, connected, .. }) in others.enumerate() {
@@ -74,7 +74,7 @@ impl StatusLine {
             }
             let piece = shorten(text, left);
             row.push_str(&match tone {
-                Tone::Place => paint.strong(&piece),
+                Tone::Conversation => paint.strong(&piece),
                 Tone::Unread => paint.system(&piece),
                 Tone::Failure => paint.failure(&piece),
                 Tone::Faint => paint.faint(&piece),

@@ -11,13 +11,13 @@ use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::conversation::Conversation;
-use crate::api::past::{OwnLine, WaitingLine};
+use crate::api::past::{OwnMessage, WaitingMessage};
 use crate::api::status::{Present, Status, TrackerState, Trust};
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{pad, shorten, width};
 use crate::frontends::terminal::message_rows::{Moment, clock};
 use crate::frontends::terminal::sanitize::{display_safe_lines, sanitize};
-use crate::frontends::terminal::scrollback::place;
+use crate::frontends::terminal::scrollback::name_of;
 use crate::frontends::terminal::status_line::shown;
 use crate::frontends::terminal::style::Style;
 use crate::identity::key_prefix::first_digits;
@@ -139,44 +139,47 @@ impl Tables<'_> {
     }
 
     /// Renders the user's last messages, with the recipients that have them.
-    pub(crate) fn receipts(&self, place: &str, lines: &[OwnLine], moment: Moment) -> Vec<String> {
-        if lines.is_empty() {
-            return vec![self.title(&format!("no message of yours in {place} is stored here"))];
+    pub(crate) fn receipts(&self, name: &str, messages: &[OwnMessage], moment: Moment) -> Vec<String> {
+        if messages.is_empty() {
+            return vec![self.title(&format!("no message of yours in {name} is stored here"))];
         }
-        let row = |line: &OwnLine| {
-            let all = line.has.len() + line.written.len() + line.waits.len();
+        let row = |message: &OwnMessage| {
+            let all = message.has.len() + message.written.len() + message.waits.len();
             // The message had no recipient.
-            let has = if all == 0 { "–".to_owned() } else { format!("{}/{all}", line.has.len()) };
-            vec![has, clock(line.sent_at, moment), names(&line.waits), first_row(line)]
+            let has = if all == 0 { "–".to_owned() } else { format!("{}/{all}", message.has.len()) };
+            vec![has, clock(message.sent_at, moment), names(&message.waits), first_row(message)]
         };
-        let body: Vec<_> = lines.iter().map(row).collect();
-        let unconfirmed: BTreeSet<_> = lines.iter().flat_map(|line| &line.written).collect();
+        let body: Vec<_> = messages.iter().map(row).collect();
+        let unconfirmed: BTreeSet<_> = messages.iter().flat_map(|message| &message.written).collect();
         let unconfirmed: Vec<_> = unconfirmed.into_iter().cloned().collect();
         let unconfirmed = (!unconfirmed.is_empty()).then(|| {
             let who = names(&unconfirmed);
             self.title(&format!("sent to {who} without confirmation: that program gives none"))
         });
         let title =
-            self.title(&format!("your last {} in {place}", counted(lines.len(), "message", "messages")));
+            self.title(&format!("your last {} in {name}", counted(messages.len(), "message", "messages")));
         let rows = self.rows(&["HAVE IT", "SAID", "NOT YET", "LINE"], &body);
         std::iter::once(title).chain(rows).chain(unconfirmed).collect()
     }
 
     /// Renders the user's messages that wait.
-    pub(crate) fn outbox(&self, lines: &[WaitingLine]) -> Vec<String> {
-        if lines.is_empty() {
+    pub(crate) fn outbox(&self, messages: &[WaitingMessage]) -> Vec<String> {
+        if messages.is_empty() {
             return vec![self.title("nothing waits: every recipient has your messages")];
         }
-        let ids: Vec<_> = lines.iter().map(|waiting| waiting.line.id.simple().to_string()).collect();
+        let ids: Vec<_> = messages.iter().map(|waiting| waiting.message.id.simple().to_string()).collect();
         let digits = (LINE_ID_DIGITS..).find(|digits| are_different(&ids, *digits)).unwrap_or_default();
-        let row = |(WaitingLine { of, line }, id): (&WaitingLine, &String)| {
-            vec![end(id, digits).to_owned(), place(of), names(&line.waits), first_row(line)]
+        let row = |(WaitingMessage { of, message }, id): (&WaitingMessage, &String)| {
+            vec![end(id, digits).to_owned(), name_of(of), names(&message.waits), first_row(message)]
         };
-        let body: Vec<_> = lines.iter().zip(&ids).map(row).take(OUTBOX_SHOWN).collect();
-        let more = lines.len() - body.len();
+        let body: Vec<_> = messages.iter().zip(&ids).map(row).take(OUTBOX_SHOWN).collect();
+        let more = messages.len() - body.len();
         let more = (more > 0).then(|| self.title(&format!("  and {more} more")));
-        let wait =
-            if lines.len() == 1 { "1 message waits" } else { &format!("{} messages wait", lines.len()) };
+        let wait = if messages.len() == 1 {
+            "1 message waits"
+        } else {
+            &format!("{} messages wait", messages.len())
+        };
         let title = self.title(&format!("{wait}; /withdraw ID takes one back that nobody has"));
         let rows = self.rows(&["ID", "WHERE", "FOR", "LINE"], &body);
         std::iter::once(title).chain(rows).chain(more).collect()
@@ -260,8 +263,8 @@ fn names(users: &[Username]) -> String {
 }
 
 /// Returns the part of a message that fits a row.
-fn first_row(line: &OwnLine) -> String {
-    let rows = display_safe_lines(&line.content);
+fn first_row(message: &OwnMessage) -> String {
+    let rows = display_safe_lines(&message.content);
     match rows.as_slice() {
         [] => String::new(),
         [row] => row.clone(),
@@ -394,9 +397,9 @@ mod tests {
         assert_eq!(many.last().unwrap(), "  and 2 more: type another letter");
     }
 
-    fn own(id: u128, has: &[&str], waits: &[&str]) -> OwnLine {
+    fn own(id: u128, has: &[&str], waits: &[&str]) -> OwnMessage {
         let users = |names: &[&str]| names.iter().map(|name| Username::parse(name).unwrap()).collect();
-        OwnLine {
+        OwnMessage {
             id: Uuid::from_u128(id),
             content: "hello\nworld".into(),
             sent_at: DateTime::UNIX_EPOCH,
@@ -406,15 +409,15 @@ mod tests {
         }
     }
 
-    fn waiting(id: u128) -> WaitingLine {
-        let of = crate::api::past::Past::With(Username::parse("bob").unwrap());
-        WaitingLine { of, line: own(id, &[], &["bob"]) }
+    fn waiting(id: u128) -> WaitingMessage {
+        let of = crate::api::past::PastConversation::With(Username::parse("bob").unwrap());
+        WaitingMessage { of, message: own(id, &[], &["bob"]) }
     }
 
     #[test]
     fn receipts_tell_how_many_have_a_line_and_who_has_not() {
         let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns: None };
-        let lines = [own(1, &["bob", "carla"], &[]), own(2, &["bob"], &["carla"]), own(3, &[], &[])];
+        let messages = [own(1, &["bob", "carla"], &[]), own(2, &["bob"], &["carla"]), own(3, &[], &[])];
         let rows = [
             "your last 3 messages in sala",
             "  HAVE IT  SAID        NOT YET  LINE",
@@ -422,7 +425,7 @@ mod tests {
             "  1/2      [00:00:00]  carla    hello …",
             "  –        [00:00:00]  –        hello …",
         ];
-        assert_eq!(tables(None).receipts("sala", &lines, moment), rows);
+        assert_eq!(tables(None).receipts("sala", &messages, moment), rows);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
 /// The unread messages of one conversation, oldest first.
 #[derive(Default)]
 pub(crate) struct UnreadMessages {
-    pub(crate) lines: VecDeque<DisplayMessage>,
+    pub(crate) messages: VecDeque<DisplayMessage>,
     /// The number of older messages that were dropped because of the bound.
     pub(crate) dropped: usize,
 }
@@ -21,39 +21,42 @@ pub(crate) struct UnreadMessages {
 /// The unread messages of all conversations.
 #[derive(Default)]
 pub(crate) struct Unread {
-    missed: BTreeMap<Conversation, UnreadMessages>,
+    conversations: BTreeMap<Conversation, UnreadMessages>,
 }
 
 impl Unread {
     /// Keeps a message. Returns true if it is the first unread one of its conversation.
-    pub(crate) fn keep(&mut self, conversation: &Conversation, said: DisplayMessage) -> bool {
-        if !self.missed.contains_key(conversation) && self.missed.len() >= UNREAD_CHATS {
+    pub(crate) fn keep(&mut self, conversation: &Conversation, message: DisplayMessage) -> bool {
+        if !self.conversations.contains_key(conversation) && self.conversations.len() >= UNREAD_CHATS {
             // Private messages were shown when they arrived, so little is lost; rooms are few.
-            let private = self.missed.keys().find(|chat| matches!(chat, Conversation::Private(_))).cloned();
-            private.map(|private| self.missed.remove(&private));
+            let private =
+                self.conversations.keys().find(|chat| matches!(chat, Conversation::Private(_))).cloned();
+            private.map(|private| self.conversations.remove(&private));
         }
-        let missed = self.missed.entry(conversation.clone()).or_default();
-        if missed.lines.len() >= UNREAD_LINES {
-            missed.lines.pop_front();
-            missed.dropped += 1;
+        let unread = self.conversations.entry(conversation.clone()).or_default();
+        if unread.messages.len() >= UNREAD_LINES {
+            unread.messages.pop_front();
+            unread.dropped += 1;
         }
-        missed.lines.push_back(said);
-        missed.lines.len() == 1
+        unread.messages.push_back(message);
+        unread.messages.len() == 1
     }
 
     /// Returns the rooms with unread messages.
     pub(crate) fn rooms(&self) -> Vec<Conversation> {
-        self.missed.keys().filter(|chat| matches!(chat, Conversation::Room(_))).cloned().collect()
+        self.conversations.keys().filter(|chat| matches!(chat, Conversation::Room(_))).cloned().collect()
     }
 
     /// Returns true if a message of this conversation is still unread.
     pub(crate) fn has(&self, conversation: &Conversation, id: Uuid) -> bool {
-        self.missed.get(conversation).is_some_and(|missed| missed.lines.iter().any(|said| said.id == id))
+        self.conversations
+            .get(conversation)
+            .is_some_and(|unread| unread.messages.iter().any(|message| message.id == id))
     }
 
     /// Takes the unread messages of a conversation that is opened.
     pub(crate) fn take(&mut self, conversation: &Conversation) -> UnreadMessages {
-        self.missed.remove(conversation).unwrap_or_default()
+        self.conversations.remove(conversation).unwrap_or_default()
     }
 }
 
@@ -64,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    fn said(text: &str) -> DisplayMessage {
+    fn message(text: &str) -> DisplayMessage {
         DisplayMessage {
             id: Uuid::nil(),
             from: Username::parse("bob").unwrap(),
@@ -80,24 +83,24 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_newest_lines_and_says_how_many_are_gone() {
+    fn newest_messages_are_kept_and_dropped_ones_counted() {
         let mut unread = Unread::default();
         let chat = private("bob");
-        assert!(unread.keep(&chat, said("first")));
+        assert!(unread.keep(&chat, message("first")));
         for _ in 0..UNREAD_LINES {
-            assert!(!unread.keep(&chat, said("more")));
+            assert!(!unread.keep(&chat, message("more")));
         }
-        let missed = unread.take(&chat);
-        assert_eq!((missed.lines.len(), missed.dropped), (UNREAD_LINES, 1));
-        assert!(unread.take(&chat).lines.is_empty());
+        let taken = unread.take(&chat);
+        assert_eq!((taken.messages.len(), taken.dropped), (UNREAD_LINES, 1));
+        assert!(unread.take(&chat).messages.is_empty());
     }
 
     #[test]
-    fn many_strangers_do_not_fill_the_memory() {
+    fn many_private_chats_do_not_fill_the_memory() {
         let mut unread = Unread::default();
         for n in 0..UNREAD_CHATS * 2 {
-            unread.keep(&private(&format!("bob{n}")), said("hi"));
+            unread.keep(&private(&format!("bob{n}")), message("hi"));
         }
-        assert_eq!(unread.missed.len(), UNREAD_CHATS);
+        assert_eq!(unread.conversations.len(), UNREAD_CHATS);
     }
 }

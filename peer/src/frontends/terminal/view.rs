@@ -9,7 +9,7 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::past::WaitingLine;
+use crate::api::past::WaitingMessage;
 use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::api::{Answer, Command, Event};
@@ -21,17 +21,17 @@ use crate::frontends::terminal::alerts::Alerts;
 use crate::frontends::terminal::answer_rows::{Reply, failure, password_wanted, refusal};
 use crate::frontends::terminal::connections::Connections;
 use crate::frontends::terminal::delivery_notices::DeliveryNotices;
-use crate::frontends::terminal::message_rows::{DisplayMessage, LATE, LATE_BY, Line, Moment};
+use crate::frontends::terminal::message_rows::{DisplayMessage, LATE, LATE_BY, MessageRow, Moment};
 use crate::frontends::terminal::room_rows::RoomRows;
 use crate::frontends::terminal::sanitize::sanitize;
-use crate::frontends::terminal::scrollback::{Arrival, PastRows};
+use crate::frontends::terminal::scrollback::{HistoryRows, Scrollback};
 use crate::frontends::terminal::security_warnings::{self, KeyWarnings};
 use crate::frontends::terminal::status_line::{StatusLine, shown};
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;
 use crate::frontends::terminal::tracker_rows;
 use crate::frontends::terminal::unread::{Unread, UnreadMessages};
-use crate::frontends::terminal::welcome::Greeting;
+use crate::frontends::terminal::welcome::Welcome;
 use crate::limits::{MESSAGE_ROWS, SCROLLBACK};
 
 /// The state of the screen, as far as later rows depend on it.
@@ -46,7 +46,7 @@ pub struct View {
     deliveries: DeliveryNotices,
     alerts: Alerts,
     key_warnings: KeyWarnings,
-    arrival: Arrival,
+    scrollback: Scrollback,
     day: Option<NaiveDate>,
 }
 
@@ -70,7 +70,7 @@ impl View {
             deliveries: DeliveryNotices::default(),
             alerts: Alerts::new(Notify::default()),
             key_warnings: KeyWarnings::default(),
-            arrival: Arrival::default(),
+            scrollback: Scrollback::default(),
             day: None,
         }
     }
@@ -93,20 +93,20 @@ impl View {
         &mut self,
         peers: &[ListedPeer],
         rooms: &[RoomSnapshot],
-        waiting: &[WaitingLine],
+        waiting: &[WaitingMessage],
     ) -> Vec<String> {
         self.deliveries.resume(waiting);
-        Greeting { paint: self.paint, you: &self.you }.rows(peers, rooms, waiting.len())
+        Welcome { paint: self.paint, you: &self.you }.rows(peers, rooms, waiting.len())
     }
 
     /// Renders the first rows without a session with the tracker.
-    pub(crate) fn welcome_offline(&mut self, tracker: &str, waiting: &[WaitingLine]) -> Vec<String> {
+    pub(crate) fn welcome_offline(&mut self, tracker: &str, waiting: &[WaitingMessage]) -> Vec<String> {
         self.deliveries.resume(waiting);
-        Greeting { paint: self.paint, you: &self.you }.offline_rows(tracker, waiting.len())
+        Welcome { paint: self.paint, you: &self.you }.offline_rows(tracker, waiting.len())
     }
 
     /// Goes on after a lag with the state of a snapshot, and the messages that wait.
-    pub(crate) fn resync(&mut self, snapshot: &Snapshot, waiting: &[WaitingLine]) {
+    pub(crate) fn resync(&mut self, snapshot: &Snapshot, waiting: &[WaitingMessage]) {
         self.connections.resync(snapshot);
         self.deliveries = DeliveryNotices::default();
         self.deliveries.resume(waiting);
@@ -140,7 +140,7 @@ impl View {
             Event::Fork { conversation, author } => security_warnings::fork(self.paint, conversation, author),
             Event::Missed { conversation, people, lines } => {
                 let here = self.is_open(conversation);
-                let absence = Absence { conversation, people: *people, lines: *lines };
+                let absence = Absence { conversation, people: *people, messages: *lines };
                 vec![self.paint.system(&absence.words(here))]
             }
             Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
@@ -155,15 +155,15 @@ impl View {
                 let (from, text, at) = (from.clone(), content.clone(), *sent_at);
                 let unencrypted = self.connections.is_unencrypted(&from);
                 let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
-                let said = DisplayMessage { id: *id, from, text, at, unencrypted, note };
-                self.on_message(&conversation, said, *missing, moment)
+                let message = DisplayMessage { id: *id, from, text, at, unencrypted, note };
+                self.on_message(&conversation, message, *missing, moment)
             }
             Event::Sent { id, conversation, content, sent_at, .. } => {
                 let now = *sent_at;
                 self.deliveries.sent(*id, content, self.audience(conversation), now);
                 let (from, text) = (self.you.clone(), content.clone());
-                let said = DisplayMessage { id: *id, from, text, at: now, unencrypted: false, note: None };
-                self.message_row(conversation, &said, moment)
+                let message = DisplayMessage { id: *id, from, text, at: now, unencrypted: false, note: None };
+                self.message_row(conversation, &message, moment)
             }
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&tracker_rows::moved(from, to))],
@@ -215,12 +215,12 @@ impl View {
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
         let conversation = Conversation::Room(room.name.clone());
         if !self.is_open(&conversation) {
-            let place = shown(&conversation);
-            return vec![self.paint.system(&format!("*** you are in {place} too: /switch {place} opens it"))];
+            let name = shown(&conversation);
+            return vec![self.paint.system(&format!("*** you are in {name} too: /switch {name} opens it"))];
         }
         self.shown = Some(conversation);
         // A room that was just created has no earlier messages.
-        self.arrival.is_due = room.revision > 1;
+        self.scrollback.is_due = room.revision > 1;
         self.room_header(room)
     }
 
@@ -248,18 +248,18 @@ impl View {
 
     /// Renders the unread messages of a conversation that is not open, under its name.
     fn unread_under_name(&mut self, conversation: &Conversation, moment: Moment) -> Vec<String> {
-        let missed = self.unread.take(conversation);
-        if missed.lines.is_empty() {
+        let unread = self.unread.take(conversation);
+        if unread.messages.is_empty() {
             return Vec::new();
         }
         let title = self.paint.system(&format!("── {}, not read yet ──", shown(conversation)));
-        std::iter::once(title).chain(self.unread_rows(conversation, &missed, moment)).collect()
+        std::iter::once(title).chain(self.unread_rows(conversation, &unread, moment)).collect()
     }
 
     fn unread_rows(&self, of: &Conversation, unread: &UnreadMessages, moment: Moment) -> Vec<String> {
         let dropped = (unread.dropped > 0)
             .then(|| self.paint.system(&format!("({} earlier messages were not kept)", unread.dropped)));
-        let rows = unread.lines.iter().flat_map(|message| self.message_row(of, message, moment));
+        let rows = unread.messages.iter().flat_map(|message| self.message_row(of, message, moment));
         dropped.into_iter().chain(rows).collect()
     }
 
@@ -267,54 +267,54 @@ impl View {
     fn on_message(
         &mut self,
         conversation: &Conversation,
-        said: DisplayMessage,
+        message: DisplayMessage,
         missing: u64,
         moment: Moment,
     ) -> Vec<String> {
-        let called = said.text.has_word(self.you.as_str());
+        let called = message.text.has_word(self.you.as_str());
         let is_open = self.is_open(conversation);
         // The earlier messages already contain it.
-        if is_open && self.arrival.has_shown(said.id) {
+        if is_open && self.scrollback.has_shown(message.id) {
             return Vec::new();
         }
-        // A message from another device of this user is no news.
-        let is_own = said.from == self.you;
+        // A message from another device of this user is nothing new.
+        let is_own = message.from == self.you;
         if is_own && !is_open {
             return Vec::new();
         }
         if !is_own {
-            self.alerts.on_message(conversation, &said, called, moment);
+            self.alerts.on_message(conversation, &message, called, moment);
         }
         if is_open {
-            let missing = (missing > 0).then(|| missing_row(self.paint, missing, &said.from));
-            return missing.into_iter().chain(self.message_row(conversation, &said, moment)).collect();
+            let missing = (missing > 0).then(|| missing_row(self.paint, missing, &message.from));
+            return missing.into_iter().chain(self.message_row(conversation, &message, moment)).collect();
         }
         if let Conversation::Private(_) = conversation {
-            let rows = self.message_row(conversation, &said, moment);
-            self.unread.keep(conversation, said);
+            let rows = self.message_row(conversation, &message, moment);
+            self.unread.keep(conversation, message);
             return rows;
         }
-        let (from, place) = (said.from.clone(), shown(conversation));
-        let first = self.unread.keep(conversation, said);
+        let (from, name) = (message.from.clone(), shown(conversation));
+        let first = self.unread.keep(conversation, message);
         let called = called.then(|| {
-            let row = format!("· {from} calls you in {place}: /switch {place}");
+            let row = format!("· {from} calls you in {name}: /switch {name}");
             self.paint.mention(&row)
         });
-        let news = || self.paint.system(&format!("· new in {place}: /switch {place}"));
-        called.or_else(|| first.then(news)).into_iter().collect()
+        let notice = || self.paint.system(&format!("· new in {name}: /switch {name}"));
+        called.or_else(|| first.then(notice)).into_iter().collect()
     }
 
     /// Renders a message as `[HH:MM:SS] <user> text`; one of a private chat that is not open is marked as private.
-    fn message_row(&self, conversation: &Conversation, said: &DisplayMessage, moment: Moment) -> Vec<String> {
-        let line = Line { said, moment, paint: self.paint };
-        match conversation {
-            Conversation::Private(user) if !self.is_open(conversation) => {
-                let way = if said.from == self.you { "to" } else { "from" };
-                let mark = if said.unencrypted { " ~" } else { "" };
-                line.private(&format!("[PRIVATE {way} {user}{mark}]"), said.from == self.you)
+    fn message_row(&self, of: &Conversation, message: &DisplayMessage, moment: Moment) -> Vec<String> {
+        let row = MessageRow { message, moment, paint: self.paint };
+        match of {
+            Conversation::Private(user) if !self.is_open(of) => {
+                let way = if message.from == self.you { "to" } else { "from" };
+                let mark = if message.unencrypted { " ~" } else { "" };
+                row.private(&format!("[PRIVATE {way} {user}{mark}]"), message.from == self.you)
             }
-            _ if said.names(&self.you) => line.mention(),
-            _ => line.plain(),
+            _ if message.names(&self.you) => row.mention(),
+            _ => row.plain(),
         }
     }
 
@@ -331,7 +331,7 @@ impl View {
             return Vec::new();
         }
         self.shown = self.open().cloned();
-        self.arrival.is_due = self.shown.is_some();
+        self.scrollback.is_due = self.shown.is_some();
         match &self.shown {
             None => Vec::new(),
             Some(Conversation::Room(name)) => {
@@ -348,7 +348,7 @@ impl View {
     /// Returns true if a conversation was opened and its earlier messages are not shown yet.
     #[must_use]
     pub fn has_arrived(&self) -> bool {
-        self.arrival.is_due
+        self.scrollback.is_due
     }
 
     /// Returns the command that reads the earlier messages of the open conversation.
@@ -362,9 +362,9 @@ impl View {
         let Some(open) = self.shown.clone() else { return Vec::new() };
         let unread = |id| self.unread.has(&open, id);
         let mut rows =
-            self.arrival.rows(looked, &open, unread, &self.you, PastRows { paint: self.paint, moment });
-        let missed = self.unread.take(&open);
-        rows.extend(self.unread_rows(&open, &missed, moment));
+            self.scrollback.rows(looked, &open, unread, &self.you, HistoryRows { paint: self.paint, moment });
+        let unread = self.unread.take(&open);
+        rows.extend(self.unread_rows(&open, &unread, moment));
         rows
     }
 
@@ -433,7 +433,7 @@ mod tests {
 
     use super::*;
     use crate::api::LinkState;
-    use crate::api::past::{Past, PastLine};
+    use crate::api::past::{PastConversation, PastMessage};
     use crate::api::status::TrackerState;
     use crate::api::undeliverable::Undeliverable;
 
@@ -481,11 +481,11 @@ mod tests {
         Event::RoomEntered { room: Box::new(room) }
     }
 
-    fn said(place: Option<&str>, text: &str) -> Event {
+    fn message(name: Option<&str>, text: &str) -> Event {
         let sent_at = at(20, 7).to_utc();
         Event::Message {
             id: Uuid::nil(),
-            room: place.map(room),
+            room: name.map(room),
             from: user("bob"),
             to: None,
             content: text.into(),
@@ -519,7 +519,7 @@ mod tests {
         let mut shown = |event| view.event(&event, moment());
         let header = ["── sala ── owner bob, 1 seat free", "   ● bob  ● ana (you)"];
         assert_eq!(shown(sala("sala", &[("bob", true), ("ana", true)])), header);
-        assert_eq!(shown(said(Some("sala"), "hi")), ["[12:00:07] <bob> hi"]);
+        assert_eq!(shown(message(Some("sala"), "hi")), ["[12:00:07] <bob> hi"]);
         let everybody = ["bob", "ana", "carla"];
         assert_eq!(shown(change(ChangeKind::Joined, &everybody)), ["*** carla joined"]);
         assert_eq!(
@@ -536,9 +536,9 @@ mod tests {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true)]), moment());
         view.event(&sala("equipe", &[("bob", true)]), moment());
-        assert_eq!(view.event(&said(Some("sala"), "one"), moment()), ["· new in sala: /switch sala"]);
-        assert!(view.event(&said(Some("sala"), "two"), moment()).is_empty());
-        let called = view.event(&said(Some("sala"), "ana?"), moment());
+        assert_eq!(view.event(&message(Some("sala"), "one"), moment()), ["· new in sala: /switch sala"]);
+        assert!(view.event(&message(Some("sala"), "two"), moment()).is_empty());
+        let called = view.event(&message(Some("sala"), "ana?"), moment());
         assert_eq!(called, ["· bob calls you in sala: /switch sala"]);
         assert!(view.alert().is_some());
         let open = Conversation::Room(room("sala"));
@@ -554,7 +554,7 @@ mod tests {
     #[test]
     fn a_private_line_is_shown_at_once_and_again_in_its_chat() {
         let mut view = view();
-        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob] psst"]);
+        assert_eq!(view.event(&message(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob] psst"]);
         assert!(view.alert().is_some());
         let chat = Conversation::Private(user("bob"));
         let sent = Event::Sent {
@@ -575,9 +575,10 @@ mod tests {
         let mut view = view();
         let Event::RoomEntered { mut room } = sala("sala", &[("bob", true), ("ana", true)]) else { panic!() };
         room.revision = 7;
-        let (of, conversation) = (Past::Room(room.name.clone()), Conversation::Room(room.name.clone()));
+        let (of, conversation) =
+            (PastConversation::Room(room.name.clone()), Conversation::Room(room.name.clone()));
         view.event(&Event::RoomEntered { room }, moment());
-        let line = |text: &str| PastLine {
+        let past = |text: &str| PastMessage {
             id: Uuid::nil(),
             from: user("bob"),
             content: text.into(),
@@ -585,10 +586,10 @@ mod tests {
             signed: true,
         };
         view.arrive(
-            &Ok(Answer::History { of, named: None, lines: vec![line("ana, before")], more: false }),
+            &Ok(Answer::History { of, named: None, lines: vec![past("ana, before")], more: false }),
             moment(),
         );
-        view.event(&said(Some("sala"), "ana, before"), moment());
+        view.event(&message(Some("sala"), "ana, before"), moment());
         view.event(
             &Event::Sent {
                 id: Uuid::nil(),
@@ -601,14 +602,14 @@ mod tests {
         );
         assert_eq!(view.alert(), None);
         let Event::Message { room, from, to, content, sent_at, late, missing, .. } =
-            said(Some("sala"), "ana!")
+            message(Some("sala"), "ana!")
         else {
             panic!()
         };
-        let news = Event::Message { id: Uuid::max(), room, from, to, content, sent_at, late, missing };
-        view.event(&news, Moment { columns: None, ..moment() });
+        let mention = Event::Message { id: Uuid::max(), room, from, to, content, sent_at, late, missing };
+        view.event(&mention, Moment { columns: None, ..moment() });
         assert_eq!(view.alert(), None, "a pipe has no bell");
-        view.event(&news, moment());
+        view.event(&mention, moment());
         assert!(view.alert().is_some());
     }
 
@@ -631,8 +632,8 @@ mod tests {
         for name in ["sala", "equipe", "outra"] {
             view.event(&sala(name, &[("bob", true)]), moment());
         }
-        view.event(&said(Some("sala"), "one"), moment());
-        view.event(&said(Some("equipe"), "two"), moment());
+        view.event(&message(Some("sala"), "one"), moment());
+        view.event(&message(Some("equipe"), "two"), moment());
         let deleted = view.event(&Event::RoomDeleted { room: room("sala") }, moment());
         let rows = ["── sala, not read yet ──", "[12:00:07] <bob> one", "*** this room was deleted: sala"];
         assert_eq!(deleted, rows);
@@ -648,7 +649,7 @@ mod tests {
         let wrapping = format!("{}[12:00:00] <ana> nor this", "x".repeat(80));
         for columns in [None, Some(20), Some(40), Some(80)] {
             for text in [forged, &wrapping] {
-                let rows = view.event(&said(Some("sala"), text), Moment { columns, ..moment() });
+                let rows = view.event(&message(Some("sala"), text), Moment { columns, ..moment() });
                 assert!(rows[1..].iter().all(|row| row.starts_with("  ")), "{rows:#?}");
                 assert!(!rows.concat().contains(['\u{1b}', '\r', '\n']), "{rows:#?}");
             }
@@ -705,9 +706,9 @@ mod tests {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true), ("ana", true)]), moment());
         let conversation = Conversation::Room(room("sala"));
-        let missed = Event::Missed { conversation, people: 2, lines: 12 };
-        assert_eq!(view.event(&missed, moment()), ["── 2 people wrote 12 messages while you were away ──"]);
-        let mut late = said(Some("sala"), "hi");
+        let absence = Event::Missed { conversation, people: 2, lines: 12 };
+        assert_eq!(view.event(&absence, moment()), ["── 2 people wrote 12 messages while you were away ──"]);
+        let mut late = message(Some("sala"), "hi");
         if let Event::Message { late, missing, .. } = &mut late {
             (*late, *missing) = (true, 3);
         }
@@ -723,14 +724,14 @@ mod tests {
         let mut view = view();
         let Event::RoomEntered { mut room } = sala("sala", &[("bob", true), ("ana", true)]) else { panic!() };
         room.revision = 7;
-        let of = Past::Room(room.name.clone());
+        let of = PastConversation::Room(room.name.clone());
         view.event(&Event::RoomEntered { room }, moment());
         assert!(view.has_arrived());
         let (id, content) = (Uuid::nil(), "before".into());
-        let line = PastLine { id, from: user("bob"), content, sent_at: at(20, 1).to_utc(), signed: true };
-        let looked = Ok(Answer::History { of, named: None, lines: vec![line], more: false });
+        let past = PastMessage { id, from: user("bob"), content, sent_at: at(20, 1).to_utc(), signed: true };
+        let looked = Ok(Answer::History { of, named: None, lines: vec![past], more: false });
         assert_eq!(view.arrive(&looked, moment()), ["[12:00:01] <bob> before"]);
-        assert!(view.event(&said(Some("sala"), "before"), moment()).is_empty(), "it stands there");
+        assert!(view.event(&message(Some("sala"), "before"), moment()).is_empty(), "it stands there");
         assert!(!view.has_arrived());
     }
 
@@ -741,34 +742,34 @@ mod tests {
         view.event(&sala("equipe", &[("bob", true)]), moment());
         let link = |state, encrypted| Event::Link { peer: user("bob"), state, encrypted, verified: false };
         assert!(view.event(&link(LinkState::Up, false), moment())[0].contains("not encrypted"));
-        assert_eq!(view.event(&said(Some("equipe"), "hi"), moment()), ["[12:00:07] <bob ~> hi"]);
-        assert_eq!(view.event(&said(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob ~] psst"]);
-        view.event(&said(Some("sala"), "later"), moment());
+        assert_eq!(view.event(&message(Some("equipe"), "hi"), moment()), ["[12:00:07] <bob ~> hi"]);
+        assert_eq!(view.event(&message(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob ~] psst"]);
+        view.event(&message(Some("sala"), "later"), moment());
         view.event(&link(LinkState::Down, false), moment());
         assert!(view.event(&link(LinkState::Up, true), moment()).is_empty());
         switch(&mut view, &Conversation::Room(room("sala")));
         assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob ~> later"]);
-        assert_eq!(view.event(&said(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
+        assert_eq!(view.event(&message(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
     }
 
     #[test]
     fn a_new_day_has_a_line() {
         let mut view = view();
-        view.event(&said(None, "late"), moment());
+        view.event(&message(None, "late"), moment());
         let tomorrow = Moment { now: at(21, 9), ..moment() };
-        let rows = view.event(&said(None, "later"), tomorrow);
+        let rows = view.event(&message(None, "later"), tomorrow);
         let expected =
             ["── Saturday, 21 November 2026 ──", "[2026-11-20 12:00:07] >> [PRIVATE from bob] later"];
         assert_eq!(rows, expected);
     }
 
     #[test]
-    fn the_tracker_is_news_only_when_it_goes_or_returns() {
+    fn tracker_is_reported_only_when_it_goes_or_returns() {
         let mut view = view();
-        let mut told = |state| view.event(&Event::Tracker { state, reason: None }, moment()).len();
+        let mut rows = |state| view.event(&Event::Tracker { state, reason: None }, moment()).len();
         let states =
             [TrackerState::Connected, TrackerState::Lost, TrackerState::Lost, TrackerState::Connected];
-        assert_eq!(states.map(&mut told), [0, 1, 0, 1]);
+        assert_eq!(states.map(&mut rows), [0, 1, 0, 1]);
     }
 
     #[test]

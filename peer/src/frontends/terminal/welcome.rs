@@ -14,12 +14,12 @@ use crate::frontends::terminal::style::Style;
 const NAMED: usize = 8;
 
 /// Renders the greeting of a user.
-pub(crate) struct Greeting<'a> {
+pub(crate) struct Welcome<'a> {
     pub(crate) paint: Style,
     pub(crate) you: &'a Username,
 }
 
-impl Greeting<'_> {
+impl Welcome<'_> {
     pub(crate) fn rows(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot], waiting: usize) -> Vec<String> {
         let names = peers.iter().map(|peer| sanitize(&peer.username));
         let others: Vec<_> = names.filter(|name| name != self.you.as_str()).collect();
@@ -55,9 +55,9 @@ impl Greeting<'_> {
         rows.into_iter().chain(self.waiting(waiting)).collect()
     }
 
-    fn waiting(&self, lines: usize) -> Option<String> {
-        let words = counted(lines, "message of yours", "messages of yours");
-        (lines > 0).then(|| format!("  {} {words}: /outbox", self.paint.faint("waiting")))
+    fn waiting(&self, messages: usize) -> Option<String> {
+        let words = counted(messages, "message of yours", "messages of yours");
+        (messages > 0).then(|| format!("  {} {words}: /outbox", self.paint.faint("waiting")))
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
 
     fn suggested(rooms: &[RoomSnapshot]) -> String {
         let you = Username::parse("ana").unwrap();
-        let rows = Greeting { paint: Style::plain(), you: &you }.rows(&[], rooms, 0);
+        let rows = Welcome { paint: Style::plain(), you: &you }.rows(&[], rooms, 0);
         rows[3].trim_start().trim_start_matches("try").trim().to_owned()
     }
 

@@ -20,7 +20,9 @@ use uuid::Uuid;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::api::past::{After, Before, FoundLine, KeptConversation, OwnLine, PastLine, WaitingLine};
+use crate::api::past::{
+    After, Before, FoundMessage, KeptConversation, OwnMessage, PastMessage, WaitingMessage,
+};
 use crate::api::{Answer, Event};
 use crate::engine::Engine;
 use crate::engine::history_lock::Locked;
@@ -65,7 +67,7 @@ impl PeerService {
         // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
-        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_line).collect(), more })
+        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_message).collect(), more })
     }
 
     /// Returns the first messages of a conversation after a given one.
@@ -82,7 +84,7 @@ impl PeerService {
         let mut kept = history.transaction(move |tables| tables.page_after(&id, after, lines + 1)).await?;
         let more = kept.len() > lines;
         kept.truncate(lines);
-        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_line).collect(), more })
+        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_message).collect(), more })
     }
 
     /// Returns the messages of all conversations that match the typed query.
@@ -108,7 +110,7 @@ impl PeerService {
         let found = |kept: StoredMessage| {
             let Named { of, named, .. } = names.iter().find(|it| it.id == kept.conversation)?.clone();
             let excerpt = (!kept.hits.is_empty()).then(|| excerpt(&kept.text, &kept.hits).into());
-            Some(FoundLine { of, named, excerpt, line: past_line(kept) })
+            Some(FoundMessage { of, named, excerpt, message: past_message(kept) })
         };
         Ok(Answer::Found { lines: lines.into_iter().filter_map(found).collect(), more })
     }
@@ -216,21 +218,21 @@ impl PeerService {
     ) -> Result<Answer, CommandError> {
         let Named { id, of, .. } = self.looked_at(history, conversation).await?;
         let lines = history.transaction(move |tables| tables.receipts(&id, RECEIPTS)).await?;
-        Ok(Answer::Receipts { of, lines: lines.into_iter().map(own_line).collect() })
+        Ok(Answer::Receipts { of, lines: lines.into_iter().map(own_message).collect() })
     }
 
     /// Returns the messages that wait, with their recipients.
     pub(crate) async fn outbox(&self, history: &History) -> Result<Answer, CommandError> {
         let waiting = history.transaction(Tables::undelivered).await?;
-        let line = |receipt: Receipt| {
+        let message = |receipt: Receipt| {
             let of = named(&receipt.message.conversation, receipt.message.room.clone())?.into();
             // Only the recipients that still lack the message are listed.
-            Some(WaitingLine {
+            Some(WaitingMessage {
                 of,
-                line: OwnLine { has: Vec::new(), written: Vec::new(), ..own_line(receipt) },
+                message: OwnMessage { has: Vec::new(), written: Vec::new(), ..own_message(receipt) },
             })
         };
-        Ok(Answer::Outbox { lines: waiting.into_iter().filter_map(line).collect() })
+        Ok(Answer::Outbox { lines: waiting.into_iter().filter_map(message).collect() })
     }
 
     /// Withdraws a message that no recipient has acknowledged.
@@ -337,7 +339,7 @@ async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io
         let (lines, next) = batch.map_err(io::Error::other)?;
         written += lines.len();
         let mut piece = Vec::new();
-        for line in lines.into_iter().map(past_line) {
+        for line in lines.into_iter().map(past_message) {
             serde_json::to_writer(&mut piece, &line)?;
             piece.push(b'\n');
         }
@@ -351,12 +353,12 @@ async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io
     Ok(written)
 }
 
-fn own_line(Receipt { message, has, written, waits }: Receipt) -> OwnLine {
+fn own_message(Receipt { message, has, written, waits }: Receipt) -> OwnMessage {
     let StoredMessage { id, text, sent_at, .. } = message;
-    OwnLine { id, content: text.into(), sent_at, has, written, waits }
+    OwnMessage { id, content: text.into(), sent_at, has, written, waits }
 }
 
-fn past_line(kept: StoredMessage) -> PastLine {
+fn past_message(kept: StoredMessage) -> PastMessage {
     let StoredMessage { id, from, text, sent_at, signed, .. } = kept;
-    PastLine { id, from, content: text.into(), sent_at, signed }
+    PastMessage { id, from, content: text.into(), sent_at, signed }
 }

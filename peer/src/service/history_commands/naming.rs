@@ -8,7 +8,7 @@ use commons::names::RoomName;
 use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
-use crate::api::past::Past;
+use crate::api::past::PastConversation;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::limits::LINE_ID_DIGITS;
 
@@ -16,7 +16,7 @@ use crate::limits::LINE_ID_DIGITS;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) id: ConversationId,
-    pub(crate) of: Past,
+    pub(crate) of: PastConversation,
     /// The name by which a command finds it, if that is not the plain one.
     pub(crate) named: Option<RoomName>,
 }
@@ -34,10 +34,10 @@ pub(crate) enum NotNamed {
 pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> Vec<Named> {
     let named = kept.iter().filter_map(|(id, room)| match (id, room) {
         (ConversationId::Private(user), _) => {
-            Some(Named { id: id.clone(), of: Past::With(user.clone()), named: None })
+            Some(Named { id: id.clone(), of: PastConversation::With(user.clone()), named: None })
         }
         (ConversationId::Room(uuid), Some(name)) => {
-            let of = Past::Room(name.clone());
+            let of = PastConversation::Room(name.clone());
             let named =
                 if is_plain(*uuid, name, kept, current) { None } else { long_name(*uuid, name, kept) };
             Some(Named { id: id.clone(), of, named })
@@ -50,7 +50,7 @@ pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) ->
 
 /// Returns the conversation that a name identifies.
 pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, NotNamed> {
-    let of = Past::from(wanted.clone());
+    let of = PastConversation::from(wanted.clone());
     if let Some(plain) = names.iter().find(|it| it.of == of && it.named.is_none()) {
         return Ok(plain.clone());
     }
@@ -62,7 +62,7 @@ pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, N
     let is_id = digits.len() >= LINE_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let fits = |it: &&Named| {
         is_id
-            && matches!(&it.of, Past::Room(room) if room.as_str() == name)
+            && matches!(&it.of, PastConversation::Room(room) if room.as_str() == name)
             && it.id.room().is_some_and(|id| ends(id, &digits.to_lowercase()))
     };
     let mut fitting = names.iter().filter(fits);
@@ -168,7 +168,7 @@ mod tests {
     fn a_private_chat_has_its_users_name() {
         let bob = Username::parse("bob").unwrap();
         let all = names(&[(ConversationId::Private(bob.clone()), None)], &[]);
-        assert_eq!(all[0].of, Past::With(bob.clone()));
+        assert_eq!(all[0].of, PastConversation::With(bob.clone()));
         assert!(resolve(&all, &Conversation::Private(bob)).is_ok());
         let eve = Conversation::Private(Username::parse("eve").unwrap());
         assert_eq!(resolve(&all, &eve), Err(NotNamed::Unknown));
