@@ -32,8 +32,8 @@ impl Endorsement {
     #[must_use]
     pub fn read(user: &Username, keys: &[PublicKey], signature: &Signature) -> Option<Self> {
         let keys = &keys[..keys.len().min(KEYS_PER_USER)];
-        let said = keys.iter().flat_map(|by| keys.iter().map(|key| Self { by: *by, key: *key }));
-        said.filter(|said| said.by != said.key).find(|said| said.is_signed(user, signature))
+        let pairs = keys.iter().flat_map(|by| keys.iter().map(|key| Self { by: *by, key: *key }));
+        pairs.filter(|pair| pair.by != pair.key).find(|pair| pair.is_signed(user, signature))
     }
 
     /// Whether the signature endorses these keys for this user.
@@ -77,12 +77,12 @@ mod tests {
         let vector: Vector = serde_json::from_str(lines.next().unwrap()).unwrap();
         let seed: [u8; 32] = base16ct::lower::decode_vec(vector.seed).unwrap().try_into().unwrap();
         let seed = Seed::new(seed);
-        let said = Endorsement { by: seed.public_key(), key: vector.key };
-        let statement = base16ct::lower::encode_string(&said.statement(&vector.username));
+        let endorsement = Endorsement { by: seed.public_key(), key: vector.key };
+        let statement = base16ct::lower::encode_string(&endorsement.statement(&vector.username));
         assert_eq!(statement, vector.statement);
         assert_eq!(Endorsement::sign(&vector.username, &seed, vector.key), vector.signature);
         let keys = [vector.key, seed.public_key()];
-        assert_eq!(Endorsement::read(&vector.username, &keys, &vector.signature), Some(said));
+        assert_eq!(Endorsement::read(&vector.username, &keys, &vector.signature), Some(endorsement));
     }
 
     #[test]

@@ -154,7 +154,7 @@ mod tests {
     fn names_every_change_between_two_states() {
         let old = snapshot(&[("ana", true), ("bob", true), ("carla", false)]);
         let new = snapshot(&[("ana", false), ("carla", true), ("dora", true)]);
-        let told: Vec<_> =
+        let changes: Vec<_> =
             old.changes_to(&new).into_iter().map(|c| (c.kind, c.username.as_str().to_owned())).collect();
         let expected = [
             (ChangeKind::Left, "bob"),
@@ -162,7 +162,7 @@ mod tests {
             (ChangeKind::Online, "carla"),
             (ChangeKind::Joined, "dora"),
         ];
-        assert_eq!(told, expected.map(|(kind, name)| (kind, name.to_owned())));
+        assert_eq!(changes, expected.map(|(kind, name)| (kind, name.to_owned())));
         assert!(new.changes_to(&new).is_empty());
     }
 }

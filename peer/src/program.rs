@@ -181,11 +181,11 @@ impl Page {
             ))
         })?;
         let url = server.url();
-        let told = match output {
+        let row = match output {
             OutputFormat::Json => json!({"event": "web", "url": url}).to_string(),
             OutputFormat::Text => format!("web page on {url}"),
         };
-        writeln!(stdout(), "{told}").map_err(Failure::new)?;
+        writeln!(stdout(), "{row}").map_err(Failure::new)?;
         let redirect = config.web_open.then(|| {
             let redirect = Redirect::write(&config.data(), &url)?;
             redirect.open().map(|()| redirect)

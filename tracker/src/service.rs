@@ -128,9 +128,9 @@ impl TrackerService {
             Err(refused) => {
                 client.note_refusal(claimed.as_ref(), refused.code);
                 // If leaving failed, the client has already been signed off.
-                let gone = leaves && refused.code == ErrorCode::Storage;
+                let is_signed_off = leaves && refused.code == ErrorCode::Storage;
                 client.refuse(id, refused, asked.as_ref());
-                if client.may_guess() && !gone { Next::GoOn } else { Next::Close }
+                if client.may_guess() && !is_signed_off { Next::GoOn } else { Next::Close }
             }
         }
     }

@@ -144,9 +144,9 @@ mod tests {
         let mut asking = Asking::default();
         assert!(!asking.password(delete(None)));
         let secret = Password::typed("secret");
-        let Next::Run(told) = asking.answer(secret.clone()) else { panic!("no command") };
-        assert!(told == delete(Some(secret)));
-        assert!(asking.password(told), "it was wrong");
+        let Next::Run(command) = asking.answer(secret.clone()) else { panic!("no command") };
+        assert!(command == delete(Some(secret)));
+        assert!(asking.password(command), "it was wrong");
         assert!(asking.is_for_deletion());
     }
 

@@ -90,7 +90,7 @@ pub struct Frontend {
     known: Known,
     paging: Paging,
     /// The message that is being sent, as it was typed: it returns as an event, or is shown above the error.
-    said: String,
+    sent_text: String,
     asking: Asking,
     /// True if the terminal's own echo is off, because no editor hides the input.
     is_hidden: bool,
@@ -169,7 +169,7 @@ impl Frontend {
             editor: None,
             known: Known::default(),
             paging: Paging::default(),
-            said: String::new(),
+            sent_text: String::new(),
             asking: Asking::default(),
             interrupts: None,
             interrupt: Interrupt::default(),
@@ -296,7 +296,7 @@ impl Frontend {
         let open = self.renderer.conversations().open().is_some();
         let typed = parse(&line, open);
         if matches!(&typed, Ok(typed) if typed.is_talk()) {
-            self.said = line;
+            self.sent_text = line;
         } else {
             self.echo(&line).await?;
         }
@@ -359,8 +359,8 @@ impl Frontend {
             }
             Err(error) => {
                 if matches!(command, Command::Say { .. }) {
-                    let said = std::mem::take(&mut self.said);
-                    self.echo(&said).await?;
+                    let sent_text = std::mem::take(&mut self.sent_text);
+                    self.echo(&sent_text).await?;
                 }
                 self.refuse_command(error, Some(&command)).await?;
                 Vec::new()

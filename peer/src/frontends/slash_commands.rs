@@ -246,8 +246,8 @@ fn history(rest: &str) -> Result<(usize, Option<Conversation>), ArgError> {
 /// Parses `chat of may.jsonl in:sala`: a file's name may contain spaces, so the conversation has a prefix.
 fn export(rest: &str) -> Result<(&str, Option<Conversation>), ArgError> {
     let marked = rest.rsplit_once(" in:").filter(|(_, name)| !name.is_empty());
-    let (file, place) = marked.map_or((rest, None), |(file, name)| (file.trim_end(), Some(name)));
-    Ok((some(file)?, place.map(conversation).transpose()?))
+    let (file, name) = marked.map_or((rest, None), |(file, name)| (file.trim_end(), Some(name)));
+    Ok((some(file)?, name.map(conversation).transpose()?))
 }
 
 fn count(text: &str) -> Result<usize, ArgError> {

@@ -241,7 +241,7 @@ mod tests {
         let path = folder.path().join("known_keys.sealed");
         let whole = fs::read(&path).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
-        let mut told = 0;
+        let mut damaged = 0;
         for at in 0..whole.len() {
             let mut changed = whole.clone();
             changed[at] ^= 1;
@@ -252,9 +252,9 @@ mod tests {
             fs::write(&path, changed).unwrap();
             let error = contacts.pins().unwrap_err().to_string();
             assert!(error.contains("known_keys.sealed") && !error.contains("bob"), "{at}: {error}");
-            told += 1;
+            damaged += 1;
         }
-        assert!(told > 200, "only {told} flips counted");
+        assert!(damaged > 200, "only {damaged} flips counted");
         for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
             fs::write(&path, &whole[..cut]).unwrap();
             assert!(matches!(contacts.pins(), Err(ContactsError::Damaged { .. })), "cut at {cut}");

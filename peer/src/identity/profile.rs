@@ -322,7 +322,7 @@ mod tests {
     fn a_damaged_file_is_named_with_what_to_do_and_left_as_it_is() {
         let data = tempfile::tempdir().unwrap();
         let profile = Profile::open(data.path(), "t", &ana()).unwrap();
-        let told = |name: &str| {
+        let error_of = |name: &str| {
             let judged = match name {
                 IDENTITY => profile.identity().map(drop),
                 _ => profile.next_identity().map(drop),
@@ -330,13 +330,13 @@ mod tests {
             judged.err().map(|error| error.to_string()).unwrap_or_default()
         };
         for name in [IDENTITY, NEXT_IDENTITY] {
-            assert_eq!(told(name), "");
+            assert_eq!(error_of(name), "");
             fs::write(profile.folder().join(name), "{ torn").unwrap();
-            let told = told(name);
-            assert!(told.contains(name) && told.contains("ove it away"), "{told}");
+            let error = error_of(name);
+            assert!(error.contains(name) && error.contains("ove it away"), "{error}");
             assert_eq!(text_of(&profile, name), "{ torn");
         }
-        assert!(told(IDENTITY).contains("peer identity import"));
+        assert!(error_of(IDENTITY).contains("peer identity import"));
     }
 
     #[test]

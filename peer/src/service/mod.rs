@@ -327,12 +327,12 @@ impl PeerService {
 
     /// Opens the history of the user's conversations.
     async fn history(&self, profile: &Profile, user: &Username, seed: &Seed) -> Result<Kept, CommandError> {
-        let place = match self.config.keep {
+        let storage = match self.config.keep {
             Keep::OnDisk => Place::File(profile.folder().to_owned()),
             Keep::InMemory => Place::Memory,
         };
         let author = Author { username: user.clone(), seed: seed.clone() };
-        let opened = tokio::task::spawn_blocking(move || History::open(&place, &author)).await;
+        let opened = tokio::task::spawn_blocking(move || History::open(&storage, &author)).await;
         let opened = opened.map_err(|error| CommandError::Local(error.to_string()))?;
         opened.map_err(|error| CommandError::Local(error.to_string()))
     }

@@ -146,9 +146,9 @@ impl Found {
         let Contents { entries, .. } = &mut peers.contents;
         let before = entries.len();
         entries.retain(|_, peer| has_account(&peer.username));
-        let gone = before - entries.len();
-        if gone > 0 {
-            notes.push(format!("{gone} peer records without an account are removed, with their keys"));
+        let removed = before - entries.len();
+        if removed > 0 {
+            notes.push(format!("{removed} peer records without an account are removed, with their keys"));
         }
         Ok(())
     }

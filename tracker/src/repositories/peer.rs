@@ -322,11 +322,12 @@ impl PeerRepository {
     pub(crate) fn silent(&self, username: &Username, connection: ConnectionId) -> bool {
         let mut presence = self.presence_mut();
         let session = presence.sessions.get_mut(username).filter(|session| session.connection == connection);
-        let gone = session.is_some_and(|session| std::mem::replace(&mut session.peer.connected, false));
-        if gone {
+        let went_offline =
+            session.is_some_and(|session| std::mem::replace(&mut session.peer.connected, false));
+        if went_offline {
             presence.offline_since.insert(username.clone(), Instant::now());
         }
-        gone
+        went_offline
     }
 
     /// Stores the address of a user in memory; the next compaction writes it. `connected` is not durable and is left

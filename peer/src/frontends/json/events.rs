@@ -45,9 +45,9 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// Renders one object as a line.
-pub(crate) fn line(told: &impl Serialize) -> Vec<String> {
+pub(crate) fn line(object: &impl Serialize) -> Vec<String> {
     // This cannot fail for the program's own types; if it did, a missing line is better than a broken one.
-    serde_json::to_string(told).into_iter().collect()
+    serde_json::to_string(object).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub(crate) struct Replies {
 #[derive(Serialize)]
 struct Reply<'a, T> {
     #[serde(flatten)]
-    told: &'a T,
+    body: &'a T,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,15 +78,16 @@ impl Replies {
             Event::Error { messages, .. } if !messages.is_empty() => {
                 let (mine, others): (Vec<_>, Vec<_>) =
                     messages.iter().partition(|id| self.unsent.contains_key(id));
-                let told = |lost| {
+                let with_messages = |lost| {
                     let mut event = self.worded(event);
                     if let Event::Error { messages, .. } = &mut event {
                         *messages = lost;
                     }
                     event
                 };
-                let others = (!others.is_empty()).then(|| told(others.into_iter().copied().collect()));
-                let mine: Vec<_> = mine.into_iter().map(|id| (*id, told(vec![*id]))).collect();
+                let others =
+                    (!others.is_empty()).then(|| with_messages(others.into_iter().copied().collect()));
+                let mine: Vec<_> = mine.into_iter().map(|id| (*id, with_messages(vec![*id]))).collect();
                 let mut rows = Vec::new();
                 for (id, event) in mine {
                     let origin = self.unsent.remove(&id).unwrap_or_default();
@@ -146,8 +147,8 @@ impl Replies {
     }
 }
 
-fn reply(told: &impl Serialize, line: Option<u64>, id: Option<&RequestId>) -> Vec<String> {
-    events::line(&Reply { told, line, in_reply_to: id })
+fn reply(body: &impl Serialize, line: Option<u64>, id: Option<&RequestId>) -> Vec<String> {
+    events::line(&Reply { body, line, in_reply_to: id })
 }
 
 #[cfg(test)]
@@ -183,25 +184,25 @@ mod tests {
     #[test]
     fn each_message_is_answered_once_by_its_event() {
         let mut replies = Replies::new(true);
-        let mut said = [Command::say("x"), Command::say("x")];
-        for (n, command) in said.iter_mut().enumerate() {
+        let mut commands = [Command::say("x"), Command::say("x")];
+        for (n, command) in commands.iter_mut().enumerate() {
             replies.begin(from(1, n as i64));
             replies.note(command);
             assert!(replies.answer(&Answer::Done, command).is_empty());
         }
         replies.begin(from(3, 3));
-        for (n, command) in said.iter().enumerate() {
+        for (n, command) in commands.iter().enumerate() {
             assert_eq!(one(&replies.event(&sent(command)))["in_reply_to"], n as i64);
-            assert_eq!(one(&replies.event(&sent(command))).get("in_reply_to"), None, "told twice");
+            assert_eq!(one(&replies.event(&sent(command))).get("in_reply_to"), None, "answered twice");
         }
     }
 
     #[test]
     fn messages_that_were_lost_are_each_answered_by_an_error() {
         let mut replies = Replies::default();
-        let mut said = [Command::say("x"), Command::say("x")];
+        let mut commands = [Command::say("x"), Command::say("x")];
         let mut messages = vec![Uuid::nil()];
-        for (n, command) in said.iter_mut().enumerate() {
+        for (n, command) in commands.iter_mut().enumerate() {
             replies.begin(from(n as u64 + 1, n as i64));
             replies.note(command);
             messages.extend(match command {
@@ -217,11 +218,11 @@ mod tests {
         };
         let rows: Vec<Value> =
             replies.event(&lost).iter().map(|row| serde_json::from_str(row).unwrap()).collect();
-        let told: Vec<_> =
+        let shown: Vec<_> =
             rows.iter().map(|row| (&row["in_reply_to"], &row["line"], &row["messages"])).collect();
         let others = (&Value::Null, &Value::Null, &json!([Uuid::nil()]));
         let first = (&json!(0), &json!(1), &json!([messages[1]]));
-        assert_eq!(told, [first, (&json!(1), &json!(2), &json!([messages[2]])), others]);
+        assert_eq!(shown, [first, (&json!(1), &json!(2), &json!([messages[2]])), others]);
     }
 
     #[test]

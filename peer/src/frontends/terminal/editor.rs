@@ -42,12 +42,12 @@ const PROMPT: &str = "\n> ";
 /// The prompt as the editor requests it: immediately after it has read the width of the screen. From then on it assumes
 /// rows of that many columns.
 struct MeasuredPrompt<'a> {
-    desk: &'a EditorShared,
+    shared: &'a EditorShared,
 }
 
 impl Prompt for MeasuredPrompt<'_> {
     fn raw(&self) -> &str {
-        self.desk.state().drawing.columns = columns();
+        self.shared.state().drawing.columns = columns();
         PROMPT
     }
 
@@ -65,7 +65,7 @@ const END_TRIES: usize = 10;
 
 /// The editor, as other threads use it.
 pub(crate) struct LineEditor {
-    desk: Arc<EditorShared>,
+    shared: Arc<EditorShared>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -77,15 +77,15 @@ impl LineEditor {
         is_password: Guard,
     ) -> Result<(Self, mpsc::Receiver<UserInput>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
-        let desk = Arc::new(EditorShared { lines, paint, is_password, state: Mutex::default() });
+        let shared = Arc::new(EditorShared { lines, paint, is_password, state: Mutex::default() });
         // The highlighter draws the prompt, even without colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
-        editor.set_helper(Some(Assistant { desk: Arc::clone(&desk) }));
-        bind_keys(&mut editor, &desk);
+        editor.set_helper(Some(Assistant { shared: Arc::clone(&shared) }));
+        bind_keys(&mut editor, &shared);
         let printer = editor.create_external_printer()?;
         let (done, ended) = oneshot::channel();
-        let ending = Arc::clone(&desk);
+        let ending = Arc::clone(&shared);
         let edit = move || {
             read_on(editor, &ending);
             // The receiver may be gone already.
@@ -93,12 +93,12 @@ impl LineEditor {
             let _ = done.send(());
         };
         thread::Builder::new().name("editor".to_owned()).spawn(edit)?;
-        Ok((Self { desk, ended }, queue, AboveInput::new(printer)))
+        Ok((Self { shared, ended }, queue, AboveInput::new(printer)))
     }
 
     /// Sets the status row and the words of completion. Returns true if the status row must be redrawn.
     pub(crate) fn set(&self, status_line: StatusLine, words: Option<Words>) -> bool {
-        let mut state = self.desk.state();
+        let mut state = self.shared.state();
         if let Some(words) = words {
             state.words = words;
         }
@@ -110,7 +110,7 @@ impl LineEditor {
     /// Asks questions before the next line is read; the answers are neither shown nor remembered. These questions
     /// replace earlier ones.
     pub(crate) fn ask(&self, questions: &[&str]) {
-        let mut state = self.desk.state();
+        let mut state = self.shared.state();
         let hidden = |text: &&str| Question { text: (*text).to_owned(), hidden: true };
         state.questions = questions.iter().map(hidden).collect();
         state.secret.clear();
@@ -119,7 +119,7 @@ impl LineEditor {
 
     /// Asks a question whose answer is shown while it is typed.
     pub(crate) fn ask_openly(&self, question: &str) {
-        let mut state = self.desk.state();
+        let mut state = self.shared.state();
         state.questions = VecDeque::from([Question { text: question.to_owned(), hidden: false }]);
         state.asked = true;
     }
@@ -140,27 +140,27 @@ impl LineEditor {
 }
 
 /// Reads until a second Ctrl-C, Ctrl-D, SIGINT or the end of the terminal.
-fn read_on(mut editor: Editor<Assistant, DefaultHistory>, desk: &EditorShared) {
-    let prompt = MeasuredPrompt { desk };
+fn read_on(mut editor: Editor<Assistant, DefaultHistory>, shared: &EditorShared) {
+    let prompt = MeasuredPrompt { shared };
     loop {
         match editor.readline(&prompt) {
             Ok(_) => {}
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                let _ = desk.lines.try_send(UserInput::NoText);
+                let _ = shared.lines.try_send(UserInput::NoText);
             }
             Err(ReadlineError::Signal(_)) => {}
             Err(_) => break,
         }
     }
-    if !desk.state().begun {
+    if !shared.state().begun {
         // If the terminal is gone, there is nothing to clear.
         let _ = Stdout.write(PROMPT_OFF);
     }
 }
 
-fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<EditorShared>) {
+fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, shared: &Arc<EditorShared>) {
     let bind = |editor: &mut Editor<_, _>, key: KeyEvent, does: Key| {
-        let handler = Keys { desk: Arc::clone(desk), does };
+        let handler = Keys { shared: Arc::clone(shared), does };
         editor.bind_sequence(key, EventHandler::Conditional(Box::new(handler)));
     };
     for key in [KeyEvent(KeyCode::Enter, Modifiers::NONE), KeyEvent::ctrl('J')] {
@@ -178,7 +178,7 @@ fn bind_keys(editor: &mut Editor<Assistant, DefaultHistory>, desk: &Arc<EditorSh
         bind(editor, key, Key::Complete);
     }
     editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
-    let handler = HiddenInput { desk: Arc::clone(desk) };
+    let handler = HiddenInput { shared: Arc::clone(shared) };
     editor.bind_sequence(Event::Any, EventHandler::Conditional(Box::new(handler)));
 }
 
@@ -194,7 +194,7 @@ enum Key {
 }
 
 struct Keys {
-    desk: Arc<EditorShared>,
+    shared: Arc<EditorShared>,
     does: Key,
 }
 
@@ -202,17 +202,17 @@ impl ConditionalEventHandler for Keys {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         let (line, at) = (context.line(), context.pos());
         if matches!(self.does, Key::Interrupt) {
-            return Some(self.desk.interrupted(line));
+            return Some(self.shared.interrupted(line));
         }
-        let asked = self.desk.state().questions.front().map(|question| question.hidden);
+        let asked = self.shared.state().questions.front().map(|question| question.hidden);
         if let Some(hidden) = asked {
             return Some(match self.does {
                 Key::Enter if hidden => {
-                    self.desk.hand_over_secret();
+                    self.shared.hand_over_secret();
                     Cmd::Noop
                 }
                 Key::Enter => {
-                    self.desk.hand_over_answer(line);
+                    self.shared.hand_over_answer(line);
                     Cmd::Kill(Movement::WholeBuffer)
                 }
                 _ => Cmd::Noop,
@@ -221,18 +221,18 @@ impl ConditionalEventHandler for Keys {
         let recalled = match self.does {
             Key::Enter if line.is_empty() => return Some(Cmd::Noop),
             Key::Enter => {
-                self.desk.hand_over(line);
+                self.shared.hand_over(line);
                 return Some(clear());
             }
             Key::Complete => return Some(self.complete(&line[..at])),
             // In a text of several lines, the keys first move between its lines.
             Key::Older if line[..at].contains('\n') => return None,
             Key::Newer if line[at..].contains('\n') => return None,
-            Key::Older => self.desk.state().recall.older(line),
-            Key::Newer => self.desk.state().recall.newer(),
+            Key::Older => self.shared.state().recall.older(line),
+            Key::Newer => self.shared.state().recall.newer(),
             Key::NextUnread => {
                 // If the queue is full, the key is dropped: more input waits than this.
-                let _ = self.desk.lines.try_send(UserInput::NextUnread);
+                let _ = self.shared.lines.try_send(UserInput::NextUnread);
                 return Some(Cmd::Noop);
             }
             Key::Interrupt => return None,
@@ -243,12 +243,12 @@ impl ConditionalEventHandler for Keys {
 
 /// Takes the characters of a hidden answer. The editor never receives them, so it cannot draw, undo or recall them.
 struct HiddenInput {
-    desk: Arc<EditorShared>,
+    shared: Arc<EditorShared>,
 }
 
 impl ConditionalEventHandler for HiddenInput {
     fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
-        let mut state = self.desk.state();
+        let mut state = self.shared.state();
         // After a suspension, the editor reads the width of the screen without requesting the prompt.
         state.suspended = matches!(event.get(0), Some(KeyEvent(KeyCode::Char('Z'), Modifiers::CTRL)));
         if !state.questions.front().is_some_and(|question| question.hidden) {
@@ -274,7 +274,7 @@ impl Keys {
     /// Types the common start of all matching names; if that adds nothing, shows the names. The editor's own list would
     /// be cleared only to the height of the prompt.
     fn complete(&self, before_cursor: &str) -> Cmd {
-        let (start, names) = complete(before_cursor, &self.desk.state().words);
+        let (start, names) = complete(before_cursor, &self.shared.state().words);
         let common = names.iter().map(String::as_str).reduce(common_start).unwrap_or_default();
         match common.get(before_cursor.len() - start..) {
             Some(rest) if !rest.is_empty() => return Cmd::Insert(1, rest.to_owned()),
@@ -282,7 +282,7 @@ impl Keys {
         }
         if names.len() > 1 {
             // If the queue is full, the list is dropped.
-            let _ = self.desk.lines.try_send(UserInput::Choices(names));
+            let _ = self.shared.lines.try_send(UserInput::Choices(names));
         }
         Cmd::Noop
     }
@@ -303,7 +303,7 @@ fn columns() -> usize {
 /// Provides hints and colours to the editor.
 #[derive(Completer, Helper, Validator)]
 struct Assistant {
-    desk: Arc<EditorShared>,
+    shared: Arc<EditorShared>,
 }
 
 /// The possible rest of the input: that of an earlier line, which Right accepts, or a command's arguments.
@@ -326,7 +326,7 @@ impl Hinter for Assistant {
     type Hint = InlineHint;
 
     fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<InlineHint> {
-        let mut state = self.desk.state();
+        let mut state = self.shared.state();
         state.begun = !line.is_empty();
         if std::mem::take(&mut state.suspended) {
             state.drawing.columns = columns();
@@ -348,7 +348,7 @@ impl Highlighter for Assistant {
     /// would still expect the earlier number of rows, and clear messages above.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let shown = visible(line);
-        let mut state = self.desk.state();
+        let mut state = self.shared.state();
         let drawing = &mut state.drawing;
         let (broken, end) = break_rows(&shown, width(PROMPT.trim_start()), drawing.columns);
         drawing.end_of_input = end;
@@ -359,23 +359,23 @@ impl Highlighter for Assistant {
         if !default {
             return prompt.into();
         }
-        let mut state = self.desk.state();
+        let mut state = self.shared.state();
         let columns = state.drawing.columns;
         // The editor has moved to the first row of the last drawing: all below is ours.
         let begin = if state.drawing.last_columns == columns { "" } else { CLEAR_BELOW };
         state.drawing.last_columns = columns;
         let row = match state.questions.front() {
-            Some(question) => self.desk.paint.strong(&shorten(&question.text, columns.saturating_sub(1))),
-            None => state.status_line.row(status_columns(columns), self.desk.paint),
+            Some(question) => self.shared.paint.strong(&shorten(&question.text, columns.saturating_sub(1))),
+            None => state.status_line.row(status_columns(columns), self.shared.paint),
         };
-        format!("{begin}{row}{}", self.desk.paint.strong(PROMPT)).into()
+        format!("{begin}{row}{}", self.shared.paint.strong(PROMPT)).into()
     }
 
     /// The hint is broken into rows for the same reason as the line.
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
-        let drawing = self.desk.state().drawing;
+        let drawing = self.shared.state().drawing;
         let (broken, _) = break_rows(hint, drawing.end_of_input, drawing.columns);
-        self.desk.paint.faint(&broken).into()
+        self.shared.paint.faint(&broken).into()
     }
 }
 

@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn wait_is_told_in_round_units_and_never_too_short() {
-        for (milliseconds, told) in [
+        for (milliseconds, expected) in [
             (1, "1 s"),
             (90_000, "90 s"),
             (90_001, "2 minutes"),
@@ -50,7 +50,7 @@ mod tests {
             (7_201_000, "3 hours"),
         ] {
             let words = with_wait("too fast".to_owned(), Some(Duration::from_millis(milliseconds)));
-            assert_eq!(words, format!("too fast (try again in {told})"));
+            assert_eq!(words, format!("too fast (try again in {expected})"));
         }
         let longest = with_wait(String::new(), Some(Duration::from_millis(u64::MAX)));
         assert!(longest.ends_with("hours)"), "{longest}");
@@ -58,10 +58,11 @@ mod tests {
 
     #[test]
     fn wait_is_added_to_any_words_that_lack_it() {
-        let told = |words: &str, seconds| with_wait(words.to_owned(), Some(Duration::from_secs(seconds)));
-        assert_eq!(told("sachte", 7200), "sachte (try again in 2 hours)");
-        assert_eq!(told("too fast: wait 3 s", 3), "too fast: wait 3 s");
-        assert_eq!(told("too fast: wait 13 s", 3), "too fast: wait 13 s (try again in 3 s)");
+        let with_seconds =
+            |words: &str, seconds| with_wait(words.to_owned(), Some(Duration::from_secs(seconds)));
+        assert_eq!(with_seconds("sachte", 7200), "sachte (try again in 2 hours)");
+        assert_eq!(with_seconds("too fast: wait 3 s", 3), "too fast: wait 3 s");
+        assert_eq!(with_seconds("too fast: wait 13 s", 3), "too fast: wait 13 s (try again in 3 s)");
         assert_eq!(with_wait("wait 7200 s".to_owned(), None), "wait 7200 s");
     }
 }

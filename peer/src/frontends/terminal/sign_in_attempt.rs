@@ -32,8 +32,8 @@ pub(crate) async fn try_in(
         if !(put_off && interactive) {
             return Ok(tried);
         }
-        let told = with_wait(sanitize(msg), *retry_after);
-        if !ask_yes(format!("{told}. Try again? [Y/n] ")).await? {
+        let text = with_wait(sanitize(msg), *retry_after);
+        if !ask_yes(format!("{text}. Try again? [Y/n] ")).await? {
             return Err(SignInError::Left);
         }
     }

@@ -404,10 +404,10 @@ impl View {
     pub fn farewell(&mut self, moment: Moment) -> Vec<String> {
         let progress = self.progress(moment);
         let rooms = self.unread.rooms();
-        let missed: Vec<_> = rooms.iter().flat_map(|room| self.unread_under_name(room, moment)).collect();
+        let unread: Vec<_> = rooms.iter().flat_map(|room| self.unread_under_name(room, moment)).collect();
         let goodbye =
             if self.conversations.rooms().is_empty() { "Goodbye." } else { "Goodbye. Your seats are kept." };
-        progress.into_iter().chain(missed).chain([self.paint.system(goodbye)]).collect()
+        progress.into_iter().chain(unread).chain([self.paint.system(goodbye)]).collect()
     }
 
     /// Returns the content of the status row.
