@@ -271,7 +271,7 @@ fn signed(author: &ByHand, room: &RoomSnapshot, groups: &[usize]) -> Vec<Value> 
             if let Report::Committed(said) = report {
                 let wire = said.iter().map(|said| PeerMessage::Message {
                     room: Some(room.name.as_str().into()),
-                    line: said.message.wire(Some(room.id)),
+                    message: said.message.wire(Some(room.id)),
                 });
                 lines.extend(wire.map(|message| serde_json::to_value(message).unwrap()));
             }

@@ -24,7 +24,7 @@ pub enum PeerMessage<'a> {
         room: Option<Cow<'a, str>>,
         /// The message itself.
         #[serde(flatten)]
-        line: Line<'a>,
+        message: WireMessage<'a>,
     },
     /// The sender leaves a conversation.
     Leave {
@@ -58,7 +58,8 @@ pub enum PeerMessage<'a> {
         /// The room's id; `None` is the private conversation of the two.
         room_id: Option<Uuid>,
         /// The messages, ordered within each stream.
-        lines: Vec<Line<'a>>,
+        #[serde(rename = "lines")]
+        messages: Vec<WireMessage<'a>>,
     },
     /// A liveness check, answered with PONG.
     Ping,
@@ -94,7 +95,7 @@ pub struct Greeting<'a> {
 
 /// A chat message in its wire form, in the order of its fields.
 #[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct Line<'a> {
+pub struct WireMessage<'a> {
     /// The author. In MESSAGE this is the link's own user.
     pub username: Cow<'a, str>,
     /// The text of at most [`TEXT_MAX`](crate::limits::TEXT_MAX) bytes, or what is left of it.
@@ -133,9 +134,9 @@ impl std::fmt::Debug for WireText<'_> {
 }
 
 /// Chat text stays out of logs.
-impl std::fmt::Debug for Line<'_> {
+impl std::fmt::Debug for WireMessage<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("WireMessage").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -178,16 +179,16 @@ struct Fields<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Fields<'a> {
-    fn line(self) -> Result<Line<'a>, &'static str> {
+    fn message(self) -> Result<WireMessage<'a>, &'static str> {
         let provenance = self.provenance();
         let content = match (self.content, self.withdrawn) {
             (Some(content), None) => WireText::Content(content.0),
             (None, Some(digest)) => WireText::Withdrawn(digest),
-            _ => return Err("a line needs \"content\" or \"withdrawn\""),
+            _ => return Err("a message needs \"content\" or \"withdrawn\""),
         };
-        Ok(Line {
+        Ok(WireMessage {
             room_id: self.room_id,
-            username: self.username.ok_or("a line needs \"username\"")?.0,
+            username: self.username.ok_or("a message needs \"username\"")?.0,
             content,
             id: self.id,
             sent_at: self.sent_at,
@@ -224,7 +225,9 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
         Ok(match &*cmd.0 {
             "HELLO" => Self::Hello(fields.greeting()?),
             "WELCOME" => Self::Welcome(fields.greeting()?),
-            "MESSAGE" => Self::Message { room: fields.room.take().map(|room| room.0), line: fields.line()? },
+            "MESSAGE" => {
+                Self::Message { room: fields.room.take().map(|room| room.0), message: fields.message()? }
+            }
             "LEAVE" => Self::Leave { room: fields.room.map(|room| room.0) },
             "RECEIVED" => Self::Received { id: fields.id.ok_or("RECEIVED needs \"id\"")? },
             "REFUSED" => Self::Refused { code: fields.code.ok_or("REFUSED needs \"code\"")?.0 },
@@ -236,8 +239,8 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
             "WANT" => Self::Want { room_id: fields.room_id, streams: streams(&mut fields)? },
             "LINES" => {
                 let lines = fields.lines.ok_or("LINES needs \"lines\"")?;
-                let lines = lines.into_iter().map(Fields::line).collect::<Result<_, _>>()?;
-                Self::Lines { room_id: fields.room_id, lines }
+                let messages = lines.into_iter().map(Fields::message).collect::<Result<_, _>>()?;
+                Self::Lines { room_id: fields.room_id, messages }
             }
             "PING" => Self::Ping,
             "PONG" => Self::Pong,
@@ -272,12 +275,12 @@ mod tests {
             port: None,
         });
         assert_eq!(read(r#"{"cmd": "HELLO", "username": "ana"}"#), hello);
-        let PeerMessage::Message { room, line } =
+        let PeerMessage::Message { room, message } =
             read(r#"{"cmd": "MESSAGE", "room": null, "username": "ana", "content": "ol\u00e1"}"#)
         else {
             panic!("not a message")
         };
-        assert!(room.is_none() && line.content == WireText::Content("olá".into()) && line.id.is_none());
+        assert!(room.is_none() && message.content == WireText::Content("olá".into()) && message.id.is_none());
         assert_eq!(read(r#"{"cmd": "LEAVE"}"#), PeerMessage::Leave { room: None });
         assert_eq!(read(r#"{"cmd": "DANCE", "tempo": 3}"#), PeerMessage::Unknown);
     }
@@ -285,14 +288,14 @@ mod tests {
     #[test]
     fn plain_text_is_borrowed_from_the_frame() {
         let json = r#"{"cmd":"MESSAGE","room":"sala","username":"ana","content":"hi"}"#;
-        let PeerMessage::Message { line, .. } = serde_json::from_str(json).unwrap() else { panic!() };
-        assert!(matches!(line.content, WireText::Content(Cow::Borrowed("hi"))));
-        assert!(matches!(line.username, Cow::Borrowed("ana")));
+        let PeerMessage::Message { message, .. } = serde_json::from_str(json).unwrap() else { panic!() };
+        assert!(matches!(message.content, WireText::Content(Cow::Borrowed("hi"))));
+        assert!(matches!(message.username, Cow::Borrowed("ana")));
     }
 
     #[test]
     fn survives_the_way_through_json() {
-        let mut line = Line {
+        let mut wire = WireMessage {
             room_id: Some(Uuid::now_v7()),
             username: "ana".into(),
             content: WireText::Content("two\nlines \"quoted\"".into()),
@@ -309,11 +312,11 @@ mod tests {
                 signature: Some(Signature([2; 64])),
             })),
         };
-        let message = PeerMessage::Message { room: Some("sala".into()), line: line.clone() };
+        let message = PeerMessage::Message { room: Some("sala".into()), message: wire.clone() };
         let json = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<PeerMessage<'_>>(&json).unwrap(), message);
-        (line.room_id, line.content) = (None, WireText::Withdrawn(Digest([3; 32])));
-        let lines = PeerMessage::Lines { room_id: Some(Uuid::now_v7()), lines: vec![line] };
+        (wire.room_id, wire.content) = (None, WireText::Withdrawn(Digest([3; 32])));
+        let lines = PeerMessage::Lines { room_id: Some(Uuid::now_v7()), messages: vec![wire] };
         let json = serde_json::to_string(&lines).unwrap();
         assert_eq!(serde_json::from_str::<PeerMessage<'_>>(&json).unwrap(), lines);
     }

@@ -47,7 +47,7 @@ impl Engine {
                 effects.history(Request::IngestUnsigned(message));
             }
             InboundMessages::Signed(batch) => {
-                let (messages, late) = (batch.lines, batch.late);
+                let (messages, late) = (batch.messages, batch.late);
                 let authors: BTreeSet<_> = messages.iter().map(|message| &message.author).collect();
                 let trusted = authors.into_iter().map(|author| self.keys.trusted(author.clone())).collect();
                 let (user, of) = (from.clone(), conversation.clone());

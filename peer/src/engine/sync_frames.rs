@@ -97,7 +97,7 @@ impl Engine {
         &mut self,
         to: Username,
         of: &ConversationId,
-        lines: Vec<SignedMessage>,
+        messages: Vec<SignedMessage>,
         effects: &mut Effects,
     ) {
         self.handing_over.remove(&to);
@@ -105,7 +105,7 @@ impl Engine {
         let is_held = self.keys.is_changed(&to) && !self.omits(Omission::HoldHandOver);
         let is_member = self.chat.member_since(of, &to).is_some() || self.omits(Omission::HandOverToMembers);
         if is_member && !is_held {
-            let frame = Frame::Lines { room_id: of.room(), lines };
+            let frame = Frame::Lines { room_id: of.room(), messages };
             effects.push(Effect::Send(to, frame, RefusedFrame::Repeatable));
         }
     }

@@ -277,7 +277,7 @@ mod tests {
                 let wire = batch.iter().map(|message| message.wire(None)).collect();
                 let frame = commons::protocol::between_peers::PeerMessage::Lines {
                     room_id: room().room(),
-                    lines: wire,
+                    messages: wire,
                 };
                 assert!(serde_json::to_string(&frame).unwrap().len() < commons::limits::FRAME_MAX);
                 let signed: Vec<_> =

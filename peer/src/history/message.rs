@@ -11,7 +11,7 @@ use chrono::{DateTime, Datelike, Utc};
 use commons::keys::PublicKey;
 use commons::limits::{HEADS_MAX, TEXT_MAX};
 use commons::names::Username;
-use commons::protocol::between_peers::{Line, WireText};
+use commons::protocol::between_peers::{WireMessage, WireText};
 use commons::protocol::provenance::{Digest, Provenance};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -127,8 +127,8 @@ pub fn digest(
 impl SignedMessage {
     /// Converts the message to its form on the wire.
     #[must_use]
-    pub fn wire(&self, room_id: Option<Uuid>) -> Line<'_> {
-        Line {
+    pub fn wire(&self, room_id: Option<Uuid>) -> WireMessage<'_> {
+        WireMessage {
             room_id,
             username: self.author.as_str().into(),
             content: match &self.text {
@@ -142,7 +142,7 @@ impl SignedMessage {
     }
 
     /// Reads a message from the wire, or returns the reason why it is invalid.
-    pub fn read(wire: Line<'_>) -> Result<Self, &'static str> {
+    pub fn read(wire: WireMessage<'_>) -> Result<Self, &'static str> {
         let provenance = *wire.provenance.ok_or("a message without provenance")?;
         let sent_at = wire.sent_at.ok_or("a message without a send time")?;
         let text = match wire.content {
@@ -240,8 +240,8 @@ mod tests {
             let provenance = &mut message.provenance;
             (provenance.seq, provenance.lamport, provenance.revision) = (u64::MAX, u64::MAX, u64::MAX);
             provenance.heads = vec![Uuid::from_u128(1); HEADS_MAX];
-            let lines = PeerMessage::Lines { room_id: None, lines: vec![message.wire(None)] };
-            let frame = PeerMessage::Lines { room_id: None, lines: Vec::new() };
+            let lines = PeerMessage::Lines { room_id: None, messages: vec![message.wire(None)] };
+            let frame = PeerMessage::Lines { room_id: None, messages: Vec::new() };
             let json = |message| serde_json::to_string(&message).unwrap().len();
             let taken = json(lines) - json(frame);
             assert!(

@@ -112,8 +112,8 @@ mod tests {
             let Vector { me, lines, digests } = serde_json::from_str(vector).unwrap();
             let frame: PeerMessage<'_> = serde_json::from_str(lines.get()).unwrap();
             assert_eq!(serde_json::to_string(&frame).unwrap(), lines.get());
-            let PeerMessage::Lines { room_id, lines } = frame else { panic!("no LINES") };
-            let batch: Vec<_> = lines.into_iter().map(|line| SignedMessage::read(line).unwrap()).collect();
+            let PeerMessage::Lines { room_id, messages } = frame else { panic!("no LINES") };
+            let batch: Vec<_> = messages.into_iter().map(|message| SignedMessage::read(message).unwrap()).collect();
             let conversation = match room_id {
                 Some(room) => ConversationId::Room(room),
                 None => ConversationId::Private(batch[0].author.clone()),

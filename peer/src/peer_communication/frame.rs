@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use commons::names::RoomName;
 use commons::net::frame::{FrameError, encode};
-use commons::protocol::between_peers::{Line, PeerMessage};
+use commons::protocol::between_peers::{PeerMessage, WireMessage};
 use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ pub(crate) enum Frame {
         /// The room's id; `None` is the private conversation of the two.
         room_id: Option<Uuid>,
         /// The messages, ordered within each stream.
-        lines: Vec<SignedMessage>,
+        messages: Vec<SignedMessage>,
     },
     /// An own message. Its recipients share it, so that it is encoded once per form.
     Message(Arc<OutgoingMessage>),
@@ -71,18 +71,20 @@ impl Frame {
             Self::Want { room_id, streams } => {
                 PeerMessage::Want { room_id: *room_id, streams: streams.clone() }
             }
-            Self::Lines { room_id, lines } => {
-                let lines = lines.iter().map(|line| line.wire(None)).collect();
-                PeerMessage::Lines { room_id: *room_id, lines }
+            Self::Lines { room_id, messages } => {
+                let messages = messages.iter().map(|message| message.wire(None)).collect();
+                PeerMessage::Lines { room_id: *room_id, messages }
             }
             Self::Message(message) => {
-                let OutgoingMessage { message: line, room, conversation, .. } = &**message;
-                let signed = line.wire(conversation.room());
-                let line = match dialect {
+                let OutgoingMessage { message, room, conversation, .. } = &**message;
+                let signed = message.wire(conversation.room());
+                let message = match dialect {
                     Dialect::Full => signed,
-                    Dialect::Basic | Dialect::Legacy => Line { provenance: None, room_id: None, ..signed },
+                    Dialect::Basic | Dialect::Legacy => {
+                        WireMessage { provenance: None, room_id: None, ..signed }
+                    }
                 };
-                PeerMessage::Message { room: room.as_ref().map(|room| room.as_str().into()), line }
+                PeerMessage::Message { room: room.as_ref().map(|room| room.as_str().into()), message }
             }
             Self::Leave { room } => {
                 let named = room.as_ref().filter(|_| dialect != Dialect::Legacy);
@@ -138,12 +140,12 @@ mod tests {
 
     /// The room's message of the examples.
     fn message() -> Arc<OutgoingMessage> {
-        let line = serde_json::from_str(example(r#"{"cmd":"MESSAGE","room":"sala""#)).unwrap();
-        let PeerMessage::Message { room, line } = line else { panic!("not a message") };
+        let frame = serde_json::from_str(example(r#"{"cmd":"MESSAGE","room":"sala""#)).unwrap();
+        let PeerMessage::Message { room, message } = frame else { panic!("not a message") };
         let (room, conversation) =
-            (RoomName::parse(&room.unwrap()).ok(), ConversationId::Room(line.room_id.unwrap()));
-        let line = SignedMessage::read(line).unwrap();
-        Arc::new(OutgoingMessage { row: 1, conversation, room, message: line, audience: Vec::new() })
+            (RoomName::parse(&room.unwrap()).ok(), ConversationId::Room(message.room_id.unwrap()));
+        let message = SignedMessage::read(message).unwrap();
+        Arc::new(OutgoingMessage { row: 1, conversation, room, message, audience: Vec::new() })
     }
 
     #[test]
@@ -153,15 +155,15 @@ mod tests {
             vec![StreamSpans { username, incarnation: Incarnation(incarnation), spans: spans.to_vec() }]
         };
         let room_id = message().conversation.room();
-        let lines = serde_json::from_str(example(r#"{"cmd":"LINES""#)).unwrap();
-        let PeerMessage::Lines { lines, .. } = lines else { panic!("not lines") };
-        let lines = lines.into_iter().map(|line| SignedMessage::read(line).unwrap()).collect();
+        let frame = serde_json::from_str(example(r#"{"cmd":"LINES""#)).unwrap();
+        let PeerMessage::Lines { messages, .. } = frame else { panic!("not lines") };
+        let messages = messages.into_iter().map(|message| SignedMessage::read(message).unwrap()).collect();
         let spans = [(1, 50), (61, 64)];
         let stored = streams("ana", 0x0123_4567_89ab_cdef, &spans);
         for (frame, start) in [
             (Frame::Have { room_id, streams: stored, lamport: None }, r#"{"cmd":"HAVE""#),
             (Frame::Want { room_id: None, streams: streams("bob", u64::MAX, &[(1, 1)]) }, r#"{"cmd":"WANT""#),
-            (Frame::Lines { room_id: None, lines }, r#"{"cmd":"LINES""#),
+            (Frame::Lines { room_id: None, messages }, r#"{"cmd":"LINES""#),
             (Frame::Message(message()), r#"{"cmd":"MESSAGE","room":"sala""#),
             (Frame::Leave { room: message().room.clone() }, r#"{"cmd":"LEAVE","room":"sala""#),
         ] {

@@ -5,7 +5,7 @@ use commons::limits::{BATCH_BYTES, BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX
 use commons::net::connection::{Connection, FrameReader, FrameWriter};
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
-use commons::protocol::between_peers::{Line, PeerMessage, WireText};
+use commons::protocol::between_peers::{PeerMessage, WireMessage, WireText};
 use commons::protocol::provenance::StreamSpans;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -72,8 +72,10 @@ async fn read<R: AsyncRead + Unpin>(
         };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message { room, line }) => parse_message(slot, room.as_deref(), line),
-            Ok(PeerMessage::Lines { room_id, lines }) if modern => parse_batch(slot, room_id, lines, true),
+            Ok(PeerMessage::Message { room, message }) => parse_message(slot, room.as_deref(), message),
+            Ok(PeerMessage::Lines { room_id, messages }) if modern => {
+                parse_batch(slot, room_id, messages, true)
+            }
             Ok(PeerMessage::Have { room_id, streams, lamport }) if modern && is_bounded(&streams) => {
                 Some(LinkReport::Have { from: slot.user.clone(), room_id, streams, lamport })
             }
@@ -157,7 +159,7 @@ fn is_bounded(streams: &[StreamSpans]) -> bool {
 /// Checks a message: its author must be the link's user, and its text at most [`TEXT_MAX`] bytes. Only a program
 /// without a history may send it unsigned. Otherwise a member could send different versions of a message to different
 /// members, and no fork would show.
-fn parse_message(slot: &LinkSlot, room: Option<&str>, message: Line<'_>) -> Option<LinkReport> {
+fn parse_message(slot: &LinkSlot, room: Option<&str>, message: WireMessage<'_>) -> Option<LinkReport> {
     if message.username != slot.user.as_str() {
         warn!(peer = ?slot.user, claimed = ?message.username, "a message under another name was dropped");
         return None;
@@ -170,7 +172,7 @@ fn parse_message(slot: &LinkSlot, room: Option<&str>, message: Line<'_>) -> Opti
         warn!(peer = ?slot.user, "an unsigned message of a program that signs was dropped");
         return None;
     }
-    let Line { content: WireText::Content(content), id, sent_at, .. } = message else {
+    let WireMessage { content: WireText::Content(content), id, sent_at, .. } = message else {
         warn!(peer = ?slot.user, "an unsigned message without a text was dropped");
         return None;
     };
@@ -189,16 +191,16 @@ fn parse_message(slot: &LinkSlot, room: Option<&str>, message: Line<'_>) -> Opti
 fn parse_batch(
     slot: &LinkSlot,
     room_id: Option<Uuid>,
-    lines: Vec<Line<'_>>,
+    messages: Vec<WireMessage<'_>>,
     late: bool,
 ) -> Option<LinkReport> {
-    if lines.len() > BATCH_LINES {
-        warn!(peer = ?slot.user, messages = lines.len(), "a batch over the limit was dropped");
+    if messages.len() > BATCH_LINES {
+        warn!(peer = ?slot.user, messages = messages.len(), "a batch over the limit was dropped");
         return None;
     }
-    match lines.into_iter().map(SignedMessage::read).collect() {
-        Ok(lines) => {
-            let batch = MessageBatch { room_id, lines, late };
+    match messages.into_iter().map(SignedMessage::read).collect() {
+        Ok(messages) => {
+            let batch = MessageBatch { room_id, messages, late };
             Some(LinkReport::Signed { from: slot.user.clone(), link: slot.id, batch })
         }
         Err(error) => {
@@ -313,7 +315,7 @@ mod tests {
 
     #[tokio::test]
     async fn unsigned_message_of_a_modern_program_is_refused() {
-        let line = Line {
+        let message = WireMessage {
             username: "bob".into(),
             content: WireText::Content("only for you".into()),
             id: None,
@@ -321,7 +323,7 @@ mod tests {
             room_id: None,
             provenance: None,
         };
-        let unsigned = [PeerMessage::Message { room: None, line }];
+        let unsigned = [PeerMessage::Message { room: None, message }];
         assert!(reports_of(Dialect::Full, &unsigned).await.is_empty());
         // The control: programs that keep no history sign nothing.
         for dialect in [Dialect::Basic, Dialect::Legacy] {

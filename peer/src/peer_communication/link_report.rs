@@ -129,7 +129,7 @@ pub(crate) struct PlainMessage {
 /// Signed messages of a room, or of the private conversation with the peer.
 pub(crate) struct MessageBatch {
     pub(crate) room_id: Option<Uuid>,
-    pub(crate) lines: Vec<SignedMessage>,
+    pub(crate) messages: Vec<SignedMessage>,
     /// Whether they are backlog rather than messages sent as they were written.
     pub(crate) late: bool,
 }

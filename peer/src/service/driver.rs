@@ -365,8 +365,8 @@ impl Driver {
             Effect::SendBacklog(to, link, messages) => {
                 let first = messages.first()?;
                 let (row, room_id) = (first.row, first.conversation.room());
-                let lines = messages.iter().map(|message| message.message.clone()).collect();
-                let sent = links.feed(&to, link, &Frame::Lines { room_id, lines });
+                let messages = messages.iter().map(|message| message.message.clone()).collect();
+                let sent = links.feed(&to, link, &Frame::Lines { room_id, messages });
                 return sent.is_err().then_some(Input::Refused(to, RefusedFrame::Messages(row)));
             }
             Effect::Acknowledge(to, id) => links.ack(&to, id),

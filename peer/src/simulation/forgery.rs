@@ -16,12 +16,13 @@ pub(crate) const FORGED: &str = "forged";
 /// Returns a signed batch of another author with one text altered, or `None` if the frame holds no such batch.
 pub(crate) fn altered(frame: &Packet, by: &Username) -> Option<Packet> {
     let mut frame = frame.clone();
-    let Packet::Lines { lines, late, .. } = &mut frame else { return None };
+    let Packet::Lines { messages, late, .. } = &mut frame else { return None };
     *late = true;
     // Only the last batch of the frame is kept. The others are genuine, and any member may pass them on.
-    let group = lines.iter().rposition(|line| line.provenance.previous.is_some())?;
-    lines.drain(..group);
-    let last = lines.last_mut().filter(|last| last.author != *by && last.provenance.signature.is_some())?;
+    let group = messages.iter().rposition(|line| line.provenance.previous.is_some())?;
+    messages.drain(..group);
+    let last =
+        messages.last_mut().filter(|last| last.author != *by && last.provenance.signature.is_some())?;
     // If the author signed this very text, the batch is not altered.
     if last.text.plain() == FORGED {
         return None;
@@ -37,13 +38,13 @@ pub(crate) fn want(room: Uuid, streams: Vec<StreamSpans>) -> Packet {
 
 /// Returns a WANT for the whole stream of the frame's first message.
 pub(crate) fn streams(frame: &Packet) -> Vec<StreamSpans> {
-    let Packet::Lines { lines, .. } = frame else { return Vec::new() };
+    let Packet::Lines { messages, .. } = frame else { return Vec::new() };
     let stream = |line: &SignedMessage| StreamSpans {
         username: line.author.as_str().to_owned(),
         incarnation: line.provenance.incarnation,
         spans: vec![(1, 1000)],
     };
-    lines.iter().take(1).map(stream).collect()
+    messages.iter().take(1).map(stream).collect()
 }
 
 /// Returns a message with a valid signature, at a revision at which its author was not a member.

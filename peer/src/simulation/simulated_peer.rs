@@ -47,7 +47,7 @@ const PENDING_BYTES: usize = 2000;
 pub(crate) enum Packet {
     Have(Option<Uuid>, Vec<StreamSpans>, Option<u64>),
     Want(Option<Uuid>, Vec<StreamSpans>),
-    Lines { room_id: Option<Uuid>, lines: Vec<SignedMessage>, late: bool },
+    Lines { room_id: Option<Uuid>, messages: Vec<SignedMessage>, late: bool },
     Left(Option<String>),
 }
 
@@ -57,8 +57,8 @@ impl Packet {
         match self {
             Self::Have(room_id, streams, lamport) => LinkReport::Have { from, room_id, streams, lamport },
             Self::Want(room_id, streams) => LinkReport::Want { from, room_id, streams },
-            Self::Lines { room_id, lines, late } => {
-                LinkReport::Signed { from, link, batch: MessageBatch { room_id, lines, late } }
+            Self::Lines { room_id, messages, late } => {
+                LinkReport::Signed { from, link, batch: MessageBatch { room_id, messages, late } }
             }
             Self::Left(room) => LinkReport::Left { from, room },
         }
@@ -70,10 +70,10 @@ impl From<Frame> for Packet {
         match frame {
             Frame::Have { room_id, streams, lamport } => Self::Have(room_id, streams, lamport),
             Frame::Want { room_id, streams } => Self::Want(room_id, streams),
-            Frame::Lines { room_id, lines } => Self::Lines { room_id, lines, late: true },
+            Frame::Lines { room_id, messages } => Self::Lines { room_id, messages, late: true },
             Frame::Message(message) => Self::Lines {
                 room_id: message.conversation.room(),
-                lines: vec![message.message.clone()],
+                messages: vec![message.message.clone()],
                 late: false,
             },
             Frame::Leave { room } => Self::Left(room.map(|room| room.as_str().to_owned())),
@@ -260,7 +260,7 @@ impl SimulatedPeer {
             }
             Effect::History(request) => self.requests.push_back(request),
             Effect::Send(to, frame, refused) => {
-                if matches!(&frame, Frame::Lines { lines, .. } if !lines.is_empty()) {
+                if matches!(&frame, Frame::Lines { messages, .. } if !messages.is_empty()) {
                     self.check_key(&to, log);
                 }
                 let fits = self.send(&to, None, frame.into());
@@ -276,8 +276,8 @@ impl SimulatedPeer {
                 let first = messages.first()?;
                 self.check_key(&to, log);
                 let (row, room_id) = (first.row, first.conversation.room());
-                let lines = messages.iter().map(|message| message.message.clone()).collect();
-                let fits = self.send(&to, Some(link), Frame::Lines { room_id, lines }.into());
+                let messages = messages.iter().map(|message| message.message.clone()).collect();
+                let fits = self.send(&to, Some(link), Frame::Lines { room_id, messages }.into());
                 return (!fits).then_some(Input::Refused(to, RefusedFrame::Messages(row)));
             }
             Effect::SayLeave(to, room, _) => {

@@ -385,8 +385,8 @@ impl World {
         if let Some((legacy, is_in_menu)) = &self.rooms.legacy
             && *legacy == to
         {
-            let Packet::Lines { lines, .. } = packet else { return };
-            let ids: Vec<_> = lines.iter().map(|line| line.id).collect();
+            let Packet::Lines { messages, .. } = packet else { return };
+            let ids: Vec<_> = messages.iter().map(|line| line.id).collect();
             if *is_in_menu {
                 let wrong = format!("{ids:?} was sent to a legacy client that drops it");
                 self.stations[from].log.wrong.push(wrong);
@@ -395,16 +395,16 @@ impl World {
         }
         let (at, delay) = (self.who(&to), self.delay());
         let delay = delay + self.slow.filter(|(slow, _)| *slow == at).map_or(0, |(_, delay)| delay);
-        if let (Some((id, never)), Packet::Lines { lines, .. }) = (&self.never, &packet)
+        if let (Some((id, never)), Packet::Lines { messages, .. }) = (&self.never, &packet)
             && *never == to
-            && lines.iter().any(|line| line.id == *id)
+            && messages.iter().any(|line| line.id == *id)
         {
             let wrong = format!("{id} was sent to {to}, who was known to have left");
             self.stations[from].log.wrong.push(wrong);
         }
-        if let (false, Packet::Lines { room_id: Some(_), lines, .. }) = (is_forged, &packet)
+        if let (false, Packet::Lines { room_id: Some(_), messages, .. }) = (is_forged, &packet)
             && let Some(line) =
-                lines.iter().find(|line| self.rooms.seat_at(line.provenance.revision, &to).is_none())
+                messages.iter().find(|line| self.rooms.seat_at(line.provenance.revision, &to).is_none())
         {
             let wrong = format!("{} was sent to {to}, who was not a member when it was written", line.id);
             self.stations[from].log.wrong.push(wrong);
@@ -418,7 +418,7 @@ impl World {
                 *busy
             }
         };
-        if matches!(&packet, Packet::Lines { room_id: Some(_), lines, .. } if !lines.is_empty()) {
+        if matches!(&packet, Packet::Lines { room_id: Some(_), messages, .. } if !messages.is_empty()) {
             self.captured.truncate(16);
             self.captured.push_front(packet.clone());
         }
@@ -686,8 +686,8 @@ impl World {
             // A former member could claim that a message is from the time of its membership, so this case is left
             // out.
             if !self.rooms.ever_sat(&name) {
-                let lines = vec![forgery::line(&name, self.rooms.revision(), number)];
-                packets.push(Packet::Lines { room_id, lines, late: number.is_multiple_of(2) });
+                let messages = vec![forgery::line(&name, self.rooms.revision(), number)];
+                packets.push(Packet::Lines { room_id, messages, late: number.is_multiple_of(2) });
             }
             packets
         };
