@@ -19,7 +19,7 @@ use peer::history::message::SignedMessage;
 use peer::history::report::Report;
 use peer::history::request::{Draft, InboundBatch, Request};
 use peer::history::search::Search;
-use peer::limits::PACE_LINES;
+use peer::limits::BACKPRESSURE_MESSAGES;
 use rusqlite::{Connection, params};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -97,7 +97,7 @@ async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Op
 
 /// Appends messages, each acknowledged by both others as soon as it is durable. Returns the signed messages.
 async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usize) -> Vec<SignedMessage> {
-    let (writing, pace) = (history.clone(), Arc::new(Semaphore::new(PACE_LINES)));
+    let (writing, pace) = (history.clone(), Arc::new(Semaphore::new(BACKPRESSURE_MESSAGES)));
     let permits = Arc::clone(&pace);
     let writer = tokio::spawn(async move {
         for n in 0..lines {

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 /// Time between two requests to the tracker about one unlinked recipient of private messages. Messages that are written
 /// in the meantime wait in the outbox.
-pub const SEEK_PAUSE: Duration = Duration::from_secs(3);
+pub const LOOKUP_PAUSE: Duration = Duration::from_secs(3);
 
 /// Links at a time, of all peers together: rooms of three need few, and unknown peers must not take many.
 pub const LINKS_MAX: usize = 64;
@@ -38,32 +38,32 @@ pub const WELCOME_WAIT: Duration = Duration::from_secs(5);
 
 /// Outbox messages for a linked recipient at which the author begins to wait. A fast author thus keeps the pace of
 /// recipients that read.
-pub const PACE_LINES: usize = 2000;
+pub const BACKPRESSURE_MESSAGES: usize = 2000;
 
 /// Messages from one look at the slow recipients to the next.
-pub const PACE_STRIDE: usize = 500;
+pub const BACKPRESSURE_STRIDE: usize = 500;
 
 /// Longest wait before one message while recipients take some: a slow recipient must not hold up commands.
-pub const PACE_MOST: Duration = Duration::from_secs(10);
+pub const BACKPRESSURE_MAX: Duration = Duration::from_secs(10);
 
-/// Longest wait at [`PACE_LINES`] while no recipient takes a message.
-pub const PACE_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait at [`BACKPRESSURE_MESSAGES`] while no recipient takes a message.
+pub const BACKPRESSURE_WAIT: Duration = Duration::from_secs(1);
 
 /// Longest wait for the last acknowledgements of a member who has left, also on a slow link. After that, the outbox
 /// gives up that member's messages.
-pub const LAST_RECEIPTS: Duration = Duration::from_secs(5);
+pub const ACK_GRACE: Duration = Duration::from_secs(5);
 
 /// Time between two steps of sync: what to announce with HAVE, to request again with WANT, or which user to look up.
-pub const CATCH_UP_TICK: Duration = Duration::from_secs(1);
+pub const SYNC_TICK: Duration = Duration::from_secs(1);
 
 /// Time after which a peer receives HAVE again, if its content has changed.
-pub const TELL_PAUSE: Duration = Duration::from_secs(3);
+pub const HAVE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Conversations that one peer may name in its HAVE frames: a user is in far fewer.
 pub const CONVERSATIONS_MAX: usize = 64;
 
 /// Time without a missing message from a linked author, after which the messages are requested from others.
-pub const ASK_PATIENCE: Duration = Duration::from_secs(3);
+pub const AUTHOR_GRACE: Duration = Duration::from_secs(3);
 
 /// Streams of a conversation in which missed messages are counted: far more than three people with a few devices have.
 pub const MISSED_STREAMS: usize = 256;
@@ -72,10 +72,10 @@ pub const MISSED_STREAMS: usize = 256;
 pub const MISSED_COUNT: u64 = 1_000_000;
 
 /// Time after which an unanswered WANT is sent again.
-pub const WANT_WAIT: Duration = Duration::from_secs(10);
+pub const WANT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause before messages are requested again that a peer announced but did not send, or that could not be stored.
-pub const VAIN_PAUSE: Duration = Duration::from_secs(10);
+pub const WANT_RETRY: Duration = Duration::from_secs(10);
 
 /// Pause before the tracker is asked again for the keys of the user's own account, if the session closed in the
 /// meantime.
@@ -91,10 +91,10 @@ pub const KEY_QUESTIONS_MAX: usize = 64;
 pub const COMMANDS_MAX: usize = 64;
 
 /// Absent recipients about whom the tracker is asked at one tick. The others' turn comes at the next ticks.
-pub const SEEKS_AT_ONCE: usize = 8;
+pub const LOOKUPS_AT_ONCE: usize = 8;
 
 /// First and longest wait between two lookups of an offline recipient for whom messages wait.
-pub const SEEK_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+pub const LOOKUP_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Bytes written to a link at once.
 pub const WRITE_BATCH: usize = 64 * 1024;
@@ -166,10 +166,10 @@ pub const LIST_PAGES: usize = 100;
 pub const TRACKER_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 
 /// Time without activity after which the history is locked again.
-pub const GATE_IDLE: Duration = Duration::from_secs(600);
+pub const HISTORY_LOCK_IDLE: Duration = Duration::from_secs(600);
 
 /// Wrong passwords to unlock the history after which the program ends.
-pub const GATE_TRIES: usize = 3;
+pub const HISTORY_LOCK_TRIES: usize = 3;
 
 /// Messages that `/history` and `/search` show: the default, and the greatest number.
 pub const PAST_LINES: (usize, usize) = (20, 1000);

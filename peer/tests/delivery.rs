@@ -18,7 +18,7 @@ use peer::history::conversation::ConversationId;
 use peer::history::history_db::{HistoryDb, Place};
 use peer::history::report::Report;
 use peer::history::request::{Draft, Request};
-use peer::limits::PACE_LINES;
+use peer::limits::BACKPRESSURE_MESSAGES;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -188,7 +188,7 @@ async fn history_asks_for_the_password_and_allows_three_tries() {
 
 #[tokio::test]
 async fn much_that_waits_for_who_is_away_holds_nobody_up() {
-    const MANY: usize = 2 * PACE_LINES;
+    const MANY: usize = 2 * BACKPRESSURE_MESSAGES;
     let tracker = Tracker::start().await;
     let [ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.service.stop().await;

@@ -62,7 +62,7 @@ pub(crate) const WRONG_PASSWORDS_MAX: u32 = 3;
 pub(crate) const JUDGED_PER_LOGIN_MAX: u32 = 2;
 
 /// The size of a session's send queue in bytes. The session is closed when the queue is full.
-pub(crate) const OUTBOX_BYTES: usize = 256 * 1024;
+pub(crate) const SEND_QUEUE_BYTES: usize = 256 * 1024;
 
 /// The time limit for the last frames to a session. A complete shutdown has two seconds.
 pub(crate) const FAREWELL_TIME: Duration = Duration::from_millis(300);
@@ -152,7 +152,7 @@ pub(crate) const BATCH_MAX: usize = 512;
 pub(crate) const WATCH_BACKLOG: usize = 2 * BATCH_MAX;
 
 /// The minimum journal size in bytes for a compaction while the tracker runs.
-pub(crate) const FOLD_BYTES: u64 = 1024 * 1024;
+pub(crate) const COMPACTION_BYTES: u64 = 1024 * 1024;
 
 /// The number of wrong passwords for one account that cost a network no wait. Everybody mistypes.
 pub(crate) const GUESSES_FREE: u32 = 3;

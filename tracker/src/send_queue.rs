@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::OUTBOX_BYTES;
+use crate::limits::SEND_QUEUE_BYTES;
 
 /// The reason why another task ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl SendQueue {
     /// Creates an empty queue, and the end from which the session takes its frames.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<QueuedFrame>) {
         let (frames, waiting) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(OUTBOX_BYTES));
+        let room = Arc::new(Semaphore::new(SEND_QUEUE_BYTES));
         (Self { frames, room, ended: CancellationToken::new(), ending: Arc::default() }, waiting)
     }
 
@@ -95,11 +95,11 @@ mod tests {
     #[tokio::test]
     async fn ends_at_the_first_byte_too_many_and_not_before() {
         let (outbox, mut frames) = SendQueue::new();
-        outbox.push(vec![b'x'; OUTBOX_BYTES - 1].into());
+        outbox.push(vec![b'x'; SEND_QUEUE_BYTES - 1].into());
         outbox.push(vec![b'x'; 1].into());
         assert!(!outbox.ended.is_cancelled());
         drop(frames.recv().await);
-        outbox.push(vec![b'x'; OUTBOX_BYTES - 1].into());
+        outbox.push(vec![b'x'; SEND_QUEUE_BYTES - 1].into());
         assert!(!outbox.ended.is_cancelled(), "room is given back once a frame was written");
         outbox.push(vec![b'x'; 1].into());
         outbox.end(CloseReason::Superseded);

@@ -1,13 +1,13 @@
 //! The lock of the history.
 //!
-//! The first look at the history in a run, and the first after [`GATE_IDLE`] without activity, requires the password.
+//! The first look at the history in a run, and the first after [`HISTORY_LOCK_IDLE`] without activity, requires the password.
 //! Pure: time is an argument.
 
 use tokio::time::Instant;
 
-use crate::limits::{GATE_IDLE, GATE_TRIES};
+use crate::limits::{HISTORY_LOCK_IDLE, HISTORY_LOCK_TRIES};
 
-/// The number of wrong passwords that remain, at most [`GATE_TRIES`].
+/// The number of wrong passwords that remain, at most [`HISTORY_LOCK_TRIES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Locked {
     pub(crate) tries_left: usize,
@@ -24,7 +24,7 @@ pub(crate) struct HistoryLock {
 impl HistoryLock {
     /// Records activity at this peer; locks the history if the last activity was too long ago.
     pub(crate) fn touch(&mut self, now: Instant) {
-        let idle = |since: Instant| now.duration_since(since) >= GATE_IDLE;
+        let idle = |since: Instant| now.duration_since(since) >= HISTORY_LOCK_IDLE;
         self.open = self.open.filter(|since| !idle(*since)).map(|_| now);
     }
 
@@ -51,12 +51,12 @@ impl HistoryLock {
 
     /// Returns true if too many passwords were wrong: no password unlocks the history any more.
     fn is_exhausted(&self) -> bool {
-        self.wrong >= GATE_TRIES
+        self.wrong >= HISTORY_LOCK_TRIES
     }
 
     /// Returns the number of wrong passwords that remain.
     pub(crate) fn shut(&self) -> Locked {
-        Locked { tries_left: GATE_TRIES.saturating_sub(self.wrong) }
+        Locked { tries_left: HISTORY_LOCK_TRIES.saturating_sub(self.wrong) }
     }
 }
 
@@ -70,10 +70,10 @@ mod tests {
         let mut history_lock = HistoryLock::default();
         assert_eq!(history_lock.check(now), Err(Locked { tries_left: 3 }));
         assert_eq!(history_lock.attempt(true, now), Ok(()));
-        let busy = now + GATE_IDLE / 2;
+        let busy = now + HISTORY_LOCK_IDLE / 2;
         history_lock.touch(busy);
-        assert_eq!(history_lock.check(busy + GATE_IDLE / 2), Ok(()));
-        assert_eq!(history_lock.check(busy + GATE_IDLE * 2), Err(Locked { tries_left: 3 }));
+        assert_eq!(history_lock.check(busy + HISTORY_LOCK_IDLE / 2), Ok(()));
+        assert_eq!(history_lock.check(busy + HISTORY_LOCK_IDLE * 2), Err(Locked { tries_left: 3 }));
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use commons::names::Username;
 use tokio::time::Instant;
 
-use crate::limits::SEEK_PAUSE;
+use crate::limits::LOOKUP_PAUSE;
 
 /// The time of the last query about each recipient.
 #[derive(Debug, Default)]
@@ -18,9 +18,9 @@ pub(crate) struct LookupPace {
 
 impl LookupPace {
     /// Returns whether a query about a recipient is allowed now, and notes it if so. One is allowed every
-    /// `SEEK_PAUSE`.
+    /// `LOOKUP_PAUSE`.
     pub(crate) fn may_ask(&mut self, user: &Username, now: Instant) -> bool {
-        self.asked.retain(|_, asked| now < *asked + SEEK_PAUSE);
+        self.asked.retain(|_, asked| now < *asked + LOOKUP_PAUSE);
         let may = !self.asked.contains_key(user);
         if may {
             self.asked.insert(user.clone(), now);
@@ -45,8 +45,8 @@ mod tests {
         assert!(lookups.may_ask(&bob, now));
         assert!(!lookups.may_ask(&bob, now));
         assert!(lookups.may_ask(&carla, now));
-        assert!(lookups.may_ask(&bob, now + SEEK_PAUSE));
+        assert!(lookups.may_ask(&bob, now + LOOKUP_PAUSE));
         lookups.forget(&bob);
-        assert!(lookups.may_ask(&bob, now + SEEK_PAUSE));
+        assert!(lookups.may_ask(&bob, now + LOOKUP_PAUSE));
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::lookup_pace::LookupPace;
-use crate::limits::{SEEK_BACKOFF, SEEKS_AT_ONCE};
+use crate::limits::{LOOKUP_BACKOFF, LOOKUPS_AT_ONCE};
 
 /// The lookups that are under way, and those that are due.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(in crate::engine) struct LookupSchedule {
     /// Whether the history was asked for whom messages wait.
     pub(in crate::engine) is_counting: bool,
     /// The next time to look for each absent recipient, and the delay after it. The delay doubles, within
-    /// `SEEK_BACKOFF`.
+    /// `LOOKUP_BACKOFF`.
     pub(in crate::engine) due: BTreeMap<Username, (Instant, Duration)>,
 }
 
@@ -40,9 +40,9 @@ impl LookupSchedule {
         self.due.retain(|user, _| waiting.contains(user));
         let mut due = Vec::new();
         for user in waiting {
-            let (first, most) = SEEK_BACKOFF;
+            let (first, most) = LOOKUP_BACKOFF;
             let (at, delay) = self.due.entry((*user).clone()).or_insert((now, first));
-            if *at <= now && due.len() < SEEKS_AT_ONCE {
+            if *at <= now && due.len() < LOOKUPS_AT_ONCE {
                 (*at, *delay) = (now + *delay, most.min(*delay * 2));
                 due.push((*user).clone());
             }

@@ -15,7 +15,7 @@ use crate::engine::omission::Omission;
 use crate::engine::timers::Timer;
 use crate::history::request::Request;
 use crate::identity::known_keys::KeyUpdate;
-use crate::limits::{HELLO_PAUSE, LAST_RECEIPTS};
+use crate::limits::{ACK_GRACE, HELLO_PAUSE};
 use crate::peer_communication::link_table::Target;
 
 impl Engine {
@@ -80,7 +80,7 @@ impl Engine {
         }
         let is_set = self.timers.is_set(&Timer::GiveUp(room));
         let timer = if is_set { Timer::GiveUpAgain(room) } else { Timer::GiveUp(room) };
-        self.timers.set(timer, now.instant + LAST_RECEIPTS);
+        self.timers.set(timer, now.instant + ACK_GRACE);
     }
 
     /// Returns the members whose legacy clients do not show a room. Its messages wait.

@@ -77,7 +77,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::history_db::Opened;
 use crate::history::request::Request;
 use crate::identity::known_keys::KnownKeys;
-use crate::limits::CATCH_UP_TICK;
+use crate::limits::SYNC_TICK;
 use crate::peer_communication::links::LinkState;
 
 /// The state of a signed-in peer.
@@ -153,7 +153,7 @@ impl Engine {
         };
         effects.publish(events);
         engine.resume(opened, now, effects);
-        engine.timers.set(Timer::Sync, now.instant + CATCH_UP_TICK);
+        engine.timers.set(Timer::Sync, now.instant + SYNC_TICK);
         engine
     }
 
@@ -234,7 +234,7 @@ impl Engine {
         for timer in self.timers.take_due(now.instant) {
             match timer {
                 Timer::Sync => {
-                    self.timers.set(Timer::Sync, now.instant + CATCH_UP_TICK);
+                    self.timers.set(Timer::Sync, now.instant + SYNC_TICK);
                     self.sync_with_all(now, effects);
                     self.look_for_absent(effects);
                 }

@@ -13,7 +13,7 @@ use crate::engine::omission::Omission;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 use crate::history::query::Query;
-use crate::limits::WANT_WAIT;
+use crate::limits::WANT_TIMEOUT;
 use crate::peer_communication::frame::Frame;
 
 impl Engine {
@@ -85,7 +85,7 @@ impl Engine {
         let since = if self.omits(Omission::HandOverSince) { 0 } else { since };
         let is_held = self.keys.is_changed(user) && !self.omits(Omission::HoldHandOver);
         // While the disk fails, the history does not answer.
-        let is_busy = self.handing_over.get(user).is_some_and(|since| now.instant < *since + WANT_WAIT);
+        let is_busy = self.handing_over.get(user).is_some_and(|since| now.instant < *since + WANT_TIMEOUT);
         if !is_held && !is_busy {
             self.handing_over.insert(user.clone(), now.instant);
             effects.history(Query::HandOver { of, to: user.clone(), wanted, since });

@@ -18,7 +18,7 @@ use commons::protocol::provenance::StreamSpans;
 use tokio::time::Instant;
 
 use crate::history::conversation::ConversationId;
-use crate::limits::{ASK_PATIENCE, CONVERSATIONS_MAX, TELL_PAUSE, VAIN_PAUSE, WANT_WAIT};
+use crate::limits::{AUTHOR_GRACE, CONVERSATIONS_MAX, HAVE_INTERVAL, WANT_RETRY, WANT_TIMEOUT};
 
 /// The progress of the sync with every linked peer that supports it.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ struct ConversationSync {
     /// The time from which these ranges may be requested once more.
     retry_at: Option<Instant>,
     /// The ranges that a linked author should send unasked, and since when they are lacking. They are requested if
-    /// they do not come within `ASK_PATIENCE`.
+    /// they do not come within `AUTHOR_GRACE`.
     author_grace: Option<(Instant, Vec<StreamSpans>)>,
     /// The streams that a linked author did not continue. Their ranges are requested like all others.
     fetch_anyway: Vec<StreamSpans>,
@@ -105,7 +105,7 @@ impl SyncSchedule {
         let Some(peer) = self.peers.get(user) else { return Vec::new() };
         let due = |state: &ConversationSync| match state.have_at {
             None => true,
-            Some(have_at) => state.has_changed && have_at + TELL_PAUSE <= now,
+            Some(have_at) => state.has_changed && have_at + HAVE_INTERVAL <= now,
         };
         shared.iter().filter(|shared| peer.conversations.get(shared).is_none_or(due)).cloned().collect()
     }
@@ -194,7 +194,7 @@ impl SyncSchedule {
             }
         }
         let waited = |state: &ConversationSync| {
-            state.author_grace.as_ref().is_some_and(|(since, _)| *since + ASK_PATIENCE <= now)
+            state.author_grace.as_ref().is_some_and(|(since, _)| *since + AUTHOR_GRACE <= now)
         };
         let rested = |state: &ConversationSync| state.retry_at.is_some_and(|retry_at| retry_at <= now);
         let is_due = |state: &ConversationSync| state.is_unchecked || waited(state) || rested(state);
@@ -231,7 +231,7 @@ impl SyncSchedule {
         let (on_their_way, mut wanted): (Vec<_>, Vec<_>) = lacking.into_iter().partition(comes_by_itself);
         state.author_grace = match state.author_grace.take() {
             _ if on_their_way.is_empty() => None,
-            Some((since, awaited)) if since + ASK_PATIENCE <= now => {
+            Some((since, awaited)) if since + AUTHOR_GRACE <= now => {
                 // An author sends in order. If the first lacking message has not changed, nothing is coming.
                 let stuck = |now: &StreamSpans| awaited.iter().any(|then| starts_as(now, then));
                 let (stuck, coming): (Vec<_>, Vec<_>) = on_their_way.into_iter().partition(stuck);
@@ -247,8 +247,8 @@ impl SyncSchedule {
         }
         state.requested.retain(|asked| !wanted.iter().any(|stream| is_same(stream, asked)));
         state.requested.extend(wanted.iter().cloned());
-        state.retry_at = Some(now + VAIN_PAUSE);
-        peer.awaited = Some((conversation.clone(), now + WANT_WAIT));
+        state.retry_at = Some(now + WANT_RETRY);
+        peer.awaited = Some((conversation.clone(), now + WANT_TIMEOUT));
         wanted
     }
 }
@@ -293,12 +293,12 @@ mod tests {
         sync.link_up(&bob);
         assert_eq!(sync.due_have(&bob, &[SALA], now), [SALA]);
         sync.have_sent(&bob, &SALA, now);
-        assert!(sync.due_have(&bob, &[SALA], now + TELL_PAUSE).is_empty());
+        assert!(sync.due_have(&bob, &[SALA], now + HAVE_INTERVAL).is_empty());
         sync.stored(&SALA, Some(&bob));
-        assert!(sync.due_have(&bob, &[SALA], now + TELL_PAUSE).is_empty(), "bob gave it");
+        assert!(sync.due_have(&bob, &[SALA], now + HAVE_INTERVAL).is_empty(), "bob gave it");
         sync.stored(&SALA, None);
         assert!(sync.due_have(&bob, &[SALA], now).is_empty(), "not so soon");
-        assert_eq!(sync.due_have(&bob, &[SALA], now + TELL_PAUSE), [SALA]);
+        assert_eq!(sync.due_have(&bob, &[SALA], now + HAVE_INTERVAL), [SALA]);
         sync.link_up(&bob);
         assert_eq!(sync.due_have(&bob, &[SALA], now), [SALA], "a new link knows nothing");
     }
@@ -324,7 +324,7 @@ mod tests {
             "it gave nothing of use"
         );
         assert!(sync.next_comparison(&bob, &[SALA], now).is_none());
-        let later = now + VAIN_PAUSE;
+        let later = now + WANT_RETRY;
         assert!(sync.next_comparison(&bob, &[SALA], later).is_some());
         assert_eq!(
             sync.end_comparison(&bob, &SALA, up_to("dora", 36), later).len(),
@@ -341,7 +341,7 @@ mod tests {
         sync.on_have(&bob, &SALA, up_to("dora", 100));
         sync.next_comparison(&bob, &[SALA], now);
         sync.end_comparison(&bob, &SALA, up_to("dora", 100), now);
-        let later = now + WANT_WAIT;
+        let later = now + WANT_TIMEOUT;
         assert!(sync.next_comparison(&bob, &[SALA], later).is_some());
         assert_eq!(sync.end_comparison(&bob, &SALA, up_to("dora", 100), later), up_to("dora", 100));
     }
@@ -358,14 +358,14 @@ mod tests {
             sync.next_comparison(&bob, &[SALA], now);
             assert!(sync.end_comparison(&bob, &SALA, up_to(author, 5), now).is_empty());
             assert!(sync.next_comparison(&bob, &[SALA], now).is_none());
-            let later = now + ASK_PATIENCE;
+            let later = now + AUTHOR_GRACE;
             assert!(sync.next_comparison(&bob, &[SALA], later).is_some());
             assert!(
                 sync.end_comparison(&bob, &SALA, rest(author), later).is_empty(),
                 "two of them have come"
             );
             assert!(sync.next_comparison(&bob, &[SALA], later).is_none());
-            let last = later + ASK_PATIENCE;
+            let last = later + AUTHOR_GRACE;
             assert!(sync.next_comparison(&bob, &[SALA], last).is_some());
             assert_eq!(sync.end_comparison(&bob, &SALA, rest(author), last), rest(author));
             // The next batch of this stream is requested without another delay.

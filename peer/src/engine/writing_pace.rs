@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use commons::names::Username;
 use tokio::time::Instant;
 
-use crate::limits::{PACE_LINES, PACE_MOST, PACE_STRIDE, PACE_WAIT};
+use crate::limits::{BACKPRESSURE_MAX, BACKPRESSURE_MESSAGES, BACKPRESSURE_STRIDE, BACKPRESSURE_WAIT};
 
 /// The pace of this user's writing.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl WritingPace {
     pub(in crate::engine) fn must_check(&mut self) -> bool {
         self.free = self.free.saturating_sub(1);
         self.written += 1;
-        let is_due = self.written >= PACE_STRIDE && !self.is_checking;
+        let is_due = self.written >= BACKPRESSURE_STRIDE && !self.is_checking;
         if is_due {
             (self.written, self.is_checking) = (0, true);
         }
@@ -54,18 +54,18 @@ impl WritingPace {
             return None;
         }
         let (since, progress) = *self.waiting.get_or_insert((now, now));
-        let until = (progress + PACE_WAIT).min(since + PACE_MOST);
+        let until = (progress + BACKPRESSURE_WAIT).min(since + BACKPRESSURE_MAX);
         if now < until {
             return Some(until);
         }
-        (self.waiting, self.free) = (None, PACE_STRIDE);
+        (self.waiting, self.free) = (None, BACKPRESSURE_STRIDE);
         None
     }
 
     /// Applies the number of messages that wait for each recipient.
     pub(in crate::engine) fn checked(&mut self, waiting: &[(Username, usize)]) {
         self.is_checking = false;
-        let behind = waiting.iter().filter(|(_, messages)| *messages >= PACE_LINES);
+        let behind = waiting.iter().filter(|(_, messages)| *messages >= BACKPRESSURE_MESSAGES);
         self.behind = behind.map(|(user, _)| user.clone()).collect();
     }
 
@@ -92,25 +92,25 @@ mod tests {
         let (bob, start) = (Username::parse("bob").unwrap(), Instant::now());
         let recipients = [bob.clone()];
         let mut pace = WritingPace::default();
-        assert!((1..PACE_STRIDE).all(|_| !pace.must_check()) && pace.must_check());
-        pace.checked(&[(bob.clone(), PACE_LINES - 1)]);
+        assert!((1..BACKPRESSURE_STRIDE).all(|_| !pace.must_check()) && pace.must_check());
+        pace.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES - 1)]);
         assert_eq!(pace.must_wait(&recipients, |_| true, start), None);
-        pace.checked(&[(bob.clone(), PACE_LINES)]);
+        pace.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
         assert_eq!(pace.must_wait(&recipients, |_| false, start), None, "bob is away");
         let mut now = start;
         // Bob takes a message again and again, but never enough of them.
         while pace.must_wait(&recipients, |_| true, now).is_some() {
-            assert!(now < start + PACE_MOST);
+            assert!(now < start + BACKPRESSURE_MAX);
             now += Duration::from_millis(100);
             pace.on_delivery(&bob, now);
-            pace.checked(&[(bob.clone(), PACE_LINES)]);
+            pace.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
         }
-        assert!(now >= start + PACE_MOST);
-        for _ in 0..PACE_STRIDE {
+        assert!(now >= start + BACKPRESSURE_MAX);
+        for _ in 0..BACKPRESSURE_STRIDE {
             assert_eq!(pace.must_wait(&recipients, |_| true, now), None);
             pace.must_check();
         }
         let until = pace.must_wait(&recipients, |_| true, now);
-        assert_eq!(until, Some(now + PACE_WAIT), "a recipient that takes nothing");
+        assert_eq!(until, Some(now + BACKPRESSURE_WAIT), "a recipient that takes nothing");
     }
 }

@@ -160,7 +160,7 @@ impl Driver {
                 continue;
             };
             let timer =
-                session.engine.next_timer().unwrap_or_else(|| Instant::now() + crate::limits::CATCH_UP_TICK);
+                session.engine.next_timer().unwrap_or_else(|| Instant::now() + crate::limits::SYNC_TICK);
             let Outside { history, history_reports, link_reports, key_questions, .. } = &mut session.outside;
             let has_room = session.backlog.is_empty();
             tokio::select! {

@@ -13,7 +13,7 @@ use crate::engine::message_event::{message_event, sent_event};
 use crate::event_bus::{Envelope, Reread, Row};
 use crate::history::History;
 use crate::history::answer::PublishedMessage;
-use crate::limits::{CATCH_UP_TICK, REREAD_MESSAGES};
+use crate::limits::{SYNC_TICK, REREAD_MESSAGES};
 
 /// The tasks that read messages again. They end with this value.
 #[derive(Default)]
@@ -49,7 +49,7 @@ async fn reread(
         let Ok(batch) = read.await else {
             // The disk fails, and the history reports that. A message that is left out would be lost.
             tokio::select! {
-                () = sleep(CATCH_UP_TICK) => continue,
+                () = sleep(SYNC_TICK) => continue,
                 () = rows.closed() => return,
             }
         };

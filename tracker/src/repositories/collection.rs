@@ -197,7 +197,7 @@ mod tests {
 
     use serde_json::value::RawValue;
 
-    use crate::limits::FOLD_BYTES;
+    use crate::limits::COMPACTION_BYTES;
     use crate::repositories::json_file::Files;
     use crate::repositories::manifest::Entries;
     use crate::repositories::record::Decoded;
@@ -304,13 +304,13 @@ mod tests {
     async fn long_journal_is_compacted_during_updates() {
         let folder = tempfile::tempdir().unwrap();
         let notes = open(folder.path());
-        let text = "x".repeat(FOLD_BYTES as usize / 8);
+        let text = "x".repeat(COMPACTION_BYTES as usize / 8);
         for n in 0..20 {
             put(&notes, &n.to_string(), &text).await;
             put(&notes, "same", &n.to_string()).await;
         }
         let journal = std::fs::metadata(folder.path().join("notes_db.journal")).unwrap().len();
-        assert!(journal < 20 * FOLD_BYTES / 8, "never folded: {journal} bytes");
+        assert!(journal < 20 * COMPACTION_BYTES / 8, "never folded: {journal} bytes");
         // The collection is not closed: every confirmed change must be on the disk.
         let copy = tempfile::tempdir().unwrap();
         for name in ["notes_db.json", "notes_db.journal", "manifest.json"] {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::limits::FOLD_BYTES;
+use crate::limits::COMPACTION_BYTES;
 use crate::repositories::contents::{Contents, write_entries};
 use crate::repositories::data_folder::{
     DataFolder, OpenError, aside, private_file, read_if_there, sync_folder_of,
@@ -132,7 +132,7 @@ impl JsonFile {
 
     /// Postpones the next compaction after one failed.
     pub(crate) fn fold_later(&mut self) {
-        self.fold_at = self.length + FOLD_BYTES;
+        self.fold_at = self.length + COMPACTION_BYTES;
     }
 
     /// Compacts the files: writes all entries to a new JSON file, renames it over the old one, and begins an empty
@@ -363,7 +363,7 @@ impl<T: Record> Loaded<T> {
             header,
             length,
             seq,
-            fold_at: FOLD_BYTES,
+            fold_at: COMPACTION_BYTES,
             trouble,
         };
         // Appended lines survive a crash only if the journal's file name is on the disk too.
@@ -385,7 +385,7 @@ fn hex(digest: Sha256) -> String {
 /// The journal length at which a compaction is due, in bytes, for a JSON file of `file` bytes. It grows with the file,
 /// so that a compaction writes little compared with the journal.
 fn fold_at(file: u64) -> u64 {
-    FOLD_BYTES.max(2 * file)
+    COMPACTION_BYTES.max(2 * file)
 }
 
 #[cfg(test)]
