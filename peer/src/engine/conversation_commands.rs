@@ -87,8 +87,8 @@ impl Engine {
     /// Returns whether the tracker was asked a moment ago about the absent user: messages to that user wait.
     fn was_looked_up(&mut self, user: &Username, now: Now) -> bool {
         self.chat.away().contains(user)
-            && !self.lookups.pace.may_ask(user, now.instant)
-            && !self.omits(Omission::LookupPace)
+            && !self.lookups.limiter.may_ask(user, now.instant)
+            && !self.omits(Omission::LookupLimiter)
     }
 
     /// Goes on with the commands that waited for the answer about a user.
@@ -162,7 +162,7 @@ impl Engine {
             self.timed.insert(conversation);
         }
         let is_serving = |user: &Username| self.replication.is_serving(user);
-        Ok(self.pace.must_wait(&recipients, is_serving, now.instant))
+        Ok(self.backpressure.must_wait(&recipients, is_serving, now.instant))
     }
 
     /// Returns whether the first message in a conversation should wait for the Lamport time of a connected member. It
@@ -196,7 +196,7 @@ impl Engine {
         };
         self.unstored += 1;
         effects.history(Request::Append(Draft { id, to, room, text, audience, revision, sent_at: now.utc }));
-        if self.pace.must_check() {
+        if self.backpressure.must_check() {
             effects.history(Query::Waiting { of: None });
         }
         Ok(())

@@ -65,7 +65,7 @@ impl Engine {
             }
         }
         if of.is_none() {
-            self.pace.checked(waiting);
+            self.backpressure.checked(waiting);
             self.look_for(waiting, now, effects);
         }
         self.retry_commands(now, effects);
@@ -73,7 +73,7 @@ impl Engine {
 
     /// Notes that a recipient took messages.
     pub(in crate::engine) fn on_delivery(&mut self, to: &Username, now: Now, effects: &mut Effects) {
-        if self.pace.on_delivery(to, now.instant) {
+        if self.backpressure.on_delivery(to, now.instant) {
             effects.history(Query::Waiting { of: None });
         }
         for flush in &mut self.flushes {

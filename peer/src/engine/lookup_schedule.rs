@@ -7,7 +7,7 @@ use commons::names::Username;
 use tokio::time::Instant;
 
 use crate::engine::effect::{Effect, Effects};
-use crate::engine::lookup_pace::LookupPace;
+use crate::engine::lookup_limiter::LookupLimiter;
 use crate::limits::{LOOKUP_BACKOFF, LOOKUPS_AT_ONCE};
 
 /// The lookups that are under way, and those that are due.
@@ -15,7 +15,7 @@ use crate::limits::{LOOKUP_BACKOFF, LOOKUPS_AT_ONCE};
 pub(in crate::engine) struct LookupSchedule {
     /// The users about whom the tracker was asked.
     pub(in crate::engine) under_way: BTreeSet<Username>,
-    pub(in crate::engine) pace: LookupPace,
+    pub(in crate::engine) limiter: LookupLimiter,
     /// Whether the history was asked for whom messages wait.
     pub(in crate::engine) is_counting: bool,
     /// The next time to look for each absent recipient, and the delay after it. The delay doubles, within

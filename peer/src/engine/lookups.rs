@@ -56,7 +56,7 @@ impl Engine {
             Ok(found) => {
                 // If the user's key has changed, the event says so. The messages keep waiting.
                 let judged = self.reach(user, found.map(|found| found.peer), effects);
-                judged.inspect_err(|_| self.lookups.pace.forget(user))
+                judged.inspect_err(|_| self.lookups.limiter.forget(user))
             }
             Err(TrackerError::Lost) if self.keys.is_changed(user) => {
                 Err(CommandError::KeyChanged(user.clone()))
@@ -67,7 +67,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                self.lookups.pace.forget(user);
+                self.lookups.limiter.forget(user);
                 Err(error.into())
             }
         };

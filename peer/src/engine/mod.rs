@@ -17,6 +17,7 @@
 //! ```
 
 mod absence_counter;
+mod backpressure;
 pub(crate) mod chat;
 mod conversation_commands;
 mod decision;
@@ -30,7 +31,7 @@ mod inbound;
 pub(crate) mod input;
 mod key_decisions;
 mod link_reports;
-mod lookup_pace;
+mod lookup_limiter;
 mod lookup_schedule;
 mod lookups;
 mod membership;
@@ -46,7 +47,6 @@ mod sync_schedule;
 #[cfg(test)]
 mod testing;
 mod timers;
-mod writing_pace;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -58,6 +58,7 @@ use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::absence_counter::AbsenceCounter;
+use crate::engine::backpressure::Backpressure;
 use crate::engine::chat::Chat;
 use crate::engine::decision::Decision;
 use crate::engine::effect::{Effect, Effects};
@@ -72,7 +73,6 @@ use crate::engine::replication::Replication;
 use crate::engine::signed_out::EngineStart;
 use crate::engine::sync_schedule::SyncSchedule;
 use crate::engine::timers::{Timer, Timers};
-use crate::engine::writing_pace::WritingPace;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::Opened;
 use crate::history::request::Request;
@@ -102,7 +102,7 @@ pub(crate) struct Engine {
     timed: BTreeSet<ConversationId>,
     pub(crate) history_lock: HistoryLock,
     lookups: LookupSchedule,
-    pace: WritingPace,
+    backpressure: Backpressure,
     /// Commands that wait for a lookup, a Lamport time or a slow recipient. Each has a caller that waits.
     pending: Vec<PendingCommand>,
     /// Commands that wait until every own message is stored. Each has a caller that waits.
@@ -134,7 +134,7 @@ impl Engine {
             timed: BTreeSet::new(),
             history_lock: HistoryLock::default(),
             lookups: LookupSchedule::default(),
-            pace: WritingPace::default(),
+            backpressure: Backpressure::default(),
             pending: Vec::new(),
             deferred: VecDeque::new(),
             flushes: Vec::new(),

@@ -36,7 +36,7 @@ pub(crate) enum Omission {
     /// The answer of the tracker lets a command go on.
     LookupAnswered,
     /// The tracker is not asked about a user again and again.
-    LookupPace,
+    LookupLimiter,
     /// Messages to users whom nobody knows are refused.
     RefuseUnknown,
     /// The rooms of the last run are entered again.
@@ -100,7 +100,7 @@ impl Omission {
         (Self::HoldHandOver, 1),
         (Self::ReleaseHold, 2),
         (Self::LookupAnswered, 1),
-        (Self::LookupPace, 8),
+        (Self::LookupLimiter, 8),
         (Self::RefuseUnknown, 9),
         (Self::RememberRooms, 9),
         (Self::LeaveRoom, 12),

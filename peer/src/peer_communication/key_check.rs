@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::identity::known_keys::{Announcement, KeyStatus, KeyUpdate, KnownKeys};
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::link_report::LinkReport;
-use crate::peer_communication::question_pace::QuestionPace;
+use crate::peer_communication::question_limiter::QuestionLimiter;
 
 /// Asks the tracker for a user's keys. Returns `None` if the tracker does not answer; an unknown user has no keys.
 pub(crate) type KeyLookup = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
@@ -39,7 +39,7 @@ pub(crate) struct KeyCheck {
     known: KnownKeysHandle,
     lookup: KeyLookup,
     /// Times of recent questions to the tracker about unknown users.
-    questions: Mutex<QuestionPace>,
+    questions: Mutex<QuestionLimiter>,
     reports: mpsc::Sender<LinkReport>,
 }
 

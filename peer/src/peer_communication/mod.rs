@@ -13,7 +13,7 @@ pub(crate) mod send_queue;
 mod dialer;
 mod link;
 mod listener;
-mod question_pace;
+mod question_limiter;
 
 use commons::net::socket::Listener;
 

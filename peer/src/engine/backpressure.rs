@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::limits::{BACKPRESSURE_MAX, BACKPRESSURE_MESSAGES, BACKPRESSURE_STRIDE, BACKPRESSURE_WAIT};
 
-/// The pace of this user's writing.
+/// The recipients that lag, and the wait of the author for them.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct WritingPace {
+pub(in crate::engine) struct Backpressure {
     /// The number of messages since the history was asked.
     written: usize,
     is_checking: bool,
@@ -28,7 +28,7 @@ pub(in crate::engine) struct WritingPace {
     waiting: Option<(Instant, Instant)>,
 }
 
-impl WritingPace {
+impl Backpressure {
     /// Counts a message. Returns whether the history must be asked for whom messages wait.
     pub(in crate::engine) fn must_check(&mut self) -> bool {
         self.free = self.free.saturating_sub(1);
@@ -91,26 +91,26 @@ mod tests {
     async fn slow_recipient_holds_up_the_author_for_a_bounded_time() {
         let (bob, start) = (Username::parse("bob").unwrap(), Instant::now());
         let recipients = [bob.clone()];
-        let mut pace = WritingPace::default();
-        assert!((1..BACKPRESSURE_STRIDE).all(|_| !pace.must_check()) && pace.must_check());
-        pace.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES - 1)]);
-        assert_eq!(pace.must_wait(&recipients, |_| true, start), None);
-        pace.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
-        assert_eq!(pace.must_wait(&recipients, |_| false, start), None, "bob is away");
+        let mut backpressure = Backpressure::default();
+        assert!((1..BACKPRESSURE_STRIDE).all(|_| !backpressure.must_check()) && backpressure.must_check());
+        backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES - 1)]);
+        assert_eq!(backpressure.must_wait(&recipients, |_| true, start), None);
+        backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
+        assert_eq!(backpressure.must_wait(&recipients, |_| false, start), None, "bob is away");
         let mut now = start;
         // Bob takes a message again and again, but never enough of them.
-        while pace.must_wait(&recipients, |_| true, now).is_some() {
+        while backpressure.must_wait(&recipients, |_| true, now).is_some() {
             assert!(now < start + BACKPRESSURE_MAX);
             now += Duration::from_millis(100);
-            pace.on_delivery(&bob, now);
-            pace.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
+            backpressure.on_delivery(&bob, now);
+            backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
         }
         assert!(now >= start + BACKPRESSURE_MAX);
         for _ in 0..BACKPRESSURE_STRIDE {
-            assert_eq!(pace.must_wait(&recipients, |_| true, now), None);
-            pace.must_check();
+            assert_eq!(backpressure.must_wait(&recipients, |_| true, now), None);
+            backpressure.must_check();
         }
-        let until = pace.must_wait(&recipients, |_| true, now);
+        let until = backpressure.must_wait(&recipients, |_| true, now);
         assert_eq!(until, Some(now + BACKPRESSURE_WAIT), "a recipient that takes nothing");
     }
 }

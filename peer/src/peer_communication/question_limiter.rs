@@ -13,11 +13,11 @@ use crate::limits::{QUESTIONS_MAX, QUESTIONS_TIME};
 
 /// Times of the recent questions, the oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct QuestionPace {
+pub(crate) struct QuestionLimiter {
     asked: VecDeque<Instant>,
 }
 
-impl QuestionPace {
+impl QuestionLimiter {
     /// Whether one more question may be asked now. If so, it is counted.
     pub(crate) fn may_ask(&mut self, now: Instant) -> bool {
         while self.asked.front().is_some_and(|asked| *asked + QUESTIONS_TIME <= now) {
@@ -37,10 +37,10 @@ mod tests {
 
     #[tokio::test]
     async fn questions_are_bounded_in_any_period() {
-        let (mut pace, now) = (QuestionPace::default(), Instant::now());
-        let asked = (0..99).filter(|_| pace.may_ask(now)).count();
+        let (mut limiter, now) = (QuestionLimiter::default(), Instant::now());
+        let asked = (0..99).filter(|_| limiter.may_ask(now)).count();
         assert_eq!(asked, QUESTIONS_MAX);
-        assert!(!pace.may_ask(now + QUESTIONS_TIME / 2));
-        assert!(pace.may_ask(now + QUESTIONS_TIME));
+        assert!(!limiter.may_ask(now + QUESTIONS_TIME / 2));
+        assert!(limiter.may_ask(now + QUESTIONS_TIME));
     }
 }

@@ -1,4 +1,4 @@
-//! The throttle for tracker queries about recipients of private messages.
+//! The rate limiter for questions to the tracker about recipients of private messages.
 //!
 //! Without it, many messages to one offline recipient would use up the rate limit of the session. It does no I/O:
 //! the time is an argument.
@@ -12,11 +12,11 @@ use crate::limits::LOOKUP_PAUSE;
 
 /// The time of the last query about each recipient.
 #[derive(Debug, Default)]
-pub(crate) struct LookupPace {
+pub(crate) struct LookupLimiter {
     asked: BTreeMap<Username, Instant>,
 }
 
-impl LookupPace {
+impl LookupLimiter {
     /// Returns whether a query about a recipient is allowed now, and notes it if so. One is allowed every
     /// `LOOKUP_PAUSE`.
     pub(crate) fn may_ask(&mut self, user: &Username, now: Instant) -> bool {
@@ -40,7 +40,7 @@ mod tests {
 
     #[tokio::test]
     async fn absent_recipient_is_sought_once_in_a_while() {
-        let (mut lookups, now) = (LookupPace::default(), Instant::now());
+        let (mut lookups, now) = (LookupLimiter::default(), Instant::now());
         let (bob, carla) = (Username::parse("bob").unwrap(), Username::parse("carla").unwrap());
         assert!(lookups.may_ask(&bob, now));
         assert!(!lookups.may_ask(&bob, now));
