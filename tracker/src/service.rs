@@ -58,7 +58,7 @@ pub(crate) struct TrackerService {
     /// The counters of what the tracker does.
     pub(crate) metrics: Metrics,
     store: StoreFigures,
-    door: Arc<Authenticator>,
+    authenticator: Arc<Authenticator>,
     /// The lock around reading a state and queueing it, with the changes of rooms that are not pushed yet. It is never
     /// held across an await.
     turn: Mutex<Watch<Room>>,
@@ -77,13 +77,13 @@ impl TrackerService {
     /// Creates the service on these repositories. No user is signed in.
     pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: LimitScope) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
-        let door = Arc::new(Authenticator::new(users.clone(), passwords, watched));
+        let authenticator = Arc::new(Authenticator::new(users.clone(), passwords, watched));
         Self {
-            users: UserCommandHandler::new(users.clone(), peers.clone(), door.clone()),
-            accounts: AccountCommandHandler::new(users.clone(), peers.clone(), door.clone()),
+            users: UserCommandHandler::new(users.clone(), peers.clone(), authenticator.clone()),
+            accounts: AccountCommandHandler::new(users.clone(), peers.clone(), authenticator.clone()),
             metrics: Metrics::default(),
             store: repositories.figures(),
-            door,
+            authenticator,
             turn: Mutex::new(rooms.watch()),
             rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
@@ -364,7 +364,7 @@ impl TrackerService {
 
     /// The figures of this moment.
     pub(crate) fn load(&self) -> Load {
-        Load::of(&self.connections, &self.store, &self.door)
+        Load::of(&self.connections, &self.store, &self.authenticator)
     }
 
     /// The sessions whose peers a sweep pings.

@@ -67,14 +67,14 @@ pub(crate) struct AcceptConfig {
 pub(crate) async fn serve(
     socket: Socket,
     from: SocketAddr,
-    door: AcceptConfig,
+    accept_config: AcceptConfig,
     service: Arc<TrackerService>,
     stop: CancellationToken,
     preauth: PreAuthSlot,
 ) {
     let began = Instant::now();
     let opened = tokio::select! {
-        opened = open(socket, &door.identity) => opened,
+        opened = open(socket, &accept_config.identity) => opened,
         () = preauth.displaced() => return,
         () = stop.cancelled() => return,
     };
@@ -95,7 +95,7 @@ pub(crate) async fn serve(
     };
     match opening {
         FirstByte::Tls => session.run().await,
-        FirstByte::Plaintext if door.plaintext.allows(from.ip()) => session.run().await,
+        FirstByte::Plaintext if accept_config.plaintext.allows(from.ip()) => session.run().await,
         FirstByte::Plaintext => {
             tracing::warn!(class = SECURITY, %from, "plaintext is refused");
             let msg = "this tracker accepts only encrypted sessions from your address";

@@ -139,12 +139,12 @@ impl Engine {
             if let Some(place) = place {
                 absences.arrived_live(&from, place);
             } else if message.late {
-                let missed = |AbsenceCount { people, messages }| Event::Missed {
+                let event = |AbsenceCount { people, messages }| Event::Missed {
                     conversation: conversation.clone(),
                     people,
                     lines: messages,
                 };
-                effects.publish(absences.take_counts(self.chat.me()).into_iter().map(missed));
+                effects.publish(absences.take_counts(self.chat.me()).into_iter().map(event));
             }
         }
         let is_private = matches!(conversation, Conversation::Private(_)) && from != *self.chat.me();

@@ -49,10 +49,10 @@ impl Engine {
             // The tracker's push may arrive before the legacy client has read its own answer.
             self.timers.set(Timer::ShowsAgain(user, room), now.instant + HELLO_PAUSE);
         }
-        let (left, (changed, gone)) = (self.chat.take_left(), self.chat.unsynced_rooms());
+        let (left, (changed, removed)) = (self.chat.take_left(), self.chat.unsynced_rooms());
         // When the user comes back, others may have written meanwhile.
         self.timed.retain(|of| of.room().is_none_or(|room| !left.contains(&room)));
-        let is_changed = !changed.is_empty() || !gone.is_empty();
+        let is_changed = !changed.is_empty() || !removed.is_empty();
         if !self.omits(Omission::LeaveRoom) {
             left.into_iter().for_each(|room| effects.history(Request::LeaveRoom(room)));
         }
@@ -64,7 +64,7 @@ impl Engine {
             self.chat.mark_synced(id, revision);
             self.give_up_soon(id, now);
         }
-        gone.into_iter().for_each(|room| self.give_up_soon(room, now));
+        removed.into_iter().for_each(|room| self.give_up_soon(room, now));
         self.release_held_back(now, effects);
         if is_changed {
             self.sync.membership_changed();

@@ -227,12 +227,12 @@ impl Profile {
     /// Ends a change of the password: the new seal replaces the old one, or is removed.
     pub(crate) fn finish_password_change(&self, take_next: bool) -> Result<(), ProfileError> {
         let next = self.folder.join(NEXT_IDENTITY);
-        let settled = if take_next {
+        let finished = if take_next {
             atomic_file::rename(&next, &self.folder.join(IDENTITY))
         } else {
             atomic_file::remove(&next)
         };
-        settled.map_err(|error| ProfileError::Io(next, error))
+        finished.map_err(|error| ProfileError::Io(next, error))
     }
 
     /// Removes all data of this user on this device, after the account was deleted.

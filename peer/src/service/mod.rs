@@ -231,8 +231,8 @@ impl PeerService {
 
     /// Checks that the tracker answers with the key that was pinned: a user must not type a password for another one.
     pub async fn probe(&self) -> Result<(), CommandError> {
-        let knocked = self.tracker.probe().await;
-        knocked.map_err(|error| from_tracker(error, self.tracker_address()))?;
+        let probed = self.tracker.probe().await;
+        probed.map_err(|error| from_tracker(error, self.tracker_address()))?;
         if self.is_key_given() { self.remember_tracker() } else { Ok(()) }
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Authenticator {
     users: UserRepository,
     passwords: Passwords,
     watched: LimitScope,
-    guessing: Mutex<LoginThrottle>,
+    login_throttle: Mutex<LoginThrottle>,
     registrations: Mutex<Recent<Subnet, SlidingWindow>>,
     /// Pairs of an account and a network from which its user signed in. Their passwords are checked before those of
     /// others.
@@ -35,12 +35,12 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     /// Creates an authenticator that has seen no attempts.
     pub(crate) fn new(users: UserRepository, passwords: Passwords, watched: LimitScope) -> Self {
-        let (guessing, registrations) = (LoginThrottle::new(), Recent::new(NETWORKS_MAX));
+        let (login_throttle, registrations) = (LoginThrottle::new(), Recent::new(NETWORKS_MAX));
         Self {
             users,
             passwords,
             watched,
-            guessing: Mutex::new(guessing),
+            login_throttle: Mutex::new(login_throttle),
             registrations: Mutex::new(registrations),
             regulars: Mutex::new(Recent::new(GUESSERS_MAX)),
         }
@@ -102,7 +102,7 @@ impl Authenticator {
     /// [`judged`](Self::judged). Returns `None` for an address without limits.
     fn attempt(&self, account: &Username, from: IpAddr) -> Result<Option<Attempt>, RequestError> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
-        let begun = lock(&self.guessing).begin(account, network, Instant::now());
+        let begun = lock(&self.login_throttle).begin(account, network, Instant::now());
         begun.map(Some).map_err(|wait| {
             let msg =
                 format!("too many wrong passwords: this one was not looked at, wait {}", in_seconds(wait));
@@ -114,10 +114,10 @@ impl Authenticator {
     fn judged(&self, attempt: Option<Attempt>, judged: &Result<Judgement, PasswordError>) {
         let Some(attempt) = attempt else { return };
         match judged {
-            Ok(Judgement::Right | Judgement::RightAndHashed(_)) => lock(&self.guessing).right(&attempt),
+            Ok(Judgement::Right | Judgement::RightAndHashed(_)) => lock(&self.login_throttle).right(&attempt),
             // The attempt has been counted as wrong from its beginning.
             Ok(Judgement::Wrong) => {}
-            Err(PasswordError::Busy | PasswordError::Failed) => lock(&self.guessing).unjudged(&attempt),
+            Err(PasswordError::Busy | PasswordError::Failed) => lock(&self.login_throttle).unjudged(&attempt),
         }
     }
 

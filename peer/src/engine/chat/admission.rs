@@ -52,11 +52,12 @@ impl Chat {
             membership: self.memberships.get(&room.id).cloned().unwrap_or_default(),
         };
         let changed = changed.map(remembered).collect();
-        let gone: Vec<_> = self.synced.keys().filter(|id| self.room_by_id(**id).is_none()).copied().collect();
-        for id in &gone {
+        let removed: Vec<_> =
+            self.synced.keys().filter(|id| self.room_by_id(**id).is_none()).copied().collect();
+        for id in &removed {
             self.synced.remove(id);
         }
-        (changed, gone)
+        (changed, removed)
     }
 
     /// Notes that the history knows this revision of a room.
