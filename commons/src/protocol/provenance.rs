@@ -41,6 +41,20 @@ pub struct Provenance {
     pub signature: Option<Signature>,
 }
 
+impl Provenance {
+    /// Whether the message is the first one of a signed batch.
+    #[must_use]
+    pub fn begins_batch(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// Whether the message is the last one of a signed batch.
+    #[must_use]
+    pub fn ends_batch(&self) -> bool {
+        self.signature.is_some()
+    }
+}
+
 /// One incarnation of an author's store. It is random, and a restored backup starts another one. 16 hex digits on the
 /// wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -215,8 +215,7 @@ pub(crate) fn batches(messages: &[Arc<OutgoingMessage>]) -> Vec<&[Arc<OutgoingMe
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut signed_start) = (0, 0, 0);
     for (at, outgoing) in messages.iter().enumerate() {
-        let begins = outgoing.message.provenance.previous.is_some();
-        if begins {
+        if outgoing.message.provenance.begins_batch() {
             signed_start = at;
         }
         bytes += outgoing.message.encoded_len();

@@ -243,7 +243,7 @@ mod tests {
 
     /// Returns the number of messages in each signed batch.
     fn batches(messages: &[SignedMessage]) -> Vec<usize> {
-        let sizes = messages.chunk_by(|_, next| next.provenance.previous.is_none()).map(<[_]>::len);
+        let sizes = messages.chunk_by(|_, next| !next.provenance.begins_batch()).map(<[_]>::len);
         sizes.collect()
     }
 
@@ -273,7 +273,7 @@ mod tests {
         let mut ana = history(ANA);
         for text in ["hi".to_owned(), "\u{1}".repeat(8_192), "\"".repeat(700), "é".repeat(400)] {
             let messages = say_all(&mut ana, (0..130).map(|_| draft(&room(), &text, &[BOB])));
-            for batch in messages.chunk_by(|_, next| next.provenance.previous.is_none()) {
+            for batch in messages.chunk_by(|_, next| !next.provenance.begins_batch()) {
                 let wire = batch.iter().map(|message| message.wire(None)).collect();
                 let frame = commons::protocol::between_peers::PeerMessage::Lines {
                     room_id: room().room(),
@@ -281,7 +281,7 @@ mod tests {
                 };
                 assert!(serde_json::to_string(&frame).unwrap().len() < commons::limits::FRAME_MAX);
                 let signed: Vec<_> =
-                    batch.iter().map(|message| message.provenance.signature.is_some()).collect();
+                    batch.iter().map(|message| message.provenance.ends_batch()).collect();
                 assert_eq!(signed.iter().position(|signed| *signed), Some(batch.len() - 1));
             }
         }

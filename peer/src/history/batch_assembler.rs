@@ -77,7 +77,7 @@ impl BatchAssembler {
         }
         let name = StreamName::of(conversation, &message);
         let mut batch = self.held.remove(&name).unwrap_or_default();
-        let begins = message.provenance.previous.is_some();
+        let begins = message.provenance.begins_batch();
         let again = batch.messages.first().is_some_and(|first| first.id == message.id);
         let follows =
             batch.messages.last().is_some_and(|last| last.provenance.seq + 1 == message.provenance.seq);
@@ -89,7 +89,7 @@ impl BatchAssembler {
             broken = self.miss(&batch.messages) + self.miss(std::slice::from_ref(&message));
             return Assembled { whole: None, broken };
         }
-        let ends = message.provenance.signature.is_some();
+        let ends = message.provenance.ends_batch();
         batch.bytes += message.encoded_len();
         batch.messages.push(message);
         if ends {

@@ -114,7 +114,7 @@ fn read_batch(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>
     let mut batch: Vec<StoredRow> = Vec::new();
     while let Some(row) = rows.next()? {
         let stored = read_row(row)?;
-        let begins = stored.message.provenance.previous.is_some();
+        let begins = stored.message.provenance.begins_batch();
         let follows =
             batch.last().is_some_and(|last| last.message.provenance.seq + 1 == stored.message.provenance.seq);
         if !batch.is_empty() && (begins || !follows) {

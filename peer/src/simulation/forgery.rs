@@ -19,10 +19,9 @@ pub(crate) fn altered(frame: &Packet, by: &Username) -> Option<Packet> {
     let Packet::Lines { messages, late, .. } = &mut frame else { return None };
     *late = true;
     // Only the last batch of the frame is kept. The others are genuine, and any member may pass them on.
-    let group = messages.iter().rposition(|line| line.provenance.previous.is_some())?;
+    let group = messages.iter().rposition(|line| line.provenance.begins_batch())?;
     messages.drain(..group);
-    let last =
-        messages.last_mut().filter(|last| last.author != *by && last.provenance.signature.is_some())?;
+    let last = messages.last_mut().filter(|last| last.author != *by && last.provenance.ends_batch())?;
     // If the author signed this very text, the batch is not altered.
     if last.text.plain() == FORGED {
         return None;
