@@ -4,7 +4,7 @@ use commons::names::Username;
 
 use crate::api::Event;
 use crate::api::conversation::Conversation;
-use crate::engine::names::named;
+use crate::engine::conversation_name::named;
 use crate::history::answer::StoredMessage;
 
 /// Returns the event of a message that was received; `None` for a room whose name is not known. `missing` counts the

@@ -20,7 +20,7 @@ use crate::history::tables::Tables;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::QUIT_WAIT;
-use crate::service::account::Account;
+use crate::service::account_commands::Account;
 use crate::service::{PeerConfig, PeerService, Session};
 
 impl PeerService {

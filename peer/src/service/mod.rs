@@ -2,7 +2,7 @@
 //!
 //! It starts and stops the session with the tracker, the links and the history, and the task that drives the engine.
 
-mod account;
+mod account_commands;
 mod chosen_key;
 mod dispatch;
 pub(crate) mod driver;

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use crate::api::error::CommandError;
 use crate::api::schema::COMMANDS;
 use crate::api::{Answer, Command, Event};
+use crate::frontends::json::command_names::with_json_names;
 use crate::frontends::json::events;
-use crate::frontends::json::names::with_json_names;
 
 /// The origin of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

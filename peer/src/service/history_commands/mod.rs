@@ -25,8 +25,8 @@ use crate::api::past::{
 };
 use crate::api::{Answer, Event};
 use crate::engine::Engine;
+use crate::engine::conversation_name::named;
 use crate::engine::history_lock::Locked;
-use crate::engine::names::named;
 use crate::history::History;
 use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage};
 use crate::history::conversation::ConversationId;
