@@ -80,7 +80,7 @@ impl PingSweep {
                 service.metrics.verdict(verdict);
                 match verdict {
                     Verdict::Alive => mark_alive(&service, &session).await,
-                    Verdict::Silent => silent(&service, &session).await,
+                    Verdict::Silent => mark_unreachable(&service, &session).await,
                     Verdict::Unknown => {}
                 }
             });
@@ -108,8 +108,8 @@ async fn mark_alive(service: &TrackerService, session: &ActiveConnection) {
 }
 
 /// Handles the result that the peer of a session did not answer.
-async fn silent(service: &TrackerService, session: &ActiveConnection) {
-    if service.presence.silent(&session.username, session.id) {
+async fn mark_unreachable(service: &TrackerService, session: &ActiveConnection) {
+    if service.presence.mark_unreachable(&session.username, session.id) {
         tracing::info!(class = CONNECTION, username = %session.username, "does not answer");
         service.presence_changed(&session.username, ChangeKind::Offline, None).await;
     }

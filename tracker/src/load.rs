@@ -26,13 +26,13 @@ pub(crate) struct Load {
 
 impl Load {
     /// Reads the load from its parts.
-    pub(crate) fn of(connections: &ActiveConnections, store: &StoreFigures, door: &Authenticator) -> Self {
+    pub(crate) fn of(connections: &ActiveConnections, store: &StoreFigures, authenticator: &Authenticator) -> Self {
         let (sessions, queued_bytes, longest_queue_bytes) = connections.load();
         Self {
             sessions,
             users: store.users(),
             rooms: store.rooms(),
-            hashes_waiting: door.hashes_waiting(),
+            hashes_waiting: authenticator.hashes_waiting(),
             queued_bytes,
             longest_queue_bytes,
             flushes: store.flushes(),

@@ -79,7 +79,7 @@ impl LoginThrottle {
     }
 
     /// Reports that the password was not checked after all.
-    pub(crate) fn unjudged(&mut self, attempt: &Attempt) {
+    pub(crate) fn unchecked(&mut self, attempt: &Attempt) {
         self.put_back(attempt);
         if let Some(failures) = self.by_source.known(&attempt.source) {
             failures.count = failures.count.saturating_sub(1);
@@ -133,28 +133,28 @@ mod tests {
     /// Guesses wrong for a whole day from each of 64 networks, as often as the throttle permits. Returns the times of
     /// the checked guesses. `aside` runs every ten minutes.
     fn besiege(
-        guessing: &mut LoginThrottle,
+        throttle: &mut LoginThrottle,
         account: impl Fn(u32) -> Username,
         start: Instant,
         mut aside: impl FnMut(&mut LoginThrottle, Instant),
     ) -> Vec<Instant> {
-        let mut judged = Vec::new();
+        let mut checked = Vec::new();
         let mut due = [start; 64];
         for second in 0..24 * 3600 {
             let now = start + SECOND * second;
             for number in 0..64 {
                 while due[number as usize] <= now {
-                    match guessing.begin(&account(number), network(number), now) {
-                        Ok(_wrong) => judged.push(now),
+                    match throttle.begin(&account(number), network(number), now) {
+                        Ok(_wrong) => checked.push(now),
                         Err(wait) => due[number as usize] = now + wait,
                     }
                 }
             }
             if second % 600 == 0 {
-                aside(guessing, now);
+                aside(throttle, now);
             }
         }
-        judged
+        checked
     }
 
     /// The highest number of times within any hour. The times must be in order.
@@ -166,85 +166,85 @@ mod tests {
     #[test]
     fn password_guesses_do_not_lock_out_the_owner() {
         for target in ["ana", "nobody-has-this-name"].map(name) {
-            let mut guessing = LoginThrottle::new();
+            let mut throttle = LoginThrottle::new();
             let mut fresh = 1000;
-            let judged = besiege(
-                &mut guessing,
+            let checked = besiege(
+                &mut throttle,
                 |_| target.clone(),
                 Instant::now(),
-                |guessing, now| {
+                |throttle, now| {
                     // The owner signs in twice at home and once from a network that changes each time.
                     for here in [network(999), network(999), network(fresh)] {
                         let attempt =
-                            guessing.begin(&target, here, now).expect("the owner is judged at once");
-                        guessing.right(&attempt);
+                            throttle.begin(&target, here, now).expect("the owner is judged at once");
+                        throttle.right(&attempt);
                     }
                     fresh += 1;
                 },
             );
-            let most = most_in_an_hour(&judged);
-            assert!(most <= 100, "{most} guesses were judged within an hour");
+            let most = most_in_an_hour(&checked);
+            assert!(most <= 100, "{most} guesses were checked within an hour");
             // Control: the throttle still checks guesses.
-            assert!(judged.len() > 24 * 10, "{} in a day", judged.len());
+            assert!(checked.len() > 24 * 10, "{} in a day", checked.len());
         }
     }
 
     #[test]
     fn without_the_count_by_account_the_same_siege_would_pay() {
         let own = |number: u32| name(&format!("user{number}"));
-        let judged = besiege(&mut LoginThrottle::new(), own, Instant::now(), |_, _| ());
-        assert!(most_in_an_hour(&judged) > 1000);
+        let checked = besiege(&mut LoginThrottle::new(), own, Instant::now(), |_, _| ());
+        assert!(most_in_an_hour(&checked) > 1000);
     }
 
     #[test]
     fn each_wrong_password_makes_the_next_one_wait_longer() {
-        let (mut guessing, mut now) = (LoginThrottle::new(), Instant::now());
+        let (mut throttle, mut now) = (LoginThrottle::new(), Instant::now());
         let mut waits = Vec::new();
         for _ in 0..14 {
-            let wait = guessing.begin(&name("ana"), network(1), now).err().unwrap_or_default();
+            let wait = throttle.begin(&name("ana"), network(1), now).err().unwrap_or_default();
             waits.push(wait.as_secs());
             if !wait.is_zero() {
-                assert!(guessing.begin(&name("ana"), network(1), now + wait - SECOND / 1000).is_err());
+                assert!(throttle.begin(&name("ana"), network(1), now + wait - SECOND / 1000).is_err());
                 now += wait;
-                let _wrong = guessing.begin(&name("ana"), network(1), now).unwrap();
+                let _wrong = throttle.begin(&name("ana"), network(1), now).unwrap();
             }
         }
         assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         // The wait affects neither another account nor another network.
-        assert!(guessing.begin(&name("bob"), network(1), now).is_ok());
-        assert!(guessing.begin(&name("ana"), network(2), now).is_ok());
+        assert!(throttle.begin(&name("bob"), network(1), now).is_ok());
+        assert!(throttle.begin(&name("ana"), network(2), now).is_ok());
         // A day later, it does not affect the same account and network either.
         for _ in 0..3 {
-            assert!(guessing.begin(&name("ana"), network(1), now + GUESS_MEMORY).is_ok());
+            assert!(throttle.begin(&name("ana"), network(1), now + GUESS_MEMORY).is_ok());
         }
     }
 
     #[test]
     fn right_and_unjudged_passwords_cost_nothing() {
-        let (mut guessing, now) = (LoginThrottle::new(), Instant::now());
+        let (mut throttle, now) = (LoginThrottle::new(), Instant::now());
         for _ in 0..1000 {
-            let attempt = guessing.begin(&name("ana"), network(1), now).unwrap();
-            guessing.unjudged(&attempt);
-            let attempt = guessing.begin(&name("ana"), network(1), now).unwrap();
-            guessing.right(&attempt);
+            let attempt = throttle.begin(&name("ana"), network(1), now).unwrap();
+            throttle.unchecked(&attempt);
+            let attempt = throttle.begin(&name("ana"), network(1), now).unwrap();
+            throttle.right(&attempt);
         }
         let at_once: Vec<_> =
-            (0..10).filter_map(|_| guessing.begin(&name("ana"), network(1), now).ok()).collect();
+            (0..10).filter_map(|_| throttle.begin(&name("ana"), network(1), now).ok()).collect();
         assert_eq!(at_once.len(), 3, "what is offered at once does not share the first place");
-        guessing.right(&at_once[0]);
-        assert!(guessing.begin(&name("ana"), network(1), now).is_ok());
+        throttle.right(&at_once[0]);
+        assert!(throttle.begin(&name("ana"), network(1), now).is_ok());
     }
 
     #[test]
     fn remembers_only_so_many() {
-        let (mut guessing, now) = (LoginThrottle::new(), Instant::now());
+        let (mut throttle, now) = (LoginThrottle::new(), Instant::now());
         for _ in 0..3 {
-            let _wrong = guessing.begin(&name("ana"), network(1), now).unwrap();
+            let _wrong = throttle.begin(&name("ana"), network(1), now).unwrap();
         }
-        assert!(guessing.begin(&name("ana"), network(1), now).is_err());
+        assert!(throttle.begin(&name("ana"), network(1), now).is_err());
         for number in 0..GUESSERS_MAX {
-            let _wrong = guessing.begin(&name(&format!("u{number}")), network(1), now).unwrap();
+            let _wrong = throttle.begin(&name(&format!("u{number}")), network(1), now).unwrap();
         }
-        assert!(guessing.begin(&name("ana"), network(1), now).is_ok(), "the oldest is forgotten");
+        assert!(throttle.begin(&name("ana"), network(1), now).is_ok(), "the oldest is forgotten");
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum PasswordError {
 
 /// The result of a password check.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Judgement {
+pub(crate) enum PasswordMatch {
     /// The password is correct.
     Right,
     /// The password is correct. This hash must replace the stored digest.
@@ -87,23 +87,25 @@ impl Passwords {
 
     /// Checks an offered password. It always costs one hash, even if the account does not exist or the offer is not a
     /// digest.
-    pub(crate) async fn judge(
+    pub(crate) async fn verify(
         &self,
         asker: Asker,
         stored: Option<StoredPassword>,
         offered: String,
-    ) -> Result<Judgement, PasswordError> {
+    ) -> Result<PasswordMatch, PasswordError> {
         let nobody = self.nobody.clone();
         self.run(asker, move |hasher| {
             let judgement = match stored {
-                Some(StoredPassword::Hash(stored)) if hasher.matches(&stored, &offered) => Judgement::Right,
-                Some(StoredPassword::Hash(_)) => Judgement::Wrong,
+                Some(StoredPassword::Hash(stored)) if hasher.matches(&stored, &offered) => {
+                    PasswordMatch::Right
+                }
+                Some(StoredPassword::Hash(_)) => PasswordMatch::Wrong,
                 Some(StoredPassword::Digest(stored)) if same(stored.as_str(), &offered) => {
-                    Judgement::RightAndHashed(hasher.hash(&offered)?)
+                    PasswordMatch::RightAndHashed(hasher.hash(&offered)?)
                 }
                 Some(StoredPassword::Digest(_)) | None => {
                     hasher.matches(&nobody, &offered);
-                    Judgement::Wrong
+                    PasswordMatch::Wrong
                 }
             };
             Ok(judgement)
@@ -272,19 +274,19 @@ mod tests {
         let (right, wrong) = (PasswordDigest::of_typed("right"), PasswordDigest::of_typed("wrong"));
         let hash = passwords.hash(asker(), right.clone()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
-        let judge = |stored: Option<StoredPassword>, offered: &PasswordDigest| {
+        let verify = |stored: Option<StoredPassword>, offered: &PasswordDigest| {
             let offered = offered.as_str().to_owned();
             let passwords = &passwords;
-            async move { passwords.judge(asker(), stored, offered).await.unwrap() }
+            async move { passwords.verify(asker(), stored, offered).await.unwrap() }
         };
         let hashed = StoredPassword::Hash(hash);
-        assert_eq!(judge(Some(hashed.clone()), &right).await, Judgement::Right);
-        assert_eq!(judge(Some(hashed), &wrong).await, Judgement::Wrong);
+        assert_eq!(verify(Some(hashed.clone()), &right).await, PasswordMatch::Right);
+        assert_eq!(verify(Some(hashed), &wrong).await, PasswordMatch::Wrong);
         let digest = StoredPassword::Digest(right.clone());
-        assert_eq!(judge(Some(digest.clone()), &wrong).await, Judgement::Wrong);
-        assert_eq!(judge(None, &right).await, Judgement::Wrong);
-        let Judgement::RightAndHashed(hash) = judge(Some(digest), &right).await else { panic!() };
-        assert_eq!(judge(Some(StoredPassword::Hash(hash)), &right).await, Judgement::Right);
+        assert_eq!(verify(Some(digest.clone()), &wrong).await, PasswordMatch::Wrong);
+        assert_eq!(verify(None, &right).await, PasswordMatch::Wrong);
+        let PasswordMatch::RightAndHashed(hash) = verify(Some(digest), &right).await else { panic!() };
+        assert_eq!(verify(Some(StoredPassword::Hash(hash)), &right).await, PasswordMatch::Right);
     }
 
     #[tokio::test]
@@ -353,7 +355,7 @@ mod tests {
         let hash = passwords.hash(asker(), PasswordDigest::of_typed("x")).await.unwrap();
         let huge = StoredPassword::Hash(hash.replace("m=8,", "m=4194304,"));
         let offered = PasswordDigest::of_typed("x").as_str().to_owned();
-        assert_eq!(passwords.judge(asker(), Some(huge), offered).await, Ok(Judgement::Wrong));
+        assert_eq!(passwords.verify(asker(), Some(huge), offered).await, Ok(PasswordMatch::Wrong));
     }
 
     /// Verifies with the argon2 crate's own function, which other programs use on our files.

@@ -139,7 +139,7 @@ impl AccountCommandHandler {
         password: Option<Secret>,
     ) -> Result<StoredPassword, RequestError> {
         match (password, from.key) {
-            (Some(Secret(offered)), _) => self.authenticator.judge(asker, offered, from.ip).await,
+            (Some(Secret(offered)), _) => self.authenticator.verify(asker, offered, from.ip).await,
             (None, Some(_)) => {
                 self.still_admits(asker, from.key)?;
                 self.users.password(asker).ok_or_else(taken_away)

@@ -15,7 +15,7 @@ use crate::handlers::outcome::RequestError;
 use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
 use crate::password_queue::Asker;
-use crate::passwords::{Judgement, PasswordError, Passwords};
+use crate::passwords::{PasswordError, PasswordMatch, Passwords};
 use crate::rate_limit::{LimitScope, Recent, SlidingWindow, Subnet, in_seconds};
 use crate::repositories::user::{StoredPassword, UserRepository};
 
@@ -48,7 +48,7 @@ impl Authenticator {
 
     /// Checks a password for an account, if the login throttle permits it now. Returns the stored password that it
     /// matches. When the caller gets the answer, the account may already have another password or be deleted.
-    pub(crate) async fn judge(
+    pub(crate) async fn verify(
         &self,
         account: &Username,
         offered: String,
@@ -56,15 +56,15 @@ impl Authenticator {
     ) -> Result<StoredPassword, RequestError> {
         let attempt = self.attempt(account, from)?;
         let stored = self.users.password(account);
-        let judged = self.passwords.judge(self.asker(account, from), stored.clone(), offered).await;
-        self.judged(attempt, &judged);
-        let matched = match (judged?, stored) {
-            (Judgement::RightAndHashed(hash), Some(StoredPassword::Digest(digest))) => {
+        let outcome = self.passwords.verify(self.asker(account, from), stored.clone(), offered).await;
+        self.report_outcome(attempt, &outcome);
+        let matched = match (outcome?, stored) {
+            (PasswordMatch::RightAndHashed(hash), Some(StoredPassword::Digest(digest))) => {
                 self.users.upgrade(account, digest, hash.clone()).await?;
                 StoredPassword::Hash(hash)
             }
-            (Judgement::Right | Judgement::RightAndHashed(_), Some(stored)) => stored,
-            (Judgement::Wrong, _) | (_, None) => {
+            (PasswordMatch::Right | PasswordMatch::RightAndHashed(_), Some(stored)) => stored,
+            (PasswordMatch::Wrong, _) | (_, None) => {
                 return Err(RequestError::new(ErrorCode::InvalidCredentials, "wrong user name or password"));
             }
         };
@@ -99,7 +99,7 @@ impl Authenticator {
     }
 
     /// Begins an attempt, if a password from this address may be checked now. The caller must report the result to
-    /// [`judged`](Self::judged). Returns `None` for an address without limits.
+    /// [`report_outcome`](Self::report_outcome). Returns `None` for an address without limits.
     fn attempt(&self, account: &Username, from: IpAddr) -> Result<Option<Attempt>, RequestError> {
         let Some(network) = self.watched.network(from) else { return Ok(None) };
         let begun = lock(&self.login_throttle).begin(account, network, Instant::now());
@@ -111,13 +111,17 @@ impl Authenticator {
     }
 
     /// Reports the result of an attempt to the login throttle.
-    fn judged(&self, attempt: Option<Attempt>, judged: &Result<Judgement, PasswordError>) {
+    fn report_outcome(&self, attempt: Option<Attempt>, outcome: &Result<PasswordMatch, PasswordError>) {
         let Some(attempt) = attempt else { return };
-        match judged {
-            Ok(Judgement::Right | Judgement::RightAndHashed(_)) => lock(&self.login_throttle).right(&attempt),
+        match outcome {
+            Ok(PasswordMatch::Right | PasswordMatch::RightAndHashed(_)) => {
+                lock(&self.login_throttle).right(&attempt)
+            }
             // The attempt has been counted as wrong from its beginning.
-            Ok(Judgement::Wrong) => {}
-            Err(PasswordError::Busy | PasswordError::Failed) => lock(&self.login_throttle).unjudged(&attempt),
+            Ok(PasswordMatch::Wrong) => {}
+            Err(PasswordError::Busy | PasswordError::Failed) => {
+                lock(&self.login_throttle).unchecked(&attempt)
+            }
         }
     }
 

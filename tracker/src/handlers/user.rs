@@ -126,7 +126,7 @@ impl UserCommandHandler {
                 let msg = "this account has keys: sign in with an encrypted session";
                 return Err(RequestError::new(ErrorCode::PlaintextRefused, msg));
             }
-            let password = self.authenticator.judge(username, offered.clone(), from.ip).await?;
+            let password = self.authenticator.verify(username, offered.clone(), from.ip).await?;
             if self.bind(username, from.key, password).await? {
                 return Ok(admitted);
             }

@@ -230,7 +230,7 @@ mod tests {
         let entries = Entries::read(path).unwrap().unwrap_or_default();
         let files = Files::read(path, "notes", Some(&entries)).unwrap();
         let manifest = Arc::new(Manifest::new(path, entries));
-        Collection::start(Loaded::judge(files, Trust::AsLeft).unwrap(), folder, manifest).unwrap()
+        Collection::start(Loaded::check(files, Trust::AsLeft).unwrap(), folder, manifest).unwrap()
     }
 
     async fn put(notes: &Collection<Note>, key: &str, text: &str) {
@@ -310,7 +310,7 @@ mod tests {
             put(&notes, "same", &n.to_string()).await;
         }
         let journal = std::fs::metadata(folder.path().join("notes_db.journal")).unwrap().len();
-        assert!(journal < 20 * COMPACTION_BYTES / 8, "never folded: {journal} bytes");
+        assert!(journal < 20 * COMPACTION_BYTES / 8, "never compacted: {journal} bytes");
         // The collection is not closed: every confirmed change must be on the disk.
         let copy = tempfile::tempdir().unwrap();
         for name in ["notes_db.json", "notes_db.journal", "manifest.json"] {

@@ -71,9 +71,9 @@ impl Found {
         let taken_over = manifest.is_none() && trust == Trust::AsLeft && users.are_there();
         let users_missing = users.json_is_missing().then(|| users.path().to_owned());
         let mut found = Self {
-            users: Loaded::judge(users, trust)?,
-            rooms: Loaded::judge(rooms, trust)?,
-            peers: Loaded::judge(peers, trust)?,
+            users: Loaded::check(users, trust)?,
+            rooms: Loaded::check(rooms, trust)?,
+            peers: Loaded::check(peers, trust)?,
             key,
             manifest,
             notes,

@@ -1,6 +1,6 @@
 //! The files behind a collection: a JSON file with all entries, and a journal of the later changes.
 //!
-//! A change costs one appended line, however many entries there are. Compaction (`fold`) writes a new JSON file and
+//! A change costs one appended line, however many entries there are. Compaction (`compact`) writes a new JSON file and
 //! begins an empty journal. Both files are replaced by renaming. The manifest names the digest of the new JSON file
 //! before the rename. A crash at any point therefore leaves files that belong together, and a line may be replayed over
 //! a JSON file that already contains its change.
@@ -68,16 +68,17 @@ pub(crate) struct JsonFile {
     /// The sequence number of the last line.
     seq: u64,
     /// The journal length at which the next compaction is due, in bytes.
-    fold_at: u64,
-    trouble: Trouble,
+    compact_at: u64,
+    journal_state: JournalState,
 }
 
 /// The condition of the journal after a failed write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    None,
+enum JournalState {
+    /// Nothing has failed.
+    Sound,
     /// There may be bytes after the last complete line. They must be cut off before the next write.
-    Remnant,
+    HasRemnant,
     /// A flush failed, so the content of the journal on the disk is unknown. A compaction must come before any further
     /// confirmation.
     Unflushed,
@@ -86,16 +87,18 @@ enum Trouble {
 impl JsonFile {
     /// Appends the changes and waits for the disk. After an error, none of them is in the journal.
     pub(crate) fn append(&mut self, changes: &[(String, Option<Box<RawValue>>)]) -> io::Result<()> {
-        if self.trouble == Trouble::Remnant {
+        if self.journal_state == JournalState::HasRemnant {
             self.cut_back()?;
         }
         let mut lines = Vec::new();
         for (seq, (key, value)) in (self.seq + 1..).zip(changes) {
             write_line(&mut lines, seq, key, value.as_deref())?;
         }
-        let written = self.journal.write_all(&lines).inspect_err(|_| self.trouble = Trouble::Remnant);
-        let flushed = written
-            .and_then(|()| self.journal.sync_data().inspect_err(|_| self.trouble = Trouble::Unflushed));
+        let written =
+            self.journal.write_all(&lines).inspect_err(|_| self.journal_state = JournalState::HasRemnant);
+        let flushed = written.and_then(|()| {
+            self.journal.sync_data().inspect_err(|_| self.journal_state = JournalState::Unflushed)
+        });
         if let Err(error) = flushed {
             // If the cut fails too, the next append tries it again.
             let _ = self.cut_back();
@@ -109,35 +112,35 @@ impl JsonFile {
     fn cut_back(&mut self) -> io::Result<()> {
         self.journal.set_len(self.length)?;
         self.journal.seek(SeekFrom::Start(self.length))?;
-        if self.trouble == Trouble::Remnant {
-            self.trouble = Trouble::None;
+        if self.journal_state == JournalState::HasRemnant {
+            self.journal_state = JournalState::Sound;
         }
         Ok(())
     }
 
     /// Whether a compaction must come before any further change is confirmed.
-    pub(crate) fn must_fold(&self) -> bool {
-        self.trouble == Trouble::Unflushed
+    pub(crate) fn must_compact(&self) -> bool {
+        self.journal_state == JournalState::Unflushed
     }
 
     /// Whether the journal is long enough for a compaction.
-    pub(crate) fn should_fold(&self) -> bool {
-        self.length >= self.fold_at
+    pub(crate) fn should_compact(&self) -> bool {
+        self.length >= self.compact_at
     }
 
     /// Whether the JSON file holds all entries, so that the journal has no changes.
-    pub(crate) fn is_folded(&self) -> bool {
+    pub(crate) fn is_compacted(&self) -> bool {
         self.length <= self.header
     }
 
     /// Postpones the next compaction after one failed.
-    pub(crate) fn fold_later(&mut self) {
-        self.fold_at = self.length + COMPACTION_BYTES;
+    pub(crate) fn compact_later(&mut self) {
+        self.compact_at = self.length + COMPACTION_BYTES;
     }
 
     /// Compacts the files: writes all entries to a new JSON file, renames it over the old one, and begins an empty
     /// journal.
-    pub(crate) fn fold<'a, T: Record>(
+    pub(crate) fn compact<'a, T: Record>(
         &mut self,
         entries: impl Iterator<Item = (&'a String, &'a T)>,
         unfit: &BTreeMap<String, Box<RawValue>>,
@@ -158,7 +161,7 @@ impl JsonFile {
         sync_folder_of(&self.path)?;
 
         self.begin_journal(self.state.generation + 1)?;
-        self.fold_at = fold_at(size);
+        self.compact_at = compact_at(size);
         // The compaction is complete even if this write fails: the JSON file is the announced one.
         if let Err(error) = self.note(self.state.clone()) {
             tracing::warn!(%error, "the manifest could not be completed");
@@ -176,12 +179,12 @@ impl JsonFile {
         journal.sync_all()?;
         fs::rename(&new, &path)?;
         // From here on, lines go to the new journal. If its name does not reach the disk, no change may be confirmed.
-        self.trouble = Trouble::Unflushed;
+        self.journal_state = JournalState::Unflushed;
         (self.journal, self.header, self.length, self.seq) =
             (journal, header.len() as u64, header.len() as u64, 0);
         self.state.generation = generation;
         sync_folder_of(&path)?;
-        self.trouble = Trouble::None;
+        self.journal_state = JournalState::Sound;
         Ok(())
     }
 
@@ -250,7 +253,7 @@ impl Files {
     }
 
     /// Checks that the JSON file and the journal are the ones that the manifest names.
-    fn judge(
+    fn check(
         &self,
         known: &FileState,
         sha256: Option<&String>,
@@ -291,7 +294,7 @@ impl Files {
 
 impl<T: Record> Loaded<T> {
     /// Checks the files that were read.
-    pub(crate) fn judge(files: Files, trust: Trust) -> Result<Self, OpenError> {
+    pub(crate) fn check(files: Files, trust: Trust) -> Result<Self, OpenError> {
         let journal = files.journal.as_deref().unwrap_or_default();
         let contents = Contents::recover(&files.path, files.json.as_deref(), journal)?;
         if let Some(header) = contents.header.as_ref().filter(|header| header.journal != files.name) {
@@ -300,7 +303,7 @@ impl<T: Record> Loaded<T> {
         }
         let sha256 = files.json.as_ref().map(|json| hex(Sha256::new_with_prefix(json)));
         if let (Some(known), Trust::AsLeft) = (&files.known, trust) {
-            files.judge(known, sha256.as_ref(), contents.header.as_ref())?;
+            files.check(known, sha256.as_ref(), contents.header.as_ref())?;
         }
         let named = contents.header.as_ref().map_or(0, |header| header.generation);
         let known = files.known.as_ref();
@@ -351,7 +354,7 @@ impl<T: Record> Loaded<T> {
         let journal = private_file().create(true).truncate(false).append(true).open(&journal_path);
         let journal = journal.map_err(OpenError::at(&journal_path))?;
         let length = journal.metadata().map_err(OpenError::at(&journal_path))?.len();
-        let trouble = Trouble::None;
+        let journal_state = JournalState::Sound;
         let (header, seq) = (length, 0);
         let mut file = JsonFile {
             name,
@@ -363,12 +366,12 @@ impl<T: Record> Loaded<T> {
             header,
             length,
             seq,
-            fold_at: COMPACTION_BYTES,
-            trouble,
+            compact_at: COMPACTION_BYTES,
+            journal_state,
         };
         // Appended lines survive a crash only if the journal's file name is on the disk too.
         sync_folder_of(&file.path).map_err(OpenError::at(&file.path))?;
-        file.fold(contents.entries.iter(), &contents.unfit).map_err(OpenError::at(&file.path))?;
+        file.compact(contents.entries.iter(), &contents.unfit).map_err(OpenError::at(&file.path))?;
         Ok((file, contents))
     }
 }
@@ -384,7 +387,7 @@ fn hex(digest: Sha256) -> String {
 
 /// The journal length at which a compaction is due, in bytes, for a JSON file of `file` bytes. It grows with the file,
 /// so that a compaction writes little compared with the journal.
-fn fold_at(file: u64) -> u64 {
+fn compact_at(file: u64) -> u64 {
     COMPACTION_BYTES.max(2 * file)
 }
 
@@ -406,7 +409,7 @@ mod tests {
     fn try_open(path: &Path) -> Result<(JsonFile, Contents<String>), OpenError> {
         let folder = Arc::new(DataFolder::open(path)?);
         let entries = Entries::read(path)?.unwrap_or_default();
-        let loaded = Loaded::judge(Files::read(path, "words", Some(&entries))?, Trust::AsLeft)?;
+        let loaded = Loaded::check(Files::read(path, "words", Some(&entries))?, Trust::AsLeft)?;
         loaded.open(folder, Arc::new(Manifest::new(path, entries)))
     }
 
@@ -441,7 +444,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn after_a_failed_flush_nothing_is_promised_before_a_fold() {
+    fn after_a_failed_flush_nothing_is_promised_before_a_compaction() {
         let folder = tempfile::tempdir().unwrap();
         let (mut file, contents) = open(folder.path());
         file.append(&change("one")).unwrap();
@@ -449,11 +452,11 @@ mod tests {
         let bottomless = private_file().open("/dev/null").unwrap();
         let journal = std::mem::replace(&mut file.journal, bottomless);
         assert!(file.append(&change("two")).is_err());
-        assert!(file.must_fold());
+        assert!(file.must_compact());
         file.journal = journal;
         let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
-        file.fold(entries.iter(), &contents.unfit).unwrap();
-        assert!(!file.must_fold() && file.is_folded());
+        file.compact(entries.iter(), &contents.unfit).unwrap();
+        assert!(!file.must_compact() && file.is_compacted());
         file.append(&change("three")).unwrap();
         assert_eq!(found(folder.path(), file), ["one", "three"]);
     }
@@ -469,7 +472,7 @@ mod tests {
         let [old_json, old_journal, old_manifest] = read();
         let announced = file.state.clone();
         let entries = BTreeMap::from([("one".to_owned(), "one".to_owned())]);
-        file.fold(entries.iter(), &contents.unfit).unwrap();
+        file.compact(entries.iter(), &contents.unfit).unwrap();
         let [json, journal, manifest] = read();
         let announced = FileState { next_sha256: file.state.sha256.clone(), ..announced };
         file.note(announced).unwrap();

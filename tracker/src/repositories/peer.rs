@@ -319,7 +319,7 @@ impl PeerRepository {
     }
 
     /// Records that the peer of this session did not answer a PING. Returns whether its user went offline.
-    pub(crate) fn silent(&self, username: &Username, connection: ConnectionId) -> bool {
+    pub(crate) fn mark_unreachable(&self, username: &Username, connection: ConnectionId) -> bool {
         let mut presence = self.presence_mut();
         let session = presence.sessions.get_mut(username).filter(|session| session.connection == connection);
         let went_offline =

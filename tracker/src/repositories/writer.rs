@@ -72,15 +72,15 @@ impl<T: Record> Writer<T> {
             }
             self.commit(&mut batch);
             if let Some(Request::Close(done)) = next {
-                let complete = self.file.is_folded() && !self.unsaved;
-                let folded = if complete { Ok(()) } else { self.fold() };
+                let complete = self.file.is_compacted() && !self.unsaved;
+                let compacted = if complete { Ok(()) } else { self.compact() };
                 // The folder is released first: the caller may open it again as soon as it has the answer.
                 drop(self);
-                let _ = done.send(folded.map_err(|_| StorageError::Disk));
+                let _ = done.send(compacted.map_err(|_| StorageError::Disk));
                 return;
             }
-            if self.file.should_fold() && self.fold().is_err() {
-                self.file.fold_later();
+            if self.file.should_compact() && self.compact().is_err() {
+                self.file.compact_later();
             }
         }
     }
@@ -142,8 +142,8 @@ impl<T: Record> Writer<T> {
         if overlay.lines.is_empty() {
             return Ok(());
         }
-        if self.file.must_fold() {
-            self.fold()?;
+        if self.file.must_compact() {
+            self.compact()?;
         }
         let begin = Instant::now();
         self.file.append(&overlay.lines)?;
@@ -160,11 +160,11 @@ impl<T: Record> Writer<T> {
         }
     }
 
-    fn fold(&mut self) -> io::Result<()> {
+    fn compact(&mut self) -> io::Result<()> {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
-        let folded =
-            self.file.fold(committed.entries.iter().map(|(key, value)| (key, &**value)), &self.unfit);
-        self.unsaved &= folded.is_err();
-        folded.inspect_err(|error| tracing::error!(%error, "the journal could not be compacted"))
+        let compacted =
+            self.file.compact(committed.entries.iter().map(|(key, value)| (key, &**value)), &self.unfit);
+        self.unsaved &= compacted.is_err();
+        compacted.inspect_err(|error| tracing::error!(%error, "the journal could not be compacted"))
     }
 }
