@@ -9,7 +9,7 @@ use std::fmt::Debug;
 
 use clap::{Arg, Command, CommandFactory};
 use commons::protocol::with_tracker::RequestId;
-use peer::api::request::{Wish, parse};
+use peer::api::request::{Action, parse};
 use peer::api::{Answer, Event, schema};
 use peer::config::Config;
 use peer::frontends::slash_commands::COMMANDS;
@@ -123,10 +123,10 @@ fn every_answer_is_printed_as_it_is_shown() {
 fn every_command_is_read_as_it_is_shown() {
     let command = |line: &str| {
         let request = parse(line).unwrap_or_else(|refused| panic!("{line}: {refused}"));
-        if let Wish::Run(command) = request.wish {
+        if let Action::Run(command) = request.action {
             // A written command can be read again.
             let written = serde_json::to_string(&command).unwrap_or_default();
-            assert!(parse(&written).is_ok_and(|again| again.wish == Wish::Run(command)), "{line}");
+            assert!(parse(&written).is_ok_and(|again| again.action == Action::Run(command)), "{line}");
         }
         serde_json::from_str::<Value>(line).ok()?["command"].as_str().map(ToOwned::to_owned)
     };

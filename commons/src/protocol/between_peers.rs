@@ -252,7 +252,7 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
 /// Code of a refused HELLO: its key is not pinned for its name, but others are.
 pub const KEY_CHANGED: &str = "KEY_CHANGED";
 
-/// Code of a refused HELLO: the key cannot be judged, because the tracker did not answer or announces others. The
+/// Code of a refused HELLO: the key cannot be checked, because the tracker did not answer or announces others. The
 /// dialer tries again later.
 pub const KEY_UNKNOWN: &str = "KEY_UNKNOWN";
 

@@ -26,12 +26,12 @@ pub struct Request {
     /// The password that unlocks the history first, if the request has one.
     pub password: Option<Password>,
     /// The action that is requested.
-    pub wish: Wish,
+    pub action: Action,
 }
 
 /// The action of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum Action {
     /// Run a command of the peer.
     Run(Command),
     /// List the commands and their fields.
@@ -77,7 +77,7 @@ pub fn parse(line: &str) -> Result<Request, NotARequest> {
         return Err(wrong(id, format!("{key} stands twice in this request: give it once")));
     }
     match read(fields) {
-        Ok((password, wish)) => Ok(Request { id, password, wish }),
+        Ok((password, action)) => Ok(Request { id, password, action }),
         Err(reason) => Err(wrong(id, reason)),
     }
 }
@@ -85,7 +85,7 @@ pub fn parse(line: &str) -> Result<Request, NotARequest> {
 const EXAMPLE: &str = "send one object a line, as {\"command\":\"help\"}";
 
 /// Builds the request's action from its fields, or says what is wrong with them.
-fn read(mut fields: Map<String, Value>) -> Result<(Option<Password>, Wish), String> {
+fn read(mut fields: Map<String, Value>) -> Result<(Option<Password>, Action), String> {
     let schema = match fields.get("command") {
         None => return Err(format!("\"command\" is missing: {EXAMPLE}")),
         Some(Value::String(name)) => {
@@ -95,7 +95,7 @@ fn read(mut fields: Map<String, Value>) -> Result<(Option<Password>, Wish), Stri
     };
     check(schema, &fields)?;
     if schema.name == "help" {
-        return Ok((None, Wish::Help));
+        return Ok((None, Action::Help));
     }
     let password = match fields.get("password") {
         Some(Value::String(password)) if schema.unlocks() => Some(Password::typed(password.as_str())),
@@ -113,7 +113,7 @@ fn read(mut fields: Map<String, Value>) -> Result<(Option<Password>, Wish), Stri
         return Err("\"leave\" takes \"conversation\" or \"room\", not both".to_owned());
     }
     match Command::deserialize(Value::Object(fields)) {
-        Ok(command) => Ok((password, Wish::Run(command))),
+        Ok(command) => Ok((password, Action::Run(command))),
         // The error of the JSON reader would repeat values.
         Err(_) => Err(format!("the fields of \"{}\" do not fit together", schema.name)),
     }
@@ -313,7 +313,8 @@ mod tests {
             ),
             (json!({"command": "quit"}), Command::Quit),
         ] {
-            let Ok(Request { id: None, password, wish: Wish::Run(read) }) = parse(&line.to_string()) else {
+            let Ok(Request { id: None, password, action: Action::Run(read) }) = parse(&line.to_string())
+            else {
                 panic!("{line} is refused: {:?}", parse(&line.to_string()).err())
             };
             // The Debug form of a command shows no field.
@@ -322,7 +323,7 @@ mod tests {
                 && !["unlock", "delete_account"].contains(&line["command"].as_str().unwrap());
             assert_eq!(password.is_some(), unlocks, "{line}");
         }
-        assert!(parse(r#"{"command":"help"}"#).unwrap().wish == Wish::Help);
+        assert!(parse(r#"{"command":"help"}"#).unwrap().action == Action::Help);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Engine {
     pub(in crate::engine) fn on_looked_up(
         &mut self,
         user: &Username,
-        judged: &Result<(), CommandError>,
+        outcome: &Result<(), CommandError>,
         now: Now,
         effects: &mut Effects,
     ) {
@@ -105,7 +105,7 @@ impl Engine {
         for mut command in std::mem::take(&mut self.pending) {
             if command.looked_up.as_ref() != Some(user) {
                 self.pending.push(command);
-            } else if let Err(error) = judged {
+            } else if let Err(error) = outcome {
                 effects.push(Effect::Answer(command.ticket, Err(error.clone())));
             } else {
                 command.looked_up = None;

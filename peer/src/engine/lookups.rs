@@ -52,11 +52,11 @@ impl Engine {
         effects: &mut Effects,
     ) {
         self.lookups.under_way.remove(user);
-        let judged = match outcome {
+        let reached = match outcome {
             Ok(found) => {
                 // If the user's key has changed, the event says so. The messages keep waiting.
-                let judged = self.reach(user, found.map(|found| found.peer), effects);
-                judged.inspect_err(|_| self.lookups.limiter.forget(user))
+                let reached = self.reach(user, found.map(|found| found.peer), effects);
+                reached.inspect_err(|_| self.lookups.limiter.forget(user))
             }
             Err(TrackerError::Lost) if self.keys.is_changed(user) => {
                 Err(CommandError::KeyChanged(user.clone()))
@@ -71,7 +71,7 @@ impl Engine {
                 Err(error.into())
             }
         };
-        self.on_looked_up(user, &judged, now, effects);
+        self.on_looked_up(user, &reached, now, effects);
     }
 
     /// Begins a private chat without a new address.

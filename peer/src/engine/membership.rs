@@ -112,14 +112,14 @@ impl Engine {
         // While the tracker is lost, a user may still be at the last known address.
         let is_lost = self.chat.tracker() == TrackerState::Lost;
         let last = |user: &Username| self.keys.address(user).filter(|_| is_lost);
-        let wishes: BTreeMap<_, _> = wanted
+        let targets: BTreeMap<_, _> = wanted
             .into_iter()
             .map(|(user, want)| (last(&user).or(want.address), user, want.private))
             .map(|(address, user, eager)| (user, Target { address, eager }))
             .collect();
         let unwanted: Vec<_> =
-            self.links.keys().filter(|user| !wishes.contains_key(*user)).cloned().collect();
-        effects.push(Effect::WantLinks(wishes));
+            self.links.keys().filter(|user| !targets.contains_key(*user)).cloned().collect();
+        effects.push(Effect::WantLinks(targets));
         for user in unwanted {
             effects.publish(self.chat.link_is(&user, false, Default::default()));
         }

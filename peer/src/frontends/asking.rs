@@ -59,7 +59,7 @@ impl Asking {
     }
 
     /// Ends the question for the password. Returns the command that waited for it.
-    pub(crate) fn judged(&mut self) -> Option<Command> {
+    pub(crate) fn take_waiting(&mut self) -> Option<Command> {
         self.looking.take()
     }
 
@@ -106,7 +106,7 @@ impl Asking {
             return Next::Refuse(CommandError::usage(why), &[]);
         }
         match self.new_password.answer(answer) {
-            Answered::Complete(wish) => Next::Run(Command::Account(wish)),
+            Answered::Complete(command) => Next::Run(Command::Account(command)),
             Answered::Old(password) => Next::Check(Command::Unlock { password }),
             Answered::More => Next::Wait,
             Answered::Nothing => Next::Refuse(CommandError::usage("the password stays as it is"), &[]),
@@ -132,7 +132,7 @@ mod tests {
         };
         assert!(asking.password(unlock), "it was wrong");
         assert!(asking.wants_password());
-        assert!(asking.judged() == Some(Command::Search { words: "x".into(), before: None }));
+        assert!(asking.take_waiting() == Some(Command::Search { words: "x".into(), before: None }));
         asking.password(Command::History { lines: 1, conversation: None, before: None, after: None });
         assert!(matches!(asking.answer(Password::typed("")), Next::Refuse(..)));
         assert!(!asking.wants_password());

@@ -343,7 +343,7 @@ impl Frontend {
         }
         if self.asking.is_for_deletion() && !matches!(answer, Err(CommandError::PasswordWanted { .. })) {
             // The password for the deletion was checked for the last time.
-            self.asking.judged();
+            self.asking.take_waiting();
             self.ask(&[]);
         }
         let rows = match &answer {

@@ -126,12 +126,12 @@ impl Frontend {
     /// Ends the question for the password. If it was right, returns the command that waited for it.
     pub(crate) async fn unlocked(
         &mut self,
-        judged: Result<(), CommandError>,
+        unlocked: Result<(), CommandError>,
     ) -> Result<CommandOutcome, OutputClosed> {
-        let looking = self.asking.judged();
+        let looking = self.asking.take_waiting();
         // The answer may have arrived before the question was shown.
         self.ask(&[]);
-        match (judged, looking) {
+        match (unlocked, looking) {
             (Ok(()), Some(command)) => return Ok(CommandOutcome::Unlocked(command)),
             (Ok(()), None) => {}
             (Err(error), _) if self.is_last_word(&error.words()) => {}

@@ -323,11 +323,11 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let profile = Profile::open(data.path(), "t", &ana()).unwrap();
         let error_of = |name: &str| {
-            let judged = match name {
+            let read = match name {
                 IDENTITY => profile.identity().map(drop),
                 _ => profile.next_identity().map(drop),
             };
-            judged.err().map(|error| error.to_string()).unwrap_or_default()
+            read.err().map(|error| error.to_string()).unwrap_or_default()
         };
         for name in [IDENTITY, NEXT_IDENTITY] {
             assert_eq!(error_of(name), "");

@@ -90,7 +90,7 @@ async fn handshake_encrypted(
     }
     let mut connection = Connection::new(socket, FRAME_MAX);
     connection.send(&PeerMessage::Hello(links.greeting())).await?;
-    // TLS finishes before the other side has judged our key. Only the answer shows that it was accepted.
+    // TLS finishes before the other side has checked our key. Only the answer shows that it was accepted.
     let Some(frame) = connection.recv_within(WELCOME_WAIT).await? else {
         return Err(other("the connection was closed"));
     };

@@ -30,7 +30,7 @@ pub(crate) enum Verdict {
     Good,
     /// Another key is pinned.
     Changed,
-    /// It cannot be judged: the tracker did not answer, or knows no key.
+    /// It cannot be checked: the tracker did not answer, or knows no key.
     Unknown,
 }
 

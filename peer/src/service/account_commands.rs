@@ -39,8 +39,8 @@ pub(crate) struct Account<'a> {
 
 impl Account<'_> {
     /// Executes an account command. A command that fails changes nothing.
-    pub(crate) async fn execute(&self, wish: AccountCommand) -> Result<Answer, CommandError> {
-        match wish {
+    pub(crate) async fn execute(&self, command: AccountCommand) -> Result<Answer, CommandError> {
+        match command {
             AccountCommand::Keys => return Ok(Answer::Keys { keys: self.keys().await? }),
             AccountCommand::Endorse { key } => self.endorse(&key).await?,
             AccountCommand::Revoke { key } => self.revoke(&key).await?,
@@ -115,7 +115,7 @@ impl Account<'_> {
             Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {
                 Err(CommandError::PasswordChanged(self.user.clone()))
             }
-            judged => Ok(judged?),
+            other => Ok(other?),
         }
     }
 }

@@ -179,7 +179,7 @@ impl PeerService {
     async fn may_change(&self, session: &Session, old: Password) -> Result<(), CommandError> {
         match self.unlock(session, old).await {
             Err(CommandError::PasswordWanted { .. }) => Ok(()),
-            judged => judged,
+            other => other,
         }
     }
 

@@ -348,7 +348,7 @@ impl PeerService {
         } else {
             Some(self.open_local(profile, &who.username, key.seed()).await?)
         };
-        match (self.judged(profile, who, key.clone()).await, known) {
+        match (self.sign_in_at_tracker(profile, who, key.clone()).await, known) {
             (Ok((seed, fresh)), Some(local)) => Ok(Admitted { seed, fresh, local, unreached: None }),
             (Ok((seed, fresh)), None) => {
                 let local = self.open_local(profile, &who.username, &seed).await?;
@@ -368,22 +368,22 @@ impl PeerService {
     }
 
     /// Signs in at the tracker. Returns the key's seed, and true if the key was bound just now to an existing account.
-    async fn judged(
+    async fn sign_in_at_tracker(
         &self,
         profile: &Profile,
         who: &SignIn,
         key: DeviceKey,
     ) -> Result<(Seed, bool), CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
-        let judged = key.sign_in(profile, tracker, who, self.listening).await;
-        let proven = match &judged {
+        let outcome = key.sign_in(profile, tracker, who, self.listening).await;
+        let proven = match &outcome {
             Ok(()) => true,
             Err(error) => self.is_key_given() && error.is_of_a_tracker(),
         };
         if proven {
             self.remember_tracker()?;
         }
-        judged?;
+        outcome?;
         let fresh = key.is_new() && !who.register;
         Ok((key.finish_sign_in(profile, tracker, who, cost).await?, fresh))
     }

@@ -130,13 +130,13 @@ impl DeviceKey {
         if *register {
             match tracker.register(username, &digest, listening, identity.clone()).await {
                 Err(error) if was_here && is_refusal(&error, ErrorCode::UsernameTaken) => *taken = true,
-                judged => return judged,
+                outcome => return outcome,
             }
         }
         if was_here && changed_to.is_none() {
             match tracker.log_in(username, None, listening, identity.clone()).await {
                 Err(error) if is_refusal(&error, ErrorCode::InvalidCredentials) => {}
-                judged => return judged,
+                outcome => return outcome,
             }
         }
         tracker.log_in(username, Some(&digest), listening, identity).await

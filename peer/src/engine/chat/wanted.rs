@@ -36,13 +36,13 @@ impl Chat {
                 // While the tracker is lost, a member may still be at the last known address.
                 let last = self.memberships.get(&room.id).and_then(|it| it.address(&member.username));
                 let address = address.or_else(|| last.filter(|_| self.tracker() == TrackerState::Lost));
-                let wish = wanted.entry(member.username.clone()).or_insert(Wanted {
+                let target = wanted.entry(member.username.clone()).or_insert(Wanted {
                     address,
                     private: false,
                     keys: None,
                 });
-                wish.address = address.or(wish.address);
-                wish.keys = Some(member.into());
+                target.address = address.or(target.address);
+                target.keys = Some(member.into());
             }
         }
         wanted

@@ -3,7 +3,7 @@
 //! Each line is complete: no answer or password is ever taken from the next line.
 
 use crate::api::error::CommandError;
-use crate::api::request::{NotARequest, Request, Wish, parse};
+use crate::api::request::{Action, NotARequest, Request, parse};
 use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
 use crate::frontends::json::replies::Origin;
@@ -52,7 +52,7 @@ impl Frontend {
             | UserInput::Interrupted
             | UserInput::NextUnread => return Ok(None),
         };
-        let Request { id, password, wish } = match parse(&line) {
+        let Request { id, password, action } = match parse(&line) {
             Ok(request) => request,
             Err(NotARequest { id, reason }) => {
                 self.renderer.begin(Origin { id, ..origin });
@@ -60,12 +60,12 @@ impl Frontend {
             }
         };
         self.renderer.begin(Origin { id, ..origin });
-        let command = match wish {
-            Wish::Run(mut command) => match self.renderer.conversations().name_open(&mut command) {
+        let command = match action {
+            Action::Run(mut command) => match self.renderer.conversations().name_open(&mut command) {
                 Ok(()) => command,
                 Err(error) => return self.refuse_command(&error, Some(&command)).await,
             },
-            Wish::Help => {
+            Action::Help => {
                 self.show(self.renderer.help(None)).await?;
                 return Ok(None);
             }

@@ -9,7 +9,7 @@ use commons::protocol::with_tracker::ErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
-use crate::api::request::{NotARequest, Request, Wish, parse};
+use crate::api::request::{Action, NotARequest, Request, parse};
 use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
@@ -61,7 +61,7 @@ pub(crate) async fn sign_in(
         let (id, parsed) = match next {
             Some(UserInput::Line(text)) if text.trim().is_empty() => continue,
             Some(UserInput::Line(text)) => match parse(&text) {
-                Ok(Request { id, wish, .. }) => (id, Ok(wish)),
+                Ok(Request { id, action, .. }) => (id, Ok(action)),
                 Err(NotARequest { id, reason }) => (id, Err(CommandError::Usage(reason))),
             },
             Some(UserInput::End) | None => return Ok(None),
@@ -69,8 +69,8 @@ pub(crate) async fn sign_in(
         };
         replies.begin(Origin { line: Some(*lines), id });
         let rows = match parsed {
-            Ok(Wish::Help) => replies.help(),
-            Ok(Wish::Run(command)) => {
+            Ok(Action::Help) => replies.help(),
+            Ok(Action::Run(command)) => {
                 let answer = match &command {
                     Command::SignIn(command) => slot.execute(command.clone()).await,
                     Command::SignOut => Ok(Answer::Done),
