@@ -27,7 +27,7 @@ const ANY_PORT: &str = "127.0.0.1:0";
 pub struct Config {
     /// A task that the program runs instead of a conversation.
     #[command(subcommand)]
-    pub errand: Option<Errand>,
+    pub task: Option<Task>,
 
     /// The tracker's address; after `#`, its key as `tracker fingerprint` prints it [default: the address used at an
     /// earlier start, else 127.0.0.1:6060]
@@ -91,7 +91,7 @@ pub struct Config {
 
 /// A task that the program runs instead of a conversation.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Errand {
+pub enum Task {
     /// Change the password of an account on this device
     Password {
         /// Read the new password from a file [default: typed]
@@ -100,12 +100,12 @@ pub enum Errand {
     },
     /// Move an account to another device, so that contacts see the same key
     #[command(subcommand)]
-    Identity(IdentityErrand),
+    Identity(IdentityTask),
 }
 
 /// The direction in which an account is moved.
 #[derive(Debug, Clone, Subcommand)]
-pub enum IdentityErrand {
+pub enum IdentityTask {
     /// Export an account of this device to a file, sealed with its password
     Export {
         /// The file to write, which must not exist yet

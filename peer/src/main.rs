@@ -12,7 +12,7 @@ use std::{env, panic};
 use clap::Parser;
 use commons::keys::PublicKey;
 use commons::process_memory;
-use peer::config::{Config, Errand};
+use peer::config::{Config, Task};
 use peer::frontends::terminal::fatal_errors::in_one_line;
 use peer::frontends::terminal::hosting::hosting;
 use peer::frontends::terminal::subcommands::carry_identity;
@@ -88,8 +88,8 @@ async fn run(config: Config) -> Result<(), Failure> {
         return Err(Failure::Usage("--input json requires --output json".to_owned()));
     };
     let stop = stop_signal().map_err(Failure::new)?;
-    if let Some(Errand::Identity(errand)) = &config.errand {
-        return Ok(carry_identity(errand, &config, &known(&config)).await?);
+    if let Some(Task::Identity(task)) = &config.task {
+        return Ok(carry_identity(task, &config, &known(&config)).await?);
     }
     let mut tracker = config.tracker().map_err(Failure::new)?;
     let mut hosted = None;

@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
 use crate::api::{Command, Event};
-use crate::config::{Config, Errand, InputFormat, OutputFormat};
+use crate::config::{Config, InputFormat, OutputFormat, Task};
 use crate::frontends::json::{events, signed_out};
 use crate::frontends::terminal::fatal_errors::in_one_line;
 use crate::frontends::terminal::prompts::SignInError;
 use crate::frontends::terminal::sign_in::sign_in;
-use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
+use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
 use crate::frontends::terminal::subcommands::change_password;
 use crate::frontends::terminal::{tracker_prompt, tty};
 use crate::frontends::web::browser::Redirect;
@@ -77,8 +77,7 @@ async fn start(
     mut tracker: TrackerAddress,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<PeerService>>, Failure> {
-    let may_ask =
-        config.tracker.is_none() && !config.host && config.errand.is_none() && tty::is_interactive();
+    let may_ask = config.tracker.is_none() && !config.host && config.task.is_none() && tty::is_interactive();
     loop {
         let service = PeerService::start(settings(config, tracker.clone())).await.map_err(Failure::new)?;
         let is_missing = may_ask
@@ -117,8 +116,8 @@ fn settings(config: &Config, tracker: TrackerAddress) -> PeerConfig {
 
 /// Returns the sign-in data that is known before the user is asked.
 #[must_use]
-pub fn known(config: &Config) -> Known {
-    Known {
+pub fn known(config: &Config) -> SignInOptions {
+    SignInOptions {
         username: config.username.clone(),
         register: config.register,
         password: match (&config.password_file, env::var("PEER_PASSWORD")) {
@@ -140,7 +139,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let slot = Arc::new(ServiceSlot::new(settings(config, tracker.clone())));
     let page = match config.page() {
-        Some(listen) if config.errand.is_none() => {
+        Some(listen) if config.task.is_none() => {
             Some(Page::start(config, output, listen, &slot, stop).await?)
         }
         _ => None,
@@ -207,7 +206,7 @@ async fn converse(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let known = known(config);
-    if config.errand.is_none() && !known.is_complete(!slot.signed_out().accounts.is_empty()) {
+    if config.task.is_none() && !known.is_complete(!slot.signed_out().accounts.is_empty()) {
         if config.input == InputFormat::Json && !known.has_password() {
             return converse_by_commands(config, slot, stop).await;
         }
@@ -282,10 +281,10 @@ async fn talk(
     let subscription = service.subscribe().await;
     let known = known(config);
     // The user must not type a name and a password before learning that the tracker is unreachable or has another key.
-    if known.interactive || config.errand.is_some() {
+    if known.interactive || config.task.is_some() {
         match service.probe().await {
             // This device's data can be opened without the tracker.
-            Err(CommandError::TrackerLost) if config.errand.is_none() && !service.accounts().is_empty() => {}
+            Err(CommandError::TrackerLost) if config.task.is_none() && !service.accounts().is_empty() => {}
             Err(CommandError::TrackerLost) => {
                 return Err(SignInError::no_tracker(service.status().await, service.tracker_failed()).into());
             }
@@ -293,7 +292,7 @@ async fn talk(
             Ok(()) => {}
         }
     }
-    if let Some(Errand::Password { new_password_file }) = &config.errand {
+    if let Some(Task::Password { new_password_file }) = &config.task {
         let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
         return Ok(change_password(service, &config.data(), &known, &new).await?);
     }

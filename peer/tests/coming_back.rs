@@ -82,7 +82,7 @@ async fn making_an_account_never_overwrites_a_key() {
     let before = sealed_in(ana.folder());
     let wrong = |who: &mut SignIn| (who.register, who.password) = (true, Password::typed("wrong"));
     let refused = why(ana.try_again_as(wrong).await);
-    assert!(matches!(&refused, CommandError::KeyHere { folder, .. } if folder.starts_with(ana.folder())));
+    assert!(matches!(&refused, CommandError::KeyExists { folder, .. } if folder.starts_with(ana.folder())));
     assert!(refused.code() == "INVALID_CREDENTIALS" && refused.to_string().contains("move that folder away"));
     assert_eq!(sealed_in(ana.folder()), before);
     // The account exists and belongs to this user.
@@ -118,14 +118,14 @@ async fn password_changed_elsewhere_works_with_the_local_key() {
         };
         assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")));
         assert_eq!(why(ana.try_again_as(register).await), CommandError::PasswordChanged(user("ana")));
-        assert!(matches!(why(ana.try_again_with(&new).await), CommandError::SealShut { .. }));
+        assert!(matches!(why(ana.try_again_with(&new).await), CommandError::WrongLocalPassword { .. }));
         let wrong = why(ana.try_again_as(changed_to(&Password::typed("wrong"))).await);
         assert!(matches!(wrong, CommandError::Refused { .. }) && wrong.code() == "INVALID_CREDENTIALS");
 
         let back = ana.try_again_as(changed_to(&new)).await.unwrap();
         back.service.stop().await;
         // From now on the key signs in, and the new password opens it.
-        assert!(matches!(why(ana.try_again().await), CommandError::SealShut { .. }));
+        assert!(matches!(why(ana.try_again().await), CommandError::WrongLocalPassword { .. }));
         let back = ana.try_again_with(&new).await.unwrap();
         back.tell("bob", "after").await.unwrap();
         bob.hears("after").await;

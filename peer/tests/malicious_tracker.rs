@@ -12,7 +12,7 @@ use commons::snapshot::ChangeKind;
 use false_tracker::{Claim, FalseTracker, Link};
 use peer::api::account::AccountCommand;
 use peer::api::conversation::Conversation;
-use peer::api::status::{Present, TrackerState, Trust};
+use peer::api::status::{MemberStatus, TrackerState, Trust};
 use peer::api::{Answer, Command, Event, LinkState};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -216,7 +216,7 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
         Ok(Answer::Users { members, .. }) => {
             members
                 .into_iter()
-                .find(|present: &Present| present.member.username == user("bob"))
+                .find(|present: &MemberStatus| present.member.username == user("bob"))
                 .unwrap()
                 .trust
         }

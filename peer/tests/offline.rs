@@ -56,7 +56,7 @@ async fn a_start_without_a_tracker_opens_what_is_here() {
     let is_there = |answer| match answer {
         Ok(Answer::Users { members, .. }) => members
             .into_iter()
-            .filter(|present: &peer::api::status::Present| present.member.connected)
+            .filter(|present: &peer::api::status::MemberStatus| present.member.connected)
             .map(|present| present.member.username)
             .collect::<Vec<_>>(),
         other => panic!("{other:?}"),

@@ -115,7 +115,7 @@ pub enum CommandError {
          that this computer was last used with opens it. If nobody knows that one, move {folder} away and sign in: with \
          a new key and no history"
     )]
-    SealShut {
+    WrongLocalPassword {
         /// The user whose key it is.
         username: Username,
         /// The folder of the key.
@@ -126,7 +126,7 @@ pub enum CommandError {
         "{folder} holds a key of {username} and the history under it, and this password does not open it. Use the \
          password of that key; or move that folder away, to begin anew with a new key and no history"
     )]
-    KeyHere {
+    KeyExists {
         /// The user whose key it is.
         username: Username,
         /// The folder of the key.
@@ -196,8 +196,8 @@ impl CommandError {
             Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
             Self::NotATracker { .. } => "NOT_A_TRACKER",
             Self::Superseded => "SUPERSEDED",
-            Self::SealShut { .. }
-            | Self::KeyHere { .. }
+            Self::WrongLocalPassword { .. }
+            | Self::KeyExists { .. }
             | Self::AccountUnknown(_)
             | Self::PasswordChanged(_) => "INVALID_CREDENTIALS",
             Self::PasswordTooShort => "PASSWORD_TOO_SHORT",

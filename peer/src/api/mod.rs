@@ -33,7 +33,7 @@ use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
 use crate::api::past::{After, Before};
 use crate::api::sign_in::SignInCommand;
-use crate::api::status::{Present, Status, TrackerState};
+use crate::api::status::{MemberStatus, Status, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::undeliverable::Undeliverable;
 use crate::identity::password::Password;
@@ -211,7 +211,7 @@ pub enum Answer {
         /// The conversation that was asked for.
         conversation: Conversation,
         /// Its members; for a private chat, both users.
-        members: Vec<Present>,
+        members: Vec<MemberStatus>,
     },
     /// The name of this user and the state of this peer.
     WhoAmI {

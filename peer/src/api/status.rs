@@ -62,7 +62,7 @@ pub enum TrackerState {
 
 /// A member of a conversation, and the trust in that member's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Present {
+pub struct MemberStatus {
     /// The member, and whether that user is connected.
     #[serde(flatten)]
     pub member: Member,

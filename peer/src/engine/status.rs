@@ -10,7 +10,7 @@ use crate::api::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::snapshot::{LinkInfo, Snapshot, UserState};
-use crate::api::status::{Present, Status};
+use crate::api::status::{MemberStatus, Status};
 use crate::engine::Engine;
 use crate::engine::chat::LinkTrust;
 
@@ -70,7 +70,7 @@ impl Engine {
     /// Returns the members of a conversation and the trust in them.
     pub(in crate::engine) fn users(&self, conversation: Conversation) -> Result<Answer, CommandError> {
         let members = self.chat.users(&conversation)?;
-        let present = |member: Member| Present { trust: self.trust(&member.username), member };
+        let present = |member: Member| MemberStatus { trust: self.trust(&member.username), member };
         Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })
     }
 }

@@ -200,7 +200,7 @@ impl Frontend {
         if let Some(editor) = self.editor {
             editor.end().await;
         }
-        let rows = self.renderer.folded(last_rows?);
+        let rows = self.renderer.wrapped(last_rows?);
         if !rows.is_empty() {
             let last = Output::start(Stdout, self.stop).map_err(|error| error.to_string())?;
             // An error has no consequence at the end.

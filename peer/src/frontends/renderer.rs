@@ -11,7 +11,7 @@ use crate::frontends::conversations::Conversations;
 use crate::frontends::json::events;
 use crate::frontends::json::replies::{Origin, Replies};
 use crate::frontends::slash_commands::Spec;
-use crate::frontends::terminal::layout::hang;
+use crate::frontends::terminal::layout::wrap_hanging;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::tty;
 use crate::frontends::terminal::view::View;
@@ -24,10 +24,12 @@ pub(crate) enum Renderer {
 }
 
 impl Renderer {
-    /// Folds rows to the width of the screen; rows for a program stay as they are.
-    pub(crate) fn folded(&self, rows: Vec<String>) -> Vec<String> {
+    /// Wraps rows to the width of the screen; rows for a program stay as they are.
+    pub(crate) fn wrapped(&self, rows: Vec<String>) -> Vec<String> {
         match (self, tty::columns()) {
-            (Self::Text(_), Some(columns)) => rows.iter().flat_map(|row| hang(row, columns)).collect(),
+            (Self::Text(_), Some(columns)) => {
+                rows.iter().flat_map(|row| wrap_hanging(row, columns)).collect()
+            }
             _ => rows,
         }
     }

@@ -207,7 +207,7 @@ impl Frontend {
                 repaint = editor.set(status_line, self.known.changed_words(&status));
             }
         }
-        let mut rows = self.renderer.folded(rows);
+        let mut rows = self.renderer.wrapped(rows);
         if let Some(first) = rows.first_mut()
             && let Some(alert) = self.renderer.alert()
         {

@@ -177,9 +177,11 @@ fn shut(error: IdentityError, profile: &Profile, who: &SignIn) -> CommandError {
     let (username, folder) = (who.username.clone(), profile.folder().to_owned());
     match error {
         IdentityError::Seal(SealError::WrongPassword) if who.register => {
-            CommandError::KeyHere { username, folder }
+            CommandError::KeyExists { username, folder }
         }
-        IdentityError::Seal(SealError::WrongPassword) => CommandError::SealShut { username, folder },
+        IdentityError::Seal(SealError::WrongPassword) => {
+            CommandError::WrongLocalPassword { username, folder }
+        }
         other => other.into(),
     }
 }

@@ -19,13 +19,13 @@ use crate::frontends::terminal::tables::Tables;
 use crate::untrusted::AsUntrusted;
 
 /// Renders an answer as rows.
-pub(crate) struct Reply<'a> {
+pub(crate) struct AnswerRows<'a> {
     pub(crate) paint: Style,
     pub(crate) tables: Tables<'a>,
     pub(crate) moment: Moment,
 }
 
-impl Reply<'_> {
+impl AnswerRows<'_> {
     pub(crate) fn rows(&self, answer: &Answer, command: &Command) -> Vec<String> {
         match answer {
             Answer::Done => self.done(command).map(|row| self.paint.system(&row)).into_iter().collect(),

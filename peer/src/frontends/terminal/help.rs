@@ -3,7 +3,7 @@
 //! It has two columns that fit one screen, or one row per command with its description.
 
 use crate::frontends::slash_commands::{COMMANDS, Spec};
-use crate::frontends::terminal::layout::{fold, pad, width};
+use crate::frontends::terminal::layout::{pad, width, wrap};
 use crate::frontends::terminal::tables::{PIPE_COLUMNS, Tables};
 
 /// The effect of each command, short enough for a column.
@@ -115,13 +115,13 @@ impl Tables<'_> {
         let beside = columns.saturating_sub(left + 4);
         if beside < MEANING {
             let below =
-                fold(meaning, columns.saturating_sub(6)).into_iter().map(|row| format!("      {row}"));
+                wrap(meaning, columns.saturating_sub(6)).into_iter().map(|row| format!("      {row}"));
             return std::iter::once(format!("  {}", self.paint.strong(typed))).chain(below).collect();
         }
         let gap = " ".repeat(left.saturating_sub(width(typed)) + 2);
         let first = format!("  {}{gap}", self.paint.strong(typed));
         let next = " ".repeat(left + 4);
-        let rows = fold(meaning, beside).into_iter().enumerate();
+        let rows = wrap(meaning, beside).into_iter().enumerate();
         rows.map(|(n, row)| format!("{}{row}", if n == 0 { &first } else { &next })).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The width of text on a screen, and its division into rows. Pure.
 //!
-//! All widths are in columns. For example, `fold("a long text", 6)` gives the rows `a long` and `text`.
+//! All widths are in columns. For example, `wrap("a long text", 6)` gives the rows `a long` and `text`.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -64,19 +64,19 @@ pub(crate) fn break_rows(text: &str, start: usize, columns: usize) -> (String, u
 }
 
 /// Splits the text into rows of at most `columns`, at spaces if there are any. Never empty.
-pub(crate) fn fold(text: &str, columns: usize) -> Vec<&str> {
-    fold_rows(text, columns, columns)
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<&str> {
+    wrap_rows(text, columns, columns)
 }
 
-/// Folds a row of the program, perhaps with colours. Continued rows are indented, so that no quoted name or word can
+/// Wraps a row of the program, perhaps with colours. Continued rows are indented, so that no quoted name or word can
 /// look like a row of its own.
-pub(crate) fn hang(row: &str, columns: usize) -> Vec<String> {
-    let rows = fold_rows(row, columns, columns.saturating_sub(HANG));
+pub(crate) fn wrap_hanging(row: &str, columns: usize) -> Vec<String> {
+    let rows = wrap_rows(row, columns, columns.saturating_sub(HANG));
     let indented = |(n, row): (usize, &str)| format!("{}{row}", " ".repeat(if n == 0 { 0 } else { HANG }));
     rows.into_iter().enumerate().map(indented).collect()
 }
 
-fn fold_rows(text: &str, first: usize, others: usize) -> Vec<&str> {
+fn wrap_rows(text: &str, first: usize, others: usize) -> Vec<&str> {
     // A wide character needs two columns on any screen.
     let (first, others) = (first.max(2), others.max(2));
     let mut columns = first;
@@ -142,37 +142,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folds_at_spaces_and_inside_words_that_are_too_long() {
-        assert_eq!(fold("the quick brown fox", 10), ["the quick", "brown fox"]);
-        assert_eq!(fold("abcdefghijkl mn", 5), ["abcde", "fghij", "kl mn"]);
-        assert_eq!(fold("部屋部屋部", 4), ["部屋", "部屋", "部"]);
-        assert_eq!(fold("", 10), [""]);
+    fn wraps_at_spaces_and_inside_words_that_are_too_long() {
+        assert_eq!(wrap("the quick brown fox", 10), ["the quick", "brown fox"]);
+        assert_eq!(wrap("abcdefghijkl mn", 5), ["abcde", "fghij", "kl mn"]);
+        assert_eq!(wrap("部屋部屋部", 4), ["部屋", "部屋", "部"]);
+        assert_eq!(wrap("", 10), [""]);
     }
 
     #[test]
     fn what_is_joined_without_end_is_taken_apart() {
         let family = ["👩"; 30].join("\u{200d}");
-        let rows = fold(&family, 20);
+        let rows = wrap(&family, 20);
         assert!(rows.iter().all(|row| width(row) <= 20), "{rows:?}");
         assert_eq!(rows.concat(), family);
     }
 
     #[test]
     fn a_row_is_short_enough_for_terminals_that_count_clusters() {
-        let rows = fold("❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}", 4);
+        let rows = wrap("❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}", 4);
         assert_eq!(rows, ["❤\u{fe0f}❤\u{fe0f}", "❤\u{fe0f}❤\u{fe0f}"]);
         let rows = [format!("✗ {}", "x".repeat(18)), format!("   {}", "x".repeat(12))];
-        assert_eq!(hang(&format!("✗ {}", "x".repeat(30)), 20), rows);
+        assert_eq!(wrap_hanging(&format!("✗ {}", "x".repeat(30)), 20), rows);
     }
 
     #[test]
     fn what_goes_on_below_is_indented_and_colours_take_no_place() {
         assert_eq!(
-            hang("*** bob joined [12:00:00] <ana>", 15),
+            wrap_hanging("*** bob joined [12:00:00] <ana>", 15),
             ["*** bob joined", "   [12:00:00]", "   <ana>"]
         );
-        assert_eq!(hang("\x1b[33mabcd\x1b[0m", 4), ["\x1b[33mabcd\x1b[0m"]);
-        assert_eq!(hang("\x1b[33mabcdefg\x1b[0m", 5), ["\x1b[33mabcde", "   fg\x1b[0m"]);
+        assert_eq!(wrap_hanging("\x1b[33mabcd\x1b[0m", 4), ["\x1b[33mabcd\x1b[0m"]);
+        assert_eq!(wrap_hanging("\x1b[33mabcdefg\x1b[0m", 5), ["\x1b[33mabcde", "   fg\x1b[0m"]);
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_row_is_wider_than_the_screen_and_no_word_is_lost(text in "[a-zé部👩\u{200d}\u{301} ]{0,60}", columns in 2..30usize) {
-            let rows = fold(&text, columns);
+            let rows = wrap(&text, columns);
             for row in &rows {
                 prop_assert!(width(row) <= columns, "{:?}", rows);
             }

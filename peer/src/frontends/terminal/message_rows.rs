@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::api::past::PastMessage;
 use crate::frontends::terminal::counted::counted;
-use crate::frontends::terminal::layout::{fold, width};
+use crate::frontends::terminal::layout::{width, wrap};
 use crate::frontends::terminal::sanitize::display_safe_lines;
 use crate::frontends::terminal::style::Style;
 use crate::limits::MESSAGE_ROWS;
@@ -118,7 +118,7 @@ impl MessageRow<'_> {
         let below = columns.saturating_sub(beside) < TEXT_COLUMNS;
         let indent = if below { NARROW_INDENT } else { beside };
         let text = display_safe_lines(&self.message.text);
-        let pieces = text.iter().flat_map(|row| fold(row, columns.saturating_sub(indent)));
+        let pieces = text.iter().flat_map(|row| wrap(row, columns.saturating_sub(indent)));
         let rows = pieces.enumerate().map(|(n, piece)| match n {
             0 if !below => format!("{start} {}", paint(piece)),
             _ => format!("{}{}", " ".repeat(indent), paint(piece)),

@@ -37,6 +37,6 @@ pub mod tracker_prompt;
 pub(crate) mod tracker_rows;
 pub mod tty;
 pub(crate) mod unread;
+pub(crate) mod user_choice;
 pub mod view;
 pub(crate) mod welcome;
-pub(crate) mod who;

@@ -14,15 +14,18 @@ use crate::frontends::terminal::account_recovery::come_back;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::prompts::{SignInError, ask_yes, confirmed, print};
 use crate::frontends::terminal::sign_in_attempt::try_in;
-use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
-use crate::frontends::terminal::who::{ask_name, who};
+use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
+use crate::frontends::terminal::user_choice::{ask_name, choose_user};
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 
 /// Signs in, and asks a person for missing data. A user who is new on this device is asked for the password once. The
 /// sign-in tries it, and offers a new account only if the tracker does not accept it.
-pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Result<Username, SignInError> {
-    let first = who(&known, &service.accounts()).await?;
+pub async fn sign_in(
+    service: &std::sync::Arc<PeerService>,
+    known: SignInOptions,
+) -> Result<Username, SignInError> {
+    let first = choose_user(&known, &service.accounts()).await?;
     known.has_password_source()?;
     let (mut username, mut register) = (first.username, known.register);
     let is_asked = known.interactive && matches!(known.password, PasswordSource::Asked);
@@ -83,7 +86,9 @@ pub async fn sign_in(service: &std::sync::Arc<PeerService>, known: Known) -> Res
                 print(tries_left("Wrong password", left)).await?;
                 register = false;
             }
-            CommandError::SealShut { folder, .. } | CommandError::KeyHere { folder, .. } if can_retype => {
+            CommandError::WrongLocalPassword { folder, .. } | CommandError::KeyExists { folder, .. }
+                if can_retype =>
+            {
                 print(shut(folder, register, left)).await?;
             }
             _ => return Err(SignInError::Refused(error)),
@@ -102,7 +107,11 @@ enum Offered {
 }
 
 /// Offers to create an account, after the tracker refused the name with this password.
-async fn make_account(service: &PeerService, known: &Known, who: SignIn) -> Result<Offered, SignInError> {
+async fn make_account(
+    service: &PeerService,
+    known: &SignInOptions,
+    who: SignIn,
+) -> Result<Offered, SignInError> {
     let question = format!(
         "This tracker has no account {} with this password.\nMake one? [Y/n] (n: it was mistyped) ",
         who.username

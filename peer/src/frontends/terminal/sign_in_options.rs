@@ -9,7 +9,7 @@ use crate::identity::password::Password;
 
 /// The sign-in data that is known before the user is asked.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct SignInOptions {
     /// The name of the user.
     pub username: Option<Username>,
     /// True if the account is to be created.
@@ -43,7 +43,7 @@ impl std::fmt::Debug for PasswordSource {
     }
 }
 
-impl Known {
+impl SignInOptions {
     /// Returns true if nothing has to be asked. A user whose account is on this device may leave the name away.
     pub(crate) fn is_complete(&self, has_account: bool) -> bool {
         self.has_password() && (has_account || self.username.is_some())

@@ -12,10 +12,10 @@ use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
-use crate::config::{Config, IdentityErrand};
+use crate::config::{Config, IdentityTask};
 use crate::frontends::terminal::prompts::{PASSWORD, SignInError};
-use crate::frontends::terminal::sign_in_options::{Known, PasswordSource};
-use crate::frontends::terminal::who::{Who, who};
+use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
+use crate::frontends::terminal::user_choice::{UserChoice, choose_user};
 use crate::identity::identity_export::{AccountLocation, export, import};
 use crate::identity::profile;
 use crate::identity::seal::SealCost;
@@ -23,16 +23,17 @@ use crate::service::PeerService;
 
 /// Exports an identity from this device, or imports one.
 pub async fn carry_identity(
-    errand: &IdentityErrand,
+    task: &IdentityTask,
     config: &Config,
-    known: &Known,
+    known: &SignInOptions,
 ) -> Result<(), SignInError> {
     let cost = SealCost::default();
-    match errand {
-        IdentityErrand::Export { file } => {
+    match task {
+        IdentityTask::Export { file } => {
             let data = config.data();
             let tracker = config.tracker().map_err(|error| unreadable(&error))?.address;
-            let Who { username, question } = who(known, &profile::users(&data, &tracker)).await?;
+            let UserChoice { username, question } =
+                choose_user(known, &profile::users(&data, &tracker)).await?;
             if !profile::exists(&data, &tracker, &username) {
                 return Err(no_account(&data, &username).into());
             }
@@ -46,7 +47,7 @@ pub async fn carry_identity(
                 location.username
             ));
         }
-        IdentityErrand::Import { file } => {
+        IdentityTask::Import { file } => {
             known.has_password_source()?;
             let data = config.data();
             let tracker = config.tracker.as_ref();
@@ -99,15 +100,15 @@ fn start(location: &AccountLocation, data: &Path, config: &Config) -> io::Result
 pub async fn change_password(
     service: &Arc<PeerService>,
     data: &Path,
-    known: &Known,
+    known: &SignInOptions,
     new: &PasswordSource,
 ) -> Result<(), SignInError> {
-    let Who { username, question } = who(known, &service.accounts()).await?;
+    let UserChoice { username, question } = choose_user(known, &service.accounts()).await?;
     if !service.knows(&username) {
         return Err(no_account(data, &username).into());
     }
     known.has_password_source()?;
-    let new = Known { password: new.clone(), ..known.clone() };
+    let new = SignInOptions { password: new.clone(), ..known.clone() };
     new.has_password_source()?;
     let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
     let who = SignIn { username, password: old.clone(), register: false, changed_to: None };

@@ -12,7 +12,7 @@ use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::conversation::Conversation;
 use crate::api::past::{OwnMessage, WaitingMessage};
-use crate::api::status::{Present, Status, TrackerState, Trust};
+use crate::api::status::{MemberStatus, Status, TrackerState, Trust};
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{pad, shorten, width};
 use crate::frontends::terminal::message_rows::{Moment, clock};
@@ -97,21 +97,21 @@ impl Tables<'_> {
     }
 
     /// Renders the members of a conversation. Only a room reserves a seat for an offline member.
-    pub(crate) fn members(&self, conversation: &Conversation, members: &[Present]) -> Vec<String> {
+    pub(crate) fn members(&self, conversation: &Conversation, members: &[MemberStatus]) -> Vec<String> {
         let state = |member: &Member| match conversation {
             _ if member.connected => "online",
             Conversation::Room(_) => "offline, the seat is kept",
             Conversation::Private(_) => "offline",
         };
-        let worth = |present: &Present| match present.trust {
+        let worth = |present: &MemberStatus| match present.trust {
             _ if self.is_you(present.member.username.as_str()) => "",
             Trust::Verified => "✓ verified",
             Trust::Unverified => "not verified",
             Trust::Changed => "the key has changed",
             Trust::Unencrypted => "not encrypted",
         };
-        let row = |present: &Present| {
-            let Present { member, .. } = present;
+        let row = |present: &MemberStatus| {
+            let MemberStatus { member, .. } = present;
             vec![self.presence(member), state(member).to_owned(), worth(present).to_owned()]
         };
         let body: Vec<_> = members.iter().map(row).collect();
@@ -287,7 +287,7 @@ mod tests {
     fn a_name_is_shown_with_what_it_is_worth() {
         let present = |name: &str, connected, trust| {
             let username = Username::parse(name).unwrap();
-            Present {
+            MemberStatus {
                 member: Member {
                     username,
                     connected,

@@ -18,7 +18,7 @@ use crate::frontends::conversations::Conversations;
 use crate::frontends::slash_commands::Spec;
 use crate::frontends::terminal::absence_banner::{Absence, lagged_row, missing_row};
 use crate::frontends::terminal::alerts::Alerts;
-use crate::frontends::terminal::answer_rows::{Reply, failure, password_wanted, refusal};
+use crate::frontends::terminal::answer_rows::{AnswerRows, failure, password_wanted, refusal};
 use crate::frontends::terminal::connections::Connections;
 use crate::frontends::terminal::delivery_notices::DeliveryNotices;
 use crate::frontends::terminal::message_rows::{DisplayMessage, LATE, LATE_BY, MessageRow, Moment};
@@ -321,7 +321,7 @@ impl View {
     /// Renders the answer to a command.
     pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
         let tables = self.tables(moment.columns);
-        Reply { paint: self.paint, tables, moment }.rows(answer, command)
+        AnswerRows { paint: self.paint, tables, moment }.rows(answer, command)
     }
 
     /// Renders the header of the open conversation if it is a different one than before. Its earlier messages follow

@@ -8,24 +8,27 @@ use commons::names::Username;
 
 use crate::frontends::terminal::prompts::{PASSWORD, SignInError, ask_line, print};
 use crate::frontends::terminal::sanitize::sanitize;
-use crate::frontends::terminal::sign_in_options::Known;
+use crate::frontends::terminal::sign_in_options::SignInOptions;
 
 /// The chosen user, and the question for the password.
-pub(crate) struct Who {
+pub(crate) struct UserChoice {
     pub(crate) username: Username,
     pub(crate) question: String,
 }
 
-impl Who {
+impl UserChoice {
     fn named(username: Username) -> Self {
         Self { username, question: PASSWORD.to_owned() }
     }
 }
 
 /// Returns the chosen user, from the accounts on this device or a new one.
-pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<Who, SignInError> {
+pub(crate) async fn choose_user(
+    known: &SignInOptions,
+    accounts: &BTreeSet<Username>,
+) -> Result<UserChoice, SignInError> {
     if let Some(username) = &known.username {
-        return Ok(Who::named(username.clone()));
+        return Ok(UserChoice::named(username.clone()));
     }
     // A new account never belongs to a user of this device.
     let accounts: Vec<_> = accounts.iter().filter(|_| !known.register).collect();
@@ -36,16 +39,16 @@ pub(crate) async fn who(known: &Known, accounts: &BTreeSet<Username>) -> Result<
                     .await?;
             }
             let question = format!("Password of {only}: ");
-            Ok(Who { username: (*only).clone(), question })
+            Ok(UserChoice { username: (*only).clone(), question })
         }
         (_, false) => {
             Err(SignInError::Usage("say who you are with --username NAME: nobody can be asked here"))
         }
-        ([], true) => ask_name().await.map(Who::named),
+        ([], true) => ask_name().await.map(UserChoice::named),
         (several, true) => {
             let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
             print(format!("Accounts on this computer: {}\n", names.join(", "))).await?;
-            ask_name().await.map(Who::named)
+            ask_name().await.map(UserChoice::named)
         }
     }
 }
@@ -70,19 +73,19 @@ mod tests {
     }
 
     /// Returns the user who is chosen if no person can be asked.
-    async fn at_home(known: Known, names: &[&str]) -> Option<String> {
+    async fn at_home(known: SignInOptions, names: &[&str]) -> Option<String> {
         let accounts = names.iter().copied().map(name).collect();
-        who(&known, &accounts).await.ok().map(|who| who.username.to_string())
+        choose_user(&known, &accounts).await.ok().map(|choice| choice.username.to_string())
     }
 
     #[tokio::test]
     async fn only_who_is_alone_here_needs_no_name() {
-        let known = Known::default;
+        let known = SignInOptions::default;
         assert_eq!(at_home(known(), &["ana"]).await.as_deref(), Some("ana"));
         assert_eq!(at_home(known(), &["ana", "bob"]).await, None);
         assert_eq!(at_home(known(), &[]).await, None);
-        assert_eq!(at_home(Known { register: true, ..known() }, &["ana"]).await, None);
-        let bob = Known { username: Some(name("bob")), ..known() };
+        assert_eq!(at_home(SignInOptions { register: true, ..known() }, &["ana"]).await, None);
+        let bob = SignInOptions { username: Some(name("bob")), ..known() };
         assert_eq!(at_home(bob, &["ana"]).await.as_deref(), Some("bob"));
     }
 }
