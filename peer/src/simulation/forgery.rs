@@ -19,7 +19,7 @@ pub(crate) fn altered(frame: &Packet, by: &Username) -> Option<Packet> {
     let Packet::Lines { messages, late, .. } = &mut frame else { return None };
     *late = true;
     // Only the last batch of the frame is kept. The others are genuine, and any member may pass them on.
-    let group = messages.iter().rposition(|line| line.provenance.begins_batch())?;
+    let group = messages.iter().rposition(|message| message.provenance.begins_batch())?;
     messages.drain(..group);
     let last = messages.last_mut().filter(|last| last.author != *by && last.provenance.ends_batch())?;
     // If the author signed this very text, the batch is not altered.
@@ -38,16 +38,16 @@ pub(crate) fn want(room: Uuid, streams: Vec<StreamSpans>) -> Packet {
 /// Returns a WANT for the whole stream of the frame's first message.
 pub(crate) fn streams(frame: &Packet) -> Vec<StreamSpans> {
     let Packet::Lines { messages, .. } = frame else { return Vec::new() };
-    let stream = |line: &SignedMessage| StreamSpans {
-        username: line.author.as_str().to_owned(),
-        incarnation: line.provenance.incarnation,
+    let stream = |message: &SignedMessage| StreamSpans {
+        username: message.author.as_str().to_owned(),
+        incarnation: message.provenance.incarnation,
         spans: vec![(1, 1000)],
     };
     messages.iter().take(1).map(stream).collect()
 }
 
 /// Returns a message with a valid signature, at a revision at which its author was not a member.
-pub(crate) fn line(by: &Username, revision: u64, number: u64) -> SignedMessage {
+pub(crate) fn message(by: &Username, revision: u64, number: u64) -> SignedMessage {
     let provenance = Provenance {
         incarnation: Incarnation(number),
         seq: 1,
@@ -58,14 +58,14 @@ pub(crate) fn line(by: &Username, revision: u64, number: u64) -> SignedMessage {
         device: Some(device(by.as_str())),
         signature: None,
     };
-    let mut line = SignedMessage {
+    let mut message = SignedMessage {
         id: Uuid::from_u128(number.into()),
         author: by.clone(),
         sent_at: DateTime::UNIX_EPOCH,
         text: Text::Plain(FORGED.into()),
         provenance,
     };
-    let chain = signed_batch::chain(&room(), &user("ana"), std::slice::from_ref(&line)).unwrap();
-    line.provenance.signature = Some(signed_batch::sign(&key(by.as_str()), &chain.tip()));
-    line
+    let chain = signed_batch::chain(&room(), &user("ana"), std::slice::from_ref(&message)).unwrap();
+    message.provenance.signature = Some(signed_batch::sign(&key(by.as_str()), &chain.tip()));
+    message
 }

@@ -29,7 +29,7 @@ pub(crate) struct Shown {
 #[derive(Default)]
 pub(crate) struct Log {
     /// Own messages that were shown as sent.
-    pub(crate) said: Vec<Uuid>,
+    pub(crate) sent: Vec<Uuid>,
     /// Messages of others, in the order in which they were shown.
     pub(crate) shown: Vec<Shown>,
     /// The number of delivery events, by own message and recipient.
@@ -56,7 +56,7 @@ impl Log {
     /// Notes an event that the engine published in this run.
     pub(crate) fn note_event(&mut self, life: u32, event: &Event) {
         match event {
-            Event::Sent { id, .. } => self.said.push(*id),
+            Event::Sent { id, .. } => self.sent.push(*id),
             Event::Delivered { id, to } => *self.delivered.entry((*id, to.clone())).or_default() += 1,
             Event::Written { id, to } => drop(self.written.insert((*id, to.clone()))),
             Event::Undelivered { reason: Undeliverable::KeyChanged, .. } => self.held += 1,

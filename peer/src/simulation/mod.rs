@@ -112,7 +112,7 @@ fn no_message_is_lost_doubled_forged_or_out_of_order() {
     // If nothing happens in the worlds, they prove nothing.
     let sum = |of: fn(&Summary) -> usize| summaries.iter().map(of).sum::<usize>();
     let happened = [
-        sum(|it| it.lines),
+        sum(|it| it.messages),
         sum(|it| it.delivered),
         sum(|it| it.given_up),
         sum(|it| it.late),

@@ -314,7 +314,7 @@ impl World {
                 let [.., ticket] = self.notes.tickets[..] else { return None };
                 if self.answer(ANA, ticket).is_some() {
                     if self.notes.tickets.len() == 1 {
-                        let stored = self.stations[ANA].log.said.clone();
+                        let stored = self.stations[ANA].log.sent.clone();
                         let is_stored = self.notes.ids.iter().all(|id| stored.contains(id));
                         self.expect(ANA, is_stored, "a message was not stored in the end");
                         let ticket = self.wait_for(ANA, Milestone::Delivered(None));

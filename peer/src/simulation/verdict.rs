@@ -24,14 +24,14 @@ struct Holding {
     name: Username,
     ledger: HistoryDb,
     log: Log,
-    lines: BTreeMap<Uuid, Held>,
+    messages: BTreeMap<Uuid, Held>,
     /// The message ids of each conversation, in order.
     order: BTreeMap<ConversationId, Vec<Uuid>>,
 }
 
 /// A stored message with its revision and sequence number.
 struct Held {
-    kept: StoredMessage,
+    stored: StoredMessage,
     revision: u64,
     seq: u64,
 }
@@ -39,7 +39,7 @@ struct Held {
 /// The number of events of each kind. The test asserts that each kind occurs.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Summary {
-    pub(crate) lines: usize,
+    pub(crate) messages: usize,
     pub(crate) delivered: usize,
     pub(crate) given_up: usize,
     pub(crate) late: usize,
@@ -103,7 +103,7 @@ impl Breach {
         let Some(of) = rooms.into_iter().next() else { return false };
         for holding in holdings {
             let Some(order) = holding.order.get_mut(&of) else { continue };
-            let author = |id: &Uuid| holding.lines[id].kept.from.clone();
+            let author = |id: &Uuid| holding.messages[id].stored.from.clone();
             let is_own = |id: &Uuid| author(id) == holding.name;
             let Some(own) = order.iter().copied().find(is_own) else { continue };
             let Some(other) = order.iter().copied().find(|id| !is_own(id)) else { continue };
@@ -111,8 +111,8 @@ impl Breach {
                 order.windows(2).position(|pair| (author(&pair[0]) == author(&pair[1])) == is_same)
             };
             match self {
-                Self::Lost => drop(holding.lines.remove(&own)),
-                Self::Undelivered => drop(holding.lines.remove(&other)),
+                Self::Lost => drop(holding.messages.remove(&own)),
+                Self::Undelivered => drop(holding.messages.remove(&other)),
                 Self::StoredTwice => order.push(other),
                 Self::ShownTwice => {
                     let Some(shown) = holding.log.shown.last().cloned() else { continue };
@@ -123,13 +123,13 @@ impl Breach {
                     order.swap(at, at + 1);
                 }
                 Self::Forgery => {
-                    if let Some(line) = holding.lines.get_mut(&other) {
-                        line.kept.text.push('!');
+                    if let Some(message) = holding.messages.get_mut(&other) {
+                        message.stored.text.push('!');
                     }
                 }
                 Self::Untold => {
-                    let Some(told) = holding.log.delivered.keys().next().cloned() else { continue };
-                    holding.log.delivered.remove(&told);
+                    let Some(id) = holding.log.delivered.keys().next().cloned() else { continue };
+                    holding.log.delivered.remove(&id);
                 }
             }
             if matches!(self, Self::Lost | Self::Undelivered) {
@@ -174,10 +174,10 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
     for holding in &holdings {
         truth.extend(
             holding
-                .lines
+                .messages
                 .iter()
-                .filter(|(_, line)| line.kept.from == holding.name)
-                .map(|(id, line)| (*id, line)),
+                .filter(|(_, message)| message.stored.from == holding.name)
+                .map(|(id, message)| (*id, message)),
         );
     }
     for holding in &holdings {
@@ -190,21 +190,21 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
     }
     everybody_has_all(&truth, &holdings, rooms)?;
     all_agree(&holdings)?;
-    let lines = truth.len();
+    let messages = truth.len();
     for holding in &mut holdings {
         let waits = holding.ledger.transaction(Tables::undelivered).unwrap_or_default();
-        if let Some(line) = waits.first() {
-            return Err(format!("{}: {} still waits for {:?}", holding.name, line.message.id, line.waits));
+        if let Some(receipt) = waits.first() {
+            return Err(format!("{}: {} still waits for {:?}", holding.name, receipt.message.id, receipt.waits));
         }
     }
-    let mut summary = Summary { lines, crashes, ..Summary::default() };
+    let mut summary = Summary { messages, crashes, ..Summary::default() };
     for holding in &holdings {
         summary.delivered += holding.log.delivered.len();
         summary.given_up += holding.log.given_up.len();
-        summary.late += holding.lines.values().filter(|line| line.kept.late).count();
+        summary.late += holding.messages.values().filter(|message| message.stored.late).count();
         summary.refused += holding.log.refused;
         summary.uncommitted += holding.log.uncommitted.len();
-        let lost = holding.log.shown.iter().filter(|shown| !holding.lines.contains_key(&shown.id));
+        let lost = holding.log.shown.iter().filter(|shown| !holding.messages.contains_key(&shown.id));
         summary.lost_in_crash += lost.count();
     }
     Ok(summary)
@@ -213,19 +213,20 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
 impl Holding {
     fn of(name: Username, mut ledger: HistoryDb, log: Log) -> Self {
         let conversations = ledger.tables.conversations().unwrap();
-        let (mut lines, mut order) = (BTreeMap::new(), BTreeMap::new());
+        let (mut messages, mut order) = (BTreeMap::new(), BTreeMap::new());
         for (of, _) in conversations {
-            let kept = ledger.transaction(|tables| tables.page(&of, None, usize::MAX)).unwrap_or_default();
-            order.insert(of, kept.iter().map(|line| line.id).collect());
-            for kept in kept {
+            let stored = ledger.transaction(|tables| tables.page(&of, None, usize::MAX)).unwrap_or_default();
+            order.insert(of, stored.iter().map(|message| message.id).collect());
+            for stored in stored {
                 let query = "SELECT revision, seq FROM messages WHERE row = ?1";
                 let numbers = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-                let (revision, seq) = ledger.tables.db.query_row(query, params![kept.row], numbers).unwrap();
-                let line = Held { revision: revision.cast_unsigned(), seq: seq.cast_unsigned(), kept };
-                lines.insert(line.kept.id, line);
+                let (revision, seq) =
+                    ledger.tables.db.query_row(query, params![stored.row], numbers).unwrap();
+                let message = Held { revision: revision.cast_unsigned(), seq: seq.cast_unsigned(), stored };
+                messages.insert(message.stored.id, message);
             }
         }
-        Self { name, ledger, log, lines, order }
+        Self { name, ledger, log, messages, order }
     }
 
     /// Checks that every message shown as sent is stored, and that every stored message was written by its author,
@@ -234,22 +235,22 @@ impl Holding {
         if let Some(wrong) = self.log.wrong.first() {
             return Err(wrong.clone());
         }
-        if let Some(lost) = self.log.said.iter().find(|said| !self.lines.contains_key(*said)) {
+        if let Some(lost) = self.log.sent.iter().find(|sent| !self.messages.contains_key(*sent)) {
             return Err(format!("{} was shown as sent and is lost", lost));
         }
-        for (id, line) in &self.lines {
-            let Held { kept, revision, .. } = line;
+        for (id, message) in &self.messages {
+            let Held { stored, revision, .. } = message;
             let Some(true_line) = truth.get(id) else { return Err(format!("{id}: nobody wrote that")) };
-            if (&true_line.kept.from, &true_line.kept.text) != (&kept.from, &kept.text) {
-                return Err(format!("{id}: {} did not write that", kept.from));
+            if (&true_line.stored.from, &true_line.stored.text) != (&stored.from, &stored.text) {
+                return Err(format!("{id}: {} did not write that", stored.from));
             }
-            let may = match &kept.conversation {
-                ConversationId::Private(other) if *other == kept.from => {
-                    true_line.kept.conversation == ConversationId::Private(self.name.clone())
+            let may = match &stored.conversation {
+                ConversationId::Private(other) if *other == stored.from => {
+                    true_line.stored.conversation == ConversationId::Private(self.name.clone())
                 }
-                ConversationId::Private(_) => kept.from == self.name,
+                ConversationId::Private(_) => stored.from == self.name,
                 ConversationId::Room(_) => {
-                    [&self.name, &kept.from].iter().all(|user| rooms.seat_at(*revision, user).is_some())
+                    [&self.name, &stored.from].iter().all(|user| rooms.seat_at(*revision, user).is_some())
                 }
             };
             if !may {
@@ -263,12 +264,12 @@ impl Holding {
     fn in_order(&self) -> Result<(), String> {
         for ids in self.order.values() {
             if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
-                return Err("a line stands twice in the history".into());
+                return Err("a message stands twice in the history".into());
             }
             let mut last = BTreeMap::new();
-            for line in ids.iter().map(|id| &self.lines[id]) {
-                if last.insert(&line.kept.from, line.seq).is_some_and(|last| last >= line.seq) {
-                    return Err(format!("{}: out of its author's order", line.kept.id));
+            for message in ids.iter().map(|id| &self.messages[id]) {
+                if last.insert(&message.stored.from, message.seq).is_some_and(|last| last >= message.seq) {
+                    return Err(format!("{}: out of its author's order", message.stored.id));
                 }
             }
         }
@@ -281,44 +282,44 @@ impl Holding {
     fn shown_once(&self, truth: &BTreeMap<Uuid, &Held>, holdings: &[Self]) -> Result<(), String> {
         let mut shown = BTreeSet::new();
         let mut last = BTreeMap::new();
-        for line in &self.log.shown {
-            if !shown.insert((line.life, line.id)) {
-                return Err(format!("{} was shown twice", line.id));
+        for message in &self.log.shown {
+            if !shown.insert((message.life, message.id)) {
+                return Err(format!("{} was shown twice", message.id));
             }
-            if !self.lines.contains_key(&line.id) && !self.lost_in_crash(line, holdings) {
-                return Err(format!("{} was shown and is lost", line.id));
+            if !self.messages.contains_key(&message.id) && !self.lost_in_crash(message, holdings) {
+                return Err(format!("{} was shown and is lost", message.id));
             }
-            let Some(held) = truth.get(&line.id) else {
-                return Err(format!("{}: nobody wrote that", line.id));
+            let Some(held) = truth.get(&message.id) else {
+                return Err(format!("{}: nobody wrote that", message.id));
             };
-            let stream = (line.life, &line.from, &line.conversation);
-            if !line.late && last.insert(stream, held.seq).is_some_and(|last| last >= held.seq) {
-                return Err(format!("{} was shown out of order", line.id));
+            let stream = (message.life, &message.from, &message.conversation);
+            if !message.late && last.insert(stream, held.seq).is_some_and(|last| last >= held.seq) {
+                return Err(format!("{} was shown out of order", message.id));
             }
         }
         let shown: BTreeSet<_> = shown.into_iter().map(|(_, id)| id).collect();
-        let others = self.lines.values().filter(|line| line.kept.from != self.name);
-        match others.map(|line| line.kept.id).find(|id| !shown.contains(id)) {
+        let others = self.messages.values().filter(|message| message.stored.from != self.name);
+        match others.map(|message| message.stored.id).find(|id| !shown.contains(id)) {
             Some(never) => Err(format!("{never} was never shown")),
             None => Ok(()),
         }
     }
 
     /// Returns whether a crash came between showing and storing a message, and its author gave it up for this user.
-    fn lost_in_crash(&self, line: &Shown, holdings: &[Self]) -> bool {
-        let author = holdings.iter().find(|holding| holding.name == line.from);
-        self.log.uncommitted.contains(&(line.life, line.id))
-            && author.is_some_and(|author| author.log.given_up.contains(&(line.id, self.name.clone())))
+    fn lost_in_crash(&self, message: &Shown, holdings: &[Self]) -> bool {
+        let author = holdings.iter().find(|holding| holding.name == message.from);
+        self.log.uncommitted.contains(&(message.life, message.id))
+            && author.is_some_and(|author| author.log.given_up.contains(&(message.id, self.name.clone())))
     }
 
     /// Checks that each recipient of each own message was reported exactly once, as delivered or given up.
     fn told_once(&self, holdings: &[Self], rooms: &Rooms) -> Result<(), String> {
-        for line in self.lines.values().filter(|line| line.kept.from == self.name) {
-            let id = line.kept.id;
+        for message in self.messages.values().filter(|message| message.stored.from == self.name) {
+            let id = message.stored.id;
             for other in holdings.iter().filter(|other| other.name != self.name) {
-                let is_for = match &line.kept.conversation {
+                let is_for = match &message.stored.conversation {
                     ConversationId::Private(to) => *to == other.name,
-                    ConversationId::Room(_) => rooms.seat_at(line.revision, &other.name).is_some(),
+                    ConversationId::Room(_) => rooms.seat_at(message.revision, &other.name).is_some(),
                 };
                 let fate = (id, other.name.clone());
                 let delivered = self.log.delivered.get(&fate).copied().unwrap_or(0);
@@ -331,7 +332,7 @@ impl Holding {
                         other.name
                     ));
                 }
-                if delivered > 0 && !other.lines.contains_key(&id) {
+                if delivered > 0 && !other.messages.contains_key(&id) {
                     return Err(format!("{id} was called delivered to {}, who has it not", other.name));
                 }
             }
@@ -351,20 +352,20 @@ fn everybody_has_all(
         let seat = rooms.seat_at(revision, user);
         seat.is_some() && seat == rooms.seats().get(user).copied()
     };
-    for (id, line) in truth {
-        let author = &line.kept.from;
+    for (id, message) in truth {
+        let author = &message.stored.from;
         let given_up =
             &holdings.iter().find(|holding| holding.name == *author).ok_or("no author")?.log.given_up;
         for other in holdings.iter().filter(|other| other.name != *author) {
-            let is_due = match &line.kept.conversation {
+            let is_due = match &message.stored.conversation {
                 ConversationId::Private(to) => *to == other.name,
                 ConversationId::Room(_) => {
-                    still_sits(&other.name, line.revision)
-                        && (still_sits(author, line.revision)
+                    still_sits(&other.name, message.revision)
+                        && (still_sits(author, message.revision)
                             || !given_up.contains(&(*id, other.name.clone())))
                 }
             };
-            if is_due && !other.lines.contains_key(id) {
+            if is_due && !other.messages.contains_key(id) {
                 return Err(format!("{}: {id} of {author} never came", other.name));
             }
         }
@@ -378,8 +379,8 @@ fn all_agree(holdings: &[Holding]) -> Result<(), String> {
         for other in holdings {
             for (of, order) in one.order.iter().filter(|(of, _)| of.room().is_some()) {
                 let Some(other_order) = other.order.get(of) else { continue };
-                let mine = order.iter().filter(|id| other.lines.contains_key(id));
-                let theirs = other_order.iter().filter(|id| one.lines.contains_key(id));
+                let mine = order.iter().filter(|id| other.messages.contains_key(id));
+                let theirs = other_order.iter().filter(|id| one.messages.contains_key(id));
                 if !mine.eq(theirs) {
                     return Err(format!("{} and {} do not agree", one.name, other.name));
                 }

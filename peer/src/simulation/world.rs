@@ -386,7 +386,7 @@ impl World {
             && *legacy == to
         {
             let Packet::Lines { messages, .. } = packet else { return };
-            let ids: Vec<_> = messages.iter().map(|line| line.id).collect();
+            let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
             if *is_in_menu {
                 let wrong = format!("{ids:?} was sent to a legacy client that drops it");
                 self.stations[from].log.wrong.push(wrong);
@@ -397,16 +397,16 @@ impl World {
         let delay = delay + self.slow.filter(|(slow, _)| *slow == at).map_or(0, |(_, delay)| delay);
         if let (Some((id, never)), Packet::Lines { messages, .. }) = (&self.never, &packet)
             && *never == to
-            && messages.iter().any(|line| line.id == *id)
+            && messages.iter().any(|message| message.id == *id)
         {
             let wrong = format!("{id} was sent to {to}, who was known to have left");
             self.stations[from].log.wrong.push(wrong);
         }
         if let (false, Packet::Lines { room_id: Some(_), messages, .. }) = (is_forged, &packet)
-            && let Some(line) =
-                messages.iter().find(|line| self.rooms.seat_at(line.provenance.revision, &to).is_none())
+            && let Some(message) =
+                messages.iter().find(|message| self.rooms.seat_at(message.provenance.revision, &to).is_none())
         {
-            let wrong = format!("{} was sent to {to}, who was not a member when it was written", line.id);
+            let wrong = format!("{} was sent to {to}, who was not a member when it was written", message.id);
             self.stations[from].log.wrong.push(wrong);
         }
         let time = match self.links.get_mut(&link) {
@@ -686,7 +686,7 @@ impl World {
             // A former member could claim that a message is from the time of its membership, so this case is left
             // out.
             if !self.rooms.ever_sat(&name) {
-                let messages = vec![forgery::line(&name, self.rooms.revision(), number)];
+                let messages = vec![forgery::message(&name, self.rooms.revision(), number)];
                 packets.push(Packet::Lines { room_id, messages, late: number.is_multiple_of(2) });
             }
             packets
