@@ -30,7 +30,7 @@ pub(in crate::engine) struct Backpressure {
 
 impl Backpressure {
     /// Counts a message. Returns whether the history must be asked for whom messages wait.
-    pub(in crate::engine) fn must_check(&mut self) -> bool {
+    pub(in crate::engine) fn note_written(&mut self) -> bool {
         self.free = self.free.saturating_sub(1);
         self.written += 1;
         let is_due = self.written >= BACKPRESSURE_STRIDE && !self.is_checking;
@@ -92,7 +92,9 @@ mod tests {
         let (bob, start) = (Username::parse("bob").unwrap(), Instant::now());
         let recipients = [bob.clone()];
         let mut backpressure = Backpressure::default();
-        assert!((1..BACKPRESSURE_STRIDE).all(|_| !backpressure.must_check()) && backpressure.must_check());
+        assert!(
+            (1..BACKPRESSURE_STRIDE).all(|_| !backpressure.note_written()) && backpressure.note_written()
+        );
         backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES - 1)]);
         assert_eq!(backpressure.must_wait(&recipients, |_| true, start), None);
         backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
@@ -108,7 +110,7 @@ mod tests {
         assert!(now >= start + BACKPRESSURE_MAX);
         for _ in 0..BACKPRESSURE_STRIDE {
             assert_eq!(backpressure.must_wait(&recipients, |_| true, now), None);
-            backpressure.must_check();
+            backpressure.note_written();
         }
         let until = backpressure.must_wait(&recipients, |_| true, now);
         assert_eq!(until, Some(now + BACKPRESSURE_WAIT), "a recipient that takes nothing");

@@ -72,8 +72,8 @@ impl Engine {
                 return effects.push(Effect::Answer(ticket, Err(CommandError::NotYourself)));
             }
             // A known key may have endorsed the other since the change was noticed.
-            let is_away = !self.links.contains_key(user) && !self.was_looked_up(user, now);
-            if self.keys.is_changed(user) || is_away {
+            let must_look_up = !self.links.contains_key(user) && self.try_look_up(user, now);
+            if self.keys.is_changed(user) || must_look_up {
                 self.lookups.ask(user, effects);
                 looked_up = Some(user.clone());
             } else {
@@ -84,11 +84,12 @@ impl Engine {
         self.go_on(command, now, effects);
     }
 
-    /// Returns whether the tracker was asked a moment ago about the absent user: messages to that user wait.
-    fn was_looked_up(&mut self, user: &Username, now: Now) -> bool {
-        self.chat.away().contains(user)
-            && !self.lookups.limiter.may_ask(user, now.instant)
-            && !self.omits(Omission::LookupLimiter)
+    /// Returns whether to ask the tracker about a user now. Messages to an absent user wait anyway, so the tracker is asked
+    /// about that user only once in a while.
+    fn try_look_up(&mut self, user: &Username, now: Now) -> bool {
+        !self.chat.away().contains(user)
+            || self.lookups.limiter.try_acquire(user, now.instant)
+            || self.omits(Omission::LookupLimiter)
     }
 
     /// Goes on with the commands that waited for the answer about a user.
@@ -196,7 +197,7 @@ impl Engine {
         };
         self.unstored += 1;
         effects.history(Request::Append(Draft { id, to, room, text, audience, revision, sent_at: now.utc }));
-        if self.backpressure.must_check() {
+        if self.backpressure.note_written() {
             effects.history(Query::Waiting { of: None });
         }
         Ok(())

@@ -19,7 +19,7 @@ pub(crate) struct LookupLimiter {
 impl LookupLimiter {
     /// Returns whether a query about a recipient is allowed now, and notes it if so. One is allowed every
     /// `LOOKUP_PAUSE`.
-    pub(crate) fn may_ask(&mut self, user: &Username, now: Instant) -> bool {
+    pub(crate) fn try_acquire(&mut self, user: &Username, now: Instant) -> bool {
         self.asked.retain(|_, asked| now < *asked + LOOKUP_PAUSE);
         let may = !self.asked.contains_key(user);
         if may {
@@ -42,11 +42,11 @@ mod tests {
     async fn absent_recipient_is_sought_once_in_a_while() {
         let (mut lookups, now) = (LookupLimiter::default(), Instant::now());
         let (bob, carla) = (Username::parse("bob").unwrap(), Username::parse("carla").unwrap());
-        assert!(lookups.may_ask(&bob, now));
-        assert!(!lookups.may_ask(&bob, now));
-        assert!(lookups.may_ask(&carla, now));
-        assert!(lookups.may_ask(&bob, now + LOOKUP_PAUSE));
+        assert!(lookups.try_acquire(&bob, now));
+        assert!(!lookups.try_acquire(&bob, now));
+        assert!(lookups.try_acquire(&carla, now));
+        assert!(lookups.try_acquire(&bob, now + LOOKUP_PAUSE));
         lookups.forget(&bob);
-        assert!(lookups.may_ask(&bob, now + LOOKUP_PAUSE));
+        assert!(lookups.try_acquire(&bob, now + LOOKUP_PAUSE));
     }
 }

@@ -206,7 +206,7 @@ impl KnownKeys {
 
     /// Whether to ask the tracker again about a key that somebody has proven under this name. The tracker already
     /// announces the key, so by now it may announce an endorsement of it.
-    pub(crate) fn may_ask_again(&mut self, user: &Username, key: PublicKey, now: Instant) -> bool {
+    pub(crate) fn try_ask_again(&mut self, user: &Username, key: PublicKey, now: Instant) -> bool {
         let lately = self.asked.get(user).is_some_and(|asked| now < *asked + ASK_AGAIN_PAUSE);
         let may = !lately && self.not_accepted(user).any(|announced| announced == key);
         if may {
@@ -216,7 +216,7 @@ impl KnownKeys {
     }
 
     /// Whether to ask the tracker about a user without a known key before plaintext is used.
-    pub(crate) fn may_ask_keyless(&mut self, user: &Username, now: Instant) -> bool {
+    pub(crate) fn try_ask_keyless(&mut self, user: &Username, now: Instant) -> bool {
         self.asked_keyless.retain(|_, asked| now < *asked + ASK_AGAIN_PAUSE);
         let may = !self.has_keys(user) && !self.asked_keyless.contains_key(user);
         if may {
@@ -515,10 +515,10 @@ mod tests {
     async fn tracker_is_asked_again_about_an_announced_key_after_a_pause() {
         let (mut known_keys, now) = (met(), Instant::now());
         known_keys.announce(&bob(), &endorsed(&[1, 2], &[]));
-        assert!(!known_keys.may_ask_again(&bob(), device(3).public_key(), now), "anybody can make up a key");
-        assert!(known_keys.may_ask_again(&bob(), device(2).public_key(), now));
-        assert!(!known_keys.may_ask_again(&bob(), device(2).public_key(), now));
-        assert!(known_keys.may_ask_again(&bob(), device(2).public_key(), now + ASK_AGAIN_PAUSE));
+        assert!(!known_keys.try_ask_again(&bob(), device(3).public_key(), now), "anybody can make up a key");
+        assert!(known_keys.try_ask_again(&bob(), device(2).public_key(), now));
+        assert!(!known_keys.try_ask_again(&bob(), device(2).public_key(), now));
+        assert!(known_keys.try_ask_again(&bob(), device(2).public_key(), now + ASK_AGAIN_PAUSE));
     }
 
     #[test]

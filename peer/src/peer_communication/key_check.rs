@@ -54,10 +54,10 @@ impl KeyCheck {
         let check = move |known: &mut KnownKeys, user: &Username| known.check(user, key);
         let checked = self.ask(user, move |known, user| {
             let status = check(known, user);
-            (status, status == KeyStatus::Changed && known.may_ask_again(user, key, now))
+            (status, status == KeyStatus::Changed && known.try_ask_again(user, key, now))
         });
         let Some((mut status, may_ask)) = checked.await else { return Verdict::Unknown };
-        if may_ask || (status == KeyStatus::Unknown && self.may_ask(now)) {
+        if may_ask || (status == KeyStatus::Unknown && self.try_ask(now)) {
             self.fetch_keys(user).await;
             status = self.ask(user, check).await.unwrap_or(KeyStatus::Unknown);
         }
@@ -94,8 +94,8 @@ impl KeyCheck {
     pub(crate) async fn is_keyless(&self, user: &Username) -> bool {
         // The user may have a key by now, or another person may have registered the name.
         let now = Instant::now();
-        let may_ask = self.ask(user, move |known, user| known.may_ask_keyless(user, now)).await;
-        if may_ask == Some(true) && self.may_ask(now) {
+        let may_ask = self.ask(user, move |known, user| known.try_ask_keyless(user, now)).await;
+        if may_ask == Some(true) && self.try_ask(now) {
             self.fetch_keys(user).await;
         }
         self.ask(user, |known, user| known.is_known_to_have_none(user)).await.unwrap_or(false)
@@ -130,8 +130,8 @@ impl KeyCheck {
         self.known.ask(move |known| question(known, &user)).await
     }
 
-    fn may_ask(&self, now: Instant) -> bool {
-        self.questions.lock().unwrap_or_else(PoisonError::into_inner).may_ask(now)
+    fn try_ask(&self, now: Instant) -> bool {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).try_acquire(now)
     }
 
     /// Sends a report. At the end of the program nobody receives it.

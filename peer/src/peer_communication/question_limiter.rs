@@ -19,7 +19,7 @@ pub(crate) struct QuestionLimiter {
 
 impl QuestionLimiter {
     /// Whether one more question may be asked now. If so, it is counted.
-    pub(crate) fn may_ask(&mut self, now: Instant) -> bool {
+    pub(crate) fn try_acquire(&mut self, now: Instant) -> bool {
         while self.asked.front().is_some_and(|asked| *asked + QUESTIONS_TIME <= now) {
             self.asked.pop_front();
         }
@@ -38,9 +38,9 @@ mod tests {
     #[tokio::test]
     async fn questions_are_bounded_in_any_period() {
         let (mut limiter, now) = (QuestionLimiter::default(), Instant::now());
-        let asked = (0..99).filter(|_| limiter.may_ask(now)).count();
+        let asked = (0..99).filter(|_| limiter.try_acquire(now)).count();
         assert_eq!(asked, QUESTIONS_MAX);
-        assert!(!limiter.may_ask(now + QUESTIONS_TIME / 2));
-        assert!(limiter.may_ask(now + QUESTIONS_TIME));
+        assert!(!limiter.try_acquire(now + QUESTIONS_TIME / 2));
+        assert!(limiter.try_acquire(now + QUESTIONS_TIME));
     }
 }
