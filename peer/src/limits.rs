@@ -172,10 +172,10 @@ pub const HISTORY_LOCK_IDLE: Duration = Duration::from_secs(600);
 pub const HISTORY_LOCK_TRIES: usize = 3;
 
 /// Messages that `/history` and `/search` show: the default, and the greatest number.
-pub const PAST_LINES: (usize, usize) = (20, 1000);
+pub const HISTORY_PAGE: (usize, usize) = (20, 1000);
 
 /// Messages that an export reads at a time.
-pub const EXPORT_LINES: usize = 1000;
+pub const EXPORT_PAGE: usize = 1000;
 
 /// Earlier messages that are shown when a conversation is entered: enough for a glance, `/history` shows more.
 pub const SCROLLBACK: usize = 20;
@@ -188,7 +188,7 @@ pub const MESSAGE_ROWS: usize = 60;
 pub const ROWS_AT_ONCE: usize = 200;
 
 /// Digits at the end of a message id that identify the message: few messages wait at a time.
-pub const LINE_ID_DIGITS: usize = 4;
+pub const MESSAGE_ID_DIGITS: usize = 4;
 
 /// Outbox messages that are listed for a person: nobody reads ten thousand.
 pub const OUTBOX_SHOWN: usize = 50;
@@ -227,13 +227,13 @@ pub const OUTPUT_PIECES: usize = 256;
 pub const RECALLED_LINES: usize = 500;
 
 /// Unread messages kept of one conversation.
-pub const UNREAD_LINES: usize = 500;
+pub const UNREAD_MESSAGES: usize = 500;
 
 /// Conversations of which unread messages are kept.
 pub const UNREAD_CHATS: usize = 200;
 
 /// Messages of this user that a notice can still quote when one of them is not delivered.
-pub const NAMED_LINES: usize = 500;
+pub const QUOTED_MESSAGES: usize = 500;
 
 /// Combining marks shown on one letter: languages need fewer, and towers of them cover other rows.
 pub const COMBINING_MARKS: usize = 8;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
-use crate::limits::PAST_LINES;
+use crate::limits::HISTORY_PAGE;
 use crate::untrusted::UntrustedText;
 
 /// A conversation of the history.
@@ -162,5 +162,5 @@ pub(crate) fn is_zero(number: &u64) -> bool {
 
 /// The number of messages that `/history` shows if no number is given.
 pub(crate) fn default_lines() -> usize {
-    PAST_LINES.0
+    HISTORY_PAGE.0
 }

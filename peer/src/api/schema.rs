@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
-use crate::limits::LINE_ID_DIGITS;
+use crate::limits::MESSAGE_ID_DIGITS;
 
 /// The type of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,5 +229,5 @@ impl Type {
 
 /// Returns true if the text is a message id, or long enough an end of one.
 pub(crate) fn is_message_id(text: &str) -> bool {
-    text.len() >= LINE_ID_DIGITS && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    text.len() >= MESSAGE_ID_DIGITS && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }

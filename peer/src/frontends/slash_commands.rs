@@ -10,7 +10,7 @@ use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::limits::{LINE_ID_DIGITS, PAST_LINES};
+use crate::limits::{HISTORY_PAGE, MESSAGE_ID_DIGITS};
 
 /// The meaning of a line of input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,7 +239,7 @@ fn history(rest: &str) -> Result<(usize, Option<Conversation>), ArgError> {
     let (first, behind) = split_word(rest);
     match first.parse::<i64>() {
         Ok(_) => Ok((count(first)?, optional(behind, conversation)?)),
-        Err(_) => Ok((PAST_LINES.0, optional(rest, conversation)?)),
+        Err(_) => Ok((HISTORY_PAGE.0, optional(rest, conversation)?)),
     }
 }
 
@@ -257,7 +257,7 @@ fn count(text: &str) -> Result<usize, ArgError> {
 /// Parses the end of a message id, as `/outbox` shows it.
 fn line_id(text: &str) -> Result<String, ArgError> {
     let is_id =
-        some(text)?.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && text.len() >= LINE_ID_DIGITS;
+        some(text)?.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && text.len() >= MESSAGE_ID_DIGITS;
     if is_id {
         Ok(text.to_lowercase())
     } else {
@@ -445,7 +445,7 @@ mod tests {
             ),
             (
                 "/history",
-                Command::History { lines: PAST_LINES.0, conversation: None, before: None, after: None },
+                Command::History { lines: HISTORY_PAGE.0, conversation: None, before: None, after: None },
             ),
             ("/history 5", Command::History { lines: 5, conversation: None, before: None, after: None }),
             (
@@ -455,7 +455,7 @@ mod tests {
             (
                 "/history sala",
                 Command::History {
-                    lines: PAST_LINES.0,
+                    lines: HISTORY_PAGE.0,
                     conversation: Some(Conversation::Room(sala())),
                     before: None,
                     after: None,

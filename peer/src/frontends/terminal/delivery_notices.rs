@@ -17,7 +17,7 @@ use crate::frontends::terminal::layout::shorten;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::sanitize::display_safe_lines;
 use crate::frontends::terminal::style::Style;
-use crate::limits::{NAMED_LINES, OUTBOX_LINES};
+use crate::limits::{OUTBOX_LINES, QUOTED_MESSAGES};
 use crate::untrusted::UntrustedText;
 
 /// Time within which a delivery causes no notice.
@@ -66,7 +66,7 @@ impl DeliveryNotices {
         to: impl IntoIterator<Item = Username>,
         now: DateTime<Utc>,
     ) {
-        if self.named.len() >= NAMED_LINES {
+        if self.named.len() >= QUOTED_MESSAGES {
             self.named.pop_front();
         }
         self.named.push_back((id, text.clone()));

@@ -21,7 +21,7 @@ use crate::frontends::terminal::scrollback::name_of;
 use crate::frontends::terminal::status_line::shown;
 use crate::frontends::terminal::style::Style;
 use crate::identity::key_prefix::first_digits;
-use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, LINE_ID_DIGITS, OUTBOX_SHOWN};
+use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN, MESSAGE_ID_DIGITS, OUTBOX_SHOWN};
 
 /// Columns if the width is unknown: a pipe has no edge.
 pub(crate) const PIPE_COLUMNS: usize = 200;
@@ -168,7 +168,7 @@ impl Tables<'_> {
             return vec![self.title("nothing waits: every recipient has your messages")];
         }
         let ids: Vec<_> = messages.iter().map(|waiting| waiting.message.id.simple().to_string()).collect();
-        let digits = (LINE_ID_DIGITS..).find(|digits| are_different(&ids, *digits)).unwrap_or_default();
+        let digits = (MESSAGE_ID_DIGITS..).find(|digits| are_different(&ids, *digits)).unwrap_or_default();
         let row = |(WaitingMessage { of, message }, id): (&WaitingMessage, &String)| {
             vec![end(id, digits).to_owned(), name_of(of), names(&message.waits), first_row(message)]
         };

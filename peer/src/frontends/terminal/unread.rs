@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
 use crate::frontends::terminal::message_rows::DisplayMessage;
-use crate::limits::{UNREAD_CHATS, UNREAD_LINES};
+use crate::limits::{UNREAD_CHATS, UNREAD_MESSAGES};
 
 /// The unread messages of one conversation, oldest first.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Unread {
             private.map(|private| self.conversations.remove(&private));
         }
         let unread = self.conversations.entry(conversation.clone()).or_default();
-        if unread.messages.len() >= UNREAD_LINES {
+        if unread.messages.len() >= UNREAD_MESSAGES {
             unread.messages.pop_front();
             unread.dropped += 1;
         }
@@ -87,11 +87,11 @@ mod tests {
         let mut unread = Unread::default();
         let chat = private("bob");
         assert!(unread.keep(&chat, message("first")));
-        for _ in 0..UNREAD_LINES {
+        for _ in 0..UNREAD_MESSAGES {
             assert!(!unread.keep(&chat, message("more")));
         }
         let taken = unread.take(&chat);
-        assert_eq!((taken.messages.len(), taken.dropped), (UNREAD_LINES, 1));
+        assert_eq!((taken.messages.len(), taken.dropped), (UNREAD_MESSAGES, 1));
         assert!(unread.take(&chat).messages.is_empty());
     }
 

@@ -32,7 +32,7 @@ use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage
 use crate::history::conversation::ConversationId;
 use crate::history::search::Search;
 use crate::history::tables::Tables;
-use crate::limits::{EXPORT_LINES, PAST_LINES, RECEIPTS};
+use crate::limits::{EXPORT_PAGE, HISTORY_PAGE, RECEIPTS};
 use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
 use crate::service::history_commands::query::Query;
@@ -62,7 +62,7 @@ impl PeerService {
     ) -> Result<Answer, CommandError> {
         self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
-        let (before, lines) = (row_before(history, before).await?, lines.min(PAST_LINES.1));
+        let (before, lines) = (row_before(history, before).await?, lines.min(HISTORY_PAGE.1));
         let mut kept = history.transaction(move |tables| tables.page(&id, before, lines + 1)).await?;
         // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
@@ -80,7 +80,7 @@ impl PeerService {
     ) -> Result<Answer, CommandError> {
         self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
-        let (after, lines) = (row_of(history, after.id, after.from).await?, lines.min(PAST_LINES.1));
+        let (after, lines) = (row_of(history, after.id, after.from).await?, lines.min(HISTORY_PAGE.1));
         let mut kept = history.transaction(move |tables| tables.page_after(&id, after, lines + 1)).await?;
         let more = kept.len() > lines;
         kept.truncate(lines);
@@ -103,9 +103,9 @@ impl PeerService {
         };
         let before = row_before(history, before).await?;
         let wanted = Search { words, from, of, since, until, before };
-        let mut lines = history.search(wanted, PAST_LINES.0 + 1).await?;
-        let more = lines.len() > PAST_LINES.0;
-        lines.truncate(PAST_LINES.0);
+        let mut lines = history.search(wanted, HISTORY_PAGE.0 + 1).await?;
+        let more = lines.len() > HISTORY_PAGE.0;
+        lines.truncate(HISTORY_PAGE.0);
         let names = self.names(history).await?;
         let found = |kept: StoredMessage| {
             let Named { of, named, .. } = names.iter().find(|it| it.id == kept.conversation)?.clone();
@@ -335,7 +335,7 @@ async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io
     let (mut after, mut written) = (i64::MIN, 0);
     loop {
         let of = of.clone();
-        let batch = history.transaction(move |tables| tables.export(&of, after, EXPORT_LINES)).await;
+        let batch = history.transaction(move |tables| tables.export(&of, after, EXPORT_PAGE)).await;
         let (lines, next) = batch.map_err(io::Error::other)?;
         written += lines.len();
         let mut piece = Vec::new();

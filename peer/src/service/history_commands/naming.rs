@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::api::conversation::Conversation;
 use crate::api::past::PastConversation;
 use crate::history::conversation::{ConversationId, NamedConversation};
-use crate::limits::LINE_ID_DIGITS;
+use crate::limits::MESSAGE_ID_DIGITS;
 
 /// A stored conversation and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,8 @@ pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, N
         return Ok(named.clone());
     }
     let Some((name, digits)) = name.as_str().rsplit_once('#') else { return Err(NotNamed::Unknown) };
-    let is_id = digits.len() >= LINE_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let is_id =
+        digits.len() >= MESSAGE_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let fits = |it: &&Named| {
         is_id
             && matches!(&it.of, PastConversation::Room(room) if room.as_str() == name)
@@ -83,7 +84,7 @@ fn is_plain(id: Uuid, name: &RoomName, kept: &[NamedConversation], current: &[(R
 /// Returns the name followed by the shortest end of the id that no other room of that name shares.
 fn long_name(id: Uuid, name: &RoomName, kept: &[NamedConversation]) -> Option<RoomName> {
     let digits = id.to_string();
-    let lengths = LINE_ID_DIGITS..=digits.len();
+    let lengths = MESSAGE_ID_DIGITS..=digits.len();
     let unique = lengths.map(|length| &digits[digits.len() - length..]).find(|end| {
         !end.starts_with('-') && called(name, kept).filter(|other| ends(*other, end)).count() == 1
     })?;
