@@ -108,7 +108,7 @@ impl Admission {
     /// The number of connections, and of those that have not signed in.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let table = lock(&self.table);
-        (table.sessions, table.strangers.len())
+        (table.sessions, table.preauth.len())
     }
 
     /// Whether there is room for another connection.

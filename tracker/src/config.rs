@@ -13,8 +13,8 @@ use commons::net::socket::host_and_port;
 use tracing_subscriber::EnvFilter;
 
 use crate::limits::{
-    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, NEWCOMERS_PER_NETWORK, SESSIONS_MAX,
-    SESSIONS_PER_NETWORK, PREAUTH_MAX,
+    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, NEWCOMERS_PER_NETWORK, PREAUTH_MAX, SESSIONS_MAX,
+    SESSIONS_PER_NETWORK,
 };
 use crate::size::Size;
 

@@ -26,7 +26,11 @@ pub(crate) struct Load {
 
 impl Load {
     /// Reads the load from its parts.
-    pub(crate) fn of(connections: &ActiveConnections, store: &StoreFigures, authenticator: &Authenticator) -> Self {
+    pub(crate) fn of(
+        connections: &ActiveConnections,
+        store: &StoreFigures,
+        authenticator: &Authenticator,
+    ) -> Self {
         let (sessions, queued_bytes, longest_queue_bytes) = connections.load();
         Self {
             sessions,

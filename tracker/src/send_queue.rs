@@ -72,7 +72,7 @@ impl SendQueue {
 
     /// The number of queued bytes.
     pub(crate) fn waiting(&self) -> usize {
-        OUTBOX_BYTES.saturating_sub(self.room.available_permits())
+        SEND_QUEUE_BYTES.saturating_sub(self.room.available_permits())
     }
 
     /// Ends the session. Only the first reason is kept.

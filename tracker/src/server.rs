@@ -232,7 +232,8 @@ impl TrackerServer {
         match self.admission.admit(from) {
             Ok(Admitted { session: slot, preauth }) => {
                 tracing::info!(class = CONNECTION, %from, "new connection");
-                let (accept_config, service, stop) = (self.accept_config.clone(), self.service.clone(), stop.clone());
+                let (accept_config, service, stop) =
+                    (self.accept_config.clone(), self.service.clone(), stop.clone());
                 tasks.spawn(async move {
                     session::serve(socket, from, accept_config, service, stop, preauth).await;
                     drop(slot);

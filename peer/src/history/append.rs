@@ -280,8 +280,7 @@ mod tests {
                     messages: wire,
                 };
                 assert!(serde_json::to_string(&frame).unwrap().len() < commons::limits::FRAME_MAX);
-                let signed: Vec<_> =
-                    batch.iter().map(|message| message.provenance.ends_batch()).collect();
+                let signed: Vec<_> = batch.iter().map(|message| message.provenance.ends_batch()).collect();
                 assert_eq!(signed.iter().position(|signed| *signed), Some(batch.len() - 1));
             }
         }

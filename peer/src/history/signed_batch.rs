@@ -113,7 +113,8 @@ mod tests {
             let frame: PeerMessage<'_> = serde_json::from_str(lines.get()).unwrap();
             assert_eq!(serde_json::to_string(&frame).unwrap(), lines.get());
             let PeerMessage::Lines { room_id, messages } = frame else { panic!("no LINES") };
-            let batch: Vec<_> = messages.into_iter().map(|message| SignedMessage::read(message).unwrap()).collect();
+            let batch: Vec<_> =
+                messages.into_iter().map(|message| SignedMessage::read(message).unwrap()).collect();
             let conversation = match room_id {
                 Some(room) => ConversationId::Room(room),
                 None => ConversationId::Private(batch[0].author.clone()),

@@ -106,7 +106,7 @@ async fn read<R: AsyncRead + Unpin>(
             (Some(earlier), LinkReport::Signed { batch, .. })
                 if earlier.is_continued_by(&batch) && bytes <= BATCH_BYTES =>
             {
-                earlier.lines.extend(batch.lines);
+                earlier.messages.extend(batch.messages);
             }
             (earlier, report) => {
                 report_batch(links, slot, earlier.take()).await;
@@ -348,16 +348,16 @@ mod tests {
         let in_room = say(&mut bob, &room(), &["1", "2", "3"], &[ANA]);
         let alone = say(&mut bob, &private(ANA), &["4"], &[ANA]);
         let of = room().room();
-        let live = |line| PeerMessage::Message { room: Some("sala".into()), line };
+        let live = |message| PeerMessage::Message { room: Some("sala".into()), message };
         let mut frames: Vec<_> = in_room.iter().map(|message| live(message.wire(of))).collect();
         frames.insert(2, PeerMessage::Ping);
-        frames.push(PeerMessage::Message { room: None, line: alone[0].wire(None) });
-        frames.push(PeerMessage::Lines { room_id: None, lines: vec![alone[0].wire(None)] });
+        frames.push(PeerMessage::Message { room: None, message: alone[0].wire(None) });
+        frames.push(PeerMessage::Lines { room_id: None, messages: vec![alone[0].wire(None)] });
         let reports = reports_of(Dialect::Full, &frames).await;
         let sizes: Vec<_> = reports
             .iter()
             .map(|report| match report {
-                LinkReport::Signed { batch, .. } => (batch.lines.len(), batch.late),
+                LinkReport::Signed { batch, .. } => (batch.messages.len(), batch.late),
                 _ => panic!("another report"),
             })
             .collect();

@@ -139,6 +139,6 @@ impl MessageBatch {
     /// most [`BATCH_LINES`].
     pub(crate) fn is_continued_by(&self, other: &Self) -> bool {
         let are_live = !self.late && !other.late;
-        are_live && self.room_id == other.room_id && self.lines.len() + other.lines.len() <= BATCH_LINES
+        are_live && self.room_id == other.room_id && self.messages.len() + other.messages.len() <= BATCH_LINES
     }
 }

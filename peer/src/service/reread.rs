@@ -13,7 +13,7 @@ use crate::engine::message_event::{message_event, sent_event};
 use crate::event_bus::{Envelope, Reread, Row};
 use crate::history::History;
 use crate::history::answer::PublishedMessage;
-use crate::limits::{SYNC_TICK, REREAD_MESSAGES};
+use crate::limits::{REREAD_MESSAGES, SYNC_TICK};
 
 /// The tasks that read messages again. They end with this value.
 #[derive(Default)]

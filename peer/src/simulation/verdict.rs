@@ -194,7 +194,10 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
     for holding in &mut holdings {
         let waits = holding.ledger.transaction(Tables::undelivered).unwrap_or_default();
         if let Some(receipt) = waits.first() {
-            return Err(format!("{}: {} still waits for {:?}", holding.name, receipt.message.id, receipt.waits));
+            return Err(format!(
+                "{}: {} still waits for {:?}",
+                holding.name, receipt.message.id, receipt.waits
+            ));
         }
     }
     let mut summary = Summary { messages, crashes, ..Summary::default() };
