@@ -135,7 +135,7 @@ describe("the history", () => {
     await byName(ana, "textbox", "Password").fill(PASSWORD);
     await byName(ana, "textbox", "Password").press("Enter");
     await shows(ana, "said before");
-    assert.equal(await byName(ana, "button", "Unlock").count(), 0);
+    await until(async () => (await byName(ana, "button", "Unlock").count()) === 0);
   });
 });
 

@@ -160,7 +160,9 @@ export async function registered(tracker, username, options) {
   const peer = await startPeer(tracker, options);
   const page = await openPage(peer.url, options);
   await signIn(page, username, { tracker });
-  await connection(page).getByText("connected").waitFor();
+  await connection(page).getByText("connected").waitFor().catch(async error => {
+    throw new Error(`${username} is not signed in: ${await page.locator("body").innerText()}`, { cause: error });
+  });
   return Object.assign(page, { peer });
 }
 

@@ -24,7 +24,7 @@ it("the key of another computer is endorsed, and later revoked", async () => {
   await other.locator(".banner").getByText(/^This computer has a new key/).waitFor();
   await bob.locator(".banner").getByText(/^ana uses another key than before/).waitFor();
   await other.locator(".banner").getByRole("button", { name: "Dismiss" }).click();
-  assert.equal(await other.locator(".banner").count(), 0);
+  await until(async () => (await other.locator(".banner").count()) === 0);
   await signIn(ana, "ana", { button: "Sign in" });
   await press(ana, "ana account and settings");
   await until(async () => (await keys(ana).count()) === 2);
@@ -36,7 +36,7 @@ it("the key of another computer is endorsed, and later revoked", async () => {
   await openConversation(other, "sala");
   await say(other, "from the other computer");
   await shows(bob, "from the other computer");
-  assert.equal(await bob.locator(".banner").count(), 0);
+  await until(async () => (await bob.locator(".banner").count()) === 0);
 
   await signIn(ana, "ana", { button: "Sign in" });
   await press(ana, "ana account and settings");
