@@ -1,15 +1,19 @@
 //! The command line of the peer.
 //!
-//! Every flag can also be set by an environment variable.
+//! Every flag can also be set by an environment variable, or by the settings file.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
+use commons::settings::error::SettingError;
+use commons::settings::file::SettingsFile;
+use commons::settings::load::{self, LoadError};
 use commons::tracker_address::TrackerAddress;
 use etcetera::BaseStrategy;
 
@@ -28,6 +32,11 @@ pub struct Config {
     /// A task that the program runs instead of a conversation.
     #[command(subcommand)]
     pub task: Option<Task>,
+
+    /// The settings file, in TOML: each long flag is a key, with _ for - [default: p2p-chat/peer.toml in the user's
+    /// configuration folder, if it is there]
+    #[arg(long = "config", global = true, env = "PEER_CONFIG", value_name = "FILE")]
+    pub settings_file: Option<PathBuf>,
 
     /// The tracker's address; after `#`, its key as `tracker fingerprint` prints it [default: the address used at an
     /// earlier start, else 127.0.0.1:6060]
@@ -151,6 +160,29 @@ pub enum Notify {
 }
 
 impl Config {
+    /// Reads the command line, the environment and the settings file. A flag overrides the environment, and that the
+    /// file.
+    pub fn load(arguments: &[OsString]) -> Result<Self, LoadError> {
+        let command = Self::command();
+        let matches = command.clone().try_get_matches_from(arguments).map_err(LoadError::Flags)?;
+        let config = Self::from_arg_matches(&matches).map_err(LoadError::Flags)?;
+        let Some(file) = config.read_settings().map_err(LoadError::File)? else { return Ok(config) };
+        let matches = load::load(&command, &file, arguments)?;
+        Self::from_arg_matches(&matches).map_err(LoadError::Flags)
+    }
+
+    /// Reads the settings file. Returns `None` if no flag names one and there is none at the default path.
+    fn read_settings(&self) -> Result<Option<SettingsFile>, Vec<SettingError>> {
+        match &self.settings_file {
+            Some(path) if path.as_os_str().is_empty() => Ok(None),
+            Some(path) => SettingsFile::read(path).map(Some),
+            None => match default_settings_file().filter(|path| path.exists()) {
+                Some(path) => SettingsFile::read(&path).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
     /// Returns the output format; `None` if --input and --output contradict each other.
     #[must_use]
     pub fn output(&self) -> Option<OutputFormat> {
@@ -201,6 +233,11 @@ impl Config {
     }
 }
 
+/// The path of the settings file, if no flag names another.
+fn default_settings_file() -> Option<PathBuf> {
+    etcetera::choose_base_strategy().ok().map(|places| places.config_dir().join("p2p-chat").join("peer.toml"))
+}
+
 /// Parses the address of the page. Other computers must not reach it.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr =
@@ -226,6 +263,28 @@ mod tests {
             let name = flag.get_long().unwrap_or_default().replace('-', "_").to_uppercase();
             assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(format!("PEER_{name}").as_str()));
         }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_settings_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("peer.toml");
+        let load = |settings: &str, flags: &[&str]| {
+            std::fs::write(&file, settings).unwrap();
+            let named = ["peer", "--config", file.to_str().unwrap()];
+            let arguments: Vec<_> = named.iter().chain(flags).map(OsString::from).collect();
+            Config::load(&arguments)
+        };
+        let settings = "plaintext = \"never\"\nusername = \"ana\"\nweb_open = true\n";
+        let config = load(settings, &["--username", "bob"]).unwrap();
+        assert_eq!((config.plaintext, config.web_open), (Plaintext::Never, true));
+        assert_eq!(config.username.map(|name| name.to_string()), Some("bob".to_owned()));
+        // Control: without the file, the defaults hold.
+        assert_eq!(load("", &[]).unwrap().plaintext, Plaintext::Loopback);
+        let Err(LoadError::File(errors)) = load("\nnotifi = \"off\"\n", &[]) else { panic!("no error") };
+        let expected =
+            format!("{}, line 2: there is no setting \"notifi\": did you mean notify?", file.display());
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
     }
 
     #[test]

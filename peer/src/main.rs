@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, panic};
 
-use clap::Parser;
 use commons::keys::PublicKey;
 use commons::process_memory;
+use commons::settings::load::LoadError;
 use peer::config::{Config, Task};
 use peer::frontends::terminal::fatal_errors::in_one_line;
 use peer::frontends::terminal::hosting::hosting;
@@ -39,7 +39,17 @@ const REFUSED: u8 = 3;
 
 fn main() -> ExitCode {
     process_memory::protect();
-    let config = Config::parse();
+    let arguments: Vec<_> = env::args_os().collect();
+    let config = match Config::load(&arguments) {
+        Ok(config) => config,
+        Err(LoadError::Flags(error)) => error.exit(),
+        Err(LoadError::File(errors)) => {
+            for error in errors {
+                let _ = writeln!(stderr(), "peer: {error}");
+            }
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
     tty::save();
     end_loudly_on_panic();
     let outcome = Runtime::new().map_err(Failure::new).and_then(|runtime| {
