@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use commons::limits::SPANS_MAX;
 
 /// Time between two requests to the tracker about one unlinked recipient of private messages. Messages that are written
 /// in the meantime wait in the outbox.
@@ -64,6 +65,12 @@ pub const CONVERSATIONS_MAX: usize = 64;
 
 /// Time without a missing message from a linked author, after which the messages are requested from others.
 pub const AUTHOR_GRACE: Duration = Duration::from_secs(3);
+
+/// Ranges of a conversation that a peer's HAVE frames name and that are kept: four full frames, 32 KiB.
+pub const REMOTE_SPANS_MAX: usize = 4 * SPANS_MAX;
+
+/// Ranges of one stream in which missed messages are counted: gaps are few, and a member can claim any.
+pub const MISSED_PIECES: usize = 1024;
 
 /// Streams of a conversation in which missed messages are counted: far more than three people with a few devices have.
 pub const MISSED_STREAMS: usize = 256;

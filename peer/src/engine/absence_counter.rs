@@ -10,7 +10,7 @@ use commons::names::Username;
 use commons::protocol::provenance::{Incarnation, StreamSpans};
 
 use crate::history::seq_ranges::SeqRanges;
-use crate::limits::{MISSED_COUNT, MISSED_STREAMS};
+use crate::limits::{MISSED_COUNT, MISSED_PIECES, MISSED_STREAMS};
 
 /// Sequence numbers of messages, by author and incarnation.
 type Numbers = BTreeMap<(String, Incarnation), SeqRanges>;
@@ -18,7 +18,7 @@ type Numbers = BTreeMap<(String, Incarnation), SeqRanges>;
 /// The missed messages of one conversation, as its members reported them.
 #[derive(Debug, Default)]
 pub(crate) struct AbsenceCounter {
-    /// All messages that were ever counted, in at most `MISSED_STREAMS` streams.
+    /// All messages that were ever counted, in at most [`MISSED_STREAMS`] streams of [`MISSED_PIECES`] ranges.
     known: Numbers,
     /// The messages that were counted but not announced yet.
     unannounced: Numbers,
@@ -43,6 +43,9 @@ impl AbsenceCounter {
                 continue;
             }
             let known = self.known.entry(stream.clone()).or_default();
+            if known.pieces() + spans.pieces() > MISSED_PIECES {
+                continue;
+            }
             for (first, last) in spans.minus(known).iter() {
                 known.insert(first, last);
                 self.unannounced.entry(stream.clone()).or_default().insert(first, last);
@@ -98,6 +101,17 @@ mod tests {
 
     fn counts(counter: &mut AbsenceCounter) -> Vec<(usize, u64)> {
         counter.take_counts(&user("me")).into_iter().map(|count| (count.people, count.messages)).collect()
+    }
+
+    #[test]
+    fn invented_ranges_take_bounded_memory() {
+        let mut counter = AbsenceCounter::default();
+        for n in 0..2 * MISSED_PIECES as u64 {
+            counter.note(&[lacking("ana", 2 * n + 1, 2 * n + 1)]);
+        }
+        assert_eq!(counts(&mut counter), [(1, MISSED_PIECES as u64)]);
+        counter.note(&[lacking("bob", 1, 1)]);
+        assert_eq!(counts(&mut counter), [(1, 1)], "control: other streams are still counted");
     }
 
     #[test]

@@ -12,13 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commons::limits::SPANS_MAX;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use tokio::time::Instant;
 
 use crate::history::conversation::ConversationId;
-use crate::limits::{AUTHOR_GRACE, CONVERSATIONS_MAX, HAVE_INTERVAL, WANT_RETRY, WANT_TIMEOUT};
+use crate::limits::{
+    AUTHOR_GRACE, CONVERSATIONS_MAX, HAVE_INTERVAL, REMOTE_SPANS_MAX, WANT_RETRY, WANT_TIMEOUT,
+};
 
 /// The progress of the sync with every linked peer that supports it.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ struct ConversationSync {
     have_at: Option<Instant>,
     /// Whether the contents have changed since that HAVE.
     has_changed: bool,
-    /// The ranges that the peer holds, at most `SPANS_MAX` streams.
+    /// The ranges that the peer holds, at most [`REMOTE_SPANS_MAX`].
     remote_have: Vec<StreamSpans>,
     /// Whether these ranges must be compared with the local history.
     is_unchecked: bool,
@@ -148,8 +149,15 @@ impl SyncSchedule {
         let state = peer.conversations.entry(conversation.clone()).or_default();
         state.remote_have.retain(|known| !remote_have.iter().any(|new| is_same(known, new)));
         state.remote_have.extend(remote_have);
-        // A peer may invent any number of streams. Only as many as one HAVE can list are kept.
-        let surplus = state.remote_have.len().saturating_sub(SPANS_MAX);
+        // A peer may invent any number of streams and ranges. Those that it named last are kept.
+        let mut spans = 0;
+        let is_kept = |stream: &&StreamSpans| {
+            // A stream without ranges counts as one.
+            spans += stream.spans.len().max(1);
+            spans <= REMOTE_SPANS_MAX
+        };
+        let kept = state.remote_have.iter().rev().take_while(is_kept).count();
+        let surplus = state.remote_have.len() - kept;
         state.remote_have.drain(..surplus);
         state.is_unchecked = true;
         state.requested.clear();
@@ -266,6 +274,7 @@ fn starts_as(one: &StreamSpans, other: &StreamSpans) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use commons::limits::SPANS_MAX;
     use commons::protocol::provenance::Incarnation;
     use uuid::Uuid;
 
@@ -376,13 +385,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn invented_streams_take_bounded_memory() {
+    async fn invented_streams_and_ranges_take_bounded_memory() {
         let (mut sync, bob) = (SyncSchedule::default(), user("bob"));
         sync.link_up(&bob);
-        for n in 0..5 * SPANS_MAX as u64 {
+        let spans = |sync: &SyncSchedule| -> usize {
+            let known = &sync.peers[&user("bob")].conversations[&SALA].remote_have;
+            known.iter().map(|stream| stream.spans.len()).sum()
+        };
+        let mut announce = |n: u64, count: u64| {
             let (username, incarnation) = ("bob".to_owned(), Incarnation(n));
-            sync.on_have(&bob, &SALA, vec![StreamSpans { username, incarnation, spans: vec![(1, 1)] }]);
+            let ranges = (1..=count).map(|n| (2 * n, 2 * n)).collect();
+            sync.on_have(&bob, &SALA, vec![StreamSpans { username, incarnation, spans: ranges }]);
+            spans(&sync)
+        };
+        for n in 0..REMOTE_SPANS_MAX as u64 {
+            assert_eq!(announce(n, 1), n as usize + 1, "control: below the bound all are kept");
         }
-        assert_eq!(sync.peers[&bob].conversations[&SALA].remote_have.len(), SPANS_MAX);
+        assert_eq!(announce(u64::MAX, 1), REMOTE_SPANS_MAX);
+        for n in 0..10 {
+            assert!(announce(n, SPANS_MAX as u64) <= REMOTE_SPANS_MAX);
+        }
+        assert_eq!(announce(11, SPANS_MAX as u64), REMOTE_SPANS_MAX, "the latest frames are kept");
     }
 }
