@@ -104,7 +104,8 @@ impl DbThread {
                 Err(mpsc::error::TryRecvError::Empty) if idle => {
                     self.note_shown();
                     idle = self.history.transaction(Tables::index).unwrap_or(false);
-                    self.count();
+                    // The changes are durable already; this call reports them.
+                    self.commit();
                     if !idle {
                         return self.queue.blocking_recv();
                     }
