@@ -64,10 +64,18 @@ impl Metrics {
     /// Counts a request. The command is `None` for a frame that is no request, whatever it says: a client must not be
     /// able to create counters.
     pub(crate) fn request(&self, command: Option<&str>, code: Option<ErrorCode>, time: Duration) {
-        let code = code.map_or_else(|| OK.to_owned(), name);
+        self.count(command, code.map_or_else(|| OK.to_owned(), name));
+        self.requests.note(time);
+    }
+
+    /// Counts a connection that is refused and closed, for example because its frame is too long.
+    pub(crate) fn refusal(&self, code: ErrorCode) {
+        self.count(None, name(code));
+    }
+
+    fn count(&self, command: Option<&str>, code: String) {
         let key = (command.unwrap_or(NO_COMMAND).to_owned(), code);
         self.change(|counts| *counts.requests.entry(key).or_default() += 1);
-        self.requests.note(time);
     }
 
     /// Counts a ping.

@@ -112,6 +112,7 @@ impl TrackerService {
                 return Next::GoOn;
             }
         };
+        let is_pong = matches!(request, TrackerRequest::Pong);
         let leaves = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
         let asked = client.legacy.then(|| request.clone());
         let claimed = self.users.claimed(&request);
@@ -121,13 +122,16 @@ impl TrackerService {
             (Some(me), Ok(())) => self.serve(client, me, id.clone(), username, request).await,
         };
         let code = served.as_ref().err().map(|refused| refused.code);
-        self.metrics.request(command.as_deref(), code, begin.elapsed());
+        // A PONG is no request: it answers the sweep.
+        if !is_pong {
+            self.metrics.request(command.as_deref(), code, begin.elapsed());
+        }
         match served {
             Ok(()) if leaves => Next::Close,
             Ok(()) => Next::GoOn,
             Err(refused) => {
                 client.note_refusal(claimed.as_ref(), refused.code);
-                // If leaving failed, the client has already been signed off.
+                // If leaving failed at the disk, the client may have been signed off already.
                 let is_signed_off = leaves && refused.code == ErrorCode::Storage;
                 client.refuse(id, refused, asked.as_ref());
                 if client.may_guess() && !is_signed_off { Next::GoOn } else { Next::Close }

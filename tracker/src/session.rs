@@ -119,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn turn_away(self, refused: RequestError) {
+        self.service.metrics.refusal(refused.code);
         self.client.refuse(None, refused, None);
         self.farewell(SessionEnd::Complete).await;
     }
@@ -192,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn refuse_and_close(&self, refused: RequestError) -> Result<(), SessionEnd> {
+        self.service.metrics.refusal(refused.code);
         self.client.refuse(None, refused, None);
         Err(SessionEnd::Complete)
     }

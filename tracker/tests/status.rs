@@ -89,6 +89,8 @@ async fn a_client_cannot_create_counters() {
         stranger.ask(json!({"cmd": format!("INVENTED_{number}"), "id": number})).await;
     }
     until(status, "p2p_chat_requests_total{command=\"none\",code=\"UNKNOWN_COMMAND\"} 20").await;
+    stranger.ask(json!({"cmd": "PONG", "text": "x".repeat(1024 * 1024)})).await;
+    until(status, "p2p_chat_requests_total{command=\"none\",code=\"FRAME_TOO_LARGE\"} 1").await;
     assert!(!get(status, "/metrics").await.contains("INVENTED"));
 }
 
@@ -110,7 +112,7 @@ async fn the_page_shows_charts_and_no_name() {
         "content-security-policy: default-src 'none'",
         "http-equiv=\"refresh\"",
         "CREATE_ROOM OK",
-        "Wrong passwords",
+        "Wrong passwords and keys",
     ] {
         assert!(page.contains(text), "{text}: {page}");
     }

@@ -81,7 +81,7 @@ fn tables(page: &mut String, reading: &Reading, now: Interval) {
         ("Connections", connections.to_string()),
         ("Not signed in yet", unauthenticated.to_string()),
         ("Refused since the start", counts.refused.to_string()),
-        ("Wrong passwords since the start", counts.failed_logins().to_string()),
+        ("Wrong passwords and keys", counts.failed_logins().to_string()),
         ("Password hashes that wait", load.hashes_waiting.to_string()),
         ("Send queues, all together", size(load.queued_bytes as u64)),
         ("Longest send queue", size(load.longest_queue_bytes as u64)),
