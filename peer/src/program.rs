@@ -190,7 +190,8 @@ impl Page {
             redirect.open().map(|()| redirect)
         });
         let redirect = redirect.transpose().unwrap_or_else(|error: io::Error| {
-            let _ = writeln!(stderr(), "The browser cannot be opened: {error}. Open the address above.");
+            tracing::warn!(%error, "the browser cannot be opened");
+            let _ = writeln!(stderr(), "No browser could be opened. Open the address above in your browser.");
             None
         });
         Ok(Self { _server: server, _redirect: redirect })

@@ -107,7 +107,9 @@ pub enum CommandError {
         retry_after: Option<Duration>,
     },
     /// The user signed in on another device or in another program.
-    #[error("signed in elsewhere under this name: this program ends")]
+    #[error(
+        "signed in elsewhere under this name: this program ends. If that was not you, sign in again and change your password"
+    )]
     Superseded,
     /// The password does not open the user's key on this device.
     #[error(

@@ -131,7 +131,7 @@ export class Actions {
 		await this.app.command("say", { conversation: conversation.address, text });
 	}
 
-	/** Takes back a message that nobody has yet. Returns true if that was still possible. @param {string} message */
+	/** Takes back a message that nobody has yet. Returns true if it did. @param {string} message */
 	withdraw(message) {
 		return this.app.tried(async () => {
 			await this.app.command("withdraw", { message });
@@ -230,17 +230,20 @@ export class Actions {
 	}
 
 	signOut() {
-		return this.app.tried(async () => {
-			await this.app.command("sign_out");
-			this.app.received({ event: "signed_out" });
-		});
+		return this.#leave("sign_out");
 	}
 
 	quit() {
+		return this.#leave("quit");
+	}
+
+	/** Leaves. The peer may end before it answers. @param {string} command */
+	#leave(command) {
 		return this.app.tried(async () => {
-			// The peer may end before its answer has arrived.
-			await this.app.command("quit").catch(error => error.code === "PEER_LOST" || Promise.reject(error));
-			this.app.end("You are signed out, and the peer has ended. Start it again to come back.");
+			const isLost = await this.app.command(command).catch(error => error.code === "PEER_LOST" || Promise.reject(error));
+			command === "quit" || isLost === true
+				? this.app.end("You are signed out, and the peer has ended. Start it again to come back.")
+				: this.app.received({ event: "signed_out" });
 		});
 	}
 }

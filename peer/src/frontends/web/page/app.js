@@ -1,5 +1,5 @@
 /**
- * The chat as a page: the start of the program, and what connects its parts.
+ * The start of the page, and what connects its parts.
  *
  * Path of an event: `connection.js` → `events.js` changes the state → the views draw it, at most once a frame. Path of a
  * click: view → `actions.js` → `connection.js`.

@@ -1,7 +1,7 @@
 /**
  * The entry of a message.
  *
- * Text that is not sent yet survives a reload of the page, for each conversation, until the user signs out.
+ * Text that is not sent yet survives a reload, until the user signs out.
  */
 
 import { byId } from "./dom.js";
@@ -70,7 +70,9 @@ export class Composer {
 			? `${refused}.`
 			: isTooLong
 				? `This is too long: ${size}. Send it in parts.`
-				: "Enter sends, Shift-Enter starts a new line.";
+				: /^\/[a-z]/.test(this.#entry.value)
+					? "Commands are for the terminal: here this is a message."
+					: "Enter sends, Shift-Enter starts a new line.";
 		if (this.#measured === this.#entry.value) {
 			return;
 		}

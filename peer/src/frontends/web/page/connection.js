@@ -1,9 +1,8 @@
 /**
  * The WebSocket to the peer that serves this page.
  *
- * Another program may have taken the port of a peer that has ended. So the first frame is a nonce, and the peer proves
- * with it that it knows the token. Only then this page sends the token, the peer a snapshot and events, and this page
- * commands. A command has an id, and its answer has the same one as `in_reply_to`.
+ * Another program may have taken the port of a peer that has ended, so the peer proves first that it knows the token
+ * (docs/protocol.md). A command has an id, and its answer has the same one as `in_reply_to`.
  */
 
 /** First and longest wait between attempts to reach the peer, in milliseconds. */

@@ -2,8 +2,8 @@
  * The reducer of the page: how each event of the peer changes the state.
  *
  * The events are those of `--output json` (docs/protocol.md). `apply` has no clock, no socket and no document. It
- * returns effects, which `app.js` carries out. For example, the event `link` of bob changes one user, and asks for
- * nothing; a room that is entered asks for its members.
+ * returns effects, which `app.js` carries out. For example, `link` of bob changes one user, and asks for
+ * nothing.
  */
 
 import { append, messageKey } from "./rows.js";
@@ -296,10 +296,10 @@ export function markRead(state) {
 	}
 }
 
-/** Keeps the beginning of the newest message for the list of conversations. @param {Conversation} conversation @param {Message} message */
+/** Keeps the newest message for the list. @param {Conversation} conversation @param {Message} message */
 export function remember(conversation, { from, text, at, live }) {
 	if (live || !conversation.last || at >= conversation.last.at) {
-		conversation.last = { from, text: text.slice(0, QUOTED), at };
+		conversation.last = { from, text: text.slice(0, QUOTED).replace(/\s+/g, " "), at };
 	}
 }
 

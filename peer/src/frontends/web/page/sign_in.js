@@ -80,6 +80,7 @@ export class SignIn {
 	/** @param {"sign_in" | "register"} command @param {string} meanwhile */
 	async #submit(command, meanwhile) {
 		const [host, port, name, password, key] = FIELDS.map(id => byId(id).value);
+		this.say("");
 		const problems = problemsOf({ host, port, name, password, key }, command === "register");
 		FIELDS.forEach(id => this.#mark(id, problems[id] ?? ""));
 		const first = FIELDS.find(id => problems[id]);
@@ -106,6 +107,7 @@ export class SignIn {
 			this.say(this.app.words(error));
 			return false;
 		} finally {
+			this.app.notices.say("");
 			this.#isBusy = false;
 			this.app.draw();
 		}
