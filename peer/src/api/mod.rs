@@ -1,6 +1,6 @@
 //! The interface between the peer and its frontends: commands, answers and events.
 //!
-//! The terminal is one frontend, the JSON output is another. All types are serde types, so a frontend may run in
+//! The terminal is one frontend; the JSON output is another, and so is each tab of the page. All types are serde types, so a frontend may run in
 //! another process.
 
 pub mod account;

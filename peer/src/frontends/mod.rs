@@ -1,6 +1,6 @@
-//! The frontends: `terminal` for a person, `json` for a program.
+//! The frontends: `terminal` for a person, `json` for a program, and `web` for a browser.
 //!
-//! One loop serves both. Input becomes commands of the service; events and answers become rows.
+//! One loop serves all; a tab of the browser speaks JSON. Input becomes commands of the service; events and answers become rows.
 
 mod asking;
 mod command_outcome;

@@ -1,4 +1,4 @@
-//! The output of the terminal: the first rows, the events, and the status row.
+//! The output of a frontend: the first rows, the events, and the status row.
 //!
 //! It also decides the order of input and events.
 

@@ -1,4 +1,4 @@
-//! The turns of the terminal's loop.
+//! The turns of a frontend's loop.
 //!
 //! A turn is a piece of input, a shown event, or the end of the service.
 
