@@ -222,6 +222,18 @@ async fn the_server_proves_that_it_knows_the_token() {
 }
 
 #[tokio::test]
+async fn a_peer_that_ends_proves_nothing_any_more() {
+    let page = Page::start().await;
+    let mut tab = page.socket("/ws", Some(&page.origin())).await.unwrap();
+    // The port is free from this moment on. The control is the test above.
+    page.stop.cancel();
+    // The connection may be closed already.
+    let _ = tab.0.send(Message::text(json!({"nonce": "0".repeat(64)}).to_string())).await;
+    let answer = tab.next().await;
+    assert!(answer.is_err(), "{answer:?}");
+}
+
+#[tokio::test]
 async fn one_tab_too_many_is_turned_away() {
     let page = Page::start().await;
     let mut tabs = Vec::new();

@@ -120,7 +120,10 @@ impl Tab {
     /// Serves the tab until it is closed or the program ends.
     pub(crate) async fn run(mut self) {
         let context = Arc::clone(&self.context);
-        match context.openings.serve(timeout(WEB_TOKEN_WAIT, self.is_own())).await {
+        let opening = context.openings.serve(timeout(WEB_TOKEN_WAIT, self.is_own()));
+        // From then on another program may hold the port, and pass on the nonce of an open page.
+        let Some(opened) = context.stop.run_until_cancelled(opening).await else { return };
+        match opened {
             Some(Ok(true)) => {}
             Some(_) => {
                 let reason = "the token is wrong: open the address again";
