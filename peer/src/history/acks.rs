@@ -480,18 +480,25 @@ mod tests {
             (texts(&reports), incoming_messages(&reports)[1].missing),
             (vec!["1".into(), "3".into()], 0)
         );
-        // A peer that forwards a withdrawn message also forwards the withdrawal.
-        let mut carla = history(CARLA);
-        let theirs = spans(&mut bob, &room());
-        let wanted = carla.tables.lacking(&room(), &theirs).unwrap();
-        let handed = bob.tables.hand_over(&room(), &user(CARLA), &wanted, 0).unwrap();
-        assert_eq!(texts(&ingest(&mut carla, BOB, &room(), &handed)), ["1", "3"]);
         assert_eq!(
             delivered(&mut ana, BOB, &messages),
             [Report::Delivered { to: user(BOB), ids: vec![messages[0], messages[2]] }],
             "what was taken back is delivered to nobody"
         );
         assert_eq!(withdraw(&mut ana, &messages[0]), Err(NotWithdrawn::SomebodyHasIt(vec![user(BOB)])));
+    }
+
+    #[test]
+    fn only_the_author_withdraws_a_message() {
+        let (mut ana, mut bob, mut carla) = (history(ANA), history(BOB), history(CARLA));
+        let messages = say(&mut ana, &room(), &["1"], &[BOB, CARLA]);
+        assert_eq!(texts(&ingest(&mut bob, ANA, &room(), &messages)), ["1"], "control: bob has the text");
+        let mut forged = messages.clone();
+        forged[0].text = Text::Withdrawn(forged[0].text.digest());
+        let reports = ingest(&mut carla, BOB, &room(), &forged);
+        assert!(matches!(reports.as_slice(), [Report::Refused { .. }]), "{reports:?}");
+        assert_eq!(spans(&mut carla, &room()), [], "no ack covers it");
+        assert_eq!(texts(&ingest(&mut carla, BOB, &room(), &messages)), ["1"]);
     }
 
     #[test]

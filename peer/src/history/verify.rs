@@ -16,7 +16,7 @@ use rusqlite::{Result, params};
 use crate::history::batch_assembler::StreamName;
 use crate::history::conversation::ConversationId;
 use crate::history::incarnation::new_incarnation;
-use crate::history::message::SignedMessage;
+use crate::history::message::{SignedMessage, Text};
 use crate::history::rows::{digest_at, previous_at};
 use crate::history::signed_batch::{self, Chain};
 use crate::history::tables::{Omission, Tables};
@@ -76,6 +76,11 @@ impl Tables {
         let is_signed = signature.is_some_and(|it| signed_batch::is_signed(&chain.device, &chain.tip(), &it));
         if !is_signed && !needs_none && !self.omits(Omission::Signatures) {
             return Ok(Err(Verdict::Refused("a signature that is not its author's")));
+        }
+        // The signature covers the digest of a text only, so that anybody can leave the text out.
+        let is_withdrawn = |message: &SignedMessage| matches!(message.text, Text::Withdrawn(_));
+        if name.author != *from && name.author != self.me && batch.iter().any(is_withdrawn) {
+            return Ok(Err(Verdict::NotYet("a withdrawal that does not come from its author")));
         }
         if name.conversation.room().is_some()
             && let Some(verdict) = self.check_membership(name, batch[0].provenance.revision)?
