@@ -232,5 +232,8 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
     // again.
     ana.run(Command::Verified { user: user("bob") }).await.unwrap();
     ana.until(is_up(false)).await;
-    assert_ne!(trust(ana.run(Command::Users { conversation: None }).await), Trust::Verified);
+    // The first such event may be that of a link before, which has ended meanwhile.
+    while trust(ana.run(Command::Users { conversation: None }).await) == Trust::Verified {
+        ana.until(is_up(false)).await;
+    }
 }
