@@ -26,8 +26,13 @@ async fn start() -> (TestTracker, SocketAddr) {
 
 /// Returns the answer to a request, with its headers.
 async fn request(status: SocketAddr, method: &str, path: &str) -> String {
+    request_to(status, &status.to_string(), method, path).await
+}
+
+/// Returns the answer to a request that names this host.
+async fn request_to(status: SocketAddr, host: &str, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(status).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {status}\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
@@ -146,6 +151,22 @@ async fn only_get_is_answered() {
     let (_tracker, status) = start().await;
     assert!(request(status, "POST", "/").await.starts_with("HTTP/1.1 405"));
     assert!(get(status, "/nothing").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn a_foreign_host_gets_nothing_from_a_listener_on_loopback() {
+    let (_tracker, status) = start().await;
+    for host in
+        ["evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", ""]
+    {
+        assert!(request_to(status, host, "GET", "/metrics").await.starts_with("HTTP/1.1 403"), "{host}");
+    }
+    for host in ["localhost", "localhost:9100", "127.0.0.1", "[::1]:9100"] {
+        assert!(
+            request_to(status, host, "GET", "/metrics").await.starts_with("HTTP/1.1 200"),
+            "control: {host}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -12,13 +12,14 @@ pub(crate) mod samples;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::uri::Authority;
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -81,7 +82,7 @@ impl StatusListener {
             .route("/metrics", get(metrics))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
-            .layer(middleware::from_fn(add_headers))
+            .layer(middleware::from_fn_with_state(self.address.ip().is_loopback(), guard))
             .with_state(Arc::clone(&shared));
         tokio::join!(take_samples(&shared), accept(&self.listener, router));
     }
@@ -133,11 +134,24 @@ async fn serve(stream: TcpStream, router: Router) {
     let _ = connection.await;
 }
 
-async fn add_headers(request: axum::extract::Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+/// Adds the headers of every answer. A listener on loopback refuses foreign hosts: a web site can give its name the
+/// address of this computer, and would then read the page in the operator's browser.
+async fn guard(State(is_local): State<bool>, request: axum::extract::Request, next: Next) -> Response {
+    let is_meant = !is_local || names_this_computer(request.headers());
+    let mut response = if is_meant { next.run(request).await } else { StatusCode::FORBIDDEN.into_response() };
     let headers = response.headers_mut();
     HEADERS.into_iter().for_each(|(name, value)| drop(headers.insert(name, HeaderValue::from_static(value))));
     response
+}
+
+/// Whether a request names its host as `localhost` or a loopback address.
+fn names_this_computer(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let name = authority.host().trim_matches(['[', ']']);
+        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
 }
 
 async fn status_page(State(shared): State<Arc<Shared>>) -> Html<String> {
