@@ -2,7 +2,7 @@
 //! Its keys are the program's long flags, so that clap's declaration of the flags stays the only one.
 //!
 //! - [`error`]: an error in the file, with its line.
-//! - [`file`]: the keys and values of a file, in TOML.
+//! - [`mod@file`]: the keys and values of a file, in TOML.
 //! - [`load`]: turns the values into defaults of the flags, so that the environment and the command line override them.
 //! - [`effective`]: the values in force, and the origin of each.
 

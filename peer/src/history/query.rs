@@ -25,7 +25,7 @@ pub enum Query {
         /// The size limit of the answer, in bytes; it holds at least one signed batch.
         bytes: usize,
     },
-    /// Asks for the content of a HAVE frame. [`Report::Holdings`](crate::history::report::Report::Holdings) answers.
+    /// Asks for the content of a HAVE frame. [`Report::Holdings`] answers.
     Holdings {
         /// The conversation of the HAVE frame.
         of: ConversationId,
@@ -37,7 +37,7 @@ pub enum Query {
         since: u64,
     },
     /// Asks for the sequence ranges of a WANT frame: the ones that a peer holds and this peer lacks.
-    /// [`Report::Lacking`](crate::history::report::Report::Lacking) answers.
+    /// [`Report::Lacking`] answers.
     Lacking {
         /// The conversation of the HAVE frame.
         of: ConversationId,
@@ -47,14 +47,14 @@ pub enum Query {
         theirs: Vec<StreamSpans>,
     },
     /// Asks which messages this peer has missed: those that a peer holds and this peer lacks. It ends its batch, so that
-    /// [`Report::Missed`](crate::history::report::Report::Missed) comes before the messages themselves.
+    /// [`Report::Missed`] comes before the messages themselves.
     CountMissed {
         /// The conversation of the HAVE frame.
         of: ConversationId,
         /// The sequence ranges that the peer holds.
         theirs: Vec<StreamSpans>,
     },
-    /// Asks for the answer to a WANT frame. [`Report::HandedOver`](crate::history::report::Report::HandedOver)
+    /// Asks for the answer to a WANT frame. [`Report::HandedOver`]
     /// answers.
     HandOver {
         /// The conversation of the WANT frame.
@@ -67,7 +67,7 @@ pub enum Query {
         since: u64,
     },
     /// Asks for the number of own messages that wait for each recipient.
-    /// [`Report::Waiting`](crate::history::report::Report::Waiting) answers.
+    /// [`Report::Waiting`] answers.
     Waiting {
         /// The conversation; `None` for all conversations.
         of: Option<ConversationId>,
