@@ -35,7 +35,7 @@ pub(crate) struct Profile {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// Another program has locked the folder.
-    #[error("{0} is in use by another peer: quit that one, or choose another folder with --data")]
+    #[error("{0} is in use by another peer: quit that one. To be somebody else, start with --username NAME")]
     InUse(PathBuf),
     /// An operation on the disk failed.
     #[error("cannot use {0}: {1}")]
