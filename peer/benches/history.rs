@@ -112,7 +112,7 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
         let ids: Vec<_> = said.iter().map(|said| said.message.id).collect();
         out.extend(said.into_iter().map(|said| said.message));
         for to in ["bob", "carla"] {
-            history.put(Request::Delivered { to: user(to), ids: ids.clone() }).await;
+            history.put(Request::AckUpTo { to: user(to), ids: ids.clone() }).await;
         }
     }
     writer.await.unwrap();

@@ -30,7 +30,7 @@ pub(crate) enum Effect {
     /// Gives the history a request.
     History(Request),
     /// Queues a frame for whatever link serves a user. Without a link it is dropped. If the queue is full, the engine
-    /// gets [`Input::Refused`](crate::engine::input::Input::Refused) with the last field.
+    /// gets [`Input::QueueFull`](crate::engine::input::Input::QueueFull) with the last field.
     Send(Username, Frame, RefusedFrame),
     /// Queues an own message for one link of a user.
     SendMessage(Username, LinkId, Arc<OutgoingMessage>),
@@ -48,9 +48,9 @@ pub(crate) enum Effect {
     EndOtherLinks(Username, Vec<PublicKey>),
     /// Asks the tracker for the address and the keys of a user.
     LookUp(Username),
-    /// Writes the pinned keys to the disk. The engine gets [`Input::Written`](crate::engine::input::Input::Written).
+    /// Writes the pinned keys to the disk. The engine gets [`Input::FileWritten`](crate::engine::input::Input::FileWritten).
     WritePins(Option<Ticket>, BTreeMap<Username, Pin>),
-    /// Writes the blocked users to the disk. The engine gets [`Input::Written`](crate::engine::input::Input::Written).
+    /// Writes the blocked users to the disk. The engine gets [`Input::FileWritten`](crate::engine::input::Input::FileWritten).
     WriteBlocked(Ticket, BTreeSet<Username>),
 }
 

@@ -38,15 +38,15 @@ impl Engine {
             Report::Received(messages) => {
                 messages.into_iter().for_each(|message| self.show(message, effects))
             }
-            Report::Stored { from, id } => effects.push(Effect::Acknowledge(from, id)),
-            Report::Holds { author, conversation, stream } => {
+            Report::LegacyAckDue { from, id } => effects.push(Effect::Acknowledge(from, id)),
+            Report::AckDue { author, conversation, stream } => {
                 self.acknowledge(author, conversation, stream, effects);
             }
             Report::Fork { conversation, room, author, .. } => {
                 let conversation = named(&conversation, room);
                 effects.publish(conversation.map(|conversation| Event::Fork { conversation, author }));
             }
-            Report::Refused { from, author, why } => {
+            Report::BatchRejected { from, author, why } => {
                 warn!(peer = ?from, ?author, why, "messages were refused");
             }
             Report::Delivered { to, ids } => {

@@ -70,9 +70,9 @@ pub(crate) enum Input {
     /// The history reports what it stored, or answers a request.
     History(Report),
     /// The send queue of this user was full.
-    Refused(Username, RefusedFrame),
+    QueueFull(Username, RefusedFrame),
     /// The file for which the ticket waits was written, or could not be.
-    Written(Option<Ticket>, Result<(), CommandError>),
+    FileWritten(Option<Ticket>, Result<(), CommandError>),
     /// The tracker announced the keys of this user's own account.
     OwnKeys(crate::identity::known_keys::Announcement),
     /// The time that [`Engine::next_timer`](crate::engine::Engine::next_timer) named has come.

@@ -202,7 +202,7 @@ mod tests {
             !effects.iter().any(|effect| matches!(effect, Effect::Answer(..))),
             "answered before the write"
         );
-        let effects = feed(engine, Input::Written(Some(Ticket(1)), written));
+        let effects = feed(engine, Input::FileWritten(Some(Ticket(1)), written));
         let answer = effects.iter().find_map(|effect| match effect {
             Effect::Answer(Ticket(1), outcome) => Some(outcome.is_ok()),
             _ => None,

@@ -42,11 +42,11 @@ impl Engine {
             }
             // The tracker reports when a member leaves a room.
             LinkReport::Left { room: Some(_), .. } => {}
-            LinkReport::Received { from, id } => {
-                effects.history(Request::Delivered { to: from, ids: vec![id] });
+            LinkReport::Acked { from, id } => {
+                effects.history(Request::AckUpTo { to: from, ids: vec![id] });
             }
             LinkReport::Written { to, id } if self.omits(Omission::Written) => {
-                effects.history(Request::Delivered { to, ids: vec![id] });
+                effects.history(Request::AckUpTo { to, ids: vec![id] });
             }
             LinkReport::Written { to, id } => effects.history(Request::Written { to, ids: vec![id] }),
             LinkReport::TooLong { to, id } => effects.history(Request::TooLong { to, ids: vec![id] }),
@@ -56,7 +56,7 @@ impl Engine {
             }
             LinkReport::PinsChanged => effects.push(Effect::WritePins(None, self.keys.pins().clone())),
             LinkReport::KeyEndorsed { user } => self.on_endorsed(&user, effects),
-            LinkReport::Refused { user, reason } => effects.publish([self.refusal(&user, reason)]),
+            LinkReport::LinkRefused { user, reason } => effects.publish([self.refusal(&user, reason)]),
             LinkReport::KeyChanged { user, key } => {
                 self.apply_key_hold(&user, effects);
                 effects.publish([Event::KeyChanged { peer: user, fingerprint: key }]);
@@ -187,7 +187,7 @@ impl Engine {
     ) {
         let is_first = self.awaited.remove(&(from.clone(), conversation.clone()));
         if self.chat.shared_with(from).contains(conversation) && !self.omits(Omission::HaveIsAck) {
-            effects.history(Request::Has {
+            effects.history(Request::AckRanges {
                 from: from.clone(),
                 conversation: conversation.clone(),
                 theirs: theirs.clone(),

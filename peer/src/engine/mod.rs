@@ -11,8 +11,8 @@
 //!       History(Committed) ──▶ engine ──▶ PublishOwnRow(Sent), SendMessage to bob
 //! bob   Link(Signed) ────────▶ engine ──▶ History(Ingest)
 //!       History(Received) ───▶ engine ──▶ PublishRow(Message)
-//!       History(Holds) ──────▶ engine ──▶ Send(Have) to ana: the ack
-//! ana   Link(Have) ──────────▶ engine ──▶ History(Has)
+//!       History(AckDue) ─────▶ engine ──▶ Send(Have) to ana: the ack
+//! ana   Link(Have) ──────────▶ engine ──▶ History(AckRanges)
 //!       History(Delivered) ──▶ engine ──▶ Publish(Delivered)
 //! ```
 
@@ -212,8 +212,8 @@ impl Engine {
             Input::LinkChanged(user, state) => self.on_link_changed(&user, state, now, effects),
             Input::Link(report) => self.on_link_report(report, now, effects),
             Input::History(report) => self.on_history_report(report, now, effects),
-            Input::Refused(user, frame) => self.on_refused(&user, frame),
-            Input::Written(ticket, outcome) => self.on_written(ticket, outcome, effects),
+            Input::QueueFull(user, frame) => self.on_refused(&user, frame),
+            Input::FileWritten(ticket, outcome) => self.on_written(ticket, outcome, effects),
             Input::OwnKeys(announced) => {
                 if self.keys.announce_own(self.chat.me(), self.own_key, &announced) {
                     effects.push(Effect::WritePins(None, self.keys.pins().clone()));
@@ -244,7 +244,7 @@ impl Engine {
                     if self.omits(Omission::KeepForMembers) {
                         members.clear();
                     }
-                    effects.history(Request::KeepFor { conversation, members, since });
+                    effects.history(Request::PruneOutbox { conversation, members, since });
                 }
                 Timer::ShowsAgain(user, room) => self.on_shows_again(&user, room, effects),
                 Timer::Commands => self.retry_commands(now, effects),

@@ -323,7 +323,7 @@ mod tests {
     use crate::limits::OUTBOX_LINES;
 
     fn delivered(history: &mut HistoryDb, to: &str, ids: &[Uuid]) -> Vec<Report> {
-        history.apply(Request::Delivered { to: user(to), ids: ids.to_vec() });
+        history.apply(Request::AckUpTo { to: user(to), ids: ids.to_vec() });
         history.commit()
     }
 
@@ -402,11 +402,16 @@ mod tests {
         say(&mut ana, &room(), &["3"], &[BOB, CARLA]);
         ingest(&mut bob, ANA, &room(), &messages);
         let theirs = spans(&mut bob, &room());
-        ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs, lamport: None });
+        ana.apply(Request::AckRanges { from: user(BOB), conversation: room(), theirs, lamport: None });
         assert_eq!(ana.commit(), [Report::Delivered { to: user(BOB), ids: ids(&messages) }]);
         // The same sequence numbers mean other messages in another conversation.
         let theirs = spans(&mut bob, &room());
-        ana.apply(Request::Has { from: user(CARLA), conversation: private(CARLA), theirs, lamport: None });
+        ana.apply(Request::AckRanges {
+            from: user(CARLA),
+            conversation: private(CARLA),
+            theirs,
+            lamport: None,
+        });
         assert_eq!(ana.commit(), []);
     }
 
@@ -445,14 +450,14 @@ mod tests {
         let mut ana = history(ANA);
         let messages = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
         let with_bob = ids(&say(&mut ana, &private(BOB), &["2"], &[BOB]));
-        ana.apply(Request::KeepFor { conversation: room(), members: vec![user(CARLA)], since: 0 });
+        ana.apply(Request::PruneOutbox { conversation: room(), members: vec![user(CARLA)], since: 0 });
         assert_eq!(
             ana.commit(),
             [Report::GivenUp { to: user(BOB), ids: messages.clone(), why: GivenUp::Left }]
         );
         let receipt = ana.tables.receipts(&room(), 1).unwrap().remove(0);
         assert_eq!((receipt.has, receipt.waits), (vec![], vec![user(CARLA)]), "nobody is sent to have it");
-        ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
+        ana.apply(Request::PruneOutbox { conversation: room(), members: Vec::new(), since: 0 });
         assert_eq!(ana.commit(), [Report::GivenUp { to: user(CARLA), ids: messages, why: GivenUp::Left }]);
         assert_eq!(
             ana.tables.undelivered().unwrap().into_iter().map(|it| it.message.id).collect::<Vec<_>>(),
@@ -496,7 +501,7 @@ mod tests {
         let mut forged = messages.clone();
         forged[0].text = Text::Withdrawn(forged[0].text.digest());
         let reports = ingest(&mut carla, BOB, &room(), &forged);
-        assert!(matches!(reports.as_slice(), [Report::Refused { .. }]), "{reports:?}");
+        assert!(matches!(reports.as_slice(), [Report::BatchRejected { .. }]), "{reports:?}");
         assert_eq!(spans(&mut carla, &room()), [], "no ack covers it");
         assert_eq!(texts(&ingest(&mut carla, BOB, &room(), &messages)), ["1"]);
     }
@@ -506,7 +511,7 @@ mod tests {
         let withdraw = |is_written: bool| {
             let mut ana = history(ANA);
             let messages = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
-            ana.apply(Request::KeepFor { conversation: room(), members: vec![user(CARLA)], since: 0 });
+            ana.apply(Request::PruneOutbox { conversation: room(), members: vec![user(CARLA)], since: 0 });
             if is_written {
                 ana.apply(Request::Written { to: user(BOB), ids: messages.clone() });
             }

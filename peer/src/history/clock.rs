@@ -188,7 +188,8 @@ mod tests {
         }
         let (_, lamport) = ana.tables.holdings_for(&room(), &user(CARLA), None, u64::MAX).unwrap();
         assert_eq!(lamport, Some(9));
-        let tells = |lamport| Request::Has { from: user(ANA), conversation: room(), theirs: vec![], lamport };
+        let tells =
+            |lamport| Request::AckRanges { from: user(ANA), conversation: room(), theirs: vec![], lamport };
         carla.apply(tells(lamport));
         // A false claim cannot move a new member out of reach of the others.
         carla.apply(tells(Some(LAMPORT_MAX)));
@@ -216,7 +217,7 @@ mod tests {
         drop(ana);
         let (mut ana, _) = history_in(folder.path(), ANA);
         let lamport = Some(CLOCK_STEP);
-        ana.apply(Request::Has { from: user(BOB), conversation: room(), theirs: vec![], lamport });
+        ana.apply(Request::AckRanges { from: user(BOB), conversation: room(), theirs: vec![], lamport });
         ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, CLOCK_STEP + 41, "beyond")]);
         assert_eq!(kept(&mut ana, &room()), ["beyond", "far", "40"]);
         assert_eq!(say(&mut ana, &room(), &["last"], &[BOB])[0].provenance.lamport, CLOCK_STEP + 1);

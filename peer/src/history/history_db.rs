@@ -744,7 +744,7 @@ mod tests {
         };
         // Bob acknowledges a message. Carla leaves and comes back.
         let requests = [
-            Request::Delivered { to: user(BOB), ids: vec![waiting[0].id] },
+            Request::AckUpTo { to: user(BOB), ids: vec![waiting[0].id] },
             snapshot(9, &[(ANA, 1), (BOB, 2)]),
             snapshot(10, &[(ANA, 1), (BOB, 2), (CARLA, 10)]),
         ];

@@ -94,7 +94,7 @@ impl Tables {
     }
 
     fn report_refusal(&mut self, from: &Username, name: &StreamName, why: &'static str) {
-        self.report(Report::Refused { from: from.clone(), author: name.author.clone(), why });
+        self.report(Report::BatchRejected { from: from.clone(), author: name.author.clone(), why });
     }
 
     /// Stages a message without provenance. Its Lamport time is assigned here.
@@ -138,13 +138,13 @@ impl Tables {
                 incarnation,
                 spans: stream.spans.iter().collect(),
             };
-            self.reports.push(Report::Holds { author, conversation, stream });
+            self.reports.push(Report::AckDue { author, conversation, stream });
         }
         for (from, link) in &mut self.assemblers {
             let streams = &self.streams;
             link.drop_known(|name, seq| streams.get(name).is_some_and(|stream| stream.spans.contains(seq)));
             if let Some(id) = link.due_ack() {
-                self.reports.push(Report::Stored { from: from.clone(), id });
+                self.reports.push(Report::LegacyAckDue { from: from.clone(), id });
             }
         }
     }

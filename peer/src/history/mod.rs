@@ -10,7 +10,7 @@
 //! ```text
 //! Ana   request -> append -> commit -> report Committed       => the engine sends the message to Bob
 //! Bob   request -> batch_assembler -> verify -> ingest -> report Received   => the engine publishes it
-//!                                     -> commit -> report Holds             => the engine sends the ack to Ana
+//!                                     -> commit -> report AckDue            => the engine sends the ack to Ana
 //! Ana   request -> acks -> report Delivered                   => the engine publishes the delivery
 //! ```
 
@@ -311,9 +311,9 @@ mod tests {
         while received.len() < count || delivered < count {
             tokio::select! {
                 report = next(&mut bobs) => match report {
-                    Report::Holds { conversation, stream, .. } => {
+                    Report::AckDue { conversation, stream, .. } => {
                         let (from, theirs) = (user(BOB), vec![stream]);
-                        ana.put(Request::Has { from, conversation, theirs, lamport: None }).await;
+                        ana.put(Request::AckRanges { from, conversation, theirs, lamport: None }).await;
                     }
                     report => {
                         let rows = incoming_messages(std::slice::from_ref(&report));
@@ -511,7 +511,7 @@ mod tests {
                 Report::Committed(messages) => {
                     kept += messages.len();
                     let ids = messages.iter().map(|sent| sent.message.id).collect();
-                    ana.put(Request::Delivered { to: user(BOB), ids }).await;
+                    ana.put(Request::AckUpTo { to: user(BOB), ids }).await;
                 }
                 Report::Delivered { ids, .. } => delivered += ids.len(),
                 Report::GivenUp { to, ids, .. } => {

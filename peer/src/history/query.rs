@@ -129,7 +129,7 @@ mod tests {
             say(&mut ana, &room(), &["1"], &[BOB, CARLA]).iter().map(|message| message.id).collect();
         let before = ana.commits();
         ana.apply(Query::Holdings { of: room(), to: user(BOB), on: None, since: 0 });
-        ana.apply(Request::Delivered { to: user(BOB), ids: messages });
+        ana.apply(Request::AckUpTo { to: user(BOB), ids: messages });
         ana.apply(Query::Waiting { of: None });
         assert!(!ana.needs_commit());
         let waiting = Report::Waiting { of: None, waiting: vec![(user(CARLA), 1)] };

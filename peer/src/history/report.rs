@@ -28,14 +28,14 @@ pub enum Report {
     Received(Vec<IncomingMessage>),
     /// The ack to send on a link. Everything that the link brought up to this message is stored, a duplicate, or
     /// refused for good. The ack is withheld while an earlier message is missing.
-    Stored {
+    LegacyAckDue {
         /// The user at the other end of the link.
         from: Username,
         /// The last message that the ack covers.
         id: Uuid,
     },
     /// The stored ranges of a stream that its author sent. They are the ack for peers that sync.
-    Holds {
+    AckDue {
         /// The user who wrote and sent the stream.
         author: Username,
         /// The conversation of the stream.
@@ -56,7 +56,7 @@ pub enum Report {
         seq: u64,
     },
     /// Messages that were not accepted.
-    Refused {
+    BatchRejected {
         /// The user at the other end of the link.
         from: Username,
         /// The user whom the messages name as their author.

@@ -93,14 +93,14 @@ pub enum Request {
     /// Stores a message without provenance.
     IngestUnsigned(UnsignedMessage),
     /// Marks own messages as delivered, because a recipient acknowledged them.
-    Delivered {
+    AckUpTo {
         /// The recipient that sent the ack.
         to: Username,
         /// The ids of the acknowledged messages.
         ids: Vec<Uuid>,
     },
     /// Marks own messages as delivered if a peer's HAVE frame names them.
-    Has {
+    AckRanges {
         /// The user that sent the HAVE frame.
         from: Username,
         /// The conversation of the HAVE frame.
@@ -129,7 +129,7 @@ pub enum Request {
         ids: Vec<Uuid>,
     },
     /// Gives up the own messages of a conversation that wait for users other than these members.
-    KeepFor {
+    PruneOutbox {
         /// The conversation that is cleaned up.
         conversation: ConversationId,
         /// The members that may still receive the messages.
@@ -156,7 +156,7 @@ impl Request {
     /// Returns true if the request only notes what the other side already knows. If a crash loses it, the other
     /// side reports it again.
     pub(crate) fn is_mark(&self) -> bool {
-        matches!(self, Self::Delivered { .. } | Self::Has { .. } | Self::Linked { .. })
+        matches!(self, Self::AckUpTo { .. } | Self::AckRanges { .. } | Self::Linked { .. })
     }
 
     /// Returns true if later requests must not share a batch with this one: it is answered after the commit, but later
@@ -181,8 +181,8 @@ impl Tables {
             Request::Append(draft) => self.append(draft),
             Request::Ingest(received) => self.ingest(received),
             Request::IngestUnsigned(message) => self.ingest_unsigned(message),
-            Request::Delivered { to, ids } => self.mark_delivered_up_to(&to, &ids),
-            Request::Has { from, conversation, theirs, lamport } => {
+            Request::AckUpTo { to, ids } => self.mark_delivered_up_to(&to, &ids),
+            Request::AckRanges { from, conversation, theirs, lamport } => {
                 lamport.map_or(Ok(()), |claimed| self.note_claimed_clock(&conversation, claimed))?;
                 self.mark_ranges_delivered(&from, &conversation, &theirs)
             }
@@ -190,7 +190,7 @@ impl Tables {
             Request::LeaveRoom(room) => self.leave_room(room),
             Request::Written { to, ids } => self.mark_written(&to, &ids),
             Request::TooLong { to, ids } => self.give_up(&to, &ids, GivenUp::TextTooLong),
-            Request::KeepFor { conversation, members, since } => {
+            Request::PruneOutbox { conversation, members, since } => {
                 self.prune_outbox(&conversation, &members, since, GivenUp::Left)
             }
             Request::Linked { from } => {

@@ -363,7 +363,7 @@ mod tests {
     fn have_offers_no_message_that_was_given_up() {
         let mut ana = history(ANA);
         let stored = say(&mut ana, &room(), &["1"], &[BOB]);
-        ana.apply(Request::Delivered { to: user(BOB), ids: vec![stored[0].id] });
+        ana.apply(Request::AckUpTo { to: user(BOB), ids: vec![stored[0].id] });
         say(&mut ana, &room(), &["2"], &[BOB]);
         let offered = |ana: &mut HistoryDb| -> Vec<_> {
             let (streams, _) = ana.tables.holdings_for(&room(), &user(BOB), None, 2).unwrap();
@@ -371,7 +371,7 @@ mod tests {
         };
         assert_eq!(offered(&mut ana), [(1, 2)], "the control");
         // Ana leaves, which gives up what waits, and joins again.
-        ana.apply(Request::KeepFor { conversation: room(), members: Vec::new(), since: 0 });
+        ana.apply(Request::PruneOutbox { conversation: room(), members: Vec::new(), since: 0 });
         ana.apply(snapshot(4, &[(BOB, 2), (CARLA, 3)]));
         ana.apply(snapshot(5, &[(ANA, 5), (BOB, 2), (CARLA, 3)]));
         ana.commit();

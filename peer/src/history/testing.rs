@@ -184,7 +184,7 @@ pub(crate) fn texts(reports: &[Report]) -> Vec<String> {
 /// Returns the reasons why messages were refused.
 pub(crate) fn refusals(reports: &[Report]) -> Vec<&'static str> {
     let why = reports.iter().filter_map(|report| match report {
-        Report::Refused { why, .. } => Some(*why),
+        Report::BatchRejected { why, .. } => Some(*why),
         _ => None,
     });
     why.collect()
@@ -193,7 +193,7 @@ pub(crate) fn refusals(reports: &[Report]) -> Vec<&'static str> {
 /// Returns the ids of the messages that are acknowledged.
 pub(crate) fn receipts(reports: &[Report]) -> Vec<Uuid> {
     let stored = reports.iter().filter_map(|report| match report {
-        Report::Stored { id, .. } => Some(*id),
+        Report::LegacyAckDue { id, .. } => Some(*id),
         _ => None,
     });
     stored.collect()

@@ -83,7 +83,7 @@ async fn read<R: AsyncRead + Unpin>(
                 Some(LinkReport::Want { from: slot.user.clone(), room_id, streams })
             }
             Ok(PeerMessage::Received { id }) if modern => {
-                Some(LinkReport::Received { from: slot.user.clone(), id })
+                Some(LinkReport::Acked { from: slot.user.clone(), id })
             }
             Ok(PeerMessage::Leave { room }) => {
                 left = true;

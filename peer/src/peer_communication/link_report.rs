@@ -61,7 +61,7 @@ pub(crate) enum LinkReport {
         room: Option<String>,
     },
     /// RECEIVED: a peer has stored this message, and all earlier ones on the same link.
-    Received {
+    Acked {
         /// The user at the other end.
         from: Username,
         /// The id of the message.
@@ -101,7 +101,7 @@ pub(crate) enum LinkReport {
         key: PublicKey,
     },
     /// A user is reachable but cannot be linked. Each reason is reported once until a link to the user is up.
-    Refused {
+    LinkRefused {
         /// The user who cannot be linked.
         user: Username,
         /// The reason why not.

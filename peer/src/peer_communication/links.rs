@@ -308,7 +308,7 @@ impl PeerPeerCommunication {
     /// Notes that a reachable peer is not linked, for this reason, and reports it once.
     pub(crate) async fn refuse(&self, user: &Username, reason: LinkRefusal) {
         if self.lock().refused.insert((user.clone(), reason)) {
-            self.report(LinkReport::Refused { user: user.clone(), reason }).await;
+            self.report(LinkReport::LinkRefused { user: user.clone(), reason }).await;
         }
     }
 

@@ -355,19 +355,19 @@ impl Driver {
             }
             Effect::History(request) => session.backlog.push_back(request),
             Effect::Send(to, frame, refused) => {
-                return links.send(&to, &frame).is_err().then_some(Input::Refused(to, refused));
+                return links.send(&to, &frame).is_err().then_some(Input::QueueFull(to, refused));
             }
             Effect::SendMessage(to, link, message) => {
                 let row = message.row;
                 let sent = links.feed(&to, link, &Frame::Message(message));
-                return sent.is_err().then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+                return sent.is_err().then_some(Input::QueueFull(to, RefusedFrame::Messages(row)));
             }
             Effect::SendBacklog(to, link, messages) => {
                 let first = messages.first()?;
                 let (row, room_id) = (first.row, first.conversation.room());
                 let messages = messages.iter().map(|message| message.message.clone()).collect();
                 let sent = links.feed(&to, link, &Frame::Lines { room_id, messages });
-                return sent.is_err().then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+                return sent.is_err().then_some(Input::QueueFull(to, RefusedFrame::Messages(row)));
             }
             Effect::Acknowledge(to, id) => links.ack(&to, id),
             Effect::SayLeave(to, room, is_still_used) => links.leave(&to, room, is_still_used),
@@ -383,11 +383,11 @@ impl Driver {
             }
             Effect::WritePins(ticket, pins) => {
                 let outcome = contacts.keep_pins(|| pins).map_err(CommandError::from);
-                return Some(Input::Written(ticket, outcome));
+                return Some(Input::FileWritten(ticket, outcome));
             }
             Effect::WriteBlocked(ticket, blocked) => {
                 let outcome = contacts.keep_blocked(&blocked).map_err(CommandError::from);
-                return Some(Input::Written(Some(ticket), outcome));
+                return Some(Input::FileWritten(Some(ticket), outcome));
             }
         }
         None

@@ -77,7 +77,7 @@ impl Log {
 
     /// Notes a report that the engine received.
     pub(crate) fn note_report(&mut self, report: &Report) {
-        self.refused += usize::from(matches!(report, Report::Refused { .. }));
+        self.refused += usize::from(matches!(report, Report::BatchRejected { .. }));
     }
 
     /// Notes a report that the engine did not receive because the program crashed. The history has already counted its

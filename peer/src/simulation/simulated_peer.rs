@@ -264,13 +264,13 @@ impl SimulatedPeer {
                     self.check_key(&to, log);
                 }
                 let fits = self.send(&to, None, frame.into());
-                return (!fits).then_some(Input::Refused(to, refused));
+                return (!fits).then_some(Input::QueueFull(to, refused));
             }
             Effect::SendMessage(to, link, message) => {
                 let row = message.row;
                 self.check_key(&to, log);
                 let fits = self.send(&to, Some(link), Frame::Message(message).into());
-                return (!fits).then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+                return (!fits).then_some(Input::QueueFull(to, RefusedFrame::Messages(row)));
             }
             Effect::SendBacklog(to, link, messages) => {
                 let first = messages.first()?;
@@ -278,7 +278,7 @@ impl SimulatedPeer {
                 let (row, room_id) = (first.row, first.conversation.room());
                 let messages = messages.iter().map(|message| message.message.clone()).collect();
                 let fits = self.send(&to, Some(link), Frame::Lines { room_id, messages }.into());
-                return (!fits).then_some(Input::Refused(to, RefusedFrame::Messages(row)));
+                return (!fits).then_some(Input::QueueFull(to, RefusedFrame::Messages(row)));
             }
             Effect::SayLeave(to, room, _) => {
                 self.send(&to, None, Frame::Leave { room }.into());
@@ -287,11 +287,11 @@ impl SimulatedPeer {
             Effect::LookUp(user) => self.lookups.push(user),
             Effect::WritePins(ticket, pins) => {
                 self.pins = pins;
-                return Some(Input::Written(ticket, Ok(())));
+                return Some(Input::FileWritten(ticket, Ok(())));
             }
             Effect::WriteBlocked(ticket, blocked) => {
                 self.blocked = blocked;
-                return Some(Input::Written(Some(ticket), Ok(())));
+                return Some(Input::FileWritten(Some(ticket), Ok(())));
             }
             Effect::Answer(ticket, outcome) => self.note_answer(ticket, outcome.is_ok(), log),
             Effect::Acknowledge(..) | Effect::DialNow(_) | Effect::EndOtherLinks(..) => {}
