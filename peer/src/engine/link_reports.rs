@@ -1,7 +1,6 @@
 //! The reports of the links: a link comes up or goes down, and the frames that the other side sends.
 
 use commons::names::Username;
-use commons::protocol::provenance::StreamSpans;
 
 use crate::api::Event;
 use crate::engine::Engine;
@@ -173,36 +172,6 @@ impl Engine {
         if let Some(after) = after {
             effects.history(Query::Pending { to: to.clone(), after, bytes: FEED_BYTES });
         }
-    }
-
-    /// Handles a HAVE. It acknowledges own messages, and it shows what this peer lacks.
-    fn on_have(
-        &mut self,
-        from: &Username,
-        conversation: &ConversationId,
-        theirs: Vec<StreamSpans>,
-        lamport: Option<u64>,
-        now: Now,
-        effects: &mut Effects,
-    ) {
-        let is_first = self.awaited.remove(&(from.clone(), conversation.clone()));
-        if self.chat.shared_with(from).contains(conversation) && !self.omits(Omission::HaveIsAck) {
-            effects.history(Request::AckRanges {
-                from: from.clone(),
-                conversation: conversation.clone(),
-                theirs: theirs.clone(),
-                lamport,
-            });
-            self.timed.insert(conversation.clone());
-        }
-        if is_first {
-            // The count is complete before the first of these messages is shown.
-            let (of, theirs) = (conversation.clone(), theirs.clone());
-            effects.history(Query::CountMissed { of, theirs });
-        }
-        self.sync.on_have(from, conversation, theirs);
-        self.compare(from, now, effects);
-        self.retry_commands(now, effects);
     }
 }
 

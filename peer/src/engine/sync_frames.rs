@@ -13,6 +13,7 @@ use crate::engine::omission::Omission;
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
 use crate::history::query::Query;
+use crate::history::request::Request;
 use crate::limits::WANT_TIMEOUT;
 use crate::peer_communication::frame::Frame;
 
@@ -26,6 +27,36 @@ impl Engine {
             self.request_haves(&user, now, effects);
             self.compare(&user, now, effects);
         }
+    }
+
+    /// Handles a HAVE. It acknowledges own messages, and it shows what this peer lacks.
+    pub(in crate::engine) fn on_have(
+        &mut self,
+        from: &Username,
+        conversation: &ConversationId,
+        theirs: Vec<StreamSpans>,
+        lamport: Option<u64>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let is_first = self.awaited.remove(&(from.clone(), conversation.clone()));
+        if self.chat.shared_with(from).contains(conversation) && !self.omits(Omission::HaveIsAck) {
+            effects.history(Request::AckRanges {
+                from: from.clone(),
+                conversation: conversation.clone(),
+                theirs: theirs.clone(),
+                lamport,
+            });
+            self.timed.insert(conversation.clone());
+        }
+        if is_first {
+            // The count is complete before the first of these messages is shown.
+            let (of, theirs) = (conversation.clone(), theirs.clone());
+            effects.history(Query::CountMissed { of, theirs });
+        }
+        self.sync.on_have(from, conversation, theirs);
+        self.compare(from, now, effects);
+        self.retry_commands(now, effects);
     }
 
     /// Asks the history for the HAVEs that are due to a peer.
