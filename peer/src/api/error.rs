@@ -107,9 +107,7 @@ pub enum CommandError {
         retry_after: Option<Duration>,
     },
     /// The user signed in on another device or in another program.
-    #[error(
-        "signed in elsewhere under this name: this program ends. If that was not you, sign in again and change your password"
-    )]
+    #[error("signed in elsewhere under this name: this program ends")]
     Superseded,
     /// The password does not open the user's key on this device.
     #[error(
