@@ -48,13 +48,15 @@ fn naive_store() {
     }
 }
 
+/// Kills of the naive store, of which one must cost it something.
+const KILLS: usize = 300;
+
 /// Control: the same kills must lose changes of a store that truncates its file and rewrites it.
 #[test]
 fn the_same_kills_cost_a_naive_store_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.json");
-    let mut losses = 0;
-    for round in 0..30 {
+    let is_lost = |round: usize| {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "naive_store", "--nocapture"])
             .env(NAIVE_STORE, &path)
@@ -69,9 +71,10 @@ fn the_same_kills_cost_a_naive_store_what_it_acknowledged() {
         let acknowledged = counts.last().unwrap_or(acknowledged);
         child.wait().unwrap();
         let kept: Vec<u32> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap_or_default();
-        losses += usize::from(kept.len() < acknowledged);
-    }
-    assert!(losses > 0);
+        kept.len() < acknowledged
+    };
+    // A kill may come at a moment without a write, so some loss among many kills is expected.
+    assert!((0..KILLS).any(|round| is_lost(round % 30)), "no loss in {KILLS} kills");
 }
 
 #[tokio::test]
