@@ -34,7 +34,7 @@ use crate::status::reading::Source;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The tracker cannot listen on the address.
-    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    #[error("cannot listen on {address}: {source}{}", hint(source, "--listen"))]
     Listen {
         /// The address as the operator gave it.
         address: String,
@@ -42,7 +42,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The tracker cannot serve its status page on the address.
-    #[error("cannot serve the status page on {address}: {source}{}", status_hint(source))]
+    #[error("cannot serve the status page on {address}: {source}{}", hint(source, "--status"))]
     Status {
         /// The address as the operator gave it.
         address: String,
@@ -68,20 +68,15 @@ pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
     Ok(found.ok_or_else(missing)?.seed.public_key())
 }
 
-fn hint(error: &io::Error) -> &'static str {
+/// Returns what to do if an address cannot be bound that came with this flag.
+fn hint(error: &io::Error, flag: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => ": stop the program that uses it, or choose another port with --listen",
-        io::ErrorKind::PermissionDenied => ": choose a port above 1023 with --listen",
-        _ => "",
-    }
-}
-
-fn status_hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => ": stop the program that uses it, or choose another port with --status",
-        io::ErrorKind::AddrNotAvailable => ": choose an address of this computer with --status",
-        io::ErrorKind::PermissionDenied => ": choose a port above 1023 with --status",
-        _ => "",
+        io::ErrorKind::AddrInUse => {
+            format!(": stop the program that uses it, or choose another port with {flag}")
+        }
+        io::ErrorKind::AddrNotAvailable => format!(": choose an address of this computer with {flag}"),
+        io::ErrorKind::PermissionDenied => format!(": choose a port above 1023 with {flag}"),
+        _ => String::new(),
     }
 }
 
