@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tracker::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_LINE_MAX, CONTROL_PAUSE, CONTROL_TIME};
+use tracker::limits::{ACCEPT_PAUSE, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_MAX, CONTROL_TIME};
 
 use crate::reload::Reloader;
 
@@ -67,7 +67,7 @@ impl ControlSocket {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let Ok((stream, _)) = self.listener.accept().await else {
-                sleep(CONTROL_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             if !is_permitted(&stream) {

@@ -71,7 +71,7 @@ pub(crate) const FAREWELL_TIME: Duration = Duration::from_millis(300);
 pub(crate) const STOP_TIME: Duration = Duration::from_millis(1500);
 
 /// The pause after a failed accept, usually for want of descriptors. An immediate retry would only use the processor.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The rate of requests of one session: more than a person with one client needs.
 pub(crate) const REQUEST_PACE: Rate = Rate { burst: 10, every: Duration::from_millis(200) };
@@ -223,6 +223,3 @@ pub const CONTROL_LINE_MAX: u64 = 1024 * 1024;
 
 /// The time limit for a request on the control socket.
 pub const CONTROL_TIME: Duration = Duration::from_secs(10);
-
-/// The pause after a failed accept on the control socket, usually for want of descriptors.
-pub const CONTROL_PAUSE: Duration = Duration::from_millis(100);
