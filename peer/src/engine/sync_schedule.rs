@@ -147,7 +147,7 @@ impl SyncSchedule {
             return;
         }
         let state = peer.conversations.entry(conversation.clone()).or_default();
-        state.remote_have.retain(|known| !remote_have.iter().any(|new| is_same(known, new)));
+        state.remote_have.retain(|known| !remote_have.iter().any(|new| known.is_of_same_stream(new)));
         state.remote_have.extend(remote_have);
         // A peer may invent any number of streams and ranges. Those that it named last are kept.
         let mut spans = 0;
@@ -231,10 +231,12 @@ impl SyncSchedule {
         let Some(peer) = self.peers.get_mut(user) else { return Vec::new() };
         peer.is_comparing = false;
         let Some(state) = peer.conversations.get_mut(conversation) else { return Vec::new() };
-        state.fetch_anyway.retain(|fetch_anyway| lacking.iter().any(|stream| is_same(stream, fetch_anyway)));
+        state
+            .fetch_anyway
+            .retain(|fetch_anyway| lacking.iter().any(|stream| stream.is_of_same_stream(fetch_anyway)));
         let comes_by_itself = |stream: &StreamSpans| {
             authors.contains(&stream.username)
-                && !state.fetch_anyway.iter().any(|fetch_anyway| is_same(stream, fetch_anyway))
+                && !state.fetch_anyway.iter().any(|fetch_anyway| stream.is_of_same_stream(fetch_anyway))
         };
         let (on_their_way, mut wanted): (Vec<_>, Vec<_>) = lacking.into_iter().partition(comes_by_itself);
         state.author_grace = match state.author_grace.take() {
@@ -253,7 +255,7 @@ impl SyncSchedule {
         if wanted.is_empty() {
             return Vec::new();
         }
-        state.requested.retain(|asked| !wanted.iter().any(|stream| is_same(stream, asked)));
+        state.requested.retain(|asked| !wanted.iter().any(|stream| stream.is_of_same_stream(asked)));
         state.requested.extend(wanted.iter().cloned());
         state.retry_at = Some(now + WANT_RETRY);
         peer.awaited = Some((conversation.clone(), now + WANT_TIMEOUT));
@@ -261,15 +263,10 @@ impl SyncSchedule {
     }
 }
 
-/// Returns whether both entries name the same stream.
-fn is_same(one: &StreamSpans, other: &StreamSpans) -> bool {
-    (&one.username, one.incarnation) == (&other.username, other.incarnation)
-}
-
 /// Returns whether both entries name the same stream and begin with the same message.
 fn starts_as(one: &StreamSpans, other: &StreamSpans) -> bool {
     let first = |stream: &StreamSpans| stream.spans.first().map(|(first, _)| *first);
-    is_same(one, other) && first(one) == first(other)
+    one.is_of_same_stream(other) && first(one) == first(other)
 }
 
 #[cfg(test)]

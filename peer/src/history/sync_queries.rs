@@ -275,10 +275,7 @@ fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, SeqRanges)> {
         else {
             continue;
         };
-        let is_same = |known: &StreamSpans| {
-            known.username == claimed.username && known.incarnation == claimed.incarnation
-        };
-        match merged.iter_mut().find(|(known, ..)| is_same(known)) {
+        match merged.iter_mut().find(|(known, ..)| known.is_of_same_stream(claimed)) {
             Some((.., known)) => spans.iter().for_each(|(first, last)| known.insert(first, last)),
             None => merged.push((claimed, author, spans)),
         }
