@@ -12,7 +12,9 @@ use rusqlite::{OptionalExtension, Result, Row, params};
 use crate::history::answer::{ConversationSummary, PublishedMessage, Receipt, StoredMessage};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::report::IncomingMessage;
-use crate::history::rows::{STORED, named_conversation, read_audience, read_written, stored_message, time};
+use crate::history::rows::{
+    STORED, limit, named_conversation, read_audience, read_written, stored_message, time,
+};
 use crate::history::tables::Tables;
 use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
 
@@ -213,7 +215,6 @@ impl Tables {
         count: usize,
     ) -> Result<Vec<PublishedMessage>> {
         let me = self.user_key(&self.me.clone())?;
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
         let mut found = Vec::new();
         let of_this_device = "l.author = ?3 AND l.audience IS NOT NULL";
         let of_others = "(l.author <> ?3 OR l.audience IS NULL)";
@@ -221,20 +222,16 @@ impl Tables {
             let mut query = self.db.prepare_cached(&format!(
                 "{STORED} WHERE l.row >= ?1 AND l.row < ?2 AND {which} AND l.text IS NOT NULL ORDER BY l.row LIMIT ?4"
             ))?;
-            let messages = query.query_map(params![rows.start, rows.end, me, count], stored_message)?;
+            let messages =
+                query.query_map(params![rows.start, rows.end, me, limit(count)], stored_message)?;
             for message in messages {
                 found.push(PublishedMessage { message: message?, is_own });
             }
         }
         found.sort_by_key(|it| it.message.row);
-        found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        found.truncate(count);
         Ok(found)
     }
-}
-
-/// Converts a message count to the integer type of SQLite.
-fn limit(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The sort key of a conversation's messages. An unsigned message has no incarnation and sequence number, so the

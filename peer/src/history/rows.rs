@@ -229,6 +229,11 @@ pub(crate) fn room_name(name: Option<String>) -> Option<RoomName> {
     name.and_then(|name| RoomName::parse(&name).ok())
 }
 
+/// Converts a number of messages to the integer type of SQLite.
+pub(crate) fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 pub(crate) fn time(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }

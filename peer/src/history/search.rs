@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::rows::stored_message;
+use crate::history::rows::{limit, stored_message};
 use crate::history::tables::Tables;
 use crate::limits::{INDEX_PIECE, SEARCH_WORDS};
 
@@ -106,7 +106,7 @@ impl Tables {
                 conversation,
                 wanted.since.map_or(i64::MIN, |since| since.timestamp_millis()),
                 wanted.until.map_or(i64::MAX, |until| until.timestamp_millis()),
-                i64::try_from(count).unwrap_or(i64::MAX),
+                limit(count),
             ],
             found,
         )?;
