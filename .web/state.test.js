@@ -1,7 +1,6 @@
-// The page without a browser: the reducer, the rows, the sanitizer, the texts and the QR code.
+// The page without a browser: the reducer, the rows, the sanitizer and the texts.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 const PAGE = new URL("../peer/src/frontends/web/page/", import.meta.url);
@@ -12,7 +11,6 @@ const state_ = await load("state.js");
 const { safeRow, safeText } = await load("safe_text.js");
 const { problemsOf, splitAddress, joinAddress } = await load("sign_in.js");
 const words = await load("words.js");
-const { qrCode } = await load("qr_code.js");
 const { Questions } = await load("questions.js");
 
 const member = username => ({ username, connected: true, since: 1, keys: [] });
@@ -354,12 +352,5 @@ describe("a snapshot", () => {
     state.attached = false;
     give("snapshot", snapshot);
     assert.deepEqual([sala.loaded, sala.rows.length], ["no", 1], "missed messages are in the history");
-  });
-});
-
-describe("the QR code", () => {
-  it("is the one that a reader of QR codes has read", () => {
-    const rows = qrCode("123456789012345678901234567890123456789012345678901234567890").map(row => row.map(dark => (dark ? "#" : ".")).join(""));
-    assert.deepEqual(rows, readFileSync(new URL("qr_code.txt", import.meta.url), "utf8").trimEnd().split("\n"));
   });
 });

@@ -3,6 +3,7 @@
 mod command_names;
 pub(crate) mod conversation;
 pub mod events;
+mod qr_code;
 pub(crate) mod replies;
 mod requests;
 pub mod signed_out;

@@ -17,6 +17,7 @@ use crate::api::schema::COMMANDS;
 use crate::api::{Answer, Command, Event};
 use crate::frontends::json::command_names::with_json_names;
 use crate::frontends::json::events;
+use crate::frontends::json::qr_code::qr_code;
 
 /// The origin of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +48,14 @@ struct Reply<'a, T> {
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     in_reply_to: Option<&'a RequestId>,
+}
+
+/// A safety number, and its QR code row by row.
+#[derive(Serialize)]
+struct Drawn<'a> {
+    #[serde(flatten)]
+    answer: &'a Answer,
+    qr: Vec<String>,
 }
 
 impl Replies {
@@ -123,6 +132,9 @@ impl Replies {
                 reply(&Answer::Done, None, self.origin.id.as_ref())
             }
             Answer::Done | Answer::Quit { .. } => Vec::new(),
+            Answer::SafetyNumber { number, .. } => {
+                reply(&Drawn { answer, qr: qr_code(number) }, None, self.origin.id.as_ref())
+            }
             answer => reply(answer, None, self.origin.id.as_ref()),
         }
     }
@@ -245,6 +257,15 @@ mod tests {
         let end = replies.answer(&Answer::Quit { undelivered: Vec::new() }, &Command::Quit);
         assert!(end.is_empty(), "the end of the input is no command");
         assert!(Replies::default().answer(&Answer::Done, &leave).is_empty(), "lines are answered by events");
+    }
+
+    #[test]
+    fn safety_number_comes_with_its_qr_code() {
+        let user = Username::parse("bob").unwrap();
+        let number = "12345 67890 ".repeat(6);
+        let answer = Answer::SafetyNumber { user: user.clone(), number, verified: false, changed: false };
+        let row = one(&Replies::new(true).answer(&answer, &Command::Verify { user }));
+        assert_eq!(row["qr"].as_array().map(Vec::len), Some(25), "{row}");
     }
 
     #[test]

@@ -31,7 +31,6 @@ const FILES: &[File] = files![
     "message_list.js",
     "message_row.js",
     "notices.js",
-    "qr_code.js",
     "questions.js",
     "rows.js",
     "safe_text.js",
@@ -41,6 +40,7 @@ const FILES: &[File] = files![
     "snapshot.js",
     "state.js",
     "style.css",
+    "view.js",
     "words.js",
 ];
 

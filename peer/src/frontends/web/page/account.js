@@ -1,7 +1,7 @@
 /** The page of the account: state of the connection, settings, devices, password, identity, and the end of the account. */
 
-import { ask, secret } from "./dialogs.js";
-import { button, buttons, element, paragraph, span } from "./dom.js";
+import { secret } from "./dialogs.js";
+import { box, button, buttons, element, on, paragraph, span } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { showOutbox } from "./search.js";
 import { tooShort } from "./sign_in.js";
@@ -33,14 +33,14 @@ export function showAccount(app) {
 		section(
 			"End",
 			paragraph("hint", "Quit ends the peer that serves this page. At the next start you are in your rooms again."),
-			buttons(button("Quit the peer", () => app.actions.quit()), button("Delete account", () => deleteAccount(app), "danger")),
+			buttons(button("Quit the peer", () => app.actions.end("quit")), button("Delete account", () => deleteAccount(app), "danger")),
 		),
 	);
 }
 
 /** @param {App} app */
 function notifications({ notices }) {
-	const box = element("div", { class: "settings-body" });
+	const settings = box("settings-body");
 	const change = async () => {
 		const isOn = !notices.isOn && (await Notification.requestPermission()) === "granted";
 		localStorage.setItem("notify", isOn ? "yes" : "no");
@@ -48,9 +48,9 @@ function notifications({ notices }) {
 	};
 	const draw = () => {
 		const text = element("input", { type: "checkbox", checked: notices.showsText });
-		text.addEventListener("change", () => localStorage.setItem("notify-text", text.checked ? "yes" : "no"));
+		on(text, "change", () => localStorage.setItem("notify-text", text.checked ? "yes" : "no"));
 		const isDenied = !("Notification" in window) || Notification.permission === "denied";
-		box.replaceChildren(
+		settings.replaceChildren(
 			paragraph("hint", "For private messages, and messages with your name, while you look elsewhere."),
 			isDenied
 				? paragraph("", "This browser blocks notifications. Allow them in its settings.")
@@ -59,7 +59,7 @@ function notifications({ notices }) {
 		);
 	};
 	draw();
-	return box;
+	return settings;
 }
 
 /** @param {App} app */
@@ -71,11 +71,9 @@ function devices(app) {
 			app.notices.toast(done);
 			await load();
 		});
-	const revoke = async key => {
+	const revoke = key => {
 		const text = "A computer that is lost can then no longer sign in with it.";
-		if ((await ask({ title: "Revoke this key?", text, action: "Revoke", danger: true })) !== null) {
-			await act("revoke", key, "The key is revoked.");
-		}
+		return app.confirmed({ title: "Revoke this key?", text, action: "Revoke", danger: true }, () => act("revoke", key, "The key is revoked."));
 	};
 	const load = async () => {
 		const { keys } = await app.command("keys");
@@ -113,7 +111,7 @@ function passwordForm(app) {
 	const problem = element("p", { class: "problem", role: "alert" });
 	const labels = [field("Present password", "current-password"), field("New password", "new-password")];
 	const form = element("form", { class: "field" }, ...labels, problem, buttons(element("button", { text: "Change password" })));
-	form.addEventListener("submit", async () => {
+	on(form, "submit", async () => {
 		const [old, next] = labels.map(label => label.querySelector("input")?.value ?? "");
 		problem.textContent = tooShort(next);
 		if (problem.textContent) {
@@ -131,27 +129,21 @@ function passwordForm(app) {
 }
 
 /** @param {App} app */
-async function exportIdentity(app) {
+function exportIdentity(app) {
 	const text = "The file holds your key and those of your friends, encrypted with your password.";
-	const password = await ask({ title: "Export the identity", text, action: "Export", password: true });
-	if (password !== null) {
-		await app.tried(async () => {
-			const { content } = await app.command("export_identity", { password });
-			download(new Blob([content]), `${app.state.me}.identity`);
-		});
-	}
+	return app.confirmed({ title: "Export the identity", text, action: "Export", password: true }, async password => {
+		const { content } = await app.command("export_identity", { password });
+		download(new Blob([content]), `${app.state.me}.identity`);
+	});
 }
 
 /** @param {App} app */
-async function deleteAccount(app) {
+function deleteAccount(app) {
 	const text = "Your account, your rooms, your key and all messages on this computer are deleted for ever. Your name becomes free.";
-	const password = await ask({ title: "Delete the account?", text, action: "Delete for ever", password: true, danger: true });
-	if (password !== null) {
-		await app.tried(async () => {
-			await app.command("delete_account", { password });
-			app.end("The account is deleted.");
-		});
-	}
+	return app.confirmed({ title: "Delete the account?", text, action: "Delete for ever", password: true, danger: true }, async password => {
+		await app.command("delete_account", { password });
+		app.end("The account is deleted.");
+	});
 }
 
 /** @param {Blob} file @param {string} name */

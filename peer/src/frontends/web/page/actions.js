@@ -1,8 +1,4 @@
-/**
- * What a person can do on the page: each action is a command to the peer, and what the page shows of its answer.
- *
- * The page decides nothing that the peer has to decide: it asks, and shows the answer.
- */
+/** What a person can do on the page: each action is a command to the peer, which decides, and its answer on the page. */
 
 import { download } from "./account.js";
 import { ask } from "./dialogs.js";
@@ -10,18 +6,14 @@ import { markRead } from "./events.js";
 import { safetyNumber } from "./members.js";
 import { safeRow } from "./safe_text.js";
 import { addressIn, conversationOf, currentConversations, openConversation } from "./state.js";
+import { View } from "./view.js";
 import { counted } from "./words.js";
 
-export class Actions {
-	/** @param {App} app */
-	constructor(app) {
-		this.app = app;
-	}
-
+export class Actions extends View {
 	/** Opens a conversation, at a message if the key of one is given. @param {string} key @param {string | null} [message] */
 	open(key, message = null) {
 		const { app } = this;
-		const { state } = app;
+		const { state } = this;
 		const before = openConversation(state);
 		const conversation = state.conversations.get(key);
 		if (!conversation) {
@@ -46,13 +38,13 @@ export class Actions {
 	}
 
 	close() {
-		this.app.state.open = null;
+		this.state.open = null;
 		sessionStorage.removeItem("open");
 		this.app.draw();
 	}
 
 	openNextUnread() {
-		const { state } = this.app;
+		const { state } = this;
 		const next = currentConversations(state).find(it => it.unread > 0 && it.key !== state.open);
 		next && this.open(next.key);
 	}
@@ -63,14 +55,14 @@ export class Actions {
 			const address = { to: name };
 			await this.app.command("switch", { conversation: address });
 			this.app.received({ event: "conversation_started", ...address });
-			this.open(conversationOf(this.app.state, address).key);
+			this.open(conversationOf(this.state, address).key);
 		});
 	}
 
 	/** @param {"create" | "join"} command @param {string} room */
 	async enter(command, room) {
 		await this.app.command(command, { room });
-		this.open(conversationOf(this.app.state, { room }).key);
+		this.open(conversationOf(this.state, { room }).key);
 		this.app.refresh();
 	}
 
@@ -84,31 +76,26 @@ export class Actions {
 		return this.app.tried(async () => {
 			const { address, key, title } = conversation;
 			await this.app.command("leave", { conversation: address });
-			if (this.app.state.open === key) {
+			if (this.state.open === key) {
 				this.close();
 			}
-			this.app.received({ event: "conversation_ended", by: this.app.state.me, ...address });
+			this.app.received({ event: "conversation_ended", by: this.state.me, ...address });
 			this.app.notices.toast(`You left ${safeRow(title)}. Its messages are still on this computer.`);
 		});
 	}
 
 	/** @param {Conversation} conversation */
-	async deleteRoom({ address, title }) {
+	deleteRoom({ address, title }) {
 		const text = "The room ends for all members. Everybody keeps the messages on their own computer.";
-		const answer = await ask({ title: `Delete ${safeRow(title)}?`, text, action: "Delete the room", danger: true });
-		if (answer !== null) {
-			await this.app.tried(() => this.app.command("delete", address));
-		}
+		const question = { title: `Delete ${safeRow(title)}?`, text, action: "Delete the room", danger: true };
+		return this.app.confirmed(question, () => this.app.command("delete", address));
 	}
 
 	/** @param {Conversation} conversation */
-	async forget(conversation) {
+	forget(conversation) {
 		const name = safeRow(conversation.title);
 		const text = "All its messages are erased here. Other members keep theirs.";
-		if ((await ask({ title: `Erase ${name} on this computer?`, text, action: "Erase", danger: true })) === null) {
-			return;
-		}
-		await this.app.tried(async () => {
+		return this.app.confirmed({ title: `Erase ${name} on this computer?`, text, action: "Erase", danger: true }, async () => {
 			const { state, notices } = this.app;
 			const answer = await this.unlocked(() => this.app.command("forget", { conversation: conversation.address }));
 			if (!answer) {
@@ -173,12 +160,7 @@ export class Actions {
 		});
 	}
 
-	/**
-	 * Does something that needs the history, and asks for the password if it is locked. Returns `null` if the user
-	 * cancels.
-	 * @template T
-	 * @param {() => Promise<T>} action
-	 */
+	/** Does something, and asks for the password if the history is locked. Returns `null` if the user cancels. @template T @param {() => Promise<T>} action */
 	async unlocked(action) {
 		try {
 			return await action();
@@ -224,21 +206,13 @@ export class Actions {
 		return this.app.tried(async () => {
 			const { conversations } = await this.app.command("conversations");
 			for (const kept of conversations.filter(it => it.ended && it.messages)) {
-				conversationOf(this.app.state, addressIn(kept)).ended = true;
+				conversationOf(this.state, addressIn(kept)).ended = true;
 			}
 		});
 	}
 
-	signOut() {
-		return this.#leave("sign_out");
-	}
-
-	quit() {
-		return this.#leave("quit");
-	}
-
-	/** Leaves. The peer may end before it answers. @param {string} command */
-	#leave(command) {
+	/** Signs out or quits. The peer may end before it answers. @param {"sign_out" | "quit"} command */
+	end(command) {
 		return this.app.tried(async () => {
 			const isLost = await this.app.command(command).catch(error => error.code === "PEER_LOST" || Promise.reject(error));
 			command === "quit" || isLost === true

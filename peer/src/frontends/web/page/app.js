@@ -10,8 +10,8 @@ import { Actions } from "./actions.js";
 import { drawBanners } from "./banners.js";
 import { Composer } from "./composer.js";
 import { CommandError, Connection } from "./connection.js";
-import { Dialog } from "./dialogs.js";
-import { byId, hue, initial } from "./dom.js";
+import { ask, Dialog } from "./dialogs.js";
+import { byId, hue, initial, on } from "./dom.js";
 import { apply, markRead, readTrust } from "./events.js";
 import { showHelp } from "./help.js";
 import { HistoryReader } from "./history.js";
@@ -29,10 +29,7 @@ import { errorWords, listed } from "./words.js";
 /** Time between two looks at the tracker's lists while somebody uses the page, in milliseconds. */
 const REFRESH = 10_000;
 
-/**
- * Time after the last key or click for which somebody counts as using the page, in milliseconds. Commands keep the
- * history unlocked, so a page that nobody uses sends none.
- */
+/** Time in milliseconds for which a key or a click counts as use. Commands keep the history unlocked: an unused page sends none. */
 const ACTIVE = 60_000;
 
 /** Time between two drawings of a page that nobody sees, in milliseconds. */
@@ -240,6 +237,12 @@ export class App {
 		}
 	}
 
+	/** Asks a question, and does something with the answer unless the user cancels. @param {Question} question @param {(answer: string) => Promise<unknown>} action */
+	async confirmed(question, action) {
+		const answer = await ask(question);
+		return answer === null ? undefined : this.tried(() => action(answer));
+	}
+
 	/** @param {unknown} error */
 	words(error) {
 		if (!(error instanceof CommandError)) {
@@ -294,17 +297,17 @@ export class App {
 			byId("own-name").textContent = state.me;
 			byId("own-avatar").textContent = initial(state.me);
 			byId("own-avatar").className = `avatar small hue-${hue(state.me)}`;
-			this.sidebar.draw(state, Date.now());
+			this.sidebar.draw();
 		}
 		if (conversation) {
 			this.#drawTop(conversation);
-			drawBanners(this, state);
+			drawBanners(this);
 		}
-		this.messages.draw(state);
-		this.members.draw(state);
-		this.composer.draw(state);
-		this.signIn.draw(state);
-		this.notices.draw(state);
+		this.messages.draw();
+		this.members.draw();
+		this.composer.draw();
+		this.signIn.draw();
+		this.notices.draw();
 		this.history.keepMarks();
 		if (this.#isFocusDue) {
 			this.#isFocusDue = false;
@@ -327,7 +330,7 @@ export class App {
 	}
 
 	#wire() {
-		const onClick = (id, act) => byId(id).addEventListener("click", act);
+		const onClick = (id, act) => on(id, "click", act);
 		const onOpen = (id, act) =>
 			onClick(id, () => {
 				byId("more-menu").hidePopover();
@@ -341,17 +344,17 @@ export class App {
 		onClick("back", () => this.actions.close());
 		onClick("help-button", () => showHelp(this));
 		onClick("account-button", () => showAccount(this));
-		onClick("sign-out", () => this.actions.signOut());
+		onClick("sign-out", () => this.actions.end("sign_out"));
 		// The page handles every form itself.
-		addEventListener("submit", event => event.preventDefault());
-		byId("search-form").addEventListener("submit", () => {
+		on(window, "submit", event => event.preventDefault());
+		on("search-form", "submit", () => {
 			const entry = byId("search-words");
 			const words = entry.value.trim();
 			words ? void this.tried(() => search(this, words)) : entry.focus();
 		});
-		addEventListener("hashchange", () => location.hash && this.start());
-		addEventListener("pointerdown", () => this.#used());
-		addEventListener("keydown", event => {
+		on(window, "hashchange", () => location.hash && this.start());
+		on(window, "pointerdown", () => this.#used());
+		on(window, "keydown", event => {
 			this.#used();
 			if (event.altKey && event.key === "n") {
 				event.preventDefault();

@@ -1,21 +1,20 @@
 /** The banners above the messages: what the user should know or decide before writing. */
 
-import { button, byId, element, icon, keyedList, paragraph } from "./dom.js";
+import { box, button, byId, icon, keyedList, paragraph } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { openConversation, othersOf } from "./state.js";
 import { keyGroups, peerAway, trackerLost } from "./words.js";
 
-/** @param {App} app @param {State} state */
-export function drawBanners(app, state) {
+/** @param {App} app */
+export function drawBanners(app) {
 	keyedList(
 		byId("banners"),
-		bannersOf(app, state),
+		bannersOf(app),
 		banner => banner.key,
 		banner => banner.text,
 		({ text, bad, actions = [] }) =>
-			element(
-				"div",
-				{ class: bad ? "banner bad" : "banner" },
+			box(
+				bad ? "banner bad" : "banner",
 				icon("⚠"),
 				paragraph("", text),
 				...actions.map(([words, act]) => button(words, act, "quiet small")),
@@ -23,8 +22,8 @@ export function drawBanners(app, state) {
 	);
 }
 
-/** @param {App} app @param {State} state */
-function bannersOf({ actions, received }, state) {
+/** @param {App} app */
+function bannersOf({ actions, received, state }) {
 	const conversation = openConversation(state);
 	/** @type {Banner[]} */
 	const banners = [];

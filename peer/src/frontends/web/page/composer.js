@@ -1,12 +1,9 @@
-/**
- * The entry of a message.
- *
- * Text that is not sent yet survives a reload, until the user signs out.
- */
+/** The entry of a message. Text that is not sent yet survives a reload, until the user signs out. */
 
-import { byId } from "./dom.js";
+import { byId, on } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { openConversation, writingRefused } from "./state.js";
+import { View } from "./view.js";
 
 /** Longest message in bytes of UTF-8, as the peer takes it. */
 const TEXT_MAX = 8192;
@@ -18,7 +15,7 @@ const DRAFT = "draft ";
 /** @param {string} text */
 const bytesOf = text => new TextEncoder().encode(text).length;
 
-export class Composer {
+export class Composer extends View {
 	#entry = byId("message");
 	#problem = byId("composer-problem");
 	/** The conversation for which the text is. @type {string | null} */
@@ -28,15 +25,15 @@ export class Composer {
 
 	/** @param {App} app */
 	constructor(app) {
-		this.app = app;
-		byId("composer").addEventListener("submit", () => this.#send());
-		this.#entry.addEventListener("keydown", event => {
+		super(app);
+		on("composer", "submit", () => this.#send());
+		on(this.#entry, "keydown", event => {
 			if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
 				event.preventDefault();
 				void this.#send();
 			}
 		});
-		this.#entry.addEventListener("input", () => this.#changed(""));
+		on(this.#entry, "input", () => this.#changed(""));
 	}
 
 	focus() {
@@ -49,8 +46,8 @@ export class Composer {
 		Object.keys(sessionStorage).filter(key => key.startsWith(DRAFT)).forEach(key => sessionStorage.removeItem(key));
 	}
 
-	/** @param {State} state */
-	draw(state) {
+	draw() {
+		const { state } = this;
 		if (this.#key !== state.open) {
 			this.#key = state.open;
 			this.#problem.textContent = "";
@@ -90,12 +87,11 @@ export class Composer {
 			const [key, text] = [DRAFT + this.#key, this.#entry.value];
 			text ? sessionStorage.setItem(key, text) : sessionStorage.removeItem(key);
 		}
-		this.draw(this.app.state);
+		this.draw();
 	}
 
 	async #send() {
-		const { state, actions } = this.app;
-		const conversation = openConversation(state);
+		const conversation = openConversation(this.state);
 		const text = this.#entry.value;
 		if (!conversation || byId("send").disabled || bytesOf(text) > TEXT_MAX) {
 			return;
@@ -103,7 +99,7 @@ export class Composer {
 		this.#entry.value = "";
 		this.#changed("");
 		try {
-			await actions.say(conversation, text);
+			await this.app.actions.say(conversation, text);
 		} catch (error) {
 			if (this.#key === conversation.key) {
 				this.#entry.value ||= text;

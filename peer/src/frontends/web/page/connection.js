@@ -153,12 +153,7 @@ export class Connection {
 /** @param {Uint8Array} bytes */
 const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
 
-/**
- * Returns true if a message proves that its sender knows the token (docs/protocol.md).
- * @param {string} token
- * @param {string} nonce
- * @param {string} data
- */
+/** Returns true if a message proves that its sender knows the token (docs/protocol.md). @param {string} token @param {string} nonce @param {string} data */
 async function proves(token, nonce, data) {
 	const bytes = text => new TextEncoder().encode(text);
 	const key = await crypto.subtle.importKey("raw", bytes(token), { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);

@@ -1,19 +1,15 @@
-/**
- * Dialogs: one for pages of the program, and small ones that ask for a password or a confirmation.
- *
- * The browser keeps the focus inside, and Escape closes them.
- */
+/** Dialogs: one for pages of the program, and small ones that ask for a password or a confirmation. The browser keeps the focus inside, and Escape closes them. */
 
-import { button, buttons, byId, element, paragraph } from "./dom.js";
+import { button, buttons, byId, element, on, paragraph } from "./dom.js";
 import { PEER_AWAY } from "./state.js";
 
 export class Dialog {
 	#dialog = byId("dialog");
 
 	constructor() {
-		byId("dialog-close").addEventListener("click", () => this.close());
-		this.#dialog.addEventListener("close", () => byId("dialog-body").replaceChildren());
-		this.#dialog.addEventListener("click", event => event.target === this.#dialog && this.close());
+		on("dialog-close", "click", () => this.close());
+		on(this.#dialog, "close", () => byId("dialog-body").replaceChildren());
+		on(this.#dialog, "click", event => event.target === this.#dialog && this.close());
 	}
 
 	/** Shows a page in place of the present one. @param {string} title @param {...Node} content */
@@ -51,19 +47,19 @@ export function ask({ title, text, action, password = false, danger = false, pro
 			element("h2", { text: title, id: "question-title" }),
 			paragraph("", text),
 			element("p", { class: "problem", role: "alert", text: problem }),
-			password && element("p", { class: "field" }, entry),
+			password && paragraph("field", entry),
 			buttons(act, button("Cancel", () => dialog.close())),
 		);
 		const dialog = element("dialog", { class: "small-dialog", "aria-labelledby": "question-title" }, form);
 		/** @type {string | null} */
 		let answer = null;
-		form.addEventListener("submit", () => {
+		on(form, "submit", () => {
 			if (!password || entry.value) {
 				answer = entry.value;
 				dialog.close();
 			}
 		});
-		dialog.addEventListener("close", () => {
+		on(dialog, "close", () => {
 			dialog.remove();
 			resolve(answer);
 		});

@@ -10,28 +10,23 @@ export function byId(id) {
 }
 
 /**
- * Returns a new element. `class` and `text` are its class and text, `on` is called on a click, other names are
- * attributes; children that are false or absent are left out.
+ * Returns a new element. `text` is its text, `on` is called on a click, other names are attributes; attributes and
+ * children that are false or absent are left out.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Record<string, any>} [given]
  * @param {any[]} children
  */
-export function element(tag, given = {}, ...children) {
-	const { text, on, ...attributes } = given;
+export function element(tag, { text = "", on: act, ...attributes } = {}, ...children) {
 	const made = document.createElement(tag);
 	for (const [name, value] of Object.entries(attributes)) {
-		if (value !== false && value !== null && value !== undefined) {
+		if (value !== false && value != null) {
 			made.setAttribute(name, value === true ? "" : String(value));
 		}
 	}
-	if (text !== undefined) {
-		made.textContent = text;
-	}
-	if (on) {
-		made.addEventListener("click", on);
-	}
-	made.append(...children.filter(child => child || child === ""));
+	made.textContent = text;
+	act && on(made, "click", act);
+	made.append(...children.filter(Boolean));
 	return made;
 }
 
@@ -40,17 +35,23 @@ export function element(tag, given = {}, ...children) {
 export const button = (text, on, classes, label) =>
 	element("button", { type: "button", text, on, class: classes, "aria-label": label });
 
-/** @param {string} classes @param {string} text */
-export const paragraph = (classes, text) => element("p", { class: classes, text });
+/** @param {string} classes @param {any[]} children */
+export const paragraph = (classes, ...children) => element("p", { class: classes }, ...children);
 
-/** @param {string} classes @param {string} text */
-export const span = (classes, text) => element("span", { class: classes, text });
+/** @param {string} classes @param {any[]} children */
+export const span = (classes, ...children) => element("span", { class: classes }, ...children);
+
+/** @param {string} classes @param {any[]} children */
+export const box = (classes, ...children) => element("div", { class: classes }, ...children);
+
+/** Calls a function at each event of an element. @param {string | EventTarget} of @param {string} name @param {(event: any) => unknown} act */
+export const on = (of, name, act) => (typeof of === "string" ? byId(of) : of).addEventListener(name, act);
 
 /** Returns text for screen readers only. @param {string} text */
 export const unseen = text => span("hidden", text);
 
 /** @param {...HTMLElement} buttons */
-export const buttons = (...buttons) => element("p", { class: "buttons" }, ...buttons);
+export const buttons = (...buttons) => paragraph("buttons", ...buttons);
 
 /** @param {string} tag @param {Record<string, any>} attributes */
 function svgElement(tag, attributes) {
@@ -62,10 +63,10 @@ function svgElement(tag, attributes) {
 /** Returns a sign that goes before words which say the same. @param {string} sign */
 export const icon = sign => element("span", { class: "sign", "aria-hidden": "true", text: sign });
 
-/** Returns a drawing of dark squares on white. @param {boolean[][]} modules @param {string} label */
-export function squares(modules, label) {
-	const size = modules.length + 8;
-	const d = modules.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");
+/** Returns a QR code as a drawing. @param {string[]} rows with `#` for a dark square @param {string} label */
+export function squares(rows, label) {
+	const size = rows.length + 8;
+	const d = rows.flatMap((row, y) => [...row].map((square, x) => (square === "#" ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");
 	const svg = svgElement("svg", { viewBox: `0 0 ${size} ${size}`, class: "qr", role: "img", "aria-label": label });
 	svg.append(svgElement("rect", { width: size, height: size, fill: "#fff" }), svgElement("path", { d, fill: "#000" }));
 	return svg;

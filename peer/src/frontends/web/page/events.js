@@ -2,8 +2,7 @@
  * The reducer of the page: how each event of the peer changes the state.
  *
  * The events are those of `--output json` (docs/protocol.md). `apply` has no clock, no socket and no document. It
- * returns effects, which `app.js` carries out. For example, `link` of bob changes one user, and asks for
- * nothing.
+ * returns effects, which `app.js` carries out.
  */
 
 import { append, messageKey } from "./rows.js";
@@ -210,14 +209,7 @@ function begun(state, address, now) {
 	return conversation;
 }
 
-/**
- * Ends a conversation, which can still be read.
- * @param {State} state
- * @param {PeerEvent} event
- * @param {string} text
- * @param {number} now
- * @returns {Effect[]}
- */
+/** Ends a conversation, which can still be read. @param {State} state @param {PeerEvent} event @param {string} text @param {number} now @returns {Effect[]} */
 function ended(state, event, text, now) {
 	const conversation = state.conversations.get(keyOf(addressIn(event)));
 	if (conversation && !conversation.ended) {
@@ -323,13 +315,7 @@ function note(state, conversation, text, at) {
 	append(state, conversation, { kind: "note", key: `note-${notes}`, text, at, live: true, version: 0 });
 }
 
-/**
- * Adds a note to each conversation with a user, and returns these conversations.
- * @param {State} state
- * @param {string} name
- * @param {string} text
- * @param {number} at
- */
+/** Adds a note to each conversation with a user, and returns these conversations. @param {State} state @param {string} name @param {string} text @param {number} at */
 function noteWith(state, name, text, at) {
 	const shared = [...state.conversations.values()].filter(it => !it.ended && othersOf(state, it).some(member => member.username === name));
 	shared.forEach(conversation => note(state, conversation, text, at));

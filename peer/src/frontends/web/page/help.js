@@ -12,7 +12,7 @@ const TOPICS = [
 	["Keyboard", "Tab goes from part to part, and the arrow keys scroll the messages. Escape closes a dialog or the list of people. Alt-N opens the next conversation with unread messages."],
 ];
 
-/** @param {import("./app.js").App} app */
+/** @param {App} app */
 export function showHelp(app) {
 	const list = element("dl", { class: "help" });
 	TOPICS.forEach(([topic, answer]) => list.append(element("dt", { text: topic }), element("dd", { text: answer })));

@@ -3,29 +3,20 @@
 import { isRead, messageRow, readReceipts, remember } from "./events.js";
 import { mergeNewest, mergeOlder, messageKey, replace } from "./rows.js";
 import { addressIn, conversationOf } from "./state.js";
+import { View } from "./view.js";
 
 const PAGE = 60;
 
 /** Messages that an export reads at a time: an answer with the longest texts stays below two megabytes. */
 const EXPORT_PAGE = 200;
 
-export class HistoryReader {
+export class HistoryReader extends View {
 	/** Conversations of which older messages are on their way. @type {Set<string>} */
 	#busy = new Set();
 	/** The marks in the session storage, as text. */
 	#kept = "{}";
 
-	/** @param {App} app */
-	constructor(app) {
-		this.app = app;
-	}
-
-	/**
-	 * Reads a page of a conversation, oldest first.
-	 * @param {Conversation} conversation
-	 * @param {number} lines
-	 * @param {{ id: string, from: string }} [before] a message
-	 */
+	/** Reads a page of a conversation, oldest first. @param {Conversation} conversation @param {number} lines @param {{ id: string, from: string }} [before] a message */
 	#page({ address }, lines, before) {
 		return this.app.command("history", { lines, conversation: address, before: before?.id, before_from: before?.from });
 	}
@@ -35,7 +26,7 @@ export class HistoryReader {
 		if (conversation.loaded === "loading") {
 			return;
 		}
-		const { state } = this.app;
+		const { state } = this;
 		conversation.loaded = "loading";
 		try {
 			const { lines, more } = await this.#page(conversation, PAGE);
@@ -64,7 +55,7 @@ export class HistoryReader {
 	/** @param {Conversation} conversation */
 	async readReceipts(conversation) {
 		const { lines } = await this.app.command("receipts", { conversation: conversation.address });
-		readReceipts(this.app.state, conversation, lines);
+		readReceipts(this.state, conversation, lines);
 		this.app.draw();
 	}
 
@@ -84,12 +75,12 @@ export class HistoryReader {
 
 	/** Reads what could not be read while the history was locked. */
 	loadLocked() {
-		[...this.app.state.conversations.values()].filter(it => it.loaded === "locked").forEach(it => void this.load(it));
+		[...this.state.conversations.values()].filter(it => it.loaded === "locked").forEach(it => void this.load(it));
 	}
 
 	/** Counts what came after the message that was last on the screen. @param {Conversation} conversation @param {Message[]} page */
 	#countUnread(conversation, page) {
-		const isOnScreen = isRead(this.app.state, conversation);
+		const isOnScreen = isRead(this.state, conversation);
 		if (conversation.read === null || isOnScreen) {
 			conversation.read = conversation.unread ? conversation.read : (page.at(-1)?.key ?? null);
 			return;
@@ -111,7 +102,7 @@ export class HistoryReader {
 		this.#busy.add(conversation.key);
 		try {
 			const { lines, more } = await this.#page(conversation, PAGE, oldest);
-			mergeOlder(conversation, lines.map(line => messageRow(this.app.state, line)));
+			mergeOlder(conversation, lines.map(line => messageRow(this.state, line)));
 			conversation.older = more === true;
 		} catch (error) {
 			this.#failed(conversation, error);
@@ -153,12 +144,12 @@ export class HistoryReader {
 	/** Restores which message of each conversation was last on the screen of this tab. */
 	readMarks() {
 		const marks = JSON.parse(sessionStorage.getItem("read") ?? "{}");
-		this.app.state.conversations.forEach(it => (it.read ??= marks[it.key] ?? null));
+		this.state.conversations.forEach(it => (it.read ??= marks[it.key] ?? null));
 	}
 
 	/** Keeps these marks for a reload of the page. */
 	keepMarks() {
-		const marks = [...this.app.state.conversations.values()].flatMap(it => (it.read ? [[it.key, it.read]] : []));
+		const marks = [...this.state.conversations.values()].flatMap(it => (it.read ? [[it.key, it.read]] : []));
 		const kept = JSON.stringify(Object.fromEntries(marks));
 		if (marks.length && kept !== this.#kept) {
 			this.#kept = kept;

@@ -1,9 +1,9 @@
 /** The right side: the members of the open conversation, what vouches for each, and what can be done about it. */
 
-import { avatar, button, buttons, byId, element, icon, keyedList, paragraph, span, squares } from "./dom.js";
-import { qrCode } from "./qr_code.js";
+import { avatar, box, button, buttons, byId, element, icon, keyedList, on, paragraph, span, squares } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { membersOf, openConversation } from "./state.js";
+import { View } from "./view.js";
 
 /** For each degree of trust: a word, an icon, and what it means. */
 const TRUST = {
@@ -14,28 +14,28 @@ const TRUST = {
 	unknown: ["", "", ""],
 };
 
-export class MembersPanel {
+export class MembersPanel extends View {
 	#panel = byId("members-panel");
 	#isWide = matchMedia("(min-width: 66em)");
 	#isShown = this.#isWide.matches;
 
 	/** @param {App} app */
 	constructor(app) {
-		this.app = app;
+		super(app);
 		const hide = () => {
 			this.#show(false);
 			byId("members-toggle").focus();
 		};
-		byId("members-toggle").addEventListener("click", () => this.#show(!this.#isShown));
-		byId("members-close").addEventListener("click", hide);
-		this.#panel.addEventListener("keydown", event => event.key === "Escape" && !this.#isWide.matches && hide());
-		this.#isWide.addEventListener("change", ({ matches }) => this.#show(matches));
+		on("members-toggle", "click", () => this.#show(!this.#isShown));
+		on("members-close", "click", hide);
+		on(this.#panel, "keydown", event => event.key === "Escape" && !this.#isWide.matches && hide());
+		on(this.#isWide, "change", ({ matches }) => this.#show(matches));
 	}
 
 	/** @param {boolean} isShown */
 	#show(isShown) {
 		this.#isShown = isShown;
-		this.draw(this.app.state);
+		this.draw();
 		if (isShown && !this.#isWide.matches) {
 			byId("members-close").focus();
 		}
@@ -45,8 +45,8 @@ export class MembersPanel {
 		this.#isShown &&= this.#isWide.matches;
 	}
 
-	/** @param {State} state */
-	draw(state) {
+	draw() {
+		const { state } = this;
 		const conversation = openConversation(state);
 		this.#panel.hidden = !conversation || conversation.ended || !this.#isShown;
 		byId("members-toggle").setAttribute("aria-expanded", String(!this.#panel.hidden));
@@ -62,12 +62,13 @@ export class MembersPanel {
 			members,
 			({ username }) => username,
 			member => JSON.stringify([conversation.key, member, state.users.get(member.username), snapshot?.owner, state.blocked.has(member.username)]),
-			member => this.#member(state, member, conversation),
+			member => this.#member(member, conversation),
 		);
 	}
 
-	/** @param {State} state @param {Member} member @param {Conversation} conversation */
-	#member(state, { username, connected, in_menu }, conversation) {
+	/** @param {Member} member @param {Conversation} conversation */
+	#member({ username, connected, in_menu }, conversation) {
+		const { state } = this;
 		const isMe = username === state.me;
 		const user = state.users.get(username);
 		const [word, sign, meaning] = TRUST[(!isMe && user?.trust) || "unknown"];
@@ -78,26 +79,24 @@ export class MembersPanel {
 			!isMe && link,
 			in_menu && "looks elsewhere",
 		];
-		const text = element(
-			"span",
-			{ class: "row-text" },
-			element("span", { class: "row-name" }, span("", safeRow(username)), isMe && span("row-more", " (you)")),
+		const text = span(
+			"row-text",
+			span("row-name", span("", safeRow(username)), isMe && span("row-more", " (you)")),
 			span("row-more", words.filter(Boolean).join(" · ")),
 			word && element("span", { class: `trust ${user?.trust}`, title: meaning }, sign && icon(sign), span("", word)),
 		);
-		const top = element("div", { class: "item" }, avatar(username, connected ? "online" : ""), text);
-		return element("li", { class: "member" }, top, !isMe && this.#actions(state, username, conversation));
+		const top = box("item", avatar(username, connected ? "online" : ""), text);
+		return element("li", { class: "member" }, top, !isMe && this.#actions(username, conversation));
 	}
 
-	/** @param {State} state @param {string} name @param {Conversation} conversation */
-	#actions(state, name, conversation) {
+	/** @param {string} name @param {Conversation} conversation */
+	#actions(name, conversation) {
 		const { actions } = this.app;
-		const isBlocked = state.blocked.has(name);
-		const trust = state.users.get(name)?.trust;
+		const isBlocked = this.state.blocked.has(name);
+		const trust = this.state.users.get(name)?.trust;
 		const act = (isOffered, words, on) => isOffered && button(words, on, "quiet small", `${words} ${safeRow(name)}`);
-		return element(
-			"div",
-			{ class: "member-actions" },
+		return box(
+			"member-actions",
 			act(trust !== "unencrypted", "Compare", () => actions.showSafetyNumber(name)),
 			act(trust === "changed", "Accept key", () => actions.accept(name)),
 			act("room" in conversation.address, "Chat", () => actions.openDirect(name)),
@@ -111,19 +110,17 @@ export class MembersPanel {
  * @param {PeerEvent} answer
  * @param {{ verified: () => unknown, accept: () => unknown }} actions
  */
-export function safetyNumber({ user, number, verified, changed }, actions) {
+export function safetyNumber({ user, number, qr, verified, changed }, actions) {
 	const name = safeRow(user);
-	const digits = number.replace(/\D/g, "");
 	const groups = safeRow(number).split(" ").map(group => span("", group));
-	const done = element("p", { class: "good" }, icon("✓"), "You compared this number before, and it was equal.");
+	const done = paragraph("good", icon("✓"), "You compared this number before, and it was equal.");
 	const equal = button("The numbers are equal", actions.verified, "primary");
 	const accept = button("The numbers are equal: accept the key", actions.accept, "primary");
-	return element(
-		"div",
-		{ class: "safety" },
+	return box(
+		"safety",
 		paragraph("", `Ask ${name} to open the same page about you, and compare the numbers by voice or in person. If they are equal, nobody stands between you.`),
-		element("p", { class: "digits" }, ...groups),
-		/^\d{1,63}$/.test(digits) && squares(qrCode(digits), "The safety number as a QR code"),
+		paragraph("digits", ...groups),
+		qr.length > 0 && squares(qr, "The safety number as a QR code"),
 		changed && paragraph("problem", `This number belongs to a key of ${name} that you have not accepted.`),
 		changed ? buttons(accept) : verified ? done : buttons(equal),
 	);

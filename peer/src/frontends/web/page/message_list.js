@@ -1,15 +1,15 @@
 /**
  * The messages of the open conversation on the screen.
  *
- * Few rows are in the page at a time: a window into the rows of the state. It moves as one scrolls, and asks for older
- * messages at its upper end. Rows on the screen stay where they are while rows above them come or go.
+ * The page holds few rows: a window into the rows of the state, which moves as one scrolls and asks for older messages.
  */
 
-import { byId, paragraph, element, replaceKeepingFocus } from "./dom.js";
+import { box, byId, on, paragraph, replaceKeepingFocus } from "./dom.js";
 import { markRead, namesUser } from "./events.js";
 import { buildRow, lookOf } from "./message_row.js";
 import { trim } from "./rows.js";
 import { openConversation } from "./state.js";
+import { View } from "./view.js";
 import { counted } from "./words.js";
 
 /** Rows in the page at a time: while it follows the newest message, and while one reads older ones. */
@@ -21,10 +21,10 @@ const STEP = 60;
 /** Pixels from the end that still count as the end. */
 const NEAR_END = 48;
 
-export class MessageList {
+export class MessageList extends View {
 	#log = byId("log");
 	#edge = paragraph("edge", "");
-	#rows = element("div", { class: "log-rows" });
+	#rows = box("log-rows");
 	/** @type {Map<Row, DrawnRow>} */
 	#nodes = new Map();
 	/** @type {WeakMap<Node, Row>} */
@@ -41,24 +41,24 @@ export class MessageList {
 
 	/** @param {App} app */
 	constructor(app) {
-		this.app = app;
+		super(app);
 		this.#log.append(this.#edge, this.#rows);
-		this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-		byId("jump").addEventListener("click", () => {
+		on(this.#log, "scroll", () => this.#scrolled());
+		on("jump", "click", () => {
 			this.follow();
 			this.#log.focus({ preventScroll: true });
 		});
-		new ResizeObserver(() => app.state.following && this.#toEnd()).observe(this.#log);
+		new ResizeObserver(() => this.state.following && this.#toEnd()).observe(this.#log);
 	}
 
 	/** Shows the newest message, and those that follow. */
 	follow() {
-		const { state, history } = this.app;
+		const { state } = this;
 		const conversation = openConversation(state);
 		state.following = true;
 		this.#top = null;
 		if (conversation?.detached) {
-			history.reload(conversation);
+			this.app.history.reload(conversation);
 		}
 		markRead(state);
 		this.app.draw();
@@ -69,8 +69,8 @@ export class MessageList {
 		this.#target = key;
 	}
 
-	/** @param {State} state */
-	draw(state) {
+	draw() {
+		const { state } = this;
 		const conversation = openConversation(state);
 		if (this.#key !== state.open) {
 			this.#key = state.open;
@@ -91,9 +91,9 @@ export class MessageList {
 			this.#top = rows[Math.max(0, at - STEP)];
 			state.following = false;
 		}
-		const first = this.#firstIndex(state, rows);
+		const first = this.#firstIndex(rows);
 		const anchor = state.following ? null : this.#anchor();
-		this.#sync(state, conversation, first);
+		this.#sync(conversation, first);
 		this.#drawEdge(conversation, first);
 		if (at >= 0) {
 			this.#target = null;
@@ -112,14 +112,15 @@ export class MessageList {
 		byId("jump-words").textContent = conversation.unread ? counted(conversation.unread, "new message") : "Jump to the newest";
 	}
 
-	/** @param {State} state @param {Row[]} rows */
-	#firstIndex({ following }, rows) {
+	/** @param {Row[]} rows */
+	#firstIndex(rows) {
+		const { following } = this.state;
 		const last = Math.max(0, rows.length - (following ? ROWS_FOLLOWING : ROWS_READING));
 		return following || !this.#top ? last : Math.max(0, Math.min(rows.indexOf(this.#top), last));
 	}
 
-	/** Makes the page hold exactly the rows of the window. @param {State} state @param {Conversation} conversation @param {number} first */
-	#sync(state, conversation, first) {
+	/** Makes the page hold exactly the rows of the window. @param {Conversation} conversation @param {number} first */
+	#sync(conversation, first) {
 		const rows = conversation.rows.slice(first, first + ROWS_READING);
 		const wanted = new Set(rows);
 		for (const [row, { node }] of this.#nodes) {
@@ -141,7 +142,7 @@ export class MessageList {
 			const around = {
 				before,
 				isFirstUnread: conversation.firstUnread === row.key,
-				isMention: isRoomMessage && namesUser(row.text, state.me),
+				isMention: isRoomMessage && namesUser(row.text, this.state.me),
 				isExpanded: this.#expanded.has(row.key),
 				isUnfolded: this.#unfolded.has(row.key),
 				now,
@@ -211,7 +212,7 @@ export class MessageList {
 	}
 
 	#moveWindow() {
-		const { state, history } = this.app;
+		const { state } = this;
 		const conversation = openConversation(state);
 		if (!conversation || this.#key !== conversation.key) {
 			return;
@@ -219,7 +220,7 @@ export class MessageList {
 		const { rows } = conversation;
 		const { scrollTop, scrollHeight, clientHeight } = this.#log;
 		const below = scrollHeight - scrollTop - clientHeight;
-		const first = this.#firstIndex(state, rows);
+		const first = this.#firstIndex(rows);
 		const isLast = first + ROWS_READING >= rows.length;
 		const following = isLast && !conversation.detached && below < NEAR_END;
 		if (following !== state.following) {
@@ -235,7 +236,7 @@ export class MessageList {
 			this.#top = rows[Math.max(0, first - STEP)];
 			this.app.draw();
 		} else if (scrollTop < clientHeight && conversation.older) {
-			void history.loadOlder(conversation);
+			void this.app.history.loadOlder(conversation);
 		} else if (below < clientHeight && !isLast) {
 			this.#top = rows[Math.min(first + STEP, rows.length - ROWS_READING)];
 			this.app.draw();

@@ -1,10 +1,6 @@
-/**
- * A message or a note as an element of the page.
- *
- * Own messages, those of others and notes differ by place, shape and words, so that no colour is needed.
- */
+/** A message or a note as an element of the page. Own messages, those of others and notes differ by place, shape and words, so that no colour is needed. */
 
-import { avatar, button, buttons, element, hue, paragraph, span, unseen } from "./dom.js";
+import { avatar, box, button, buttons, element, hue, paragraph, span, unseen } from "./dom.js";
 import { safeRow, safeText } from "./safe_text.js";
 import { clock, counted, dayKey, dayName, deliveryDetails, deliveryWord, fullTime } from "./words.js";
 
@@ -36,21 +32,21 @@ export function lookOf(row, around) {
 
 /** @param {Row} row @param {Surroundings} around @param {RowActions} actions */
 export function buildRow(row, around, actions) {
-	const whole = element("div", { class: "row" });
+	const whole = box("row");
 	if (isNewDay(row, around.before)) {
-		whole.append(element("p", { class: "day" }, span("", dayName(row.at, around.now))));
+		whole.append(paragraph("day", span("", dayName(row.at, around.now))));
 	}
 	if (around.isFirstUnread) {
-		whole.append(element("p", { class: "new-mark" }, span("", "New messages")));
+		whole.append(paragraph("new-mark", span("", "New messages")));
 	}
 	if (row.kind === "note") {
-		whole.append(element("p", { class: "note-text" }, row.text, " · ", time(row)));
+		whole.append(paragraph("note-text", row.text, " · ", time(row)));
 		return whole;
 	}
 	const continued = isContinued(row, around);
 	whole.className = `row message ${row.own ? "mine" : "other"} ${continued ? "continued" : ""} ${around.isMention ? "mention" : ""}`;
 	const picture = continued ? span("avatar-space", "") : avatar(row.from);
-	whole.append(element("div", { class: "message-frame" }, !row.own && picture, bubble(row, around, continued, actions)));
+	whole.append(box("message-frame", !row.own && picture, bubble(row, around, continued, actions)));
 	return whole;
 }
 
@@ -60,9 +56,8 @@ function bubble(row, around, continued, actions) {
 	const text = safeText(row.text);
 	const isLong = text.length > FOLDED_LENGTH || text.split("\n").length > FOLDED_LINES;
 	const isFolded = isLong && !around.isUnfolded;
-	return element(
-		"div",
-		{ class: "bubble" },
+	return box(
+		"bubble",
 		paragraph(continued ? "hidden" : `author hue-${hue(row.from)}`, name),
 		element("p", { class: isFolded ? "text folded" : "text", dir: "auto", text }),
 		isLong && button(isFolded ? "Show all" : "Show less", () => actions.unfold(row), "link"),
@@ -81,9 +76,8 @@ function foot(row, around, actions) {
 		"aria-expanded": String(around.isExpanded),
 		on: () => actions.toggle(row),
 	}, unseen("delivered: "), deliveryWord(delivery));
-	return element(
-		"p",
-		{ class: "foot" },
+	return paragraph(
+		"foot",
 		mark(around.isMention, "for you", "It names you."),
 		mark(row.late, "late", "It was written while one of you was away."),
 		mark(row.unencrypted, "not encrypted", "Others on the network could read it, and nothing proves its author.", "mark bad"),
@@ -96,7 +90,7 @@ function foot(row, around, actions) {
 function details(row, delivery, actions) {
 	const isUndelivered = delivery.waits.length && !delivery.has.length && !delivery.written.length;
 	const rows = deliveryDetails(delivery).map(text => paragraph("", text));
-	return element("div", { class: "details" }, ...rows, isUndelivered && buttons(button("Withdraw", () => actions.withdraw(row), "quiet small")));
+	return box("details", ...rows, isUndelivered && buttons(button("Withdraw", () => actions.withdraw(row), "quiet small")));
 }
 
 /** @param {Row} row */

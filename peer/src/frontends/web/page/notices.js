@@ -1,13 +1,9 @@
-/**
- * What calls a person who looks elsewhere: the title, the icon, desktop notifications, and the live regions for screen
- * readers.
- *
- * Many messages in a row become one announcement with their number, so that nobody is flooded.
- */
+/** What calls a person who looks elsewhere: title, icon, desktop notifications, and live regions, which nothing floods. */
 
-import { byId, element, paragraph } from "./dom.js";
+import { box, byId, element, paragraph } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { openConversation, unreadOf } from "./state.js";
+import { View } from "./view.js";
 import { counted } from "./words.js";
 
 /** Time for which messages are gathered for one announcement, in milliseconds. */
@@ -24,16 +20,11 @@ const QUOTED = 200;
 /** Notices on the screen at a time, and the time for which one stays, in milliseconds. */
 const [TOASTS_MAX, TOAST_TIME] = [4, 8000];
 
-export class Notices {
+export class Notices extends View {
 	/** @type {Received[]} */
 	#gathered = [];
 	#alertedAt = -Infinity;
 	#icon = "";
-
-	/** @param {App} app */
-	constructor(app) {
-		this.app = app;
-	}
 
 	get isOn() {
 		return localStorage.getItem("notify") === "yes" && "Notification" in window && Notification.permission === "granted";
@@ -43,8 +34,9 @@ export class Notices {
 		return localStorage.getItem("notify-text") === "yes";
 	}
 
-	/** Shows in the title and the icon how much is unread. @param {State} state */
-	draw(state) {
+	/** Shows in the title and the icon how much is unread. */
+	draw() {
+		const { state } = this;
 		const unread = unreadOf(state);
 		const conversation = openConversation(state);
 		const title = `${unread ? `(${unread}) ` : ""}${conversation ? `${safeRow(conversation.title)} – ` : ""}p2p-chat`;
@@ -75,11 +67,7 @@ export class Notices {
 		};
 	}
 
-	/**
-	 * Reads a message out to assistive technology, together with those that follow shortly.
-	 * @param {Conversation} conversation
-	 * @param {Message} message
-	 */
+	/** Reads a message out to assistive technology, together with those that follow shortly. @param {Conversation} conversation @param {Message} message */
 	received(conversation, message) {
 		if (this.#gathered.push({ conversation, message }) === 1) {
 			setTimeout(() => this.#readOut(this.#gathered.splice(0)), GATHERING);
@@ -90,7 +78,7 @@ export class Notices {
 	#readOut(gathered) {
 		const places = Map.groupBy(gathered, it => it.conversation);
 		const parts = [...places].flatMap(([conversation, list]) =>
-			conversation.key === this.app.state.open && list.length <= READ_OUT
+			conversation.key === this.state.open && list.length <= READ_OUT
 				? list.map(({ message }) => `${safeRow(message.from)}: ${safeRow(message.text).slice(0, QUOTED)}`)
 				: [`${counted(list.length, "new message")} in ${safeRow(conversation.title)}`],
 		);
@@ -104,7 +92,7 @@ export class Notices {
 
 	/** @param {string} text @param {boolean} [isBad] */
 	toast(text, isBad = false) {
-		const toast = element("div", { class: isBad ? "toast bad" : "toast" }, paragraph("", text));
+		const toast = box(isBad ? "toast bad" : "toast", paragraph("", text));
 		toast.append(element("button", { class: "icon-button", "aria-label": "Dismiss", text: "×", on: () => toast.remove() }));
 		const toasts = byId("toasts");
 		toasts.append(toast);

@@ -1,8 +1,4 @@
-/**
- * What the page asks by itself: one question after the other, and each once however often it is wanted meanwhile.
- *
- * The peer limits the commands of a page. A flood of changes must leave the user's own commands their share.
- */
+/** What the page asks by itself, one after the other: the peer limits commands, and the user's own ones need their share. */
 
 /** Time between two questions, in milliseconds. */
 const PAUSE = 250;

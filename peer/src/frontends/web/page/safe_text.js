@@ -1,9 +1,8 @@
 /**
- * The sanitizer of the page: it makes text of others safe to show.
+ * The sanitizer of the page, by the rules of the terminal's. Every text of others passes it on its way to `textContent`.
  *
- * It follows the terminal's sanitizer. A character that controls the display or cannot be seen becomes a visible
- * escape, so that nobody can reorder, hide or imitate text. For example, U+202E becomes `\u{202e}`. Every text of
- * others passes one of these functions, and then reaches the page only through `textContent`.
+ * A character that controls the display or cannot be seen becomes a visible escape, such as `\u{202e}`: nobody can
+ * reorder, hide or imitate text.
  */
 
 /** Combining marks on one letter: languages need fewer, and towers of them cover other rows. */

@@ -29,7 +29,7 @@ export async function search(app, words) {
 /** @param {App} app @param {any} line */
 function foundRow(app, line) {
 	const top = `${safeRow(line.from)} in ${safeRow(titleOf(addressIn(line)))} · ${fullTime(Date.parse(line.sent_at))}`;
-	const text = element("span", { class: "found-text" }, ...highlighted(line.excerpt ?? line.content));
+	const text = span("found-text", ...highlighted(line.excerpt ?? line.content));
 	const show = () => app.tried(() => app.history.show(line));
 	return element("li", {}, element("button", { class: "found-button", on: show }, span("row-more", top), text));
 }

@@ -1,19 +1,20 @@
 /** The left side: conversations, the form for a new room, rooms to join, and users who are online. */
 
-import { avatar, button, byId, element, keyedList, span, unseen } from "./dom.js";
+import { avatar, button, byId, element, keyedList, on, span, unseen } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { currentConversations, endedConversations, membersOf, onlineUsers, openConversation, otherRooms, othersOf } from "./state.js";
+import { View } from "./view.js";
 import { counted, listed, shortTime } from "./words.js";
 
 /** Rows of a list: nobody reads thousands. */
 const LISTED = 200;
 
-export class Sidebar {
+export class Sidebar extends View {
 	/** @param {App} app */
 	constructor(app) {
-		this.app = app;
-		byId("create-form").addEventListener("submit", () => this.#create());
-		byId("ended").addEventListener("toggle", () => byId("ended").open && this.app.actions.loadEnded());
+		super(app);
+		on("create-form", "submit", () => this.#create());
+		on("ended", "toggle", () => byId("ended").open && this.app.actions.loadEnded());
 	}
 
 	async #create() {
@@ -33,18 +34,17 @@ export class Sidebar {
 		}
 	}
 
-	/** @param {State} state @param {number} now */
-	draw(state, now) {
+	draw() {
+		const { state } = this;
 		const fill = (id, items, keyOf, lookOf, build) => {
 			keyedList(byId(id), items.slice(0, LISTED), keyOf, lookOf, build);
 			byId(`no-${id}`).hidden = items.length > 0;
 		};
-		const conversation = [it => it.key, it => this.#look(state, it, now), it => this.#conversation(state, it, now)];
-		const [key, look, build] = conversation;
-		fill("conversations", currentConversations(state), key, look, build);
+		const conversations = (id, items) => fill(id, items, it => it.key, it => this.#look(it), it => this.#conversation(it));
+		conversations("conversations", currentConversations(state));
 		fill("rooms", otherRooms(state), room => room.id, room => JSON.stringify(room), room => this.#room(room));
-		fill("people", onlineUsers(state), name => name, name => String(state.blocked.has(name)), name => this.#person(state, name));
-		fill("ended-list", endedConversations(state), key, look, build);
+		fill("people", onlineUsers(state), name => name, name => String(state.blocked.has(name)), name => this.#person(name));
+		conversations("ended-list", endedConversations(state));
 	}
 
 	/** @param {RoomSnapshot} room */
@@ -55,31 +55,28 @@ export class Sidebar {
 		return element(
 			"li",
 			{ class: "item" },
-			element("span", { class: "row-text" }, span("row-name", safeRow(name)), span("row-more", `${members.length}/${capacity} · ${people}`)),
+			span("row-text", span("row-name", safeRow(name)), span("row-more", `${members.length}/${capacity} · ${people}`)),
 			isFull ? span("row-more", "full") : join,
 		);
 	}
 
-	/** @param {State} state @param {string} name */
-	#person(state, name) {
+	/** @param {string} name */
+	#person(name) {
 		const chat = button("Chat", () => this.app.actions.openDirect(name), "quiet", `Chat with ${safeRow(name)}`);
-		const blocked = state.blocked.has(name) && span("row-more", "blocked");
-		return element("li", { class: "item" }, avatar(name, "small online"), element("span", { class: "row-text" }, span("row-name", safeRow(name)), blocked), chat);
+		const blocked = this.state.blocked.has(name) && span("row-more", "blocked");
+		return element("li", { class: "item" }, avatar(name, "small online"), span("row-text", span("row-name", safeRow(name)), blocked), chat);
 	}
 
-	/**
-	 * Returns a text that changes whenever the row of a conversation looks different.
-	 * @param {State} state
-	 * @param {Conversation} it
-	 * @param {number} now
-	 */
-	#look(state, it, now) {
+	/** Returns a text that changes whenever the row of a conversation looks different. @param {Conversation} it */
+	#look(it) {
+		const { state } = this;
 		const present = membersOf(state, it).map(({ username, connected }) => [username, connected, state.users.get(username)?.trust]);
-		return JSON.stringify([it === openConversation(state), it.unread, it.mentions, it.last, it.last && shortTime(it.last.at, now), present]);
+		return JSON.stringify([it === openConversation(state), it.unread, it.mentions, it.last, it.last && shortTime(it.last.at, Date.now()), present]);
 	}
 
-	/** @param {State} state @param {Conversation} it @param {number} now */
-	#conversation(state, it, now) {
+	/** @param {Conversation} it */
+	#conversation(it) {
+		const { state } = this;
 		const id = `of-${it.key.replace(/\s/g, "_")}`;
 		const { address, last, snapshot } = it;
 		const isDirect = "to" in address;
@@ -104,8 +101,8 @@ export class Sidebar {
 				on: () => this.app.actions.open(it.key),
 			},
 			isDirect ? avatar(address.to, isOnline ? "online" : "") : element("span", { class: "avatar room", "aria-hidden": "true", text: "#" }),
-			element("span", { class: "row-text" }, span("row-name", safeRow(it.title)), element("span", { class: "row-more", "aria-hidden": "true", text: under })),
-			element("span", { class: "row-end", "aria-hidden": "true", id }, isWarned && span("mark bad", "key"), last && span("row-more", shortTime(last.at, now)), it.unread > 0 && badge),
+			span("row-text", span("row-name", safeRow(it.title)), element("span", { class: "row-more", "aria-hidden": "true", text: under })),
+			element("span", { class: "row-end", "aria-hidden": "true", id }, isWarned && span("mark bad", "key"), last && span("row-more", shortTime(last.at, Date.now())), it.unread > 0 && badge),
 		);
 		return element("li", {}, open);
 	}

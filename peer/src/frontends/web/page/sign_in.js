@@ -4,7 +4,8 @@
  * The password is typed once, and a button shows it. It goes to the user's own peer and nowhere else.
  */
 
-import { byId } from "./dom.js";
+import { byId, element, on } from "./dom.js";
+import { View } from "./view.js";
 import { peerAway } from "./words.js";
 
 const FIELDS = /** @type {const} */ (["tracker-host", "tracker-port", "name", "password", "tracker-key"]);
@@ -20,7 +21,7 @@ const IDENTITY_MAX = 60_000;
 /** @param {string} key */
 const digitsOf = key => key.replace(/\s/g, "").toLowerCase();
 
-export class SignIn {
+export class SignIn extends View {
 	#problem = byId("sign-in-problem");
 	#buttons = [byId("sign-in-button"), byId("register-button"), byId("identity-import")];
 	#isBusy = false;
@@ -29,19 +30,20 @@ export class SignIn {
 
 	/** @param {App} app */
 	constructor(app) {
-		this.app = app;
-		byId("sign-in-form").addEventListener("submit", () => this.#submit("sign_in", "Signing in…"));
-		byId("register-button").addEventListener("click", () => this.#submit("register", "Registering…"));
-		byId("identity-import").addEventListener("click", () => this.#import());
-		byId("show-password").addEventListener("click", () => this.#showPassword(byId("password").type === "password"));
+		super(app);
+		on("sign-in-form", "submit", () => this.#submit("sign_in", "Signing in…"));
+		on("register-button", "click", () => this.#submit("register", "Registering…"));
+		on("identity-import", "click", () => this.#import());
+		on("show-password", "click", () => this.#showPassword(byId("password").type === "password"));
 		for (const id of FIELDS) {
 			byId(id).setAttribute("aria-describedby", `${id}-problem`);
-			byId(id).addEventListener("input", () => this.#mark(id, ""));
+			byId(id).closest("p")?.append(element("span", { class: "problem", id: `${id}-problem` }));
+			on(id, "input", () => this.#mark(id, ""));
 		}
 	}
 
-	/** @param {State} state */
-	draw({ attached, trackerAddress, accounts }) {
+	draw() {
+		const { attached, trackerAddress, accounts } = this.state;
 		if (trackerAddress !== this.#filledFor) {
 			this.#filledFor = trackerAddress;
 			const { host, port } = splitAddress(trackerAddress);
@@ -54,7 +56,6 @@ export class SignIn {
 		}
 		this.#buttons.forEach((button, at) => {
 			button.disabled = this.#isBusy || !attached;
-			// Where nobody has an account yet, the next step is to register.
 			button.classList.toggle("primary", at === (accounts.length ? 0 : 1));
 		});
 	}
@@ -126,12 +127,7 @@ export class SignIn {
 	}
 }
 
-/**
- * Returns what is wrong with the input, by field.
- * @param {SignInInput} input
- * @param {boolean} isNew true for a new account
- * @returns {Record<string, string>}
- */
+/** Returns what is wrong with the input, by field. @param {SignInInput} input @param {boolean} isNew true for a new account @returns {Record<string, string>} */
 export function problemsOf({ host, port, name, password, key }, isNew) {
 	const number = /^\s*\d{1,5}\s*$/.test(port) ? Number(port) : 0;
 	const isName = /^[a-z0-9][a-z0-9._-]{0,31}$/.test(name.trim());

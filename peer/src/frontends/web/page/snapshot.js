@@ -1,8 +1,4 @@
-/**
- * The snapshot: the complete state of the peer at the time at which a page connects.
- *
- * Events continue from there. Messages are not in it: the page reads them from the history.
- */
+/** The snapshot: the complete state of the peer when a page connects, without messages. Events continue from there. */
 
 import { conversationOf, userOf } from "./state.js";
 

@@ -1,9 +1,4 @@
-/**
- * The state of the page: account, conversations, users and messages (types in `types.d.ts`).
- *
- * This file answers the questions of the views; `events.js` changes the state. Neither has a socket, a clock or a
- * document, so both are tested without a browser.
- */
+/** The state of the page (types in `types.d.ts`), and answers to the questions of the views. */
 
 /** @returns {State} */
 export const newState = () => ({

@@ -16,7 +16,7 @@ const SHORT_DAY = format({ day: "numeric", month: "short" });
 /** @param {number} at */
 export const clock = at => CLOCK.format(at);
 
-/** Returns day and time, as "Sat Nov 28 2026 15:05:09". @param {number} at */
+/** @param {number} at */
 export const fullTime = at => new Date(at).toString().slice(0, 24);
 
 /** @param {number} at */
