@@ -9,6 +9,7 @@
 //! - [`process_memory`]: protection of the process's memory from other programs.
 //! - [`log_target`]: the log events of the project's own crates.
 //! - [`settings`]: the settings file. [`nearest`]: suggestions for typing errors.
+//! - [`program_documents`]: manual pages and shell completions. [`version`]: the version that `--version` prints.
 
 pub mod endorsement;
 pub mod keys;
@@ -19,9 +20,11 @@ pub mod nearest;
 pub mod net;
 pub mod peer;
 pub mod process_memory;
+pub mod program_documents;
 pub mod protocol;
 pub mod room;
 pub mod settings;
 pub mod snapshot;
 pub mod tracker_address;
 pub mod user;
+pub mod version;

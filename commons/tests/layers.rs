@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "tracker",
         &[
             &["main"],
-            &["control", "settings_task"],
+            &["control", "systemd"],
             &["reload"],
             &["args"],
             &["server", "password_reset", "folder_check", "recovery", "logs"],
@@ -57,8 +57,8 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "commons",
         &[
             &["tracker_address"],
-            &["protocol", "room", "endorsement", "net", "settings"],
-            &["snapshot", "user", "log_target", "process_memory"],
+            &["protocol", "room", "endorsement", "net", "settings", "program_documents"],
+            &["snapshot", "user", "log_target", "process_memory", "version"],
             &["peer"],
             &["keys", "names"],
             &["nearest"],

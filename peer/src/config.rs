@@ -11,10 +11,12 @@ use clap::builder::FalseyValueParser;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
-use commons::settings::error::SettingError;
+use commons::settings::effective::{Effective, effective};
 use commons::settings::file::SettingsFile;
 use commons::settings::load::{self, LoadError};
+use commons::settings::task::ConfigTask;
 use commons::tracker_address::TrackerAddress;
+use commons::version::VERSION;
 use etcetera::BaseStrategy;
 
 use crate::usual_tracker::UsualTracker;
@@ -27,7 +29,7 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 /// Chat in small groups: messages go directly from peer to peer
 #[derive(Debug, Clone, Parser)]
-#[command(name = "peer", version, about)]
+#[command(name = "peer", version = VERSION, about)]
 pub struct Config {
     /// A task that the program runs instead of a conversation.
     #[command(subcommand)]
@@ -110,6 +112,24 @@ pub enum Task {
     /// Move an account to another device, so that contacts see the same key
     #[command(subcommand)]
     Identity(IdentityTask),
+    /// Check or show the settings
+    #[command(subcommand)]
+    Config(ConfigTask),
+    /// Write the manual pages and the shell completions
+    Documents {
+        /// The folder to write them to
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// The settings of a start.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The parsed command line, with the values of the settings file.
+    pub config: Config,
+    /// The settings in force, each with its origin.
+    pub effective: Vec<Effective>,
 }
 
 /// The direction in which an account is moved.
@@ -162,24 +182,28 @@ pub enum Notify {
 impl Config {
     /// Reads the command line, the environment and the settings file. A flag overrides the environment, and that the
     /// file.
-    pub fn load(arguments: &[OsString]) -> Result<Self, LoadError> {
+    pub fn load(arguments: &[OsString]) -> Result<Loaded, LoadError> {
         let command = Self::command();
+        let parse = |matches: &_| Self::from_arg_matches(matches).map_err(LoadError::Flags);
         let matches = command.clone().try_get_matches_from(arguments).map_err(LoadError::Flags)?;
-        let config = Self::from_arg_matches(&matches).map_err(LoadError::Flags)?;
-        let Some(file) = config.read_settings().map_err(LoadError::File)? else { return Ok(config) };
+        let config = parse(&matches)?;
+        // This task reads the file by itself, and reports each of its errors.
+        let reads_file = !matches!(config.task, Some(Task::Config(ConfigTask::Check { .. })));
+        let Some(path) = config.settings_file().filter(|_| reads_file) else {
+            return Ok(Loaded { effective: effective(&command, None, &matches), config });
+        };
+        let file = SettingsFile::read(&path).map_err(LoadError::File)?;
         let matches = load::load(&command, &file, arguments)?;
-        Self::from_arg_matches(&matches).map_err(LoadError::Flags)
+        Ok(Loaded { config: parse(&matches)?, effective: effective(&command, Some(&file), &matches) })
     }
 
-    /// Reads the settings file. Returns `None` if no flag names one and there is none at the default path.
-    fn read_settings(&self) -> Result<Option<SettingsFile>, Vec<SettingError>> {
+    /// Returns the path of the settings file: the one that a flag names, else the default one if it exists. An empty
+    /// path stands for no file.
+    #[must_use]
+    pub fn settings_file(&self) -> Option<PathBuf> {
         match &self.settings_file {
-            Some(path) if path.as_os_str().is_empty() => Ok(None),
-            Some(path) => SettingsFile::read(path).map(Some),
-            None => match default_settings_file().filter(|path| path.exists()) {
-                Some(path) => SettingsFile::read(&path).map(Some),
-                None => Ok(None),
-            },
+            Some(path) => Some(path.clone()).filter(|path| !path.as_os_str().is_empty()),
+            None => default_settings_file().filter(|path| path.exists()),
         }
     }
 
@@ -273,7 +297,7 @@ mod tests {
             std::fs::write(&file, settings).unwrap();
             let named = ["peer", "--config", file.to_str().unwrap()];
             let arguments: Vec<_> = named.iter().chain(flags).map(OsString::from).collect();
-            Config::load(&arguments)
+            Config::load(&arguments).map(|loaded| loaded.config)
         };
         let settings = "plaintext = \"never\"\nusername = \"ana\"\nweb_open = true\n";
         let config = load(settings, &["--username", "bob"]).unwrap();

@@ -2,17 +2,22 @@
 //!
 //! It reads the flags, runs a tracker if asked to, and returns an exit status.
 
-use std::io::{self, IsTerminal, Write, stderr};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, panic};
 
+use clap::CommandFactory as _;
 use commons::keys::PublicKey;
 use commons::process_memory;
+use commons::program_documents;
+use commons::settings::effective::Effective;
 use commons::settings::load::LoadError;
-use peer::config::{Config, Task};
+use commons::settings::task::{ConfigTask, check as check_settings};
+use peer::config::{Config, Loaded, Task};
 use peer::frontends::terminal::fatal_errors::in_one_line;
 use peer::frontends::terminal::hosting::hosting;
 use peer::frontends::terminal::subcommands::carry_identity;
@@ -40,8 +45,8 @@ const REFUSED: u8 = 3;
 fn main() -> ExitCode {
     process_memory::protect();
     let arguments: Vec<_> = env::args_os().collect();
-    let config = match Config::load(&arguments) {
-        Ok(config) => config,
+    let Loaded { config, effective } = match Config::load(&arguments) {
+        Ok(loaded) => loaded,
         Err(LoadError::Flags(error)) => error.exit(),
         Err(LoadError::File(errors)) => {
             for error in errors {
@@ -54,7 +59,7 @@ fn main() -> ExitCode {
     end_loudly_on_panic();
     let outcome = Runtime::new().map_err(Failure::new).and_then(|runtime| {
         // As a task, a frontend and the driver exchange commands on one thread. This thread only waits for it.
-        let task = log_to_file().map(|()| runtime.spawn(run(config)));
+        let task = log_to_file().map(|()| runtime.spawn(run(config, effective)));
         let outcome = task.and_then(|task| runtime.block_on(task).map_err(Failure::new)?);
         runtime.shutdown_timeout(LAST_TASKS);
         outcome
@@ -93,7 +98,27 @@ fn log_to_file() -> Result<(), Failure> {
     })
 }
 
-async fn run(config: Config) -> Result<(), Failure> {
+/// Carries out a task that needs no account. Returns `None` if there is no such task.
+fn without_account(config: &Config, effective: &[Effective]) -> Option<Result<(), Failure>> {
+    let print = |line: &dyn Display| writeln!(stdout(), "{line}").map_err(Failure::new);
+    match config.task.as_ref()? {
+        Task::Config(ConfigTask::Show) => Some(effective.iter().try_for_each(|setting| print(setting))),
+        Task::Config(ConfigTask::Check { file }) => {
+            let file = file.clone().or_else(|| config.settings_file());
+            let checked = check_settings(&Config::command(), file.as_deref());
+            Some(checked.map_err(|errors| Failure::Other(errors.join("\n"))).and_then(|line| print(&line)))
+        }
+        Task::Documents { folder } => {
+            Some(program_documents::write(Config::command(), folder).map_err(Failure::new))
+        }
+        Task::Password { .. } | Task::Identity(_) => None,
+    }
+}
+
+async fn run(config: Config, effective: Vec<Effective>) -> Result<(), Failure> {
+    if let Some(done) = without_account(&config, &effective) {
+        return done;
+    }
     let Some(output) = config.output() else {
         return Err(Failure::Usage("--input json requires --output json".to_owned()));
     };

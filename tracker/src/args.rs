@@ -9,11 +9,13 @@ use commons::names::Username;
 use commons::settings::effective::{Effective, effective};
 use commons::settings::file::SettingsFile;
 use commons::settings::load::{self, LoadError};
+use commons::settings::task::ConfigTask;
+use commons::version::VERSION;
 use tracker::config::Config;
 
 /// The tracker of the chat: it knows users, rooms and presence, and never sees a message.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "tracker", version = VERSION)]
 pub(crate) struct Args {
     /// The task, if it is not to run the tracker.
     #[command(subcommand)]
@@ -54,19 +56,12 @@ pub(crate) enum Task {
     Config(ConfigTask),
     /// Make the running tracker of the data folder read its settings file again
     Reload,
-}
-
-/// The tasks about the settings.
-#[derive(Subcommand)]
-pub(crate) enum ConfigTask {
-    /// Check a settings file; exits with status 1 if it has errors
-    Check {
-        /// The settings file [default: that of --config]
-        #[arg(value_name = "FILE")]
-        file: Option<PathBuf>,
+    /// Write the manual pages and the shell completions
+    Documents {
+        /// The folder to write them to
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
-    /// Show the settings in force, and where each comes from
-    Show,
 }
 
 /// The settings of a start or of a reload.

@@ -6,7 +6,8 @@ mod args;
 mod control;
 mod password_input;
 mod reload;
-mod settings_task;
+#[cfg(unix)]
+mod systemd;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -14,10 +15,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::CommandFactory as _;
 use commons::names::Username;
 use commons::process_memory;
+use commons::program_documents;
 use commons::settings::effective::Effective;
 use commons::settings::load::LoadError;
+use commons::settings::task::{ConfigTask, check as check_settings};
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
 use tracker::config::{Config, LogConfig};
@@ -26,7 +30,7 @@ use tracker::logs::start::Logs;
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
 
-use crate::args::{Args, ConfigTask, Loaded, Task};
+use crate::args::{Args, Loaded, Task};
 use crate::reload::Reloader;
 
 #[tokio::main]
@@ -64,10 +68,16 @@ async fn perform(loaded: Loaded, arguments: Vec<OsString>) -> Result<(), Box<dyn
             reset(&config, username, password_file.as_deref()).await
         }
         Task::Config(ConfigTask::Check { file }) => {
-            settings_task::check(file.as_deref().or(settings_file.as_deref()))
+            match check_settings(&Args::command(), file.as_deref().or(settings_file.as_deref())) {
+                Ok(line) => Ok(writeln!(io::stdout(), "{line}")?),
+                Err(lines) => Err(lines.join("\ntracker: ").into()),
+            }
         }
-        Task::Config(ConfigTask::Show) => settings_task::show(&effective),
+        Task::Config(ConfigTask::Show) => {
+            Ok(effective.iter().try_for_each(|setting| writeln!(io::stdout(), "{setting}"))?)
+        }
         Task::Reload => reload(&config.data).await,
+        Task::Documents { folder } => Ok(program_documents::write(Args::command(), &folder)?),
     }
 }
 
@@ -83,10 +93,10 @@ async fn run(
     #[cfg(unix)]
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     let data = config.data.clone();
-    let server = TrackerServer::bind(config).await?;
+    let server = bind(config).await?;
     let reloader = Arc::new(Reloader::new(arguments, effective, server.settings(), logs.control()));
     #[cfg(unix)]
-    let _controls = listen_to_operator(hangup, &data, &reloader);
+    let mut tasks = listen_to_operator(hangup, &data, &reloader);
     let address = server.local_addr();
     let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
     let data = data.canonicalize().unwrap_or(data);
@@ -98,11 +108,25 @@ async fn run(
     }
     let _ = writeln!(io::stdout(), "tracker listening on {address}").and_then(|()| io::stdout().flush());
     tracing::info!(%address, fingerprint = %server.fingerprint(), data = %data.display(), "the tracker listens");
+    #[cfg(unix)]
+    {
+        systemd::ready(&format!("listening on {address}"));
+        tasks.spawn(systemd::give_signs_of_life());
+    }
     let ran = server.run(stop).await;
     if let Err(error) = &ran {
         tracing::error!(%error, "the tracker stops");
     }
     Ok(ran?)
+}
+
+/// Binds the address, or takes the socket that the service manager has bound.
+async fn bind(config: Config) -> Result<TrackerServer, Box<dyn std::error::Error>> {
+    #[cfg(unix)]
+    if let Some(bound) = systemd::listener()? {
+        return Ok(TrackerServer::on(bound, config).await?);
+    }
+    Ok(TrackerServer::bind(config).await?)
 }
 
 /// Starts the tasks that reload the settings at SIGHUP and at `tracker reload`. They end when this is dropped.
@@ -192,6 +216,8 @@ fn stop_signal() -> io::Result<CancellationToken> {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
+        #[cfg(unix)]
+        systemd::stopping();
         stopping.cancel();
     });
     Ok(stop)

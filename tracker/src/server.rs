@@ -115,6 +115,12 @@ impl TrackerServer {
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let failed = |source| StartError::Listen { address: config.listen.clone(), source };
         let listener = Listener::bind(&config.listen).await.map_err(failed)?;
+        Self::on(listener, config).await
+    }
+
+    /// Opens the data folder for a listener that is bound already. The address in the settings has no effect.
+    pub async fn on(listener: Listener, config: Config) -> Result<Self, StartError> {
+        let failed = |source| StartError::Listen { address: config.listen.clone(), source };
         let local_addr = listener.local_addr().map_err(failed)?;
         let status = match &config.status {
             None => None,

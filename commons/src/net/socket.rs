@@ -54,6 +54,12 @@ impl Listener {
         Ok(Self { listener: TcpListener::bind(address).await? })
     }
 
+    /// Takes over a listening socket that another program has bound. Must be called within a runtime.
+    pub fn inherited(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: TcpListener::from_std(listener)? })
+    }
+
     /// The bound address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()

@@ -5,8 +5,10 @@
 //! - [`mod@file`]: the keys and values of a file, in TOML.
 //! - [`load`]: turns the values into defaults of the flags, so that the environment and the command line override them.
 //! - [`effective`]: the values in force, and the origin of each.
+//! - [`task`]: the tasks `config check` and `config show`.
 
 pub mod effective;
 pub mod error;
 pub mod file;
 pub mod load;
+pub mod task;
