@@ -355,3 +355,38 @@ async fn the_operator_gives_another_password_and_forgets_the_keys() {
     }
     drop(device.session(tracker.address, login("ana", &another())).await);
 }
+
+/// Gives a folder and everything in it to a user.
+#[cfg(unix)]
+fn give(folder: &std::path::Path, user: u32) {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    for path in files.chain([folder.to_owned()]) {
+        std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn root_leaves_the_files_to_the_owner_of_the_folder() {
+    use std::os::unix::fs::MetadataExt as _;
+    let service = 65534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give files to somebody else");
+        return;
+    }
+    let tracker = TestTracker::start().await;
+    drop(Device::new().session(tracker.address, sign_in("REGISTER", "ana", 5000)).await);
+    let folder = tracker.stop().await;
+    give(folder.path(), service);
+    assert_eq!(reset(folder.path(), "ana").status.code(), Some(0));
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().uid(), service, "{}", entry.path().display());
+    }
+    // A planted link is not followed: the file behind it stays as it was.
+    let target = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(target.path(), "untouched").unwrap();
+    std::os::unix::fs::symlink(target.path(), folder.path().join("users_db.json.new")).unwrap();
+    assert_eq!(reset(folder.path(), "ana").status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(target.path()).unwrap(), "untouched");
+}

@@ -91,11 +91,8 @@ impl DataFolder {
         std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
         folder.create(path).map_err(OpenError::at(path))?;
         sync_folder_of(path).map_err(OpenError::at(path))?;
-        let lock = private_file()
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(OpenError::at(&lock_path))?;
+        let lock =
+            create_private(&lock_path, private_file().truncate(false)).map_err(OpenError::at(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
@@ -143,7 +140,7 @@ pub(crate) fn aside(path: &Path) -> PathBuf {
 /// new one.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = aside(path);
-    let mut file = private_file().create(true).truncate(true).open(&new)?;
+    let mut file = create_private(&new, private_file().truncate(true))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -159,6 +156,26 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
         Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
         Some(folder) => File::open(folder)?.sync_all(),
     }
+}
+
+/// Opens a file of a data folder, and creates it if it does not exist. If root creates it, as at a password reset, the
+/// file gets the owner of its folder. Otherwise a service that runs as that owner could no longer read it. Root follows
+/// no link, because the owner of the folder may be under attack, and must not gain other files.
+pub(crate) fn create_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    #[cfg(unix)]
+    if rustix::process::geteuid().is_root() {
+        use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        match options.clone().create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => {
+                let (file, folder) = (created?, fs::metadata(folder_of(path))?);
+                fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+                return Ok(file);
+            }
+        }
+    }
+    options.create(true).open(path)
 }
 
 /// Options to read and write a file that only its owner can access.
