@@ -14,6 +14,7 @@ use crate::frontends::terminal::answer_rows::words;
 use crate::frontends::terminal::layout::shorten;
 use crate::frontends::terminal::retry_wait::with_wait;
 use crate::frontends::terminal::sanitize::sanitize;
+use crate::frontends::terminal::shell_command::shell_command;
 use crate::untrusted::UntrustedText;
 
 /// Columns that every screen has.
@@ -57,10 +58,13 @@ pub(crate) fn no_tracker(address: &str, why: Option<TrackerLoss>) -> Vec<String>
         Some(TrackerLoss::Reset | TrackerLoss::Closed) => ": the connection was cut",
         _ => "",
     };
-    let flags = if address == DEFAULT_TRACKER { String::new() } else { format!(" -- --listen {address}") };
+    let start = match (shell_command("tracker"), address == DEFAULT_TRACKER) {
+        (start, true) => start.trim_end_matches(" --").to_owned(),
+        (start, false) => format!("{start} --listen {address}"),
+    };
     vec![
         format!("no tracker answers at {address}{why}"),
-        format!("   start one:    cargo run --release -p tracker{flags}"),
+        format!("   start one:    {start}"),
         "   or be it:     start this peer with --host".to_owned(),
         "   if it moved:  --tracker HOST:PORT tells where; your account comes along".to_owned(),
     ]

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use commons::keys::PublicKey;
 
 use crate::frontends::terminal::fatal_errors::joining;
+use crate::frontends::terminal::shell_command::shell_command;
 
 /// Returns the rows with the command, and from which computers it works. `local` is this computer's address in its
 /// network.
@@ -25,7 +26,10 @@ pub fn hosting(
     };
     let mut rows = vec!["This peer is the tracker too. Others join with:".to_owned()];
     rows.extend(joining(&format!("peer --tracker {address}"), key, columns));
-    rows.push("Without an installed peer: cargo run --release -p peer -- --tracker …".to_owned());
+    let start = shell_command("peer");
+    if start != "peer" {
+        rows.push(format!("Without an installed peer: {start} --tracker …"));
+    }
     if listening.ip().is_loopback() {
         rows.push(format!("{} is reached from this computer only. For friends elsewhere,", listening.ip()));
         rows.push(format!("start with --host --tracker 0.0.0.0:{port}"));

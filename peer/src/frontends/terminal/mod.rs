@@ -26,6 +26,7 @@ pub(crate) mod room_rows;
 pub mod sanitize;
 pub(crate) mod scrollback;
 pub(crate) mod security_warnings;
+pub(crate) mod shell_command;
 pub mod sign_in;
 pub(crate) mod sign_in_attempt;
 pub mod sign_in_options;
