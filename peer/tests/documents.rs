@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 use commons::protocol::with_tracker::RequestId;
@@ -182,4 +183,23 @@ fn the_front_page_names_no_flag_that_does_not_exist() {
         };
         assert!(known.contains(&flag), "--{flag} is no flag");
     }
+}
+
+/// Returns the tests that a page names as `FILE::TEST`.
+fn named_tests(page: &str) -> Vec<(&str, &str)> {
+    page.split('`').filter_map(|code| code.split_once("::")).collect()
+}
+
+#[test]
+fn pages_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let exists = |file: &str, test: &str| {
+        let source = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+        source.contains(&format!("fn {test}(")) || source.contains(&format!("it(\"{test}\""))
+    };
+    let named = named_tests(include_str!("../../docs/seeds.md"));
+    assert!(named.len() > 80, "{}", named.len());
+    let missing: Vec<_> = named.iter().filter(|(file, test)| !exists(file, test)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(!exists("peer/tests/documents.rs", "no_such_test"), "control");
 }
