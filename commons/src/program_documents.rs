@@ -23,3 +23,24 @@ pub fn write(mut program: Command, folder: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_subcommand_has_a_page_and_each_shell_a_script() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = Command::new("check").about("Check it");
+        let hidden = Command::new("secret").hide(true);
+        write(Command::new("tool").subcommand(check).subcommand(hidden), folder.path()).unwrap();
+        let names = |part: &str| {
+            let entries = fs::read_dir(folder.path().join(part)).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names("man"), ["tool-check.1", "tool.1"]);
+        assert_eq!(names("completions"), ["_tool", "tool.bash", "tool.fish"]);
+    }
+}
