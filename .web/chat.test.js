@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 import {
-  PASSWORD, byName, connection, conversationButton, conversations, createRoom, folder, frame, joinRoom, log, openChat, openConversation, openPage,
+  PASSWORD, byName, connection, conversationButton, conversations, createRoom, folder, frame, joinRoom, leave, log, openChat, openConversation, openPage,
   received, registered, roomOfThree, say, shows, signIn, startPeer, startProgram, startTracker, upgrade,
 } from "./harness.js";
 
@@ -49,7 +49,7 @@ describe("first run", () => {
     await gone.stop("SIGKILL");
     const page = await openPage(peer.url);
     await signIn(page, "ana", { tracker: gone });
-    await exists(page.getByRole("alert").filter({ hasText: "tracker" }));
+    await exists(page.getByRole("alert").filter({ hasText: "--host" }));
   });
 });
 
@@ -93,6 +93,10 @@ describe("a room of three", () => {
     assert.deepEqual(lines, ["hello, both of you", "two\nlines, ana"]);
 
     await byName(carla, "button", "Leave").click();
+    await exists(carla.getByText(/^Your seat becomes free/));
+    await byName(carla, "button", "Cancel").click();
+    await exists(byName(carla, "heading", "sala"));
+    await leave(carla, "sala");
     await exists(log(bob).or(byName(bob, "list", "Conversations")).first());
     await exists(byName(ana, "list", "Members").getByText("ana", { exact: true }));
     await openConversation(bob, "sala");
@@ -179,7 +183,7 @@ describe("an open page", () => {
     await shows(two, "by the first page");
     await program.ask("say", { conversation: { room: "sala" }, text: "by the program" });
     await Promise.all([one, two].map(page => shows(page, "by the program")));
-    await byName(two, "button", "Leave").click();
+    await leave(two, "sala");
     await exists(one.locator(".banner").getByText(/^You are not in this conversation/));
   });
 
@@ -246,7 +250,7 @@ describe("an open page", () => {
     await createRoom(ana, "sala");
     const bob = await registered(tracker, "bob");
     await joinRoom(bob, "sala");
-    await exists(byName(ana, "list", "Members").getByText(/linked/));
+    await exists(byName(ana, "list", "Members").getByText(/direct link/));
     await bob.peer.stop("SIGTERM");
     const other = await startPeer(tracker, { data: folder() });
     const stranger = await openPage(other.url);
@@ -257,10 +261,13 @@ describe("an open page", () => {
     await say(ana, "only for the old key");
     await exists(log(ana).getByRole("button", { name: "delivered: waiting" }));
     await byName(ana, "button", "Accept the key").click();
+    await exists(ana.getByText(/^If somebody else uses this name/));
+    await byName(ana, "button", "Accept").click();
     await exists(log(ana).getByRole("button", { name: "delivered: 1/1" }));
     await shows(stranger, "only for the old key");
     await byName(ana, "button", "Compare bob").click();
     await exists(byName(ana, "img", "The safety number as a QR code"));
+    await exists(ana.getByText("/verify ana"));
     const digits = await ana.locator(".digits span").allTextContents();
     assert.match(digits.join(" "), /^(\d{5} ){11}\d{5}$/);
     await byName(ana, "button", "The numbers are equal").click();
@@ -279,7 +286,7 @@ describe("all that the terminal can do", () => {
     await say(ana, "alone");
     await exists(log(ana).getByText("nobody else here"));
     await joinRoom(bob, "sala");
-    await exists(byName(ana, "list", "Members").getByText(/linked/));
+    await exists(byName(ana, "list", "Members").getByText(/direct link/));
 
     // A message that waits is listed with its recipient, and can be withdrawn.
     await bob.peer.stop("SIGTERM");
@@ -291,6 +298,7 @@ describe("all that the terminal can do", () => {
     const waiting = byName(ana, "list", "Waiting messages");
     await exists(waiting.getByText("Waiting for bob."));
     await waiting.getByRole("button", { name: "Withdraw" }).click();
+    await press(ana, "Withdraw it");
     await notice("withdrawn");
     assert.equal(await log(ana).getByText("wait for bob").count(), 0);
     await ana.keyboard.press("Escape");
@@ -324,7 +332,7 @@ describe("all that the terminal can do", () => {
     await exists(elsewhere.getByText("The identity is on this computer now."));
 
     // A room that was left is still here, until it is erased.
-    await press(ana, "Leave");
+    await leave(ana, "sala");
     await exists(byName(ana, "heading", "No conversation is open"));
     await ana.getByText("Ended conversations").click();
     await byName(ana, "list", "Ended conversations").getByRole("button", { name: "sala" }).click();

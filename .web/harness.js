@@ -190,6 +190,12 @@ export async function openConversation(page, name) {
   await byName(page, "heading", name).waitFor();
 }
 
+/** Leaves the open room, and answers the question. */
+export async function leave(page, name) {
+  await byName(page, "button", "Leave").click();
+  await byName(page, "button", `Leave ${name}`).click();
+}
+
 export async function say(page, text) {
   await byName(page, "textbox", "Message").fill(text);
   await byName(page, "textbox", "Message").press("Enter");
@@ -212,7 +218,7 @@ export async function roomOfThree(tracker, name, users = ["ana", "bob", "carla"]
     for (const user of users) {
       await members.getByText(user, { exact: true }).waitFor();
     }
-    await members.getByText(/linked/).nth(1).waitFor();
+    await members.getByText(/direct link/).nth(1).waitFor();
   }
   return pages;
 }

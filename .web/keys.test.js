@@ -16,7 +16,7 @@ it("the key of another computer is endorsed, and later revoked", async () => {
   const [ana, bob] = [await registered(tracker, "ana"), await registered(tracker, "bob")];
   await createRoom(ana, "sala");
   await joinRoom(bob, "sala");
-  await byName(bob, "list", "Members").getByText(/linked/).waitFor();
+  await byName(bob, "list", "Members").getByText(/direct link/).waitFor();
   const other = await openPage((await startPeer(tracker)).url);
   await signIn(other, "ana", { tracker, button: "Sign in" });
   await ana.getByText("You signed in elsewhere, so you are signed out here.").waitFor();

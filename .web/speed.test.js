@@ -40,7 +40,7 @@ it("a message from page to page is hardly slower than from program to program", 
   const [ana, bob] = [await registered(tracker, "ana"), await registered(tracker, "bob")];
   await createRoom(ana, "sala");
   await joinRoom(bob, "sala");
-  await byName(ana, "list", "Members").getByText(/linked/).waitFor();
+  await byName(ana, "list", "Members").getByText(/direct link/).waitFor();
   const pages = [];
   for (let at = 0; at < 30; at++) {
     const text = `from page to page ${at}`;
@@ -84,7 +84,7 @@ it("a thousand messages a second are all shown, without long tasks", async test 
   await createRoom(ana, "sala");
   const bot = await startProgram(tracker, "bot");
   await bot.ask("join", { room: "sala" });
-  await byName(ana, "list", "Members").getByText(/linked/).waitFor();
+  await byName(ana, "list", "Members").getByText(/direct link/).waitFor();
   await ana.evaluate(() => {
     window.tasks = [];
     new PerformanceObserver(list => window.tasks.push(...list.getEntries().map(it => [it.startTime, it.duration]))).observe({ type: "longtask" });

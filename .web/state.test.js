@@ -154,6 +154,31 @@ describe("events", () => {
     assert.equal(messageRow(state, { id: "x", from: "py", content: "", sent_at: "", signed: false }).unencrypted, true);
   });
 
+  it("say above the late messages how many were missed", () => {
+    const { state, give, sala } = signedIn();
+    const texts = () => sala.rows.map(row => row.text);
+    give("missed", { room: "sala", people: 1, lines: 2 });
+    assert.deepEqual(texts(), [], "the history may be read meanwhile");
+    mergeNewest(state, sala, ["read", "late 1"].map((text, n) => messageRow(state, from("bob", `m${n}`, text))));
+    give("message", from("bob", "m1", "late 1", { late: true }));
+    give("message", from("bob", "m2", "late 2", { late: true }));
+    assert.deepEqual(texts(), ["read", "2 messages while you were away", "late 1", "late 2"]);
+    give("message", from("bob", "m3", "late 3", { late: true }));
+    assert.equal(sala.rows.length, 5, "the note comes once");
+  });
+
+  it("never end a private chat", () => {
+    const { state, give, direct } = signedIn();
+    give("conversation_ended", { to: "bob", by: "bob" });
+    state.open = direct.key;
+    assert.ok(state_.currentConversations(state).includes(direct) && !state_.endedConversations(state).length);
+    assert.equal(state_.writingRefused(state), "");
+    give("snapshot", { ...snapshot, private_chats: [] });
+    assert.ok(state_.currentConversations(state).includes(direct), "after another sign-in");
+    give("snapshot", { ...snapshot, rooms: [] });
+    assert.deepEqual(state_.endedConversations(state).map(it => it.key), ["room:sala"], "the control");
+  });
+
   it("keep an ended room readable, and let it begin again", () => {
     const { state, give, sala } = signedIn();
     state.open = sala.key;
@@ -208,6 +233,14 @@ describe("rows", () => {
     assert.equal(ids(sala), "d e live", "old rows before a gap go, what just arrived stays");
     mergeOlder(sala, page(state, "b c d"));
     assert.equal(ids(sala), "b c d e live");
+  });
+
+  it("keep a note above its message, below what is older", () => {
+    const { state, give, sala } = signedIn();
+    give("missed", { room: "sala", people: 1, lines: 1 });
+    give("message", from("bob", "late", "late", { late: true }));
+    mergeNewest(state, sala, page(state, "old1 old2 late"));
+    assert.deepEqual(sala.rows.map(row => (row.kind === "note" ? "note" : row.id)), ["old1", "old2", "note", "late"]);
   });
 
   it("stay bounded however many messages arrive", () => {

@@ -72,15 +72,17 @@ export class Actions extends View {
 	}
 
 	/** @param {Conversation} conversation */
-	leave(conversation) {
-		return this.app.tried(async () => {
-			const { address, key, title } = conversation;
+	leave({ address, key, title, snapshot }) {
+		const name = safeRow(title);
+		const seat = snapshot?.owner === this.state.me ? "You stay its owner, and your seat is kept." : "Your seat becomes free, and somebody else may take it.";
+		const text = "to" in address ? `The link to ${safeRow(address.to)} ends. Both of you can write again at any time.` : `${seat} Your messages that still wait are given up.`;
+		return this.app.confirmed({ title: `Leave ${name}?`, text, action: `Leave ${name}`, danger: true }, async () => {
 			await this.app.command("leave", { conversation: address });
 			if (this.state.open === key) {
 				this.close();
 			}
 			this.app.received({ event: "conversation_ended", by: this.state.me, ...address });
-			this.app.notices.toast(`You left ${safeRow(title)}. Its messages are still on this computer.`);
+			this.app.notices.toast(`You left ${name}. Its messages are still on this computer.`);
 		});
 	}
 
@@ -115,12 +117,15 @@ export class Actions extends View {
 	async say(conversation, text) {
 		conversation.firstUnread = null;
 		this.app.messages.follow();
+		// A private chat begins again with the first message.
+		conversation.ended && (await this.app.command("switch", { conversation: conversation.address }));
 		await this.app.command("say", { conversation: conversation.address, text });
 	}
 
 	/** Takes back a message that nobody has yet. Returns true if it did. @param {string} message */
 	withdraw(message) {
-		return this.app.tried(async () => {
+		const question = { title: "Withdraw this message?", text: "It is deleted here, and nobody receives it.", action: "Withdraw it", danger: true };
+		return this.app.confirmed(question, async () => {
 			await this.app.command("withdraw", { message });
 			this.app.received({ event: "message_withdrawn", id: message });
 			this.app.notices.toast("The message is withdrawn: nobody has received it.");
@@ -139,10 +144,9 @@ export class Actions extends View {
 
 	/** @param {string} user */
 	accept(user) {
-		return this.app.tried(async () => {
-			await this.app.command("accept", { user });
-			this.app.dialog.close();
-		});
+		const text = "If somebody else uses this name, they can read what you write from now on. Compare the safety numbers first.";
+		const question = { title: `Accept the new key of ${safeRow(user)}?`, text, action: "Accept", danger: true };
+		return this.app.confirmed(question, () => this.app.command("accept", { user }));
 	}
 
 	/** @param {string} user */
@@ -151,12 +155,12 @@ export class Actions extends View {
 			const answer = await this.app.command("verify", { user });
 			const verified = () =>
 				this.app.tried(async () => {
+					answer.changed && (await this.app.command("accept", { user }));
 					await this.app.command("verified", { user });
 					this.app.received({ event: "key_verified", peer: user });
 					this.app.dialog.close();
 				});
-			const accept = () => this.accept(user).then(verified);
-			this.app.dialog.show(`Safety number with ${safeRow(user)}`, safetyNumber(answer, { verified, accept }));
+			this.app.dialog.show(`Safety number with ${safeRow(user)}`, safetyNumber(answer, this.state.me, verified));
 		});
 	}
 
@@ -182,6 +186,7 @@ export class Actions extends View {
 			try {
 				await this.app.command("unlock", { password });
 				this.app.history.loadLocked();
+				void this.loadKept();
 				return true;
 			} catch (error) {
 				problem = this.app.words(error);
@@ -201,14 +206,15 @@ export class Actions extends View {
 		});
 	}
 
-	/** Lists the conversations that ended and are still on this computer. */
-	loadEnded() {
-		return this.app.tried(async () => {
-			const { conversations } = await this.app.command("conversations");
-			for (const kept of conversations.filter(it => it.ended && it.messages)) {
-				conversationOf(this.state, addressIn(kept)).ended = true;
-			}
-		});
+	/** Lists the conversations of this computer: private chats, and rooms that ended. */
+	async loadKept() {
+		const { conversations } = await this.app.command("conversations");
+		for (const kept of conversations.filter(it => it.ended && it.messages)) {
+			const conversation = conversationOf(this.state, addressIn(kept));
+			conversation.ended = true;
+			conversation.activity ||= Date.parse(kept.last);
+		}
+		this.app.draw();
 	}
 
 	/** Signs out or quits. The peer may end before it answers. @param {"sign_out" | "quit"} command */

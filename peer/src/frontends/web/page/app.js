@@ -23,7 +23,7 @@ import { safeRow } from "./safe_text.js";
 import { search, showReceipts } from "./search.js";
 import { Sidebar } from "./sidebar.js";
 import { SignIn } from "./sign_in.js";
-import { connectionWords, currentConversations, newState, openConversation, othersOf } from "./state.js";
+import { connectionWords, currentConversations, hasEnded, newState, openConversation, othersOf } from "./state.js";
 import { errorWords, listed } from "./words.js";
 
 /** Time between two looks at the tracker's lists while somebody uses the page, in milliseconds. */
@@ -145,6 +145,7 @@ export class App {
 		for (const it of currentConversations(state).filter(it => it.loaded === "yes")) {
 			void this.#questions.ask(`receipts ${it.key}`, () => this.history.readReceipts(it));
 		}
+		void this.#questions.ask("kept", () => this.actions.loadKept());
 		this.refresh();
 	}
 
@@ -326,7 +327,8 @@ export class App {
 		byId("title").textContent = safeRow(conversation.title);
 		byId("subtitle").textContent = "to" in address ? `private chat · ${online ? "online" : "offline"}` : snapshot ? room : "";
 		byId("delete-button").hidden = snapshot?.owner !== state.me || ended;
-		byId("leave").hidden = byId("members-toggle").hidden = ended;
+		byId("leave").hidden = ended;
+		byId("members-toggle").hidden = hasEnded(conversation);
 	}
 
 	#wire() {

@@ -60,9 +60,9 @@ function bannersOf({ actions, received, state }) {
 	if (loaded === "locked") {
 		banners.push({ key: "locked", text: "Earlier messages are locked, because nobody used the chat for a while.", actions: [["Unlock", () => actions.unlock()]] });
 	}
-	if (ended) {
-		const isThere = "to" in address || state.rooms.some(room => room.name === address.room);
-		const enter = () => ("to" in address ? actions.openDirect(address.to) : actions.join(address.room));
+	if (ended && "room" in address) {
+		const isThere = state.rooms.some(room => room.name === address.room);
+		const enter = () => actions.join(address.room);
 		banners.push({
 			key: "ended",
 			text: "You are not in this conversation any more. Its messages are still on this computer.",

@@ -86,7 +86,7 @@ export class Connection {
 		const nonce = hex(crypto.getRandomValues(new Uint8Array(32)));
 		socket.onopen = () => socket.send(JSON.stringify({ nonce }));
 		socket.onmessage = ({ data }) => this.#judge(socket, nonce, data);
-		socket.onclose = ({ code }) => this.#socket === socket && this.#closed(code);
+		socket.onclose = ({ code, reason }) => this.#socket === socket && this.#closed(reason.startsWith("late") ? 0 : code);
 	}
 
 	/**

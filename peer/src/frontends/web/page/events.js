@@ -127,6 +127,10 @@ const HANDLERS = {
 		const message = messageRow(state, event);
 		Object.assign(message, { live: true, late: event.late === true, missing: event.missing ?? 0 });
 		message.unencrypted = state.users.get(event.from)?.trust === "unencrypted";
+		if (conversation.missed && (message.late || isOwn)) {
+			note(state, conversation, conversation.missed, now, message.key);
+			conversation.missed = "";
+		}
 		const isShown = append(state, conversation, message);
 		remember(conversation, message);
 		/** @type {Effect[]} */
@@ -147,8 +151,8 @@ const HANDLERS = {
 		return [...effects, { do: "received", conversation, message }];
 	},
 
-	missed(state, event, now) {
-		note(state, conversationOf(state, addressIn(event)), missedNote(event.people, event.lines), now);
+	missed(state, event) {
+		conversationOf(state, addressIn(event)).missed = missedNote(event.people, event.lines);
 	},
 
 	fork(state, event, now) {
@@ -309,10 +313,16 @@ export function namesUser(text, name) {
 
 let notes = 0;
 
-/** @param {State} state @param {Conversation} conversation @param {string} text @param {number} at */
-function note(state, conversation, text, at) {
+/** Adds a note at the end, or above a row. @param {State} state @param {Conversation} conversation @param {string} text @param {number} at @param {string} [above] a key */
+function note(state, conversation, text, at, above) {
 	notes += 1;
-	append(state, conversation, { kind: "note", key: `note-${notes}`, text, at, live: true, version: 0 });
+	/** @type {Note} */
+	const row = { kind: "note", key: `note-${notes}`, text, at, live: true, version: 0 };
+	const isThere = append(state, conversation, row);
+	const place = conversation.rows.findLastIndex(it => it.key === above);
+	if (isThere && place >= 0) {
+		conversation.rows.splice(place, 0, ...conversation.rows.splice(-1));
+	}
 }
 
 /** Adds a note to each conversation with a user, and returns these conversations. @param {State} state @param {string} name @param {string} text @param {number} at */

@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 
 /** Topics, each with its answer. */
 const TOPICS = [
-	["Rooms", "A room holds three people. If you leave it, your place becomes free; if you only sign out, it is kept."],
+	["Rooms", "A room holds three people. If you leave it, your seat becomes free; if you only sign out, it is kept."],
 	["Private chats", "Choose a person under Online, or in the list of members. Only you two read it."],
 	["Delivery", "Each of your messages shows how many members have it: waiting, 1/2, 2/2. Press it to see their names. A message to an absent member waits, and members who have it pass it on. You can withdraw a message that nobody has yet. A late message was written while one of you was away."],
 	["Keys", "Compare the safety numbers once, by voice or in person, and the person is verified. If a key changes, nothing is sent until you accept it."],

@@ -2,7 +2,7 @@
 
 import { avatar, box, button, buttons, byId, element, icon, keyedList, on, paragraph, span, squares } from "./dom.js";
 import { safeRow } from "./safe_text.js";
-import { membersOf, openConversation } from "./state.js";
+import { hasEnded, membersOf, openConversation } from "./state.js";
 import { View } from "./view.js";
 
 /** For each degree of trust: a word, an icon, and what it means. */
@@ -48,7 +48,7 @@ export class MembersPanel extends View {
 	draw() {
 		const { state } = this;
 		const conversation = openConversation(state);
-		this.#panel.hidden = !conversation || conversation.ended || !this.#isShown;
+		this.#panel.hidden = !conversation || hasEnded(conversation) || !this.#isShown;
 		byId("members-toggle").setAttribute("aria-expanded", String(!this.#panel.hidden));
 		if (!conversation || this.#panel.hidden) {
 			return;
@@ -56,7 +56,7 @@ export class MembersPanel extends View {
 		const { snapshot } = conversation;
 		const members = membersOf(state, conversation);
 		const free = snapshot ? snapshot.capacity - members.length : 0;
-		byId("members-hint").textContent = free > 0 ? `${free} of ${snapshot?.capacity} places free` : "";
+		byId("members-hint").textContent = free > 0 ? `${free} of ${snapshot?.capacity} seats free` : "";
 		keyedList(
 			byId("members"),
 			members,
@@ -72,7 +72,7 @@ export class MembersPanel extends View {
 		const isMe = username === state.me;
 		const user = state.users.get(username);
 		const [word, sign, meaning] = TRUST[(!isMe && user?.trust) || "unknown"];
-		const link = user?.linked ? "linked" : connected ? "connecting" : "";
+		const link = user?.linked ? `${user.trust === "unencrypted" ? "plaintext" : "encrypted"} direct link` : connected ? "connecting" : "";
 		const words = [
 			conversation.snapshot?.owner === username && "owner",
 			connected ? "online" : "offline",
@@ -108,20 +108,20 @@ export class MembersPanel extends View {
 /**
  * Returns the safety number with another user: digits, a QR code, and what to do with them.
  * @param {PeerEvent} answer
- * @param {{ verified: () => unknown, accept: () => unknown }} actions
+ * @param {string} me
+ * @param {() => unknown} verified
  */
-export function safetyNumber({ user, number, qr, verified, changed }, actions) {
+export function safetyNumber({ user, number, qr, verified: isVerified, changed }, me, verified) {
 	const name = safeRow(user);
 	const groups = safeRow(number).split(" ").map(group => span("", group));
 	const done = paragraph("good", icon("✓"), "You compared this number before, and it was equal.");
-	const equal = button("The numbers are equal", actions.verified, "primary");
-	const accept = button("The numbers are equal: accept the key", actions.accept, "primary");
+	const equal = button(changed ? "The numbers are equal: accept the key" : "The numbers are equal", verified, "primary");
 	return box(
 		"safety",
-		paragraph("", `Ask ${name} to open the same page about you, and compare the numbers by voice or in person. If they are equal, nobody stands between you.`),
+		paragraph("", `Ask ${name} to press Compare beside your name, or to type /verify ${me} in a terminal. Compare the numbers by voice or in person: if they are equal, nobody stands between you.`),
 		paragraph("digits", ...groups),
 		qr.length > 0 && squares(qr, "The safety number as a QR code"),
 		changed && paragraph("problem", `This number belongs to a key of ${name} that you have not accepted.`),
-		changed ? buttons(accept) : verified ? done : buttons(equal),
+		isVerified && !changed ? done : buttons(equal),
 	);
 }

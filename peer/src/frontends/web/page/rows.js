@@ -43,6 +43,10 @@ export function mergeNewest(state, conversation, page) {
 	const { rows } = conversation;
 	const places = new Map(rows.map((row, at) => [row.key, at]));
 	let next = first ? (places.get(first.key) ?? 0) : 0;
+	// Notes belong to the message below them.
+	while (rows[next - 1]?.kind === "note") {
+		next -= 1;
+	}
 	const merged = rows.slice(0, next);
 	for (const row of page) {
 		const place = places.get(row.key);

@@ -14,7 +14,7 @@ export class Sidebar extends View {
 	constructor(app) {
 		super(app);
 		on("create-form", "submit", () => this.#create());
-		on("ended", "toggle", () => byId("ended").open && this.app.actions.loadEnded());
+		on("ended", "toggle", () => byId("ended").open && this.app.tried(() => this.app.actions.loadKept()));
 	}
 
 	async #create() {

@@ -43,12 +43,13 @@ export class SignIn extends View {
 	}
 
 	draw() {
-		const { attached, trackerAddress, accounts } = this.state;
+		const { attached, trackerAddress, accounts, givenName } = this.state;
 		if (trackerAddress !== this.#filledFor) {
 			this.#filledFor = trackerAddress;
 			const { host, port } = splitAddress(trackerAddress);
 			byId("tracker-host").value = host;
 			byId("tracker-port").value = port || USUAL_PORT;
+			byId("name").value ||= givenName || (accounts.length === 1 ? accounts[0] : "");
 		}
 		if (attached !== this.#isAttached) {
 			this.#isAttached = attached;

@@ -24,6 +24,7 @@ export function readSnapshot(state, snapshot) {
 		trackerKey: snapshot.tracker_key ?? "",
 		listening: snapshot.listening,
 		accounts: snapshot.accounts ?? [],
+		givenName: snapshot.given_name ?? "",
 		blocked: new Set(blocked),
 	});
 	state.users.forEach(user => (user.linked = false));

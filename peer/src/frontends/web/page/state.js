@@ -11,6 +11,7 @@ export const newState = () => ({
 	trackerKey: "",
 	listening: "",
 	accounts: [],
+	givenName: "",
 	conversations: new Map(),
 	open: null,
 	visible: true,
@@ -51,6 +52,7 @@ export function conversationOf(state, address) {
 		unread: 0,
 		mentions: 0,
 		firstUnread: null,
+		missed: "",
 		read: null,
 		last: null,
 		activity: 0,
@@ -83,15 +85,18 @@ export function membersOf(state, { address, snapshot }) {
 export const othersOf = (state, conversation) =>
 	membersOf(state, conversation).filter(member => member.username !== state.me);
 
+/** Returns true for a room in which this user takes no part any more. A private chat goes on with the next message. @param {Conversation} conversation */
+export const hasEnded = ({ address, ended }) => ended && "room" in address;
+
 /** Returns the conversations in which this user takes part, the latest activity first. @param {State} state */
 export const currentConversations = state =>
 	[...state.conversations.values()]
-		.filter(it => !it.ended)
+		.filter(it => !hasEnded(it))
 		.sort((a, b) => b.activity - a.activity || a.title.localeCompare(b.title));
 
 /** Returns the conversations that ended and are still on this computer. @param {State} state */
 export const endedConversations = state =>
-	[...state.conversations.values()].filter(it => it.ended).sort((a, b) => a.title.localeCompare(b.title));
+	[...state.conversations.values()].filter(hasEnded).sort((a, b) => a.title.localeCompare(b.title));
 
 /** @param {State} state */
 export const otherRooms = state =>
@@ -127,5 +132,5 @@ export function writingRefused(state) {
 	if (!state.attached) {
 		return "The peer does not answer; your text is kept";
 	}
-	return conversation.ended ? "You are not in this conversation any more" : "";
+	return hasEnded(conversation) ? "You are not in this conversation any more" : "";
 }

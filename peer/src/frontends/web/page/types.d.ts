@@ -122,6 +122,8 @@ interface Conversation {
 	mentions: number;
 	/** The key of the message above which the page draws "New messages". */
 	firstUnread: string | null;
+	/** The note that goes above the next late message, or an empty text. */
+	missed: string;
 	/** The key of the newest message that was on the screen. */
 	read: string | null;
 	/** The newest message. */
@@ -148,6 +150,8 @@ interface State {
 	listening: string;
 	/** The users with an account on this computer, while nobody is signed in. */
 	accounts: string[];
+	/** The name that was given at the start of the peer, while nobody is signed in. */
+	givenName: string;
 	conversations: Map<string, Conversation>;
 	/** The key of the open conversation. */
 	open: string | null;

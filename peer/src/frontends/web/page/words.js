@@ -105,7 +105,7 @@ export const peerAway = "The peer does not answer. If it has ended, start it aga
 
 /** @param {string} reason */
 export const trackerLost = reason =>
-	`The tracker is out of reach${LOSSES[reason] ?? ""}. Messages still travel between you and your peers.`;
+	`The tracker is out of reach${LOSSES[reason] ?? ""}. Messages still travel between you and the others.`;
 
 /** Groups the digits of a key, so that people can compare it. @param {string} key */
 export const keyGroups = key => (safeRow(key).match(/.{1,8}/g) ?? []).join(" ");
