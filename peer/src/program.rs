@@ -137,7 +137,8 @@ pub async fn run(
     tracker: TrackerAddress,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let slot = Arc::new(ServiceSlot::new(settings(config, tracker.clone())));
+    let slot =
+        Arc::new(ServiceSlot::new(settings(config, tracker.clone())).with_name(config.username.clone()));
     let page = match config.page() {
         Some(listen) if config.task.is_none() => {
             Some(Page::start(config, output, listen, &slot, stop).await?)

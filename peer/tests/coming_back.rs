@@ -258,7 +258,7 @@ async fn at_a_terminal_an_account_comes_back_by_a_question() {
 
     tracker.resets("ana", &Password::typed("something newer")).await;
     let mut ana = start(&tracker, "something newer");
-    ana.shows("last used with\nopens it.");
+    ana.shows("type the one last used here");
     ana.shows("2 tries left");
     ana.line(PASSWORD);
     ana.shows("Its new password (not shown; empty if the account is gone):");
@@ -347,4 +347,19 @@ async fn loss_in_a_damaged_journal_is_told_and_comes_again() {
     ana.say("4").await;
     bob.hears("4").await;
     assert!(!bob.saw(|e| matches!(e, Event::Fork { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folder_in_use_is_told_before_the_password_is_asked() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut first = Piped::bot(tracker.address, data.path(), "ana", true);
+    first.event("logged_in");
+    let mut second = Screen::start(&flags(tracker.address, data.path()), &[], 40, 300);
+    second.shows("is in use by another peer");
+    assert!(!second.text().contains("Password of"), "{}", second.text());
+    assert_ne!(second.end(), 0);
+    first.kill();
+    let mut third = Screen::start(&flags(tracker.address, data.path()), &[], 40, 300);
+    third.shows("Password of ana:");
 }

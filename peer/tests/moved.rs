@@ -42,6 +42,8 @@ async fn what_is_kept_follows_the_trackers_key_to_another_address() {
     let mut again = ana.try_again_at(tracker.address).await.unwrap();
     let told = Event::TrackerMoved { from: old.to_string(), to: tracker.address.to_string() };
     assert_eq!(again.until(has_moved).await, told);
+    assert_eq!(again.service.take_moved(), Some(told), "for a page that signs in");
+    assert_eq!(again.service.take_moved(), None, "once");
     again.until(|event| matches!(event, Event::RoomEntered { .. })).await;
     assert!(!keeps(&ana, old) && keeps(&ana, tracker.address));
 

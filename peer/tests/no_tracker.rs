@@ -127,6 +127,7 @@ async fn with_nobody_at_the_usual_address_another_is_asked_for() {
     let folder = ["--data".to_owned(), data.path().to_str().unwrap().to_owned()];
     let mut ana = Screen::start_elsewhere(&network.command_on(0), &folder, &[]);
     ana.shows("no tracker answers at 127.0.0.1:6060: nothing listens there");
+    ana.shows("start this peer with --host");
     ana.shows("Address of the tracker, HOST:PORT (empty ends):");
     ana.line("nonsense");
     ana.shows("an address is HOST:PORT");

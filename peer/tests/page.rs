@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{CHEAP_SEAL, PATIENCE, Tracker};
+use common::{CHEAP_SEAL, PATIENCE, Tracker, user};
 use commons::net::plaintext::Plaintext;
 use futures_util::{SinkExt, StreamExt};
 use peer::api::Event;
@@ -51,7 +51,8 @@ impl Page {
             plaintext: Plaintext::Loopback,
             seal_cost: CHEAP_SEAL,
             keep: Keep::OnDisk,
-        });
+        })
+        .with_name(Some(user("ana")));
         let stop = CancellationToken::new();
         let server =
             WebServer::start(([127, 0, 0, 1], 0).into(), Arc::new(slot), stop.clone()).await.unwrap();
@@ -192,6 +193,27 @@ async fn without_the_token_a_tab_learns_nothing() {
     }
     let (_tab, snapshot) = page.tab().await;
     assert_eq!(snapshot["username"], Value::Null, "the control");
+}
+
+#[tokio::test]
+async fn late_token_is_told_from_a_wrong_one() {
+    let page = Page::start().await;
+    let mut tab = page.socket("/ws", Some(&page.origin())).await.unwrap();
+    let closed = async |tab: &mut Tab| match timeout(PATIENCE, tab.0.next()).await.unwrap() {
+        Some(Ok(Message::Close(Some(frame)))) => (frame.code, frame.reason.starts_with("late")),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(closed(&mut tab).await, (CloseCode::Policy, true));
+    let mut tab = page.socket("/ws", Some(&page.origin())).await.unwrap();
+    tab.send(&json!({"token": "0".repeat(64)})).await;
+    assert_eq!(closed(&mut tab).await, (CloseCode::Policy, false), "the control");
+}
+
+#[tokio::test]
+async fn page_knows_the_name_given_at_the_start() {
+    let page = Page::start().await;
+    let (_tab, snapshot) = page.tab().await;
+    assert_eq!(snapshot["given_name"], "ana");
 }
 
 #[tokio::test]

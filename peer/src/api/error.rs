@@ -38,7 +38,7 @@ pub enum CommandError {
     )]
     TrackerLost,
     /// No tracker answered at the address of a sign-in.
-    #[error("no tracker answers at {address}{}. Check the host and the port, and that the tracker runs", why(*.reason))]
+    #[error("no tracker answers at {address}{}. Check the host and the port, or start a peer with --host, which runs a tracker", why(*.reason))]
     NoTracker {
         /// The address that was tried.
         address: String,

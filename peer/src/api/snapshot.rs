@@ -21,6 +21,9 @@ pub struct Snapshot {
     /// The users that have an account on this device at this tracker; only before the sign-in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Username>,
+    /// The name that was given at the start of the program; only before the sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_name: Option<Username>,
     /// The state of the session with the tracker.
     pub tracker: TrackerState,
     /// The reason why there is no session, as far as it is known.
@@ -89,6 +92,7 @@ impl Snapshot {
             username: None,
             key: None,
             accounts: Vec::new(),
+            given_name: None,
             tracker: TrackerState::Lost,
             tracker_reason: None,
             tracker_address,

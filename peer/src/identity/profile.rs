@@ -143,6 +143,11 @@ impl Profile {
         }
     }
 
+    /// Checks that no other program has locked the folder, if it exists.
+    pub(crate) fn check_free(data: &Path, tracker: &str, user: &Username) -> Result<(), ProfileError> {
+        if exists(data, tracker, user) { Self::open(data, tracker, user).map(drop) } else { Ok(()) }
+    }
+
     /// Removes a folder that was created for a user who could not sign in, unless it holds a key.
     pub(crate) fn remove_if_new(self) {
         if self.made {

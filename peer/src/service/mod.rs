@@ -38,6 +38,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::api::tracker_loss::TrackerLoss;
@@ -127,6 +128,8 @@ pub struct PeerService {
     engine: EngineHandle,
     /// The key of this device, if it is new beside others of the account.
     new_key: OnceLock<PublicKey>,
+    /// The event of a tracker that has moved, until a frontend that began after the sign-in takes it.
+    moved: Mutex<Option<Event>>,
     /// Recognises a line of input that is the user's password.
     password: Mutex<Option<RecognisedPassword>>,
     stop: CancellationToken,
@@ -176,6 +179,7 @@ impl PeerService {
             session: Arc::default(),
             engine,
             new_key: OnceLock::new(),
+            moved: Mutex::default(),
             password: Mutex::default(),
             stop,
             tasks: tasks.into(),

@@ -3,6 +3,7 @@
 //! The tracker is recognised by its key, which was pinned at the old address.
 
 use std::io;
+use std::sync::PoisonError;
 
 use commons::names::Username;
 
@@ -33,9 +34,16 @@ impl PeerService {
         // The key is pinned first: even after a crash, a folder at this address implies that the key is required here.
         self.known_trackers.pin(here, key).map_err(local)?;
         if profile::migrate_from(data, user, &from, here)? {
-            let to = here.to_owned();
-            self.engine.publish([Event::TrackerMoved { from, to }]).await;
+            let event = Event::TrackerMoved { from, to: here.to_owned() };
+            *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.clone());
+            self.engine.publish([event]).await;
         }
         Ok(())
+    }
+
+    /// Takes the event `tracker_moved` of this sign-in, for a frontend that could not subscribe before it.
+    #[must_use]
+    pub fn take_moved(&self) -> Option<Event> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use commons::names::Username;
 use commons::net::socket::host_and_port;
 use commons::tracker_address::TrackerAddress;
 use tokio::sync::{Mutex, watch};
@@ -23,6 +24,8 @@ use crate::usual_tracker::UsualTracker;
 pub struct ServiceSlot {
     /// The settings of each service, but for the tracker.
     config: PeerConfig,
+    /// The name that was given at the start of the program.
+    given_name: Option<Username>,
     service: watch::Sender<Option<Arc<PeerService>>>,
     /// Held during a sign-in: two at once would start two services.
     turn: Mutex<()>,
@@ -32,7 +35,13 @@ impl ServiceSlot {
     /// Creates an empty slot. The tracker of `config` is the one of a sign-in that names none.
     #[must_use]
     pub fn new(config: PeerConfig) -> Self {
-        Self { config, service: watch::Sender::new(None), turn: Mutex::default() }
+        Self { config, given_name: None, service: watch::Sender::new(None), turn: Mutex::default() }
+    }
+
+    /// Sets the name that was given at the start of the program, which a page offers.
+    #[must_use]
+    pub fn with_name(self, given_name: Option<Username>) -> Self {
+        Self { given_name, ..self }
     }
 
     /// Fills the slot with the service of a user who has signed in.
@@ -71,6 +80,7 @@ impl ServiceSlot {
         let TrackerAddress { address, key } = self.config.tracker.clone();
         Snapshot {
             accounts: profile::users(&self.config.data, &address).into_iter().collect(),
+            given_name: self.given_name.clone(),
             ..Snapshot::signed_out(address, key, String::new())
         }
     }

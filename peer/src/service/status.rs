@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use commons::names::Username;
+
+use crate::api::error::CommandError;
 use crate::api::status::{Status, TrackerState};
+use crate::identity::profile::Profile;
 use crate::service::PeerService;
 
 impl PeerService {
@@ -10,6 +14,11 @@ impl PeerService {
     #[must_use]
     pub fn has_stopped(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// Checks that no other peer of this device is signed in as this user.
+    pub fn check_free(&self, user: &Username) -> Result<(), CommandError> {
+        Ok(Profile::check_free(&self.config.data, self.tracker_address(), user)?)
     }
 
     /// Returns the tracker's address, `host:port`.

@@ -26,6 +26,8 @@ pub async fn sign_in(
     known: SignInOptions,
 ) -> Result<Username, SignInError> {
     let first = choose_user(&known, &service.accounts()).await?;
+    // Nobody types a password for nothing.
+    service.check_free(&first.username)?;
     known.has_password_source()?;
     let (mut username, mut register) = (first.username, known.register);
     let is_asked = known.interactive && matches!(known.password, PasswordSource::Asked);
@@ -89,7 +91,7 @@ pub async fn sign_in(
             CommandError::WrongLocalPassword { folder, .. } | CommandError::KeyExists { folder, .. }
                 if can_retype =>
             {
-                print(shut(folder, register, left)).await?;
+                print(shut(folder, left)).await?;
             }
             _ => return Err(SignInError::Refused(error)),
         }
@@ -134,19 +136,23 @@ fn tries_left(why: &str, left: usize) -> String {
     format!("{why}: {}, Ctrl-C ends.\n", counted(left, "try left", "tries left"))
 }
 
-/// Says that a password does not open the key on this device, as rows of a narrow screen.
-fn shut(folder: &Path, new: bool, left: usize) -> String {
-    let left = counted(left, "try left", "tries left");
-    let advice = if new {
-        "It is in this folder, with the history under it. To begin anew, without both,\n\
-         move the folder away:"
-    } else {
-        "If it was changed elsewhere, the one that this computer was last used with\n\
-         opens it. If nobody knows that one, move the folder with the key away, and\n\
-         begin anew, without the history in it:"
-    };
-    let folder = folder.display();
+/// Says that a password does not open the key on this device.
+fn shut(folder: &Path, left: usize) -> String {
     format!(
-        "Wrong password: it does not open your key on this computer.\n{advice}\n{folder}\n{left}, Ctrl-C ends.\n"
+        "{}If it was changed elsewhere, type the one last used here. If it is lost, move {} away and begin anew.\n",
+        tries_left("Wrong password for your key on this computer", left),
+        folder.display(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_password_brings_two_rows() {
+        let rows = shut(Path::new("/home/ana/.local/share/p2p-chat/127.0.0.1:6060/ana"), 2);
+        assert_eq!(rows.lines().count(), 2, "{rows}");
+        assert!(rows.starts_with("Wrong password for your key on this computer: 2 tries left"), "{rows}");
+    }
 }

@@ -12,7 +12,8 @@ const QUESTION: &str = "Address of the tracker, HOST:PORT (empty ends): ";
 
 /// Asks for another address than this one, at which no tracker answers. Returns `None` if the user has none.
 pub async fn ask(address: &str, why: Option<TrackerLoss>) -> Result<Option<TrackerAddress>, SignInError> {
-    print(no_tracker(address, why).iter().take(1).map(|row| format!("{row}\n")).collect()).await?;
+    let what = no_tracker(address, why).swap_remove(0);
+    print(format!("{what}\nTo run a tracker yourself, end here and start this peer with --host.\n")).await?;
     loop {
         let typed = ask_line(QUESTION).await?;
         let typed = typed.trim();

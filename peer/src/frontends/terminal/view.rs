@@ -313,6 +313,10 @@ impl View {
                 let mark = if message.unencrypted { " ~" } else { "" };
                 row.private(&format!("[PRIVATE {way} {user}{mark}]"), message.from == self.you)
             }
+            // Written at another frontend of this peer.
+            Conversation::Room(_) if message.from == self.you && !self.is_open(of) => {
+                row.private(&format!("[to {}]", shown(of)), true)
+            }
             _ if message.names(&self.you) => row.mention(),
             _ => row.plain(),
         }
@@ -750,6 +754,21 @@ mod tests {
         switch(&mut view, &Conversation::Room(room("sala")));
         assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob ~> later"]);
         assert_eq!(view.event(&message(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
+    }
+
+    #[test]
+    fn own_message_for_another_room_names_that_room() {
+        let mut view = view();
+        view.event(&sala("sala", &[("ana", true)]), moment());
+        let sent = |name| Event::Sent {
+            id: Uuid::nil(),
+            conversation: Conversation::Room(room(name)),
+            content: "by the page".into(),
+            sent_at: at(20, 7).to_utc(),
+            recipients: None,
+        };
+        assert_eq!(view.event(&sent("equipe"), moment()), ["[12:00:07] [to equipe] by the page"]);
+        assert_eq!(view.event(&sent("sala"), moment()), ["[12:00:07] <ana> by the page"]);
     }
 
     #[test]

@@ -47,6 +47,9 @@ use crate::service::PeerService;
 use crate::service::service_slot::ServiceSlot;
 use crate::untrusted::UntrustedText;
 
+/// The reason for closing a tab that has not sent the token in time.
+const LATE: &str = "late: the token did not come in time";
+
 /// Length of a nonce: 32 random bytes.
 const NONCE_DIGITS: usize = 64;
 
@@ -125,7 +128,9 @@ impl Tab {
         let Some(opened) = context.stop.run_until_cancelled(opening).await else { return };
         match opened {
             Some(Ok(true)) => {}
-            Some(_) => {
+            // The page tries again, because the computer was only too busy.
+            Some(Err(_)) => return close(self.socket, close_code::POLICY, LATE).await,
+            Some(Ok(false)) => {
                 let reason = "the token is wrong: open the address again";
                 return close(self.socket, close_code::POLICY, reason).await;
             }
@@ -200,8 +205,8 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
             slot.clear(&service).await;
             continue;
         };
-        let new_key = service.new_key();
-        let rows = new_key.iter().flat_map(events::event);
+        let of_sign_in = [service.new_key(), service.take_moved()];
+        let rows = of_sign_in.iter().flatten().flat_map(events::event);
         tab.output
             .show(&events::snapshot(&subscription.snapshot).into_iter().chain(rows).collect::<Vec<_>>())
             .await?;
