@@ -92,8 +92,10 @@ fn imports(sources: &[Source]) -> BTreeMap<&str, BTreeSet<&str>> {
         let named: &mut BTreeSet<_> = found.entry(source.path.as_str()).or_default();
         for (start, krate) in [("crate::", own), ("commons::", "commons"), ("tracker::", "tracker")] {
             for (at, _) in source.code.match_indices(start) {
-                let is_whole =
-                    !source.code[..at].ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c));
+                let before = &source.code[..at];
+                // A visibility, as in `pub(in crate::engine)`, imports nothing.
+                let is_whole = !before.ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c))
+                    && !before.ends_with("(in ");
                 let path = source.code[at + start.len()..]
                     .split(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
                 let file = path.into_iter().next().and_then(|path| file_of(krate, path, &files));

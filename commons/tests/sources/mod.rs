@@ -26,7 +26,11 @@ impl Source {
     fn new(path: String, whole: String) -> Self {
         // A simulation is test code too. It lies in `src` because it uses private names.
         let test = path.contains("/simulation/");
-        let product = if test { "" } else { whole.split("#[cfg(test)]\nmod ").next().unwrap_or_default() };
+        // The tests stand at the end of a file. `mod testing;` in between only declares another file.
+        let begins_tests = |at: &usize| whole[*at..].lines().nth(1).is_some_and(|line| line.ends_with('{'));
+        let mut tests = whole.match_indices("#[cfg(test)]\nmod ").map(|(at, _)| at);
+        let end = if test { 0 } else { tests.find(begins_tests).unwrap_or(whole.len()) };
+        let product = &whole[..end];
         let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
         let code = product.lines().filter(is_code).collect::<Vec<_>>().join("\n");
         Self { path, whole, code }
