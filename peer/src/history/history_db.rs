@@ -1,13 +1,14 @@
 //! The transactions of a history. Requests are staged in an open transaction, until a commit makes all of them durable
 //! at once. There is no thread and no clock here.
 //!
-//! The effects of a request are reported only after they are durable. If the disk fails, the whole transaction is
+//! The effects of a request are reported only after they are durable, except that received messages are published and
+//! delivery marks are reported early. If the disk fails, the whole transaction is
 //! rolled back. Own messages in it are then reported as not kept. Messages of others get no ack, so their senders
 //! send them again. Requests that nobody else would repeat are retried in the next transaction. For example, an
 //! own message and a room snapshot are staged, and the disk is full. The message is reported as not kept, and the
 //! snapshot is staged again with the next request.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use commons::keys::{PublicKey, Seed};
 use commons::names::Username;
 use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, Error};
+use uuid::Uuid;
 
 use crate::history::answer::HistoryFailed;
 use crate::history::conversation::NamedConversation;
@@ -89,6 +91,9 @@ pub struct HistoryDb {
     /// The queries that are answered after the commit, in order.
     queries: Vec<Query>,
     pub(crate) reports: Vec<Report>,
+    /// The deliveries that were reported and are not durable yet: recipients and message ids.
+    early_deliveries: HashSet<(Username, Uuid)>,
+    /// Whether the disk failed, and no write has succeeded since.
     pub(crate) in_trouble: bool,
     /// Stands for the wait for the disk at each commit.
     #[cfg(test)]
@@ -175,6 +180,7 @@ impl HistoryDb {
             needs_commit: false,
             queries: Vec::new(),
             reports: Vec::new(),
+            early_deliveries: HashSet::new(),
             in_trouble: false,
             #[cfg(test)]
             disk_wait: Box::new(|| ()),
@@ -270,11 +276,29 @@ impl HistoryDb {
     }
 
     /// Returns the reports of delivery marks and the answers to queries when nothing else is staged. A mark is true
-    /// before it is durable, because the other side stores the message. Marks change no data that a query tells.
+    /// before it is durable, because the other side stores the message. The queries read the open transaction, so they see the marks.
     pub(crate) fn reports_without_commit(&mut self) -> Vec<Report> {
-        self.reports.append(&mut self.tables.reports);
+        self.take_table_reports();
+        for report in &self.reports {
+            if let Report::Delivered { to, ids } = report {
+                self.early_deliveries.extend(ids.iter().map(|id| (to.clone(), *id)));
+            }
+        }
         self.answer_queries(false);
         std::mem::take(&mut self.reports)
+    }
+
+    /// Takes the reports of the tables. After a failed commit a mark is made again, but not reported again.
+    fn take_table_reports(&mut self) {
+        for mut report in std::mem::take(&mut self.tables.reports) {
+            if let Report::Delivered { to, ids } = &mut report {
+                ids.retain(|id| !self.early_deliveries.contains(&(to.clone(), *id)));
+                if ids.is_empty() {
+                    continue;
+                }
+            }
+            self.reports.push(report);
+        }
     }
 
     /// Answers the queries, in order. `is_lost` says that the earlier requests were rolled back.
@@ -339,12 +363,15 @@ impl HistoryDb {
         if let Some(record) = self.record.as_mut().filter(|_| has_changes) {
             record.note(self.tables.held());
         }
-        (self.in_trouble, self.needs_commit) = (false, false);
+        self.needs_commit = false;
+        // A read shows nothing about writes.
+        self.in_trouble &= !has_changes;
         self.staged.clear();
         self.tables.uncommitted.clear();
         self.tables.report_acks();
         self.reports.extend(self.tables.early.committed());
-        self.reports.append(&mut self.tables.reports);
+        self.take_table_reports();
+        self.early_deliveries.clear();
         Ok(())
     }
 }
@@ -724,7 +751,7 @@ mod tests {
         let reports = bob.commit();
         assert_eq!(texts(&reports).len(), 3);
         assert_eq!(receipts(&reports), [theirs[2][0].id]);
-        own.id = uuid::Uuid::now_v7();
+        own.id = Uuid::now_v7();
         bob.apply(Request::Append(own));
         assert_eq!(outgoing_messages(bob.commit())[0].message.provenance.seq, 1, "no number was lost");
         // The new revision of the room was stored after all: Ana is no longer a member.
@@ -739,9 +766,6 @@ mod tests {
     fn failed_requests_are_retried_in_their_order() {
         let mut ana = history(ANA);
         let waiting = say(&mut ana, &room(), &["waits"], &[BOB]);
-        let writable = |history: &HistoryDb, value: bool| {
-            history.tables.db.pragma_update(None, "query_only", !value).unwrap();
-        };
         // Bob acknowledges a message. Carla leaves and comes back.
         let requests = [
             Request::AckUpTo { to: user(BOB), ids: vec![waiting[0].id] },
@@ -749,11 +773,11 @@ mod tests {
             snapshot(10, &[(ANA, 1), (BOB, 2), (CARLA, 10)]),
         ];
         for request in requests {
-            writable(&ana, false);
+            set_writable(&ana, false);
             ana.apply(request);
             ana.commit();
         }
-        writable(&ana, true);
+        set_writable(&ana, true);
         let mut message = draft(&room(), "again here", &[ANA]);
         message.revision = 10;
         let mut carla = history(CARLA);
@@ -763,6 +787,50 @@ mod tests {
         let reports = ingest(&mut ana, CARLA, &room(), &messages);
         assert_eq!((texts(&reports), refusals(&reports)), (vec!["again here".to_owned()], vec![]));
         assert!(ana.tables.undelivered().unwrap().is_empty(), "the acknowledgement was not lost");
+    }
+
+    /// Makes every write to a history fail, or lets it succeed again.
+    fn set_writable(history: &HistoryDb, value: bool) {
+        history.tables.db.pragma_update(None, "query_only", !value).unwrap();
+    }
+
+    #[test]
+    fn delivery_is_reported_once_although_its_commit_fails() {
+        let mut ana = history(ANA);
+        let waiting = say(&mut ana, &room(), &["waits"], &[BOB, CARLA]);
+        let ack = |from| Request::AckUpTo { to: user(from), ids: vec![waiting[0].id] };
+        let delivered = |reports: &[Report]| {
+            reports.iter().filter(|report| matches!(report, Report::Delivered { .. })).count()
+        };
+        ana.apply(ack(BOB));
+        assert_eq!(delivered(&ana.reports_without_commit()), 1);
+        set_writable(&ana, false);
+        ana.apply(Request::Append(draft(&room(), "lost", &[])));
+        assert!(matches!(ana.commit()[..], [Report::Trouble(_), Report::NotStored { .. }]));
+        assert_eq!(ana.tables.undelivered().unwrap()[0].waits, [user(BOB), user(CARLA)], "rolled back");
+        set_writable(&ana, true);
+        // The control: the delivery to Carla is new.
+        ana.apply(ack(CARLA));
+        assert_eq!(delivered(&ana.reports_without_commit()), 1);
+        assert_eq!(delivered(&ana.commit()), 0);
+        assert!(ana.tables.undelivered().unwrap().is_empty(), "both marks are stored");
+    }
+
+    #[test]
+    fn only_a_write_ends_the_trouble_with_the_disk() {
+        let mut ana = history(ANA);
+        let fail = |ana: &mut HistoryDb| {
+            set_writable(ana, false);
+            ana.apply(Request::Append(draft(&room(), "lost", &[])));
+            let reports = ana.commit();
+            set_writable(ana, true);
+            reports.iter().filter(|report| matches!(report, Report::Trouble(_))).count()
+        };
+        assert_eq!(fail(&mut ana), 1);
+        assert_eq!(kept(&mut ana, &room()), [""; 0]);
+        assert_eq!(fail(&mut ana), 0, "a read in between shows nothing about the disk");
+        say(&mut ana, &room(), &["stored"], &[]);
+        assert_eq!(fail(&mut ana), 1, "the control: it failed again");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 -- One row. next_row: row numbers are never reused, even after messages were erased. It is a lower bound: the rows of
 -- later messages count too. shown: the last message that the user saw. indexed: the last message in the search index.
--- commits: the number of commits that changed something but added no message.
+-- commits: the number of commits that wrote this row. The others only added messages.
 CREATE TABLE meta (
     incarnation INTEGER NOT NULL,
     life TEXT NOT NULL,

@@ -33,7 +33,7 @@ pub(crate) struct Record {
 pub struct Held {
     /// The number of messages that were ever stored, erased ones included.
     pub messages: i64,
-    /// The number of commits that changed something but added no message.
+    /// The number of commits that wrote the table `meta`. The others only added messages, which show it themselves.
     pub commits: i64,
 }
 
@@ -42,7 +42,7 @@ pub struct Held {
 pub struct Loss {
     /// The difference between the record and the database.
     pub lacks: Held,
-    /// The folder with a copy of the damaged files. The copy was made before any change.
+    /// The copy of the damaged database, with its companion files beside it. It was made before any change.
     pub copy: Option<PathBuf>,
 }
 
