@@ -178,8 +178,11 @@ pub const HISTORY_LOCK_IDLE: Duration = Duration::from_secs(600);
 /// Wrong passwords to unlock the history after which the program ends.
 pub const HISTORY_LOCK_TRIES: usize = 3;
 
-/// Messages that `/history` and `/search` show: the default, and the greatest number.
-pub const HISTORY_PAGE: (usize, usize) = (20, 1000);
+/// Messages that `/history` and `/search` show if the user names no number: about a screen.
+pub const HISTORY_PAGE: usize = 20;
+
+/// Messages that `/history` shows at most. One answer holds them all.
+pub const HISTORY_PAGE_MAX: usize = 1000;
 
 /// Messages that an export reads at a time.
 pub const EXPORT_PAGE: usize = 1000;

@@ -162,5 +162,5 @@ pub(crate) fn is_zero(number: &u64) -> bool {
 
 /// The number of messages that `/history` shows if no number is given.
 pub(crate) fn default_lines() -> usize {
-    HISTORY_PAGE.0
+    HISTORY_PAGE
 }

@@ -236,7 +236,7 @@ mod tests {
             (json!({"command": "whoami"}), Command::WhoAmI),
             (
                 json!({"command": "history"}),
-                Command::History { lines: HISTORY_PAGE.0, conversation: None, before: None, after: None },
+                Command::History { lines: HISTORY_PAGE, conversation: None, before: None, after: None },
             ),
             (
                 json!({"command": "history", "lines": 5, "conversation": {"room": "sala"}, "password": "secret"}),
@@ -257,7 +257,7 @@ mod tests {
             (
                 json!({"command": "history", "before": uuid::Uuid::nil(), "before_from": "bob"}),
                 Command::History {
-                    lines: HISTORY_PAGE.0,
+                    lines: HISTORY_PAGE,
                     conversation: None,
                     before: before(Some(bob())),
                     after: None,
@@ -266,7 +266,7 @@ mod tests {
             (
                 json!({"command": "history", "after": uuid::Uuid::nil(), "after_from": "bob"}),
                 Command::History {
-                    lines: HISTORY_PAGE.0,
+                    lines: HISTORY_PAGE,
                     conversation: None,
                     before: None,
                     after: Some(After { id: uuid::Uuid::nil(), from: Some(bob()) }),

@@ -239,7 +239,7 @@ fn history(rest: &str) -> Result<(usize, Option<Conversation>), ArgError> {
     let (first, behind) = split_word(rest);
     match first.parse::<i64>() {
         Ok(_) => Ok((count(first)?, optional(behind, conversation)?)),
-        Err(_) => Ok((HISTORY_PAGE.0, optional(rest, conversation)?)),
+        Err(_) => Ok((HISTORY_PAGE, optional(rest, conversation)?)),
     }
 }
 
@@ -445,7 +445,7 @@ mod tests {
             ),
             (
                 "/history",
-                Command::History { lines: HISTORY_PAGE.0, conversation: None, before: None, after: None },
+                Command::History { lines: HISTORY_PAGE, conversation: None, before: None, after: None },
             ),
             ("/history 5", Command::History { lines: 5, conversation: None, before: None, after: None }),
             (
@@ -455,7 +455,7 @@ mod tests {
             (
                 "/history sala",
                 Command::History {
-                    lines: HISTORY_PAGE.0,
+                    lines: HISTORY_PAGE,
                     conversation: Some(Conversation::Room(sala())),
                     before: None,
                     after: None,

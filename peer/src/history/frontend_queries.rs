@@ -8,12 +8,14 @@ use std::ops::Range;
 
 use commons::names::Username;
 use rusqlite::{OptionalExtension, Result, Row, params};
+use uuid::Uuid;
 
 use crate::history::answer::{ConversationSummary, PublishedMessage, Receipt, StoredMessage};
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::report::IncomingMessage;
 use crate::history::rows::{
-    STORED, limit, named_conversation, read_audience, read_written, stored_message, time,
+    STORED_COLUMNS, STORED_TABLES, limit, named_conversation, read_audience, read_written, stored_message,
+    time,
 };
 use crate::history::tables::Tables;
 use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
@@ -30,7 +32,8 @@ impl Tables {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let clock = known.clock.cast_signed();
         let mut query = self.db.prepare_cached(&format!(
-            "{STORED} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+            "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
+             WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
                AND (?5 IS NULL OR ({ORDER}) < (
                  SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
                  WHERE l.row = ?5))
@@ -55,17 +58,31 @@ impl Tables {
         Ok(found)
     }
 
-    /// Returns the first messages of a conversation after a row, oldest first, in the order of [`Self::page`].
+    /// As [`Self::page`], before a message, which [`Self::row_of`] finds. Returns `None` if it is no longer stored.
+    pub fn page_before(
+        &mut self,
+        of: &ConversationId,
+        (id, from): (&Uuid, Option<&Username>),
+        count: usize,
+    ) -> Result<Option<Vec<StoredMessage>>> {
+        let Some(before) = self.row_of(id, from)? else { return Ok(None) };
+        self.page(of, Some(before), count).map(Some)
+    }
+
+    /// Returns the first messages of a conversation after a message, oldest first, in the order of [`Self::page`].
+    /// Returns `None` if that message is no longer stored.
     pub fn page_after(
         &mut self,
         of: &ConversationId,
-        after: i64,
+        (id, from): (&Uuid, Option<&Username>),
         count: usize,
-    ) -> Result<Vec<StoredMessage>> {
-        let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
+    ) -> Result<Option<Vec<StoredMessage>>> {
+        let Some(after) = self.row_of(id, from)? else { return Ok(None) };
+        let Some(known) = self.known_conversation(of)? else { return Ok(Some(Vec::new())) };
         let clock = known.clock.cast_signed();
         let mut query = self.db.prepare_cached(&format!(
-            "{STORED} WHERE l.conversation = ?1 AND l.lamport >= ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+            "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
+             WHERE l.conversation = ?1 AND l.lamport >= ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
                AND (?5 IS NULL OR ({ORDER}) > (
                  SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
                  WHERE l.row = ?5))
@@ -85,7 +102,7 @@ impl Tables {
             let piece = query.query_map(params![known.key, from, to, rest, after], stored_message)?;
             found.extend(piece.collect::<Result<Vec<_>>>()?);
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Returns messages in order from a position on, and the position at which to continue. A position is a Lamport
@@ -110,7 +127,8 @@ impl Tables {
         let last: Option<i64> =
             query.query_row(params![known.key, first, to, limit(count)], |row| row.get(0)).optional()?;
         let mut query = self.db.prepare_cached(&format!(
-            "{STORED} WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
+            "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
+             WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
              ORDER BY l.lamport, a.name, s.incarnation, l.seq, l.row"
         ))?;
         let found = query.query_map(params![known.key, first, last.unwrap_or(to)], stored_message)?;
@@ -166,7 +184,9 @@ impl Tables {
     }
 
     fn receipt(&self, row: i64) -> Result<Receipt> {
-        let mut query = self.db.prepare_cached(&format!("{STORED} WHERE l.row = ?1"))?;
+        let mut query = self
+            .db
+            .prepare_cached(&format!("SELECT {STORED_COLUMNS} FROM {STORED_TABLES} WHERE l.row = ?1"))?;
         let message = query.query_row([row], stored_message)?;
         let audience = self.audience_text(row)?;
         let waits = self.outbox.message(row).map_or_else(|| Ok(Vec::new()), |it| self.names(&it.waits))?;
@@ -200,7 +220,9 @@ impl Tables {
     pub(crate) fn unshown(&mut self) -> Result<Vec<IncomingMessage>> {
         let me = self.user_key(&self.me.clone())?;
         let mut query = self.db.prepare_cached(&format!(
-            "{STORED} WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL ORDER BY l.row"
+            "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
+             WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL
+             ORDER BY l.row"
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
         let found = query.query_map([shown, me], stored_message)?;
@@ -220,7 +242,8 @@ impl Tables {
         let of_others = "(l.author <> ?3 OR l.audience IS NULL)";
         for (rows, which, is_own) in [(received, of_others, false), (own, of_this_device, true)] {
             let mut query = self.db.prepare_cached(&format!(
-                "{STORED} WHERE l.row >= ?1 AND l.row < ?2 AND {which} AND l.text IS NOT NULL ORDER BY l.row LIMIT ?4"
+                "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
+                 WHERE l.row >= ?1 AND l.row < ?2 AND {which} AND l.text IS NOT NULL ORDER BY l.row LIMIT ?4"
             ))?;
             let messages =
                 query.query_map(params![rows.start, rows.end, me, limit(count)], stored_message)?;
@@ -241,6 +264,7 @@ const ORDER: &str =
 
 #[cfg(test)]
 mod tests {
+    use crate::history::history_db::HistoryDb;
     use crate::history::request::{Request, UnsignedMessage};
     use crate::history::testing::*;
 
@@ -304,14 +328,30 @@ mod tests {
         }
         assert_eq!(paged, texts);
         // So do pages after the first message.
-        let (mut paged, mut row) = (vec![texts[0].clone()], before.unwrap());
+        let first = ana.tables.page(&room(), None, 25).unwrap().remove(0);
+        let (mut paged, mut last) = (vec![first.text], first.id);
         loop {
-            let page = ana.tables.page_after(&room(), row, 10).unwrap();
+            let page = ana.tables.page_after(&room(), (&last, None), 10).unwrap().unwrap();
             let Some(newest) = page.last() else { break };
-            row = newest.row;
+            last = newest.id;
             paged.extend(page.into_iter().map(|message| message.text));
         }
         assert_eq!(paged, texts);
+    }
+
+    #[test]
+    fn page_at_an_erased_message_is_no_disk_failure() {
+        let mut ana = history(ANA);
+        let id = say(&mut ana, &room(), &["1", "2"], &[]).remove(0).id;
+        let pages = |ana: &mut HistoryDb| {
+            let before = ana.transaction(|tables| tables.page_before(&room(), (&id, None), 9)).unwrap();
+            let after = ana.transaction(|tables| tables.page_after(&room(), (&id, None), 9)).unwrap();
+            [before, after].map(|page| page.map(|messages| messages.len()))
+        };
+        assert_eq!(pages(&mut ana), [Some(0), Some(1)]);
+        ana.transaction(|tables| tables.forget(&room())).unwrap();
+        assert_eq!(pages(&mut ana), [None, None]);
+        assert_eq!(ana.commit(), [], "nothing is reported");
     }
 
     #[test]

@@ -191,13 +191,16 @@ pub(crate) fn note_written(audience: Option<&str>, to: &Username) -> String {
     others.chain([format!("{WRITTEN}{to}")]).collect::<Vec<_>>().join(" ")
 }
 
-/// The SELECT clause whose columns [`stored_message`] reads. A query appends its conditions.
-pub(crate) const STORED: &str =
-    "SELECT c.room, p.name, c.name, l.row, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late
-     FROM messages l JOIN people a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
+/// The columns that [`stored_message`] reads.
+pub(crate) const STORED_COLUMNS: &str =
+    "c.room, p.name, c.name, l.row, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late";
+
+/// The tables of [`STORED_COLUMNS`]. A query appends its conditions.
+pub(crate) const STORED_TABLES: &str =
+    "messages l JOIN people a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
      LEFT JOIN people p ON p.id = c.peer LEFT JOIN streams s ON s.id = l.stream";
 
-/// Reads a row of [`STORED`].
+/// Reads the [`STORED_COLUMNS`] of a row.
 pub(crate) fn stored_message(row: &Row<'_>) -> Result<StoredMessage> {
     let (conversation, room) = named_conversation(row)?;
     Ok(StoredMessage {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::rows::{limit, stored_message};
+use crate::history::rows::{STORED_COLUMNS, limit, stored_message};
 use crate::history::tables::Tables;
 use crate::limits::{INDEX_PIECE, SEARCH_WORDS};
 
@@ -53,25 +53,17 @@ impl std::fmt::Debug for Search {
 /// The control characters with which the index marks matches in its results.
 const MARKS: (char, char) = ('\u{2}', '\u{3}');
 
-/// Selects the columns of [`stored_message`] and the text with marked matches. The joins follow the index from the newest
-/// row, so the query stops as soon as it has enough results.
-const FOUND: &str =
-    "SELECT c.room, p.name, c.name, l.row, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late,
-         highlight(words, 0, char(2), char(3))
-     FROM words CROSS JOIN messages l ON l.row = words.rowid CROSS JOIN people a ON a.id = l.author
-     CROSS JOIN conversations c ON c.id = l.conversation LEFT JOIN people p ON p.id = c.peer
-     WHERE words MATCH ?1 AND words.rowid < ?2 AND (?3 IS NULL OR l.author = ?3)
-         AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
-     ORDER BY words.rowid DESC LIMIT ?7";
+/// The text with marked matches, the table and the condition of a search for words. The joins follow the index from the
+/// newest row, so the query stops as soon as it has enough results.
+const WITH_WORDS: (&str, &str, &str) = (
+    "highlight(words, 0, char(2), char(3))",
+    "words CROSS JOIN messages l ON l.row = words.rowid",
+    "words MATCH ?1 AND words.rowid < ?2",
+);
 
-/// The same query without words.
-const FOUND_WITHOUT_WORDS: &str =
-    "SELECT c.room, p.name, c.name, l.row, a.name, l.id, l.text, l.sent_at, l.stream IS NOT NULL, l.late, NULL
-     FROM messages l CROSS JOIN people a ON a.id = l.author CROSS JOIN conversations c ON c.id = l.conversation
-     LEFT JOIN people p ON p.id = c.peer
-     WHERE ?1 IS NULL AND l.text IS NOT NULL AND l.row < ?2 AND (?3 IS NULL OR l.author = ?3)
-         AND (?4 IS NULL OR l.conversation = ?4) AND l.sent_at >= ?5 AND l.sent_at < ?6
-     ORDER BY l.row DESC LIMIT ?7";
+/// The same for a search without words.
+const WITHOUT_WORDS: (&str, &str, &str) =
+    ("NULL", "messages l", "?1 IS NULL AND l.text IS NOT NULL AND l.row < ?2");
 
 impl Tables {
     /// Returns the matching messages, newest first. Messages that are not indexed yet are not found by words.
@@ -96,8 +88,15 @@ impl Tables {
                 Some(known) => Some(known.key),
             },
         };
-        let query = if expression.is_some() { FOUND } else { FOUND_WITHOUT_WORDS };
-        let mut query = self.db.prepare_cached(query)?;
+        let (marked, messages, condition) = if expression.is_some() { WITH_WORDS } else { WITHOUT_WORDS };
+        let mut query = self.db.prepare_cached(&format!(
+            "SELECT {STORED_COLUMNS}, {marked}
+             FROM {messages} CROSS JOIN people a ON a.id = l.author
+             CROSS JOIN conversations c ON c.id = l.conversation LEFT JOIN people p ON p.id = c.peer
+             WHERE {condition} AND (?3 IS NULL OR l.author = ?3) AND (?4 IS NULL OR l.conversation = ?4)
+                 AND l.sent_at >= ?5 AND l.sent_at < ?6
+             ORDER BY l.row DESC LIMIT ?7"
+        ))?;
         let found = query.query_map(
             params![
                 expression,

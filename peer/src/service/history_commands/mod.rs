@@ -32,7 +32,7 @@ use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage
 use crate::history::conversation::ConversationId;
 use crate::history::search::Search;
 use crate::history::tables::Tables;
-use crate::limits::{EXPORT_PAGE, HISTORY_PAGE, RECEIPTS};
+use crate::limits::{EXPORT_PAGE, HISTORY_PAGE, HISTORY_PAGE_MAX, RECEIPTS};
 use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
 use crate::service::history_commands::query::Query;
@@ -62,8 +62,12 @@ impl PeerService {
     ) -> Result<Answer, CommandError> {
         self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
-        let (before, lines) = (row_before(history, before).await?, lines.min(HISTORY_PAGE.1));
-        let mut kept = history.transaction(move |tables| tables.page(&id, before, lines + 1)).await?;
+        let lines = lines.min(HISTORY_PAGE_MAX);
+        let page = history.transaction(move |tables| match before {
+            Some(Before { id: before, from }) => tables.page_before(&id, (&before, from.as_ref()), lines + 1),
+            None => tables.page(&id, None, lines + 1).map(Some),
+        });
+        let mut kept = page.await?.ok_or_else(message_is_gone)?;
         // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
@@ -80,8 +84,11 @@ impl PeerService {
     ) -> Result<Answer, CommandError> {
         self.look().await?;
         let Named { id, of, named } = self.looked_at(history, conversation).await?;
-        let (after, lines) = (row_of(history, after.id, after.from).await?, lines.min(HISTORY_PAGE.1));
-        let mut kept = history.transaction(move |tables| tables.page_after(&id, after, lines + 1)).await?;
+        let lines = lines.min(HISTORY_PAGE_MAX);
+        let After { id: after, from } = after;
+        let page =
+            history.transaction(move |tables| tables.page_after(&id, (&after, from.as_ref()), lines + 1));
+        let mut kept = page.await?.ok_or_else(message_is_gone)?;
         let more = kept.len() > lines;
         kept.truncate(lines);
         Ok(Answer::History { of, named, lines: kept.into_iter().map(past_message).collect(), more })
@@ -101,11 +108,17 @@ impl PeerService {
             Some(named) => Some(self.looked_at(history, Some(named)).await?.id),
             None => None,
         };
-        let before = row_before(history, before).await?;
+        let before = match before {
+            Some(Before { id, from }) => {
+                let row = history.transaction(move |tables| tables.row_of(&id, from.as_ref())).await?;
+                Some(row.ok_or_else(message_is_gone)?)
+            }
+            None => None,
+        };
         let wanted = Search { words, from, of, since, until, before };
-        let mut lines = history.search(wanted, HISTORY_PAGE.0 + 1).await?;
-        let more = lines.len() > HISTORY_PAGE.0;
-        lines.truncate(HISTORY_PAGE.0);
+        let mut lines = history.search(wanted, HISTORY_PAGE + 1).await?;
+        let more = lines.len() > HISTORY_PAGE;
+        lines.truncate(HISTORY_PAGE);
         let names = self.names(history).await?;
         let found = |kept: StoredMessage| {
             let Named { of, named, .. } = names.iter().find(|it| it.id == kept.conversation)?.clone();
@@ -293,18 +306,12 @@ impl PeerService {
     }
 }
 
-/// Returns the row of the message before which the page ends.
-async fn row_before(history: &History, before: Option<Before>) -> Result<Option<i64>, CommandError> {
-    match before {
-        Some(Before { id, from }) => row_of(history, id, from).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Returns the row of a message.
-async fn row_of(history: &History, id: Uuid, from: Option<Username>) -> Result<i64, CommandError> {
-    let unknown = || CommandError::Usage("no message with that id is kept here".to_owned());
-    history.transaction(move |tables| tables.row_of(&id, from.as_ref())).await?.ok_or_else(unknown)
+/// Returns the error for a page at a message that is not stored. It may have been erased a moment ago.
+fn message_is_gone() -> CommandError {
+    CommandError::Usage(
+        "that message is no longer stored here. Ask again without it to begin at the newest message"
+            .to_owned(),
+    )
 }
 
 impl From<HistoryFailed> for CommandError {
