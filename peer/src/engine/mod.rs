@@ -39,6 +39,7 @@ mod membership;
 pub(crate) mod message_event;
 pub(crate) mod omission;
 mod pending_command;
+mod remote_have;
 mod replication;
 pub(crate) mod signed_out;
 mod status;

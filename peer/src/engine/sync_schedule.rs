@@ -16,10 +16,9 @@ use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use tokio::time::Instant;
 
+use crate::engine::remote_have::{RemoteHave, Spans, StreamKey, keyed, unkeyed};
 use crate::history::conversation::ConversationId;
-use crate::limits::{
-    AUTHOR_GRACE, CONVERSATIONS_MAX, HAVE_INTERVAL, REMOTE_SPANS_MAX, WANT_RETRY, WANT_TIMEOUT,
-};
+use crate::limits::{AUTHOR_GRACE, CONVERSATIONS_MAX, HAVE_INTERVAL, WANT_RETRY, WANT_TIMEOUT};
 
 /// The progress of the sync with every linked peer that supports it.
 #[derive(Debug, Default)]
@@ -42,19 +41,19 @@ struct ConversationSync {
     have_at: Option<Instant>,
     /// Whether the contents have changed since that HAVE.
     has_changed: bool,
-    /// The ranges that the peer holds, at most [`REMOTE_SPANS_MAX`].
-    remote_have: Vec<StreamSpans>,
+    /// The ranges that the peer holds.
+    remote_have: RemoteHave,
     /// Whether these ranges must be compared with the local history.
     is_unchecked: bool,
     /// The ranges of earlier WANTs. If they are still lacking, the WANT was in vain.
-    requested: Vec<StreamSpans>,
+    requested: BTreeMap<StreamKey, Spans>,
     /// The time from which these ranges may be requested once more.
     retry_at: Option<Instant>,
     /// The ranges that a linked author should send unasked, and since when they are lacking. They are requested if
     /// they do not come within `AUTHOR_GRACE`.
-    author_grace: Option<(Instant, Vec<StreamSpans>)>,
+    author_grace: Option<(Instant, BTreeMap<StreamKey, Spans>)>,
     /// The streams that a linked author did not continue. Their ranges are requested like all others.
-    fetch_anyway: Vec<StreamSpans>,
+    fetch_anyway: BTreeSet<StreamKey>,
 }
 
 impl SyncSchedule {
@@ -147,18 +146,7 @@ impl SyncSchedule {
             return;
         }
         let state = peer.conversations.entry(conversation.clone()).or_default();
-        state.remote_have.retain(|known| !remote_have.iter().any(|new| known.is_of_same_stream(new)));
-        state.remote_have.extend(remote_have);
-        // A peer may invent any number of streams and ranges. Those that it named last are kept.
-        let mut spans = 0;
-        let is_kept = |stream: &&StreamSpans| {
-            // A stream without ranges counts as one.
-            spans += stream.spans.len().max(1);
-            spans <= REMOTE_SPANS_MAX
-        };
-        let kept = state.remote_have.iter().rev().take_while(is_kept).count();
-        let surplus = state.remote_have.len() - kept;
-        state.remote_have.drain(..surplus);
+        state.remote_have.note(remote_have.into_iter().map(keyed));
         state.is_unchecked = true;
         state.requested.clear();
     }
@@ -215,7 +203,7 @@ impl SyncSchedule {
             state.retry_at = None;
             state.requested.clear();
         }
-        Some((conversation.clone(), state.remote_have.clone()))
+        Some((conversation.clone(), unkeyed(state.remote_have.iter())))
     }
 
     /// Ends a comparison. Returns the ranges for a WANT to a peer, out of those that are lacking here. A range is left
@@ -231,42 +219,38 @@ impl SyncSchedule {
         let Some(peer) = self.peers.get_mut(user) else { return Vec::new() };
         peer.is_comparing = false;
         let Some(state) = peer.conversations.get_mut(conversation) else { return Vec::new() };
-        state
-            .fetch_anyway
-            .retain(|fetch_anyway| lacking.iter().any(|stream| stream.is_of_same_stream(fetch_anyway)));
-        let comes_by_itself = |stream: &StreamSpans| {
-            authors.contains(&stream.username)
-                && !state.fetch_anyway.iter().any(|fetch_anyway| stream.is_of_same_stream(fetch_anyway))
+        let lacking: BTreeMap<_, _> = lacking.into_iter().map(keyed).collect();
+        state.fetch_anyway.retain(|fetch_anyway| lacking.contains_key(fetch_anyway));
+        let comes_by_itself = |(stream, _): &(StreamKey, Spans)| {
+            authors.contains(&stream.0) && !state.fetch_anyway.contains(stream)
         };
-        let (on_their_way, mut wanted): (Vec<_>, Vec<_>) = lacking.into_iter().partition(comes_by_itself);
+        let (on_their_way, mut wanted): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            lacking.into_iter().partition(comes_by_itself);
         state.author_grace = match state.author_grace.take() {
             _ if on_their_way.is_empty() => None,
             Some((since, awaited)) if since + AUTHOR_GRACE <= now => {
                 // An author sends in order. If the first lacking message has not changed, nothing is coming.
-                let stuck = |now: &StreamSpans| awaited.iter().any(|then| starts_as(now, then));
-                let (stuck, coming): (Vec<_>, Vec<_>) = on_their_way.into_iter().partition(stuck);
-                state.fetch_anyway.extend(stuck.iter().cloned());
+                let stuck = |(stream, now): &(StreamKey, Spans)| {
+                    let begins = |spans: &Spans| spans.first().map(|(first, _)| *first);
+                    awaited.get(stream).is_some_and(|then| begins(then) == begins(now))
+                };
+                let (stuck, coming): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                    on_their_way.into_iter().partition(stuck);
+                state.fetch_anyway.extend(stuck.keys().cloned());
                 wanted.extend(stuck);
                 (!coming.is_empty()).then_some((now, coming))
             }
             waiting => Some(waiting.unwrap_or((now, on_their_way))),
         };
-        wanted.retain(|stream| !state.requested.contains(stream));
+        wanted.retain(|stream, spans| state.requested.get(stream) != Some(spans));
         if wanted.is_empty() {
             return Vec::new();
         }
-        state.requested.retain(|asked| !wanted.iter().any(|stream| stream.is_of_same_stream(asked)));
-        state.requested.extend(wanted.iter().cloned());
+        state.requested.extend(wanted.iter().map(|(stream, spans)| (stream.clone(), spans.clone())));
         state.retry_at = Some(now + WANT_RETRY);
         peer.awaited = Some((conversation.clone(), now + WANT_TIMEOUT));
-        wanted
+        unkeyed(&wanted)
     }
-}
-
-/// Returns whether both entries name the same stream and begin with the same message.
-fn starts_as(one: &StreamSpans, other: &StreamSpans) -> bool {
-    let first = |stream: &StreamSpans| stream.spans.first().map(|(first, _)| *first);
-    one.is_of_same_stream(other) && first(one) == first(other)
 }
 
 #[cfg(test)]
@@ -276,6 +260,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::limits::REMOTE_SPANS_MAX;
 
     const SALA: ConversationId = ConversationId::Room(Uuid::nil());
 
@@ -387,7 +372,7 @@ mod tests {
         sync.link_up(&bob);
         let spans = |sync: &SyncSchedule| -> usize {
             let known = &sync.peers[&user("bob")].conversations[&SALA].remote_have;
-            known.iter().map(|stream| stream.spans.len()).sum()
+            known.iter().map(|(_, spans)| spans.len()).sum()
         };
         let mut announce = |n: u64, count: u64| {
             let (username, incarnation) = ("bob".to_owned(), Incarnation(n));

@@ -6,6 +6,8 @@
 //! Example: Ana holds the messages 1 to 9 of Carla and Bob holds 1 to 5. Ana sends HAVE 1-9, Bob answers WANT 6-9,
 //! and Ana sends the signed batches that contain 6 to 9.
 
+use std::collections::BTreeMap;
+
 use commons::keys::PublicKey;
 use commons::limits::{BATCH_BYTES, BATCH_LINES, SPANS_MAX};
 use commons::names::Username;
@@ -270,12 +272,14 @@ impl Tables {
 /// Merges the wanted ranges by stream. A WANT that repeats a stream costs no more than one that does not.
 fn merged(wanted: &[StreamSpans]) -> Vec<(&StreamSpans, Username, SeqRanges)> {
     let mut merged: Vec<(&StreamSpans, Username, SeqRanges)> = Vec::new();
+    let mut places = BTreeMap::new();
     for claimed in wanted {
         let (Ok(author), Ok(spans)) = (Username::parse(&claimed.username), SeqRanges::read(&claimed.spans))
         else {
             continue;
         };
-        match merged.iter_mut().find(|(known, ..)| known.is_of_same_stream(claimed)) {
+        let place = *places.entry((&claimed.username, claimed.incarnation)).or_insert(merged.len());
+        match merged.get_mut(place) {
             Some((.., known)) => spans.iter().for_each(|(first, last)| known.insert(first, last)),
             None => merged.push((claimed, author, spans)),
         }
