@@ -34,11 +34,12 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let is_message = matches!(command, EngineCommand::Say { .. });
-        if is_message {
-            self.history_lock.touch(now.instant);
-        }
         if self.unstored > 0 && !is_message && !self.omits(Omission::CommandsWait) {
             return self.deferred.push_back((ticket, command));
+        }
+        // A page asks for the members by itself, so that does not show that the user is there.
+        if !matches!(command, EngineCommand::Users(_) | EngineCommand::WaitForTurn { is_by_user: false }) {
+            self.history_lock.touch(now.instant);
         }
         let outcome = match command {
             EngineCommand::Say { text, .. } if text.len() > TEXT_MAX => {
@@ -60,6 +61,13 @@ impl Engine {
             EngineCommand::Accept(user) => return self.decide(ticket, effects, |it| it.accept_keys(user)),
             EngineCommand::Verified(user) => return self.decide(ticket, effects, |it| it.verify_keys(user)),
             EngineCommand::Verify(user) => self.safety_number(user),
+            EngineCommand::WaitForTurn { .. } => Ok(Answer::Done),
+            EngineCommand::Flush(of) => return self.begin_flush(ticket, of.as_ref(), now, effects),
+            EngineCommand::CheckUnlocked => self.history_lock.check(now.instant).map(|()| Answer::Done),
+            EngineCommand::Unlock { is_right } => {
+                self.history_lock.attempt(is_right, now.instant).map(|()| Answer::Done)
+            }
+            EngineCommand::AskPassword => Err(self.history_lock.error()),
         };
         effects.push(Effect::Answer(ticket, outcome));
     }
@@ -120,7 +128,7 @@ impl Engine {
         for command in std::mem::take(&mut self.pending) {
             self.go_on(command, now, effects);
         }
-        self.check_flushes(now, effects);
+        self.end_due_flushes(now, effects);
     }
 
     /// Carries out a command, or keeps it if it must wait.
@@ -211,7 +219,6 @@ impl Engine {
         for (ticket, command) in std::mem::take(&mut self.deferred) {
             self.on_command(ticket, command, now, effects);
         }
-        self.check_flushes(now, effects);
     }
 
     fn end_private(&mut self, user: &Username, effects: &mut Effects) -> Result<(), CommandError> {

@@ -1,4 +1,4 @@
-//! The commands that the engine carries out: those about conversations and about the keys of others.
+//! The commands that the engine carries out: those about conversations, the keys of others and the lock of the history.
 
 use commons::names::Username;
 use uuid::Uuid;
@@ -27,4 +27,21 @@ pub(crate) enum EngineCommand {
     Verify(Username),
     /// Records that the safety number was compared.
     Verified(Username),
+    /// Does nothing. As every command it is answered once all own messages are stored, so that the command that follows
+    /// it comes after them.
+    WaitForTurn {
+        /// Whether the user gave the command that follows. A page gives some by itself.
+        is_by_user: bool,
+    },
+    /// Waits until no message is on its way to a recipient that is connected: in one conversation, or in all. The wait
+    /// is bounded.
+    Flush(Option<Conversation>),
+    /// Checks that the history is unlocked.
+    CheckUnlocked,
+    /// The user gave a password, which is right or wrong.
+    Unlock {
+        is_right: bool,
+    },
+    /// Asks for the password, whether the history is locked or not.
+    AskPassword,
 }

@@ -3,10 +3,11 @@
 use commons::names::Username;
 
 use crate::api::Answer;
+use crate::api::conversation::Conversation;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::flush::Flush;
-use crate::engine::input::{Milestone, Now, Ticket};
+use crate::engine::input::{Now, Ticket};
 use crate::engine::omission::Omission;
 use crate::engine::timers::Timer;
 use crate::history::conversation::ConversationId;
@@ -14,35 +15,38 @@ use crate::history::query::Query;
 use crate::limits::QUIT_WAIT;
 
 impl Engine {
-    pub(in crate::engine) fn on_await(
+    /// Waits until no message of a conversation, or of all, is on its way to a recipient that is connected.
+    pub(in crate::engine) fn begin_flush(
         &mut self,
         ticket: Ticket,
-        milestone: Milestone,
+        conversation: Option<&Conversation>,
         now: Now,
         effects: &mut Effects,
     ) {
-        let is_counting = matches!(milestone, Milestone::Delivered(_));
-        let is_bounded = is_counting && !self.omits(Omission::FlushBound);
-        let until = is_bounded.then(|| now.instant + QUIT_WAIT);
-        if let Milestone::Delivered(of) = &milestone {
-            effects.history(Query::Waiting { of: of.clone() });
-        }
-        self.flushes.push(Flush { ticket, milestone, is_counting, until });
-        self.check_flushes(now, effects);
+        let of = match conversation.map(|conversation| self.chat.resolve(conversation)).transpose() {
+            Ok(resolved) => resolved.map(|(id, _)| id),
+            // There is no such conversation, so nothing is on its way.
+            Err(_) => return effects.push(Effect::Answer(ticket, Ok(Answer::Done))),
+        };
+        effects.history(Query::Waiting { of: of.clone() });
+        self.flushes.push(Flush { ticket, of, is_counting: true, until: now.instant + QUIT_WAIT });
+        self.end_due_flushes(now, effects);
     }
 
-    /// Ends the waits that are over.
-    pub(in crate::engine) fn check_flushes(&mut self, now: Now, effects: &mut Effects) {
-        let is_stored = self.unstored == 0;
-        let is_over = |flush: &mut Flush| {
-            flush.until.is_some_and(|until| until <= now.instant)
-                || (flush.milestone == Milestone::Stored && is_stored)
-        };
-        for flush in self.flushes.extract_if(.., is_over) {
-            effects.push(Effect::Answer(flush.ticket, Ok(Answer::Done)));
+    /// Ends the waits that have lasted too long.
+    pub(in crate::engine) fn end_due_flushes(&mut self, now: Now, effects: &mut Effects) {
+        if !self.omits(Omission::FlushBound) {
+            self.end_flushes(|flush| flush.until <= now.instant, effects);
         }
-        if let Some(until) = self.flushes.iter().filter_map(|flush| flush.until).min() {
+        if let Some(until) = self.flushes.iter().map(|flush| flush.until).filter(|it| *it > now.instant).min()
+        {
             self.timers.set_earliest(Timer::Commands, until);
+        }
+    }
+
+    fn end_flushes(&mut self, is_over: impl Fn(&Flush) -> bool, effects: &mut Effects) {
+        for flush in self.flushes.extract_if(.., |flush| is_over(flush)) {
+            effects.push(Effect::Answer(flush.ticket, Ok(Answer::Done)));
         }
     }
 
@@ -56,14 +60,11 @@ impl Engine {
     ) {
         let is_impatient = self.omits(Omission::FlushWaits);
         let is_on_its_way = waiting.iter().any(|(user, _)| self.is_expected(user));
-        let is_asked =
-            |flush: &Flush| matches!(&flush.milestone, Milestone::Delivered(it) if it.as_ref() == of);
-        for flush in self.flushes.iter_mut().filter(|flush| is_asked(flush)) {
-            flush.is_counting = false;
-            if !is_on_its_way || is_impatient {
-                flush.until = Some(now.instant);
-            }
+        let is_asked = |flush: &Flush| flush.of.as_ref() == of;
+        if !is_on_its_way || is_impatient {
+            self.end_flushes(is_asked, effects);
         }
+        self.flushes.iter_mut().filter(|flush| is_asked(flush)).for_each(|flush| flush.is_counting = false);
         if of.is_none() {
             self.backpressure.checked(waiting);
             self.look_for(waiting, now, effects);
@@ -77,10 +78,8 @@ impl Engine {
             effects.history(Query::Waiting { of: None });
         }
         for flush in &mut self.flushes {
-            if let Milestone::Delivered(of) = &flush.milestone
-                && !std::mem::replace(&mut flush.is_counting, true)
-            {
-                effects.history(Query::Waiting { of: of.clone() });
+            if !std::mem::replace(&mut flush.is_counting, true) {
+                effects.history(Query::Waiting { of: flush.of.clone() });
             }
         }
     }

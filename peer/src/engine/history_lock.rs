@@ -3,15 +3,11 @@
 //! The first look at the history in a run, and the first after [`HISTORY_LOCK_IDLE`] without activity, requires the password.
 //! Pure: time is an argument.
 
+use commons::protocol::with_tracker::ErrorCode;
 use tokio::time::Instant;
 
+use crate::api::error::CommandError;
 use crate::limits::{HISTORY_LOCK_IDLE, HISTORY_LOCK_TRIES};
-
-/// The number of wrong passwords that remain, at most [`HISTORY_LOCK_TRIES`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Locked {
-    pub(crate) tries_left: usize,
-}
 
 /// The state of the lock, which is locked at first.
 #[derive(Debug, Default)]
@@ -34,19 +30,19 @@ impl HistoryLock {
     }
 
     /// Checks that the history is unlocked.
-    pub(crate) fn check(&mut self, now: Instant) -> Result<(), Locked> {
+    pub(crate) fn check(&mut self, now: Instant) -> Result<(), CommandError> {
         self.touch(now);
-        self.open.filter(|_| !self.is_exhausted()).map(|_| ()).ok_or_else(|| self.shut())
+        self.open.filter(|_| !self.is_exhausted()).map(|_| ()).ok_or_else(|| self.error())
     }
 
     /// Records an attempt to unlock the history, with a right or a wrong password.
-    pub(crate) fn attempt(&mut self, right: bool, now: Instant) -> Result<(), Locked> {
+    pub(crate) fn attempt(&mut self, right: bool, now: Instant) -> Result<(), CommandError> {
         if right && !self.is_exhausted() {
             *self = Self { open: Some(now), wrong: 0 };
             return Ok(());
         }
         self.wrong += 1;
-        Err(self.shut())
+        Err(self.error())
     }
 
     /// Returns true if too many passwords were wrong: no password unlocks the history any more.
@@ -54,9 +50,12 @@ impl HistoryLock {
         self.wrong >= HISTORY_LOCK_TRIES
     }
 
-    /// Returns the number of wrong passwords that remain.
-    pub(crate) fn shut(&self) -> Locked {
-        Locked { tries_left: HISTORY_LOCK_TRIES.saturating_sub(self.wrong) }
+    /// Returns the error that asks for the password, with the number of wrong ones that remain.
+    pub(crate) fn error(&self) -> CommandError {
+        match HISTORY_LOCK_TRIES.saturating_sub(self.wrong) {
+            0 => CommandError::refused(ErrorCode::TooManyAttempts, "too many wrong passwords"),
+            tries_left => CommandError::PasswordWanted { tries_left },
+        }
     }
 }
 
@@ -68,25 +67,27 @@ mod tests {
     async fn the_first_look_and_one_after_a_pause_want_the_password() {
         let now = Instant::now();
         let mut history_lock = HistoryLock::default();
-        assert_eq!(history_lock.check(now), Err(Locked { tries_left: 3 }));
+        assert_eq!(history_lock.check(now), Err(CommandError::PasswordWanted { tries_left: 3 }));
         assert_eq!(history_lock.attempt(true, now), Ok(()));
         let busy = now + HISTORY_LOCK_IDLE / 2;
         history_lock.touch(busy);
         assert_eq!(history_lock.check(busy + HISTORY_LOCK_IDLE / 2), Ok(()));
-        assert_eq!(history_lock.check(busy + HISTORY_LOCK_IDLE * 2), Err(Locked { tries_left: 3 }));
+        assert_eq!(
+            history_lock.check(busy + HISTORY_LOCK_IDLE * 2),
+            Err(CommandError::PasswordWanted { tries_left: 3 })
+        );
     }
 
     #[tokio::test]
     async fn three_wrong_passwords_are_too_many() {
         let now = Instant::now();
         let mut history_lock = HistoryLock::default();
-        let left: Vec<_> = (0..3).map(|_| history_lock.attempt(false, now).unwrap_err().tries_left).collect();
-        assert_eq!(left, [2, 1, 0]);
-        assert_eq!(
-            history_lock.attempt(true, now),
-            Err(Locked { tries_left: 0 }),
-            "the right one comes too late"
-        );
-        assert_eq!(history_lock.check(now), Err(Locked { tries_left: 0 }));
+        for tries_left in [2, 1] {
+            assert_eq!(history_lock.attempt(false, now), Err(CommandError::PasswordWanted { tries_left }));
+        }
+        let exhausted = history_lock.attempt(false, now);
+        assert_eq!(exhausted.as_ref().unwrap_err().code(), "TOO_MANY_ATTEMPTS");
+        assert_eq!(history_lock.attempt(true, now), exhausted, "the right one comes too late");
+        assert_eq!(history_lock.check(now), exhausted);
     }
 }

@@ -10,6 +10,7 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::engine_command::EngineCommand;
 use crate::history::conversation::ConversationId;
 use crate::history::report::Report;
+use crate::peer_communication::key_question::KeyQuestion;
 use crate::peer_communication::link_report::LinkReport;
 use crate::peer_communication::links::LinkState;
 use crate::tracker_communication::tracker_report::TrackerError;
@@ -23,18 +24,9 @@ pub(crate) struct Now {
     pub(crate) utc: DateTime<Utc>,
 }
 
-/// The number by which the answer to a command finds its caller.
+/// The number by which an answer finds its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(pub(crate) u64);
-
-/// A state that a caller waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Milestone {
-    /// Every own message so far is stored, or has failed.
-    Stored,
-    /// No message is on its way to a recipient that is connected: in one conversation, or in all.
-    Delivered(Option<ConversationId>),
-}
 
 /// A frame that a full send queue refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +45,6 @@ pub(crate) enum RefusedFrame {
 pub(crate) enum Input {
     /// A frontend gives a command. [`Effect::Answer`](crate::engine::effect::Effect::Answer) answers it.
     Command(Ticket, EngineCommand),
-    /// A caller waits for a state. An answer follows when it is reached, or after a bounded time.
-    Await(Ticket, Milestone),
     /// The tracker granted a request.
     Granted(TrackerRequest, Box<Reply>),
     /// The tracker reports that a room has changed.
@@ -67,6 +57,8 @@ pub(crate) enum Input {
     LinkChanged(Username, Option<LinkState>),
     /// A link reports a frame, or an event of the connection.
     Link(LinkReport),
+    /// A link asks about the keys of a user. [`Effect::KeyAnswer`](crate::engine::effect::Effect::KeyAnswer) answers it.
+    KeyQuestion(Ticket, Username, KeyQuestion),
     /// The history reports what it stored, or answers a request.
     History(Report),
     /// The send queue of this user was full.

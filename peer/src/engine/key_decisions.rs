@@ -129,25 +129,6 @@ impl Engine {
         Ok(Answer::SafetyNumber { user, number, verified, changed })
     }
 
-    /// Continues with a user of whom another key was pinned because a pinned key has endorsed it.
-    pub(in crate::engine) fn on_endorsed(&mut self, user: &Username, effects: &mut Effects) {
-        effects.push(Effect::DialNow(user.clone()));
-        effects.publish([Event::KeyAccepted { peer: user.clone(), endorsed: true }]);
-        self.apply_key_hold(user, effects);
-        effects.push(Effect::WritePins(None, self.keys.pins().clone()));
-    }
-
-    /// Holds back messages while the peer's key has changed, and continues when the key is accepted.
-    pub(in crate::engine) fn apply_key_hold(&mut self, user: &Username, effects: &mut Effects) {
-        let is_changed = self.keys.is_changed(user);
-        let omission = if is_changed { Omission::HoldAnnounced } else { Omission::ReleaseHold };
-        if self.omits(omission) {
-            return;
-        }
-        let after = self.replication.hold(user, is_changed);
-        self.ask_for_pending(user, after, effects);
-    }
-
     /// Returns the key of a user: a changed key that waits for acceptance, else the key of the link, else the expected
     /// one.
     fn key(&self, user: &Username) -> Option<PublicKey> {

@@ -6,7 +6,7 @@ use crate::api::Event;
 use crate::engine::Engine;
 use crate::engine::chat::LinkTrust;
 use crate::engine::chat::held_back::{Inbound, InboundMessages};
-use crate::engine::effect::{Effect, Effects};
+use crate::engine::effect::Effects;
 use crate::engine::input::{Now, RefusedFrame};
 use crate::engine::omission::Omission;
 use crate::history::conversation::ConversationId;
@@ -53,13 +53,7 @@ impl Engine {
                 let after = self.replication.on_writable(&to).filter(|_| !self.omits(Omission::RoomAgain));
                 self.ask_for_pending(&to, after, effects);
             }
-            LinkReport::PinsChanged => effects.push(Effect::WritePins(None, self.keys.pins().clone())),
-            LinkReport::KeyEndorsed { user } => self.on_endorsed(&user, effects),
             LinkReport::LinkRefused { user, reason } => effects.publish([self.refusal(&user, reason)]),
-            LinkReport::KeyChanged { user, key } => {
-                self.apply_key_hold(&user, effects);
-                effects.publish([Event::KeyChanged { peer: user, fingerprint: key }]);
-            }
             // The driver reads the state of the link, and passes it on as an input of its own.
             LinkReport::Changed { .. } => {}
         }

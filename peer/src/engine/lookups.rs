@@ -7,14 +7,12 @@ use commons::names::Username;
 use commons::peer::Peer;
 use commons::protocol::with_tracker::{ErrorCode, FoundPeer};
 
-use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::engine::Engine;
 use crate::engine::effect::Effects;
 use crate::engine::input::Now;
 use crate::engine::omission::Omission;
 use crate::history::query::Query;
-use crate::identity::known_keys::{Announcement, KeyUpdate};
 use crate::tracker_communication::tracker_report::TrackerError;
 
 impl Engine {
@@ -94,13 +92,8 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let peer = peer.ok_or_else(|| CommandError::Unreachable(user.clone()))?;
         let address = Some(&peer).filter(|peer| peer.connected).and_then(Peer::socket_addr);
-        let KeyUpdate { new_key, endorsed } = self.keys.announce(user, &Announcement::from(peer));
-        if endorsed {
-            self.on_endorsed(user, effects);
-        }
-        effects.publish(new_key.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
+        self.announce_keys(user, &peer.into(), effects);
         if self.keys.is_changed(user) {
-            self.apply_key_hold(user, effects);
             return Err(CommandError::KeyChanged(user.clone()));
         }
         effects.publish(self.chat.begin_private(user.clone(), address));

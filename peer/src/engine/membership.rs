@@ -1,12 +1,12 @@
 //! The consequences of changed memberships: for the links, the history, and messages that were held back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, TrackerRequest};
 use uuid::Uuid;
 
-use crate::api::Event;
 use crate::api::status::TrackerState;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
@@ -14,7 +14,6 @@ use crate::engine::input::Now;
 use crate::engine::omission::Omission;
 use crate::engine::timers::Timer;
 use crate::history::request::Request;
-use crate::identity::known_keys::KeyUpdate;
 use crate::limits::{ACK_GRACE, HELLO_PAUSE};
 use crate::peer_communication::link_table::Target;
 
@@ -100,21 +99,11 @@ impl Engine {
     /// Updates the wanted links to match the conversations, and the keys that the tracker announces.
     pub(in crate::engine) fn update_link_targets(&mut self, effects: &mut Effects) {
         let wanted = self.chat.wanted();
-        let (mut changed, mut endorsed_users) = (Vec::new(), Vec::new());
-        for (user, want) in &wanted {
-            let Some(announced) = &want.keys else { continue };
-            let KeyUpdate { new_key, endorsed } = self.keys.announce(user, announced);
-            changed.extend(new_key.map(|fingerprint| Event::KeyChanged { peer: user.clone(), fingerprint }));
-            endorsed_users.extend(endorsed.then(|| user.clone()));
-        }
-        effects.publish(changed);
-        let announced: Vec<_> = wanted.keys().cloned().collect();
-        // While the tracker is lost, a user may still be at the last known address.
-        let is_lost = self.chat.tracker() == TrackerState::Lost;
-        let last = |user: &Username| self.keys.address(user).filter(|_| is_lost);
+        let announced: Vec<_> =
+            wanted.iter().filter_map(|(user, want)| Some((user.clone(), want.keys.clone()?))).collect();
         let targets: BTreeMap<_, _> = wanted
             .into_iter()
-            .map(|(user, want)| (last(&user).or(want.address), user, want.private))
+            .map(|(user, want)| (self.address(&user, want.address), user, want.private))
             .map(|(address, user, eager)| (user, Target { address, eager }))
             .collect();
         let unwanted: Vec<_> =
@@ -123,8 +112,17 @@ impl Engine {
         for user in unwanted {
             effects.publish(self.chat.link_is(&user, false, Default::default()));
         }
-        announced.iter().for_each(|user| self.apply_key_hold(user, effects));
-        endorsed_users.iter().for_each(|user| self.on_endorsed(user, effects));
+        // A user whose key was endorsed is dialled at once, and therefore after the link is wanted.
+        announced.iter().for_each(|(user, keys)| self.announce_keys(user, keys, effects));
+    }
+
+    /// Returns the address at which to dial a user. While the tracker is lost, that is the address where the user last
+    /// proved a key, else the one that the tracker announced last.
+    fn address(&self, user: &Username, announced: Option<SocketAddr>) -> Option<SocketAddr> {
+        if self.chat.tracker() != TrackerState::Lost {
+            return announced;
+        }
+        self.keys.address(user).or(announced).or_else(|| self.chat.last_address(user))
     }
 
     /// Returns whether there is no session with the tracker, the user is not blocked, and the user's last address is

@@ -31,6 +31,7 @@ mod history_reports;
 mod inbound;
 pub(crate) mod input;
 mod key_decisions;
+mod key_questions;
 mod link_reports;
 mod lookup_limiter;
 mod lookup_schedule;
@@ -46,7 +47,7 @@ mod status;
 mod sync_frames;
 mod sync_schedule;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -62,7 +63,7 @@ use crate::engine::absence_counter::AbsenceCounter;
 use crate::engine::backpressure::Backpressure;
 use crate::engine::chat::Chat;
 use crate::engine::decision::Decision;
-use crate::engine::effect::{Effect, Effects};
+use crate::engine::effect::Effects;
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::flush::Flush;
 use crate::engine::history_lock::HistoryLock;
@@ -194,11 +195,10 @@ impl Engine {
         self.timers.next()
     }
 
-    /// Applies an input. The effects must be carried out in order, before the next input.
+    /// Applies an input and adds its effects, which must be carried out in order.
     pub(crate) fn handle(&mut self, input: Input, now: Now, effects: &mut Effects) {
         match input {
             Input::Command(ticket, command) => self.on_command(ticket, command, now, effects),
-            Input::Await(ticket, milestone) => self.on_await(ticket, milestone, now, effects),
             Input::Granted(request, reply) => self.on_granted(&request, &reply, now, effects),
             Input::RoomUpdate(update) => {
                 #[cfg(test)]
@@ -212,12 +212,15 @@ impl Engine {
             Input::Found(user, outcome) => self.on_found(&user, outcome, now, effects),
             Input::LinkChanged(user, state) => self.on_link_changed(&user, state, now, effects),
             Input::Link(report) => self.on_link_report(report, now, effects),
+            Input::KeyQuestion(ticket, user, question) => {
+                self.on_key_question(ticket, &user, question, now, effects);
+            }
             Input::History(report) => self.on_history_report(report, now, effects),
             Input::QueueFull(user, frame) => self.on_refused(&user, frame),
             Input::FileWritten(ticket, outcome) => self.on_written(ticket, outcome, effects),
             Input::OwnKeys(announced) => {
                 if self.keys.announce_own(self.chat.me(), self.own_key, &announced) {
-                    effects.push(Effect::WritePins(None, self.keys.pins().clone()));
+                    self.write_pins(effects);
                     self.sync.keys_added();
                     self.sync_with_all(now, effects);
                 }

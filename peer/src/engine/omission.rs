@@ -114,7 +114,7 @@ impl Omission {
         (Self::HandOverSince, 11),
         (Self::ReplacedLink, 7),
         (Self::CommandsWait, 0),
-        (Self::AllStored, 6),
+        (Self::AllStored, 4),
         (Self::FlushWaits, 4),
         (Self::FlushBound, 5),
         (Self::Block, 6),

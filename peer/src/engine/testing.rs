@@ -4,22 +4,26 @@ use std::collections::BTreeSet;
 
 use chrono::DateTime;
 use commons::names::Username;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::api::Event;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
-use crate::engine::input::{Input, Now};
+use crate::engine::input::{Input, Now, Ticket};
 use crate::engine::signed_out::EngineStart;
 use crate::history::history_db::Opened;
 use crate::history::testing::{ANA, device, user};
 use crate::identity::known_keys::KnownKeys;
+use crate::limits::REPORTS_MAX;
+use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 
-pub(in crate::engine) fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now { instant: Instant::now(), utc: DateTime::UNIX_EPOCH }
 }
 
 /// Starts ana's engine with these known keys.
-pub(in crate::engine) fn ana(keys: KnownKeys) -> Engine {
+pub(crate) fn ana(keys: KnownKeys) -> Engine {
     let me: Username = user(ANA);
     let start = EngineStart {
         me,
@@ -33,8 +37,28 @@ pub(in crate::engine) fn ana(keys: KnownKeys) -> Engine {
 }
 
 /// Feeds an input and returns the effects.
-pub(in crate::engine) fn feed(engine: &mut Engine, input: Input) -> Vec<Effect> {
+pub(crate) fn feed(engine: &mut Engine, input: Input) -> Vec<Effect> {
     let mut effects = Effects::default();
     engine.handle(input, now(), &mut effects);
     effects.take()
+}
+
+/// Lets an engine with these known keys answer all questions, in a task of its own. Returns its events too.
+pub(crate) fn owner_of(keys: KnownKeys) -> (KnownKeysHandle, mpsc::Receiver<Event>) {
+    let (handle, mut questions) = KnownKeysHandle::new();
+    let (events, published) = mpsc::channel(REPORTS_MAX);
+    let mut engine = ana(keys);
+    tokio::spawn(async move {
+        while let Some((user, question, reply)) = questions.recv().await {
+            let mut reply = Some(reply);
+            for effect in feed(&mut engine, Input::KeyQuestion(Ticket(1), user, question)) {
+                match effect {
+                    Effect::KeyAnswer(_, answer) => reply.take().unwrap().send(answer).unwrap(),
+                    Effect::Publish(event) => events.try_send(event).unwrap(),
+                    _ => {}
+                }
+            }
+        }
+    });
+    (handle, published)
 }

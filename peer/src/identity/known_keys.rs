@@ -315,7 +315,7 @@ impl KnownKeys {
     }
 
     /// Whether the tracker has announced this user's keys, even if there are none.
-    pub(crate) fn was_announced(&self, user: &Username) -> bool {
+    fn was_announced(&self, user: &Username) -> bool {
         self.announced.contains_key(user)
     }
 

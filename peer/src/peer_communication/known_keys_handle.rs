@@ -1,47 +1,29 @@
 //! A handle to the known keys. The links ask through it; the keys belong to the engine.
 
+use commons::names::Username;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::identity::known_keys::KnownKeys;
 use crate::limits::KEY_QUESTIONS_MAX;
+use crate::peer_communication::key_question::{KeyAnswer, KeyQuestion};
 
-/// A question about the known keys, or a change of them.
-pub(crate) type KeyQuestion = Box<dyn FnOnce(&mut KnownKeys) + Send>;
+/// A question of a link, with the caller that waits for the answer.
+pub(crate) type AskedQuestion = (Username, KeyQuestion, oneshot::Sender<KeyAnswer>);
 
 /// A handle to the known keys that is cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct KnownKeysHandle(mpsc::Sender<KeyQuestion>);
+pub(crate) struct KnownKeysHandle(mpsc::Sender<AskedQuestion>);
 
 impl KnownKeysHandle {
     /// Creates a handle. The owner of the keys answers the questions from the returned receiver.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<KeyQuestion>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<AskedQuestion>) {
         let (questions, receiver) = mpsc::channel(KEY_QUESTIONS_MAX);
         (Self(questions), receiver)
     }
 
-    /// Reads or changes the known keys in one step. Returns `None` at the end of the program, when their owner is gone.
-    pub(crate) async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut KnownKeys) -> T + Send + 'static,
-    ) -> Option<T> {
+    /// Asks about a user's keys. Returns `None` at the end of the program, when their owner is gone.
+    pub(crate) async fn ask(&self, user: &Username, question: KeyQuestion) -> Option<KeyAnswer> {
         let (reply, answer) = oneshot::channel();
-        let question = move |keys: &mut KnownKeys| {
-            // The caller may have stopped waiting.
-            let _ = reply.send(question(keys));
-        };
-        self.0.send(Box::new(question)).await.ok()?;
+        self.0.send((user.clone(), question, reply)).await.ok()?;
         answer.await.ok()
     }
-}
-
-/// Answers all questions about these keys, in a task of its own.
-#[cfg(test)]
-pub(crate) fn owner_of(mut keys: KnownKeys) -> KnownKeysHandle {
-    let (handle, mut questions) = KnownKeysHandle::new();
-    tokio::spawn(async move {
-        while let Some(question) = questions.recv().await {
-            question(&mut keys);
-        }
-    });
-    handle
 }

@@ -267,10 +267,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::engine::testing::owner_of;
     use crate::history::testing::{ANA, BOB, history, private, room, say};
     use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::key_check::KeyLookup;
-    use crate::peer_communication::known_keys_handle::owner_of;
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::links::LinkConfig;
     use crate::peer_communication::send_queue::SendQueue;
@@ -300,7 +300,7 @@ mod tests {
         let me = Username::parse("ana").unwrap();
         let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
-        let known = owner_of(KnownKeys::default());
+        let known = owner_of(KnownKeys::default()).0;
         let (links, mut reports) = PeerPeerCommunication::new(config, known, lookup);
         let (near, far) = duplex(FRAME_MAX);
         let (mut reader, _) = Connection::new(near, FRAME_MAX).split();

@@ -1,7 +1,6 @@
 //! The reports of the links to their owner: link states, received frames, and the fate of sent messages.
 
 use chrono::{DateTime, Utc};
-use commons::keys::PublicKey;
 use commons::limits::BATCH_LINES;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
@@ -85,20 +84,6 @@ pub(crate) enum LinkReport {
     Writable {
         /// The user at the other end.
         to: Username,
-    },
-    /// The pinned keys or addresses have changed and must be stored.
-    PinsChanged,
-    /// A further key of a user is pinned, because a pinned key has endorsed it.
-    KeyEndorsed {
-        /// The owner of the key.
-        user: Username,
-    },
-    /// Somebody proved or announced a key under a user's name that is not pinned for that user.
-    KeyChanged {
-        /// The user whose name was used.
-        user: Username,
-        /// The key that is not pinned.
-        key: PublicKey,
     },
     /// A user is reachable but cannot be linked. Each reason is reported once until a link to the user is up.
     LinkRefused {

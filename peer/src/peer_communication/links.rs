@@ -116,7 +116,7 @@ impl PeerPeerCommunication {
         };
         let inner = Inner {
             config,
-            key_check: KeyCheck::new(known_keys, lookup, reports.clone()),
+            key_check: KeyCheck::new(known_keys, lookup),
             encoder: Mutex::default(),
             stop: CancellationToken::new(),
             dial: Notify::new(),
@@ -336,9 +336,9 @@ mod tests {
     use commons::net::tls::Purpose;
 
     use super::*;
+    use crate::engine::testing::owner_of;
     use crate::identity::known_keys::KnownKeys;
     use crate::limits::LINKS_MAX;
-    use crate::peer_communication::known_keys_handle::owner_of;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -354,7 +354,7 @@ mod tests {
             plaintext: Plaintext::default(),
         };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
-        PeerPeerCommunication::new(config, owner_of(KnownKeys::default()), lookup)
+        PeerPeerCommunication::new(config, owner_of(KnownKeys::default()).0, lookup)
     }
 
     fn new_link(instance: u64) -> NewLink {

@@ -148,9 +148,9 @@ mod tests {
     use commons::net::tls::{Identity, Purpose};
 
     use super::*;
+    use crate::engine::testing::owner_of;
     use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::key_check::KeyLookup;
-    use crate::peer_communication::known_keys_handle::owner_of;
     use crate::peer_communication::links::LinkConfig;
 
     #[tokio::test]
@@ -159,7 +159,7 @@ mod tests {
         let me = Username::parse("ana").unwrap();
         let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
-        let known = owner_of(KnownKeys::default());
+        let known = owner_of(KnownKeys::default()).0;
         let (links, _reports) = PeerPeerCommunication::new(config, known, lookup);
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

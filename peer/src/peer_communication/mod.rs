@@ -4,6 +4,7 @@
 pub(crate) mod dialect;
 pub(crate) mod frame;
 pub(crate) mod key_check;
+pub(crate) mod key_question;
 pub(crate) mod known_keys_handle;
 pub(crate) mod link_report;
 pub(crate) mod link_table;

@@ -4,7 +4,7 @@
 //! to the history, or a change of the account.
 
 use commons::names::{RoomName, Username};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
@@ -14,8 +14,7 @@ use crate::api::missing_conversation::MissingConversation;
 use crate::api::undeliverable::Undeliverable;
 use crate::api::{Answer, Command, Event};
 use crate::engine::engine_command::EngineCommand;
-use crate::engine::input::Milestone;
-use crate::engine::{Engine, not_signed_in};
+use crate::engine::not_signed_in;
 use crate::history::tables::Tables;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
@@ -81,25 +80,26 @@ impl PeerService {
         Ok(Answer::Done)
     }
 
-    /// Waits until every own message is stored: all commands but a message come after it. Notes that the user is there.
+    /// Lets a command that is not the engine's own come after all own messages. Notes that the user is there.
     async fn wait_for_turn(&self, command: &Command) -> Result<(), CommandError> {
-        let stored = self.engine.until(Milestone::Stored);
-        match command {
-            Command::Say { .. } | Command::SignIn(_) => Ok(()),
-            Command::Quit | Command::SignOut => {
-                // A disk that does not respond must not block the end of the program.
-                let _ = timeout(QUIT_WAIT, stored).await;
-                Ok(())
-            }
+        let is_by_user = match command {
+            // The engine makes its own commands wait, and the end waits no longer than it must.
+            Command::Say { .. }
+            | Command::Open { .. }
+            | Command::Users { .. }
+            | Command::Block { .. }
+            | Command::Unblock { .. }
+            | Command::Accept { .. }
+            | Command::Verify { .. }
+            | Command::Verified { .. }
+            | Command::SignIn(_)
+            | Command::Quit
+            | Command::SignOut => return Ok(()),
             // A page sends these by itself, so they do not show that the user is there.
-            Command::Peers | Command::Rooms | Command::Users { .. } | Command::Receipts { .. } => {
-                stored.await
-            }
-            _ => {
-                stored.await?;
-                self.engine.call(|engine| engine.history_lock.touch(Instant::now())).await
-            }
-        }
+            Command::Peers | Command::Rooms | Command::Receipts { .. } => false,
+            _ => true,
+        };
+        self.engine.command(EngineCommand::WaitForTurn { is_by_user }).await.map(drop)
     }
 
     /// Carries out a command about the user's own account.
@@ -138,21 +138,15 @@ impl PeerService {
 
     /// Gives up the membership of a room, after its last messages had time to arrive.
     async fn leave_room(&self, room: &RoomName) -> Result<(), CommandError> {
-        let conversation = Conversation::Room(room.clone());
-        let resolved = self.engine.call(move |engine| engine.chat.resolve(&conversation)).await?;
-        if let Ok((id, _)) = resolved {
-            self.engine.until(Milestone::Delivered(Some(id))).await?;
-        }
+        self.engine.command(EngineCommand::Flush(Some(Conversation::Room(room.clone())))).await?;
         Ok(self.tracker.leave_room(room).await?)
     }
 
     /// Unlocks the history if the password is right; ends the program after too many wrong ones.
     async fn unlock(&self, session: &Session, password: Password) -> Result<(), CommandError> {
-        let right = is_password(&session.profile, password).await?;
-        let attempt = move |engine: &mut Engine| engine.history_lock.attempt(right, Instant::now());
-        let Err(locked) = self.engine.call(attempt).await? else { return Ok(()) };
-        let error = CommandError::from(locked);
-        if locked.tries_left == 0 {
+        let is_right = is_password(&session.profile, password).await?;
+        let Err(error) = self.engine.command(EngineCommand::Unlock { is_right }).await else { return Ok(()) };
+        if !matches!(error, CommandError::PasswordWanted { .. }) {
             self.engine.end(error.clone()).await;
         }
         Err(error)
@@ -170,7 +164,7 @@ impl PeerService {
         }
         match password {
             Some(password) => self.unlock(session, password).await,
-            None => Err(self.engine.call(|engine| engine.history_lock.shut()).await?.into()),
+            None => self.engine.command(EngineCommand::AskPassword).await.map(drop),
         }
     }
 
@@ -186,8 +180,9 @@ impl PeerService {
     /// Waits for messages to linked members, signs out and closes the links. Messages for other members go out at the
     /// next start.
     async fn quit(&self, session: &Session) -> Answer {
-        // After the end of the driver nothing can be on its way.
-        let _ = self.engine.until(Milestone::Delivered(None)).await;
+        // A disk that does not respond must not block the end of the program. After the end of the driver nothing can be
+        // on its way.
+        let _ = timeout(2 * QUIT_WAIT, self.engine.command(EngineCommand::Flush(None))).await;
         let outbox = session.history.transaction(Tables::undelivered).await;
         if let Err(error) = &outbox {
             // Without this event the program would end as if no message waited.

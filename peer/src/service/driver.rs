@@ -17,80 +17,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
-use crate::api::{Answer, Event};
 use crate::engine::effect::{Effect, Effects};
-use crate::engine::input::{Input, Milestone, Now, RefusedFrame, Ticket};
-use crate::engine::signed_out::{EngineStart, SignedOut};
+use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
+use crate::engine::signed_out::SignedOut;
 use crate::engine::{Engine, not_signed_in};
 use crate::event_bus::{self, EventBus, Row, Subscription};
-use crate::history::History;
-use crate::history::history_db::Opened;
-use crate::history::report::Report;
 use crate::history::request::Request;
-use crate::identity::contacts::Contacts;
-use crate::identity::known_keys::Announcement;
 use crate::peer_communication::frame::Frame;
-use crate::peer_communication::known_keys_handle::KeyQuestion;
+use crate::peer_communication::key_question::KeyAnswer;
+use crate::peer_communication::known_keys_handle::AskedQuestion;
 use crate::peer_communication::link_report::LinkReport;
-use crate::peer_communication::links::PeerPeerCommunication;
+use crate::service::driver_request::{Begin, CalledCommand, Caller, DriverRequest, Outside};
 use crate::service::reread::Rereads;
 use crate::service::tracker_error::from_tracker;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::{EndReason, TrackerError, TrackerReport};
 
-/// The caller of a command, who waits for its answer.
-pub(crate) type Caller = oneshot::Sender<Result<Answer, CommandError>>;
-
-/// A read or a change of the engine's state.
-pub(crate) type Call = Box<dyn FnOnce(Option<&mut Engine>) + Send>;
-
 /// The tracker's answer about a user.
 type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
-
-/// A request of the service to the driver.
-pub(crate) enum DriverRequest {
-    /// Adds a subscriber of events, which may have been here before, up to a position. The snapshot comes back with what
-    /// the engine knows.
-    Subscribe(Box<Snapshot>, event_bus::Begin, oneshot::Sender<Subscription>),
-    /// Publishes events that the service knows of.
-    Publish(Vec<Event>),
-    /// Reads or changes the state, which is `None` before the sign-in.
-    Call(Call),
-    /// The tracker announced the keys of the user's own account.
-    OwnKeys(Announcement),
-    /// Starts the engine of a user who has signed in.
-    Begin(Box<Begin>),
-    /// Forgets a sign-in that the tracker granted, and that then failed on this device. Returns whether there was one.
-    ForgetSignIn(oneshot::Sender<bool>),
-    /// Ends all frontends. The reason is set already.
-    End,
-}
-
-/// A command or a wait, with its caller.
-pub(crate) enum CallerRequest {
-    Command(crate::engine::engine_command::EngineCommand, Caller),
-    Await(Milestone, Caller),
-}
-
-/// Everything that the driver needs for a user who has signed in.
-pub(crate) struct Begin {
-    /// The user's data. The driver adds the tracker's reply, if there was one.
-    pub(crate) start: EngineStart,
-    pub(crate) opened: Opened,
-    pub(crate) outside: Outside,
-    /// Notified when the engine runs.
-    pub(crate) began: oneshot::Sender<()>,
-}
-
-/// The history, the links and the files of a user who has signed in.
-pub(crate) struct Outside {
-    pub(crate) history: History,
-    pub(crate) history_reports: mpsc::Receiver<Report>,
-    pub(crate) links: PeerPeerCommunication,
-    pub(crate) link_reports: mpsc::Receiver<LinkReport>,
-    pub(crate) key_questions: mpsc::Receiver<KeyQuestion>,
-    pub(crate) contacts: Contacts,
-}
 
 /// The engine of a signed-in user, and what its effects act on.
 struct Session {
@@ -103,7 +47,7 @@ struct Session {
 /// The driver task.
 pub(crate) struct Driver {
     requests: mpsc::Receiver<DriverRequest>,
-    commands: mpsc::Receiver<CallerRequest>,
+    commands: mpsc::Receiver<CalledCommand>,
     tracker: PeerTrackerCommunication,
     tracker_reports: mpsc::Receiver<TrackerReport>,
     event_bus: EventBus,
@@ -112,6 +56,7 @@ pub(crate) struct Driver {
     signed_out: SignedOut,
     session: Option<Session>,
     callers: BTreeMap<Ticket, Caller>,
+    askers: BTreeMap<Ticket, oneshot::Sender<KeyAnswer>>,
     next_ticket: u64,
     lookups: JoinSet<(Username, Found)>,
 }
@@ -119,7 +64,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(
         requests: mpsc::Receiver<DriverRequest>,
-        commands: mpsc::Receiver<CallerRequest>,
+        commands: mpsc::Receiver<CalledCommand>,
         tracker: PeerTrackerCommunication,
         tracker_reports: mpsc::Receiver<TrackerReport>,
         failure: Arc<OnceLock<CommandError>>,
@@ -135,6 +80,7 @@ impl Driver {
             signed_out: SignedOut::default(),
             session: None,
             callers: BTreeMap::new(),
+            askers: BTreeMap::new(),
             next_ticket: 0,
             lookups: JoinSet::new(),
         }
@@ -153,7 +99,7 @@ impl Driver {
             let Some(session) = &mut self.session else {
                 tokio::select! {
                     Some(request) = self.requests.recv() => self.on_request(request),
-                    Some(request) = self.commands.recv() => self.on_caller(request),
+                    Some(command) = self.commands.recv() => self.on_command(command),
                     Some(report) = self.tracker_reports.recv() => self.on_tracker_report(report),
                     else => return,
                 }
@@ -170,10 +116,10 @@ impl Driver {
                 Some(report) = history_reports.recv() => self.input(Input::History(report)),
                 Some(report) = self.tracker_reports.recv() => self.on_tracker_report(report),
                 Some(request) = self.requests.recv() => self.on_request(request),
-                Some(question) = key_questions.recv() => question(&mut session.engine.keys),
+                Some(question) = key_questions.recv() => self.on_key_question(question),
                 Some(Ok((user, found))) = self.lookups.join_next() => self.input(Input::Found(user, found)),
                 () = shown.notified() => self.note_shown(),
-                Some(request) = self.commands.recv(), if has_room => self.on_caller(request),
+                Some(command) = self.commands.recv(), if has_room => self.on_command(command),
                 Some(report) = link_reports.recv(), if has_room => self.on_link_report(report),
             }
         }
@@ -183,7 +129,16 @@ impl Driver {
         match request {
             DriverRequest::Subscribe(snapshot, begin, reply) => self.subscribe(*snapshot, begin, reply),
             DriverRequest::Publish(events) => self.event_bus.publish_all(&events),
-            DriverRequest::Call(call) => call(self.session.as_mut().map(|session| &mut session.engine)),
+            DriverRequest::Status(signed_out, reply) => {
+                let status = match &self.session {
+                    Some(session) => session.engine.describe(*signed_out),
+                    None => *signed_out,
+                };
+                // The caller may have stopped waiting.
+                let _ = reply.send(status);
+            }
+            // The caller may have stopped waiting.
+            DriverRequest::Snapshot(snapshot, reply) => drop(reply.send(self.snapshot(*snapshot))),
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
             DriverRequest::Begin(begin) => self.begin(*begin),
             DriverRequest::ForgetSignIn(reply) => {
@@ -212,12 +167,15 @@ impl Driver {
             }
             _ => self.event_bus.add(),
         };
-        let snapshot = match &self.session {
+        // The caller may have stopped waiting.
+        let _ = reply.send(Subscription { snapshot: self.snapshot(signed_out), events });
+    }
+
+    fn snapshot(&self, signed_out: Snapshot) -> Snapshot {
+        match &self.session {
             Some(session) => session.engine.snapshot(signed_out, Instant::now()),
             None => signed_out,
-        };
-        // The caller may have stopped waiting.
-        let _ = reply.send(Subscription { snapshot, events });
+        }
     }
 
     fn begin(&mut self, Begin { mut start, opened, outside, began }: Begin) {
@@ -246,15 +204,7 @@ impl Driver {
         self.event_bus.begin(&(start..rows.end), |from, to| self.rereads.begin(history, me, from, to));
     }
 
-    fn on_caller(&mut self, request: CallerRequest) {
-        let (input, caller): (Box<dyn FnOnce(Ticket) -> Input>, _) = match request {
-            CallerRequest::Command(command, caller) => {
-                (Box::new(|ticket| Input::Command(ticket, command)), caller)
-            }
-            CallerRequest::Await(milestone, caller) => {
-                (Box::new(|ticket| Input::Await(ticket, milestone)), caller)
-            }
-        };
+    fn on_command(&mut self, (command, caller): CalledCommand) {
         // No command is carried out after the one that ended the service: after too many wrong passwords, the next
         // input may be a password.
         let refusal = match self.failure.get() {
@@ -266,10 +216,20 @@ impl Driver {
             let _ = caller.send(Err(refusal));
             return;
         }
-        self.next_ticket += 1;
-        let ticket = Ticket(self.next_ticket);
+        let ticket = self.next_ticket();
         self.callers.insert(ticket, caller);
-        self.input(input(ticket));
+        self.input(Input::Command(ticket, command));
+    }
+
+    fn on_key_question(&mut self, (user, question, asker): AskedQuestion) {
+        let ticket = self.next_ticket();
+        self.askers.insert(ticket, asker);
+        self.input(Input::KeyQuestion(ticket, user, question));
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
     }
 
     fn on_tracker_report(&mut self, report: TrackerReport) {
@@ -348,6 +308,12 @@ impl Driver {
                 if let Some(caller) = self.callers.remove(&ticket) {
                     // The caller may have stopped waiting.
                     let _ = caller.send(outcome);
+                }
+            }
+            Effect::KeyAnswer(ticket, answer) => {
+                if let Some(asker) = self.askers.remove(&ticket) {
+                    // The link may have ended.
+                    let _ = asker.send(answer);
                 }
             }
             Effect::History(request) if session.backlog.is_empty() => {

@@ -6,15 +6,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
+use crate::api::status::Status;
 use crate::api::{Answer, Event};
 use crate::engine::engine_command::EngineCommand;
-use crate::engine::input::Milestone;
 use crate::engine::signed_out::EngineStart;
-use crate::engine::{Engine, not_signed_in};
 use crate::event_bus::{self, Subscription};
 use crate::history::history_db::Opened;
 use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};
-use crate::service::driver::{Begin, CallerRequest, Driver, DriverRequest, Outside};
+use crate::service::driver::Driver;
+use crate::service::driver_request::{Begin, CalledCommand, DriverRequest, Outside};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerReport;
 
@@ -22,7 +22,7 @@ use crate::tracker_communication::tracker_report::TrackerReport;
 #[derive(Debug, Clone)]
 pub(crate) struct EngineHandle {
     requests: mpsc::Sender<DriverRequest>,
-    commands: mpsc::Sender<CallerRequest>,
+    commands: mpsc::Sender<CalledCommand>,
     failure: Arc<OnceLock<CommandError>>,
 }
 
@@ -47,41 +47,23 @@ impl EngineHandle {
     /// Gives the engine a command, and returns its answer.
     pub(crate) async fn command(&self, command: EngineCommand) -> Result<Answer, CommandError> {
         let (caller, answer) = oneshot::channel();
-        self.put(CallerRequest::Command(command, caller), answer).await
-    }
-
-    /// Waits until a milestone is reached.
-    pub(crate) async fn until(&self, milestone: Milestone) -> Result<(), CommandError> {
-        let (caller, answer) = oneshot::channel();
-        self.put(CallerRequest::Await(milestone, caller), answer).await.map(drop)
-    }
-
-    async fn put(
-        &self,
-        request: CallerRequest,
-        answer: oneshot::Receiver<Result<Answer, CommandError>>,
-    ) -> Result<Answer, CommandError> {
         let ended = || self.failure().unwrap_or(CommandError::TrackerLost);
-        self.commands.send(request).await.map_err(|_| ended())?;
+        self.commands.send((command, caller)).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
-    /// Reads or changes the engine's state. Fails before the sign-in, and after the end.
-    pub(crate) async fn call<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&mut Engine) -> T + Send + 'static,
-    ) -> Result<T, CommandError> {
+    /// Fills in what the engine knows of the status. Returns `None` after the end.
+    pub(crate) async fn status(&self, signed_out: Status) -> Option<Status> {
         let (reply, answer) = oneshot::channel();
-        let call = move |engine: Option<&mut Engine>| {
-            // The caller may have stopped waiting.
-            let _ = reply.send(engine.map(call));
-        };
-        self.request(DriverRequest::Call(Box::new(call))).await;
-        match answer.await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(not_signed_in()),
-            Err(_) => Err(self.failure().unwrap_or(CommandError::TrackerLost)),
-        }
+        self.request(DriverRequest::Status(Box::new(signed_out), reply)).await;
+        answer.await.ok()
+    }
+
+    /// Fills in what the engine knows of the snapshot. Fails after the end.
+    pub(crate) async fn snapshot(&self, signed_out: Snapshot) -> Result<Snapshot, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(DriverRequest::Snapshot(Box::new(signed_out), reply)).await;
+        answer.await.map_err(|_| self.failure().unwrap_or(CommandError::TrackerLost))
     }
 
     /// Publishes events to all frontends.

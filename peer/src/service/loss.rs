@@ -8,23 +8,32 @@ use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
-use crate::engine::chat::Chat;
 use crate::service::PeerService;
 
 impl PeerService {
     /// Returns the data that this command would destroy for good, if any.
     pub async fn loss(&self, command: &Command) -> Option<Loss> {
         match command {
-            Command::Delete { room } => {
-                let room = room.clone()?;
-                self.engine.call(move |engine| room_loss(&engine.chat, room)).await.ok().flatten()
-            }
+            Command::Delete { room } => self.room_loss(room.clone()?).await,
             Command::Forget { conversation } => Some(Loss::History(conversation.clone())),
             Command::Account(AccountCommand::Delete { .. }) => {
                 self.session.get().map(|session| Loss::Account(session.user.clone()))
             }
             _ => None,
         }
+    }
+
+    /// Returns what the deletion of a room destroys.
+    async fn room_loss(&self, room: RoomName) -> Option<Loss> {
+        let me = &self.session.get()?.user;
+        let rooms = self.engine.snapshot(self.signed_out()).await.ok()?.rooms;
+        let Some(entered) = rooms.into_iter().find(|entered| entered.name == room) else {
+            // Its members are not known here.
+            return Some(Loss::Room { room, others: Vec::new() });
+        };
+        let members = entered.members.into_iter().map(|member| member.username);
+        let others: Vec<_> = members.filter(|user| user != me).collect();
+        (entered.owner == *me && !others.is_empty()).then_some(Loss::Room { room, others })
     }
 
     /// Fails if the command would lose nothing, because its conversation is not stored on this device.
@@ -36,14 +45,4 @@ impl PeerService {
             _ => Ok(()),
         }
     }
-}
-
-/// Returns what the deletion of a room destroys.
-fn room_loss(chat: &Chat, room: RoomName) -> Option<Loss> {
-    if !chat.has_entered(&room) {
-        // Its members are not known here.
-        return Some(Loss::Room { room, others: Vec::new() });
-    }
-    let others = chat.owned(&room)?;
-    (!others.is_empty()).then_some(Loss::Room { room, others })
 }

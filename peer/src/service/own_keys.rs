@@ -11,7 +11,7 @@ use crate::identity::known_keys::KnownKeys;
 use crate::limits::OWN_KEYS_PAUSE;
 use crate::peer_communication::key_check::KeyLookup;
 use crate::service::PeerService;
-use crate::service::driver::DriverRequest;
+use crate::service::driver_request::DriverRequest;
 use crate::service::engine_handle::EngineHandle;
 use crate::tracker_communication::PeerTrackerCommunication;
 

@@ -42,6 +42,6 @@ impl PeerService {
             known_rooms: Vec::new(),
         };
         let before_sign_in = status.clone();
-        self.engine.call(|engine| engine.describe(status)).await.unwrap_or(before_sign_in)
+        self.engine.status(status).await.unwrap_or(before_sign_in)
     }
 }

@@ -36,7 +36,7 @@ impl PeerService {
     }
 
     /// Returns the snapshot before the sign-in.
-    fn signed_out(&self) -> Snapshot {
+    pub(crate) fn signed_out(&self) -> Snapshot {
         Snapshot::signed_out(
             self.tracker_address().to_owned(),
             self.tracker.tracker_key(),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
 use crate::engine::engine_command::EngineCommand;
-use crate::engine::input::{Input, Milestone, Ticket};
+use crate::engine::input::{Input, Ticket};
 use crate::history::testing::user;
 use crate::simulation::forgery;
 use crate::simulation::log::Shown;
@@ -303,7 +303,7 @@ impl World {
             1 => {
                 self.slow = Some((if is_stuck { CARLA } else { BOB }, if is_stuck { 8000 } else { 500 }));
                 (0..4).for_each(|_| self.write(ANA, &self.room()));
-                let ticket = self.wait_for(ANA, Milestone::Stored);
+                let ticket = self.wait_for(ANA, EngineCommand::WaitForTurn { is_by_user: true });
                 (self.notes.since, self.notes.tickets) = (self.now, vec![ticket]);
             }
             2.. if self.now > self.notes.since + QUIT => {
@@ -317,7 +317,7 @@ impl World {
                         let stored = self.stations[ANA].log.sent.clone();
                         let is_stored = self.notes.ids.iter().all(|id| stored.contains(id));
                         self.expect(ANA, is_stored, "a message was not stored in the end");
-                        let ticket = self.wait_for(ANA, Milestone::Delivered(None));
+                        let ticket = self.wait_for(ANA, EngineCommand::Flush(None));
                         self.notes.tickets.push(ticket);
                     } else {
                         self.stop(ANA);
@@ -333,9 +333,9 @@ impl World {
         Some(2)
     }
 
-    fn wait_for(&mut self, who: Who, milestone: Milestone) -> Ticket {
+    fn wait_for(&mut self, who: Who, command: EngineCommand) -> Ticket {
         let ticket = Ticket(self.number());
-        self.with(who, |program, now, log| program.input(Input::Await(ticket, milestone), now, log));
+        self.with(who, |program, now, log| program.input(Input::Command(ticket, command), now, log));
         ticket
     }
 

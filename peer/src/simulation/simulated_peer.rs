@@ -25,9 +25,10 @@ use crate::history::query::Query;
 use crate::history::report::Report;
 use crate::history::request::Request;
 use crate::history::testing::device;
-use crate::identity::known_keys::{Announcement, KeyStatus, KnownKeys, Pin};
+use crate::identity::known_keys::{Announcement, KnownKeys, Pin};
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::frame::Frame;
+use crate::peer_communication::key_question::{KeyAnswer, KeyQuestion};
 use crate::peer_communication::link_report::{LinkReport, MessageBatch};
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::links::LinkState;
@@ -146,6 +147,8 @@ pub(crate) struct SimulatedPeer {
     accepted: BTreeSet<Uuid>,
     /// The accepted messages that were given before each other command.
     before: BTreeMap<Ticket, BTreeSet<Uuid>>,
+    /// The last answer about a key.
+    key_answer: Option<KeyAnswer>,
 }
 
 impl SimulatedPeer {
@@ -191,6 +194,7 @@ impl SimulatedPeer {
             written: BTreeMap::new(),
             accepted: BTreeSet::new(),
             before: BTreeMap::new(),
+            key_answer: None,
         };
         peer.carry_out(effects, now, log);
         peer
@@ -293,6 +297,7 @@ impl SimulatedPeer {
                 self.blocked = blocked;
                 return Some(Input::FileWritten(Some(ticket), Ok(())));
             }
+            Effect::KeyAnswer(_, answer) => self.key_answer = Some(answer),
             Effect::Answer(ticket, outcome) => self.note_answer(ticket, outcome.is_ok(), log),
             Effect::Acknowledge(..) | Effect::DialNow(_) | Effect::EndOtherLinks(..) => {}
         }
@@ -352,23 +357,25 @@ impl SimulatedPeer {
         self.links.get(user).map(|end| end.number)
     }
 
+    fn ask_keys(&mut self, user: &Username, question: KeyQuestion, now: Now, log: &mut Log) {
+        self.input(Input::KeyQuestion(Ticket(0), user.clone(), question), now, log);
+    }
+
     /// Notes that a link came up, whose other side has proven a key. Refuses it if the key is not the user's.
     pub(crate) fn link_up(&mut self, user: &Username, number: u64, key: PublicKey, now: Now, log: &mut Log) {
         // Both sides keep the same one of two links.
         if self.link(user).is_some_and(|current| current > number) {
             return;
         }
-        if !self.engine.keys.was_announced(user) {
+        self.ask_keys(user, KeyQuestion::Proven(key), now, log);
+        if self.key_answer == Some(KeyAnswer::Unknown) {
             let keys = vec![device(user.as_str())];
-            self.engine.keys.announce(user, &Announcement { keys, endorsements: Vec::new() });
+            let announced = Announcement { keys, endorsements: Vec::new() };
+            self.ask_keys(user, KeyQuestion::Announced(announced), now, log);
+            self.ask_keys(user, KeyQuestion::Proven(key), now, log);
         }
-        match self.engine.keys.check(user, key) {
-            KeyStatus::Known { first } => {
-                if first {
-                    self.input(Input::Link(LinkReport::PinsChanged), now, log);
-                }
-            }
-            KeyStatus::Changed | KeyStatus::Unknown => return self.refused_links.push(number),
+        if self.key_answer != Some(KeyAnswer::Yes) {
+            return self.refused_links.push(number);
         }
         self.links.insert(user.clone(), End { number, under_way: 0, is_blocked: false });
         let state = LinkState {

@@ -246,17 +246,6 @@ impl Chat {
         })
     }
 
-    /// Returns whether the user is in this room on this device.
-    pub(crate) fn has_entered(&self, room: &RoomName) -> bool {
-        self.rooms.contains_key(room)
-    }
-
-    /// Returns the other members of a room that the user owns; `None` for any other room.
-    pub(crate) fn owned(&self, room: &RoomName) -> Option<Vec<Username>> {
-        let owner = &self.rooms.get(room)?.owner;
-        (*owner == self.me).then(|| self.listeners(&Conversation::Room(room.clone())).unwrap_or_default())
-    }
-
     /// Returns the recipients of a message in a conversation: its members except the user.
     pub(crate) fn listeners(&self, conversation: &Conversation) -> Result<Vec<Username>, CommandError> {
         self.stands(conversation)?;

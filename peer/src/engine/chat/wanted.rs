@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use commons::names::Username;
 
-use crate::api::status::TrackerState;
 use crate::engine::chat::Chat;
 use crate::identity::known_keys::Announcement;
 
@@ -33,9 +32,6 @@ impl Chat {
                 // A legacy client that does not show the room dials by itself when it shows it again.
                 let peer = room.peer(&member.username).filter(|_| !member.in_menu);
                 let address = peer.and_then(commons::peer::Peer::socket_addr);
-                // While the tracker is lost, a member may still be at the last known address.
-                let last = self.memberships.get(&room.id).and_then(|it| it.address(&member.username));
-                let address = address.or_else(|| last.filter(|_| self.tracker() == TrackerState::Lost));
                 let target = wanted.entry(member.username.clone()).or_insert(Wanted {
                     address,
                     private: false,
@@ -46,5 +42,10 @@ impl Chat {
             }
         }
         wanted
+    }
+
+    /// Returns the address of a member of a room that the tracker announced last, perhaps in an earlier run.
+    pub(crate) fn last_address(&self, user: &Username) -> Option<SocketAddr> {
+        self.memberships.values().find_map(|membership| membership.address(user))
     }
 }

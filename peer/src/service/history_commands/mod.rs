@@ -1,7 +1,7 @@
 //! The commands that read or change the stored history.
 //!
-//! They show messages, receipts and the outbox. Those that show or export stored messages require that the history is
-//! unlocked.
+//! They show, search, export and erase messages and list conversations, which requires that the history is unlocked.
+//! Receipts and the outbox, from which a message can be withdrawn, are shown while it is locked too.
 
 mod excerpt;
 mod naming;
@@ -14,7 +14,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
@@ -23,10 +22,10 @@ use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{
     After, Before, FoundMessage, KeptConversation, OwnMessage, PastMessage, WaitingMessage,
 };
+use crate::api::snapshot::Snapshot;
 use crate::api::{Answer, Event};
-use crate::engine::Engine;
 use crate::engine::conversation_name::named;
-use crate::engine::history_lock::Locked;
+use crate::engine::engine_command::EngineCommand;
 use crate::history::History;
 use crate::history::answer::{HistoryFailed, NotWithdrawn, Receipt, StoredMessage};
 use crate::history::conversation::ConversationId;
@@ -37,19 +36,17 @@ use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
 use crate::service::history_commands::query::Query;
 use crate::service::{PeerService, dispatch};
-use commons::names::Username;
-use commons::protocol::with_tracker::ErrorCode;
 
 impl PeerService {
     /// Unlocks the history for a user who has just signed in with the password.
     pub async fn unlock_history(&self) {
         // No attempt has failed before the sign-in, so this one is not refused.
-        let _ = self.engine.call(|engine| engine.history_lock.attempt(true, Instant::now())).await;
+        let _ = self.engine.command(EngineCommand::Unlock { is_right: true }).await;
     }
 
     /// Checks that the history is unlocked.
     pub(crate) async fn look(&self) -> Result<(), CommandError> {
-        Ok(self.engine.call(|engine| engine.history_lock.check(Instant::now())).await??)
+        self.engine.command(EngineCommand::CheckUnlocked).await.map(drop)
     }
 
     /// Returns the last messages of a conversation, or the last before a given one.
@@ -67,7 +64,7 @@ impl PeerService {
             Some(Before { id: before, from }) => tables.page_before(&id, (&before, from.as_ref()), lines + 1),
             None => tables.page(&id, None, lines + 1).map(Some),
         });
-        let mut kept = page.await?.ok_or_else(message_is_gone)?;
+        let mut kept = page.await?.ok_or_else(message_not_stored)?;
         // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
@@ -88,7 +85,7 @@ impl PeerService {
         let After { id: after, from } = after;
         let page =
             history.transaction(move |tables| tables.page_after(&id, (&after, from.as_ref()), lines + 1));
-        let mut kept = page.await?.ok_or_else(message_is_gone)?;
+        let mut kept = page.await?.ok_or_else(message_not_stored)?;
         let more = kept.len() > lines;
         kept.truncate(lines);
         Ok(Answer::History { of, named, lines: kept.into_iter().map(past_message).collect(), more })
@@ -111,7 +108,7 @@ impl PeerService {
         let before = match before {
             Some(Before { id, from }) => {
                 let row = history.transaction(move |tables| tables.row_of(&id, from.as_ref())).await?;
-                Some(row.ok_or_else(message_is_gone)?)
+                Some(row.ok_or_else(message_not_stored)?)
             }
             None => None,
         };
@@ -134,12 +131,12 @@ impl PeerService {
         let list = history.transaction(|tables| tables.conversation_list()).await?;
         let names = self.names(history).await?;
         // Each frontend fills in its unread messages.
-        let current = |engine: &mut Engine| -> BTreeMap<ConversationId, Conversation> {
-            let chat = &engine.chat;
-            let with_id = |it: Conversation| Some((chat.resolve(&it).ok()?.0, it));
-            chat.conversations().into_iter().filter_map(with_id).collect()
-        };
-        let mut current = self.engine.call(current).await?;
+        let Snapshot { rooms, private_chats, .. } = self.engine.snapshot(self.signed_out()).await?;
+        let rooms = rooms.into_iter().map(|it| (ConversationId::Room(it.id), Conversation::Room(it.name)));
+        let private = private_chats
+            .into_iter()
+            .map(|user| (ConversationId::Private(user.clone()), Conversation::Private(user)));
+        let mut current: BTreeMap<_, _> = rooms.chain(private).collect();
         let mut all = Vec::new();
         for kept in list {
             let Some(name) = names.iter().find(|it| it.id == kept.name.0).cloned() else { continue };
@@ -279,9 +276,14 @@ impl PeerService {
         wanted: Option<Conversation>,
     ) -> Result<Named, CommandError> {
         let conversation = dispatch::named(wanted)?;
-        let of = conversation.clone();
-        let current = self.engine.call(move |engine| engine.chat.resolve(&of)).await?.ok();
-        if let Some((id, _)) = current {
+        let current = match &conversation {
+            Conversation::Private(user) => Some(ConversationId::Private(user.clone())),
+            Conversation::Room(name) => {
+                let rooms = self.engine.snapshot(self.signed_out()).await?.rooms;
+                rooms.iter().find(|room| room.name == *name).map(|room| ConversationId::Room(room.id))
+            }
+        };
+        if let Some(id) = current {
             return Ok(Named { id, of: conversation.into(), named: None });
         }
         resolve(&self.names(history).await?, &conversation).map_err(|why| match why {
@@ -295,19 +297,14 @@ impl PeerService {
     /// Returns the names of the stored conversations.
     async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
         let kept = history.transaction(|tables| tables.conversations()).await?;
-        let current = self.engine.call(|engine| {
-            let member_of = |it: Conversation| match (engine.chat.resolve(&it), it) {
-                (Ok((ConversationId::Room(id), _)), Conversation::Room(name)) => Some((name, id)),
-                _ => None,
-            };
-            engine.chat.conversations().into_iter().filter_map(member_of).collect::<Vec<_>>()
-        });
-        Ok(names(&kept, &current.await?))
+        let rooms = self.engine.snapshot(self.signed_out()).await?.rooms;
+        let current: Vec<_> = rooms.into_iter().map(|room| (room.name, room.id)).collect();
+        Ok(names(&kept, &current))
     }
 }
 
 /// Returns the error for a page at a message that is not stored. It may have been erased a moment ago.
-fn message_is_gone() -> CommandError {
+fn message_not_stored() -> CommandError {
     CommandError::Usage(
         "that message is no longer stored here. Ask again without it to begin at the newest message"
             .to_owned(),
@@ -317,15 +314,6 @@ fn message_is_gone() -> CommandError {
 impl From<HistoryFailed> for CommandError {
     fn from(error: HistoryFailed) -> Self {
         Self::Local(error.to_string())
-    }
-}
-
-impl From<Locked> for CommandError {
-    fn from(Locked { tries_left }: Locked) -> Self {
-        match tries_left {
-            0 => Self::refused(ErrorCode::TooManyAttempts, "too many wrong passwords"),
-            tries_left => Self::PasswordWanted { tries_left },
-        }
     }
 }
 

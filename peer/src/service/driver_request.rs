@@ -1,0 +1,66 @@
+//! The requests of the service to the task that drives the engine.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::error::CommandError;
+use crate::api::snapshot::Snapshot;
+use crate::api::status::Status;
+use crate::api::{Answer, Event};
+use crate::engine::engine_command::EngineCommand;
+use crate::engine::signed_out::EngineStart;
+use crate::event_bus::{self, Subscription};
+use crate::history::History;
+use crate::history::history_db::Opened;
+use crate::history::report::Report;
+use crate::identity::contacts::Contacts;
+use crate::identity::known_keys::Announcement;
+use crate::peer_communication::known_keys_handle::AskedQuestion;
+use crate::peer_communication::link_report::LinkReport;
+use crate::peer_communication::links::PeerPeerCommunication;
+
+/// The caller of a command, who waits for its answer.
+pub(crate) type Caller = oneshot::Sender<Result<Answer, CommandError>>;
+
+/// A request of the service to the driver.
+pub(crate) enum DriverRequest {
+    /// Adds a subscriber of events, which may have been here before, up to a position. The snapshot comes back with what
+    /// the engine knows.
+    Subscribe(Box<Snapshot>, event_bus::Begin, oneshot::Sender<Subscription>),
+    /// Publishes events that the service knows of.
+    Publish(Vec<Event>),
+    /// Fills in what the engine knows of the status.
+    Status(Box<Status>, oneshot::Sender<Status>),
+    /// Fills in what the engine knows of the snapshot.
+    Snapshot(Box<Snapshot>, oneshot::Sender<Snapshot>),
+    /// The tracker announced the keys of the user's own account.
+    OwnKeys(Announcement),
+    /// Starts the engine of a user who has signed in.
+    Begin(Box<Begin>),
+    /// Forgets a sign-in that the tracker granted, and that then failed on this device. Returns whether there was one.
+    ForgetSignIn(oneshot::Sender<bool>),
+    /// Ends all frontends. The reason is set already.
+    End,
+}
+
+/// A command with its caller.
+pub(crate) type CalledCommand = (EngineCommand, Caller);
+
+/// Everything that the driver needs for a user who has signed in.
+pub(crate) struct Begin {
+    /// The user's data. The driver adds the tracker's reply, if there was one.
+    pub(crate) start: EngineStart,
+    pub(crate) opened: Opened,
+    pub(crate) outside: Outside,
+    /// Notified when the engine runs.
+    pub(crate) began: oneshot::Sender<()>,
+}
+
+/// The history, the links and the files of a user who has signed in.
+pub(crate) struct Outside {
+    pub(crate) history: History,
+    pub(crate) history_reports: mpsc::Receiver<Report>,
+    pub(crate) links: PeerPeerCommunication,
+    pub(crate) link_reports: mpsc::Receiver<LinkReport>,
+    pub(crate) key_questions: mpsc::Receiver<AskedQuestion>,
+    pub(crate) contacts: Contacts,
+}
